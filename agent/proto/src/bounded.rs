@@ -1,0 +1,248 @@
+//! Byte strings and texts that know how long they may be.
+
+use std::fmt;
+
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+/// A byte string of at most `MAX` bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Blob<const MAX: usize>(Vec<u8>);
+
+impl<const MAX: usize> Blob<MAX> {
+    /// The bytes, if they are not too many.
+    ///
+    /// # Errors
+    /// [`TooLong`] when there are more than `MAX`.
+    pub fn new(bytes: Vec<u8>) -> Result<Self, TooLong> {
+        TooLong::check(bytes.len(), MAX)?;
+        Ok(Self(bytes))
+    }
+
+    /// The bytes themselves.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The bytes themselves, owned.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+impl<const MAX: usize> fmt::Debug for Blob<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl<const MAX: usize> TryFrom<Vec<u8>> for Blob<MAX> {
+    type Error = TooLong;
+
+    fn try_from(bytes: Vec<u8>) -> Result<Self, TooLong> {
+        Self::new(bytes)
+    }
+}
+
+impl<const MAX: usize> AsRef<[u8]> for Blob<MAX> {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> Serialize for Blob<MAX> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de, const MAX: usize> Deserialize<'de> for Blob<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
+        Self::new(bytes.into_vec()).map_err(D::Error::custom)
+    }
+}
+
+/// A text of at most `MAX` bytes in UTF-8, without control characters: it may stand in a log
+/// line or on a technician's terminal as it is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Text<const MAX: usize>(String);
+
+impl<const MAX: usize> Text<MAX> {
+    /// The text, if it is short enough and has no control characters.
+    ///
+    /// # Errors
+    /// [`TextError`] says which of the two it is not.
+    pub fn new(text: impl Into<String>) -> Result<Self, TextError> {
+        let text = text.into();
+        TooLong::check(text.len(), MAX)?;
+        if text.chars().any(char::is_control) {
+            return Err(TextError::Control);
+        }
+        Ok(Self(text))
+    }
+
+    /// As much of the text as may stand here: control characters become spaces, and what is too
+    /// long is cut. For texts of our own making and for facts read from the host.
+    #[must_use]
+    pub fn lossy(text: &str) -> Self {
+        let mut kept = String::new();
+        for character in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+            if kept.len() + character.len_utf8() > MAX {
+                break;
+            }
+            kept.push(character);
+        }
+        Self(kept)
+    }
+
+    /// The text itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> fmt::Debug for Text<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl<const MAX: usize> fmt::Display for Text<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<const MAX: usize> AsRef<str> for Text<MAX> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> Serialize for Text<MAX> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// More bytes than this place holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{length} bytes, where at most {limit} are allowed")]
+pub struct TooLong {
+    /// How many bytes there were.
+    pub length: usize,
+    /// How many there may be.
+    pub limit: usize,
+}
+
+impl TooLong {
+    pub(crate) fn check(length: usize, limit: usize) -> Result<(), Self> {
+        if length > limit { Err(Self { length, limit }) } else { Ok(()) }
+    }
+}
+
+/// Why a text is none that may be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// It is too long.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    /// It has a control character, which could rewrite a terminal or forge a log line.
+    #[error("a control character in a text")]
+    Control,
+}
+
+/// Declares a newtype over a fixed number of bytes that travels as a CBOR byte string.
+macro_rules! fixed_bytes {
+    ($(#[$meta:meta])* $name:ident, $length:expr) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $length]);
+
+        impl $name {
+            /// The bytes themselves.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8; $length] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl TryFrom<&[u8]> for $name {
+            type Error = WrongLength;
+
+            fn try_from(bytes: &[u8]) -> Result<Self, WrongLength> {
+                bytes.try_into().map(Self).map_err(|_| WrongLength { length: bytes.len(), expected: $length })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_bytes(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
+                Self::try_from(bytes.as_slice()).map_err(D::Error::custom)
+            }
+        }
+    };
+}
+
+fixed_bytes!(
+    /// A SHA-256 digest.
+    Digest,
+    32
+);
+fixed_bytes!(
+    /// 32 random bytes that one answer must repeat.
+    Nonce,
+    32
+);
+fixed_bytes!(
+    /// An ECDSA P-256 signature: r and s, 32 bytes each, big-endian.
+    SignatureBytes,
+    64
+);
+
+impl Digest {
+    /// SHA-256 of some bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+/// A byte string of another length than the one length it may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{length} bytes, where {expected} are due")]
+pub struct WrongLength {
+    /// How many bytes there were.
+    pub length: usize,
+    /// How many there must be.
+    pub expected: usize,
+}

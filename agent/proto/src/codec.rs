@@ -1,0 +1,181 @@
+//! Deterministic CBOR (RFC 8949, section 4.2.1), and nothing else.
+//!
+//! The encoder writes one form of each message and the decoder admits that form alone: what it
+//! accepts it could have written, byte for byte. So a digest over a message's bytes is a digest
+//! over its meaning, and a parser that differs from this one finds no second reading.
+
+use std::collections::BTreeMap;
+
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_cbor::Value;
+
+use crate::bounded::TooLong;
+use crate::limits;
+
+/// The one version of the messages that this crate speaks.
+pub const VERSION: u64 = 1;
+
+/// Encodes a message: definite lengths, shortest integers, keys in bytewise order.
+///
+/// # Errors
+/// [`EncodeError`] for a value that CBOR cannot hold; no type of [`crate::message`] has one.
+pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, EncodeError> {
+    // `Value` keeps its keys in a map ordered by length and then bytewise, which for text keys
+    // is the bytewise order of their encodings.
+    let value = serde_cbor::value::to_value(message)?;
+    Ok(serde_cbor::to_vec(&value)?)
+}
+
+/// Decodes a message of at most `limit` bytes.
+///
+/// Unknown keys are ignored; an unknown version is refused.
+///
+/// # Errors
+/// [`DecodeError`] says what is wrong with the bytes.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, DecodeError> {
+    check_size(bytes, limit)?;
+    let value: Value = serde_cbor::from_slice(bytes).map_err(DecodeError::malformed)?;
+    if serde_cbor::to_vec(&value).map_err(DecodeError::malformed)? != bytes {
+        return Err(DecodeError::NotCanonical);
+    }
+    if let Value::Map(entries) = &value {
+        check_version(entries)?;
+    }
+    serde_cbor::value::from_value(value).map_err(DecodeError::malformed)
+}
+
+/// Bounds length and nesting, before any parser sees the bytes.
+pub(crate) fn check_size(bytes: &[u8], limit: usize) -> Result<(), DecodeError> {
+    TooLong::check(bytes.len(), limit)?;
+    depth::check(bytes, limits::DEPTH)
+}
+
+fn check_version(entries: &BTreeMap<Value, Value>) -> Result<(), DecodeError> {
+    match entries.get(&Value::Text("version".to_owned())) {
+        None | Some(Value::Integer(1)) => Ok(()),
+        Some(_) => Err(DecodeError::Version),
+    }
+}
+
+/// The `version` of every message: a unit that travels as the number 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Version;
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(VERSION)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            VERSION => Ok(Self),
+            other => Err(D::Error::custom(format_args!("version {other}, where {VERSION} is spoken"))),
+        }
+    }
+}
+
+/// A message that could not be encoded.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// CBOR cannot hold it.
+    #[error("a message cannot be encoded: {0}")]
+    Payload(#[from] serde_cbor::Error),
+    /// COSE cannot hold it.
+    #[error("a signed message cannot be encoded: {0}")]
+    Envelope(coset::CoseError),
+}
+
+/// Why some bytes are not the message that was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Longer than this message may be.
+    #[error("the message is too long: {0}")]
+    TooLong(#[from] TooLong),
+    /// Arrays and maps nested deeper than any message of ours.
+    #[error("the message nests deeper than {} levels", limits::DEPTH)]
+    TooDeep,
+    /// Not CBOR, cut short, with bytes behind its end, or with fields missing or of another type.
+    #[error("the message is malformed: {0}")]
+    Malformed(String),
+    /// CBOR, but not in its one deterministic form.
+    #[error("the message is not in deterministic CBOR")]
+    NotCanonical,
+    /// A version that this crate does not speak.
+    #[error("the message has another version than {VERSION}")]
+    Version,
+}
+
+impl DecodeError {
+    fn malformed(error: serde_cbor::Error) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+/// Bounds the nesting before a recursive parser sees the bytes.
+mod depth {
+    use super::DecodeError;
+
+    /// Walks the items' heads alone, without allocating more than one counter a level. Anything
+    /// that it cannot walk is left to the parser, which refuses it with a better message.
+    pub(super) fn check(bytes: &[u8], limit: usize) -> Result<(), DecodeError> {
+        let mut open: Vec<u64> = Vec::new();
+        let mut rest = bytes;
+        while let Some((head, after)) = rest.split_first() {
+            let (argument_length, major) = (head & 31, head >> 5);
+            let Some((argument, after)) = argument(argument_length, after) else { return Ok(()) };
+            let children = match major {
+                2 | 3 => {
+                    let Some(skipped) = usize::try_from(argument).ok().and_then(|length| after.get(length..))
+                    else {
+                        return Ok(());
+                    };
+                    rest = skipped;
+                    0
+                }
+                4 => argument,
+                5 => argument.saturating_mul(2),
+                6 => 1,
+                _ => 0,
+            };
+            if !matches!(major, 2 | 3) {
+                rest = after;
+            }
+            if children > 0 {
+                if open.len() >= limit {
+                    return Err(DecodeError::TooDeep);
+                }
+                open.push(children);
+                continue;
+            }
+            while let Some(remaining) = open.last_mut() {
+                *remaining -= 1;
+                if *remaining > 0 {
+                    break;
+                }
+                open.pop();
+            }
+            if open.is_empty() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn argument(info: u8, rest: &[u8]) -> Option<(u64, &[u8])> {
+        let length = match info {
+            0..=23 => return Some((u64::from(info), rest)),
+            24 => 1,
+            25 => 2,
+            26 => 4,
+            27 => 8,
+            // Indefinite lengths have no place in deterministic CBOR; the parser's depth limit
+            // and the comparison of forms deal with them.
+            _ => return None,
+        };
+        let (argument, rest) = rest.split_at_checked(length)?;
+        Some((argument.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)), rest))
+    }
+}

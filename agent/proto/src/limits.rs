@@ -1,0 +1,29 @@
+//! The largest sizes that either side accepts, in bytes unless a name says otherwise.
+//!
+//! They are checked before anything is allocated. The broker's own limit
+//! (`packaging/mosquitto`) stands a little above [`MESSAGE`].
+
+/// Any message on MQTT or HTTPS.
+pub const MESSAGE: usize = 512 * 1024;
+/// A message that travels from the control plane to a device over MQTT.
+pub const ORDER: usize = 16 * 1024;
+/// The nesting of arrays and maps in a message.
+pub const DEPTH: usize = 16;
+/// A TCG event log; logs of real machines have 20 to 80 KiB.
+pub const BOOT_LOG: usize = 256 * 1024;
+/// One piece of an IMA log; longer logs travel in several reports.
+pub const IMA_PIECE: usize = 64 * 1024;
+/// A `TPMT_PUBLIC`, `TPMS_ATTEST`, `TPMT_SIGNATURE` or `TPMS_NV_PUBLIC`.
+pub const TPM_STRUCTURE: usize = 2 * 1024;
+/// One X.509 certificate or certificate request, DER.
+pub const CERTIFICATE: usize = 8 * 1024;
+/// The certificates in one chain.
+pub const CHAIN: usize = 8;
+/// A reason, a host fact or another short text.
+pub const TEXT: usize = 256;
+/// The reasons that explain one verdict.
+pub const REASONS: usize = 16;
+/// The scopes of one pairing.
+pub const SCOPES: usize = 32;
+/// The verification keys of one control plane.
+pub const KEYS: usize = 4;

@@ -1,0 +1,95 @@
+//! Posture: what a device reports of itself, under one TPM signature.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ShortText, TpmStructure};
+use crate::bounded::{Blob, Digest, Nonce, Text};
+use crate::codec::Version;
+use crate::id::{DeviceId, Epoch, PairingId};
+use crate::limits;
+
+/// Device: evidence and the quote over it, on the posture channel and in the pairing proof.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The message version.
+    pub version: Version,
+    /// An [`Evidence`], encoded: the bytes whose SHA-256 is the quote's extraData.
+    pub evidence: Blob<{ limits::MESSAGE }>,
+    /// `TPMS_ATTEST` of `TPM2_Quote`.
+    pub attest: TpmStructure,
+    /// `TPMT_SIGNATURE` by the attestation key.
+    pub signature: TpmStructure,
+}
+
+/// What the quote covers besides the PCRs. A compromised host can write anything here that is
+/// not replayed against a PCR: facts are facts of the device's own telling.
+///
+/// A whole report has `since` = none, every quoted PCR, the whole boot log, the IMA log from its
+/// start and the host facts. The reports after it name in `since` the evidence that the control
+/// plane has last acknowledged, and leave out what is unchanged since.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The message version.
+    pub version: Version,
+    /// The device.
+    pub device: DeviceId,
+    /// The pairing under which it reports.
+    pub pairing: PairingId,
+    /// The epoch of that pairing.
+    pub epoch: Epoch,
+    /// The nonce of the last verdict.
+    pub nonce: Nonce,
+    /// SHA-256 of the evidence on which this one builds; none for a whole report.
+    pub since: Option<Digest>,
+    /// Linux's random id of this boot.
+    pub boot_id: Text<64>,
+    /// The sha256 bank: every quoted PCR in a whole report, else those that changed.
+    pub pcrs: BTreeMap<u8, Digest>,
+    /// The firmware's event log, if the host has one.
+    pub boot_log: Option<BootLog>,
+    /// The kernel's IMA log, if the host has one.
+    pub ima_log: Option<ImaLog>,
+    /// In whole reports.
+    pub host: Option<HostFacts>,
+    /// The head of the device's chain of assurance records.
+    pub audit_head: Option<Digest>,
+}
+
+/// The firmware's event log (`binary_bios_measurements`). It does not grow after the boot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BootLog {
+    /// SHA-256 of the log.
+    pub digest: Digest,
+    /// The log, in a whole report.
+    pub bytes: Option<Blob<{ limits::BOOT_LOG }>>,
+}
+
+/// A piece of `binary_runtime_measurements`, read after the quote was prepared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImaLog {
+    /// Where in the log the piece stands.
+    pub offset: u64,
+    /// How long the log was when it was read; more pieces follow when this one ends before it.
+    pub size: u64,
+    /// The piece.
+    pub bytes: Blob<{ limits::IMA_PIECE }>,
+}
+
+/// What the host says of itself, for people who look for a device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// The host's name.
+    pub hostname: ShortText,
+    /// The machine's architecture, as the kernel names it.
+    pub architecture: ShortText,
+    /// The kernel's release.
+    pub kernel: ShortText,
+    /// The operating system, as os-release names it.
+    pub system: ShortText,
+    /// The board or product, from DMI or the device tree.
+    pub product: ShortText,
+    /// The version of the daemon.
+    pub agent: ShortText,
+}

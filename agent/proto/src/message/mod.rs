@@ -1,0 +1,30 @@
+//! The messages, one file for each conversation.
+
+mod event;
+mod evidence;
+mod pairing;
+mod receipt;
+mod status;
+mod verdict;
+
+pub use event::{Event, EventKind};
+pub use evidence::{BootLog, Evidence, HostFacts, ImaLog, Report};
+pub use pairing::{
+    Approval, Broker, CertifiedKey, Credential, PairingGrant, PairingOffer, PairingProof, PairingRefusal,
+    PairingRequest, RefusalCode, Waiting,
+};
+pub use receipt::{Cause, Receipt, SignedReceipt};
+pub use status::{DeviceState, Status};
+pub use verdict::{Appraisal, Lease, Standing, Verdict};
+
+use crate::bounded::{Blob, Text};
+use crate::limits;
+
+/// A structure in the TPM's own encoding (TPM 2.0 Library, Part 2), without an outer size.
+pub type TpmStructure = Blob<{ limits::TPM_STRUCTURE }>;
+/// One X.509 certificate or request in DER.
+pub type Certificate = Blob<{ limits::CERTIFICATE }>;
+/// A text for people: a reason, or a fact about the host.
+pub type ShortText = Text<{ limits::TEXT }>;
+/// A scope (RFC 6749, section 3.3) or the name of a token.
+pub type Scope = Text<64>;

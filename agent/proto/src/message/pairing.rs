@@ -1,0 +1,212 @@
+//! Pairing over HTTPS: `POST /v1/pairings` and `POST /v1/pairings/{id}/proof`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Certificate, HostFacts, Scope, ShortText, TpmStructure};
+use crate::bounded::{Blob, Digest, Nonce};
+use crate::codec::Version;
+use crate::id::{DeviceId, Epoch, PairingId};
+use crate::limits;
+use crate::signed::OrderKey;
+
+/// Device: who it says it is, and what it wants. Nothing here is proven yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairingRequest {
+    /// The message version.
+    pub version: Version,
+    /// The device; it must follow from `endorsement_key`.
+    pub device: DeviceId,
+    /// `TPMT_PUBLIC` of the endorsement key.
+    pub endorsement_key: TpmStructure,
+    /// Its certificates from the TPM's NV: the leaf first, then what chain there is.
+    pub endorsement_certificates: Vec<Certificate>,
+    /// `TPMT_PUBLIC` of the attestation key.
+    pub attestation_key: TpmStructure,
+    /// `TPMS_NV_PUBLIC` of the epoch counter, written.
+    pub counter: TpmStructure,
+    /// The counter's value: the epoch in which this pairing would live.
+    pub epoch: Epoch,
+    /// What the device says of its host.
+    pub host: HostFacts,
+    /// Names this session; random.
+    pub session: Nonce,
+    /// Why a pairing is wanted.
+    pub reason: ShortText,
+    /// The scopes that are wanted; the control plane decides.
+    pub scopes: Vec<Scope>,
+}
+
+/// Control plane: a credential that only the claimed TPM can open, and what the keys must bind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairingOffer {
+    /// The message version.
+    pub version: Version,
+    /// The pairing that may come of this.
+    pub pairing: PairingId,
+    /// MakeCredential to the endorsement key for the attestation key's name.
+    pub credential: Credential,
+    /// The qualifying data of every certify structure, and the nonce of the evidence.
+    pub nonce: Nonce,
+    /// `TPMT_PUBLIC` of the lease key.
+    pub lease_key: TpmStructure,
+    /// The policyRef of this pairing, of which the keys' policy is made.
+    pub policy_ref: Digest,
+    /// Where a person must approve, if one must.
+    pub approval: Option<Approval>,
+}
+
+/// The two outputs of `TPM2_MakeCredential` (TPM 2.0 Library, Part 3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Credential {
+    /// The contents of the `TPM2B_ID_OBJECT`.
+    pub id_object: TpmStructure,
+    /// The contents of the `TPM2B_ENCRYPTED_SECRET`.
+    pub secret: TpmStructure,
+}
+
+/// Where a person approves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Approval {
+    /// The code that the device shows and the approver types.
+    pub user_code: ShortText,
+    /// The page or service that takes it.
+    pub url: ShortText,
+}
+
+/// Device: the proof that all of it lives in one TPM.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairingProof {
+    /// The message version.
+    pub version: Version,
+    /// The activated credential.
+    pub secret: Blob<64>,
+    /// The key of the broker connection.
+    pub link_key: CertifiedKey,
+    /// The key of DPoP proofs and client assertions.
+    pub device_key: CertifiedKey,
+    /// The sealed key of the vault.
+    pub vault_key: CertifiedKey,
+    /// `TPMS_ATTEST` of `TPM2_NV_Certify` over the counter.
+    pub counter_attest: TpmStructure,
+    /// Its `TPMT_SIGNATURE`, by the attestation key.
+    pub counter_signature: TpmStructure,
+    /// The first report, whole.
+    pub report: super::Report,
+    /// The PKCS #10 request for the link key's certificate.
+    pub link_request: Certificate,
+}
+
+/// A key and the attestation key's word that the TPM holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CertifiedKey {
+    /// `TPMT_PUBLIC`.
+    pub public: TpmStructure,
+    /// `TPMS_ATTEST` of `TPM2_Certify`.
+    pub attest: TpmStructure,
+    /// `TPMT_SIGNATURE`.
+    pub signature: TpmStructure,
+}
+
+/// Control plane, 201: the pairing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairingGrant {
+    /// The message version.
+    pub version: Version,
+    /// The pairing.
+    pub pairing: PairingId,
+    /// The device that it binds.
+    pub device: DeviceId,
+    /// The one epoch in which it lives.
+    pub epoch: Epoch,
+    /// What the control plane calls itself, for people.
+    pub control_plane: ShortText,
+    /// How the endorsement key was checked, for people.
+    pub endorsement: ShortText,
+    /// The link key's certificate chain, leaf first.
+    pub link_certificates: Vec<Certificate>,
+    /// Where reports go.
+    pub broker: Broker,
+    /// The scopes that were granted.
+    pub scopes: Vec<Scope>,
+    /// The keys that may sign orders, pinned from now on.
+    pub order_keys: Vec<OrderKey>,
+    /// The first verdict, signed for the device's verdict topic.
+    pub verdict: Blob<{ limits::ORDER }>,
+}
+
+/// The broker, as the control plane names it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Broker {
+    /// A host name or address, as its certificate has it.
+    pub host: ShortText,
+    /// The TCP port.
+    pub port: u16,
+    /// The certificate authority of its certificate, DER.
+    pub authority: Certificate,
+}
+
+/// Control plane, 202: somebody has yet to approve.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The message version.
+    pub version: Version,
+    /// Where the approver goes.
+    pub approval: Approval,
+    /// Ask again after so many seconds.
+    pub retry_after: u32,
+}
+
+/// Control plane, 4xx: no.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairingRefusal {
+    /// The message version.
+    pub version: Version,
+    /// For programs.
+    pub code: RefusalCode,
+    /// For a technician: what is wrong and what to do.
+    pub message: ShortText,
+}
+
+/// Why a pairing was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalCode {
+    /// Nobody enrolled this endorsement key.
+    NotEnrolled,
+    /// The endorsement key or its certificate does not hold.
+    EndorsementKey,
+    /// An earlier pairing lived in this epoch: the device moves its counter on and asks again.
+    EpochSpent,
+    /// Epoch, resetCount or clock went backwards.
+    WentBackwards,
+    /// The session is unknown, over, or its nonce is stale: ask anew.
+    Stale,
+    /// The proof does not hold.
+    Proof,
+    /// The device runs what nobody approved.
+    Posture,
+    /// The request itself is malformed.
+    Malformed,
+    /// Too many requests at once.
+    Busy,
+    /// The device is suspended.
+    Suspended,
+}
+
+/// Shown to a technician beside the message.
+impl std::fmt::Display for RefusalCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotEnrolled => "not-enrolled",
+            Self::EndorsementKey => "endorsement-key",
+            Self::EpochSpent => "epoch-spent",
+            Self::WentBackwards => "went-backwards",
+            Self::Stale => "stale",
+            Self::Proof => "proof",
+            Self::Posture => "posture",
+            Self::Malformed => "malformed",
+            Self::Busy => "busy",
+            Self::Suspended => "suspended",
+        })
+    }
+}

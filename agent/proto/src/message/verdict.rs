@@ -1,0 +1,89 @@
+//! Verdicts and the leases in them.
+
+use serde::{Deserialize, Serialize};
+
+use super::ShortText;
+use crate::bounded::{Digest, Nonce, SignatureBytes};
+use crate::codec::Version;
+use crate::id::{DeviceId, Epoch, PairingId};
+
+/// Control plane: the judgement on a report, or a change of the device's standing; signed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The message version.
+    pub version: Version,
+    /// The device.
+    pub device: DeviceId,
+    /// The pairing; a verdict for another one is history.
+    pub pairing: PairingId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Rises with every verdict of a pairing; one that does not rise is a replay.
+    pub sequence: u64,
+    /// Unix time of the control plane, seconds; for people.
+    pub time: u64,
+    /// SHA-256 of the evidence that is answered; none when nothing was reported.
+    pub answers: Option<Digest>,
+    /// Whether the operator lets this device work at all.
+    pub standing: Standing,
+    /// The judgement; none when this verdict judges nothing and only hands out a nonce.
+    pub result: Option<Appraisal>,
+    /// Why, in words that a technician understands.
+    pub reasons: Vec<ShortText>,
+    /// The nonce of the next report.
+    pub nonce: Nonce,
+    /// The next report is to be a whole one.
+    pub whole: bool,
+    /// Report again after so many seconds; 0 is at once.
+    pub interval: u32,
+    /// What the TPM wants before it uses the device key or opens the vault.
+    pub lease: Option<Lease>,
+}
+
+/// The operator's decision, apart from any judgement on the device's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// The device may work.
+    Active,
+    /// It may not, until the operator resumes it; nothing is destroyed.
+    Suspended,
+}
+
+/// A judgement on evidence (RFC 9334; the values are those of EAR).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Appraisal {
+    /// What was reported is what was approved.
+    Affirming,
+    /// Acceptable, and somebody should look.
+    Warning,
+    /// Not what was approved: no lease.
+    Contraindicated,
+}
+
+impl std::fmt::Display for Appraisal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Affirming => "affirming",
+            Self::Warning => "warning",
+            Self::Contraindicated => "contraindicated",
+        })
+    }
+}
+
+/// The control plane's signature over one approved policy, and the terms from which the TPM
+/// computes that policy: PolicyPCR, PolicyNV, and PolicyCounterTimer twice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The PCRs of the sha256 bank that must hold what was appraised, ascending.
+    pub pcrs: Vec<u8>,
+    /// SHA-256 over their values, in that order.
+    pub pcr_digest: Digest,
+    /// The TPM's resetCount may be at most this.
+    pub reset_count: u32,
+    /// The TPM's clock must be below this, milliseconds.
+    pub clock: u64,
+    /// By the lease key, over the approved policy and the pairing's policyRef.
+    pub signature: SignatureBytes,
+}
