@@ -1,0 +1,115 @@
+//! Answers: JSON, and a problem with its remedy where there is one.
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, StatusCode};
+use pawl_proto::local::Problem;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::BODY_LIMIT;
+use crate::problem::problem;
+
+pub(super) type Response = hyper::Response<Full<Bytes>>;
+
+/// A status and a body of JSON.
+pub(super) struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => Self { status, body },
+            Err(_) => Self { status: StatusCode::INTERNAL_SERVER_ERROR, body: Vec::new() },
+        }
+    }
+
+    pub(super) fn ok(value: &impl Serialize) -> Self {
+        Self::json(StatusCode::OK, value)
+    }
+
+    /// The caller may not, now or at all.
+    pub(super) fn forbidden(problem: &Problem) -> Self {
+        Self::json(StatusCode::FORBIDDEN, problem)
+    }
+
+    /// The device is in another state than this call is for.
+    pub(super) fn conflict(problem: &Problem) -> Self {
+        Self::json(StatusCode::CONFLICT, problem)
+    }
+
+    /// Something that this call needs is not there now.
+    pub(super) fn unavailable(problem: &Problem) -> Self {
+        Self::json(StatusCode::SERVICE_UNAVAILABLE, problem)
+    }
+
+    pub(super) fn bad_request(reason: impl Into<String>) -> Self {
+        let problem = problem("bad-request", reason, "see pawlctl(1) or the documentation of the local API");
+        Self::json(StatusCode::BAD_REQUEST, &problem)
+    }
+
+    pub(super) fn not_found(method: &Method, path: &str) -> Self {
+        let reason = format!("there is no {method} {path}");
+        let problem = problem("no-such-call", reason, "see the documentation of the local API");
+        Self::json(StatusCode::NOT_FOUND, &problem)
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let mut response = Response::new(Full::new(Bytes::from(self.body)));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+/// Reads a request's JSON; an empty body is an empty object.
+pub(super) async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Answer> {
+    let body = Limited::new(body, BODY_LIMIT).collect().await;
+    let body = body.map_err(|error| Answer::bad_request(format!("the body cannot be read: {error}")))?;
+    let bytes = body.to_bytes();
+    let json: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    serde_json::from_slice(json).map_err(|error| Answer::bad_request(format!("the body: {error}")))
+}
+
+/// The value of `key` in a query string, percent-decoded.
+pub(super) fn parameter(query: &str, key: &str) -> Option<String> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.into_iter().find(|(name, _)| *name == key)?;
+    percent_decode(value)
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            b'+' => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(decoded).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded_and_broken_ones_are_none() {
+        let query = "method=GET&url=https%3A%2F%2Fapi.example%2Fv1%3Fa%3Db&broken=%zz&cut=%4";
+        assert_eq!(parameter(query, "method").as_deref(), Some("GET"));
+        assert_eq!(parameter(query, "url").as_deref(), Some("https://api.example/v1?a=b"));
+        assert_eq!(parameter(query, "broken"), None);
+        assert_eq!(parameter(query, "cut"), None);
+        assert_eq!(parameter(query, "absent"), None);
+    }
+}

@@ -1,0 +1,86 @@
+//! `GET /v1/evidence?nonce=HEX`: a fresh quote and the logs, for a verifier of one's own.
+
+use std::io;
+
+use pawl_evidence::tpm::Public;
+use pawl_proto::local::EvidenceExport;
+use pawl_proto::{Digest, Nonce};
+
+use super::Api;
+use super::answer::{Answer, parameter};
+use super::peer::Peer;
+use crate::posture::{self, ReportError};
+use crate::problem::problem;
+use crate::random;
+
+impl Api {
+    pub(super) async fn evidence(&self, peer: Peer, query: &str) -> Answer {
+        if let Err(problem) = peer.must_administrate() {
+            return Answer::forbidden(&problem);
+        }
+        let nonce = match parameter(query, "nonce").map(|nonce| parse(&nonce)) {
+            None => Digest(random::bytes()),
+            Some(Some(nonce)) => nonce,
+            Some(None) => return Answer::bad_request("the nonce has 64 hexadecimal digits"),
+        };
+        match self.export(nonce).await {
+            Ok(export) => Answer::ok(&export),
+            Err(error) => {
+                let remedy = match &error {
+                    ReportError::Tpm(error) => error.remedy(),
+                    _ => "ask again; if it fails again, see the log: journalctl -u pawld",
+                };
+                Answer::unavailable(&problem("no-evidence", error.to_string(), remedy))
+            }
+        }
+    }
+
+    async fn export(&self, nonce: Digest) -> Result<EvidenceExport, ReportError> {
+        let identity = self.shared.identity().await?;
+        let public = Public::unmarshal(&identity.ak_public).map_err(|_| ReportError::Quote)?;
+        let ak_pem = public.to_spki_pem().map_err(|_| ReportError::Quote)?;
+        let (attestation, pcrs) = posture::quote_stable(&self.shared.tpm, nonce).await?;
+        let mut notes = Vec::new();
+        let mut log = |name: &str, contents: io::Result<Vec<u8>>| match contents {
+            Ok(contents) => Some(hex(&contents)),
+            Err(error) => {
+                notes.push(format!("no {name}: {error}"));
+                None
+            }
+        };
+        let boot_log = log("boot log", self.shared.logs.export_boot());
+        let ima_log = log("IMA log", self.shared.logs.export_ima());
+        Ok(EvidenceExport {
+            attest: hex(&attestation.attest),
+            signature: hex(&attestation.signature),
+            ak_pem,
+            pcrs: pcrs.into_iter().map(|(index, value)| (index, value.to_string())).collect(),
+            nonce: nonce.to_string(),
+            boot_log,
+            ima_log,
+            notes,
+        })
+    }
+}
+
+/// A nonce of the caller's, which goes into the quote as it is. It is never the digest of
+/// evidence that the control plane asked for: that would need a SHA-256 preimage.
+fn parse(text: &str) -> Option<Digest> {
+    let digits: Vec<u8> = text
+        .chars()
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect::<Option<_>>()?;
+    let bytes: Vec<u8> =
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    let nonce = Nonce::try_from(bytes.as_slice()).ok().filter(|_| digits.len() == 64)?;
+    Some(Digest(nonce.0))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,158 @@
+//! The local API: HTTP on a Unix socket, for workloads and for `pawlctl`.
+//!
+//! Every caller is hostile until the kernel has said who it is, and its requests are bounded in
+//! number, size and time. Tokens are served from the gate, past the state machine, so nothing
+//! that the daemon does can make a workload wait, or a closed gate answer.
+
+mod answer;
+mod entitlement;
+mod evidence;
+mod pair;
+mod peer;
+mod status;
+mod token;
+mod wipe;
+
+use std::convert::Infallible;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request as HttpRequest};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use pawl_proto::local::Problem;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::device::Request;
+use crate::problem::problem;
+use crate::shared::Shared;
+use answer::{Answer, Response};
+use peer::Peer;
+
+/// What every route works with.
+#[derive(Clone)]
+pub(crate) struct Api {
+    shared: Arc<Shared>,
+    device: mpsc::Sender<Request>,
+}
+
+const CONNECTIONS: usize = 64;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const BODY_LIMIT: usize = 16 * 1024;
+
+/// Opens the socket: the one that systemd passed, or one at `path`.
+///
+/// # Errors
+/// When another daemon serves the path, or the path cannot be bound.
+pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
+    let socket = match activated() {
+        Some(socket) => socket,
+        None => bind(path)?,
+    };
+    socket.set_nonblocking(true)?;
+    UnixListener::from_std(socket)
+}
+
+/// The first socket that systemd passed, if it passed one.
+fn activated() -> Option<std::os::unix::net::UnixListener> {
+    use std::os::fd::{AsFd as _, BorrowedFd};
+
+    let fd = sd_notify::listen_fds().ok()?.next()?;
+    // SAFETY: systemd passes descriptors that stay open for the process's life, and sd_notify has
+    // checked that they were meant for this process; it is only borrowed to be duplicated.
+    #[expect(unsafe_code, reason = "a descriptor that systemd passed is a bare number")]
+    let passed = unsafe { BorrowedFd::borrow_raw(fd) };
+    passed.as_fd().try_clone_to_owned().ok().map(Into::into)
+}
+
+fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon serves this socket"));
+        }
+        fs::remove_file(path)?;
+    }
+    let socket = std::os::unix::net::UnixListener::bind(path)?;
+    // The group may use tokens; who may open the folder decides who is in question at all.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
+    Ok(socket)
+}
+
+impl Api {
+    pub(crate) fn new(shared: Arc<Shared>, device: mpsc::Sender<Request>) -> Self {
+        Self { shared, device }
+    }
+
+    /// Serves until the task is dropped.
+    pub(crate) async fn serve(self, listener: UnixListener) {
+        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        loop {
+            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let api = self.clone();
+                    tokio::spawn(async move {
+                        api.connection(stream).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a caller was not accepted");
+                    // Out of descriptors, most likely: let some be given back.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(self, stream: UnixStream) {
+        let peer = Peer::of(&stream);
+        let service = service_fn(move |request| {
+            let api = self.clone();
+            async move { Ok::<Response, Infallible>(api.route(peer, request).await.into_response()) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(64 * 1024)
+            .serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a caller went away");
+        }
+    }
+
+    async fn route(&self, peer: Peer, request: HttpRequest<Incoming>) -> Answer {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path();
+        let query = parts.uri.query().unwrap_or_default();
+        match (&parts.method, path) {
+            (&Method::GET, "/v1/status") => self.status().await,
+            (&Method::GET, "/v1/entitlement") => self.entitlement(query).await,
+            (&Method::GET, "/v1/evidence") => self.evidence(peer, query).await,
+            (&Method::POST, "/v1/pair") => self.pair(peer, body).await,
+            (&Method::POST, "/v1/wipe") => self.wipe(peer, body).await,
+            (method, path) => match path.strip_prefix("/v1/tokens/") {
+                Some(name) if method == Method::GET => self.token(name, query).await,
+                _ => Answer::not_found(method, path),
+            },
+        }
+    }
+
+    /// Asks the state machine.
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> Request,
+    ) -> Result<T, Problem> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        let stopping = || problem("stopping", "the daemon is stopping", "ask again when it has started");
+        self.device.send(request(reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
+    }
+}

@@ -1,0 +1,28 @@
+//! `POST /v1/pair`: begins to pair; `GET /v1/status` tells how it goes.
+
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use pawl_proto::local::PairRequest;
+use serde_json::json;
+
+use super::Api;
+use super::answer::{self, Answer};
+use super::peer::Peer;
+use crate::device::Request;
+
+impl Api {
+    pub(super) async fn pair(&self, peer: Peer, body: Incoming) -> Answer {
+        if let Err(problem) = peer.must_administrate() {
+            return Answer::forbidden(&problem);
+        }
+        let request: PairRequest = match answer::read(body).await {
+            Ok(request) => request,
+            Err(answer) => return answer,
+        };
+        match self.ask(|reply| Request::Pair(request, reply)).await {
+            Ok(Ok(())) => Answer::json(StatusCode::ACCEPTED, &json!({"state": "pairing"})),
+            Ok(Err(problem)) => Answer::conflict(&problem),
+            Err(problem) => Answer::unavailable(&problem),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! HTTPS to the control plane: pairing, receipts and tokens.
+
+mod token;
+
+use std::time::Duration;
+
+use pawl_config::{ControlPlane as Settings, HttpsUrl};
+use pawl_proto::codec::{self, DecodeError, EncodeError};
+use pawl_proto::message::{
+    PairingGrant, PairingOffer, PairingProof, PairingRefusal, PairingRequest, RefusalCode, Waiting,
+};
+use pawl_proto::{PairingId, limits};
+use reqwest::{Client, Response, StatusCode};
+use serde::de::DeserializeOwned;
+
+use crate::tls::{self, TlsError};
+
+pub(crate) use token::{TokenError, proof};
+
+/// The other end of the wire, and the one authority that vouches for it.
+#[derive(Clone)]
+pub(crate) struct ControlPlane {
+    client: Client,
+    url: HttpsUrl,
+}
+
+/// The longest that one call may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const CBOR: &str = "application/cbor";
+
+impl ControlPlane {
+    /// A client for the control plane of the configuration.
+    ///
+    /// # Errors
+    /// When the pinned authority cannot be read.
+    pub(crate) fn new(settings: &Settings) -> Result<Self, TlsError> {
+        let tls = tls::control_plane(&settings.ca)?;
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            // A call is rare: an idle connection would only be there to be timed out.
+            .pool_max_idle_per_host(0)
+            .build()
+            .map_err(|error| TlsError::Authority {
+                path: settings.ca.display().to_string(),
+                error: error.to_string(),
+            })?;
+        Ok(Self { client, url: settings.url.clone() })
+    }
+
+    /// `POST /v1/pairings`.
+    pub(crate) async fn request_pairing(&self, request: &PairingRequest) -> Result<PairingOffer, CallError> {
+        let response = self.post("/v1/pairings", codec::encode(request)?).await?;
+        match response.status() {
+            StatusCode::OK | StatusCode::CREATED => read(response).await,
+            _ => Err(refusal(response).await),
+        }
+    }
+
+    /// `POST /v1/pairings/{id}/proof`.
+    pub(crate) async fn prove(&self, id: PairingId, proof: &PairingProof) -> Result<Proven, CallError> {
+        let response = self.post(&format!("/v1/pairings/{id}/proof"), codec::encode(proof)?).await?;
+        match response.status() {
+            StatusCode::OK | StatusCode::CREATED => Ok(Proven::Granted(Box::new(read(response).await?))),
+            StatusCode::ACCEPTED => Ok(Proven::Waiting(read(response).await?)),
+            _ => Err(refusal(response).await),
+        }
+    }
+
+    /// `POST /v1/receipts` with an encoded receipt.
+    pub(crate) async fn deliver_receipt(&self, receipt: Vec<u8>) -> Result<(), CallError> {
+        let response = self.post("/v1/receipts", receipt).await?;
+        if response.status().is_success() { Ok(()) } else { Err(refusal(response).await) }
+    }
+
+    async fn post(&self, path: &str, body: Vec<u8>) -> Result<Response, CallError> {
+        let request = self.client.post(self.url.join(path)).header("content-type", CBOR).body(body);
+        request.send().await.map_err(|error| self.unreachable(&error))
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> CallError {
+        CallError::Unreachable { url: self.url.to_string(), error: innermost(error) }
+    }
+}
+
+/// What a proof was answered with.
+pub(crate) enum Proven {
+    Granted(Box<PairingGrant>),
+    Waiting(Waiting),
+}
+
+async fn read<T: DeserializeOwned>(response: Response) -> Result<T, CallError> {
+    Ok(codec::decode(&body(response, limits::MESSAGE).await?, limits::MESSAGE)?)
+}
+
+/// Reads a body of at most `limit` bytes, whatever its headers promise.
+async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, CallError> {
+    let mut body = Vec::new();
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| CallError::Interrupted(innermost(&error)))?
+    {
+        if body.len() + chunk.len() > limit {
+            return Err(CallError::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+async fn refusal(response: Response) -> CallError {
+    let status = response.status();
+    match read::<PairingRefusal>(response).await {
+        Ok(refusal) => CallError::Refused { code: refusal.code, message: refusal.message.to_string() },
+        Err(_) => CallError::Status(status.as_u16()),
+    }
+}
+
+/// The cause at the end of an error's chain: reqwest's own text does not say more than "error
+/// sending request".
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Why a call did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("{url} cannot be reached: {error}")]
+    Unreachable { url: String, error: String },
+    #[error("the control plane's answer was cut short: {0}")]
+    Interrupted(String),
+    #[error("the control plane's answer is too long")]
+    TooLong,
+    #[error("the control plane's answer: {0}")]
+    Malformed(#[from] DecodeError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error("{message}")]
+    Refused { code: RefusalCode, message: String },
+    #[error("the control plane answered with HTTP status {0}")]
+    Status(u16),
+}
+
+impl CallError {
+    /// Whether the same call may succeed later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Interrupted(_) => true,
+            Self::Refused { code, .. } => *code == RefusalCode::Busy,
+            Self::Status(status) => *status >= 500,
+            Self::TooLong | Self::Malformed(_) | Self::Encode(_) => false,
+        }
+    }
+
+    /// What a technician does about it.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } | Self::Interrupted(_) => {
+                "check the network, the address and the authority with: pawlctl check"
+            }
+            Self::Refused { code, .. } => match code {
+                RefusalCode::NotEnrolled => "have the operator enrol this device, then run: pawlctl pair",
+                RefusalCode::EndorsementKey => {
+                    "have the operator check the vendor authorities of the control plane, or the TPM"
+                }
+                RefusalCode::WentBackwards => {
+                    "this TPM's state is older than one that was seen: if it is a virtual TPM that was \
+                     restored, replace it; else report it to the operator"
+                }
+                RefusalCode::Posture => "boot an approved state, or ask the operator to accept this one",
+                RefusalCode::Suspended => "ask the operator to resume this device",
+                _ => "run: pawlctl pair; if it fails again, show the operator this message",
+            },
+            _ => "show the operator of the control plane this message",
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A device without a live pairing.
+
+use pawl_proto::local::Problem;
+use pawl_proto::message::{Cause, DeviceState};
+use tokio::time::{Instant, sleep_until};
+
+use super::Input;
+use crate::problem;
+use crate::shared::Shared;
+use crate::store::{PairingRecord, Revocation};
+
+/// No pairing, or one that is over.
+pub(super) struct Idle {
+    record: Option<PairingRecord>,
+    revocation: Option<Revocation>,
+    problem: Problem,
+    retry_at: Option<Instant>,
+}
+
+impl Idle {
+    /// A device that was never paired, or whose state is lost.
+    pub(super) fn unpaired(problem: Problem) -> Self {
+        Self { record: None, revocation: None, problem, retry_at: None }
+    }
+
+    /// A device whose pairing was ended.
+    pub(super) fn revoked(record: PairingRecord, revocation: Revocation) -> Self {
+        let problem = problem::revoked(&revocation);
+        Self { record: Some(record), revocation: Some(revocation), problem, retry_at: None }
+    }
+
+    /// A device whose TPM refuses to end the epoch of a pairing whose keys are gone.
+    pub(super) fn owed(record: PairingRecord, revocation: Revocation, error: &pawl_tpm::Error) -> Self {
+        let problem = problem::counter_owed(error);
+        Self { record: Some(record), revocation: Some(revocation), problem, retry_at: None }
+    }
+
+    /// A device that holds another device's disk.
+    pub(super) fn foreign(problem: Problem) -> Self {
+        Self::unpaired(problem)
+    }
+
+    /// A device on which a pairing was tried in vain: as it was before, with the reason.
+    pub(super) fn after_failure(shared: &Shared, problem: Problem) -> Self {
+        let record = shared.store.pairing().ok().flatten();
+        let revocation = shared.store.revocation().ok().flatten();
+        Self { record, revocation, problem, retry_at: None }
+    }
+
+    /// Tries to pair at this time.
+    pub(super) fn retry_at(&mut self, time: Instant) {
+        self.retry_at = Some(time);
+    }
+
+    pub(super) fn state(&self) -> DeviceState {
+        if self.revocation.is_some() { DeviceState::Revoked } else { DeviceState::Unpaired }
+    }
+
+    pub(super) fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    pub(super) fn record(&self) -> Option<&PairingRecord> {
+        self.record.as_ref()
+    }
+
+    /// What ended the last pairing.
+    pub(super) fn cause(&self) -> Option<Cause> {
+        self.revocation.as_ref().map(|revocation| revocation.cause)
+    }
+
+    pub(super) async fn next(&mut self) -> Input {
+        match self.retry_at {
+            Some(time) => sleep_until(time).await,
+            None => std::future::pending().await,
+        }
+        Input::Retry
+    }
+}

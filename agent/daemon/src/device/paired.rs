@@ -1,0 +1,350 @@
+//! A live pairing: its link, its reports, its lease and its tokens.
+
+use std::sync::Arc;
+
+use pawl_proto::codec::Version;
+use pawl_proto::local::BrokerStatus;
+use pawl_proto::message::{Cause, DeviceState, Event, EventKind, Status, Verdict};
+use pawl_proto::signed;
+use pawl_proto::{Channel, Epoch, Topic};
+use pawl_tpm::{KeyBlob, LeaseGrant};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::lease::Opened;
+use super::reporter::Reporter;
+use super::revoked::publish_status;
+use super::tokens::Tokens;
+use crate::control_plane::TokenError;
+use crate::link::{Acknowledgement, Endpoint, Link, LinkEvent, ParcelKind};
+use crate::orders::{self, Order, Refused, Seen};
+use crate::posture::{Prepared, ReportError};
+use crate::shared::Shared;
+use crate::store::{PairingKeys, PairingRecord, StoreError};
+use crate::vault::Binding;
+use crate::{problem, tls, wipe};
+
+pub(super) struct Paired {
+    record: Arc<PairingRecord>,
+    device_key: Arc<KeyBlob>,
+    vault_key: Arc<KeyBlob>,
+    link: Option<(Link, mpsc::Receiver<LinkEvent>)>,
+    broker: BrokerStatus,
+    /// Everything that waits for the TPM, the disk or the network. It ends with the pairing.
+    tasks: JoinSet<Done>,
+    seen: Seen,
+    pub(super) verdict: Option<Verdict>,
+    grant: Option<Arc<LeaseGrant>>,
+    /// The last verdict keeps the device from working, whatever the TPM says of a lease.
+    barred: bool,
+    pub(super) reporter: Reporter,
+    pub(super) tokens: Tokens,
+}
+
+/// What a task of the pairing amounted to.
+pub(super) enum Done {
+    Report(Result<Prepared, ReportError>),
+    Lease(Result<Opened, pawl_tpm::Error>),
+    Token(String, Result<pawl_proto::local::Token, TokenError>),
+    Stored(Result<(), StoreError>),
+    /// The counter's value, and whether this TPM has the pairing's attestation key.
+    Looked(Result<(Option<Epoch>, bool), pawl_tpm::Error>),
+}
+
+/// What happens to a live pairing.
+pub(super) enum Input {
+    Link(LinkEvent),
+    Done(Done),
+    ReportDue,
+    TokensDue,
+    LeaseOver,
+}
+
+/// What a live pairing cannot do by itself.
+pub(super) enum Wanted {
+    Nothing,
+    /// End the epoch.
+    Wipe {
+        order: wipe::Order,
+        acknowledgement: Option<Acknowledgement>,
+    },
+    /// The counter is elsewhere than the pairing has it.
+    Recovery(Option<Epoch>),
+    /// This is another TPM.
+    MovedDisk,
+}
+
+const LINK_EVENTS: usize = 16;
+
+impl Paired {
+    /// Takes up a pairing: connects, and tries the lease that was left.
+    pub(super) fn start(shared: &Shared, record: PairingRecord, keys: PairingKeys) -> Self {
+        let record = Arc::new(record);
+        let mut paired = Self {
+            device_key: Arc::new(keys.device),
+            vault_key: Arc::new(keys.vault),
+            link: None,
+            broker: BrokerStatus::default(),
+            tasks: JoinSet::new(),
+            seen: Seen::default(),
+            verdict: None,
+            grant: None,
+            barred: false,
+            reporter: Reporter::default(),
+            tokens: Tokens::new(&shared.config.tokens),
+            record,
+        };
+        shared.gate.close(problem::waiting());
+        paired.connect(shared, &keys.link);
+        paired.take_up_verdicts(shared);
+        paired
+    }
+
+    fn connect(&mut self, shared: &Shared, key: &KeyBlob) {
+        let record = &self.record;
+        let broker = record.broker.clone();
+        self.broker.address = Some(format!("{}:{}", broker.host, broker.port));
+        let last_will = Status {
+            version: Version,
+            device: record.device,
+            online: false,
+            state: DeviceState::Lapsed,
+            epoch: record.epoch,
+        };
+        let (events, inbox) = mpsc::channel(LINK_EVENTS);
+        let link = tls::broker(record, key, &shared.tpm).map_err(|error| error.to_string()).and_then(|tls| {
+            let endpoint = Endpoint { device: record.device, broker, tls, last_will };
+            Link::start(endpoint, events).map_err(|error| error.to_string())
+        });
+        match link {
+            Ok(link) => self.link = Some((link, inbox)),
+            Err(error) => {
+                tracing::error!(error, "there is no link to the broker");
+                self.broker.error = Some(error);
+            }
+        }
+    }
+
+    /// The next thing that happens. Dropped before it is ready, it has lost nothing.
+    pub(super) async fn next(&mut self, gate_until: Option<Instant>) -> Input {
+        let events = async {
+            match &mut self.link {
+                Some((_, events)) => match events.recv().await {
+                    Some(event) => event,
+                    None => std::future::pending().await,
+                },
+                None => std::future::pending().await,
+            }
+        };
+        let report = if self.broker.connected { self.reporter.due() } else { None };
+        let tokens = gate_until.and(self.tokens.due());
+        tokio::select! {
+            biased;
+            event = events => Input::Link(event),
+            Some(Ok(done)) = self.tasks.join_next() => Input::Done(done),
+            () = at(gate_until) => Input::LeaseOver,
+            () = at(report) => Input::ReportDue,
+            () = at(tokens) => Input::TokensDue,
+        }
+    }
+
+    pub(super) fn handle(&mut self, shared: &Arc<Shared>, refused: &mut Refused, input: Input) -> Wanted {
+        match input {
+            Input::Link(event) => return self.link_event(shared, refused, event),
+            Input::Done(done) => return self.done(shared, done),
+            Input::ReportDue => self.report(shared),
+            Input::TokensDue => self.ask_for_tokens(shared),
+            Input::LeaseOver => {
+                tracing::warn!("the lease has run out");
+                shared.gate.close(problem::lease_expired());
+                shared.gate.tell_holders();
+                self.reporter.report_now();
+            }
+        }
+        Wanted::Nothing
+    }
+
+    fn link_event(&mut self, shared: &Arc<Shared>, refused: &mut Refused, event: LinkEvent) -> Wanted {
+        match event {
+            LinkEvent::Connected => {
+                tracing::info!(broker = self.broker.address, "connected to the broker");
+                (self.broker.connected, self.broker.error) = (true, None);
+                let open = shared.gate.is_open();
+                self.announce(if open { DeviceState::Entitled } else { DeviceState::Lapsed });
+                if self.reporter.count() == 0 {
+                    self.reporter.report_now();
+                }
+            }
+            LinkEvent::Lost(error) => {
+                tracing::warn!(error, broker = self.broker.address, "the broker is out of reach");
+                (self.broker.connected, self.broker.error) = (false, Some(error));
+                // A link key that the TPM refuses to use looks like this, too.
+                self.look_at_tpm(shared);
+            }
+            LinkEvent::Message { topic, payload, acknowledgement } => {
+                return self.message(shared, refused, &topic, &payload, acknowledgement);
+            }
+            LinkEvent::Delivered(ParcelKind::Posture(digest)) => {
+                tracing::debug!(evidence = %digest, "the broker has the report");
+            }
+            LinkEvent::Delivered(_) => {}
+        }
+        Wanted::Nothing
+    }
+
+    fn message(
+        &mut self,
+        shared: &Arc<Shared>,
+        refused: &mut Refused,
+        topic: &str,
+        payload: &[u8],
+        acknowledgement: Option<Acknowledgement>,
+    ) -> Wanted {
+        let arrived = std::time::Instant::now();
+        match orders::verify(&self.record, &mut self.seen, topic, payload) {
+            Ok(Order::Event(Event {
+                kind: kind @ (EventKind::Revoke | EventKind::Repair),
+                id,
+                reason,
+                ..
+            })) => {
+                let cause = if kind == EventKind::Repair { Cause::Repair } else { Cause::Revoke };
+                let order = wipe::Order { cause, event: Some(id), reason, arrived };
+                return Wanted::Wipe { order, acknowledgement };
+            }
+            Ok(Order::Event(_)) => self.reporter.report_now(),
+            Ok(Order::Verdict(verdict)) => self.judged(shared, *verdict, payload),
+            Err(refusal) => refused.count(refusal),
+        }
+        if let Some((link, _)) = &self.link {
+            link.acknowledge(acknowledgement);
+        }
+        Wanted::Nothing
+    }
+
+    fn done(&mut self, shared: &Arc<Shared>, done: Done) -> Wanted {
+        match done {
+            Done::Report(outcome) => self.reported(outcome),
+            Done::Lease(outcome) => self.lease_tried(shared, outcome),
+            Done::Token(name, outcome) => self.token_settled(shared, &name, outcome),
+            Done::Stored(Ok(())) => {}
+            Done::Stored(Err(error)) => tracing::error!(%error, "the state was not kept"),
+            Done::Looked(Ok((_, false))) => return Wanted::MovedDisk,
+            Done::Looked(Ok((counter, true))) if counter != Some(self.record.epoch) => {
+                return Wanted::Recovery(counter);
+            }
+            Done::Looked(Ok(_)) => {}
+            Done::Looked(Err(error)) => {
+                tracing::warn!(%error, remedy = error.remedy(), "the TPM does not answer")
+            }
+        }
+        Wanted::Nothing
+    }
+
+    /// Looks whether this is still the TPM, and still the epoch, of this pairing.
+    pub(super) fn look_at_tpm(&mut self, shared: &Arc<Shared>) {
+        let (shared, record) = (Arc::clone(shared), Arc::clone(&self.record));
+        self.spawn(async move {
+            let look = async {
+                let counter = shared.tpm.counter().await?.map(|counter| Epoch(counter.epoch));
+                let name = shared.identity().await?.ak_name.clone();
+                Ok((counter, name == record.attestation_name.as_bytes()))
+            };
+            Done::Looked(look.await)
+        });
+    }
+
+    pub(super) fn spawn(&mut self, task: impl Future<Output = Done> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    pub(super) fn spawn_blocking(&mut self, task: impl FnOnce() -> Done + Send + 'static) {
+        self.tasks.spawn_blocking(task);
+    }
+
+    /// The last messages of the control plane, as they were kept. They are verified again: the
+    /// disk is not trusted.
+    pub(super) fn kept(&self, message: Option<Vec<u8>>) -> Option<Verdict> {
+        let topic = Topic::new(self.record.device, Channel::Verdict);
+        let verdict: Verdict = signed::verify(&message?, &topic, &self.record.order_keys).ok()?;
+        (verdict.pairing == self.record.pairing && verdict.epoch == self.record.epoch).then_some(verdict)
+    }
+
+    pub(super) fn seen_verdict(&mut self, sequence: u64) {
+        self.seen.verdict = self.seen.verdict.max(sequence);
+    }
+
+    /// Holds a lease that is to be tried, or that is only kept to tell what the TPM says of it.
+    pub(super) fn set_grant(&mut self, grant: Arc<LeaseGrant>) {
+        self.grant = Some(grant);
+    }
+
+    pub(super) fn set_barred(&mut self, barred: bool) {
+        self.barred = barred;
+    }
+
+    pub(super) fn is_barred(&self) -> bool {
+        self.barred
+    }
+
+    /// Whether this is the lease under which the device may work.
+    pub(super) fn works_under(&self, grant: &Arc<LeaseGrant>) -> bool {
+        !self.barred && self.grant.as_ref().is_some_and(|held| Arc::ptr_eq(held, grant))
+    }
+
+    /// The last lease, whether or not it still holds.
+    pub(super) fn grant(&self) -> Option<&Arc<LeaseGrant>> {
+        self.grant.as_ref()
+    }
+
+    pub(super) fn record(&self) -> &Arc<PairingRecord> {
+        &self.record
+    }
+
+    pub(super) fn device_key(&self) -> Arc<KeyBlob> {
+        Arc::clone(&self.device_key)
+    }
+
+    pub(super) fn vault_key(&self) -> Arc<KeyBlob> {
+        Arc::clone(&self.vault_key)
+    }
+
+    /// What the sealed vault is bound to.
+    pub(super) fn binding(&self) -> Binding {
+        Binding { pairing: self.record.pairing, epoch: self.record.epoch }
+    }
+
+    pub(super) fn broker(&self) -> &BrokerStatus {
+        &self.broker
+    }
+
+    pub(super) fn link(&self) -> Option<&Link> {
+        self.link.as_ref().map(|(link, _)| link)
+    }
+
+    pub(super) fn announce(&self, state: DeviceState) {
+        if let Some(link) = self.link() {
+            publish_status(link, &self.record, state, true);
+        }
+    }
+
+    pub(super) fn announce_offline(&self, state: DeviceState) {
+        if let Some(link) = self.link() {
+            publish_status(link, &self.record, state, false);
+        }
+    }
+
+    /// Gives up the pairing, and hands over the connection if it stands.
+    pub(super) fn into_connection(self) -> Option<(Link, mpsc::Receiver<LinkEvent>)> {
+        self.link.filter(|_| self.broker.connected)
+    }
+}
+
+/// Waits for a time; for ever where there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,63 @@
+//! Receipts over HTTPS, for when the broker is out of reach: until each is taken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl_proto::Epoch;
+use tokio::task::JoinError;
+
+use super::Device;
+use crate::backoff::Backoff;
+use crate::control_plane::CallError;
+use crate::fail_point;
+use crate::shared::Shared;
+
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const LONGEST_DELAY: Duration = Duration::from_secs(600);
+
+/// How a delivery ended.
+pub(super) type Outcome = (Epoch, Result<(), CallError>);
+
+impl Device {
+    /// Delivers what waits on the disk. A delivery that is under way already is begun anew.
+    pub(super) fn deliver_receipts(&mut self) {
+        self.receipts.abort_all();
+        let waiting = self.shared.store.receipts().unwrap_or_else(|error| {
+            tracing::error!(%error, "the receipts that wait cannot be read");
+            Vec::new()
+        });
+        for (epoch, receipt) in waiting {
+            self.receipts.spawn(deliver(Arc::clone(&self.shared), epoch, receipt));
+        }
+    }
+
+    pub(super) fn receipt_delivered(&mut self, outcome: Result<Outcome, JoinError>) {
+        match outcome {
+            Ok((epoch, Ok(()))) => {
+                if let Err(error) = self.shared.store.remove_receipt(epoch) {
+                    tracing::warn!(%error, "a receipt that was taken stays on the disk, and is sent again");
+                }
+                fail_point::reach("wipe.receipt-taken");
+                tracing::info!(%epoch, "the control plane has the receipt");
+            }
+            Ok((epoch, Err(error))) => {
+                tracing::error!(%epoch, %error, "the control plane does not take the receipt; it is kept");
+            }
+            // It was begun anew, or the daemon is stopping.
+            Err(_) => {}
+        }
+    }
+}
+
+async fn deliver(shared: Arc<Shared>, epoch: Epoch, receipt: Vec<u8>) -> Outcome {
+    let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
+    loop {
+        match shared.control_plane.deliver_receipt(receipt.clone()).await {
+            Err(error) if error.is_transient() => {
+                tracing::debug!(%error, %epoch, "a receipt waits");
+                tokio::time::sleep(backoff.delay()).await;
+            }
+            outcome => return (epoch, outcome),
+        }
+    }
+}

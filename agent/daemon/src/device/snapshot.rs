@@ -1,0 +1,74 @@
+//! What the state machine tells of itself, for `GET /v1/status`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pawl_proto::local::{BrokerStatus, PairingStatus, Problem, TokenStatus, VerdictStatus};
+use pawl_proto::message::{DeviceState, Verdict};
+use pawl_tpm::LeaseGrant;
+use tokio::time::Instant;
+
+use super::paired::Paired;
+use super::{Device, Phase};
+use crate::store::PairingRecord;
+
+/// The state machine's part of the status; the TPM's part is asked for by whoever shows it.
+pub(crate) struct Snapshot {
+    pub(crate) state: DeviceState,
+    pub(crate) problem: Option<Problem>,
+    pub(crate) pairing: Option<PairingStatus>,
+    pub(crate) verdict: Option<VerdictStatus>,
+    /// The last lease, whether or not it still holds.
+    pub(crate) grant: Option<Arc<LeaseGrant>>,
+    pub(crate) tokens: Vec<TokenStatus>,
+    pub(crate) broker: BrokerStatus,
+    pub(crate) receipt_waiting: bool,
+    pub(crate) refused: BTreeMap<String, u64>,
+}
+
+impl Device {
+    /// How the device stands.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let (paired, record) = match &self.phase {
+            Phase::Paired(paired) => (Some(paired.as_ref()), Some(paired.record().as_ref())),
+            Phase::Revoked(revoked) => (None, Some(revoked.record())),
+            Phase::Idle(idle) => (None, idle.record()),
+            Phase::Pairing(_) => (None, None),
+        };
+        Snapshot {
+            state: self.state(),
+            problem: self.shared.gate.problem(),
+            pairing: record.map(pairing_status),
+            verdict: paired
+                .and_then(|paired| paired.verdict.as_ref().map(|v| self.verdict_status(paired, v))),
+            grant: paired.and_then(Paired::grant).cloned(),
+            tokens: paired.map(|paired| paired.token_status(&self.shared)).unwrap_or_default(),
+            broker: paired.map(Paired::broker).cloned().unwrap_or_default(),
+            receipt_waiting: self.shared.store.receipts().is_ok_and(|receipts| !receipts.is_empty()),
+            refused: self.refused.counts(),
+        }
+    }
+
+    fn verdict_status(&self, paired: &Paired, verdict: &Verdict) -> VerdictStatus {
+        let in_future =
+            |due: Instant| self.shared.clock.unix_in(due.saturating_duration_since(Instant::now()));
+        VerdictStatus {
+            result: verdict.result,
+            standing: verdict.standing,
+            reasons: verdict.reasons.clone(),
+            time: verdict.time,
+            next_report: paired.reporter.due().map(in_future),
+            reports: paired.reporter.count(),
+        }
+    }
+}
+
+fn pairing_status(record: &PairingRecord) -> PairingStatus {
+    PairingStatus {
+        id: record.pairing,
+        epoch: record.epoch,
+        control_plane: record.control_plane.to_string(),
+        endorsement: record.endorsement.to_string(),
+        scopes: record.scopes.clone(),
+    }
+}

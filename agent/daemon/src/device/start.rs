@@ -1,0 +1,149 @@
+//! Where the device stands at start. Nothing here depends on anything sealed: a device that
+//! drifted, or whose disk is damaged, still starts, says so, and can be paired again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pawl_proto::codec::Version;
+use pawl_proto::message::{Cause, ShortText};
+use pawl_proto::{Epoch, Text};
+use tokio::task::JoinSet;
+
+use super::idle::Idle;
+use super::paired::Paired;
+use super::{Device, Pairing, Phase};
+use crate::pairing;
+use crate::problem;
+use crate::shared::Shared;
+use crate::store::{PairingRecord, Revocation};
+use crate::wipe;
+
+/// The phase in which the device begins.
+///
+/// # Errors
+/// When the TPM does not even tell its counter.
+pub(super) async fn phase(shared: &Arc<Shared>) -> Result<Phase, pawl_tpm::Error> {
+    if let Some(request) = shared.store.unfinished() {
+        tracing::warn!("a pairing was cut short; its epoch is ended, and it begins anew");
+        let (task, wanted) = (Arc::clone(shared), request.clone());
+        let mut attempt = JoinSet::new();
+        attempt.spawn(async move { pairing::pair(&task, &wanted, true).await });
+        return Ok(Phase::Pairing(Pairing { attempt, unattended: Some(request) }));
+    }
+    let record = match shared.store.pairing() {
+        Ok(record) => record,
+        Err(error) => {
+            tracing::error!(%error, "the pairing cannot be read");
+            return Ok(idle(shared, Idle::unpaired(problem::damaged(&error))));
+        }
+    };
+    let Some(record) = record else {
+        let mut idle = Idle::unpaired(problem::unpaired());
+        if shared.config.pairing.automatic {
+            idle.retry_at(tokio::time::Instant::now());
+        }
+        return Ok(self::idle(shared, idle));
+    };
+    let counter = shared.tpm.counter().await?.map(|counter| Epoch(counter.epoch));
+    Ok(match counter {
+        Some(counter) if counter == record.epoch => in_epoch(shared, record).await,
+        Some(counter) if counter > record.epoch => over(shared, record).await?,
+        _ => idle(shared, Idle::foreign(problem::other_tpm())),
+    })
+}
+
+/// The counter stands where the pairing has it.
+async fn in_epoch(shared: &Arc<Shared>, record: PairingRecord) -> Phase {
+    if let Some(revocation) = revocation_of(shared, &record) {
+        // The wipe of an earlier run, whose increment the TPM refused.
+        let order = wipe::Order {
+            cause: revocation.cause,
+            event: revocation.event,
+            reason: revocation.reason,
+            arrived: Instant::now(),
+        };
+        return idle(shared, wipe(shared, record, order).await);
+    }
+    match shared.store.keys() {
+        Ok(Some(keys)) => Phase::Paired(Box::new(Paired::start(shared, record, keys))),
+        Ok(None) => idle(shared, Idle::unpaired(problem::keys_missing())),
+        Err(error) => {
+            tracing::error!(%error, "a key cannot be read");
+            idle(shared, Idle::unpaired(problem::damaged(&error)))
+        }
+    }
+}
+
+/// The counter is past the pairing: it was revoked, unless this is another TPM.
+async fn over(shared: &Arc<Shared>, record: PairingRecord) -> Result<Phase, pawl_tpm::Error> {
+    if shared.identity().await?.ak_name != record.attestation_name.as_bytes() {
+        return Ok(idle(shared, Idle::foreign(problem::moved_disk(record.device.as_str()))));
+    }
+    let known = revocation_of(shared, &record);
+    let receipted = known.as_ref().is_some_and(|revocation| revocation.receipted);
+    let revocation = known.unwrap_or_else(|| found(shared, &record));
+    let revocation = Revocation { counted: true, ..revocation };
+    shared.gate.close(problem::revoked(&revocation));
+    if receipted {
+        if let Err(error) = shared.store.destroy_keys() {
+            tracing::error!(%error, "dead keys stay on the disk");
+        }
+        return Ok(idle(shared, Idle::revoked(record, revocation)));
+    }
+    tracing::warn!(epoch = %record.epoch, "the pairing's epoch is over; the wipe is finished");
+    let wiped = wipe::finish(shared, &record, revocation, None).await;
+    Ok(idle(shared, Idle::revoked(record, wiped.revocation)))
+}
+
+async fn wipe(shared: &Shared, record: PairingRecord, order: wipe::Order) -> Idle {
+    let wiped = wipe::wipe(shared, &record, order).await;
+    match &wiped.refusal {
+        None => Idle::revoked(record, wiped.revocation),
+        Some(error) => Idle::owed(record, wiped.revocation, error),
+    }
+}
+
+fn revocation_of(shared: &Shared, record: &PairingRecord) -> Option<Revocation> {
+    let revocation = shared.store.revocation().unwrap_or_else(|error| {
+        tracing::warn!(%error, "why the last pairing ended cannot be read; the counter decides");
+        None
+    });
+    revocation.filter(|revocation| revocation.ended == record.epoch)
+}
+
+/// A revocation of which the counter is the only trace.
+fn found(shared: &Shared, record: &PairingRecord) -> Revocation {
+    let reason: ShortText = Text::lossy(
+        "the epoch counter was found ahead of the pairing: a wipe was cut short, the disk is from before it, \
+         or the counter was moved on by somebody on the device",
+    );
+    Revocation {
+        version: Version,
+        ended: record.epoch,
+        cause: Cause::Recovery,
+        event: None,
+        reason,
+        time: shared.clock.unix(),
+        counted: true,
+        receipted: false,
+    }
+}
+
+fn idle(shared: &Shared, idle: Idle) -> Phase {
+    shared.gate.close(idle.problem().clone());
+    shared.gate.tell_holders();
+    Phase::Idle(idle)
+}
+
+impl Device {
+    /// The counter was found elsewhere than the live pairing has it: as at a start.
+    pub(super) async fn recover(&mut self, counter: Option<Epoch>) {
+        tracing::warn!(?counter, "the epoch counter does not fit the pairing");
+        self.shared.gate.close(problem::other_tpm());
+        match phase(&self.shared).await {
+            Ok(phase) => self.phase = phase,
+            Err(error) => tracing::error!(%error, "the counter cannot be read"),
+        }
+        self.deliver_receipts();
+    }
+}

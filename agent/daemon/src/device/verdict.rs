@@ -1,0 +1,118 @@
+//! Verdicts: what the control plane makes of the reports.
+
+use std::sync::Arc;
+
+use pawl_proto::message::{Appraisal, Standing, Verdict};
+use pawl_proto::{Digest, encode};
+
+use super::paired::{Done, Paired};
+use crate::link::{Parcel, ParcelKind};
+use crate::posture::{self, Prepared, ReportError, Subject};
+use crate::problem;
+use crate::shared::Shared;
+
+impl Paired {
+    /// Takes up where an earlier run left off: the last verdict says whether the device may work,
+    /// and the last lease lets it work before there is a network.
+    pub(super) fn take_up_verdicts(&mut self, shared: &Shared) {
+        let read = |message: Result<_, crate::store::StoreError>| {
+            message.unwrap_or_else(|error| {
+                tracing::warn!(%error, "a verdict cannot be read; the next one replaces it");
+                None
+            })
+        };
+        let last = self.kept(read(shared.store.verdict()));
+        let leased = self.kept(read(shared.store.lease()));
+        for verdict in last.iter().chain(&leased) {
+            self.seen_verdict(verdict.sequence);
+        }
+        self.reporter.resume(last.as_ref().or(leased.as_ref()).map(|verdict| verdict.nonce));
+        let lease = leased.and_then(|verdict| verdict.lease);
+        match (last.as_ref().and_then(barred), &lease) {
+            (Some(problem), lease) => {
+                if let Some(grant) = lease.as_ref().and_then(|lease| self.record().grant(lease)) {
+                    self.set_grant(Arc::new(grant));
+                }
+                self.set_barred(true);
+                shared.gate.close(problem);
+            }
+            (None, Some(lease)) => self.try_lease(shared, lease),
+            (None, None) => {}
+        }
+        self.verdict = last;
+    }
+
+    /// A new verdict.
+    pub(super) fn judged(&mut self, shared: &Arc<Shared>, verdict: Verdict, message: &[u8]) {
+        tracing::info!(
+            result = verdict.result.map(|result| result.to_string()), standing = ?verdict.standing,
+            sequence = verdict.sequence, interval_s = verdict.interval, leased = verdict.lease.is_some(),
+            "verdict"
+        );
+        self.keep_verdict(shared, &verdict, message);
+        self.reporter.answered(&verdict);
+        match barred(&verdict) {
+            Some(problem) => {
+                shared.gate.close(problem);
+                shared.gate.tell_holders();
+                self.set_barred(true);
+            }
+            None => match &verdict.lease {
+                Some(lease) => self.try_lease(shared, lease),
+                // Resumed, and not judged yet.
+                None if self.is_barred() => shared.gate.close(problem::waiting()),
+                None => {}
+            },
+        }
+        self.verdict = Some(verdict);
+    }
+
+    fn keep_verdict(&mut self, shared: &Arc<Shared>, verdict: &Verdict, message: &[u8]) {
+        let (shared, message) = (Arc::clone(shared), message.to_vec());
+        let (sequence, leased) = (verdict.sequence, verdict.lease.is_some());
+        self.spawn_blocking(move || Done::Stored(shared.store.put_verdict(sequence, &message, leased)));
+    }
+
+    /// Begins a report.
+    pub(super) fn report(&mut self, shared: &Arc<Shared>) {
+        let Some((nonce, base)) = self.reporter.begin() else { return };
+        let record = self.record();
+        let subject = Subject { device: record.device, pairing: record.pairing, epoch: record.epoch, nonce };
+        let shared = Arc::clone(shared);
+        self.spawn(async move {
+            Done::Report(posture::prepare(&shared.tpm, &shared.logs, subject, base.as_ref()).await)
+        });
+    }
+
+    /// The report is made, or not.
+    pub(super) fn reported(&mut self, outcome: Result<Prepared, ReportError>) {
+        let prepared = outcome.map_err(|error| error.to_string()).and_then(|prepared| {
+            let payload = encode(&prepared.report).map_err(|error| error.to_string())?;
+            Ok((payload, prepared.tells))
+        });
+        match prepared {
+            Ok((payload, tells)) => {
+                let digest: Digest = tells.digest();
+                tracing::debug!(evidence = %digest, bytes = payload.len(), "report");
+                self.reporter.sent(tells);
+                if let Some(link) = self.link() {
+                    link.publish(Parcel { kind: ParcelKind::Posture(digest), payload });
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error, "no report was made");
+                self.reporter.failed();
+            }
+        }
+    }
+}
+
+/// Why a verdict keeps the device from working; none when it does not.
+fn barred(verdict: &Verdict) -> Option<pawl_proto::local::Problem> {
+    let reasons = || verdict.reasons.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("; ");
+    match (verdict.standing, verdict.result) {
+        (Standing::Suspended, _) => Some(problem::suspended(&reasons())),
+        (Standing::Active, Some(Appraisal::Contraindicated)) => Some(problem::drifted(&reasons())),
+        (Standing::Active, _) => None,
+    }
+}

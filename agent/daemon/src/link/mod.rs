@@ -1,0 +1,148 @@
+//! The link: the MQTT session over mutual TLS, on a thread of its own.
+//!
+//! The thread only carries messages. It believes nothing that it receives, and what it is given
+//! to send it keeps until the broker has acknowledged it.
+
+mod outbox;
+mod session;
+
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use pawl_proto::message::{Broker, Status};
+use pawl_proto::{Channel, DeviceId, Digest, Epoch, encode};
+use rumqttc::{AckMode, LastWill, ManualAck, MqttOptions, QoS, TlsConfiguration, Transport};
+use rustls::ClientConfig;
+use tokio::sync::mpsc;
+
+/// Something to publish, and how to know it again when the broker has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Parcel {
+    pub(crate) kind: ParcelKind,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// What a parcel is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ParcelKind {
+    Status,
+    /// Evidence, by its digest.
+    Posture(Digest),
+    /// The receipt for an epoch.
+    Receipt(Epoch),
+}
+
+impl ParcelKind {
+    fn channel(self) -> Channel {
+        match self {
+            Self::Status => Channel::Status,
+            Self::Posture(_) => Channel::Posture,
+            Self::Receipt(_) => Channel::Receipt,
+        }
+    }
+}
+
+/// What the link reports.
+pub(crate) enum LinkEvent {
+    /// The session stands, and the subscriptions are asked for.
+    Connected,
+    /// The connection is gone, or was not made; the link goes on trying.
+    Lost(String),
+    /// A message for this device. Not yet verified.
+    Message { topic: String, payload: Vec<u8>, acknowledgement: Option<Acknowledgement> },
+    /// The broker has a parcel.
+    Delivered(ParcelKind),
+}
+
+/// The right to acknowledge one message, once.
+pub(crate) struct Acknowledgement(ManualAck);
+
+enum Command {
+    Publish(Parcel),
+    Acknowledge(Acknowledgement),
+    Stop,
+}
+
+/// A running link. Dropped, it disconnects.
+pub(crate) struct Link {
+    commands: mpsc::UnboundedSender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Who connects where.
+pub(crate) struct Endpoint {
+    pub(crate) device: DeviceId,
+    pub(crate) broker: Broker,
+    pub(crate) tls: ClientConfig,
+    /// What the broker says of the device when the connection breaks.
+    pub(crate) last_will: Status,
+}
+
+impl Link {
+    /// Starts the thread, which connects and goes on trying.
+    ///
+    /// # Errors
+    /// When the system has no thread for it.
+    pub(crate) fn start(endpoint: Endpoint, events: mpsc::Sender<LinkEvent>) -> std::io::Result<Self> {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let thread = Builder::new().name("pawl-link".to_owned()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(session::run(endpoint, inbox, events)),
+                Err(error) => tracing::error!(%error, "the link has no runtime"),
+            }
+        })?;
+        Ok(Self { commands, thread: Some(thread) })
+    }
+
+    /// Publishes a parcel, now or when the connection stands again.
+    pub(crate) fn publish(&self, parcel: Parcel) {
+        // A link that has ended takes nothing more: the device is stopping, or its epoch is over.
+        let _ = self.commands.send(Command::Publish(parcel));
+    }
+
+    /// Tells the broker that a message was dealt with.
+    pub(crate) fn acknowledge(&self, acknowledgement: Option<Acknowledgement>) {
+        if let Some(acknowledgement) = acknowledgement {
+            let _ = self.commands.send(Command::Acknowledge(acknowledgement));
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::Stop);
+        // The session ends within its own grace; nobody waits for it here, on the thread that
+        // serves workloads.
+        drop(self.thread.take());
+    }
+}
+
+/// Longer than the longest lease, so that the broker keeps a revocation for a device that was
+/// off line until its lease has run out in any case.
+const SESSION_EXPIRY: Duration = Duration::from_secs(30 * 24 * 3600);
+const KEEP_ALIVE_SECONDS: u16 = 90;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Above the largest order, so that one that is too large is refused by us, and counted, and
+/// does not tear the connection down.
+const LARGEST_PACKET: u32 = 256 * 1024;
+const IN_FLIGHT: u16 = 4;
+
+fn options(endpoint: &Endpoint) -> Result<MqttOptions, pawl_proto::codec::EncodeError> {
+    let broker = (endpoint.broker.host.as_str(), endpoint.broker.port);
+    let mut options = MqttOptions::new(endpoint.device.as_str(), broker);
+    let status = pawl_proto::Topic::new(endpoint.device, Channel::Status).to_string();
+    let seconds = u32::try_from(SESSION_EXPIRY.as_secs()).unwrap_or(u32::MAX);
+    options
+        .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(endpoint.tls.clone().into())))
+        .set_keep_alive(KEEP_ALIVE_SECONDS)
+        .set_connect_timeout(CONNECT_TIMEOUT)
+        .set_clean_start(true)
+        .set_session_expiry_interval(Some(seconds))
+        .set_incoming_packet_size_limit(rumqttc::IncomingPacketSizeLimit::Bytes(LARGEST_PACKET))
+        .set_outgoing_inflight_upper_limit(IN_FLIGHT)
+        .set_receive_maximum(Some(IN_FLIGHT))
+        .set_ack_mode(AckMode::Manual)
+        .set_last_will(LastWill::new(status, encode(&endpoint.last_will)?, QoS::AtLeastOnce, true, None));
+    Ok(options)
+}

@@ -1,0 +1,222 @@
+//! The session itself: connect, subscribe, carry, come back.
+
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::time::Duration;
+
+use pawl_proto::{Channel, Topic};
+use rumqttc::{AsyncClient, Event, EventLoop, Incoming, PublishNoticeError, PublishOptions, QoS};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::outbox::Outbox;
+use super::{Acknowledgement, Command, Endpoint, LinkEvent, ParcelKind, options};
+use crate::backoff::Backoff;
+
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+/// A connection that stood for so long was a success; one that broke sooner was not.
+const STABLE: Duration = Duration::from_secs(30);
+/// What a stop grants to parcels that are still under way.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Runs until it is told to stop, or nobody is left to tell it.
+pub(super) async fn run(
+    endpoint: Endpoint,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    events: mpsc::Sender<LinkEvent>,
+) {
+    let options = match options(&endpoint) {
+        Ok(options) => options,
+        Err(error) => return tracing::error!(%error, "the link has no last will"),
+    };
+    let (client, eventloop) = AsyncClient::builder(options).capacity(16).build();
+    let (packets, mut received) = mpsc::channel(16);
+    let poller = tokio::spawn(poll(eventloop, packets));
+    let mut session = Session { endpoint, client, events, outbox: Outbox::default(), connected: false };
+    let mut in_flight = None;
+    loop {
+        if in_flight.is_none() {
+            in_flight = session.send_next();
+        }
+        tokio::select! {
+            packet = received.recv() => match packet {
+                Some(packet) => session.receive(packet).await,
+                None => break,
+            },
+            command = commands.recv() => match command {
+                Some(Command::Publish(parcel)) => session.outbox.push(parcel),
+                Some(Command::Acknowledge(Acknowledgement(ack))) => {
+                    // After a reconnect the packet id is void, and the broker sends it again.
+                    let _ = session.client.try_manual_ack(ack);
+                }
+                Some(Command::Stop) | None => break,
+            },
+            outcome = settled(&mut in_flight) => session.settle(outcome).await,
+        }
+    }
+    session.stop(in_flight, &mut received).await;
+    poller.abort();
+}
+
+/// Drives the connection, and waits between tries.
+async fn poll(mut eventloop: EventLoop, packets: mpsc::Sender<Packet>) {
+    let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
+    let mut connected_at: Option<Instant> = None;
+    loop {
+        let (packet, wait) = match eventloop.poll().await {
+            Ok(Event::Incoming(Incoming::ConnAck(_))) => {
+                // The first connection of a process starts a clean session, because what was in
+                // flight in the process before is unknown; later ones resume it.
+                eventloop.options.set_clean_start(false);
+                connected_at = Some(Instant::now());
+                (Packet::Connected, None)
+            }
+            Ok(Event::Incoming(Incoming::Publish(publish))) => (Packet::Publish(publish), None),
+            Ok(_) => continue,
+            Err(rumqttc::ConnectionError::RequestsDone) => return,
+            Err(error) => {
+                if connected_at.take().is_some_and(|since| since.elapsed() >= STABLE) {
+                    backoff.reset();
+                }
+                (Packet::Lost(describe(&error)), Some(backoff.delay()))
+            }
+        };
+        if packets.send(packet).await.is_err() {
+            return;
+        }
+        if let Some(wait) = wait {
+            sleep(wait).await;
+        }
+    }
+}
+
+enum Packet {
+    Connected,
+    Lost(String),
+    Publish(rumqttc::Publish),
+}
+
+struct Session {
+    endpoint: Endpoint,
+    client: AsyncClient,
+    events: mpsc::Sender<LinkEvent>,
+    outbox: Outbox,
+    connected: bool,
+}
+
+impl Session {
+    async fn receive(&mut self, packet: Packet) {
+        let event = match packet {
+            Packet::Connected => {
+                self.connected = true;
+                self.subscribe();
+                LinkEvent::Connected
+            }
+            Packet::Lost(error) => {
+                self.connected = false;
+                LinkEvent::Lost(error)
+            }
+            Packet::Publish(publish) => LinkEvent::Message {
+                topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+                acknowledgement: self.client.prepare_ack(&publish).map(Acknowledgement),
+                payload: publish.payload.to_vec(),
+            },
+        };
+        // Nobody to tell means that the daemon is stopping.
+        let _ = self.events.send(event).await;
+    }
+
+    /// Asks for the channels of the control plane, at every connection: a broker that lost the
+    /// session has lost them too, and a retained event is sent again.
+    fn subscribe(&self) {
+        for channel in [Channel::Event, Channel::Verdict] {
+            let topic = Topic::new(self.endpoint.device, channel).to_string();
+            if let Err(error) = self.client.try_subscribe(topic, QoS::AtLeastOnce) {
+                tracing::warn!(%error, "a subscription was not sent");
+            }
+        }
+    }
+
+    /// Sends the next parcel, if the connection stands and none is in flight.
+    fn send_next(&mut self) -> Option<InFlight> {
+        if !self.connected {
+            return None;
+        }
+        let parcel = self.outbox.next()?;
+        let topic = Topic::new(self.endpoint.device, parcel.kind.channel()).to_string();
+        let options = PublishOptions::at_least_once().retain(parcel.kind == ParcelKind::Status);
+        match self.client.try_publish_tracked(topic, parcel.payload.clone(), options) {
+            Ok(notice) => Some(Box::pin(notice.wait_completion_async())),
+            Err(error) => {
+                tracing::debug!(%error, "a parcel waits");
+                self.outbox.lost();
+                None
+            }
+        }
+    }
+
+    async fn settle(&mut self, outcome: Result<(), PublishNoticeError>) {
+        match outcome {
+            Ok(()) => self.deliver().await,
+            // The broker said no to this one; sent again, it would say no again.
+            Err(PublishNoticeError::V5PubAck(reason)) => {
+                tracing::error!(?reason, "the broker refused a message; check its ACL and its size limit");
+                self.outbox.delivered();
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a parcel is sent again");
+                self.outbox.lost();
+            }
+        }
+    }
+
+    async fn deliver(&mut self) {
+        if let Some(kind) = self.outbox.delivered() {
+            let _ = self.events.send(LinkEvent::Delivered(kind)).await;
+        }
+    }
+
+    /// Lets what is under way arrive, within a grace, and disconnects.
+    async fn stop(mut self, mut in_flight: Option<InFlight>, received: &mut mpsc::Receiver<Packet>) {
+        let drain = async {
+            while self.connected && !self.outbox.is_empty() {
+                if in_flight.is_none() {
+                    in_flight = self.send_next();
+                }
+                tokio::select! {
+                    outcome = settled(&mut in_flight) => match outcome {
+                        Ok(()) => drop(self.outbox.delivered()),
+                        Err(_) => return,
+                    },
+                    packet = received.recv() => if !matches!(packet, Some(Packet::Publish(_))) { return },
+                }
+            }
+        };
+        let _ = timeout(GRACE, drain).await;
+        if self.client.try_disconnect().is_ok() {
+            let _ = timeout(GRACE, async { while received.recv().await.is_some() {} }).await;
+        }
+    }
+}
+
+/// The fate of the parcel in flight.
+type InFlight = Pin<Box<dyn Future<Output = Result<(), PublishNoticeError>> + Send>>;
+
+/// Waits for the parcel in flight; for ever where there is none. Dropped before it is ready, it
+/// has taken nothing.
+async fn settled(in_flight: &mut Option<InFlight>) -> Result<(), PublishNoticeError> {
+    let Some(fate) = in_flight else { return pending().await };
+    let outcome = fate.await;
+    *in_flight = None;
+    outcome
+}
+
+/// The cause at the end of an error's chain, which names what failed.
+fn describe(error: &rumqttc::ConnectionError) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,163 @@
+//! `pawld`: the daemon of a Pawl device.
+//!
+//! `main` only wires: configuration, log, TPM, store, state machine, local API; then it says
+//! that it is ready, and serves until it is told to stop.
+
+mod api;
+mod backoff;
+mod clock;
+mod control_plane;
+mod device;
+mod fail_point;
+mod gate;
+mod jws;
+mod link;
+mod orders;
+mod pairing;
+mod posture;
+mod problem;
+mod random;
+mod service;
+mod shared;
+mod store;
+mod telemetry;
+mod tls;
+mod vault;
+mod wipe;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use pawl_config::{Config, ConfigError, OwnerAuthError};
+use pawl_tpm::{Options, Tpm};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::api::Api;
+use crate::clock::WallClock;
+use crate::control_plane::ControlPlane;
+use crate::device::Device;
+use crate::gate::Gate;
+use crate::shared::Shared;
+use crate::store::{Store, StoreError};
+use crate::tls::TlsError;
+
+/// Pawl's device daemon: pairs this device, reports its posture, and holds keys and tokens that
+/// only its TPM can use, until the control plane revokes them.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 stopped · 1 failed · 64 usage · 69 the TPM cannot be used · \
+    73 the state directory cannot be used · 78 configuration"
+)]
+struct Arguments {
+    /// The configuration file; conf.d/*.toml beside it and PAWL_… variables are merged over it.
+    #[arg(long, default_value = pawl_config::PATH)]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nothing is left to be done when not even that can be printed.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    match start(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tracing::error!("{failure}");
+            // The log may not have been started, or may go where nobody looks.
+            eprintln!("pawld: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn start(arguments: &Arguments) -> Result<(), Failure> {
+    let config = Config::load(&arguments.config, pawl_config::environment())?;
+    telemetry::start(config.log);
+    let tpm = Tpm::start(tpm_options(&config)?)?;
+    let store = Store::open(&config.state_dir)?;
+    let control_plane = ControlPlane::new(&config.control_plane)?;
+    let gate = Gate::closed(problem::unpaired());
+    let shared = Shared::new(config, tpm, store, gate, control_plane, WallClock::system());
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    runtime.block_on(serve(Arc::new(shared)))
+}
+
+async fn serve(shared: Arc<Shared>) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
+    let path = shared.config.socket.clone();
+    let listener = api::listen(&path).map_err(|error| Failure::Socket { path: path.clone(), error })?;
+    let device = Device::start(Arc::clone(&shared)).await?;
+    let (requests, inbox) = mpsc::channel(16);
+    let api = tokio::spawn(Api::new(shared, requests).serve(listener));
+    service::ready();
+    device
+        .run(inbox, async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+        .await;
+    api.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn tpm_options(config: &Config) -> Result<Options, Failure> {
+    let mut options = Options::new(config.tpm.tcti.parse()?);
+    options.counter = config.tpm.counter;
+    options.owner_auth = config.tpm.read_owner_auth()?;
+    options.endorsement = config.tpm.endorsement.as_str().parse().map_err(|_| Failure::Endorsement)?;
+    Ok(options)
+}
+
+/// BSD's `EX_USAGE` and its siblings (sysexits.h).
+const USAGE: u8 = 64;
+const UNAVAILABLE: u8 = 69;
+const CANNOT_CREATE: u8 = 73;
+
+/// Why the daemon does not run.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    OwnerAuth(#[from] OwnerAuthError),
+    #[error("tpm.endorsement names no endorsement key")]
+    Endorsement,
+    #[error("tpm.tcti: {0}")]
+    Tcti(#[from] pawl_tpm::TctiError),
+    #[error("{0}; {remedy}", remedy = .0.remedy())]
+    Tpm(#[from] pawl_tpm::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("the socket {}: {error}; check its folder, and that no other pawld runs", path.display())]
+    Socket { path: PathBuf, error: std::io::Error },
+    #[error("the system refuses what every process needs: {0}")]
+    Runtime(std::io::Error),
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::OwnerAuth(_) | Self::Endorsement | Self::Tcti(_) | Self::Tls(_) => {
+                pawl_config::EXIT_CODE
+            }
+            Self::Tpm(_) => UNAVAILABLE,
+            Self::Store(_) | Self::Socket { .. } => CANNOT_CREATE,
+            Self::Runtime(_) => 1,
+        }
+    }
+}

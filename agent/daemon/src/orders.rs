@@ -1,0 +1,165 @@
+//! Orders of the control plane, checked before anything believes them.
+//!
+//! A refused message is counted, and logged at most once a minute for each kind of refusal: a
+//! broker that sends garbage can fill neither the log nor the disk.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pawl_proto::codec::DecodeError;
+use pawl_proto::message::{Event, Verdict};
+use pawl_proto::signed::{self, VerifyError};
+use pawl_proto::{Channel, Topic};
+use tokio::time::Instant;
+
+use crate::store::PairingRecord;
+
+/// An order that was verified: its signature, its topic, its device, pairing and epoch, and
+/// that it is newer than the last.
+pub(crate) enum Order {
+    Verdict(Box<Verdict>),
+    Event(Event),
+}
+
+/// The highest sequence numbers that were accepted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) verdict: u64,
+    pub(crate) event: u64,
+}
+
+/// Verifies a message for the pairing of `record`, and remembers it in `seen`.
+pub(crate) fn verify(
+    record: &PairingRecord,
+    seen: &mut Seen,
+    topic: &str,
+    payload: &[u8],
+) -> Result<Order, Refusal> {
+    let topic: Topic = topic.parse().map_err(|_| Refusal::Forged)?;
+    if topic.device != record.device {
+        return Err(Refusal::WrongDevice);
+    }
+    match topic.channel {
+        Channel::Verdict => {
+            let verdict: Verdict = signed::verify(payload, &topic, &record.order_keys)?;
+            accept_verdict(record, seen, &verdict)?;
+            Ok(Order::Verdict(Box::new(verdict)))
+        }
+        Channel::Event => {
+            let event: Event = signed::verify(payload, &topic, &record.order_keys)?;
+            accept_event(record, seen, &event)?;
+            Ok(Order::Event(event))
+        }
+        Channel::Status | Channel::Posture | Channel::Receipt => Err(Refusal::Forged),
+    }
+}
+
+fn accept_verdict(record: &PairingRecord, seen: &mut Seen, verdict: &Verdict) -> Result<(), Refusal> {
+    if verdict.device != record.device {
+        return Err(Refusal::WrongDevice);
+    }
+    if verdict.pairing != record.pairing {
+        return Err(Refusal::WrongPairing);
+    }
+    if verdict.epoch != record.epoch {
+        return Err(Refusal::WrongEpoch);
+    }
+    rises(verdict.sequence, &mut seen.verdict)
+}
+
+fn accept_event(record: &PairingRecord, seen: &mut Seen, event: &Event) -> Result<(), Refusal> {
+    if event.device != record.device {
+        return Err(Refusal::WrongDevice);
+    }
+    if event.epoch != record.epoch {
+        return Err(Refusal::WrongEpoch);
+    }
+    rises(event.sequence, &mut seen.event)
+}
+
+fn rises(sequence: u64, highest: &mut u64) -> Result<(), Refusal> {
+    if sequence <= *highest {
+        return Err(Refusal::Replayed);
+    }
+    *highest = sequence;
+    Ok(())
+}
+
+/// Why a message was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Refusal {
+    /// Not signed by a pinned key for this topic.
+    Forged,
+    /// Not a message of ours, or not in its one form.
+    Malformed,
+    /// Larger than any order.
+    Oversize,
+    /// Meant for another device.
+    WrongDevice,
+    /// Meant for another pairing of this device.
+    WrongPairing,
+    /// Meant for another epoch: most often the event that ended an earlier pairing, which the
+    /// broker still retains.
+    WrongEpoch,
+    /// Not newer than the last of its kind.
+    Replayed,
+}
+
+impl Refusal {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Forged => "forged",
+            Self::Malformed => "malformed",
+            Self::Oversize => "oversize",
+            Self::WrongDevice => "wrong-device",
+            Self::WrongPairing => "wrong-pairing",
+            Self::WrongEpoch => "wrong-epoch",
+            Self::Replayed => "replayed",
+        }
+    }
+}
+
+impl From<VerifyError> for Refusal {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Payload(DecodeError::TooLong(_)) => Self::Oversize,
+            VerifyError::Envelope | VerifyError::Payload(_) => Self::Malformed,
+            VerifyError::Algorithm | VerifyError::UnknownKey | VerifyError::Signature | VerifyError::Key => {
+                Self::Forged
+            }
+        }
+    }
+}
+
+/// How many messages were refused, and when that was last said.
+#[derive(Default)]
+pub(crate) struct Refused {
+    kinds: BTreeMap<Refusal, Tally>,
+}
+
+struct Tally {
+    count: u64,
+    logged: Instant,
+}
+
+/// One line for each kind in this time.
+const QUIET: Duration = Duration::from_secs(60);
+
+impl Refused {
+    /// Counts a refusal.
+    pub(crate) fn count(&mut self, refusal: Refusal) {
+        let now = Instant::now();
+        let first = !self.kinds.contains_key(&refusal);
+        let tally = self.kinds.entry(refusal).or_insert(Tally { count: 0, logged: now });
+        tally.count += 1;
+        if first || now.duration_since(tally.logged) >= QUIET {
+            tally.logged = now;
+            tracing::warn!(kind = refusal.as_str(), count = tally.count, "a message was refused");
+        }
+    }
+
+    /// The counts, by kind.
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+        self.kinds.iter().map(|(kind, tally)| (kind.as_str().to_owned(), tally.count)).collect()
+    }
+}

@@ -1,0 +1,9 @@
+//! Posture: what this device reports of itself.
+
+mod host;
+mod logs;
+mod report;
+
+pub(crate) use host::facts;
+pub(crate) use logs::Logs;
+pub(crate) use report::{Acknowledged, Prepared, ReportError, Subject, prepare, quote_stable};

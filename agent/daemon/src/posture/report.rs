@@ -1,0 +1,215 @@
+//! A report: evidence, and one quote over it.
+//!
+//! In the steady state a report costs the TPM one command. The evidence is made of the PCR
+//! values that are known from the last report, and the quote says whether they still hold; only
+//! when they do not are the PCRs read, and the quote is made again.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use pawl_evidence::tpm::{Attest, Attested, HashAlgorithm, PcrIndexError, PcrSelection, PcrValues};
+use pawl_proto::bounded::TooLong;
+use pawl_proto::codec::{EncodeError, Version};
+use pawl_proto::message::{Evidence, Report};
+use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, encode};
+use pawl_tpm::Tpm;
+
+use super::host;
+use super::logs::Logs;
+
+/// Who reports, and on which nonce.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject {
+    pub(crate) device: DeviceId,
+    pub(crate) pairing: PairingId,
+    pub(crate) epoch: Epoch,
+    pub(crate) nonce: Nonce,
+}
+
+/// What a report has told the control plane. Once it is acknowledged, the next report builds on
+/// it and leaves out what has not changed since.
+#[derive(Clone, Debug)]
+pub(crate) struct Acknowledged {
+    digest: Digest,
+    pcrs: BTreeMap<u8, Digest>,
+    /// Where the IMA log goes on; none when the last piece did not reach its end.
+    ima: Option<u64>,
+    ima_complete: bool,
+}
+
+impl Acknowledged {
+    /// SHA-256 of the evidence.
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+/// A report that can be sent, and what it will have told.
+pub(crate) struct Prepared {
+    pub(crate) report: Report,
+    pub(crate) tells: Acknowledged,
+}
+
+/// Makes a report: one that builds on `base`, or a whole one.
+///
+/// # Errors
+/// [`ReportError`]; above all what the TPM says.
+pub(crate) async fn prepare(
+    tpm: &Tpm,
+    logs: &Logs,
+    subject: Subject,
+    base: Option<&Acknowledged>,
+) -> Result<Prepared, ReportError> {
+    let mut known = base.map(|base| base.pcrs.clone());
+    for _ in 0..ATTEMPTS {
+        let pcrs = match known.take() {
+            Some(pcrs) => pcrs,
+            None => read(tpm).await?,
+        };
+        let (evidence, ima) = evidence(logs, subject, base, &pcrs);
+        let bytes = encode(&evidence)?;
+        let digest = Digest::of(&bytes);
+        let quoted = quote(tpm, digest).await?;
+        if quoted.covers(&pcrs)? {
+            let Quoted { attestation, .. } = quoted;
+            let report = Report {
+                version: Version,
+                evidence: bytes.try_into()?,
+                attest: attestation.attest.try_into()?,
+                signature: attestation.signature.try_into()?,
+            };
+            let complete = ima.as_ref().is_none_or(|ima| ima.complete);
+            let ima = ima.map(|ima| ima.end).or_else(|| base.and_then(|base| base.ima));
+            return Ok(Prepared {
+                report,
+                tells: Acknowledged { digest, pcrs, ima, ima_complete: complete },
+            });
+        }
+    }
+    Err(ReportError::Restless)
+}
+
+/// How often the PCRs may change between reading and quoting before we say so.
+const ATTEMPTS: usize = 5;
+const IMA_PCR: u8 = 10;
+
+/// The PCRs that every report quotes: the firmware's, the loader's, the kernel's and systemd's.
+fn quoted_pcrs() -> &'static PcrSelection {
+    static SELECTION: LazyLock<PcrSelection> = LazyLock::new(|| {
+        PcrSelection::new(HashAlgorithm::Sha256, 0..=15).unwrap_or_else(|_| PcrSelection::lease_default())
+    });
+    &SELECTION
+}
+
+/// A quote with a nonce of somebody's own, and the PCR values that it is over.
+///
+/// # Errors
+/// [`ReportError`]; above all what the TPM says.
+pub(crate) async fn quote_stable(
+    tpm: &Tpm,
+    nonce: Digest,
+) -> Result<(pawl_tpm::Attestation, BTreeMap<u8, Digest>), ReportError> {
+    for _ in 0..ATTEMPTS {
+        let pcrs = read(tpm).await?;
+        let quoted = quote(tpm, nonce).await?;
+        if quoted.covers(&pcrs)? {
+            return Ok((quoted.attestation, pcrs));
+        }
+    }
+    Err(ReportError::Restless)
+}
+
+/// A quote over [`quoted_pcrs`].
+struct Quoted {
+    attestation: pawl_tpm::Attestation,
+    pcr_digest: Vec<u8>,
+}
+
+async fn quote(tpm: &Tpm, extra: Digest) -> Result<Quoted, ReportError> {
+    let attestation = tpm.quote(quoted_pcrs(), extra.0).await?;
+    let attest = Attest::unmarshal(&attestation.attest).map_err(|_| ReportError::Quote)?;
+    let Attested::Quote { pcr_digest, .. } = attest.attested else { return Err(ReportError::Quote) };
+    Ok(Quoted { attestation, pcr_digest })
+}
+
+impl Quoted {
+    /// Whether the quote is over these values.
+    fn covers(&self, pcrs: &BTreeMap<u8, Digest>) -> Result<bool, ReportError> {
+        let mut values = PcrValues::default();
+        for (index, value) in pcrs {
+            if let Some(value) = pawl_evidence::tpm::Digest::new(HashAlgorithm::Sha256, value.as_bytes()) {
+                values.insert(*index, value)?;
+            }
+        }
+        let composite =
+            values.composite(quoted_pcrs(), HashAlgorithm::Sha256).map_err(|_| ReportError::Quote)?;
+        Ok(composite.as_bytes() == self.pcr_digest)
+    }
+}
+
+/// The quoted PCRs, read.
+async fn read(tpm: &Tpm) -> Result<BTreeMap<u8, Digest>, ReportError> {
+    let values = tpm.read_pcrs(quoted_pcrs()).await?;
+    let bank = values.bank(HashAlgorithm::Sha256);
+    bank.map(|(index, value)| {
+        let value = Digest::try_from(value.as_bytes()).map_err(|_| ReportError::Quote)?;
+        Ok((index, value))
+    })
+    .collect()
+}
+
+struct ImaProgress {
+    end: u64,
+    complete: bool,
+}
+
+fn evidence(
+    logs: &Logs,
+    subject: Subject,
+    base: Option<&Acknowledged>,
+    pcrs: &BTreeMap<u8, Digest>,
+) -> (Evidence, Option<ImaProgress>) {
+    let unchanged = |index: &u8| base.is_some_and(|base| base.pcrs.get(index) == pcrs.get(index));
+    // The log is worth reading only where the TPM says that it grew, or where we are behind.
+    let ima_log = if base.is_some_and(|base| base.ima_complete) && unchanged(&IMA_PCR) {
+        None
+    } else {
+        logs.ima(base.and_then(|base| base.ima).unwrap_or(0))
+    };
+    let progress = ima_log.as_ref().map(|ima| {
+        let end = ima.offset.saturating_add(u64::try_from(ima.bytes.as_bytes().len()).unwrap_or(u64::MAX));
+        ImaProgress { end, complete: end >= ima.size }
+    });
+    let evidence = Evidence {
+        version: Version,
+        device: subject.device,
+        pairing: subject.pairing,
+        epoch: subject.epoch,
+        nonce: subject.nonce,
+        since: base.map(|base| base.digest),
+        boot_id: host::boot_id(),
+        pcrs: pcrs.iter().filter(|(index, _)| !unchanged(index)).map(|(i, v)| (*i, *v)).collect(),
+        boot_log: logs.boot(base.is_none()),
+        ima_log,
+        host: base.is_none().then(host::facts),
+        audit_head: None,
+    };
+    (evidence, progress)
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReportError {
+    #[error(transparent)]
+    Tpm(#[from] pawl_tpm::Error),
+    #[error("the PCRs changed under every quote; the next try is due soon")]
+    Restless,
+    #[error("the TPM's quote is malformed")]
+    Quote,
+    #[error(transparent)]
+    Pcr(#[from] PcrIndexError),
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}

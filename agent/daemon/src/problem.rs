@@ -1,0 +1,118 @@
+//! What a refused caller is told: what is wrong, and what to do.
+
+use pawl_proto::local::Problem;
+
+use crate::store::Revocation;
+
+/// A problem, from its parts.
+pub(crate) fn problem(error: &str, reason: impl Into<String>, remedy: impl Into<String>) -> Problem {
+    Problem { error: error.to_owned(), reason: reason.into(), remedy: remedy.into() }
+}
+
+/// There is no pairing.
+pub(crate) fn unpaired() -> Problem {
+    problem("unpaired", "this device is not paired", "run: pawlctl pair")
+}
+
+/// A pairing is being made.
+pub(crate) fn pairing() -> Problem {
+    problem("pairing", "this device is being paired", "wait, and follow it with: pawlctl status")
+}
+
+/// Paired, and no verdict has come yet.
+pub(crate) fn waiting() -> Problem {
+    problem(
+        "waiting",
+        "the control plane has not judged this device's posture yet",
+        "wait for the next verdict; if none comes, run: pawlctl check",
+    )
+}
+
+/// The lease has run out.
+pub(crate) fn lease_expired() -> Problem {
+    problem(
+        "lease-expired",
+        "the lease has run out: no verdict came in time",
+        "check that the device reaches the broker: pawlctl check",
+    )
+}
+
+/// The operator suspended the device.
+pub(crate) fn suspended(reason: &str) -> Problem {
+    problem(
+        "suspended",
+        format!("the operator suspended this device: {reason}"),
+        "ask the operator to resume it; nothing was destroyed",
+    )
+}
+
+/// The control plane judged the posture and gave no lease.
+pub(crate) fn drifted(reasons: &str) -> Problem {
+    problem(
+        "drifted",
+        format!("the control plane does not accept what this device runs: {reasons}"),
+        "boot an approved state, or ask the operator to accept this one; nothing was destroyed",
+    )
+}
+
+/// The TPM did not accept the lease.
+pub(crate) fn tpm_refused(error: &pawl_tpm::Error) -> Problem {
+    problem("lease-refused", format!("the TPM does not accept the lease: {error}"), error.remedy())
+}
+
+/// The epoch is over.
+pub(crate) fn revoked(revocation: &Revocation) -> Problem {
+    problem(
+        "revoked",
+        format!("the pairing of epoch {} was ended: {}", revocation.ended, revocation.reason),
+        "pair the device again: pawlctl pair",
+    )
+}
+
+/// The TPM refused to move the counter on: keys and tokens are gone from this disk, and copies
+/// of them are not yet dead.
+pub(crate) fn counter_owed(error: &pawl_tpm::Error) -> Problem {
+    problem(
+        "revoked-counter-owed",
+        format!("keys and tokens were removed, but the TPM refused to end their epoch: {error}"),
+        error.remedy(),
+    )
+}
+
+/// This disk belongs to another TPM.
+pub(crate) fn moved_disk(device: &str) -> Problem {
+    problem(
+        "moved-disk",
+        format!("the pairing on this disk belongs to device {device}, which has another TPM"),
+        "pair this device: pawlctl pair; then have the other device's pairing revoked",
+    )
+}
+
+/// A file of the state directory is damaged.
+pub(crate) fn damaged(error: &crate::store::StoreError) -> Problem {
+    problem("state-damaged", error.to_string(), "pair the device again: pawlctl pair")
+}
+
+/// The daemon is stopping.
+pub(crate) fn stopping() -> Problem {
+    problem("stopping", "the daemon is stopping", "ask again when it has started: systemctl start pawld")
+}
+
+/// The TPM has no epoch counter, or one that is behind the pairing.
+pub(crate) fn other_tpm() -> Problem {
+    problem(
+        "tpm-replaced",
+        "the epoch counter of this TPM does not fit the pairing on this disk: the TPM was replaced, cleared, \
+         or put back to an older state",
+        "pair the device again: pawlctl pair",
+    )
+}
+
+/// The epoch is live and its keys are gone.
+pub(crate) fn keys_missing() -> Problem {
+    problem(
+        "state-damaged",
+        "the keys of this device's pairing are missing from the disk",
+        "pair the device again: pawlctl pair",
+    )
+}

@@ -1,0 +1,292 @@
+//! The state directory.
+//!
+//! Nothing here is trusted: whoever can write the disk can put back any of it. What is put back
+//! from before a revocation names an epoch that the TPM's counter has left, and its keys are
+//! dead in the TPM. Files are bounded when they are read and replaced atomically.
+//!
+//! | path | what |
+//! | --- | --- |
+//! | `pairing/pairing.cbor` | the pairing; it stays when the pairing ends |
+//! | `pairing/{link,device,vault}.key` | key blobs, wrapped by the TPM |
+//! | `pairing/vault.bin` | the sealed tokens |
+//! | `pairing/verdict.cose`, `pairing/lease.cose` | the last verdict, and the last one with a lease |
+//! | `pairing.new/` | a pairing in the making; found at start, it was cut short |
+//! | `revocation.cbor` | why the last pairing ended |
+//! | `receipts/{epoch}.cbor` | receipts that nobody has taken yet |
+
+mod atomic;
+mod record;
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pawl_proto::codec::{self, DecodeError, EncodeError};
+use pawl_proto::local::PairRequest;
+use pawl_proto::{Epoch, limits};
+use pawl_tpm::KeyBlob;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use record::{PairingKeys, PairingRecord, Revocation};
+
+const RECORD: usize = 128 * 1024;
+const VAULT: usize = 1024 * 1024;
+const RECEIPTS: usize = 64;
+
+/// The state directory, held by one daemon.
+pub(crate) struct Store {
+    root: PathBuf,
+    live: Mutex<Live>,
+}
+
+/// What guards the files of the live pairing, whose writes happen on other threads.
+struct Live {
+    /// Cleared when the keys are destroyed, so that a write that was already under way cannot
+    /// bring a file back.
+    pairing: bool,
+    /// The sequence of the last verdict that was written: an older one does not replace it.
+    verdict: u64,
+}
+
+impl Store {
+    /// Opens the directory, and makes it where it is missing.
+    pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
+        let store = Self { root: root.to_owned(), live: Mutex::new(Live { pairing: true, verdict: 0 }) };
+        store.make_folder("")?;
+        store.make_folder("receipts")?;
+        Ok(store)
+    }
+
+    /// The pairing, live or over.
+    pub(crate) fn pairing(&self) -> Result<Option<PairingRecord>, StoreError> {
+        self.load("pairing/pairing.cbor")
+    }
+
+    /// The keys of the pairing; none when one of them is gone.
+    pub(crate) fn keys(&self) -> Result<Option<PairingKeys>, StoreError> {
+        let key = |name: &str| -> Result<Option<KeyBlob>, StoreError> {
+            Ok(self.load::<record::KeyFile>(name)?.map(record::KeyFile::into_blob))
+        };
+        let (link, device, vault) = (key(LINK_KEY)?, key(DEVICE_KEY)?, key(VAULT_KEY)?);
+        Ok(match (link, device, vault) {
+            (Some(link), Some(device), Some(vault)) => Some(PairingKeys { link, device, vault }),
+            _ => None,
+        })
+    }
+
+    /// The last verdict, as it was received.
+    pub(crate) fn verdict(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(VERDICT, limits::ORDER)
+    }
+
+    /// The last verdict with a lease, as it was received.
+    pub(crate) fn lease(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(LEASE, limits::ORDER)
+    }
+
+    /// Keeps a verdict of the live pairing, unless a newer one is kept.
+    pub(crate) fn put_verdict(
+        &self,
+        sequence: u64,
+        message: &[u8],
+        has_lease: bool,
+    ) -> Result<(), StoreError> {
+        let mut live = self.lock();
+        if !live.pairing || sequence <= live.verdict {
+            return Ok(());
+        }
+        if has_lease {
+            self.write(LEASE, message)?;
+        }
+        self.write(VERDICT, message)?;
+        live.verdict = sequence;
+        Ok(())
+    }
+
+    /// The sealed tokens.
+    pub(crate) fn vault(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(VAULT_FILE, VAULT)
+    }
+
+    /// Keeps the sealed tokens of the live pairing.
+    pub(crate) fn put_vault(&self, sealed: &[u8]) -> Result<(), StoreError> {
+        let live = self.lock();
+        if live.pairing { self.write(VAULT_FILE, sealed) } else { Ok(()) }
+    }
+
+    /// Unlinks every key, token and lease, and makes that last. The record of the pairing stays.
+    pub(crate) fn destroy_keys(&self) -> Result<(), StoreError> {
+        let mut live = self.lock();
+        live.pairing = false;
+        for name in [VAULT_FILE, LINK_KEY, DEVICE_KEY, VAULT_KEY, VERDICT, LEASE] {
+            atomic::remove(&self.root.join(name)).map_err(|error| self.error(name, error))?;
+        }
+        let folder = self.root.join("pairing");
+        if folder.exists() {
+            atomic::sync(&folder).map_err(|error| self.error("pairing", error))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Marks that a pairing is being made, and on whose request.
+    pub(crate) fn begin_pairing(&self, request: &PairRequest) -> Result<(), StoreError> {
+        self.discard_unfinished()?;
+        self.make_folder(NEW)?;
+        self.save("pairing.new/request.cbor", request)
+    }
+
+    /// The request whose pairing was cut short: the folder is there. An unreadable request still
+    /// counts, as one without wishes.
+    pub(crate) fn unfinished(&self) -> Option<PairRequest> {
+        if !self.root.join(NEW).exists() {
+            return None;
+        }
+        Some(self.load("pairing.new/request.cbor").ok().flatten().unwrap_or_default())
+    }
+
+    /// Drops a pairing in the making.
+    pub(crate) fn discard_unfinished(&self) -> Result<(), StoreError> {
+        atomic::remove_folder(&self.root.join(NEW)).map_err(|error| self.error(NEW, error))?;
+        atomic::sync(&self.root).map_err(|error| self.error("", error))
+    }
+
+    /// Writes the new pairing beside the old one.
+    pub(crate) fn stage(
+        &self,
+        record: &PairingRecord,
+        keys: &PairingKeys,
+        verdict: &[u8],
+    ) -> Result<(), StoreError> {
+        self.save("pairing.new/pairing.cbor", record)?;
+        for (name, key) in
+            [("link.key", &keys.link), ("device.key", &keys.device), ("vault.key", &keys.vault)]
+        {
+            let name = format!("{NEW}/{name}");
+            let file =
+                record::KeyFile::new(key).map_err(|_| StoreError::Unencodable { name: name.clone() })?;
+            self.save(&name, &file)?;
+        }
+        self.write("pairing.new/verdict.cose", verdict)?;
+        self.write("pairing.new/lease.cose", verdict)
+    }
+
+    /// Puts the staged pairing in the place of the old one. Cut in between, the staged one is
+    /// found at the next start and pairing begins anew.
+    pub(crate) fn commit(&self) -> Result<(), StoreError> {
+        let mut live = self.lock();
+        let (new, current) = (self.root.join(NEW), self.root.join("pairing"));
+        atomic::remove(&new.join("request.cbor")).map_err(|error| self.error(NEW, error))?;
+        atomic::remove_folder(&current).map_err(|error| self.error("pairing", error))?;
+        fs::rename(&new, &current).map_err(|error| self.error("pairing", error))?;
+        atomic::sync(&self.root).map_err(|error| self.error("", error))?;
+        *live = Live { pairing: true, verdict: 0 };
+        atomic::remove(&self.root.join(REVOCATION)).map_err(|error| self.error(REVOCATION, error))
+    }
+
+    /// Why the last pairing ended.
+    pub(crate) fn revocation(&self) -> Result<Option<Revocation>, StoreError> {
+        self.load(REVOCATION)
+    }
+
+    /// Keeps why the pairing ended.
+    pub(crate) fn put_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
+        self.save(REVOCATION, revocation)
+    }
+
+    /// Keeps a receipt until somebody has taken it.
+    pub(crate) fn put_receipt(&self, ended: Epoch, message: &[u8]) -> Result<(), StoreError> {
+        self.write(&receipt_name(ended), message)
+    }
+
+    /// Drops a receipt that was taken.
+    pub(crate) fn remove_receipt(&self, ended: Epoch) -> Result<(), StoreError> {
+        let name = receipt_name(ended);
+        atomic::remove(&self.root.join(&name)).map_err(|error| self.error(&name, error))
+    }
+
+    /// The receipts that wait, oldest epoch first.
+    pub(crate) fn receipts(&self) -> Result<Vec<(Epoch, Vec<u8>)>, StoreError> {
+        let folder = self.root.join("receipts");
+        let mut epochs: Vec<Epoch> = fs::read_dir(&folder)
+            .map_err(|error| self.error("receipts", error))?
+            .filter_map(Result::ok)
+            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".cbor")?.parse().ok())
+            .map(Epoch)
+            .take(RECEIPTS)
+            .collect();
+        epochs.sort_unstable();
+        let mut receipts = Vec::new();
+        for epoch in epochs {
+            if let Some(message) = self.read(&receipt_name(epoch), limits::ORDER)? {
+                receipts.push((epoch, message));
+            }
+        }
+        Ok(receipts)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn load<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        let Some(contents) = self.read(name, RECORD)? else { return Ok(None) };
+        codec::decode(&contents, RECORD)
+            .map(Some)
+            .map_err(|error| StoreError::Damaged { path: self.root.join(name), error })
+    }
+
+    fn save<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StoreError> {
+        self.write(name, &codec::encode(value)?)
+    }
+
+    fn read(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        atomic::read(&self.root.join(name), limit).map_err(|error| self.error(name, error))
+    }
+
+    fn write(&self, name: &str, contents: &[u8]) -> Result<(), StoreError> {
+        atomic::write(&self.root.join(name), contents).map_err(|error| self.error(name, error))
+    }
+
+    fn make_folder(&self, name: &str) -> Result<(), StoreError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(self.root.join(name))
+            .map_err(|error| self.error(name, error))
+    }
+
+    fn error(&self, name: &str, error: io::Error) -> StoreError {
+        StoreError::Io { path: self.root.join(name), error }
+    }
+}
+
+const NEW: &str = "pairing.new";
+const REVOCATION: &str = "revocation.cbor";
+const LINK_KEY: &str = "pairing/link.key";
+const DEVICE_KEY: &str = "pairing/device.key";
+const VAULT_KEY: &str = "pairing/vault.key";
+const VAULT_FILE: &str = "pairing/vault.bin";
+const VERDICT: &str = "pairing/verdict.cose";
+const LEASE: &str = "pairing/lease.cose";
+
+fn receipt_name(ended: Epoch) -> String {
+    format!("receipts/{ended}.cbor")
+}
+
+/// What went wrong in the state directory.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("{}: {error}; check the disk, its free space and the owner of the state directory", path.display())]
+    Io { path: PathBuf, error: io::Error },
+    #[error("{} is damaged ({error}); pair the device again", path.display())]
+    Damaged { path: PathBuf, error: DecodeError },
+    #[error("{name} cannot be encoded")]
+    Unencodable { name: String },
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}

@@ -1,0 +1,126 @@
+//! What is kept of a pairing.
+
+use pawl_evidence::lease::LeaseTerms;
+use pawl_evidence::tpm::{HashAlgorithm, Name, PcrSelection};
+use pawl_proto::bounded::TooLong;
+use pawl_proto::codec::Version;
+use pawl_proto::message::{
+    Broker, Cause, Certificate, Lease, PairingGrant, PairingOffer, Scope, ShortText, TpmStructure,
+};
+use pawl_proto::signed::OrderKey;
+use pawl_proto::{DeviceId, Digest, Epoch, EventId, PairingId};
+use pawl_tpm::{KeyBlob, LeaseGrant};
+use serde::{Deserialize, Serialize};
+
+/// `pairing.cbor`: everything about a pairing that is no secret. It outlives the pairing, to say
+/// what ended and where the receipt goes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PairingRecord {
+    pub(crate) version: Version,
+    pub(crate) pairing: PairingId,
+    pub(crate) device: DeviceId,
+    pub(crate) epoch: Epoch,
+    pub(crate) control_plane: ShortText,
+    pub(crate) endorsement: ShortText,
+    pub(crate) scopes: Vec<Scope>,
+    pub(crate) broker: Broker,
+    pub(crate) link_certificates: Vec<Certificate>,
+    pub(crate) order_keys: Vec<OrderKey>,
+    pub(crate) lease_key: TpmStructure,
+    pub(crate) policy_ref: Digest,
+    /// The TPM name of the epoch counter.
+    pub(crate) counter_name: TpmStructure,
+    /// The TPM name of the attestation key: a moved disk finds another one.
+    pub(crate) attestation_name: TpmStructure,
+}
+
+impl PairingRecord {
+    /// What a grant and the offer before it amount to.
+    pub(crate) fn new(
+        grant: &PairingGrant,
+        offer: &PairingOffer,
+        counter_name: TpmStructure,
+        attestation_name: TpmStructure,
+    ) -> Self {
+        Self {
+            version: Version,
+            pairing: grant.pairing,
+            device: grant.device,
+            epoch: grant.epoch,
+            control_plane: grant.control_plane.clone(),
+            endorsement: grant.endorsement.clone(),
+            scopes: grant.scopes.clone(),
+            broker: grant.broker.clone(),
+            link_certificates: grant.link_certificates.clone(),
+            order_keys: grant.order_keys.clone(),
+            lease_key: offer.lease_key.clone(),
+            policy_ref: offer.policy_ref,
+            counter_name,
+            attestation_name,
+        }
+    }
+
+    /// A lease of this pairing, as the TPM wants it; none when its terms are no terms.
+    pub(crate) fn grant(&self, lease: &Lease) -> Option<LeaseGrant> {
+        Some(LeaseGrant {
+            lease_public: self.lease_key.as_bytes().to_vec(),
+            policy_ref: self.policy_ref.0,
+            terms: LeaseTerms {
+                selection: PcrSelection::new(HashAlgorithm::Sha256, lease.pcrs.iter().copied()).ok()?,
+                pcr_digest: lease.pcr_digest.0,
+                counter_name: Name::from_bytes(self.counter_name.as_bytes()).ok()?,
+                epoch: self.epoch.0,
+                reset_count_max: lease.reset_count,
+                clock_before: lease.clock,
+            },
+            signature: lease.signature.0,
+        })
+    }
+}
+
+/// The keys of a pairing. Their private halves are wrapped by the TPM that made them.
+pub(crate) struct PairingKeys {
+    pub(crate) link: KeyBlob,
+    pub(crate) device: KeyBlob,
+    pub(crate) vault: KeyBlob,
+}
+
+/// One key file: `TPMT_PUBLIC`, and the contents of the `TPM2B_PRIVATE`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeyFile {
+    version: Version,
+    public: TpmStructure,
+    private: TpmStructure,
+}
+
+impl KeyFile {
+    pub(super) fn new(key: &KeyBlob) -> Result<Self, TooLong> {
+        Ok(Self {
+            version: Version,
+            public: key.public.clone().try_into()?,
+            private: key.private.clone().try_into()?,
+        })
+    }
+
+    pub(super) fn into_blob(self) -> KeyBlob {
+        KeyBlob { public: self.public.into_vec(), private: self.private.into_vec() }
+    }
+}
+
+/// `revocation.cbor`: why the last pairing ended. Written after the counter has moved, so its
+/// absence proves nothing; the counter decides.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Revocation {
+    pub(crate) version: Version,
+    /// The epoch that ended.
+    pub(crate) ended: Epoch,
+    pub(crate) cause: Cause,
+    pub(crate) event: Option<EventId>,
+    pub(crate) reason: ShortText,
+    /// Unix time, seconds.
+    pub(crate) time: u64,
+    /// Whether the counter has moved on. When it has not, the TPM refused, and it is owed.
+    pub(crate) counted: bool,
+    /// Whether a receipt was made, which then waits in `receipts/` or has been taken.
+    pub(crate) receipted: bool,
+}

@@ -1,0 +1,168 @@
+//! Wiping, in the one order that survives a power cut between any two instructions:
+//!
+//! 1. the gate closes, and memory is zeroized;
+//! 2. `TPM2_NV_Increment`: the point of no return, after which every copy of the keys is dead;
+//! 3. vault, keys and leases are unlinked, and that is made to last;
+//! 4. holders are told that the device is no longer entitled;
+//! 5. `TPM2_NV_Certify` over the counter makes the receipt, which is kept until it is taken.
+//!
+//! No journal: a pairing whose epoch is not the counter's value has been revoked, and whoever
+//! finds that at start does steps 3 to 5 again.
+
+use std::time::{Duration, Instant};
+
+use pawl_proto::bounded::TooLong;
+use pawl_proto::codec::{EncodeError, Version};
+use pawl_proto::message::{Cause, Receipt, ShortText, SignedReceipt};
+use pawl_proto::{Digest, Epoch, EventId, encode};
+
+use crate::fail_point;
+use crate::problem;
+use crate::shared::Shared;
+use crate::store::{PairingRecord, Revocation, StoreError};
+
+/// Why an epoch ends.
+pub(crate) struct Order {
+    pub(crate) cause: Cause,
+    pub(crate) event: Option<EventId>,
+    pub(crate) reason: ShortText,
+    /// When the order arrived.
+    pub(crate) arrived: Instant,
+}
+
+/// What a wipe amounted to.
+pub(crate) struct Wiped {
+    /// The counter's value now; none while the TPM refuses to move it on.
+    pub(crate) epoch: Option<Epoch>,
+    /// The receipt, encoded.
+    pub(crate) receipt: Option<Vec<u8>>,
+    pub(crate) revocation: Revocation,
+    pub(crate) refusal: Option<pawl_tpm::Error>,
+}
+
+/// Ends the epoch of `record`: steps 1 to 5. Whatever fails, the steps after it are done.
+pub(crate) async fn wipe(shared: &Shared, record: &PairingRecord, order: Order) -> Wiped {
+    let mut revocation = Revocation {
+        version: Version,
+        ended: record.epoch,
+        cause: order.cause,
+        event: order.event,
+        reason: order.reason,
+        time: shared.clock.unix(),
+        counted: false,
+        receipted: false,
+    };
+    shared.gate.close(problem::revoked(&revocation));
+    fail_point::reach("wipe.gate-closed");
+    let refusal = increment(shared).await.err();
+    revocation.counted = refusal.is_none();
+    let to_dead = order.arrived.elapsed();
+    fail_point::reach("wipe.incremented");
+    match &refusal {
+        None => tracing::info!(
+            event_id = revocation.event.map(|id| id.to_string()),
+            cause = ?revocation.cause, reason = %revocation.reason, epoch = %record.epoch,
+            to_dead_us = u64::try_from(to_dead.as_micros()).unwrap_or(u64::MAX),
+            "revoked"
+        ),
+        Some(error) => {
+            tracing::error!(%error, remedy = error.remedy(), epoch = %record.epoch, "the TPM refused to end the epoch");
+            shared.gate.close(problem::counter_owed(error));
+        }
+    }
+    finish(shared, record, revocation, refusal).await
+}
+
+/// Does again what a wipe does after its point of no return: steps 3 to 5.
+pub(crate) async fn finish(
+    shared: &Shared,
+    record: &PairingRecord,
+    mut revocation: Revocation,
+    refusal: Option<pawl_tpm::Error>,
+) -> Wiped {
+    note(shared.store.put_revocation(&revocation));
+    fail_point::reach("wipe.recorded");
+    note(shared.store.destroy_keys());
+    fail_point::reach("wipe.unlinked");
+    shared.gate.tell_holders();
+    fail_point::reach("wipe.told");
+    let mut wiped = Wiped { epoch: None, receipt: None, revocation: revocation.clone(), refusal };
+    if !revocation.counted {
+        return wiped;
+    }
+    match receipt(shared, record, &revocation).await {
+        Ok((epoch, receipt)) => {
+            note(shared.store.put_receipt(record.epoch, &receipt));
+            revocation.receipted = true;
+            note(shared.store.put_revocation(&revocation));
+            fail_point::reach("wipe.receipt-stored");
+            wiped = Wiped { epoch: Some(epoch), receipt: Some(receipt), revocation, ..wiped };
+        }
+        Err(error) => tracing::error!(%error, "there is no receipt yet; it is made at the next start"),
+    }
+    wiped
+}
+
+/// The increments that are tried before the TPM's refusal is believed.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Step 2. A transient refusal is no reason to leave the keys alive.
+async fn increment(shared: &Shared) -> Result<(), pawl_tpm::Error> {
+    for _ in 1..TRIES {
+        match shared.tpm.revoke().await {
+            Ok(()) => return Ok(()),
+            Err(error) => tracing::warn!(%error, "the counter did not move; trying again"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    shared.tpm.revoke().await
+}
+
+/// Step 5: the receipt, and the counter's value that it certifies.
+async fn receipt(
+    shared: &Shared,
+    record: &PairingRecord,
+    revocation: &Revocation,
+) -> Result<(Epoch, Vec<u8>), ReceiptError> {
+    let counter = shared.tpm.counter().await?.ok_or(ReceiptError::Counter)?;
+    let epoch = Epoch(counter.epoch);
+    let receipt = encode(&Receipt {
+        version: Version,
+        device: record.device,
+        pairing: record.pairing,
+        ended: record.epoch,
+        epoch,
+        event: revocation.event,
+        cause: revocation.cause,
+        reason: revocation.reason.clone(),
+        time: revocation.time,
+    })?;
+    let attestation = shared.tpm.certify_counter(Digest::of(&receipt).0).await?;
+    let signed = SignedReceipt {
+        version: Version,
+        receipt: receipt.try_into()?,
+        attest: attestation.attest.try_into()?,
+        signature: attestation.signature.try_into()?,
+    };
+    Ok((epoch, encode(&signed)?))
+}
+
+/// A disk that is full or broken stops no wipe: the epoch is over all the same.
+fn note(outcome: Result<(), StoreError>) {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "a step of the wipe left something on the disk; it is dead without its epoch");
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ReceiptError {
+    #[error(transparent)]
+    Tpm(#[from] pawl_tpm::Error),
+    #[error("the TPM has no epoch counter")]
+    Counter,
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+}
