@@ -1,0 +1,72 @@
+use super::super::evidence::{BootLog, Evidence};
+use super::super::reason::{Area, Reason, Verdict};
+use super::super::reference::{BootLogRule, ReferenceValues};
+use super::reason;
+use crate::eventlog::{EventLog, EventLogError};
+use crate::ima::IMA_PCR;
+use crate::tpm::{Digest, HashAlgorithm, PcrValues};
+
+/// systemd extends it while services start, long after the log has ended.
+const BOOT_PHASES_PCR: u8 = 11;
+/// Those above are extended by user space, and are in no log of the firmware.
+const LAST_BOOT_PCR: u8 = 14;
+
+/// A boot event log gives the PCR values that were quoted.
+pub(super) fn accounts_for_pcrs(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
+    match evidence.boot_log {
+        BootLog::Appraised => vec![],
+        BootLog::Absent => vec![absent(reference)],
+        BootLog::Whole(log) => match EventLog::parse(log).and_then(|log| log.replay()) {
+            Ok(replayed) => compare(&replayed, evidence.quote.pcrs()),
+            Err(EventLogError::Empty) => vec![absent(reference)],
+            Err(error) => vec![reason(Area::Boot, Verdict::Contraindicated, error.to_string())],
+        },
+    }
+}
+
+fn absent(reference: &ReferenceValues) -> Reason {
+    match reference.boot_log {
+        BootLogRule::Require => {
+            let text = "the device sent no boot event log, and the policy requires one";
+            reason(Area::Boot, Verdict::Contraindicated, text)
+        }
+        BootLogRule::AllowAbsent => {
+            let text = "the device has no boot event log: its PCRs can be compared but not explained";
+            reason(Area::Boot, Verdict::Warning, text)
+        }
+    }
+}
+
+fn compare(replayed: &PcrValues, quoted: &PcrValues) -> Vec<Reason> {
+    if !quoted.iter().any(|(bank, index, _)| replayed.get(bank, index).is_some()) {
+        let text = "the boot event log accounts for none of the quoted PCRs";
+        return vec![reason(Area::Boot, Verdict::Contraindicated, text)];
+    }
+    let mismatches: Vec<Reason> = quoted
+        .iter()
+        .filter(|(bank, index, value)| {
+            expected(replayed, *bank, *index).is_some_and(|expected| expected != **value)
+        })
+        .map(|(bank, index, _)| {
+            let text = format!(
+                "the boot event log does not account for PCR {index} ({bank}): it was altered or cut"
+            );
+            reason(Area::Boot, Verdict::Contraindicated, text)
+        })
+        .collect();
+    if mismatches.is_empty() {
+        let text = "the boot event log accounts for the quoted PCRs";
+        return vec![reason(Area::Boot, Verdict::Affirming, text)];
+    }
+    mismatches
+}
+
+/// What the log makes of a PCR. One of the boot that it does not mention was never extended: otherwise a log
+/// would become true by leaving out the events of a whole PCR.
+fn expected(replayed: &PcrValues, bank: HashAlgorithm, index: u8) -> Option<Digest> {
+    if [IMA_PCR, BOOT_PHASES_PCR].contains(&index) {
+        return None;
+    }
+    let untouched = (index <= LAST_BOOT_PCR).then(|| Digest::filled(bank, 0));
+    replayed.get(bank, index).copied().or(untouched)
+}

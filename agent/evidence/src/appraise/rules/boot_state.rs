@@ -1,0 +1,83 @@
+use super::super::evidence::Evidence;
+use super::super::reason::{Area, Reason, Verdict};
+use super::super::reference::{BootState, ReferenceValues};
+use super::reason;
+use crate::tpm::{HashAlgorithm, PcrValues};
+
+/// The lease's PCRs have the values of an accepted state.
+pub(super) fn is_accepted(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
+    let quoted = match evidence.quote.pcrs().select(&reference.lease_selection) {
+        Ok(quoted) => quoted,
+        Err(missing) => {
+            let text = format!("{missing} from the quote: a lease needs it");
+            return vec![reason(Area::Boot, Verdict::Contraindicated, text)];
+        }
+    };
+    if quoted.is_empty() {
+        let text = "the policy selects no PCR for a lease, so that any software could use it";
+        return vec![reason(Area::Boot, Verdict::Contraindicated, text)];
+    }
+    let nearest = reference
+        .boot_states
+        .iter()
+        .map(|state| (state, differences(&quoted, state)))
+        .min_by_key(|(_, differences)| differences.len());
+    match nearest {
+        None => {
+            let text = "no boot state is accepted for this device yet";
+            vec![reason(Area::Boot, Verdict::Contraindicated, text)]
+        }
+        Some((state, differences)) if differences.is_empty() => {
+            vec![reason(Area::Boot, Verdict::Affirming, format!("the boot state is \"{}\"", state.name))]
+        }
+        Some((state, differences)) => differences
+            .into_iter()
+            .map(|(bank, index)| {
+                let text = format!(
+                    "PCR {index} ({bank}: {}) is not what it is in \"{}\", the nearest accepted boot state",
+                    meaning(index),
+                    state.name
+                );
+                reason(area(index), Verdict::Contraindicated, text)
+            })
+            .collect(),
+    }
+}
+
+fn differences(quoted: &PcrValues, state: &BootState) -> Vec<(HashAlgorithm, u8)> {
+    quoted
+        .iter()
+        .filter(|(bank, index, value)| state.pcrs.get(*bank, *index) != Some(*value))
+        .map(|(bank, index, _)| (bank, index))
+        .collect()
+}
+
+fn area(index: u8) -> Area {
+    match index {
+        0..=3 | 6 | 7 => Area::Firmware,
+        _ => Area::Boot,
+    }
+}
+
+/// What each PCR stands for (TCG PC Client Platform Firmware Profile, section 3.3.4; Linux TPM PCR Registry).
+fn meaning(index: u8) -> &'static str {
+    match index {
+        0 => "firmware",
+        1 => "firmware settings",
+        2 => "firmware of add-in cards",
+        3 => "settings of add-in cards",
+        4 => "boot loader or kernel image",
+        5 => "boot configuration and partition table",
+        6 => "platform events",
+        7 => "Secure Boot state and keys",
+        8 => "commands and kernel command line of the boot loader",
+        9 => "kernel, initrd and files that the boot loader read",
+        10 => "files run since boot",
+        11 => "unified kernel image and boot phases",
+        12 => "kernel command line and credentials",
+        13 => "system extensions",
+        14 => "keys enrolled in shim",
+        15 => "machine identity",
+        _ => "applications",
+    }
+}

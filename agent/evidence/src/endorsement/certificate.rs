@@ -1,0 +1,109 @@
+use super::der::{Der, OID, SEQUENCE, SET};
+use super::extensions::Extensions;
+use super::signature::SignatureAlgorithm;
+use super::subject_key::SubjectKey;
+use super::time::read_time;
+
+/// Real certificates have 700 to 2,500 bytes.
+pub(super) const CERTIFICATE_MAX_LEN: usize = 16 * 1024;
+const VERSION: u8 = 0xa0;
+const EXTENSIONS: u8 = 0xa3;
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+const SHOWN_NAME_MAX_LEN: usize = 64;
+
+/// An X.509 certificate (RFC 5280), well formed and nothing more.
+#[derive(Debug, Clone)]
+pub(super) struct Certificate {
+    /// What the signature covers, byte for byte.
+    pub(super) signed: Vec<u8>,
+    pub(super) algorithm: Option<SignatureAlgorithm>,
+    pub(super) signature: Vec<u8>,
+    /// The whole Name, compared byte for byte.
+    pub(super) issuer: Vec<u8>,
+    /// As `issuer`.
+    pub(super) subject: Vec<u8>,
+    /// Seconds since 1970, both inclusive.
+    pub(super) validity: (i64, i64),
+    pub(super) key: SubjectKey,
+    pub(super) extensions: Extensions,
+}
+
+impl Certificate {
+    /// Reads a certificate; `None` when it is malformed.
+    ///
+    /// NV indices are often larger than the certificate that they hold: zeros and ones behind it are passed
+    /// over.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > CERTIFICATE_MAX_LEN {
+            return None;
+        }
+        let mut outer = Der::new(bytes);
+        let mut certificate = outer.inside(SEQUENCE)?;
+        let padding = outer.rest();
+        if !(padding.iter().all(|byte| *byte == 0x00) || padding.iter().all(|byte| *byte == 0xff)) {
+            return None;
+        }
+        let signed = certificate.expect(SEQUENCE)?;
+        let algorithm = certificate.expect(SEQUENCE)?;
+        let signature = certificate.bit_string()?.to_vec();
+
+        let mut fields = Der::new(signed.content);
+        fields.optional(VERSION);
+        let _serial_number = fields.any()?;
+        // Stated twice, of which one is not covered by the signature.
+        if fields.expect(SEQUENCE)?.content != algorithm.content {
+            return None;
+        }
+        let issuer = fields.expect(SEQUENCE)?.whole.to_vec();
+        let mut validity = fields.inside(SEQUENCE)?;
+        let validity = (read_time(validity.any()?)?, read_time(validity.any()?)?);
+        let subject = fields.expect(SEQUENCE)?.whole.to_vec();
+        let key = SubjectKey::read(fields.inside(SEQUENCE)?)?;
+        Some(Self {
+            signed: signed.whole.to_vec(),
+            algorithm: SignatureAlgorithm::read(Der::new(algorithm.content))?,
+            signature,
+            issuer,
+            subject,
+            validity,
+            key,
+            extensions: read_extensions(fields)?,
+        })
+    }
+
+    pub(super) fn is_valid_at(&self, now: i64) -> bool {
+        let (from, to) = self.validity;
+        (from..=to).contains(&now)
+    }
+}
+
+/// A Name as people know it: its common name, or a note that it has none.
+pub(super) fn shown(name: &[u8]) -> String {
+    common_name(name).unwrap_or_else(|| String::from("(no common name)"))
+}
+
+/// Passes over the unique identifiers that nobody uses.
+fn read_extensions(mut fields: Der<'_>) -> Option<Extensions> {
+    while !fields.is_empty() {
+        let field = fields.any()?;
+        if field.tag == EXTENSIONS {
+            return Extensions::read(Der::new(field.content).inside(SEQUENCE)?);
+        }
+    }
+    Extensions::read(Der::new(&[]))
+}
+
+fn common_name(name: &[u8]) -> Option<String> {
+    let mut sets = Der::new(name).inside(SEQUENCE)?;
+    while !sets.is_empty() {
+        let mut set = sets.inside(SET)?;
+        while !set.is_empty() {
+            let mut attribute = set.inside(SEQUENCE)?;
+            if attribute.expect(OID)?.content == COMMON_NAME {
+                let text = String::from_utf8_lossy(attribute.any()?.content).into_owned();
+                return Some(text.chars().filter(|c| !c.is_control()).take(SHOWN_NAME_MAX_LEN).collect());
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,173 @@
+use thiserror::Error;
+
+use super::certificate::{Certificate, shown};
+use super::signature::is_signed_by;
+use super::store::{VendorCa, VendorCas};
+use super::template::{EkTemplate, EkTemplateError};
+use crate::tpm::Public;
+
+/// The longest way from leaf to vendor CA, and the most intermediate certificates that a device may send.
+const INTERMEDIATES_MAX: usize = 8;
+/// Signatures that one check may cost, whatever certificates a device makes up.
+const SIGNATURES_MAX: usize = 64;
+
+/// A vendor's word that an endorsement key was made in one of its TPMs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EkEndorsement {
+    /// The template of the key.
+    pub template: EkTemplate,
+    /// The file of the trusted CA at the end of the path.
+    pub anchor: String,
+    /// The common names along the path, from the endorsement key's issuer to the trusted CA.
+    pub path: Vec<String>,
+}
+
+/// Why an endorsement key is not accepted on its certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum EndorsementError {
+    /// The key is no endorsement key of a known template.
+    #[error("not an endorsement key: {0}")]
+    Template(#[from] EkTemplateError),
+    /// The certificate cannot be read.
+    #[error("the endorsement certificate is not a well-formed X.509 certificate")]
+    Malformed,
+    /// The device sent more certificates than a path has.
+    #[error("more than {INTERMEDIATES_MAX} intermediate certificates")]
+    TooMany,
+    /// The certificate is for another key.
+    #[error("the endorsement certificate is for another key than the device's endorsement key")]
+    OtherKey,
+    /// The certificate is not for endorsement keys, or is a CA's.
+    #[error("not an endorsement certificate: it lacks the key purpose 2.23.133.8.1, or is a CA's")]
+    Purpose,
+    /// A certificate on the path has a critical extension that is not understood.
+    #[error("the certificate of {0} has a critical extension that is not understood")]
+    Critical(String),
+    /// A certificate on the path is not valid now.
+    #[error("the certificate of {0} is not valid at this time")]
+    Validity(String),
+    /// A certificate on the path may not issue the one below it.
+    #[error("{0} may not issue this certificate: its own says that it is no CA, or not for a path this long")]
+    NotCa(String),
+    /// The certificate carries the name of a known issuer but not its signature, or an algorithm that is not
+    /// accepted.
+    #[error("a certificate is not signed by {0}, its issuer, or by an algorithm that is not accepted")]
+    Signature(String),
+    /// Nothing leads to a trusted CA.
+    #[error(
+        "no trusted vendor CA is named {0}: add its certificate, or enrol the device by the hash of its key"
+    )]
+    UnknownIssuer(String),
+}
+
+impl VendorCas {
+    /// Checks that a vendor certifies `ek`: the way from `leaf` through `intermediates`, in any order, to a
+    /// CA of this store, as RFC 5280 has it, at the time `now` in seconds since 1970.
+    ///
+    /// Every certificate of the store is trusted for itself, so a path ends at the first that it reaches.
+    /// Intermediates that cannot be read are passed over: a TPM's NV holds them as the vendor left them.
+    /// Revocation is not looked up.
+    ///
+    /// # Errors
+    /// See [`EndorsementError`].
+    pub fn check(
+        &self,
+        ek: &Public,
+        leaf: &[u8],
+        intermediates: &[impl AsRef<[u8]>],
+        now: u64,
+    ) -> Result<EkEndorsement, EndorsementError> {
+        let template = EkTemplate::of(ek)?;
+        if intermediates.len() > INTERMEDIATES_MAX {
+            return Err(EndorsementError::TooMany);
+        }
+        let leaf = Certificate::read(leaf).ok_or(EndorsementError::Malformed)?;
+        if !leaf.key.is_key_of(ek) {
+            return Err(EndorsementError::OtherKey);
+        }
+        if !leaf.extensions.is_for_ek || leaf.extensions.is_ca {
+            return Err(EndorsementError::Purpose);
+        }
+        let intermediates: Vec<Certificate> =
+            intermediates.iter().filter_map(|der| Certificate::read(der.as_ref())).collect();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        check_certificate(&leaf, now)?;
+        let mut search = Search { store: self, intermediates: &intermediates, now, signatures: 0 };
+        let (anchor, path) = search.from(&leaf, 0)?;
+        Ok(EkEndorsement { template, anchor: anchor.file.clone(), path })
+    }
+}
+
+/// A search for a path, depth first.
+struct Search<'a> {
+    store: &'a VendorCas,
+    intermediates: &'a [Certificate],
+    now: i64,
+    /// How many signatures were checked.
+    signatures: usize,
+}
+
+impl<'a> Search<'a> {
+    /// Looks for issuers of `certificate`, which has `below` CA certificates between itself and the leaf,
+    /// itself included. Gives the trusted CA and the names on the way to it.
+    fn from(
+        &mut self,
+        certificate: &Certificate,
+        below: usize,
+    ) -> Result<(&'a VendorCa, Vec<String>), EndorsementError> {
+        let mut reason = EndorsementError::UnknownIssuer(shown(&certificate.issuer));
+        for ca in self.store.cas.iter().filter(|ca| ca.certificate.subject == certificate.issuer) {
+            match self.check_issued(certificate, &ca.certificate, below) {
+                Ok(()) => return Ok((ca, vec![shown(&certificate.issuer)])),
+                Err(error) => reason = error,
+            }
+        }
+        if below >= INTERMEDIATES_MAX {
+            return Err(reason);
+        }
+        for issuer in self.intermediates.iter().filter(|issuer| issuer.subject == certificate.issuer) {
+            let found = self
+                .check_issued(certificate, issuer, below)
+                .and_then(|()| self.from(issuer, below.saturating_add(1)));
+            match found {
+                Ok((anchor, mut path)) => {
+                    path.insert(0, shown(&certificate.issuer));
+                    return Ok((anchor, path));
+                }
+                Err(error) => reason = error,
+            }
+        }
+        Err(reason)
+    }
+
+    fn check_issued(
+        &mut self,
+        certificate: &Certificate,
+        issuer: &Certificate,
+        below: usize,
+    ) -> Result<(), EndorsementError> {
+        check_certificate(issuer, self.now)?;
+        let extensions = &issuer.extensions;
+        let path_too_long = extensions
+            .path_len
+            .is_some_and(|allowed| u64::try_from(below).is_ok_and(|below| below > allowed));
+        if !extensions.is_ca || !extensions.may_sign_certificates || path_too_long {
+            return Err(EndorsementError::NotCa(shown(&issuer.subject)));
+        }
+        self.signatures = self.signatures.saturating_add(1);
+        if self.signatures > SIGNATURES_MAX || !is_signed_by(certificate, &issuer.key) {
+            return Err(EndorsementError::Signature(shown(&issuer.subject)));
+        }
+        Ok(())
+    }
+}
+
+fn check_certificate(certificate: &Certificate, now: i64) -> Result<(), EndorsementError> {
+    if certificate.extensions.has_unknown_critical {
+        return Err(EndorsementError::Critical(shown(&certificate.subject)));
+    }
+    if !certificate.is_valid_at(now) {
+        return Err(EndorsementError::Validity(shown(&certificate.subject)));
+    }
+    Ok(())
+}

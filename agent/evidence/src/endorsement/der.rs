@@ -1,0 +1,120 @@
+//! Just enough ASN.1 for certificates. It goes by tags and lengths and does not insist on the order within
+//! sets or on the shortest form of a length, because certificates of TPM vendors keep to neither; signatures
+//! are checked over the bytes as they came, so nothing is lost by it.
+
+pub(super) const BOOLEAN: u8 = 0x01;
+pub(super) const INTEGER: u8 = 0x02;
+pub(super) const BIT_STRING: u8 = 0x03;
+pub(super) const OCTET_STRING: u8 = 0x04;
+pub(super) const OID: u8 = 0x06;
+pub(super) const UTC_TIME: u8 = 0x17;
+pub(super) const GENERALIZED_TIME: u8 = 0x18;
+pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const SET: u8 = 0x31;
+
+/// A cursor over the elements of one constructed value. `None` from any function means that the bytes are
+/// malformed.
+#[derive(Clone)]
+pub(super) struct Der<'a>(&'a [u8]);
+
+/// One tag, length and value.
+#[derive(Clone, Copy)]
+pub(super) struct Element<'a> {
+    pub(super) tag: u8,
+    pub(super) content: &'a [u8],
+    /// With tag and length.
+    pub(super) whole: &'a [u8],
+}
+
+impl<'a> Der<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What was not read yet.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
+    pub(super) fn any(&mut self) -> Option<Element<'a>> {
+        let (tag, rest) = self.0.split_first()?;
+        // Tags of more than one byte occur in no certificate.
+        if tag & 0x1f == 0x1f {
+            return None;
+        }
+        let (length, rest) = read_length(rest)?;
+        let (content, rest) = rest.split_at_checked(length)?;
+        let (whole, _) = self.0.split_at_checked(self.0.len().checked_sub(rest.len())?)?;
+        self.0 = rest;
+        Some(Element { tag: *tag, content, whole })
+    }
+
+    pub(super) fn expect(&mut self, tag: u8) -> Option<Element<'a>> {
+        self.any().filter(|element| element.tag == tag)
+    }
+
+    /// The content of a constructed value.
+    pub(super) fn inside(&mut self, tag: u8) -> Option<Self> {
+        self.expect(tag).map(|element| Self(element.content))
+    }
+
+    /// The next element if it has this tag.
+    pub(super) fn optional(&mut self, tag: u8) -> Option<Element<'a>> {
+        let mut ahead = self.clone();
+        let element = ahead.expect(tag)?;
+        *self = ahead;
+        Some(element)
+    }
+
+    /// The content of a BIT STRING that has no unused bits.
+    pub(super) fn bit_string(&mut self) -> Option<&'a [u8]> {
+        self.expect(BIT_STRING)?.content.strip_prefix(&[0])
+    }
+
+    /// A positive INTEGER without leading zeros.
+    pub(super) fn positive_integer(&mut self) -> Option<&'a [u8]> {
+        let digits = self.expect(INTEGER)?.content;
+        let zeros = digits.iter().take_while(|digit| **digit == 0).count();
+        let negative = digits.first().is_some_and(|digit| digit & 0x80 != 0);
+        digits
+            .split_at_checked(zeros)
+            .map(|(_, digits)| digits)
+            .filter(|digits| !digits.is_empty() && !negative)
+    }
+}
+
+fn read_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (first, rest) = bytes.split_first()?;
+    match first {
+        0x00..=0x7f => Some((usize::from(*first), rest)),
+        0x81..=0x84 => {
+            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x0f))?;
+            let length = digits.iter().fold(0_u64, |length, digit| length << 8 | u64::from(*digit));
+            Some((usize::try_from(length).ok()?, rest))
+        }
+        // Indefinite, or beyond any memory.
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_beyond_the_end_is_malformed() {
+        assert!(Der::new(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0]).any().is_none());
+        assert!(Der::new(&[0x30, 0x80, 0, 0]).any().is_none());
+        assert!(Der::new(&[0x30]).any().is_none());
+    }
+
+    #[test]
+    fn a_long_form_of_a_short_length_is_read() {
+        let element = Der::new(&[0x04, 0x82, 0x00, 0x01, 7]).any();
+        assert_eq!(element.map(|element| element.content), Some(&[7][..]));
+    }
+}

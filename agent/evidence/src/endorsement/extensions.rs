@@ -1,0 +1,93 @@
+use super::der::{BIT_STRING, BOOLEAN, Der, INTEGER, OCTET_STRING, OID, SEQUENCE};
+
+/// tcg-kp-EKCertificate, 2.23.133.8.1.
+const EK_CERTIFICATE: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
+const EXTENSIONS_MAX: usize = 64;
+
+/// id-ce, 2.5.29: the last byte tells which.
+const ID_CE: &[u8] = &[0x55, 0x1d];
+const KEY_USAGE: u8 = 15;
+const SUBJECT_ALT_NAME: u8 = 17;
+const BASIC_CONSTRAINTS: u8 = 19;
+const CERTIFICATE_POLICIES: u8 = 32;
+const EXTENDED_KEY_USAGE: u8 = 37;
+
+/// What a path check needs of a certificate's extensions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Extensions {
+    /// BasicConstraints says so.
+    pub(super) is_ca: bool,
+    /// How many CA certificates may come between this one and the leaf.
+    pub(super) path_len: Option<u64>,
+    /// KeyUsage, if there is one, includes the signing of certificates.
+    pub(super) may_sign_certificates: bool,
+    /// ExtendedKeyUsage names endorsement keys.
+    pub(super) is_for_ek: bool,
+    /// Something is critical that is not known here.
+    pub(super) has_unknown_critical: bool,
+}
+
+impl Extensions {
+    /// Reads the content of the SEQUENCE OF Extension; `None` when it is malformed.
+    pub(super) fn read(mut list: Der<'_>) -> Option<Self> {
+        let mut extensions = Self { may_sign_certificates: true, ..Self::default() };
+        let mut count = 0;
+        while !list.is_empty() {
+            count += 1;
+            if count > EXTENSIONS_MAX {
+                return None;
+            }
+            let mut extension = list.inside(SEQUENCE)?;
+            let id = extension.expect(OID)?.content;
+            let critical = extension.optional(BOOLEAN).is_some_and(|flag| flag.content != [0]);
+            let value = Der::new(extension.expect(OCTET_STRING)?.content);
+            extensions.add(id, critical, value)?;
+        }
+        Some(extensions)
+    }
+
+    fn add(&mut self, id: &[u8], critical: bool, value: Der<'_>) -> Option<()> {
+        match id.strip_prefix(ID_CE) {
+            Some(&[BASIC_CONSTRAINTS]) => self.read_basic_constraints(value)?,
+            Some(&[KEY_USAGE]) => self.may_sign_certificates = read_key_usage(value)?,
+            Some(&[EXTENDED_KEY_USAGE]) => self.is_for_ek = read_extended_key_usage(value)?,
+            // The TCG puts manufacturer and model into a critical subjectAltName; policies restrict nothing
+            // here.
+            Some(&[SUBJECT_ALT_NAME | CERTIFICATE_POLICIES]) => {}
+            _ => self.has_unknown_critical |= critical,
+        }
+        Some(())
+    }
+
+    fn read_basic_constraints(&mut self, mut value: Der<'_>) -> Option<()> {
+        let mut constraints = value.inside(SEQUENCE)?;
+        self.is_ca = constraints.optional(BOOLEAN).is_some_and(|flag| flag.content != [0]);
+        self.path_len = match constraints.optional(INTEGER) {
+            Some(length) => Some(read_small_integer(length.content)?),
+            None => None,
+        };
+        Some(())
+    }
+}
+
+fn read_small_integer(digits: &[u8]) -> Option<u64> {
+    let negative = digits.first().is_none_or(|digit| digit & 0x80 != 0);
+    let value = digits.iter().fold(0_u64, |value, digit| value << 8 | u64::from(*digit));
+    (!negative && digits.len() <= 8).then_some(value)
+}
+
+/// Whether keyCertSign, bit 5, is set.
+fn read_key_usage(mut value: Der<'_>) -> Option<bool> {
+    let bits = value.expect(BIT_STRING)?.content;
+    let (_unused_bits, bits) = bits.split_first()?;
+    Some(bits.first().is_some_and(|bits| bits & 0x04 != 0))
+}
+
+fn read_extended_key_usage(mut value: Der<'_>) -> Option<bool> {
+    let mut purposes = value.inside(SEQUENCE)?;
+    let mut is_for_ek = false;
+    while !purposes.is_empty() {
+        is_for_ek |= purposes.expect(OID)?.content == EK_CERTIFICATE;
+    }
+    Some(is_for_ek)
+}

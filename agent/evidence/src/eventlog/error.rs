@@ -1,0 +1,50 @@
+use thiserror::Error;
+
+use super::{EVENTS_MAX, LOG_MAX_LEN};
+
+/// Why an event log cannot be read or replayed. Offsets count bytes from the start of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum EventLogError {
+    /// There is no log: the firmware has no TPM support, or the kernel got no log from it.
+    #[error("the boot event log is empty: firmware or kernel provides none")]
+    Empty,
+    /// The log is longer than [`LOG_MAX_LEN`].
+    #[error("the boot event log has {0} bytes, more than the {LOG_MAX_LEN} that are read")]
+    TooLong(usize),
+    /// The log has more than [`EVENTS_MAX`] events.
+    #[error("the boot event log has more than {EVENTS_MAX} events")]
+    TooManyEvents,
+    /// The log ends inside an event.
+    #[error("the boot event log is cut off inside the event at offset {offset}")]
+    Truncated {
+        /// Where that event begins.
+        offset: usize,
+    },
+    /// The header does not say how long the digests are, or says so twice or wrongly.
+    #[error("the boot event log's header does not list its hash algorithms properly")]
+    Header,
+    /// An event carries a digest of an algorithm that the header does not list, or two of one algorithm.
+    #[error(
+        "the event at offset {offset} has a digest of algorithm {algorithm:#06x}, which does not belong there"
+    )]
+    Digest {
+        /// Where the event begins.
+        offset: usize,
+        /// The algorithm's TPM_ALG_ID.
+        algorithm: u16,
+    },
+    /// An event is for a PCR that does not exist.
+    #[error("the event at offset {offset} is for PCR {pcr}, which does not exist")]
+    Pcr {
+        /// Where the event begins.
+        offset: usize,
+        /// The number of the PCR.
+        pcr: u32,
+    },
+    /// The locality of the TPM's start is stated after PCR 0 was extended.
+    #[error("the event at offset {offset} states the startup locality too late")]
+    StartupLocality {
+        /// Where the event begins.
+        offset: usize,
+    },
+}

@@ -1,0 +1,108 @@
+use super::EVENTS_MAX;
+use super::error::EventLogError;
+use super::header::Format;
+use super::kind::EventKind;
+use crate::little_endian::LogReader;
+use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
+
+/// One entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Where it begins, in bytes from the start of the log.
+    pub offset: usize,
+    /// The PCR that it was extended into.
+    pub pcr: u8,
+    /// What was measured.
+    pub kind: EventKind,
+    /// What was extended, for each bank whose algorithm is known.
+    pub digests: Vec<Digest>,
+    /// What the log says was measured. Tied to the digests only where the kind of event says how.
+    pub data: &'a [u8],
+}
+
+/// The events of a log, in order.
+#[derive(Debug, Clone)]
+pub struct Events<'a, 'f> {
+    reader: LogReader<'a>,
+    format: &'f Format,
+    count: usize,
+    failed: bool,
+}
+
+impl<'a, 'f> Events<'a, 'f> {
+    pub(super) fn new(reader: LogReader<'a>, format: &'f Format) -> Self {
+        Self { reader, format, count: 0, failed: false }
+    }
+}
+
+impl<'a> Iterator for Events<'a, '_> {
+    type Item = Result<Event<'a>, EventLogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed || self.reader.is_empty() {
+            return None;
+        }
+        let event = Event::read(&mut self.reader, self.format, self.count);
+        self.count = self.count.saturating_add(1);
+        self.failed = event.is_err();
+        Some(event)
+    }
+}
+
+impl<'a> Event<'a> {
+    /// The digest for one bank.
+    pub fn digest(&self, bank: HashAlgorithm) -> Option<&Digest> {
+        self.digests.iter().find(|digest| digest.algorithm() == bank)
+    }
+
+    pub(super) fn read(
+        reader: &mut LogReader<'a>,
+        format: &Format,
+        number: usize,
+    ) -> Result<Self, EventLogError> {
+        if number >= EVENTS_MAX {
+            return Err(EventLogError::TooManyEvents);
+        }
+        let offset = reader.offset();
+        let truncated = EventLogError::Truncated { offset };
+        let (Some(pcr), Some(kind)) = (reader.u32(), reader.u32()) else { return Err(truncated) };
+        let pcr = u8::try_from(pcr)
+            .ok()
+            .filter(|index| *index < PCR_COUNT)
+            .ok_or(EventLogError::Pcr { offset, pcr })?;
+        let digests = match format {
+            Format::Sha1 => {
+                let digest: [u8; 20] = reader.array().ok_or_else(|| truncated.clone())?;
+                Digest::new(HashAlgorithm::Sha1, &digest).into_iter().collect()
+            }
+            Format::CryptoAgile(algorithms) => read_digests(reader, algorithms, offset)?,
+        };
+        let data = reader.sized().ok_or(truncated)?;
+        Ok(Self { offset, pcr, kind: EventKind(kind), digests, data })
+    }
+}
+
+/// TPML_DIGEST_VALUES, of which digests of unknown algorithms are skipped by their size.
+fn read_digests(
+    reader: &mut LogReader<'_>,
+    algorithms: &[(u16, u16)],
+    offset: usize,
+) -> Result<Vec<Digest>, EventLogError> {
+    let truncated = || EventLogError::Truncated { offset };
+    let count = reader.u32().ok_or_else(truncated)?;
+    let mut digests: Vec<Digest> = Vec::new();
+    for _ in 0..count {
+        let id = reader.u16().ok_or_else(truncated)?;
+        let misplaced = EventLogError::Digest { offset, algorithm: id };
+        let Some((_, size)) = algorithms.iter().find(|(listed, _)| *listed == id) else {
+            return Err(misplaced);
+        };
+        let bytes = reader.bytes(usize::from(*size)).ok_or_else(truncated)?;
+        let Some(algorithm) = HashAlgorithm::from_id(id) else { continue };
+        if digests.iter().any(|digest| digest.algorithm() == algorithm) {
+            return Err(misplaced);
+        }
+        digests.extend(Digest::new(algorithm, bytes));
+    }
+    Ok(digests)
+}

@@ -1,0 +1,92 @@
+use super::LOG_MAX_LEN;
+use super::error::EventLogError;
+use super::event::{Event, Events};
+use super::kind::EventKind;
+use crate::little_endian::LogReader;
+use crate::tpm::HashAlgorithm;
+
+/// TCG_EfiSpecIDEvent: the first event of a crypto-agile log.
+const SPEC_ID_03: &[u8; 16] = b"Spec ID Event03\0";
+/// A TPM has no more banks than that.
+const ALGORITHMS_MAX: u32 = 16;
+const DIGEST_MAX_LEN: u16 = 64;
+const SHA1_ALONE: &[(u16, u16)] = &[(HashAlgorithm::Sha1.id(), 20)];
+
+/// An event log whose header was understood; the events are read on demand.
+#[derive(Debug, Clone)]
+pub struct EventLog<'a> {
+    /// All events; for a crypto-agile log those behind the header.
+    events: LogReader<'a>,
+    format: Format,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Format {
+    /// TCG_PCR_EVENT: one SHA-1 digest an event.
+    Sha1,
+    /// TCG_PCR_EVENT2: each algorithm's id and the size of its digests.
+    CryptoAgile(Vec<(u16, u16)>),
+}
+
+impl<'a> EventLog<'a> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// [`EventLogError::Empty`] when there is no log at all; when the log is too long, or its header is
+    /// broken.
+    pub fn parse(log: &'a [u8]) -> Result<Self, EventLogError> {
+        if log.is_empty() {
+            return Err(EventLogError::Empty);
+        }
+        if log.len() > LOG_MAX_LEN {
+            return Err(EventLogError::TooLong(log.len()));
+        }
+        let start = LogReader::new(log);
+        let mut behind_header = start.clone();
+        let first = Event::read(&mut behind_header, &Format::Sha1, 0)?;
+        if first.kind != EventKind::NO_ACTION || !first.data.starts_with(SPEC_ID_03) {
+            return Ok(Self { events: start, format: Format::Sha1 });
+        }
+        let algorithms = read_algorithms(first.data).ok_or(EventLogError::Header)?;
+        Ok(Self { events: behind_header, format: Format::CryptoAgile(algorithms) })
+    }
+
+    /// The events in order. The iterator ends with the first error.
+    pub fn events(&self) -> Events<'a, '_> {
+        Events::new(self.events.clone(), &self.format)
+    }
+
+    /// The hash algorithms of the log that are known here.
+    pub fn algorithms(&self) -> impl Iterator<Item = HashAlgorithm> + '_ {
+        let listed: &[(u16, u16)] = match &self.format {
+            Format::Sha1 => SHA1_ALONE,
+            Format::CryptoAgile(algorithms) => algorithms,
+        };
+        listed.iter().filter_map(|(id, _)| HashAlgorithm::from_id(*id))
+    }
+}
+
+/// The algorithms in a Spec ID event; `None` when it is broken.
+fn read_algorithms(data: &[u8]) -> Option<Vec<(u16, u16)>> {
+    let mut reader = LogReader::new(data);
+    // Signature, platform class, minor and major version, errata, size of a native integer.
+    reader.bytes(SPEC_ID_03.len() + 4 + 4)?;
+    let count = reader.u32()?;
+    if count == 0 || count > ALGORITHMS_MAX {
+        return None;
+    }
+    let mut algorithms: Vec<(u16, u16)> = Vec::new();
+    for _ in 0..count {
+        let (id, size) = (reader.u16()?, reader.u16()?);
+        let known = HashAlgorithm::from_id(id);
+        let wrong_size = known.is_some_and(|algorithm| algorithm.digest_len() != usize::from(size));
+        let repeated = algorithms.iter().any(|(listed, _)| *listed == id);
+        if wrong_size || repeated || size == 0 || size > DIGEST_MAX_LEN {
+            return None;
+        }
+        algorithms.push((id, size));
+    }
+    let vendor_info_len = reader.u8()?;
+    reader.bytes(vendor_info_len.into())?;
+    Some(algorithms)
+}

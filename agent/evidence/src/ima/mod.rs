@@ -1,0 +1,21 @@
+//! The measurement list of the Linux kernel's Integrity Measurement Architecture: each file that was
+//! measured, extended into PCR 10 while the system runs.
+//!
+//! The list grows all the time, so it is read *after* the quote, and an [`Aggregate`] looks for the prefix
+//! that the quoted PCR accounts for. Only entries of that prefix are evidence.
+
+mod aggregate;
+mod ascii;
+mod binary;
+mod entry;
+mod error;
+mod state;
+
+pub use aggregate::{Aggregate, Outcome};
+pub use ascii::AsciiLog;
+pub use binary::BinaryLog;
+pub use entry::Entry;
+pub use error::ImaError;
+
+/// The PCR that IMA extends.
+pub const IMA_PCR: u8 = 10;

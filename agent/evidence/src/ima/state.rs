@@ -1,0 +1,50 @@
+use super::aggregate::Aggregate;
+use crate::tpm::{Digest, HashAlgorithm, ParseError, Reader};
+
+const VERSION: u8 = 1;
+
+impl Aggregate {
+    /// The aggregate as bytes, to be kept between reports.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        bytes.extend(self.bank.id().to_be_bytes());
+        bytes.extend(self.hashed.as_bytes());
+        bytes.extend(self.padded.as_bytes());
+        bytes.extend(self.entries.to_be_bytes());
+        bytes.extend(self.violations.to_be_bytes());
+        bytes
+    }
+
+    /// Reads what [`Aggregate::to_bytes`] wrote. The bytes carry no protection: keep them where only the
+    /// appraiser writes.
+    ///
+    /// # Errors
+    /// When they are something else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ParseError> {
+        let mut reader = Reader::new(bytes);
+        let version = reader.u8("version of the IMA aggregate")?;
+        if version != VERSION {
+            return Err(ParseError::Unsupported {
+                field: "version of the IMA aggregate",
+                value: version.into(),
+            });
+        }
+        let id = reader.u16("bank of the IMA aggregate")?;
+        let bank = HashAlgorithm::from_id(id)
+            .ok_or(ParseError::Unsupported { field: "bank of the IMA aggregate", value: id.into() })?;
+        let aggregate = Self {
+            bank,
+            hashed: read_digest(&mut reader, bank)?,
+            padded: read_digest(&mut reader, bank)?,
+            entries: reader.u64("entries of the IMA aggregate")?,
+            violations: reader.u64("violations of the IMA aggregate")?,
+        };
+        reader.finish("IMA aggregate")?;
+        Ok(aggregate)
+    }
+}
+
+fn read_digest(reader: &mut Reader<'_>, bank: HashAlgorithm) -> Result<Digest, ParseError> {
+    let bytes = reader.bytes(bank.digest_len(), "value of the IMA aggregate")?;
+    Ok(Digest::zero_padded(bank, bytes))
+}

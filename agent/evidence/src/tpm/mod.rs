@@ -1,0 +1,34 @@
+//! The TPM 2.0 structures that evidence is made of (TPM 2.0 Library, part 2), read from wire bytes.
+//!
+//! A parsed structure is well formed and nothing more: whether it is *true* is decided by [`crate::attest`].
+
+mod attest;
+mod attributes;
+mod hash;
+mod name;
+mod nv;
+mod pcr_selection;
+mod pcr_values;
+mod policy;
+mod public;
+mod reader;
+mod scheme;
+mod signature;
+mod spki;
+
+pub use attest::{Attest, Attested, ClockInfo};
+pub use attributes::ObjectAttributes;
+pub(crate) use hash::sha256;
+pub use hash::{Digest, HashAlgorithm, UnknownHash};
+pub use name::Name;
+pub use nv::{CounterError, NvPublic};
+pub use pcr_selection::{PCR_COUNT, PcrIndexError, PcrSelection};
+pub use pcr_values::{MissingPcr, PcrValues};
+pub use policy::{Comparison, PolicyDigest};
+pub use public::{Public, PublicKey};
+pub use reader::{ParseError, Reader};
+pub use scheme::{Curve, SignatureScheme, SymmetricCipher};
+pub use signature::Signature;
+pub use spki::NoSpki;
+#[cfg(feature = "verifier")]
+pub(crate) use spki::uncompressed_point;

@@ -1,0 +1,156 @@
+use thiserror::Error;
+
+use super::hash::HashAlgorithm;
+use super::name::Name;
+use super::reader::{ParseError, Reader};
+
+const DIGEST_MAX_LEN: usize = 64;
+const COUNTER_LEN: u16 = 8;
+/// AUTHWRITE, type counter, AUTHREAD, NO_DA and WRITTEN (TPMA_NV, TPM 2.0 part 2, section 13.4).
+const EPOCH_COUNTER: u32 = 1 << 2 | 1 << 4 | 1 << 18 | 1 << 25 | 1 << 29;
+/// Handles that belong to the owner of the platform (TCG Registry of Reserved TPM 2.0 Handles).
+const OWNER_RANGE: std::ops::RangeInclusive<u32> = 0x0180_0000..=0x01bf_ffff;
+
+/// The public area of an NV index (TPMS_NV_PUBLIC), kept as the bytes that its name is a digest of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NvPublic {
+    bytes: Vec<u8>,
+    index: u32,
+    name_algorithm: HashAlgorithm,
+    attributes: u32,
+    auth_policy: Vec<u8>,
+    data_size: u16,
+}
+
+/// Why an NV index cannot serve as the epoch counter.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CounterError {
+    /// The handle is not the owner's.
+    #[error("NV index {0:#010x} is outside the owner's range 0x01800000 to 0x01bfffff")]
+    Range(u32),
+    /// It is no counter, was never incremented, or something but its empty auth governs it.
+    #[error(
+        "NV index {index:#010x} has attributes {attributes:#010x}, an epoch counter {EPOCH_COUNTER:#010x}"
+    )]
+    Attributes {
+        /// The handle.
+        index: u32,
+        /// What the index has.
+        attributes: u32,
+    },
+    /// It has a policy, another name algorithm or another size.
+    #[error("NV index {0:#010x} has a policy, a size or a name algorithm that no epoch counter has")]
+    Shape(u32),
+}
+
+impl NvPublic {
+    /// Reads a whole TPMS_NV_PUBLIC.
+    ///
+    /// # Errors
+    /// When the bytes end early or go on, or the name algorithm is unknown.
+    pub fn unmarshal(bytes: &[u8]) -> Result<Self, ParseError> {
+        let mut reader = Reader::new(bytes);
+        let index = reader.u32("NV index")?;
+        let id = reader.u16("name algorithm")?;
+        let name_algorithm = HashAlgorithm::from_id(id)
+            .ok_or(ParseError::Unsupported { field: "name algorithm", value: id.into() })?;
+        let attributes = reader.u32("NV attributes")?;
+        let auth_policy = reader.sized(DIGEST_MAX_LEN, "authPolicy")?.to_vec();
+        let data_size = reader.u16("NV data size")?;
+        reader.finish("NV public area")?;
+        Ok(Self { bytes: bytes.to_vec(), index, name_algorithm, attributes, auth_policy, data_size })
+    }
+
+    /// The public area of the epoch counter at `index`, once it was incremented: a counter of 8 bytes, read
+    /// and written with empty auth, exempt from dictionary attack protection, without a policy.
+    pub fn epoch_counter(index: u32) -> Self {
+        let mut bytes = index.to_be_bytes().to_vec();
+        bytes.extend(HashAlgorithm::Sha256.id().to_be_bytes());
+        bytes.extend(EPOCH_COUNTER.to_be_bytes());
+        bytes.extend([0, 0]);
+        bytes.extend(COUNTER_LEN.to_be_bytes());
+        Self {
+            bytes,
+            index,
+            name_algorithm: HashAlgorithm::Sha256,
+            attributes: EPOCH_COUNTER,
+            auth_policy: Vec::new(),
+            data_size: COUNTER_LEN,
+        }
+    }
+
+    /// Checks that this is what [`NvPublic::epoch_counter`] describes, in the owner's range.
+    ///
+    /// A counter of any other make could be set back: one that is not written yet, one that a policy or the
+    /// platform can write, or an orderly one, which loses increments when power fails.
+    ///
+    /// # Errors
+    /// Says in what it differs.
+    pub fn check_epoch_counter(&self) -> Result<(), CounterError> {
+        if !OWNER_RANGE.contains(&self.index) {
+            return Err(CounterError::Range(self.index));
+        }
+        if self.attributes != EPOCH_COUNTER {
+            return Err(CounterError::Attributes { index: self.index, attributes: self.attributes });
+        }
+        if *self != Self::epoch_counter(self.index) {
+            return Err(CounterError::Shape(self.index));
+        }
+        Ok(())
+    }
+
+    /// The bytes of TPMS_NV_PUBLIC.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The name by which policies refer to the index. It changes with the first write.
+    pub fn name(&self) -> Name {
+        Name::of(self.name_algorithm, &self.bytes)
+    }
+
+    /// The handle.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// TPMA_NV.
+    pub fn attributes(&self) -> u32 {
+        self.attributes
+    }
+
+    /// The policy of the index; empty when there is none.
+    pub fn auth_policy(&self) -> &[u8] {
+        &self.auth_policy
+    }
+
+    /// Size of the contents in bytes.
+    pub fn data_size(&self) -> u16 {
+        self.data_size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_counter_reads_back_as_itself() {
+        let counter = NvPublic::epoch_counter(0x0180_5041);
+        assert_eq!(NvPublic::unmarshal(counter.as_bytes()), Ok(counter.clone()));
+        assert_eq!(counter.check_epoch_counter(), Ok(()));
+    }
+
+    #[test]
+    fn refuses_what_could_be_set_back() {
+        let counter = NvPublic::epoch_counter(0x0180_5041);
+        let orderly = NvPublic { attributes: EPOCH_COUNTER | 1 << 26, ..counter.clone() };
+        assert!(matches!(orderly.check_epoch_counter(), Err(CounterError::Attributes { .. })));
+        let unwritten = NvPublic { attributes: EPOCH_COUNTER & !(1 << 29), ..counter.clone() };
+        assert!(matches!(unwritten.check_epoch_counter(), Err(CounterError::Attributes { .. })));
+        let with_policy = NvPublic { auth_policy: vec![0; 32], ..counter };
+        assert!(matches!(with_policy.check_epoch_counter(), Err(CounterError::Shape(_))));
+        let platform = NvPublic::epoch_counter(0x0140_0001);
+        assert!(matches!(platform.check_epoch_counter(), Err(CounterError::Range(_))));
+    }
+}

@@ -1,0 +1,171 @@
+use thiserror::Error;
+
+use super::hash::HashAlgorithm;
+use super::reader::{ParseError, Reader};
+
+/// How many PCRs a bank has (TCG PC Client Platform TPM Profile, section 4.6).
+pub const PCR_COUNT: u8 = 24;
+
+/// A bit for each PCR takes so many bytes.
+const SELECT_LEN: u8 = 3;
+
+/// A PCR number that does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("PCR {0} does not exist: a bank has 0 to 23")]
+pub struct PcrIndexError(pub u8);
+
+/// Which PCRs of which banks, in the order that the TPM hashes them (TPML_PCR_SELECTION).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PcrSelection {
+    /// Each bank once.
+    banks: Vec<(HashAlgorithm, BankBits)>,
+}
+
+/// Bit n of the little-endian number is PCR n.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct BankBits([u8; SELECT_LEN as usize]);
+
+impl PcrSelection {
+    /// Selects PCRs of one bank.
+    ///
+    /// # Errors
+    /// When an index is not below [`PCR_COUNT`].
+    pub fn new(bank: HashAlgorithm, indices: impl IntoIterator<Item = u8>) -> Result<Self, PcrIndexError> {
+        Self { banks: Vec::new() }.with(bank, indices)
+    }
+
+    /// The PCRs that a lease names unless the policy says otherwise: all that firmware and boot loader extend
+    /// with what ought to stay the same, and neither 10 (IMA) nor 11, which are extended while services
+    /// start.
+    pub fn lease_default() -> Self {
+        // 0, 2, 4, 7 · 8, 9, 12, 14
+        Self { banks: vec![(HashAlgorithm::Sha256, BankBits([0b1001_0101, 0b0101_0011, 0]))] }
+    }
+
+    /// Adds PCRs of a bank, behind the banks that are there.
+    ///
+    /// # Errors
+    /// When an index is not below [`PCR_COUNT`].
+    pub fn with(
+        mut self,
+        bank: HashAlgorithm,
+        indices: impl IntoIterator<Item = u8>,
+    ) -> Result<Self, PcrIndexError> {
+        let mut bits = self.bits(bank).unwrap_or(BankBits([0; SELECT_LEN as usize]));
+        for index in indices {
+            bits.set(index)?;
+        }
+        self.banks.retain(|(present, _)| *present != bank);
+        self.banks.push((bank, bits));
+        Ok(self)
+    }
+
+    /// The banks in order.
+    pub fn banks(&self) -> impl Iterator<Item = HashAlgorithm> + '_ {
+        self.banks.iter().map(|(bank, _)| *bank)
+    }
+
+    /// Every selected PCR, in the order that the TPM hashes them.
+    pub fn iter(&self) -> impl Iterator<Item = (HashAlgorithm, u8)> + '_ {
+        self.banks.iter().flat_map(|(bank, bits)| bits.indices().map(|index| (*bank, index)))
+    }
+
+    /// Whether this PCR is selected.
+    pub fn contains(&self, bank: HashAlgorithm, index: u8) -> bool {
+        self.bits(bank).is_some_and(|bits| bits.contains(index))
+    }
+
+    /// The bytes of TPML_PCR_SELECTION.
+    pub fn marshal(&self) -> Vec<u8> {
+        // No more banks than hash algorithms: the count needs one byte.
+        let mut bytes = vec![0, 0, 0, u8::try_from(self.banks.len()).unwrap_or(u8::MAX)];
+        for (bank, bits) in &self.banks {
+            bytes.extend(bank.id().to_be_bytes());
+            bytes.push(SELECT_LEN);
+            bytes.extend(bits.0);
+        }
+        bytes
+    }
+
+    /// Reads a whole TPML_PCR_SELECTION.
+    ///
+    /// # Errors
+    /// As [`PcrSelection::read`], and when bytes follow.
+    pub fn unmarshal(bytes: &[u8]) -> Result<Self, ParseError> {
+        let mut reader = Reader::new(bytes);
+        let selection = Self::read(&mut reader)?;
+        reader.finish("PCR selection")?;
+        Ok(selection)
+    }
+
+    /// Reads a TPML_PCR_SELECTION and leaves what follows.
+    ///
+    /// # Errors
+    /// When the bytes end, a bank comes twice or is unknown, or a bank does not have 24 PCRs.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, ParseError> {
+        let count = reader.u32("number of PCR banks")?;
+        let mut selection = Self { banks: Vec::new() };
+        for _ in 0..count {
+            let id = reader.u16("PCR bank")?;
+            let bank = HashAlgorithm::from_id(id)
+                .filter(|bank| selection.bits(*bank).is_none())
+                .ok_or(ParseError::Unsupported { field: "PCR bank", value: id.into() })?;
+            let size = reader.u8("size of a PCR bank")?;
+            if size != SELECT_LEN {
+                return Err(ParseError::Unsupported { field: "size of a PCR bank", value: size.into() });
+            }
+            selection.banks.push((bank, BankBits(reader.array("selected PCRs")?)));
+        }
+        Ok(selection)
+    }
+
+    fn bits(&self, bank: HashAlgorithm) -> Option<BankBits> {
+        self.banks.iter().find(|(present, _)| *present == bank).map(|(_, bits)| *bits)
+    }
+}
+
+impl BankBits {
+    fn set(&mut self, index: u8) -> Result<(), PcrIndexError> {
+        let byte = self.0.get_mut(usize::from(index / 8)).ok_or(PcrIndexError(index))?;
+        *byte |= 1 << (index % 8);
+        Ok(())
+    }
+
+    fn contains(self, index: u8) -> bool {
+        self.0.get(usize::from(index / 8)).is_some_and(|byte| byte & (1 << (index % 8)) != 0)
+    }
+
+    fn indices(self) -> impl Iterator<Item = u8> {
+        (0..PCR_COUNT).filter(move |index| self.contains(*index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_of_a_lease_is_the_eight_pcrs_of_the_design() {
+        let listed = PcrSelection::new(HashAlgorithm::Sha256, [0, 2, 4, 7, 8, 9, 12, 14]).unwrap();
+        assert_eq!(PcrSelection::lease_default(), listed);
+    }
+
+    #[test]
+    fn marshals_as_the_tpm_does() {
+        let selection = PcrSelection::new(HashAlgorithm::Sha256, 0..=14).unwrap();
+        assert_eq!(selection.marshal(), [0, 0, 0, 1, 0x00, 0x0b, 3, 0xff, 0x7f, 0x00]);
+        assert_eq!(PcrSelection::unmarshal(&selection.marshal()), Ok(selection));
+    }
+
+    #[test]
+    fn refuses_pcr_24_and_a_bank_twice() {
+        assert_eq!(PcrSelection::new(HashAlgorithm::Sha1, [24]), Err(PcrIndexError(24)));
+        let twice = [0, 0, 0, 2, 0, 0x0b, 3, 1, 0, 0, 0, 0x0b, 3, 2, 0, 0];
+        assert!(matches!(PcrSelection::unmarshal(&twice), Err(ParseError::Unsupported { .. })));
+    }
+
+    #[test]
+    fn four_billion_declared_banks_end_with_the_bytes() {
+        assert!(matches!(PcrSelection::unmarshal(&[0xff; 4]), Err(ParseError::Truncated { .. })));
+    }
+}

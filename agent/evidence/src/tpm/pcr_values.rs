@@ -1,0 +1,98 @@
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use super::hash::{Digest, HashAlgorithm, sha256};
+use super::pcr_selection::{PCR_COUNT, PcrIndexError, PcrSelection};
+
+/// A PCR that a selection names and the values lack.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the value of PCR {index} in the {bank} bank is missing")]
+pub struct MissingPcr {
+    /// Its bank.
+    pub bank: HashAlgorithm,
+    /// Its number.
+    pub index: u8,
+}
+
+/// Values of PCRs, by bank and number.
+///
+/// On their own they are a claim. [`crate::attest`] ties them to a quote; a replayed log is tied by comparing
+/// the two.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PcrValues(BTreeMap<(HashAlgorithm, u8), Digest>);
+
+impl PcrValues {
+    /// Sets a PCR in the bank of the digest's algorithm.
+    ///
+    /// # Errors
+    /// When the index is not below [`PCR_COUNT`].
+    pub fn insert(&mut self, index: u8, value: Digest) -> Result<(), PcrIndexError> {
+        if index >= PCR_COUNT {
+            return Err(PcrIndexError(index));
+        }
+        self.0.insert((value.algorithm(), index), value);
+        Ok(())
+    }
+
+    /// The value of one PCR.
+    pub fn get(&self, bank: HashAlgorithm, index: u8) -> Option<&Digest> {
+        self.0.get(&(bank, index))
+    }
+
+    /// Every value, ordered by bank and number.
+    pub fn iter(&self) -> impl Iterator<Item = (HashAlgorithm, u8, &Digest)> {
+        self.0.iter().map(|((bank, index), value)| (*bank, *index, value))
+    }
+
+    /// The values of one bank, ordered by number.
+    pub fn bank(&self, bank: HashAlgorithm) -> impl Iterator<Item = (u8, &Digest)> {
+        self.iter().filter(move |(present, ..)| *present == bank).map(|(_, index, value)| (index, value))
+    }
+
+    /// Whether there is no value at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The selected values alone.
+    ///
+    /// # Errors
+    /// When one of them is missing.
+    pub fn select(&self, selection: &PcrSelection) -> Result<Self, MissingPcr> {
+        selection
+            .iter()
+            .map(|(bank, index)| Ok(((bank, index), *self.require(bank, index)?)))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// The digest over the selected values in the selection's order: TPMS_QUOTE_INFO.pcrDigest, where `hash`
+    /// is the hash of the signing scheme.
+    ///
+    /// # Errors
+    /// When a selected value is missing.
+    pub fn composite(&self, selection: &PcrSelection, hash: HashAlgorithm) -> Result<Digest, MissingPcr> {
+        Ok(hash.digest(&[&self.concatenate(selection)?]))
+    }
+
+    /// The composite with SHA-256, as `TPM2_PolicyPCR` takes it in a SHA-256 session.
+    ///
+    /// # Errors
+    /// When a selected value is missing.
+    pub fn policy_digest(&self, selection: &PcrSelection) -> Result<[u8; 32], MissingPcr> {
+        Ok(sha256(&[&self.concatenate(selection)?]))
+    }
+
+    fn concatenate(&self, selection: &PcrSelection) -> Result<Vec<u8>, MissingPcr> {
+        let mut values = Vec::new();
+        for (bank, index) in selection.iter() {
+            values.extend_from_slice(self.require(bank, index)?.as_bytes());
+        }
+        Ok(values)
+    }
+
+    fn require(&self, bank: HashAlgorithm, index: u8) -> Result<&Digest, MissingPcr> {
+        self.get(bank, index).ok_or(MissingPcr { bank, index })
+    }
+}

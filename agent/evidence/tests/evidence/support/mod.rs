@@ -1,0 +1,2 @@
+pub(crate) mod boot;
+pub(crate) mod swtpm;
