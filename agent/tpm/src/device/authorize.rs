@@ -1,0 +1,210 @@
+//! The policies under which the keys of a pairing are used, checked by the TPM.
+
+use pawl_evidence::{lease, tpm};
+use tss_esapi::{
+    constants::SessionType,
+    interface_types::{
+        ArithmeticComparison,
+        reserved_handles::{Hierarchy, NvAuth},
+        session_handles::PolicySession,
+    },
+    structures::{Digest, Name, Nonce, PcrSelectionList, VerifiedTicket},
+    tss2_esys::TPMT_TK_VERIFIED,
+};
+
+use super::{
+    Device,
+    wire::{self, unreadable},
+};
+use crate::{
+    Error, LeaseGrant, LeaseStep, ResponseCode,
+    bus::{EMPTY_AUTH, NO_SESSION, Session},
+};
+
+/// A lease whose signature the TPM has verified. The ticket proves that to the TPM itself, later on.
+pub(super) struct VerifiedLease<'a> {
+    grant: &'a LeaseGrant,
+    approved: [u8; 32],
+    key_name: Name,
+    selection: PcrSelectionList,
+    ticket: TPMT_TK_VERIFIED,
+}
+
+/// Whether the parameters of a session's commands can be encrypted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Salt {
+    None,
+    StorageParent,
+}
+
+/// IMA extends PCR 10 whenever a new file is used, and any extend, of whichever PCR, voids a PolicyPCR that has
+/// run. A device can be busy, but not for so many times in a row within milliseconds.
+const ATTEMPTS: u32 = 16;
+const PCR_CHANGED: ResponseCode = ResponseCode::new(0x128);
+
+impl Device {
+    /// As [`crate::Tpm::check_lease`].
+    pub(crate) fn check_lease(&mut self, grant: &LeaseGrant) -> Result<(), Error> {
+        let lease = self.verify_lease(grant)?;
+        self.under_lease(&lease, Salt::None, |_, _| Ok(()))
+    }
+
+    /// Steps that need a slot for the lease key; it is free again when this returns.
+    pub(super) fn verify_lease<'a>(&self, grant: &'a LeaseGrant) -> Result<VerifiedLease<'a>, Error> {
+        let refused = |code| Error::Lease { step: LeaseStep::Signature, code: Some(code) };
+        let public =
+            tpm::Public::unmarshal(&grant.lease_public).map_err(|_| Error::Malformed("lease key"))?;
+        lease::check_lease_key(&public).map_err(|_| Error::Malformed("lease key"))?;
+        let key = wire::public("lease key", &grant.lease_public)?;
+        let signature = wire::signature(&grant.signature)?;
+        let approved = grant.terms.approved_policy();
+        let digest = Digest::from(lease::to_be_signed(&approved, &grant.policy_ref));
+
+        // Tickets of the null hierarchy are not good for a policy.
+        let loaded = self
+            .bus
+            .load("TPM2_LoadExternal", NO_SESSION, |context| {
+                context.load_external(None, key.clone(), Hierarchy::Owner).map(Into::into)
+            })
+            .map_err(|error| error.if_refused(refused))?;
+        let ticket = self
+            .bus
+            .run("TPM2_VerifySignature", NO_SESSION, |context| {
+                context.verify_signature(loaded.key(), digest.clone(), signature.clone())?.try_into()
+            })
+            .map_err(|error| error.if_refused(refused))?;
+        let key_name =
+            self.bus.run("Esys_TR_GetName", NO_SESSION, |context| context.tr_get_name(loaded.object()))?;
+        let selection = wire::selection(&grant.terms.selection)?;
+        Ok(VerifiedLease { grant, approved, key_name, selection, ticket })
+    }
+
+    /// Uses a key under a lease: `action` gets a session that the lease authorized, and may be run again where the
+    /// PCRs changed under it.
+    pub(super) fn under_lease<T>(
+        &mut self,
+        lease: &VerifiedLease<'_>,
+        salt: Salt,
+        mut action: impl FnMut(&Self, &Session) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        for _ in 1..ATTEMPTS {
+            match self.attempt(lease, salt, &mut action) {
+                Err(error) if error.response_code() == Some(PCR_CHANGED) => {}
+                result => return result,
+            }
+        }
+        self.attempt(lease, salt, &mut action)
+    }
+
+    fn attempt<T>(
+        &mut self,
+        lease: &VerifiedLease<'_>,
+        salt: Salt,
+        action: &mut impl FnMut(&Self, &Session) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let session = self.policy_session(salt)?;
+        self.satisfy(lease, session.policy()?)?;
+        action(self, &session).map_err(|error| {
+            error.if_refused(|code| {
+                let step = if code == PCR_CHANGED { LeaseStep::Pcrs } else { LeaseStep::Use };
+                Error::Lease { step, code: Some(code) }
+            })
+        })
+    }
+
+    /// Uses the link key: `action` gets a session that is good while the counter stands at `epoch`.
+    pub(super) fn in_epoch<T>(
+        &mut self,
+        epoch: u64,
+        action: impl FnOnce(&Self, &Session) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let session = self.policy_session(Salt::None)?;
+        self.policy_epoch(session.policy()?, epoch)
+            .and_then(|()| action(self, &session))
+            .map_err(|error| error.if_refused(|code| Error::Epoch { expected: epoch, code: Some(code) }))
+    }
+
+    fn policy_session(&mut self, salt: Salt) -> Result<Session, Error> {
+        match salt {
+            Salt::None => self.bus.session(SessionType::Policy, None),
+            Salt::StorageParent => {
+                let parent = self.storage_parent()?;
+                self.bus.session(SessionType::Policy, Some(parent.key()))
+            }
+        }
+    }
+
+    /// The four conditions of a lease, in the order of their digest, and its authorization.
+    fn satisfy(&mut self, lease: &VerifiedLease<'_>, session: PolicySession) -> Result<(), Error> {
+        let terms = &lease.grant.terms;
+        let at = |step| move |error: Error| error.if_refused(|code| Error::Lease { step, code: Some(code) });
+
+        self.bus
+            .run("TPM2_PolicyPCR", NO_SESSION, |context| {
+                context.policy_pcr(session, Digest::from(terms.pcr_digest), lease.selection.clone())
+            })
+            .map_err(at(LeaseStep::Pcrs))?;
+        self.policy_epoch(session, terms.epoch).map_err(at(LeaseStep::Epoch))?;
+        self.policy_clock_info(
+            session,
+            &terms.reset_count_max.to_be_bytes(),
+            RESET_COUNT,
+            ArithmeticComparison::UnsignedLe,
+        )
+        .map_err(at(LeaseStep::Reboots))?;
+        self.policy_clock_info(
+            session,
+            &terms.clock_before.to_be_bytes(),
+            CLOCK,
+            ArithmeticComparison::UnsignedLt,
+        )
+        .map_err(at(LeaseStep::Deadline))?;
+
+        let doing = "TPM2_PolicyAuthorize";
+        let policy_ref =
+            Nonce::from_bytes(&lease.grant.policy_ref).map_err(|error| unreadable(doing, &error))?;
+        self.bus
+            .run(doing, NO_SESSION, |context| {
+                context.policy_authorize(
+                    session,
+                    Digest::from(lease.approved),
+                    policy_ref.clone(),
+                    &lease.key_name,
+                    VerifiedTicket::try_from(lease.ticket)?,
+                )
+            })
+            .map_err(at(LeaseStep::Authorize))
+    }
+
+    fn policy_epoch(&mut self, session: PolicySession, epoch: u64) -> Result<(), Error> {
+        let doing = "TPM2_PolicyNV";
+        let index = self.counter_index()?;
+        let operand = operand(doing, &epoch.to_be_bytes())?;
+        self.bus.run(doing, EMPTY_AUTH, |context| {
+            let equal = ArithmeticComparison::Eq;
+            context.policy_nv(session, NvAuth::NvIndex(index), index, operand.clone(), 0, equal)
+        })
+    }
+
+    fn policy_clock_info(
+        &self,
+        session: PolicySession,
+        number: &[u8],
+        offset: u16,
+        comparison: ArithmeticComparison,
+    ) -> Result<(), Error> {
+        let doing = "TPM2_PolicyCounterTimer";
+        let operand = operand(doing, number)?;
+        self.bus.run(doing, NO_SESSION, |context| {
+            context.policy_counter_timer(session, operand.clone(), offset, comparison)
+        })
+    }
+}
+
+/// Offsets into TPMS_TIME_INFO.
+const CLOCK: u16 = 8;
+const RESET_COUNT: u16 = 16;
+
+fn operand(doing: &'static str, bytes: &[u8]) -> Result<Digest, Error> {
+    Digest::from_bytes(bytes).map_err(|error| unreadable(doing, &error))
+}

@@ -1,0 +1,169 @@
+//! The epoch counter: the one NV index of Pawl.
+
+use pawl_evidence::tpm::NvPublic;
+use tss_esapi::{
+    attributes::NvIndexAttributesBuilder,
+    constants::NvIndexType,
+    handles::{NvIndexHandle, NvIndexTpmHandle, TpmHandle},
+    interface_types::{
+        algorithm::HashingAlgorithm,
+        reserved_handles::{NvAuth, Provision},
+    },
+    structures as tss,
+};
+
+use super::{Device, wire::unreadable};
+use crate::{
+    Class, Counter, Error,
+    bus::{EMPTY_AUTH, NO_SESSION},
+};
+
+const SIZE: u16 = 8;
+
+impl Device {
+    /// As [`crate::Tpm::counter`].
+    pub(crate) fn counter(&mut self) -> Result<Option<Counter>, Error> {
+        match self.find_counter()? {
+            Some((index, true)) => self.read_counter(index).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// As [`crate::Tpm::provision_counter`].
+    pub(crate) fn provision_counter(&mut self) -> Result<Counter, Error> {
+        let (index, written) = match self.find_counter()? {
+            Some(found) => found,
+            None => (self.define_counter()?, false),
+        };
+        if !written {
+            self.increment(index)?;
+        }
+        self.read_counter(index)
+    }
+
+    /// As [`crate::Tpm::revoke`].
+    pub(crate) fn revoke(&mut self) -> Result<(), Error> {
+        let index = self.counter_index()?;
+        self.increment(index).map_err(|error| {
+            if error.class() == Some(Class::Handle) {
+                self.counter = None;
+                return Error::CounterAbsent { handle: self.counter_handle };
+            }
+            error
+        })
+    }
+
+    /// The counter, without asking the TPM where it was found before.
+    pub(super) fn counter_index(&mut self) -> Result<NvIndexHandle, Error> {
+        if let Some(index) = self.counter {
+            return Ok(index);
+        }
+        let (index, _) = self.find_counter()?.ok_or(Error::CounterAbsent { handle: self.counter_handle })?;
+        Ok(index)
+    }
+
+    /// Looks for the counter, and tells whether it was ever incremented. What is found is remembered only if it is
+    /// ours: nobody else's index is ever written to.
+    pub(super) fn find_counter(&mut self) -> Result<Option<(NvIndexHandle, bool)>, Error> {
+        let handle = self.counter_handle;
+        // ESYS keeps the attributes that it once saw; somebody may have made another index there since.
+        self.forget_counter();
+        let tpm_handle = tpm_handle(handle)?;
+        let found = self.bus.run("TPM2_NV_ReadPublic", NO_SESSION, |context| {
+            let index = NvIndexHandle::from(context.tr_from_tpm_public(TpmHandle::NvIndex(tpm_handle))?);
+            Ok((index, context.nv_read_public(index)?.0))
+        });
+        let (index, public) = match found {
+            Ok(found) => found,
+            Err(error) if error.class() == Some(Class::Handle) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let attributes =
+            u32::try_from(public.attributes()).map_err(|error| unreadable("TPM2_NV_ReadPublic", &error))?;
+        let sound = public.name_algorithm() == HashingAlgorithm::Sha256
+            && public.authorization_policy().is_empty()
+            && public.data_size() == usize::from(SIZE);
+        let written = attributes == NvPublic::epoch_counter(handle).attributes();
+        if sound && (written || attributes | WRITTEN == NvPublic::epoch_counter(handle).attributes()) {
+            self.counter = Some(index);
+            return Ok(Some((index, written)));
+        }
+        self.close(index);
+        Err(Error::CounterTaken { handle, attributes })
+    }
+
+    fn define_counter(&mut self) -> Result<NvIndexHandle, Error> {
+        let handle = tpm_handle(self.counter_handle)?;
+        let public = counter_public(handle).map_err(|error| unreadable("TPM2_NV_DefineSpace", &error))?;
+        let index = self.as_owner(|bus, sessions| {
+            bus.run("TPM2_NV_DefineSpace", sessions, |context| {
+                context.nv_define_space(Provision::Owner, None, public.clone())
+            })
+        })?;
+        self.counter = Some(index);
+        Ok(index)
+    }
+
+    fn increment(&self, index: NvIndexHandle) -> Result<(), Error> {
+        self.bus.run("TPM2_NV_Increment", EMPTY_AUTH, |context| {
+            context.nv_increment(NvAuth::NvIndex(index), index)
+        })
+    }
+
+    fn read_counter(&self, index: NvIndexHandle) -> Result<Counter, Error> {
+        let doing = "TPM2_NV_Read";
+        let value = self
+            .bus
+            .run(doing, EMPTY_AUTH, |context| context.nv_read(NvAuth::NvIndex(index), index, SIZE, 0))
+            // An authorization value is the one property of an index that its public area does not show.
+            .map_err(|error| {
+                error.if_unauthorized(|_| Error::CounterTaken {
+                    handle: self.counter_handle,
+                    attributes: NvPublic::epoch_counter(self.counter_handle).attributes(),
+                })
+            })?;
+        let value = <[u8; 8]>::try_from(value.as_bytes())
+            .map_err(|_| Error::Answer { doing, reason: "not eight bytes".into() })?;
+        // `find_counter` saw every field of the public area, so this is it.
+        let public = NvPublic::epoch_counter(self.counter_handle);
+        Ok(Counter {
+            epoch: u64::from_be_bytes(value),
+            public: public.as_bytes().to_vec(),
+            name: public.name().as_bytes().to_vec(),
+        })
+    }
+
+    fn forget_counter(&mut self) {
+        if let Some(index) = self.counter.take() {
+            self.close(index);
+        }
+    }
+
+    fn close(&self, index: NvIndexHandle) {
+        let mut object = index.into();
+        // Nothing of it is in the TPM: what fails to be closed is a little memory.
+        let _ = self.bus.run("Esys_TR_Close", NO_SESSION, |context| context.tr_close(&mut object));
+    }
+}
+
+/// TPMA_NV_WRITTEN.
+const WRITTEN: u32 = 1 << 29;
+
+fn tpm_handle(handle: u32) -> Result<NvIndexTpmHandle, Error> {
+    NvIndexTpmHandle::new(handle).map_err(|_| Error::CounterHandle { handle })
+}
+
+fn counter_public(handle: NvIndexTpmHandle) -> tss_esapi::Result<tss::NvPublic> {
+    let attributes = NvIndexAttributesBuilder::new()
+        .with_nv_index_type(NvIndexType::Counter)
+        .with_auth_read(true)
+        .with_auth_write(true)
+        .with_no_da(true)
+        .build()?;
+    tss::NvPublic::builder()
+        .with_nv_index(handle)
+        .with_index_name_algorithm(HashingAlgorithm::Sha256)
+        .with_index_attributes(attributes)
+        .with_data_area_size(SIZE.into())
+        .build()
+}

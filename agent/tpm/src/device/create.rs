@@ -1,0 +1,99 @@
+//! The keys of a pairing: made, and loaded again.
+
+use pawl_evidence::{lease, tpm};
+use tss_esapi::{
+    constants::SessionType,
+    interface_types::session_handles::AuthSession,
+    structures::{Public, SensitiveData},
+};
+use zeroize::Zeroizing;
+
+use super::{
+    Device,
+    hierarchy::template,
+    templates,
+    wire::{self, marshal},
+};
+use crate::{
+    Binding, Error, KeyBlob, PairingKeys,
+    bus::{EMPTY_AUTH, Encrypt, Loaded, NO_SESSION, encrypt},
+};
+
+impl Device {
+    /// As [`crate::Tpm::create_keys`].
+    pub(crate) fn create_keys(&mut self, binding: &Binding) -> Result<PairingKeys, Error> {
+        let epoch = binding.counter.epoch;
+        let counter = self.counter()?.ok_or(Error::CounterAbsent { handle: self.counter_handle })?;
+        if counter != binding.counter {
+            return Err(Error::Epoch { expected: epoch, code: None });
+        }
+        let counter_name =
+            tpm::Name::from_bytes(&counter.name).map_err(|_| Error::Malformed("name of the counter"))?;
+        let lease_key =
+            tpm::Public::unmarshal(&binding.lease_public).map_err(|_| Error::Malformed("lease key"))?;
+        lease::check_lease_key(&lease_key).map_err(|_| Error::Malformed("lease key"))?;
+
+        let under_lease = lease::key_policy(&lease_key.name(), &binding.policy_ref);
+        let in_epoch = lease::link_policy(&counter_name, epoch);
+        Ok(PairingKeys {
+            link: self.create_signing_key(in_epoch)?,
+            device: self.create_signing_key(under_lease)?,
+            vault: self.create_sealed(under_lease)?,
+        })
+    }
+
+    fn create_signing_key(&mut self, policy: [u8; 32]) -> Result<KeyBlob, Error> {
+        let template = template(templates::signing_key(policy))?;
+        let parent = self.storage_parent()?;
+        self.create(&parent, &template, None, AuthSession::Password)
+    }
+
+    fn create_sealed(&mut self, policy: [u8; 32]) -> Result<KeyBlob, Error> {
+        let template = template(templates::sealed(policy))?;
+        let secret = self.vault_secret()?;
+        let parent = self.storage_parent()?;
+        let session = self.bus.session(SessionType::Hmac, Some(parent.key()))?;
+        self.create(&parent, &template, Some(&secret), session.auth())
+    }
+
+    fn create(
+        &self,
+        parent: &Loaded,
+        template: &Public,
+        secret: Option<&SensitiveData>,
+        auth: AuthSession,
+    ) -> Result<KeyBlob, Error> {
+        let doing = "TPM2_Create";
+        let made = self.bus.run(doing, (Some(auth), None, None), |context| {
+            if secret.is_some() {
+                encrypt(context, auth, Encrypt::Command)?;
+            }
+            context.create(parent.key(), template.clone(), None, secret.cloned(), None, None)
+        })?;
+        Ok(KeyBlob { public: marshal(doing, &made.out_public)?, private: made.out_private.to_vec() })
+    }
+
+    /// The vault's 32 bytes. The TPM's half crosses the bus in the clear, which is why it is but a half.
+    fn vault_secret(&self) -> Result<SensitiveData, Error> {
+        let doing = "TPM2_GetRandom";
+        let from_tpm = self.bus.run(doing, NO_SESSION, |context| context.get_random(32))?;
+        let mut secret = Zeroizing::new([0; 32]);
+        getrandom::fill(secret.as_mut_slice()).map_err(|_| Error::Random)?;
+        if from_tpm.len() != secret.len() {
+            return Err(Error::Answer { doing, reason: "too few bytes".into() });
+        }
+        for (ours, theirs) in secret.iter_mut().zip(from_tpm.as_bytes()) {
+            *ours ^= theirs;
+        }
+        SensitiveData::from_bytes(secret.as_slice()).map_err(|error| wire::unreadable(doing, &error))
+    }
+
+    /// Loads a key of a pairing. The parent's slot is free again when this returns.
+    pub(super) fn load_key(&mut self, blob: &KeyBlob) -> Result<Loaded, Error> {
+        let (private, public) = wire::key(blob)?;
+        let parent = self.storage_parent()?;
+        self.bus.load("TPM2_Load", EMPTY_AUTH, |context| {
+            context.load(parent.key(), private.clone(), public.clone()).map(Into::into)
+        })
+    }
+}

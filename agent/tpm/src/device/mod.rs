@@ -1,0 +1,81 @@
+//! What is done with the TPM, one file per concern. All of it runs on the TPM's thread.
+
+mod activate;
+mod attest;
+mod authorize;
+mod certificates;
+mod clock;
+mod counter;
+mod create;
+mod hierarchy;
+mod identity;
+mod nv;
+mod pcr;
+mod sign;
+mod templates;
+mod unseal;
+mod wire;
+
+use std::rc::Rc;
+
+use tss_esapi::{
+    handles::{NvIndexHandle, ObjectHandle},
+    structures::{Auth, SavedTpmContext},
+};
+use zeroize::Zeroizing;
+
+use self::attest::AttestationKey;
+use crate::{
+    EndorsementChoice, Error, Options,
+    bus::{Bus, NO_SESSION},
+};
+
+/// An open TPM, and what is kept of it between two jobs: one transient slot, for the attestation key.
+pub(crate) struct Device {
+    bus: Rc<Bus>,
+    counter_handle: u32,
+    /// Looked up beforehand, so that a wipe is one command.
+    counter: Option<NvIndexHandle>,
+    has_owner_auth: bool,
+    endorsement: EndorsementChoice,
+    attestation_key: Option<AttestationKey>,
+    /// The storage parent, out of the TPM's slots.
+    parent: Option<SavedTpmContext>,
+}
+
+impl Device {
+    pub(crate) fn open(options: &Options) -> Result<Self, Error> {
+        let mut device = Self {
+            bus: Bus::open(&options.tcti)?,
+            counter_handle: options.counter,
+            counter: None,
+            has_owner_auth: false,
+            endorsement: options.endorsement,
+            attestation_key: None,
+            parent: None,
+        };
+        if let Some(auth) = &options.owner_auth {
+            device.set_owner_auth(auth)?;
+        }
+        match device.find_counter() {
+            // A counter that is not there yet, or not ours, is told when it is asked for.
+            Ok(_) | Err(Error::CounterTaken { .. }) => Ok(device),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether this connection is of no more use.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.bus.is_broken()
+    }
+
+    fn set_owner_auth(&mut self, auth: &Zeroizing<Vec<u8>>) -> Result<(), Error> {
+        let auth =
+            Auth::from_bytes(auth).map_err(|_| Error::Malformed("owner authorization (it is too long)"))?;
+        self.bus.run("Esys_TR_SetAuth", NO_SESSION, |context| {
+            context.tr_set_auth(ObjectHandle::Owner, auth.clone())
+        })?;
+        self.has_owner_auth = !auth.is_empty();
+        Ok(())
+    }
+}

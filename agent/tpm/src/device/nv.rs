@@ -1,0 +1,87 @@
+//! Reading NV indices that belong to others.
+
+use tss_esapi::{
+    constants::{CapabilityType, PropertyTag},
+    handles::{NvIndexHandle, NvIndexTpmHandle, TpmHandle},
+    interface_types::reserved_handles::NvAuth,
+    structures::CapabilityData,
+};
+
+use super::Device;
+use crate::{
+    Error,
+    bus::{Bus, EMPTY_AUTH, NO_SESSION},
+};
+
+/// Certificates are of one or two KiB.
+const MAX_INDEX: usize = 8 * 1024;
+/// What the specification guarantees of TPM_PT_NV_BUFFER_MAX.
+const SMALLEST_BUFFER: u16 = 512;
+
+impl Device {
+    /// The handles of the NV indices from `first` to `last`.
+    pub(super) fn nv_indices(&self, first: u32, last: u32) -> Result<Vec<u32>, Error> {
+        const MOST: u32 = 254;
+        let (data, _) = self.bus.run("TPM2_GetCapability", NO_SESSION, |context| {
+            context.get_capability(CapabilityType::Handles, first, MOST)
+        })?;
+        let CapabilityData::Handles(handles) = data else {
+            return Err(Error::Answer { doing: "TPM2_GetCapability", reason: "not handles".into() });
+        };
+        Ok(handles
+            .into_inner()
+            .into_iter()
+            .map(u32::from)
+            .filter(|handle| (first..=last).contains(handle))
+            .collect())
+    }
+
+    /// The contents of an index that anybody, or else the owner, may read.
+    pub(super) fn read_nv(&self, handle: u32) -> Result<Vec<u8>, Error> {
+        let doing = "TPM2_NV_ReadPublic";
+        let handle = NvIndexTpmHandle::new(handle).map_err(|_| Error::Malformed("NV handle"))?;
+        let (index, public) = self.bus.run(doing, NO_SESSION, |context| {
+            let index = NvIndexHandle::from(context.tr_from_tpm_public(TpmHandle::NvIndex(handle))?);
+            Ok((index, context.nv_read_public(index)?.0))
+        })?;
+        let size = public.data_size();
+        let contents = if size > MAX_INDEX {
+            Err(Error::Answer { doing, reason: format!("an index of {size} bytes") })
+        } else {
+            self.read_contents(index, size, public.attributes().auth_read())
+        };
+        let mut object = index.into();
+        // Nothing of it is in the TPM: what fails to be closed is a little memory.
+        let _ = self.bus.run("Esys_TR_Close", NO_SESSION, |context| context.tr_close(&mut object));
+        contents
+    }
+
+    fn read_contents(&self, index: NvIndexHandle, size: usize, by_anybody: bool) -> Result<Vec<u8>, Error> {
+        let most = self
+            .bus
+            .run("TPM2_GetCapability", NO_SESSION, |context| {
+                context.get_tpm_property(PropertyTag::NvBufferMax)
+            })?
+            .and_then(|most| u16::try_from(most).ok())
+            .unwrap_or(SMALLEST_BUFFER);
+        let mut contents = Vec::with_capacity(size);
+        while contents.len() < size {
+            // Both are below MAX_INDEX.
+            let offset = u16::try_from(contents.len()).unwrap_or(u16::MAX);
+            let length = u16::try_from(size - contents.len()).unwrap_or(u16::MAX).min(most);
+            let read = |bus: &Bus, sessions, reader| {
+                bus.run("TPM2_NV_Read", sessions, |context| context.nv_read(reader, index, length, offset))
+            };
+            let piece = if by_anybody {
+                read(&self.bus, EMPTY_AUTH, NvAuth::NvIndex(index))?
+            } else {
+                self.as_owner(|bus, sessions| read(bus, sessions, NvAuth::Owner))?
+            };
+            if piece.is_empty() {
+                return Err(Error::Answer { doing: "TPM2_NV_Read", reason: "no bytes".into() });
+            }
+            contents.extend_from_slice(piece.as_bytes());
+        }
+        Ok(contents)
+    }
+}

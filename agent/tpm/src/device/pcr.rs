@@ -1,0 +1,63 @@
+//! TPM2_PCR_Read.
+
+use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
+use tss_esapi::structures::{DigestList, PcrSelectionList};
+
+use super::{Device, wire};
+use crate::{Error, bus::NO_SESSION};
+
+const DOING: &str = "TPM2_PCR_Read";
+/// One command brings eight PCRs, so that all of them take a few milliseconds: longer than this in a row, nothing
+/// keeps extending PCRs.
+const ATTEMPTS: u32 = 16;
+
+impl Device {
+    /// As [`crate::Tpm::read_pcrs`].
+    pub(crate) fn read_pcrs(&mut self, selection: &PcrSelection) -> Result<PcrValues, Error> {
+        let selection = wire::selection(selection)?;
+        for _ in 0..ATTEMPTS {
+            if let Some(values) = self.read_pcrs_once(selection.clone())? {
+                return Ok(values);
+            }
+        }
+        Err(Error::Pcrs("they kept changing"))
+    }
+
+    /// `None` where a PCR was extended between two commands.
+    fn read_pcrs_once(&self, mut wanted: PcrSelectionList) -> Result<Option<PcrValues>, Error> {
+        let mut values = PcrValues::default();
+        let mut moment = None;
+        while !wanted.is_empty() {
+            let (counter, read, digests) =
+                self.bus.run(DOING, NO_SESSION, |context| context.pcr_read(wanted.clone()))?;
+            if *moment.get_or_insert(counter) != counter {
+                return Ok(None);
+            }
+            if digests.is_empty() {
+                return Err(Error::Pcrs("the TPM does not keep a bank or a PCR that was asked for"));
+            }
+            collect(&mut values, &read, &digests)?;
+            wanted.subtract(&read).map_err(|error| wire::unreadable(DOING, &error))?;
+        }
+        Ok(Some(values))
+    }
+}
+
+/// The digests come in the order of the banks, and of the PCRs in them.
+fn collect(values: &mut PcrValues, read: &PcrSelectionList, digests: &DigestList) -> Result<(), Error> {
+    let unexpected =
+        || Error::Answer { doing: DOING, reason: "digests that do not match their selection".into() };
+    let mut digests = digests.value().iter();
+    for bank in read.get_selections() {
+        let algorithm = HashAlgorithm::from_id(bank.hashing_algorithm().into()).ok_or_else(unexpected)?;
+        for slot in bank.selected() {
+            let digest =
+                digests.next().and_then(|digest| Digest::new(algorithm, digest)).ok_or_else(unexpected)?;
+            // A slot is one bit of the selection.
+            let index = u32::from(slot).trailing_zeros();
+            let index = u8::try_from(index).map_err(|_| unexpected())?;
+            values.insert(index, digest).map_err(|_| unexpected())?;
+        }
+    }
+    if digests.next().is_some() { Err(unexpected()) } else { Ok(()) }
+}

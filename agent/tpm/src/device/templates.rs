@@ -1,0 +1,141 @@
+//! The public areas that Pawl asks the TPM to make keys from.
+
+use tss_esapi::{
+    attributes::{ObjectAttributes, ObjectAttributesBuilder},
+    interface_types::{
+        algorithm::{HashingAlgorithm, RsaSchemeAlgorithm},
+        ecc::EccCurve,
+        key_bits::RsaKeyBits,
+    },
+    structures::{
+        Digest, EccParameter, EccPoint, EccScheme, HashScheme, KeyDerivationFunctionScheme, KeyedHashScheme,
+        Public, PublicEccParameters, PublicKeyRsa, PublicKeyedHashParameters, PublicRsaParameters,
+        RsaExponent, RsaScheme, SymmetricDefinitionObject,
+    },
+};
+
+use crate::EndorsementKind;
+
+/// An endorsement key (TCG EK Credential Profile 2.5, B.3 and B.4). The certificates in the TPM are for the keys
+/// that these templates give, bit for bit.
+pub(super) fn endorsement(kind: EndorsementKind) -> tss_esapi::Result<Public> {
+    let attributes = fixed_key().with_admin_with_policy(true).with_restricted(true).with_decrypt(true);
+    match kind {
+        EndorsementKind::Rsa2048 => Ok(Public::Rsa {
+            object_attributes: attributes.build()?,
+            name_hashing_algorithm: HashingAlgorithm::Sha256,
+            auth_policy: Digest::from(POLICY_A_SHA256),
+            parameters: PublicRsaParameters::new(
+                SymmetricDefinitionObject::AES_128_CFB,
+                RsaScheme::create(RsaSchemeAlgorithm::Null, None)?,
+                RsaKeyBits::Rsa2048,
+                RsaExponent::ZERO_EXPONENT,
+            ),
+            unique: PublicKeyRsa::new_empty_with_size(RsaKeyBits::Rsa2048),
+        }),
+        EndorsementKind::EccP256 => Ok(Public::Ecc {
+            object_attributes: attributes.build()?,
+            name_hashing_algorithm: HashingAlgorithm::Sha256,
+            auth_policy: Digest::from(POLICY_A_SHA256),
+            parameters: decryption(SymmetricDefinitionObject::AES_128_CFB, EccCurve::NistP256),
+            unique: EccPoint::new(EccParameter::from_bytes(&[0; 32])?, EccParameter::from_bytes(&[0; 32])?),
+        }),
+        EndorsementKind::EccP384 => Ok(Public::Ecc {
+            object_attributes: attributes.with_user_with_auth(true).build()?,
+            name_hashing_algorithm: HashingAlgorithm::Sha384,
+            auth_policy: Digest::from(POLICY_B_SHA384),
+            parameters: decryption(SymmetricDefinitionObject::AES_256_CFB, EccCurve::NistP384),
+            unique: EccPoint::default(),
+        }),
+    }
+}
+
+/// The attestation key: signs only what the TPM itself says (restricted). The label in `unique` keeps it apart from
+/// keys that others make in the same hierarchy; changing anything here makes another key of every device.
+pub(super) fn attestation() -> tss_esapi::Result<Public> {
+    Ok(Public::Ecc {
+        object_attributes: fixed_key()
+            .with_user_with_auth(true)
+            .with_no_da(true)
+            .with_restricted(true)
+            .with_sign_encrypt(true)
+            .build()?,
+        name_hashing_algorithm: HashingAlgorithm::Sha256,
+        auth_policy: Digest::default(),
+        parameters: signing(),
+        unique: EccPoint::new(EccParameter::from_bytes(b"pawl attestation key 1")?, EccParameter::default()),
+    })
+}
+
+/// The parent of the keys of a pairing: the storage root key of the TCG's provisioning guidance, P-256.
+pub(super) fn storage_parent() -> tss_esapi::Result<Public> {
+    Ok(Public::Ecc {
+        object_attributes: fixed_key()
+            .with_user_with_auth(true)
+            .with_no_da(true)
+            .with_restricted(true)
+            .with_decrypt(true)
+            .build()?,
+        name_hashing_algorithm: HashingAlgorithm::Sha256,
+        auth_policy: Digest::default(),
+        parameters: decryption(SymmetricDefinitionObject::AES_128_CFB, EccCurve::NistP256),
+        unique: EccPoint::new(EccParameter::from_bytes(&[0; 32])?, EccParameter::from_bytes(&[0; 32])?),
+    })
+}
+
+/// A key that signs where `policy` is met, and no other way: neither userWithAuth nor, so that TPM2_Certify stays
+/// possible, adminWithPolicy.
+pub(super) fn signing_key(policy: [u8; 32]) -> tss_esapi::Result<Public> {
+    Ok(Public::Ecc {
+        object_attributes: fixed_key().with_no_da(true).with_sign_encrypt(true).build()?,
+        name_hashing_algorithm: HashingAlgorithm::Sha256,
+        auth_policy: Digest::from(policy),
+        parameters: signing(),
+        unique: EccPoint::default(),
+    })
+}
+
+/// Data that is given out where `policy` is met.
+pub(super) fn sealed(policy: [u8; 32]) -> tss_esapi::Result<Public> {
+    Ok(Public::KeyedHash {
+        object_attributes: ObjectAttributes::builder()
+            .with_fixed_tpm(true)
+            .with_fixed_parent(true)
+            .with_no_da(true)
+            .build()?,
+        name_hashing_algorithm: HashingAlgorithm::Sha256,
+        auth_policy: Digest::from(policy),
+        parameters: PublicKeyedHashParameters::new(KeyedHashScheme::Null),
+        unique: Digest::default(),
+    })
+}
+
+fn fixed_key() -> ObjectAttributesBuilder {
+    ObjectAttributes::builder().with_fixed_tpm(true).with_fixed_parent(true).with_sensitive_data_origin(true)
+}
+
+fn signing() -> PublicEccParameters {
+    PublicEccParameters::new(
+        SymmetricDefinitionObject::Null,
+        EccScheme::EcDsa(HashScheme::new(HashingAlgorithm::Sha256)),
+        EccCurve::NistP256,
+        KeyDerivationFunctionScheme::Null,
+    )
+}
+
+fn decryption(symmetric: SymmetricDefinitionObject, curve: EccCurve) -> PublicEccParameters {
+    PublicEccParameters::new(symmetric, EccScheme::Null, curve, KeyDerivationFunctionScheme::Null)
+}
+
+/// PolicySecret(TPM_RH_ENDORSEMENT).
+const POLICY_A_SHA256: [u8; 32] = [
+    0x83, 0x71, 0x97, 0x67, 0x44, 0x84, 0xb3, 0xf8, 0x1a, 0x90, 0xcc, 0x8d, 0x46, 0xa5, 0xd7, 0x24, 0xfd,
+    0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64, 0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa,
+];
+
+/// PolicyOR of PolicySecret(TPM_RH_ENDORSEMENT) and PolicyAuthorizeNV of the index that the profile reserves.
+const POLICY_B_SHA384: [u8; 48] = [
+    0xb2, 0x6e, 0x7d, 0x28, 0xd1, 0x1a, 0x50, 0xbc, 0x53, 0xd8, 0x82, 0xbc, 0xf5, 0xfd, 0x3a, 0x1a, 0x07,
+    0x41, 0x48, 0xbb, 0x35, 0xd3, 0xb4, 0xe4, 0xcb, 0x1c, 0x0a, 0xd9, 0xbd, 0xe4, 0x19, 0xca, 0xcb, 0x47,
+    0xba, 0x09, 0x69, 0x96, 0x46, 0x15, 0x0f, 0x9f, 0xc0, 0x00, 0xf3, 0xf8, 0x0e, 0x12,
+];

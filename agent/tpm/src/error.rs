@@ -1,0 +1,223 @@
+use std::fmt;
+
+use crate::{Class, ResponseCode, Tcti};
+
+/// Why the TPM did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No connection to the TPM.
+    #[error("cannot reach a TPM at {tcti}{}", because(*code))]
+    Unreachable {
+        /// Where it was looked for.
+        tcti: Tcti,
+        /// What the TSS said.
+        code: Option<ResponseCode>,
+    },
+    /// The TPM's thread has ended or could not be started.
+    #[error("the TPM's thread has stopped")]
+    Stopped,
+    /// More work waits for the TPM than it gets done.
+    #[error("too much work waits for the TPM")]
+    Overloaded,
+    /// The configured handle of the counter is none that an owner may use.
+    #[error("{handle:#010x} is outside the owner's NV handles, 0x01800000 to 0x01bfffff")]
+    CounterHandle {
+        /// The handle.
+        handle: u32,
+    },
+    /// There is no counter, or it was never incremented.
+    #[error("the TPM has no epoch counter at {handle:#010x}")]
+    CounterAbsent {
+        /// Where it should be.
+        handle: u32,
+    },
+    /// The counter's index is in use for something else.
+    #[error("the NV index {handle:#010x} is not Pawl's: its attributes are {attributes:#010x}")]
+    CounterTaken {
+        /// The index.
+        handle: u32,
+        /// What its owner made it (TPMA_NV).
+        attributes: u32,
+    },
+    /// The key, or what it was to be made for, belongs to another epoch.
+    #[error("the epoch counter is not at {expected} as asked: the pairing is revoked{}", because(*code))]
+    Epoch {
+        /// The epoch asked for.
+        expected: u64,
+        /// The TPM's refusal; none where the counter was read and compared.
+        code: Option<ResponseCode>,
+    },
+    /// The TPM refused a lease.
+    #[error("the TPM refused the lease: {step}{}", because(*code))]
+    Lease {
+        /// Which part of it.
+        step: LeaseStep,
+        /// The TPM's refusal; none where the lease never got to the TPM.
+        code: Option<ResponseCode>,
+    },
+    /// The owner hierarchy wants an authorization value that is missing or wrong.
+    #[error("the TPM's owner hierarchy refused the authorization: {code}")]
+    OwnerAuth {
+        /// The TPM's refusal.
+        code: ResponseCode,
+    },
+    /// The endorsement hierarchy has an authorization value.
+    #[error("the TPM's endorsement hierarchy refused the authorization: {code}")]
+    EndorsementAuth {
+        /// The TPM's refusal.
+        code: ResponseCode,
+    },
+    /// The PCRs would not hold still, or a bank is not there.
+    #[error("the PCRs could not be read: {0}")]
+    Pcrs(&'static str),
+    /// What was handed in is not what the TPM's formats allow.
+    #[error("malformed {0}")]
+    Malformed(&'static str),
+    /// The TPM or the TSS answered what cannot be understood.
+    #[error("{doing}: an answer that cannot be understood ({reason})")]
+    Answer {
+        /// The command.
+        doing: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No randomness from the operating system.
+    #[error("the operating system gave no random bytes")]
+    Random,
+    /// Any other refusal.
+    #[error("{doing}: {code}")]
+    Tpm {
+        /// The command.
+        doing: &'static str,
+        /// The TPM's answer.
+        code: ResponseCode,
+    },
+}
+
+fn because(code: Option<ResponseCode>) -> String {
+    code.map(|code| format!(": {code}")).unwrap_or_default()
+}
+
+impl Error {
+    /// What a technician does about it, in one sentence.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => Class::Transport.remedy(),
+            Self::Stopped => "Restart pawld.",
+            Self::Overloaded => "Ask for fewer signatures at a time.",
+            Self::CounterHandle { .. } => {
+                "Choose a handle in the owner's range in the configuration, or leave it out."
+            }
+            Self::CounterAbsent { .. } => {
+                "Pair the device: that makes a new counter, above every value of the old."
+            }
+            Self::CounterTaken { .. } => Class::NvDefined.remedy(),
+            Self::Epoch { .. } => "Pair the device again.",
+            Self::Lease { step, .. } => step.remedy(),
+            Self::OwnerAuth { .. } => {
+                "Give the owner authorization to pawld (owner_auth in the configuration), or correct it."
+            }
+            Self::EndorsementAuth { .. } => {
+                "Pawl needs the endorsement authorization to be empty: run tpm2_changeauth -c endorsement -p OLD."
+            }
+            Self::Pcrs(_) => "Enable the SHA-256 PCR bank in the firmware's setup, and try again.",
+            Self::Malformed(_) => {
+                "Pair the device again; if it persists the control plane sends what it should not."
+            }
+            Self::Answer { .. } | Self::Random => Class::Other.remedy(),
+            Self::Tpm { code, .. } => code.class().remedy(),
+        }
+    }
+
+    /// The TPM's own error, where it gave one.
+    pub fn response_code(&self) -> Option<ResponseCode> {
+        match self {
+            Self::Unreachable { code, .. } | Self::Epoch { code, .. } | Self::Lease { code, .. } => *code,
+            Self::OwnerAuth { code } | Self::EndorsementAuth { code } | Self::Tpm { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
+    /// Which part of a lease was refused, where that is what happened.
+    pub fn lease_step(&self) -> Option<LeaseStep> {
+        match self {
+            Self::Lease { step, .. } => Some(*step),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn class(&self) -> Option<Class> {
+        self.response_code().map(ResponseCode::class)
+    }
+
+    /// A refusal, where it is one and not a failure to ask, becomes what `refusal` makes of its code.
+    pub(crate) fn if_refused(self, refusal: impl FnOnce(ResponseCode) -> Self) -> Self {
+        match self {
+            Self::Tpm { code, .. }
+                if matches!(code.class(), Class::Policy | Class::Input | Class::Handle) =>
+            {
+                refusal(code)
+            }
+            other => other,
+        }
+    }
+
+    /// The same for a refused authorization value.
+    pub(crate) fn if_unauthorized(self, refusal: impl FnOnce(ResponseCode) -> Self) -> Self {
+        match self {
+            Self::Tpm { code, .. } if code.class() == Class::Authorization => refusal(code),
+            other => other,
+        }
+    }
+}
+
+/// The parts of a lease, in the order in which the TPM checks them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseStep {
+    /// The lease key's signature (TPM2_VerifySignature).
+    Signature,
+    /// TPM2_PolicyPCR.
+    Pcrs,
+    /// TPM2_PolicyNV.
+    Epoch,
+    /// TPM2_PolicyCounterTimer over resetCount.
+    Reboots,
+    /// TPM2_PolicyCounterTimer over clock.
+    Deadline,
+    /// TPM2_PolicyAuthorize: what was checked is not what was signed.
+    Authorize,
+    /// The key itself, which asks for another lease key or another pairing.
+    Use,
+}
+
+impl LeaseStep {
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Signature | Self::Authorize => {
+                "Wait for the next verdict, which brings a new lease; if it persists pair the device again."
+            }
+            Self::Pcrs => {
+                "The device runs what was not approved: restart into the approved system, or have this state approved."
+            }
+            Self::Epoch | Self::Use => "The pairing is revoked: pair the device again.",
+            Self::Reboots | Self::Deadline => {
+                "Connect the device to its control plane: the next report renews the lease."
+            }
+        }
+    }
+}
+
+impl fmt::Display for LeaseStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signature => "it is not signed by the lease key",
+            Self::Pcrs => "the PCRs differ from the approved ones",
+            Self::Epoch => "the epoch has moved on",
+            Self::Reboots => "more reboots than it allows",
+            Self::Deadline => "its deadline has passed",
+            Self::Authorize => "what was signed is not what was checked",
+            Self::Use => "it is for another pairing than the key",
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! The TPM of a device: the one thread that talks to it, and every object that Pawl keeps in it.
+//!
+//! [`Tpm::start`] opens the TPM on a thread of its own. A [`Tpm`] is a handle to that thread: its methods put work
+//! into a queue and wait for the answer without blocking an async runtime. [`Tpm::revoke`] goes ahead of
+//! everything that waits.
+//!
+//! What is kept in the TPM:
+//!
+//! | object | made by | used by |
+//! | --- | --- | --- |
+//! | endorsement key (EK) | its maker; found again from the TCG's template | [`Tpm::identity`], [`Tpm::activate_credential`] |
+//! | attestation key (AK) | a fixed template in the endorsement hierarchy | [`Tpm::quote`], [`Tpm::certify`], [`Tpm::certify_counter`] |
+//! | epoch counter | [`Tpm::provision_counter`] | [`Tpm::revoke`] |
+//! | link key, device key, vault key | [`Tpm::create_keys`] | [`Tpm::sign_with_link`], [`Tpm::sign_with_device`], [`Tpm::unseal`] |
+//!
+//! Bytes that go in and out are in the TPM's wire format without an outer size, unless an item says otherwise.
+
+#![forbid(unsafe_code)]
+
+mod bus;
+mod device;
+mod error;
+mod options;
+mod queue;
+mod response;
+mod tcti;
+mod tpm;
+mod types;
+
+pub use error::{Error, LeaseStep};
+pub use options::{DEFAULT_COUNTER, EndorsementChoice, EndorsementKind, Options, UnknownEndorsement};
+pub use response::{Class, ResponseCode};
+pub use tcti::{Tcti, TctiError};
+pub use tpm::Tpm;
+pub use types::{
+    Attestation, Binding, Clock, Counter, Credential, Identity, KeyBlob, LeaseGrant, PairingKeys,
+};

@@ -1,0 +1,291 @@
+use std::{
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use pawl_evidence::tpm::{PcrSelection, PcrValues};
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+use crate::{
+    Attestation, Binding, Clock, Counter, Credential, Error, Identity, KeyBlob, LeaseGrant, Options,
+    PairingKeys,
+    device::Device,
+    queue::{Lane, Queue},
+};
+
+/// A handle to the thread that owns the TPM. Clones share it.
+///
+/// When the last one is dropped the thread finishes what is queued, gives its slots in the TPM back and ends.
+/// A future that is dropped does not take its work back.
+#[derive(Clone)]
+pub struct Tpm {
+    thread: Arc<Thread>,
+}
+
+impl Tpm {
+    /// Opens the TPM on a thread of its own. Blocks for the few milliseconds that this takes.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::CounterHandle`], or what the TPM answers when asked for the counter.
+    pub fn start(options: Options) -> Result<Self, Error> {
+        if !(0x0180_0000..=0x01bf_ffff).contains(&options.counter) {
+            return Err(Error::CounterHandle { handle: options.counter });
+        }
+        let queue = Arc::new(Queue::new());
+        let (opened, result) = mpsc::sync_channel(1);
+        let worker = Worker { queue: queue.clone(), options };
+        let handle = thread::Builder::new()
+            .name("pawl-tpm".into())
+            .spawn(move || worker.run(&opened))
+            .map_err(|_| Error::Stopped)?;
+        result.recv().unwrap_or(Err(Error::Stopped))?;
+        Ok(Self { thread: Arc::new(Thread { queue, handle: Mutex::new(Some(handle)) }) })
+    }
+
+    /// Finishes what is queued, gives the slots in the TPM back and ends the thread; blocks for that time. Other
+    /// clones get [`Error::Stopped`] from now on.
+    pub fn close(self) {
+        self.thread.queue.close();
+        let handle = self.thread.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(handle) = handle {
+            // A thread that panicked has nothing to finish.
+            let _ = handle.join();
+        }
+    }
+
+    /// The endorsement key, its certificates, and the attestation key. Nothing of it is proof: the control plane
+    /// checks it by [`Tpm::activate_credential`].
+    ///
+    /// # Errors
+    /// [`Error::EndorsementAuth`] where the endorsement hierarchy has an authorization value.
+    pub async fn identity(&self) -> Result<Identity, Error> {
+        self.ask(Lane::Ordinary, Device::identity).await
+    }
+
+    /// The epoch counter; `None` where it is undefined or was never incremented.
+    ///
+    /// # Errors
+    /// [`Error::CounterTaken`] where the index is somebody else's.
+    pub async fn counter(&self) -> Result<Option<Counter>, Error> {
+        self.ask(Lane::Ordinary, Device::counter).await
+    }
+
+    /// The epoch counter, defined where it is undefined and incremented once where it never was. A counter that
+    /// is defined anew starts above every value that any counter of this TPM ever had.
+    ///
+    /// # Errors
+    /// [`Error::CounterTaken`], [`Error::OwnerAuth`], and [`Error::Tpm`] of class lockout or NV space.
+    pub async fn provision_counter(&self) -> Result<Counter, Error> {
+        self.ask(Lane::Ordinary, Device::provision_counter).await
+    }
+
+    /// Ends the epoch with a single TPM2_NV_Increment, ahead of everything queued. When this returns `Ok`, every
+    /// key of the epoch is dead, wherever copies of it lie.
+    ///
+    /// # Errors
+    /// [`Error::CounterAbsent`] where the counter is gone: the keys of every epoch are dead then too.
+    pub async fn revoke(&self) -> Result<(), Error> {
+        self.ask(Lane::Urgent, Device::revoke).await
+    }
+
+    /// Makes the keys of a pairing. The vault's 32 bytes are made here, from the TPM's and the operating system's
+    /// randomness, and are to be had by [`Tpm::unseal`] alone.
+    ///
+    /// # Errors
+    /// [`Error::Epoch`] where the counter has moved on, [`Error::OwnerAuth`], [`Error::Malformed`].
+    pub async fn create_keys(&self, binding: Binding) -> Result<PairingKeys, Error> {
+        self.ask(Lane::Ordinary, move |device| device.create_keys(&binding)).await
+    }
+
+    /// Opens a credential that was made for this TPM's endorsement key and attestation key
+    /// (TPM2_ActivateCredential). The secret does not cross the bus in the clear.
+    ///
+    /// # Errors
+    /// [`Error::Tpm`] of class input for a credential that was made for other keys.
+    pub async fn activate_credential(&self, credential: Credential) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.ask(Lane::Ordinary, move |device| device.activate_credential(&credential)).await
+    }
+
+    /// The attestation key's word that `key` is in this TPM, with its name (TPM2_Certify).
+    ///
+    /// # Errors
+    /// [`Error::Tpm`] of class input for a key that another TPM made.
+    pub async fn certify(&self, key: &KeyBlob, qualifying: [u8; 32]) -> Result<Attestation, Error> {
+        let key = key.clone();
+        self.ask(Lane::Ordinary, move |device| device.certify(&key, qualifying)).await
+    }
+
+    /// The attestation key's word on the counter's value (TPM2_NV_Certify).
+    ///
+    /// # Errors
+    /// [`Error::CounterAbsent`].
+    pub async fn certify_counter(&self, qualifying: [u8; 32]) -> Result<Attestation, Error> {
+        self.ask(Lane::Ordinary, move |device| device.certify_counter(qualifying)).await
+    }
+
+    /// The attestation key's word on the PCRs (TPM2_Quote). One TPM command, once the attestation key is loaded.
+    ///
+    /// # Errors
+    /// What the TPM answers.
+    pub async fn quote(&self, selection: &PcrSelection, qualifying: [u8; 32]) -> Result<Attestation, Error> {
+        let selection = selection.clone();
+        self.ask(Lane::Ordinary, move |device| device.quote(&selection, qualifying)).await
+    }
+
+    /// The PCRs, all of one moment. Nobody signs them: compare with a quote.
+    ///
+    /// # Errors
+    /// [`Error::Pcrs`] where a bank is not there or the PCRs kept changing.
+    pub async fn read_pcrs(&self, selection: &PcrSelection) -> Result<PcrValues, Error> {
+        let selection = selection.clone();
+        self.ask(Lane::Ordinary, move |device| device.read_pcrs(&selection)).await
+    }
+
+    /// The TPM's clock.
+    ///
+    /// # Errors
+    /// What the TPM answers.
+    pub async fn clock(&self) -> Result<Clock, Error> {
+        self.ask(Lane::Ordinary, Device::clock).await
+    }
+
+    /// Signs a SHA-256 digest with the link key of `epoch`; r and s of 32 bytes each.
+    ///
+    /// # Errors
+    /// [`Error::Epoch`] where the epoch has moved on.
+    pub async fn sign_with_link(
+        &self,
+        key: &KeyBlob,
+        epoch: u64,
+        digest: [u8; 32],
+    ) -> Result<[u8; 64], Error> {
+        let key = key.clone();
+        self.ask(Lane::Ordinary, move |device| device.sign_with_link(&key, epoch, digest)).await
+    }
+
+    /// The same for a TLS library, which cannot await. It may be called on a runtime's thread, and blocks it.
+    ///
+    /// # Errors
+    /// As [`Tpm::sign_with_link`].
+    pub fn sign_with_link_blocking(
+        &self,
+        key: &KeyBlob,
+        epoch: u64,
+        digest: [u8; 32],
+    ) -> Result<[u8; 64], Error> {
+        let key = key.clone();
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.submit(
+            Lane::Ordinary,
+            move |device| device.sign_with_link(&key, epoch, digest),
+            move |result| drop(reply.send(result)),
+        )?;
+        answer.recv().unwrap_or(Err(Error::Stopped))
+    }
+
+    /// Signs a SHA-256 digest with the device key under a lease; r and s of 32 bytes each.
+    ///
+    /// # Errors
+    /// [`Error::Lease`] with the step that the TPM refused.
+    pub async fn sign_with_device(
+        &self,
+        key: &KeyBlob,
+        lease: &LeaseGrant,
+        digest: [u8; 32],
+    ) -> Result<[u8; 64], Error> {
+        let (key, lease) = (key.clone(), lease.clone());
+        self.ask(Lane::Ordinary, move |device| device.sign_with_device(&key, &lease, digest)).await
+    }
+
+    /// The vault's 32 bytes, under a lease. They do not cross the bus in the clear.
+    ///
+    /// # Errors
+    /// [`Error::Lease`] with the step that the TPM refused.
+    pub async fn unseal(&self, vault: &KeyBlob, lease: &LeaseGrant) -> Result<Zeroizing<[u8; 32]>, Error> {
+        let (vault, lease) = (vault.clone(), lease.clone());
+        self.ask(Lane::Ordinary, move |device| device.unseal(&vault, &lease)).await
+    }
+
+    /// Has the TPM check a lease without using anything.
+    ///
+    /// # Errors
+    /// [`Error::Lease`] with the step that the TPM refused.
+    pub async fn check_lease(&self, lease: &LeaseGrant) -> Result<(), Error> {
+        let lease = lease.clone();
+        self.ask(Lane::Ordinary, move |device| device.check_lease(&lease)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        lane: Lane,
+        work: impl FnOnce(&mut Device) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        // Who no longer waits does not get an answer; the work is done all the same.
+        self.submit(lane, work, move |result| drop(reply.send(result)))?;
+        answer.await.unwrap_or(Err(Error::Stopped))
+    }
+
+    fn submit<T>(
+        &self,
+        lane: Lane,
+        work: impl FnOnce(&mut Device) -> Result<T, Error> + Send + 'static,
+        reply: impl FnOnce(Result<T, Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.thread.queue.push(lane, Box::new(move |device| reply(device.and_then(work))))
+    }
+}
+
+type Job = Box<dyn FnOnce(Result<&mut Device, Error>) + Send>;
+
+struct Thread {
+    queue: Arc<Queue<Job>>,
+    handle: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+struct Worker {
+    queue: Arc<Queue<Job>>,
+    options: Options,
+}
+
+impl Worker {
+    fn run(self, opened: &mpsc::SyncSender<Result<(), Error>>) {
+        let mut device = match Device::open(&self.options) {
+            Ok(device) => Some(device),
+            Err(error) => return drop(opened.send(Err(error))),
+        };
+        // `start` waits for it, and has nothing to wait for otherwise.
+        let _ = opened.send(Ok(()));
+        while let Some(job) = self.queue.pop() {
+            self.serve(&mut device, job);
+        }
+    }
+
+    /// A connection that broke is not used again: the next job opens another.
+    fn serve(&self, device: &mut Option<Device>, job: Job) {
+        if device.as_ref().is_some_and(Device::is_broken) {
+            *device = None;
+        }
+        if let Some(device) = device {
+            return job(Ok(device));
+        }
+        match Device::open(&self.options) {
+            Ok(new) => job(Ok(device.insert(new))),
+            Err(error) => job(Err(error)),
+        }
+    }
+}
+
+impl Drop for Worker {
+    /// However the thread ends, nobody waits for it in vain.
+    fn drop(&mut self) {
+        self.queue.abandon();
+    }
+}

@@ -1,0 +1,106 @@
+use pawl_evidence::lease::LeaseTerms;
+
+use crate::EndorsementKind;
+
+/// Who this device is: its endorsement key and its attestation key.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Which template made the endorsement key.
+    pub endorsement: EndorsementKind,
+    /// The endorsement key's TPMT_PUBLIC.
+    pub ek_public: Vec<u8>,
+    /// The endorsement key's certificate and after it what the TPM holds of its chain, DER. Empty where the TPM
+    /// has no certificate. Read from NV as it stands there: nothing is checked.
+    pub ek_certificates: Vec<Vec<u8>>,
+    /// The attestation key's TPMT_PUBLIC.
+    pub ak_public: Vec<u8>,
+    /// The attestation key's name (name algorithm and digest).
+    pub ak_name: Vec<u8>,
+}
+
+/// The epoch counter, as it stood when it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// The counter's value.
+    pub epoch: u64,
+    /// Its TPMS_NV_PUBLIC, with the written attribute set.
+    pub public: Vec<u8>,
+    /// Its name (name algorithm and digest), which policies name it by.
+    pub name: Vec<u8>,
+}
+
+/// What the keys of a pairing are bound to.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// The counter whose epoch the keys live in.
+    pub counter: Counter,
+    /// TPMT_PUBLIC of the key by which the control plane signs leases.
+    pub lease_public: Vec<u8>,
+    /// The policyRef of the pairing: a lease for another pairing is not good for these keys.
+    pub policy_ref: [u8; 32],
+}
+
+/// The three keys of a pairing.
+pub struct PairingKeys {
+    /// Authenticates the TLS client; dead after the epoch.
+    pub link: KeyBlob,
+    /// Signs proofs and assertions under a lease.
+    pub device: KeyBlob,
+    /// Seals the vault's 32 bytes under a lease.
+    pub vault: KeyBlob,
+}
+
+/// A key as it lies on the disk. Its private part is encrypted by the TPM that made it, and is of no use to
+/// another; it has no `Debug` all the same, since nobody needs to read it.
+#[derive(Clone)]
+pub struct KeyBlob {
+    /// TPMT_PUBLIC.
+    pub public: Vec<u8>,
+    /// The contents of the TPM2B_PRIVATE.
+    pub private: Vec<u8>,
+}
+
+/// A secret that only the TPM with the right endorsement key opens, and only for the right attestation key
+/// (TPM2_MakeCredential).
+#[derive(Clone)]
+pub struct Credential {
+    /// The contents of the TPM2B_ID_OBJECT.
+    pub id_object: Vec<u8>,
+    /// The contents of the TPM2B_ENCRYPTED_SECRET.
+    pub secret: Vec<u8>,
+}
+
+/// What the attestation key signed, and its signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attestation {
+    /// TPMS_ATTEST.
+    pub attest: Vec<u8>,
+    /// TPMT_SIGNATURE.
+    pub signature: Vec<u8>,
+}
+
+/// The TPM's clock and reset counts (TPMS_CLOCK_INFO). As read here it is signed by nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// Milliseconds for which the TPM had power.
+    pub clock_ms: u64,
+    /// TPM resets since the TPM was last cleared.
+    pub reset_count: u32,
+    /// TPM restarts and resumes since the last reset.
+    pub restart_count: u32,
+    /// Whether no value above `clock_ms` was ever reported before, as far as the TPM knows.
+    pub safe: bool,
+}
+
+/// A lease with all that the TPM needs to check it. Hostile until the TPM did.
+#[derive(Clone, Debug)]
+pub struct LeaseGrant {
+    /// TPMT_PUBLIC of the lease key.
+    pub lease_public: Vec<u8>,
+    /// The policyRef of the pairing.
+    pub policy_ref: [u8; 32],
+    /// What the lease asks of the device.
+    pub terms: LeaseTerms,
+    /// The lease key's ECDSA signature, r and s of 32 bytes each.
+    pub signature: [u8; 64],
+}
