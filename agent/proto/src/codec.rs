@@ -16,15 +16,15 @@ use crate::limits;
 /// The one version of the messages that this crate speaks.
 pub const VERSION: u64 = 1;
 
-/// Encodes a message: definite lengths, shortest integers, keys in bytewise order.
+/// Encodes a message: definite lengths, shortest integers, keys in bytewise order, and no entry
+/// for an optional field that has no value.
 ///
 /// # Errors
 /// [`EncodeError`] for a value that CBOR cannot hold; no type of [`crate::message`] has one.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, EncodeError> {
     // `Value` keeps its keys in a map ordered by length and then bytewise, which for text keys
     // is the bytewise order of their encodings.
-    let value = serde_cbor::value::to_value(message)?;
-    Ok(serde_cbor::to_vec(&value)?)
+    Ok(serde_cbor::to_vec(&form::of(message)?)?)
 }
 
 /// Decodes a message of at most `limit` bytes.
@@ -33,7 +33,7 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, EncodeError> {
 ///
 /// # Errors
 /// [`DecodeError`] says what is wrong with the bytes.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, DecodeError> {
+pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, DecodeError> {
     check_size(bytes, limit)?;
     let value: Value = serde_cbor::from_slice(bytes).map_err(DecodeError::malformed)?;
     if serde_cbor::to_vec(&value).map_err(DecodeError::malformed)? != bytes {
@@ -42,7 +42,11 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, Deco
     if let Value::Map(entries) = &value {
         check_version(entries)?;
     }
-    serde_cbor::value::from_value(value).map_err(DecodeError::malformed)
+    let message = serde_cbor::value::from_value(value.clone()).map_err(DecodeError::malformed)?;
+    // Serde is generous: it takes a byte string for a text, a number for a key, an array for a
+    // map. Whatever it understood must be what stands there.
+    let understood = form::of(&message).map_err(DecodeError::malformed)?;
+    if form::says(&value, &understood) { Ok(message) } else { Err(DecodeError::NotCanonical) }
 }
 
 /// Bounds length and nesting, before any parser sees the bytes.
@@ -111,6 +115,50 @@ pub enum DecodeError {
 impl DecodeError {
     fn malformed(error: serde_cbor::Error) -> Self {
         Self::Malformed(error.to_string())
+    }
+}
+
+/// The one form of a value.
+mod form {
+    use serde::Serialize;
+    use serde_cbor::Value;
+
+    /// The form of a message: an optional field without a value has no entry.
+    pub(super) fn of<T: Serialize>(message: &T) -> Result<Value, serde_cbor::Error> {
+        let mut value = serde_cbor::value::to_value(message)?;
+        strip(&mut value);
+        Ok(value)
+    }
+
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Map(entries) => {
+                entries.retain(|_, value| *value != Value::Null);
+                entries.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+
+    /// Whether `received` says what was understood, and beside it nothing but unknown text keys.
+    pub(super) fn says(received: &Value, understood: &Value) -> bool {
+        match (received, understood) {
+            (Value::Map(received), Value::Map(understood)) => {
+                let unknown = |key: &Value| matches!(key, Value::Text(_)) && !understood.contains_key(key);
+                understood
+                    .iter()
+                    .all(|(key, value)| received.get(key).is_some_and(|there| says(there, value)))
+                    && received.iter().all(|(key, value)| {
+                        understood.contains_key(key) || (unknown(key) && *value != Value::Null)
+                    })
+            }
+            (Value::Array(received), Value::Array(understood)) => {
+                received.len() == understood.len()
+                    && received.iter().zip(understood).all(|(there, value)| says(there, value))
+            }
+            (there, value) => there == value,
+        }
     }
 }
 

@@ -81,7 +81,11 @@ pub fn sign<T: Serialize>(message: &T, topic: &Topic, key: &SigningKey) -> Resul
 /// # Errors
 /// [`VerifyError`] says which check failed. Nothing of the payload is parsed before the
 /// signature has been checked.
-pub fn verify<T: DeserializeOwned>(bytes: &[u8], topic: &Topic, keys: &[OrderKey]) -> Result<T, VerifyError> {
+pub fn verify<T: Serialize + DeserializeOwned>(
+    bytes: &[u8],
+    topic: &Topic,
+    keys: &[OrderKey],
+) -> Result<T, VerifyError> {
     codec::check_size(bytes, limits::ORDER)?;
     let envelope = CoseSign1::from_slice(bytes).map_err(|_| VerifyError::Envelope)?;
     let canonical = envelope.clone().to_vec().map_err(|_| VerifyError::Envelope)?;

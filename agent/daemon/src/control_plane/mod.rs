@@ -11,6 +11,7 @@ use pawl_proto::message::{
 };
 use pawl_proto::{PairingId, limits};
 use reqwest::{Client, Response, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::tls::{self, TlsError};
@@ -91,7 +92,7 @@ pub(crate) enum Proven {
     Waiting(Waiting),
 }
 
-async fn read<T: DeserializeOwned>(response: Response) -> Result<T, CallError> {
+async fn read<T: Serialize + DeserializeOwned>(response: Response) -> Result<T, CallError> {
     Ok(codec::decode(&body(response, limits::MESSAGE).await?, limits::MESSAGE)?)
 }
 

@@ -232,7 +232,7 @@ impl Store {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn load<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
+    fn load<T: Serialize + DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
         let Some(contents) = self.read(name, RECORD)? else { return Ok(None) };
         codec::decode(&contents, RECORD)
             .map(Some)
