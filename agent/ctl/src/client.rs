@@ -1,0 +1,150 @@
+//! The daemon's local API, from the other side of the socket.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode, header};
+use pawl_config::TokenName;
+use pawl_proto::local::{self, EvidenceExport, LocalStatus, PairRequest, Problem, Token, WipeRequest, Wiped};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::http::{self, Response};
+
+/// Long enough for a TPM that is busy and a control plane that is far away.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Room for everything but logs.
+const ANSWER_LIMIT: usize = 256 * 1024;
+
+/// Room for logs in hexadecimal; an IMA log grows with what the device runs.
+const EVIDENCE_LIMIT: usize = 128 * 1024 * 1024;
+
+/// Asks the daemon at one socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    socket: PathBuf,
+    patience: Duration,
+}
+
+impl Client {
+    pub(crate) fn new(socket: Option<PathBuf>) -> Self {
+        Self { socket: socket.unwrap_or_else(|| PathBuf::from(local::SOCKET)), patience: PATIENCE }
+    }
+
+    pub(crate) async fn status(&self) -> Result<LocalStatus, ClientError> {
+        self.get("/v1/status", ANSWER_LIMIT).await
+    }
+
+    /// The token, and a DPoP proof for the request that `target` describes by method and address.
+    pub(crate) async fn token(
+        &self,
+        name: &TokenName,
+        target: Option<(&str, &str)>,
+    ) -> Result<Token, ClientError> {
+        let query = target.map(|(method, url)| format!("?method={}&url={}", escape(method), escape(url)));
+        self.get(&format!("/v1/tokens/{name}{}", query.unwrap_or_default()), ANSWER_LIMIT).await
+    }
+
+    pub(crate) async fn evidence(&self, nonce: Option<&str>) -> Result<EvidenceExport, ClientError> {
+        let query = nonce.map(|nonce| format!("?nonce={nonce}")).unwrap_or_default();
+        self.get(&format!("/v1/evidence{query}"), EVIDENCE_LIMIT).await
+    }
+
+    /// The daemon says that it begins; its status tells how it goes.
+    pub(crate) async fn pair(&self, request: &PairRequest) -> Result<(), ClientError> {
+        self.accepted(post("/v1/pair", request)?, ANSWER_LIMIT).await.map(drop)
+    }
+
+    pub(crate) async fn wipe(&self, request: &WipeRequest) -> Result<Wiped, ClientError> {
+        let response = self.accepted(post("/v1/wipe", request)?, ANSWER_LIMIT).await?;
+        self.decode(&response)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str, limit: usize) -> Result<T, ClientError> {
+        let response = self.accepted(request(Method::GET, path, Bytes::new())?, limit).await?;
+        self.decode(&response)
+    }
+
+    /// The answer, if it is no refusal.
+    async fn accepted(&self, request: Request<Full<Bytes>>, limit: usize) -> Result<Response, ClientError> {
+        let response = timeout(self.patience, self.exchange(request, limit))
+            .await
+            .map_err(|_| ClientError::Timeout { socket: self.socket.clone(), after: self.patience })??;
+        if response.status.is_success() {
+            return Ok(response);
+        }
+        match serde_json::from_slice(&response.body) {
+            Ok(problem) => Err(ClientError::Refused { status: response.status, problem }),
+            Err(_) => Err(self.odd(format!("it answers {} without a reason", response.status))),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>, limit: usize) -> Result<Response, ClientError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|source| match source.kind() {
+            io::ErrorKind::PermissionDenied => ClientError::NotPermitted { socket: self.socket.clone() },
+            _ => ClientError::Unreachable { socket: self.socket.clone(), source },
+        })?;
+        http::exchange(stream, request, limit).await.map_err(|error| self.odd(error.to_string()))
+    }
+
+    fn decode<T: DeserializeOwned>(&self, response: &Response) -> Result<T, ClientError> {
+        // The parser's own words would repeat what it read, which may be a token.
+        serde_json::from_slice(&response.body)
+            .map_err(|error| self.odd(format!("its JSON has a fault in column {}", error.column())))
+    }
+
+    fn odd(&self, what: String) -> ClientError {
+        ClientError::Answer { socket: self.socket.clone(), what }
+    }
+}
+
+/// Why the daemon gave no answer, or none that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error("pawld cannot be reached at {}: {source}", socket.display())]
+    Unreachable { socket: PathBuf, source: io::Error },
+    #[error("this user may not open {}", socket.display())]
+    NotPermitted { socket: PathBuf },
+    #[error("pawld did not answer at {} within {} s", socket.display(), after.as_secs())]
+    Timeout { socket: PathBuf, after: Duration },
+    #[error("what answers at {} does not speak as this version of pawld does: {what}", socket.display())]
+    Answer { socket: PathBuf, what: String },
+    #[error("the request cannot be made: {0}")]
+    Request(String),
+    #[error("{}", problem.reason)]
+    Refused { status: StatusCode, problem: Problem },
+}
+
+fn post(path: &str, body: &impl Serialize) -> Result<Request<Full<Bytes>>, ClientError> {
+    let body = serde_json::to_vec(body).map_err(|error| ClientError::Request(error.to_string()))?;
+    request(Method::POST, path, body.into())
+}
+
+fn request(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, ClientError> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "pawld")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(body))
+        .map_err(|error| ClientError::Request(error.to_string()))
+}
+
+/// `unreserved` of RFC 3986 stays as it is.
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}

@@ -1,0 +1,61 @@
+//! Whether the wall clock is right enough for certificates and tokens.
+
+use std::time::UNIX_EPOCH;
+
+use crate::output::{span, utc};
+
+use super::finding::Finding;
+
+/// Nothing of Pawl is older: 2026-01-01.
+const EARLIEST: u64 = 1_767_225_600;
+
+/// Token servers commonly allow a minute or two.
+const TOLERANCE: u64 = 120;
+
+const REMEDY: &str = "set the clock and keep it right: timedatectl set-ntp true; see to the RTC's battery";
+
+/// `date` is what the control plane takes the time to be, in its `Date` header.
+pub(super) fn finding(now: u64, date: Option<String>) -> Finding {
+    const CHECK: &str = "clock";
+    if now < EARLIEST {
+        return Finding::failed(CHECK, format!("it says {}, which is past", utc(now)), REMEDY);
+    }
+    let Some(theirs) = date.as_deref().and_then(seconds) else {
+        return Finding::skipped(CHECK, format!("it says {}; the control plane's is not known", utc(now)));
+    };
+    let difference = now.abs_diff(theirs);
+    if difference > TOLERANCE {
+        let direction = if now > theirs { "ahead of" } else { "behind" };
+        return Finding::failed(
+            CHECK,
+            format!("it is {} {direction} the control plane's", span(difference)),
+            REMEDY,
+        );
+    }
+    Finding::ok(CHECK, format!("within {} of the control plane's", span(difference)))
+}
+
+/// An HTTP date (RFC 9110, section 5.6.7) as seconds since 1970.
+fn seconds(date: &str) -> Option<u64> {
+    let time = httpdate::parse_http_date(date).ok()?;
+    time.duration_since(UNIX_EPOCH).ok().map(|elapsed| elapsed.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Outcome;
+    use super::*;
+
+    #[test]
+    fn a_clock_is_measured_against_the_control_planes() {
+        let date = Some("Sun, 01 Mar 2026 12:00:00 GMT".to_owned());
+        let theirs = 1_772_366_400;
+        assert_eq!(finding(theirs + 120, date.clone()).result, Outcome::Ok);
+        assert_eq!(finding(theirs - 120, date.clone()).result, Outcome::Ok);
+        assert!(finding(theirs + 121, date.clone()).detail.contains("2 min 1 s ahead"));
+        assert!(finding(theirs - 3600, date.clone()).detail.contains("1 h 0 min behind"));
+        assert_eq!(finding(theirs, None).result, Outcome::Skipped);
+        assert_eq!(finding(theirs, Some("yesterday".to_owned())).result, Outcome::Skipped);
+        assert_eq!(finding(0, date).result, Outcome::Failed);
+    }
+}

@@ -1,0 +1,140 @@
+//! Who may change what the device is told, and read what it keeps.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use pawl_config::ConfigError;
+
+use super::endpoint;
+use super::finding::Finding;
+
+/// Group or others may write.
+const WRITABLE: u32 = 0o022;
+/// Others may open a socket.
+const WORLD: u32 = 0o002;
+/// Group or others may do anything.
+const SHARED: u32 = 0o077;
+
+pub(super) fn configuration(path: &Path, error: Option<&ConfigError>) -> Finding {
+    const CHECK: &str = "configuration";
+    match (error, mode(path)) {
+        (Some(error), _) => Finding::failed(CHECK, error.to_string(), "correct it, then restart pawld"),
+        (None, Ok(mode)) if mode & WRITABLE != 0 => Finding::failed(
+            CHECK,
+            format!("{} may be changed by others than its owner (mode {mode:03o})", path.display()),
+            format!("chmod go-w {}", path.display()),
+        ),
+        (None, Ok(_)) => Finding::ok(CHECK, format!("{} is valid", path.display())),
+        (None, Err(error)) => unreadable(CHECK, path, &error),
+    }
+}
+
+pub(super) fn state_dir(path: &Path) -> Finding {
+    const CHECK: &str = "state-dir";
+    match mode(path) {
+        Ok(mode) if mode & SHARED != 0 => Finding::failed(
+            CHECK,
+            format!("{} is open to others than its owner (mode {mode:03o})", path.display()),
+            format!("chmod 0700 {}", path.display()),
+        ),
+        Ok(_) => Finding::ok(CHECK, format!("{} is its owner's alone", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::warning(
+            CHECK,
+            format!("there is no {}", path.display()),
+            "start pawld by its systemd unit, which creates it",
+        ),
+        Err(error) => unreadable(CHECK, path, &error),
+    }
+}
+
+/// Whoever may open the socket may ask for tokens.
+pub(super) fn socket(path: &Path) -> Finding {
+    const CHECK: &str = "socket";
+    match mode(path) {
+        Ok(mode) if mode & WORLD != 0 => Finding::failed(
+            CHECK,
+            format!("every user of this host may open {} (mode {mode:03o})", path.display()),
+            format!("chmod 0660 {}, and give it the group of the workloads", path.display()),
+        ),
+        Ok(_) => Finding::ok(CHECK, format!("{} is for its owner and its group", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Finding::skipped(CHECK, format!("there is no {}: pawld makes it", path.display()))
+        }
+        Err(error) => unreadable(CHECK, path, &error),
+    }
+}
+
+pub(super) fn authority(path: &Path) -> Finding {
+    const CHECK: &str = "control-plane-ca";
+    match (endpoint::authorities(path), mode(path)) {
+        (Err(error), _) => Finding::failed(
+            CHECK,
+            error.to_string(),
+            "put the control plane's certificate authority there, PEM (control_plane.ca)",
+        ),
+        (Ok(_), Ok(mode)) if mode & WRITABLE != 0 => Finding::failed(
+            CHECK,
+            format!("{} may be changed by others than its owner (mode {mode:03o})", path.display()),
+            format!("chmod go-w {}", path.display()),
+        ),
+        (Ok(roots), _) => Finding::ok(CHECK, format!("{} in {}", certificates(roots.len()), path.display())),
+    }
+}
+
+fn certificates(count: usize) -> String {
+    if count == 1 { "1 certificate".to_owned() } else { format!("{count} certificates") }
+}
+
+fn mode(path: &Path) -> io::Result<u32> {
+    fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o7777)
+}
+
+/// A file that this user may not see says nothing of whether the daemon may.
+pub(super) fn unreadable(check: &'static str, path: &Path, error: &io::Error) -> Finding {
+    let detail = format!("cannot examine {}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Finding::skipped(check, format!("{detail}; run this as root")),
+        _ => Finding::failed(check, detail, "see that the path is right and its disk is well"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Outcome;
+    use super::*;
+
+    #[test]
+    fn what_others_may_change_or_read_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pawl.toml");
+        fs::write(&path, "").unwrap();
+        for (mode, result) in [(0o640, Outcome::Ok), (0o664, Outcome::Failed), (0o602, Outcome::Failed)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(configuration(&path, None).result, result, "{mode:o}");
+        }
+        for (mode, result) in [(0o700, Outcome::Ok), (0o750, Outcome::Failed)] {
+            fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(state_dir(directory.path()).result, result, "{mode:o}");
+        }
+        for (mode, result) in [(0o660, Outcome::Ok), (0o666, Outcome::Failed)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(socket(&path).result, result, "{mode:o}");
+        }
+        assert_eq!(state_dir(&directory.path().join("none")).result, Outcome::Warning);
+    }
+
+    #[test]
+    fn an_authority_is_a_certificate() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        assert_eq!(authority(&path).result, Outcome::Failed, "absent");
+        fs::write(&path, "no certificate").unwrap();
+        assert_eq!(authority(&path).result, Outcome::Failed);
+        let certified = rcgen::generate_simple_self_signed(["control.example".to_owned()]).unwrap();
+        fs::write(&path, certified.cert.pem()).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(authority(&path).result, Outcome::Ok);
+    }
+}

@@ -1,0 +1,78 @@
+//! Whether the measurement logs can be read. Without them a device still pairs and reports, but
+//! nobody can tell what it has booted.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use pawl_evidence::eventlog::{EventLog, EventLogError, LOG_MAX_LEN};
+
+use super::files::unreadable;
+use super::finding::Finding;
+
+pub(super) fn boot(path: &Path) -> Finding {
+    const CHECK: &str = "boot-log";
+    let log = match head(path, LOG_MAX_LEN) {
+        Ok(log) => log,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Finding::warning(
+                CHECK,
+                format!("there is no {}", path.display()),
+                "mount securityfs; where firmware keeps no log (many Arm boards) there is none to have",
+            );
+        }
+        Err(error) => return unreadable(CHECK, path, &error),
+    };
+    match EventLog::parse(&log).and_then(|parsed| parsed.events().collect::<Result<Vec<_>, EventLogError>>())
+    {
+        Ok(events) => Finding::ok(CHECK, format!("{} events in {}", events.len(), path.display())),
+        Err(EventLogError::Empty) => Finding::warning(
+            CHECK,
+            format!("{} is empty", path.display()),
+            "see whether the firmware has an option for TPM measurements or its event log",
+        ),
+        Err(error) => {
+            Finding::failed(CHECK, error.to_string(), "update the firmware, or report the log to Pawl")
+        }
+    }
+}
+
+pub(super) fn ima(path: &Path) -> Finding {
+    const CHECK: &str = "ima-log";
+    match head(path, 1) {
+        Ok(_) => Finding::ok(CHECK, format!("{} can be read", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::warning(
+            CHECK,
+            format!("there is no {}", path.display()),
+            "boot a kernel with IMA and ima_policy=tcb if files shall be measured",
+        ),
+        Err(error) => unreadable(CHECK, path, &error),
+    }
+}
+
+/// The file's beginning: up to one byte more than `limit`, so that a longer one is seen to be longer.
+fn head(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Outcome;
+    use super::*;
+
+    #[test]
+    fn an_absent_or_empty_log_is_a_warning_and_a_broken_one_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        assert_eq!(boot(&path).result, Outcome::Warning);
+        assert_eq!(ima(&path).result, Outcome::Warning);
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(boot(&path).result, Outcome::Warning);
+        assert_eq!(ima(&path).result, Outcome::Ok);
+        std::fs::write(&path, [0xff; 100]).unwrap();
+        assert_eq!(boot(&path).result, Outcome::Failed);
+    }
+}

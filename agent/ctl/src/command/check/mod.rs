@@ -1,0 +1,77 @@
+//! `pawlctl check`
+
+mod clock;
+mod daemon;
+mod endpoint;
+mod files;
+mod finding;
+mod logs;
+mod network;
+mod tpm;
+
+use std::io;
+use std::path::PathBuf;
+
+use pawl_config::{Config, ConfigError};
+use pawl_proto::local::{self, LocalStatus};
+
+use crate::cli;
+use crate::client::Client;
+use crate::exit::{Answer, Exit, Failure};
+use crate::output::{self, Style};
+
+use finding::{Finding, Outcome};
+
+pub(super) async fn run(
+    socket: Option<PathBuf>,
+    options: &cli::Check,
+    json: bool,
+) -> Result<Answer, Failure> {
+    let config = Config::load(&options.config, pawl_config::environment());
+    let misconfigured = config.is_err();
+    let findings = examine(socket, options, config).await;
+    let text =
+        if json { output::json(&findings)? } else { finding::list(&findings, Style::of(&io::stdout())) };
+    let failed = findings.iter().any(|finding| finding.result == Outcome::Failed);
+    let exit = match (misconfigured, failed) {
+        (true, _) => Exit::Configuration,
+        (false, true) => Exit::Failed,
+        (false, false) => Exit::Done,
+    };
+    Ok(Answer { exit, ..Answer::done(text) })
+}
+
+/// From what the device has by itself to what it needs others for.
+async fn examine(
+    socket: Option<PathBuf>,
+    options: &cli::Check,
+    config: Result<Config, ConfigError>,
+) -> Vec<Finding> {
+    let mut findings = vec![files::configuration(&options.config, config.as_ref().err())];
+    let config = config.ok();
+    let socket = socket.or_else(|| config.as_ref().map(|config| config.socket.clone()));
+    let socket = socket.unwrap_or_else(|| PathBuf::from(local::SOCKET));
+    findings.push(files::socket(&socket));
+    let answer = Client::new(Some(socket)).status().await;
+    findings.push(daemon::finding(&answer));
+    let status: Option<LocalStatus> = answer.ok();
+
+    if let Some(config) = &config {
+        findings.push(files::state_dir(&config.state_dir));
+        findings.push(files::authority(&config.control_plane.ca));
+    }
+    findings.push(tpm::device(status.as_ref(), config.as_ref()));
+    findings.push(tpm::endorsement(status.as_ref()));
+    if let Some(config) = &config {
+        findings.push(logs::boot(&config.logs.boot));
+        findings.push(logs::ima(&config.logs.ima));
+    }
+
+    let date = match &config {
+        Some(config) => network::control_plane(config, &mut findings).await,
+        None => None,
+    };
+    findings.push(clock::finding(output::now(), date));
+    network::broker(status.as_ref(), config.as_ref(), &mut findings).await;
+    findings
+}

@@ -1,0 +1,160 @@
+//! The way to the control plane and to the broker.
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::{Request, header};
+use pawl_config::{Config, HttpsUrl};
+use pawl_proto::local::LocalStatus;
+use rustls::RootCertStore;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::http;
+
+use super::endpoint::{self, Endpoint, TlsFault};
+use super::finding::Finding;
+
+const HEALTH_LIMIT: usize = 16 * 1024;
+
+/// Examines DNS, TCP, TLS and HTTPS; gives the `Date` header of the answer.
+pub(super) async fn control_plane(config: &Config, findings: &mut Vec<Finding>) -> Option<String> {
+    let url = &config.control_plane.url;
+    let endpoint = Endpoint { host: url.host().to_owned(), port: url.port() };
+    let stream = reach(&endpoint, ["dns", "tcp"], findings).await?;
+    let authorities = trusted("tls", config, findings)?;
+    match endpoint.handshake(stream, authorities).await {
+        Ok(stream) => {
+            findings
+                .push(Finding::ok("tls", format!("{endpoint} has a certificate of the pinned authority")));
+            health(url, stream, findings).await
+        }
+        Err(fault) => {
+            findings.push(Finding::failed("tls", format!("{endpoint}: {fault}"), remedy(&fault)));
+            None
+        }
+    }
+}
+
+/// Examines DNS, TCP and TLS, as far as one comes without the device's link key.
+pub(super) async fn broker(
+    status: Option<&LocalStatus>,
+    config: Option<&Config>,
+    findings: &mut Vec<Finding>,
+) {
+    const CHECK: &str = "broker";
+    let Some(broker) = status.map(|status| &status.broker) else {
+        return findings.push(Finding::skipped(CHECK, "only a running daemon knows it"));
+    };
+    let Some(address) = &broker.address else {
+        return findings.push(Finding::skipped(CHECK, "a pairing names it"));
+    };
+    findings.push(match (&broker.error, broker.connected) {
+        (_, true) => Finding::ok(CHECK, format!("pawld is connected to {address}")),
+        (error, false) => Finding::failed(
+            CHECK,
+            format!("pawld is not connected to {address}: {}", error.as_deref().unwrap_or("no cause known")),
+            "see the lines below; where they are all well, the broker's own log says why",
+        ),
+    });
+    let (Some(endpoint), Some(config)) = (Endpoint::parse(address), config) else { return };
+    let Some(stream) = reach(&endpoint, ["broker-dns", "broker-tcp"], findings).await else { return };
+    let Some(authorities) = trusted("broker-tls", config, findings) else { return };
+    let handshake = endpoint.handshake(stream, authorities).await;
+    findings.push(match handshake.map(drop) {
+        Ok(()) => Finding::ok("broker-tls", format!("{endpoint} has a certificate of the pinned authority")),
+        Err(fault @ TlsFault::UnknownIssuer) => Finding::warning(
+            "broker-tls",
+            format!("{endpoint}: {fault}"),
+            "well only where the control plane names another authority for its broker when the device pairs",
+        ),
+        Err(fault) => Finding::failed("broker-tls", format!("{endpoint}: {fault}"), remedy(&fault)),
+    });
+}
+
+/// Name and TCP, each with a line of its own.
+async fn reach(
+    endpoint: &Endpoint,
+    checks: [&'static str; 2],
+    findings: &mut Vec<Finding>,
+) -> Option<TcpStream> {
+    let [dns, tcp] = checks;
+    let addresses = endpoint.resolve().await;
+    findings.push(match &addresses {
+        _ if endpoint.is_address() => Finding::skipped(dns, format!("{} is an address", endpoint.host)),
+        Ok(addresses) => {
+            let addresses: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+            Finding::ok(dns, format!("{} is {}", endpoint.host, addresses.join(", ")))
+        }
+        Err(error) => Finding::failed(
+            dns,
+            format!("{} has no address: {error}", endpoint.host),
+            "see to the spelling, to the network, and to the name server (resolvectl status)",
+        ),
+    });
+    let stream = endpoint.connect(&addresses.ok()?).await;
+    findings.push(match &stream {
+        Ok(_) => Finding::ok(tcp, format!("{endpoint} answers")),
+        Err(error) => Finding::failed(
+            tcp,
+            format!("{endpoint} does not answer: {error}"),
+            format!("see that the server runs and that firewalls let TCP port {} through", endpoint.port),
+        ),
+    });
+    stream.ok()
+}
+
+fn trusted(check: &'static str, config: &Config, findings: &mut Vec<Finding>) -> Option<RootCertStore> {
+    let authorities = endpoint::authorities(&config.control_plane.ca);
+    if authorities.is_err() {
+        findings.push(Finding::skipped(check, "no certificate authority to check with"));
+    }
+    authorities.ok()
+}
+
+async fn health(url: &HttpsUrl, stream: TlsStream<TcpStream>, findings: &mut Vec<Finding>) -> Option<String> {
+    const CHECK: &str = "control-plane";
+    let host = url.to_string();
+    let request = Request::get("/v1/health")
+        .header(header::HOST, host.trim_start_matches("https://"))
+        .body(Full::new(Bytes::new()));
+    let answer = match request {
+        Ok(request) => http::exchange(stream, request, HEALTH_LIMIT).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let (finding, date) = match answer {
+        Ok(answer) if answer.status.is_success() => {
+            (Finding::ok(CHECK, format!("{url} is well")), answer.date)
+        }
+        Ok(answer) => (
+            Finding::failed(
+                CHECK,
+                format!("{url} answers {}", answer.status),
+                "see that control_plane.url is a control plane, and its log",
+            ),
+            answer.date,
+        ),
+        Err(error) => {
+            (Finding::failed(CHECK, format!("{url}: {error}"), "see the control plane's log"), None)
+        }
+    };
+    findings.push(finding);
+    date
+}
+
+fn remedy(fault: &TlsFault) -> &'static str {
+    match fault {
+        TlsFault::UnknownIssuer => {
+            "put the authority that issued it into control_plane.ca, if it is the right server"
+        }
+        TlsFault::Name => {
+            "name the server as its certificate does, or have a certificate issued for this name"
+        }
+        TlsFault::Period => "set this device's clock, or have the server's certificate renewed",
+        TlsFault::Other(_) => {
+            "see that a TLS 1.3 server listens there and that nothing between breaks TLS open"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! Whether there is a TPM, and which.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use pawl_config::Config;
+use pawl_proto::local::LocalStatus;
+
+use super::finding::Finding;
+
+const NO_DEVICE: &str = "switch the TPM on in the firmware, see that the kernel has its driver (dmesg | grep -i tpm), or set tpm.tcti";
+
+/// A daemon that answers holds the TPM; without one the way to it is tried.
+pub(super) fn device(status: Option<&LocalStatus>, config: Option<&Config>) -> Finding {
+    const CHECK: &str = "tpm";
+    if let Some(status) = status {
+        let counter = status.counter.map_or_else(
+            || "the epoch counter is made at the first pairing".to_owned(),
+            |epoch| format!("the epoch counter stands at {epoch}"),
+        );
+        return Finding::ok(CHECK, format!("pawld uses it; {counter}"));
+    }
+    let Some(config) = config else {
+        return Finding::skipped(CHECK, "neither a daemon nor a configuration says where it is");
+    };
+    let tcti = &config.tpm.tcti;
+    match reach(tcti) {
+        Ok(()) => Finding::ok(CHECK, format!("{tcti} can be opened")),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::failed(
+            CHECK,
+            format!("this user may not open {tcti}"),
+            "run this as root; the daemon's user has to be in the group that owns the device (tss)",
+        ),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Finding::failed(
+            CHECK,
+            format!("`{tcti}` does not name a TPM"),
+            "set tpm.tcti to device:/dev/tpmrm0, swtpm:host=127.0.0.1,port=2321 or swtpm:path=/run/swtpm.sock",
+        ),
+        Err(error) => Finding::failed(CHECK, format!("{tcti}: {error}"), NO_DEVICE),
+    }
+}
+
+pub(super) fn endorsement(status: Option<&LocalStatus>) -> Finding {
+    const CHECK: &str = "ek-certificate";
+    match status {
+        None => Finding::skipped(CHECK, "only a running daemon reads the TPM's endorsement key"),
+        Some(LocalStatus { ek_kind, pairing: Some(pairing), .. }) => Finding::ok(
+            CHECK,
+            format!("{ek_kind}; {} checked it by {}", pairing.control_plane, pairing.endorsement),
+        ),
+        Some(LocalStatus { ek_kind, ek_sha256, pairing: None, .. }) => Finding::skipped(
+            CHECK,
+            format!("{ek_kind}, SHA-256 {ek_sha256}: the control plane checks it when the device pairs"),
+        ),
+    }
+}
+
+/// Opens the way to the TPM without a word to it. A simulator serves one client at a time, and some
+/// end with it, so that its control channel is tried: one port higher, or `.ctrl`.
+fn reach(tcti: &str) -> io::Result<()> {
+    let unsupported = || io::Error::from(io::ErrorKind::Unsupported);
+    if let Some(path) = tcti.strip_prefix("device:") {
+        return OpenOptions::new().read(true).write(true).open(Path::new(path)).map(drop);
+    }
+    let place = tcti.strip_prefix("swtpm:").ok_or_else(unsupported)?;
+    if let Some(path) = place.strip_prefix("path=") {
+        return UnixStream::connect(format!("{path}.ctrl")).map(drop);
+    }
+    let (host, port) = place.split_once(',').ok_or_else(unsupported)?;
+    let host = host.strip_prefix("host=").ok_or_else(unsupported)?;
+    let port: Option<u16> = port.strip_prefix("port=").and_then(|port| port.parse().ok());
+    let control = port.and_then(|port| port.checked_add(1)).ok_or_else(unsupported)?;
+    TcpStream::connect((host, control)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_way_to_the_tpm_can_be_opened_or_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let control = listener.local_addr().unwrap().port();
+        assert!(reach(&format!("swtpm:host=127.0.0.1,port={}", control - 1)).is_ok());
+        assert!(reach("device:/dev/null").is_ok());
+        assert_eq!(reach("device:/dev/no-tpm").unwrap_err().kind(), io::ErrorKind::NotFound);
+        for tcti in ["", "tabrmd:", "swtpm:", "swtpm:host=127.0.0.1", "swtpm:host=127.0.0.1,port=65535"] {
+            assert_eq!(reach(tcti).unwrap_err().kind(), io::ErrorKind::Unsupported, "{tcti}");
+        }
+    }
+}

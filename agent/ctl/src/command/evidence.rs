@@ -1,0 +1,119 @@
+//! `pawlctl evidence --export DIR`
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use hex::FromHexError;
+use pawl_proto::local::EvidenceExport;
+use serde::Serialize;
+
+use crate::cli;
+use crate::client::Client;
+use crate::exit::{Answer, Exit, Failure};
+use crate::output;
+
+pub(super) async fn run(client: &Client, options: &cli::Evidence, json: bool) -> Result<Answer, Failure> {
+    prepare(&options.export, options.force)?;
+    let evidence = client.evidence(options.nonce.as_deref()).await?;
+    let exported = export(&evidence, &options.export)?;
+    for line in &exported.notes {
+        output::note(line);
+    }
+    Ok(Answer::done(if json { output::json(&exported)? } else { exported.listing() }))
+}
+
+/// What was written.
+#[derive(Debug, Serialize)]
+struct Exported {
+    directory: PathBuf,
+    files: Vec<&'static str>,
+    /// Why a log is missing.
+    notes: Vec<String>,
+}
+
+impl Exported {
+    fn listing(&self) -> String {
+        self.files.iter().map(|file| format!("{}\n", self.directory.join(file).display())).collect()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ExportError {
+    #[error("{} is not empty", .0.display())]
+    NotEmpty(PathBuf),
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("the daemon's {file} is not hexadecimal: {source}")]
+    NotHex { file: &'static str, source: FromHexError },
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        let (name, remedy) = match &error {
+            ExportError::NotEmpty(_) => {
+                ("not-empty", "name another directory, or replace what is there with --force")
+            }
+            ExportError::Write { .. } => ("not-written", "name a directory that this user may write to"),
+            ExportError::NotHex { .. } => ("not-understood", "install pawld and pawlctl of one version"),
+        };
+        Self::new(Exit::Failed, name, error, remedy)
+    }
+}
+
+/// Makes sure of the directory before the TPM is asked for anything.
+fn prepare(directory: &Path, force: bool) -> Result<(), ExportError> {
+    let failed = |source| ExportError::Write { path: directory.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+    let empty = fs::read_dir(directory).map_err(failed)?.next().is_none();
+    if empty || force { Ok(()) } else { Err(ExportError::NotEmpty(directory.to_owned())) }
+}
+
+fn export(evidence: &EvidenceExport, directory: &Path) -> Result<Exported, ExportError> {
+    let hex = |file, text: &str| hex::decode(text).map_err(|source| ExportError::NotHex { file, source });
+    let log = |file, log: &Option<String>| log.as_deref().map(|log| hex(file, log)).transpose();
+    let pcrs: String = evidence.pcrs.values().map(String::as_str).collect();
+    // The nonce is text, but one that a shell will put into a command line.
+    hex("nonce.hex", &evidence.nonce)?;
+    let contents = [
+        ("attest.bin", Some(hex("attest.bin", &evidence.attest)?)),
+        ("signature.bin", Some(hex("signature.bin", &evidence.signature)?)),
+        ("ak.pem", Some(evidence.ak_pem.clone().into_bytes())),
+        ("pcrs.bin", Some(hex("pcrs.bin", &pcrs)?)),
+        ("nonce.hex", Some(format!("{}\n", evidence.nonce).into_bytes())),
+        ("bootlog.bin", log("bootlog.bin", &evidence.boot_log)?),
+        ("ima.txt", log("ima.txt", &evidence.ima_log)?),
+    ];
+    let mut files = Vec::new();
+    for (file, bytes) in contents {
+        let path = directory.join(file);
+        let result = match bytes {
+            Some(bytes) => {
+                files.push(file);
+                write(&path, &bytes)
+            }
+            None => remove(&path),
+        };
+        result.map_err(|source| ExportError::Write { path, source })?;
+    }
+    Ok(Exported { directory: directory.to_owned(), files, notes: evidence.notes.clone() })
+}
+
+/// Either the old file stands there or the whole new one.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let partial = path.with_extension("partial");
+    remove(&partial)?;
+    let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&partial, path)
+}
+
+/// What an earlier export has left is not part of this one.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

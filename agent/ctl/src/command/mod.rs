@@ -1,0 +1,27 @@
+//! What the command can do, one file for each.
+
+mod check;
+mod evidence;
+mod pair;
+mod replay;
+mod status;
+mod token;
+mod wipe;
+
+use crate::cli::{Cli, Command};
+use crate::client::Client;
+use crate::exit::{Answer, Failure};
+
+/// Does what the command line says.
+pub(crate) async fn run(cli: Cli) -> Result<Answer, Failure> {
+    let Cli { command, json, socket } = cli;
+    match command {
+        Command::Status => status::run(&Client::new(socket), json).await,
+        Command::Pair(options) => pair::run(&Client::new(socket), options, json).await,
+        Command::Token(options) => token::run(&Client::new(socket), &options, json).await,
+        Command::Wipe(options) => wipe::run(&Client::new(socket), options, json).await,
+        Command::Check(options) => check::run(socket, &options, json).await,
+        Command::Evidence(options) => evidence::run(&Client::new(socket), &options, json).await,
+        Command::Replay(options) => replay::run(&options, json),
+    }
+}

@@ -1,0 +1,33 @@
+//! Why a log was not replayed.
+
+use std::io;
+use std::path::PathBuf;
+
+use pawl_evidence::eventlog::EventLogError;
+use pawl_evidence::ima::ImaError;
+
+use crate::exit::{Exit, Failure};
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReplayError {
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} has more than {limit} bytes", path.display())]
+    TooLong { path: PathBuf, limit: usize },
+    #[error("{}: {source}", path.display())]
+    BootLog { path: PathBuf, source: EventLogError },
+    #[error("{}: {source}", path.display())]
+    ImaLog { path: PathBuf, source: ImaError },
+}
+
+impl From<ReplayError> for Failure {
+    fn from(error: ReplayError) -> Self {
+        let (name, remedy) = match &error {
+            ReplayError::Read { .. } => ("not-read", "name a file that this user may read"),
+            ReplayError::TooLong { .. } => ("too-long", "name a measurement log: this is something else"),
+            ReplayError::BootLog { .. } => ("boot-log", "name a whole binary_bios_measurements"),
+            ReplayError::ImaLog { .. } => ("ima-log", "name a whole binary_runtime_measurements"),
+        };
+        Self::new(Exit::Failed, name, error, remedy)
+    }
+}

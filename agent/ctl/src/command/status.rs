@@ -1,0 +1,185 @@
+//! `pawlctl status`
+
+use std::fmt::Write as _;
+use std::io;
+
+use pawl_proto::local::{BrokerStatus, LeaseStatus, LocalStatus, TokenStatus, VerdictStatus};
+use pawl_proto::message::{Appraisal, DeviceState, Standing};
+
+use crate::client::Client;
+use crate::exit::{Answer, Failure};
+use crate::output::{self, Style, Tone, from_now, plain, span, utc};
+
+pub(super) async fn run(client: &Client, json: bool) -> Result<Answer, Failure> {
+    let status = client.status().await?;
+    let text =
+        if json { output::json(&status)? } else { screen(&status, Style::of(&io::stdout()), output::now()) };
+    Ok(Answer::done(text))
+}
+
+/// The whole status for people, at the time `now`.
+pub(super) fn screen(status: &LocalStatus, style: Style, now: u64) -> String {
+    let mut screen = Screen { text: String::new(), style };
+    screen.text.push_str(&style.paint(tone(status.state), &status.state.to_string()));
+    screen.text.push('\n');
+    if let Some(problem) = &status.problem {
+        screen.line("why", &problem.reason);
+        screen.line("to do", &problem.remedy);
+    }
+    screen.line("device", &status.device.to_string());
+    screen.line("EK", &format!("{}, SHA-256 {}", status.ek_kind, status.ek_sha256));
+    if let Some(counter) = status.counter {
+        screen.line("epoch", &counter.to_string());
+    }
+    if let Some(pairing) = &status.pairing {
+        screen.line("pairing", &format!("{} in epoch {}", pairing.id, pairing.epoch));
+        screen.line(
+            "with",
+            &format!("{}, which checked the EK by {}", pairing.control_plane, pairing.endorsement),
+        );
+        let scopes: Vec<_> = pairing.scopes.iter().map(AsRef::<str>::as_ref).collect();
+        screen.line("scopes", &scopes.join(" "));
+    }
+    if let Some(verdict) = &status.verdict {
+        screen.verdict(verdict, now);
+    }
+    if let Some(lease) = &status.lease {
+        screen.lease(lease, now);
+    }
+    for token in &status.tokens {
+        screen.token(token, now);
+    }
+    screen.broker(&status.broker);
+    if status.receipt_waiting {
+        screen.line("receipt", "waits on the disk until the control plane takes it");
+    }
+    if !status.refused.is_empty() {
+        let kinds: Vec<_> = status.refused.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        screen.line("refused", &kinds.join(", "));
+    }
+    screen.line("pawld", &status.version);
+    screen.text
+}
+
+fn tone(state: DeviceState) -> Tone {
+    match state {
+        DeviceState::Entitled => Tone::Good,
+        DeviceState::Unpaired | DeviceState::Pairing | DeviceState::Lapsed => Tone::Doubtful,
+        DeviceState::Revoked => Tone::Bad,
+    }
+}
+
+struct Screen {
+    text: String,
+    style: Style,
+}
+
+impl Screen {
+    fn line(&mut self, label: &str, value: &str) {
+        if value.is_empty() {
+            return;
+        }
+        let label = self.style.paint(Tone::Faint, &format!("{label:<9}"));
+        // Writing to a string does not fail.
+        let _ = writeln!(self.text, "  {label} {}", plain(value));
+    }
+
+    fn verdict(&mut self, verdict: &VerdictStatus, now: u64) {
+        let result = match verdict.result {
+            Some(Appraisal::Affirming) => "affirming",
+            Some(Appraisal::Warning) => "warning",
+            Some(Appraisal::Contraindicated) => "contraindicated",
+            None => "none yet",
+        };
+        let standing = match verdict.standing {
+            Standing::Active => "",
+            Standing::Suspended => ", suspended by the operator",
+        };
+        let next = verdict.next_report.map(|next| format!("; next report {}", from_now(next, now)));
+        let age = from_now(verdict.time, now);
+        self.line("verdict", &format!("{result}{standing}, {age}{}", next.unwrap_or_default()));
+        for reason in &verdict.reasons {
+            self.line("", reason.as_str());
+        }
+    }
+
+    fn lease(&mut self, lease: &LeaseStatus, now: u64) {
+        let until = format!("until {} ({})", utc(lease.until), from_now(lease.until, now));
+        let tpm = match (&lease.tpm_error, lease.accepted) {
+            (_, true) => format!("the TPM accepts it, for {} more TPM resets", lease.resets_left),
+            (Some(error), false) => format!("the TPM refuses it: {error}"),
+            (None, false) => "not in force".to_owned(),
+        };
+        self.line("lease", &until);
+        self.line("", &tpm);
+        self.line("", &format!("ends at {} of the TPM's clock", span(lease.clock / 1000)));
+    }
+
+    fn token(&mut self, token: &TokenStatus, now: u64) {
+        let state = match (token.expires_at, &token.error) {
+            (_, Some(error)) => error.clone(),
+            (Some(expiry), None) => format!("expires {}", from_now(expiry, now)),
+            (None, None) => "not fetched yet".to_owned(),
+        };
+        self.line("token", &format!("{} ({}): {state}", token.name, token.scopes.join(" ")));
+    }
+
+    /// Nothing while no pairing has named one.
+    fn broker(&mut self, broker: &BrokerStatus) {
+        let Some(address) = &broker.address else { return };
+        let state = match (&broker.error, broker.connected) {
+            (_, true) => "connected",
+            (Some(error), false) => error,
+            (None, false) => "not connected",
+        };
+        self.line("broker", &format!("{address}: {state}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = r#"{
+        "version": "0.1.0", "state": "lapsed",
+        "problem": {"error": "lease-expired", "reason": "the lease ran out", "remedy": "see the broker"},
+        "device": "abcdefghijklmnopqrstuvwxyz234567", "ek_sha256": "00ff", "ek_kind": "rsa-2048", "counter": 7,
+        "pairing": {"id": "00000000000000000000000000000001", "epoch": 7, "control_plane": "Example fleet",
+                    "endorsement": "certificate", "scopes": ["telemetry", "updates"]},
+        "verdict": {"result": "affirming", "standing": "suspended", "reasons": ["maintenance"], "time": 900,
+                    "next_report": 1300, "reports": 3},
+        "lease": {"until": 940, "clock": 120000, "resets_left": 2, "accepted": false,
+                  "tpm_error": "TPM_RC_POLICY (0x126)"},
+        "tokens": [{"name": "telemetry", "scopes": ["telemetry"], "expires_at": null, "error": null}],
+        "broker": {"connected": false, "address": "broker.example:8883", "error": "refused\u001b[2J"},
+        "receipt_waiting": true, "refused": {"forged": 2}
+    }"#;
+
+    #[test]
+    fn a_screen_says_state_cause_and_remedy_first() {
+        let status: LocalStatus = serde_json::from_str(STATUS).unwrap();
+        let screen = screen(&status, Style::never(), 1000);
+        let expected = "\
+lapsed
+  why       the lease ran out
+  to do     see the broker
+  device    abcdefghijklmnopqrstuvwxyz234567
+  EK        rsa-2048, SHA-256 00ff
+  epoch     7
+  pairing   00000000000000000000000000000001 in epoch 7
+  with      Example fleet, which checked the EK by certificate
+  scopes    telemetry updates
+  verdict   affirming, suspended by the operator, 1 min 40 s ago; next report in 5 min 0 s
+            maintenance
+  lease     until 1970-01-01 00:15:40 UTC (1 min 0 s ago)
+            the TPM refuses it: TPM_RC_POLICY (0x126)
+            ends at 2 min 0 s of the TPM's clock
+  token     telemetry (telemetry): not fetched yet
+  broker    broker.example:8883: refused\u{fffd}[2J
+  receipt   waits on the disk until the control plane takes it
+  refused   2 forged
+  pawld     0.1.0
+";
+        assert_eq!(screen, expected);
+    }
+}

@@ -1,0 +1,42 @@
+//! `pawlctl wipe --reason TEXT`
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+
+use pawl_proto::local::{WipeRequest, Wiped};
+
+use crate::cli;
+use crate::client::Client;
+use crate::exit::{Answer, Exit, Failure};
+use crate::output;
+
+const WARNING: &str = "\
+This ends the device's pairing for good. The TPM's counter goes one step on, and with that
+  - the pairing's keys are dead, on this disk and on every copy of it;
+  - all tokens in the vault are destroyed;
+  - every unit that is bound to pawl-entitled.service stops.
+Only a new pairing brings the device back (pawlctl pair).";
+
+pub(super) async fn run(client: &Client, options: cli::Wipe, json: bool) -> Result<Answer, Failure> {
+    if !options.yes && io::stdin().is_terminal() && !confirmed().map_err(Failure::internal)? {
+        return Err(Failure::new(Exit::Failed, "declined", "nothing was wiped", ""));
+    }
+    let wiped = client.wipe(&WipeRequest { reason: options.reason }).await?;
+    Ok(Answer::done(if json { output::json(&wiped)? } else { sentence(&wiped) }))
+}
+
+fn sentence(wiped: &Wiped) -> String {
+    format!(
+        "wiped: epoch {} has ended, the counter stands at {}; pair again with pawlctl pair\n",
+        wiped.ended, wiped.epoch
+    )
+}
+
+/// Asks on the terminal. A script has said `--reason`, which nobody types by mistake.
+fn confirmed() -> io::Result<bool> {
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{WARNING}\nType wipe to go on: ")?;
+    stderr.flush()?;
+    let mut line = String::new();
+    io::stdin().lock().take(64).read_line(&mut line)?;
+    Ok(line.trim() == "wipe")
+}

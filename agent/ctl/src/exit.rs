@@ -1,0 +1,99 @@
+//! How the command ends.
+
+use std::process::ExitCode;
+
+use hyper::StatusCode;
+use pawl_config::ConfigError;
+use pawl_proto::local::Problem;
+use zeroize::Zeroizing;
+
+use crate::client::ClientError;
+
+/// The exit codes that `--help` lists; those above 63 are of sysexits.h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done = 0,
+    Failed = 1,
+    NotEntitled = 10,
+    Usage = 64,
+    Unreachable = 69,
+    NotPermitted = 77,
+    Configuration = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// What goes to standard output, and how the command ends.
+pub(crate) struct Answer {
+    /// With the newline at its end. It may be a token.
+    pub(crate) text: Zeroizing<String>,
+    pub(crate) exit: Exit,
+}
+
+impl Answer {
+    pub(crate) fn done(text: String) -> Self {
+        Self { text: Zeroizing::new(text), exit: Exit::Done }
+    }
+}
+
+/// Why there is no answer, in the form in which the daemon refuses, too.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) problem: Problem,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, error: &str, reason: impl ToString, remedy: impl Into<String>) -> Self {
+        let problem = Problem { error: error.to_owned(), reason: reason.to_string(), remedy: remedy.into() };
+        Self { exit, problem }
+    }
+
+    /// The system refused something that it does not refuse while it is well.
+    pub(crate) fn internal(error: impl ToString) -> Self {
+        Self::new(Exit::Failed, "internal", error, "look for what ails this host: memory, disk, limits")
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let reason = error.to_string();
+        match error {
+            ClientError::Unreachable { .. } => Self::new(
+                Exit::Unreachable,
+                "daemon-unreachable",
+                reason,
+                "start it (systemctl start pawld) or name its socket with --socket",
+            ),
+            ClientError::NotPermitted { .. } => Self::new(
+                Exit::NotPermitted,
+                "not-permitted",
+                reason,
+                "run this as root, or as a member of the group that owns the socket",
+            ),
+            ClientError::Timeout { .. } => {
+                Self::new(Exit::Unreachable, "daemon-silent", reason, "see what it does: journalctl -u pawld")
+            }
+            ClientError::Answer { .. } => {
+                Self::new(Exit::Failed, "not-understood", reason, "install pawld and pawlctl of one version")
+            }
+            ClientError::Request(_) => {
+                Self::new(Exit::Usage, "request", reason, "shorten what it has to hold")
+            }
+            ClientError::Refused { status: StatusCode::FORBIDDEN, problem } => {
+                Self { exit: Exit::NotPermitted, problem }
+            }
+            ClientError::Refused { problem, .. } => Self { exit: Exit::Failed, problem },
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Exit::Configuration, "configuration", error, "correct it, then restart pawld")
+    }
+}

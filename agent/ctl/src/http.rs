@@ -1,0 +1,52 @@
+//! One HTTP request on one connection, whoever is at the other end.
+
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What came back, of bounded size and otherwise unchecked.
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
+    /// The `Date` header.
+    pub(crate) date: Option<String>,
+    pub(crate) body: Bytes,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    #[error("no HTTP answer ({0})")]
+    Protocol(#[from] hyper::Error),
+    #[error("the answer ended early")]
+    Body,
+    #[error("the answer has more than {0} bytes")]
+    TooLarge(usize),
+}
+
+/// The buffer for the head of an answer, in which all header lines have to fit.
+const HEAD_LIMIT: usize = 16 * 1024;
+
+/// Sends the request and reads an answer of at most `limit` bytes.
+pub(crate) async fn exchange<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    limit: usize,
+) -> Result<Response, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(HEAD_LIMIT).handshake(TokioIo::new(stream)).await?;
+    // Its errors come back through the request.
+    let connection = tokio::spawn(connection);
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
+    let body = Limited::new(response.into_body(), limit).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() { HttpError::TooLarge(limit) } else { HttpError::Body }
+    })?;
+    connection.abort();
+    Ok(Response { status, date, body: body.to_bytes() })
+}

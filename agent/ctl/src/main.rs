@@ -1,0 +1,49 @@
+//! `pawlctl`: what a technician asks of a device and of its `pawld`.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod client;
+mod command;
+mod exit;
+mod http;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::Cli;
+use crate::exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => run(cli).into(),
+        Err(error) => usage(&error).into(),
+    }
+}
+
+fn run(cli: Cli) -> Exit {
+    let json = cli.json;
+    match runtime().and_then(|runtime| runtime.block_on(command::run(cli))) {
+        Ok(answer) => {
+            output::print(&answer.text);
+            answer.exit
+        }
+        Err(failure) => {
+            output::report(&failure, json);
+            failure.exit
+        }
+    }
+}
+
+/// One thread does: all that happens here happens in sequence.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::internal)
+}
+
+/// `--help` and `--version` come this way too.
+fn usage(error: &clap::Error) -> Exit {
+    // Where the terminal is gone there is nobody to tell.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+}

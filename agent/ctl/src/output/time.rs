@@ -1,0 +1,90 @@
+//! Times for people, in UTC: a fleet has technicians in many zones.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const DAY: u64 = 86_400;
+
+/// Seconds since 1970 by this host's clock; 0 where it stands before that.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// `2026-03-01 12:00:00 UTC`
+pub(crate) fn utc(time: u64) -> String {
+    let (year, month, day) = date(time / DAY);
+    let (hour, minute, second) = (time % DAY / 3600, time % 3600 / 60, time % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// `in 3 min` or `3 min ago`
+pub(crate) fn from_now(time: u64, now: u64) -> String {
+    match time.checked_sub(now) {
+        Some(ahead) => format!("in {}", span(ahead)),
+        None => format!("{} ago", span(now.saturating_sub(time))),
+    }
+}
+
+/// The two largest units of a number of seconds, or the largest alone where it says enough.
+pub(crate) fn span(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / DAY, seconds % DAY / 3600, seconds % 3600 / 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) if minutes < 10 => format!("{minutes} min {} s", seconds % 60),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// The civil date of a day counted from 1970-01-01, by the 400-year cycle of the Gregorian calendar that
+/// begins on 0000-03-01, so that a leap day ends its year.
+fn date(day: u64) -> (u64, u64, u64) {
+    const CYCLE: u64 = 146_097;
+    let day = day + 719_468;
+    let of_cycle = day % CYCLE;
+    let year_of_cycle = (of_cycle - of_cycle / 1460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
+    let of_year = of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day_of_month = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = day / CYCLE * 400 + year_of_cycle + u64::from(month <= 2);
+    (year, month, day_of_month)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (time, text) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (951_868_799, "2000-02-29 23:59:59 UTC"),
+            (951_868_800, "2000-03-01 00:00:00 UTC"),
+            (1_767_225_599, "2025-12-31 23:59:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+            (253_402_300_799, "9999-12-31 23:59:59 UTC"),
+        ] {
+            assert_eq!(utc(time), text);
+        }
+    }
+
+    #[test]
+    fn spans_are_short() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (61, "1 min 1 s"),
+            (600, "10 min"),
+            (3_660, "1 h 1 min"),
+            (86_399, "23 h 59 min"),
+            (90_000, "1 d 1 h"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+        assert_eq!(from_now(100, 40), "in 1 min 0 s");
+        assert_eq!(from_now(40, 100), "1 min 0 s ago");
+        assert!(!utc(u64::MAX / 2).is_empty());
+    }
+}

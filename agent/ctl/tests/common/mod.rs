@@ -1,0 +1,139 @@
+//! `pawlctl` as a process, and a stand-in for the other end of its socket that says whatever a test wants.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+/// A device that is well.
+pub(crate) const ENTITLED: &str = r#"{
+    "version": "0.1.0", "state": "entitled", "problem": null,
+    "device": "abcdefghijklmnopqrstuvwxyz234567", "ek_sha256": "00ff", "ek_kind": "rsa-2048", "counter": 7,
+    "pairing": {"id": "00000000000000000000000000000001", "epoch": 7, "control_plane": "Example fleet",
+                "endorsement": "certificate", "scopes": ["telemetry"]},
+    "verdict": null, "lease": null, "tokens": [],
+    "broker": {"connected": true, "address": "127.0.0.1:1", "error": null},
+    "receipt_waiting": false, "refused": {}
+}"#;
+
+/// The same in another state, with a problem if `reason` is not empty.
+pub(crate) fn status(state: &str, reason: &str) -> String {
+    let status = ENTITLED.replace("entitled", state);
+    if reason.is_empty() {
+        return status;
+    }
+    status.replace(r#""problem": null"#, &format!(r#""problem": {}"#, problem("because", reason)))
+}
+
+pub(crate) fn problem(error: &str, reason: &str) -> String {
+    format!(r#"{{"error": "{error}", "reason": "{reason}", "remedy": "call the operator"}}"#)
+}
+
+/// An HTTP response.
+pub(crate) fn reply(status: u16, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+        .into_bytes()
+}
+
+/// Answers on a Unix socket as long as the test runs.
+pub(crate) struct Server {
+    directory: tempfile::TempDir,
+    requests: mpsc::Receiver<String>,
+}
+
+impl Server {
+    /// `answer` gets each request, head and body, and says which bytes go back.
+    pub(crate) fn new(mut answer: impl FnMut(&str) -> Vec<u8> + Send + 'static) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
+        let (sender, requests) = mpsc::channel();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let request = read(&mut stream);
+                // A client that had enough of a long answer hangs up.
+                let _ = stream.write_all(&answer(&request));
+                if sender.send(request).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { directory, requests }
+    }
+
+    /// The same answer to whatever is asked.
+    pub(crate) fn always(answer: Vec<u8>) -> Self {
+        Self::new(move |_| answer.clone())
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    /// Runs `pawlctl` against this server.
+    pub(crate) fn pawlctl(&self, arguments: &[&str]) -> Run {
+        pawlctl(&self.socket(), arguments)
+    }
+
+    /// What was asked so far.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.try_iter().collect()
+    }
+}
+
+fn read(stream: &mut UnixStream) -> String {
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let length = stream.read(&mut buffer).unwrap();
+        request.extend_from_slice(buffer.get(..length).unwrap());
+        let text = String::from_utf8_lossy(&request);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let expected = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= expected.map_or(0, |length| length.parse().unwrap()) {
+                return text.into_owned();
+            }
+        }
+        assert!(length > 0, "the request ends early: {text}");
+    }
+}
+
+/// What a run of `pawlctl` left behind.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+}
+
+pub(crate) fn pawlctl(socket: &Path, arguments: &[&str]) -> Run {
+    let output = Command::new(env!("CARGO_BIN_EXE_pawlctl"))
+        .arg("--socket")
+        .arg(socket)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env_remove("RUST_BACKTRACE")
+        .output()
+        .unwrap();
+    Run::from(output)
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}

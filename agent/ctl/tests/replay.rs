@@ -1,0 +1,143 @@
+//! `pawlctl replay` on the logs of real machines, against the PCRs that those machines had.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Run, pawlctl};
+use pawl_evidence::ima::{Aggregate, BinaryLog, Outcome};
+use pawl_evidence::tpm::{Digest, HashAlgorithm};
+
+type Banks = BTreeMap<String, BTreeMap<u8, String>>;
+
+fn boots() -> impl Iterator<Item = PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())
+}
+
+fn replay(arguments: &[&str]) -> Run {
+    pawlctl(Path::new("/nowhere"), &[&["replay"], arguments].concat())
+}
+
+/// What `tpm2_pcrread` printed: banks, and under each its PCRs.
+fn pcrread(text: &str) -> Banks {
+    let mut banks = Banks::new();
+    let mut bank = String::new();
+    for line in text.lines() {
+        match line.split_once(": 0x") {
+            Some((index, value)) => {
+                let values = banks.entry(bank.clone()).or_default();
+                values.insert(index.trim().parse().unwrap(), value.to_ascii_lowercase());
+            }
+            None => bank = line.trim().trim_end_matches(':').to_owned(),
+        }
+    }
+    banks
+}
+
+#[test]
+fn the_boot_log_accounts_for_the_pcrs_of_every_machine() {
+    let mut compared = 0;
+    for boot in boots() {
+        let run = replay(&[boot.join("binary_bios_measurements").to_str().unwrap(), "--json"]);
+        assert_eq!(run.code, 0, "{run:?}");
+        let replayed: Banks = serde_json::from_str(&run.stdout).unwrap();
+        let read = pcrread(&fs::read_to_string(boot.join("pcrread.txt")).unwrap());
+        assert_eq!(replayed.keys().collect::<Vec<_>>(), read.keys().collect::<Vec<_>>());
+        for (bank, values) in &replayed {
+            // systemd extends PCR 11 while the system runs, without a line in this log.
+            for (index, value) in values.iter().filter(|(index, _)| **index != 11) {
+                assert_eq!(value, &read[bank][index], "{}: {bank} {index}", boot.display());
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 200, "{compared} values were compared");
+}
+
+/// The beginning of an IMA log that was extended when the PCRs were read; what follows came later.
+fn read_with_the_pcrs(log: &[u8], pcr10: &str) -> Vec<u8> {
+    let digits: Vec<_> = pcr10.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
+    let bytes: Vec<_> = digits.iter().map(|digits| u8::from_str_radix(digits, 16).unwrap()).collect();
+    let quoted = Digest::new(HashAlgorithm::Sha256, &bytes).unwrap();
+    match Aggregate::new(HashAlgorithm::Sha256).advance(BinaryLog::new(log), &quoted).unwrap() {
+        Outcome::Anchored { consumed, .. } => log[..consumed].to_vec(),
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
+#[test]
+fn an_ima_log_accounts_for_pcr_10() {
+    let directory = tempfile::tempdir().unwrap();
+    let (binary, ascii) = (directory.path().join("binary"), directory.path().join("ascii"));
+    let mut compared = 0;
+    for boot in boots() {
+        let read = pcrread(&fs::read_to_string(boot.join("pcrread.txt")).unwrap());
+        if read["sha256"][&10].bytes().all(|digit| digit == b'0') {
+            continue; // IMA found no TPM.
+        }
+        let log = fs::read(boot.join("ima_binary_runtime_measurements")).unwrap();
+        let log = read_with_the_pcrs(&log, &read["sha256"][&10]);
+        let lines = BinaryLog::new(&log).count();
+        fs::write(&binary, log).unwrap();
+        let text = fs::read_to_string(boot.join("ima_ascii_runtime_measurements")).unwrap();
+        let text: String = text.split_inclusive('\n').take(lines).collect();
+        fs::write(&ascii, text).unwrap();
+        for ima in [&binary, &ascii] {
+            let boot_log = boot.join("binary_bios_measurements");
+            let run = replay(&[boot_log.to_str().unwrap(), "--ima", ima.to_str().unwrap(), "--json"]);
+            assert_eq!(run.code, 0, "{run:?}");
+            let replayed: Banks = serde_json::from_str(&run.stdout).unwrap();
+            for bank in ["sha1", "sha256"] {
+                assert_eq!(replayed[bank][&10], read[bank][&10], "{}: {bank}", boot.display());
+            }
+            assert!(!replayed["sha384"].contains_key(&10));
+            compared += 1;
+        }
+    }
+    assert!(compared >= 8, "{compared} logs were replayed");
+}
+
+#[test]
+fn an_ima_log_that_is_cut_says_where() {
+    let boot = boots().next().unwrap();
+    let log = fs::read(boot.join("ima_binary_runtime_measurements")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ima");
+    fs::write(&path, &log[..log.len() - 1]).unwrap();
+    let boot_log = boot.join("binary_bios_measurements");
+    let run = replay(&[boot_log.to_str().unwrap(), "--ima", path.to_str().unwrap()]);
+    assert!(run.code == 1 && run.stderr.contains("cut off inside the entry at offset"), "{run:?}");
+}
+
+#[test]
+fn people_get_a_table() {
+    let boot = boots().next().unwrap();
+    let run = replay(&[boot.join("binary_bios_measurements").to_str().unwrap()]);
+    assert!(run.stdout.lines().all(|line| line.split_whitespace().count() == 3), "{run:?}");
+    assert!(run.stdout.starts_with("sha1     0  "), "{run:?}");
+}
+
+#[test]
+fn a_log_that_cannot_be_replayed_says_where() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("log");
+    let run = replay(&[path.to_str().unwrap()]);
+    assert!(run.code == 1 && run.stderr.contains("cannot read"), "{run:?}");
+
+    fs::write(&path, "").unwrap();
+    let run = replay(&[path.to_str().unwrap(), "--json"]);
+    assert_eq!((run.code, run.json()["error"].as_str()), (1, Some("boot-log")));
+
+    let boot = boots().next().unwrap();
+    let log = fs::read(boot.join("binary_bios_measurements")).unwrap();
+    fs::write(&path, &log[..log.len() - 1]).unwrap();
+    let run = replay(&[path.to_str().unwrap()]);
+    assert!(run.code == 1 && run.stderr.contains("cut off inside the event at offset"), "{run:?}");
+
+    fs::write(&path, vec![0; 2 * 1024 * 1024]).unwrap();
+    assert_eq!(replay(&[path.to_str().unwrap()]).code, 1);
+}
