@@ -41,7 +41,11 @@ pub(crate) fn lease_expired() -> Problem {
 pub(crate) fn suspended(reason: &str) -> Problem {
     problem(
         "suspended",
-        format!("the operator suspended this device: {reason}"),
+        if reason.is_empty() {
+            "the operator suspended this device".to_owned()
+        } else {
+            format!("the operator suspended this device: {reason}")
+        },
         "ask the operator to resume it; nothing was destroyed",
     )
 }
