@@ -138,3 +138,90 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pawl_evidence::lease::LeaseTerms;
+    use pawl_evidence::tpm::{Name, PcrSelection};
+    use pawl_proto::{Epoch, PairingId};
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::problem;
+    use crate::vault::Binding;
+
+    fn entitlement(lasts: Duration) -> Entitlement {
+        let binding = Binding { pairing: PairingId::from_random([1; 16]), epoch: Epoch(1) };
+        let mut vault = Vault::open(Zeroizing::new([1; 32]), None, binding);
+        vault.put(
+            "telemetry",
+            Token {
+                access_token: "t".to_owned(),
+                token_type: "DPoP".to_owned(),
+                expires_at: u64::MAX,
+                scope: "telemetry".to_owned(),
+                dpop: None,
+            },
+        );
+        Entitlement { until: Instant::now() + lasts, signer: signer(), vault }
+    }
+
+    fn signer() -> Signer {
+        let terms = LeaseTerms {
+            selection: PcrSelection::lease_default(),
+            pcr_digest: [0; 32],
+            counter_name: Name::from_bytes(&[[0, 11].as_slice(), &[0; 32]].concat()).unwrap(),
+            epoch: 1,
+            reset_count_max: 0,
+            clock_before: 0,
+        };
+        Signer {
+            key: Arc::new(KeyBlob { public: Vec::new(), private: Vec::new() }),
+            lease: Arc::new(LeaseGrant {
+                lease_public: Vec::new(),
+                policy_ref: [0; 32],
+                terms,
+                signature: [0; 64],
+            }),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_served_until_the_lease_runs_out() {
+        let gate = Gate::closed(problem::unpaired());
+        assert_eq!(gate.token("telemetry").err(), Some(problem::unpaired()));
+        gate.open(entitlement(Duration::from_secs(10)));
+        assert!(gate.token("telemetry").unwrap().is_some());
+        assert!(gate.token("other").unwrap().is_none());
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(gate.token("telemetry").err(), Some(problem::lease_expired()));
+        assert!(gate.signer().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_keeps_the_tokens_and_opens_nothing_that_was_closed() {
+        let gate = Gate::closed(problem::unpaired());
+        let later = Instant::now() + Duration::from_secs(60);
+        assert!(!gate.renew(later, &signer()), "a closed gate was renewed");
+        gate.open(entitlement(Duration::from_secs(10)));
+        assert!(gate.renew(later, &signer()));
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert!(gate.token("telemetry").unwrap().is_some());
+        gate.close(problem::suspended("lost"));
+        assert_eq!(gate.token("telemetry").err(), Some(problem::suspended("lost")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn holders_are_told_when_it_is_said_and_not_before() {
+        let gate = Gate::closed(problem::unpaired());
+        gate.open(entitlement(Duration::from_secs(10)));
+        gate.wait(true).await;
+        gate.close(problem::unpaired());
+        let early = tokio::time::timeout(Duration::from_secs(1), gate.wait(false)).await;
+        assert!(early.is_err(), "told before the files were gone");
+        gate.tell_holders();
+        gate.wait(false).await;
+    }
+}

@@ -59,7 +59,7 @@ pub(crate) struct Device {
 
 enum Phase {
     /// No pairing, or one that is over.
-    Idle(Idle),
+    Idle(Box<Idle>),
     /// A pairing is being made.
     Pairing(Pairing),
     Paired(Box<Paired>),
@@ -248,7 +248,7 @@ impl Device {
     fn become_idle(&mut self, idle: Idle) {
         self.shared.gate.close(idle.problem().clone());
         self.shared.gate.tell_holders();
-        self.phase = Phase::Idle(idle);
+        self.phase = Phase::Idle(Box::new(idle));
     }
 
     fn state(&self) -> DeviceState {

@@ -120,7 +120,7 @@ impl Device {
             None => Idle::revoked(PairingRecord::clone(record), wiped.revocation.clone()),
             Some(error) => Idle::owed(PairingRecord::clone(record), wiped.revocation.clone(), error),
         };
-        let phase = std::mem::replace(&mut self.phase, Phase::Idle(idle));
+        let phase = std::mem::replace(&mut self.phase, Phase::Idle(Box::new(idle)));
         let connection = match phase {
             Phase::Paired(paired) => paired.into_connection(),
             _ => None,
@@ -147,7 +147,7 @@ impl Device {
             Phase::Revoked(revoked) => {
                 let idle = Idle::revoked(PairingRecord::clone(&revoked.record), revoked.revocation.clone());
                 let cause = revoked.revocation.cause;
-                self.phase = Phase::Idle(idle);
+                self.phase = Phase::Idle(Box::new(idle));
                 Some(cause)
             }
             Phase::Idle(idle) => idle.cause(),

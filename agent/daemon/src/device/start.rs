@@ -132,7 +132,7 @@ fn found(shared: &Shared, record: &PairingRecord) -> Revocation {
 fn idle(shared: &Shared, idle: Idle) -> Phase {
     shared.gate.close(idle.problem().clone());
     shared.gate.tell_holders();
-    Phase::Idle(idle)
+    Phase::Idle(Box::new(idle))
 }
 
 impl Device {

@@ -16,6 +16,8 @@
 
 mod atomic;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::io;

@@ -1,0 +1,139 @@
+//! What the disk holds after each step, and what a damaged disk is taken for.
+
+use pawl_proto::Text;
+use pawl_proto::codec::Version;
+use pawl_proto::message::{Broker, Cause};
+use pawl_proto::{DeviceId, Digest, PairingId};
+
+use super::*;
+
+fn record(epoch: u64) -> PairingRecord {
+    let bytes = |bytes: &[u8]| bytes.to_vec().try_into().unwrap();
+    PairingRecord {
+        version: Version,
+        pairing: PairingId::from_random([1; 16]),
+        device: DeviceId::from_digest([2; 32]),
+        epoch: Epoch(epoch),
+        control_plane: Text::default(),
+        endorsement: Text::default(),
+        scopes: Vec::new(),
+        broker: Broker { host: Text::default(), port: 1, authority: Vec::new().try_into().unwrap() },
+        link_certificates: Vec::new(),
+        order_keys: Vec::new(),
+        lease_key: bytes(b"lease"),
+        policy_ref: Digest([3; 32]),
+        counter_name: bytes(b"counter"),
+        attestation_name: bytes(b"ak"),
+    }
+}
+
+fn keys() -> PairingKeys {
+    let key = |name: &str| KeyBlob { public: name.into(), private: b"wrapped".to_vec() };
+    PairingKeys { link: key("link"), device: key("device"), vault: key("vault") }
+}
+
+fn paired(folder: &Path) -> Store {
+    let store = Store::open(folder).unwrap();
+    store.begin_pairing(&PairRequest::default()).unwrap();
+    store.stage(&record(4), &keys(), b"verdict").unwrap();
+    store.commit().unwrap();
+    store
+}
+
+#[test]
+fn a_pairing_is_there_only_once_it_is_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    assert!(store.pairing().unwrap().is_none() && store.unfinished().is_none());
+    let request = PairRequest { reason: Text::new("new board").unwrap(), scopes: Vec::new() };
+    store.begin_pairing(&request).unwrap();
+    assert_eq!(Store::open(folder.path()).unwrap().unfinished(), Some(request));
+    store.stage(&record(4), &keys(), b"verdict").unwrap();
+    assert!(store.pairing().unwrap().is_none(), "a staged pairing was taken for one");
+    store.commit().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.pairing().unwrap().unwrap().epoch, Epoch(4));
+    assert!(store.unfinished().is_none());
+    assert_eq!(store.keys().unwrap().unwrap().device.public, b"device");
+    assert_eq!(store.verdict().unwrap().as_deref(), Some(b"verdict".as_slice()));
+}
+
+#[test]
+fn nothing_comes_back_once_the_keys_are_destroyed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = paired(folder.path());
+    store.put_vault(b"sealed").unwrap();
+    store.destroy_keys().unwrap();
+    // Writes that were under way on other threads.
+    store.put_vault(b"sealed").unwrap();
+    store.put_verdict(9, b"late", true).unwrap();
+    let left: Vec<_> = fs::read_dir(folder.path().join("pairing"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(left, ["pairing.cbor"]);
+    assert!(store.keys().unwrap().is_none());
+    assert_eq!(store.pairing().unwrap().unwrap().epoch, Epoch(4), "the record went, too");
+}
+
+#[test]
+fn an_older_verdict_does_not_replace_a_newer_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = paired(folder.path());
+    store.put_verdict(2, b"second", false).unwrap();
+    store.put_verdict(1, b"first", true).unwrap();
+    assert_eq!(store.verdict().unwrap().as_deref(), Some(b"second".as_slice()));
+    assert_eq!(store.lease().unwrap().as_deref(), Some(b"verdict".as_slice()));
+}
+
+#[test]
+fn damaged_and_oversize_files_are_errors_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = paired(folder.path());
+    let path = folder.path().join("pairing/pairing.cbor");
+    let whole = fs::read(&path).unwrap();
+    for length in 0..whole.len() {
+        fs::write(&path, whole.get(..length).unwrap()).unwrap();
+        assert!(matches!(store.pairing(), Err(StoreError::Damaged { .. })), "cut at {length}");
+    }
+    fs::write(&path, vec![0; RECORD + 1]).unwrap();
+    assert!(matches!(store.pairing(), Err(StoreError::Io { .. })));
+}
+
+#[test]
+fn receipts_wait_for_each_epoch_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    for epoch in [12, 7, 100] {
+        store.put_receipt(Epoch(epoch), format!("{epoch}").as_bytes()).unwrap();
+    }
+    fs::write(folder.path().join("receipts/notes.txt"), b"not ours").unwrap();
+    store.remove_receipt(Epoch(7)).unwrap();
+    let waiting: Vec<_> = store.receipts().unwrap().into_iter().map(|(epoch, _)| epoch.0).collect();
+    assert_eq!(waiting, [12, 100]);
+}
+
+#[test]
+fn a_new_pairing_forgets_why_the_last_one_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = paired(folder.path());
+    let revocation = Revocation {
+        version: Version,
+        ended: Epoch(4),
+        cause: Cause::Wipe,
+        event: None,
+        reason: Text::default(),
+        time: 0,
+        counted: true,
+        receipted: true,
+    };
+    store.put_revocation(&revocation).unwrap();
+    store.destroy_keys().unwrap();
+    assert_eq!(store.revocation().unwrap().unwrap().ended, Epoch(4));
+    store.begin_pairing(&PairRequest::default()).unwrap();
+    store.stage(&record(5), &keys(), b"verdict").unwrap();
+    store.commit().unwrap();
+    assert!(store.revocation().unwrap().is_none());
+    store.put_vault(b"sealed").unwrap();
+    assert!(store.vault().unwrap().is_some(), "the new pairing cannot keep tokens");
+}
