@@ -33,6 +33,8 @@ pub struct LocalStatus {
     pub ek_sha256: String,
     /// Which endorsement key it is: `rsa-2048`, `ecc-p256` or `ecc-p384`.
     pub ek_kind: String,
+    /// How many certificates for it the TPM's NV holds: its own, and what chain there is.
+    pub ek_certificates: usize,
     /// The TPM counter's value.
     pub counter: Option<Epoch>,
     /// The pairing, also when it is over.

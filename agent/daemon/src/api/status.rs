@@ -35,6 +35,7 @@ impl Api {
             device: DeviceId::from_endorsement_key(&identity.ek_public),
             ek_sha256: Digest::of(&identity.ek_public).to_string(),
             ek_kind: identity.endorsement.to_string(),
+            ek_certificates: identity.ek_certificates.len(),
             counter,
             pairing: snapshot.pairing,
             verdict: snapshot.verdict,

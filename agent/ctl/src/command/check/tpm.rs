@@ -51,9 +51,16 @@ pub(super) fn endorsement(status: Option<&LocalStatus>) -> Finding {
             CHECK,
             format!("{ek_kind}; {} checked it by {}", pairing.control_plane, pairing.endorsement),
         ),
-        Some(LocalStatus { ek_kind, ek_sha256, pairing: None, .. }) => Finding::skipped(
+        Some(LocalStatus { ek_kind, ek_certificates: 0, ek_sha256, .. }) => Finding::warning(
             CHECK,
-            format!("{ek_kind}, SHA-256 {ek_sha256}: the control plane checks it when the device pairs"),
+            format!("{ek_kind}, SHA-256 {ek_sha256}: the TPM holds no certificate for it"),
+            "compare this hash at the device with the one that the operator enrols: nothing else vouches for it",
+        ),
+        Some(LocalStatus { ek_kind, ek_certificates, ek_sha256, .. }) => Finding::ok(
+            CHECK,
+            format!(
+                "{ek_kind}, SHA-256 {ek_sha256}: {ek_certificates} in the TPM; the control plane checks it at pairing"
+            ),
         ),
     }
 }

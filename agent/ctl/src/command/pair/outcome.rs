@@ -63,6 +63,7 @@ mod tests {
             device: "abcdefghijklmnopqrstuvwxyz234567".parse().unwrap(),
             ek_sha256: String::new(),
             ek_kind: String::new(),
+            ek_certificates: 0,
             counter: None,
             pairing: None,
             verdict: None,
