@@ -94,26 +94,31 @@ impl Api {
     pub(crate) async fn serve(self, listener: UnixListener) {
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
-            let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let api = self.clone();
-                    tokio::spawn(async move {
-                        api.connection(stream).await;
-                        drop(permit);
-                    });
-                }
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "a caller was not accepted");
                     // Out of descriptors, most likely: let some be given back.
                     tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
                 }
+            };
+            let peer = Peer::of(&stream);
+            let permit = Arc::clone(&room).try_acquire_owned().ok();
+            // Workloads that take all the room must not keep an administrator from wiping.
+            if permit.is_none() && !peer.administrates() {
+                tracing::debug!(?peer, "a caller was turned away: too many connections");
+                continue;
             }
+            let api = self.clone();
+            tokio::spawn(async move {
+                api.connection(stream, peer).await;
+                drop(permit);
+            });
         }
     }
 
-    async fn connection(self, stream: UnixStream) {
-        let peer = Peer::of(&stream);
+    async fn connection(self, stream: UnixStream, peer: Peer) {
         let service = service_fn(move |request| {
             let api = self.clone();
             async move { Ok::<Response, Infallible>(api.route(peer, request).await.into_response()) }

@@ -18,15 +18,21 @@ impl Peer {
 
     /// Root and the daemon's own user administrate the device; everybody else who may open the
     /// socket uses it.
-    pub(super) fn must_administrate(self) -> Result<(), Problem> {
+    pub(super) fn administrates(self) -> bool {
         let own = nix::unistd::geteuid().as_raw();
-        match self.user {
-            Some(user) if user == 0 || user == own => Ok(()),
-            _ => Err(problem(
-                "not-permitted",
-                "only root and the daemon's own user may ask for this",
-                "run the command as root: sudo pawlctl",
-            )),
+        self.user.is_some_and(|user| user == 0 || user == own)
+    }
+
+    /// # Errors
+    /// What everybody else is told.
+    pub(super) fn must_administrate(self) -> Result<(), Problem> {
+        if self.administrates() {
+            return Ok(());
         }
+        Err(problem(
+            "not-permitted",
+            "only root and the daemon's own user may ask for this",
+            "run the command as root: sudo pawlctl",
+        ))
     }
 }

@@ -1,6 +1,6 @@
 //! A device without a live pairing.
 
-use pawl_proto::local::Problem;
+use pawl_proto::local::{PairRequest, Problem};
 use pawl_proto::message::{Cause, DeviceState};
 use tokio::time::{Instant, sleep_until};
 
@@ -14,25 +14,25 @@ pub(super) struct Idle {
     record: Option<PairingRecord>,
     revocation: Option<Revocation>,
     problem: Problem,
-    retry_at: Option<Instant>,
+    retry: Option<(Instant, PairRequest)>,
 }
 
 impl Idle {
     /// A device that was never paired, or whose state is lost.
     pub(super) fn unpaired(problem: Problem) -> Self {
-        Self { record: None, revocation: None, problem, retry_at: None }
+        Self { record: None, revocation: None, problem, retry: None }
     }
 
     /// A device whose pairing was ended.
     pub(super) fn revoked(record: PairingRecord, revocation: Revocation) -> Self {
         let problem = problem::revoked(&revocation);
-        Self { record: Some(record), revocation: Some(revocation), problem, retry_at: None }
+        Self { record: Some(record), revocation: Some(revocation), problem, retry: None }
     }
 
     /// A device whose TPM refuses to end the epoch of a pairing whose keys are gone.
     pub(super) fn owed(record: PairingRecord, revocation: Revocation, error: &pawl_tpm::Error) -> Self {
         let problem = problem::counter_owed(error);
-        Self { record: Some(record), revocation: Some(revocation), problem, retry_at: None }
+        Self { record: Some(record), revocation: Some(revocation), problem, retry: None }
     }
 
     /// A device that holds another device's disk.
@@ -44,12 +44,12 @@ impl Idle {
     pub(super) fn after_failure(shared: &Shared, problem: Problem) -> Self {
         let record = shared.store.pairing().ok().flatten();
         let revocation = shared.store.revocation().ok().flatten();
-        Self { record, revocation, problem, retry_at: None }
+        Self { record, revocation, problem, retry: None }
     }
 
-    /// Tries to pair at this time.
-    pub(super) fn retry_at(&mut self, time: Instant) {
-        self.retry_at = Some(time);
+    /// Tries to pair at this time, on this request.
+    pub(super) fn retry_at(&mut self, time: Instant, request: PairRequest) {
+        self.retry = Some((time, request));
     }
 
     pub(super) fn state(&self) -> DeviceState {
@@ -70,10 +70,8 @@ impl Idle {
     }
 
     pub(super) async fn next(&mut self) -> Input {
-        match self.retry_at {
-            Some(time) => sleep_until(time).await,
-            None => std::future::pending().await,
-        }
-        Input::Retry
+        let Some((time, request)) = &self.retry else { return std::future::pending().await };
+        sleep_until(*time).await;
+        Input::Retry(request.clone())
     }
 }

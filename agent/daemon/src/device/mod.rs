@@ -79,8 +79,8 @@ enum Input {
     PairingOver(Result<(), PairingError>),
     Paired(paired::Input),
     Revoked(revoked::Input),
-    /// An idle device is due for another attempt.
-    Retry,
+    /// An idle device is due for another attempt at a pairing.
+    Retry(PairRequest),
 }
 
 const FIRST_RETRY: Duration = Duration::from_secs(2);
@@ -132,7 +132,7 @@ impl Device {
     async fn handle(&mut self, input: Input) {
         match input {
             Input::PairingOver(outcome) => self.pairing_over(outcome).await,
-            Input::Retry => self.begin_pairing(PairRequest::default(), true, false),
+            Input::Retry(request) => self.begin_pairing(request, true),
             Input::Paired(input) => {
                 let Phase::Paired(paired) = &mut self.phase else { return };
                 match paired.handle(&self.shared, &mut self.refused, input) {
@@ -163,7 +163,7 @@ impl Device {
             Request::Pair(wanted, reply) => {
                 let answer = match self.phase {
                     Phase::Idle(_) | Phase::Revoked(_) => {
-                        self.begin_pairing(wanted, false, false);
+                        self.begin_pairing(wanted, false);
                         Ok(())
                     }
                     Phase::Pairing(_) => Err(problem::pairing()),
@@ -198,19 +198,24 @@ impl Device {
         }
     }
 
-    fn begin_pairing(&mut self, request: PairRequest, unattended: bool, resumed: bool) {
+    fn begin_pairing(&mut self, request: PairRequest, unattended: bool) {
         let shared = Arc::clone(&self.shared);
         let wanted = request.clone();
         let mut attempt = JoinSet::new();
-        attempt.spawn(async move { pairing::pair(&shared, &wanted, resumed).await });
+        attempt.spawn(async move { pairing::pair(&shared, &wanted, false).await });
         self.shared.gate.close(problem::pairing());
+        // A link that still had a receipt to deliver ends here.
+        let receipts_wait = matches!(self.phase, Phase::Revoked(_));
         self.phase = Phase::Pairing(Pairing { attempt, unattended: unattended.then_some(request) });
+        if receipts_wait {
+            self.deliver_receipts();
+        }
     }
 
     async fn pairing_over(&mut self, outcome: Result<(), PairingError>) {
-        let unattended = match &self.phase {
-            Phase::Pairing(pairing) => pairing.unattended.is_some(),
-            _ => false,
+        let unattended = match &mut self.phase {
+            Phase::Pairing(pairing) => pairing.unattended.take(),
+            _ => None,
         };
         match outcome {
             Ok(()) => {
@@ -224,8 +229,8 @@ impl Device {
                 let problem = error.problem();
                 tracing::warn!(error = %problem.reason, remedy = %problem.remedy, "the pairing was not made");
                 let mut idle = Idle::after_failure(&self.shared, problem);
-                if unattended {
-                    idle.retry_at(Instant::now() + self.pairing_backoff.delay());
+                if let Some(request) = unattended {
+                    idle.retry_at(Instant::now() + self.pairing_backoff.delay(), request);
                 }
                 self.become_idle(idle);
             }

@@ -155,7 +155,7 @@ impl Device {
         };
         self.deliver_receipts();
         if cause == Some(Cause::Repair) && self.shared.config.pairing.automatic {
-            self.begin_pairing(PairRequest::default(), true, false);
+            self.begin_pairing(PairRequest::default(), true);
         }
     }
 }

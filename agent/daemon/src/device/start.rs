@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pawl_proto::codec::Version;
+use pawl_proto::local::PairRequest;
 use pawl_proto::message::{Cause, ShortText};
 use pawl_proto::{Epoch, Text};
 use tokio::task::JoinSet;
@@ -40,7 +41,7 @@ pub(super) async fn phase(shared: &Arc<Shared>) -> Result<Phase, pawl_tpm::Error
     let Some(record) = record else {
         let mut idle = Idle::unpaired(problem::unpaired());
         if shared.config.pairing.automatic {
-            idle.retry_at(tokio::time::Instant::now());
+            idle.retry_at(tokio::time::Instant::now(), PairRequest::default());
         }
         return Ok(self::idle(shared, idle));
     };
