@@ -95,7 +95,9 @@ impl Reporter {
         self.nonce = Some(verdict.nonce);
         if verdict.whole {
             (self.base, self.pending) = (None, None);
-        } else if self.pending.as_ref().map(Acknowledged::digest) == verdict.answers {
+        } else if verdict.result.is_some()
+            && self.pending.as_ref().map(Acknowledged::digest) == verdict.answers
+        {
             self.base = self.pending.take().or_else(|| self.base.take());
         }
         self.interval = Duration::from_secs(u64::from(verdict.interval));

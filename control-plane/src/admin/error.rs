@@ -1,0 +1,70 @@
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use crate::orders::OrderError;
+use crate::store::{ChainError, StoreError};
+
+/// A command that is refused or failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct AdminError {
+    /// For programs, kebab-case.
+    pub error: String,
+    /// For operators: what is wrong and what to do.
+    pub message: String,
+}
+
+impl AdminError {
+    pub(crate) fn new(error: &str, message: impl std::fmt::Display) -> Self {
+        Self { error: error.to_owned(), message: message.to_string() }
+    }
+
+    pub(crate) fn unknown_device() -> Self {
+        OrderError::UnknownDevice.into()
+    }
+}
+
+impl From<StoreError> for AdminError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "a command failed");
+        Self::new("failed", error)
+    }
+}
+
+impl From<ChainError> for AdminError {
+    fn from(error: ChainError) -> Self {
+        match error {
+            ChainError::Store(error) => error.into(),
+            ChainError::Broken(_) => Self::new("chain-broken", error),
+        }
+    }
+}
+
+impl From<OrderError> for AdminError {
+    fn from(error: OrderError) -> Self {
+        let code = match &error {
+            OrderError::UnknownDevice => "unknown-device",
+            OrderError::NotPaired => "not-paired",
+            OrderError::Pending { .. } => "pending",
+            OrderError::NothingReported => "nothing-reported",
+            OrderError::Failed(error) => {
+                tracing::error!(%error, "an order failed");
+                "failed"
+            }
+        };
+        Self::new(code, error)
+    }
+}
+
+impl IntoResponse for AdminError {
+    fn into_response(self) -> Response {
+        let status = match self.error.as_str() {
+            "unknown-device" => StatusCode::NOT_FOUND,
+            "failed" | "chain-broken" => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::CONFLICT,
+        };
+        (status, Json(self)).into_response()
+    }
+}

@@ -1,0 +1,30 @@
+//! The operator's side: JSON over HTTP on a Unix socket that its owner alone may open.
+
+mod client;
+mod error;
+mod routes;
+mod server;
+pub mod view;
+
+pub use client::{Client, ClientError};
+pub use error::AdminError;
+pub use routes::router;
+pub use server::{AdminServeError, run};
+
+use serde::{Deserialize, Serialize};
+
+/// `POST /v1/devices`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EnrolRequest {
+    /// SHA-256 of endorsement keys, hexadecimal.
+    pub ek_sha256: Vec<String>,
+    /// What the operator calls them.
+    pub label: Option<String>,
+}
+
+/// The body of orders that want a reason.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReasonRequest {
+    /// Why.
+    pub reason: String,
+}

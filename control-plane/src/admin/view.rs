@@ -1,0 +1,40 @@
+//! What commands print: the JSON of `--json`, and the ground of the text.
+
+mod device;
+mod order;
+mod record;
+
+use serde::{Deserialize, Serialize};
+
+pub use device::{
+    DeviceLine, DeviceView, EventView, HighestView, LeaseView, PairingView, ReceiptView, ReportView,
+    VerdictView,
+};
+pub(super) use device::{line, whole};
+pub use order::{Delivery, OrderView, StandingView};
+use pawl_proto::DeviceId;
+pub use record::RecordView;
+
+/// `enrol`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// The device.
+    pub device: DeviceId,
+    /// SHA-256 of its endorsement key.
+    pub ek_sha256: String,
+    /// What the operator calls it.
+    pub label: Option<String>,
+    /// Whether it was not enrolled before.
+    pub new: bool,
+}
+
+/// `accept`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The device.
+    pub device: DeviceId,
+    /// How many boot states of it are accepted now.
+    pub boot_states: usize,
+    /// Whether the one that it last reported was not accepted before.
+    pub new: bool,
+}

@@ -1,0 +1,293 @@
+use pawl_evidence::attest::AttestationKey;
+use pawl_evidence::tpm::Public;
+use pawl_proto::message::{Appraisal, Cause, DeviceState, EventKind, HostFacts, Scope, Standing};
+use pawl_proto::{DeviceId, EventId, PairingId};
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Device, EventRow, Pairing, PairingState, ReceiptRow, StoreError, Tx, VerdictRow};
+
+/// One line of `devices`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeviceLine {
+    /// The device.
+    pub device: DeviceId,
+    /// What the operator calls it.
+    pub label: Option<String>,
+    /// Whether it may work.
+    pub standing: Standing,
+    /// The state of its newest pairing.
+    pub pairing: Option<PairingState>,
+    /// The epoch of that pairing.
+    pub epoch: Option<u64>,
+    /// The last judgement.
+    pub verdict: Option<Appraisal>,
+    /// When its lease runs out by the wall clock; the TPM's clock decides.
+    pub lease_until: Option<u64>,
+    /// When it last reported.
+    pub last_report: Option<u64>,
+    /// Whether a report is due for longer than an interval.
+    pub overdue: bool,
+    /// What it last said of itself; a hint.
+    pub online: Option<bool>,
+    /// The same.
+    pub state: Option<DeviceState>,
+    /// When it said so.
+    pub seen: Option<u64>,
+}
+
+/// `show`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named as in the parts of which it is made")]
+pub struct DeviceView {
+    pub device: DeviceId,
+    pub label: Option<String>,
+    pub ek_sha256: String,
+    pub ek_kind: Option<String>,
+    /// How the endorsement key was checked.
+    pub endorsement: Option<String>,
+    pub enrolled_at: u64,
+    pub standing: Standing,
+    pub standing_reason: Option<String>,
+    pub online: Option<bool>,
+    pub state: Option<DeviceState>,
+    pub seen: Option<u64>,
+    /// The newest pairing, also when it ended.
+    pub pairing: Option<PairingView>,
+    pub verdict: Option<VerdictView>,
+    pub lease: Option<LeaseView>,
+    pub last_report: Option<ReportView>,
+    pub host: Option<HostFacts>,
+    pub events: Vec<EventView>,
+    pub receipts: Vec<ReceiptView>,
+    /// How far its TPM is known to have come.
+    pub highest: Option<HighestView>,
+    /// How many boot states are accepted.
+    pub boot_states: usize,
+}
+
+/// A pairing, in [`DeviceView`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named as in the store")]
+pub struct PairingView {
+    pub id: PairingId,
+    pub epoch: u64,
+    pub state: PairingState,
+    pub paired_at: u64,
+    pub ended_at: Option<u64>,
+    pub scopes: Vec<Scope>,
+}
+
+/// The last judgement, in [`DeviceView`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named as in the message")]
+pub struct VerdictView {
+    pub result: Option<Appraisal>,
+    pub standing: Standing,
+    pub reasons: Vec<String>,
+    pub time: u64,
+    pub sequence: u64,
+}
+
+/// The lease of that judgement, in [`DeviceView`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeaseView {
+    /// By the wall clock; the TPM's clock decides.
+    pub until: u64,
+    /// The TPM's clock, milliseconds.
+    pub clock: u64,
+    /// The TPM's resets.
+    pub reset_count: u32,
+}
+
+/// The last report, in [`DeviceView`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named as in the store")]
+pub struct ReportView {
+    pub time: u64,
+    pub bytes: u64,
+    pub evidence_sha256: Option<String>,
+    pub whole: bool,
+    /// How many came in this pairing.
+    pub reports: u64,
+}
+
+/// An order, in [`DeviceView`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named as in the store")]
+pub struct EventView {
+    pub id: EventId,
+    pub kind: EventKind,
+    pub epoch: u64,
+    pub sequence: u64,
+    pub time: u64,
+    pub reason: String,
+    pub published_at_ms: Option<u64>,
+    pub acknowledged_at_ms: Option<u64>,
+    pub settled: bool,
+}
+
+/// A receipt, in [`DeviceView`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named as in the message")]
+pub struct ReceiptView {
+    pub ended: u64,
+    pub epoch: u64,
+    pub event: Option<EventId>,
+    pub cause: Cause,
+    pub reason: String,
+    /// Always true: what does not verify is not kept.
+    pub verified: bool,
+    pub received_at_ms: u64,
+}
+
+/// How far a TPM has come, in [`DeviceView`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "named as in the store")]
+pub struct HighestView {
+    pub epoch: u64,
+    pub reset_count: u32,
+    /// Milliseconds.
+    pub clock: u64,
+}
+
+/// The line of one device.
+pub(in crate::admin) fn line(
+    tx: &Tx<'_>,
+    device: Device,
+    now: u64,
+    interval: u32,
+) -> Result<DeviceLine, StoreError> {
+    let pairing = tx.newest_pairing(device.id)?;
+    let judged = judged(tx, pairing.as_ref())?;
+    let last_report = pairing.as_ref().and_then(|pairing| Some(pairing.reported.as_ref()?.at));
+    let live = pairing.as_ref().is_some_and(|pairing| pairing.state == PairingState::Live);
+    Ok(DeviceLine {
+        device: device.id,
+        label: device.label,
+        standing: device.standing,
+        epoch: pairing.as_ref().map(|pairing| pairing.epoch.0),
+        pairing: pairing.map(|pairing| pairing.state),
+        verdict: judged.as_ref().and_then(|judged| judged.verdict.result),
+        lease_until: judged.and_then(|judged| judged.lease_until),
+        last_report,
+        overdue: live && last_report.is_some_and(|at| at + 2 * u64::from(interval) < now),
+        online: device.last_seen.as_ref().map(|seen| seen.online),
+        state: device.last_seen.as_ref().map(|seen| seen.state),
+        seen: device.last_seen.map(|seen| seen.at),
+    })
+}
+
+/// Everything about one device.
+pub(in crate::admin) fn whole(tx: &Tx<'_>, device: Device) -> Result<DeviceView, StoreError> {
+    let pairing = tx.newest_pairing(device.id)?;
+    let judged = judged(tx, pairing.as_ref())?;
+    let reported = pairing.as_ref().and_then(|pairing| pairing.reported.clone());
+    let evidence = pairing.as_ref().and_then(|pairing| Some(pairing.base.as_ref()?.evidence.to_string()));
+    Ok(DeviceView {
+        events: tx.events(device.id)?.into_iter().map(EventView::from).collect(),
+        receipts: tx.receipts(device.id)?.into_iter().map(ReceiptView::from).collect(),
+        highest: pairing.as_ref().map(|pairing| highest(tx, pairing)).transpose()?.flatten(),
+        boot_states: tx.boot_states(device.id)?.len(),
+        device: device.id,
+        label: device.label,
+        ek_sha256: device.ek_sha256.to_string(),
+        ek_kind: device.ek_kind,
+        endorsement: device.endorsement,
+        enrolled_at: device.enrolled_at,
+        standing: device.standing,
+        standing_reason: device.standing_reason,
+        online: device.last_seen.as_ref().map(|seen| seen.online),
+        state: device.last_seen.as_ref().map(|seen| seen.state),
+        seen: device.last_seen.map(|seen| seen.at),
+        pairing: pairing.map(PairingView::from),
+        lease: judged.as_ref().and_then(LeaseView::of),
+        verdict: judged.map(VerdictView::from),
+        host: reported.as_ref().map(|reported| reported.host.clone()),
+        last_report: reported.map(|reported| ReportView {
+            time: reported.at,
+            bytes: reported.bytes,
+            evidence_sha256: evidence,
+            whole: reported.whole,
+            reports: reported.count,
+        }),
+    })
+}
+
+fn judged(tx: &Tx<'_>, pairing: Option<&Pairing>) -> Result<Option<VerdictRow>, StoreError> {
+    pairing.map(|pairing| tx.judged(pairing.id)).transpose().map(Option::flatten)
+}
+
+fn highest(tx: &Tx<'_>, pairing: &Pairing) -> Result<Option<HighestView>, StoreError> {
+    let key = Public::unmarshal(&pairing.attestation_key)
+        .ok()
+        .and_then(|key| AttestationKey::from_public(key).ok());
+    let key = key.ok_or(StoreError::Malformed("attestation key"))?;
+    let highest = tx.high_water(key.name().as_bytes())?;
+    Ok(highest.map(|highest| HighestView {
+        epoch: highest.epoch.0,
+        reset_count: highest.reset_count,
+        clock: highest.clock,
+    }))
+}
+
+impl From<Pairing> for PairingView {
+    fn from(pairing: Pairing) -> Self {
+        Self {
+            id: pairing.id,
+            epoch: pairing.epoch.0,
+            state: pairing.state,
+            paired_at: pairing.paired_at,
+            ended_at: pairing.ended_at,
+            scopes: pairing.scopes,
+        }
+    }
+}
+
+impl From<VerdictRow> for VerdictView {
+    fn from(row: VerdictRow) -> Self {
+        Self {
+            result: row.verdict.result,
+            standing: row.verdict.standing,
+            reasons: row.verdict.reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
+            time: row.verdict.time,
+            sequence: row.verdict.sequence,
+        }
+    }
+}
+
+impl LeaseView {
+    fn of(row: &VerdictRow) -> Option<Self> {
+        let lease = row.verdict.lease.as_ref()?;
+        Some(Self { until: row.lease_until?, clock: lease.clock, reset_count: lease.reset_count })
+    }
+}
+
+impl From<EventRow> for EventView {
+    fn from(row: EventRow) -> Self {
+        Self {
+            id: row.id,
+            kind: row.kind,
+            epoch: row.epoch.0,
+            sequence: row.sequence,
+            time: row.time,
+            reason: row.reason,
+            published_at_ms: row.published_at_ms,
+            acknowledged_at_ms: row.acknowledged_at_ms,
+            settled: row.settled,
+        }
+    }
+}
+
+impl From<ReceiptRow> for ReceiptView {
+    fn from(row: ReceiptRow) -> Self {
+        Self {
+            ended: row.receipt.ended.0,
+            epoch: row.receipt.epoch.0,
+            event: row.receipt.event,
+            cause: row.receipt.cause,
+            reason: row.receipt.reason.as_str().to_owned(),
+            verified: true,
+            received_at_ms: row.received_at_ms,
+        }
+    }
+}

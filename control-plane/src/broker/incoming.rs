@@ -1,0 +1,68 @@
+use std::sync::Arc;
+
+use pawl_proto::message::{SignedReceipt, Status};
+use pawl_proto::{Channel, DeviceId, Topic, limits};
+use rumqttc::mqttbytes::v5::Publish;
+
+use crate::control_plane::ControlPlane;
+use crate::orders;
+use crate::posture;
+use crate::store::StoreError;
+
+/// Takes one message in. An error means that it must not be acknowledged: the control plane could
+/// not decide about it. What is malformed or forged is refused for good, and acknowledged.
+///
+/// The broker's ACL says who may write to a topic, so the topic tells which device speaks, and a
+/// message that speaks of another is refused: no device can harm but itself.
+pub(super) async fn handle(plane: &Arc<ControlPlane>, publish: &Publish) -> Result<(), StoreError> {
+    let Some(topic) = std::str::from_utf8(&publish.topic).ok().and_then(|text| text.parse::<Topic>().ok())
+    else {
+        tracing::warn!("a message on a topic that is none of ours");
+        return Ok(());
+    };
+    let device = topic.device;
+    if !plane.messages.admit(device, plane.clock.now_ms()) {
+        tracing::debug!(%device, "too many messages: one is dropped");
+        return Ok(());
+    }
+    match topic.channel {
+        Channel::Status => status(plane, device, &publish.payload).await,
+        Channel::Posture => posture::receive(plane, device, publish.payload.to_vec()).await,
+        Channel::Receipt => receipt(plane, device, &publish.payload).await,
+        Channel::Verdict | Channel::Event => Ok(()),
+    }
+}
+
+async fn status(plane: &Arc<ControlPlane>, device: DeviceId, payload: &[u8]) -> Result<(), StoreError> {
+    let status = match pawl_proto::decode::<Status>(payload, limits::ORDER) {
+        Ok(status) if status.device == device => status,
+        Ok(_) => {
+            tracing::warn!(%device, "a status of another device");
+            return Ok(());
+        }
+        Err(error) => {
+            tracing::warn!(%device, %error, "a malformed status");
+            return Ok(());
+        }
+    };
+    let now = plane.clock.now();
+    plane.store.transaction(move |tx| tx.saw(&status, now)).await
+}
+
+async fn receipt(plane: &Arc<ControlPlane>, device: DeviceId, payload: &[u8]) -> Result<(), StoreError> {
+    let signed = match pawl_proto::decode::<SignedReceipt>(payload, limits::ORDER) {
+        Ok(signed) => signed,
+        Err(error) => {
+            tracing::warn!(%device, %error, "a malformed receipt");
+            return Ok(());
+        }
+    };
+    match orders::receive_receipt(plane, Some(device), signed).await {
+        Ok(()) => Ok(()),
+        Err(orders::ReceiptError::Store(error)) => Err(error),
+        Err(error) => {
+            tracing::warn!(%device, %error, "a receipt is refused");
+            Ok(())
+        }
+    }
+}

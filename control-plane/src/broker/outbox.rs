@@ -1,0 +1,101 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use pawl_proto::{DeviceId, EventId};
+use tokio::sync::{Notify, broadcast};
+
+/// Deliveries that a slow listener may miss before it is told to look into the database.
+const DELIVERIES: usize = 64;
+
+/// Wakes the publisher, and tells who waits what the broker has taken.
+///
+/// The messages themselves are in the database.
+pub struct Outbox {
+    wake: Notify,
+    delivered: broadcast::Sender<Delivered>,
+    connected: AtomicBool,
+}
+
+/// What the broker has acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// An event, with the Unix milliseconds at which it was handed over and acknowledged.
+    Event {
+        /// The event.
+        id: EventId,
+        /// When it was handed to the broker.
+        published_at_ms: u64,
+        /// When the broker acknowledged it.
+        acknowledged_at_ms: u64,
+    },
+    /// A verdict.
+    Verdict {
+        /// Whose.
+        device: DeviceId,
+        /// Its number.
+        sequence: u64,
+    },
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self {
+            wake: Notify::new(),
+            delivered: broadcast::Sender::new(DELIVERIES),
+            connected: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Outbox {
+    /// There is something to publish.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Whether the broker is connected at the moment.
+    pub fn connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Begins to listen; what is delivered from here on is not missed.
+    pub fn listen(&self) -> Listener {
+        Listener(self.delivered.subscribe())
+    }
+
+    pub(super) fn set_connected(&self, connected: bool) {
+        self.connected.store(connected, Ordering::Relaxed);
+    }
+
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    pub(super) fn announce(&self, delivered: Delivered) {
+        // An error says that nobody listens.
+        let _ = self.delivered.send(delivered);
+    }
+}
+
+/// Somebody who waits for a delivery.
+pub struct Listener(broadcast::Receiver<Delivered>);
+
+impl Listener {
+    /// Waits until `wanted` picks a delivery, for `limit` at most.
+    pub async fn wait<T>(mut self, limit: Duration, wanted: impl Fn(Delivered) -> Option<T>) -> Option<T> {
+        let search = async {
+            loop {
+                match self.0.recv().await {
+                    Ok(delivered) => {
+                        if let Some(found) = wanted(delivered) {
+                            return Some(found);
+                        }
+                    }
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            }
+        };
+        tokio::time::timeout(limit, search).await.ok().flatten()
+    }
+}

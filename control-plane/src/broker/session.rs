@@ -1,0 +1,122 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use pawl_proto::{Channel, limits};
+use rumqttc::mqttbytes::v5::{Packet, Publish};
+use rumqttc::{
+    AckMode, AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, QoS, TlsConfiguration, Transport,
+};
+
+use super::backoff::Backoff;
+use super::memory::NothingInFlight;
+use super::tls::{TlsError, client_config};
+use super::{incoming, publisher};
+use crate::control_plane::ControlPlane;
+use crate::keys::BROKER_USER;
+
+pub(super) const CLIENT_ID: &str = BROKER_USER;
+/// The broker keeps what devices send while this program is away: for a week, in seconds.
+pub(super) const SESSION_EXPIRY: u32 = 7 * 24 * 3600;
+/// Unacknowledged messages in either direction.
+pub(super) const IN_FLIGHT: u16 = 32;
+/// The client's queues: room for every acknowledgement that can be due at once, and subscriptions.
+const QUEUE: usize = 2 * IN_FLIGHT as usize;
+const KEEP_ALIVE: u16 = 30;
+/// Above the largest message: topic and properties.
+const PACKET_OVERHEAD: usize = 4 * 1024;
+
+/// Keeps the connection for as long as the program runs.
+///
+/// # Errors
+/// [`TlsError`] at once, when the certificates cannot be used. A broker that cannot be reached is
+/// no error: it is tried again.
+pub async fn run(plane: Arc<ControlPlane>) -> Result<(), TlsError> {
+    let (client, events) = AsyncClient::builder(options(&plane)?).capacity(QUEUE).build();
+    let publishing = publisher::run(Arc::clone(&plane), client.clone());
+    tokio::select! {
+        () = keep(&plane, client, events) => Ok(()),
+        () = publishing => Ok(()),
+    }
+}
+
+fn options(plane: &ControlPlane) -> Result<MqttOptions, TlsError> {
+    let tls = client_config(&plane.keys.authority, &plane.keys.broker_client)?;
+    let broker = &plane.config.broker;
+    let mut options = MqttOptions::new(CLIENT_ID, (broker.host.as_str(), broker.port));
+    options
+        .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(tls))))
+        .set_keep_alive(KEEP_ALIVE)
+        .set_network_options(network())
+        .set_clean_start(false)
+        .set_session_expiry_interval(Some(SESSION_EXPIRY))
+        .set_session_store(NothingInFlight)
+        .set_ack_mode(AckMode::Manual)
+        .set_receive_maximum(Some(IN_FLIGHT))
+        .set_outgoing_inflight_upper_limit(IN_FLIGHT)
+        .set_max_packet_size(u32::try_from(limits::MESSAGE + PACKET_OVERHEAD).ok());
+    Ok(options)
+}
+
+/// Orders are small: waiting to fill a segment would delay a revocation by 40 ms.
+fn network() -> NetworkOptions {
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    network
+}
+
+async fn keep(plane: &Arc<ControlPlane>, client: AsyncClient, mut events: EventLoop) {
+    let mut backoff = Backoff::default();
+    let mut connected_at: Option<Instant> = None;
+    loop {
+        let lost = match events.poll().await {
+            Ok(Event::Incoming(Packet::ConnAck(connected))) => {
+                connected_at = Some(Instant::now());
+                tracing::info!(session_present = connected.session_present, "broker connected");
+                on_connected(plane, &client, connected.session_present).await;
+                continue;
+            }
+            Ok(Event::Incoming(Packet::Publish(publish))) => match take(plane, &client, &publish).await {
+                Ok(()) => continue,
+                // On the next connection the broker sends what was not acknowledged once more.
+                Err(error) => {
+                    events.clean();
+                    error
+                }
+            },
+            Ok(_) => continue,
+            Err(error) => error.to_string(),
+        };
+        plane.outbox.set_connected(false);
+        let stood = connected_at.take().map(|since| since.elapsed());
+        let pause = backoff.pause(stood, u16::from_be_bytes(crate::random::bytes()));
+        tracing::warn!(error = lost, pause_ms = pause.as_millis(), "no connection to the broker");
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Takes a message in, and acknowledges it when its transaction is committed.
+async fn take(plane: &Arc<ControlPlane>, client: &AsyncClient, publish: &Publish) -> Result<(), String> {
+    incoming::handle(plane, publish).await.map_err(|error| error.to_string())?;
+    client.try_ack(publish).map_err(|error| error.to_string())
+}
+
+async fn on_connected(plane: &Arc<ControlPlane>, client: &AsyncClient, session_present: bool) {
+    // Subscribing again is harmless, and whether the broker has all three is not to be guessed.
+    for channel in [Channel::Status, Channel::Posture, Channel::Receipt] {
+        if let Err(error) = client.try_subscribe(channel.of_every_device(), QoS::AtLeastOnce) {
+            tracing::error!(%error, channel = channel.as_str(), "cannot subscribe");
+        }
+    }
+    let again = plane
+        .store
+        .transaction(move |tx| {
+            tx.publish_events_again()?;
+            if session_present { Ok(()) } else { tx.publish_verdicts_again() }
+        })
+        .await;
+    if let Err(error) = again {
+        tracing::error!(%error, "cannot look up what has to be published again");
+    }
+    plane.outbox.set_connected(true);
+    plane.outbox.wake();
+}

@@ -1,0 +1,68 @@
+//! On a real mosquitto, with the packaged configuration.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl_proto::message::{EventKind, ShortText};
+use tokio::task::JoinHandle;
+
+use crate::control_plane::ControlPlane;
+use crate::orders;
+use crate::testing::{Broker, Device, Rig};
+
+/// Looks again until it is so.
+async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let look = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(30), look).await.is_ok(), "{what}");
+}
+
+async fn connect(plane: &Arc<ControlPlane>) -> JoinHandle<Result<(), super::TlsError>> {
+    let session = tokio::spawn(super::run(Arc::clone(plane)));
+    until("the broker is connected", async || plane.outbox.connected()).await;
+    session
+}
+
+async fn disconnect(plane: &ControlPlane, session: JoinHandle<Result<(), super::TlsError>>) {
+    session.abort();
+    let _ = session.await;
+    plane.outbox.set_connected(false);
+}
+
+async fn acknowledged_at(plane: &ControlPlane, device: &Device) -> Option<u64> {
+    let id = device.id();
+    let events = plane.store.transaction(move |tx| tx.events(id)).await.unwrap();
+    events.last().unwrap().acknowledged_at_ms
+}
+
+#[tokio::test]
+async fn what_is_ordered_reaches_the_broker_through_restarts_of_either_side() {
+    let rig = Rig::new();
+    let plane = &rig.plane;
+    let mut broker = Broker::start(plane);
+    let mut device = Device::enrolled(plane).await;
+    device.pair(plane).await.unwrap();
+
+    let session = connect(plane).await;
+    let changed = orders::suspend(plane, device.id(), "audit".to_owned()).await.unwrap();
+    assert!(changed.published);
+    disconnect(plane, session).await;
+
+    // Ordered while this side is away from the broker; then the broker resumes its session.
+    let ordered =
+        orders::order(plane, device.id(), EventKind::Revoke, ShortText::lossy("sold")).await.unwrap();
+    assert_eq!(ordered.delivered_at_ms, None);
+    let session = connect(plane).await;
+    until("the event is published", async || acknowledged_at(plane, &device).await.is_some()).await;
+
+    // A broker that lost all: what is not known to be carried out is published anew.
+    let before = acknowledged_at(plane, &device).await;
+    rig.clock.advance(60);
+    broker.restart_empty();
+    until("the event is published again", async || acknowledged_at(plane, &device).await > before).await;
+    disconnect(plane, session).await;
+}

@@ -1,0 +1,85 @@
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+
+use crate::config::DEFAULT_PATH;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done
+  1   refused or failed
+  64  wrong usage
+  69  the server does not run
+  78  the configuration cannot be used";
+
+/// The reference control plane of Pawl
+#[derive(Debug, Parser)]
+#[command(name = "pawl-control-plane", version, after_help = EXIT_CODES)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+    /// The configuration
+    #[arg(long, global = true, default_value = DEFAULT_PATH, value_name = "PATH")]
+    pub(super) config: PathBuf,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Serve devices and operators
+    Serve {
+        /// How much to log to stderr: error, warn, info, debug or trace
+        #[arg(long, default_value = "info", value_name = "LEVEL")]
+        log: LevelFilter,
+    },
+    /// Make keys and certificates, and say where they are
+    Init,
+    /// Let devices pair
+    Enrol {
+        /// SHA-256 of their endorsement keys, as `pawlctl status` shows it
+        #[arg(long, required = true, num_args = 1.., value_name = "HEX")]
+        ek_sha256: Vec<String>,
+        /// What to call them
+        #[arg(long, value_name = "TEXT")]
+        label: Option<String>,
+    },
+    /// List the devices
+    Devices,
+    /// Show everything about a device
+    Show { device: String },
+    /// End a device's epoch: its TPM destroys keys and tokens for good
+    ///
+    /// Tokens and leases stop at once; the device's receipt proves the rest. While the device stays
+    /// enrolled it may be paired again, in a later epoch; suspend it as well to keep it out.
+    Revoke {
+        device: String,
+        /// Why; the device and its technicians read it
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// End a device's epoch and have it pair again
+    Repair {
+        device: String,
+        /// Why; the device and its technicians read it
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Take a device's entitlement until it is resumed; nothing is destroyed
+    Suspend {
+        device: String,
+        /// Why; the device and its technicians read it
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Let a suspended device work again
+    Resume { device: String },
+    /// Have a device report now
+    Refresh { device: String },
+    /// Accept the boot state that a device last reported, as after an approved update
+    Accept { device: String },
+    /// Show a device's assurance records, after checking their chain
+    Records { device: String },
+}

@@ -1,0 +1,115 @@
+//! The command line.
+
+mod args;
+mod command;
+mod init;
+mod output;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::config::{Config, ConfigError};
+use crate::{admin, serve};
+use args::{Args, Verb};
+
+/// The exit codes of sysexits.h, of which `--help` speaks.
+const USAGE: u8 = 64;
+const UNAVAILABLE: u8 = 69;
+const CONFIG: u8 = 78;
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(USAGE),
+            };
+        }
+    };
+    let json = args.json;
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report(json);
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    let config = Config::load(&args.config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)?;
+    match args.verb {
+        Verb::Serve { log } => {
+            tracing_subscriber::fmt()
+                .with_max_level(log)
+                .with_writer(std::io::stderr)
+                .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+                .init();
+            Ok(runtime.block_on(serve::serve(config))?)
+        }
+        Verb::Init => init::init(&config, args.json),
+        verb => runtime.block_on(command::run(verb, &config, args.json)),
+    }
+}
+
+/// Why the program failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Serve(#[from] serve::RunError),
+    #[error(transparent)]
+    Keys(#[from] crate::keys::KeysError),
+    #[error(transparent)]
+    Client(#[from] admin::ClientError),
+    #[error("{0}: not a device id; `pawl-control-plane devices` lists them")]
+    Device(String),
+    #[error("cannot start: {0}")]
+    Runtime(std::io::Error),
+    #[error("cannot write: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl Failure {
+    fn report(&self, json: bool) {
+        use std::io::Write as _;
+        if json {
+            let error = match self {
+                Self::Client(admin::ClientError::Refused(refused)) => refused.clone(),
+                Self::Client(admin::ClientError::NotRunning { .. }) => {
+                    admin::AdminError::new("not-running", self)
+                }
+                Self::Config(_) => admin::AdminError::new("configuration", self),
+                _ => admin::AdminError::new("failed", self),
+            };
+            // Nothing is left to be told to when stdout is gone.
+            let _ = output::json(&error);
+        }
+        let _ = writeln!(std::io::stderr(), "pawl-control-plane: {self}");
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Config(_) => CONFIG,
+            Self::Client(admin::ClientError::NotRunning { .. }) => UNAVAILABLE,
+            Self::Device(_) => USAGE,
+            _ => 1,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! What people read.
+
+mod device;
+mod table;
+
+use std::fmt::Write as _;
+
+pub(super) use device::device;
+use table::Table;
+
+use crate::admin::view::{Accepted, Delivery, DeviceLine, Enrolled, OrderView, RecordView, StandingView};
+use pawl_proto::message::{EventKind, Standing};
+
+pub(super) fn enrolled(enrolled: &Vec<Enrolled>) -> String {
+    let mut text = String::new();
+    for device in enrolled {
+        let did = if device.new { "Enrolled" } else { "Already enrolled" };
+        let label = device.label.as_deref().map(|label| format!(" ({label})")).unwrap_or_default();
+        let _ = writeln!(text, "{did} {}{label}", device.device);
+    }
+    text
+}
+
+pub(super) fn devices(devices: &Vec<DeviceLine>) -> String {
+    if devices.is_empty() {
+        return "No device is enrolled. `pawl-control-plane enrol --ek-sha256 HEX` enrols one.\n".to_owned();
+    }
+    let mut table = Table::new([
+        "DEVICE",
+        "LABEL",
+        "STANDING",
+        "PAIRING",
+        "EPOCH",
+        "VERDICT",
+        "LEASE UNTIL",
+        "LAST REPORT",
+    ]);
+    for device in devices {
+        let report = match (device.last_report, device.overdue) {
+            (Some(at), true) => format!("{} (overdue)", time(at)),
+            (at, _) => or_dash(at.map(time)),
+        };
+        table.row([
+            device.device.to_string(),
+            or_dash(device.label.clone()),
+            standing_name(device.standing).to_owned(),
+            or_dash(device.pairing.map(device::pairing_state)),
+            or_dash(device.epoch),
+            or_dash(device.verdict),
+            or_dash(device.lease_until.map(time)),
+            report,
+        ]);
+    }
+    table.to_string()
+}
+
+pub(super) fn records(records: &Vec<RecordView>) -> String {
+    let mut text = String::new();
+    for record in records {
+        // Fact is made of texts and numbers, which JSON holds.
+        let fact = serde_json::to_value(&record.fact).unwrap_or_default();
+        let kind = fact.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let detail = fact.get("detail").cloned().unwrap_or_default();
+        let digest: String = record.digest.chars().take(16).collect();
+        let _ =
+            writeln!(text, "{:>5}  {}  {digest}  {kind:<14} {detail}", record.sequence, time(record.time));
+    }
+    text
+}
+
+pub(super) fn order(order: &OrderView) -> String {
+    let what = match order.kind {
+        EventKind::Revoke => {
+            "Revoked: no token and no lease from now on; the device's receipt will prove the rest."
+        }
+        EventKind::Repair => "Ordered to pair again: no token and no lease until it has.",
+        EventKind::Refresh => "Asked to report now.",
+    };
+    let delivery = match order.delivery {
+        Delivery::Published => "published",
+        Delivery::Stored => "stored, will be published when the broker is back",
+    };
+    format!("{what}\n{} {} for epoch {}: {delivery}\n", order.kind, order.id, order.epoch)
+}
+
+pub(super) fn standing(changed: &StandingView) -> String {
+    let told = match (changed.sequence, changed.delivery) {
+        (None, _) => "it has no live pairing, so there is nothing to tell it",
+        (Some(_), Delivery::Published) => "the broker has the verdict that tells it",
+        (Some(_), Delivery::Stored) => "it will be told when the broker is back",
+    };
+    match changed.standing {
+        Standing::Suspended => format!("Suspended: no token and no lease until it is resumed; {told}.\n"),
+        Standing::Active => format!("Resumed: the next good report brings a lease; {told}.\n"),
+    }
+}
+
+pub(super) fn accepted(accepted: &Accepted) -> String {
+    let did = if accepted.new { "Accepted" } else { "Accepted before" };
+    format!("{did}; the device has {} accepted boot states.\n", accepted.boot_states)
+}
+
+fn standing_name(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Active => "active",
+        Standing::Suspended => "suspended",
+    }
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// A Unix time in UTC (proleptic Gregorian calendar, RFC 3339).
+fn time(seconds: u64) -> String {
+    // Howard Hinnant's civil_from_days, for days since 1970, which are never negative here.
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(time(0), "1970-01-01T00:00:00Z");
+        assert_eq!(time(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(time(1_700_000_000), "2023-11-14T22:13:20Z");
+    }
+}

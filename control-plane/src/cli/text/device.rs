@@ -1,0 +1,110 @@
+use std::fmt::Write as _;
+
+use super::{or_dash, standing_name, time};
+use crate::admin::view::{DeviceView, EventView, ReceiptView};
+use crate::store::PairingState;
+
+/// Everything about a device, a line for each thing.
+pub(in crate::cli) fn device(view: &DeviceView) -> String {
+    let mut text = String::new();
+    for (name, value) in lines(view) {
+        let _ = writeln!(text, "{name:<14}{value}");
+    }
+    for event in &view.events {
+        let _ = writeln!(text, "{:<14}{}", "event", event_line(event));
+    }
+    for receipt in &view.receipts {
+        let _ = writeln!(text, "{:<14}{}", "receipt", receipt_line(receipt));
+    }
+    text
+}
+
+fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
+    let standing = match &view.standing_reason {
+        Some(reason) => format!("{}: {reason}", standing_name(view.standing)),
+        None => standing_name(view.standing).to_owned(),
+    };
+    let mut lines = vec![
+        ("device", view.device.to_string()),
+        ("label", or_dash(view.label.clone())),
+        ("EK", format!("{} sha256 {}", or_dash(view.ek_kind.clone()), view.ek_sha256)),
+        ("checked by", or_dash(view.endorsement.clone())),
+        ("enrolled", time(view.enrolled_at)),
+        ("standing", standing),
+    ];
+    if let (Some(online), Some(state), Some(seen)) = (view.online, view.state, view.seen) {
+        let online = if online { "on line" } else { "off line" };
+        lines.push(("says", format!("{online}, {state}, at {}", time(seen))));
+    }
+    match &view.pairing {
+        None => lines.push(("pairing", "none".to_owned())),
+        Some(pairing) => {
+            let scopes: Vec<&str> = pairing.scopes.iter().map(|scope| scope.as_str()).collect();
+            let state = pairing_state(pairing.state);
+            let paired = time(pairing.paired_at);
+            lines.push(("pairing", format!("{} {state}, since {paired}", pairing.id)));
+            lines.push(("epoch", pairing.epoch.to_string()));
+            lines.push(("scopes", scopes.join(" ")));
+        }
+    }
+    if let Some(verdict) = &view.verdict {
+        let result = or_dash(verdict.result);
+        lines.push(("verdict", format!("{result}, number {}, at {}", verdict.sequence, time(verdict.time))));
+        lines.extend(verdict.reasons.iter().map(|reason| ("", reason.clone())));
+    }
+    if let Some(lease) = &view.lease {
+        let until = time(lease.until);
+        let terms = format!("TPM clock below {} ms, resets up to {}", lease.clock, lease.reset_count);
+        lines.push(("lease", format!("until {until}; {terms}")));
+    }
+    if let Some(report) = &view.last_report {
+        let kind = if report.whole { "whole" } else { "steady" };
+        let (at, bytes) = (time(report.time), report.bytes);
+        lines.push((
+            "last report",
+            format!("{at}, {bytes} bytes, {kind}; {} in this pairing", report.reports),
+        ));
+    }
+    if let Some(host) = &view.host {
+        let host = format!("{}, {}, {} {}", host.hostname, host.system, host.kernel, host.architecture);
+        lines.push(("host", host));
+    }
+    if let Some(highest) = &view.highest {
+        let (epoch, resets, clock) = (highest.epoch, highest.reset_count, highest.clock);
+        lines.push(("TPM", format!("epoch {epoch}, resets {resets}, clock {clock} ms")));
+    }
+    lines.push(("boot states", format!("{} accepted", view.boot_states)));
+    lines
+}
+
+fn event_line(event: &EventView) -> String {
+    let stage = match (event.settled, event.acknowledged_at_ms) {
+        (true, _) => "carried out",
+        (false, Some(_)) => "published, not answered yet",
+        (false, None) => "stored, will be published when the broker is back",
+    };
+    format!(
+        "{} {} for epoch {}, {}: {} ({stage})",
+        event.kind,
+        event.id,
+        event.epoch,
+        time(event.time),
+        event.reason
+    )
+}
+
+fn receipt_line(receipt: &ReceiptView) -> String {
+    let at = time(receipt.received_at_ms / 1000);
+    format!(
+        "epoch {} ended, counter at {}, {at}: verified ({})",
+        receipt.ended, receipt.epoch, receipt.reason
+    )
+}
+
+pub(super) fn pairing_state(state: PairingState) -> &'static str {
+    match state {
+        PairingState::Live => "live",
+        PairingState::Revoking => "revoking",
+        PairingState::Ended => "ended",
+    }
+}

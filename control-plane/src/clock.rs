@@ -1,0 +1,53 @@
+//! Time, injected: tests set it and never sleep.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Where the control plane gets the time from.
+pub trait Clock: Send + Sync + 'static {
+    /// Unix time in milliseconds.
+    fn now_ms(&self) -> u64;
+
+    /// Unix time in seconds.
+    fn now(&self) -> u64 {
+        self.now_ms() / 1000
+    }
+}
+
+/// The host's wall clock.
+///
+/// No decision about a device depends on its accuracy: leases run out by the TPM's own clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WallClock;
+
+impl Clock for WallClock {
+    fn now_ms(&self) -> u64 {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::Clock;
+
+    /// A clock that stands until it is moved.
+    pub(crate) struct SetClock(AtomicU64);
+
+    impl SetClock {
+        pub(crate) fn at(seconds: u64) -> Self {
+            Self(AtomicU64::new(seconds * 1000))
+        }
+
+        pub(crate) fn advance(&self, seconds: u64) {
+            self.0.fetch_add(seconds * 1000, Ordering::Relaxed);
+        }
+    }
+
+    impl Clock for SetClock {
+        fn now_ms(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+}

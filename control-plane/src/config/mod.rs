@@ -1,0 +1,202 @@
+//! The configuration file.
+//!
+//! A key that nobody reads is a typing error that silently changes a policy, so unknown keys are
+//! errors. A value that exists is valid: what is wrong is said while reading.
+
+mod url;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use pawl_proto::message::ShortText;
+use serde::Deserialize;
+
+pub use url::{BaseUrl, BaseUrlError};
+
+/// Where the configuration stands unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/pawl-control-plane/control-plane.toml";
+
+/// The whole configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Keys, certificates, the database and the admin socket.
+    pub state_dir: PathBuf,
+    /// The address of the HTTPS server.
+    pub listen: SocketAddr,
+    /// What the control plane calls itself towards technicians.
+    pub name: ShortText,
+    /// Names and addresses in the certificates of the HTTPS server and of the broker.
+    pub host_names: Vec<String>,
+    /// The base of every URL, and the issuer of the access tokens.
+    pub url: BaseUrl,
+    /// The broker, as devices reach it.
+    pub broker: BrokerConfig,
+    /// How endorsement keys are checked.
+    #[serde(default)]
+    pub endorsement: EndorsementConfig,
+    /// What a lease allows.
+    #[serde(default)]
+    pub lease: LeaseConfig,
+    /// How often devices report.
+    #[serde(default)]
+    pub report: ReportConfig,
+    /// Access tokens.
+    #[serde(default)]
+    pub token: TokenConfig,
+}
+
+/// `[broker]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BrokerConfig {
+    /// A host name or address that its certificate has.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+}
+
+/// `[endorsement]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndorsementConfig {
+    /// A directory of certificates, PEM or DER, of TPM vendors' authorities.
+    pub vendor_cas: Option<PathBuf>,
+}
+
+/// `[lease]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LeaseConfig {
+    /// For so many seconds of the TPM's clock, which stands still while power is off.
+    pub seconds: u32,
+    /// Over so many TPM resets.
+    pub resets: u32,
+    /// While these PCRs of the sha256 bank hold what was appraised.
+    pub pcrs: Vec<u8>,
+}
+
+/// `[report]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReportConfig {
+    /// Seconds between two reports.
+    pub interval: u32,
+}
+
+/// `[token]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TokenConfig {
+    /// Seconds for which an access token lives.
+    pub seconds: u32,
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file, and the key where there is one.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let file = path.to_owned();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(source) => return Err(ConfigError::Read { file, source }),
+        };
+        let mut config: Self =
+            toml::from_str(&text).map_err(|source| ConfigError::Parse { file: file.clone(), source })?;
+        config.lease.pcrs.sort_unstable();
+        config.lease.pcrs.dedup();
+        config.check().map_err(|(key, problem)| ConfigError::Value { file, key, problem })?;
+        Ok(config)
+    }
+
+    /// Seconds between two reports: so often that a lease is renewed twice before it runs out.
+    #[must_use]
+    pub fn report_interval(&self) -> u32 {
+        self.report.interval.min(self.lease.seconds / 3).max(1)
+    }
+
+    /// The socket over which the operator's commands come.
+    #[must_use]
+    pub fn admin_socket(&self) -> PathBuf {
+        self.state_dir.join("admin.sock")
+    }
+
+    fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        if !self.state_dir.is_absolute() {
+            return Err(("state_dir", "give an absolute path"));
+        }
+        if self.host_names.is_empty() {
+            return Err(("host_names", "give at least one name or address by which devices reach this host"));
+        }
+        if self.broker.host.is_empty() || self.broker.host.len() > pawl_proto::limits::TEXT {
+            return Err(("broker.host", "give the broker's name or address"));
+        }
+        if self.lease.pcrs.is_empty() || self.lease.pcrs.iter().any(|pcr| *pcr > 23) {
+            return Err(("lease.pcrs", "give PCR numbers from 0 to 23"));
+        }
+        let positive = [
+            ("lease.seconds", self.lease.seconds),
+            ("report.interval", self.report.interval),
+            ("token.seconds", self.token.seconds),
+        ];
+        match positive.into_iter().find(|(_, value)| *value == 0) {
+            Some((key, _)) => Err((key, "give at least 1 second")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Default for LeaseConfig {
+    fn default() -> Self {
+        // PCR 10 grows with IMA and PCR 11 is extended while services start: neither stays put.
+        Self { seconds: 86_400, resets: 3, pcrs: vec![0, 2, 4, 7, 8, 9, 12, 14] }
+    }
+}
+
+impl Default for ReportConfig {
+    fn default() -> Self {
+        Self { interval: 300 }
+    }
+}
+
+impl Default for TokenConfig {
+    fn default() -> Self {
+        Self { seconds: 600 }
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}; create it or give another with --config", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not TOML, or with unknown, missing or mistyped keys.
+    #[error("{}: {source}", file.display())]
+    Parse {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, with line and column.
+        source: toml::de::Error,
+    },
+    /// A value out of range.
+    #[error("{}: {key}: {problem}", file.display())]
+    Value {
+        /// The file.
+        file: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What to write instead.
+        problem: &'static str,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+use super::*;
+
+const LEAST: &str = r#"
+state_dir = "/var/lib/pawl-control-plane"
+listen = "127.0.0.1:8443"
+name = "Example fleet"
+host_names = ["localhost"]
+url = "https://localhost:8443"
+[broker]
+host = "localhost"
+port = 8883
+"#;
+
+fn load(text: &str) -> Result<Config, ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("control-plane.toml");
+    std::fs::write(&path, text).unwrap();
+    Config::load(&path)
+}
+
+#[test]
+fn the_rest_has_defaults() {
+    let config = load(LEAST).unwrap();
+    assert_eq!(config.lease.pcrs, [0, 2, 4, 7, 8, 9, 12, 14]);
+    assert_eq!((config.lease.seconds, config.lease.resets, config.report_interval()), (86_400, 3, 300));
+    assert_eq!(config.url.join("/v1/token"), "https://localhost:8443/v1/token");
+}
+
+#[test]
+fn a_short_lease_is_renewed_twice_before_it_ends() {
+    assert_eq!(load(&format!("{LEAST}\n[lease]\nseconds = 9")).unwrap().report_interval(), 3);
+    assert_eq!(load(&format!("{LEAST}\n[lease]\nseconds = 1")).unwrap().report_interval(), 1);
+}
+
+#[test]
+fn an_unknown_key_is_named() {
+    let error = load(&format!("{LEAST}\n[lease]\nsecond = 5")).unwrap_err().to_string();
+    assert!(error.contains("control-plane.toml") && error.contains("`second`"), "{error}");
+}
+
+#[test]
+fn a_value_out_of_range_is_named() {
+    for (section, key) in [
+        ("[lease]\npcrs = [24]", "lease.pcrs"),
+        ("[lease]\nseconds = 0", "lease.seconds"),
+        ("[token]\nseconds = 0", "token.seconds"),
+    ] {
+        let error = load(&format!("{LEAST}\n{section}")).unwrap_err().to_string();
+        assert!(error.contains(key), "{error}");
+    }
+    let plain = LEAST.replace("https://localhost", "http://localhost");
+    assert!(load(&plain).unwrap_err().to_string().contains("https://HOST"));
+}
+
+#[test]
+fn a_missing_file_says_what_to_do() {
+    let error = Config::load(Path::new("/nonexistent/control-plane.toml")).unwrap_err().to_string();
+    assert!(error.contains("/nonexistent/control-plane.toml") && error.contains("--config"), "{error}");
+}

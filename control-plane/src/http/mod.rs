@@ -1,0 +1,55 @@
+//! The HTTPS API for devices. One file for each route.
+
+mod health;
+mod jwks;
+mod pairing;
+mod proof;
+mod receipt;
+mod refusal;
+mod server;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use pawl_proto::limits;
+
+pub use server::{ServeError, run};
+
+use crate::control_plane::ControlPlane;
+
+/// From the head of a request to its answer; a boot log over a slow modem takes most of it.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Forms and receipts.
+const SMALL_BODY: usize = 16 * 1024;
+
+/// The routes. Bodies are bounded before they are read.
+pub fn router(plane: Arc<ControlPlane>) -> Router {
+    Router::new()
+        .route("/v1/pairings", post(pairing::begin))
+        .route("/v1/pairings/{id}/proof", post(proof::prove))
+        .layer(DefaultBodyLimit::max(limits::MESSAGE))
+        .merge(
+            Router::new()
+                .route("/v1/receipts", post(receipt::take))
+                .route(crate::token::PATH, post(token::issue))
+                .route("/.well-known/jwks.json", get(jwks::show))
+                .route("/v1/health", get(health::show))
+                .layer(DefaultBodyLimit::max(SMALL_BODY)),
+        )
+        .layer(middleware::from_fn(within_time))
+        .with_state(plane)
+}
+
+async fn within_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
+}

@@ -1,0 +1,159 @@
+use std::path::Path;
+
+use p256::ecdsa::VerifyingKey;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SerialNumber,
+    date_time_ymd,
+};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
+
+use super::signing::key_pem;
+use super::{Identity, KeysError, file};
+
+/// The certificate authority of one control plane and its devices.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+    der: CertificateDer<'static>,
+}
+
+impl Authority {
+    pub(super) fn load_or_create(dir: &Path) -> Result<Self, KeysError> {
+        let key_path = dir.join("ca.key");
+        let certificate_path = dir.join("ca.pem");
+        let key_pem = key_pem(&key_path)?;
+        let key = KeyPair::from_pem(&key_pem).map_err(|_| KeysError::Contents(key_path))?;
+        if !certificate_path.exists() {
+            file::write(&certificate_path, &authority_params()?.self_signed(&key)?.pem())?;
+        }
+        let pem = file::read(&certificate_path)?.to_string();
+        let contents = || KeysError::Contents(certificate_path.clone());
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| contents())?;
+        let issuer = Issuer::from_ca_cert_der(&der, key).map_err(|_| contents())?;
+        Ok(Self { issuer, pem, der })
+    }
+
+    /// The authority's certificate, DER.
+    #[must_use]
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        &self.der
+    }
+
+    /// The same, PEM.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// A certificate for a device's link key: TLS client authentication, common name = `device`.
+    ///
+    /// `request` is a PKCS #10 request in DER that `key` must have signed: so the device shows that
+    /// its TPM uses this key under the pairing's policy. Of what the request asks for, nothing is
+    /// taken over.
+    ///
+    /// # Errors
+    /// [`LinkRequestError`] says which check failed.
+    pub fn link_certificate(
+        &self,
+        device: &str,
+        key: &VerifyingKey,
+        request: &[u8],
+    ) -> Result<CertificateDer<'static>, LinkRequestError> {
+        let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(request))
+            .map_err(|_| LinkRequestError::Signature)?;
+        if request.public_key.der_bytes() != key.to_encoded_point(false).as_bytes() {
+            return Err(LinkRequestError::OtherKey);
+        }
+        let params = client_params(device).map_err(LinkRequestError::Issue)?;
+        let certificate =
+            params.signed_by(&request.public_key, &self.issuer).map_err(LinkRequestError::Issue)?;
+        Ok(certificate.into())
+    }
+
+    pub(super) fn ensure_server(&self, identity: &Identity, host_names: &[String]) -> Result<(), KeysError> {
+        let mut params = CertificateParams::new(host_names)?;
+        params.distinguished_name =
+            common_name(host_names.first().map_or("pawl-control-plane", String::as_str));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.ensure(identity, params)
+    }
+
+    pub(super) fn ensure_client(&self, identity: &Identity, name: &str) -> Result<(), KeysError> {
+        self.ensure(identity, client_params(name)?)
+    }
+
+    fn ensure(&self, identity: &Identity, mut params: CertificateParams) -> Result<(), KeysError> {
+        if identity.certificate.exists() && identity.key.exists() {
+            return Ok(());
+        }
+        common_params(&mut params)?;
+        let pem = key_pem(&identity.key)?;
+        let key = KeyPair::from_pem(&pem).map_err(|_| KeysError::Contents(identity.key.clone()))?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        file::write(&identity.certificate, &format!("{}{}", certificate.pem(), self.pem))?;
+        Ok(())
+    }
+}
+
+fn authority_params() -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name("Pawl fleet authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    common_params(&mut params)?;
+    // The authority's key usages are its own.
+    params.key_usages.retain(|usage| *usage != KeyUsagePurpose::DigitalSignature);
+    Ok(params)
+}
+
+fn client_params(name: &str) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name(name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    common_params(&mut params)?;
+    Ok(params)
+}
+
+/// No certificate of ours ends by date. A pairing ends by its epoch, which the TPM enforces, and a
+/// device whose clock is wrong must still be able to connect: hence from 1975 to the date that
+/// RFC 5280, section 4.1.2.5, reserves for "no well-defined expiration".
+fn common_params(params: &mut CertificateParams) -> Result<(), rcgen::Error> {
+    params.not_before = date_time_ymd(1975, 1, 1);
+    params.not_after = date_time_ymd(9999, 12, 31);
+    params.use_authority_key_identifier_extension = true;
+    params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
+    params.key_usages.push(KeyUsagePurpose::DigitalSignature);
+    Ok(())
+}
+
+/// Positive, and of 127 random bits (RFC 5280, section 4.1.2.2).
+fn random_serial() -> Result<[u8; 16], rcgen::Error> {
+    let mut serial = [0; 16];
+    getrandom::fill(&mut serial).map_err(|_| rcgen::Error::RingUnspecified)?;
+    if let Some(first) = serial.first_mut() {
+        *first = *first & 0x7f | 0x40;
+    }
+    Ok(serial)
+}
+
+fn common_name(name: &str) -> DistinguishedName {
+    let mut distinguished_name = DistinguishedName::new();
+    distinguished_name.push(DnType::CommonName, name);
+    distinguished_name
+}
+
+/// Why no certificate is issued for a link key.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkRequestError {
+    /// The request is malformed or not signed by the key in it.
+    #[error("the certificate request is malformed or its signature does not hold")]
+    Signature,
+    /// The request is for another key than the certified one.
+    #[error("the certificate request is for another key than the certified link key")]
+    OtherKey,
+    /// The certificate could not be made.
+    #[error("cannot make the link certificate: {0}")]
+    Issue(rcgen::Error),
+}

@@ -1,0 +1,32 @@
+//! Pawl's reference control plane: the other end of the wire.
+//!
+//! It pairs enrolled devices, judges what they report, signs leases and access tokens, orders
+//! revocations and keeps the proof that they were carried out. Small, but real: all state is in
+//! one SQLite database, and every decision is one transaction.
+//!
+//! The parts, from the wire inwards: [`http`] and [`broker`] take in what devices send and
+//! believe none of it; [`pairing`], [`posture`], [`token`] and [`orders`] decide; [`store`] and
+//! [`record`] remember. Operators come in by [`admin`].
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod broker;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod control_plane;
+pub mod http;
+pub mod keys;
+pub mod orders;
+pub mod pairing;
+pub mod posture;
+pub mod rate;
+pub mod record;
+pub mod serve;
+pub mod store;
+pub mod token;
+pub mod verdict;
+
+mod random;
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,148 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl_proto::codec::EncodeError;
+use pawl_proto::message::{Event, EventKind, ShortText};
+use pawl_proto::{Channel, DeviceId, Epoch, EventId, Topic};
+
+use crate::broker::Delivered;
+use crate::control_plane::ControlPlane;
+use crate::record::Fact;
+use crate::store::{PairingState, StoreError, Tx};
+use crate::verdict::IssueError;
+
+/// So long an operator waits for the broker's word before being told that the order is stored.
+const DELIVERY: Duration = Duration::from_secs(5);
+
+/// An order that stands: stored, and on its way.
+#[derive(Clone, Debug)]
+pub struct Ordered {
+    /// The event.
+    pub event: Event,
+    /// When it was handed to the broker and when the broker acknowledged it, Unix milliseconds;
+    /// none while the broker is away.
+    pub delivered_at_ms: Option<(u64, u64)>,
+}
+
+/// Orders something of a device. A `revoke` or `repair` ends the pairing for this control plane
+/// in the same transaction: tokens and leases stop at once, whether the device hears of it or not.
+///
+/// # Errors
+/// [`OrderError`] when there is nothing to order, or the same is ordered already.
+pub async fn order(
+    plane: &Arc<ControlPlane>,
+    device: DeviceId,
+    kind: EventKind,
+    reason: ShortText,
+) -> Result<Ordered, OrderError> {
+    let listener = plane.outbox.listen();
+    let plane_in_tx = Arc::clone(plane);
+    let event = plane.store.transaction(move |tx| order_in(&plane_in_tx, tx, device, kind, reason)).await?;
+    plane.outbox.wake();
+    tracing::info!(%device, id = %event.id, kind = %event.kind, epoch = %event.epoch, "ordered");
+
+    let delivered_at_ms = if plane.outbox.connected() {
+        listener.wait(DELIVERY, |delivered| times_of(delivered, event.id)).await
+    } else {
+        None
+    };
+    Ok(Ordered { event, delivered_at_ms })
+}
+
+fn times_of(delivered: Delivered, wanted: EventId) -> Option<(u64, u64)> {
+    match delivered {
+        Delivered::Event { id, published_at_ms, acknowledged_at_ms } if id == wanted => {
+            Some((published_at_ms, acknowledged_at_ms))
+        }
+        _ => None,
+    }
+}
+
+fn order_in(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    device: DeviceId,
+    kind: EventKind,
+    reason: ShortText,
+) -> Result<Event, OrderError> {
+    tx.device(device)?.ok_or(OrderError::UnknownDevice)?;
+    let pairing = tx
+        .newest_pairing(device)?
+        .filter(|pairing| pairing.state != PairingState::Ended)
+        .ok_or(OrderError::NotPaired)?;
+    let pending = tx.pending_events(device, pairing.epoch)?;
+    // An end that is ordered is not taken back by a lesser order: the broker retains the newest.
+    let stands_in_the_way = |other: EventKind| match kind {
+        EventKind::Revoke => other == EventKind::Revoke,
+        EventKind::Repair | EventKind::Refresh => other != EventKind::Refresh,
+    };
+    if let Some(other) = pending.iter().find(|other| stands_in_the_way(other.kind)) {
+        return Err(OrderError::Pending { kind: other.kind, id: other.id });
+    }
+
+    let now = plane.clock.now();
+    let event = Event {
+        version: Default::default(),
+        id: EventId::from_random(crate::random::bytes()),
+        kind,
+        device,
+        epoch: pairing.epoch,
+        sequence: tx.next_event_sequence(device)?,
+        time: now,
+        reason,
+    };
+    let topic = Topic::new(device, Channel::Event);
+    let message = pawl_proto::signed::sign(&event, &topic, &plane.keys.signing.order)?;
+    tx.add_event(&event, &message)?;
+    if kind != EventKind::Refresh {
+        tx.begin_revoking(pairing.id)?;
+        tx.record(device, now, revoke_ordered(&event, pairing.epoch))?;
+    }
+    Ok(event)
+}
+
+fn revoke_ordered(event: &Event, epoch: Epoch) -> Fact {
+    Fact::RevokeOrdered {
+        event: event.id.to_string(),
+        order: event.kind.to_string(),
+        epoch: epoch.0,
+        reason: event.reason.as_str().to_owned(),
+    }
+}
+
+/// An order that cannot be given.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// Nobody enrolled it.
+    #[error("no such device; `pawl-control-plane devices` lists them")]
+    UnknownDevice,
+    /// There is nothing to end or to refresh.
+    #[error("the device has no pairing")]
+    NotPaired,
+    /// Another order has to be carried out first.
+    #[error("{kind} {id} is pending: the device has not answered it yet")]
+    Pending {
+        /// What is pending.
+        kind: EventKind,
+        /// Its id.
+        id: EventId,
+    },
+    /// No report has come yet whose boot state could be accepted.
+    #[error("the device has reported nothing that could be accepted")]
+    NothingReported,
+    /// The database failed, or a message could not be signed.
+    #[error(transparent)]
+    Failed(#[from] IssueError),
+}
+
+impl From<StoreError> for OrderError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<EncodeError> for OrderError {
+    fn from(error: EncodeError) -> Self {
+        Self::Failed(error.into())
+    }
+}

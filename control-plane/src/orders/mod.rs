@@ -1,0 +1,12 @@
+//! What operators order, and the proof that it was carried out.
+
+mod event;
+mod receipt;
+mod standing;
+
+pub use event::{OrderError, Ordered, order};
+pub use receipt::{ReceiptError, receive as receive_receipt};
+pub use standing::{Standings, accept, resume, suspend};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl_proto::DeviceId;
+use pawl_proto::message::Standing;
+
+use super::event::OrderError;
+use crate::broker::Delivered;
+use crate::control_plane::ControlPlane;
+use crate::posture;
+use crate::record::Fact;
+use crate::store::{PairingState, Tx};
+use crate::verdict::Draft;
+
+/// So long an operator waits for the broker's word.
+const DELIVERY: Duration = Duration::from_secs(5);
+
+/// A changed standing.
+#[derive(Clone, Debug)]
+pub struct Standings {
+    /// The standing now.
+    pub standing: Standing,
+    /// The verdict that tells the device; none where it has no pairing.
+    pub sequence: Option<u64>,
+    /// Whether the broker has taken it.
+    pub published: bool,
+}
+
+/// Takes a device's entitlement until it is resumed: no token and no lease from now on, and a
+/// verdict that tells the device. Nothing is destroyed.
+///
+/// # Errors
+/// [`OrderError`]
+pub async fn suspend(
+    plane: &Arc<ControlPlane>,
+    device: DeviceId,
+    reason: String,
+) -> Result<Standings, OrderError> {
+    change(plane, device, Standing::Suspended, Some(reason)).await
+}
+
+/// Lets a device work again: it is asked for a report, and a good one brings the next lease.
+///
+/// # Errors
+/// [`OrderError`]
+pub async fn resume(plane: &Arc<ControlPlane>, device: DeviceId) -> Result<Standings, OrderError> {
+    change(plane, device, Standing::Active, None).await
+}
+
+async fn change(
+    plane: &Arc<ControlPlane>,
+    device: DeviceId,
+    standing: Standing,
+    reason: Option<String>,
+) -> Result<Standings, OrderError> {
+    let listener = plane.outbox.listen();
+    let plane_in_tx = Arc::clone(plane);
+    let sequence =
+        plane.store.transaction(move |tx| change_in(&plane_in_tx, tx, device, standing, reason)).await?;
+    plane.outbox.wake();
+    let published = match sequence {
+        Some(number) if plane.outbox.connected() => {
+            let ours = Delivered::Verdict { device, sequence: number };
+            listener.wait(DELIVERY, |delivered| (delivered == ours).then_some(())).await.is_some()
+        }
+        _ => false,
+    };
+    Ok(Standings { standing, sequence, published })
+}
+
+fn change_in(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    device: DeviceId,
+    standing: Standing,
+    reason: Option<String>,
+) -> Result<Option<u64>, OrderError> {
+    tx.device(device)?.ok_or(OrderError::UnknownDevice)?;
+    let now = plane.clock.now();
+    tx.set_standing(device, standing, reason.as_deref())?;
+    let fact = match standing {
+        Standing::Active => Fact::Resumed {},
+        Standing::Suspended => Fact::Suspended { reason: reason.clone().unwrap_or_default() },
+    };
+    tx.record(device, now, fact)?;
+    let live = tx.newest_pairing(device)?.filter(|pairing| pairing.state == PairingState::Live);
+    let Some(pairing) = live else { return Ok(None) };
+    let draft = match standing {
+        Standing::Active => Draft::challenge(standing, false),
+        Standing::Suspended => Draft {
+            reasons: reason.into_iter().collect(),
+            interval: plane.config.report_interval(),
+            ..Draft::challenge(standing, false)
+        },
+    };
+    let (verdict, _) = draft.issue(plane, tx, &pairing)?;
+    Ok(Some(verdict.sequence))
+}
+
+/// Accepts the boot state that the device last reported, and asks it to report again. Gives the
+/// number of accepted states and whether this one is new.
+///
+/// # Errors
+/// [`OrderError`]
+pub async fn accept(plane: &Arc<ControlPlane>, device: DeviceId) -> Result<(usize, bool), OrderError> {
+    let plane_in_tx = Arc::clone(plane);
+    let accepted = plane.store.transaction(move |tx| accept_in(&plane_in_tx, tx, device)).await?;
+    plane.outbox.wake();
+    Ok(accepted)
+}
+
+fn accept_in(plane: &ControlPlane, tx: &Tx<'_>, id: DeviceId) -> Result<(usize, bool), OrderError> {
+    let device = tx.device(id)?.ok_or(OrderError::UnknownDevice)?;
+    let state = tx.reported_state(id)?.ok_or(OrderError::NothingReported)?;
+    let now = plane.clock.now();
+    let name = "accepted by an operator";
+    let new = tx.accept_boot_state(id, name, &state, now)?;
+    if new {
+        tx.record(id, now, posture::accepted_fact(&state, name))?;
+    }
+    let live = tx.newest_pairing(id)?.filter(|pairing| pairing.state == PairingState::Live);
+    if let Some(pairing) = live {
+        Draft::challenge(device.standing, false).issue(plane, tx, &pairing)?;
+    }
+    Ok((tx.boot_states(id)?.len(), new))
+}

@@ -1,0 +1,95 @@
+//! A report leaves out what did not change. Here it is filled in from the evidence on which it
+//! builds.
+
+use std::collections::BTreeMap;
+
+use pawl_evidence::ima::Outcome;
+use pawl_evidence::tpm::PcrValues;
+use pawl_proto::Digest;
+use pawl_proto::message::Evidence;
+
+use super::ima::{self, ImaState};
+use super::quoted::quoted_values;
+use crate::store::Base;
+
+/// What a report says once all is filled in.
+#[derive(Debug)]
+pub struct Complete {
+    /// On what the next report builds.
+    pub base: Base,
+    /// The firmware's event log, if the device has one.
+    pub boot_log: Option<Vec<u8>>,
+    /// What the IMA log has to do with PCR 10.
+    pub ima: Option<Outcome>,
+    /// More pieces of the IMA log have to come.
+    pub behind: bool,
+}
+
+/// A report that cannot be completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Incomplete {
+    /// It builds on something that is not known any more, so the device has to send it whole.
+    #[error("the report builds on what is not known here")]
+    Unknown,
+    /// It leaves out of a whole report what belongs there, or contradicts itself.
+    #[error("the boot event log is missing from a whole report, or is not the one that it names")]
+    BootLog,
+}
+
+/// The PCRs of a report, and the others as they were: a claim until the quote's composite is
+/// compared.
+pub(super) fn pcrs(evidence: &Evidence, before: Option<&Base>) -> BTreeMap<u8, Digest> {
+    let mut pcrs = before.map(|base| base.pcrs.clone()).unwrap_or_default();
+    pcrs.extend(evidence.pcrs.iter().map(|(index, value)| (*index, *value)));
+    pcrs
+}
+
+impl Complete {
+    /// Completes a report whose PCR values are `quoted`. `before` is what it builds on, with the
+    /// boot log that was kept; none for a whole report.
+    ///
+    /// # Errors
+    /// [`Incomplete`] says whether a whole report would help.
+    pub fn new(
+        evidence: &Evidence,
+        digest: Digest,
+        before: Option<(&Base, Option<Vec<u8>>)>,
+        quoted: &PcrValues,
+    ) -> Result<Self, Incomplete> {
+        let base = before.as_ref().map(|(base, _)| *base);
+        if base.is_some_and(|base| base.boot_id != evidence.boot_id.as_str()) {
+            return Err(Incomplete::Unknown);
+        }
+        let state: Option<&ImaState> = base.and_then(|base| base.ima.as_ref());
+        let followed =
+            ima::follow(state, evidence.ima_log.as_ref(), quoted).map_err(|_| Incomplete::Unknown)?;
+        let boot_log = boot_log(evidence, before)?;
+        Ok(Self {
+            base: Base {
+                evidence: digest,
+                boot_id: evidence.boot_id.as_str().to_owned(),
+                pcrs: quoted_values(quoted),
+                ima: followed.state,
+            },
+            boot_log,
+            ima: followed.outcome,
+            behind: followed.behind,
+        })
+    }
+}
+
+fn boot_log(
+    evidence: &Evidence,
+    before: Option<(&Base, Option<Vec<u8>>)>,
+) -> Result<Option<Vec<u8>>, Incomplete> {
+    let whole = before.is_none();
+    let kept = before.and_then(|(_, log)| log);
+    let Some(sent) = &evidence.boot_log else { return Ok(kept) };
+    match &sent.bytes {
+        Some(bytes) if Digest::of(bytes.as_bytes()) == sent.digest => Ok(Some(bytes.as_bytes().to_vec())),
+        Some(_) => Err(Incomplete::BootLog),
+        None if kept.as_deref().is_some_and(|log| Digest::of(log) == sent.digest) => Ok(kept),
+        None if whole => Err(Incomplete::BootLog),
+        None => Err(Incomplete::Unknown),
+    }
+}

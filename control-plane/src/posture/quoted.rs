@@ -1,0 +1,76 @@
+use std::collections::BTreeMap;
+
+use pawl_evidence::attest::{AttestError, AttestationKey, VerifiedAttest, VerifiedQuote};
+use pawl_evidence::tpm::{self, HashAlgorithm, PcrValues};
+use pawl_proto::message::{Evidence, Report, TpmStructure};
+use pawl_proto::{DecodeError, Digest, limits};
+
+/// Evidence that an attestation key has signed for. Which PCR values it means is for
+/// [`Quoted::composite`] to show.
+pub(crate) struct Quoted {
+    pub(crate) evidence: Evidence,
+    /// SHA-256 of the evidence, which the quote covers.
+    pub(crate) digest: Digest,
+    /// The quote as it came, for the record.
+    pub(crate) attest: TpmStructure,
+    pub(crate) signature: TpmStructure,
+    verified: VerifiedAttest,
+}
+
+impl Quoted {
+    /// Checks the signature first and then decodes what it covers.
+    pub(crate) fn verify(key: &AttestationKey, report: &Report) -> Result<Self, QuotedError> {
+        let bytes = report.evidence.as_bytes();
+        let digest = Digest::of(bytes);
+        let verified =
+            key.verify(report.attest.as_bytes(), report.signature.as_bytes(), digest.as_bytes())?;
+        let evidence = pawl_proto::decode(bytes, limits::MESSAGE)?;
+        Ok(Self {
+            evidence,
+            digest,
+            attest: report.attest.clone(),
+            signature: report.signature.clone(),
+            verified,
+        })
+    }
+
+    /// The quote over these values of the sha256 bank, if they are what the TPM quoted.
+    pub(crate) fn composite(&self, pcrs: &BTreeMap<u8, Digest>) -> Result<VerifiedQuote, QuotedError> {
+        Ok(self.verified.clone().quote(&pcr_values(pcrs)?)?)
+    }
+}
+
+/// Values of the sha256 bank as pawl-evidence has them.
+pub(super) fn pcr_values(pcrs: &BTreeMap<u8, Digest>) -> Result<PcrValues, QuotedError> {
+    let mut values = PcrValues::default();
+    for (index, value) in pcrs {
+        // A digest of ours has 32 bytes, which is what this bank holds.
+        if let Some(value) = tpm::Digest::new(HashAlgorithm::Sha256, value.as_bytes()) {
+            values.insert(*index, value).map_err(|_| QuotedError::Pcr(*index))?;
+        }
+    }
+    Ok(values)
+}
+
+/// The quoted values of the sha256 bank as they stand in messages. What a report says beyond the
+/// quote is not in there.
+pub(super) fn quoted_values(quoted: &PcrValues) -> BTreeMap<u8, Digest> {
+    quoted
+        .bank(HashAlgorithm::Sha256)
+        .filter_map(|(index, value)| Some((index, Digest::try_from(value.as_bytes()).ok()?)))
+        .collect()
+}
+
+/// A report that is not believed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum QuotedError {
+    /// The quote does not hold.
+    #[error(transparent)]
+    Attest(#[from] AttestError),
+    /// The TPM signed for something that is no evidence.
+    #[error("evidence: {0}")]
+    Decode(#[from] DecodeError),
+    /// No such PCR.
+    #[error("there is no PCR {0}")]
+    Pcr(u8),
+}

@@ -1,0 +1,212 @@
+use std::sync::Arc;
+
+use pawl_evidence::attest::{AttestationKey, VerifiedQuote};
+use pawl_evidence::tpm::Public;
+use pawl_proto::DeviceId;
+use pawl_proto::limits;
+use pawl_proto::message::{Appraisal, Report, Standing, Verdict};
+
+use super::complete::{self, Complete, Incomplete};
+use super::judgement::{boot_state, judge, raise_high_water, record_verdict};
+use super::quoted::Quoted;
+use crate::control_plane::ControlPlane;
+use crate::store::{Device, Pairing, PairingState, StoreError, Tx};
+use crate::verdict::{Draft, IssueError};
+
+/// Takes a report in and answers it. An error means that it was not decided about; what is
+/// refused for good is no error.
+pub(crate) async fn receive(
+    plane: &Arc<ControlPlane>,
+    device: DeviceId,
+    message: Vec<u8>,
+) -> Result<(), StoreError> {
+    let plane_in_tx = Arc::clone(plane);
+    let answered = plane.store.transaction(move |tx| receive_in(&plane_in_tx, tx, device, &message)).await;
+    match answered {
+        Ok(verdict) => {
+            plane.outbox.wake();
+            tracing::info!(
+                %device, sequence = verdict.sequence, result = ?verdict.result, lease = verdict.lease.is_some(),
+                "verdict"
+            );
+            Ok(())
+        }
+        Err(PostureError::Refused(reason)) => {
+            tracing::warn!(%device, reason, "a report is refused");
+            Ok(())
+        }
+        Err(PostureError::Failed(IssueError::Store(error))) => Err(error),
+        Err(PostureError::Failed(error)) => {
+            tracing::error!(%device, %error, "a report cannot be answered");
+            Ok(())
+        }
+    }
+}
+
+fn receive_in(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    id: DeviceId,
+    message: &[u8],
+) -> Result<Verdict, PostureError> {
+    let report: Report = pawl_proto::decode(message, limits::MESSAGE).map_err(refuse)?;
+    let device = tx.device(id)?.ok_or_else(|| refuse("nobody enrolled the device"))?;
+    let pairing = tx
+        .newest_pairing(id)?
+        .filter(|pairing| pairing.state == PairingState::Live)
+        .ok_or_else(|| refuse("the device has no live pairing"))?;
+    let public = Public::unmarshal(&pairing.attestation_key).map_err(refuse)?;
+    let key = AttestationKey::from_public(public).map_err(refuse)?;
+
+    let quoted = Quoted::verify(&key, &report).map_err(refuse)?;
+    let evidence = &quoted.evidence;
+    if (evidence.device, evidence.pairing, evidence.epoch) != (id, pairing.id, pairing.epoch) {
+        return Err(refuse("the report is for another device, pairing or epoch"));
+    }
+    if evidence.nonce != pairing.nonce {
+        return challenge(plane, tx, &device, &pairing, &quoted, false);
+    }
+    match examine(tx, &pairing, &quoted)? {
+        Examined::Whole => challenge(plane, tx, &device, &pairing, &quoted, true),
+        Examined::Contradiction(reason) => {
+            let draft = Draft {
+                result: Some(Appraisal::Contraindicated),
+                reasons: vec![reason],
+                interval: plane.config.report_interval(),
+                answers: Some(quoted.digest),
+                ..Draft::challenge(device.standing, true)
+            };
+            issue(plane, tx, &pairing, draft, &quoted)
+        }
+        Examined::Complete(quote, complete) => {
+            let examined = (quote, complete);
+            answer(plane, tx, &device, &pairing, &key, &quoted, examined, message.len())
+        }
+    }
+}
+
+/// What a report turned out to be.
+enum Examined {
+    /// It builds on what is not known: a whole one is needed.
+    Whole,
+    /// A whole one that contradicts itself.
+    Contradiction(String),
+    /// All is there and tied to the quote.
+    Complete(Box<VerifiedQuote>, Box<Complete>),
+}
+
+fn examine(tx: &Tx<'_>, pairing: &Pairing, quoted: &Quoted) -> Result<Examined, PostureError> {
+    let evidence = &quoted.evidence;
+    let base = match evidence.since {
+        None => None,
+        Some(since) => match pairing.base.as_ref().filter(|base| base.evidence == since) {
+            Some(base) => Some(base),
+            None => return Ok(Examined::Whole),
+        },
+    };
+    let quote = match quoted.composite(&complete::pcrs(evidence, base)) {
+        Ok(quote) => quote,
+        Err(_) if base.is_some() => return Ok(Examined::Whole),
+        Err(error) => return Ok(Examined::Contradiction(error.to_string())),
+    };
+    let before = match base {
+        Some(base) => Some((base, tx.boot_log(pairing.id)?)),
+        None => None,
+    };
+    match Complete::new(evidence, quoted.digest, before, quote.pcrs()) {
+        Ok(complete) => Ok(Examined::Complete(Box::new(quote), Box::new(complete))),
+        Err(Incomplete::Unknown) if base.is_some() => Ok(Examined::Whole),
+        Err(error) => Ok(Examined::Contradiction(error.to_string())),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything that a verdict rests on")]
+fn answer(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    device: &Device,
+    pairing: &Pairing,
+    key: &AttestationKey,
+    quoted: &Quoted,
+    (quote, complete): (Box<VerifiedQuote>, Box<Complete>),
+    length: usize,
+) -> Result<Verdict, PostureError> {
+    let now = plane.clock.now();
+    let ak_name = key.name();
+    let accepted = tx.boot_states(device.id)?;
+    let highest = tx.high_water(ak_name.as_bytes())?;
+    let judgement = judge(plane, &quote, &complete, pairing.epoch, accepted, highest);
+    let forward = raise_high_water(tx, ak_name.as_bytes(), pairing.epoch, quote.clock())?;
+    if forward {
+        let evidence = &quoted.evidence;
+        if evidence.since.is_none() {
+            tx.set_boot_log(pairing.id, complete.boot_log.as_deref())?;
+        }
+        tx.take_report(
+            pairing.id,
+            &complete.base,
+            length,
+            evidence.since.is_none(),
+            evidence.host.as_ref(),
+            now,
+        )?;
+        tx.settle_refreshes(device.id)?;
+        if let Some(state) = boot_state(&plane.config.lease.pcrs, &quote) {
+            tx.set_reported_state(device.id, &state)?;
+        }
+    }
+    let suspended = device.standing_reason.clone().filter(|_| device.standing == Standing::Suspended);
+    let mut draft = judgement.into_draft(plane, device.standing, suspended, quoted.digest);
+    // A TPM that went back has no state that anything could build on.
+    draft.whole = !forward;
+    issue(plane, tx, pairing, draft, quoted)
+}
+
+fn issue(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    pairing: &Pairing,
+    draft: Draft,
+    quoted: &Quoted,
+) -> Result<Verdict, PostureError> {
+    let (verdict, _) = draft.issue(plane, tx, pairing)?;
+    record_verdict(tx, &verdict, quoted)?;
+    Ok(verdict)
+}
+
+/// Answers without a judgement: a fresh nonce, and a request to report again at once.
+fn challenge(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    device: &Device,
+    pairing: &Pairing,
+    quoted: &Quoted,
+    whole: bool,
+) -> Result<Verdict, PostureError> {
+    if !plane.challenges.admit(device.id, plane.clock.now_ms()) {
+        return Err(refuse("it is stale, and too many were"));
+    }
+    let draft = Draft { answers: Some(quoted.digest), ..Draft::challenge(device.standing, whole) };
+    Ok(draft.issue(plane, tx, pairing)?.0)
+}
+
+fn refuse(reason: impl std::fmt::Display) -> PostureError {
+    PostureError::Refused(reason.to_string())
+}
+
+/// A report that is not answered.
+#[derive(Debug, thiserror::Error)]
+enum PostureError {
+    /// It is refused for good.
+    #[error("{0}")]
+    Refused(String),
+    /// The control plane's own trouble.
+    #[error(transparent)]
+    Failed(#[from] IssueError),
+}
+
+impl From<StoreError> for PostureError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}

@@ -1,0 +1,155 @@
+use std::sync::Arc;
+
+use pawl_proto::message::{Appraisal, Report, Standing, Verdict};
+use pawl_proto::{Digest, Nonce};
+
+use super::receive;
+use crate::control_plane::ControlPlane;
+use crate::orders;
+use crate::testing::{Device, Rig, decode_verdict};
+
+/// A paired device, its last evidence and its last nonce.
+struct Paired {
+    rig: Rig,
+    device: Device,
+    base: Digest,
+    nonce: Nonce,
+}
+
+impl Paired {
+    async fn new() -> Self {
+        let rig = Rig::new();
+        let mut device = Device::enrolled(&rig.plane).await;
+        let grant = device.pair(&rig.plane).await.unwrap();
+        let verdict = decode_verdict(&rig.plane, device.id(), grant.verdict.as_bytes());
+        Self { rig, device, base: verdict.answers.unwrap(), nonce: verdict.nonce }
+    }
+
+    fn plane(&self) -> &Arc<ControlPlane> {
+        &self.rig.plane
+    }
+
+    async fn send(&self, report: &Report) -> Option<Verdict> {
+        let message = pawl_proto::encode(report).unwrap();
+        receive(self.plane(), self.device.id(), message).await.unwrap();
+        self.device.next_verdict(self.plane()).await
+    }
+
+    async fn steady(&mut self) -> Verdict {
+        let report = self.device.report(self.nonce, Some(self.base));
+        self.send(&report).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_steady_report_brings_the_next_lease() {
+    let mut paired = Paired::new().await;
+    let verdict = paired.steady().await;
+    assert_eq!((verdict.result, verdict.sequence), (Some(Appraisal::Warning), 2));
+    assert_eq!(verdict.interval, 300);
+    assert_eq!(verdict.lease.unwrap().clock, paired.device.tpm.clock + 900_000);
+}
+
+#[tokio::test]
+async fn a_replayed_report_gets_a_nonce_and_nothing_else() {
+    let mut paired = Paired::new().await;
+    let report = paired.device.report(paired.nonce, Some(paired.base));
+    let first = paired.send(&report).await.unwrap();
+    let second = paired.send(&report).await.unwrap();
+    assert_eq!((second.result, second.lease, second.interval), (None, None, 0));
+    assert!(second.sequence > first.sequence && second.nonce != first.nonce && !second.whole);
+}
+
+#[tokio::test]
+async fn a_report_on_unknown_ground_is_asked_for_whole() {
+    let mut paired = Paired::new().await;
+    let report = paired.device.report(paired.nonce, Some(Digest([0; 32])));
+    let verdict = paired.send(&report).await.unwrap();
+    assert!(verdict.whole && verdict.lease.is_none());
+    let whole = paired.device.report(verdict.nonce, None);
+    assert!(paired.send(&whole).await.unwrap().lease.is_some());
+}
+
+#[tokio::test]
+async fn drift_that_is_reported_ends_the_lease_and_names_the_pcr() {
+    let mut paired = Paired::new().await;
+    paired.device.tpm.pcrs.insert(9, Digest([0xaa; 32]));
+    let mut evidence = paired.device.evidence(paired.nonce, Some(paired.base));
+    evidence.pcrs.insert(9, Digest([0xaa; 32]));
+    let report = paired.device.quoted(&evidence);
+    let verdict = paired.send(&report).await.unwrap();
+    assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Contraindicated), None));
+    assert!(verdict.reasons[0].as_str().contains("PCR 9"), "{:?}", verdict.reasons);
+}
+
+#[tokio::test]
+async fn drift_that_is_left_out_of_a_report_is_not_believed() {
+    let mut paired = Paired::new().await;
+    paired.device.tpm.pcrs.insert(9, Digest([0xaa; 32]));
+    let verdict = paired.steady().await;
+    assert!(verdict.whole && verdict.lease.is_none());
+}
+
+#[tokio::test]
+async fn values_beyond_the_quote_are_not_taken_over() {
+    let mut paired = Paired::new().await;
+    let mut evidence = paired.device.evidence(paired.nonce, Some(paired.base));
+    evidence.pcrs.insert(20, Digest([0xaa; 32]));
+    let report = paired.device.quoted(&evidence);
+    assert!(paired.send(&report).await.unwrap().lease.is_some());
+    let device = paired.device.id();
+    let stored = paired.plane().store.transaction(move |tx| tx.newest_pairing(device)).await.unwrap();
+    assert!(!stored.unwrap().base.unwrap().pcrs.contains_key(&20));
+}
+
+#[tokio::test]
+async fn a_forged_report_and_one_of_another_device_are_not_answered() {
+    let mut paired = Paired::new().await;
+    let mut forged = paired.device.report(paired.nonce, Some(paired.base));
+    let mut stranger = Device::new();
+    stranger.pairing = paired.device.pairing;
+    forged.signature = stranger.report(paired.nonce, Some(paired.base)).signature;
+    assert_eq!(paired.send(&forged).await, None);
+    let foreign = stranger.report(paired.nonce, None);
+    assert_eq!(paired.send(&foreign).await, None);
+}
+
+#[tokio::test]
+async fn a_tpm_that_went_back_gets_no_lease() {
+    let mut paired = Paired::new().await;
+    let before = paired.device.tpm.clock;
+    let verdict = paired.steady().await;
+    paired.device.tpm.clock = before - 1_000;
+    (paired.base, paired.nonce) = (verdict.answers.unwrap(), verdict.nonce);
+    let verdict = paired.steady().await;
+    assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Contraindicated), None));
+    assert!(verdict.reasons[0].as_str().contains("went back in time"), "{:?}", verdict.reasons);
+}
+
+#[tokio::test]
+async fn a_reboot_may_cost_some_of_the_clock() {
+    let mut paired = Paired::new().await;
+    paired.device.tpm.reset_count += 1;
+    paired.device.tpm.clock = 5;
+    assert!(paired.steady().await.lease.is_some());
+}
+
+#[tokio::test]
+async fn suspension_ends_leases_and_resuming_brings_them_back() {
+    let mut paired = Paired::new().await;
+    let id = paired.device.id();
+    orders::suspend(paired.plane(), id, "audit".to_owned()).await.unwrap();
+    let told = paired.device.next_verdict(paired.plane()).await.unwrap();
+    assert_eq!((told.standing, told.lease), (Standing::Suspended, None));
+    assert_eq!(told.reasons[0].as_str(), "audit");
+    paired.nonce = told.nonce;
+    let verdict = paired.steady().await;
+    assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Warning), None));
+
+    paired.base = verdict.answers.unwrap();
+    orders::resume(paired.plane(), id).await.unwrap();
+    let told = paired.device.next_verdict(paired.plane()).await.unwrap();
+    assert_eq!((told.standing, told.interval), (Standing::Active, 0));
+    paired.nonce = told.nonce;
+    assert!(paired.steady().await.lease.is_some());
+}

@@ -1,0 +1,91 @@
+//! `serve`: everything at once, until it is told to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::admin::{self, AdminServeError};
+use crate::broker::{self, TlsError};
+use crate::clock::WallClock;
+use crate::config::Config;
+use crate::control_plane::{ControlPlane, OpenError};
+use crate::http::{self, ServeError};
+
+/// Running requests may take so long when the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Serves devices and operators until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`RunError`] when a part cannot start.
+pub async fn serve(config: Config) -> Result<(), RunError> {
+    let plane = Arc::new(ControlPlane::open(config, Arc::new(WallClock))?);
+    if plane.keys.created {
+        tracing::info!(state_dir = %plane.config.state_dir.display(), "made keys and certificates");
+    }
+    let (stop, stopping) = watch::channel(false);
+    tokio::select! {
+        ended = parts(&plane, &stopping) => ended,
+        ended = stop_on_signal(stop) => ended,
+    }
+}
+
+/// Every part; one that fails takes the others with it.
+async fn parts(plane: &Arc<ControlPlane>, stopping: &watch::Receiver<bool>) -> Result<(), RunError> {
+    let operators = async {
+        let router = admin::router(Arc::clone(plane));
+        Ok(admin::run(&plane.config.admin_socket(), router, stopped(stopping.clone())).await?)
+    };
+    let devices = async {
+        let (config, router) = (&plane.config, http::router(Arc::clone(plane)));
+        Ok(http::run(config.listen, &plane.keys.https, router, stopped(stopping.clone()), GRACE).await?)
+    };
+    let messages = async {
+        tokio::select! {
+            ended = broker::run(Arc::clone(plane)) => Ok(ended?),
+            () = stopped(stopping.clone()) => Ok(()),
+        }
+    };
+    tokio::try_join!(operators, devices, messages).map(|_| ())
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error says that the sender is gone, which also means to stop.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Tells the parts to stop when a signal says so, and ends their time when they take too long.
+async fn stop_on_signal(stop: watch::Sender<bool>) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    let _ = stop.send(true);
+    tokio::time::sleep(GRACE * 2).await;
+    Ok(())
+}
+
+/// A server that cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Keys, database or vendor certificates.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The HTTPS server.
+    #[error(transparent)]
+    Https(#[from] ServeError),
+    /// The operators' socket.
+    #[error(transparent)]
+    Admin(#[from] AdminServeError),
+    /// The connection to the broker.
+    #[error("broker: {0}")]
+    Broker(#[from] TlsError),
+    /// Signals cannot be received.
+    #[error("cannot wait for signals: {0}")]
+    Signals(std::io::Error),
+}

@@ -1,0 +1,142 @@
+use pawl_proto::message::{DeviceState, Standing, Status};
+use pawl_proto::{DeviceId, Digest};
+use rusqlite::{OptionalExtension as _, Row, params};
+
+use super::value::{from_bytes, from_name, from_text, to_name};
+use super::{StoreError, Tx};
+
+/// An enrolled device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Device {
+    /// Its id.
+    pub id: DeviceId,
+    /// SHA-256 of its endorsement key's public area.
+    pub ek_sha256: Digest,
+    /// What the operator calls it.
+    pub label: Option<String>,
+    /// When it was enrolled.
+    pub enrolled_at: u64,
+    /// Whether it may work.
+    pub standing: Standing,
+    /// Why it may not.
+    pub standing_reason: Option<String>,
+    /// Which endorsement key it has; known after the first pairing.
+    pub ek_kind: Option<String>,
+    /// How that key was checked.
+    pub endorsement: Option<String>,
+    /// What it last said of itself; a hint.
+    pub last_seen: Option<LastSeen>,
+}
+
+/// The last status message of a device. It is not signed, so it is shown and decides nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastSeen {
+    /// Whether it was connected.
+    pub online: bool,
+    /// Its state.
+    pub state: DeviceState,
+    /// When the message came.
+    pub at: u64,
+}
+
+const COLUMNS: &str = "id, ek_sha256, label, enrolled_at, standing, standing_reason, ek_kind, endorsement, online, \
+                       state, seen";
+
+impl Tx<'_> {
+    /// Enrols a device, or renames one that is enrolled. True when it is new.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn enrol(&self, ek_sha256: Digest, label: Option<&str>, now: u64) -> Result<bool, StoreError> {
+        let id = DeviceId::from_digest(ek_sha256.0);
+        let added = self.sql.execute(
+            "INSERT INTO device (id, ek_sha256, label, enrolled_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            params![id.as_str(), ek_sha256.0, label, now],
+        )?;
+        if added == 0 && label.is_some() {
+            self.sql.execute("UPDATE device SET label = ?2 WHERE id = ?1", params![id.as_str(), label])?;
+        }
+        Ok(added == 1)
+    }
+
+    /// The device with this id.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn device(&self, id: DeviceId) -> Result<Option<Device>, StoreError> {
+        let mut statement =
+            self.sql.prepare_cached(&format!("SELECT {COLUMNS} FROM device WHERE id = ?1"))?;
+        statement.query_row([id.as_str()], |row| Ok(read(row))).optional()?.transpose()
+    }
+
+    /// Every device, by id.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn devices(&self) -> Result<Vec<Device>, StoreError> {
+        let mut statement = self.sql.prepare(&format!("SELECT {COLUMNS} FROM device ORDER BY id"))?;
+        let rows = statement.query_map([], |row| Ok(read(row)))?;
+        rows.map(|row| row?).collect()
+    }
+
+    /// Lets a device work, or not.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn set_standing(
+        &self,
+        id: DeviceId,
+        standing: Standing,
+        reason: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.sql.execute(
+            "UPDATE device SET standing = ?2, standing_reason = ?3 WHERE id = ?1",
+            params![id.as_str(), to_name(standing, "standing")?, reason],
+        )?;
+        Ok(())
+    }
+
+    /// Remembers how an endorsement key was checked.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn set_endorsement(&self, id: DeviceId, ek_kind: &str, endorsement: &str) -> Result<(), StoreError> {
+        self.sql.execute(
+            "UPDATE device SET ek_kind = ?2, endorsement = ?3 WHERE id = ?1",
+            params![id.as_str(), ek_kind, endorsement],
+        )?;
+        Ok(())
+    }
+
+    /// Remembers what a device says of itself.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn saw(&self, status: &Status, now: u64) -> Result<(), StoreError> {
+        self.sql.execute(
+            "UPDATE device SET online = ?2, state = ?3, seen = ?4 WHERE id = ?1",
+            params![status.device.as_str(), status.online, to_name(status.state, "device state")?, now],
+        )?;
+        Ok(())
+    }
+}
+
+fn read(row: &Row<'_>) -> Result<Device, StoreError> {
+    let last_seen = match (row.get(8)?, row.get(9)?, row.get(10)?) {
+        (Some(online), Some(state), Some(at)) => {
+            Some(LastSeen { online, state: from_name(state, "device state")?, at })
+        }
+        _ => None,
+    };
+    Ok(Device {
+        id: from_text(&row.get::<_, String>(0)?, "device id")?,
+        ek_sha256: from_bytes(&row.get::<_, Vec<u8>>(1)?, "digest")?,
+        label: row.get(2)?,
+        enrolled_at: row.get(3)?,
+        standing: from_name(row.get(4)?, "standing")?,
+        standing_reason: row.get(5)?,
+        ek_kind: row.get(6)?,
+        endorsement: row.get(7)?,
+        last_seen,
+    })
+}

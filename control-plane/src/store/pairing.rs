@@ -1,0 +1,248 @@
+use std::collections::BTreeMap;
+
+use pawl_proto::message::{HostFacts, Scope};
+use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId};
+use rusqlite::{OptionalExtension as _, Row, params};
+use serde::{Deserialize, Serialize};
+
+use super::value::{from_blob, from_bytes, from_name, from_text, to_blob, to_name};
+use super::{StoreError, Tx};
+use crate::posture::ImaState;
+
+/// A pairing, current or ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pairing {
+    /// Its id.
+    pub id: PairingId,
+    /// The device.
+    pub device: DeviceId,
+    /// The epoch in which it lives.
+    pub epoch: Epoch,
+    /// How far its life has come.
+    pub state: PairingState,
+    /// When it was granted.
+    pub paired_at: u64,
+    /// When its end became known.
+    pub ended_at: Option<u64>,
+    /// What was granted.
+    pub scopes: Vec<Scope>,
+    /// `TPMT_PUBLIC` of the attestation key, proven to live in the device's TPM.
+    pub attestation_key: Vec<u8>,
+    /// `TPMS_NV_PUBLIC` of the epoch counter, written.
+    pub counter: Vec<u8>,
+    /// `TPMT_PUBLIC` of the device key, certified.
+    pub device_key: Vec<u8>,
+    /// The policyRef of its leases.
+    pub policy_ref: Digest,
+    /// What the next report must repeat.
+    pub nonce: Nonce,
+    /// On what it may build.
+    pub base: Option<Base>,
+    /// The last report, for people.
+    pub reported: Option<Reported>,
+}
+
+/// How far a pairing's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PairingState {
+    /// It holds.
+    Live,
+    /// Its end is ordered: no token and no lease any more, and no receipt yet.
+    Revoking,
+    /// Its keys are known to be dead.
+    Ended,
+}
+
+/// The acknowledged evidence on which the next report builds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Base {
+    /// SHA-256 of that evidence.
+    pub evidence: Digest,
+    /// The boot in which it was made.
+    pub boot_id: String,
+    /// Every quoted PCR of the sha256 bank.
+    pub pcrs: BTreeMap<u8, Digest>,
+    /// How far the IMA log was followed.
+    pub ima: Option<ImaState>,
+}
+
+/// The last report, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reported {
+    /// When it came.
+    pub at: u64,
+    /// How long the message was.
+    pub bytes: u64,
+    /// Whether it was a whole one.
+    pub whole: bool,
+    /// How many were taken in this pairing.
+    pub count: u64,
+    /// What the host last said of itself.
+    pub host: HostFacts,
+}
+
+const COLUMNS: &str = "id, device, epoch, state, paired_at, ended_at, scopes, attestation_key, counter, device_key, \
+                       policy_ref, nonce, base, reported_at, report_bytes, report_whole, reports, host";
+
+impl Tx<'_> {
+    /// Adds a pairing.
+    ///
+    /// # Errors
+    /// [`StoreError`], also when the device has one in that epoch.
+    pub fn add_pairing(&self, pairing: &Pairing) -> Result<(), StoreError> {
+        self.sql.execute(
+            "INSERT INTO pairing (id, device, epoch, state, paired_at, scopes, attestation_key, counter, \
+             device_key, policy_ref, nonce, base) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            params![
+                pairing.id.to_string(),
+                pairing.device.as_str(),
+                pairing.epoch.0,
+                to_name(pairing.state, "pairing state")?,
+                pairing.paired_at,
+                to_blob(&pairing.scopes, "scopes")?,
+                pairing.attestation_key,
+                pairing.counter,
+                pairing.device_key,
+                pairing.policy_ref.0,
+                pairing.nonce.0,
+                pairing.base.as_ref().map(|base| to_blob(base, "base")).transpose()?,
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// The newest pairing of a device, also when it ended: the one of the highest epoch.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn newest_pairing(&self, device: DeviceId) -> Result<Option<Pairing>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM pairing WHERE device = ?1 ORDER BY epoch DESC LIMIT 1"
+        ))?;
+        statement.query_row([device.as_str()], |row| Ok(read(row))).optional()?.transpose()
+    }
+
+    /// The pairing with this id.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn pairing(&self, id: PairingId) -> Result<Option<Pairing>, StoreError> {
+        let mut statement =
+            self.sql.prepare_cached(&format!("SELECT {COLUMNS} FROM pairing WHERE id = ?1"))?;
+        statement.query_row([id.to_string()], |row| Ok(read(row))).optional()?.transpose()
+    }
+
+    /// Marks that the end of a pairing is ordered.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn begin_revoking(&self, id: PairingId) -> Result<(), StoreError> {
+        self.sql.execute(
+            "UPDATE pairing SET state = 'revoking' WHERE id = ?1 AND state = 'live'",
+            [id.to_string()],
+        )?;
+        Ok(())
+    }
+
+    /// Marks every pairing of a device whose epoch is below `epoch` as ended: the counter is
+    /// known to stand there.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn end_pairings_below(&self, device: DeviceId, epoch: Epoch, now: u64) -> Result<(), StoreError> {
+        self.sql.execute(
+            "UPDATE pairing SET state = 'ended', ended_at = ?3 WHERE device = ?1 AND epoch < ?2 \
+             AND state <> 'ended'",
+            params![device.as_str(), epoch.0, now],
+        )?;
+        Ok(())
+    }
+
+    /// Sets what the next report must repeat.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn set_nonce(&self, id: PairingId, nonce: Nonce) -> Result<(), StoreError> {
+        self.sql.execute("UPDATE pairing SET nonce = ?2 WHERE id = ?1", params![id.to_string(), nonce.0])?;
+        Ok(())
+    }
+
+    /// The firmware's event log that came with the last whole report.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn boot_log(&self, id: PairingId) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut statement = self.sql.prepare_cached("SELECT boot_log FROM pairing WHERE id = ?1")?;
+        Ok(statement.query_row([id.to_string()], |row| row.get(0))?)
+    }
+
+    /// Keeps the firmware's event log of a whole report.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn set_boot_log(&self, id: PairingId, log: Option<&[u8]>) -> Result<(), StoreError> {
+        self.sql.execute("UPDATE pairing SET boot_log = ?2 WHERE id = ?1", params![id.to_string(), log])?;
+        Ok(())
+    }
+
+    /// Takes a report that was judged: the next one builds on it. Host facts that it left out
+    /// stay as they were.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn take_report(
+        &self,
+        id: PairingId,
+        base: &Base,
+        bytes: usize,
+        whole: bool,
+        host: Option<&HostFacts>,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        self.sql.execute(
+            "UPDATE pairing SET base = ?2, report_bytes = ?3, report_whole = ?4, reported_at = ?5, \
+             reports = reports + 1, host = coalesce(?6, host) WHERE id = ?1",
+            params![
+                id.to_string(),
+                to_blob(base, "base")?,
+                bytes,
+                whole,
+                now,
+                host.map(|host| to_blob(host, "host facts")).transpose()?,
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+fn read(row: &Row<'_>) -> Result<Pairing, StoreError> {
+    let base: Option<Vec<u8>> = row.get(12)?;
+    let host: Option<Vec<u8>> = row.get(17)?;
+    let reported = match (row.get(13)?, row.get(14)?, row.get(15)?) {
+        (Some(at), Some(bytes), Some(whole)) => Some(Reported {
+            at,
+            bytes,
+            whole,
+            count: row.get(16)?,
+            host: host.map(|blob| from_blob(&blob, "host facts")).transpose()?.unwrap_or_default(),
+        }),
+        _ => None,
+    };
+    Ok(Pairing {
+        id: from_text(&row.get::<_, String>(0)?, "pairing id")?,
+        device: from_text(&row.get::<_, String>(1)?, "device id")?,
+        epoch: Epoch(row.get(2)?),
+        state: from_name(row.get(3)?, "pairing state")?,
+        paired_at: row.get(4)?,
+        ended_at: row.get(5)?,
+        scopes: from_blob(&row.get::<_, Vec<u8>>(6)?, "scopes")?,
+        attestation_key: row.get(7)?,
+        counter: row.get(8)?,
+        device_key: row.get(9)?,
+        policy_ref: from_bytes(&row.get::<_, Vec<u8>>(10)?, "policyRef")?,
+        nonce: from_bytes(&row.get::<_, Vec<u8>>(11)?, "nonce")?,
+        base: base.map(|blob| from_blob(&blob, "base")).transpose()?,
+        reported,
+    })
+}

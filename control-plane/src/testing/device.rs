@@ -1,0 +1,194 @@
+use std::sync::Arc;
+
+use p256::ecdsa::SigningKey;
+use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
+use pawl_evidence::lease::{key_policy, link_policy};
+use pawl_evidence::rand_core::OsRng;
+use pawl_evidence::tpm::Public;
+use pawl_proto::message::{
+    Cause, Certificate, CertifiedKey, Event, Evidence, HostFacts, PairingGrant, PairingOffer, PairingProof,
+    PairingRequest, Receipt, Report, Scope, ShortText, SignedReceipt, TpmStructure, Verdict,
+};
+use pawl_proto::signed::OrderKey;
+use pawl_proto::{Blob, Channel, DeviceId, Digest, Epoch, Nonce, PairingId, Text, Topic};
+
+use super::structures::{BOUND_SIGNING, LOOSE_SIGNING, sealed_public, signing_public};
+use super::tpm::SoftTpm;
+use crate::control_plane::ControlPlane;
+use crate::pairing::{self, PairingError};
+
+/// A device that does as the daemon would, on a TPM in software.
+pub(crate) struct Device {
+    pub(crate) tpm: SoftTpm,
+    pub(crate) link_key: SigningKey,
+    pub(crate) device_key: SigningKey,
+    pub(crate) pairing: Option<PairingId>,
+}
+
+impl Device {
+    pub(crate) fn new() -> Self {
+        Self {
+            tpm: SoftTpm::new(),
+            link_key: SigningKey::random(&mut OsRng),
+            device_key: SigningKey::random(&mut OsRng),
+            pairing: None,
+        }
+    }
+
+    /// A device that somebody enrolled.
+    pub(crate) async fn enrolled(plane: &Arc<ControlPlane>) -> Self {
+        let device = Self::new();
+        let ek_sha256 = device.tpm.ek_sha256();
+        plane.store.transaction(move |tx| tx.enrol(ek_sha256, None, 1)).await.unwrap();
+        device
+    }
+
+    pub(crate) fn id(&self) -> DeviceId {
+        DeviceId::from_digest(self.tpm.ek_sha256().0)
+    }
+
+    pub(crate) fn request(&self) -> PairingRequest {
+        PairingRequest {
+            version: Default::default(),
+            device: self.id(),
+            endorsement_key: TpmStructure::new(self.tpm.ek.clone()).unwrap(),
+            endorsement_certificates: Vec::new(),
+            attestation_key: TpmStructure::new(self.tpm.ak_public()).unwrap(),
+            counter: TpmStructure::new(self.tpm.counter.as_bytes().to_vec()).unwrap(),
+            epoch: Epoch(self.tpm.epoch),
+            host: HostFacts::default(),
+            session: Nonce([1; 32]),
+            reason: ShortText::lossy("first installation"),
+            scopes: vec![Scope::lossy("telemetry")],
+        }
+    }
+
+    /// The proof for an offer. A test reads the secret out of the offer; a TPM has to activate
+    /// the credential.
+    pub(crate) fn proof(&mut self, offer: &PairingOffer, secret: &[u8; 32]) -> PairingProof {
+        let lease_key = Public::unmarshal(offer.lease_key.as_bytes()).unwrap().name();
+        let lease_policy = key_policy(&lease_key, offer.policy_ref.as_bytes());
+        let link_policy = link_policy(&self.tpm.counter.name(), self.tpm.epoch);
+        let link = signing_public(self.link_key.verifying_key(), BOUND_SIGNING, &link_policy);
+        let device = signing_public(self.device_key.verifying_key(), BOUND_SIGNING, &lease_policy);
+        let nonce = *offer.nonce.as_bytes();
+        let (counter_attest, counter_signature) = self.tpm.certify_counter(&nonce);
+        self.pairing = Some(offer.pairing);
+        PairingProof {
+            version: Default::default(),
+            secret: Blob::new(secret.to_vec()).unwrap(),
+            link_key: self.certified(link, &nonce),
+            device_key: self.certified(device, &nonce),
+            vault_key: self.certified(sealed_public(&lease_policy), &nonce),
+            counter_attest,
+            counter_signature,
+            report: self.report(offer.nonce, None),
+            link_request: request_for(&self.link_key),
+        }
+    }
+
+    /// A key for an offer that could leave the TPM.
+    pub(crate) fn loose_device_key(&mut self, offer: &PairingOffer) -> CertifiedKey {
+        let lease_key = Public::unmarshal(offer.lease_key.as_bytes()).unwrap().name();
+        let policy = key_policy(&lease_key, offer.policy_ref.as_bytes());
+        let public = signing_public(self.device_key.verifying_key(), LOOSE_SIGNING, &policy);
+        self.certified(public, &offer.nonce.0)
+    }
+
+    pub(crate) fn certified(&mut self, public: Vec<u8>, nonce: &[u8; 32]) -> CertifiedKey {
+        let (attest, signature) = self.tpm.certify(&public, nonce);
+        CertifiedKey { public: TpmStructure::new(public).unwrap(), attest, signature }
+    }
+
+    /// What a report says: whole, or what is new since some evidence, which here is nothing.
+    pub(crate) fn evidence(&self, nonce: Nonce, since: Option<Digest>) -> Evidence {
+        Evidence {
+            version: Default::default(),
+            device: self.id(),
+            pairing: self.pairing.unwrap(),
+            epoch: Epoch(self.tpm.epoch),
+            nonce,
+            since,
+            boot_id: Text::lossy("c0ffee"),
+            pcrs: if since.is_none() { self.tpm.pcrs.clone() } else { Default::default() },
+            boot_log: None,
+            ima_log: None,
+            host: None,
+            audit_head: None,
+        }
+    }
+
+    pub(crate) fn report(&mut self, nonce: Nonce, since: Option<Digest>) -> Report {
+        let evidence = self.evidence(nonce, since);
+        self.quoted(&evidence)
+    }
+
+    pub(crate) fn quoted(&mut self, evidence: &Evidence) -> Report {
+        let bytes = pawl_proto::encode(evidence).unwrap();
+        let (attest, signature) = self.tpm.quote(Digest::of(&bytes).as_bytes());
+        Report { version: Default::default(), evidence: Blob::new(bytes).unwrap(), attest, signature }
+    }
+
+    /// Ends the epoch as an event tells it to, or a person on the device, and makes the receipt.
+    pub(crate) fn wipe(&mut self, event: Option<&Event>) -> SignedReceipt {
+        let ended = Epoch(self.tpm.epoch);
+        self.tpm.epoch += 1;
+        let receipt = Receipt {
+            version: Default::default(),
+            device: self.id(),
+            pairing: self.pairing.unwrap(),
+            ended,
+            epoch: Epoch(self.tpm.epoch),
+            event: event.map(|event| event.id),
+            cause: if event.is_some() { Cause::Revoke } else { Cause::Wipe },
+            reason: ShortText::lossy("sold"),
+            time: 0,
+        };
+        self.signed(&receipt)
+    }
+
+    pub(crate) fn signed(&mut self, receipt: &Receipt) -> SignedReceipt {
+        let bytes = pawl_proto::encode(receipt).unwrap();
+        let (attest, signature) = self.tpm.certify_counter(Digest::of(&bytes).as_bytes());
+        SignedReceipt { version: Default::default(), receipt: Blob::new(bytes).unwrap(), attest, signature }
+    }
+
+    /// Pairs, with a proof that `tamper` may have altered.
+    pub(crate) async fn pair_with(
+        &mut self,
+        plane: &Arc<ControlPlane>,
+        tamper: impl FnOnce(&mut Self, &PairingOffer, &mut PairingProof),
+    ) -> Result<PairingGrant, PairingError> {
+        let offer = pairing::offer(plane, self.request()).await?;
+        let secret = plane.offers.secret(offer.pairing).unwrap();
+        let mut proof = self.proof(&offer, &secret);
+        tamper(self, &offer, &mut proof);
+        pairing::prove(plane, offer.pairing, proof).await
+    }
+
+    pub(crate) async fn pair(&mut self, plane: &Arc<ControlPlane>) -> Result<PairingGrant, PairingError> {
+        self.pair_with(plane, |_, _, _| {}).await
+    }
+
+    /// The newest verdict that waits for the broker.
+    pub(crate) async fn next_verdict(&self, plane: &Arc<ControlPlane>) -> Option<Verdict> {
+        let device = self.id();
+        let waiting = plane.store.transaction(|tx| tx.unpublished_verdicts(99)).await.unwrap();
+        let (_, _, message) = waiting.into_iter().find(|(topic, ..)| topic.device == device)?;
+        Some(decode_verdict(plane, device, &message))
+    }
+}
+
+/// A PKCS #10 request that this key signed.
+pub(crate) fn request_for(key: &SigningKey) -> Certificate {
+    let pem = key.to_pkcs8_pem(LineEnding::LF).unwrap();
+    let key = rcgen::KeyPair::from_pem(&pem).unwrap();
+    let request = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
+    Certificate::new(request.der().to_vec()).unwrap()
+}
+
+/// A verdict as the device would check it.
+pub(crate) fn decode_verdict(plane: &ControlPlane, device: DeviceId, message: &[u8]) -> Verdict {
+    let keys = [OrderKey::from(&plane.keys.signing.order)];
+    pawl_proto::signed::verify(message, &Topic::new(device, Channel::Verdict), &keys).unwrap()
+}

@@ -1,0 +1,206 @@
+//! Access tokens: OAuth 2.0 client credentials (RFC 6749, section 4.4).
+//!
+//! The device authenticates with a JWT that its device key signs (RFC 7523) and the token is bound
+//! to the same key (DPoP, RFC 9449). That key works only under a lease, so who can ask has, at
+//! that moment, an approved state and a current epoch, by the TPM's word.
+
+mod assertion;
+mod dpop;
+mod error;
+mod jwk;
+mod jws;
+
+use std::sync::Arc;
+
+use p256::ecdsa::VerifyingKey;
+use pawl_evidence::tpm::{Public, PublicKey};
+use pawl_proto::DeviceId;
+use pawl_proto::message::{Scope, Standing};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use error::TokenErrorBody;
+pub use error::{TokenError, TokenErrorCode};
+pub use jwk::{Jwk, JwkSet};
+
+use crate::control_plane::ControlPlane;
+use crate::record::Fact;
+use crate::store::{Pairing, PairingState, Tx};
+use assertion::ClientAssertion;
+use dpop::Proof;
+
+/// Where tokens are asked for; part of what devices sign.
+pub const PATH: &str = "/v1/token";
+
+/// The form of the request. A parameter that comes twice is refused (RFC 6749, section 3.2).
+#[derive(Deserialize)]
+pub struct TokenRequest {
+    grant_type: String,
+    client_assertion_type: String,
+    client_assertion: String,
+    #[serde(default)]
+    scope: Option<String>,
+    /// RFC 8707: for whom the token is.
+    #[serde(default)]
+    resource: Option<String>,
+}
+
+/// The answer (RFC 6749, section 5.1).
+#[derive(Serialize)]
+pub struct TokenResponse {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: u64,
+    scope: String,
+}
+
+/// The claims of an access token (RFC 9068).
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    client_id: &'a str,
+    aud: &'a str,
+    scope: &'a str,
+    iat: u64,
+    exp: u64,
+    jti: &'a str,
+    cnf: Confirmation,
+    #[serde(rename = "pawl:epoch")]
+    epoch: u64,
+    #[serde(rename = "pawl:pairing")]
+    pairing: String,
+}
+
+/// The key without which the token is worth nothing (RFC 9449, section 6.1).
+#[derive(Serialize)]
+struct Confirmation {
+    jkt: String,
+}
+
+/// Issues a token.
+///
+/// # Errors
+/// [`TokenError`] in the words of RFC 6749, section 5.2, and of RFC 9449.
+pub async fn issue(
+    plane: &Arc<ControlPlane>,
+    request: TokenRequest,
+    proof: String,
+) -> Result<TokenResponse, TokenError> {
+    if request.grant_type != "client_credentials" {
+        return Err(TokenErrorCode::UnsupportedGrantType.with("grant_type must be client_credentials"));
+    }
+    if request.client_assertion_type != assertion::TYPE {
+        return Err(
+            TokenErrorCode::InvalidClient.with(format!("client_assertion_type must be {}", assertion::TYPE))
+        );
+    }
+    let plane_in_tx = Arc::clone(plane);
+    plane.store.transaction(move |tx| issue_in(&plane_in_tx, tx, &request, &proof)).await
+}
+
+fn issue_in(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    request: &TokenRequest,
+    proof: &str,
+) -> Result<TokenResponse, TokenError> {
+    let now = plane.clock.now();
+    let endpoint = plane.config.url.join(PATH);
+
+    let device = assertion::claimed_device(&request.client_assertion)?;
+    let (pairing, lease_until) = entitled(tx, device, now)?;
+    let key = device_key(&pairing)?;
+    let assertion = ClientAssertion::verify(&request.client_assertion, device, &key, &endpoint, now)?;
+    let proof = Proof::verify(proof, &key, "POST", &endpoint, now)?;
+    for (id, expires) in [assertion.single_use(), proof.single_use()] {
+        if !tx.use_once(&id, expires, now)? {
+            return Err(TokenErrorCode::InvalidClient.with("an assertion or proof was used twice"));
+        }
+    }
+
+    let scope = granted_scope(&pairing, request.scope.as_deref())?;
+    let audience = audience(request.resource.as_deref(), plane.config.url.as_str())?;
+    let expires = (now + u64::from(plane.config.token.seconds)).min(lease_until);
+    let jti = hex::encode(crate::random::bytes::<16>());
+    let claims = Claims {
+        iss: plane.config.url.as_str(),
+        sub: device.as_str(),
+        client_id: device.as_str(),
+        aud: audience,
+        scope: &scope,
+        iat: now,
+        exp: expires,
+        jti: &jti,
+        cnf: Confirmation { jkt: Jwk::from(&key).thumbprint() },
+        epoch: pairing.epoch.0,
+        pairing: pairing.id.to_string(),
+    };
+    let signer = &plane.keys.signing.token;
+    let kid = Jwk::from(signer.verifying_key()).thumbprint();
+    let access_token = jws::sign(&jws::Header::access_token(kid), &claims, signer)?;
+    let fact = Fact::Token { jti: jti.clone(), audience: audience.to_owned(), scope: scope.clone(), expires };
+    tx.record(device, now, fact)?;
+    Ok(TokenResponse { access_token, token_type: "DPoP", expires_in: expires.saturating_sub(now), scope })
+}
+
+/// The pairing of a device that may have tokens now, and until when its lease runs.
+fn entitled(tx: &Tx<'_>, id: DeviceId, now: u64) -> Result<(Pairing, u64), TokenError> {
+    let refused = |why: &'static str| TokenErrorCode::InvalidClient.with(why);
+    let device = tx.device(id)?.ok_or_else(|| refused("no such device"))?;
+    let pairing = tx.newest_pairing(id)?.ok_or_else(|| refused("the device is not paired"))?;
+    if pairing.state != PairingState::Live {
+        return Err(refused("the pairing is revoked"));
+    }
+    if device.standing != Standing::Active {
+        return Err(refused("the device is suspended"));
+    }
+    let verdict = tx.judged(pairing.id)?.filter(|verdict| verdict.entitles(now));
+    let lease_until = verdict.and_then(|verdict| verdict.lease_until);
+    Ok((pairing, lease_until.ok_or_else(|| refused("the device has no lease: it has to report first"))?))
+}
+
+fn device_key(pairing: &Pairing) -> Result<VerifyingKey, TokenError> {
+    let malformed = || TokenErrorCode::ServerError.with("the pairing's device key cannot be read");
+    let public = Public::unmarshal(&pairing.device_key).map_err(|_| malformed())?;
+    verifying_key(&public).ok_or_else(malformed)
+}
+
+/// The key in a public area, if it is one of P-256.
+pub(crate) fn verifying_key(public: &Public) -> Option<VerifyingKey> {
+    let PublicKey::Ecc { x, y, .. } = public.key() else { return None };
+    let (Ok(x), Ok(y)) = (<[u8; 32]>::try_from(x.as_slice()), <[u8; 32]>::try_from(y.as_slice())) else {
+        return None;
+    };
+    let point = p256::EncodedPoint::from_affine_coordinates(&x.into(), &y.into(), false);
+    VerifyingKey::from_encoded_point(&point).ok()
+}
+
+/// For whom the token is: the resource that is named (RFC 8707), or the control plane itself.
+fn audience<'a>(resource: Option<&'a str>, own: &'a str) -> Result<&'a str, TokenError> {
+    const MAX_LENGTH: usize = 512;
+
+    let Some(resource) = resource else { return Ok(own) };
+    let printable = resource.chars().all(|c| c.is_ascii_graphic());
+    if resource.is_empty() || resource.len() > MAX_LENGTH || !printable || resource.contains('#') {
+        return Err(TokenErrorCode::InvalidTarget.with("resource must be a URI without a fragment"));
+    }
+    Ok(resource)
+}
+
+/// The scopes that are wanted, if the pairing has them; all of the pairing's where none is named.
+fn granted_scope(pairing: &Pairing, wanted: Option<&str>) -> Result<String, TokenError> {
+    let held: Vec<&str> = pairing.scopes.iter().map(Scope::as_str).collect();
+    let wanted: Vec<&str> = match wanted {
+        Some(scope) => scope.split(' ').filter(|name| !name.is_empty()).collect(),
+        None => held.clone(),
+    };
+    match wanted.iter().find(|name| !held.contains(name)) {
+        Some(name) => {
+            Err(TokenErrorCode::InvalidScope.with(format!("the pairing does not have the scope {name:?}")))
+        }
+        None => Ok(wanted.join(" ")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

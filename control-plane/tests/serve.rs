@@ -1,0 +1,141 @@
+//! The program itself: it serves, it is killed, and what it has answered is still there.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pawl-control-plane");
+
+/// A directory with a configuration, and the server when it runs.
+struct Rig {
+    dir: tempfile::TempDir,
+    server: Option<Child>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (https, broker) = (free_port(), free_port());
+        let state = dir.path().join("state");
+        let text = format!(
+            "state_dir = {state:?}\nlisten = \"127.0.0.1:{https}\"\nname = \"Example fleet\"\n\
+             host_names = [\"localhost\"]\nurl = \"https://localhost:{https}\"\n\
+             [broker]\nhost = \"localhost\"\nport = {broker}\n"
+        );
+        std::fs::write(dir.path().join("control-plane.toml"), text).unwrap();
+        Self { dir, server: None }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(args).arg("--json").arg("--config").arg(self.dir.path().join("control-plane.toml"));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn start(&mut self) {
+        let server = self.command(&["serve"]).stderr(Stdio::null()).spawn().unwrap();
+        self.server = Some(server);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.run(&["devices"]).status.success() {
+            assert!(Instant::now() < deadline, "the server does not come up");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn kill(&mut self) {
+        let mut server = self.server.take().unwrap();
+        server.kill().unwrap();
+        server.wait().unwrap();
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if self.server.is_some() {
+            self.kill();
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn ek(number: usize) -> String {
+    format!("{number:064x}")
+}
+
+#[test]
+fn what_was_answered_survives_kill_9_in_the_middle_of_writing() {
+    let mut rig = Rig::new();
+    let mut answered = Vec::new();
+    for round in 0..3 {
+        rig.start();
+        // Some are under way when the server dies; what it answered counts.
+        let writers: Vec<(String, Child)> = (0..12)
+            .map(|number| {
+                let ek = ek(round * 100 + number);
+                let mut command = rig.command(&["enrol", "--ek-sha256", &ek]);
+                (ek, command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+            })
+            .collect();
+        let mut writers = writers.into_iter();
+        let (first, mut writer) = writers.next().unwrap();
+        assert!(writer.wait().unwrap().success());
+        answered.push(first);
+        rig.kill();
+        answered
+            .extend(writers.filter_map(|(ek, mut writer)| writer.wait().unwrap().success().then_some(ek)));
+    }
+    rig.start();
+    for ek in answered {
+        let enrolled = json(&rig.run(&["enrol", "--ek-sha256", &ek]));
+        assert_eq!(enrolled[0]["new"], false, "{ek} is lost");
+        let device = enrolled[0]["device"].as_str().unwrap();
+        let records = json(&rig.run(&["records", device]));
+        assert_eq!(records[0]["kind"], "enrolled");
+    }
+}
+
+#[test]
+fn exit_codes_are_those_of_the_help() {
+    let rig = Rig::new();
+    assert_eq!(rig.run(&["revoke", "x"]).status.code(), Some(64));
+    let absent = rig.run(&["devices"]);
+    assert_eq!((absent.status.code(), &json(&absent)["error"]), (Some(69), &"not-running".into()));
+    let unknown = Command::new(PROGRAM).args(["devices", "--config", "/nonexistent"]).output().unwrap();
+    assert_eq!(unknown.status.code(), Some(78));
+}
+
+#[test]
+fn an_unknown_device_is_an_error_for_people_and_for_programs() {
+    let mut rig = Rig::new();
+    rig.start();
+    let refused = rig.run(&["show", &"a".repeat(32)]);
+    assert_eq!((refused.status.code(), &json(&refused)["error"]), (Some(1), &"unknown-device".into()));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("pawl-control-plane devices"));
+    let malformed = rig.run(&["enrol", "--ek-sha256", "abc"]);
+    assert_eq!(json(&malformed)["error"], "malformed");
+}
+
+#[test]
+fn init_makes_everything_once() {
+    let rig = Rig::new();
+    let made = json(&rig.run(&["init"]));
+    assert_eq!(made["created"], true);
+    for file in [&made["ca"], &made["broker"]["ca"], &made["broker"]["certificate"], &made["broker"]["key"]] {
+        assert!(Path::new(file.as_str().unwrap()).is_file(), "{file}");
+    }
+    assert_eq!(json(&rig.run(&["init"]))["created"], false);
+}
