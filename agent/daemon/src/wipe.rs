@@ -1,13 +1,14 @@
 //! Wiping, in the one order that survives a power cut between any two instructions:
 //!
-//! 1. the gate closes, and memory is zeroized;
+//! 1. the gate closes, and memory is zeroized; that it closed is noted for the next process;
 //! 2. `TPM2_NV_Increment`: the point of no return, after which every copy of the keys is dead;
 //! 3. vault, keys and leases are unlinked, and that is made to last;
 //! 4. holders are told that the device is no longer entitled;
 //! 5. `TPM2_NV_Certify` over the counter makes the receipt, which is kept until it is taken.
 //!
-//! No journal: a pairing whose epoch is not the counter's value has been revoked, and whoever
-//! finds that at start does steps 3 to 5 again.
+//! The counter decides: a pairing whose epoch is not its value has been revoked, and whoever finds
+//! that at start does steps 3 to 5 again. The note of step 1 is for a process that is killed before
+//! step 2; lost with the power, it leaves the order where it was, unacknowledged at the broker.
 
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,7 @@ pub(crate) async fn wipe(shared: &Shared, record: &PairingRecord, order: Order) 
         receipted: false,
     };
     shared.gate.close(problem::revoked(&revocation));
+    note(shared.store.announce_revocation(&revocation));
     fail_point::reach("wipe.gate-closed");
     let refusal = increment(shared).await.err();
     revocation.counted = refusal.is_none();

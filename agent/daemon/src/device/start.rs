@@ -56,7 +56,7 @@ pub(super) async fn phase(shared: &Arc<Shared>) -> Result<Phase, pawl_tpm::Error
 /// The counter stands where the pairing has it.
 async fn in_epoch(shared: &Arc<Shared>, record: PairingRecord) -> Phase {
     if let Some(revocation) = revocation_of(shared, &record) {
-        // The wipe of an earlier run, whose increment the TPM refused.
+        // The wipe of an earlier run, which died before the increment or whose TPM refused it.
         let order = wipe::Order {
             cause: revocation.cause,
             event: revocation.event,

@@ -5,14 +5,24 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Writes a file, mode 0600, so that a reader finds the old contents or the new ones.
+/// Writes a file, mode 0600, so that a reader finds the old contents or the new ones, and the new
+/// ones from here on.
 pub(super) fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
+    replace(path, contents, File::sync_all)?;
+    sync_parent(path)
+}
+
+/// The same, without waiting for the disk: it outlives the process, and perhaps the power.
+pub(super) fn write_soon(path: &Path, contents: &[u8]) -> io::Result<()> {
+    replace(path, contents, |_| Ok(()))
+}
+
+fn replace(path: &Path, contents: &[u8], sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(contents)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    sync_parent(path)
+    sync(&file)?;
+    fs::rename(&temporary, path)
 }
 
 /// Reads a file of at most `limit` bytes; none when it does not exist.

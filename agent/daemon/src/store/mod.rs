@@ -194,6 +194,14 @@ impl Store {
         self.load(REVOCATION)
     }
 
+    /// Keeps that the pairing is about to end, without waiting for the disk: the counter must not
+    /// wait for it either. It is found by the next process, if this one dies in between.
+    pub(crate) fn announce_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
+        let contents = codec::encode(revocation)?;
+        atomic::write_soon(&self.root.join(REVOCATION), &contents)
+            .map_err(|error| self.error(REVOCATION, error))
+    }
+
     /// Keeps why the pairing ended.
     pub(crate) fn put_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
         self.save(REVOCATION, revocation)

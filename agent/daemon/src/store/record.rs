@@ -107,8 +107,8 @@ impl KeyFile {
     }
 }
 
-/// `revocation.cbor`: why the last pairing ended. Written after the counter has moved, so its
-/// absence proves nothing; the counter decides.
+/// `revocation.cbor`: why the last pairing ended, or is about to end. Its absence proves nothing;
+/// the counter decides.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Revocation {
     pub(crate) version: Version,
@@ -119,7 +119,8 @@ pub(crate) struct Revocation {
     pub(crate) reason: ShortText,
     /// Unix time, seconds.
     pub(crate) time: u64,
-    /// Whether the counter has moved on. When it has not, the TPM refused, and it is owed.
+    /// Whether the counter has moved on. When it has not, the wipe was cut short or the TPM
+    /// refused, and it is owed.
     pub(crate) counted: bool,
     /// Whether a receipt was made, which then waits in `receipts/` or has been taken.
     pub(crate) receipted: bool,
