@@ -28,6 +28,7 @@ mod wipe;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use clap::Parser;
 use pawl_config::{Config, ConfigError, OwnerAuthError};
@@ -88,10 +89,21 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
     let shared = Shared::new(config, tpm, store, gate, control_plane, WallClock::system());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    runtime.block_on(serve(Arc::new(shared)))
+    let tpm = shared.tpm.clone();
+    let outcome = runtime.block_on(serve(Arc::new(shared)));
+    drop(runtime);
+    let outcome = outcome.map(|link| {
+        // It ends within its own grace, whether or not the broker listens. A panic in it has been
+        // reported already.
+        let _ = link.map(JoinHandle::join);
+    });
+    // What was loaded must be flushed: a TPM without a resource manager has three slots.
+    tpm.close();
+    outcome
 }
 
-async fn serve(shared: Arc<Shared>) -> Result<(), Failure> {
+/// Serves until the daemon is told to stop; what is left then is the thread of the link.
+async fn serve(shared: Arc<Shared>) -> Result<Option<JoinHandle<()>>, Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
     let path = shared.config.socket.clone();
@@ -100,7 +112,7 @@ async fn serve(shared: Arc<Shared>) -> Result<(), Failure> {
     let (requests, inbox) = mpsc::channel(16);
     let api = tokio::spawn(Api::new(shared, requests).serve(listener));
     service::ready();
-    device
+    let link = device
         .run(inbox, async move {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -110,7 +122,7 @@ async fn serve(shared: Arc<Shared>) -> Result<(), Failure> {
         .await;
     api.abort();
     tracing::info!("stopped");
-    Ok(())
+    Ok(link)
 }
 
 fn tpm_options(config: &Config) -> Result<Options, Failure> {

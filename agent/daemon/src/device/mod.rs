@@ -16,6 +16,7 @@ mod tokens;
 mod verdict;
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use pawl_proto::local::{PairRequest, Problem, WipeRequest, Wiped};
@@ -103,8 +104,13 @@ impl Device {
         Ok(device)
     }
 
-    /// Serves until `stop` resolves or nobody can ask for anything any more.
-    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>, stop: impl Future<Output = ()>) {
+    /// Serves until `stop` resolves or nobody can ask for anything any more. What is left is the
+    /// thread of the link, which says good-bye to the broker.
+    pub(crate) async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        stop: impl Future<Output = ()>,
+    ) -> Option<JoinHandle<()>> {
         let mut stop = std::pin::pin!(stop);
         let watchdog = service::watchdog_interval();
         let mut alive_at = watchdog.map(|interval| Instant::now() + interval);
@@ -126,7 +132,7 @@ impl Device {
             self.announce();
         }
         service::stopping();
-        self.stop();
+        self.stop()
     }
 
     async fn handle(&mut self, input: Input) {
@@ -283,12 +289,14 @@ impl Device {
         }
     }
 
-    fn stop(self) {
-        if let Phase::Paired(paired) = &self.phase {
-            paired.announce_offline(self.state());
-        }
+    fn stop(self) -> Option<JoinHandle<()>> {
+        let state = self.state();
         self.shared.gate.close(problem::stopping());
         self.shared.gate.tell_holders();
+        match self.phase {
+            Phase::Paired(paired) => paired.stop(state),
+            Phase::Idle(_) | Phase::Pairing(_) | Phase::Revoked(_) => None,
+        }
     }
 }
 

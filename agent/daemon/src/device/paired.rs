@@ -1,6 +1,7 @@
 //! A live pairing: its link, its reports, its lease and its tokens.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use pawl_proto::codec::Version;
 use pawl_proto::local::BrokerStatus;
@@ -329,10 +330,11 @@ impl Paired {
         }
     }
 
-    pub(super) fn announce_offline(&self, state: DeviceState) {
-        if let Some(link) = self.link() {
-            publish_status(link, &self.record, state, false);
-        }
+    /// Says good-bye to the broker.
+    pub(super) fn stop(self, state: DeviceState) -> Option<JoinHandle<()>> {
+        let (link, _) = self.link?;
+        publish_status(&link, &self.record, state, false);
+        link.stop()
     }
 
     /// Gives up the pairing, and hands over the connection if it stands.

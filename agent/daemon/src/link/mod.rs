@@ -109,12 +109,19 @@ impl Link {
     }
 }
 
+impl Link {
+    /// Lets what is under way arrive, and disconnects; the thread ends within its own grace.
+    pub(crate) fn stop(mut self) -> Option<JoinHandle<()>> {
+        let thread = self.thread.take();
+        drop(self);
+        thread
+    }
+}
+
 impl Drop for Link {
     fn drop(&mut self) {
+        // Nobody waits for the thread here, where workloads are served.
         let _ = self.commands.send(Command::Stop);
-        // The session ends within its own grace; nobody waits for it here, on the thread that
-        // serves workloads.
-        drop(self.thread.take());
     }
 }
 

@@ -194,7 +194,7 @@ impl Session {
             }
         };
         let _ = timeout(GRACE, drain).await;
-        if self.client.try_disconnect().is_ok() {
+        if self.connected && self.client.try_disconnect().is_ok() {
             let _ = timeout(GRACE, async { while received.recv().await.is_some() {} }).await;
         }
     }
