@@ -1,0 +1,74 @@
+//! Pawl measured beside its limits, on real parts: swtpm, mosquitto, a control plane, pawld.
+//!
+//! | measure | limit | what is taken |
+//! | --- | --- | --- |
+//! | report over its floor | 1.5 | from the publishing of a `refresh` to the report's arrival at a client of the same broker, over a raw `TPM2_Quote` and the two broker hops |
+//! | report without the hops, over a raw quote | 1.5 | the same, with the hops taken off: the stricter reading |
+//! | revocation over its floor | 1.5 | from the publishing of a `revoke` to the answer to `TPM2_NV_Increment` on the TPM's bus, over a raw `TPM2_NV_Increment` and one broker hop |
+//! | size of the daemon | 6 MB | the file, as released |
+//! | resident memory | 8 MB | `VmRSS`, idle; with `Pss` and the parts of it |
+//! | voluntary context switches | 5 | all threads, 60 idle seconds |
+//! | warm start | 50 ms | from the start of the process to `READY=1`, paired, median |
+//! | a steady report | below 1 KiB | the MQTT payload; the first one is told, too |
+//!
+//! A *broker hop* is measured on the client's own connection: from the publishing of a message
+//! (QoS 1, the size of the real one) to its arrival at a subscription of the same client. The
+//! raw commands are the daemon's own, byte for byte, recorded on the bus of another device of
+//! the same make and sent again without TSS, queue or thread: same keys, same PCRs. Figures that
+//! are divided by each other are taken in turns, in one run, and are medians.
+//!
+//! A limit that is missed is told and is no failure: this program says what is, tests say what
+//! must be.
+#![forbid(unsafe_code)]
+
+mod amount;
+mod broker;
+mod idle;
+mod measure;
+mod orders;
+mod report;
+mod revocation;
+mod run;
+mod samples;
+mod sizes;
+mod start;
+mod subject;
+mod tap;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use pawl_e2e::rig::wait::{self, Interrupted};
+
+use measure::Table;
+
+/// Measures the daemon on this machine, beside the limits that are promised.
+#[derive(Parser)]
+#[command(name = "pawl-bench", version)]
+struct Arguments {
+    /// One JSON object a line: measure, figure, unit, aim, met, and what it was made of.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            let _ = usage.print();
+            return ExitCode::from(if usage.use_stderr() { 64 } else { 0 });
+        }
+    };
+    let table = Table::begin(arguments.json);
+    match wait::end_on_signals().and_then(|()| run::run(&table)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<Interrupted>() {
+            // What a shell expects of a program that a signal ended.
+            Some(interrupted) => ExitCode::from(u8::try_from(128 + interrupted.signal).unwrap_or(1)),
+            None => {
+                eprintln!("pawl-bench: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}

@@ -1,0 +1,47 @@
+//! Times that were taken again and again.
+
+use std::time::Duration;
+
+use crate::amount::Amount;
+
+/// At least one sample once anything is asked of it; zero stands for none.
+#[derive(Default)]
+pub(crate) struct Samples(Vec<Duration>);
+
+impl Samples {
+    pub(crate) fn add(&mut self, sample: Duration) {
+        self.0.push(sample);
+    }
+
+    /// The upper one of the two in the middle, where there are two.
+    pub(crate) fn median(&self) -> Duration {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    }
+
+    /// Median, extremes and number, to stand below a figure.
+    pub(crate) fn parts(&self, name: &'static str) -> [(&'static str, Amount); 4] {
+        let extreme = |extreme: Option<&Duration>| Amount::Time(extreme.copied().unwrap_or_default());
+        [
+            (name, Amount::Time(self.median())),
+            ("fastest", extreme(self.0.iter().min())),
+            ("slowest", extreme(self.0.iter().max())),
+            ("runs", Amount::Count(u64::try_from(self.0.len()).unwrap_or(u64::MAX))),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_does_not_care_for_the_order_or_for_one_slow_sample() {
+        let mut samples = Samples::default();
+        for millis in [900, 2, 1, 3, 2] {
+            samples.add(Duration::from_millis(millis));
+        }
+        assert_eq!(samples.median(), Duration::from_millis(2));
+    }
+}

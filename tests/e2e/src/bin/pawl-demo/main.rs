@@ -1,0 +1,62 @@
+//! The demo: one device's story on real parts, with real values and timings.
+//!
+//! `main` wires the story to its teller. The story itself is in `story`, a file for each chapter.
+#![forbid(unsafe_code)]
+
+mod look_around;
+mod story;
+mod teller;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Parser;
+use pawl_e2e::rig::wait::{self, Interrupted};
+
+use teller::{Manner, Teller};
+
+/// Pairs, suspends and revokes a device on this machine: swtpm, mosquitto, a control plane, pawld.
+///
+/// All of it listens on the loopback interface alone and lives in a private directory, which is
+/// gone at the end.
+#[derive(Parser)]
+#[command(name = "pawl-demo", version)]
+struct Arguments {
+    /// One JSON object a line: step, ok, milliseconds, and what was found.
+    #[arg(long)]
+    json: bool,
+    /// Leave everything running at the end, and say how to look around.
+    #[arg(long)]
+    keep: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(usage) => {
+            let _ = usage.print();
+            return ExitCode::from(if usage.use_stderr() { 64 } else { 0 });
+        }
+    };
+    let mut teller = Teller::new(manner(arguments.json));
+    match wait::end_on_signals().and_then(|()| story::tell(&mut teller, arguments.keep)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<Interrupted>() {
+            // What a shell expects of a program that a signal ended.
+            Some(interrupted) => ExitCode::from(u8::try_from(128 + interrupted.signal).unwrap_or(1)),
+            None => ExitCode::FAILURE,
+        },
+    }
+}
+
+fn manner(json: bool) -> Manner {
+    let refused = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    if json {
+        Manner::Json
+    } else if std::io::stdout().is_terminal() && !refused("NO_COLOR") && !dumb {
+        Manner::Colour
+    } else {
+        Manner::Plain
+    }
+}

@@ -1,0 +1,55 @@
+//! The story, in its order.
+
+mod lapse;
+mod old_disk;
+mod pairing;
+mod revocation;
+
+use anyhow::Result;
+use pawl_e2e::Rig;
+use pawl_e2e::rig::{Device, DeviceOptions, Terms};
+
+use crate::look_around;
+use crate::teller::Teller;
+
+/// Short, so that nobody waits long for the TPM to say no.
+const LEASE_SECONDS: u32 = 6;
+
+pub(crate) fn tell(teller: &mut Teller, keep: bool) -> Result<()> {
+    let terms = Terms { lease_seconds: LEASE_SECONDS, ..Terms::default() };
+    let rig = teller.step("started", "a TPM factory, a broker and a control plane are running", |facts| {
+        let rig = Rig::start(&terms)?;
+        facts.add("directory", rig.directory().path().display().to_string());
+        facts.add("control_plane", rig.control_plane.url());
+        facts.add("broker", format!("mqtts://127.0.0.1:{}", rig.broker.port()));
+        Ok(rig)
+    })?;
+    chapters(teller, &rig, keep).inspect_err(|error| rig.directory().explain(error))
+}
+
+fn chapters(teller: &mut Teller, rig: &Rig, keep: bool) -> Result<()> {
+    let mut stage = pairing::tell(teller, rig)?;
+    lapse::tell(teller, rig, &stage)?;
+    let revoked = revocation::tell(teller, rig, &stage)?;
+    old_disk::tell(teller, &mut stage, &revoked)?;
+    pairing::tell_again(teller, rig, &stage, revoked.ended)?;
+    if keep {
+        look_around::invite(teller, rig, &stage.device, &stage.id)?;
+    }
+    stage.device.stop()
+}
+
+/// The device that the story is about.
+struct Stage {
+    device: Device,
+    id: String,
+}
+
+impl Stage {
+    fn set(rig: &Rig) -> Result<Self> {
+        let mut device = rig.device("device", DeviceOptions::default())?;
+        device.start()?;
+        let id = device.status()?.device.to_string();
+        Ok(Self { device, id })
+    }
+}

@@ -1,0 +1,217 @@
+//! The control plane: its process, and its operator at the command line.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::{Directory, Factory, LocalApi, Process, free_port, process, programs, wait};
+
+/// How long things last.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// A lease, seconds; a device reports three times as often.
+    pub lease_seconds: u32,
+    /// TPM resets that a lease survives.
+    pub lease_resets: u32,
+    /// The longest time between reports, seconds.
+    pub report_interval: u32,
+}
+
+impl Default for Terms {
+    /// Reports come when a test asks for them.
+    fn default() -> Self {
+        Self { lease_seconds: 3600, lease_resets: 3, report_interval: 600 }
+    }
+}
+
+/// A control plane.
+pub struct ControlPlane {
+    state_dir: PathBuf,
+    config: PathBuf,
+    log: PathBuf,
+    port: u16,
+    process: Option<Process>,
+}
+
+impl ControlPlane {
+    /// Makes its keys and certificates, and does not start it.
+    ///
+    /// # Errors
+    /// When `init` fails.
+    pub fn install(
+        directory: &Directory,
+        factory: &Factory,
+        broker_port: u16,
+        terms: &Terms,
+    ) -> Result<Self> {
+        let place = directory.create("control-plane")?;
+        let port = free_port()?;
+        let control_plane = Self {
+            state_dir: place.join("state"),
+            config: place.join("control-plane.toml"),
+            log: directory.log("control-plane"),
+            port,
+            process: None,
+        };
+        let text = format!(
+            r#"state_dir = "{state}"
+listen = "127.0.0.1:{port}"
+name = "Example fleet"
+host_names = ["localhost", "127.0.0.1"]
+url = "{url}"
+[broker]
+host = "127.0.0.1"
+port = {broker_port}
+[endorsement]
+vendor_cas = "{cas}"
+[lease]
+seconds = {seconds}
+resets = {resets}
+[report]
+interval = {interval}
+"#,
+            state = control_plane.state_dir.display(),
+            url = control_plane.url(),
+            cas = factory.vendor_cas().display(),
+            seconds = terms.lease_seconds,
+            resets = terms.lease_resets,
+            interval = terms.report_interval,
+        );
+        fs::write(&control_plane.config, text)?;
+        control_plane.operator(&["init"])?;
+        Ok(control_plane)
+    }
+
+    /// Starts it, or starts it again.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start(&mut self) -> Result<()> {
+        let mut serve = programs::command("pawl-control-plane")?;
+        serve.arg("serve").arg("--config").arg(&self.config);
+        let port = self.port;
+        let admin = LocalApi::at(self.state_dir.join("admin.sock"));
+        let process = self.process.insert(Process::spawn("control-plane", &serve, &self.log)?);
+        wait::until("the control plane answers", wait::SOON, || {
+            process.check_running()?;
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("it does not listen")?;
+            admin.get("/v1/devices")?.success().map(drop)
+        })
+    }
+
+    /// Ends it with SIGTERM.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), |process| process.terminate().map(drop))
+    }
+
+    /// Ends it with SIGKILL.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), Process::kill)
+    }
+
+    /// An operator's command and its JSON.
+    ///
+    /// # Errors
+    /// When it fails; with what it printed.
+    pub fn operator(&self, arguments: &[&str]) -> Result<Value> {
+        let output = process::run(&self.command(arguments)?)?;
+        serde_json::from_slice(&output)
+            .with_context(|| format!("read the answer to `pawl-control-plane {}`", arguments.join(" ")))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = programs::command("pawl-control-plane")?;
+        command.args(arguments).arg("--json").arg("--config").arg(&self.config);
+        Ok(command)
+    }
+
+    /// Lets the TPM with this endorsement key pair.
+    ///
+    /// # Errors
+    /// As for [`ControlPlane::operator`]; so for all of the following.
+    pub fn enrol(&self, ek_sha256: &str, label: &str) -> Result<Value> {
+        self.operator(&["enrol", "--ek-sha256", ek_sha256, "--label", label])
+    }
+
+    /// All that it knows of a device.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn show(&self, device: &str) -> Result<Value> {
+        self.operator(&["show", device])
+    }
+
+    /// Orders a revocation.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn revoke(&self, device: &str, reason: &str) -> Result<Value> {
+        self.operator(&["revoke", device, "--reason", reason])
+    }
+
+    /// Suspends a device.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn suspend(&self, device: &str, reason: &str) -> Result<Value> {
+        self.operator(&["suspend", device, "--reason", reason])
+    }
+
+    /// Lets it work again.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn resume(&self, device: &str) -> Result<Value> {
+        self.operator(&["resume", device])
+    }
+
+    /// Orders a report.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn refresh(&self, device: &str) -> Result<Value> {
+        self.operator(&["refresh", device])
+    }
+
+    /// Its HTTPS origin.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// The certificate that devices pin.
+    #[must_use]
+    pub fn ca(&self) -> PathBuf {
+        self.state_dir.join("ca.pem")
+    }
+
+    /// Its keys, certificates and database.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// All that it logged.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn log(&self) -> Result<String> {
+        fs::read_to_string(&self.log).with_context(|| format!("read {}", self.log.display()))
+    }
+}

@@ -1,0 +1,54 @@
+//! A device's disk, as a thief or a restored backup has it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Device;
+use crate::rig::process;
+
+impl Device {
+    /// A copy of its disk: all that the daemon stores. The daemon may run meanwhile.
+    ///
+    /// # Errors
+    /// When files cannot be copied.
+    pub fn copy_disk(&self, to: &Path) -> Result<StateCopy> {
+        copy_tree(&self.state_dir, to)?;
+        Ok(StateCopy { path: to.to_owned() })
+    }
+
+    /// Puts an old disk back. The daemon must be stopped.
+    ///
+    /// # Errors
+    /// When it runs, or files cannot be copied.
+    pub fn restore_disk(&mut self, copy: &StateCopy) -> Result<()> {
+        if self.daemon.is_some() {
+            bail!("the daemon must be stopped before its disk is replaced");
+        }
+        fs::remove_dir_all(&self.state_dir)?;
+        copy_tree(&copy.path, &self.state_dir)
+    }
+}
+
+/// An old disk.
+pub struct StateCopy {
+    path: PathBuf,
+}
+
+impl StateCopy {
+    /// The bytes of a file on it.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        fs::read(self.path.join(name)).with_context(|| format!("read {name} of the old disk"))
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    let mut copy = Command::new("cp");
+    copy.arg("--archive").arg("--no-target-directory").arg(from).arg(to);
+    process::run(&copy).map(drop)
+}

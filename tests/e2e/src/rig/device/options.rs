@@ -1,0 +1,77 @@
+//! What a test chooses of a device, and the configuration that comes of it.
+
+use std::path::{Path, PathBuf};
+
+use crate::rig::ControlPlane;
+
+/// What a test chooses.
+#[derive(Clone, Debug)]
+pub struct DeviceOptions {
+    /// `auto`, `rsa-2048`, `ecc-p256` or `ecc-p384`.
+    pub endorsement: &'static str,
+    /// The daemon pairs without being asked.
+    pub automatic: bool,
+    /// The event log of the boot that the TPM measures and the daemon reports.
+    pub boot_log: Option<PathBuf>,
+    /// A wire tap between the daemon and the TPM.
+    pub record: bool,
+}
+
+impl Default for DeviceOptions {
+    fn default() -> Self {
+        Self { endorsement: "auto", automatic: false, boot_log: Some(boot_log("x86-good")), record: false }
+    }
+}
+
+/// The event log of one of the real boots in `tests/fixtures`.
+#[must_use]
+pub fn boot_log(boot: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(boot).join("binary_bios_measurements")
+}
+
+/// Where the daemon stores, in the device's directory.
+pub(super) const STATE: &str = "state";
+/// Where it listens.
+pub(super) const SOCKET: &str = "pawld.sock";
+
+impl DeviceOptions {
+    /// The configuration of a device in `place`.
+    pub(super) fn configuration(&self, place: &Path, tcti: &str, control_plane: &ControlPlane) -> String {
+        let absent = place.join("absent");
+        format!(
+            r#"state_dir = "{state}"
+socket = "{socket}"
+log = "debug"
+
+[control_plane]
+url = "{url}"
+ca = "{ca}"
+
+[tpm]
+tcti = "{tcti}"
+endorsement = "{endorsement}"
+
+[pairing]
+automatic = {automatic}
+scopes = ["telemetry"]
+
+[logs]
+boot = "{boot}"
+ima = "{absent}"
+ima_ascii = "{absent}"
+
+[[token]]
+name = "telemetry"
+scopes = ["telemetry"]
+"#,
+            state = place.join(STATE).display(),
+            socket = place.join(SOCKET).display(),
+            url = control_plane.url(),
+            ca = control_plane.ca().display(),
+            endorsement = self.endorsement,
+            automatic = self.automatic,
+            boot = self.boot_log.as_ref().unwrap_or(&absent).display(),
+            absent = absent.display(),
+        )
+    }
+}

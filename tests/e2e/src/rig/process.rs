@@ -1,0 +1,173 @@
+//! A process that ends with its value.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::wait;
+
+/// A running process. It is killed when this value goes, and by the kernel when this process
+/// goes without a chance to do so.
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`; what it prints is added to `log`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn(name: &str, command: &Command, log: &Path) -> Result<Self> {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("open {}", log.display()))?;
+        let child = outlived_by_none(command)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("start {name}"))?;
+        Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// An error if it has ended: for conditions that are waited for.
+    ///
+    /// # Errors
+    /// With the log's last lines, if it has ended.
+    pub fn check_running(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => Err(anyhow!("{} ended: {status}", self.name)),
+        }
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it goes on for too long.
+    pub fn wait_for_end(&mut self) -> Result<ExitStatus> {
+        let Self { name, child, .. } = self;
+        wait::until(&format!("{name} ends"), wait::SOON, || {
+            child.try_wait()?.ok_or_else(|| anyhow!("it still runs"))
+        })
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn terminate(mut self) -> Result<ExitStatus> {
+        self.signal(Signal::SIGTERM)?;
+        self.wait_for_end()
+    }
+
+    /// Sends SIGKILL: the process gets no chance to save anything.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(i32::try_from(self.child.id())?);
+        kill(pid, signal).with_context(|| format!("send {signal} to {}", self.name))
+    }
+
+    /// All that it has printed, in this run and the ones before.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn log(&self) -> Result<String> {
+        std::fs::read_to_string(&self.log).with_context(|| format!("read {}", self.log.display()))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Errors mean that it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a command to its end, and gives what it printed.
+///
+/// # Errors
+/// When it cannot be started, goes on for too long or fails; with all that it printed.
+pub(super) fn run(command: &Command) -> Result<Vec<u8>> {
+    let name = Path::new(command.get_program()).file_name().unwrap_or_default().display().to_string();
+    // Files and no pipes: they hold any amount while nobody reads.
+    let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    let child = outlived_by_none(command)
+        .stdin(Stdio::null())
+        .stdout(stdout.try_clone()?)
+        .stderr(stderr.try_clone()?)
+        .spawn()
+        .with_context(|| format!("start {name}"))?;
+    let status = Process { name: name.clone(), child, log: PathBuf::new() }.wait_for_end();
+    let (stdout, stderr) = (contents(&mut stdout)?, contents(&mut stderr)?);
+    match status {
+        Ok(status) if status.success() => Ok(stdout),
+        ended => bail!(
+            "{name} failed: {ended:?}\n{}{}",
+            String::from_utf8_lossy(&stdout),
+            String::from_utf8_lossy(&stderr)
+        ),
+    }
+}
+
+fn contents(file: &mut File) -> Result<Vec<u8>> {
+    let mut contents = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut contents)?;
+    Ok(contents)
+}
+
+/// The same command, killed by the kernel when the thread that started it goes; out of reach of
+/// the terminal's Ctrl-C, which is ours to answer; and with no open file of ours but the standard
+/// ones: the TSS leaves its connections open for children, and a TPM serves one client at a time.
+fn outlived_by_none(command: &Command) -> Command {
+    const CLOSE_AND_RUN: &str = r#"
+        for fd in /proc/self/fd/*; do
+            fd=${fd##*/}
+            [ "$fd" -le 2 ] || eval "exec $fd>&-"
+        done
+        exec "$@""#;
+    let mut wrapped = Command::new("setpriv");
+    wrapped.args(["--pdeathsig", "KILL", "--", "bash", "-c", CLOSE_AND_RUN, "bash"]);
+    wrapped.arg(command.get_program()).args(command.get_args());
+    for (key, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(key, value),
+            None => wrapped.env_remove(key),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        wrapped.current_dir(directory);
+    }
+    wrapped.process_group(0);
+    wrapped
+}

@@ -1,0 +1,132 @@
+//! A TPM: swtpm, and the firmware that measures into it.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, anyhow};
+use pawl_evidence::eventlog::{EventKind, EventLog};
+use pawl_evidence::tpm::HashAlgorithm;
+
+use super::tpm_command::Bus;
+use super::{Directory, Process, free_pair, wait};
+
+/// A running TPM that serves one client at a time.
+pub struct Swtpm {
+    name: String,
+    state: PathBuf,
+    log: PathBuf,
+    port: u16,
+    boot_log: Option<PathBuf>,
+    process: Option<Process>,
+}
+
+impl Swtpm {
+    /// Starts it on the state that a [`super::Factory`] made, and boots.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start(
+        directory: &Directory,
+        device: &str,
+        state: PathBuf,
+        boot_log: Option<PathBuf>,
+    ) -> Result<Self> {
+        let name = format!("{device}-swtpm");
+        let log = directory.log(&name);
+        let mut tpm = Self { name, state, log, port: free_pair()?, boot_log, process: None };
+        tpm.power_on()?;
+        Ok(tpm)
+    }
+
+    /// How the TSS finds it.
+    #[must_use]
+    pub fn tcti(&self) -> String {
+        format!("swtpm:host=127.0.0.1,port={}", self.port)
+    }
+
+    /// Its command port; the control channel is on the next one.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The event log of the boot that it measured, if it measured one.
+    #[must_use]
+    pub fn boot_log(&self) -> Option<&Path> {
+        self.boot_log.as_deref()
+    }
+
+    /// A power cycle: PCRs start anew and resetCount rises. Nobody may be connected.
+    ///
+    /// # Errors
+    /// When it does not end or does not start again.
+    pub fn reset(&mut self) -> Result<()> {
+        self.power_off()?;
+        self.power_on()
+    }
+
+    /// A power cycle into the boot that another event log tells of.
+    ///
+    /// # Errors
+    /// As for [`Swtpm::reset`], and when this TPM has no boot log to replace.
+    pub fn reset_into(&mut self, boot_log: &Path) -> Result<()> {
+        let replaced = self.boot_log.as_ref().context("this TPM measures no boot")?;
+        fs::copy(boot_log, replaced).with_context(|| format!("copy {}", boot_log.display()))?;
+        self.reset()
+    }
+
+    /// Extends a PCR of the sha256 bank, as another boot would. Nobody may be connected.
+    ///
+    /// # Errors
+    /// When the TPM refuses.
+    pub fn extend(&self, pcr: u8, digest: &[u8; 32]) -> Result<()> {
+        Bus::open(self.port)?.extend(pcr, digest)
+    }
+
+    /// Frees what a process that was killed left in it, as the kernel's resource manager does.
+    /// Nobody may be connected.
+    ///
+    /// # Errors
+    /// When the TPM refuses.
+    pub fn free_slots(&self) -> Result<()> {
+        Bus::open(self.port)?.flush_all()
+    }
+
+    fn power_on(&mut self) -> Result<()> {
+        let mut swtpm = Command::new("swtpm");
+        swtpm.args(["socket", "--tpm2", "--flags", "startup-clear,not-need-init"]);
+        swtpm.arg("--tpmstate").arg(format!("dir={}", self.state.display()));
+        swtpm.arg("--server").arg(format!("type=tcp,bindaddr=127.0.0.1,port={}", self.port));
+        swtpm.arg("--ctrl").arg(format!("type=tcp,bindaddr=127.0.0.1,port={}", self.port + 1));
+        let process = self.process.insert(Process::spawn(&self.name, &swtpm, &self.log)?);
+        let control = (Ipv4Addr::LOCALHOST, self.port + 1);
+        wait::until("swtpm listens", wait::SOON, || {
+            process.check_running()?;
+            TcpStream::connect(control).context("swtpm does not listen")
+        })?;
+        self.measure_boot()
+    }
+
+    fn power_off(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), |process| process.terminate().map(drop))
+    }
+
+    /// Extends what the boot log says, event by event.
+    fn measure_boot(&self) -> Result<()> {
+        let Some(path) = &self.boot_log else { return Ok(()) };
+        let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+        let log = EventLog::parse(&bytes).with_context(|| format!("parse {}", path.display()))?;
+        let mut bus = Bus::open(self.port)?;
+        for event in log.events() {
+            let event = event?;
+            if event.kind == EventKind::NO_ACTION {
+                continue;
+            }
+            let digest = event.digest(HashAlgorithm::Sha256).ok_or_else(|| anyhow!("no sha256 digest"))?;
+            bus.extend(event.pcr, digest.as_bytes().try_into()?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+//! The end-to-end tests, on swtpm and mosquitto: a file for each promise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, as it should"
+)]
+
+mod broker_acl;
+mod broker_failures;
+mod bus_secrecy;
+mod hostile_events;
+mod lease;
+mod pairing;
+mod power_cuts;
+mod restart;
+mod revocation;
+mod support;

@@ -1,0 +1,100 @@
+//! What a revocation leaves: nothing that works, and a receipt that proves it.
+
+use pawl_e2e::Rig;
+use pawl_e2e::rig::{Device, DeviceOptions, OldKeys, TokenAnswer, wait};
+use pawl_proto::message::DeviceState;
+use pawl_tpm::LeaseStep;
+use serde_json::Value;
+
+use crate::support::{Tpm2Tools, refusal};
+
+#[test]
+fn a_revoked_device_refuses_and_its_old_keys_are_dead() {
+    let rig = Rig::for_test().unwrap();
+    let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    assert!(matches!(device.token().unwrap(), TokenAnswer::Granted(_)));
+    let epoch = device.status().unwrap().counter.unwrap();
+    let disk = device.copy_disk(&rig.directory().path().join("old-disk")).unwrap();
+    let id = device.status().unwrap().device.to_string();
+
+    rig.control_plane.revoke(&id, "reported stolen").unwrap();
+    device.wait_for(DeviceState::Revoked).unwrap();
+
+    let TokenAnswer::Refused { status, problem } = device.token().unwrap() else { panic!("a token") };
+    assert_eq!((status, problem.error.as_str()), (403, "revoked"));
+    assert!(problem.reason.contains("reported stolen"), "{}", problem.reason);
+    assert!(!device.state_dir().join("pairing/vault.bin").exists());
+    assert!(!device.state_dir().join("pairing/device.key").exists());
+
+    let receipt = verified_receipt(&rig, &id, epoch.0);
+    assert_eq!(receipt["epoch"], epoch.0 + 1);
+    assert_eq!(receipt["cause"], "revoke");
+    assert_eq!(receipt["reason"], "reported stolen");
+
+    device.stop().unwrap();
+    assert_eq!(Tpm2Tools::on(&device.tpm).counter(), epoch.0 + 1);
+    assert_dead(&OldKeys::read(&disk).unwrap(), &device);
+
+    // The disk from before does not help the daemon either.
+    device.restore_disk(&disk).unwrap();
+    device.start().unwrap();
+    device.wait_for(DeviceState::Revoked).unwrap();
+    assert_eq!(refusal(&device), "revoked");
+}
+
+#[test]
+fn the_keys_live_until_the_revocation() {
+    // Without this, the refusals of the other tests would prove nothing.
+    let rig = Rig::for_test().unwrap();
+    let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    let disk = device.copy_disk(&rig.directory().path().join("old-disk")).unwrap();
+    device.stop().unwrap();
+    for (name, answer) in OldKeys::read(&disk).unwrap().try_all(&device.tpm.tcti()).unwrap() {
+        answer.unwrap_or_else(|error| panic!("the {name} does not work: {error}"));
+    }
+}
+
+#[test]
+fn a_wipe_on_the_device_is_a_revocation() {
+    let rig = Rig::for_test().unwrap();
+    let device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    let id = device.status().unwrap().device.to_string();
+
+    let wiped = device.wipe("sold").unwrap();
+    assert_eq!(wiped.epoch.0, wiped.ended.0 + 1);
+    assert_eq!(refusal(&device), "revoked");
+    let receipt = verified_receipt(&rig, &id, wiped.ended.0);
+    assert_eq!(receipt["cause"], "wipe");
+    assert_eq!(receipt["reason"], "sold");
+    assert_eq!(rig.control_plane.show(&id).unwrap()["pairing"]["state"], "ended");
+}
+
+#[test]
+fn a_revoked_device_pairs_again_in_a_later_epoch() {
+    let rig = Rig::for_test().unwrap();
+    let device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    let wiped = device.wipe("moved to another site").unwrap();
+    device.pair().unwrap();
+    let status = device.wait_until_entitled().unwrap();
+    assert!(status.pairing.unwrap().epoch > wiped.ended);
+}
+
+/// Waits for the receipt of an epoch that the control plane has verified.
+pub(crate) fn verified_receipt(rig: &Rig, device: &str, ended: u64) -> Value {
+    wait::until("the control plane has verified the receipt", wait::SOON, || {
+        let shown = rig.control_plane.show(device)?;
+        let receipts = shown["receipts"].as_array().cloned().unwrap_or_default();
+        let receipt = receipts.into_iter().find(|receipt| receipt["ended"] == ended);
+        receipt.filter(|receipt| receipt["verified"] == true).ok_or_else(|| anyhow::anyhow!("{shown:#}"))
+    })
+    .unwrap()
+}
+
+fn assert_dead(keys: &OldKeys, device: &Device) {
+    for (name, answer) in keys.try_all(&device.tpm.tcti()).unwrap() {
+        let Err(refusal) = answer else { panic!("the TPM still uses the {name}") };
+        assert!(refusal.response_code().is_some(), "the TPM was not asked about the {name}");
+        let step = refusal.lease_step();
+        assert!(name == "link_key" || step == Some(LeaseStep::Epoch), "the {name} failed for: {refusal}");
+    }
+}
