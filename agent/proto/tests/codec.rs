@@ -1,4 +1,5 @@
 //! The one form of a message, and what is refused because it is another.
+#![expect(clippy::unwrap_used, reason = "a test says what it expects")]
 
 use std::collections::BTreeMap;
 

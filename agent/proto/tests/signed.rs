@@ -1,4 +1,5 @@
 //! Orders count for the topic and the key that they were signed with, and for nothing else.
+#![expect(clippy::unwrap_used, reason = "a test says what it expects")]
 
 use p256::ecdsa::SigningKey;
 use pawl_proto::codec::{DecodeError, Version};

@@ -44,8 +44,7 @@ pub(crate) fn measure(
     for _ in 0..RUNS {
         let refresh = orders.sign(subject, EventKind::Refresh)?;
         thread::sleep(PACE);
-        // The first hop only clears away what arrived meanwhile.
-        client.hop(&refresh.payload)?;
+        client.wake()?;
         hops_in.add(client.hop(&refresh.payload)?);
         hops_out.add(client.hop(steady_report)?);
         quotes.add(tapped.tap.repeat(CommandCode::QUOTE)?);

@@ -30,7 +30,7 @@ pub(crate) fn measure(client: &mut Client, orders: &mut Orders, tapped: &Tapped)
             tapped.subject.pair(client)?;
         }
         let order = orders.sign(&tapped.subject, EventKind::Revoke)?;
-        client.hop(&order.payload)?;
+        client.wake()?;
         hops.add(client.hop(&order.payload)?);
 
         let ordered = client.publish(&order.topic, &order.payload)?;

@@ -38,7 +38,7 @@ impl Subject {
     /// Pairs it, waits until it may work and hears its orders, and gives its first report.
     pub(crate) fn pair(&self, client: &mut Client) -> Result<Vec<u8>> {
         // Nothing of an earlier pairing may be taken for this one's.
-        client.hop(b"pairing")?;
+        client.wake()?;
         self.device.pair()?;
         // The device subscribes before it reports.
         let first = client.next(&self.topic(Channel::Posture))?;

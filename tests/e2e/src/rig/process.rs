@@ -49,7 +49,7 @@ impl Process {
     /// An error if it has ended: for conditions that are waited for.
     ///
     /// # Errors
-    /// With the log's last lines, if it has ended.
+    /// If it has ended, and how.
     pub fn check_running(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),

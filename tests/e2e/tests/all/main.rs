@@ -10,6 +10,7 @@
 mod broker_acl;
 mod broker_failures;
 mod bus_secrecy;
+mod command_line;
 mod hostile_events;
 mod lease;
 mod pairing;
