@@ -109,20 +109,17 @@ mod tests {
     const ENTRIES: &[u8] =
         include_bytes!("../../../../tests/fixtures/x86-good/ima_binary_runtime_measurements");
 
-    fn logs(name: &str, ima: &[u8]) -> Logs {
-        let folder = std::env::temp_dir().join(format!("pawl-logs-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("ima"), ima).unwrap();
-        Logs::new(pawl_config::Logs {
-            boot: folder.join("boot"),
-            ima: folder.join("ima"),
-            ima_ascii: folder.join("ascii"),
-        })
+    fn logs(ima: &[u8]) -> (tempfile::TempDir, Logs) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("ima"), ima).unwrap();
+        let paths = pawl_config::Logs { boot: path("boot"), ima: path("ima"), ima_ascii: path("ascii") };
+        (folder, Logs::new(paths))
     }
 
     #[test]
     fn pieces_hold_whole_entries_and_add_up_to_the_log() {
-        let logs = logs("pieces", ENTRIES);
+        let (_folder, logs) = logs(ENTRIES);
         let (mut offset, mut joined) = (0, Vec::new());
         loop {
             let piece = logs.ima(offset).unwrap();
@@ -139,14 +136,15 @@ mod tests {
     #[test]
     fn a_log_cut_inside_an_entry_is_sent_up_to_the_entry_before() {
         let cut = &ENTRIES[..ENTRIES.len() - 3];
-        let piece = logs("cut", cut).ima(0).unwrap();
+        let (_folder, logs) = logs(cut);
+        let piece = logs.ima(0).unwrap();
         assert!(piece.bytes.as_bytes().len() < cut.len().min(limits::IMA_PIECE + 1));
         assert!(BinaryLog::new(piece.bytes.as_bytes()).all(|entry| entry.is_ok()));
     }
 
     #[test]
     fn absent_logs_are_no_error() {
-        let logs = logs("absent", b"");
+        let (_folder, logs) = logs(b"");
         assert!(logs.boot(true).is_none());
         assert_eq!(logs.ima(0).unwrap().bytes.as_bytes(), b"");
     }

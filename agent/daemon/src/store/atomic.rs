@@ -71,9 +71,8 @@ mod tests {
 
     #[test]
     fn a_file_is_replaced_whole_and_read_within_its_limit() {
-        let folder = std::env::temp_dir().join(format!("pawl-atomic-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("record");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record");
         assert_eq!(read(&path, 10).unwrap(), None);
         write(&path, b"first").unwrap();
         write(&path, b"second").unwrap();
@@ -81,7 +80,8 @@ mod tests {
         assert!(read(&path, 5).is_err(), "a file above its limit was read");
         remove(&path).unwrap();
         remove(&path).unwrap();
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "a temporary file stayed");
-        remove_folder(&folder).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "a temporary file stayed");
+        remove_folder(folder.path()).unwrap();
+        remove_folder(folder.path()).unwrap();
     }
 }
