@@ -24,9 +24,10 @@ use tokio::time::timeout;
 const KEEP_ALIVE_SECONDS: u16 = 1800;
 /// A message to ourselves. No device and no control plane has this topic.
 const HOP: &str = "pawl/v1/bench/hop";
+/// What is listened to, of every device.
+const CHANNELS: [Channel; 3] = [Channel::Posture, Channel::Verdict, Channel::Receipt];
 /// Hops until they are as fast as they get.
 const WARMING: usize = 3;
-const CHANNELS: [Channel; 3] = [Channel::Posture, Channel::Verdict, Channel::Receipt];
 
 pub(crate) struct Client {
     runtime: Runtime,

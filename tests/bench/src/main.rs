@@ -17,6 +17,10 @@
 //! the same make and sent again without TSS, queue or thread: same keys, same PCRs. Figures that
 //! are divided by each other are taken in turns, in one run, and are medians.
 //!
+//! On a machine with other work, `chrt -r 20 ./dev bench` (as root) keeps that work out of the
+//! figures: a report wakes five threads of four processes, and waits for a processor each time.
+//! Where the floors themselves were kept waiting, the ratio is told without a verdict.
+//!
 //! A limit that is missed is told and is no failure: this program says what is, tests say what
 //! must be.
 #![forbid(unsafe_code)]

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::amount::Amount;
+use crate::samples::Samples;
 
 /// Something measured.
 pub(crate) struct Measure {
@@ -15,6 +16,16 @@ pub(crate) struct Measure {
 }
 
 impl Measure {
+    /// The same, but neither met nor missed when a floor under it was taken on a busy machine.
+    pub(crate) fn unless_disturbed(mut self, floors: &[&Samples]) -> Self {
+        if floors.iter().any(|floor| floor.are_disturbed()) {
+            self.aim = None;
+            let advice = "the machine was busy: run it again, as root with `chrt -r 20`";
+            self.parts.push(("not comparable", Amount::Text(advice.to_owned())));
+        }
+        self
+    }
+
     fn is_met(&self) -> Option<bool> {
         self.aim.as_ref().map(|aim| self.figure.is_within(aim))
     }

@@ -77,5 +77,6 @@ pub(crate) fn measure(
         aim: Some(Amount::Times(1.5)),
         parts: vec![("on the device", Amount::Time(on_device))],
     };
-    Ok([over_floor, without_hops])
+    let floors = [&quotes, &hops_in, &hops_out];
+    Ok([over_floor, without_hops].map(|measure| measure.unless_disturbed(&floors)))
 }

@@ -46,9 +46,10 @@ pub(crate) fn measure(client: &mut Client, orders: &mut Orders, tapped: &Tapped)
     let mut raw = Samples::default();
     for _ in 0..RAW_RUNS {
         thread::sleep(PAUSE);
+        client.wake()?;
         raw.add(tapped.tap.repeat(CommandCode::NV_INCREMENT)?);
     }
-    Ok(Measure {
+    let measure = Measure {
         name: "revocation over raw increment and a hop",
         figure: Amount::ratio(revocations.median(), raw.median() + hops.median()),
         aim: Some(Amount::Times(1.5)),
@@ -62,7 +63,8 @@ pub(crate) fn measure(client: &mut Client, orders: &mut Orders, tapped: &Tapped)
             ],
         ]
         .concat(),
-    })
+    };
+    Ok(measure.unless_disturbed(&[&raw, &hops]))
 }
 
 /// What the daemon measured itself and logged.

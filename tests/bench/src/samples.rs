@@ -8,6 +8,9 @@ use crate::amount::Amount;
 #[derive(Default)]
 pub(crate) struct Samples(Vec<Duration>);
 
+/// On a quiet machine, the median of a command or a hop is below twice the fastest.
+const DISTURBED: u32 = 3;
+
 impl Samples {
     pub(crate) fn add(&mut self, sample: Duration) {
         self.0.push(sample);
@@ -18,6 +21,13 @@ impl Samples {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    }
+
+    /// Whether other work on the machine kept most of these samples waiting. What is measured
+    /// against them then looks better than it is.
+    pub(crate) fn are_disturbed(&self) -> bool {
+        let fastest = self.0.iter().min().copied().unwrap_or_default();
+        self.median() > DISTURBED * fastest
     }
 
     /// Median, extremes and number, to stand below a figure.
@@ -43,5 +53,12 @@ mod tests {
             samples.add(Duration::from_millis(millis));
         }
         assert_eq!(samples.median(), Duration::from_millis(2));
+    }
+
+    #[test]
+    fn samples_that_mostly_waited_are_disturbed() {
+        let of = |millis: [u64; 3]| Samples(millis.map(Duration::from_millis).to_vec());
+        assert!(of([1, 8, 8]).are_disturbed());
+        assert!(!of([1, 2, 8]).are_disturbed());
     }
 }
