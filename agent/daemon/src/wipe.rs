@@ -10,6 +10,7 @@
 //! that at start does steps 3 to 5 again. The note of step 1 is for a process that is killed before
 //! step 2; lost with the power, it leaves the order where it was, unacknowledged at the broker.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pawl_proto::bounded::TooLong;
@@ -42,7 +43,7 @@ pub(crate) struct Wiped {
 }
 
 /// Ends the epoch of `record`: steps 1 to 5. Whatever fails, the steps after it are done.
-pub(crate) async fn wipe(shared: &Shared, record: &PairingRecord, order: Order) -> Wiped {
+pub(crate) async fn wipe(shared: &Arc<Shared>, record: &PairingRecord, order: Order) -> Wiped {
     let mut revocation = Revocation {
         version: Version,
         ended: record.epoch,
@@ -54,7 +55,7 @@ pub(crate) async fn wipe(shared: &Shared, record: &PairingRecord, order: Order) 
         receipted: false,
     };
     shared.gate.close(problem::revoked(&revocation));
-    note(shared.store.announce_revocation(&revocation));
+    announce(shared, &revocation).await;
     fail_point::reach("wipe.gate-closed");
     let refusal = increment(shared).await.err();
     revocation.counted = refusal.is_none();
@@ -103,6 +104,17 @@ pub(crate) async fn finish(
         Err(error) => tracing::error!(%error, "there is no receipt yet; it is made at the next start"),
     }
     wiped
+}
+
+/// How long the counter waits for the note that the gate has closed.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Leaves word for the next process. A disk that hangs must not hold back the point of no return,
+/// so this waits on another thread, and not for long.
+async fn announce(shared: &Arc<Shared>, revocation: &Revocation) {
+    let (shared, revocation) = (Arc::clone(shared), revocation.clone());
+    let written = tokio::task::spawn_blocking(move || note(shared.store.announce_revocation(&revocation)));
+    let _ = tokio::time::timeout(PATIENCE, written).await;
 }
 
 /// The increments that are tried before the TPM's refusal is believed.

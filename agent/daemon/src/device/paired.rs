@@ -346,6 +346,8 @@ impl Paired {
 /// Waits for a time; for ever where there is none.
 async fn at(time: Option<Instant>) {
     match time {
+        // Tokio's timers round up to whole milliseconds: what is due now is not to wait for one.
+        Some(time) if time <= Instant::now() => {}
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }

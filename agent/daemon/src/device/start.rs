@@ -96,7 +96,7 @@ async fn over(shared: &Arc<Shared>, record: PairingRecord) -> Result<Phase, pawl
     Ok(idle(shared, Idle::revoked(record, wiped.revocation)))
 }
 
-async fn wipe(shared: &Shared, record: PairingRecord, order: wipe::Order) -> Idle {
+async fn wipe(shared: &Arc<Shared>, record: PairingRecord, order: wipe::Order) -> Idle {
     let wiped = wipe::wipe(shared, &record, order).await;
     match &wiped.refusal {
         None => Idle::revoked(record, wiped.revocation),

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::sync::LazyLock;
 
 use nix::sys::utsname::uname;
 use pawl_proto::Text;
@@ -25,7 +26,10 @@ pub(crate) fn facts() -> HostFacts {
 
 /// Linux's random id of this boot.
 pub(crate) fn boot_id() -> Text<64> {
-    Text::lossy(first_line("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim())
+    static BOOT_ID: LazyLock<Text<64>> = LazyLock::new(|| {
+        Text::lossy(first_line("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim())
+    });
+    BOOT_ID.clone()
 }
 
 fn system() -> ShortText {

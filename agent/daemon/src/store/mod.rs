@@ -46,8 +46,8 @@ pub(crate) struct Store {
 
 /// What guards the files of the live pairing, whose writes happen on other threads.
 struct Live {
-    /// Cleared when the keys are destroyed, so that a write that was already under way cannot
-    /// bring a file back.
+    /// Cleared when the pairing ends, so that a write that was already under way cannot bring a
+    /// file back.
     pairing: bool,
     /// The sequence of the last verdict that was written: an older one does not replace it.
     verdict: u64,
@@ -194,16 +194,21 @@ impl Store {
         self.load(REVOCATION)
     }
 
-    /// Keeps that the pairing is about to end, without waiting for the disk: the counter must not
-    /// wait for it either. It is found by the next process, if this one dies in between.
+    /// Keeps that the pairing is about to end, without waiting for the disk. It is found by the
+    /// next process, if this one dies in between. Called late, it replaces nothing.
     pub(crate) fn announce_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
         let contents = codec::encode(revocation)?;
+        let live = self.lock();
+        if !live.pairing {
+            return Ok(());
+        }
         atomic::write_soon(&self.root.join(REVOCATION), &contents)
             .map_err(|error| self.error(REVOCATION, error))
     }
 
     /// Keeps why the pairing ended.
     pub(crate) fn put_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
+        self.lock().pairing = false;
         self.save(REVOCATION, revocation)
     }
 

@@ -114,20 +114,35 @@ fn receipts_wait_for_each_epoch_in_order() {
 }
 
 #[test]
-fn a_new_pairing_forgets_why_the_last_one_ended() {
+fn a_note_of_a_wipe_is_found_and_never_replaces_what_came_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = paired(folder.path());
-    let revocation = Revocation {
+    let begun = revocation(false);
+    store.announce_revocation(&begun).unwrap();
+    assert!(!Store::open(folder.path()).unwrap().revocation().unwrap().unwrap().counted);
+    store.put_revocation(&revocation(true)).unwrap();
+    store.announce_revocation(&begun).unwrap();
+    assert!(store.revocation().unwrap().unwrap().counted, "a late note replaced the outcome");
+}
+
+fn revocation(counted: bool) -> Revocation {
+    Revocation {
         version: Version,
         ended: Epoch(4),
         cause: Cause::Wipe,
         event: None,
         reason: Text::default(),
         time: 0,
-        counted: true,
-        receipted: true,
-    };
-    store.put_revocation(&revocation).unwrap();
+        counted,
+        receipted: counted,
+    }
+}
+
+#[test]
+fn a_new_pairing_forgets_why_the_last_one_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = paired(folder.path());
+    store.put_revocation(&revocation(true)).unwrap();
     store.destroy_keys().unwrap();
     assert_eq!(store.revocation().unwrap().unwrap().ended, Epoch(4));
     store.begin_pairing(&PairRequest::default()).unwrap();
