@@ -269,3 +269,16 @@ fn files_that_are_no_configuration_are_refused() {
     let directory = Directory::with(&[("pawl.toml", LEAST), ("conf.d", "a file")]);
     assert!(matches!(directory.load(&[]), Err(ConfigError::Unreadable { .. })));
 }
+
+#[test]
+fn the_readme_shows_a_configuration_that_loads() {
+    let readme = include_str!("../../../README.md");
+    let shown = readme.split("pawl.toml`:\n").nth(1).unwrap().trim_start();
+    let block: String = shown
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .fold(String::new(), |text, line| text + line.trim() + "\n");
+    let config = Directory::with(&[("pawl.toml", &block)]).load(&[]).unwrap();
+    assert_eq!(config.control_plane.url.to_string(), "https://control.example:8443");
+    assert_eq!(config.tokens.len(), 1);
+}

@@ -57,3 +57,16 @@ fn a_missing_file_says_what_to_do() {
     let error = Config::load(Path::new("/nonexistent/control-plane.toml")).unwrap_err().to_string();
     assert!(error.contains("/nonexistent/control-plane.toml") && error.contains("--config"), "{error}");
 }
+
+#[test]
+fn the_readme_shows_a_configuration_that_loads() {
+    let readme = include_str!("../../../README.md");
+    let shown = readme.split("control-plane.toml`:\n").nth(1).unwrap().trim_start();
+    let block: String = shown
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .fold(String::new(), |text, line| text + line.trim() + "\n");
+    let config = load(&block).unwrap();
+    assert_eq!(config.state_dir, Path::new("/var/lib/pawl-control-plane"));
+    assert_eq!(config.broker.port, 8883);
+}
