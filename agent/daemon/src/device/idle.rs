@@ -8,6 +8,7 @@ use super::Input;
 use crate::problem;
 use crate::shared::Shared;
 use crate::store::{PairingRecord, Revocation};
+use crate::wipe::Wiped;
 
 /// No pairing, or one that is over.
 pub(super) struct Idle {
@@ -18,7 +19,7 @@ pub(super) struct Idle {
 }
 
 impl Idle {
-    /// A device that was never paired, or whose state is lost.
+    /// A device that was never paired, whose state is lost, or that holds another device's disk.
     pub(super) fn unpaired(problem: Problem) -> Self {
         Self { record: None, revocation: None, problem, retry: None }
     }
@@ -29,15 +30,14 @@ impl Idle {
         Self { record: Some(record), revocation: Some(revocation), problem, retry: None }
     }
 
-    /// A device whose TPM refuses to end the epoch of a pairing whose keys are gone.
-    pub(super) fn owed(record: PairingRecord, revocation: Revocation, error: &pawl_tpm::Error) -> Self {
-        let problem = problem::counter_owed(error);
-        Self { record: Some(record), revocation: Some(revocation), problem, retry: None }
-    }
-
-    /// A device that holds another device's disk.
-    pub(super) fn foreign(problem: Problem) -> Self {
-        Self::unpaired(problem)
+    /// A device after a wipe: its pairing was ended, or its keys are gone and the TPM refuses to
+    /// end their epoch.
+    pub(super) fn after_wipe(record: PairingRecord, wiped: &Wiped) -> Self {
+        let revoked = Self::revoked(record, wiped.revocation.clone());
+        match &wiped.refusal {
+            None => revoked,
+            Some(error) => Self { problem: problem::counter_owed(error), ..revoked },
+        }
     }
 
     /// A device on which a pairing was tried in vain: as it was before, with the reason.

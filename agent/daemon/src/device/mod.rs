@@ -75,6 +75,17 @@ struct Pairing {
     unattended: Option<PairRequest>,
 }
 
+impl Pairing {
+    /// Begins an attempt; `resumed` where an earlier one was cut short.
+    fn begin(shared: &Arc<Shared>, request: PairRequest, unattended: bool, resumed: bool) -> Self {
+        let (task, wanted) = (Arc::clone(shared), request.clone());
+        let mut attempt = JoinSet::new();
+        attempt.spawn(async move { pairing::pair(&task, &wanted, resumed).await });
+        shared.gate.close(problem::pairing());
+        Self { attempt, unattended: unattended.then_some(request) }
+    }
+}
+
 /// What the current phase has to say.
 enum Input {
     PairingOver(Result<(), PairingError>),
@@ -149,7 +160,7 @@ impl Device {
                     Wanted::Recovery(counter) => self.recover(counter).await,
                     Wanted::MovedDisk => {
                         let problem = problem::moved_disk(paired.record().device.as_str());
-                        self.become_idle(Idle::foreign(problem));
+                        self.become_idle(Idle::unpaired(problem));
                     }
                 }
             }
@@ -205,14 +216,9 @@ impl Device {
     }
 
     fn begin_pairing(&mut self, request: PairRequest, unattended: bool) {
-        let shared = Arc::clone(&self.shared);
-        let wanted = request.clone();
-        let mut attempt = JoinSet::new();
-        attempt.spawn(async move { pairing::pair(&shared, &wanted, false).await });
-        self.shared.gate.close(problem::pairing());
         // A link that still had a receipt to deliver ends here.
         let receipts_wait = matches!(self.phase, Phase::Revoked(_));
-        self.phase = Phase::Pairing(Pairing { attempt, unattended: unattended.then_some(request) });
+        self.phase = Phase::Pairing(Pairing::begin(&self.shared, request, unattended, false));
         if receipts_wait {
             self.deliver_receipts();
         }
@@ -257,9 +263,7 @@ impl Device {
     }
 
     fn become_idle(&mut self, idle: Idle) {
-        self.shared.gate.close(idle.problem().clone());
-        self.shared.gate.tell_holders();
-        self.phase = Phase::Idle(Box::new(idle));
+        self.phase = start::idle(&self.shared, idle);
     }
 
     fn state(&self) -> DeviceState {

@@ -33,13 +33,7 @@ impl Device {
 
     pub(super) fn receipt_delivered(&mut self, outcome: Result<Outcome, JoinError>) {
         match outcome {
-            Ok((epoch, Ok(()))) => {
-                if let Err(error) = self.shared.store.remove_receipt(epoch) {
-                    tracing::warn!(%error, "a receipt that was taken stays on the disk, and is sent again");
-                }
-                fail_point::reach("wipe.receipt-taken");
-                tracing::info!(%epoch, "the control plane has the receipt");
-            }
+            Ok((epoch, Ok(()))) => taken(&self.shared, epoch, "control plane"),
             Ok((epoch, Err(error))) => {
                 tracing::error!(%epoch, %error, "the control plane does not take the receipt; it is kept");
             }
@@ -47,6 +41,15 @@ impl Device {
             Err(_) => {}
         }
     }
+}
+
+/// Drops a receipt that somebody has taken.
+pub(super) fn taken(shared: &Shared, epoch: Epoch, by: &str) {
+    if let Err(error) = shared.store.remove_receipt(epoch) {
+        tracing::warn!(%error, "a receipt that was taken stays on the disk, and is sent again");
+    }
+    fail_point::reach("wipe.receipt-taken");
+    tracing::info!(%epoch, by, "the receipt was taken");
 }
 
 async fn deliver(shared: Arc<Shared>, epoch: Epoch, receipt: Vec<u8>) -> Outcome {

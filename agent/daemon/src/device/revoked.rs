@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::idle::Idle;
+use super::receipts;
 use super::{Device, Phase};
-use crate::fail_point;
 use crate::link::{Acknowledgement, Link, LinkEvent, Parcel, ParcelKind};
 use crate::problem;
 use crate::shared::Shared;
@@ -55,11 +55,7 @@ impl Revoked {
     pub(super) fn handle(&mut self, shared: &Shared, input: Input) -> bool {
         match input {
             Input::Link(LinkEvent::Delivered(ParcelKind::Receipt(epoch))) => {
-                if let Err(error) = shared.store.remove_receipt(epoch) {
-                    tracing::warn!(%error, "a receipt that was taken stays on the disk, and is sent again");
-                }
-                fail_point::reach("wipe.receipt-taken");
-                tracing::info!(%epoch, "the broker has the receipt");
+                receipts::taken(shared, epoch, "broker");
                 self.link.acknowledge(self.acknowledgement.take());
                 true
             }
@@ -116,10 +112,7 @@ impl Device {
         wiped: wipe::Wiped,
         acknowledgement: Option<Acknowledgement>,
     ) {
-        let idle = match &wiped.refusal {
-            None => Idle::revoked(PairingRecord::clone(record), wiped.revocation.clone()),
-            Some(error) => Idle::owed(PairingRecord::clone(record), wiped.revocation.clone(), error),
-        };
+        let idle = Idle::after_wipe(PairingRecord::clone(record), &wiped);
         let phase = std::mem::replace(&mut self.phase, Phase::Idle(Box::new(idle)));
         let connection = match phase {
             Phase::Paired(paired) => paired.into_connection(),

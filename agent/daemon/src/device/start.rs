@@ -8,12 +8,10 @@ use pawl_proto::codec::Version;
 use pawl_proto::local::PairRequest;
 use pawl_proto::message::{Cause, ShortText};
 use pawl_proto::{Epoch, Text};
-use tokio::task::JoinSet;
 
 use super::idle::Idle;
 use super::paired::Paired;
 use super::{Device, Pairing, Phase};
-use crate::pairing;
 use crate::problem;
 use crate::shared::Shared;
 use crate::store::{PairingRecord, Revocation};
@@ -26,10 +24,7 @@ use crate::wipe;
 pub(super) async fn phase(shared: &Arc<Shared>) -> Result<Phase, pawl_tpm::Error> {
     if let Some(request) = shared.store.unfinished() {
         tracing::warn!("a pairing was cut short; its epoch is ended, and it begins anew");
-        let (task, wanted) = (Arc::clone(shared), request.clone());
-        let mut attempt = JoinSet::new();
-        attempt.spawn(async move { pairing::pair(&task, &wanted, true).await });
-        return Ok(Phase::Pairing(Pairing { attempt, unattended: Some(request) }));
+        return Ok(Phase::Pairing(Pairing::begin(shared, request, true, true)));
     }
     let record = match shared.store.pairing() {
         Ok(record) => record,
@@ -49,7 +44,7 @@ pub(super) async fn phase(shared: &Arc<Shared>) -> Result<Phase, pawl_tpm::Error
     Ok(match counter {
         Some(counter) if counter == record.epoch => in_epoch(shared, record).await,
         Some(counter) if counter > record.epoch => over(shared, record).await?,
-        _ => idle(shared, Idle::foreign(problem::other_tpm())),
+        _ => idle(shared, Idle::unpaired(problem::other_tpm())),
     })
 }
 
@@ -63,7 +58,8 @@ async fn in_epoch(shared: &Arc<Shared>, record: PairingRecord) -> Phase {
             reason: revocation.reason,
             arrived: Instant::now(),
         };
-        return idle(shared, wipe(shared, record, order).await);
+        let wiped = wipe::wipe(shared, &record, order).await;
+        return idle(shared, Idle::after_wipe(record, &wiped));
     }
     match shared.store.keys() {
         Ok(Some(keys)) => Phase::Paired(Box::new(Paired::start(shared, record, keys))),
@@ -78,7 +74,7 @@ async fn in_epoch(shared: &Arc<Shared>, record: PairingRecord) -> Phase {
 /// The counter is past the pairing: it was revoked, unless this is another TPM.
 async fn over(shared: &Arc<Shared>, record: PairingRecord) -> Result<Phase, pawl_tpm::Error> {
     if shared.identity().await?.ak_name != record.attestation_name.as_bytes() {
-        return Ok(idle(shared, Idle::foreign(problem::moved_disk(record.device.as_str()))));
+        return Ok(idle(shared, Idle::unpaired(problem::moved_disk(record.device.as_str()))));
     }
     let known = revocation_of(shared, &record);
     let receipted = known.as_ref().is_some_and(|revocation| revocation.receipted);
@@ -94,14 +90,6 @@ async fn over(shared: &Arc<Shared>, record: PairingRecord) -> Result<Phase, pawl
     tracing::warn!(epoch = %record.epoch, "the pairing's epoch is over; the wipe is finished");
     let wiped = wipe::finish(shared, &record, revocation, None).await;
     Ok(idle(shared, Idle::revoked(record, wiped.revocation)))
-}
-
-async fn wipe(shared: &Arc<Shared>, record: PairingRecord, order: wipe::Order) -> Idle {
-    let wiped = wipe::wipe(shared, &record, order).await;
-    match &wiped.refusal {
-        None => Idle::revoked(record, wiped.revocation),
-        Some(error) => Idle::owed(record, wiped.revocation, error),
-    }
 }
 
 fn revocation_of(shared: &Shared, record: &PairingRecord) -> Option<Revocation> {
@@ -130,7 +118,8 @@ fn found(shared: &Shared, record: &PairingRecord) -> Revocation {
     }
 }
 
-fn idle(shared: &Shared, idle: Idle) -> Phase {
+/// Closes the gate for the reason that `idle` has, and tells the holders.
+pub(super) fn idle(shared: &Shared, idle: Idle) -> Phase {
     shared.gate.close(idle.problem().clone());
     shared.gate.tell_holders();
     Phase::Idle(Box::new(idle))

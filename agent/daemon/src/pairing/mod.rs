@@ -158,6 +158,10 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
+    fn device(&self) -> DeviceId {
+        DeviceId::from_endorsement_key(&self.identity.ek_public)
+    }
+
     async fn create_keys(&self, shared: &Shared) -> Result<PairingKeys, PairingError> {
         let lease_public = self.offer.lease_key.as_bytes().to_vec();
         check_lease_key(&Public::unmarshal(&lease_public)?)?;
@@ -170,7 +174,7 @@ impl Session<'_> {
     /// The grant must be the answer to this session, and its first verdict signed by a key that
     /// it pins.
     fn check(&self, grant: &PairingGrant) -> Result<(), PairingError> {
-        let device = DeviceId::from_endorsement_key(&self.identity.ek_public);
+        let device = self.device();
         let expected = (self.offer.pairing, device, Epoch(self.counter.epoch));
         if (grant.pairing, grant.device, grant.epoch) != expected {
             return Err(PairingError::OtherSession);

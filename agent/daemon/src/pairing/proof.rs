@@ -35,7 +35,7 @@ impl Session<'_> {
             .await?;
         let counter = tpm.certify_counter(self.offer.nonce.0).await?;
         let subject = Subject {
-            device: DeviceId::from_endorsement_key(&self.identity.ek_public),
+            device: self.device(),
             pairing: self.offer.pairing,
             epoch: Epoch(self.counter.epoch),
             nonce: self.offer.nonce,

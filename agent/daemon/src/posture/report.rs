@@ -32,8 +32,9 @@ pub(crate) struct Subject {
 pub(crate) struct Acknowledged {
     digest: Digest,
     pcrs: BTreeMap<u8, Digest>,
-    /// Where the IMA log goes on; none when the last piece did not reach its end.
+    /// Where the next piece of the IMA log begins; none where the host has no log.
     ima: Option<u64>,
+    /// Whether the last piece reached the end that the log then had.
     ima_complete: bool,
 }
 
