@@ -1,0 +1,141 @@
+//! SSH's binary encoding (RFC 4251, section 5): numbers big-endian, strings behind their length.
+
+/// How long a name (of an algorithm, a namespace, an application) may be: RFC 4251, section 6, asks for 64;
+/// applications are URLs and may be longer.
+const MAX_NAME_LEN: usize = 128;
+
+/// Reads from the front of bytes that nobody vouches for. `None` is: cut short, or not of that form.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.bytes(N)?.try_into().ok()
+    }
+
+    pub(crate) fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    pub(crate) fn string(&mut self) -> Option<&'a [u8]> {
+        let len = usize::try_from(self.u32()?).ok()?;
+        self.bytes(len)
+    }
+
+    /// A string that may stand in a message to a person: short, printable ASCII.
+    pub(crate) fn name(&mut self) -> Option<&'a str> {
+        let bytes = self.string()?;
+        let is_name = bytes.len() <= MAX_NAME_LEN && bytes.iter().all(u8::is_ascii_graphic);
+        if is_name { str::from_utf8(bytes).ok() } else { None }
+    }
+
+    /// A positive `mpint`, without the zero byte that keeps it positive. No other leading zeros.
+    pub(crate) fn positive(&mut self) -> Option<&'a [u8]> {
+        match self.string()? {
+            [0, digits @ ..] => digits.first().is_some_and(|first| *first >= 0x80).then_some(digits),
+            digits => digits.first().is_some_and(|first| *first < 0x80).then_some(digits),
+        }
+    }
+
+    /// What was not read yet.
+    #[cfg(feature = "sign")]
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// `Some` when all was read.
+    pub(crate) fn end(self) -> Option<()> {
+        self.0.is_empty().then_some(())
+    }
+}
+
+/// The number in exactly `N` bytes. `None` when it needs more.
+pub(crate) fn left_padded<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    let mut padded = [0; N];
+    let start = N.checked_sub(digits.len())?;
+    padded.get_mut(start..)?.copy_from_slice(digits);
+    Some(padded)
+}
+
+/// Appends `bytes` as a string.
+pub(crate) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
+    // All that is written here was bounded when it was read, far below 4 GiB.
+    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// Appends the number as an `mpint`.
+#[cfg(feature = "sign")]
+pub(crate) fn put_positive(out: &mut Vec<u8>, number: &[u8]) {
+    let zeros = number.iter().take_while(|digit| **digit == 0).count();
+    let mut digits: Vec<u8> = number.iter().copied().skip(zeros).collect();
+    if digits.first().is_some_and(|first| *first >= 0x80) {
+        digits.insert(0, 0);
+    }
+    put_string(out, &digits);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_beyond_the_end_reads_nothing() {
+        assert_eq!(Reader::new(&[0, 0, 0, 2, 7]).string(), None);
+        assert_eq!(Reader::new(&[0xff, 0xff, 0xff, 0xff]).string(), None);
+        assert_eq!(Reader::new(&[0, 0, 1]).string(), None);
+    }
+
+    #[test]
+    fn a_name_is_short_and_printable() {
+        assert_eq!(Reader::new(b"\0\0\0\x03ssh").name(), Some("ssh"));
+        assert_eq!(Reader::new(b"\0\0\0\x03s\x1b[").name(), None);
+        let mut long = Vec::new();
+        put_string(&mut long, &[b'a'; MAX_NAME_LEN + 1]);
+        assert_eq!(Reader::new(&long).name(), None);
+    }
+
+    #[test]
+    fn a_positive_number_has_one_form() {
+        assert_eq!(Reader::new(&[0, 0, 0, 1, 0x7f]).positive(), Some(&[0x7f][..]));
+        assert_eq!(Reader::new(&[0, 0, 0, 2, 0, 0x80]).positive(), Some(&[0x80][..]));
+        // Negative, padded without need, zero.
+        assert_eq!(Reader::new(&[0, 0, 0, 1, 0x80]).positive(), None);
+        assert_eq!(Reader::new(&[0, 0, 0, 2, 0, 0x7f]).positive(), None);
+        assert_eq!(Reader::new(&[0, 0, 0, 0]).positive(), None);
+    }
+
+    #[test]
+    fn numbers_are_padded_on_the_left() {
+        assert_eq!(left_padded::<3>(&[1, 2]), Some([0, 1, 2]));
+        assert_eq!(left_padded::<1>(&[1, 2]), None);
+    }
+
+    #[cfg(feature = "sign")]
+    #[test]
+    fn a_written_number_is_read_again() {
+        for (number, written) in
+            [(&[0, 0, 0x80][..], &[0, 0, 0, 2, 0, 0x80][..]), (&[0, 0x7f], &[0, 0, 0, 1, 0x7f])]
+        {
+            let mut out = Vec::new();
+            put_positive(&mut out, number);
+            assert_eq!(out, written);
+            assert_eq!(Reader::new(&out).positive().and_then(left_padded::<3>), left_padded::<3>(number));
+        }
+    }
+}
