@@ -7,16 +7,18 @@
 //! 2. [`attest`] checks what that key signed: quotes, certified keys, the epoch counter;
 //! 3. [`eventlog`] and [`ima`] replay logs to PCR values, which give the logs their worth;
 //! 4. [`appraise`] compares all of it with reference values and gives reasons;
-//! 5. [`lease`] computes the policies that the TPM will enforce on the device's keys.
+//! 5. [`lease`] computes the policies that the TPM will enforce on the device's keys;
+//! 6. [`assurance`] has it sign for one action, once, and checks what it signed.
 //!
 //! [`tpm`] holds the TPM's own structures. Without the default feature `verifier` only [`tpm`], the digests
-//! of [`lease`], [`eventlog`] and [`ima`] remain: what a device needs.
+//! of [`lease`] and [`assurance`], [`eventlog`] and [`ima`] remain: what a device needs.
 //!
 //! No function here panics on any input, and memory is bounded by the size of what was passed in.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "verifier")]
 pub mod appraise;
+pub mod assurance;
 #[cfg(feature = "verifier")]
 pub mod attest;
 #[cfg(feature = "verifier")]
@@ -24,10 +26,14 @@ pub mod credential;
 #[cfg(feature = "verifier")]
 pub mod endorsement;
 pub mod eventlog;
+#[cfg(feature = "verifier")]
+mod external_key;
 pub mod ima;
 pub mod lease;
 mod little_endian;
 pub mod tpm;
+#[cfg(feature = "verifier")]
+mod x509;
 
 #[cfg(feature = "verifier")]
 pub use rand_core;

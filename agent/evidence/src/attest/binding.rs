@@ -17,6 +17,8 @@ pub enum KeyRole {
     Device,
     /// The sealed key of the vault.
     Vault,
+    /// Assurances for protected actions.
+    Action,
 }
 
 /// Why an object cannot serve in its role.
@@ -53,7 +55,7 @@ pub enum KeyError {
 /// See [`KeyError`].
 pub fn check_device_bound(public: &Public, role: KeyRole, auth_policy: &[u8; 32]) -> Result<(), KeyError> {
     let expected = match role {
-        KeyRole::Link | KeyRole::Device => {
+        KeyRole::Link | KeyRole::Device | KeyRole::Action => {
             check_signing_key(public, role)?;
             SIGNING
         }
@@ -100,6 +102,7 @@ impl std::fmt::Display for KeyRole {
             Self::Link => "link key",
             Self::Device => "device key",
             Self::Vault => "vault key",
+            Self::Action => "action key",
         })
     }
 }

@@ -1,10 +1,12 @@
 use thiserror::Error;
 
-use super::certificate::{Certificate, shown};
-use super::signature::is_signed_by;
 use super::store::{VendorCa, VendorCas};
 use super::template::{EkTemplate, EkTemplateError};
 use crate::tpm::Public;
+use crate::x509::{Certificate, is_signed_by, shown};
+
+/// tcg-kp-EKCertificate, 2.23.133.8.1.
+const EK_CERTIFICATE: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
 
 /// The longest way from leaf to vendor CA, and the most intermediate certificates that a device may send.
 const INTERMEDIATES_MAX: usize = 8;
@@ -85,7 +87,8 @@ impl VendorCas {
         if !leaf.key.is_key_of(ek) {
             return Err(EndorsementError::OtherKey);
         }
-        if !leaf.extensions.is_for_ek || leaf.extensions.is_ca {
+        let is_for_ek = leaf.extensions.purposes.iter().any(|purpose| purpose == EK_CERTIFICATE);
+        if !is_for_ek || leaf.extensions.is_ca {
             return Err(EndorsementError::Purpose);
         }
         let intermediates: Vec<Certificate> =

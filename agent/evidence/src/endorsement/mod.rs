@@ -3,16 +3,9 @@
 //! An endorsement key is public; a certificate for it proves nothing about who presents it. Together with
 //! [`crate::credential`] it does.
 
-mod certificate;
 mod chain;
-mod der;
-mod extensions;
-mod pem;
-mod signature;
 mod store;
-mod subject_key;
 mod template;
-mod time;
 
 pub use chain::{EkEndorsement, EndorsementError};
 pub use store::{Skipped, VendorCas};

@@ -1,5 +1,4 @@
-use super::certificate::{CERTIFICATE_MAX_LEN, Certificate};
-use super::pem;
+use crate::x509::{CERTIFICATE_MAX_LEN, Certificate, pem};
 
 /// More files than all TPM vendors together have CAs.
 const CAS_MAX: usize = 4096;

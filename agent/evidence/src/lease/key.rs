@@ -6,13 +6,15 @@ use crate::tpm::{Curve, HashAlgorithm, ObjectAttributes, Public, PublicKey, Sign
 /// verifies nothing with it; `userWithAuth` is what the common tools set, and nothing depends on it.
 const ATTRIBUTES: ObjectAttributes = ObjectAttributes::USER_WITH_AUTH.union(ObjectAttributes::SIGN);
 
-/// A public area that is not of the make that all lease keys have.
+/// A public area that is not of the make that all lease keys and authorization keys have.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the lease key is not an ECDSA P-256 key with SHA-256 and the attributes {ATTRIBUTES}")]
+#[error("the control plane's key is not an ECDSA P-256 key with SHA-256 and the attributes {ATTRIBUTES}")]
 pub struct LeaseKeyError;
 
 /// The public area of the control plane's lease key, as `TPM2_LoadExternal` takes it: ECC P-256, ECDSA with
-/// SHA-256, no policy. Its name is part of the policy of each key in the pairing.
+/// SHA-256, no policy. Its name is part of the policy of each key that works under a lease.
+///
+/// The authorization key of [`crate::assurance`] is another key of the same make.
 pub fn lease_key_public(x: &[u8; 32], y: &[u8; 32]) -> Public {
     const TYPE_ECC_NAME_SHA256: [u8; 4] = [0x00, 0x23, 0x00, 0x0b];
     const NO_POLICY: [u8; 2] = [0, 0];
@@ -43,7 +45,7 @@ pub fn lease_key_public(x: &[u8; 32], y: &[u8; 32]) -> Public {
     Public::assemble(bytes, HashAlgorithm::Sha256, ATTRIBUTES, key)
 }
 
-/// Checks what a device is given as lease key, before it makes keys that depend on it.
+/// Checks what a device is given as lease key or as authorization key, before it makes keys that depend on it.
 ///
 /// # Errors
 /// When it is not what [`lease_key_public`] makes of some point.

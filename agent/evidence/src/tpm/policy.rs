@@ -3,6 +3,7 @@ use super::name::Name;
 use super::pcr_selection::PcrSelection;
 
 const CC_POLICY_NV: u32 = 0x0000_0149;
+const CC_POLICY_SIGNED: u32 = 0x0000_0160;
 const CC_POLICY_AUTHORIZE: u32 = 0x0000_016a;
 const CC_POLICY_COUNTER_TIMER: u32 = 0x0000_016d;
 const CC_POLICY_PCR: u32 = 0x0000_017f;
@@ -59,11 +60,16 @@ impl PolicyDigest {
         self.step(CC_POLICY_COUNTER_TIMER, &[&arguments])
     }
 
+    /// `TPM2_PolicySigned`: the holder of this key authorizes the use, for this reference.
+    #[must_use]
+    pub fn signed(self, key: &Name, policy_ref: &[u8]) -> Self {
+        self.step(CC_POLICY_SIGNED, &[key.as_bytes()]).refer(policy_ref)
+    }
+
     /// `TPM2_PolicyAuthorize`: replaces all before by "whatever this key approves for this reference".
     #[must_use]
     pub fn authorize(key: &Name, policy_ref: &[u8]) -> Self {
-        let Self(by_key) = Self::new().step(CC_POLICY_AUTHORIZE, &[key.as_bytes()]);
-        Self(sha256(&[&by_key, policy_ref]))
+        Self::new().step(CC_POLICY_AUTHORIZE, &[key.as_bytes()]).refer(policy_ref)
     }
 
     /// The digest.
@@ -76,6 +82,11 @@ impl PolicyDigest {
         let mut parts: Vec<&[u8]> = vec![&self.0, &command];
         parts.extend(arguments);
         Self(sha256(&parts))
+    }
+
+    /// The second half of PolicyUpdate(), where a policyRef takes part.
+    fn refer(self, policy_ref: &[u8]) -> Self {
+        Self(sha256(&[&self.0, policy_ref]))
     }
 }
 

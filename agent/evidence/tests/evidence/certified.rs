@@ -52,7 +52,7 @@ fn keys_that_could_be_used_elsewhere_or_otherwise_are_refused() {
     let tpm = Swtpm::start();
     let policy = [0x77; 32];
     let key = make_key(&tpm, SIGNING);
-    for role in [KeyRole::Link, KeyRole::Device] {
+    for role in [KeyRole::Link, KeyRole::Device, KeyRole::Action] {
         assert_eq!(check_device_bound(&key, role, &policy), Ok(()));
         assert_eq!(check_device_bound(&key, role, &[0; 32]), Err(KeyError::Policy(role)));
     }

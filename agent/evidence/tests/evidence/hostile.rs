@@ -1,5 +1,8 @@
 //! Bytes that were made up, cut or altered: no panic, and no way to the same result.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pawl_evidence::assurance::{Assurance, AssuranceError, SigningInput, verify};
 use pawl_evidence::credential::make_credential;
 use pawl_evidence::endorsement::VendorCas;
 use pawl_evidence::eventlog::EventLog;
@@ -8,6 +11,7 @@ use pawl_evidence::rand_core::OsRng;
 use pawl_evidence::tpm::{Attest, HashAlgorithm, Name, NvPublic, PcrSelection, Public, Signature};
 use proptest::prelude::*;
 
+use crate::support::assurance::{ActionKey, Authority, DIGEST, EXPECTED, NOW, claims};
 use crate::support::boot::Boot;
 
 proptest! {
@@ -85,6 +89,43 @@ proptest! {
             prop_assert!(!matches!(outcome, Ok(Outcome::Anchored { .. })), "{:?}", outcome);
         }
     }
+
+    #[test]
+    fn no_text_is_an_assurance_or_makes_it_panic(text in ".{0,400}", header in ".{0,200}", claims in ".{0,200}") {
+        let authority = Authority::new();
+        prop_assert!(check_assurance(&text, &authority).is_err());
+        let parts = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+        let _ = SigningInput::parse(&parts);
+        let jws = [parts, URL_SAFE_NO_PAD.encode(DIGEST.repeat(2))].join(".");
+        prop_assert!(check_assurance(&jws, &authority).is_err());
+    }
+
+    #[test]
+    fn no_byte_of_an_assurance_can_be_another(position in 0..4000_usize, byte in any::<u8>()) {
+        let authority = Authority::new();
+        let mut jws = ActionKey::new(&authority).assurance(&claims()).into_bytes();
+        let position = position % jws.len();
+        prop_assume!(jws[position] != byte);
+        jws[position] = byte;
+        prop_assert!(check_assurance(&String::from_utf8_lossy(&jws), &authority).is_err());
+    }
+
+    #[test]
+    fn an_assurance_with_an_altered_certificate_is_refused(position in 0..600_usize, byte in any::<u8>(), trusted in any::<bool>()) {
+        let mut authority = Authority::new();
+        let mut key = ActionKey::new(&authority);
+        let certificate = if trusted { &mut authority.der } else { &mut key.certificate };
+        let position = position % certificate.len();
+        let altered = certificate[position] != byte;
+        certificate[position] = byte;
+        let result = check_assurance(&key.assurance(&claims()), &authority);
+        // Of the trusted one nothing counts but its name, its time and its key.
+        prop_assert!(trusted || result.is_err() == altered);
+    }
+}
+
+fn check_assurance(jws: &str, authority: &Authority) -> Result<Assurance, AssuranceError> {
+    verify(jws, &authority.der, NOW, &EXPECTED)
 }
 
 /// Whether a byte of the log is in an extended digest: whether data belongs to a digest depends on the kind

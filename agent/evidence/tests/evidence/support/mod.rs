@@ -1,2 +1,3 @@
+pub(crate) mod assurance;
 pub(crate) mod boot;
 pub(crate) mod swtpm;

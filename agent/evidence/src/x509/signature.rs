@@ -40,7 +40,7 @@ impl SignatureAlgorithm {
 }
 
 /// Whether `issuer` holds the key that signed `certificate`.
-pub(super) fn is_signed_by(certificate: &Certificate, issuer: &SubjectKey) -> bool {
+pub(crate) fn is_signed_by(certificate: &Certificate, issuer: &SubjectKey) -> bool {
     let signature = &certificate.signature;
     match (certificate.algorithm, issuer) {
         (Some(SignatureAlgorithm::Rsa(hash)), SubjectKey::Rsa { modulus, exponent }) => {

@@ -10,7 +10,7 @@ const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 
 /// The key that a certificate is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum SubjectKey {
+pub(crate) enum SubjectKey {
     Rsa {
         /// Big-endian, without leading zeros.
         modulus: Vec<u8>,
@@ -22,7 +22,7 @@ pub(super) enum SubjectKey {
         /// SEC 1, uncompressed. Not yet checked to be on the curve.
         point: Vec<u8>,
     },
-    /// Of a kind that no endorsement key and no known CA has.
+    /// Of a kind that no key of ours and no known CA has.
     Other,
 }
 
@@ -52,7 +52,7 @@ impl SubjectKey {
     }
 
     /// Whether this is the key of a TPM object.
-    pub(super) fn is_key_of(&self, public: &Public) -> bool {
+    pub(crate) fn is_key_of(&self, public: &Public) -> bool {
         match (self, public.key()) {
             (Self::Rsa { modulus, exponent }, PublicKey::Rsa { modulus: of_tpm, exponent: small, .. }) => {
                 modulus == of_tpm && without_leading_zeros(&small.to_be_bytes()) == exponent.as_slice()

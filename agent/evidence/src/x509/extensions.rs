@@ -1,7 +1,5 @@
 use super::der::{BIT_STRING, BOOLEAN, Der, INTEGER, OCTET_STRING, OID, SEQUENCE};
 
-/// tcg-kp-EKCertificate, 2.23.133.8.1.
-const EK_CERTIFICATE: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
 const EXTENSIONS_MAX: usize = 64;
 
 /// id-ce, 2.5.29: the last byte tells which.
@@ -14,17 +12,17 @@ const EXTENDED_KEY_USAGE: u8 = 37;
 
 /// What a path check needs of a certificate's extensions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Extensions {
+pub(crate) struct Extensions {
     /// BasicConstraints says so.
-    pub(super) is_ca: bool,
+    pub(crate) is_ca: bool,
     /// How many CA certificates may come between this one and the leaf.
-    pub(super) path_len: Option<u64>,
+    pub(crate) path_len: Option<u64>,
     /// KeyUsage, if there is one, includes the signing of certificates.
-    pub(super) may_sign_certificates: bool,
-    /// ExtendedKeyUsage names endorsement keys.
-    pub(super) is_for_ek: bool,
+    pub(crate) may_sign_certificates: bool,
+    /// The purposes that ExtendedKeyUsage names, as the contents of their OIDs.
+    pub(crate) purposes: Vec<Vec<u8>>,
     /// Something is critical that is not known here.
-    pub(super) has_unknown_critical: bool,
+    pub(crate) has_unknown_critical: bool,
 }
 
 impl Extensions {
@@ -50,7 +48,7 @@ impl Extensions {
         match id.strip_prefix(ID_CE) {
             Some(&[BASIC_CONSTRAINTS]) => self.read_basic_constraints(value)?,
             Some(&[KEY_USAGE]) => self.may_sign_certificates = read_key_usage(value)?,
-            Some(&[EXTENDED_KEY_USAGE]) => self.is_for_ek = read_extended_key_usage(value)?,
+            Some(&[EXTENDED_KEY_USAGE]) => self.purposes.extend(read_extended_key_usage(value)?),
             // The TCG puts manufacturer and model into a critical subjectAltName; policies restrict nothing
             // here.
             Some(&[SUBJECT_ALT_NAME | CERTIFICATE_POLICIES]) => {}
@@ -83,11 +81,11 @@ fn read_key_usage(mut value: Der<'_>) -> Option<bool> {
     Some(bits.first().is_some_and(|bits| bits & 0x04 != 0))
 }
 
-fn read_extended_key_usage(mut value: Der<'_>) -> Option<bool> {
-    let mut purposes = value.inside(SEQUENCE)?;
-    let mut is_for_ek = false;
-    while !purposes.is_empty() {
-        is_for_ek |= purposes.expect(OID)?.content == EK_CERTIFICATE;
+fn read_extended_key_usage(mut value: Der<'_>) -> Option<Vec<Vec<u8>>> {
+    let mut list = value.inside(SEQUENCE)?;
+    let mut purposes = Vec::new();
+    while !list.is_empty() {
+        purposes.push(list.expect(OID)?.content.to_vec());
     }
-    Some(is_for_ek)
+    Some(purposes)
 }

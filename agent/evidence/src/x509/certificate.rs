@@ -5,7 +5,7 @@ use super::subject_key::SubjectKey;
 use super::time::read_time;
 
 /// Real certificates have 700 to 2,500 bytes.
-pub(super) const CERTIFICATE_MAX_LEN: usize = 16 * 1024;
+pub(crate) const CERTIFICATE_MAX_LEN: usize = 16 * 1024;
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
@@ -13,19 +13,19 @@ const SHOWN_NAME_MAX_LEN: usize = 64;
 
 /// An X.509 certificate (RFC 5280), well formed and nothing more.
 #[derive(Debug, Clone)]
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     /// What the signature covers, byte for byte.
     pub(super) signed: Vec<u8>,
     pub(super) algorithm: Option<SignatureAlgorithm>,
     pub(super) signature: Vec<u8>,
     /// The whole Name, compared byte for byte.
-    pub(super) issuer: Vec<u8>,
+    pub(crate) issuer: Vec<u8>,
     /// As `issuer`.
-    pub(super) subject: Vec<u8>,
+    pub(crate) subject: Vec<u8>,
     /// Seconds since 1970, both inclusive.
-    pub(super) validity: (i64, i64),
-    pub(super) key: SubjectKey,
-    pub(super) extensions: Extensions,
+    validity: (i64, i64),
+    pub(crate) key: SubjectKey,
+    pub(crate) extensions: Extensions,
 }
 
 impl Certificate {
@@ -33,7 +33,7 @@ impl Certificate {
     ///
     /// NV indices are often larger than the certificate that they hold: zeros and ones behind it are passed
     /// over.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         if bytes.len() > CERTIFICATE_MAX_LEN {
             return None;
         }
@@ -71,15 +71,21 @@ impl Certificate {
         })
     }
 
-    pub(super) fn is_valid_at(&self, now: i64) -> bool {
+    pub(crate) fn is_valid_at(&self, now: i64) -> bool {
         let (from, to) = self.validity;
         (from..=to).contains(&now)
     }
 }
 
 /// A Name as people know it: its common name, or a note that it has none.
-pub(super) fn shown(name: &[u8]) -> String {
-    common_name(name).unwrap_or_else(|| String::from("(no common name)"))
+pub(crate) fn shown(name: &[u8]) -> String {
+    let Some(text) = common_name_bytes(name) else { return String::from("(no common name)") };
+    String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(SHOWN_NAME_MAX_LEN).collect()
+}
+
+/// The common name of a Name, to be compared; `None` where it has none in UTF-8 or one of its subsets.
+pub(crate) fn common_name(name: &[u8]) -> Option<&str> {
+    std::str::from_utf8(common_name_bytes(name)?).ok()
 }
 
 /// Passes over the unique identifiers that nobody uses.
@@ -93,15 +99,14 @@ fn read_extensions(mut fields: Der<'_>) -> Option<Extensions> {
     Extensions::read(Der::new(&[]))
 }
 
-fn common_name(name: &[u8]) -> Option<String> {
+fn common_name_bytes(name: &[u8]) -> Option<&[u8]> {
     let mut sets = Der::new(name).inside(SEQUENCE)?;
     while !sets.is_empty() {
         let mut set = sets.inside(SET)?;
         while !set.is_empty() {
             let mut attribute = set.inside(SEQUENCE)?;
             if attribute.expect(OID)?.content == COMMON_NAME {
-                let text = String::from_utf8_lossy(attribute.any()?.content).into_owned();
-                return Some(text.chars().filter(|c| !c.is_control()).take(SHOWN_NAME_MAX_LEN).collect());
+                return Some(attribute.any()?.content);
             }
         }
     }

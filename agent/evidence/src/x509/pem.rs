@@ -4,13 +4,13 @@ use base64::engine::general_purpose::STANDARD;
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
-pub(super) fn is_pem(bytes: &[u8]) -> bool {
+pub(crate) fn is_pem(bytes: &[u8]) -> bool {
     bytes.windows(BEGIN.len()).any(|window| window == BEGIN.as_bytes())
 }
 
 /// The certificates between their markers, in DER; text outside of them is comment. `None` when a marker or
 /// the Base64 is broken.
-pub(super) fn read_certificates(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+pub(crate) fn read_certificates(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     let text = String::from_utf8_lossy(bytes);
     text.split(BEGIN)
         .skip(1)

@@ -1,0 +1,50 @@
+//! A digest as 64 lower-case hexadecimal digits: one form, so that equal digests are equal texts.
+
+use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+pub(super) fn serialize<S: Serializer>(digest: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut text = String::with_capacity(64);
+    for digit in digest.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]) {
+        text.extend(char::from_digit(digit.into(), 16));
+    }
+    serializer.serialize_str(&text)
+}
+
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+    let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+    parse(&text).ok_or_else(|| de::Error::custom("not 64 lower-case hexadecimal digits"))
+}
+
+fn parse(text: &str) -> Option<[u8; 32]> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != 32 || !rest.is_empty() {
+        return None;
+    }
+    let mut digest = [0; 32];
+    for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
+        *byte = value(*high)? << 4 | value(*low)?;
+    }
+    Some(digest)
+}
+
+fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => digit.checked_sub(b'0'),
+        b'a'..=b'f' => digit.checked_sub(b'a')?.checked_add(10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_form_alone_is_read() {
+        let good = "00ff".repeat(16);
+        assert_eq!(parse(&good), Some([0x00, 0xff].repeat(16).try_into().unwrap()));
+        for bad in [good.to_uppercase(), "00f".repeat(21), format!("{good}00"), good.replace('f', "g")] {
+            assert_eq!(parse(&bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+use std::num::NonZeroU16;
+
+use crate::tpm::{Comparison, Name, PolicyDigest, sha256};
+
+const CC_SIGN: u32 = 0x0000_015d;
+const ALG_NULL: u16 = 0x0010;
+const ST_HASHCHECK: u16 = 0x8024;
+const RH_NULL: u32 = 0x4000_0007;
+
+/// The `authPolicy` of the action key: the epoch is current, and the control plane authorizes this very use for
+/// this pairing.
+pub fn action_policy(
+    counter: &Name,
+    epoch: u64,
+    authorization_key: &Name,
+    policy_ref: &[u8; 32],
+) -> [u8; 32] {
+    PolicyDigest::new()
+        .nv(counter, &epoch.to_be_bytes(), 0, Comparison::Equal)
+        .signed(authorization_key, policy_ref)
+        .finish()
+}
+
+/// `cpHashA` of the one command that an authorization allows: `TPM2_Sign` by the key of this name over `digest`, in
+/// the key's own scheme and with an empty ticket, as keys that are not restricted take it (TPM 2.0 part 1, section
+/// 16.7; part 3, section 20.2).
+pub fn cp_hash_of_sign(action_key: &Name, digest: &[u8; 32]) -> [u8; 32] {
+    const DIGEST_SIZE: [u8; 2] = [0, 32];
+    const EMPTY: [u8; 2] = [0, 0];
+    sha256(&[
+        &CC_SIGN.to_be_bytes(),
+        action_key.as_bytes(),
+        &DIGEST_SIZE,
+        digest,
+        &ALG_NULL.to_be_bytes(),
+        &ST_HASHCHECK.to_be_bytes(),
+        &RH_NULL.to_be_bytes(),
+        &EMPTY,
+    ])
+}
+
+/// The digest that the authorization key signs: `aHash` of `TPM2_PolicySigned` (TPM 2.0 part 3, section 23.3).
+///
+/// The authorization ends `expiration_s` seconds after the TPM opened the session. The type leaves out what would
+/// make another thing of it: zero (it never ends) and negative numbers (the TPM hands out a ticket, which can be
+/// used again).
+pub fn to_be_signed(
+    nonce_tpm: &[u8; 32],
+    expiration_s: NonZeroU16,
+    cp_hash: &[u8; 32],
+    policy_ref: &[u8; 32],
+) -> [u8; 32] {
+    let expiration = i32::from(expiration_s.get()).to_be_bytes();
+    sha256(&[nonce_tpm, &expiration, cp_hash, policy_ref])
+}

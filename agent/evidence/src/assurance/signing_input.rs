@@ -1,0 +1,117 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+
+use super::claims::Claims;
+use super::error::AssuranceError;
+use crate::tpm::sha256;
+
+/// The longest assurance in bytes: two certificates of some 600 bytes, and texts of bounded length.
+pub const ASSURANCE_MAX_LEN: usize = 16 * 1024;
+/// The `typ` of an assurance (RFC 7515, section 4.1.9).
+pub const ASSURANCE_TYPE: &str = "pawl-assurance+jwt";
+
+const ALGORITHM: &str = "ES256";
+const CERTIFICATES_MAX: usize = 4;
+/// What follows the signing input: a dot, and 64 bytes in base64url.
+const SIGNATURE_LEN: usize = 1 + 86;
+
+/// Header and claims of an assurance, as the TPM is asked to sign them (RFC 7515, section 5.1).
+///
+/// It is in the form of an assurance, and nothing of it is believed: the device compares [`SigningInput::claims`] with
+/// what it asked for, before its TPM signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningInput {
+    text: String,
+    certificate: Vec<u8>,
+    claims: Claims,
+}
+
+/// A header with other members is refused: one of them could change the meaning of the rest (RFC 7515, section 4.1.11).
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    alg: String,
+    typ: String,
+    x5c: Vec<String>,
+}
+
+impl SigningInput {
+    /// Writes down what the TPM shall sign. `x5c` are certificates in DER: the action key's, and that of the
+    /// authority that signed it.
+    ///
+    /// # Errors
+    /// [`AssuranceError::TooLong`], [`AssuranceError::Certificates`], and [`AssuranceError::Claims`] where nobody
+    /// approved.
+    pub fn new(claims: &Claims, x5c: &[&[u8]]) -> Result<Self, AssuranceError> {
+        let header = Header {
+            alg: ALGORITHM.into(),
+            typ: ASSURANCE_TYPE.into(),
+            x5c: x5c.iter().map(|certificate| STANDARD.encode(certificate)).collect(),
+        };
+        let header = serde_json::to_vec(&header).map_err(|_| AssuranceError::Header)?;
+        let claims = serde_json::to_vec(claims).map_err(|_| AssuranceError::Claims)?;
+        // What cannot be read again shall not be signed.
+        Self::parse(&format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims)))
+    }
+
+    /// Reads the two parts and the dot between them.
+    ///
+    /// # Errors
+    /// Says what is malformed, or not an assurance's.
+    pub fn parse(text: &str) -> Result<Self, AssuranceError> {
+        if text.len().saturating_add(SIGNATURE_LEN) > ASSURANCE_MAX_LEN {
+            return Err(AssuranceError::TooLong);
+        }
+        let (header, claims) = text.split_once('.').ok_or(AssuranceError::Form)?;
+        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| AssuranceError::Header)?;
+        if header.alg != ALGORITHM {
+            return Err(AssuranceError::Algorithm);
+        }
+        if header.typ != ASSURANCE_TYPE {
+            return Err(AssuranceError::Type);
+        }
+        let certificate = first_certificate(&header.x5c).ok_or(AssuranceError::Certificates)?;
+        let claims = serde_json::from_slice(&decode(claims)?).map_err(|_| AssuranceError::Claims)?;
+        Ok(Self { text: text.to_owned(), certificate, claims })
+    }
+
+    /// The two parts and the dot between them.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What it says.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The certificate of the key that shall sign, DER.
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// SHA-256 of the text: what `TPM2_Sign` gets.
+    pub fn digest(&self) -> [u8; 32] {
+        sha256(&[self.text.as_bytes()])
+    }
+
+    /// The compact JWS, with a signature r ‖ s.
+    pub fn signed(&self, signature: &[u8; 64]) -> String {
+        format!("{}.{}", self.text, URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+/// Base64url in its one form: no padding, and no bits that say nothing.
+pub(super) fn decode(part: &str) -> Result<Vec<u8>, AssuranceError> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| AssuranceError::Form)
+}
+
+/// The others are a hint for receivers that know the authority by its name alone.
+fn first_certificate(x5c: &[String]) -> Option<Vec<u8>> {
+    if x5c.len() > CERTIFICATES_MAX {
+        return None;
+    }
+    let certificate = STANDARD.decode(x5c.first()?).ok()?;
+    Some(certificate)
+}
