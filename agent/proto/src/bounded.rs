@@ -66,20 +66,20 @@ impl<'de, const MAX: usize> Deserialize<'de> for Blob<MAX> {
     }
 }
 
-/// A text of at most `MAX` bytes in UTF-8, without control characters: it may stand in a log
-/// line or on a technician's terminal as it is.
+/// A text of at most `MAX` bytes in UTF-8, without characters that control a terminal or the
+/// direction of writing: it may stand in a log line or before an approver's eyes as it is.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Text<const MAX: usize>(String);
 
 impl<const MAX: usize> Text<MAX> {
-    /// The text, if it is short enough and has no control characters.
+    /// The text, if it is short enough and has no such characters.
     ///
     /// # Errors
     /// [`TextError`] says which of the two it is not.
     pub fn new(text: impl Into<String>) -> Result<Self, TextError> {
         let text = text.into();
         TooLong::check(text.len(), MAX)?;
-        if text.chars().any(char::is_control) {
+        if text.chars().any(deceives) {
             return Err(TextError::Control);
         }
         Ok(Self(text))
@@ -90,7 +90,7 @@ impl<const MAX: usize> Text<MAX> {
     #[must_use]
     pub fn lossy(text: &str) -> Self {
         let mut kept = String::new();
-        for character in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+        for character in text.chars().map(|c| if deceives(c) { ' ' } else { c }) {
             if kept.len() + character.len_utf8() > MAX {
                 break;
             }
@@ -134,6 +134,13 @@ impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::new(String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
+}
+
+/// Control characters, and those that have what follows shown in another order than it is read
+/// by a program (Unicode Standard Annex #9, section 2).
+fn deceives(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// More bytes than this place holds.

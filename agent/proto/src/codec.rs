@@ -90,6 +90,9 @@ pub enum EncodeError {
     /// COSE cannot hold it.
     #[error("a signed message cannot be encoded: {0}")]
     Envelope(coset::CoseError),
+    /// Longer than this message may be.
+    #[error("a message cannot be encoded: {0}")]
+    TooLong(#[from] TooLong),
 }
 
 /// Why some bytes are not the message that was expected.

@@ -65,6 +65,24 @@ impl FromStr for DeviceId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PairingId([u8; 16]);
 
+/// One request for an approval, from its opening until it is used up.
+///
+/// A pairing takes the bytes of the session in which it was approved.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId([u8; 16]);
+
+impl From<SessionId> for PairingId {
+    fn from(session: SessionId) -> Self {
+        Self(session.0)
+    }
+}
+
+impl From<PairingId> for SessionId {
+    fn from(pairing: PairingId) -> Self {
+        Self(pairing.0)
+    }
+}
+
 /// One order from the control plane.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId([u8; 16]);
@@ -110,6 +128,7 @@ macro_rules! random_id {
 
 random_id!(PairingId, IdError::Pairing);
 random_id!(EventId, IdError::Event);
+random_id!(SessionId, IdError::Session);
 
 impl fmt::Display for DeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,6 +162,7 @@ macro_rules! travels_as_text {
 travels_as_text!(DeviceId);
 travels_as_text!(PairingId);
 travels_as_text!(EventId);
+travels_as_text!(SessionId);
 
 /// The value of the device's TPM counter. It rises and never falls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -167,4 +187,7 @@ pub enum IdError {
     /// Not 32 lower-case hexadecimal digits.
     #[error("an event id has 32 lower-case hexadecimal digits")]
     Event,
+    /// Not 32 lower-case hexadecimal digits.
+    #[error("a session id has 32 lower-case hexadecimal digits")]
+    Session,
 }

@@ -12,10 +12,11 @@ pub mod id;
 pub mod limits;
 pub mod local;
 pub mod message;
+pub mod record;
 pub mod signed;
 pub mod topic;
 
 pub use bounded::{Blob, Digest, Nonce, Text};
 pub use codec::{DecodeError, decode, encode};
-pub use id::{DeviceId, Epoch, EventId, PairingId};
+pub use id::{DeviceId, Epoch, EventId, PairingId, SessionId};
 pub use topic::{Channel, Topic};

@@ -27,3 +27,15 @@ pub const REASONS: usize = 16;
 pub const SCOPES: usize = 32;
 /// The verification keys of one control plane.
 pub const KEYS: usize = 4;
+/// A statement that is approved, encoded.
+pub const STATEMENT: usize = 8 * 1024;
+/// An armored SSH signature; RSA keys of 8192 bits make some 4 KiB.
+pub const SSH_SIGNATURE: usize = 8 * 1024;
+/// The approvals of one session.
+pub const APPROVALS: usize = 8;
+/// The signing input of one assurance (RFC 7515, section 5.1): two certificates and the claims.
+pub const ASSURANCE: usize = 16 * 1024;
+/// One record of a device, encoded.
+pub const RECORD: usize = 2 * 1024;
+/// The records in one report, encoded.
+pub const RECORDS: usize = 4 * 1024;

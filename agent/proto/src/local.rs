@@ -5,15 +5,24 @@
 //! | `GET /v1/status` | whoever may open the socket | [`LocalStatus`] |
 //! | `GET /v1/tokens/{name}[?method=M&url=U]` | the same | [`Token`]; 403 and a [`Problem`] while not entitled |
 //! | `GET /v1/evidence?nonce=HEX` | root or the daemon's own user | [`EvidenceExport`]: a fresh quote and the logs |
-//! | `POST /v1/pair` with [`PairRequest`] | root or the daemon's own user | 202, then `status` tells how it goes |
+//! | `POST /v1/pair` with [`PairRequest`] | root or the daemon's own user | 202, then [`SessionStatus`] tells how it goes |
+//! | `GET /v1/session` | the same | [`SessionStatus`] of the session that was begun last; 404 before there is one |
+//! | `POST /v1/session/approval` with [`ApprovalRequest`] | the same | [`SessionStatus`] |
+//! | `POST /v1/session/confirmation` with [`ConfirmationRequest`] | the same | [`SessionStatus`] |
+//! | `DELETE /v1/session` | the same | gives up a session that is not approved: 204 |
+//! | `POST /v1/actions` with [`ActionRequest`] | whoever may open the socket | [`ActionStatus`]: 200 with the assurance, 202 while it waits |
+//! | `GET /v1/actions/{session}` | who asked for it, or root | [`ActionStatus`] |
+//! | `POST /v1/actions/{session}/approval`, `…/confirmation` | the same | [`ActionStatus`] |
+//! | `GET /v1/records[?after=SEQUENCE]` | root or the daemon's own user | [`LocalRecords`], oldest first |
 //! | `POST /v1/wipe` with [`WipeRequest`] | root or the daemon's own user | [`Wiped`] |
 //!
 //! Times are seconds since 1970 (`NumericDate` of RFC 7519).
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{DeviceId, Epoch, PairingId};
-use crate::message::{Appraisal, DeviceState, Scope, ShortText, Standing};
+use crate::id::{DeviceId, Epoch, PairingId, SessionId};
+use crate::message::{Appraisal, DeviceState, Finding, Known, Scope, ShortText, Standing};
+use crate::record::DeviceRecord;
 
 /// The socket's path where no other is configured.
 pub const SOCKET: &str = "/run/pawl/pawld.sock";
@@ -49,6 +58,14 @@ pub struct LocalStatus {
     pub broker: BrokerStatus,
     /// A receipt that nobody has taken yet waits on the disk.
     pub receipt_waiting: bool,
+    /// What the daemon found at its start: whether this TPM and this disk were paired before.
+    pub finding: Finding,
+    /// The device that the pairing on this disk was made with, where it is another: a candidate for
+    /// [`PairRequest::replaces`]. What the disk says; unproven.
+    #[serde(default)]
+    pub former: Option<DeviceId>,
+    /// The session that was begun last, until the daemon stops or a pairing has come of it.
+    pub session: Option<SessionStatus>,
     /// How many messages were refused since the start, by kind.
     pub refused: std::collections::BTreeMap<String, u64>,
 }
@@ -182,6 +199,160 @@ pub struct PairRequest {
     /// The scopes that are wanted; those of the configuration where none is named.
     #[serde(default)]
     pub scopes: Vec<Scope>,
+    /// The device whose place this one takes.
+    #[serde(default)]
+    pub replaces: Option<DeviceId>,
+    /// Also where a pairing lives, which then ends with the approval.
+    #[serde(default)]
+    pub again: bool,
+    /// How the caller came to the device, as far as they know; the daemon adds who they are.
+    #[serde(default)]
+    pub origin: ShortText,
+}
+
+/// `GET /v1/session`: a session for a pairing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// Its id; none until the control plane has given one.
+    pub id: Option<SessionId>,
+    /// How far it is.
+    pub stage: SessionStage,
+    /// What is asked for, once the control plane has said so.
+    pub asked: Option<Asked>,
+    /// What an approver needs, while one is waited for.
+    pub waiting: Option<WaitingStatus>,
+    /// Why it came to nothing.
+    pub problem: Option<Problem>,
+}
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionStage {
+    /// The control plane is asked, and the TPM proves itself. Nothing has changed yet.
+    Opening,
+    /// Somebody has to approve. Nothing has changed yet.
+    Waiting,
+    /// It was approved: the old pairing ends.
+    Ending,
+    /// The old pairing is over, and the new one is made.
+    Pairing,
+    /// The new pairing is there.
+    Done,
+    /// It came to nothing.
+    Failed,
+}
+
+/// What a session asks for, for people and for an approver's key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The statement, encoded, in hexadecimal: SHA-256 of it is what is signed.
+    pub statement: String,
+    /// That digest.
+    pub digest: String,
+    /// `pair`, `re-pair` or an action's name.
+    pub action: String,
+    /// From where.
+    pub origin: String,
+    /// Why.
+    pub reason: String,
+    /// The scopes.
+    pub scopes: Vec<Scope>,
+    /// The device whose place this one takes.
+    pub replaces: Option<DeviceId>,
+    /// What would end, as far as the control plane knows.
+    pub known: Known,
+}
+
+/// What an approver needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaitingStatus {
+    /// The code for an approver elsewhere.
+    pub user_code: String,
+    /// The page that tells them how.
+    pub url: String,
+    /// How many persons must approve.
+    pub needed: u8,
+    /// Who has.
+    pub approved: Vec<String>,
+    /// Approvals from elsewhere that wait for their confirmation here.
+    pub unconfirmed: u8,
+    /// How many more times something wrong may be given.
+    pub tries_left: u8,
+    /// When the session is over, Unix seconds.
+    pub expires: u64,
+    /// Why the last approval or confirmation did not count.
+    pub refused: Option<String>,
+}
+
+/// `POST /v1/session/approval` and `POST /v1/actions/{session}/approval`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalRequest {
+    /// The statement that was signed for, in hexadecimal.
+    pub statement: String,
+    /// The signature, as `ssh-keygen -Y sign -n pawl-approval@v1` writes it.
+    pub signature: String,
+}
+
+/// `POST /v1/session/confirmation` and `POST /v1/actions/{session}/confirmation`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmationRequest {
+    /// What the approver was shown.
+    pub code: String,
+}
+
+/// `POST /v1/actions`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionRequest {
+    /// The action's name, which a policy of the control plane has.
+    pub action: ShortText,
+    /// On what it acts.
+    pub resource: ShortText,
+    /// SHA-256 of what it acts with, 64 hexadecimal digits.
+    pub digest: String,
+    /// The workload's own session: the assurance counts in no other.
+    pub session: ShortText,
+    /// Why, for an approver.
+    #[serde(default)]
+    pub reason: ShortText,
+}
+
+/// How an action stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActionStatus {
+    /// The session in which it may be let.
+    pub id: SessionId,
+    /// What is asked for.
+    pub asked: Asked,
+    /// What an approver needs, while one is waited for.
+    pub waiting: Option<WaitingStatus>,
+    /// The assurance, a compact JWS (RFC 7515): there once, for who asked.
+    pub assurance: Option<String>,
+    /// Why there will be none.
+    pub problem: Option<Problem>,
+}
+
+/// `GET /v1/records`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LocalRecords {
+    /// The records, oldest first; those that the bound on their size left.
+    pub records: Vec<LocalRecord>,
+    /// There are more after these.
+    pub more: bool,
+}
+
+/// A record, in [`LocalRecords`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LocalRecord {
+    /// The record.
+    pub record: DeviceRecord,
+    /// The digest of the record before it, hexadecimal.
+    pub previous: String,
+    /// Its own.
+    pub digest: String,
 }
 
 /// `POST /v1/wipe`.

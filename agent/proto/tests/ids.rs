@@ -1,6 +1,6 @@
 //! Ids and topics that cannot be built wrong.
 
-use pawl_proto::{Channel, DeviceId, EventId, PairingId, Topic};
+use pawl_proto::{Channel, DeviceId, EventId, PairingId, SessionId, Topic};
 use proptest::prelude::*;
 
 #[test]
@@ -31,6 +31,7 @@ fn ids_of_another_form_are_refused() {
     ] {
         assert!(text.parse::<PairingId>().is_err(), "{text}");
         assert!(text.parse::<EventId>().is_err(), "{text}");
+        assert!(text.parse::<SessionId>().is_err(), "{text}");
     }
 }
 

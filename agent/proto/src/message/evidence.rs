@@ -9,6 +9,7 @@ use crate::bounded::{Blob, Digest, Nonce, Text};
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, PairingId};
 use crate::limits;
+use crate::record::RecordBytes;
 
 /// Device: evidence and the quote over it, on the posture channel and in the pairing proof.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,8 +54,23 @@ pub struct Evidence {
     pub ima_log: Option<ImaLog>,
     /// In whole reports.
     pub host: Option<HostFacts>,
-    /// The head of the device's chain of assurance records.
-    pub audit_head: Option<Digest>,
+    /// The device's chain of assurance records; none while it cannot be kept.
+    pub audit: Option<Audit>,
+}
+
+/// The device's chain of records: those that the control plane does not have yet, and the head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Audit {
+    /// The sequence of the first of `records`; without any, of the record that comes next.
+    pub first: u64,
+    /// The digest of the record before `first`; [`crate::record::Link::START`] where there is none.
+    pub previous: Digest,
+    /// The records, oldest first.
+    pub records: Vec<RecordBytes>,
+    /// The digest of the last of them; without any, of the last record there is.
+    pub head: Digest,
+    /// How many more there are, which come with the next reports.
+    pub pending: u64,
 }
 
 /// The firmware's event log (`binary_bios_measurements`). It does not grow after the boot.

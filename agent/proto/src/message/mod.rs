@@ -1,19 +1,26 @@
 //! The messages, one file for each conversation.
 
+mod action;
 mod event;
 mod evidence;
 mod pairing;
 mod receipt;
+mod session;
 mod status;
 mod verdict;
 
+pub use action::{ActionApproved, ActionOffer, ActionState, Authorization, AuthorizationRequest};
 pub use event::{Event, EventKind};
-pub use evidence::{BootLog, Evidence, HostFacts, ImaLog, Report};
+pub use evidence::{Audit, BootLog, Evidence, HostFacts, ImaLog, Report};
 pub use pairing::{
-    Approval, Broker, CertifiedKey, Credential, PairingGrant, PairingOffer, PairingProof, PairingRefusal,
-    PairingRequest, RefusalCode, Waiting,
+    Broker, CertifiedKey, Credential, Finding, PairingGrant, PairingOffer, PairingProof, PairingRefusal,
+    PairingRequest, RefusalCode,
 };
 pub use receipt::{Cause, Receipt, SignedReceipt};
+pub use session::{
+    Approval, ApprovalStep, Ending, GivenApproval, GrantedApproval, Known, PairingApproved, SessionProof,
+    SshSignature, Statement, StatementBytes, Waiting,
+};
 pub use status::{DeviceState, Status};
 pub use verdict::{Appraisal, Lease, Standing, Verdict};
 

@@ -1,11 +1,12 @@
-//! Pairing over HTTPS: `POST /v1/pairings` and `POST /v1/pairings/{id}/proof`.
+//! Pairing over HTTPS: `POST /v1/pairings`, then `…/{id}/session` and `…/{id}/approval` of
+//! [`super::session`], then `…/{id}/proof`.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Certificate, HostFacts, Scope, ShortText, TpmStructure};
-use crate::bounded::{Blob, Digest, Nonce};
+use crate::bounded::{Blob, Nonce};
 use crate::codec::Version;
-use crate::id::{DeviceId, Epoch, PairingId};
+use crate::id::{DeviceId, Epoch, PairingId, SessionId};
 use crate::limits;
 use crate::signed::OrderKey;
 
@@ -28,31 +29,47 @@ pub struct PairingRequest {
     pub epoch: Epoch,
     /// What the device says of its host.
     pub host: HostFacts,
-    /// Names this session; random.
-    pub session: Nonce,
+    /// The device's nonce of this session; random.
+    pub nonce: Nonce,
+    /// From where it was asked: the caller's user, and how it came.
+    pub origin: ShortText,
+    /// What the device found when it was asked.
+    pub finding: Finding,
+    /// The device whose place this one takes.
+    pub replaces: Option<DeviceId>,
+    /// Somebody stands at the device, who can show a code or approve.
+    pub attended: bool,
     /// Why a pairing is wanted.
     pub reason: ShortText,
     /// The scopes that are wanted; the control plane decides.
     pub scopes: Vec<Scope>,
 }
 
-/// Control plane: a credential that only the claimed TPM can open, and what the keys must bind.
+/// What a device finds of its own past. A claim, as all that the disk says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finding {
+    /// The pairing on the disk was made with this TPM.
+    NothingChanged,
+    /// The pairing on the disk was made with another TPM.
+    NewTpm,
+    /// The TPM has an epoch counter, and the disk knows of no pairing.
+    NewDisk,
+    /// Neither the TPM nor the disk was ever paired.
+    BothNew,
+}
+
+/// Control plane: a credential that only the claimed TPM can open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairingOffer {
     /// The message version.
     pub version: Version,
-    /// The pairing that may come of this.
-    pub pairing: PairingId,
+    /// The session; the pairing that may come of it takes its id.
+    pub session: SessionId,
     /// MakeCredential to the endorsement key for the attestation key's name.
     pub credential: Credential,
-    /// The qualifying data of every certify structure, and the nonce of the evidence.
+    /// The qualifying data of the certified counter, and the nonce of the evidence.
     pub nonce: Nonce,
-    /// `TPMT_PUBLIC` of the lease key.
-    pub lease_key: TpmStructure,
-    /// The policyRef of this pairing, of which the keys' policy is made.
-    pub policy_ref: Digest,
-    /// Where a person must approve, if one must.
-    pub approval: Option<Approval>,
 }
 
 /// The two outputs of `TPM2_MakeCredential` (TPM 2.0 Library, Part 3).
@@ -64,21 +81,12 @@ pub struct Credential {
     pub secret: TpmStructure,
 }
 
-/// Where a person approves.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Approval {
-    /// The code that the device shows and the approver types.
-    pub user_code: ShortText,
-    /// The page or service that takes it.
-    pub url: ShortText,
-}
-
 /// Device: the proof that all of it lives in one TPM.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairingProof {
     /// The message version.
     pub version: Version,
-    /// The activated credential.
+    /// The activated credential of the approval: the grant.
     pub secret: Blob<64>,
     /// The key of the broker connection.
     pub link_key: CertifiedKey,
@@ -86,11 +94,13 @@ pub struct PairingProof {
     pub device_key: CertifiedKey,
     /// The sealed key of the vault.
     pub vault_key: CertifiedKey,
+    /// The key of protected actions.
+    pub action_key: CertifiedKey,
     /// `TPMS_ATTEST` of `TPM2_NV_Certify` over the counter.
     pub counter_attest: TpmStructure,
     /// Its `TPMT_SIGNATURE`, by the attestation key.
     pub counter_signature: TpmStructure,
-    /// The first report, whole.
+    /// The first report of the new epoch, whole.
     pub report: super::Report,
     /// The PKCS #10 request for the link key's certificate.
     pub link_request: Certificate,
@@ -145,17 +155,6 @@ pub struct Broker {
     pub authority: Certificate,
 }
 
-/// Control plane, 202: somebody has yet to approve.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Waiting {
-    /// The message version.
-    pub version: Version,
-    /// Where the approver goes.
-    pub approval: Approval,
-    /// Ask again after so many seconds.
-    pub retry_after: u32,
-}
-
 /// Control plane, 4xx: no.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairingRefusal {
@@ -167,7 +166,7 @@ pub struct PairingRefusal {
     pub message: ShortText,
 }
 
-/// Why a pairing was refused.
+/// Why a pairing or an action was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefusalCode {
@@ -175,7 +174,7 @@ pub enum RefusalCode {
     NotEnrolled,
     /// The endorsement key or its certificate does not hold.
     EndorsementKey,
-    /// An earlier pairing lived in this epoch: the device moves its counter on and asks again.
+    /// An earlier pairing lived in this epoch, or the one that the approval ended.
     EpochSpent,
     /// Epoch, resetCount or clock went backwards.
     WentBackwards,
@@ -191,6 +190,18 @@ pub enum RefusalCode {
     Busy,
     /// The device is suspended.
     Suspended,
+    /// A person must approve, and nobody stands at the device.
+    ApprovalRequired,
+    /// A person must approve, and the control plane knows nobody who may.
+    NoApprovers,
+    /// The approval, the code or the confirmation does not count here. Why is told to the operator.
+    ApprovalRefused,
+    /// The operator or the approver said no.
+    Declined,
+    /// What the device runs is not what was approved.
+    PostureChanged,
+    /// No policy lets this action.
+    ActionUnknown,
 }
 
 /// Shown to a technician beside the message.
@@ -207,6 +218,12 @@ impl std::fmt::Display for RefusalCode {
             Self::Malformed => "malformed",
             Self::Busy => "busy",
             Self::Suspended => "suspended",
+            Self::ApprovalRequired => "approval-required",
+            Self::NoApprovers => "no-approvers",
+            Self::ApprovalRefused => "approval-refused",
+            Self::Declined => "declined",
+            Self::PostureChanged => "posture-changed",
+            Self::ActionUnknown => "action-unknown",
         })
     }
 }

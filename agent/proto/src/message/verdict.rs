@@ -36,6 +36,8 @@ pub struct Verdict {
     pub whole: bool,
     /// Report again after so many seconds; 0 is at once.
     pub interval: u32,
+    /// The control plane has the device's records up to this sequence.
+    pub records: u64,
     /// What the TPM wants before it uses the device key or opens the vault.
     pub lease: Option<Lease>,
 }
