@@ -1,6 +1,4 @@
-use std::fmt;
-
-use crate::{Class, ResponseCode, Tcti};
+use crate::{ActionStep, Class, LeaseStep, ResponseCode, Tcti};
 
 /// Why the TPM did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +52,14 @@ pub enum Error {
         /// Which part of it.
         step: LeaseStep,
         /// The TPM's refusal; none where the lease never got to the TPM.
+        code: Option<ResponseCode>,
+    },
+    /// The TPM refused an action.
+    #[error("the TPM refused the action: {step}{}", because(*code))]
+    Action {
+        /// Which part of it.
+        step: ActionStep,
+        /// The TPM's refusal; none where the session was gone before it was asked.
         code: Option<ResponseCode>,
     },
     /// The owner hierarchy wants an authorization value that is missing or wrong.
@@ -115,6 +121,7 @@ impl Error {
             Self::CounterTaken { .. } => Class::NvDefined.remedy(),
             Self::Epoch { .. } => "Pair the device again.",
             Self::Lease { step, .. } => step.remedy(),
+            Self::Action { step, .. } => step.remedy(),
             Self::OwnerAuth { .. } => {
                 "Give the owner authorization to pawld (owner_auth in the configuration), or correct it."
             }
@@ -133,7 +140,10 @@ impl Error {
     /// The TPM's own error, where it gave one.
     pub fn response_code(&self) -> Option<ResponseCode> {
         match self {
-            Self::Unreachable { code, .. } | Self::Epoch { code, .. } | Self::Lease { code, .. } => *code,
+            Self::Unreachable { code, .. }
+            | Self::Epoch { code, .. }
+            | Self::Lease { code, .. }
+            | Self::Action { code, .. } => *code,
             Self::OwnerAuth { code } | Self::EndorsementAuth { code } | Self::Tpm { code, .. } => Some(*code),
             _ => None,
         }
@@ -143,6 +153,14 @@ impl Error {
     pub fn lease_step(&self) -> Option<LeaseStep> {
         match self {
             Self::Lease { step, .. } => Some(*step),
+            _ => None,
+        }
+    }
+
+    /// Which part of an action was refused, where that is what happened.
+    pub fn action_step(&self) -> Option<ActionStep> {
+        match self {
+            Self::Action { step, .. } => Some(*step),
             _ => None,
         }
     }
@@ -169,55 +187,5 @@ impl Error {
             Self::Tpm { code, .. } if code.class() == Class::Authorization => refusal(code),
             other => other,
         }
-    }
-}
-
-/// The parts of a lease, in the order in which the TPM checks them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaseStep {
-    /// The lease key's signature (TPM2_VerifySignature).
-    Signature,
-    /// TPM2_PolicyPCR.
-    Pcrs,
-    /// TPM2_PolicyNV.
-    Epoch,
-    /// TPM2_PolicyCounterTimer over resetCount.
-    Reboots,
-    /// TPM2_PolicyCounterTimer over clock.
-    Deadline,
-    /// TPM2_PolicyAuthorize: what was checked is not what was signed.
-    Authorize,
-    /// The key itself, which asks for another lease key or another pairing.
-    Use,
-}
-
-impl LeaseStep {
-    fn remedy(self) -> &'static str {
-        match self {
-            Self::Signature | Self::Authorize => {
-                "Wait for the next verdict, which brings a new lease; if it persists pair the device again."
-            }
-            Self::Pcrs => {
-                "The device runs what was not approved: restart into the approved system, or have this state approved."
-            }
-            Self::Epoch | Self::Use => "The pairing is revoked: pair the device again.",
-            Self::Reboots | Self::Deadline => {
-                "Connect the device to its control plane: the next report renews the lease."
-            }
-        }
-    }
-}
-
-impl fmt::Display for LeaseStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Signature => "it is not signed by the lease key",
-            Self::Pcrs => "the PCRs differ from the approved ones",
-            Self::Epoch => "the epoch has moved on",
-            Self::Reboots => "more reboots than it allows",
-            Self::Deadline => "its deadline has passed",
-            Self::Authorize => "what was signed is not what was checked",
-            Self::Use => "it is for another pairing than the key",
-        })
     }
 }

@@ -12,26 +12,32 @@
 //! | attestation key (AK) | a fixed template in the endorsement hierarchy | [`Tpm::quote`], [`Tpm::certify`], [`Tpm::certify_counter`] |
 //! | epoch counter | [`Tpm::provision_counter`] | [`Tpm::revoke`] |
 //! | link key, device key, vault key | [`Tpm::create_keys`] | [`Tpm::sign_with_link`], [`Tpm::sign_with_device`], [`Tpm::unseal`] |
+//! | action key | [`Tpm::create_keys`] | [`Tpm::begin_action`] and [`Tpm::complete_action`] |
 //!
 //! Bytes that go in and out are in the TPM's wire format without an outer size, unless an item says otherwise.
 
 #![forbid(unsafe_code)]
 
+mod action;
 mod bus;
 mod device;
 mod error;
 mod options;
 mod queue;
 mod response;
+mod step;
 mod tcti;
 mod tpm;
 mod types;
 
-pub use error::{Error, LeaseStep};
+pub use action::PendingAction;
+pub use error::Error;
 pub use options::{DEFAULT_COUNTER, EndorsementChoice, EndorsementKind, Options, UnknownEndorsement};
 pub use response::{Class, ResponseCode};
+pub use step::{ActionStep, LeaseStep};
 pub use tcti::{Tcti, TctiError};
 pub use tpm::Tpm;
 pub use types::{
-    Attestation, Binding, Clock, Counter, Credential, Identity, KeyBlob, LeaseGrant, PairingKeys,
+    Attestation, Authorization, Binding, Clock, Counter, Credential, Identity, KeyBlob, LeaseGrant,
+    PairingKeys,
 };

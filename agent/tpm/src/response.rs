@@ -27,6 +27,16 @@ impl ResponseCode {
         self.entry().map_or(Class::Other, |&(_, _, class)| class)
     }
 
+    /// Whether it is this code, whichever parameter, handle or session it is about.
+    pub(crate) fn is(self, code: u32) -> bool {
+        self.entry().is_some_and(|&(base, _, _)| base == code)
+    }
+
+    /// TPM_RC_REFERENCE_H0 to TPM_RC_REFERENCE_S6: an object or a session is not in the TPM any more.
+    pub(crate) fn is_reference(self) -> bool {
+        self.layer() == Layer::Tpm && self.0 & 0xfff0 == 0x0910
+    }
+
     fn layer(self) -> Layer {
         match self.0 >> 16 {
             // A resource manager answers in the TPM's stead with the TPM's codes, under a layer of its own.
@@ -269,6 +279,18 @@ mod tests {
             (0x7ff, "an unknown code (0x7ff)"),
         ] {
             assert_eq!(ResponseCode::new(raw).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_code_is_the_same_for_every_parameter() {
+        const EXPIRED: u32 = 0x0a3;
+        for raw in [0x0a3, 0x4e3, 0x9a3, 0xb04e3] {
+            assert!(ResponseCode::new(raw).is(EXPIRED), "{raw:#x}");
+        }
+        assert!(!ResponseCode::new(0x4e4).is(EXPIRED));
+        for (raw, lost) in [(0x910, true), (0x918, true), (0xb0912, true), (0x921, false), (0xa0910, false)] {
+            assert_eq!(ResponseCode::new(raw).is_reference(), lost, "{raw:#x}");
         }
     }
 

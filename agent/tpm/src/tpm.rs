@@ -4,12 +4,13 @@ use std::{
 };
 
 use pawl_evidence::tpm::{PcrSelection, PcrValues};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 use crate::{
     Attestation, Binding, Clock, Counter, Credential, Error, Identity, KeyBlob, LeaseGrant, Options,
     PairingKeys,
+    action::MAX_ACTIONS,
     device::Device,
     queue::{Lane, Queue},
 };
@@ -40,7 +41,8 @@ impl Tpm {
             .spawn(move || worker.run(&opened))
             .map_err(|_| Error::Stopped)?;
         result.recv().unwrap_or(Err(Error::Stopped))?;
-        Ok(Self { thread: Arc::new(Thread { queue, handle: Mutex::new(Some(handle)) }) })
+        let actions = Arc::new(Semaphore::new(MAX_ACTIONS));
+        Ok(Self { thread: Arc::new(Thread { queue, actions, handle: Mutex::new(Some(handle)) }) })
     }
 
     /// Finishes what is queued, gives the slots in the TPM back and ends the thread; blocks for that time. Other
@@ -216,7 +218,13 @@ impl Tpm {
         self.ask(Lane::Ordinary, move |device| device.check_lease(&lease)).await
     }
 
-    async fn ask<T: Send + 'static>(
+    /// Waits until one more action may be under way.
+    pub(crate) async fn action_permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        // Nobody closes it.
+        self.thread.actions.clone().acquire_owned().await.map_err(|_| Error::Stopped)
+    }
+
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         lane: Lane,
         work: impl FnOnce(&mut Device) -> Result<T, Error> + Send + 'static,
@@ -227,7 +235,7 @@ impl Tpm {
         answer.await.unwrap_or(Err(Error::Stopped))
     }
 
-    fn submit<T>(
+    pub(crate) fn submit<T>(
         &self,
         lane: Lane,
         work: impl FnOnce(&mut Device) -> Result<T, Error> + Send + 'static,
@@ -241,6 +249,7 @@ type Job = Box<dyn FnOnce(Result<&mut Device, Error>) + Send>;
 
 struct Thread {
     queue: Arc<Queue<Job>>,
+    actions: Arc<Semaphore>,
     handle: Mutex<Option<JoinHandle<()>>>,
 }
 

@@ -1,3 +1,5 @@
+use std::num::NonZeroU16;
+
 use pawl_evidence::lease::LeaseTerms;
 
 use crate::EndorsementKind;
@@ -36,11 +38,13 @@ pub struct Binding {
     pub counter: Counter,
     /// TPMT_PUBLIC of the key by which the control plane signs leases.
     pub lease_public: Vec<u8>,
-    /// The policyRef of the pairing: a lease for another pairing is not good for these keys.
+    /// TPMT_PUBLIC of the key by which the control plane authorizes actions.
+    pub action_public: Vec<u8>,
+    /// The policyRef of the pairing: a lease or an authorization for another pairing is not good for these keys.
     pub policy_ref: [u8; 32],
 }
 
-/// The three keys of a pairing.
+/// The four keys of a pairing.
 pub struct PairingKeys {
     /// Authenticates the TLS client; dead after the epoch.
     pub link: KeyBlob,
@@ -48,6 +52,8 @@ pub struct PairingKeys {
     pub device: KeyBlob,
     /// Seals the vault's 32 bytes under a lease.
     pub vault: KeyBlob,
+    /// Signs one assurance for each authorization; dead after the epoch.
+    pub action: KeyBlob,
 }
 
 /// A key as it lies on the disk. Its private part is encrypted by the TPM that made it, and is of no use to
@@ -102,5 +108,20 @@ pub struct LeaseGrant {
     /// What the lease asks of the device.
     pub terms: LeaseTerms,
     /// The lease key's ECDSA signature, r and s of 32 bytes each.
+    pub signature: [u8; 64],
+}
+
+/// The control plane's word that the action key may sign one digest, once, in one policy session
+/// (TPM2_PolicySigned). Hostile until the TPM has checked it.
+#[derive(Clone, Debug)]
+pub struct Authorization {
+    /// TPMT_PUBLIC of the authorization key, as it was pinned at the pairing.
+    pub authority_public: Vec<u8>,
+    /// The policyRef of the pairing.
+    pub policy_ref: [u8; 32],
+    /// The authorization ends so many seconds after the session began. The TPM would take zero for "never", and a
+    /// negative number for the wish to have a ticket that can be used again.
+    pub expiration_s: NonZeroU16,
+    /// The authorization key's ECDSA signature, r and s of 32 bytes each.
     pub signature: [u8; 64],
 }

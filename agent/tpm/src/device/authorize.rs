@@ -1,13 +1,9 @@
 //! The policies under which the keys of a pairing are used, checked by the TPM.
 
-use pawl_evidence::{lease, tpm};
+use pawl_evidence::lease;
 use tss_esapi::{
     constants::SessionType,
-    interface_types::{
-        ArithmeticComparison,
-        reserved_handles::{Hierarchy, NvAuth},
-        session_handles::PolicySession,
-    },
+    interface_types::{ArithmeticComparison, reserved_handles::NvAuth, session_handles::PolicySession},
     structures::{Digest, Name, Nonce, PcrSelectionList, VerifiedTicket},
     tss2_esys::TPMT_TK_VERIFIED,
 };
@@ -52,20 +48,12 @@ impl Device {
     /// Steps that need a slot for the lease key; it is free again when this returns.
     pub(super) fn verify_lease<'a>(&self, grant: &'a LeaseGrant) -> Result<VerifiedLease<'a>, Error> {
         let refused = |code| Error::Lease { step: LeaseStep::Signature, code: Some(code) };
-        let public =
-            tpm::Public::unmarshal(&grant.lease_public).map_err(|_| Error::Malformed("lease key"))?;
-        lease::check_lease_key(&public).map_err(|_| Error::Malformed("lease key"))?;
-        let key = wire::public("lease key", &grant.lease_public)?;
         let signature = wire::signature(&grant.signature)?;
         let approved = grant.terms.approved_policy();
         let digest = Digest::from(lease::to_be_signed(&approved, &grant.policy_ref));
 
-        // Tickets of the null hierarchy are not good for a policy.
         let loaded = self
-            .bus
-            .load("TPM2_LoadExternal", NO_SESSION, |context| {
-                context.load_external(None, key.clone(), Hierarchy::Owner).map(Into::into)
-            })
+            .load_external("lease key", &grant.lease_public)
             .map_err(|error| error.if_refused(refused))?;
         let ticket = self
             .bus
@@ -176,7 +164,7 @@ impl Device {
             .map_err(at(LeaseStep::Authorize))
     }
 
-    fn policy_epoch(&mut self, session: PolicySession, epoch: u64) -> Result<(), Error> {
+    pub(super) fn policy_epoch(&mut self, session: PolicySession, epoch: u64) -> Result<(), Error> {
         let doing = "TPM2_PolicyNV";
         let index = self.counter_index()?;
         let operand = operand(doing, &epoch.to_be_bytes())?;

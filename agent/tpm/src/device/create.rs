@@ -1,6 +1,6 @@
 //! The keys of a pairing: made, and loaded again.
 
-use pawl_evidence::{lease, tpm};
+use pawl_evidence::{assurance, lease, tpm};
 use tss_esapi::{
     constants::SessionType,
     interface_types::session_handles::AuthSession,
@@ -9,7 +9,7 @@ use tss_esapi::{
 use zeroize::Zeroizing;
 
 use super::{
-    Device,
+    Device, external,
     hierarchy::template,
     templates,
     wire::{self, marshal},
@@ -29,16 +29,18 @@ impl Device {
         }
         let counter_name =
             tpm::Name::from_bytes(&counter.name).map_err(|_| Error::Malformed("name of the counter"))?;
-        let lease_key =
-            tpm::Public::unmarshal(&binding.lease_public).map_err(|_| Error::Malformed("lease key"))?;
-        lease::check_lease_key(&lease_key).map_err(|_| Error::Malformed("lease key"))?;
+        let lease_key = external::name("lease key", &binding.lease_public)?;
+        let authorization_key = external::name("authorization key", &binding.action_public)?;
 
-        let under_lease = lease::key_policy(&lease_key.name(), &binding.policy_ref);
+        let policy_ref = &binding.policy_ref;
+        let under_lease = lease::key_policy(&lease_key, policy_ref);
         let in_epoch = lease::link_policy(&counter_name, epoch);
+        let authorized = assurance::action_policy(&counter_name, epoch, &authorization_key, policy_ref);
         Ok(PairingKeys {
             link: self.create_signing_key(in_epoch)?,
             device: self.create_signing_key(under_lease)?,
             vault: self.create_sealed(under_lease)?,
+            action: self.create_signing_key(authorized)?,
         })
     }
 

@@ -1,5 +1,6 @@
 //! What is done with the TPM, one file per concern. All of it runs on the TPM's thread.
 
+mod action;
 mod activate;
 mod attest;
 mod authorize;
@@ -7,6 +8,7 @@ mod certificates;
 mod clock;
 mod counter;
 mod create;
+mod external;
 mod hierarchy;
 mod identity;
 mod nv;
@@ -24,13 +26,14 @@ use tss_esapi::{
 };
 use zeroize::Zeroizing;
 
-use self::attest::AttestationKey;
+use self::{action::PendingSession, attest::AttestationKey};
 use crate::{
     EndorsementChoice, Error, Options,
     bus::{Bus, NO_SESSION},
 };
 
-/// An open TPM, and what is kept of it between two jobs: one transient slot, for the attestation key.
+/// An open TPM, and what is kept of it between two jobs: one transient slot, for the attestation key, and a session
+/// for each action under way.
 pub(crate) struct Device {
     bus: Rc<Bus>,
     counter_handle: u32,
@@ -41,6 +44,8 @@ pub(crate) struct Device {
     attestation_key: Option<AttestationKey>,
     /// The storage parent, out of the TPM's slots.
     parent: Option<SavedTpmContext>,
+    /// The sessions of actions that wait for the control plane: few, one slot each.
+    pending_actions: Vec<PendingSession>,
 }
 
 impl Device {
@@ -53,6 +58,7 @@ impl Device {
             endorsement: options.endorsement,
             attestation_key: None,
             parent: None,
+            pending_actions: Vec::new(),
         };
         if let Some(auth) = &options.owner_auth {
             device.set_owner_auth(auth)?;

@@ -32,7 +32,7 @@ impl Device {
         self.under_lease(&lease, Salt::None, |device, session| device.sign(&key, session, digest))
     }
 
-    fn sign(&self, key: &Loaded, session: &Session, digest: [u8; 32]) -> Result<[u8; 64], Error> {
+    pub(super) fn sign(&self, key: &Loaded, session: &Session, digest: [u8; 32]) -> Result<[u8; 64], Error> {
         let doing = "TPM2_Sign";
         let signature = self.bus.run(doing, (Some(session.auth()), None, None), |context| {
             context.sign(key.key(), Digest::from(digest), SignatureScheme::Null, None)

@@ -1,10 +1,8 @@
 //! The one mechanism: the TPM itself checks a lease.
 
-use p256::ecdsa::{Signature, VerifyingKey, signature::hazmat::PrehashVerifier};
-use pawl_evidence::tpm::{Public, PublicKey};
 use pawl_tpm::{Error, KeyBlob, LeaseGrant, LeaseStep};
 
-use crate::rig::{ControlPlane, Paired, Rig, command};
+use crate::rig::{ControlPlane, Paired, Rig, assert_signed, command};
 
 const DIGEST: [u8; 32] = [0x42; 32];
 
@@ -13,11 +11,7 @@ async fn sign(paired: &Paired, lease: &LeaseGrant) -> Result<[u8; 64], Error> {
 }
 
 fn assert_good(key: &KeyBlob, signature: &[u8; 64]) {
-    let public = Public::unmarshal(&key.public).unwrap();
-    let PublicKey::Ecc { x, y, .. } = public.key() else { panic!("not an ECC key") };
-    let point = [&[4][..], x, y].concat();
-    let verifying = VerifyingKey::from_sec1_bytes(&point).unwrap();
-    verifying.verify_prehash(&DIGEST, &Signature::from_slice(signature).unwrap()).unwrap();
+    assert_signed(key, &DIGEST, signature);
 }
 
 #[track_caller]

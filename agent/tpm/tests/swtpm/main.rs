@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod action;
 mod counter;
 mod endorsement;
 mod lease;

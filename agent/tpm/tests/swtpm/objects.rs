@@ -1,6 +1,7 @@
 //! What the control plane asks of the keys, and that the TPM attests it.
 
 use pawl_evidence::{
+    assurance::action_policy,
     attest::{KeyRole, check_device_bound},
     lease::{key_policy, link_policy},
     tpm::{HashAlgorithm, Name, NvPublic, PcrSelection, Public},
@@ -16,11 +17,15 @@ async fn every_key_is_bound_to_the_device_and_certified() {
     let counter_name = Name::from_bytes(&paired.counter.name).unwrap();
     let leased = key_policy(&paired.control.lease_key.name(), &paired.control.policy_ref);
     let linked = link_policy(&counter_name, paired.counter.epoch);
+    let authority = paired.control.authorization_key.name();
+    let authorized =
+        action_policy(&counter_name, paired.counter.epoch, &authority, &paired.control.policy_ref);
     let keys = &paired.keys;
     for (key, role, policy) in [
         (&keys.link, KeyRole::Link, linked),
         (&keys.device, KeyRole::Device, leased),
         (&keys.vault, KeyRole::Vault, leased),
+        (&keys.action, KeyRole::Action, authorized),
     ] {
         let public = Public::unmarshal(&key.public).unwrap();
         check_device_bound(&public, role, &policy).unwrap();

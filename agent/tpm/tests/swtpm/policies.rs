@@ -1,8 +1,9 @@
 //! The digests that are computed in software are the ones that the TPM computes.
 
 use pawl_evidence::{
+    assurance::action_policy,
     lease::{LeaseTerms, key_policy, link_policy},
-    tpm::Name,
+    tpm::{Name, Signature},
 };
 
 use crate::rig::{Paired, Rig};
@@ -65,4 +66,24 @@ async fn the_keys_under_a_lease() {
     rig.write("approved", &rig.read("policy.bin"));
     let digest = trial.run("tpm2_policyauthorize -i approved -q ref -n name").digest();
     assert_eq!(digest, key_policy(&key.name(), policy_ref));
+}
+
+#[tokio::test]
+async fn the_action_key() {
+    let rig = Rig::new();
+    let paired = Paired::new(&rig).await;
+    let (key, policy_ref) = (&paired.control.authorization_key, &paired.control.policy_ref);
+    let public = key.public().as_bytes();
+    rig.write("authority.pub", &[&(public.len() as u16).to_be_bytes()[..], public].concat());
+    rig.write("ref", policy_ref);
+    // A trial session does not look at it.
+    rig.write("signature", &Signature::from_r_s(&[1; 64]).marshal());
+    rig.tool("tpm2_loadexternal -C o -u authority.pub -c authority.ctx");
+    let trial = Trial::new(&rig);
+    let digest = trial
+        .nv(paired.counter.epoch)
+        .run("tpm2_policysigned -c authority.ctx -g sha256 -s signature -q ref")
+        .digest();
+    let counter = Name::from_bytes(&paired.counter.name).unwrap();
+    assert_eq!(digest, action_policy(&counter, paired.counter.epoch, &key.name(), policy_ref));
 }

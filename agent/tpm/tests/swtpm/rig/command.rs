@@ -1,5 +1,8 @@
 //! Commands of the test's own, byte by byte (TPM 2.0 Library, part 3).
 
+pub(crate) const POLICY_NV: u32 = 0x149;
+pub(crate) const POLICY_SIGNED: u32 = 0x160;
+pub(crate) const FLUSH_CONTEXT: u32 = 0x165;
 pub(crate) const NV_INCREMENT: u32 = 0x134;
 pub(crate) const SIGN: u32 = 0x15d;
 pub(crate) const QUOTE: u32 = 0x158;
@@ -20,6 +23,11 @@ pub(crate) fn pcr_extend(pcr: u32) -> Vec<u8> {
 /// TPM2_GetCapability for the handles from `first` on.
 pub(crate) fn handles(first: u32) -> Vec<u8> {
     command(0x8001, 0x17a, &[&1u32.to_be_bytes()[..], &first.to_be_bytes(), &254u32.to_be_bytes()].concat())
+}
+
+/// TPM_RC.
+pub(crate) fn response_code(response: &[u8]) -> u32 {
+    u32::from_be_bytes(response[6..10].try_into().unwrap())
 }
 
 /// How many handles such an answer lists.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use self::swtpm::Swtpm;
 pub(crate) use self::{
-    control::{ControlPlane, verify},
+    control::{ControlPlane, assert_signed, verify},
     proxy::{Exchange, Proxy},
 };
 

@@ -65,6 +65,12 @@ impl Proxy {
         self.bus.wire.lock().unwrap().answers.push((command, response_code));
     }
 
+    /// Puts `to` in the place of `from` in the next command with this code: what root on the device could send.
+    pub(crate) fn alter(&self, command: u32, from: &[u8], to: &[u8]) {
+        let alteration = Alteration { command, from: from.to_vec(), to: to.to_vec() };
+        self.bus.wire.lock().unwrap().alterations.push(alteration);
+    }
+
     /// Holds every command back for as long as the result lives.
     pub(crate) fn hold(&self) -> impl Drop + '_ {
         self.bus.wire.lock().unwrap()
@@ -91,6 +97,7 @@ struct Wire {
     stream: Option<UnixStream>,
     record: Vec<Exchange>,
     interjections: Vec<Interjection>,
+    alterations: Vec<Alteration>,
     /// Commands and the response codes that they get.
     answers: Vec<(u32, u32)>,
 }
@@ -99,6 +106,22 @@ struct Interjection {
     skip: usize,
     before: u32,
     intruder: Vec<u8>,
+}
+
+struct Alteration {
+    command: u32,
+    from: Vec<u8>,
+    to: Vec<u8>,
+}
+
+impl Alteration {
+    fn apply(&self, command: &mut [u8]) {
+        let mut places =
+            command.windows(self.from.len()).enumerate().filter(|(_, bytes)| *bytes == self.from);
+        let (at, _) = places.next().expect("what is to be altered is in the command");
+        assert!(places.next().is_none(), "what is to be altered is in the command twice");
+        command[at..at + self.to.len()].copy_from_slice(&self.to);
+    }
 }
 
 impl Bus {
@@ -111,9 +134,12 @@ impl Bus {
         }
     }
 
-    fn relay(&self, command: Vec<u8>) -> io::Result<Vec<u8>> {
+    fn relay(&self, mut command: Vec<u8>) -> io::Result<Vec<u8>> {
         let mut wire = self.wire.lock().unwrap();
         let code = code(&command);
+        if let Some(at) = wire.alterations.iter().position(|alteration| alteration.command == code) {
+            wire.alterations.remove(at).apply(&mut command);
+        }
         if let Some(at) = wire.interjections.iter().position(|interjection| interjection.before == code) {
             match wire.interjections[at].skip.checked_sub(1) {
                 Some(skip) => wire.interjections[at].skip = skip,
