@@ -1,7 +1,7 @@
 //! The gate: what stands between a workload and the tokens.
 //!
-//! It is open exactly while a lease is valid, and it alone holds tokens, the key of the vault
-//! and the lease in memory. Closing it takes effect at once for every request that has not been
+//! It is open exactly while a lease is valid, and it alone holds tokens, the key of the vault, the
+//! lease and the actions under way in memory. Closing it takes effect at once for every request that has not been
 //! answered, and zeroizes what it held.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,7 @@ use pawl_tpm::{KeyBlob, LeaseGrant};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::action::{Acting, Actions};
 use crate::vault::Vault;
 
 /// The gate, shared by the state machine and the local API.
@@ -30,6 +31,7 @@ pub(crate) struct Entitlement {
     pub(crate) until: Instant,
     pub(crate) signer: Signer,
     pub(crate) vault: Vault,
+    pub(crate) actions: Actions,
 }
 
 /// The device key and the lease that the TPM wants to see beside it.
@@ -104,6 +106,22 @@ impl Gate {
         self.with(|entitlement| entitlement.signer.clone())
     }
 
+    /// What it takes to ask for a protected action, and to sign for it.
+    ///
+    /// # Errors
+    /// The problem, while the gate is closed.
+    pub(crate) fn acting(&self) -> Result<(Signer, Arc<Acting>), Problem> {
+        self.with(|entitlement| (entitlement.signer.clone(), entitlement.actions.acting()))
+    }
+
+    /// Runs `look` on the actions under way, while the gate is open.
+    ///
+    /// # Errors
+    /// The problem, while the gate is closed.
+    pub(crate) fn with_actions<T>(&self, look: impl FnOnce(&mut Actions) -> T) -> Result<T, Problem> {
+        self.with(|entitlement| look(&mut entitlement.actions))
+    }
+
     /// The token of this name, none when the vault has none.
     ///
     /// # Errors
@@ -150,6 +168,7 @@ mod tests {
 
     use super::*;
     use crate::problem;
+    use crate::store::testing::record;
     use crate::vault::Binding;
 
     fn entitlement(lasts: Duration) -> Entitlement {
@@ -165,7 +184,9 @@ mod tests {
                 dpop: None,
             },
         );
-        Entitlement { until: Instant::now() + lasts, signer: signer(), vault }
+        let key = Arc::new(KeyBlob { public: Vec::new(), private: Vec::new() });
+        let actions = Actions::new(Acting { record: Arc::new(record(1)), key });
+        Entitlement { until: Instant::now() + lasts, signer: signer(), vault, actions }
     }
 
     fn signer() -> Signer {

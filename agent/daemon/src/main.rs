@@ -3,7 +3,10 @@
 //! `main` only wires: configuration, log, TPM, store, state machine, local API; then it says
 //! that it is ready, and serves until it is told to stop.
 
+mod action;
 mod api;
+mod approval;
+mod audit;
 mod backoff;
 mod clock;
 mod control_plane;
@@ -89,9 +92,10 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
     let shared = Shared::new(config, tpm, store, gate, control_plane, WallClock::system());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let tpm = shared.tpm.clone();
+    let (tpm, audit) = (shared.tpm.clone(), shared.audit.clone());
     let outcome = runtime.block_on(serve(Arc::new(shared)));
     drop(runtime);
+    audit.flush();
     let outcome = outcome.map(|link| {
         // It ends within its own grace, whether or not the broker listens. A panic in it has been
         // reported already.

@@ -14,9 +14,48 @@ pub(crate) fn unpaired() -> Problem {
     problem("unpaired", "this device is not paired", "run: pawlctl pair")
 }
 
-/// A pairing is being made.
+/// A pairing is asked for, or being made.
 pub(crate) fn pairing() -> Problem {
     problem("pairing", "this device is being paired", "wait, and follow it with: pawlctl status")
+}
+
+/// A pairing lives, and nobody said that it may end.
+pub(crate) fn already_paired() -> Problem {
+    problem(
+        "already-paired",
+        "this device is paired",
+        "to pair it anew, run: pawlctl re-pair; the old pairing works until the new one is approved",
+    )
+}
+
+/// The operator's policy wants a person to approve, and nobody stood at the device. `reason` is the
+/// control plane's.
+pub(crate) fn technician_wanted(reason: &str) -> Problem {
+    problem("technician-wanted", reason, "run at the device: pawlctl re-pair")
+}
+
+/// A session was ended from this device before it was approved.
+pub(crate) fn given_up() -> Problem {
+    problem("given-up", "the request for a pairing was given up", "run: pawlctl re-pair")
+}
+
+/// No session is under way.
+pub(crate) fn no_session() -> Problem {
+    problem("no-session", "no pairing is asked for", "run: pawlctl re-pair")
+}
+
+/// A session can no longer be given up.
+pub(crate) fn approved() -> Problem {
+    problem(
+        "approved",
+        "the pairing was approved, and the old one has ended",
+        "wait for the new one, and follow it with: pawlctl status",
+    )
+}
+
+/// There is nothing that a wipe would end.
+pub(crate) fn nothing_to_wipe() -> Problem {
+    problem("nothing-to-wipe", "this device has no live pairing", "nothing needs to be done")
 }
 
 /// Paired, and no verdict has come yet.
@@ -69,7 +108,7 @@ pub(crate) fn revoked(revocation: &Revocation) -> Problem {
     problem(
         "revoked",
         format!("the pairing of epoch {} was ended: {}", revocation.ended, revocation.reason),
-        "pair the device again: pawlctl pair",
+        "pair the device again: pawlctl re-pair",
     )
 }
 
@@ -88,13 +127,13 @@ pub(crate) fn moved_disk(device: &str) -> Problem {
     problem(
         "moved-disk",
         format!("the pairing on this disk belongs to device {device}, which has another TPM"),
-        "pair this device: pawlctl pair; then have the other device's pairing revoked",
+        format!("pair this device in its place: pawlctl re-pair --replaces {device}"),
     )
 }
 
 /// A file of the state directory is damaged.
 pub(crate) fn damaged(error: &crate::store::StoreError) -> Problem {
-    problem("state-damaged", error.to_string(), "pair the device again: pawlctl pair")
+    problem("state-damaged", error.to_string(), "pair the device again: pawlctl re-pair")
 }
 
 /// The daemon is stopping.
@@ -108,7 +147,7 @@ pub(crate) fn other_tpm() -> Problem {
         "tpm-replaced",
         "the epoch counter of this TPM does not fit the pairing on this disk: the TPM was replaced, cleared, \
          or put back to an older state",
-        "pair the device again: pawlctl pair",
+        "pair the device again: pawlctl re-pair",
     )
 }
 
@@ -117,6 +156,6 @@ pub(crate) fn keys_missing() -> Problem {
     problem(
         "state-damaged",
         "the keys of this device's pairing are missing from the disk",
-        "pair the device again: pawlctl pair",
+        "pair the device again: pawlctl re-pair",
     )
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use pawl_config::Config;
+use pawl_proto::DeviceId;
 use pawl_tpm::{Identity, Tpm};
 use tokio::sync::OnceCell;
 
+use crate::audit::Audit;
 use crate::clock::WallClock;
 use crate::control_plane::ControlPlane;
 use crate::gate::Gate;
@@ -18,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) tpm: Tpm,
     pub(crate) store: Store,
+    pub(crate) audit: Audit,
     pub(crate) gate: Gate,
     pub(crate) logs: Logs,
     pub(crate) control_plane: ControlPlane,
@@ -35,7 +38,8 @@ impl Shared {
         clock: WallClock,
     ) -> Self {
         let logs = Logs::new(config.logs.clone());
-        Self { config, tpm, store, gate, logs, control_plane, clock, identity: OnceCell::new() }
+        let audit = Audit::new(&config.state_dir, clock);
+        Self { config, tpm, store, audit, gate, logs, control_plane, clock, identity: OnceCell::new() }
     }
 
     /// The TPM's identity. It is asked for once, when it is first needed: making an RSA
@@ -44,6 +48,11 @@ impl Shared {
     /// # Errors
     /// What the TPM says.
     pub(crate) async fn identity(&self) -> Result<Arc<Identity>, pawl_tpm::Error> {
-        self.identity.get_or_try_init(|| async { self.tpm.identity().await.map(Arc::new) }).await.cloned()
+        let ask = || async {
+            let identity = self.tpm.identity().await?;
+            self.audit.identify(DeviceId::from_endorsement_key(&identity.ek_public));
+            Ok(Arc::new(identity))
+        };
+        self.identity.get_or_try_init(ask).await.cloned()
     }
 }

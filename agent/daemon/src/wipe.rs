@@ -16,8 +16,10 @@ use std::time::{Duration, Instant};
 use pawl_proto::bounded::TooLong;
 use pawl_proto::codec::{EncodeError, Version};
 use pawl_proto::message::{Cause, Receipt, ShortText, SignedReceipt};
+use pawl_proto::record::DeviceFact;
 use pawl_proto::{Digest, Epoch, EventId, encode};
 
+use crate::audit::Moment;
 use crate::fail_point;
 use crate::problem;
 use crate::shared::Shared;
@@ -93,8 +95,10 @@ pub(crate) async fn finish(
     if !revocation.counted {
         return wiped;
     }
-    match receipt(shared, record, &revocation).await {
-        Ok((epoch, receipt)) => {
+    let receipt = receipt(shared, record, &revocation).await;
+    remember(shared, record, &revocation, receipt.as_ref().ok());
+    match receipt {
+        Ok(Made { epoch, message: receipt, .. }) => {
             note(shared.store.put_receipt(record.epoch, &receipt));
             revocation.receipted = true;
             note(shared.store.put_revocation(&revocation));
@@ -133,12 +137,33 @@ async fn increment(shared: &Shared) -> Result<(), pawl_tpm::Error> {
     shared.tpm.revoke().await
 }
 
+/// Leaves the assurance record of a wipe.
+fn remember(shared: &Shared, record: &PairingRecord, revocation: &Revocation, receipt: Option<&Made>) {
+    let fact = DeviceFact::Wiped {
+        cause: revocation.cause,
+        event: revocation.event,
+        receipt: receipt.map(|receipt| receipt.digest),
+    };
+    shared.audit.record_at(Some(record.epoch), receipt.and_then(|receipt| receipt.moment), fact);
+}
+
+/// A receipt that the TPM made.
+struct Made {
+    /// The counter's value that it certifies.
+    epoch: Epoch,
+    /// The signed receipt, encoded.
+    message: Vec<u8>,
+    /// SHA-256 of what it says.
+    digest: Digest,
+    moment: Option<Moment>,
+}
+
 /// Step 5: the receipt, and the counter's value that it certifies.
 async fn receipt(
     shared: &Shared,
     record: &PairingRecord,
     revocation: &Revocation,
-) -> Result<(Epoch, Vec<u8>), ReceiptError> {
+) -> Result<Made, ReceiptError> {
     let counter = shared.tpm.counter().await?.ok_or(ReceiptError::Counter)?;
     let epoch = Epoch(counter.epoch);
     let receipt = encode(&Receipt {
@@ -152,14 +177,16 @@ async fn receipt(
         reason: revocation.reason.clone(),
         time: revocation.time,
     })?;
-    let attestation = shared.tpm.certify_counter(Digest::of(&receipt).0).await?;
+    let digest = Digest::of(&receipt);
+    let attestation = shared.tpm.certify_counter(digest.0).await?;
+    let moment = Moment::of(&attestation.attest);
     let signed = SignedReceipt {
         version: Version,
         receipt: receipt.try_into()?,
         attest: attestation.attest.try_into()?,
         signature: attestation.signature.try_into()?,
     };
-    Ok((epoch, encode(&signed)?))
+    Ok(Made { epoch, message: encode(&signed)?, digest, moment })
 }
 
 /// A disk that is full or broken stops no wipe: the epoch is over all the same.

@@ -31,6 +31,11 @@ impl Answer {
         Self::json(StatusCode::OK, value)
     }
 
+    /// It is done, and there is nothing to say.
+    pub(super) fn no_content() -> Self {
+        Self { status: StatusCode::NO_CONTENT, body: Vec::new() }
+    }
+
     /// The caller may not, now or at all.
     pub(super) fn forbidden(problem: &Problem) -> Self {
         Self::json(StatusCode::FORBIDDEN, problem)

@@ -3,8 +3,8 @@
 use std::io;
 
 use pawl_evidence::tpm::Public;
+use pawl_proto::Digest;
 use pawl_proto::local::EvidenceExport;
-use pawl_proto::{Digest, Nonce};
 
 use super::Api;
 use super::answer::{Answer, parameter};
@@ -42,7 +42,7 @@ impl Api {
         let (attestation, pcrs) = posture::quote_stable(&self.shared.tpm, nonce).await?;
         let mut notes = Vec::new();
         let mut log = |name: &str, contents: io::Result<Vec<u8>>| match contents {
-            Ok(contents) => Some(hex(&contents)),
+            Ok(contents) => Some(hex::encode(&contents)),
             Err(error) => {
                 notes.push(format!("no {name}: {error}"));
                 None
@@ -51,8 +51,8 @@ impl Api {
         let boot_log = log("boot log", self.shared.logs.export_boot());
         let ima_log = log("IMA log", self.shared.logs.export_ima());
         Ok(EvidenceExport {
-            attest: hex(&attestation.attest),
-            signature: hex(&attestation.signature),
+            attest: hex::encode(&attestation.attest),
+            signature: hex::encode(&attestation.signature),
             ak_pem,
             pcrs: pcrs.into_iter().map(|(index, value)| (index, value.to_string())).collect(),
             nonce: nonce.to_string(),
@@ -66,21 +66,7 @@ impl Api {
 /// A nonce of the caller's, which goes into the quote as it is. It is never the digest of
 /// evidence that the control plane asked for: that would need a SHA-256 preimage.
 fn parse(text: &str) -> Option<Digest> {
-    let digits: Vec<u8> = text
-        .chars()
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> =
-        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
-    let nonce = Nonce::try_from(bytes.as_slice()).ok().filter(|_| digits.len() == 64)?;
-    Some(Digest(nonce.0))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut nonce = [0; 32];
+    hex::decode_to_slice(text, &mut nonce).ok()?;
+    Some(Digest(nonce))
 }

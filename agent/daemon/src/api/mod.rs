@@ -4,13 +4,17 @@
 //! number, size and time. Tokens are served from the gate, past the state machine, so nothing
 //! that the daemon does can make a workload wait, or a closed gate answer.
 
+mod action;
 mod answer;
 mod entitlement;
 mod evidence;
 mod pair;
 mod peer;
+mod records;
+mod session;
 mod status;
 mod token;
+mod unit;
 mod wipe;
 
 use std::convert::Infallible;
@@ -26,12 +30,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request as HttpRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pawl_proto::limits;
 use pawl_proto::local::Problem;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::device::Request;
-use crate::problem::problem;
+use crate::problem;
 use crate::shared::Shared;
 use answer::{Answer, Response};
 use peer::Peer;
@@ -45,7 +50,8 @@ pub(crate) struct Api {
 
 const CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-const BODY_LIMIT: usize = 16 * 1024;
+/// An approval: a statement in hexadecimal, and an armored signature.
+const BODY_LIMIT: usize = 2 * limits::STATEMENT + limits::SSH_SIGNATURE + 1024;
 
 /// Opens the socket: the one that systemd passed, or one at `path`.
 ///
@@ -141,12 +147,23 @@ impl Api {
             (&Method::GET, "/v1/status") => self.status().await,
             (&Method::GET, "/v1/entitlement") => self.entitlement(query).await,
             (&Method::GET, "/v1/evidence") => self.evidence(peer, query).await,
+            (&Method::GET, "/v1/records") => self.records(peer, query).await,
             (&Method::POST, "/v1/pair") => self.pair(peer, body).await,
             (&Method::POST, "/v1/wipe") => self.wipe(peer, body).await,
-            (method, path) => match path.strip_prefix("/v1/tokens/") {
-                Some(name) if method == Method::GET => self.token(name, query).await,
-                _ => Answer::not_found(method, path),
-            },
+            (&Method::GET, "/v1/session") => self.session(peer).await,
+            (&Method::DELETE, "/v1/session") => self.give_up_session(peer).await,
+            (&Method::POST, "/v1/session/approval") => self.approve_session(peer, body).await,
+            (&Method::POST, "/v1/session/confirmation") => self.confirm_session(peer, body).await,
+            (&Method::POST, "/v1/actions") => self.begin_action(peer, body).await,
+            (method, path) => {
+                if let (&Method::GET, Some(name)) = (method, path.strip_prefix("/v1/tokens/")) {
+                    self.token(name, query).await
+                } else if let Some(session) = path.strip_prefix("/v1/actions/") {
+                    self.action(peer, method, session, body).await
+                } else {
+                    Answer::not_found(method, path)
+                }
+            }
         }
     }
 
@@ -156,8 +173,7 @@ impl Api {
         request: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> Request,
     ) -> Result<T, Problem> {
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let stopping = || problem("stopping", "the daemon is stopping", "ask again when it has started");
-        self.device.send(request(reply)).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())
+        self.device.send(request(reply)).await.map_err(|_| problem::stopping())?;
+        answer.await.map_err(|_| problem::stopping())
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/pair`: begins to pair; `GET /v1/status` tells how it goes.
+//! `POST /v1/pair`: begins a session for a pairing; `GET /v1/session` tells how it goes.
 
 use hyper::StatusCode;
 use hyper::body::Incoming;
@@ -15,10 +15,11 @@ impl Api {
         if let Err(problem) = peer.must_administrate() {
             return Answer::forbidden(&problem);
         }
-        let request: PairRequest = match answer::read(body).await {
+        let mut request: PairRequest = match answer::read(body).await {
             Ok(request) => request,
             Err(answer) => return answer,
         };
+        request.origin = peer.origin(&request.origin);
         match self.ask(|reply| Request::Pair(request, reply)).await {
             Ok(Ok(())) => Answer::json(StatusCode::ACCEPTED, &json!({"state": "pairing"})),
             Ok(Err(problem)) => Answer::conflict(&problem),

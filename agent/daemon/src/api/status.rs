@@ -43,6 +43,9 @@ impl Api {
             tokens: snapshot.tokens,
             broker: snapshot.broker,
             receipt_waiting: snapshot.receipt_waiting,
+            finding: snapshot.past.finding(&identity.ak_name),
+            former: snapshot.past.former(&identity.ak_name),
+            session: snapshot.session,
             refused: snapshot.refused,
         })
     }

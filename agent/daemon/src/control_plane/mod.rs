@@ -1,21 +1,22 @@
 //! HTTPS to the control plane: pairing, receipts and tokens.
 
+mod action;
+mod pairing;
 mod token;
 
 use std::time::Duration;
 
 use pawl_config::{ControlPlane as Settings, HttpsUrl};
 use pawl_proto::codec::{self, DecodeError, EncodeError};
-use pawl_proto::message::{
-    PairingGrant, PairingOffer, PairingProof, PairingRefusal, PairingRequest, RefusalCode, Waiting,
-};
-use pawl_proto::{PairingId, limits};
-use reqwest::{Client, Response, StatusCode};
+use pawl_proto::limits;
+use pawl_proto::message::{PairingRefusal, RefusalCode};
+use reqwest::{Client, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::tls::{self, TlsError};
 
+pub(crate) use pairing::Answer;
 pub(crate) use token::{TokenError, proof};
 
 /// The other end of the wire, and the one authority that vouches for it.
@@ -51,25 +52,6 @@ impl ControlPlane {
         Ok(Self { client, url: settings.url.clone() })
     }
 
-    /// `POST /v1/pairings`.
-    pub(crate) async fn request_pairing(&self, request: &PairingRequest) -> Result<PairingOffer, CallError> {
-        let response = self.post("/v1/pairings", codec::encode(request)?).await?;
-        match response.status() {
-            StatusCode::OK | StatusCode::CREATED => read(response).await,
-            _ => Err(refusal(response).await),
-        }
-    }
-
-    /// `POST /v1/pairings/{id}/proof`.
-    pub(crate) async fn prove(&self, id: PairingId, proof: &PairingProof) -> Result<Proven, CallError> {
-        let response = self.post(&format!("/v1/pairings/{id}/proof"), codec::encode(proof)?).await?;
-        match response.status() {
-            StatusCode::OK | StatusCode::CREATED => Ok(Proven::Granted(Box::new(read(response).await?))),
-            StatusCode::ACCEPTED => Ok(Proven::Waiting(read(response).await?)),
-            _ => Err(refusal(response).await),
-        }
-    }
-
     /// `POST /v1/receipts` with an encoded receipt.
     pub(crate) async fn deliver_receipt(&self, receipt: Vec<u8>) -> Result<(), CallError> {
         let response = self.post("/v1/receipts", receipt).await?;
@@ -84,12 +66,6 @@ impl ControlPlane {
     fn unreachable(&self, error: &reqwest::Error) -> CallError {
         CallError::Unreachable { url: self.url.to_string(), error: innermost(error) }
     }
-}
-
-/// What a proof was answered with.
-pub(crate) enum Proven {
-    Granted(Box<PairingGrant>),
-    Waiting(Waiting),
 }
 
 async fn read<T: Serialize + DeserializeOwned>(response: Response) -> Result<T, CallError> {
@@ -158,6 +134,12 @@ impl CallError {
         }
     }
 
+    /// Whether what was handed in did not count, and the session goes on.
+    pub(crate) fn spares_the_session(&self) -> bool {
+        use RefusalCode::{ApprovalRefused, Malformed, NoApprovers};
+        matches!(self, Self::Refused { code: ApprovalRefused | NoApprovers | Malformed, .. })
+    }
+
     /// What a technician does about it.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
@@ -165,7 +147,7 @@ impl CallError {
                 "check the network, the address and the authority with: pawlctl check"
             }
             Self::Refused { code, .. } => match code {
-                RefusalCode::NotEnrolled => "have the operator enrol this device, then run: pawlctl pair",
+                RefusalCode::NotEnrolled => "have the operator enrol this device, then run: pawlctl re-pair",
                 RefusalCode::EndorsementKey => {
                     "have the operator check the vendor authorities of the control plane, or the TPM"
                 }
@@ -175,7 +157,15 @@ impl CallError {
                 }
                 RefusalCode::Posture => "boot an approved state, or ask the operator to accept this one",
                 RefusalCode::Suspended => "ask the operator to resume this device",
-                _ => "run: pawlctl pair; if it fails again, show the operator this message",
+                RefusalCode::ApprovalRequired => "run at the device: pawlctl re-pair",
+                RefusalCode::NoApprovers => {
+                    "have the operator configure who may approve, then run: pawlctl re-pair"
+                }
+                RefusalCode::PostureChanged => {
+                    "the device runs something else than was approved: run pawlctl re-pair, and have it approved \
+                     as it is now"
+                }
+                _ => "run: pawlctl re-pair; if it fails again, show the operator this message",
             },
             _ => "show the operator of the control plane this message",
         }

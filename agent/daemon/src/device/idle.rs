@@ -16,18 +16,33 @@ pub(super) struct Idle {
     revocation: Option<Revocation>,
     problem: Problem,
     retry: Option<(Instant, PairRequest)>,
+    /// Only a person can bring it back.
+    wants_person: bool,
 }
 
 impl Idle {
     /// A device that was never paired, whose state is lost, or that holds another device's disk.
     pub(super) fn unpaired(problem: Problem) -> Self {
-        Self { record: None, revocation: None, problem, retry: None }
+        Self { record: None, revocation: None, problem, retry: None, wants_person: false }
     }
 
-    /// A device whose pairing was ended.
+    /// A device whose pairing was ended. Where the operator has ordered a new one, it is asked for at
+    /// once; whether that takes a person, the operator's policy says.
     pub(super) fn revoked(record: PairingRecord, revocation: Revocation) -> Self {
         let problem = problem::revoked(&revocation);
-        Self { record: Some(record), revocation: Some(revocation), problem, retry: None }
+        let ordered = revocation.cause == Cause::Repair && revocation.event.is_some();
+        let request = PairRequest { reason: revocation.reason.clone(), ..PairRequest::default() };
+        let mut idle = Self {
+            record: Some(record),
+            revocation: Some(revocation),
+            problem,
+            retry: None,
+            wants_person: false,
+        };
+        if ordered {
+            idle.retry_at(Instant::now(), request);
+        }
+        idle
     }
 
     /// A device after a wipe: its pairing was ended, or its keys are gone and the TPM refuses to
@@ -36,7 +51,7 @@ impl Idle {
         let revoked = Self::revoked(record, wiped.revocation.clone());
         match &wiped.refusal {
             None => revoked,
-            Some(error) => Self { problem: problem::counter_owed(error), ..revoked },
+            Some(error) => Self { problem: problem::counter_owed(error), retry: None, ..revoked },
         }
     }
 
@@ -44,7 +59,13 @@ impl Idle {
     pub(super) fn after_failure(shared: &Shared, problem: Problem) -> Self {
         let record = shared.store.pairing().ok().flatten();
         let revocation = shared.store.revocation().ok().flatten();
-        Self { record, revocation, problem, retry: None }
+        Self { record, revocation, problem, retry: None, wants_person: false }
+    }
+
+    /// A session came to nothing; `wants_person`: another one needs somebody at the device.
+    pub(super) fn failed(&mut self, problem: Problem, wants_person: bool) {
+        self.problem = problem;
+        self.wants_person |= wants_person;
     }
 
     /// Tries to pair at this time, on this request.
@@ -52,8 +73,17 @@ impl Idle {
         self.retry = Some((time, request));
     }
 
+    /// Something else has come in between.
+    pub(super) fn forget_retry(&mut self) {
+        self.retry = None;
+    }
+
     pub(super) fn state(&self) -> DeviceState {
-        if self.revocation.is_some() { DeviceState::Revoked } else { DeviceState::Unpaired }
+        match &self.revocation {
+            _ if self.wants_person => DeviceState::Pairing,
+            Some(_) => DeviceState::Revoked,
+            None => DeviceState::Unpaired,
+        }
     }
 
     pub(super) fn problem(&self) -> &Problem {
@@ -70,8 +100,11 @@ impl Idle {
     }
 
     pub(super) async fn next(&mut self) -> Input {
-        let Some((time, request)) = &self.retry else { return std::future::pending().await };
+        let Some((time, _)) = &self.retry else { return std::future::pending().await };
         sleep_until(*time).await;
-        Input::Retry(request.clone())
+        match self.retry.take() {
+            Some((_, request)) => Input::Retry(request),
+            None => std::future::pending().await,
+        }
     }
 }

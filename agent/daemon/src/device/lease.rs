@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::paired::{Done, Paired};
+use crate::action::{Acting, Actions};
 use crate::gate::{Entitlement, Signer};
 use crate::problem;
 use crate::shared::Shared;
@@ -16,7 +17,6 @@ use crate::vault::Vault;
 
 /// A lease that the TPM accepted.
 pub(super) struct Opened {
-    grant: Arc<LeaseGrant>,
     key: Zeroizing<[u8; 32]>,
     clock: Clock,
 }
@@ -25,11 +25,11 @@ pub(super) struct Opened {
 pub(super) async fn open(
     tpm: Tpm,
     vault: Arc<KeyBlob>,
-    grant: Arc<LeaseGrant>,
+    grant: &LeaseGrant,
 ) -> Result<Opened, pawl_tpm::Error> {
-    let key = tpm.unseal(&vault, &grant).await?;
+    let key = tpm.unseal(&vault, grant).await?;
     let clock = tpm.clock().await?;
-    Ok(Opened { grant, key, clock })
+    Ok(Opened { key, clock })
 }
 
 impl Paired {
@@ -42,18 +42,26 @@ impl Paired {
         self.set_grant(Arc::clone(&grant));
         self.set_barred(false);
         let (tpm, vault) = (shared.tpm.clone(), self.vault_key());
-        self.spawn(async move { Done::Lease(open(tpm, vault, grant).await) });
+        self.spawn(async move {
+            let outcome = open(tpm, vault, &grant).await;
+            Done::Lease(grant, outcome)
+        });
     }
 
     /// The TPM has answered.
-    pub(super) fn lease_tried(&mut self, shared: &Arc<Shared>, outcome: Result<Opened, pawl_tpm::Error>) {
+    pub(super) fn lease_tried(
+        &mut self,
+        shared: &Arc<Shared>,
+        grant: Arc<LeaseGrant>,
+        outcome: Result<Opened, pawl_tpm::Error>,
+    ) {
+        // A verdict that came in the meantime has taken the lease away, or brought another: what the
+        // TPM says of this one is no reason for anything any more.
+        if !self.works_under(&grant) {
+            return;
+        }
         match outcome {
-            Ok(opened) => {
-                // A verdict that came in the meantime may have taken the lease away.
-                if self.works_under(&opened.grant) {
-                    self.entitle(shared, opened);
-                }
-            }
+            Ok(opened) => self.entitle(shared, grant, opened),
             Err(error) => {
                 tracing::warn!(%error, remedy = error.remedy(), "the TPM does not accept the lease");
                 shared.gate.close(problem::tpm_refused(&error));
@@ -66,10 +74,10 @@ impl Paired {
         }
     }
 
-    fn entitle(&mut self, shared: &Shared, opened: Opened) {
-        let left = opened.grant.terms.clock_before.saturating_sub(opened.clock.clock_ms);
+    fn entitle(&mut self, shared: &Shared, lease: Arc<LeaseGrant>, opened: Opened) {
+        let left = lease.terms.clock_before.saturating_sub(opened.clock.clock_ms);
         let until = Instant::now() + Duration::from_millis(left);
-        let signer = Signer { key: self.device_key(), lease: opened.grant };
+        let signer = Signer { key: self.device_key(), lease };
         if !shared.gate.renew(until, &signer) {
             let sealed = shared.store.vault().unwrap_or_else(|error| {
                 tracing::warn!(%error, "the sealed tokens cannot be read; they are asked for anew");
@@ -77,7 +85,8 @@ impl Paired {
             });
             let mut vault = Vault::open(opened.key, sealed.as_deref(), self.binding());
             vault.drop_expired(shared.clock.unix());
-            shared.gate.open(Entitlement { until, signer, vault });
+            let acting = Acting { record: Arc::clone(self.record()), key: self.action_key() };
+            shared.gate.open(Entitlement { until, signer, vault, actions: Actions::new(acting) });
         }
         self.plan_tokens(shared);
     }

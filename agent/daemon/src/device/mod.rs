@@ -1,15 +1,22 @@
 //! The state machine of the device.
 //!
 //! One task owns the state and handles one input at a time; nothing that it does inline waits
-//! for the network. What does (pairing, reports, tokens, receipts) runs in tasks that belong to
-//! a phase and end with it, so a result can never reach a pairing that it was not made for.
+//! for the network. What does (reports, tokens, the making of a pairing) runs in tasks that belong
+//! to a phase and end with it, so a result can never reach a pairing that it was not made for. Two
+//! things run beside the phases: the session in which a new pairing is asked for, and receipts on
+//! their way.
 
+mod before;
+mod connection;
 mod idle;
 mod lease;
 mod paired;
+mod pairing;
 mod receipts;
 mod reporter;
+mod requests;
 mod revoked;
+mod session;
 mod snapshot;
 mod start;
 mod tokens;
@@ -19,41 +26,42 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use pawl_proto::local::{PairRequest, Problem, WipeRequest, Wiped};
-use pawl_proto::message::{Cause, DeviceState};
-use tokio::sync::{mpsc, oneshot};
+use pawl_proto::local::{PairRequest, Problem};
+use pawl_proto::message::DeviceState;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::backoff::Backoff;
 use crate::gate::Gate;
 use crate::orders::Refused;
-use crate::pairing::{self, PairingError};
+use crate::pairing::{PairingError, Past, Progress};
 use crate::problem::{self, problem};
 use crate::service;
 use crate::shared::Shared;
-use crate::wipe;
 
 use idle::Idle;
 use paired::{Paired, Wanted};
+use pairing::Pairing;
+pub(crate) use requests::Request;
 use revoked::Revoked;
+use session::{Granted, Session};
 pub(crate) use snapshot::Snapshot;
-
-/// What the local API asks of the state machine.
-pub(crate) enum Request {
-    Status(oneshot::Sender<Snapshot>),
-    Pair(PairRequest, oneshot::Sender<Result<(), Problem>>),
-    Wipe(WipeRequest, oneshot::Sender<Result<Wiped, Problem>>),
-}
 
 /// The device.
 pub(crate) struct Device {
     shared: Arc<Shared>,
     phase: Phase,
+    /// What the device found of its past, at its start or when it was paired last.
+    past: Past,
+    session: Option<Session>,
+    granted: Option<Granted>,
+    /// How the session stands that was begun last.
+    progress: Option<Progress>,
     refused: Refused,
     /// Receipts on their way over HTTPS.
     receipts: JoinSet<receipts::Outcome>,
-    /// Between attempts at a pairing that nobody waits for.
+    /// Between sessions that nobody waits for.
     pairing_backoff: Backoff,
     announced: Option<DeviceState>,
 }
@@ -61,29 +69,11 @@ pub(crate) struct Device {
 enum Phase {
     /// No pairing, or one that is over.
     Idle(Box<Idle>),
-    /// A pairing is being made.
+    /// A pairing was approved, and is being made.
     Pairing(Pairing),
     Paired(Box<Paired>),
     /// The epoch is over, and the broker does not have the receipt yet.
     Revoked(Box<Revoked>),
-}
-
-/// A pairing in the making.
-struct Pairing {
-    attempt: JoinSet<Result<(), PairingError>>,
-    /// Tried again by itself when it fails: nobody waits for the answer.
-    unattended: Option<PairRequest>,
-}
-
-impl Pairing {
-    /// Begins an attempt; `resumed` where an earlier one was cut short.
-    fn begin(shared: &Arc<Shared>, request: PairRequest, unattended: bool, resumed: bool) -> Self {
-        let (task, wanted) = (Arc::clone(shared), request.clone());
-        let mut attempt = JoinSet::new();
-        attempt.spawn(async move { pairing::pair(&task, &wanted, resumed).await });
-        shared.gate.close(problem::pairing());
-        Self { attempt, unattended: unattended.then_some(request) }
-    }
 }
 
 /// What the current phase has to say.
@@ -91,7 +81,7 @@ enum Input {
     PairingOver(Result<(), PairingError>),
     Paired(paired::Input),
     Revoked(revoked::Input),
-    /// An idle device is due for another attempt at a pairing.
+    /// An idle device is due for a session that nobody waits for.
     Retry(PairRequest),
 }
 
@@ -102,14 +92,20 @@ impl Device {
     /// Finds out where the device stands: compares epochs, finishes what was cut short.
     pub(crate) async fn start(shared: Arc<Shared>) -> Result<Self, pawl_tpm::Error> {
         let phase = start::phase(&shared).await?;
+        let past = Past::look(&shared).await?;
         let mut device = Self {
             shared,
-            phase,
+            phase: Phase::Idle(Box::new(Idle::unpaired(problem::unpaired()))),
+            past,
+            session: None,
+            granted: None,
+            progress: None,
             refused: Refused::default(),
             receipts: JoinSet::new(),
             pairing_backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
             announced: None,
         };
+        device.enter(phase);
         device.deliver_receipts();
         device.announce();
         Ok(device)
@@ -130,6 +126,7 @@ impl Device {
                 biased;
                 () = &mut stop => break,
                 input = self.phase.next(&self.shared.gate) => self.handle(input).await,
+                outcome = Session::outcome(&mut self.session) => self.session_over(outcome).await,
                 request = requests.recv() => match request {
                     Some(request) => self.serve(request).await,
                     None => break,
@@ -149,13 +146,15 @@ impl Device {
     async fn handle(&mut self, input: Input) {
         match input {
             Input::PairingOver(outcome) => self.pairing_over(outcome).await,
-            Input::Retry(request) => self.begin_pairing(request, true),
+            Input::Retry(request) => self.retry(request),
             Input::Paired(input) => {
                 let Phase::Paired(paired) = &mut self.phase else { return };
                 match paired.handle(&self.shared, &mut self.refused, input) {
                     Wanted::Nothing => {}
                     Wanted::Wipe { order, acknowledgement } => {
                         let _ = self.wipe(order, acknowledgement).await;
+                        // The order may be what became of an approval.
+                        self.look_at_session();
                     }
                     Wanted::Recovery(counter) => self.recover(counter).await,
                     Wanted::MovedDisk => {
@@ -173,103 +172,24 @@ impl Device {
         }
     }
 
-    async fn serve(&mut self, request: Request) {
-        // Whoever asked may have gone; then nobody reads the answer.
-        match request {
-            Request::Status(reply) => drop(reply.send(self.snapshot())),
-            Request::Pair(wanted, reply) => {
-                let answer = match self.phase {
-                    Phase::Idle(_) | Phase::Revoked(_) => {
-                        self.begin_pairing(wanted, false);
-                        Ok(())
-                    }
-                    Phase::Pairing(_) => Err(problem::pairing()),
-                    Phase::Paired(_) => Err(problem(
-                        "already-paired",
-                        "this device is paired",
-                        "to pair it anew, end the pairing first: pawlctl wipe --reason TEXT",
-                    )),
-                };
-                drop(reply.send(answer));
-            }
-            Request::Wipe(request, reply) => {
-                let answer = match &self.phase {
-                    Phase::Paired(_) => {
-                        let order = wipe::Order {
-                            cause: Cause::Wipe,
-                            event: None,
-                            reason: request.reason,
-                            arrived: std::time::Instant::now(),
-                        };
-                        self.wipe(order, None).await
-                    }
-                    Phase::Pairing(_) => self.abandon_pairing().await,
-                    Phase::Idle(_) | Phase::Revoked(_) => Err(problem(
-                        "nothing-to-wipe",
-                        "this device has no live pairing",
-                        "nothing needs to be done",
-                    )),
-                };
-                drop(reply.send(answer));
-            }
-        }
-    }
-
-    fn begin_pairing(&mut self, request: PairRequest, unattended: bool) {
-        // A link that still had a receipt to deliver ends here.
-        let receipts_wait = matches!(self.phase, Phase::Revoked(_));
-        self.phase = Phase::Pairing(Pairing::begin(&self.shared, request, unattended, false));
-        if receipts_wait {
-            self.deliver_receipts();
-        }
-    }
-
-    async fn pairing_over(&mut self, outcome: Result<(), PairingError>) {
-        let unattended = match &mut self.phase {
-            Phase::Pairing(pairing) => pairing.unattended.take(),
-            _ => None,
-        };
-        match outcome {
-            Ok(()) => {
-                self.pairing_backoff.reset();
-                match start::phase(&self.shared).await {
-                    Ok(phase) => self.phase = phase,
-                    Err(error) => self.become_idle(Idle::after_failure(&self.shared, tpm_problem(&error))),
-                }
-            }
-            Err(error) => {
-                let problem = error.problem();
-                tracing::warn!(error = %problem.reason, remedy = %problem.remedy, "the pairing was not made");
-                let mut idle = Idle::after_failure(&self.shared, problem);
-                if let Some(request) = unattended {
-                    idle.retry_at(Instant::now() + self.pairing_backoff.delay(), request);
-                }
-                self.become_idle(idle);
-            }
-        }
-    }
-
-    /// Ends a pairing in the making, and the epoch that its keys were made for.
-    async fn abandon_pairing(&mut self) -> Result<Wiped, Problem> {
-        self.become_idle(Idle::after_failure(&self.shared, problem::unpaired()));
-        let tpm = &self.shared.tpm;
-        let ended = tpm.provision_counter().await.map_err(|error| tpm_problem(&error))?;
-        tpm.revoke().await.map_err(|error| tpm_problem(&error))?;
-        if let Err(error) = self.shared.store.discard_unfinished() {
-            tracing::warn!(%error, "the unfinished pairing stays on the disk; the next one replaces it");
-        }
-        let now = tpm.provision_counter().await.map_err(|error| tpm_problem(&error))?;
-        Ok(Wiped { ended: pawl_proto::Epoch(ended.epoch), epoch: pawl_proto::Epoch(now.epoch) })
-    }
-
     fn become_idle(&mut self, idle: Idle) {
-        self.phase = start::idle(&self.shared, idle);
+        self.enter(start::idle(&self.shared, idle));
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        if let Phase::Pairing(pairing) = &phase {
+            self.progress = Some(pairing.progress().clone());
+        }
+        self.phase = phase;
+        self.show_session();
     }
 
     fn state(&self) -> DeviceState {
+        let asks = self.session.is_some() || self.granted.is_some();
         match &self.phase {
-            Phase::Idle(idle) => idle.state(),
             Phase::Pairing(_) => DeviceState::Pairing,
+            Phase::Idle(_) | Phase::Revoked(_) if asks => DeviceState::Pairing,
+            Phase::Idle(idle) => idle.state(),
             Phase::Paired(_) if self.shared.gate.is_open() => DeviceState::Entitled,
             Phase::Paired(_) => DeviceState::Lapsed,
             Phase::Revoked(_) => DeviceState::Revoked,
@@ -287,7 +207,7 @@ impl Device {
         tracing::info!(%state, why, "the device changed its state");
         service::status(&why.map_or_else(|| state.to_string(), |why| format!("{state}: {why}")));
         match &self.phase {
-            Phase::Paired(paired) => paired.announce(state),
+            Phase::Paired(paired) => paired.connection.announce(state),
             Phase::Revoked(revoked) => revoked.announce(),
             Phase::Idle(_) | Phase::Pairing(_) => {}
         }
@@ -298,7 +218,7 @@ impl Device {
         self.shared.gate.close(problem::stopping());
         self.shared.gate.tell_holders();
         match self.phase {
-            Phase::Paired(paired) => paired.stop(state),
+            Phase::Paired(paired) => paired.connection.stop(state),
             Phase::Idle(_) | Phase::Pairing(_) | Phase::Revoked(_) => None,
         }
     }
@@ -309,11 +229,7 @@ impl Phase {
     async fn next(&mut self, gate: &Gate) -> Input {
         match self {
             Self::Idle(idle) => idle.next().await,
-            Self::Pairing(pairing) => match pairing.attempt.join_next().await {
-                Some(Ok(outcome)) => Input::PairingOver(outcome),
-                // The task was cancelled with the runtime: there is no later to speak of.
-                Some(Err(_)) | None => std::future::pending().await,
-            },
+            Self::Pairing(pairing) => Input::PairingOver(pairing.next().await),
             Self::Paired(paired) => Input::Paired(paired.next(gate.until()).await),
             Self::Revoked(revoked) => Input::Revoked(revoked.next().await),
         }

@@ -1,37 +1,33 @@
 //! A live pairing: its link, its reports, its lease and its tokens.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
-use pawl_proto::codec::Version;
-use pawl_proto::local::BrokerStatus;
-use pawl_proto::message::{Cause, DeviceState, Event, EventKind, Status, Verdict};
+use pawl_proto::message::{Cause, DeviceState, Event, EventKind, Verdict};
 use pawl_proto::signed;
 use pawl_proto::{Channel, Epoch, Topic};
 use pawl_tpm::{KeyBlob, LeaseGrant};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::connection::Connection;
 use super::lease::Opened;
 use super::reporter::Reporter;
-use super::revoked::publish_status;
 use super::tokens::Tokens;
 use crate::control_plane::TokenError;
-use crate::link::{Acknowledgement, Endpoint, Link, LinkEvent, ParcelKind};
+use crate::link::{Acknowledgement, LinkEvent, ParcelKind};
 use crate::orders::{self, Order, Refused, Seen};
 use crate::posture::{Prepared, ReportError};
 use crate::shared::Shared;
 use crate::store::{PairingKeys, PairingRecord, StoreError};
 use crate::vault::Binding;
-use crate::{problem, tls, wipe};
+use crate::{problem, wipe};
 
 pub(super) struct Paired {
     record: Arc<PairingRecord>,
     device_key: Arc<KeyBlob>,
     vault_key: Arc<KeyBlob>,
-    link: Option<(Link, mpsc::Receiver<LinkEvent>)>,
-    broker: BrokerStatus,
+    action_key: Arc<KeyBlob>,
+    pub(super) connection: Connection,
     /// Everything that waits for the TPM, the disk or the network. It ends with the pairing.
     tasks: JoinSet<Done>,
     seen: Seen,
@@ -46,7 +42,7 @@ pub(super) struct Paired {
 /// What a task of the pairing amounted to.
 pub(super) enum Done {
     Report(Result<Prepared, ReportError>),
-    Lease(Result<Opened, pawl_tpm::Error>),
+    Lease(Arc<LeaseGrant>, Result<Opened, pawl_tpm::Error>),
     Token(String, Result<pawl_proto::local::Token, TokenError>),
     Stored(Result<(), StoreError>),
     /// The counter's value, and whether this TPM has the pairing's attestation key.
@@ -76,8 +72,6 @@ pub(super) enum Wanted {
     MovedDisk,
 }
 
-const LINK_EVENTS: usize = 16;
-
 impl Paired {
     /// Takes up a pairing: connects, and tries the lease that was left.
     pub(super) fn start(shared: &Shared, record: PairingRecord, keys: PairingKeys) -> Self {
@@ -85,8 +79,8 @@ impl Paired {
         let mut paired = Self {
             device_key: Arc::new(keys.device),
             vault_key: Arc::new(keys.vault),
-            link: None,
-            broker: BrokerStatus::default(),
+            action_key: Arc::new(keys.action),
+            connection: Connection::start(&shared.tpm, &record, &keys.link),
             tasks: JoinSet::new(),
             seen: Seen::default(),
             verdict: None,
@@ -96,53 +90,19 @@ impl Paired {
             tokens: Tokens::new(&shared.config.tokens),
             record,
         };
+        shared.audit.identify(paired.record.device);
         shared.gate.close(problem::waiting());
-        paired.connect(shared, &keys.link);
         paired.take_up_verdicts(shared);
         paired
     }
 
-    fn connect(&mut self, shared: &Shared, key: &KeyBlob) {
-        let record = &self.record;
-        let broker = record.broker.clone();
-        self.broker.address = Some(format!("{}:{}", broker.host, broker.port));
-        let last_will = Status {
-            version: Version,
-            device: record.device,
-            online: false,
-            state: DeviceState::Lapsed,
-            epoch: record.epoch,
-        };
-        let (events, inbox) = mpsc::channel(LINK_EVENTS);
-        let link = tls::broker(record, key, &shared.tpm).map_err(|error| error.to_string()).and_then(|tls| {
-            let endpoint = Endpoint { device: record.device, broker, tls, last_will };
-            Link::start(endpoint, events).map_err(|error| error.to_string())
-        });
-        match link {
-            Ok(link) => self.link = Some((link, inbox)),
-            Err(error) => {
-                tracing::error!(error, "there is no link to the broker");
-                self.broker.error = Some(error);
-            }
-        }
-    }
-
     /// The next thing that happens. Dropped before it is ready, it has lost nothing.
     pub(super) async fn next(&mut self, gate_until: Option<Instant>) -> Input {
-        let events = async {
-            match &mut self.link {
-                Some((_, events)) => match events.recv().await {
-                    Some(event) => event,
-                    None => std::future::pending().await,
-                },
-                None => std::future::pending().await,
-            }
-        };
-        let report = if self.broker.connected { self.reporter.due() } else { None };
+        let report = if self.connection.status().connected { self.reporter.due() } else { None };
         let tokens = gate_until.and(self.tokens.due());
         tokio::select! {
             biased;
-            event = events => Input::Link(event),
+            event = self.connection.next() => Input::Link(event),
             Some(Ok(done)) = self.tasks.join_next() => Input::Done(done),
             () = at(gate_until) => Input::LeaseOver,
             () = at(report) => Input::ReportDue,
@@ -169,17 +129,15 @@ impl Paired {
     fn link_event(&mut self, shared: &Arc<Shared>, refused: &mut Refused, event: LinkEvent) -> Wanted {
         match event {
             LinkEvent::Connected => {
-                tracing::info!(broker = self.broker.address, "connected to the broker");
-                (self.broker.connected, self.broker.error) = (true, None);
+                self.connection.made();
                 let open = shared.gate.is_open();
-                self.announce(if open { DeviceState::Entitled } else { DeviceState::Lapsed });
+                self.connection.announce(if open { DeviceState::Entitled } else { DeviceState::Lapsed });
                 if self.reporter.count() == 0 {
                     self.reporter.report_now();
                 }
             }
             LinkEvent::Lost(error) => {
-                tracing::warn!(error, broker = self.broker.address, "the broker is out of reach");
-                (self.broker.connected, self.broker.error) = (false, Some(error));
+                self.connection.lost(error);
                 // A link key that the TPM refuses to use looks like this, too.
                 self.look_at_tpm(shared);
             }
@@ -218,16 +176,14 @@ impl Paired {
             Ok(Order::Verdict(verdict)) => self.judged(shared, *verdict, payload),
             Err(refusal) => refused.count(refusal),
         }
-        if let Some((link, _)) = &self.link {
-            link.acknowledge(acknowledgement);
-        }
+        self.connection.acknowledge(acknowledgement);
         Wanted::Nothing
     }
 
     fn done(&mut self, shared: &Arc<Shared>, done: Done) -> Wanted {
         match done {
             Done::Report(outcome) => self.reported(outcome),
-            Done::Lease(outcome) => self.lease_tried(shared, outcome),
+            Done::Lease(grant, outcome) => self.lease_tried(shared, grant, outcome),
             Done::Token(name, outcome) => self.token_settled(shared, &name, outcome),
             Done::Stored(Ok(())) => {}
             Done::Stored(Err(error)) => tracing::error!(%error, "the state was not kept"),
@@ -311,35 +267,13 @@ impl Paired {
         Arc::clone(&self.vault_key)
     }
 
+    pub(super) fn action_key(&self) -> Arc<KeyBlob> {
+        Arc::clone(&self.action_key)
+    }
+
     /// What the sealed vault is bound to.
     pub(super) fn binding(&self) -> Binding {
         Binding { pairing: self.record.pairing, epoch: self.record.epoch }
-    }
-
-    pub(super) fn broker(&self) -> &BrokerStatus {
-        &self.broker
-    }
-
-    pub(super) fn link(&self) -> Option<&Link> {
-        self.link.as_ref().map(|(link, _)| link)
-    }
-
-    pub(super) fn announce(&self, state: DeviceState) {
-        if let Some(link) = self.link() {
-            publish_status(link, &self.record, state, true);
-        }
-    }
-
-    /// Says good-bye to the broker.
-    pub(super) fn stop(self, state: DeviceState) -> Option<JoinHandle<()>> {
-        let (link, _) = self.link?;
-        publish_status(&link, &self.record, state, false);
-        link.stop()
-    }
-
-    /// Gives up the pairing, and hands over the connection if it stands.
-    pub(super) fn into_connection(self) -> Option<(Link, mpsc::Receiver<LinkEvent>)> {
-        self.link.filter(|_| self.broker.connected)
     }
 }
 

@@ -6,6 +6,7 @@ use pawl_proto::Nonce;
 use pawl_proto::message::Verdict;
 use tokio::time::Instant;
 
+use crate::audit::Moment;
 use crate::backoff::Backoff;
 use crate::posture::Acknowledged;
 
@@ -106,6 +107,12 @@ impl Reporter {
         } else {
             self.due = Some(Instant::now() + self.interval);
         }
+    }
+
+    /// When the report was quoted that this verdict answers.
+    pub(super) fn quoted_at(&self, verdict: &Verdict) -> Option<Moment> {
+        let answered = self.pending.as_ref().filter(|report| Some(report.digest()) == verdict.answers);
+        answered.map(Acknowledged::moment)
     }
 
     /// The reports sent since the start.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use pawl_proto::Epoch;
 use pawl_proto::codec::Version;
-use pawl_proto::local::{PairRequest, Problem, Wiped};
-use pawl_proto::message::{Cause, DeviceState, Status};
+use pawl_proto::local::{Problem, Wiped};
+use pawl_proto::message::{DeviceState, Status};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -115,7 +115,7 @@ impl Device {
         let idle = Idle::after_wipe(PairingRecord::clone(record), &wiped);
         let phase = std::mem::replace(&mut self.phase, Phase::Idle(Box::new(idle)));
         let connection = match phase {
-            Phase::Paired(paired) => paired.into_connection(),
+            Phase::Paired(paired) => paired.connection.into_standing(),
             _ => None,
         };
         match (connection, wiped.receipt) {
@@ -136,19 +136,12 @@ impl Device {
 
     /// Nothing more goes over the link.
     pub(super) fn revocation_over(&mut self) {
-        let cause = match &self.phase {
-            Phase::Revoked(revoked) => {
-                let idle = Idle::revoked(PairingRecord::clone(&revoked.record), revoked.revocation.clone());
-                let cause = revoked.revocation.cause;
-                self.phase = Phase::Idle(Box::new(idle));
-                Some(cause)
-            }
-            Phase::Idle(idle) => idle.cause(),
-            Phase::Pairing(_) | Phase::Paired(_) => None,
-        };
-        self.deliver_receipts();
-        if cause == Some(Cause::Repair) && self.shared.config.pairing.automatic {
-            self.begin_pairing(PairRequest::default(), true);
+        if let Phase::Revoked(revoked) = &self.phase {
+            let idle = Idle::revoked(PairingRecord::clone(&revoked.record), revoked.revocation.clone());
+            self.phase = Phase::Idle(Box::new(idle));
         }
+        self.deliver_receipts();
+        self.show_session();
+        self.make_granted();
     }
 }

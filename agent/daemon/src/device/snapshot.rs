@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pawl_proto::local::{BrokerStatus, PairingStatus, Problem, TokenStatus, VerdictStatus};
+use pawl_proto::local::{
+    BrokerStatus, PairingStatus, Problem, SessionStage, SessionStatus, TokenStatus, VerdictStatus,
+};
 use pawl_proto::message::{DeviceState, Verdict};
 use pawl_tpm::LeaseGrant;
 use tokio::time::Instant;
 
 use super::paired::Paired;
 use super::{Device, Phase};
+use crate::pairing::{Past, Progress};
 use crate::store::PairingRecord;
 
 /// The state machine's part of the status; the TPM's part is asked for by whoever shows it.
@@ -23,6 +26,8 @@ pub(crate) struct Snapshot {
     pub(crate) tokens: Vec<TokenStatus>,
     pub(crate) broker: BrokerStatus,
     pub(crate) receipt_waiting: bool,
+    pub(crate) past: Past,
+    pub(crate) session: Option<SessionStatus>,
     pub(crate) refused: BTreeMap<String, u64>,
 }
 
@@ -43,8 +48,14 @@ impl Device {
                 .and_then(|paired| paired.verdict.as_ref().map(|v| self.verdict_status(paired, v))),
             grant: paired.and_then(Paired::grant).cloned(),
             tokens: paired.map(|paired| paired.token_status(&self.shared)).unwrap_or_default(),
-            broker: paired.map(Paired::broker).cloned().unwrap_or_default(),
+            broker: paired.map(|paired| paired.connection.status().clone()).unwrap_or_default(),
             receipt_waiting: self.shared.store.receipts().is_ok_and(|receipts| !receipts.is_empty()),
+            past: self.past.clone(),
+            session: self
+                .progress
+                .as_ref()
+                .map(Progress::status)
+                .filter(|status| status.stage != SessionStage::Done),
             refused: self.refused.counts(),
         }
     }

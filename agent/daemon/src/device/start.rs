@@ -7,14 +7,16 @@ use std::time::Instant;
 use pawl_proto::codec::Version;
 use pawl_proto::local::PairRequest;
 use pawl_proto::message::{Cause, ShortText};
+use pawl_proto::record::DeviceFact;
 use pawl_proto::{Epoch, Text};
 
 use super::idle::Idle;
 use super::paired::Paired;
-use super::{Device, Pairing, Phase};
+use super::pairing::Pairing;
+use super::{Device, Phase, before};
 use crate::problem;
 use crate::shared::Shared;
-use crate::store::{PairingRecord, Revocation};
+use crate::store::{Approved, PairingRecord, Revocation, StoreError, Unfinished};
 use crate::wipe;
 
 /// The phase in which the device begins.
@@ -22,9 +24,21 @@ use crate::wipe;
 /// # Errors
 /// When the TPM does not even tell its counter.
 pub(super) async fn phase(shared: &Arc<Shared>) -> Result<Phase, pawl_tpm::Error> {
-    if let Some(request) = shared.store.unfinished() {
-        tracing::warn!("a pairing was cut short; its epoch is ended, and it begins anew");
-        return Ok(Phase::Pairing(Pairing::begin(shared, request, true, true)));
+    match shared.store.unfinished() {
+        Unfinished::Nothing => {}
+        Unfinished::Approved(approved) => {
+            if let Some(pairing) = resume(shared, *approved).await? {
+                return Ok(Phase::Pairing(pairing));
+            }
+        }
+        Unfinished::Staged => {
+            tracing::warn!("a pairing was granted and cut short; it takes its place");
+            kept(shared.store.commit());
+            if let Ok(Some(PairingRecord { epoch, pairing, scopes, .. })) = shared.store.pairing() {
+                shared.audit.record(Some(epoch), DeviceFact::Paired { pairing, scopes });
+            }
+        }
+        Unfinished::Scraps => kept(shared.store.discard_unfinished()),
     }
     let record = match shared.store.pairing() {
         Ok(record) => record,
@@ -48,17 +62,34 @@ pub(super) async fn phase(shared: &Arc<Shared>) -> Result<Phase, pawl_tpm::Error
     })
 }
 
+/// Takes up an approval that an earlier process kept: what it ends is ended, and what it lets is
+/// made, in an epoch of its own.
+async fn resume(shared: &Arc<Shared>, approved: Approved) -> Result<Option<Pairing>, pawl_tpm::Error> {
+    let Ok(statement) = approved.statement() else {
+        kept(shared.store.discard_unfinished());
+        return Ok(None);
+    };
+    if !before::is_due(shared, &approved).await? {
+        tracing::warn!("an approval was kept that is over, or is another TPM's; it is dropped");
+        kept(shared.store.discard_unfinished());
+        return Ok(None);
+    }
+    tracing::warn!(session = %statement.session, "a pairing was approved and cut short; it is gone on with");
+    before::end(shared, &approved, before::order(&approved)).await?;
+    Ok(Some(Pairing::resume(shared, approved, &statement)))
+}
+
+/// Without its disk a device can still say how it stands.
+fn kept(outcome: Result<(), StoreError>) {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "a pairing in the making stays where it is");
+    }
+}
+
 /// The counter stands where the pairing has it.
 async fn in_epoch(shared: &Arc<Shared>, record: PairingRecord) -> Phase {
     if let Some(revocation) = revocation_of(shared, &record) {
-        // The wipe of an earlier run, which died before the increment or whose TPM refused it.
-        let order = wipe::Order {
-            cause: revocation.cause,
-            event: revocation.event,
-            reason: revocation.reason,
-            arrived: Instant::now(),
-        };
-        let wiped = wipe::wipe(shared, &record, order).await;
+        let wiped = wipe::wipe(shared, &record, owed(revocation)).await;
         return idle(shared, Idle::after_wipe(record, &wiped));
     }
     match shared.store.keys() {
@@ -76,23 +107,34 @@ async fn over(shared: &Arc<Shared>, record: PairingRecord) -> Result<Phase, pawl
     if shared.identity().await?.ak_name != record.attestation_name.as_bytes() {
         return Ok(idle(shared, Idle::unpaired(problem::moved_disk(record.device.as_str()))));
     }
-    let known = revocation_of(shared, &record);
+    let revocation = finish(shared, &record).await;
+    Ok(idle(shared, Idle::revoked(record, revocation)))
+}
+
+/// The order of an earlier run, which died before the increment or whose TPM refused it.
+pub(super) fn owed(revocation: Revocation) -> wipe::Order {
+    let Revocation { cause, event, reason, .. } = revocation;
+    wipe::Order { cause, event, reason, arrived: Instant::now() }
+}
+
+/// Finishes the end of a pairing whose epoch is over; why it ended.
+pub(super) async fn finish(shared: &Shared, record: &PairingRecord) -> Revocation {
+    let known = revocation_of(shared, record);
     let receipted = known.as_ref().is_some_and(|revocation| revocation.receipted);
-    let revocation = known.unwrap_or_else(|| found(shared, &record));
+    let revocation = known.unwrap_or_else(|| found(shared, record));
     let revocation = Revocation { counted: true, ..revocation };
     shared.gate.close(problem::revoked(&revocation));
     if receipted {
         if let Err(error) = shared.store.destroy_keys() {
             tracing::error!(%error, "dead keys stay on the disk");
         }
-        return Ok(idle(shared, Idle::revoked(record, revocation)));
+        return revocation;
     }
     tracing::warn!(epoch = %record.epoch, "the pairing's epoch is over; the wipe is finished");
-    let wiped = wipe::finish(shared, &record, revocation, None).await;
-    Ok(idle(shared, Idle::revoked(record, wiped.revocation)))
+    wipe::finish(shared, record, revocation, None).await.revocation
 }
 
-fn revocation_of(shared: &Shared, record: &PairingRecord) -> Option<Revocation> {
+pub(super) fn revocation_of(shared: &Shared, record: &PairingRecord) -> Option<Revocation> {
     let revocation = shared.store.revocation().unwrap_or_else(|error| {
         tracing::warn!(%error, "why the last pairing ended cannot be read; the counter decides");
         None
@@ -131,7 +173,7 @@ impl Device {
         tracing::warn!(?counter, "the epoch counter does not fit the pairing");
         self.shared.gate.close(problem::other_tpm());
         match phase(&self.shared).await {
-            Ok(phase) => self.phase = phase,
+            Ok(phase) => self.enter(phase),
             Err(error) => tracing::error!(%error, "the counter cannot be read"),
         }
         self.deliver_receipts();

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_config::TokenConfig;
+use pawl_proto::Text;
 use pawl_proto::local::{Token, TokenStatus};
+use pawl_proto::record::DeviceFact;
 use tokio::time::Instant;
 
 use super::paired::{Done, Paired};
@@ -141,11 +143,13 @@ impl Paired {
     fn keep(&mut self, shared: &Arc<Shared>, name: &str, token: Token) -> Result<Duration, String> {
         let lifetime = Duration::from_secs(token.expires_at.saturating_sub(shared.clock.unix()));
         let binding = self.binding();
+        let fact = DeviceFact::Token { name: Text::lossy(name), expires: token.expires_at };
         let sealed = shared.gate.with_vault(|vault| {
             vault.put(name, token);
             vault.seal(binding)
         });
         let sealed = sealed.map_err(|problem| problem.reason)?;
+        shared.audit.record(Some(binding.epoch), fact);
         tracing::info!(token = name, lifetime_s = lifetime.as_secs(), "a token is in the vault");
         let shared = Arc::clone(shared);
         self.spawn_blocking(move || {

@@ -6,6 +6,7 @@ use pawl_proto::message::{Appraisal, Standing, Verdict};
 use pawl_proto::{Digest, encode};
 
 use super::paired::{Done, Paired};
+use crate::audit;
 use crate::link::{Parcel, ParcelKind};
 use crate::posture::{self, Prepared, ReportError, Subject};
 use crate::problem;
@@ -25,6 +26,9 @@ impl Paired {
         let leased = self.kept(read(shared.store.lease()));
         for verdict in last.iter().chain(&leased) {
             self.seen_verdict(verdict.sequence);
+        }
+        if let Some(verdict) = &last {
+            shared.audit.acknowledged(verdict.records);
         }
         self.reporter.resume(last.as_ref().or(leased.as_ref()).map(|verdict| verdict.nonce));
         let lease = leased.and_then(|verdict| verdict.lease);
@@ -50,6 +54,9 @@ impl Paired {
             "verdict"
         );
         self.keep_verdict(shared, &verdict, message);
+        let quoted_at = self.reporter.quoted_at(&verdict);
+        shared.audit.record_at(Some(verdict.epoch), quoted_at, audit::judged(&verdict));
+        shared.audit.acknowledged(verdict.records);
         self.reporter.answered(&verdict);
         match barred(&verdict) {
             Some(problem) => {
@@ -80,7 +87,9 @@ impl Paired {
         let subject = Subject { device: record.device, pairing: record.pairing, epoch: record.epoch, nonce };
         let shared = Arc::clone(shared);
         self.spawn(async move {
-            Done::Report(posture::prepare(&shared.tpm, &shared.logs, subject, base.as_ref()).await)
+            Done::Report(
+                posture::prepare(&shared.tpm, &shared.logs, subject, base.as_ref(), &shared.audit).await,
+            )
         });
     }
 
@@ -95,9 +104,7 @@ impl Paired {
                 let digest: Digest = tells.digest();
                 tracing::debug!(evidence = %digest, bytes = payload.len(), "report");
                 self.reporter.sent(tells);
-                if let Some(link) = self.link() {
-                    link.publish(Parcel { kind: ParcelKind::Posture(digest), payload });
-                }
+                self.connection.publish(Parcel { kind: ParcelKind::Posture(digest), payload });
             }
             Err(error) => {
                 tracing::warn!(error, "no report was made");

@@ -5,21 +5,23 @@ use std::sync::Arc;
 
 use pawl_evidence::tpm::{Public, PublicKey};
 use pawl_proto::codec::Version;
-use pawl_proto::message::{Certificate, CertifiedKey, PairingProof};
+use pawl_proto::message::{self, Certificate, CertifiedKey, PairingProof};
 use pawl_proto::{DeviceId, Epoch};
 use pawl_tpm::{Credential, KeyBlob, Tpm};
 use rcgen::{
     CertificateParams, DnType, PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm, SigningKey,
 };
+use zeroize::Zeroizing;
 
-use super::{PairingError, Session};
+use super::PairingError;
+use super::making::Making;
 use crate::jws::coordinate;
 use crate::posture::{self, Subject};
 use crate::shared::Shared;
 use crate::store::PairingKeys;
 use crate::tls::sign_with_link;
 
-impl Session<'_> {
+impl Making<'_> {
     /// Everything that the control plane wants to see before it grants the pairing.
     pub(super) async fn proof(
         &self,
@@ -27,35 +29,31 @@ impl Session<'_> {
         keys: &PairingKeys,
     ) -> Result<PairingProof, PairingError> {
         let tpm = &shared.tpm;
-        let secret = tpm
-            .activate_credential(Credential {
-                id_object: self.offer.credential.id_object.as_bytes().to_vec(),
-                secret: self.offer.credential.secret.as_bytes().to_vec(),
-            })
-            .await?;
-        let counter = tpm.certify_counter(self.offer.nonce.0).await?;
+        let secret = activate(tpm, &self.answer.credential).await?;
+        let counter = tpm.certify_counter(self.answer.nonce.0).await?;
         let subject = Subject {
-            device: self.device(),
-            pairing: self.offer.pairing,
+            device: self.statement.device,
+            pairing: self.pairing(),
             epoch: Epoch(self.counter.epoch),
-            nonce: self.offer.nonce,
+            nonce: self.answer.nonce,
         };
-        let report = posture::prepare(tpm, &shared.logs, subject, None).await?.report;
+        let prepared = posture::prepare(tpm, &shared.logs, subject, None, &shared.audit).await?;
         Ok(PairingProof {
             version: Version,
             secret: secret.to_vec().try_into()?,
             link_key: self.certify(tpm, &keys.link).await?,
             device_key: self.certify(tpm, &keys.device).await?,
             vault_key: self.certify(tpm, &keys.vault).await?,
+            action_key: self.certify(tpm, &keys.action).await?,
             counter_attest: counter.attest.try_into()?,
             counter_signature: counter.signature.try_into()?,
-            report,
+            report: prepared.report,
             link_request: self.link_request(tpm, &keys.link, subject.device).await?,
         })
     }
 
     async fn certify(&self, tpm: &Tpm, key: &KeyBlob) -> Result<CertifiedKey, PairingError> {
-        let attestation = tpm.certify(key, self.offer.nonce.0).await?;
+        let attestation = tpm.certify(key, self.answer.nonce.0).await?;
         Ok(CertifiedKey {
             public: key.public.clone().try_into()?,
             attest: attestation.attest.try_into()?,
@@ -81,6 +79,18 @@ impl Session<'_> {
         let request = request.map_err(|error| PairingError::LinkRequest(error.to_string()))?;
         Ok(request.der().to_vec().try_into()?)
     }
+}
+
+/// Opens a credential: only the TPM that it was made for can.
+pub(super) async fn activate(
+    tpm: &Tpm,
+    credential: &message::Credential,
+) -> Result<Zeroizing<Vec<u8>>, pawl_tpm::Error> {
+    tpm.activate_credential(Credential {
+        id_object: credential.id_object.as_bytes().to_vec(),
+        secret: credential.secret.as_bytes().to_vec(),
+    })
+    .await
 }
 
 /// The link key, as rcgen uses it.

@@ -10,12 +10,13 @@ use std::sync::LazyLock;
 use pawl_evidence::tpm::{Attest, Attested, HashAlgorithm, PcrIndexError, PcrSelection, PcrValues};
 use pawl_proto::bounded::TooLong;
 use pawl_proto::codec::{EncodeError, Version};
-use pawl_proto::message::{Evidence, Report};
+use pawl_proto::message::{self, Evidence, Report};
 use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, encode};
 use pawl_tpm::Tpm;
 
 use super::host;
 use super::logs::Logs;
+use crate::audit::{Audit, Moment};
 
 /// Who reports, and on which nonce.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,7 @@ pub(crate) struct Subject {
 #[derive(Clone, Debug)]
 pub(crate) struct Acknowledged {
     digest: Digest,
+    moment: Moment,
     pcrs: BTreeMap<u8, Digest>,
     /// Where the next piece of the IMA log begins; none where the host has no log.
     ima: Option<u64>,
@@ -43,6 +45,11 @@ impl Acknowledged {
     pub(crate) fn digest(&self) -> Digest {
         self.digest
     }
+
+    /// When the TPM made the quote.
+    pub(crate) fn moment(&self) -> Moment {
+        self.moment
+    }
 }
 
 /// A report that can be sent, and what it will have told.
@@ -51,7 +58,8 @@ pub(crate) struct Prepared {
     pub(crate) tells: Acknowledged,
 }
 
-/// Makes a report: one that builds on `base`, or a whole one.
+/// Makes a report: one that builds on `base`, or a whole one. It takes along what the control
+/// plane does not have yet of the records in `audit`.
 ///
 /// # Errors
 /// [`ReportError`]; above all what the TPM says.
@@ -60,19 +68,21 @@ pub(crate) async fn prepare(
     logs: &Logs,
     subject: Subject,
     base: Option<&Acknowledged>,
+    audit: &Audit,
 ) -> Result<Prepared, ReportError> {
+    let records = audit.report().await;
     let mut known = base.map(|base| base.pcrs.clone());
     for _ in 0..ATTEMPTS {
         let pcrs = match known.take() {
             Some(pcrs) => pcrs,
             None => read(tpm).await?,
         };
-        let (evidence, ima) = evidence(logs, subject, base, &pcrs);
+        let (evidence, ima) = evidence(logs, subject, base, &pcrs, records.clone());
         let bytes = encode(&evidence)?;
         let digest = Digest::of(&bytes);
         let quoted = quote(tpm, digest).await?;
         if quoted.covers(&pcrs)? {
-            let Quoted { attestation, .. } = quoted;
+            let Quoted { attestation, moment, .. } = quoted;
             let report = Report {
                 version: Version,
                 evidence: bytes.try_into()?,
@@ -83,7 +93,7 @@ pub(crate) async fn prepare(
             let ima = ima.map(|ima| ima.end).or_else(|| base.and_then(|base| base.ima));
             return Ok(Prepared {
                 report,
-                tells: Acknowledged { digest, pcrs, ima, ima_complete: complete },
+                tells: Acknowledged { digest, moment, pcrs, ima, ima_complete: complete },
             });
         }
     }
@@ -124,13 +134,15 @@ pub(crate) async fn quote_stable(
 struct Quoted {
     attestation: pawl_tpm::Attestation,
     pcr_digest: Vec<u8>,
+    moment: Moment,
 }
 
 async fn quote(tpm: &Tpm, extra: Digest) -> Result<Quoted, ReportError> {
     let attestation = tpm.quote(quoted_pcrs(), extra.0).await?;
     let attest = Attest::unmarshal(&attestation.attest).map_err(|_| ReportError::Quote)?;
+    let moment = Moment::read(&attest);
     let Attested::Quote { pcr_digest, .. } = attest.attested else { return Err(ReportError::Quote) };
-    Ok(Quoted { attestation, pcr_digest })
+    Ok(Quoted { attestation, pcr_digest, moment })
 }
 
 impl Quoted {
@@ -169,6 +181,7 @@ fn evidence(
     subject: Subject,
     base: Option<&Acknowledged>,
     pcrs: &BTreeMap<u8, Digest>,
+    audit: Option<message::Audit>,
 ) -> (Evidence, Option<ImaProgress>) {
     let unchanged = |index: &u8| base.is_some_and(|base| base.pcrs.get(index) == pcrs.get(index));
     // The log is worth reading only where the TPM says that it grew, or where we are behind.
@@ -193,7 +206,7 @@ fn evidence(
         boot_log: logs.boot(base.is_none()),
         ima_log,
         host: base.is_none().then(host::facts),
-        audit_head: None,
+        audit,
     };
     (evidence, progress)
 }

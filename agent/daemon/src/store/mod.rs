@@ -7,15 +7,21 @@
 //! | path | what |
 //! | --- | --- |
 //! | `pairing/pairing.cbor` | the pairing; it stays when the pairing ends |
-//! | `pairing/{link,device,vault}.key` | key blobs, wrapped by the TPM |
+//! | `pairing/{link,device,vault,action}.key` | key blobs, wrapped by the TPM |
 //! | `pairing/vault.bin` | the sealed tokens |
 //! | `pairing/verdict.cose`, `pairing/lease.cose` | the last verdict, and the last one with a lease |
-//! | `pairing.new/` | a pairing in the making; found at start, it was cut short |
+//! | `pairing.new/approved.cbor` | what was approved, until a pairing has come of it |
+//! | `pairing.new/…` | the rest of a pairing in the making, its `pairing.cbor` last |
 //! | `revocation.cbor` | why the last pairing ended |
 //! | `receipts/{epoch}.cbor` | receipts that nobody has taken yet |
+//! | `records/` | the assurance records, which [`crate::audit`] keeps |
 
 mod atomic;
+mod ending;
+mod making;
 mod record;
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -26,17 +32,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pawl_proto::codec::{self, DecodeError, EncodeError};
-use pawl_proto::local::PairRequest;
-use pawl_proto::{Epoch, limits};
+use pawl_proto::limits;
 use pawl_tpm::KeyBlob;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use record::{PairingKeys, PairingRecord, Revocation};
+pub(crate) use making::Unfinished;
+pub(crate) use record::{Approved, PairingKeys, PairingRecord, Revocation};
 
 const RECORD: usize = 128 * 1024;
 const VAULT: usize = 1024 * 1024;
-const RECEIPTS: usize = 64;
 
 /// The state directory, held by one daemon.
 pub(crate) struct Store {
@@ -72,9 +77,10 @@ impl Store {
         let key = |name: &str| -> Result<Option<KeyBlob>, StoreError> {
             Ok(self.load::<record::KeyFile>(name)?.map(record::KeyFile::into_blob))
         };
-        let (link, device, vault) = (key(LINK_KEY)?, key(DEVICE_KEY)?, key(VAULT_KEY)?);
-        Ok(match (link, device, vault) {
-            (Some(link), Some(device), Some(vault)) => Some(PairingKeys { link, device, vault }),
+        Ok(match (key(LINK_KEY)?, key(DEVICE_KEY)?, key(VAULT_KEY)?, key(ACTION_KEY)?) {
+            (Some(link), Some(device), Some(vault), Some(action)) => {
+                Some(PairingKeys { link, device, vault, action })
+            }
             _ => None,
         })
     }
@@ -123,7 +129,7 @@ impl Store {
     pub(crate) fn destroy_keys(&self) -> Result<(), StoreError> {
         let mut live = self.lock();
         live.pairing = false;
-        for name in [VAULT_FILE, LINK_KEY, DEVICE_KEY, VAULT_KEY, VERDICT, LEASE] {
+        for name in [VAULT_FILE, LINK_KEY, DEVICE_KEY, VAULT_KEY, ACTION_KEY, VERDICT, LEASE] {
             atomic::remove(&self.root.join(name)).map_err(|error| self.error(name, error))?;
         }
         let folder = self.root.join("pairing");
@@ -132,115 +138,6 @@ impl Store {
         } else {
             Ok(())
         }
-    }
-
-    /// Marks that a pairing is being made, and on whose request.
-    pub(crate) fn begin_pairing(&self, request: &PairRequest) -> Result<(), StoreError> {
-        self.discard_unfinished()?;
-        self.make_folder(NEW)?;
-        self.save("pairing.new/request.cbor", request)
-    }
-
-    /// The request whose pairing was cut short: the folder is there. An unreadable request still
-    /// counts, as one without wishes.
-    pub(crate) fn unfinished(&self) -> Option<PairRequest> {
-        if !self.root.join(NEW).exists() {
-            return None;
-        }
-        Some(self.load("pairing.new/request.cbor").ok().flatten().unwrap_or_default())
-    }
-
-    /// Drops a pairing in the making.
-    pub(crate) fn discard_unfinished(&self) -> Result<(), StoreError> {
-        atomic::remove_folder(&self.root.join(NEW)).map_err(|error| self.error(NEW, error))?;
-        atomic::sync(&self.root).map_err(|error| self.error("", error))
-    }
-
-    /// Writes the new pairing beside the old one.
-    pub(crate) fn stage(
-        &self,
-        record: &PairingRecord,
-        keys: &PairingKeys,
-        verdict: &[u8],
-    ) -> Result<(), StoreError> {
-        self.save("pairing.new/pairing.cbor", record)?;
-        for (name, key) in
-            [("link.key", &keys.link), ("device.key", &keys.device), ("vault.key", &keys.vault)]
-        {
-            let name = format!("{NEW}/{name}");
-            let file =
-                record::KeyFile::new(key).map_err(|_| StoreError::Unencodable { name: name.clone() })?;
-            self.save(&name, &file)?;
-        }
-        self.write("pairing.new/verdict.cose", verdict)?;
-        self.write("pairing.new/lease.cose", verdict)
-    }
-
-    /// Puts the staged pairing in the place of the old one. Cut in between, the staged one is
-    /// found at the next start and pairing begins anew.
-    pub(crate) fn commit(&self) -> Result<(), StoreError> {
-        let mut live = self.lock();
-        let (new, current) = (self.root.join(NEW), self.root.join("pairing"));
-        atomic::remove(&new.join("request.cbor")).map_err(|error| self.error(NEW, error))?;
-        atomic::remove_folder(&current).map_err(|error| self.error("pairing", error))?;
-        fs::rename(&new, &current).map_err(|error| self.error("pairing", error))?;
-        atomic::sync(&self.root).map_err(|error| self.error("", error))?;
-        *live = Live { pairing: true, verdict: 0 };
-        atomic::remove(&self.root.join(REVOCATION)).map_err(|error| self.error(REVOCATION, error))
-    }
-
-    /// Why the last pairing ended.
-    pub(crate) fn revocation(&self) -> Result<Option<Revocation>, StoreError> {
-        self.load(REVOCATION)
-    }
-
-    /// Keeps that the pairing is about to end, without waiting for the disk. It is found by the
-    /// next process, if this one dies in between. Called late, it replaces nothing.
-    pub(crate) fn announce_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
-        let contents = codec::encode(revocation)?;
-        let live = self.lock();
-        if !live.pairing {
-            return Ok(());
-        }
-        atomic::write_soon(&self.root.join(REVOCATION), &contents)
-            .map_err(|error| self.error(REVOCATION, error))
-    }
-
-    /// Keeps why the pairing ended.
-    pub(crate) fn put_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
-        self.lock().pairing = false;
-        self.save(REVOCATION, revocation)
-    }
-
-    /// Keeps a receipt until somebody has taken it.
-    pub(crate) fn put_receipt(&self, ended: Epoch, message: &[u8]) -> Result<(), StoreError> {
-        self.write(&receipt_name(ended), message)
-    }
-
-    /// Drops a receipt that was taken.
-    pub(crate) fn remove_receipt(&self, ended: Epoch) -> Result<(), StoreError> {
-        let name = receipt_name(ended);
-        atomic::remove(&self.root.join(&name)).map_err(|error| self.error(&name, error))
-    }
-
-    /// The receipts that wait, oldest epoch first.
-    pub(crate) fn receipts(&self) -> Result<Vec<(Epoch, Vec<u8>)>, StoreError> {
-        let folder = self.root.join("receipts");
-        let mut epochs: Vec<Epoch> = fs::read_dir(&folder)
-            .map_err(|error| self.error("receipts", error))?
-            .filter_map(Result::ok)
-            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".cbor")?.parse().ok())
-            .map(Epoch)
-            .take(RECEIPTS)
-            .collect();
-        epochs.sort_unstable();
-        let mut receipts = Vec::new();
-        for epoch in epochs {
-            if let Some(message) = self.read(&receipt_name(epoch), limits::ORDER)? {
-                receipts.push((epoch, message));
-            }
-        }
-        Ok(receipts)
     }
 
     fn lock(&self) -> MutexGuard<'_, Live> {
@@ -280,18 +177,13 @@ impl Store {
     }
 }
 
-const NEW: &str = "pairing.new";
-const REVOCATION: &str = "revocation.cbor";
 const LINK_KEY: &str = "pairing/link.key";
 const DEVICE_KEY: &str = "pairing/device.key";
 const VAULT_KEY: &str = "pairing/vault.key";
+const ACTION_KEY: &str = "pairing/action.key";
 const VAULT_FILE: &str = "pairing/vault.bin";
 const VERDICT: &str = "pairing/verdict.cose";
 const LEASE: &str = "pairing/lease.cose";
-
-fn receipt_name(ended: Epoch) -> String {
-    format!("receipts/{ended}.cbor")
-}
 
 /// What went wrong in the state directory.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use pawl_evidence::tpm::{HashAlgorithm, Name, PcrSelection};
 use pawl_proto::bounded::TooLong;
 use pawl_proto::codec::Version;
 use pawl_proto::message::{
-    Broker, Cause, Certificate, Lease, PairingGrant, PairingOffer, Scope, ShortText, TpmStructure,
+    Broker, Cause, Certificate, Lease, PairingApproved, PairingGrant, Scope, ShortText, TpmStructure,
 };
 use pawl_proto::signed::OrderKey;
 use pawl_proto::{DeviceId, Digest, Epoch, EventId, PairingId};
@@ -27,6 +27,8 @@ pub(crate) struct PairingRecord {
     pub(crate) link_certificates: Vec<Certificate>,
     pub(crate) order_keys: Vec<OrderKey>,
     pub(crate) lease_key: TpmStructure,
+    /// `TPMT_PUBLIC` of the control plane's key that authorizes actions.
+    pub(crate) authorization_key: TpmStructure,
     pub(crate) policy_ref: Digest,
     /// The TPM name of the epoch counter.
     pub(crate) counter_name: TpmStructure,
@@ -35,10 +37,10 @@ pub(crate) struct PairingRecord {
 }
 
 impl PairingRecord {
-    /// What a grant and the offer before it amount to.
+    /// What a grant and the approval before it amount to.
     pub(crate) fn new(
         grant: &PairingGrant,
-        offer: &PairingOffer,
+        approved: &PairingApproved,
         counter_name: TpmStructure,
         attestation_name: TpmStructure,
     ) -> Self {
@@ -53,8 +55,9 @@ impl PairingRecord {
             broker: grant.broker.clone(),
             link_certificates: grant.link_certificates.clone(),
             order_keys: grant.order_keys.clone(),
-            lease_key: offer.lease_key.clone(),
-            policy_ref: offer.policy_ref,
+            lease_key: approved.lease_key.clone(),
+            authorization_key: approved.authorization_key.clone(),
+            policy_ref: approved.policy_ref,
             counter_name,
             attestation_name,
         }
@@ -78,11 +81,23 @@ impl PairingRecord {
     }
 }
 
+/// `pairing.new/approved.cbor`: what was approved. It ends the pairing before it, and lets this
+/// device, and no other, make the next one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Approved {
+    pub(crate) version: Version,
+    /// The control plane's answer, as it was checked.
+    pub(crate) answer: PairingApproved,
+    /// The TPM name of the attestation key that asked: another TPM can do nothing with it.
+    pub(crate) attestation_name: TpmStructure,
+}
+
 /// The keys of a pairing. Their private halves are wrapped by the TPM that made them.
 pub(crate) struct PairingKeys {
     pub(crate) link: KeyBlob,
     pub(crate) device: KeyBlob,
     pub(crate) vault: KeyBlob,
+    pub(crate) action: KeyBlob,
 }
 
 /// One key file: `TPMT_PUBLIC`, and the contents of the `TPM2B_PRIVATE`.

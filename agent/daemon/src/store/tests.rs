@@ -1,40 +1,39 @@
 //! What the disk holds after each step, and what a damaged disk is taken for.
 
-use pawl_proto::Text;
 use pawl_proto::codec::Version;
-use pawl_proto::message::{Broker, Cause};
-use pawl_proto::{DeviceId, Digest, PairingId};
+use pawl_proto::message::{Cause, Credential, PairingApproved, StatementBytes};
+use pawl_proto::{Blob, Digest, Epoch, Nonce, Text};
 
+use super::testing::record;
 use super::*;
 
-fn record(epoch: u64) -> PairingRecord {
+fn keys() -> PairingKeys {
+    let key = |name: &str| KeyBlob { public: name.into(), private: b"wrapped".to_vec() };
+    PairingKeys { link: key("link"), device: key("device"), vault: key("vault"), action: key("action") }
+}
+
+fn approved() -> Approved {
     let bytes = |bytes: &[u8]| bytes.to_vec().try_into().unwrap();
-    PairingRecord {
+    Approved {
         version: Version,
-        pairing: PairingId::from_random([1; 16]),
-        device: DeviceId::from_digest([2; 32]),
-        epoch: Epoch(epoch),
-        control_plane: Text::default(),
-        endorsement: Text::default(),
-        scopes: Vec::new(),
-        broker: Broker { host: Text::default(), port: 1, authority: Vec::new().try_into().unwrap() },
-        link_certificates: Vec::new(),
-        order_keys: Vec::new(),
-        lease_key: bytes(b"lease"),
-        policy_ref: Digest([3; 32]),
-        counter_name: bytes(b"counter"),
+        answer: PairingApproved {
+            version: Version,
+            statement: StatementBytes(Blob::new(b"statement".to_vec()).unwrap()),
+            approvals: Vec::new(),
+            credential: Credential { id_object: bytes(b"credential"), secret: bytes(b"seed") },
+            nonce: Nonce([4; 32]),
+            lease_key: bytes(b"lease"),
+            authorization_key: bytes(b"authorization"),
+            policy_ref: Digest([3; 32]),
+            above: Epoch(3),
+        },
         attestation_name: bytes(b"ak"),
     }
 }
 
-fn keys() -> PairingKeys {
-    let key = |name: &str| KeyBlob { public: name.into(), private: b"wrapped".to_vec() };
-    PairingKeys { link: key("link"), device: key("device"), vault: key("vault") }
-}
-
 fn paired(folder: &Path) -> Store {
     let store = Store::open(folder).unwrap();
-    store.begin_pairing(&PairRequest::default()).unwrap();
+    store.keep_approved(&approved()).unwrap();
     store.stage(&record(4), &keys(), b"verdict").unwrap();
     store.commit().unwrap();
     store
@@ -44,18 +43,58 @@ fn paired(folder: &Path) -> Store {
 fn a_pairing_is_there_only_once_it_is_committed() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
-    assert!(store.pairing().unwrap().is_none() && store.unfinished().is_none());
-    let request = PairRequest { reason: Text::new("new board").unwrap(), scopes: Vec::new() };
-    store.begin_pairing(&request).unwrap();
-    assert_eq!(Store::open(folder.path()).unwrap().unfinished(), Some(request));
+    assert!(store.pairing().unwrap().is_none());
+    assert!(matches!(store.unfinished(), Unfinished::Nothing));
+
+    store.keep_approved(&approved()).unwrap();
+    let kept = Store::open(folder.path()).unwrap().unfinished();
+    assert!(matches!(kept, Unfinished::Approved(kept) if kept.answer == approved().answer));
+
     store.stage(&record(4), &keys(), b"verdict").unwrap();
     assert!(store.pairing().unwrap().is_none(), "a staged pairing was taken for one");
     store.commit().unwrap();
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.pairing().unwrap().unwrap().epoch, Epoch(4));
-    assert!(store.unfinished().is_none());
+    assert!(matches!(store.unfinished(), Unfinished::Nothing));
     assert_eq!(store.keys().unwrap().unwrap().device.public, b"device");
+    assert_eq!(store.keys().unwrap().unwrap().action.public, b"action");
     assert_eq!(store.verdict().unwrap().as_deref(), Some(b"verdict".as_slice()));
+    assert!(!folder.path().join("pairing/approved.cbor").exists(), "an approval outlived its use");
+}
+
+#[test]
+fn a_pairing_is_staged_in_full_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.keep_approved(&approved()).unwrap();
+    store.stage(&record(4), &keys(), b"verdict").unwrap();
+    assert!(matches!(store.unfinished(), Unfinished::Staged));
+    // The power fails before the record is written, which comes last.
+    fs::remove_file(folder.path().join("pairing.new/pairing.cbor")).unwrap();
+    assert!(matches!(store.unfinished(), Unfinished::Approved(_)));
+    // And while the approval is put aside, which comes when all is there.
+    store.stage(&record(4), &keys(), b"verdict").unwrap();
+    fs::remove_file(folder.path().join("pairing.new/approved.cbor")).unwrap();
+    assert!(matches!(store.unfinished(), Unfinished::Staged));
+    store.commit().unwrap();
+    assert!(store.keys().unwrap().is_some());
+}
+
+#[test]
+fn what_cannot_be_read_was_not_approved() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.keep_approved(&approved()).unwrap();
+    let path = folder.path().join("pairing.new/approved.cbor");
+    let whole = fs::read(&path).unwrap();
+    for length in 0..whole.len() {
+        fs::write(&path, whole.get(..length).unwrap()).unwrap();
+        assert!(matches!(store.unfinished(), Unfinished::Scraps), "cut at {length}");
+    }
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(store.unfinished(), Unfinished::Scraps));
+    store.discard_unfinished().unwrap();
+    assert!(matches!(store.unfinished(), Unfinished::Nothing));
 }
 
 #[test]
@@ -145,7 +184,7 @@ fn a_new_pairing_forgets_why_the_last_one_ended() {
     store.put_revocation(&revocation(true)).unwrap();
     store.destroy_keys().unwrap();
     assert_eq!(store.revocation().unwrap().unwrap().ended, Epoch(4));
-    store.begin_pairing(&PairRequest::default()).unwrap();
+    store.keep_approved(&approved()).unwrap();
     store.stage(&record(5), &keys(), b"verdict").unwrap();
     store.commit().unwrap();
     assert!(store.revocation().unwrap().is_none());

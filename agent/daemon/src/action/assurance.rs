@@ -1,0 +1,61 @@
+//! The one signature: the TPM opens a session, the control plane authorizes what may be signed in
+//! it, the device looks at what that is, and the TPM signs.
+
+use std::num::NonZeroU16;
+
+use pawl_evidence::assurance::SigningInput;
+use pawl_proto::codec::Version;
+use pawl_proto::message::{AuthorizationRequest, GrantedApproval};
+use pawl_proto::record::DeviceFact;
+use pawl_proto::{Blob, Digest};
+
+use super::ActionError;
+use super::session::Session;
+use crate::shared::Shared;
+
+impl Session {
+    /// The assurance, a compact JWS.
+    ///
+    /// # Errors
+    /// [`ActionError`]; the control plane gives one authorization a session, so there is no second
+    /// try once it has answered.
+    pub(super) async fn assure(
+        &self,
+        shared: &Shared,
+        approvals: &[GrantedApproval],
+    ) -> Result<String, ActionError> {
+        let record = &self.acting.record;
+        let pending = shared.tpm.begin_action().await?;
+        let request = AuthorizationRequest {
+            version: Version,
+            secret: Blob::new(self.secret.to_vec())?,
+            nonce_tpm: Blob::new(pending.nonce_tpm().to_vec())?,
+        };
+        let authorization = shared.control_plane.authorize_action(self.id, &request).await?;
+        let input = SigningInput::parse(authorization.signing_input.as_str())?;
+        self.asking.check_claims(input.claims(), record, &self.statement, approvals)?;
+        let expiration_s = u16::try_from(authorization.expiration)
+            .ok()
+            .and_then(NonZeroU16::new)
+            .ok_or(ActionError::Expiration(authorization.expiration))?;
+        let authorization = pawl_tpm::Authorization {
+            authority_public: record.authorization_key.as_bytes().to_vec(),
+            policy_ref: record.policy_ref.0,
+            expiration_s,
+            signature: authorization.signature.0,
+        };
+        // A closed gate has the last word before the TPM does.
+        shared.gate.signer()?;
+        let signature = shared
+            .tpm
+            .complete_action(pending, &self.acting.key, record.epoch.0, &authorization, input.digest())
+            .await?;
+        let digest = Digest(input.digest());
+        self.record(
+            shared,
+            DeviceFact::Assurance { session: self.id, action: self.asking.action().clone(), digest },
+        );
+        tracing::info!(session = %self.id, action = %self.asking.action(), "the TPM has signed for an action");
+        Ok(input.signed(&signature))
+    }
+}

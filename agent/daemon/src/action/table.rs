@@ -1,0 +1,152 @@
+//! The actions under way, in an open gate.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl_proto::SessionId;
+use pawl_tpm::KeyBlob;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
+
+use super::ActionError;
+use super::session::Session;
+use crate::store::PairingRecord;
+
+/// What it takes to act.
+pub(crate) struct Acting {
+    pub(crate) record: Arc<PairingRecord>,
+    /// The action key.
+    pub(crate) key: Arc<KeyBlob>,
+}
+
+/// The actions that begin at the same time.
+const TURNS: usize = 4;
+
+/// The actions of a pairing. They end with the gate that holds them.
+pub(crate) struct Actions {
+    acting: Arc<Acting>,
+    turns: Arc<Semaphore>,
+    pub(super) sessions: Sessions<Arc<Mutex<Session>>>,
+}
+
+impl Actions {
+    pub(crate) fn new(acting: Acting) -> Self {
+        let turns = Arc::new(Semaphore::new(TURNS));
+        Self { acting: Arc::new(acting), turns, sessions: Sessions::default() }
+    }
+
+    /// Who begins an action waits for a turn.
+    pub(super) fn turn(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.turns)
+    }
+
+    pub(crate) fn acting(&self) -> Arc<Acting> {
+        Arc::clone(&self.acting)
+    }
+}
+
+/// Who asks: a user, by the kernel's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner(pub(crate) u32);
+
+impl Owner {
+    const ROOT: Self = Self(0);
+}
+
+/// Sessions, and whose they are.
+pub(super) struct Sessions<S> {
+    entries: BTreeMap<SessionId, Entry<S>>,
+}
+
+struct Entry<S> {
+    owner: Owner,
+    until: Instant,
+    session: S,
+}
+
+/// The actions under way, of all users.
+const ROOM: usize = 32;
+/// Those of one user: a workload must not keep the others from acting.
+const ROOM_OF_ONE: usize = 8;
+/// No session of the control plane lives longer, with some time to fetch what came of it.
+const LIFETIME: Duration = Duration::from_secs(660);
+
+impl<S: Clone> Sessions<S> {
+    /// Whether another action may begin.
+    pub(super) fn check_room(&mut self, owner: Owner) -> Result<(), ActionError> {
+        let now = Instant::now();
+        self.entries.retain(|_, entry| entry.until > now);
+        let own = self.entries.values().filter(|entry| entry.owner == owner).count();
+        if self.entries.len() >= ROOM || (own >= ROOM_OF_ONE && owner != Owner::ROOT) {
+            return Err(ActionError::Crowded);
+        }
+        Ok(())
+    }
+
+    pub(super) fn put(&mut self, owner: Owner, id: SessionId, session: S) {
+        self.entries.insert(id, Entry { owner, until: Instant::now() + LIFETIME, session });
+    }
+
+    /// A session, for who asked for it and for root. Others do not learn that it exists.
+    pub(super) fn find(&self, owner: Owner, id: SessionId) -> Result<S, ActionError> {
+        let entry = self.entries.get(&id).filter(|entry| entry.owner == owner || owner == Owner::ROOT);
+        entry.map(|entry| entry.session.clone()).ok_or(ActionError::Unknown)
+    }
+
+    pub(super) fn remove(&mut self, id: SessionId) {
+        self.entries.remove(&id);
+    }
+}
+
+impl<S> Default for Sessions<S> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u8) -> SessionId {
+        SessionId::from_random([number; 16])
+    }
+
+    #[test]
+    fn an_action_is_seen_by_who_asked_for_it_and_by_root() {
+        let (alice, bob, root) = (Owner(1000), Owner(1001), Owner(0));
+        let mut sessions = Sessions::default();
+        sessions.put(alice, id(1), "session");
+        assert_eq!(sessions.find(alice, id(1)).ok(), Some("session"));
+        assert_eq!(sessions.find(root, id(1)).ok(), Some("session"));
+        let hidden = sessions.find(bob, id(1)).unwrap_err().problem();
+        let absent = sessions.find(bob, id(2)).unwrap_err().problem();
+        assert_eq!(hidden, absent, "the answer tells that there is one");
+        sessions.remove(id(1));
+        assert!(sessions.find(alice, id(1)).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_user_leaves_room_for_the_others_and_time_makes_room() {
+        let mut sessions = Sessions::default();
+        let mut number = 0;
+        let mut fill = |sessions: &mut Sessions<()>, owner: Owner, count: usize| {
+            for _ in 0..count {
+                sessions.check_room(owner).unwrap();
+                number += 1;
+                sessions.put(owner, id(number), ());
+            }
+        };
+        for user in 1000..1003 {
+            fill(&mut sessions, Owner(user), 8);
+            assert!(matches!(sessions.check_room(Owner(user)), Err(ActionError::Crowded)));
+        }
+        fill(&mut sessions, Owner(0), 8);
+        for user in [0, 1003] {
+            assert!(matches!(sessions.check_room(Owner(user)), Err(ActionError::Crowded)), "more than 32");
+        }
+        tokio::time::advance(LIFETIME).await;
+        sessions.check_room(Owner(1000)).unwrap();
+    }
+}

@@ -1,0 +1,90 @@
+//! `/v1/session`: the session in which a pairing is asked for.
+
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use pawl_proto::Text;
+use pawl_proto::local::{ApprovalRequest, ConfirmationRequest, SessionStatus};
+use tokio::sync::oneshot;
+
+use super::Api;
+use super::answer::{self, Answer};
+use super::peer::Peer;
+use crate::approval;
+use crate::device::Request;
+use crate::pairing::{Reply, Unanswered};
+use crate::problem;
+
+impl Api {
+    /// `GET /v1/session`
+    pub(super) async fn session(&self, peer: Peer) -> Answer {
+        match peer.must_administrate() {
+            Ok(()) => self.show_session().await,
+            Err(problem) => Answer::forbidden(&problem),
+        }
+    }
+
+    /// `DELETE /v1/session`
+    pub(super) async fn give_up_session(&self, peer: Peer) -> Answer {
+        if let Err(problem) = peer.must_administrate() {
+            return Answer::forbidden(&problem);
+        }
+        match self.ask(Request::GiveUp).await {
+            Ok(Ok(())) => Answer::no_content(),
+            Ok(Err(problem)) => Answer::conflict(&problem),
+            Err(problem) => Answer::unavailable(&problem),
+        }
+    }
+
+    /// `POST /v1/session/approval`
+    pub(super) async fn approve_session(&self, peer: Peer, body: Incoming) -> Answer {
+        if let Err(problem) = peer.must_administrate() {
+            return Answer::forbidden(&problem);
+        }
+        let request: ApprovalRequest = match answer::read(body).await {
+            Ok(request) => request,
+            Err(answer) => return answer,
+        };
+        match approval::given(&request) {
+            Ok(approval) => self.hand_in(|reply| Request::Approve(approval, reply)).await,
+            Err(error) => Answer::bad_request(error.to_string()),
+        }
+    }
+
+    /// `POST /v1/session/confirmation`
+    pub(super) async fn confirm_session(&self, peer: Peer, body: Incoming) -> Answer {
+        if let Err(problem) = peer.must_administrate() {
+            return Answer::forbidden(&problem);
+        }
+        let request: ConfirmationRequest = match answer::read(body).await {
+            Ok(request) => request,
+            Err(answer) => return answer,
+        };
+        match Text::new(request.code) {
+            Ok(code) => self.hand_in(|reply| Request::Confirm(code, reply)).await,
+            Err(error) => Answer::bad_request(format!("the confirmation: {error}")),
+        }
+    }
+
+    async fn show_session(&self) -> Answer {
+        match self.ask(Request::Session).await {
+            Ok(Some(status)) => Answer::ok(&status),
+            Ok(None) => Answer::json(StatusCode::NOT_FOUND, &problem::no_session()),
+            Err(problem) => Answer::unavailable(&problem),
+        }
+    }
+
+    /// Hands something to the session, and answers with what the control plane made of it.
+    async fn hand_in(&self, request: impl FnOnce(Reply) -> Request) -> Answer {
+        let (reply, outcome) = oneshot::channel::<Result<SessionStatus, Unanswered>>();
+        if self.device.send(request(reply)).await.is_err() {
+            return Answer::unavailable(&problem::stopping());
+        }
+        match outcome.await {
+            Ok(Ok(status)) => Answer::ok(&status),
+            Ok(Err(Unanswered::NoSession)) => Answer::conflict(&problem::no_session()),
+            Ok(Err(Unanswered::Unreachable(problem))) => Answer::unavailable(&problem),
+            // The session ended in the meantime: that is the answer.
+            Err(_) => self.show_session().await,
+        }
+    }
+}

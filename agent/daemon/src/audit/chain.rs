@@ -1,0 +1,252 @@
+//! The chain on the disk: segments `records/{first sequence}.seg`, of which the oldest go when
+//! the bound is reached.
+//!
+//! The disk is not trusted, and nothing here could keep root from writing another chain. What it
+//! cannot do is to take back a head that the control plane was told under a quote.
+
+use std::collections::VecDeque;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use pawl_proto::bounded::TooLong;
+use pawl_proto::codec::{self, EncodeError};
+use pawl_proto::record::{DeviceRecord, Link};
+use pawl_proto::{DeviceId, Digest, limits};
+
+use super::segment::{self, Frames, Header};
+
+/// The segments that are kept: 256 KiB in all.
+const SEGMENTS: usize = 4;
+
+/// A chain that can be appended to.
+pub(super) struct Chain {
+    folder: PathBuf,
+    device: DeviceId,
+    /// Oldest first.
+    segments: VecDeque<Segment>,
+    /// The newest segment, for writing.
+    newest: Option<File>,
+    /// The digest of the last record.
+    pub(super) head: Digest,
+    /// The sequence of the record that comes next.
+    pub(super) next: u64,
+}
+
+struct Segment {
+    first: u64,
+    length: usize,
+}
+
+impl Chain {
+    /// The chain in `folder`. What a power cut tore off at its end is cut away. A chain that is
+    /// damaged elsewhere, or another device's, is set aside, and a new one begins.
+    ///
+    /// # Errors
+    /// When the disk does not let it.
+    pub(super) fn open(folder: &Path, device: DeviceId) -> Result<Self, ChainError> {
+        match Self::take_up(folder, device) {
+            Err(ChainError::Damaged(how)) => {
+                let aside = folder.with_extension("old");
+                tracing::error!(
+                    how, kept = %aside.display(),
+                    "the assurance records do not hold together; a new chain begins, and the control plane will see it"
+                );
+                match fs::remove_dir_all(&aside) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                    _ => {}
+                }
+                fs::rename(folder, &aside)?;
+                Self::take_up(folder, device)
+            }
+            other => other,
+        }
+    }
+
+    fn take_up(folder: &Path, device: DeviceId) -> Result<Self, ChainError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let mut chain = Self {
+            folder: folder.to_owned(),
+            device,
+            segments: VecDeque::new(),
+            newest: None,
+            head: Link::START,
+            next: 1,
+        };
+        let segments = chain.segments_on_disk()?;
+        for (index, first) in segments.iter().enumerate() {
+            chain.take_up_segment(*first, index + 1 == segments.len())?;
+        }
+        if let Some(newest) = chain.segments.back() {
+            let file = OpenOptions::new().write(true).open(chain.path(newest.first))?;
+            file.set_len(u64::try_from(newest.length).unwrap_or(u64::MAX))?;
+            file.sync_all()?;
+            chain.newest = Some(file);
+        }
+        Ok(chain)
+    }
+
+    fn segments_on_disk(&self) -> Result<Vec<u64>, ChainError> {
+        let mut segments: Vec<u64> = fs::read_dir(&self.folder)?
+            .filter_map(Result::ok)
+            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".seg")?.parse().ok())
+            .take(SEGMENTS + 1)
+            .collect();
+        if segments.len() > SEGMENTS {
+            return Err(ChainError::Damaged("there are more segments than were ever written"));
+        }
+        segments.sort_unstable();
+        Ok(segments)
+    }
+
+    /// Checks one segment. The end of every segment but the newest is vouched for by the header of
+    /// the next.
+    fn take_up_segment(&mut self, first: u64, newest: bool) -> Result<(), ChainError> {
+        let path = self.path(first);
+        let bytes = segment::read(&path)?;
+        let mut frames = Frames::of(&bytes);
+        let Some(header) = frames.header() else {
+            if newest {
+                // The power failed while it was made; nothing was in it.
+                fs::remove_file(&path)?;
+                return Ok(());
+            }
+            return Err(ChainError::Damaged("a segment has no header"));
+        };
+        let follows = match self.segments.back() {
+            Some(_) => (header.first, header.previous) == (self.next, self.head),
+            None => header.first > 1 || header.previous == Link::START,
+        };
+        if header.device != self.device {
+            return Err(ChainError::Damaged("they are another device's"));
+        }
+        if header.first != first || first == 0 || !follows {
+            return Err(ChainError::Damaged("a segment does not follow the one before it"));
+        }
+        (self.next, self.head) = (header.first, header.previous);
+        let mut length = frames.position;
+        while let Some(body) = frames.next() {
+            if newest && !self.comes_next(body) {
+                break;
+            }
+            self.follow(body);
+            length = frames.position;
+        }
+        if length < bytes.len() {
+            if !newest {
+                return Err(ChainError::Damaged("a segment is cut short"));
+            }
+            tracing::warn!(bytes = bytes.len() - length, "the end of the assurance records was torn off");
+        }
+        self.segments.push_back(Segment { first, length });
+        Ok(())
+    }
+
+    fn comes_next(&self, body: &[u8]) -> bool {
+        codec::decode::<DeviceRecord>(body, limits::RECORD).is_ok_and(|record| record.sequence == self.next)
+    }
+
+    fn follow(&mut self, body: &[u8]) {
+        self.head = Link::follow(self.head, body.to_vec()).digest;
+        self.next = self.next.saturating_add(1);
+    }
+
+    /// Appends a record. After an error the chain must be opened anew.
+    pub(super) fn append(&mut self, record: &DeviceRecord) -> Result<(), ChainError> {
+        let body = codec::encode(record)?;
+        let frame = segment::frame(&body)?;
+        if self.segments.back().is_none_or(|newest| newest.length + frame.len() > segment::SIZE) {
+            self.begin_segment()?;
+        }
+        let (Some(newest), Some(file)) = (self.segments.back_mut(), &self.newest) else {
+            return Err(ChainError::Damaged("there is no segment to write to"));
+        };
+        file.write_all_at(&frame, u64::try_from(newest.length).unwrap_or(u64::MAX))?;
+        newest.length += frame.len();
+        self.follow(&body);
+        Ok(())
+    }
+
+    /// Begins a segment. The one before it lasts by then: a header must not outlive what it names.
+    fn begin_segment(&mut self) -> Result<(), ChainError> {
+        self.sync()?;
+        if self.segments.len() >= SEGMENTS
+            && let Some(oldest) = self.segments.pop_front()
+        {
+            fs::remove_file(self.path(oldest.first))?;
+        }
+        let header = Header::new(self.device, self.next, self.head).frame()?;
+        let path = self.path(self.next);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all_at(&header, 0)?;
+        file.sync_all()?;
+        File::open(&self.folder)?.sync_all()?;
+        self.segments.push_back(Segment { first: self.next, length: header.len() });
+        self.newest = Some(file);
+        Ok(())
+    }
+
+    /// Makes what was appended last.
+    pub(super) fn sync(&self) -> Result<(), ChainError> {
+        self.newest.as_ref().map_or(Ok(()), File::sync_data).map_err(ChainError::Disk)
+    }
+
+    /// Visits the records after `sequence`, oldest first, until `visit` wants no more.
+    pub(super) fn after(
+        &self,
+        sequence: u64,
+        mut visit: impl FnMut(u64, Link) -> bool,
+    ) -> Result<(), ChainError> {
+        let changed = || ChainError::Damaged("they changed while they were read");
+        let ends = self.segments.iter().skip(1).map(|next| next.first).chain([self.next]);
+        for (segment, end) in self.segments.iter().zip(ends) {
+            if end.saturating_sub(1) <= sequence {
+                continue;
+            }
+            let bytes = segment::read(&self.path(segment.first))?;
+            let mut frames = Frames::of(bytes.get(..segment.length).ok_or_else(changed)?);
+            let header = frames.header().ok_or_else(changed)?;
+            let (mut next, mut previous) = (header.first, header.previous);
+            for body in frames {
+                let link = Link::follow(previous, body.to_vec());
+                previous = link.digest;
+                if next > sequence && !visit(next, link) {
+                    return Ok(());
+                }
+                next = next.saturating_add(1);
+            }
+            if next != end || (end == self.next && previous != self.head) {
+                return Err(changed());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_of(&self, device: DeviceId) -> bool {
+        self.device == device
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.next == 1
+    }
+
+    fn path(&self, first: u64) -> PathBuf {
+        self.folder.join(format!("{first:020}.seg"))
+    }
+}
+
+/// Why the records cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChainError {
+    #[error("{0}; check the disk, its free space and the owner of the state directory")]
+    Disk(#[from] io::Error),
+    #[error("the assurance records are damaged: {0}")]
+    Damaged(&'static str),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error("a record is too long: {0}")]
+    TooLong(#[from] TooLong),
+    #[error("the daemon is stopping")]
+    Stopping,
+}

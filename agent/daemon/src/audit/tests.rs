@@ -1,0 +1,288 @@
+//! The chain over restarts, power cuts, damage, its bound, and a disk that refuses.
+
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+
+use pawl_proto::record::{DeviceRecord, Link};
+use pawl_proto::{Digest, Text, codec, limits};
+use tempfile::TempDir;
+
+use super::*;
+
+fn device(number: u8) -> DeviceId {
+    DeviceId::from_digest([number; 32])
+}
+
+fn token(expires: u64) -> DeviceFact {
+    DeviceFact::Token { name: Text::lossy("telemetry"), expires }
+}
+
+/// A daemon's view of the chain, from one start to one stop.
+struct Run {
+    audit: Audit,
+}
+
+impl Run {
+    fn start(folder: &TempDir) -> Self {
+        let audit = Audit::new(folder.path(), WallClock::system());
+        audit.identify(device(1));
+        Self { audit }
+    }
+
+    /// Without a runtime nothing writes by itself: the flush is the one that a stop makes.
+    fn record(&self, fact: DeviceFact) {
+        self.audit.record(Some(Epoch(4)), fact);
+        self.audit.flush();
+    }
+
+    /// Everything that is kept, with its chain checked.
+    fn records(&self) -> Vec<DeviceRecord> {
+        let page = self.audit.inner.page(0, usize::MAX).unwrap();
+        assert!(!page.more);
+        let mut previous = page.records.first().map(|record| record.previous.clone());
+        for record in &page.records {
+            assert_eq!(previous.as_deref(), Some(record.previous.as_str()), "the chain is broken");
+            let body = codec::encode(&record.record).unwrap();
+            let before: [u8; 32] = hex::decode(&record.previous).unwrap().try_into().unwrap();
+            assert_eq!(Link::follow(Digest(before), body).digest.to_string(), record.digest);
+            previous = Some(record.digest.clone());
+        }
+        page.records.into_iter().map(|record| record.record).collect()
+    }
+
+    fn facts(&self) -> Vec<DeviceFact> {
+        self.records().into_iter().map(|record| record.fact).collect()
+    }
+
+    fn head(&self) -> Digest {
+        self.audit.inner.report().unwrap().head
+    }
+}
+
+/// The files of the chain, oldest first.
+fn segments(folder: &TempDir) -> Vec<PathBuf> {
+    let names = fs::read_dir(folder.path().join("records")).unwrap();
+    let mut segments: Vec<_> = names.map(|entry| entry.unwrap().path()).collect();
+    segments.sort();
+    segments
+}
+
+/// A chain of so many tokens, in several segments.
+fn filled(folder: &TempDir, tokens: u64) -> Run {
+    let run = Run::start(folder);
+    for number in 0..tokens {
+        run.audit.record(Some(Epoch(4)), token(number));
+        if number % 200 == 0 {
+            run.audit.flush();
+        }
+    }
+    run.audit.flush();
+    run
+}
+
+#[test]
+fn the_chain_goes_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Run::start(&folder);
+    first.record(token(1));
+    let head = first.head();
+    drop(first);
+    let second = Run::start(&folder);
+    assert_eq!(second.head(), head);
+    second.record(token(2));
+    let records = second.records();
+    assert_eq!(records.iter().map(|record| record.sequence).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(second.facts(), [DeviceFact::Began { device: device(1) }, token(1), token(2)]);
+    assert_ne!(second.head(), head);
+}
+
+#[test]
+fn nothing_is_written_before_the_device_is_known_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = Audit::new(folder.path(), WallClock::system());
+    audit.record(None, token(1));
+    audit.flush();
+    assert!(!folder.path().join("records").exists());
+    audit.identify(device(1));
+    audit.flush();
+    assert_eq!(Run { audit }.facts(), [DeviceFact::Began { device: device(1) }, token(1)]);
+}
+
+#[test]
+fn a_tail_that_a_power_cut_tore_off_is_cut_away_wherever_it_was_torn() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::start(&folder);
+    run.record(token(1));
+    let path = segments(&folder).pop().unwrap();
+    let before = fs::read(&path).unwrap().len();
+    run.record(token(2));
+    drop(run);
+    let whole = fs::read(&path).unwrap();
+    for length in before..whole.len() {
+        // The rest never came, or came as zeros.
+        for filler in [0, whole.len() - length] {
+            let torn = [whole.get(..length).unwrap(), &vec![0; filler]].concat();
+            fs::write(&path, torn).unwrap();
+            let run = Run::start(&folder);
+            assert_eq!(run.facts(), [DeviceFact::Began { device: device(1) }, token(1)], "torn at {length}");
+            run.record(token(3));
+            assert_eq!(run.facts().last(), Some(&token(3)));
+        }
+    }
+}
+
+#[test]
+fn a_segment_that_was_being_made_when_the_power_failed_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::start(&folder);
+    run.record(token(1));
+    drop(run);
+    fs::write(folder.path().join("records/00000000000000000003.seg"), b"\0").unwrap();
+    let run = Run::start(&folder);
+    run.record(token(2));
+    assert_eq!(run.facts(), [DeviceFact::Began { device: device(1) }, token(1), token(2)]);
+}
+
+#[test]
+fn the_oldest_records_go_at_the_bound_and_the_chain_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = filled(&folder, 5_000);
+    let kept: u64 = segments(&folder).iter().map(|segment| fs::metadata(segment).unwrap().len()).sum();
+    assert!((192 * 1024..=256 * 1024).contains(&kept), "{kept} bytes are kept");
+    let (records, head) = (run.records(), run.head());
+    assert!(records.first().unwrap().sequence > 1);
+    assert_eq!(records.last().unwrap().fact, token(4_999));
+    drop(run);
+    let again = Run::start(&folder);
+    assert_eq!(again.head(), head, "the bounded chain is not taken up");
+    assert_eq!(again.records(), records);
+}
+
+#[test]
+fn a_damaged_segment_begins_the_chain_anew_and_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(&folder, 2_000));
+    let segments = segments(&folder);
+    assert!(segments.len() > 1);
+    let oldest = fs::OpenOptions::new().write(true).open(segments.first().unwrap()).unwrap();
+    oldest.write_all_at(b"?", 30_000).unwrap();
+    assert_eq!(Run::start(&folder).facts(), [DeviceFact::Began { device: device(1) }]);
+    assert_eq!(fs::read_dir(folder.path().join("records.old")).unwrap().count(), segments.len());
+}
+
+#[test]
+fn a_segment_that_is_missing_in_the_middle_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(&folder, 4_000));
+    let segments = segments(&folder);
+    assert!(segments.len() > 2);
+    fs::remove_file(segments.get(1).unwrap()).unwrap();
+    assert_eq!(Run::start(&folder).facts(), [DeviceFact::Began { device: device(1) }]);
+}
+
+#[test]
+fn another_devices_chain_is_not_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    Run::start(&folder).record(token(1));
+    let run = Run::start(&folder);
+    run.audit.identify(device(2));
+    run.record(token(2));
+    assert_eq!(run.facts(), [DeviceFact::Began { device: device(2) }, token(2)]);
+}
+
+#[test]
+fn what_the_disk_refuses_is_counted_and_what_comes_after_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::start(&folder);
+    run.record(token(1));
+    let (records, away) = (folder.path().join("records"), folder.path().join("away"));
+    fs::rename(&records, &away).unwrap();
+    fs::write(&records, b"no folder").unwrap();
+    // The file that is open still takes it; a reader finds out that the disk has changed.
+    assert!(run.audit.inner.page(0, 1).is_err());
+    for number in 2..5 {
+        run.record(token(number));
+    }
+    assert!(run.audit.inner.report().is_none(), "a head was reported that no disk holds");
+    fs::remove_file(&records).unwrap();
+    fs::rename(&away, &records).unwrap();
+    run.record(token(5));
+    let expected =
+        [DeviceFact::Began { device: device(1) }, token(1), DeviceFact::Missed { count: 3 }, token(5)];
+    assert_eq!(run.facts(), expected);
+}
+
+#[test]
+fn facts_that_find_no_room_while_the_disk_hangs_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::start(&folder);
+    let surplus = 7;
+    for number in 0..WAITING + surplus {
+        run.audit.record(None, token(u64::try_from(number).unwrap()));
+    }
+    run.audit.flush();
+    let facts = run.facts();
+    assert_eq!(facts.get(1), Some(&DeviceFact::Missed { count: 7 }));
+    assert_eq!(facts.len(), WAITING + 2);
+}
+
+#[test]
+fn a_report_has_what_is_not_acknowledged_within_its_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::start(&folder);
+    for number in 0..100 {
+        run.record(token(number));
+    }
+    let mut previous = Link::START;
+    let mut acknowledged = 0;
+    loop {
+        run.audit.acknowledged(acknowledged);
+        let report = run.audit.inner.report().unwrap();
+        assert_eq!((report.first, report.previous), (acknowledged + 1, previous));
+        let size: usize = report.records.iter().map(|record| record.as_bytes().len()).sum();
+        assert!(size <= limits::RECORDS);
+        let follow = |head, body: &[u8]| Link::follow(head, body.to_vec()).digest;
+        previous = report.records.iter().fold(previous, |head, record| follow(head, record.as_bytes()));
+        assert_eq!(report.head, previous);
+        acknowledged += u64::try_from(report.records.len()).unwrap();
+        assert_eq!(report.pending, 101 - acknowledged);
+        if report.pending == 0 {
+            break;
+        }
+    }
+    run.audit.acknowledged(acknowledged);
+    let idle = run.audit.inner.report().unwrap();
+    assert_eq!((idle.first, idle.records.len(), idle.previous, idle.head), (102, 0, previous, previous));
+    // A control plane that knows more than there is must see that this is another chain.
+    run.audit.acknowledged(500);
+    assert_eq!(run.audit.inner.report().unwrap().first, 1);
+}
+
+#[test]
+fn pages_say_whether_there_is_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::start(&folder);
+    for number in 0..9 {
+        run.record(token(number));
+    }
+    let page = |after, count| {
+        let page = run.audit.inner.page(after, count).unwrap();
+        (page.records.iter().map(|record| record.record.sequence).collect::<Vec<_>>(), page.more)
+    };
+    assert_eq!(page(0, 4), (vec![1, 2, 3, 4], true));
+    assert_eq!(page(4, 6), (vec![5, 6, 7, 8, 9, 10], false));
+    assert_eq!(page(10, 6), (Vec::new(), false));
+    assert_eq!(page(u64::MAX, 6), (Vec::new(), false));
+}
+
+#[tokio::test]
+async fn a_fact_is_written_without_anybody_waiting_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run::start(&folder);
+    run.audit.record(None, token(1));
+    let report = run.audit.report().await.unwrap();
+    assert_eq!(report.records.len(), 2);
+    drop(run);
+    assert_eq!(Run::start(&folder).records().len(), 2);
+}

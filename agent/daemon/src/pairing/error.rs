@@ -1,0 +1,112 @@
+//! Why a pairing was not made, and what to do about it.
+
+use pawl_evidence::lease::LeaseKeyError;
+use pawl_evidence::tpm::ParseError;
+use pawl_proto::Epoch;
+use pawl_proto::bounded::TooLong;
+use pawl_proto::codec::DecodeError;
+use pawl_proto::local::Problem;
+use pawl_proto::message::RefusalCode;
+use pawl_proto::signed::VerifyError;
+
+use super::statement::StatementError;
+use crate::approval::ApprovalError;
+use crate::control_plane::CallError;
+use crate::posture::ReportError;
+use crate::problem::{problem, technician_wanted};
+use crate::store::StoreError;
+
+/// Why a pairing was not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PairingError {
+    #[error(transparent)]
+    Tpm(#[from] pawl_tpm::Error),
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    #[error("the TPM has no epoch counter")]
+    Counter,
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    #[error("the approval does not hold: {0}")]
+    Approval(#[from] ApprovalError),
+    #[error("the control plane wants an epoch above {0}, which this TPM has not reached")]
+    Ahead(Epoch),
+    #[error("the session is over, and nobody approved")]
+    Expired,
+    #[error("what was approved cannot be read: {0}")]
+    Approved(#[from] DecodeError),
+    #[error("the control plane's key cannot be used: {0}")]
+    ControlPlaneKey(#[from] LeaseKeyError),
+    #[error("the control plane's key is malformed: {0}")]
+    ControlPlaneKeyForm(#[from] ParseError),
+    #[error("the control plane's grant is not what was approved")]
+    OtherGrant,
+    #[error("the control plane's first verdict does not hold: {0}")]
+    Verdict(#[from] VerifyError),
+    #[error("the link key's certificate request cannot be made: {0}")]
+    LinkRequest(String),
+    #[error("a structure is larger than the protocol allows: {0}")]
+    TooLong(#[from] TooLong),
+}
+
+impl PairingError {
+    /// What a caller is told. Where nobody stood at the device, a person may be all that is missing.
+    pub(crate) fn problem(&self, attended: bool) -> Problem {
+        let code = match self {
+            Self::Call(CallError::Refused { message, .. }) if !attended && self.wants_person() => {
+                return technician_wanted(message);
+            }
+            Self::Call(CallError::Refused { code, .. }) => &code.to_string(),
+            Self::Call(call) if call.is_transient() => "control-plane-unreachable",
+            Self::Tpm(_) | Self::Report(ReportError::Tpm(_)) => "tpm",
+            Self::Store(_) => "state-not-kept",
+            Self::Statement(_) | Self::Approval(_) => "statement-differs",
+            Self::Expired => "expired",
+            _ => "pairing-failed",
+        };
+        problem(code, self.to_string(), self.remedy())
+    }
+
+    /// Whether the policy wants a person to approve: asking again changes nothing.
+    pub(crate) fn wants_person(&self) -> bool {
+        use RefusalCode::{ApprovalRequired, NoApprovers};
+        matches!(self, Self::Call(CallError::Refused { code: ApprovalRequired | NoApprovers, .. }))
+    }
+
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::Tpm(error) | Self::Report(ReportError::Tpm(error)) => error.remedy(),
+            Self::Call(call) => call.remedy(),
+            Self::Store(_) => "check the disk, its free space and the owner of the state directory",
+            Self::Statement(_) | Self::Approval(_) | Self::OtherGrant => {
+                "approve nothing, and show the operator this message"
+            }
+            Self::Expired => "run: pawlctl re-pair",
+            _ => "run: pawlctl re-pair; if it fails again, show the operator this message",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: RefusalCode) -> PairingError {
+        PairingError::Call(CallError::Refused { code, message: "no".to_owned() })
+    }
+
+    #[test]
+    fn a_technician_is_wanted_only_where_none_stands() {
+        for code in [RefusalCode::ApprovalRequired, RefusalCode::NoApprovers] {
+            let error = refused(code);
+            assert_eq!(error.problem(false).error, "technician-wanted");
+            assert_eq!(error.problem(true).error, code.to_string());
+        }
+        assert_eq!(refused(RefusalCode::Suspended).problem(false).error, "suspended");
+        assert!(!refused(RefusalCode::Stale).wants_person());
+    }
+}

@@ -1,0 +1,88 @@
+//! `pairing.new/`: a pairing in the making, from its approval until it takes the place of the old
+//! one.
+
+use std::fs;
+
+use super::ending::REVOCATION;
+use super::record::KeyFile;
+use super::{Approved, Live, PairingKeys, PairingRecord, Store, StoreError, atomic};
+
+const NEW: &str = "pairing.new";
+const APPROVED: &str = "pairing.new/approved.cbor";
+const STAGED: &str = "pairing.new/pairing.cbor";
+
+/// What an earlier process left in the making.
+pub(crate) enum Unfinished {
+    Nothing,
+    /// An approval was kept, and no pairing has come of it yet.
+    Approved(Box<Approved>),
+    /// The new pairing is there in full, and has only to take its place.
+    Staged,
+    /// Nothing that could be gone on with.
+    Scraps,
+}
+
+impl Store {
+    /// What an earlier process left in the making.
+    pub(crate) fn unfinished(&self) -> Unfinished {
+        if !self.root.join(NEW).exists() {
+            return Unfinished::Nothing;
+        }
+        if let Ok(Some(_)) = self.load::<PairingRecord>(STAGED) {
+            return Unfinished::Staged;
+        }
+        match self.load(APPROVED) {
+            Ok(Some(approved)) => Unfinished::Approved(Box::new(approved)),
+            Ok(None) => Unfinished::Scraps,
+            Err(error) => {
+                tracing::warn!(%error, "an approval cannot be read; another one is needed");
+                Unfinished::Scraps
+            }
+        }
+    }
+
+    /// Keeps an approval before anything is done on it.
+    pub(crate) fn keep_approved(&self, approved: &Approved) -> Result<(), StoreError> {
+        self.discard_unfinished()?;
+        self.make_folder(NEW)?;
+        self.save(APPROVED, approved)?;
+        atomic::sync(&self.root).map_err(|error| self.error("", error))
+    }
+
+    /// Drops a pairing in the making.
+    pub(crate) fn discard_unfinished(&self) -> Result<(), StoreError> {
+        atomic::remove_folder(&self.root.join(NEW)).map_err(|error| self.error(NEW, error))?;
+        atomic::sync(&self.root).map_err(|error| self.error("", error))
+    }
+
+    /// Writes the new pairing beside the old one. Its record comes last: where that is, all is.
+    pub(crate) fn stage(
+        &self,
+        record: &PairingRecord,
+        keys: &PairingKeys,
+        verdict: &[u8],
+    ) -> Result<(), StoreError> {
+        let PairingKeys { link, device, vault, action } = keys;
+        for (name, key) in [("link", link), ("device", device), ("vault", vault), ("action", action)] {
+            let name = format!("{NEW}/{name}.key");
+            let file = KeyFile::new(key).map_err(|_| StoreError::Unencodable { name: name.clone() })?;
+            self.save(&name, &file)?;
+        }
+        self.write("pairing.new/verdict.cose", verdict)?;
+        self.write("pairing.new/lease.cose", verdict)?;
+        self.save(STAGED, record)
+    }
+
+    /// Puts the staged pairing in the place of the old one. Cut in between, it is done again at the
+    /// next start.
+    pub(crate) fn commit(&self) -> Result<(), StoreError> {
+        let mut live = self.lock();
+        let (new, current) = (self.root.join(NEW), self.root.join("pairing"));
+        atomic::remove(&self.root.join(APPROVED)).map_err(|error| self.error(APPROVED, error))?;
+        atomic::remove_folder(&current).map_err(|error| self.error("pairing", error))?;
+        fs::rename(&new, &current).map_err(|error| self.error("pairing", error))?;
+        atomic::sync(&self.root).map_err(|error| self.error("", error))?;
+        *live = Live { pairing: true, verdict: 0 };
+        atomic::remove(&self.root.join(REVOCATION)).map_err(|error| self.error(REVOCATION, error))
+    }
+}

@@ -1,0 +1,29 @@
+//! A pairing for tests.
+
+use pawl_proto::codec::Version;
+use pawl_proto::message::Broker;
+use pawl_proto::{DeviceId, Digest, Epoch, PairingId, Text};
+
+use super::PairingRecord;
+
+/// The record of a pairing in this epoch.
+pub(crate) fn record(epoch: u64) -> PairingRecord {
+    let bytes = |bytes: &[u8]| bytes.to_vec().try_into().unwrap();
+    PairingRecord {
+        version: Version,
+        pairing: PairingId::from_random([1; 16]),
+        device: DeviceId::from_digest([2; 32]),
+        epoch: Epoch(epoch),
+        control_plane: Text::default(),
+        endorsement: Text::default(),
+        scopes: Vec::new(),
+        broker: Broker { host: Text::default(), port: 1, authority: Vec::new().try_into().unwrap() },
+        link_certificates: Vec::new(),
+        order_keys: Vec::new(),
+        lease_key: bytes(b"lease"),
+        authorization_key: bytes(b"authorization"),
+        policy_ref: Digest([3; 32]),
+        counter_name: bytes(b"counter"),
+        attestation_name: bytes(b"ak"),
+    }
+}
