@@ -9,7 +9,6 @@ use crate::broker::Outbox;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::keys::{Keys, KeysError};
-use crate::pairing::Offers;
 use crate::rate::RateLimit;
 use crate::store::{Store, StoreError};
 
@@ -18,6 +17,10 @@ use crate::store::{Store, StoreError};
 const MESSAGES: (u32, u32) = (256, 4);
 /// The same for answers that judge nothing, which cost a signature and can be provoked.
 const CHALLENGES: (u32, u32) = (16, 1);
+/// The same for protected actions.
+const ACTIONS: (u32, u32) = (64, 2);
+/// The same for questions about assurances, of everybody together.
+const QUESTIONS: (u32, u32) = (512, 100);
 
 /// A control plane: its policy, its keys and its memory.
 pub struct ControlPlane {
@@ -31,14 +34,16 @@ pub struct ControlPlane {
     pub clock: Arc<dyn Clock>,
     /// Whose TPMs are genuine.
     pub vendor_cas: VendorCas,
-    /// The pairings that are being made.
-    pub offers: Offers,
     /// What waits for the broker.
     pub outbox: Outbox,
     /// Messages of each device.
     pub messages: RateLimit,
     /// Answers to each device that judge nothing.
     pub challenges: RateLimit,
+    /// Actions of each device.
+    pub actions: RateLimit,
+    /// Questions about assurances.
+    pub questions: RateLimit<()>,
 }
 
 impl ControlPlane {
@@ -62,10 +67,11 @@ impl ControlPlane {
             store,
             clock,
             vendor_cas,
-            offers: Offers::default(),
             outbox: Outbox::default(),
             messages: RateLimit::new(MESSAGES.0, MESSAGES.1),
             challenges: RateLimit::new(CHALLENGES.0, CHALLENGES.1),
+            actions: RateLimit::new(ACTIONS.0, ACTIONS.1),
+            questions: RateLimit::new(QUESTIONS.0, QUESTIONS.1),
         })
     }
 }

@@ -9,8 +9,10 @@
 //! [`record`] remember. Operators come in by [`admin`].
 #![forbid(unsafe_code)]
 
+pub mod action;
 pub mod admin;
 pub mod broker;
+pub mod bundle;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -22,11 +24,14 @@ pub mod pairing;
 pub mod posture;
 pub mod rate;
 pub mod record;
+pub mod refusal;
 pub mod serve;
+pub mod session;
 pub mod store;
 pub mod token;
 pub mod verdict;
 
+mod entitlement;
 mod random;
 #[cfg(test)]
 mod testing;

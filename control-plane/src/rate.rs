@@ -1,21 +1,23 @@
 //! How much of the control plane's time one device can take.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 use pawl_proto::DeviceId;
 
 /// A bucket of tokens for each device: `burst` at once, then `per_second`.
 ///
-/// Only ids of enrolled devices may be asked about, which bounds the map.
-pub struct RateLimit {
+/// Only ids of enrolled devices may be asked about, which bounds the map. Where nobody is known to
+/// ask, all share the bucket of `()`.
+pub struct RateLimit<K = DeviceId> {
     burst_ms: u64,
     cost_ms: u64,
     /// When each device's bucket will be full again.
-    full_at_ms: Mutex<HashMap<DeviceId, u64>>,
+    full_at_ms: Mutex<HashMap<K, u64>>,
 }
 
-impl RateLimit {
+impl<K: Eq + Hash> RateLimit<K> {
     /// A limit of `burst` at once and `per_second` on the long run.
     #[must_use]
     pub fn new(burst: u32, per_second: u32) -> Self {
@@ -24,7 +26,7 @@ impl RateLimit {
     }
 
     /// Takes one token of `device`; false when there is none.
-    pub fn admit(&self, device: DeviceId, now_ms: u64) -> bool {
+    pub fn admit(&self, device: K, now_ms: u64) -> bool {
         let mut buckets = self.full_at_ms.lock().unwrap_or_else(PoisonError::into_inner);
         let full_at = buckets.get(&device).copied().unwrap_or(0).max(now_ms) + self.cost_ms;
         let admitted = full_at - now_ms <= self.burst_ms;

@@ -25,6 +25,11 @@ pub async fn serve(config: Config) -> Result<(), RunError> {
     if plane.keys.created {
         tracing::info!(state_dir = %plane.config.state_dir.display(), "made keys and certificates");
     }
+    if plane.config.lacks_signers() {
+        tracing::warn!(
+            "approvals.allowed_signers names no file: pairings that a person must approve will be refused"
+        );
+    }
     let (stop, stopping) = watch::channel(false);
     tokio::select! {
         ended = parts(&plane, &stopping) => ended,

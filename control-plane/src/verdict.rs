@@ -1,13 +1,14 @@
 //! Verdicts: the one kind of message that renews a device's entitlement.
 
-use pawl_evidence::lease::LeaseTerms;
+use pawl_evidence::lease::{LeaseTerms, to_be_signed};
 use pawl_evidence::tpm::{ClockInfo, HashAlgorithm, NvPublic, PcrSelection, PcrValues};
+use pawl_proto::bounded::SignatureBytes;
 use pawl_proto::codec::EncodeError;
 use pawl_proto::message::{Appraisal, Lease, ShortText, Standing, Verdict};
 use pawl_proto::{Channel, Digest, Nonce, Topic, limits};
 
 use crate::control_plane::ControlPlane;
-use crate::record::Fact;
+use crate::record::{Fact, LeaseSigned};
 use crate::store::{Pairing, StoreError, Tx, VerdictRow};
 
 /// What a verdict is to say; numbers, nonce and signatures are added by [`Draft::issue`].
@@ -53,20 +54,14 @@ impl Draft {
         let now = plane.clock.now();
         let sequence = tx.next_verdict_sequence(pairing.device)?;
         let lease = match &self.lease {
-            Some(appraised) => Some(sign_lease(plane, pairing, appraised)?),
+            Some(appraised) => {
+                let (lease, digest) = sign_lease(plane, pairing, appraised)?;
+                tx.record(pairing.device, now, lease_fact(&lease, digest, sequence, pairing))?;
+                Some(lease)
+            }
             None => None,
         };
         let lease_until = lease.as_ref().map(|_| now + u64::from(plane.config.lease.seconds));
-        if let Some(lease) = &lease {
-            let fact = Fact::Lease {
-                sequence,
-                epoch: pairing.epoch.0,
-                reset_count: lease.reset_count,
-                clock: lease.clock,
-                pcr_digest: lease.pcr_digest.to_string(),
-            };
-            tx.record(pairing.device, now, fact)?;
-        }
         let verdict = Verdict {
             version: Default::default(),
             device: pairing.device,
@@ -86,6 +81,7 @@ impl Draft {
             nonce: Nonce(crate::random::bytes()),
             whole: self.whole,
             interval: self.interval,
+            records: tx.device_chain(pairing.device)?.map_or(0, |chain| chain.sequence),
             lease,
         };
         tx.set_nonce(pairing.id, verdict.nonce)?;
@@ -97,8 +93,13 @@ impl Draft {
     }
 }
 
-/// Signs what the TPM will check before it lets the device key and the vault be used.
-fn sign_lease(plane: &ControlPlane, pairing: &Pairing, appraised: &Appraised) -> Result<Lease, IssueError> {
+/// Signs what the TPM will check before it lets the device key and the vault be used. Gives what was
+/// signed too.
+fn sign_lease(
+    plane: &ControlPlane,
+    pairing: &Pairing,
+    appraised: &Appraised,
+) -> Result<(Lease, Digest), IssueError> {
     let policy = &plane.config.lease;
     let selection = PcrSelection::new(HashAlgorithm::Sha256, policy.pcrs.iter().copied())
         .map_err(|_| IssueError::Lease)?;
@@ -117,13 +118,30 @@ fn sign_lease(plane: &ControlPlane, pairing: &Pairing, appraised: &Appraised) ->
         .lease
         .sign(&terms, pairing.policy_ref.as_bytes())
         .map_err(|_| IssueError::Lease)?;
-    Ok(Lease {
+    let lease = Lease {
         pcrs: policy.pcrs.clone(),
         pcr_digest: Digest(terms.pcr_digest),
         reset_count: terms.reset_count_max,
         clock: terms.clock_before,
-        signature: pawl_proto::bounded::SignatureBytes(signature),
-    })
+        signature: SignatureBytes(signature),
+    };
+    let digest = to_be_signed(&terms.approved_policy(), pairing.policy_ref.as_bytes());
+    Ok((lease, Digest(digest)))
+}
+
+fn lease_fact(lease: &Lease, digest: Digest, sequence: u64, pairing: &Pairing) -> Fact {
+    Fact::Lease {
+        sequence,
+        epoch: pairing.epoch.0,
+        reset_count: lease.reset_count,
+        clock: lease.clock,
+        pcr_digest: lease.pcr_digest.to_string(),
+        signed: Some(LeaseSigned {
+            pcrs: lease.pcrs.clone(),
+            digest: digest.to_string(),
+            signature: lease.signature.to_string(),
+        }),
+    }
 }
 
 /// A verdict that could not be issued.

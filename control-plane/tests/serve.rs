@@ -139,3 +139,61 @@ fn init_makes_everything_once() {
     }
     assert_eq!(json(&rig.run(&["init"]))["created"], false);
 }
+
+#[test]
+fn records_are_taken_away_and_checked_without_the_server() {
+    let mut rig = Rig::new();
+    rig.start();
+    let enrolled = json(&rig.run(&["enrol", "--ek-sha256", &ek(1)]));
+    let device = enrolled[0]["device"].as_str().unwrap();
+    let checked = json(&rig.run(&["records", device, "--verify"]));
+    assert_eq!((&checked["records"], &checked["failures"]), (&1.into(), &serde_json::json!([])));
+
+    let path = |name: &str| rig.dir.path().join(name).display().to_string();
+    let (lines, bundle) = (path("records.jsonl"), path("records.bundle"));
+    assert!(rig.run(&["records", device, "--export", &lines]).status.success());
+    assert!(rig.run(&["records", device, "--export", &bundle, "--bundle"]).status.success());
+    assert_eq!(std::fs::read_to_string(&lines).unwrap().lines().count(), 1);
+    let ca = path("state/ca.pem");
+    rig.kill();
+
+    let verify = |file: &str, more: &[&str]| {
+        let args = [&["verify-bundle", file, "--ca", &ca, "--json"], more].concat();
+        Command::new(PROGRAM).args(args).output().unwrap()
+    };
+    let good = verify(&bundle, &["--device", device]);
+    assert_eq!((good.status.code(), &json(&good)["records"]), (Some(0), &1.into()));
+    assert_eq!(verify(&bundle, &["--device", &"b".repeat(32)]).status.code(), Some(1));
+    assert_eq!(verify(&lines, &[]).status.code(), Some(1), "no bundle");
+    let text = std::fs::read_to_string(&bundle).unwrap();
+    std::fs::write(&bundle, text.replacen("localhost", "localhosT", 1)).unwrap();
+    let altered = verify(&bundle, &[]);
+    assert_eq!(altered.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&altered.stderr).contains("altered"), "{altered:?}");
+}
+
+#[test]
+fn records_that_were_altered_in_the_database_are_named() {
+    let mut rig = Rig::new();
+    rig.start();
+    let enrolled = json(&rig.run(&["enrol", "--ek-sha256", &ek(1), "--label", "gate 4"]));
+    let device = enrolled[0]["device"].as_str().unwrap();
+    assert!(rig.run(&["suspend", device, "--reason", "audit"]).status.success());
+    rig.kill();
+    let database = rusqlite::Connection::open(rig.dir.path().join("state/control-plane.sqlite")).unwrap();
+    let body: Vec<u8> =
+        database.query_row("SELECT body FROM record WHERE sequence = 1", [], |row| row.get(0)).unwrap();
+    let place = body.windows(6).position(|bytes| bytes == b"gate 4").unwrap();
+    let mut altered = body.clone();
+    altered[place] = b'G';
+    database.execute("UPDATE record SET body = ?1 WHERE sequence = 1", [altered]).unwrap();
+    drop(database);
+
+    rig.start();
+    let checked = rig.run(&["records", device, "--verify"]);
+    assert_eq!(checked.status.code(), Some(1));
+    let failures = &json(&checked)["failures"];
+    assert_eq!((&failures[0]["sequence"], &failures[0]["check"]), (&1.into(), &"chain".into()));
+    assert_eq!(failures.as_array().unwrap().len(), 1);
+    assert_eq!(json(&rig.run(&["records", device]))["error"], "chain-broken");
+}

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::orders::OrderError;
+use crate::session::ApproverError;
 use crate::store::{ChainError, StoreError};
 
 /// A command that is refused or failed.
@@ -51,6 +52,24 @@ impl From<OrderError> for AdminError {
             OrderError::NothingReported => "nothing-reported",
             OrderError::Failed(error) => {
                 tracing::error!(%error, "an order failed");
+                "failed"
+            }
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<ApproverError> for AdminError {
+    fn from(error: ApproverError) -> Self {
+        let code = match &error {
+            ApproverError::Code(_) => "malformed",
+            ApproverError::UnknownCode => "unknown-code",
+            ApproverError::WrongCode { .. } => "wrong-code",
+            ApproverError::Refused { .. } => "approval-refused",
+            ApproverError::NotOpen => "not-open",
+            ApproverError::NoApprovers(_) => "no-approvers",
+            ApproverError::Random | ApproverError::Store(_) => {
+                tracing::error!(%error, "a command failed");
                 "failed"
             }
         };

@@ -2,14 +2,17 @@
 
 mod client;
 mod error;
+mod records;
 mod routes;
 mod server;
+mod sessions;
 pub mod view;
 
 pub use client::{Client, ClientError};
 pub use error::AdminError;
 pub use routes::router;
 pub use server::{AdminServeError, run};
+pub use sessions::{ApproveRequest, CodeRequest};
 
 use serde::{Deserialize, Serialize};
 

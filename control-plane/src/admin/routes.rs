@@ -6,14 +6,14 @@ use axum::{Json, Router};
 use pawl_proto::message::{EventKind, ShortText};
 use pawl_proto::{DeviceId, Digest};
 
-use super::view::{self, Accepted, DeviceLine, DeviceView, Enrolled, OrderView, RecordView, StandingView};
+use super::view::{self, Accepted, DeviceLine, DeviceView, Enrolled, OrderView, StandingView};
 use super::{AdminError, EnrolRequest, ReasonRequest};
 use crate::control_plane::ControlPlane;
 use crate::orders;
 use crate::record::Fact;
 
-type Plane = State<Arc<ControlPlane>>;
-type Answer<T> = Result<Json<T>, AdminError>;
+pub(super) type Plane = State<Arc<ControlPlane>>;
+pub(super) type Answer<T> = Result<Json<T>, AdminError>;
 
 /// A file of some thousand hashes.
 const BODY: usize = 1024 * 1024;
@@ -23,13 +23,14 @@ pub fn router(plane: Arc<ControlPlane>) -> Router {
     Router::new()
         .route("/v1/devices", get(devices).post(enrol))
         .route("/v1/devices/{device}", get(show))
-        .route("/v1/devices/{device}/records", get(records))
         .route("/v1/devices/{device}/revoke", post(revoke))
         .route("/v1/devices/{device}/repair", post(repair))
         .route("/v1/devices/{device}/refresh", post(refresh))
         .route("/v1/devices/{device}/suspend", post(suspend))
         .route("/v1/devices/{device}/resume", post(resume))
         .route("/v1/devices/{device}/accept", post(accept))
+        .merge(super::sessions::router())
+        .merge(super::records::routes())
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(plane)
 }
@@ -92,18 +93,6 @@ async fn show(State(plane): Plane, Path(device): Path<String>) -> Answer<DeviceV
     Ok(Json(view))
 }
 
-async fn records(State(plane): Plane, Path(device): Path<String>) -> Answer<Vec<RecordView>> {
-    let device = parse(&device)?;
-    let records = plane
-        .store
-        .transaction(move |tx| {
-            tx.device(device)?.ok_or_else(AdminError::unknown_device)?;
-            Ok::<_, AdminError>(tx.records(device)?)
-        })
-        .await?;
-    Ok(Json(records.into_iter().map(|(record, link)| RecordView::new(record, &link)).collect()))
-}
-
 async fn revoke(plane: Plane, device: Path<String>, Json(body): Json<ReasonRequest>) -> Answer<OrderView> {
     order(plane, device, EventKind::Revoke, &body.reason).await
 }
@@ -147,10 +136,10 @@ async fn accept(State(plane): Plane, Path(device): Path<String>) -> Answer<Accep
     Ok(Json(Accepted { device, boot_states, new }))
 }
 
-fn parse(device: &str) -> Result<DeviceId, AdminError> {
+pub(super) fn parse(device: &str) -> Result<DeviceId, AdminError> {
     device.parse().map_err(|error| AdminError::new("malformed", error))
 }
 
-fn short(text: &str) -> Result<ShortText, AdminError> {
+pub(super) fn short(text: &str) -> Result<ShortText, AdminError> {
     ShortText::new(text).map_err(|error| AdminError::new("malformed", error))
 }

@@ -3,6 +3,7 @@
 mod device;
 mod order;
 mod record;
+mod session;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,8 @@ pub use device::{
 pub(super) use device::{line, whole};
 pub use order::{Delivery, OrderView, StandingView};
 use pawl_proto::DeviceId;
-pub use record::RecordView;
+pub use record::{DeviceRecordView, RecordView};
+pub use session::{ApprovalView, ClaimsView, ConfirmationView, RequestView, SessionView};
 
 /// `enrol`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

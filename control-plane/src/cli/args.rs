@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use pawl_proto::DeviceId;
 use tracing::level_filters::LevelFilter;
 
 use crate::config::DEFAULT_PATH;
@@ -25,6 +26,23 @@ pub(super) struct Args {
     /// Print JSON
     #[arg(long, global = true)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RecordsArgs {
+    pub(super) device: String,
+    /// The device's own records instead, as far as they are kept
+    #[arg(long = "device")]
+    pub(super) own: bool,
+    /// Check both chains, and in them quotes, receipts, leases, approvals and assurances
+    #[arg(long)]
+    pub(super) verify: bool,
+    /// Write them to a file, one line of JSON for each
+    #[arg(long, value_name = "FILE")]
+    pub(super) export: Option<PathBuf>,
+    /// Write both chains as one signed bundle, for `verify-bundle`
+    #[arg(long, requires = "export", conflicts_with = "own")]
+    pub(super) bundle: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,8 +96,46 @@ pub(super) enum Verb {
     Resume { device: String },
     /// Have a device report now
     Refresh { device: String },
+    /// List sessions: what devices have asked to be approved, who approved, and what was refused
+    Sessions {
+        /// Of one device alone
+        device: Option<String>,
+    },
+    /// Approve what a device asks for, with an SSH key
+    ///
+    /// Shows the whole request and asks. What it prints then is wanted at the device: the approval
+    /// counts once it is typed there.
+    Approve {
+        /// What stands on the device's screen
+        #[arg(long, value_name = "CODE")]
+        code: String,
+        /// A private key file, a .pub file whose key the agent holds, `agent`, or a fingerprint
+        #[arg(long, value_name = "KEY")]
+        sign_with: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Decline a session that waits for an approval
+    Decline {
+        session: String,
+        /// Why; who stands at the device reads it
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Accept the boot state that a device last reported, as after an approved update
     Accept { device: String },
     /// Show a device's assurance records, after checking their chain
-    Records { device: String },
+    Records(RecordsArgs),
+    /// Check a bundle of records: with the authority's certificate alone, no server and no
+    /// configuration
+    VerifyBundle {
+        file: PathBuf,
+        /// The control plane's ca.pem
+        #[arg(long, value_name = "FILE")]
+        ca: PathBuf,
+        /// The device that it has to be about
+        #[arg(long, value_name = "DEVICE")]
+        device: Option<DeviceId>,
+    },
 }

@@ -1,10 +1,10 @@
-use pawl_proto::DeviceId;
+use pawl_proto::{DeviceId, SessionId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::args::Verb;
-use super::{Failure, output, text};
-use crate::admin::view::{Accepted, DeviceLine, DeviceView, Enrolled, OrderView, RecordView, StandingView};
+use super::{Failure, approve, output, records, text};
+use crate::admin::view::{Accepted, DeviceLine, DeviceView, Enrolled, OrderView, SessionView, StandingView};
 use crate::admin::{Client, EnrolRequest, ReasonRequest};
 use crate::config::Config;
 
@@ -25,10 +25,7 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
             let view: DeviceView = server.client.get(&path(&device, "")?).await?;
             server.print(&view, text::device)
         }
-        Verb::Records { device } => {
-            let records: Vec<RecordView> = server.client.get(&path(&device, "/records")?).await?;
-            server.print(&records, text::records)
-        }
+        Verb::Records(args) => records::run(&server, args).await,
         Verb::Revoke { device, reason } => server.order(&device, "/revoke", reason).await,
         Verb::Repair { device, reason } => server.order(&device, "/repair", reason).await,
         Verb::Refresh { device } => server.order(&device, "/refresh", String::new()).await,
@@ -38,14 +35,32 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
             let accepted: Accepted = server.client.post(&path(&device, "/accept")?, &()).await?;
             server.print(&accepted, text::accepted)
         }
+        Verb::Sessions { device } => {
+            let query = match device {
+                Some(device) => format!("?device={}", device_id(&device)?),
+                None => String::new(),
+            };
+            let sessions: Vec<SessionView> = server.client.get(&format!("/v1/sessions{query}")).await?;
+            server.print(&sessions, text::sessions)
+        }
+        Verb::Approve { code, sign_with, yes } => {
+            let given = approve::approve(&server.client, code, &sign_with, yes).await?;
+            server.print(&given, text::confirmation)
+        }
+        Verb::Decline { session, reason } => {
+            let id: SessionId = session.parse().map_err(|_| Failure::Session(session))?;
+            let path = format!("/v1/sessions/{id}/decline");
+            let declined: SessionView = server.client.post(&path, &ReasonRequest { reason }).await?;
+            server.print(&declined, text::declined)
+        }
         // They need no server, and are dealt with before.
-        Verb::Serve { .. } | Verb::Init => Ok(()),
+        Verb::Serve { .. } | Verb::Init | Verb::VerifyBundle { .. } => Ok(()),
     }
 }
 
-struct Server {
-    client: Client,
-    json: bool,
+pub(super) struct Server {
+    pub(super) client: Client,
+    pub(super) json: bool,
 }
 
 impl Server {
@@ -68,13 +83,16 @@ impl Server {
         Ok(self.client.post(&path(device, verb)?, &ReasonRequest { reason }).await?)
     }
 
-    fn print<T: Serialize>(&self, value: &T, text: impl Fn(&T) -> String) -> Result<(), Failure> {
+    pub(super) fn print<T: Serialize>(&self, value: &T, text: impl Fn(&T) -> String) -> Result<(), Failure> {
         if self.json { Ok(output::json(value)?) } else { Ok(output::text(&text(value))?) }
     }
 }
 
 /// The path of a device's resource.
-fn path(device: &str, rest: &str) -> Result<String, Failure> {
-    let device: DeviceId = device.parse().map_err(|_| Failure::Device(device.to_owned()))?;
-    Ok(format!("/v1/devices/{device}{rest}"))
+pub(super) fn path(device: &str, rest: &str) -> Result<String, Failure> {
+    Ok(format!("/v1/devices/{}{rest}", device_id(device)?))
+}
+
+fn device_id(device: &str) -> Result<DeviceId, Failure> {
+    device.parse().map_err(|_| Failure::Device(device.to_owned()))
 }

@@ -1,16 +1,23 @@
 //! The command line.
 
+mod approve;
 mod args;
+mod audit;
 mod command;
 mod init;
 mod output;
+mod records;
+mod terminal;
 mod text;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
+use pawl_proto::DeviceId;
 
+use crate::bundle::{BundleError, SignatureError};
 use crate::config::{Config, ConfigError};
 use crate::{admin, serve};
 use args::{Args, Verb};
@@ -44,6 +51,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
+    if let Verb::VerifyBundle { file, ca, device } = &args.verb {
+        return audit::verify_bundle(file, ca, *device, args.json);
+    }
     let config = Config::load(&args.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -77,6 +87,30 @@ enum Failure {
     Client(#[from] admin::ClientError),
     #[error("{0}: not a device id; `pawl-control-plane devices` lists them")]
     Device(String),
+    #[error("{0}: not a session; `pawl-control-plane sessions` lists them")]
+    Session(String),
+    #[error("the server's request cannot be read; is it of the same version?")]
+    Statement,
+    #[error("nobody is at a terminal to be asked; read the request and give --yes")]
+    NobodyToAsk,
+    #[error("not approved: nothing was signed")]
+    NotApproved,
+    #[error(transparent)]
+    Key(#[from] pawl_approval::sign::FindError),
+    #[error("cannot sign: {0}")]
+    Sign(#[from] pawl_approval::sign::SignError),
+    #[error("{}: {source}", file.display())]
+    File { file: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    #[error("{}: not a certificate in PEM; give the control plane's ca.pem", .0.display())]
+    Authority(PathBuf),
+    #[error("the bundle is about {found}, not about {wanted}")]
+    OtherDevice { wanted: DeviceId, found: DeviceId },
+    #[error("{failed} of the records do not hold")]
+    Records { failed: usize },
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
     #[error("cannot write: {0}")]
@@ -86,7 +120,8 @@ enum Failure {
 impl Failure {
     fn report(&self, json: bool) {
         use std::io::Write as _;
-        if json {
+        // What was checked has been printed, with all that does not hold.
+        if json && !matches!(self, Self::Records { .. }) {
             let error = match self {
                 Self::Client(admin::ClientError::Refused(refused)) => refused.clone(),
                 Self::Client(admin::ClientError::NotRunning { .. }) => {
@@ -105,7 +140,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::Config(_) => CONFIG,
             Self::Client(admin::ClientError::NotRunning { .. }) => UNAVAILABLE,
-            Self::Device(_) => USAGE,
+            Self::Device(_) | Self::Session(_) => USAGE,
             _ => 1,
         })
     }

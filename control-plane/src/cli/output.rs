@@ -1,4 +1,7 @@
+use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -15,4 +18,26 @@ pub(super) fn text(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// One line of JSON for each value.
+pub(super) fn json_lines<T: Serialize>(values: &[T]) -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for value in values {
+        serde_json::to_writer(&mut lines, value)?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}
+
+/// Writes a file whole, or leaves what was there.
+pub(super) fn file(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or_else(|| io::Error::other("give the name of a file"))?;
+    let mut temporary = OsString::from(name);
+    temporary.push(".new");
+    let temporary = path.with_file_name(temporary);
+    let mut file = File::create(&temporary)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)
 }

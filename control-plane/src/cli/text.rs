@@ -1,14 +1,18 @@
 //! What people read.
 
 mod device;
+mod record;
+mod session;
 mod table;
 
 use std::fmt::Write as _;
 
 pub(super) use device::device;
+pub(super) use record::{checked, device_records, records};
+pub(super) use session::{confirmation, declined, request, sessions};
 use table::Table;
 
-use crate::admin::view::{Accepted, Delivery, DeviceLine, Enrolled, OrderView, RecordView, StandingView};
+use crate::admin::view::{Accepted, Delivery, DeviceLine, Enrolled, OrderView, StandingView};
 use pawl_proto::message::{EventKind, Standing};
 
 pub(super) fn enrolled(enrolled: &Vec<Enrolled>) -> String {
@@ -52,20 +56,6 @@ pub(super) fn devices(devices: &Vec<DeviceLine>) -> String {
         ]);
     }
     table.to_string()
-}
-
-pub(super) fn records(records: &Vec<RecordView>) -> String {
-    let mut text = String::new();
-    for record in records {
-        // Fact is made of texts and numbers, which JSON holds.
-        let fact = serde_json::to_value(&record.fact).unwrap_or_default();
-        let kind = fact.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default();
-        let detail = fact.get("detail").cloned().unwrap_or_default();
-        let digest: String = record.digest.chars().take(16).collect();
-        let _ =
-            writeln!(text, "{:>5}  {}  {digest}  {kind:<14} {detail}", record.sequence, time(record.time));
-    }
-    text
 }
 
 pub(super) fn order(order: &OrderView) -> String {

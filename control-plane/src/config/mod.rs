@@ -3,6 +3,8 @@
 //! A key that nobody reads is a typing error that silently changes a policy, so unknown keys are
 //! errors. A value that exists is valid: what is wrong is said while reading.
 
+mod action;
+mod approvals;
 mod url;
 
 use std::net::SocketAddr;
@@ -11,6 +13,8 @@ use std::path::{Path, PathBuf};
 use pawl_proto::message::ShortText;
 use serde::Deserialize;
 
+pub use action::ActionConfig;
+pub use approvals::ApprovalsConfig;
 pub use url::{BaseUrl, BaseUrlError};
 
 /// Where the configuration stands unless `--config` says otherwise.
@@ -44,6 +48,12 @@ pub struct Config {
     /// Access tokens.
     #[serde(default)]
     pub token: TokenConfig,
+    /// Who approves what.
+    #[serde(default)]
+    pub approvals: ApprovalsConfig,
+    /// The protected actions; one that is not named is refused.
+    #[serde(default, rename = "action")]
+    pub actions: Vec<ActionConfig>,
 }
 
 /// `[broker]`
@@ -117,6 +127,13 @@ impl Config {
         self.report.interval.min(self.lease.seconds / 3).max(1)
     }
 
+    /// Whether persons must approve something, and nobody is named who may.
+    #[must_use]
+    pub fn lacks_signers(&self) -> bool {
+        let actions = self.actions.iter().any(|action| action.approvals > 0);
+        self.approvals.lacks_signers() || (actions && self.approvals.allowed_signers.is_none())
+    }
+
     /// The socket over which the operator's commands come.
     #[must_use]
     pub fn admin_socket(&self) -> PathBuf {
@@ -136,6 +153,8 @@ impl Config {
         if self.lease.pcrs.is_empty() || self.lease.pcrs.iter().any(|pcr| *pcr > 23) {
             return Err(("lease.pcrs", "give PCR numbers from 0 to 23"));
         }
+        self.approvals.check()?;
+        action::check(&self.actions)?;
         let positive = [
             ("lease.seconds", self.lease.seconds),
             ("report.interval", self.report.interval),

@@ -33,6 +33,21 @@ fn a_short_lease_is_renewed_twice_before_it_ends() {
 }
 
 #[test]
+fn a_later_pairing_wants_one_person_unless_the_operator_says_otherwise() {
+    let approvals = load(LEAST).unwrap().approvals;
+    assert_eq!(
+        (approvals.pair, approvals.re_pair, approvals.after_repair(), approvals.seconds),
+        (0, 1, 1, 600)
+    );
+    assert!(approvals.lacks_signers());
+    let own = "[approvals]\nallowed_signers = \"/etc/signers\"\nre_pair = 2\nafter_repair = 0\nseconds = 60";
+    let approvals = load(&format!("{LEAST}\n{own}")).unwrap().approvals;
+    assert_eq!((approvals.re_pair, approvals.after_repair(), approvals.seconds), (2, 0, 60));
+    assert!(!approvals.lacks_signers());
+    assert!(!load(&format!("{LEAST}\n[approvals]\nre_pair = 0")).unwrap().approvals.lacks_signers());
+}
+
+#[test]
 fn an_unknown_key_is_named() {
     let error = load(&format!("{LEAST}\n[lease]\nsecond = 5")).unwrap_err().to_string();
     assert!(error.contains("control-plane.toml") && error.contains("`second`"), "{error}");
@@ -44,6 +59,11 @@ fn a_value_out_of_range_is_named() {
         ("[lease]\npcrs = [24]", "lease.pcrs"),
         ("[lease]\nseconds = 0", "lease.seconds"),
         ("[token]\nseconds = 0", "token.seconds"),
+        ("[approvals]\nre_pair = 3", "approvals.re_pair"),
+        ("[approvals]\nafter_repair = 9", "approvals.after_repair"),
+        ("[approvals]\nseconds = 601", "approvals.seconds"),
+        ("[approvals]\nseconds = 0", "approvals.seconds"),
+        ("[approvals]\nallowed_signers = \"signers\"", "approvals.allowed_signers"),
     ] {
         let error = load(&format!("{LEAST}\n{section}")).unwrap_err().to_string();
         assert!(error.contains(key), "{error}");
@@ -69,4 +89,26 @@ fn the_readme_shows_a_configuration_that_loads() {
     let config = load(&block).unwrap();
     assert_eq!(config.state_dir, Path::new("/var/lib/pawl-control-plane"));
     assert_eq!(config.broker.port, 8883);
+}
+
+#[test]
+fn actions_are_named_once_and_have_their_policy() {
+    let action =
+        |text: &str| load(&format!("{LEAST}\n[[action]]\nname = \"restart\"\napprovals = 1\n{text}"));
+    let actions = action("").unwrap().actions;
+    assert_eq!((actions[0].name.as_str(), actions[0].approvals, actions[0].seconds), ("restart", 1, 300));
+    assert!(action("[approvals]\nre_pair = 0").unwrap().lacks_signers());
+    for (wrong, key) in [
+        ("seconds = 0", "action.seconds"),
+        ("seconds = 86401", "action.seconds"),
+        ("[[action]]\nname = \"restart\"\napprovals = 0", "action.name"),
+        ("[[action]]\nname = \"re-pair\"\napprovals = 0", "action.name"),
+        ("[[action]]\nname = \"\"\napprovals = 0", "action.name"),
+        ("[[action]]\nname = \"update\"\napprovals = 3", "action.approvals"),
+    ] {
+        let error = action(wrong).unwrap_err().to_string();
+        assert!(error.contains(key), "{wrong}: {error}");
+    }
+    let error = action("[[action]]\nname = \"update\"").unwrap_err().to_string();
+    assert!(error.contains("approvals"), "how many persons is never guessed: {error}");
 }

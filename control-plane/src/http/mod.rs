@@ -1,5 +1,11 @@
 //! The HTTPS API for devices. One file for each route.
 
+mod action;
+mod action_approval;
+mod approval;
+mod approve_page;
+mod assurance;
+mod authorization;
 mod health;
 mod jwks;
 mod pairing;
@@ -7,6 +13,7 @@ mod proof;
 mod receipt;
 mod refusal;
 mod server;
+mod session;
 mod token;
 
 use std::sync::Arc;
@@ -26,22 +33,35 @@ use crate::control_plane::ControlPlane;
 
 /// From the head of a request to its answer; a boot log over a slow modem takes most of it.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Forms and receipts.
-const SMALL_BODY: usize = 16 * 1024;
+/// Forms, receipts, and approvals with their statement.
+const SMALL_BODY: usize = 32 * 1024;
+/// An assurance, and what it is to be for.
+const QUESTION: usize = limits::ASSURANCE + SMALL_BODY;
 
 /// The routes. Bodies are bounded before they are read.
 pub fn router(plane: Arc<ControlPlane>) -> Router {
     Router::new()
         .route("/v1/pairings", post(pairing::begin))
+        .route("/v1/pairings/{id}/session", post(session::open))
         .route("/v1/pairings/{id}/proof", post(proof::prove))
         .layer(DefaultBodyLimit::max(limits::MESSAGE))
         .merge(
             Router::new()
+                .route("/v1/pairings/{id}/approval", post(approval::step))
+                .route(crate::session::APPROVE_PATH, get(approve_page::show))
                 .route("/v1/receipts", post(receipt::take))
                 .route(crate::token::PATH, post(token::issue))
+                .route(crate::action::PATH, post(action::ask))
+                .route("/v1/actions/{id}/approval", post(action_approval::step))
+                .route("/v1/actions/{id}/authorization", post(authorization::authorize))
                 .route("/.well-known/jwks.json", get(jwks::show))
                 .route("/v1/health", get(health::show))
                 .layer(DefaultBodyLimit::max(SMALL_BODY)),
+        )
+        .merge(
+            Router::new()
+                .route("/v1/assurances/verify", post(assurance::verify))
+                .layer(DefaultBodyLimit::max(QUESTION)),
         )
         .layer(middleware::from_fn(within_time))
         .with_state(plane)
@@ -53,3 +73,6 @@ async fn within_time(request: Request, next: Next) -> Response {
         Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use pawl_proto::message::RefusalCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::pairing::{PairingError, Refusal};
+use crate::refusal::{Refusal, RequestError};
 
 /// The media type of every pairing message.
 const CBOR: &str = "application/cbor";
@@ -23,22 +23,22 @@ pub(super) fn cbor<T: Serialize>(status: StatusCode, message: &T) -> Response {
 }
 
 /// A message from the body of a request, whose length the router has bounded.
-pub(super) fn decode<T: serde::Serialize + DeserializeOwned>(body: &Bytes) -> Result<T, PairingError> {
+pub(super) fn decode<T: serde::Serialize + DeserializeOwned>(body: &Bytes) -> Result<T, RequestError> {
     pawl_proto::decode(body, limits::MESSAGE)
         .map_err(|error| Refusal { code: RefusalCode::Malformed, message: error.to_string() }.into())
 }
 
-impl IntoResponse for PairingError {
+impl IntoResponse for RequestError {
     fn into_response(self) -> Response {
         let refusal = match self {
             Self::Refused(refusal) => refusal,
             Self::Failed(error) => {
-                tracing::error!(%error, "a pairing failed");
+                tracing::error!(%error, "a request failed");
                 let message = "the control plane has a problem of its own; try again later".to_owned();
                 Refusal { code: RefusalCode::Busy, message }
             }
         };
-        tracing::debug!(code = %refusal.code, message = %refusal.message, "pairing request refused");
+        tracing::debug!(code = %refusal.code, message = %refusal.message, "request refused");
         cbor(status(refusal.code), &refusal.to_message())
     }
 }
@@ -50,7 +50,13 @@ fn status(code: RefusalCode) -> StatusCode {
         | RefusalCode::WentBackwards
         | RefusalCode::Proof
         | RefusalCode::Posture
-        | RefusalCode::Suspended => StatusCode::FORBIDDEN,
+        | RefusalCode::Suspended
+        | RefusalCode::ApprovalRequired
+        | RefusalCode::NoApprovers
+        | RefusalCode::ApprovalRefused
+        | RefusalCode::Declined
+        | RefusalCode::PostureChanged
+        | RefusalCode::ActionUnknown => StatusCode::FORBIDDEN,
         RefusalCode::EpochSpent => StatusCode::CONFLICT,
         RefusalCode::Stale => StatusCode::GONE,
         RefusalCode::Malformed => StatusCode::BAD_REQUEST,

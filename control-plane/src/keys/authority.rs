@@ -3,7 +3,7 @@ use std::path::Path;
 use p256::ecdsa::VerifyingKey;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
     date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
@@ -67,9 +67,15 @@ impl Authority {
             return Err(LinkRequestError::OtherKey);
         }
         let params = client_params(device).map_err(LinkRequestError::Issue)?;
-        let certificate =
-            params.signed_by(&request.public_key, &self.issuer).map_err(LinkRequestError::Issue)?;
-        Ok(certificate.into())
+        self.issue(&params, &request.public_key).map_err(LinkRequestError::Issue)
+    }
+
+    pub(super) fn issue(
+        &self,
+        params: &CertificateParams,
+        key: &impl PublicKeyData,
+    ) -> Result<CertificateDer<'static>, rcgen::Error> {
+        Ok(params.signed_by(key, &self.issuer)?.into())
     }
 
     pub(super) fn ensure_server(&self, identity: &Identity, host_names: &[String]) -> Result<(), KeysError> {
@@ -77,6 +83,7 @@ impl Authority {
         params.distinguished_name =
             common_name(host_names.first().map_or("pawl-control-plane", String::as_str));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        common_params(&mut params)?;
         self.ensure(identity, params)
     }
 
@@ -84,11 +91,10 @@ impl Authority {
         self.ensure(identity, client_params(name)?)
     }
 
-    fn ensure(&self, identity: &Identity, mut params: CertificateParams) -> Result<(), KeysError> {
+    pub(super) fn ensure(&self, identity: &Identity, params: CertificateParams) -> Result<(), KeysError> {
         if identity.certificate.exists() && identity.key.exists() {
             return Ok(());
         }
-        common_params(&mut params)?;
         let pem = key_pem(&identity.key)?;
         let key = KeyPair::from_pem(&pem).map_err(|_| KeysError::Contents(identity.key.clone()))?;
         let certificate = params.signed_by(&key, &self.issuer)?;
@@ -119,7 +125,7 @@ fn client_params(name: &str) -> Result<CertificateParams, rcgen::Error> {
 /// No certificate of ours ends by date. A pairing ends by its epoch, which the TPM enforces, and a
 /// device whose clock is wrong must still be able to connect: hence from 1975 to the date that
 /// RFC 5280, section 4.1.2.5, reserves for "no well-defined expiration".
-fn common_params(params: &mut CertificateParams) -> Result<(), rcgen::Error> {
+pub(super) fn common_params(params: &mut CertificateParams) -> Result<(), rcgen::Error> {
     params.not_before = date_time_ymd(1975, 1, 1);
     params.not_after = date_time_ymd(9999, 12, 31);
     params.use_authority_key_identifier_extension = true;
@@ -138,7 +144,7 @@ fn random_serial() -> Result<[u8; 16], rcgen::Error> {
     Ok(serial)
 }
 
-fn common_name(name: &str) -> DistinguishedName {
+pub(super) fn common_name(name: &str) -> DistinguishedName {
     let mut distinguished_name = DistinguishedName::new();
     distinguished_name.push(DnType::CommonName, name);
     distinguished_name

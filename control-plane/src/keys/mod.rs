@@ -2,17 +2,22 @@
 //!
 //! One certificate authority, which devices pin, signs every certificate of the fleet: of the
 //! HTTPS server, of the broker, of the control plane's own connection to it, and of each
-//! device's link key. Three more keys sign what devices act on, one purpose each: leases, orders
-//! and access tokens.
+//! device's link key. More keys sign what devices and receivers act on, one purpose each: see
+//! [`SigningKeys`]. One signs what an auditor takes away: [`AuditKey`].
 
+mod audit;
 mod authority;
 mod file;
+mod purpose;
 mod signing;
 
 use std::path::{Path, PathBuf};
 
+pub use audit::AuditKey;
 pub use authority::{Authority, LinkRequestError};
 pub use file::FileError;
+pub use purpose::AUDIT_EKU;
+pub(crate) use purpose::AUDIT_EKU_OID;
 pub use signing::SigningKeys;
 
 use crate::config::Config;
@@ -27,6 +32,8 @@ pub struct Keys {
     pub authority: Authority,
     /// Sign leases, orders and access tokens.
     pub signing: SigningKeys,
+    /// Signs bundles of records.
+    pub audit: AuditKey,
     /// The HTTPS server's certificate chain and key.
     pub https: Identity,
     /// The same for the connection to the broker.
@@ -77,7 +84,8 @@ impl Keys {
         let broker_client = Identity::within(dir, "mqtt");
         authority.ensure_client(&broker_client, BROKER_USER)?;
         let signing = SigningKeys::load_or_create(dir)?;
-        Ok(Self { authority, signing, https, broker_client, created })
+        let audit = AuditKey::load_or_create(dir, &authority)?;
+        Ok(Self { authority, signing, audit, https, broker_client, created })
     }
 }
 

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use p256::ecdsa::SigningKey;
 use p256::pkcs8::DecodePrivateKey as _;
+use pawl_evidence::assurance::AuthorizationKey;
 use pawl_evidence::lease::LeaseKey;
 use rcgen::KeyPair;
 use zeroize::Zeroizing;
@@ -17,6 +18,8 @@ pub struct SigningKeys {
     pub order: SigningKey,
     /// Signs access tokens.
     pub token: SigningKey,
+    /// Authorizes protected actions to the TPM.
+    pub authorization: AuthorizationKey,
 }
 
 impl SigningKeys {
@@ -25,11 +28,12 @@ impl SigningKeys {
             lease: LeaseKey::new(signing_key(&dir.join("lease.key"))?),
             order: signing_key(&dir.join("order.key"))?,
             token: signing_key(&dir.join("token.key"))?,
+            authorization: AuthorizationKey::new(signing_key(&dir.join("authorization.key"))?),
         })
     }
 }
 
-fn signing_key(path: &Path) -> Result<SigningKey, KeysError> {
+pub(super) fn signing_key(path: &Path) -> Result<SigningKey, KeysError> {
     let pem = key_pem(path)?;
     SigningKey::from_pkcs8_pem(&pem).map_err(|_| KeysError::Contents(path.to_owned()))
 }

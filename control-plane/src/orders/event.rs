@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use pawl_proto::codec::EncodeError;
 use pawl_proto::message::{Event, EventKind, ShortText};
-use pawl_proto::{Channel, DeviceId, Epoch, EventId, Topic};
+use pawl_proto::{Channel, DeviceId, Epoch, EventId, SessionId, Topic};
 
 use crate::broker::Delivered;
 use crate::control_plane::ControlPlane;
@@ -37,7 +37,8 @@ pub async fn order(
 ) -> Result<Ordered, OrderError> {
     let listener = plane.outbox.listen();
     let plane_in_tx = Arc::clone(plane);
-    let event = plane.store.transaction(move |tx| order_in(&plane_in_tx, tx, device, kind, reason)).await?;
+    let event =
+        plane.store.transaction(move |tx| order_in(&plane_in_tx, tx, device, kind, reason, None)).await?;
     plane.outbox.wake();
     tracing::info!(%device, id = %event.id, kind = %event.kind, epoch = %event.epoch, "ordered");
 
@@ -64,6 +65,7 @@ fn order_in(
     device: DeviceId,
     kind: EventKind,
     reason: ShortText,
+    session: Option<SessionId>,
 ) -> Result<Event, OrderError> {
     tx.device(device)?.ok_or(OrderError::UnknownDevice)?;
     let pairing = tx
@@ -93,12 +95,32 @@ fn order_in(
     };
     let topic = Topic::new(device, Channel::Event);
     let message = pawl_proto::signed::sign(&event, &topic, &plane.keys.signing.order)?;
-    tx.add_event(&event, &message)?;
+    tx.add_event(&event, session, &message)?;
     if kind != EventKind::Refresh {
         tx.begin_revoking(pairing.id)?;
         tx.record(device, now, revoke_ordered(&event, pairing.epoch))?;
     }
     Ok(event)
+}
+
+/// Ends the live pairing of a device because a session was approved. Where there is none, or its
+/// end is ordered already, nothing is left to be done.
+pub(crate) fn end(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    device: DeviceId,
+    kind: EventKind,
+    reason: ShortText,
+    session: SessionId,
+) -> Result<(), IssueError> {
+    match order_in(plane, tx, device, kind, reason, Some(session)) {
+        Ok(event) => {
+            tracing::info!(%device, id = %event.id, %kind, epoch = %event.epoch, %session, "ordered");
+            Ok(())
+        }
+        Err(OrderError::Failed(error)) => Err(error),
+        Err(_) => Ok(()),
+    }
 }
 
 fn revoke_ordered(event: &Event, epoch: Epoch) -> Fact {

@@ -4,6 +4,7 @@ mod event;
 mod receipt;
 mod standing;
 
+pub(crate) use event::end;
 pub use event::{OrderError, Ordered, order};
 pub use receipt::{ReceiptError, receive as receive_receipt};
 pub use standing::{Standings, accept, resume, suspend};

@@ -7,7 +7,7 @@ use pawl_proto::{DecodeError, DeviceId, Digest, Epoch};
 
 use crate::control_plane::ControlPlane;
 use crate::posture;
-use crate::record::Fact;
+use crate::record::{Attested, Fact};
 use crate::store::{Pairing, StoreError, Tx};
 
 /// Takes a receipt in. Who brings it does not matter: the attestation key's signature is its
@@ -49,7 +49,7 @@ fn receive_in(
     // The counter stands at receipt.epoch: every earlier epoch is dead.
     tx.end_pairings_below(receipt.device, receipt.epoch, now)?;
     tx.settle_below(receipt.device, receipt.epoch)?;
-    tx.record(receipt.device, now, fact(receipt, signed))?;
+    tx.record(receipt.device, now, fact(receipt, signed, clock))?;
     tracing::info!(device = %receipt.device, ended = %receipt.ended, epoch = %receipt.epoch, "receipt verified");
     Ok(())
 }
@@ -71,7 +71,7 @@ fn verify(
     Ok(attest.clock())
 }
 
-fn fact(receipt: &Receipt, signed: &SignedReceipt) -> Fact {
+fn fact(receipt: &Receipt, signed: &SignedReceipt, clock: ClockInfo) -> Fact {
     Fact::Receipt {
         ended: receipt.ended.0,
         epoch: receipt.epoch.0,
@@ -79,6 +79,12 @@ fn fact(receipt: &Receipt, signed: &SignedReceipt) -> Fact {
         cause: cause_name(receipt),
         reason: receipt.reason.as_str().to_owned(),
         receipt: Digest::of(signed.receipt.as_bytes()).to_string(),
+        attested: Some(Attested {
+            covers: hex::encode(signed.receipt.as_bytes()),
+            attest: hex::encode(signed.attest.as_bytes()),
+            signature: hex::encode(signed.signature.as_bytes()),
+        }),
+        at: Some(clock.into()),
     }
 }
 

@@ -1,38 +1,120 @@
-//! The grant: one transaction that ends every earlier pairing of the device.
+//! The grant: one transaction that spends the session and makes the pairing.
 
 use std::sync::Arc;
 
-use pawl_evidence::endorsement::EkTemplate;
-use pawl_proto::message::{
-    Appraisal, Broker, Certificate, PairingGrant, PairingProof, RefusalCode, ShortText, Standing, Verdict,
-};
-use pawl_proto::signed::OrderKey;
-use pawl_proto::{Blob, Nonce};
+use pawl_proto::message::{PairingGrant, PairingProof, RefusalCode};
+use pawl_proto::{Digest, SessionId};
+use subtle::ConstantTimeEq as _;
 
-use super::offers::Offer;
-use super::proof::{self, Proven};
-use super::request::{check_enrolled, check_epoch};
-use super::{PairingError, Refusal};
+use super::case::{Approved, Case, Granted};
+use super::claim::Claim;
+use super::{answer, entry, proof};
 use crate::control_plane::ControlPlane;
-use crate::posture::{self, Judgement};
 use crate::record::Fact;
-use crate::store::{AcceptedState, HighWater, Pairing, PairingState, Tx};
+use crate::refusal::{Refusal, RequestError};
+use crate::session::{self, boot_digest};
+use crate::store::{PairingState, Purpose, Session, SessionState, StoreError, Tx};
 
-pub(super) async fn grant(
+/// Grants the pairing of an approved session if the proof holds. It is granted once; the very same
+/// proof is given the same grant again while the pairing lives.
+///
+/// # Errors
+/// [`RequestError::Refused`] in words that a technician understands.
+pub async fn prove(
     plane: &Arc<ControlPlane>,
-    offer: Offer,
+    id: SessionId,
     proof: PairingProof,
-) -> Result<PairingGrant, PairingError> {
-    let proven = proof::check(&offer, &plane.keys.signing.lease.name(), &proof)?;
-    let chain = link_chain(plane, &offer, &proven, proof.link_request.as_bytes())?;
-    remember_state(plane, &offer, &proven).await?;
+) -> Result<PairingGrant, RequestError> {
+    let now = plane.clock.now();
+    let digest = Digest::of(&pawl_proto::encode(&proof)?);
+    let found = plane.store.transaction(move |tx| find(tx, id, digest, now)).await?;
+    let open = match found {
+        Found::Granted(grant) => return Ok(*grant),
+        Found::Open(open) => open,
+    };
+    let shown = Digest::of(proof.secret.as_bytes()).as_bytes().ct_eq(open.approved.secret.as_bytes());
+    proof::check_secret(shown.into())?;
+    let session = open.session.clone();
+    let result = grant(plane, *open, proof, digest).await;
+    if let Err(RequestError::Refused(refusal)) = &result {
+        let refusal = refusal.clone();
+        plane.store.transaction(move |tx| refuse(tx, session, &refusal, now)).await?;
+    }
+    result
+}
+
+enum Found {
+    Open(Box<Open>),
+    Granted(Box<PairingGrant>),
+}
+
+/// An approved session and what is known of it.
+pub(super) struct Open {
+    pub(super) session: Session,
+    pub(super) case: Case,
+    pub(super) approved: Approved,
+    pub(super) claim: Claim,
+}
+
+fn find(tx: &Tx<'_>, id: SessionId, proof: Digest, now: u64) -> Result<Found, RequestError> {
+    session::sweep(tx, now)?;
+    let session = tx.session(id)?.filter(|session| session.purpose == Purpose::Pairing);
+    let session = session.ok_or_else(session::stale)?;
+    let case = Case::of(&session)?;
+    let over = || RequestError::from(session::over(&session));
+    match session.state {
+        SessionState::Approved => {}
+        SessionState::Spent => {
+            let granted = case.granted.filter(|granted| granted.proof == proof).ok_or_else(over)?;
+            let live = tx.pairing(granted.answer.pairing)?;
+            live.filter(|pairing| pairing.state == PairingState::Live).ok_or_else(over)?;
+            return Ok(Found::Granted(Box::new(granted.answer)));
+        }
+        _ => return Err(over()),
+    }
+    let approved = case.approved.clone().ok_or(StoreError::Malformed("session"))?;
+    let claim = case.claim()?;
+    Ok(Found::Open(Box::new(Open { session, case, approved, claim })))
+}
+
+/// Counts and records a proof that does not hold.
+fn refuse(tx: &Tx<'_>, session: Session, refusal: &Refusal, now: u64) -> Result<(), StoreError> {
+    let device = session.device;
+    tracing::warn!(%device, code = %refusal.code, message = %refusal.message, "pairing refused");
+    let fact = Fact::Refused {
+        code: refusal.code.to_string(),
+        message: refusal.message.clone(),
+        session: Some(session.id.to_string()),
+        action: None,
+    };
+    tx.record(device, now, fact)?;
+    session::refuse_proof(tx, session.id, now)
+}
+
+async fn grant(
+    plane: &Arc<ControlPlane>,
+    open: Open,
+    proof: PairingProof,
+    digest: Digest,
+) -> Result<PairingGrant, RequestError> {
+    let proven = proof::check(&open.session, &open.claim, &open.approved, &plane.keys.signing, &proof)?;
+    let chain = answer::link_chain(plane, &open.claim, &proven, proof.link_request.as_bytes())?;
+    let boot = proof::remember_boot(plane, open.claim.device, &proven.quote).await?;
+    let (_, statement) = open.session.asked()?;
+    if boot_digest(&boot) != statement.boot {
+        let message = "the device does not run what was approved: it was rebooted or changed since; ask anew";
+        return Err(Refusal::new(RefusalCode::PostureChanged, message).into());
+    }
     let plane_in_tx = Arc::clone(plane);
     let report_length = proof.report.evidence.as_bytes().len();
     let (grant, verdict) = plane
         .store
         .transaction(move |tx| {
-            let (verdict, message) = record_pairing(&plane_in_tx, tx, &offer, &proven, report_length)?;
-            Ok::<_, PairingError>((message_of(&plane_in_tx, &offer, chain, message)?, verdict))
+            let plane = &plane_in_tx;
+            let (verdict, message) = entry::enter(plane, tx, &open, &proven, boot, report_length)?;
+            let grant = answer::grant(plane, &open, &proven, chain, message)?;
+            spend(tx, &open, Granted { proof: digest, answer: grant.clone() })?;
+            Ok::<_, RequestError>((grant, verdict))
         })
         .await?;
     tracing::info!(
@@ -42,156 +124,10 @@ pub(super) async fn grant(
     Ok(grant)
 }
 
-fn record_pairing(
-    plane: &ControlPlane,
-    tx: &Tx<'_>,
-    offer: &Offer,
-    proven: &Proven,
-    report_length: usize,
-) -> Result<(Verdict, Vec<u8>), PairingError> {
-    let now = plane.clock.now();
-    let claim = &offer.claim;
-    let (device, epoch) = (claim.device, claim.epoch);
-    let ak_name = claim.attestation_key.name();
-    // Again, since all this may have changed after the offer was made.
-    check_enrolled(tx, device, claim.ek_sha256)?;
-    check_epoch(tx, device, ak_name.as_bytes(), epoch)?;
-    let highest = tx.high_water(ak_name.as_bytes())?;
-    if !posture::raise_high_water(tx, ak_name.as_bytes(), epoch, proven.quote.clock())? {
-        let message = "the TPM went back in time: an older state of it was restored, or it was cleared";
-        return Err(Refusal::new(RefusalCode::WentBackwards, message).into());
-    }
-    let complete = posture::Complete::new(&proven.evidence, proven.quoted.digest, None, proven.quote.pcrs())
-        .map_err(|error| Refusal::new(RefusalCode::Proof, error))?;
-    let judgement = judge(plane, tx, offer, proven, &complete, highest)?;
-    let pairing = Pairing {
-        id: offer.id,
-        device,
-        epoch,
-        state: PairingState::Live,
-        paired_at: now,
-        ended_at: None,
-        scopes: offer.scopes.clone(),
-        attestation_key: claim.attestation_key.public().as_bytes().to_vec(),
-        counter: claim.counter.as_bytes().to_vec(),
-        device_key: proven.device_key.as_bytes().to_vec(),
-        policy_ref: offer.policy_ref,
-        nonce: Nonce(crate::random::bytes()),
-        base: None,
-        reported: None,
-    };
-    // TPM2_NV_Certify has just shown where the counter stands: what lived below it is dead.
-    tx.end_pairings_below(device, epoch, now)?;
-    tx.settle_below(device, epoch)?;
-    tx.add_pairing(&pairing)?;
-    tx.set_endorsement(device, ek_kind(claim.template), &claim.endorsement)?;
-    let host = proven.evidence.host.as_ref().unwrap_or(&offer.host);
-    tx.set_boot_log(pairing.id, complete.boot_log.as_deref())?;
-    tx.take_report(pairing.id, &complete.base, report_length, true, Some(host), now)?;
-    let fact = Fact::Paired {
-        pairing: pairing.id.to_string(),
-        epoch: epoch.0,
-        endorsement: claim.endorsement.clone(),
-        scopes: offer.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
-        attestation_key: ak_name.to_string(),
-        reason: offer.reason.as_str().to_owned(),
-    };
-    tx.record(device, now, fact)?;
-
-    let draft = judgement.into_draft(plane, Standing::Active, None, proven.quoted.digest);
-    let (verdict, message) = draft.issue(plane, tx, &pairing)?;
-    posture::record_verdict(tx, &verdict, &proven.quoted)?;
-    // The device gets it with the grant.
-    tx.verdict_published(device, verdict.sequence)?;
-    Ok((verdict, message))
-}
-
-/// Keeps what the device runs, also if it is refused for it: an operator may accept it.
-async fn remember_state(plane: &ControlPlane, offer: &Offer, proven: &Proven) -> Result<(), PairingError> {
-    let device = offer.claim.device;
-    match posture::boot_state(&plane.config.lease.pcrs, &proven.quote) {
-        Some(state) => Ok(plane.store.transaction(move |tx| tx.set_reported_state(device, &state)).await?),
-        None => Err(Refusal::new(RefusalCode::Posture, "a PCR that leases name was not quoted").into()),
-    }
-}
-
-/// Appraises the first report. The boot state of a device that has none accepted becomes its
-/// accepted one: who enrolled it vouches for what it runs now.
-fn judge(
-    plane: &ControlPlane,
-    tx: &Tx<'_>,
-    offer: &Offer,
-    proven: &Proven,
-    complete: &posture::Complete,
-    highest: Option<HighWater>,
-) -> Result<Judgement, PairingError> {
-    let device = offer.claim.device;
-    let mut accepted = tx.boot_states(device)?;
-    if accepted.is_empty()
-        && let Some(pcrs) = tx.reported_state(device)?
-    {
-        let now = plane.clock.now();
-        let name = "the first pairing".to_owned();
-        tx.accept_boot_state(device, &name, &pcrs, now)?;
-        tx.record(device, now, posture::accepted_fact(&pcrs, &name))?;
-        accepted.push(AcceptedState { name, pcrs });
-    }
-    let judgement = posture::judge(plane, &proven.quote, complete, offer.claim.epoch, accepted, highest);
-    if judgement.result == Appraisal::Contraindicated {
-        let reasons = judgement.reasons.join("; ");
-        return Err(Refusal::new(RefusalCode::Posture, reasons).into());
-    }
-    Ok(judgement)
-}
-
-fn link_chain(
-    plane: &ControlPlane,
-    offer: &Offer,
-    proven: &Proven,
-    request: &[u8],
-) -> Result<Vec<Certificate>, Refusal> {
-    let refuse = |error: &dyn std::fmt::Display| Refusal::new(RefusalCode::Proof, error);
-    let leaf = plane
-        .keys
-        .authority
-        .link_certificate(offer.claim.device.as_str(), &proven.link_key, request)
-        .map_err(|error| refuse(&error))?;
-    let chain = [leaf.to_vec(), plane.keys.authority.certificate().to_vec()];
-    chain.into_iter().map(|der| Certificate::new(der).map_err(|error| refuse(&error))).collect()
-}
-
-fn message_of(
-    plane: &ControlPlane,
-    offer: &Offer,
-    link_certificates: Vec<Certificate>,
-    verdict: Vec<u8>,
-) -> Result<PairingGrant, Refusal> {
-    let too_long = |error| Refusal::new(RefusalCode::Malformed, error);
-    let authority = plane.keys.authority.certificate().to_vec();
-    Ok(PairingGrant {
-        version: Default::default(),
-        pairing: offer.id,
-        device: offer.claim.device,
-        epoch: offer.claim.epoch,
-        control_plane: plane.config.name.clone(),
-        endorsement: ShortText::lossy(&offer.claim.endorsement),
-        link_certificates,
-        broker: Broker {
-            host: ShortText::lossy(&plane.config.broker.host),
-            port: plane.config.broker.port,
-            authority: Certificate::new(authority).map_err(too_long)?,
-        },
-        scopes: offer.scopes.clone(),
-        order_keys: vec![OrderKey::from(&plane.keys.signing.order)],
-        verdict: Blob::new(verdict).map_err(too_long)?,
-    })
-}
-
-/// As the device names it too.
-fn ek_kind(template: EkTemplate) -> &'static str {
-    match template {
-        EkTemplate::Rsa2048 => "rsa-2048",
-        EkTemplate::EccP256 => "ecc-p256",
-        EkTemplate::EccP384 => "ecc-p384",
-    }
+/// Uses the session up, if nobody has since it was looked at.
+fn spend(tx: &Tx<'_>, open: &Open, granted: Granted) -> Result<(), RequestError> {
+    let session = tx.session(open.session.id)?.filter(|session| session.state == SessionState::Approved);
+    let session = session.ok_or_else(session::stale)?;
+    let body = Case { granted: Some(granted), ..open.case.clone() }.encode()?;
+    Ok(session::spend(tx, &Session { body, ..session })?)
 }

@@ -1,72 +1,129 @@
-//! The proof that attestation key, epoch counter and the three keys live in the one TPM of the
-//! endorsement key.
+//! What a device proves: that session, attestation key and epoch counter are those of the claimed
+//! TPM; and then, that the four keys of the approved pairing live in it.
 
 use p256::ecdsa::VerifyingKey;
-use pawl_evidence::attest::{KeyRole, VerifiedQuote, check_device_bound};
+use pawl_evidence::assurance::action_policy;
+use pawl_evidence::attest::{AttestationKey, KeyRole, VerifiedQuote, check_device_bound};
 use pawl_evidence::lease::{key_policy, link_policy};
-use pawl_evidence::tpm::{Name, Public};
-use pawl_proto::message::{CertifiedKey, Evidence, PairingProof, RefusalCode};
-use subtle::ConstantTimeEq as _;
+use pawl_evidence::tpm::Public;
+use pawl_proto::message::{
+    CertifiedKey, Evidence, PairingApproved, PairingProof, RefusalCode, Report, SessionProof, TpmStructure,
+};
+use pawl_proto::{DeviceId, Epoch, Nonce, PairingId};
 
-use super::Refusal;
-use super::offers::Offer;
-use crate::posture::Quoted;
+use super::case::{Approved, Case};
+use super::claim::Claim;
+use crate::control_plane::ControlPlane;
+use crate::keys::SigningKeys;
+use crate::posture::{self, Quoted};
+use crate::refusal::{Refusal, RequestError};
+use crate::session;
+use crate::store::{BootState, Session};
 
-/// What a proof has shown. It exists only after every check.
+/// Checks the proof that opens a session: the report, and the quote over its PCR values.
+pub(super) fn check_session(
+    offered: &Session,
+    case: &Case,
+    claim: &Claim,
+    proof: &SessionProof,
+) -> Result<(Quoted, VerifiedQuote), Refusal> {
+    // The secret stands first: it shows that endorsement key and attestation key share a TPM, and
+    // all that follows rests on the attestation key.
+    check_secret(session::shows(offered, proof.secret.as_bytes()))?;
+    let value = counter(claim, &proof.counter_attest, &proof.counter_signature, case.nonce)?;
+    if value != claim.epoch {
+        return Err(refuse(format_args!("the epoch counter stands at {value}, not at {}", claim.epoch)));
+    }
+    report(claim, &proof.report, case.nonce, PairingId::from(offered.id), value)
+}
+
+/// What the proof of a pairing has shown. It exists only after every check.
 pub(super) struct Proven {
+    pub(super) epoch: Epoch,
     pub(super) device_key: Public,
     pub(super) link_key: VerifyingKey,
-    pub(super) evidence: Evidence,
+    pub(super) action_key: Public,
     pub(super) quoted: Quoted,
     pub(super) quote: VerifiedQuote,
 }
 
-/// Checks a proof against the offer that it answers. `lease_key` is the name of ours.
-pub(super) fn check(offer: &Offer, lease_key: &Name, proof: &PairingProof) -> Result<Proven, Refusal> {
-    // The secret stands first: it shows that endorsement key and attestation key share a TPM, and
-    // all that follows rests on the attestation key.
-    if !bool::from(proof.secret.as_bytes().ct_eq(offer.secret.as_slice())) {
-        return Err(refuse("the credential was not opened: this attestation key is not in that TPM"));
+impl Proven {
+    pub(super) fn evidence(&self) -> &Evidence {
+        &self.quoted.evidence
     }
-    let claim = &offer.claim;
-    check_counter(offer, proof)?;
+}
 
-    let lease_policy = key_policy(lease_key, offer.policy_ref.as_bytes());
-    let link_policy = link_policy(&claim.counter.name(), claim.epoch.0);
-    let link = check_key(offer, &proof.link_key, KeyRole::Link, &link_policy)?;
-    let device_key = check_key(offer, &proof.device_key, KeyRole::Device, &lease_policy)?;
-    check_key(offer, &proof.vault_key, KeyRole::Vault, &lease_policy)?;
+/// Checks a proof against the approved session that it is for. `keys` are ours.
+pub(super) fn check(
+    session: &Session,
+    claim: &Claim,
+    approved: &Approved,
+    keys: &SigningKeys,
+    proof: &PairingProof,
+) -> Result<Proven, Refusal> {
+    let answer = &approved.answer;
+    let epoch = counter(claim, &proof.counter_attest, &proof.counter_signature, answer.nonce)?;
+    let (counter, policy_ref) = (claim.counter.name(), answer.policy_ref.as_bytes());
+    let lease_policy = key_policy(&keys.lease.name(), policy_ref);
+    let link_policy = link_policy(&counter, epoch.0);
+    let action_policy = action_policy(&counter, epoch.0, &keys.authorization.name(), policy_ref);
+    let key = |key, role, policy: &[u8; 32]| check_key(&claim.attestation_key, answer, key, role, policy);
+    let link = key(&proof.link_key, KeyRole::Link, &link_policy)?;
+    let device_key = key(&proof.device_key, KeyRole::Device, &lease_policy)?;
+    key(&proof.vault_key, KeyRole::Vault, &lease_policy)?;
+    let action_key = key(&proof.action_key, KeyRole::Action, &action_policy)?;
     let link_key =
         crate::token::verifying_key(&link).ok_or_else(|| refuse("the link key is not a point of P-256"))?;
+    let (quoted, quote) = report(claim, &proof.report, answer.nonce, PairingId::from(session.id), epoch)?;
+    Ok(Proven { epoch, device_key, link_key, action_key, quoted, quote })
+}
 
-    let quoted = Quoted::verify(&claim.attestation_key, &proof.report).map_err(refuse)?;
-    let evidence = quoted.evidence.clone();
-    if evidence.nonce != offer.nonce {
+pub(super) fn check_secret(shown: bool) -> Result<(), Refusal> {
+    if shown {
+        return Ok(());
+    }
+    Err(refuse("the credential was not opened: this attestation key is not in that TPM"))
+}
+
+/// Where the counter stands, as the TPM certifies on this nonce.
+fn counter(
+    claim: &Claim,
+    attest: &TpmStructure,
+    signature: &TpmStructure,
+    nonce: Nonce,
+) -> Result<Epoch, Refusal> {
+    claim
+        .attestation_key
+        .verify(attest.as_bytes(), signature.as_bytes(), nonce.as_bytes())
+        .and_then(|attest| attest.nv_counter(&claim.counter.name()))
+        .map(Epoch)
+        .map_err(|error| refuse(format_args!("epoch counter: {error}")))
+}
+
+/// A whole report on this nonce, and the quote over its PCR values.
+fn report(
+    claim: &Claim,
+    report: &Report,
+    nonce: Nonce,
+    pairing: PairingId,
+    epoch: Epoch,
+) -> Result<(Quoted, VerifiedQuote), Refusal> {
+    let quoted = Quoted::verify(&claim.attestation_key, report).map_err(refuse)?;
+    let evidence = &quoted.evidence;
+    if evidence.nonce != nonce {
         return Err(refuse("the report repeats another nonce: it is stale"));
     }
     let named = (evidence.device, evidence.pairing, evidence.epoch);
-    if named != (claim.device, offer.id, claim.epoch) || evidence.since.is_some() {
+    if named != (claim.device, pairing, epoch) || evidence.since.is_some() {
         return Err(refuse("the report is not a whole one for this device, pairing and epoch"));
     }
     let quote = quoted.composite(&evidence.pcrs).map_err(refuse)?;
-    Ok(Proven { device_key, link_key, evidence, quoted, quote })
-}
-
-fn check_counter(offer: &Offer, proof: &PairingProof) -> Result<(), Refusal> {
-    let claim = &offer.claim;
-    let value = claim
-        .attestation_key
-        .verify(proof.counter_attest.as_bytes(), proof.counter_signature.as_bytes(), offer.nonce.as_bytes())
-        .and_then(|attest| attest.nv_counter(&claim.counter.name()))
-        .map_err(|error| refuse(format_args!("epoch counter: {error}")))?;
-    if value != claim.epoch.0 {
-        return Err(refuse(format_args!("the epoch counter stands at {value}, not at {}", claim.epoch)));
-    }
-    Ok(())
+    Ok((quoted, quote))
 }
 
 fn check_key(
-    offer: &Offer,
+    attestation_key: &AttestationKey,
+    approved: &PairingApproved,
     key: &CertifiedKey,
     role: KeyRole,
     auth_policy: &[u8; 32],
@@ -74,13 +131,31 @@ fn check_key(
     let public =
         Public::unmarshal(key.public.as_bytes()).map_err(|error| refuse(format_args!("{role}: {error}")))?;
     check_device_bound(&public, role, auth_policy).map_err(refuse)?;
-    offer
-        .claim
-        .attestation_key
-        .verify(key.attest.as_bytes(), key.signature.as_bytes(), offer.nonce.as_bytes())
+    attestation_key
+        .verify(key.attest.as_bytes(), key.signature.as_bytes(), approved.nonce.as_bytes())
         .and_then(|attest| attest.certify(&public.name()))
         .map_err(|error| refuse(format_args!("{role}: {error}")))?;
     Ok(public)
+}
+
+/// Keeps what the device runs, also if it is refused for it: an operator may accept it.
+pub(super) async fn remember_boot(
+    plane: &ControlPlane,
+    device: DeviceId,
+    quote: &VerifiedQuote,
+) -> Result<BootState, RequestError> {
+    let state = posture::boot_state(&plane.config.lease.pcrs, quote)
+        .ok_or_else(|| Refusal::new(RefusalCode::Posture, "a PCR that leases name was not quoted"))?;
+    let kept = state.clone();
+    plane.store.transaction(move |tx| tx.set_reported_state(device, &kept)).await?;
+    Ok(state)
+}
+
+pub(super) fn went_backwards() -> Refusal {
+    Refusal::new(
+        RefusalCode::WentBackwards,
+        "the TPM went back in time: an older state of it was restored, or it was cleared",
+    )
 }
 
 fn refuse(message: impl std::fmt::Display) -> Refusal {

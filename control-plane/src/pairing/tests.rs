@@ -2,17 +2,20 @@ use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
 use pawl_evidence::lease::{LeaseTerms, to_be_signed};
 use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
-use pawl_proto::message::{Appraisal, RefusalCode, Standing};
+use pawl_proto::message::{
+    Appraisal, PairingApproved, PairingOffer, PairingProof, RefusalCode, SessionProof, Standing,
+};
 use pawl_proto::{Blob, Digest, Nonce};
 
 use super::*;
 use crate::orders;
+use crate::refusal::{Refusal, RequestError};
 use crate::store::PairingState;
 use crate::testing::{Device, Rig, decode_verdict, request_for};
 
-fn refused<T: std::fmt::Debug>(result: Result<T, PairingError>) -> Refusal {
+fn refused<T: std::fmt::Debug>(result: Result<T, RequestError>) -> Refusal {
     match result {
-        Err(PairingError::Refused(refusal)) => refusal,
+        Err(RequestError::Refused(refusal)) => refusal,
         other => panic!("not refused: {other:?}"),
     }
 }
@@ -82,8 +85,8 @@ async fn an_id_that_does_not_follow_from_the_key_is_refused() {
 
 #[tokio::test]
 async fn a_proof_with_any_part_wrong_is_refused() {
-    type Tamper = fn(&mut Device, &pawl_proto::message::PairingOffer, &mut PairingProof);
-    let cases: [(&str, Tamper); 9] = [
+    type Tamper = fn(&mut Device, &PairingApproved, &mut PairingProof);
+    let cases: [(&str, Tamper); 11] = [
         ("credential", |_, _, proof| proof.secret = Blob::new(vec![0; 32]).unwrap()),
         ("device key", |device, offer, proof| {
             let public = pawl_evidence::lease::lease_key_public(&[1; 32], &[2; 32]);
@@ -95,11 +98,14 @@ async fn a_proof_with_any_part_wrong_is_refused() {
         ("link key", |device, _, proof| {
             proof.link_key = device.certified(proof.link_key.public.as_bytes().to_vec(), &[0; 32]);
         }),
-        ("epoch counter", |device, offer, proof| {
+        // For the epoch after this one.
+        ("link key", |device, offer, proof| {
             device.tpm.epoch += 1;
             (proof.counter_attest, proof.counter_signature) = device.tpm.certify_counter(&offer.nonce.0);
             device.tpm.epoch -= 1;
         }),
+        ("action key", |_, _, proof| proof.action_key = proof.device_key.clone()),
+        ("epoch counter", |_, _, proof| proof.counter_attest = proof.report.attest.clone()),
         ("nonce", |device, _, proof| proof.report = device.report(Nonce([0; 32]), None)),
         ("PCR values", |device, offer, proof| {
             let mut evidence = device.evidence(offer.nonce, None);
@@ -124,29 +130,129 @@ async fn an_offer_is_good_for_one_try_and_ten_minutes() {
     let rig = Rig::new();
     let mut device = Device::enrolled(&rig.plane).await;
     let offered = offer(&rig.plane, device.request()).await.unwrap();
-    let secret = rig.plane.offers.secret(offered.pairing).unwrap();
-    let proof = device.proof(&offered, &secret);
+    let proof = device.session_proof(&offered);
     rig.clock.advance(600);
-    assert_eq!(refused(prove(&rig.plane, offered.pairing, proof.clone()).await).code, RefusalCode::Stale);
+    assert_eq!(refused(open(&rig.plane, offered.session, proof.clone()).await).code, RefusalCode::Stale);
 
     let offered = offer(&rig.plane, device.request()).await.unwrap();
-    let refusal = refused(prove(&rig.plane, offered.pairing, proof.clone()).await);
+    let refusal = refused(open(&rig.plane, offered.session, proof).await);
     assert_eq!(refusal.code, RefusalCode::Proof);
-    assert_eq!(refused(prove(&rig.plane, offered.pairing, proof).await).code, RefusalCode::Stale);
+    assert!(refusal.message.contains("credential"), "{refusal}");
+    let right = device.session_proof(&offered);
+    assert_eq!(refused(open(&rig.plane, offered.session, right).await).code, RefusalCode::Stale);
 }
 
 #[tokio::test]
-async fn an_epoch_is_paired_once_and_the_next_one_ends_it() {
+async fn a_session_proof_with_any_part_wrong_is_refused() {
+    type Tamper = fn(&mut Device, &PairingOffer, &mut SessionProof);
+    let cases: [(&str, Tamper); 5] = [
+        ("credential", |_, _, proof| proof.secret = Blob::new(vec![0; 32]).unwrap()),
+        ("epoch counter", |device, offer, proof| {
+            device.tpm.epoch += 1;
+            (proof.counter_attest, proof.counter_signature) = device.tpm.certify_counter(&offer.nonce.0);
+            device.tpm.epoch -= 1;
+        }),
+        ("epoch counter", |device, _, proof| {
+            (proof.counter_attest, proof.counter_signature) = device.tpm.certify_counter(&[0; 32]);
+        }),
+        ("nonce", |device, offer, proof| {
+            device.pairing = Some(offer.session.into());
+            proof.report = device.report(Nonce([0; 32]), None);
+        }),
+        ("PCR values", |device, offer, proof| {
+            device.pairing = Some(offer.session.into());
+            let mut evidence = device.evidence(offer.nonce, None);
+            evidence.pcrs.insert(4, Digest([0xee; 32]));
+            proof.report = device.quoted(&evidence);
+        }),
+    ];
+    let rig = Rig::new();
+    let mut device = Device::enrolled(&rig.plane).await;
+    for (part, tamper) in cases {
+        let offered = offer(&rig.plane, device.request()).await.unwrap();
+        let mut proof = device.session_proof(&offered);
+        tamper(&mut device, &offered, &mut proof);
+        let refusal = refused(open(&rig.plane, offered.session, proof).await);
+        assert_eq!(refusal.code, RefusalCode::Proof, "{part}: {refusal}");
+        assert!(refusal.message.contains(part), "{part}: {refusal}");
+    }
+}
+
+#[tokio::test]
+async fn offers_in_the_name_of_a_device_do_not_keep_it_out() {
+    let rig = Rig::new();
+    let mut device = Device::enrolled(&rig.plane).await;
+    let first = offer(&rig.plane, device.request()).await.unwrap();
+    for _ in 0..20 {
+        rig.clock.advance(1);
+        offer(&rig.plane, device.request()).await.unwrap();
+    }
+    let proof = device.session_proof(&first);
+    assert_eq!(refused(open(&rig.plane, first.session, proof).await).code, RefusalCode::Stale);
+    assert!(device.pair(&rig.plane).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_pairing_lives_in_an_epoch_of_its_own_and_ends_the_one_before() {
     let rig = Rig::new();
     let mut device = Device::enrolled(&rig.plane).await;
     let first = device.pair(&rig.plane).await.unwrap();
-    let refusal = refused(offer(&rig.plane, device.request()).await);
+    assert_eq!(first.epoch.0, 7, "the claimed epoch was free");
+    let refusal = refused(
+        device
+            .pair_with(&rig.plane, |device, approved, proof| {
+                assert_eq!(approved.above.0, 7);
+                device.tpm.epoch = 7;
+                (proof.counter_attest, proof.counter_signature) =
+                    device.tpm.certify_counter(&approved.nonce.0);
+                let policy = pawl_evidence::lease::link_policy(&device.tpm.counter.name(), 7);
+                proof.link_key = device.link_for(&policy, approved);
+                proof.action_key = device.action_for(7, approved);
+                proof.report = device.report(approved.nonce, None);
+            })
+            .await,
+    );
     assert_eq!(refusal.code, RefusalCode::EpochSpent);
 
-    device.tpm.epoch += 1;
-    device.pair(&rig.plane).await.unwrap();
+    let second = device.pair(&rig.plane).await.unwrap();
+    assert_eq!(second.epoch.0, 8);
     let ended = rig.plane.store.transaction(move |tx| tx.pairing(first.pairing)).await.unwrap().unwrap();
     assert_eq!(ended.state, PairingState::Ended);
+}
+
+#[tokio::test]
+async fn a_lost_answer_costs_nothing() {
+    let rig = Rig::new();
+    let mut device = Device::enrolled(&rig.plane).await;
+    let offered = offer(&rig.plane, device.request()).await.unwrap();
+    let proof = device.session_proof(&offered);
+    let approved = open(&rig.plane, offered.session, proof.clone()).await.unwrap().approved();
+    assert_eq!(open(&rig.plane, offered.session, proof).await.unwrap().approved(), approved);
+
+    let proof = device.proof(offered.session, &approved);
+    let granted = prove(&rig.plane, offered.session, proof.clone()).await.unwrap();
+    assert_eq!(prove(&rig.plane, offered.session, proof).await.unwrap(), granted);
+    let another = device.proof(offered.session, &approved);
+    assert_eq!(refused(prove(&rig.plane, offered.session, another).await).code, RefusalCode::Stale);
+}
+
+#[tokio::test]
+async fn an_approved_session_is_proven_within_ten_minutes_and_five_tries() {
+    let rig = Rig::new();
+    let mut device = Device::enrolled(&rig.plane).await;
+    let (asked, progress) = device.ask(&rig.plane, device.request()).await.unwrap();
+    let approved = progress.approved();
+    let good = device.proof(asked.id, &approved);
+    let bad = PairingProof { vault_key: good.device_key.clone(), ..good.clone() };
+    for _ in 0..5 {
+        assert_eq!(refused(prove(&rig.plane, asked.id, bad.clone()).await).code, RefusalCode::Proof);
+    }
+    assert_eq!(refused(prove(&rig.plane, asked.id, good).await).code, RefusalCode::Declined);
+
+    let (asked, progress) = device.ask(&rig.plane, device.request()).await.unwrap();
+    let late = device.proof(asked.id, &progress.approved());
+    rig.clock.advance(600);
+    assert_eq!(refused(prove(&rig.plane, asked.id, late).await).code, RefusalCode::Stale);
 }
 
 #[tokio::test]
@@ -158,10 +264,15 @@ async fn a_tpm_that_went_back_in_time_is_refused() {
     let receipt = device.wipe(None);
     orders::receive_receipt(&rig.plane, None, receipt).await.unwrap();
 
+    // A report may overtake a session's proof, and no more than that is let pass.
     device.tpm.clock = snapshot - 1_000;
     assert_eq!(refused(device.pair(&rig.plane).await).code, RefusalCode::WentBackwards);
+    device.tpm.clock = snapshot;
+    device.tpm.reset_count -= 1;
+    assert_eq!(refused(device.ask(&rig.plane, device.request()).await).code, RefusalCode::WentBackwards);
+    device.tpm.reset_count += 1;
     device.tpm.epoch -= 1;
-    assert_eq!(refused(device.pair(&rig.plane).await).code, RefusalCode::EpochSpent);
+    assert_eq!(refused(device.ask(&rig.plane, device.request()).await).code, RefusalCode::WentBackwards);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use pawl_proto::{Digest, Epoch};
 use super::complete::Complete;
 use super::quoted::{Quoted, pcr_values, quoted_values};
 use crate::control_plane::ControlPlane;
-use crate::record::Fact;
+use crate::record::{ChainHead, Fact};
 use crate::store::{AcceptedState, BootState, HighWater, StoreError, Tx};
 use crate::verdict::{Appraised, Draft};
 
@@ -131,8 +131,14 @@ pub(crate) fn accepted_fact(state: &BootState, by: &str) -> Fact {
     Fact::Accepted { pcrs, by: by.to_owned() }
 }
 
-/// The record of a verdict, with the quote on which it rests.
-pub(crate) fn record_verdict(tx: &Tx<'_>, verdict: &Verdict, quoted: &Quoted) -> Result<(), StoreError> {
+/// The record of a verdict, with the quote on which it rests, and how far the device's own records
+/// were known by then.
+pub(crate) fn record_verdict(
+    tx: &Tx<'_>,
+    verdict: &Verdict,
+    quoted: &Quoted,
+    records: Option<ChainHead>,
+) -> Result<(), StoreError> {
     let fact = Fact::Verdict {
         sequence: verdict.sequence,
         result: verdict.result.map(|result| result.to_string()).unwrap_or_default(),
@@ -140,6 +146,9 @@ pub(crate) fn record_verdict(tx: &Tx<'_>, verdict: &Verdict, quoted: &Quoted) ->
         evidence: quoted.digest.to_string(),
         quote: hex::encode(quoted.attest.as_bytes()),
         signature: hex::encode(quoted.signature.as_bytes()),
+        at: Some(quoted.clock().into()),
+        by: Some(concat!("pawl-control-plane ", env!("CARGO_PKG_VERSION")).to_owned()),
+        records,
     };
     tx.record(verdict.device, verdict.time, fact)
 }

@@ -1,5 +1,6 @@
 //! Posture: from a report to a verdict.
 
+pub(crate) mod audit;
 mod complete;
 mod ima;
 mod judgement;

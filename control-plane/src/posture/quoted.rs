@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use pawl_evidence::attest::{AttestError, AttestationKey, VerifiedAttest, VerifiedQuote};
-use pawl_evidence::tpm::{self, HashAlgorithm, PcrValues};
+use pawl_evidence::tpm::{self, ClockInfo, HashAlgorithm, PcrValues};
 use pawl_proto::message::{Evidence, Report, TpmStructure};
 use pawl_proto::{DecodeError, Digest, limits};
 
@@ -32,6 +32,11 @@ impl Quoted {
             signature: report.signature.clone(),
             verified,
         })
+    }
+
+    /// The TPM's time when it quoted.
+    pub(crate) fn clock(&self) -> ClockInfo {
+        self.verified.clock()
     }
 
     /// The quote over these values of the sha256 bank, if they are what the TPM quoted.

@@ -6,6 +6,7 @@ use pawl_proto::DeviceId;
 use pawl_proto::limits;
 use pawl_proto::message::{Appraisal, Report, Standing, Verdict};
 
+use super::audit::{self, Occasion, Seen};
 use super::complete::{self, Complete, Incomplete};
 use super::judgement::{boot_state, judge, raise_high_water, record_verdict};
 use super::quoted::Quoted;
@@ -76,7 +77,7 @@ fn receive_in(
                 answers: Some(quoted.digest),
                 ..Draft::challenge(device.standing, true)
             };
-            issue(plane, tx, &pairing, draft, &quoted)
+            issue(plane, tx, &pairing, draft, &quoted, Seen::default())
         }
         Examined::Complete(quote, complete) => {
             let examined = (quote, complete);
@@ -136,6 +137,7 @@ fn answer(
     let accepted = tx.boot_states(device.id)?;
     let highest = tx.high_water(ak_name.as_bytes())?;
     let judgement = judge(plane, &quote, &complete, pairing.epoch, accepted, highest);
+    let mut seen = Seen::default();
     let forward = raise_high_water(tx, ak_name.as_bytes(), pairing.epoch, quote.clock())?;
     if forward {
         let evidence = &quoted.evidence;
@@ -151,6 +153,7 @@ fn answer(
             now,
         )?;
         tx.settle_refreshes(device.id)?;
+        seen = audit::take(tx, device.id, pairing.id, evidence.audit.as_ref(), Occasion::Report, now)?;
         if let Some(state) = boot_state(&plane.config.lease.pcrs, &quote) {
             tx.set_reported_state(device.id, &state)?;
         }
@@ -159,7 +162,8 @@ fn answer(
     let mut draft = judgement.into_draft(plane, device.standing, suspended, quoted.digest);
     // A TPM that went back has no state that anything could build on.
     draft.whole = !forward;
-    issue(plane, tx, pairing, draft, quoted)
+    seen.tell(&mut draft);
+    issue(plane, tx, pairing, draft, quoted, seen)
 }
 
 fn issue(
@@ -168,9 +172,10 @@ fn issue(
     pairing: &Pairing,
     draft: Draft,
     quoted: &Quoted,
+    seen: Seen,
 ) -> Result<Verdict, PostureError> {
     let (verdict, _) = draft.issue(plane, tx, pairing)?;
-    record_verdict(tx, &verdict, quoted)?;
+    record_verdict(tx, &verdict, quoted, seen.head)?;
     Ok(verdict)
 }
 

@@ -24,6 +24,10 @@ pub struct Device {
     pub ek_kind: Option<String>,
     /// How that key was checked.
     pub endorsement: Option<String>,
+    /// The device whose place it took.
+    pub replaces: Option<DeviceId>,
+    /// The device that took its place.
+    pub replaced_by: Option<DeviceId>,
     /// What it last said of itself; a hint.
     pub last_seen: Option<LastSeen>,
 }
@@ -40,7 +44,7 @@ pub struct LastSeen {
 }
 
 const COLUMNS: &str = "id, ek_sha256, label, enrolled_at, standing, standing_reason, ek_kind, endorsement, online, \
-                       state, seen";
+                       state, seen, replaces, replaced_by";
 
 impl Tx<'_> {
     /// Enrols a device, or renames one that is enrolled. True when it is new.
@@ -108,6 +112,17 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Remembers that `new` took the place of `old`.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn set_replaced(&self, old: DeviceId, new: DeviceId) -> Result<(), StoreError> {
+        let (old, new) = (old.as_str(), new.as_str());
+        self.sql.execute("UPDATE device SET replaced_by = ?2 WHERE id = ?1", [old, new])?;
+        self.sql.execute("UPDATE device SET replaces = ?2 WHERE id = ?1", [new, old])?;
+        Ok(())
+    }
+
     /// Remembers what a device says of itself.
     ///
     /// # Errors
@@ -128,7 +143,12 @@ fn read(row: &Row<'_>) -> Result<Device, StoreError> {
         }
         _ => None,
     };
+    let other = |column| -> Result<Option<DeviceId>, StoreError> {
+        row.get::<_, Option<String>>(column)?.map(|id| from_text(&id, "device id")).transpose()
+    };
     Ok(Device {
+        replaces: other(11)?,
+        replaced_by: other(12)?,
         id: from_text(&row.get::<_, String>(0)?, "device id")?,
         ek_sha256: from_bytes(&row.get::<_, Vec<u8>>(1)?, "digest")?,
         label: row.get(2)?,

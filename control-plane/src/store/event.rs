@@ -1,5 +1,5 @@
 use pawl_proto::message::{Event, EventKind};
-use pawl_proto::{Channel, DeviceId, Epoch, EventId, Topic};
+use pawl_proto::{Channel, DeviceId, Epoch, EventId, SessionId, Topic};
 use rusqlite::{Row, params};
 
 use super::value::{from_name, from_text, to_name};
@@ -20,6 +20,8 @@ pub struct EventRow {
     pub time: u64,
     /// Why.
     pub reason: String,
+    /// The session whose approval ordered it; none when an operator did.
+    pub session: Option<SessionId>,
     /// When it was last handed to the broker, Unix milliseconds.
     pub published_at_ms: Option<u64>,
     /// When the broker last acknowledged it, Unix milliseconds.
@@ -28,7 +30,8 @@ pub struct EventRow {
     pub settled: bool,
 }
 
-const COLUMNS: &str = "id, kind, epoch, sequence, time, reason, published_at_ms, acknowledged_at_ms, settled";
+const COLUMNS: &str =
+    "id, kind, epoch, sequence, time, reason, published_at_ms, acknowledged_at_ms, settled, session";
 
 impl Tx<'_> {
     /// The number of the next event of a device. It is given out once.
@@ -43,14 +46,19 @@ impl Tx<'_> {
         )?)
     }
 
-    /// Adds an event and its signed message.
+    /// Adds an event and its signed message. `session` is the one whose approval ordered it.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn add_event(&self, event: &Event, message: &[u8]) -> Result<(), StoreError> {
+    pub fn add_event(
+        &self,
+        event: &Event,
+        session: Option<SessionId>,
+        message: &[u8],
+    ) -> Result<(), StoreError> {
         self.sql.execute(
-            "INSERT INTO event (id, device, kind, epoch, sequence, time, reason, message) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO event (id, device, kind, epoch, sequence, time, reason, message, session) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 event.id.to_string(),
                 event.device.as_str(),
@@ -60,6 +68,7 @@ impl Tx<'_> {
                 event.time,
                 event.reason.as_str(),
                 message,
+                session.map(|session| session.to_string()),
             ],
         )?;
         Ok(())
@@ -159,6 +168,7 @@ impl Tx<'_> {
 }
 
 fn read(row: &Row<'_>) -> Result<EventRow, StoreError> {
+    let session: Option<String> = row.get(9)?;
     Ok(EventRow {
         id: from_text(&row.get::<_, String>(0)?, "event id")?,
         kind: from_name(row.get(1)?, "event kind")?,
@@ -169,5 +179,6 @@ fn read(row: &Row<'_>) -> Result<EventRow, StoreError> {
         published_at_ms: row.get(6)?,
         acknowledged_at_ms: row.get(7)?,
         settled: row.get(8)?,
+        session: session.map(|id| from_text(&id, "session id")).transpose()?,
     })
 }

@@ -5,8 +5,10 @@
 //! or fall together, also under kill -9 (WAL, `synchronous = FULL`). Messages leave only after
 //! the commit.
 
+mod approval;
 mod boot_state;
 mod device;
+mod device_record;
 mod event;
 mod high_water;
 mod once;
@@ -14,6 +16,7 @@ mod pairing;
 mod receipt;
 mod record;
 mod schema;
+mod session;
 mod value;
 mod verdict;
 
@@ -22,13 +25,16 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
+pub use approval::ApprovalRow;
 pub use boot_state::{AcceptedState, BootState};
 pub use device::{Device, LastSeen};
+pub use device_record::{DeviceChain, DeviceRecordRow};
 pub use event::EventRow;
 pub use high_water::HighWater;
 pub use pairing::{Base, Pairing, PairingState, Reported};
 pub use receipt::ReceiptRow;
 pub use record::ChainError;
+pub use session::{CodeRow, Purpose, Session, SessionState, Wrong};
 pub use verdict::VerdictRow;
 
 /// So many transactions may wait; whoever comes later waits to be let in.

@@ -15,4 +15,13 @@ impl Tx<'_> {
         )?;
         Ok(added == 1)
     }
+
+    /// Whether such a value was used.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn used(&self, value: &[u8]) -> Result<bool, StoreError> {
+        let mut statement = self.sql.prepare_cached("SELECT 1 FROM once WHERE value = ?1")?;
+        Ok(statement.exists([value])?)
+    }
 }

@@ -32,6 +32,8 @@ pub struct Pairing {
     pub counter: Vec<u8>,
     /// `TPMT_PUBLIC` of the device key, certified.
     pub device_key: Vec<u8>,
+    /// `TPMT_PUBLIC` of the action key, certified; the pairings of earlier versions have none.
+    pub action_key: Option<Vec<u8>>,
     /// The policyRef of its leases.
     pub policy_ref: Digest,
     /// What the next report must repeat.
@@ -83,7 +85,7 @@ pub struct Reported {
 }
 
 const COLUMNS: &str = "id, device, epoch, state, paired_at, ended_at, scopes, attestation_key, counter, device_key, \
-                       policy_ref, nonce, base, reported_at, report_bytes, report_whole, reports, host";
+                       policy_ref, nonce, base, reported_at, report_bytes, report_whole, reports, host, action_key";
 
 impl Tx<'_> {
     /// Adds a pairing.
@@ -93,7 +95,8 @@ impl Tx<'_> {
     pub fn add_pairing(&self, pairing: &Pairing) -> Result<(), StoreError> {
         self.sql.execute(
             "INSERT INTO pairing (id, device, epoch, state, paired_at, scopes, attestation_key, counter, \
-             device_key, policy_ref, nonce, base) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             device_key, policy_ref, nonce, base, action_key) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 pairing.id.to_string(),
                 pairing.device.as_str(),
@@ -107,6 +110,7 @@ impl Tx<'_> {
                 pairing.policy_ref.0,
                 pairing.nonce.0,
                 pairing.base.as_ref().map(|base| to_blob(base, "base")).transpose()?,
+                pairing.action_key,
             ],
         )?;
         Ok(())
@@ -240,6 +244,7 @@ fn read(row: &Row<'_>) -> Result<Pairing, StoreError> {
         attestation_key: row.get(7)?,
         counter: row.get(8)?,
         device_key: row.get(9)?,
+        action_key: row.get(18)?,
         policy_ref: from_bytes(&row.get::<_, Vec<u8>>(10)?, "policyRef")?,
         nonce: from_bytes(&row.get::<_, Vec<u8>>(11)?, "nonce")?,
         base: base.map(|blob| from_blob(&blob, "base")).transpose()?,

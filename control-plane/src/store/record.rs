@@ -1,9 +1,10 @@
-use pawl_proto::{DeviceId, Digest};
+use pawl_proto::DeviceId;
+use pawl_proto::record::Link;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::value::from_bytes;
 use super::{StoreError, Tx};
-use crate::record::{Fact, Link, Record};
+use crate::record::{Fact, Record};
 
 impl Tx<'_> {
     /// Adds a record to the end of a device's chain.
@@ -20,7 +21,7 @@ impl Tx<'_> {
             .optional()?;
         let (sequence, previous) = match last {
             Some((sequence, digest)) => (sequence + 1, from_bytes(&digest, "record digest")?),
-            None => (1, Digest([0; 32])),
+            None => (1, Link::START),
         };
         let link = Link::forge(previous, &Record { device, sequence, time, fact })
             .map_err(|_| StoreError::Malformed("record"))?;
@@ -31,33 +32,50 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The chain of a device as it is stored, oldest first. Nothing about it is checked here.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn record_links(&self, device: DeviceId) -> Result<Vec<Link>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT body, previous, digest FROM record WHERE device = ?1 ORDER BY sequence",
+        )?;
+        let mut rows = statement.query([device.as_str()])?;
+        let mut links = Vec::new();
+        while let Some(row) = rows.next()? {
+            links.push(Link {
+                body: row.get(0)?,
+                previous: from_bytes(&row.get::<_, Vec<u8>>(1)?, "record digest")?,
+                digest: from_bytes(&row.get::<_, Vec<u8>>(2)?, "record digest")?,
+            });
+        }
+        Ok(links)
+    }
+
+    /// The attestation keys under which a device was paired, `TPMT_PUBLIC`.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn attestation_keys(&self, device: DeviceId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut statement = self
+            .sql
+            .prepare_cached("SELECT DISTINCT attestation_key FROM pairing WHERE device = ?1 ORDER BY 1")?;
+        let keys = statement.query_map([device.as_str()], |row| row.get(0))?;
+        Ok(keys.collect::<Result<_, _>>()?)
+    }
+
     /// The records of a device, oldest first, after their chain has been checked.
     ///
     /// # Errors
     /// [`ChainError::Broken`] at the first record that does not follow from the one before.
     pub fn records(&self, device: DeviceId) -> Result<Vec<(Record, Link)>, ChainError> {
-        let mut statement = self
-            .sql
-            .prepare_cached("SELECT body, previous, digest FROM record WHERE device = ?1 ORDER BY sequence")
-            .map_err(StoreError::from)?;
-        let rows = statement
-            .query_map([device.as_str()], |row| {
-                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?))
-            })
-            .map_err(StoreError::from)?;
         let mut records: Vec<(Record, Link)> = Vec::new();
-        for row in rows {
-            let (body, previous, digest) = row.map_err(StoreError::from)?;
-            let link = Link {
-                body,
-                previous: from_bytes(&previous, "record digest")?,
-                digest: from_bytes(&digest, "record digest")?,
-            };
+        for link in self.record_links(device)? {
             let sequence = u64::try_from(records.len()).unwrap_or(u64::MAX).saturating_add(1);
-            let before = records.last().map_or(Digest([0; 32]), |(_, link)| link.digest);
+            let before = records.last().map_or(Link::START, |(_, link)| link.digest);
             let record = link
                 .check(before)
-                .filter(|record| record.sequence == sequence && record.device == device)
+                .filter(|record: &Record| record.sequence == sequence && record.device == device)
                 .ok_or(ChainError::Broken(sequence))?;
             records.push((record, link));
         }

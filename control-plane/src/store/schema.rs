@@ -2,9 +2,10 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-const VERSION: i64 = 1;
+/// What brings the tables from each version to the next. A text that was shipped never changes.
+const MIGRATIONS: [&[&str]; 2] = [&[FIRST], &[SESSIONS, super::device_record::TABLES]];
 
-const TABLES: &str = "
+pub(super) const FIRST: &str = "
 CREATE TABLE device (
     id TEXT PRIMARY KEY,
     ek_sha256 BLOB NOT NULL UNIQUE,
@@ -120,6 +121,58 @@ CREATE TABLE once (
 CREATE INDEX once_expires ON once (expires);
 ";
 
+const SESSIONS: &str = "
+ALTER TABLE device ADD COLUMN replaces TEXT REFERENCES device;
+ALTER TABLE device ADD COLUMN replaced_by TEXT REFERENCES device;
+-- TPMT_PUBLIC; the pairings of version 1 have none.
+ALTER TABLE pairing ADD COLUMN action_key BLOB;
+-- The session whose approval ordered it; none when an operator did.
+ALTER TABLE event ADD COLUMN session TEXT;
+
+CREATE TABLE session (
+    id TEXT PRIMARY KEY,
+    purpose TEXT NOT NULL,
+    -- Not always an enrolled one: an approval may enrol it.
+    device TEXT NOT NULL,
+    state TEXT NOT NULL,
+    opened_at INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    -- SHA-256 of what authenticates the device's next step.
+    secret BLOB NOT NULL,
+    -- None until it is proven.
+    statement BLOB,
+    needed INTEGER NOT NULL DEFAULT 0,
+    -- None where nobody has to approve; the digest is that of the secret letters.
+    code_handle TEXT,
+    code_attempt INTEGER,
+    code_digest BLOB,
+    wrong_codes INTEGER NOT NULL DEFAULT 0,
+    wrong_confirmations INTEGER NOT NULL DEFAULT 0,
+    refused_approvals INTEGER NOT NULL DEFAULT 0,
+    refused_proofs INTEGER NOT NULL DEFAULT 0,
+    refusals BLOB NOT NULL,
+    -- Why it is over, for people.
+    outcome TEXT,
+    -- What its purpose keeps with it.
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX session_of_device ON session (device, opened_at);
+CREATE INDEX session_in_state ON session (state, expires);
+CREATE UNIQUE INDEX session_code ON session (code_handle) WHERE state = 'waiting';
+
+CREATE TABLE approval (
+    session TEXT NOT NULL REFERENCES session ON DELETE CASCADE,
+    principal TEXT NOT NULL,
+    key TEXT NOT NULL,
+    given_at INTEGER NOT NULL,
+    signature BLOB NOT NULL,
+    elsewhere INTEGER NOT NULL,
+    -- SHA-256 of what the device has yet to say before it counts.
+    confirmation BLOB,
+    PRIMARY KEY (session, key)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Sets the connection up and brings the tables to this program's version.
 pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -127,14 +180,12 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        VERSION => Ok(()),
-        0 => {
-            let transaction = connection.transaction()?;
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            Ok(transaction.commit()?)
-        }
-        other => Err(StoreError::Version(other)),
+    let done = usize::try_from(version).map_err(|_| StoreError::Version(version))?;
+    let due = MIGRATIONS.get(done..).ok_or(StoreError::Version(version))?;
+    let transaction = connection.transaction()?;
+    for tables in due.iter().copied().flatten() {
+        transaction.execute_batch(tables)?;
     }
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    Ok(transaction.commit()?)
 }

@@ -1,4 +1,5 @@
-use pawl_proto::{DeviceId, Digest, Epoch};
+use pawl_proto::record::Link;
+use pawl_proto::{DeviceId, Digest, Epoch, PairingId};
 
 use super::*;
 use crate::record::Fact;
@@ -41,8 +42,56 @@ async fn a_later_version_is_left_alone() {
     drop(store);
     let path = dir.path().join("test.sqlite");
     let connection = Connection::open(&path).unwrap();
-    connection.pragma_update(None, "user_version", 2).unwrap();
-    assert!(matches!(Store::open(&path), Err(StoreError::Version(2))));
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(Store::open(&path), Err(StoreError::Version(99))));
+}
+
+#[tokio::test]
+async fn what_the_first_version_wrote_is_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("test.sqlite");
+    let id = DeviceId::from_digest(EK.0);
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch(schema::FIRST).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection
+        .execute(
+            "INSERT INTO device (id, ek_sha256, label, enrolled_at) VALUES (?1, ?2, 'gate', 5)",
+            (id.as_str(), EK.0),
+        )
+        .unwrap();
+    let scopes = pawl_proto::encode(&Vec::<String>::new()).unwrap();
+    connection
+        .execute(
+            "INSERT INTO pairing (id, device, epoch, state, paired_at, scopes, attestation_key, counter, device_key, \
+             policy_ref, nonce) VALUES (?1, ?2, 7, 'live', 6, ?3, x'01', x'02', x'03', ?4, ?4)",
+            ("00".repeat(16), id.as_str(), scopes, [9; 32]),
+        )
+        .unwrap();
+    connection
+        .execute(
+            "INSERT INTO event (id, device, kind, epoch, sequence, time, reason, message) \
+             VALUES (?1, ?2, 'repair', 7, 1, 8, 'moved', x'04')",
+            ("11".repeat(16), id.as_str()),
+        )
+        .unwrap();
+    drop(connection);
+
+    let store = Store::open(&path).unwrap();
+    let (device, pairing, events, sessions) = store
+        .transaction(move |tx| {
+            let device = tx.device(id)?.unwrap();
+            let pairing = tx.newest_pairing(id)?.unwrap();
+            Ok::<_, StoreError>((device, pairing, tx.events(id)?, tx.sessions(None, 9)?))
+        })
+        .await
+        .unwrap();
+    assert_eq!((device.label.as_deref(), device.replaces, device.replaced_by), (Some("gate"), None, None));
+    assert_eq!((pairing.epoch, pairing.action_key), (Epoch(7), None));
+    assert_eq!((events.len(), events[0].session), (1, None));
+    assert!(sessions.is_empty());
+    drop(store);
+    assert!(Store::open(&path).is_ok(), "the migration is done once");
 }
 
 #[tokio::test]
@@ -89,4 +138,29 @@ fn the_order_of_high_water_marks() {
     let mark = |epoch, reset_count, clock| HighWater { epoch: Epoch(epoch), reset_count, clock };
     assert!(mark(1, 9, 9) < mark(2, 0, 0), "TPM2_Clear sets resets and clock back");
     assert!(mark(1, 1, 9) < mark(1, 2, 0), "an unclean stop loses some of the clock");
+}
+
+#[tokio::test]
+async fn the_oldest_records_of_a_device_make_room() {
+    let (_dir, store) = store();
+    let device = DeviceId::from_digest(EK.0);
+    let kept = store
+        .transaction(move |tx| {
+            tx.enrol(EK, None, 5)?;
+            let digest = Link::START;
+            tx.set_device_chain(device, &DeviceChain { chain: 1, sequence: 3, digest, noted: None })?;
+            let row = |chain, sequence| DeviceRecordRow {
+                chain,
+                sequence,
+                pairing: PairingId::from_random([1; 16]),
+                received_at: 5,
+                link: Link::follow(Link::START, vec![1]),
+            };
+            tx.add_device_records(device, &[row(1, 1), row(1, 2), row(2, 1), row(2, 2)])?;
+            tx.drop_oldest_records(device, 3)?;
+            tx.device_records(device)
+        })
+        .await
+        .unwrap();
+    assert_eq!(kept.iter().map(|row| (row.chain, row.sequence)).collect::<Vec<_>>(), [(2, 2)]);
 }

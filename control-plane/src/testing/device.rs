@@ -2,27 +2,33 @@ use std::sync::Arc;
 
 use p256::ecdsa::SigningKey;
 use p256::pkcs8::{EncodePrivateKey as _, LineEnding};
+use pawl_evidence::assurance::action_policy;
 use pawl_evidence::lease::{key_policy, link_policy};
 use pawl_evidence::rand_core::OsRng;
 use pawl_evidence::tpm::Public;
 use pawl_proto::message::{
-    Cause, Certificate, CertifiedKey, Event, Evidence, HostFacts, PairingGrant, PairingOffer, PairingProof,
-    PairingRequest, Receipt, Report, Scope, ShortText, SignedReceipt, TpmStructure, Verdict,
+    Audit, Cause, Certificate, CertifiedKey, Event, Evidence, Finding, HostFacts, PairingApproved,
+    PairingGrant, PairingProof, PairingRequest, Receipt, Report, Scope, ShortText, SignedReceipt,
+    TpmStructure, Verdict,
 };
 use pawl_proto::signed::OrderKey;
-use pawl_proto::{Blob, Channel, DeviceId, Digest, Epoch, Nonce, PairingId, Text, Topic};
+use pawl_proto::{Blob, Channel, DeviceId, Digest, Epoch, Nonce, PairingId, SessionId, Text, Topic};
 
 use super::structures::{BOUND_SIGNING, LOOSE_SIGNING, sealed_public, signing_public};
 use super::tpm::SoftTpm;
 use crate::control_plane::ControlPlane;
-use crate::pairing::{self, PairingError};
+use crate::pairing;
+use crate::refusal::RequestError;
 
 /// A device that does as the daemon would, on a TPM in software.
 pub(crate) struct Device {
     pub(crate) tpm: SoftTpm,
     pub(crate) link_key: SigningKey,
     pub(crate) device_key: SigningKey,
+    pub(crate) action_key: SigningKey,
     pub(crate) pairing: Option<PairingId>,
+    /// What it reports of its records.
+    pub(crate) audit: Option<Audit>,
 }
 
 impl Device {
@@ -31,7 +37,9 @@ impl Device {
             tpm: SoftTpm::new(),
             link_key: SigningKey::random(&mut OsRng),
             device_key: SigningKey::random(&mut OsRng),
+            action_key: SigningKey::random(&mut OsRng),
             pairing: None,
+            audit: None,
         }
     }
 
@@ -57,42 +65,67 @@ impl Device {
             counter: TpmStructure::new(self.tpm.counter.as_bytes().to_vec()).unwrap(),
             epoch: Epoch(self.tpm.epoch),
             host: HostFacts::default(),
-            session: Nonce([1; 32]),
+            nonce: Nonce([1; 32]),
+            origin: ShortText::lossy("uid 0; tty1"),
+            finding: Finding::BothNew,
+            replaces: None,
+            attended: true,
             reason: ShortText::lossy("first installation"),
             scopes: vec![Scope::lossy("telemetry")],
         }
     }
 
-    /// The proof for an offer. A test reads the secret out of the offer; a TPM has to activate
-    /// the credential.
-    pub(crate) fn proof(&mut self, offer: &PairingOffer, secret: &[u8; 32]) -> PairingProof {
-        let lease_key = Public::unmarshal(offer.lease_key.as_bytes()).unwrap().name();
-        let lease_policy = key_policy(&lease_key, offer.policy_ref.as_bytes());
+    /// The proof of an approved session, in an epoch above the one that it names.
+    pub(crate) fn proof(&mut self, id: SessionId, approved: &PairingApproved) -> PairingProof {
+        self.tpm.epoch = self.tpm.epoch.max(approved.above.0 + 1);
+        let secret = self.tpm.activate(&approved.credential).unwrap_or_default();
+        let lease_key = Public::unmarshal(approved.lease_key.as_bytes()).unwrap().name();
+        let authorization_key = Public::unmarshal(approved.authorization_key.as_bytes()).unwrap().name();
+        let (counter, policy_ref) = (self.tpm.counter.name(), approved.policy_ref.as_bytes());
+        let lease_policy = key_policy(&lease_key, policy_ref);
+        let action_policy = action_policy(&counter, self.tpm.epoch, &authorization_key, policy_ref);
+        let action = signing_public(self.action_key.verifying_key(), BOUND_SIGNING, &action_policy);
         let link_policy = link_policy(&self.tpm.counter.name(), self.tpm.epoch);
         let link = signing_public(self.link_key.verifying_key(), BOUND_SIGNING, &link_policy);
         let device = signing_public(self.device_key.verifying_key(), BOUND_SIGNING, &lease_policy);
-        let nonce = *offer.nonce.as_bytes();
+        let nonce = *approved.nonce.as_bytes();
         let (counter_attest, counter_signature) = self.tpm.certify_counter(&nonce);
-        self.pairing = Some(offer.pairing);
+        self.pairing = Some(PairingId::from(id));
         PairingProof {
             version: Default::default(),
-            secret: Blob::new(secret.to_vec()).unwrap(),
+            secret: Blob::new(secret).unwrap(),
             link_key: self.certified(link, &nonce),
             device_key: self.certified(device, &nonce),
             vault_key: self.certified(sealed_public(&lease_policy), &nonce),
+            action_key: self.certified(action, &nonce),
             counter_attest,
             counter_signature,
-            report: self.report(offer.nonce, None),
+            report: self.report(approved.nonce, None),
             link_request: request_for(&self.link_key),
         }
     }
 
-    /// A key for an offer that could leave the TPM.
-    pub(crate) fn loose_device_key(&mut self, offer: &PairingOffer) -> CertifiedKey {
-        let lease_key = Public::unmarshal(offer.lease_key.as_bytes()).unwrap().name();
-        let policy = key_policy(&lease_key, offer.policy_ref.as_bytes());
+    /// A key that could leave the TPM.
+    pub(crate) fn loose_device_key(&mut self, approved: &PairingApproved) -> CertifiedKey {
+        let lease_key = Public::unmarshal(approved.lease_key.as_bytes()).unwrap().name();
+        let policy = key_policy(&lease_key, approved.policy_ref.as_bytes());
         let public = signing_public(self.device_key.verifying_key(), LOOSE_SIGNING, &policy);
-        self.certified(public, &offer.nonce.0)
+        self.certified(public, &approved.nonce.0)
+    }
+
+    /// A link key of another policy.
+    pub(crate) fn link_for(&mut self, policy: &[u8; 32], approved: &PairingApproved) -> CertifiedKey {
+        let public = signing_public(self.link_key.verifying_key(), BOUND_SIGNING, policy);
+        self.certified(public, &approved.nonce.0)
+    }
+
+    /// An action key of another epoch.
+    pub(crate) fn action_for(&mut self, epoch: u64, approved: &PairingApproved) -> CertifiedKey {
+        let authorization_key = Public::unmarshal(approved.authorization_key.as_bytes()).unwrap().name();
+        let counter = self.tpm.counter.name();
+        let policy = action_policy(&counter, epoch, &authorization_key, approved.policy_ref.as_bytes());
+        let public = signing_public(self.action_key.verifying_key(), BOUND_SIGNING, &policy);
+        self.certified(public, &approved.nonce.0)
     }
 
     pub(crate) fn certified(&mut self, public: Vec<u8>, nonce: &[u8; 32]) -> CertifiedKey {
@@ -114,7 +147,7 @@ impl Device {
             boot_log: None,
             ima_log: None,
             host: None,
-            audit_head: None,
+            audit: self.audit.clone(),
         }
     }
 
@@ -153,20 +186,20 @@ impl Device {
         SignedReceipt { version: Default::default(), receipt: Blob::new(bytes).unwrap(), attest, signature }
     }
 
-    /// Pairs, with a proof that `tamper` may have altered.
+    /// Pairs where nobody has to approve, with a proof that `tamper` may have altered.
     pub(crate) async fn pair_with(
         &mut self,
         plane: &Arc<ControlPlane>,
-        tamper: impl FnOnce(&mut Self, &PairingOffer, &mut PairingProof),
-    ) -> Result<PairingGrant, PairingError> {
-        let offer = pairing::offer(plane, self.request()).await?;
-        let secret = plane.offers.secret(offer.pairing).unwrap();
-        let mut proof = self.proof(&offer, &secret);
-        tamper(self, &offer, &mut proof);
-        pairing::prove(plane, offer.pairing, proof).await
+        tamper: impl FnOnce(&mut Self, &PairingApproved, &mut PairingProof),
+    ) -> Result<PairingGrant, RequestError> {
+        let (asked, progress) = self.ask(plane, self.request()).await?;
+        let approved = progress.approved();
+        let mut proof = self.proof(asked.id, &approved);
+        tamper(self, &approved, &mut proof);
+        pairing::prove(plane, asked.id, proof).await
     }
 
-    pub(crate) async fn pair(&mut self, plane: &Arc<ControlPlane>) -> Result<PairingGrant, PairingError> {
+    pub(crate) async fn pair(&mut self, plane: &Arc<ControlPlane>) -> Result<PairingGrant, RequestError> {
         self.pair_with(plane, |_, _, _| {}).await
     }
 

@@ -1,17 +1,20 @@
 use std::collections::BTreeMap;
 
+use p256::SecretKey;
 use p256::ecdsa::signature::Signer as _;
-use p256::ecdsa::{Signature, SigningKey};
+use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use pawl_evidence::rand_core::OsRng;
 use pawl_evidence::tpm::{HashAlgorithm, NvPublic, PcrSelection, Public};
 use pawl_proto::Digest;
-use pawl_proto::message::TpmStructure;
+use pawl_proto::message::{Credential, TpmStructure};
 
+use super::activate::activate;
 use super::structures::{ATTESTATION, endorsement_public, signing_public, sized};
 
 /// A TPM in software: it signs what a TPM would, and what one never would.
 pub(crate) struct SoftTpm {
     pub(crate) ek: Vec<u8>,
+    ek_secret: SecretKey,
     ak: SigningKey,
     pub(crate) counter: NvPublic,
     pub(crate) epoch: u64,
@@ -25,8 +28,10 @@ pub(crate) type Attestation = (TpmStructure, TpmStructure);
 
 impl SoftTpm {
     pub(crate) fn new() -> Self {
+        let ek_secret = SecretKey::random(&mut OsRng);
         Self {
-            ek: endorsement_public(SigningKey::random(&mut OsRng).verifying_key()),
+            ek: endorsement_public(&VerifyingKey::from(ek_secret.public_key())),
+            ek_secret,
             ak: SigningKey::random(&mut OsRng),
             counter: NvPublic::epoch_counter(0x0180_5041),
             epoch: 7,
@@ -42,6 +47,12 @@ impl SoftTpm {
 
     pub(crate) fn ak_public(&self) -> Vec<u8> {
         signing_public(self.ak.verifying_key(), ATTESTATION, &[])
+    }
+
+    /// `TPM2_ActivateCredential` for the attestation key; none when it is for another TPM's.
+    pub(crate) fn activate(&self, credential: &Credential) -> Option<Vec<u8>> {
+        let name = Public::unmarshal(&self.ak_public()).unwrap().name();
+        activate(&self.ek_secret, name.as_bytes(), credential)
     }
 
     /// `TPM2_Quote` over the sha256 bank.

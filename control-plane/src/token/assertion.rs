@@ -15,16 +15,9 @@ const LIFETIME: u64 = 300;
 /// So far may the device's clock be off, in seconds.
 const LEEWAY: u64 = 60;
 
-/// An assertion that was checked.
-#[derive(Debug)]
-pub(super) struct ClientAssertion {
-    device: DeviceId,
-    jti: String,
-    exp: u64,
-}
-
-#[derive(Deserialize)]
-struct Claims {
+/// The claims of a JWT by which a device speaks for itself (RFC 7519, section 4.1).
+#[derive(Debug, Deserialize)]
+pub(crate) struct Assertion {
     iss: String,
     sub: String,
     aud: Audience,
@@ -33,7 +26,7 @@ struct Claims {
 }
 
 /// RFC 7519, section 4.1.3: one text or several.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Audience {
     One(String),
@@ -41,45 +34,53 @@ enum Audience {
 }
 
 /// Whom an assertion is about, before anything in it has been checked.
-pub(super) fn claimed_device(text: &str) -> Result<DeviceId, TokenError> {
-    let claims: Claims = jws::peek(text).map_err(refuse)?;
-    claims.sub.parse().map_err(|_| refuse(Malformed("sub: not a device id")))
+pub(crate) fn claimed_device(text: &str) -> Result<DeviceId, Malformed> {
+    let claims: Assertion = jws::peek(text)?;
+    claims.sub.parse().map_err(|_| Malformed("sub: not a device id"))
 }
 
-impl ClientAssertion {
-    pub(super) fn verify(
-        text: &str,
-        device: DeviceId,
-        key: &VerifyingKey,
-        endpoint: &str,
-        now: u64,
-    ) -> Result<Self, TokenError> {
-        let Claims { iss, sub, aud, exp, jti } = jws::verify(text, key).map_err(refuse)?.claims;
-        if iss != device.as_str() || sub != device.as_str() {
-            return Err(refuse(Malformed("iss or sub: both are the device id")));
+/// A client assertion whose signature and claims hold.
+pub(super) fn verify(
+    text: &str,
+    device: DeviceId,
+    key: &VerifyingKey,
+    endpoint: &str,
+    now: u64,
+) -> Result<Assertion, TokenError> {
+    let assertion: Assertion = jws::verify(text, key).map_err(refuse)?.claims;
+    assertion.check(device, endpoint, now).map_err(refuse)?;
+    Ok(assertion)
+}
+
+impl Assertion {
+    /// Whether the device speaks of itself, to this endpoint and at this time. The signature is
+    /// checked elsewhere.
+    pub(crate) fn check(&self, device: DeviceId, endpoint: &str, now: u64) -> Result<(), Malformed> {
+        if self.iss != device.as_str() || self.sub != device.as_str() {
+            return Err(Malformed("iss or sub: both are the device id"));
         }
-        let addressed = match aud {
+        let addressed = match &self.aud {
             Audience::One(one) => one == endpoint,
             Audience::Several(several) => several.iter().any(|one| one == endpoint),
         };
         if !addressed {
-            return Err(refuse(Malformed("aud: it is the URL of this endpoint")));
+            return Err(Malformed("aud: it is the URL of this endpoint"));
         }
-        if exp.saturating_add(LEEWAY) <= now {
-            return Err(refuse(Malformed("exp: the assertion has expired; compare the clocks")));
+        if self.exp.saturating_add(LEEWAY) <= now {
+            return Err(Malformed("exp: the assertion has expired; compare the clocks"));
         }
-        if exp > now + LIFETIME + LEEWAY {
-            return Err(refuse(Malformed("exp: an assertion lives 5 minutes at most; compare the clocks")));
+        if self.exp > now + LIFETIME + LEEWAY {
+            return Err(Malformed("exp: an assertion lives 5 minutes at most; compare the clocks"));
         }
-        if jti.is_empty() {
-            return Err(refuse(Malformed("jti: it is empty")));
+        if self.jti.is_empty() {
+            return Err(Malformed("jti: it is empty"));
         }
-        Ok(Self { device, jti, exp })
+        Ok(())
     }
 
     /// What may be used once, and until when that must be remembered.
-    pub(super) fn single_use(&self) -> (Vec<u8>, u64) {
-        let name = format!("assertion {} {}", self.device, self.jti);
+    pub(crate) fn single_use(&self) -> (Vec<u8>, u64) {
+        let name = format!("assertion {} {}", self.sub, self.jti);
         (Digest::of(name.as_bytes()).as_bytes().to_vec(), self.exp.saturating_add(LEEWAY))
     }
 }

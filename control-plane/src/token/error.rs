@@ -1,5 +1,6 @@
 use serde::Serialize;
 
+use crate::entitlement::EntitlementError;
 use crate::store::StoreError;
 
 /// A token request that is refused (RFC 6749, section 5.2).
@@ -68,5 +69,14 @@ pub(crate) struct TokenErrorBody<'a> {
 impl<'a> From<&'a TokenError> for TokenErrorBody<'a> {
     fn from(error: &'a TokenError) -> Self {
         Self { error: error.code.as_str(), error_description: &error.description }
+    }
+}
+
+impl From<EntitlementError> for TokenError {
+    fn from(error: EntitlementError) -> Self {
+        match error {
+            EntitlementError::Store(error) => error.into(),
+            refused => TokenErrorCode::InvalidClient.with(refused.to_string()),
+        }
     }
 }

@@ -15,10 +15,10 @@ const MAX_LENGTH: usize = 8 * 1024;
 
 /// The header.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Header {
+pub(crate) struct Header {
     alg: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) typ: Option<String>,
+    pub(crate) typ: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,13 +43,13 @@ impl Header {
 
 /// A JWS whose signature has been checked.
 #[derive(Debug)]
-pub(super) struct Verified<T> {
-    pub(super) header: Header,
-    pub(super) claims: T,
+pub(crate) struct Verified<T> {
+    pub(crate) header: Header,
+    pub(crate) claims: T,
 }
 
 /// The claims of a JWS, if `key` signed it.
-pub(super) fn verify<T: DeserializeOwned>(text: &str, key: &VerifyingKey) -> Result<Verified<T>, Malformed> {
+pub(crate) fn verify<T: DeserializeOwned>(text: &str, key: &VerifyingKey) -> Result<Verified<T>, Malformed> {
     let Parts { signed, header, claims, signature } = split(text)?;
     let header: Header = serde_json::from_slice(&header).map_err(|_| Malformed("header"))?;
     if header.alg != "ES256" || header.crit.is_some() {
@@ -62,7 +62,7 @@ pub(super) fn verify<T: DeserializeOwned>(text: &str, key: &VerifyingKey) -> Res
 }
 
 /// The claims of a JWS whose signature has *not* been checked: to find the key with.
-pub(super) fn peek<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
+pub(crate) fn peek<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
     serde_json::from_slice(&split(text)?.claims).map_err(|_| Malformed("claims"))
 }
 
@@ -101,4 +101,4 @@ fn split(text: &str) -> Result<Parts<'_>, Malformed> {
 /// A text that is no JWS of this key; names the part that is wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("wrong {0}")]
-pub(super) struct Malformed(pub(super) &'static str);
+pub(crate) struct Malformed(pub(crate) &'static str);

@@ -4,18 +4,17 @@
 //! to the same key (DPoP, RFC 9449). That key works only under a lease, so who can ask has, at
 //! that moment, an approved state and a current epoch, by the TPM's word.
 
-mod assertion;
+pub(crate) mod assertion;
 mod dpop;
 mod error;
 mod jwk;
-mod jws;
+pub(crate) mod jws;
 
 use std::sync::Arc;
 
 use p256::ecdsa::VerifyingKey;
 use pawl_evidence::tpm::{Public, PublicKey};
-use pawl_proto::DeviceId;
-use pawl_proto::message::{Scope, Standing};
+use pawl_proto::message::Scope;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use error::TokenErrorBody;
@@ -23,9 +22,9 @@ pub use error::{TokenError, TokenErrorCode};
 pub use jwk::{Jwk, JwkSet};
 
 use crate::control_plane::ControlPlane;
+use crate::entitlement::{Entitled, entitled};
 use crate::record::Fact;
-use crate::store::{Pairing, PairingState, Tx};
-use assertion::ClientAssertion;
+use crate::store::{Pairing, Tx};
 use dpop::Proof;
 
 /// Where tokens are asked for; part of what devices sign.
@@ -107,10 +106,12 @@ fn issue_in(
     let now = plane.clock.now();
     let endpoint = plane.config.url.join(PATH);
 
-    let device = assertion::claimed_device(&request.client_assertion)?;
-    let (pairing, lease_until) = entitled(tx, device, now)?;
-    let key = device_key(&pairing)?;
-    let assertion = ClientAssertion::verify(&request.client_assertion, device, &key, &endpoint, now)?;
+    let device = assertion::claimed_device(&request.client_assertion)
+        .map_err(|error| TokenErrorCode::InvalidClient.with(format!("client_assertion: {error}")))?;
+    let Entitled { pairing, lease_until, .. } = entitled(tx, device, now)?;
+    let key = device_key(&pairing)
+        .ok_or_else(|| TokenErrorCode::ServerError.with("the pairing's device key cannot be read"))?;
+    let assertion = assertion::verify(&request.client_assertion, device, &key, &endpoint, now)?;
     let proof = Proof::verify(proof, &key, "POST", &endpoint, now)?;
     for (id, expires) in [assertion.single_use(), proof.single_use()] {
         if !tx.use_once(&id, expires, now)? {
@@ -143,26 +144,9 @@ fn issue_in(
     Ok(TokenResponse { access_token, token_type: "DPoP", expires_in: expires.saturating_sub(now), scope })
 }
 
-/// The pairing of a device that may have tokens now, and until when its lease runs.
-fn entitled(tx: &Tx<'_>, id: DeviceId, now: u64) -> Result<(Pairing, u64), TokenError> {
-    let refused = |why: &'static str| TokenErrorCode::InvalidClient.with(why);
-    let device = tx.device(id)?.ok_or_else(|| refused("no such device"))?;
-    let pairing = tx.newest_pairing(id)?.ok_or_else(|| refused("the device is not paired"))?;
-    if pairing.state != PairingState::Live {
-        return Err(refused("the pairing is revoked"));
-    }
-    if device.standing != Standing::Active {
-        return Err(refused("the device is suspended"));
-    }
-    let verdict = tx.judged(pairing.id)?.filter(|verdict| verdict.entitles(now));
-    let lease_until = verdict.and_then(|verdict| verdict.lease_until);
-    Ok((pairing, lease_until.ok_or_else(|| refused("the device has no lease: it has to report first"))?))
-}
-
-fn device_key(pairing: &Pairing) -> Result<VerifyingKey, TokenError> {
-    let malformed = || TokenErrorCode::ServerError.with("the pairing's device key cannot be read");
-    let public = Public::unmarshal(&pairing.device_key).map_err(|_| malformed())?;
-    verifying_key(&public).ok_or_else(malformed)
+/// The device key of a pairing.
+pub(crate) fn device_key(pairing: &Pairing) -> Option<VerifyingKey> {
+    verifying_key(&Public::unmarshal(&pairing.device_key).ok()?)
 }
 
 /// The key in a public area, if it is one of P-256.

@@ -6,21 +6,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::orders;
-use crate::testing::{Device, Rig};
+use crate::testing::{Device, Rig, jws};
 
 const ENDPOINT: &str = "https://localhost:8443/v1/token";
 const NOW: u64 = 1_700_000_000;
-
-fn jws(header: &Value, claims: &Value, key: &SigningKey) -> String {
-    use base64::Engine as _;
-    use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
-    use p256::ecdsa::Signature;
-    use p256::ecdsa::signature::Signer as _;
-
-    let signed = format!("{}.{}", BASE64URL.encode(header.to_string()), BASE64URL.encode(claims.to_string()));
-    let signature: Signature = key.sign(signed.as_bytes());
-    format!("{signed}.{}", BASE64URL.encode(signature.to_bytes()))
-}
 
 /// What a device sends, to be altered by a test before it is signed.
 struct Asking {

@@ -1,7 +1,7 @@
 use pawl_evidence::attest::AttestationKey;
 use pawl_evidence::tpm::Public;
 use pawl_proto::message::{Appraisal, Cause, DeviceState, EventKind, HostFacts, Scope, Standing};
-use pawl_proto::{DeviceId, EventId, PairingId};
+use pawl_proto::{DeviceId, EventId, PairingId, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::store::{Device, EventRow, Pairing, PairingState, ReceiptRow, StoreError, Tx, VerdictRow};
@@ -48,6 +48,10 @@ pub struct DeviceView {
     pub enrolled_at: u64,
     pub standing: Standing,
     pub standing_reason: Option<String>,
+    /// The device whose place it took.
+    pub replaces: Option<DeviceId>,
+    /// The device that took its place.
+    pub replaced_by: Option<DeviceId>,
     pub online: Option<bool>,
     pub state: Option<DeviceState>,
     pub seen: Option<u64>,
@@ -121,6 +125,8 @@ pub struct EventView {
     pub sequence: u64,
     pub time: u64,
     pub reason: String,
+    /// The session whose approval ordered it; none when an operator did.
+    pub session: Option<SessionId>,
     pub published_at_ms: Option<u64>,
     pub acknowledged_at_ms: Option<u64>,
     pub settled: bool,
@@ -196,6 +202,8 @@ pub(in crate::admin) fn whole(tx: &Tx<'_>, device: Device) -> Result<DeviceView,
         enrolled_at: device.enrolled_at,
         standing: device.standing,
         standing_reason: device.standing_reason,
+        replaces: device.replaces,
+        replaced_by: device.replaced_by,
         online: device.last_seen.as_ref().map(|seen| seen.online),
         state: device.last_seen.as_ref().map(|seen| seen.state),
         seen: device.last_seen.map(|seen| seen.at),
@@ -271,6 +279,7 @@ impl From<EventRow> for EventView {
             sequence: row.sequence,
             time: row.time,
             reason: row.reason,
+            session: row.session,
             published_at_ms: row.published_at_ms,
             acknowledged_at_ms: row.acknowledged_at_ms,
             settled: row.settled,

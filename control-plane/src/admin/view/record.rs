@@ -1,7 +1,10 @@
-use pawl_proto::DeviceId;
+use pawl_proto::record::{DeviceRecord, Link};
+use pawl_proto::{DeviceId, PairingId, limits};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::record::{Fact, Link, Record};
+use crate::record::{Fact, Record};
+use crate::store::DeviceRecordRow;
 
 /// One line of `records`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +24,25 @@ pub struct RecordView {
     pub digest: String,
 }
 
+/// One line of `records --device`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeviceRecordView {
+    /// Which of the device's chains, from 1.
+    pub chain: u32,
+    /// Its place in the chain.
+    pub sequence: u64,
+    /// In whose report it came.
+    pub pairing: PairingId,
+    /// When it came, Unix seconds of the control plane.
+    pub received_at: u64,
+    /// What the device says, byte strings in hexadecimal; none where it cannot be read.
+    pub record: Option<Value>,
+    /// The digest of the record before it, hexadecimal.
+    pub previous: String,
+    /// Its own.
+    pub digest: String,
+}
+
 impl RecordView {
     pub(crate) fn new(record: Record, link: &Link) -> Self {
         let Record { device, sequence, time, fact } = record;
@@ -33,4 +55,41 @@ impl RecordView {
             digest: link.digest.to_string(),
         }
     }
+}
+
+impl From<DeviceRecordRow> for DeviceRecordView {
+    fn from(row: DeviceRecordRow) -> Self {
+        let DeviceRecordRow { chain, sequence, pairing, received_at, link } = row;
+        let record: Option<DeviceRecord> = pawl_proto::decode(&link.body, limits::RECORD).ok();
+        Self {
+            chain,
+            sequence,
+            pairing,
+            received_at,
+            record: record.and_then(|record| serde_json::to_value(record).ok()).map(readable),
+            previous: link.previous.to_string(),
+            digest: link.digest.to_string(),
+        }
+    }
+}
+
+/// JSON has no byte strings: they come as arrays of numbers, of which a record has no others.
+fn readable(value: Value) -> Value {
+    match value {
+        Value::Array(items) => match bytes(&items) {
+            Some(bytes) => Value::String(hex::encode(bytes)),
+            None => Value::Array(items.into_iter().map(readable).collect()),
+        },
+        Value::Object(members) => {
+            Value::Object(members.into_iter().map(|(name, value)| (name, readable(value))).collect())
+        }
+        other => other,
+    }
+}
+
+fn bytes(items: &[Value]) -> Option<Vec<u8>> {
+    if items.is_empty() {
+        return None;
+    }
+    items.iter().map(|item| u8::try_from(item.as_u64()?).ok()).collect()
 }

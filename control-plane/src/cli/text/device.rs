@@ -32,6 +32,8 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
         ("enrolled", time(view.enrolled_at)),
         ("standing", standing),
     ];
+    lines.extend(view.replaces.map(|other| ("replaces", other.to_string())));
+    lines.extend(view.replaced_by.map(|other| ("replaced by", other.to_string())));
     if let (Some(online), Some(state), Some(seen)) = (view.online, view.state, view.seen) {
         let online = if online { "on line" } else { "off line" };
         lines.push(("says", format!("{online}, {state}, at {}", time(seen))));

@@ -1,15 +1,13 @@
 //! What a device claims in its request, and whether it may try to prove it.
 
-use std::sync::Arc;
-
 use pawl_evidence::attest::AttestationKey;
 use pawl_evidence::endorsement::EkTemplate;
 use pawl_evidence::tpm::{NvPublic, Public};
 use pawl_proto::message::{PairingRequest, RefusalCode, Standing};
 use pawl_proto::{DeviceId, Digest, Epoch, limits};
 
-use super::{PairingError, Refusal};
 use crate::control_plane::ControlPlane;
+use crate::refusal::{Refusal, RequestError};
 use crate::store::Tx;
 
 /// A claim that is well formed. Nothing in it is proven but that the endorsement key, if it has
@@ -19,12 +17,9 @@ pub(super) struct Claim {
     pub(super) endorsement_key: Public,
     pub(super) ek_sha256: Digest,
     pub(super) template: EkTemplate,
-    certificates: Vec<Vec<u8>>,
     pub(super) attestation_key: AttestationKey,
     pub(super) counter: NvPublic,
     pub(super) epoch: Epoch,
-    /// How the endorsement key was checked, for people.
-    pub(super) endorsement: String,
 }
 
 impl Claim {
@@ -59,51 +54,48 @@ impl Claim {
             endorsement_key,
             ek_sha256: Digest::of(ek_bytes),
             template,
-            certificates: request
-                .endorsement_certificates
-                .iter()
-                .map(|der| der.as_bytes().to_vec())
-                .collect(),
             attestation_key,
             counter,
             epoch: request.epoch,
-            endorsement: String::new(),
         })
     }
 
-    /// Checks the endorsement key's certificate, where there is one and somebody to ask.
-    fn endorse(mut self, plane: &ControlPlane) -> Result<Self, Refusal> {
-        self.endorsement = match self.certificates.split_first() {
+    /// Checks the endorsement key's certificate, where there is one and somebody to ask; says so for
+    /// people.
+    pub(super) fn endorse(
+        &self,
+        plane: &ControlPlane,
+        request: &PairingRequest,
+    ) -> Result<Option<String>, Refusal> {
+        let certificates: Vec<Vec<u8>> =
+            request.endorsement_certificates.iter().map(|der| der.as_bytes().to_vec()).collect();
+        match certificates.split_first() {
             Some((leaf, chain)) if !plane.vendor_cas.is_empty() => {
                 let endorsement = plane
                     .vendor_cas
                     .check(&self.endorsement_key, leaf, chain, plane.clock.now())
                     .map_err(|error| Refusal::new(RefusalCode::EndorsementKey, error))?;
-                format!("certificate, CA {}", endorsement.anchor)
+                Ok(Some(format!("certificate, CA {}", endorsement.anchor)))
             }
-            _ => "enrolled by hash".to_owned(),
-        };
-        Ok(self)
+            _ => Ok(None),
+        }
     }
 }
 
-/// Lets a claim through if the device is enrolled and may be paired in that epoch.
-pub(super) async fn admit(plane: &Arc<ControlPlane>, claim: Claim) -> Result<Claim, PairingError> {
-    let (device, ek_sha256, epoch) = (claim.device, claim.ek_sha256, claim.epoch);
-    let ak_name = claim.attestation_key.name().as_bytes().to_vec();
-    plane
-        .store
-        .transaction(move |tx| {
-            check_enrolled(tx, device, ek_sha256)?;
-            check_epoch(tx, device, &ak_name, epoch)
-        })
-        .await?;
-    Ok(claim.endorse(plane)?)
-}
-
-/// The device is enrolled and not suspended.
-pub(super) fn check_enrolled(tx: &Tx<'_>, device: DeviceId, ek_sha256: Digest) -> Result<(), PairingError> {
-    let Some(device) = tx.device(device)?.filter(|device| device.ek_sha256 == ek_sha256) else {
+/// The device is not suspended, and it is enrolled or, if not, may become so by the approval of a
+/// person.
+pub(super) fn check_enrolled(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    claim: &Claim,
+    replaces: Option<DeviceId>,
+) -> Result<Enrolment, RequestError> {
+    let ek_sha256 = claim.ek_sha256;
+    let Some(device) = tx.device(claim.device)?.filter(|device| device.ek_sha256 == ek_sha256) else {
+        // Who approves that it takes another one's place vouches for it.
+        if replaces.is_some() && plane.config.approvals.re_pair > 0 {
+            return Ok(Enrolment::ByApproval);
+        }
         return Err(Refusal::new(
             RefusalCode::NotEnrolled,
             format_args!(
@@ -113,7 +105,7 @@ pub(super) fn check_enrolled(tx: &Tx<'_>, device: DeviceId, ek_sha256: Digest) -
         .into());
     };
     match device.standing {
-        Standing::Active => Ok(()),
+        Standing::Active => Ok(Enrolment::Before),
         Standing::Suspended => {
             let reason = device.standing_reason.unwrap_or_default();
             let message = format!("the device is suspended ({reason}); an operator must resume it first");
@@ -122,21 +114,42 @@ pub(super) fn check_enrolled(tx: &Tx<'_>, device: DeviceId, ek_sha256: Digest) -
     }
 }
 
-/// No pairing was ever granted in that epoch, and nothing later was seen.
-pub(super) fn check_epoch(
+/// How a device comes to be enrolled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Enrolment {
+    /// An operator enrolled it.
+    Before,
+    /// The person who approves the session does.
+    ByApproval,
+}
+
+impl Enrolment {
+    /// How an endorsement key without a certificate is known, for people.
+    pub(super) fn by_hash(self) -> String {
+        match self {
+            Self::Before => "enrolled by hash",
+            Self::ByApproval => "approved by hash",
+        }
+        .to_owned()
+    }
+}
+
+/// The device whose place is to be taken is another one, and no third has taken it.
+pub(super) fn check_replaced(
     tx: &Tx<'_>,
     device: DeviceId,
-    ak_name: &[u8],
-    epoch: Epoch,
-) -> Result<(), PairingError> {
-    let paired = tx.newest_pairing(device)?.map(|pairing| pairing.epoch);
-    let seen = tx.high_water(ak_name)?.map(|highest| highest.epoch);
-    if paired.is_some_and(|paired| epoch <= paired) || seen.is_some_and(|seen| epoch < seen) {
-        return Err(Refusal::new(
-            RefusalCode::EpochSpent,
-            format_args!("epoch {epoch} is spent; the device has to move its counter on and ask again"),
-        )
-        .into());
+    replaces: Option<DeviceId>,
+) -> Result<(), RequestError> {
+    let Some(replaces) = replaces else { return Ok(()) };
+    let refuse = |message: &str| Refusal::new(RefusalCode::Malformed, message);
+    if replaces == device {
+        return Err(refuse("a device does not replace itself; leave --replaces out").into());
+    }
+    let replaced = tx
+        .device(replaces)?
+        .ok_or_else(|| refuse("the device that is to be replaced is unknown here; check its id"))?;
+    if replaced.replaced_by.is_some_and(|other| other != device) {
+        return Err(refuse("another device has replaced that one already").into());
     }
     Ok(())
 }

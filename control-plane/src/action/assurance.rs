@@ -1,0 +1,185 @@
+use std::sync::Arc;
+
+use pawl_evidence::assurance::{self, AssuranceError, Claims, Expected};
+use pawl_proto::message::Standing;
+use pawl_proto::{DeviceId, Digest, PairingId};
+use serde::{Deserialize, Serialize};
+
+use super::LEEWAY;
+use crate::control_plane::ControlPlane;
+use crate::record::Fact;
+use crate::store::{PairingState, StoreError, Tx};
+
+/// What a receiver wants to know of an assurance.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// The compact JWS.
+    pub assurance: String,
+    /// The action that it has to be for.
+    pub action: String,
+    /// On what it has to act.
+    pub resource: String,
+    /// SHA-256 of what it has to act with, 64 hexadecimal digits.
+    pub digest: String,
+    /// The workload's session for which it has to be.
+    pub session: String,
+    /// The device; any of this control plane's where none is named.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// The receiver acts on it now: it is used up.
+    #[serde(default)]
+    pub consume: bool,
+}
+
+/// The answer. It is given as 200 in each case: the question was understood.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// It holds.
+    Valid {
+        /// `true`
+        valid: bool,
+        /// What it says.
+        claims: Box<Claims>,
+    },
+    /// It does not, or not any more.
+    Invalid {
+        /// `false`
+        valid: bool,
+        /// For programs.
+        reason: Reason,
+        /// For people.
+        message: String,
+    },
+}
+
+/// Why an assurance does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// It is no assurance, or the question is none.
+    Malformed,
+    /// Its key was not certified by this control plane for this use, or not for this time.
+    Certificate,
+    /// It is not signed by that key.
+    Signature,
+    /// It is not valid yet.
+    NotYet,
+    /// It is over.
+    Expired,
+    /// It is another device's.
+    Device,
+    /// It is for another action.
+    Action,
+    /// It is for another resource.
+    Resource,
+    /// It is for other data.
+    Digest,
+    /// It is for another session of the workload.
+    Session,
+    /// The device's pairing has ended since, or its end is ordered.
+    PairingOver,
+    /// The operator suspended the device.
+    Suspended,
+    /// It was used before.
+    AlreadyUsed,
+}
+
+impl Outcome {
+    fn invalid(reason: Reason, message: impl std::fmt::Display) -> Self {
+        Self::Invalid { valid: false, reason, message: message.to_string() }
+    }
+
+    /// Why it does not hold, if it does not.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Valid { .. } => None,
+            Self::Invalid { reason, .. } => Some(*reason),
+        }
+    }
+}
+
+/// Checks an assurance as anybody can, and then what this control plane alone knows.
+///
+/// # Errors
+/// [`StoreError`] when the database fails; nothing is used up then.
+pub async fn verify(plane: &Arc<ControlPlane>, question: Question) -> Result<Outcome, StoreError> {
+    let now = plane.clock.now();
+    let digest = hex::decode(&question.digest).ok().and_then(|digest| <[u8; 32]>::try_from(digest).ok());
+    let Some(digest) = digest else {
+        return Ok(Outcome::invalid(Reason::Malformed, "digest: it is 64 hexadecimal digits"));
+    };
+    let expected = Expected {
+        device: question.device.as_deref(),
+        action: &question.action,
+        resource: &question.resource,
+        digest: &digest,
+        session: &question.session,
+    };
+    let authority = plane.keys.authority.certificate();
+    let claims = match assurance::verify(&question.assurance, authority, now, &expected) {
+        Ok(assurance) => assurance.claims().clone(),
+        Err(error) => return Ok(Outcome::invalid(reason(error), error)),
+    };
+    let consume = question.consume;
+    plane.store.transaction(move |tx| known(tx, claims, consume, now)).await
+}
+
+/// What only the control plane knows: whether the pairing lives, and whether it was used before.
+/// Its session's id tells one assurance from another, for its text could be another one that is
+/// signed as well.
+fn known(tx: &Tx<'_>, claims: Claims, consume: bool, now: u64) -> Result<Outcome, StoreError> {
+    let (Ok(device), Ok(pairing)) =
+        (claims.sub.parse::<DeviceId>(), claims.pawl.pairing.parse::<PairingId>())
+    else {
+        return Ok(Outcome::invalid(Reason::Malformed, "it names no device or pairing"));
+    };
+    let live = tx.pairing(pairing)?.is_some_and(|pairing| pairing.state == PairingState::Live);
+    if !live {
+        return Ok(Outcome::invalid(Reason::PairingOver, "the device's pairing has ended since"));
+    }
+    if tx.device(device)?.is_none_or(|device| device.standing != Standing::Active) {
+        return Ok(Outcome::invalid(Reason::Suspended, "the device is suspended"));
+    }
+    let id = Digest::of(format!("assurance {}", claims.jti).as_bytes());
+    let unused = if consume {
+        tx.use_once(id.as_bytes(), claims.exp.saturating_add(2 * LEEWAY), now)?
+    } else {
+        !tx.used(id.as_bytes())?
+    };
+    if !unused {
+        return Ok(Outcome::invalid(Reason::AlreadyUsed, "the assurance was used before"));
+    }
+    if consume {
+        let fact = Fact::AssuranceUsed {
+            session: claims.jti.clone(),
+            action: claims.pawl.action.clone(),
+            resource: claims.pawl.resource.clone(),
+        };
+        tx.record(device, now, fact)?;
+    }
+    Ok(Outcome::Valid { valid: true, claims: Box::new(claims) })
+}
+
+fn reason(error: AssuranceError) -> Reason {
+    match error {
+        AssuranceError::Authority
+        | AssuranceError::Certificate
+        | AssuranceError::Issuer
+        | AssuranceError::Validity
+        | AssuranceError::Purpose
+        | AssuranceError::Key
+        | AssuranceError::Subject => Reason::Certificate,
+        AssuranceError::Signature => Reason::Signature,
+        AssuranceError::NotYet => Reason::NotYet,
+        AssuranceError::Expired => Reason::Expired,
+        AssuranceError::Device => Reason::Device,
+        AssuranceError::Action => Reason::Action,
+        AssuranceError::Resource => Reason::Resource,
+        AssuranceError::Digest => Reason::Digest,
+        AssuranceError::Session => Reason::Session,
+        _ => Reason::Malformed,
+    }
+}

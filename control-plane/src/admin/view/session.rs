@@ -1,0 +1,195 @@
+use pawl_proto::message::{Appraisal, Ending, Finding, HostFacts, Known};
+use pawl_proto::{DeviceId, SessionId};
+use serde::{Deserialize, Serialize};
+
+use crate::pairing::{self, Case};
+use crate::session::{self, Refused};
+use crate::store::{ApprovalRow, Purpose, Session, SessionState, StoreError, Tx};
+
+/// One line of `sessions`. Codes and confirmations are never in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Its id.
+    pub id: SessionId,
+    /// For what it is.
+    pub purpose: Purpose,
+    /// The device that asks.
+    pub device: DeviceId,
+    /// What the operator calls it.
+    pub label: Option<String>,
+    /// How far the session is.
+    pub state: SessionState,
+    /// When it was opened.
+    pub opened_at: u64,
+    /// When it is over.
+    pub expires: u64,
+    /// `pair`, `re-pair`, or an action's name.
+    pub action: String,
+    /// On what an action acts.
+    pub resource: Option<String>,
+    /// From where it was asked, as the device tells.
+    pub origin: String,
+    /// Why, as the device tells.
+    pub reason: String,
+    /// The scopes that a pairing would have.
+    pub scopes: Vec<String>,
+    /// The device whose place it would take.
+    pub replaces: Option<DeviceId>,
+    /// How many persons must approve.
+    pub needed: u8,
+    /// Who has.
+    pub approved: Vec<ApprovalView>,
+    /// How many more times something wrong may be given.
+    pub tries_left: u8,
+    /// What did not count, and which binding failed.
+    pub refusals: Vec<Refused>,
+    /// Why it is over.
+    pub outcome: Option<String>,
+}
+
+/// An approval, in [`SessionView`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApprovalView {
+    /// Who.
+    pub principal: String,
+    /// The fingerprint of their key.
+    pub key: String,
+    /// When.
+    pub time: u64,
+    /// On another device than the one that asks.
+    pub elsewhere: bool,
+    /// Whether it counts: one from elsewhere does when it was confirmed at the device.
+    pub counts: bool,
+}
+
+/// `approve`: the whole request, before anything is signed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestView {
+    /// The session.
+    pub session: SessionView,
+    /// The statement, encoded, in hexadecimal: SHA-256 of it is what is signed.
+    pub statement: String,
+    /// What would end.
+    pub known: Known,
+    /// What is known of the device besides; none for an action.
+    pub claims: Option<ClaimsView>,
+}
+
+/// What a device claims and what was found, in [`RequestView`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClaimsView {
+    /// SHA-256 of its endorsement key.
+    pub ek_sha256: String,
+    /// How that key was checked.
+    pub endorsement: String,
+    /// Whether the device is enrolled; otherwise the approval enrols it.
+    pub enrolled: bool,
+    /// What it found of its own past; its own word.
+    pub finding: Finding,
+    /// What it says of its host; its own word.
+    pub host: HostFacts,
+    /// The judgement on what it runs.
+    pub appraisal: Option<Appraisal>,
+    /// Why.
+    pub reasons: Vec<String>,
+}
+
+/// `approve`, when it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfirmationView {
+    /// The session.
+    pub session: SessionId,
+    /// What the device wants before the approval counts.
+    pub confirmation: String,
+    /// When the session is over.
+    pub expires: u64,
+}
+
+impl SessionView {
+    pub(in crate::admin) fn of(tx: &Tx<'_>, session: Session) -> Result<Self, StoreError> {
+        let (_, statement) = session.asked()?;
+        let text = |text: &pawl_proto::message::ShortText| text.as_str().to_owned();
+        Ok(Self {
+            id: session.id,
+            purpose: session.purpose,
+            device: session.device,
+            label: tx.device(session.device)?.and_then(|device| device.label),
+            state: session.state,
+            opened_at: session.opened_at,
+            expires: session.expires,
+            action: text(&statement.action),
+            resource: statement.resource.as_ref().map(text),
+            origin: text(&statement.origin),
+            reason: text(&statement.reason),
+            scopes: statement.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+            replaces: statement.replaces,
+            needed: session.needed,
+            approved: tx.approvals(session.id)?.iter().map(ApprovalView::from).collect(),
+            tries_left: session::tries_left(&session),
+            refusals: session.refusals,
+            outcome: session.outcome,
+        })
+    }
+}
+
+impl RequestView {
+    pub(in crate::admin) fn of(tx: &Tx<'_>, session: Session) -> Result<Self, StoreError> {
+        let (bytes, statement) = session.asked()?;
+        let claims = match session.purpose {
+            Purpose::Pairing => Some(ClaimsView::of(tx, &session)?),
+            Purpose::Action => None,
+        };
+        Ok(Self {
+            statement: hex::encode(bytes.0.as_bytes()),
+            known: match session.purpose {
+                Purpose::Pairing => pairing::known(tx, session.device, statement.replaces)?,
+                Purpose::Action => Known::default(),
+            },
+            claims,
+            session: SessionView::of(tx, session)?,
+        })
+    }
+
+    /// The scopes of the pairings that would end and that are not asked for.
+    #[must_use]
+    pub fn scopes_lost(&self) -> Vec<String> {
+        let ending = [&self.known.ends, &self.known.replaced];
+        let had = ending.into_iter().flatten().flat_map(|Ending { scopes, .. }| scopes);
+        let mut lost: Vec<String> = had.map(|scope| scope.as_str().to_owned()).collect();
+        lost.retain(|scope| !self.session.scopes.contains(scope));
+        lost.sort_unstable();
+        lost.dedup();
+        lost
+    }
+}
+
+impl ClaimsView {
+    fn of(tx: &Tx<'_>, session: &Session) -> Result<Self, StoreError> {
+        let Case { request, endorsement, posture, .. } = Case::of(session)?;
+        let (appraisal, reasons) = match posture {
+            Some(posture) => (Some(posture.result), posture.reasons),
+            None => (None, Vec::new()),
+        };
+        Ok(Self {
+            ek_sha256: pawl_proto::Digest::of(request.endorsement_key.as_bytes()).to_string(),
+            endorsement,
+            enrolled: tx.device(session.device)?.is_some(),
+            finding: request.finding,
+            host: request.host,
+            appraisal,
+            reasons,
+        })
+    }
+}
+
+impl From<&ApprovalRow> for ApprovalView {
+    fn from(row: &ApprovalRow) -> Self {
+        Self {
+            principal: row.approver.principal.to_string(),
+            key: row.approver.key.to_string(),
+            time: row.given_at,
+            elsewhere: row.elsewhere,
+            counts: row.confirmation.is_none(),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+use std::collections::BTreeMap;
+
+use pawl_approval::AllowedSigners;
+use pawl_evidence::attest::AttestationKey;
+use pawl_evidence::tpm::{Name, Public};
+use pawl_proto::message::Statement;
+use pawl_proto::{DeviceId, Digest};
+
+use crate::bundle::contents::Contents;
+use crate::bundle::text::digest;
+use crate::record::ChainHead;
+
+/// What a check comes to: a sentence when it fails.
+pub(super) type Outcome = Result<Done, String>;
+
+/// A check that found nothing wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// It holds; so many things were checked.
+    Holds(u64),
+    /// The record is of an earlier version and has nothing to check.
+    Nothing,
+}
+
+/// What the records so far have established.
+pub(super) struct Context {
+    pub(super) device: DeviceId,
+    pub(super) attestation_keys: BTreeMap<String, AttestationKey>,
+    pub(super) lease_keys: BTreeMap<String, Public>,
+    /// Or why the bundle's list cannot be read.
+    pub(super) approvers: Result<AllowedSigners, String>,
+    pub(super) pairings: Vec<Paired>,
+    pub(super) approved: BTreeMap<String, Approved>,
+    /// How far the device's chains were known when reports were judged, each with the record that
+    /// says so.
+    pub(super) heads: Vec<(u64, ChainHead)>,
+    /// After which records of the device others are known to be missing.
+    pub(super) gaps: Vec<ChainHead>,
+}
+
+/// What a record says of a pairing.
+pub(super) struct Paired {
+    pub(super) pairing: String,
+    pub(super) epoch: u64,
+    pub(super) attestation_key: String,
+    pub(super) counter: Option<String>,
+    pub(super) policy_ref: Option<String>,
+    pub(super) lease_key: Option<String>,
+}
+
+/// A session that was approved.
+pub(super) struct Approved {
+    pub(super) statement: Statement,
+    pub(super) digest: Digest,
+}
+
+impl Context {
+    pub(super) fn new(contents: &Contents) -> Self {
+        let publics = |keys: &[crate::bundle::Base64]| -> Vec<Public> {
+            keys.iter().filter_map(|key| Public::unmarshal(&key.0).ok()).collect()
+        };
+        // A key is found by the name that a record gives it, so none can be slipped in here.
+        let attestation_keys = publics(&contents.attestation_keys)
+            .into_iter()
+            .filter_map(|public| AttestationKey::from_public(public).ok())
+            .map(|key| (key.name().to_string(), key))
+            .collect();
+        let lease_keys = publics(&contents.lease_keys)
+            .into_iter()
+            .map(|public| (public.name().to_string(), public))
+            .collect();
+        let approvers =
+            AllowedSigners::parse(&contents.approvers.join("\n")).map_err(|error| error.to_string());
+        Self {
+            device: contents.device,
+            attestation_keys,
+            lease_keys,
+            approvers,
+            pairings: Vec::new(),
+            approved: BTreeMap::new(),
+            heads: Vec::new(),
+            gaps: Vec::new(),
+        }
+    }
+
+    /// The pairing that holds at this point.
+    pub(super) fn pairing(&self) -> Result<&Paired, String> {
+        self.pairings.last().ok_or_else(|| "there is no pairing before it".to_owned())
+    }
+
+    /// The pairing that lived in an epoch.
+    pub(super) fn pairing_in(&self, epoch: u64) -> Result<&Paired, String> {
+        let paired = self.pairings.iter().rev().find(|paired| paired.epoch == epoch);
+        paired.ok_or_else(|| format!("there is no pairing in epoch {epoch} before it"))
+    }
+
+    pub(super) fn attestation_key(&self, paired: &Paired) -> Result<&AttestationKey, String> {
+        let key = self.attestation_keys.get(&paired.attestation_key);
+        key.ok_or_else(|| format!("the attestation key {} is missing", paired.attestation_key))
+    }
+}
+
+/// The name that such a text stands for.
+pub(super) fn name(text: &str) -> Result<Name, String> {
+    Name::from_bytes(&bytes(text)?).map_err(|error| error.to_string())
+}
+
+/// The bytes that such a text stands for.
+pub(super) fn bytes(text: &str) -> Result<Vec<u8>, String> {
+    hex::decode(text).map_err(|_| "a value in it is not hexadecimal".to_owned())
+}
+
+/// The digest that such a text stands for.
+pub(super) fn sha256(text: &str) -> Result<Digest, String> {
+    digest(text).ok_or_else(|| "a value in it is not a SHA-256 digest".to_owned())
+}
+
+/// Fails with `problem` unless `holds`.
+pub(super) fn ensure(holds: bool, problem: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(problem.to_owned()) }
+}

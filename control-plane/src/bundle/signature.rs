@@ -1,0 +1,137 @@
+//! The signature of a bundle: a JWS (RFC 7515) whose payload names the digest of the contents.
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD as BASE64URL};
+use p256::ecdsa::Signature;
+use pawl_proto::{DeviceId, Digest};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use serde::{Deserialize, Serialize};
+use webpki::ring::ECDSA_P256_SHA256;
+use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+use super::BundleError;
+use super::contents::{Contents, Format};
+use super::text::Hex;
+use crate::keys::{AUDIT_EKU_OID, AuditKey};
+
+const TYPE: &str = "pawl-records+jwt";
+/// Two certificates and some claims.
+const MAX_LENGTH: usize = 16 * 1024;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    alg: String,
+    typ: String,
+    /// The audit key's certificate, then the authority's.
+    x5c: Vec<String>,
+}
+
+/// What the signature is about. Only the digest counts; the rest is there for people.
+#[derive(Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Claims {
+    format: Format,
+    device: DeviceId,
+    iat: u64,
+    records: usize,
+    head: Option<Hex>,
+    device_records: usize,
+    sha256: Hex,
+}
+
+impl Claims {
+    fn of(contents: &Contents) -> Result<Self, BundleError> {
+        let bytes = serde_json::to_vec(contents).map_err(BundleError::Contents)?;
+        Ok(Self {
+            format: contents.format,
+            device: contents.device,
+            iat: contents.time,
+            records: contents.records.len(),
+            head: contents.records.last().map(|record| record.digest),
+            device_records: contents.device_records.len(),
+            sha256: Hex(Digest::of(&bytes)),
+        })
+    }
+}
+
+pub(super) fn sign(contents: &Contents, key: &AuditKey, authority: &[u8]) -> Result<String, BundleError> {
+    let header = Header {
+        alg: "ES256".to_owned(),
+        typ: TYPE.to_owned(),
+        x5c: [key.certificate().as_ref(), authority].map(|der| BASE64_STANDARD.encode(der)).to_vec(),
+    };
+    let header = serde_json::to_vec(&header).map_err(BundleError::Contents)?;
+    let claims = serde_json::to_vec(&Claims::of(contents)?).map_err(BundleError::Contents)?;
+    let signed = format!("{}.{}", BASE64URL.encode(header), BASE64URL.encode(claims));
+    let signature = key.sign(signed.as_bytes());
+    Ok(format!("{signed}.{}", BASE64URL.encode(signature)))
+}
+
+pub(super) fn verify(jws: &str, contents: &Contents, authority: &[u8]) -> Result<(), SignatureError> {
+    if jws.len() > MAX_LENGTH {
+        return Err(SignatureError::Form);
+    }
+    let (signed, signature) = jws.rsplit_once('.').ok_or(SignatureError::Form)?;
+    let (header, claims) = signed.split_once('.').ok_or(SignatureError::Form)?;
+    let decode = |part: &str| BASE64URL.decode(part).map_err(|_| SignatureError::Form);
+    let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| SignatureError::Form)?;
+    if header.alg != "ES256" || header.typ != TYPE {
+        return Err(SignatureError::Form);
+    }
+    let leaf = header.x5c.first().ok_or(SignatureError::Form)?;
+    let leaf = BASE64_STANDARD.decode(leaf).map_err(|_| SignatureError::Form)?;
+    verify_signed(&leaf.into(), authority, contents.time, signed, &decode(signature)?)?;
+
+    let claims: Claims = serde_json::from_slice(&decode(claims)?).map_err(|_| SignatureError::Form)?;
+    match Claims::of(contents) {
+        Ok(due) if due == claims => Ok(()),
+        _ => Err(SignatureError::Contents),
+    }
+}
+
+/// Whether the authority gave the key in `leaf` this purpose, and the key signed `signed`.
+fn verify_signed(
+    leaf: &CertificateDer<'_>,
+    authority: &[u8],
+    at: u64,
+    signed: &str,
+    signature: &[u8],
+) -> Result<(), SignatureError> {
+    let authority = CertificateDer::from(authority);
+    let anchor = anchor_from_trusted_cert(&authority).map_err(|_| SignatureError::Authority)?;
+    let leaf = EndEntityCert::try_from(leaf).map_err(SignatureError::Certificate)?;
+    leaf.verify_for_usage(
+        &[ECDSA_P256_SHA256],
+        &[anchor],
+        &[],
+        UnixTime::since_unix_epoch(std::time::Duration::from_secs(at)),
+        KeyUsage::required(&AUDIT_EKU_OID),
+        None,
+        None,
+    )
+    .map_err(SignatureError::Certificate)?;
+    let signature = Signature::from_slice(signature).map_err(|_| SignatureError::Form)?;
+    leaf.verify_signature(ECDSA_P256_SHA256, signed.as_bytes(), signature.to_der().as_bytes())
+        .map_err(|_| SignatureError::Signature)
+}
+
+/// Why a bundle is not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignatureError {
+    /// Not a JWS of this type.
+    #[error("the bundle's signature is malformed")]
+    Form,
+    /// The trusted certificate is none.
+    #[error("the trusted certificate cannot be read: give the control plane's ca.pem")]
+    Authority,
+    /// The certificate is not the trusted authority's, or for something else.
+    #[error("the bundle is not signed by a control plane of this authority: {0}")]
+    Certificate(webpki::Error),
+    /// Forged or altered.
+    #[error("the bundle's signature does not hold")]
+    Signature,
+    /// The signature is for other contents.
+    #[error("the bundle was altered after it was signed")]
+    Contents,
+}

@@ -1,0 +1,55 @@
+use pawl_proto::message::{Broker, Certificate, PairingGrant, RefusalCode, ShortText};
+use pawl_proto::signed::OrderKey;
+use pawl_proto::{Blob, PairingId};
+
+use super::claim::Claim;
+use super::grant::Open;
+use super::proof::Proven;
+use crate::control_plane::ControlPlane;
+use crate::refusal::Refusal;
+
+/// The link key's certificate and the authority's, for a key that signed the request.
+pub(super) fn link_chain(
+    plane: &ControlPlane,
+    claim: &Claim,
+    proven: &Proven,
+    request: &[u8],
+) -> Result<Vec<Certificate>, Refusal> {
+    let refuse = |error: &dyn std::fmt::Display| Refusal::new(RefusalCode::Proof, error);
+    let leaf = plane
+        .keys
+        .authority
+        .link_certificate(claim.device.as_str(), &proven.link_key, request)
+        .map_err(|error| refuse(&error))?;
+    let chain = [leaf.to_vec(), plane.keys.authority.certificate().to_vec()];
+    chain.into_iter().map(|der| Certificate::new(der).map_err(|error| refuse(&error))).collect()
+}
+
+/// The grant as the device gets it.
+pub(super) fn grant(
+    plane: &ControlPlane,
+    open: &Open,
+    proven: &Proven,
+    link_certificates: Vec<Certificate>,
+    verdict: Vec<u8>,
+) -> Result<PairingGrant, Refusal> {
+    let too_long = |error| Refusal::new(RefusalCode::Malformed, error);
+    let authority = plane.keys.authority.certificate().to_vec();
+    Ok(PairingGrant {
+        version: Default::default(),
+        pairing: PairingId::from(open.session.id),
+        device: open.claim.device,
+        epoch: proven.epoch,
+        control_plane: plane.config.name.clone(),
+        endorsement: ShortText::lossy(&open.case.endorsement),
+        link_certificates,
+        broker: Broker {
+            host: ShortText::lossy(&plane.config.broker.host),
+            port: plane.config.broker.port,
+            authority: Certificate::new(authority).map_err(too_long)?,
+        },
+        scopes: open.case.request.scopes.clone(),
+        order_keys: vec![OrderKey::from(&plane.keys.signing.order)],
+        verdict: Blob::new(verdict).map_err(too_long)?,
+    })
+}

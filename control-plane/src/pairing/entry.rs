@@ -1,0 +1,136 @@
+//! What the grant writes into the database: the pairing, its first report and the verdict on it.
+
+use pawl_evidence::endorsement::EkTemplate;
+use pawl_proto::message::{Appraisal, RefusalCode, Standing, Verdict};
+use pawl_proto::{Nonce, PairingId};
+
+use super::case::Approved;
+use super::claim::{Claim, check_enrolled};
+use super::grant::Open;
+use super::proof::{self, Proven};
+use crate::control_plane::ControlPlane;
+use crate::posture::audit::{self, Occasion};
+use crate::posture::{self, Judgement};
+use crate::record::Fact;
+use crate::refusal::{Refusal, RequestError};
+use crate::store::{AcceptedState, BootState, HighWater, Pairing, PairingState, Tx};
+
+/// Enters the pairing, and issues its first verdict: gives that and the signed message.
+pub(super) fn enter(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    open: &Open,
+    proven: &Proven,
+    boot: BootState,
+    report_length: usize,
+) -> Result<(Verdict, Vec<u8>), RequestError> {
+    let now = plane.clock.now();
+    let Open { claim, case, approved, session } = open;
+    let (device, epoch) = (claim.device, proven.epoch);
+    let ak_name = claim.attestation_key.name();
+    // Again, since all this may have changed after the session was approved.
+    check_enrolled(plane, tx, claim, None)?;
+    check_epoch(tx, claim, approved, proven)?;
+    let highest = tx.high_water(ak_name.as_bytes())?;
+    if !posture::raise_high_water(tx, ak_name.as_bytes(), epoch, proven.quote.clock())? {
+        return Err(proof::went_backwards().into());
+    }
+    let complete = posture::Complete::new(proven.evidence(), proven.quoted.digest, None, proven.quote.pcrs())
+        .map_err(|error| Refusal::new(RefusalCode::Proof, error))?;
+    let judgement = judge(plane, tx, claim, proven, &complete, boot, highest)?;
+    let pairing = Pairing {
+        id: PairingId::from(session.id),
+        device,
+        epoch,
+        state: PairingState::Live,
+        paired_at: now,
+        ended_at: None,
+        scopes: case.request.scopes.clone(),
+        attestation_key: claim.attestation_key.public().as_bytes().to_vec(),
+        counter: claim.counter.as_bytes().to_vec(),
+        device_key: proven.device_key.as_bytes().to_vec(),
+        action_key: Some(proven.action_key.as_bytes().to_vec()),
+        policy_ref: approved.answer.policy_ref,
+        nonce: Nonce(crate::random::bytes()),
+        base: None,
+        reported: None,
+    };
+    // TPM2_NV_Certify has just shown where the counter stands: what lived below it is dead.
+    tx.end_pairings_below(device, epoch, now)?;
+    tx.settle_below(device, epoch)?;
+    tx.add_pairing(&pairing)?;
+    tx.set_endorsement(device, ek_kind(claim.template), &case.endorsement)?;
+    let host = proven.evidence().host.as_ref().unwrap_or(&case.request.host);
+    tx.set_boot_log(pairing.id, complete.boot_log.as_deref())?;
+    tx.take_report(pairing.id, &complete.base, report_length, true, Some(host), now)?;
+    let fact = Fact::Paired {
+        pairing: pairing.id.to_string(),
+        epoch: epoch.0,
+        endorsement: case.endorsement.clone(),
+        scopes: pairing.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        attestation_key: ak_name.to_string(),
+        reason: case.request.reason.as_str().to_owned(),
+        counter: Some(claim.counter.name().to_string()),
+        policy_ref: Some(pairing.policy_ref.to_string()),
+        lease_key: Some(plane.keys.signing.lease.name().to_string()),
+    };
+    tx.record(device, now, fact)?;
+
+    let occasion = Occasion::Pairing(case.request.finding);
+    let seen = audit::take(tx, device, pairing.id, proven.evidence().audit.as_ref(), occasion, now)?;
+    let mut draft = judgement.into_draft(plane, Standing::Active, None, proven.quoted.digest);
+    seen.tell(&mut draft);
+    let (verdict, message) = draft.issue(plane, tx, &pairing)?;
+    posture::record_verdict(tx, &verdict, &proven.quoted, seen.head)?;
+    // The device gets it with the grant.
+    tx.verdict_published(device, verdict.sequence)?;
+    Ok((verdict, message))
+}
+
+/// The counter has moved past all that lived before.
+fn check_epoch(tx: &Tx<'_>, claim: &Claim, approved: &Approved, proven: &Proven) -> Result<(), RequestError> {
+    let paired = tx.newest_pairing(claim.device)?.map(|pairing| pairing.epoch);
+    let above = paired.max(Some(approved.answer.above));
+    if Some(proven.epoch) <= above {
+        let message = format_args!("epoch {} is spent; the device has to move its counter on", proven.epoch);
+        return Err(Refusal::new(RefusalCode::EpochSpent, message).into());
+    }
+    Ok(())
+}
+
+/// Appraises the first report. The boot state of a device that has none accepted becomes its
+/// accepted one: who enrolled or approved it vouches for what it runs now.
+fn judge(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    claim: &Claim,
+    proven: &Proven,
+    complete: &posture::Complete,
+    boot: BootState,
+    highest: Option<HighWater>,
+) -> Result<Judgement, RequestError> {
+    let device = claim.device;
+    let mut accepted = tx.boot_states(device)?;
+    if accepted.is_empty() {
+        let now = plane.clock.now();
+        let name = "the first pairing".to_owned();
+        tx.accept_boot_state(device, &name, &boot, now)?;
+        tx.record(device, now, posture::accepted_fact(&boot, &name))?;
+        accepted.push(AcceptedState { name, pcrs: boot });
+    }
+    let judgement = posture::judge(plane, &proven.quote, complete, proven.epoch, accepted, highest);
+    if judgement.result == Appraisal::Contraindicated {
+        let reasons = judgement.reasons.join("; ");
+        return Err(Refusal::new(RefusalCode::Posture, reasons).into());
+    }
+    Ok(judgement)
+}
+
+/// As the device names it too.
+fn ek_kind(template: EkTemplate) -> &'static str {
+    match template {
+        EkTemplate::Rsa2048 => "rsa-2048",
+        EkTemplate::EccP256 => "ecc-p256",
+        EkTemplate::EccP384 => "ecc-p384",
+    }
+}

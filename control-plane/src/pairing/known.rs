@@ -1,0 +1,22 @@
+use pawl_proto::DeviceId;
+use pawl_proto::message::{Ending, Known, ShortText};
+
+use crate::store::{Pairing, PairingState, StoreError, Tx};
+
+/// What is known here of a device and of the one whose place it takes: what an approval ends.
+pub(crate) fn known(tx: &Tx<'_>, device: DeviceId, replaces: Option<DeviceId>) -> Result<Known, StoreError> {
+    let live = tx.newest_pairing(device)?.filter(|pairing| pairing.state == PairingState::Live);
+    let replaced = match replaces {
+        Some(replaces) => tx.newest_pairing(replaces)?,
+        None => None,
+    };
+    Ok(Known {
+        label: tx.device(device)?.and_then(|device| device.label).map(|label| ShortText::lossy(&label)),
+        ends: live.map(ending),
+        replaced: replaced.map(ending),
+    })
+}
+
+fn ending(pairing: Pairing) -> Ending {
+    Ending { pairing: pairing.id, epoch: pairing.epoch, paired_at: pairing.paired_at, scopes: pairing.scopes }
+}

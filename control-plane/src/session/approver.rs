@@ -1,0 +1,164 @@
+//! What an approver does who is not at the device: look at a request, approve it, decline it.
+
+use std::sync::Arc;
+
+use pawl_approval::{CodeError, Confirmation, UserCode};
+use pawl_proto::message::GivenApproval;
+use pawl_proto::{Digest, SessionId};
+
+use super::binding::{Binding, Refused};
+use super::end::{Wrong, end, refuse, sweep};
+use super::waiting::tries_left;
+use super::{check, signers};
+use crate::control_plane::ControlPlane;
+use crate::refusal::Refusal;
+use crate::store::{ApprovalRow, Session, SessionState, StoreError, Tx};
+
+/// An approval from elsewhere. It counts once the confirmation was typed at the device.
+pub struct Given {
+    /// The session.
+    pub session: Session,
+    /// What the device wants: to be told to whoever stands there.
+    pub confirmation: Confirmation,
+}
+
+/// The session whose device shows this code.
+///
+/// # Errors
+/// [`ApproverError`]; a wrong code is counted.
+pub async fn request(plane: &Arc<ControlPlane>, code: &str) -> Result<Session, ApproverError> {
+    let code: UserCode = code.parse()?;
+    let now = plane.clock.now();
+    plane.store.transaction(move |tx| find(tx, &code, now)).await?
+}
+
+/// Approves the session whose device shows this code.
+///
+/// # Errors
+/// [`ApproverError`] says which binding failed; what does not count is counted.
+pub async fn approve(
+    plane: &Arc<ControlPlane>,
+    code: &str,
+    given: GivenApproval,
+) -> Result<Given, ApproverError> {
+    let code: UserCode = code.parse()?;
+    let confirmation = Confirmation::generate(getrandom::fill).map_err(|_| ApproverError::Random)?;
+    let now = plane.clock.now();
+    let plane_in_tx = Arc::clone(plane);
+    plane
+        .store
+        .transaction(move |tx| {
+            let signers = match signers(&plane_in_tx) {
+                Ok(signers) => signers,
+                Err(nobody) => return Ok(Err(ApproverError::NoApprovers(nobody))),
+            };
+            let mut session = match find(tx, &code, now)? {
+                Ok(session) => session,
+                Err(error) => return Ok(Err(error)),
+            };
+            let earlier = tx.approvals(session.id)?;
+            let approver = match check::approval(tx, &session, &given, &signers, &earlier, now)? {
+                Ok(approver) => approver,
+                Err(refused) => {
+                    let error = ApproverError::Refused { refused: refused.clone(), left: 0 };
+                    refuse(tx, &mut session, refused, Wrong::Approval)?;
+                    return Ok(Err(error.left(&session)));
+                }
+            };
+            tracing::info!(session = %session.id, principal = %approver.principal, "approved elsewhere");
+            let digest = Digest(confirmation.digest());
+            let approval = ApprovalRow {
+                approver,
+                given_at: now,
+                signature: given.signature,
+                elsewhere: true,
+                confirmation: Some(digest),
+            };
+            tx.put_approval(session.id, &approval)?;
+            Ok::<_, StoreError>(Ok(Given { session, confirmation }))
+        })
+        .await?
+}
+
+/// Ends a session that is not approved yet.
+///
+/// # Errors
+/// [`ApproverError::NotOpen`]
+pub async fn decline(
+    plane: &Arc<ControlPlane>,
+    id: SessionId,
+    reason: String,
+) -> Result<Session, ApproverError> {
+    let now = plane.clock.now();
+    plane
+        .store
+        .transaction(move |tx| {
+            sweep(tx, now)?;
+            let session = tx.session(id)?.filter(|session| session.state == SessionState::Waiting);
+            let session = session.ok_or(ApproverError::NotOpen)?;
+            Ok(end(tx, session, SessionState::Declined, &reason, now)?)
+        })
+        .await
+}
+
+/// The waiting session of this code. The handle alone finds it, so that wrong letters are counted
+/// against the session that they were meant for.
+fn find(tx: &Tx<'_>, code: &UserCode, now: u64) -> Result<Result<Session, ApproverError>, StoreError> {
+    sweep(tx, now)?;
+    let Some(mut session) = tx.session_of_code(code.handle())? else {
+        return Ok(Err(ApproverError::UnknownCode));
+    };
+    let right = session.code.as_ref().is_some_and(|row| code.matches(row.digest.as_bytes()));
+    if right {
+        return Ok(Ok(session));
+    }
+    let detail = "a wrong code was given for it".to_owned();
+    refuse(tx, &mut session, Refused { time: now, binding: Binding::Code, detail, key: None }, Wrong::Code)?;
+    Ok(Err(ApproverError::WrongCode { left: tries_left(&session) }))
+}
+
+/// Why an approver's command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ApproverError {
+    /// What was typed is no code.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// No session that waits has a code that begins so.
+    #[error("no open session has this code: compare it with the device's screen, or ask for a new one there")]
+    UnknownCode,
+    /// The rest of it is wrong.
+    #[error("the code is wrong; {left} more tries, then the session is over")]
+    WrongCode {
+        /// So many more tries.
+        left: u8,
+    },
+    /// The approval does not count.
+    #[error("refused ({}): {}; {left} more tries, then the session is over", .refused.binding, .refused.detail)]
+    Refused {
+        /// What failed.
+        refused: Refused,
+        /// So many more tries.
+        left: u8,
+    },
+    /// There is no such session, or it does not wait for an approval any more.
+    #[error("no such session waits for an approval; `pawl-control-plane sessions` lists them")]
+    NotOpen,
+    /// Nobody may approve.
+    #[error("{}", .0.message)]
+    NoApprovers(Refusal),
+    /// No confirmation could be made.
+    #[error("the host has no randomness")]
+    Random,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ApproverError {
+    fn left(self, session: &Session) -> Self {
+        match self {
+            Self::Refused { refused, .. } => Self::Refused { refused, left: tries_left(session) },
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A device that takes another one's place.
+
+use pawl_proto::DeviceId;
+use pawl_proto::message::{EventKind, Standing};
+
+use super::*;
+use crate::store;
+
+async fn device(plane: &Arc<ControlPlane>, id: DeviceId) -> Option<store::Device> {
+    plane.store.transaction(move |tx| tx.device(id)).await.unwrap()
+}
+
+fn replacing(new: &Device, old: DeviceId) -> PairingRequest {
+    PairingRequest { replaces: Some(old), ..new.request() }
+}
+
+#[tokio::test]
+async fn the_approval_enrols_the_new_device_and_ends_the_old_one() {
+    let stage = Stage::new("", &["ann"]).await;
+    let (plane, old) = (stage.plane(), stage.device.id());
+    let ek = stage.device.tpm.ek_sha256();
+    plane.store.transaction(move |tx| tx.enrol(ek, Some("gate 4"), 1)).await.unwrap();
+    let mut new = Device::new();
+    let request = replacing(&new, old);
+    let (asked, waiting) = new.ask_persons(plane, request).await;
+    assert_eq!(waiting.known.replaced.as_ref().map(|ends| ends.pairing), stage.device.pairing);
+    assert!(device(plane, new.id()).await.is_none(), "nothing has changed yet");
+    assert_eq!(stage.pairing().await, PairingState::Live);
+
+    let approved = asked.approve(plane, stage.persons[0].sign(&waiting.statement)).await.unwrap().approved();
+    let (here, gone) = (device(plane, new.id()).await.unwrap(), device(plane, old).await.unwrap());
+    assert_eq!((here.label.as_deref(), here.replaces), (Some("gate 4"), Some(old)));
+    assert_eq!((gone.label.as_deref(), gone.replaced_by), (Some("gate 4 (replaced)"), Some(new.id())));
+    assert_eq!(gone.standing, Standing::Suspended);
+    assert!(gone.standing_reason.is_some_and(|reason| reason.contains(new.id().as_str())));
+    assert_eq!(stage.pairing().await, PairingState::Revoking);
+    let events = plane.store.transaction(move |tx| tx.events(old)).await.unwrap();
+    assert_eq!((events[0].kind, events[0].session), (EventKind::Revoke, Some(asked.id)));
+
+    let proof = new.proof(asked.id, &approved);
+    let grant = pairing::prove(plane, asked.id, proof).await.unwrap();
+    assert_eq!(grant.scopes, new.request().scopes, "those that were asked for");
+    let late = refused(pairing::offer(plane, stage.device.request()).await);
+    assert_eq!(late.code, RefusalCode::Suspended);
+}
+
+#[tokio::test]
+async fn where_nobody_approves_nobody_is_let_in() {
+    let rig = Rig::new();
+    let old = paired(&rig.plane).await;
+    let new = Device::new();
+    let refusal = refused(pairing::offer(&rig.plane, replacing(&new, old.id())).await);
+    assert_eq!(refusal.code, RefusalCode::NotEnrolled);
+    assert!(refusal.message.contains(&new.tpm.ek_sha256().to_string()), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_place_is_taken_once_and_only_another_ones() {
+    let stage = Stage::new("", &["ann"]).await;
+    let (plane, old) = (stage.plane(), stage.device.id());
+    let unknown = refused(pairing::offer(plane, replacing(&Device::new(), Device::new().id())).await);
+    assert_eq!(unknown.code, RefusalCode::Malformed);
+    let own = refused(pairing::offer(plane, replacing(&stage.device, old)).await);
+    assert_eq!(own.code, RefusalCode::Malformed);
+
+    let mut new = Device::new();
+    let request = replacing(&new, old);
+    let (asked, waiting) = new.ask_persons(plane, request.clone()).await;
+    asked.approve(plane, stage.persons[0].sign(&waiting.statement)).await.unwrap().approved();
+    let third = refused(pairing::offer(plane, replacing(&Device::new(), old)).await);
+    assert_eq!(third.code, RefusalCode::Malformed);
+    assert!(new.ask(plane, request).await.is_ok(), "it may try again itself");
+}
+
+#[tokio::test]
+async fn a_session_of_the_device_that_is_replaced_is_over() {
+    let mut stage = Stage::new("", &["ann"]).await;
+    let (olds, olds_waiting) = stage.ask().await;
+    let plane = stage.plane();
+    let mut new = Device::new();
+    let request = replacing(&new, stage.device.id());
+    let (asked, waiting) = new.ask_persons(plane, request).await;
+    asked.approve(plane, stage.persons[0].sign(&waiting.statement)).await.unwrap().approved();
+    let given = stage.persons[0].sign(&olds_waiting.statement);
+    assert_eq!(refused(olds.approve(plane, given).await).code, RefusalCode::Declined);
+}
+
+#[tokio::test]
+async fn refusals_for_a_device_that_nobody_enrolled_stand_with_the_one_it_would_replace() {
+    let stage = Stage::new("", &["ann"]).await;
+    let plane = stage.plane();
+    let mut new = Device::new();
+    let request = replacing(&new, stage.device.id());
+    let (asked, waiting) = new.ask_persons(plane, request).await;
+    let stranger = stage.rig.person("stranger").sign(&waiting.statement);
+    refused(asked.approve(plane, stranger).await);
+    let recorded = facts(plane, &stage.device).await;
+    assert!(
+        matches!(recorded.last(), Some(Fact::ApprovalRefused { binding: Binding::Key, .. })),
+        "{recorded:?}"
+    );
+}
