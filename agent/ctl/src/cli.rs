@@ -1,11 +1,19 @@
 //! The command line.
 
+#[cfg(test)]
+mod tests;
+mod value;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use pawl_approval::Confirmation;
 use pawl_config::TokenName;
 use pawl_proto::message::{Scope, ShortText};
+use pawl_proto::{DeviceId, SessionId};
+
+use value::{confirmation, digits, reason, scope, seconds, some_text};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -13,9 +21,12 @@ Exit codes:
    1  failed, or a check failed
   10  the device is not entitled: no token until it is
   64  wrong usage of this command
-  69  the daemon cannot be reached
+  69  the daemon cannot be reached, or has gone away
+  75  still waiting when --timeout was over
+  76  refused by the control plane or an approver, or approved by nobody in time
   77  not permitted to this user
-  78  the configuration is missing or wrong";
+  78  the configuration is missing or wrong
+ 130  interrupted";
 
 /// Looks after this device's pairing: what it is, whether it holds, and how to end it.
 #[derive(Debug, Parser)]
@@ -36,12 +47,32 @@ pub(crate) enum Command {
     /// Show the device's state, why it is so, and what to do
     Status,
     /// Pair the device with its control plane and wait for the outcome
+    ///
+    /// For a device without a live pairing. Where the operator's policy wants a person's approval, this shows the
+    /// code for it and waits, as re-pair does.
     Pair(Pair),
+    /// Pair the device again: after a repair, a swapped disk or TPM, or an operator's order
+    ///
+    /// Says what was found and what would end, opens a session, and shows the code with which somebody approves it
+    /// from elsewhere. With --sign-with it is approved here. A live pairing works on until the approval; Ctrl-C
+    /// before the approval gives the session up. After it the daemon goes on, with or without this command.
+    ///
+    /// With --json, each change is one object on a line of standard output, and the last line is the outcome: the
+    /// status, or what is wrong.
+    #[command(name = "re-pair")]
+    RePair(Pair),
     /// Print an access token of the vault
     ///
     /// Prints the token alone. It is bound to the device key (RFC 9449): a receiver wants a proof beside it.
     /// With --method and --url, both are printed as the two header lines of that one request, for curl -H @- .
     Token(Token),
+    /// Have the device's TPM sign for one protected action, and print the assurance
+    ///
+    /// The control plane decides by its policy for the action, or an approver does. Prints the assurance alone, a
+    /// compact JWS (RFC 7515) that counts for this action, resource, digest and session only.
+    Action(Action),
+    /// Show the device's assurance records, and check that their chain holds
+    Records(Records),
     /// Destroy the pairing's keys and tokens for good, by the TPM's counter
     Wipe(Wipe),
     /// Examine whatever the device needs to work, and name a remedy for each fault
@@ -70,9 +101,84 @@ pub(crate) struct Pair {
     /// A scope to ask for, instead of those in the configuration; may be repeated
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
     pub(crate) scopes: Vec<Scope>,
+    /// The device whose place this one takes, after its TPM was swapped: its pairing ends
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) replaces: Option<DeviceId>,
+    /// Follow the session that is open already, instead of opening one
+    #[arg(long, conflicts_with_all = ["reason", "scopes", "replaces"])]
+    pub(crate) attach: bool,
+    /// Hand in the confirmation that an approver was shown, and go on with the session that is open
+    #[arg(long, value_name = "CODE", value_parser = confirmation, conflicts_with_all = ["reason", "scopes", "replaces"])]
+    pub(crate) confirm: Option<Confirmation>,
     /// Stop waiting after so many seconds; the daemon goes on
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "120")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "900")]
     pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) approving: Approving,
+}
+
+impl Pair {
+    /// Another command has opened the session.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.attach || self.confirm.is_some()
+    }
+}
+
+/// How a session is approved here, or shown to who approves it elsewhere.
+#[derive(Debug, Args)]
+pub(crate) struct Approving {
+    /// Approve here with this SSH key: a file, "agent" for ssh-agent's only key, or SHA256:… for one of its keys
+    ///
+    /// Shows the whole statement that is signed, and asks before it signs. With sudo, an agent is reached by
+    /// sudo --preserve-env=SSH_AUTH_SOCK.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sign_with: Option<String>,
+    /// Sign without asking on the terminal
+    #[arg(long, requires = "sign_with")]
+    pub(crate) yes: bool,
+    /// Draw no QR code
+    #[arg(long)]
+    pub(crate) no_qr: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Action {
+    /// The action's name, which a policy of the control plane has
+    #[arg(value_name = "ACTION", value_parser = some_text, required_unless_present = "attach", conflicts_with = "attach")]
+    pub(crate) action: Option<ShortText>,
+    /// On what it acts
+    #[arg(long, value_name = "TEXT", value_parser = some_text, required_unless_present = "attach", conflicts_with = "attach")]
+    pub(crate) resource: Option<ShortText>,
+    /// SHA-256 of what it acts with, 64 hexadecimal digits
+    #[arg(long, value_name = "HEX", value_parser = digits, required_unless_present_any = ["attach", "file"])]
+    pub(crate) digest: Option<String>,
+    /// The file that it acts with, instead of its SHA-256
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["attach", "digest"])]
+    pub(crate) file: Option<PathBuf>,
+    /// The session of your own in which the assurance shall count, and in no other
+    #[arg(long, value_name = "TEXT", value_parser = some_text, required_unless_present = "attach", conflicts_with = "attach")]
+    pub(crate) session: Option<ShortText>,
+    /// Why; whoever approves sees it
+    #[arg(long, value_name = "TEXT", value_parser = reason, default_value = "", conflicts_with = "attach")]
+    pub(crate) reason: ShortText,
+    /// Go on with an action that was asked for before
+    #[arg(long, value_name = "ID", conflicts_with = "digest")]
+    pub(crate) attach: Option<SessionId>,
+    /// With --attach: hand in the confirmation that an approver was shown
+    #[arg(long, value_name = "CODE", value_parser = confirmation, requires = "attach", conflicts_with = "action")]
+    pub(crate) confirm: Option<Confirmation>,
+    /// Stop waiting after so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "900")]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) approving: Approving,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Records {
+    /// Begin behind the record with this number
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) after: u64,
 }
 
 #[derive(Debug, Args)]
@@ -91,7 +197,7 @@ pub(crate) struct Token {
 #[derive(Debug, Args)]
 pub(crate) struct Wipe {
     /// Why; it goes into the receipt
-    #[arg(long, value_name = "TEXT", value_parser = some_reason)]
+    #[arg(long, value_name = "TEXT", value_parser = some_text)]
     pub(crate) reason: ShortText,
     /// Do not ask on the terminal
     #[arg(long)]
@@ -114,7 +220,7 @@ pub(crate) struct Evidence {
     #[arg(long)]
     pub(crate) force: bool,
     /// A verifier's nonce for the quote, 64 hexadecimal digits; a random one otherwise
-    #[arg(long, value_name = "HEX", value_parser = nonce)]
+    #[arg(long, value_name = "HEX", value_parser = digits)]
     pub(crate) nonce: Option<String>,
 }
 
@@ -126,99 +232,4 @@ pub(crate) struct Replay {
     /// An IMA log as well: binary_runtime_measurements or ascii_runtime_measurements
     #[arg(long, value_name = "LOG")]
     pub(crate) ima: Option<PathBuf>,
-}
-
-fn reason(text: &str) -> Result<ShortText, String> {
-    ShortText::new(text).map_err(|error| error.to_string())
-}
-
-fn some_reason(text: &str) -> Result<ShortText, String> {
-    if text.trim().is_empty() { Err("say why".to_owned()) } else { reason(text) }
-}
-
-fn scope(text: &str) -> Result<Scope, String> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("a scope has printable ASCII characters without spaces".to_owned());
-    }
-    Scope::new(text).map_err(|error| error.to_string())
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
-        _ => Err("a number of seconds from 1 to 86400".to_owned()),
-    }
-}
-
-fn nonce(text: &str) -> Result<String, String> {
-    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        Ok(text.to_ascii_lowercase())
-    } else {
-        Err("a nonce has 64 hexadecimal digits".to_owned())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Result<Cli, clap::error::ErrorKind> {
-        Cli::try_parse_from(line.split_whitespace()).map_err(|error| error.kind())
-    }
-
-    #[test]
-    fn the_definition_holds() {
-        use clap::CommandFactory as _;
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn json_and_socket_stand_before_or_behind_the_command() {
-        for line in ["pawlctl --json --socket /s status", "pawlctl status --json --socket /s"] {
-            let cli = parse(line).unwrap();
-            assert!(cli.json && cli.socket == Some("/s".into()), "{line}");
-        }
-    }
-
-    #[test]
-    fn every_command_is_understood() {
-        for line in [
-            "pawlctl status",
-            "pawlctl pair",
-            "pawlctl pair --reason moved --scope a --scope b --timeout 5",
-            "pawlctl token telemetry",
-            "pawlctl token telemetry --method GET --url https://api.example/v1",
-            "pawlctl wipe --reason stolen --yes",
-            "pawlctl check --config /etc/pawl/pawl.toml",
-            "pawlctl evidence --export /tmp/x --force",
-            "pawlctl replay log",
-            "pawlctl replay log --ima ima --json",
-        ] {
-            assert!(parse(line).is_ok(), "{line}");
-        }
-    }
-
-    #[test]
-    fn wrong_usage_is_refused() {
-        for line in [
-            "pawlctl",
-            "pawlctl stat",
-            "pawlctl wipe",
-            "pawlctl wipe --reason=",
-            "pawlctl pair --timeout 0",
-            "pawlctl pair --scope=",
-            "pawlctl token",
-            "pawlctl token Telemetry",
-            "pawlctl token ../status",
-            "pawlctl token telemetry --url https://api.example",
-            "pawlctl evidence",
-            "pawlctl evidence --export x --nonce 00",
-            "pawlctl replay",
-        ] {
-            assert!(parse(line).is_err(), "{line}");
-        }
-        let long = "x".repeat(257);
-        assert!(Cli::try_parse_from(["pawlctl", "wipe", "--reason", &long]).is_err());
-        assert!(Cli::try_parse_from(["pawlctl", "wipe", "--reason", "a\nb"]).is_err());
-    }
 }

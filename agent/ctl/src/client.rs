@@ -8,7 +8,11 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode, header};
 use pawl_config::TokenName;
-use pawl_proto::local::{self, EvidenceExport, LocalStatus, PairRequest, Problem, Token, WipeRequest, Wiped};
+use pawl_proto::SessionId;
+use pawl_proto::local::{
+    self, ActionRequest, ActionStatus, ApprovalRequest, ConfirmationRequest, EvidenceExport, LocalRecords,
+    LocalStatus, PairRequest, Problem, SessionStatus, Token, WipeRequest, Wiped,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -21,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Room for everything but logs.
 const ANSWER_LIMIT: usize = 256 * 1024;
+
+/// Room for a page of records, whose bytes JSON writes as numbers.
+const RECORDS_LIMIT: usize = 4 * 1024 * 1024;
 
 /// Room for logs in hexadecimal; an IMA log grows with what the device runs.
 const EVIDENCE_LIMIT: usize = 128 * 1024 * 1024;
@@ -56,13 +63,74 @@ impl Client {
         self.get(&format!("/v1/evidence{query}"), EVIDENCE_LIMIT).await
     }
 
-    /// The daemon says that it begins; its status tells how it goes.
+    /// The daemon says that it begins; its session tells how it goes.
     pub(crate) async fn pair(&self, request: &PairRequest) -> Result<(), ClientError> {
         self.accepted(post("/v1/pair", request)?, ANSWER_LIMIT).await.map(drop)
     }
 
+    /// The session that was begun last, if there was one since the daemon's start.
+    pub(crate) async fn session(&self) -> Result<Option<SessionStatus>, ClientError> {
+        match self.get("/v1/session", ANSWER_LIMIT).await {
+            Err(ClientError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    pub(crate) async fn approve_session(
+        &self,
+        approval: &ApprovalRequest,
+    ) -> Result<SessionStatus, ClientError> {
+        self.post("/v1/session/approval", approval).await
+    }
+
+    pub(crate) async fn confirm_session(
+        &self,
+        confirmation: &ConfirmationRequest,
+    ) -> Result<SessionStatus, ClientError> {
+        self.post("/v1/session/confirmation", confirmation).await
+    }
+
+    /// Gives up the session while nobody has approved it.
+    pub(crate) async fn give_up_session(&self) -> Result<(), ClientError> {
+        let request = request(Method::DELETE, "/v1/session", Bytes::new())?;
+        self.accepted(request, ANSWER_LIMIT).await.map(drop)
+    }
+
+    pub(crate) async fn act(&self, request: &ActionRequest) -> Result<ActionStatus, ClientError> {
+        self.post("/v1/actions", request).await
+    }
+
+    pub(crate) async fn action(&self, session: SessionId) -> Result<ActionStatus, ClientError> {
+        self.get(&format!("/v1/actions/{session}"), ANSWER_LIMIT).await
+    }
+
+    pub(crate) async fn approve_action(
+        &self,
+        session: SessionId,
+        approval: &ApprovalRequest,
+    ) -> Result<ActionStatus, ClientError> {
+        self.post(&format!("/v1/actions/{session}/approval"), approval).await
+    }
+
+    pub(crate) async fn confirm_action(
+        &self,
+        session: SessionId,
+        confirmation: &ConfirmationRequest,
+    ) -> Result<ActionStatus, ClientError> {
+        self.post(&format!("/v1/actions/{session}/confirmation"), confirmation).await
+    }
+
+    /// The records behind the one with this sequence, as many as the daemon gives at once.
+    pub(crate) async fn records(&self, after: u64) -> Result<LocalRecords, ClientError> {
+        self.get(&format!("/v1/records?after={after}"), RECORDS_LIMIT).await
+    }
+
     pub(crate) async fn wipe(&self, request: &WipeRequest) -> Result<Wiped, ClientError> {
-        let response = self.accepted(post("/v1/wipe", request)?, ANSWER_LIMIT).await?;
+        self.post("/v1/wipe", request).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        let response = self.accepted(post(path, body)?, ANSWER_LIMIT).await?;
         self.decode(&response)
     }
 

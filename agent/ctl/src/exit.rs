@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use hyper::StatusCode;
 use pawl_config::ConfigError;
 use pawl_proto::local::Problem;
+use pawl_proto::message::RefusalCode;
 use zeroize::Zeroizing;
 
 use crate::client::ClientError;
@@ -17,8 +18,12 @@ pub(crate) enum Exit {
     NotEntitled = 10,
     Usage = 64,
     Unreachable = 69,
+    StillWaiting = 75,
+    Refused = 76,
     NotPermitted = 77,
     Configuration = 78,
+    /// As shells have it for what SIGINT ended.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
@@ -53,10 +58,22 @@ impl Failure {
         Self { exit, problem }
     }
 
+    /// A session came to nothing.
+    pub(crate) fn of_session(problem: Problem) -> Self {
+        let exit = if is_refusal(&problem.error) { Exit::Refused } else { Exit::Failed };
+        Self { exit, problem }
+    }
+
     /// The system refused something that it does not refuse while it is well.
     pub(crate) fn internal(error: impl ToString) -> Self {
         Self::new(Exit::Failed, "internal", error, "look for what ails this host: memory, disk, limits")
     }
+}
+
+/// The control plane or an approver said no, or nobody said yes in time.
+pub(crate) fn is_refusal(error: &str) -> bool {
+    let code = serde_json::from_value::<RefusalCode>(serde_json::Value::from(error));
+    code.is_ok() || ["expired", "technician-wanted"].contains(&error)
 }
 
 impl From<ClientError> for Failure {

@@ -1,12 +1,14 @@
 //! `pawlctl`: what a technician asks of a device and of its `pawld`.
 #![forbid(unsafe_code)]
 
+mod approval;
 mod cli;
 mod client;
 mod command;
 mod exit;
 mod http;
 mod output;
+mod terminal;
 
 use std::process::ExitCode;
 

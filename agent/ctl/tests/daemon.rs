@@ -6,7 +6,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use common::{ENTITLED, Server, pawlctl, problem, reply, status};
+use common::{ENTITLED, Server, pawlctl, problem, reply};
 
 #[test]
 fn wrong_usage_and_help_have_their_codes() {
@@ -21,7 +21,16 @@ fn wrong_usage_and_help_have_their_codes() {
 #[test]
 fn without_a_daemon_the_remedy_is_to_start_it() {
     let directory = tempfile::tempdir().unwrap();
-    for command in [&["status"][..], &["pair"], &["token", "a"], &["wipe", "--reason", "x"]] {
+    for command in [
+        &["status"][..],
+        &["pair"],
+        &["re-pair"],
+        &["re-pair", "--attach"],
+        &["action", "--attach", "00000000000000000000000000000001"],
+        &["records"],
+        &["token", "a"],
+        &["wipe", "--reason", "x"],
+    ] {
         let run = pawlctl(&directory.path().join("socket"), command);
         assert_eq!(run.code, 69, "{run:?}");
         assert!(run.stdout.is_empty() && run.stderr.contains("systemctl start pawld"), "{run:?}");
@@ -90,70 +99,6 @@ fn a_wipe_says_which_epoch_ended() {
     assert!(run.stdout.contains("epoch 7 has ended, the counter stands at 8"), "{run:?}");
     assert!(server.requests()[0].ends_with(r#"{"reason":"device stolen"}"#));
     assert_eq!(server.pawlctl(&["wipe", "--reason", "x", "--json"]).stdout, "{\"ended\":7,\"epoch\":8}\n");
-}
-
-/// A daemon that is asked to pair, and whose status then follows `states`, the last one for good.
-fn pairing(states: &[(&'static str, &'static str)]) -> Server {
-    let mut states = states.to_vec();
-    states.reverse();
-    let mut asked = false;
-    Server::new(move |request| {
-        if request.starts_with("POST /v1/pair ") {
-            asked = true;
-            return reply(202, "{}");
-        }
-        let next = if asked && states.len() > 1 { states.pop() } else { states.last().copied() };
-        let (state, reason) = if asked { next.unwrap() } else { ("revoked", "revoked: stolen") };
-        reply(200, &status(state, reason))
-    })
-}
-
-#[test]
-fn a_pairing_is_followed_to_its_end() {
-    let server = pairing(&[
-        ("revoked", "revoked: stolen"),
-        ("pairing", ""),
-        ("pairing", "no route"),
-        ("entitled", ""),
-    ]);
-    let run = server.pawlctl(&["pair", "--reason", "new board", "--scope", "a"]);
-    assert_eq!(run.code, 0, "{run:?}");
-    assert!(
-        run.stdout.starts_with("paired with Example fleet, which checked the EK by certificate"),
-        "{run:?}"
-    );
-    assert_eq!(run.stderr, "revoked: revoked: stolen\npairing\npairing: no route\nentitled\n");
-    let request = server.requests().into_iter().find(|request| request.starts_with("POST")).unwrap();
-    assert!(request.ends_with(r#"{"reason":"new board","scopes":["a"]}"#), "{request}");
-}
-
-#[test]
-fn a_pairing_that_the_device_began_itself_is_followed() {
-    let server = Server::new(|request| match request.starts_with("POST") {
-        true => reply(409, &problem("pairing", "this device is being paired")),
-        false => reply(200, ENTITLED),
-    });
-    assert_eq!(server.pawlctl(&["pair"]).code, 0);
-    let server = Server::new(|request| match request.starts_with("POST") {
-        true => reply(409, &problem("already-paired", "this device is paired")),
-        false => reply(200, ENTITLED),
-    });
-    assert_eq!(server.pawlctl(&["pair"]).code, 1);
-}
-
-#[test]
-fn a_pairing_that_does_not_come_about_says_why() {
-    let server = pairing(&[("pairing", ""), ("unpaired", "nobody enrolled this device")]);
-    let run = server.pawlctl(&["pair", "--json"]);
-    assert_eq!((run.code, run.json()["reason"].as_str()), (1, Some("nobody enrolled this device")));
-
-    let server = pairing(&[("pairing", ""), ("lapsed", "contraindicated")]);
-    assert_eq!(server.pawlctl(&["pair"]).code, 10);
-
-    let server = pairing(&[("pairing", "no route to the control plane")]);
-    let run = server.pawlctl(&["pair", "--timeout", "1"]);
-    assert_eq!(run.code, 1);
-    assert!(run.stderr.contains("pawlctl: no route to the control plane"), "{run:?}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What the command can do, one file for each.
 
+mod action;
 mod check;
 mod evidence;
 mod pair;
+mod records;
 mod replay;
 mod status;
 mod token;
@@ -17,7 +19,10 @@ pub(crate) async fn run(cli: Cli) -> Result<Answer, Failure> {
     let Cli { command, json, socket } = cli;
     match command {
         Command::Status => status::run(&Client::new(socket), json).await,
-        Command::Pair(options) => pair::run(&Client::new(socket), options, json).await,
+        Command::Pair(options) => pair::run(&Client::new(socket), options, pair::Way::First, json).await,
+        Command::RePair(options) => pair::run(&Client::new(socket), options, pair::Way::Again, json).await,
+        Command::Action(options) => action::run(&Client::new(socket), options, json).await,
+        Command::Records(options) => records::run(&Client::new(socket), &options, json).await,
         Command::Token(options) => token::run(&Client::new(socket), &options, json).await,
         Command::Wipe(options) => wipe::run(&Client::new(socket), options, json).await,
         Command::Check(options) => check::run(socket, &options, json).await,

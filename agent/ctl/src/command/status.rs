@@ -1,14 +1,16 @@
 //! `pawlctl status`
 
-use std::fmt::Write as _;
 use std::io;
 
-use pawl_proto::local::{BrokerStatus, LeaseStatus, LocalStatus, TokenStatus, VerdictStatus};
-use pawl_proto::message::{Appraisal, DeviceState, Standing};
+use pawl_proto::local::{
+    BrokerStatus, LeaseStatus, LocalStatus, SessionStage, SessionStatus, TokenStatus, VerdictStatus,
+};
+use pawl_proto::message::{Appraisal, DeviceState, Finding, Standing};
 
+use super::pair::found;
 use crate::client::Client;
 use crate::exit::{Answer, Failure};
-use crate::output::{self, Style, Tone, from_now, plain, span, utc};
+use crate::output::{self, Sheet, Style, Tone, from_now, span, utc, words};
 
 pub(super) async fn run(client: &Client, json: bool) -> Result<Answer, Failure> {
     let status = client.status().await?;
@@ -18,47 +20,39 @@ pub(super) async fn run(client: &Client, json: bool) -> Result<Answer, Failure> 
 }
 
 /// The whole status for people, at the time `now`.
-pub(super) fn screen(status: &LocalStatus, style: Style, now: u64) -> String {
-    let mut screen = Screen { text: String::new(), style };
-    screen.text.push_str(&style.paint(tone(status.state), &status.state.to_string()));
-    screen.text.push('\n');
+fn screen(status: &LocalStatus, style: Style, now: u64) -> String {
+    let mut screen = Screen { sheet: Sheet::new(style), now };
+    screen.sheet.headline(tone(status.state), &status.state.to_string());
     if let Some(problem) = &status.problem {
-        screen.line("why", &problem.reason);
-        screen.line("to do", &problem.remedy);
+        screen.sheet.line("why", &problem.reason);
+        screen.sheet.line("to do", &problem.remedy);
     }
-    screen.line("device", &status.device.to_string());
-    screen.line("EK", &format!("{}, SHA-256 {}", status.ek_kind, status.ek_sha256));
-    if let Some(counter) = status.counter {
-        screen.line("epoch", &counter.to_string());
+    if status.finding != Finding::NothingChanged {
+        screen.sheet.line("found", &found::sentence(status));
     }
-    if let Some(pairing) = &status.pairing {
-        screen.line("pairing", &format!("{} in epoch {}", pairing.id, pairing.epoch));
-        screen.line(
-            "with",
-            &format!("{}, which checked the EK by {}", pairing.control_plane, pairing.endorsement),
-        );
-        let scopes: Vec<_> = pairing.scopes.iter().map(AsRef::<str>::as_ref).collect();
-        screen.line("scopes", &scopes.join(" "));
+    if let Some(session) = &status.session {
+        screen.session(session);
     }
+    screen.device(status);
     if let Some(verdict) = &status.verdict {
-        screen.verdict(verdict, now);
+        screen.verdict(verdict);
     }
     if let Some(lease) = &status.lease {
-        screen.lease(lease, now);
+        screen.lease(lease);
     }
     for token in &status.tokens {
-        screen.token(token, now);
+        screen.token(token);
     }
     screen.broker(&status.broker);
     if status.receipt_waiting {
-        screen.line("receipt", "waits on the disk until the control plane takes it");
+        screen.sheet.line("receipt", "waits on the disk until the control plane takes it");
     }
     if !status.refused.is_empty() {
         let kinds: Vec<_> = status.refused.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        screen.line("refused", &kinds.join(", "));
+        screen.sheet.line("refused", &kinds.join(", "));
     }
-    screen.line("pawld", &status.version);
-    screen.text
+    screen.sheet.line("pawld", &status.version);
+    screen.sheet.into_text()
 }
 
 fn tone(state: DeviceState) -> Tone {
@@ -70,21 +64,44 @@ fn tone(state: DeviceState) -> Tone {
 }
 
 struct Screen {
-    text: String,
-    style: Style,
+    sheet: Sheet,
+    now: u64,
 }
 
 impl Screen {
-    fn line(&mut self, label: &str, value: &str) {
-        if value.is_empty() {
-            return;
+    fn session(&mut self, session: &SessionStatus) {
+        let stage = match session.stage {
+            SessionStage::Opening => "the control plane is asked",
+            SessionStage::Waiting => "waits for an approval",
+            SessionStage::Ending => "approved: the old pairing ends",
+            SessionStage::Pairing => "approved: the new pairing is made",
+            SessionStage::Done => "the new pairing is there",
+            SessionStage::Failed => "came to nothing",
+        };
+        let why = session.problem.as_ref().map(|problem| format!(": {}", problem.reason));
+        self.sheet.line("session", &format!("{stage}{}", why.unwrap_or_default()));
+        if let Some(waiting) = &session.waiting {
+            let ends = from_now(waiting.expires, self.now);
+            let approved = format!("{} of {} have approved", waiting.approved.len(), waiting.needed);
+            self.sheet.line("", &format!("{approved}; ends {ends}"));
+            self.sheet.line("code", &format!("{}, to be given at {}", waiting.user_code, waiting.url));
         }
-        let label = self.style.paint(Tone::Faint, &format!("{label:<9}"));
-        // Writing to a string does not fail.
-        let _ = writeln!(self.text, "  {label} {}", plain(value));
     }
 
-    fn verdict(&mut self, verdict: &VerdictStatus, now: u64) {
+    fn device(&mut self, status: &LocalStatus) {
+        self.sheet.line("device", status.device.as_str());
+        self.sheet.line("EK", &format!("{}, SHA-256 {}", status.ek_kind, status.ek_sha256));
+        self.sheet.line("epoch", &status.counter.map(|counter| counter.to_string()).unwrap_or_default());
+        if let Some(pairing) = &status.pairing {
+            self.sheet.line("pairing", &format!("{} in epoch {}", pairing.id, pairing.epoch));
+            let with = format!("{}, which checked the EK by {}", pairing.control_plane, pairing.endorsement);
+            self.sheet.line("with", &with);
+            self.sheet.line("scopes", &words(&pairing.scopes));
+        }
+    }
+
+    fn verdict(&mut self, verdict: &VerdictStatus) {
+        let now = self.now;
         let result = match verdict.result {
             Some(Appraisal::Affirming) => "affirming",
             Some(Appraisal::Warning) => "warning",
@@ -97,31 +114,31 @@ impl Screen {
         };
         let next = verdict.next_report.map(|next| format!("; next report {}", from_now(next, now)));
         let age = from_now(verdict.time, now);
-        self.line("verdict", &format!("{result}{standing}, {age}{}", next.unwrap_or_default()));
+        self.sheet.line("verdict", &format!("{result}{standing}, {age}{}", next.unwrap_or_default()));
         for reason in &verdict.reasons {
-            self.line("", reason.as_str());
+            self.sheet.line("", reason.as_str());
         }
     }
 
-    fn lease(&mut self, lease: &LeaseStatus, now: u64) {
-        let until = format!("until {} ({})", utc(lease.until), from_now(lease.until, now));
+    fn lease(&mut self, lease: &LeaseStatus) {
+        let until = format!("until {} ({})", utc(lease.until), from_now(lease.until, self.now));
         let tpm = match (&lease.tpm_error, lease.accepted) {
             (_, true) => format!("the TPM accepts it, for {} more TPM resets", lease.resets_left),
             (Some(error), false) => format!("the TPM refuses it: {error}"),
             (None, false) => "not in force".to_owned(),
         };
-        self.line("lease", &until);
-        self.line("", &tpm);
-        self.line("", &format!("ends at {} of the TPM's clock", span(lease.clock / 1000)));
+        self.sheet.line("lease", &until);
+        self.sheet.line("", &tpm);
+        self.sheet.line("", &format!("ends at {} of the TPM's clock", span(lease.clock / 1000)));
     }
 
-    fn token(&mut self, token: &TokenStatus, now: u64) {
+    fn token(&mut self, token: &TokenStatus) {
         let state = match (token.expires_at, &token.error) {
             (_, Some(error)) => error.clone(),
-            (Some(expiry), None) => format!("expires {}", from_now(expiry, now)),
+            (Some(expiry), None) => format!("expires {}", from_now(expiry, self.now)),
             (None, None) => "not fetched yet".to_owned(),
         };
-        self.line("token", &format!("{} ({}): {state}", token.name, token.scopes.join(" ")));
+        self.sheet.line("token", &format!("{} ({}): {state}", token.name, token.scopes.join(" ")));
     }
 
     /// Nothing while no pairing has named one.
@@ -132,7 +149,7 @@ impl Screen {
             (Some(error), false) => error,
             (None, false) => "not connected",
         };
-        self.line("broker", &format!("{address}: {state}"));
+        self.sheet.line("broker", &format!("{address}: {state}"));
     }
 }
 
@@ -152,7 +169,12 @@ mod tests {
                   "tpm_error": "TPM_RC_POLICY (0x126)"},
         "tokens": [{"name": "telemetry", "scopes": ["telemetry"], "expires_at": null, "error": null}],
         "broker": {"connected": false, "address": "broker.example:8883", "error": "refused\u001b[2J"},
-        "receipt_waiting": true, "refused": {"forged": 2}
+        "receipt_waiting": true, "refused": {"forged": 2}, "finding": "new-tpm",
+        "former": "abcdefghijklmnopqrstuvwxyz234566",
+        "session": {"id": "00000000000000000000000000000002", "stage": "waiting", "asked": null, "problem": null,
+                    "waiting": {"user_code": "BCDF-GHJK-LMNP", "url": "https://control.example/approve",
+                                "needed": 2, "approved": ["alice"], "unconfirmed": 0, "tries_left": 5,
+                                "expires": 1540, "refused": null}}
     }"#;
 
     #[test]
@@ -163,6 +185,10 @@ mod tests {
 lapsed
   why       the lease ran out
   to do     see the broker
+  found     another TPM and a known disk: the pairing on this disk was made with device abcdefghijklmnopqrstuvwxyz234566
+  session   waits for an approval
+            1 of 2 have approved; ends in 9 min 0 s
+  code      BCDF-GHJK-LMNP, to be given at https://control.example/approve
   device    abcdefghijklmnopqrstuvwxyz234567
   EK        rsa-2048, SHA-256 00ff
   epoch     7

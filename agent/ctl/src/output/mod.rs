@@ -1,7 +1,10 @@
 //! What people and programs read.
 
+mod qr;
+mod sheet;
 mod style;
 mod time;
+mod voice;
 
 use std::io::{self, Write as _};
 
@@ -9,8 +12,11 @@ use serde::Serialize;
 
 use crate::exit::Failure;
 
+pub(crate) use qr::Drawing;
+pub(crate) use sheet::{Sheet, words};
 pub(crate) use style::{Style, Tone};
 pub(crate) use time::{from_now, now, span, utc};
+pub(crate) use voice::Voice;
 
 /// To standard output. Where nobody reads any more there is nobody to tell.
 pub(crate) fn print(text: &str) {

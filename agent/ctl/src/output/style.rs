@@ -9,6 +9,8 @@ pub(crate) enum Tone {
     Doubtful,
     Bad,
     Faint,
+    /// What somebody has to read from afar.
+    Strong,
 }
 
 /// Whether to colour at all.
@@ -30,6 +32,20 @@ impl Style {
         Self { coloured: false }
     }
 
+    #[cfg(test)]
+    pub(crate) fn always() -> Self {
+        Self { coloured: true }
+    }
+
+    pub(crate) fn is_coloured(self) -> bool {
+        self.coloured
+    }
+
+    /// A line of a drawing that needs a light ground.
+    pub(crate) fn black_on_white(self, line: &str) -> String {
+        if self.coloured { format!("\u{1b}[30;47m{line}\u{1b}[0m") } else { line.to_owned() }
+    }
+
     /// The text in its colour.
     pub(crate) fn paint(self, tone: Tone, text: &str) -> String {
         let code = match tone {
@@ -37,6 +53,7 @@ impl Style {
             Tone::Doubtful => "1;33",
             Tone::Bad => "1;31",
             Tone::Faint => "2",
+            Tone::Strong => "1",
         };
         if self.coloured { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }

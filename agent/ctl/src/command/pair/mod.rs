@@ -1,50 +1,130 @@
-//! `pawlctl pair`
+//! `pawlctl pair` and `pawlctl re-pair`
 
+mod ending;
+mod follow;
+pub(super) mod found;
+mod milestones;
+mod origin;
 mod outcome;
-mod progress;
-
-use std::time::{Duration, Instant};
 
 use pawl_proto::local::{LocalStatus, PairRequest};
-use tokio::time::sleep;
 
+use crate::approval::{Desk, Purpose, Wanted};
 use crate::cli;
 use crate::client::{Client, ClientError};
-use crate::exit::{Answer, Exit, Failure};
-use crate::output;
+use crate::exit::{Answer, Failure};
+use crate::output::{self, Voice};
+use crate::terminal::Interrupt;
 
-use outcome::{Outcome, Watch};
-use progress::Progress;
+use follow::Follower;
+use found::Found;
 
-/// Often enough for a spinner.
-const INTERVAL: Duration = Duration::from_millis(150);
+/// Which of the two commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A device without a live pairing.
+    First,
+    /// Any device: a live pairing ends with the approval.
+    Again,
+}
 
-pub(super) async fn run(client: &Client, options: cli::Pair, json: bool) -> Result<Answer, Failure> {
-    let before = client.status().await?;
-    match client.pair(&PairRequest { reason: options.reason, scopes: options.scopes }).await {
-        // A device that pairs by itself was quicker: follow that.
-        Err(ClientError::Refused { problem, .. }) if problem.error == "pairing" => {}
-        answer => answer?,
+impl Way {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::First => "pairing",
+            Self::Again => "re-pairing",
+        }
     }
-    let status = settled(client, Watch::new(&before), options.timeout).await?;
+}
+
+pub(super) async fn run(
+    client: &Client,
+    options: cli::Pair,
+    way: Way,
+    json: bool,
+) -> Result<Answer, Failure> {
+    let before = client.status().await?;
+    let mut voice = Voice::new(json);
+    let mut interrupt = Interrupt::listen().map_err(Failure::internal)?;
+    let attached = options.is_attached();
+    let request = request(&options, way);
+    let wanted = if attached { unknown(&before) } else { wanted(&before, &request) };
+    let setting_up = Desk::set_up(options.approving, wanted, follow::AGAIN.to_owned(), &mut voice);
+    let desk = tokio::select! {
+        desk = setting_up => desk?,
+        () = interrupt.came() => return Err(ending::untouched()),
+    };
+    let mut follower = Follower::new(client, &before, desk, way, attached);
+    let status = tokio::select! {
+        followed = async {
+            if attached {
+                attach(&mut follower, options.confirm, &mut voice).await?;
+            } else {
+                voice.event(&Found::on(&before));
+                voice.say(&found::show(&before, &request, way, voice.style()));
+                ask(client, &request).await?;
+            }
+            follower.follow(options.timeout, &mut voice).await
+        } => followed?,
+        () = interrupt.came() => return Err(follower.interrupted().await),
+    };
+    drop(voice);
     Ok(Answer::done(if json { output::json(&status)? } else { sentence(&status) }))
 }
 
-/// Follows the daemon until it is entitled; everything else is a failure.
-async fn settled(client: &Client, mut watch: Watch, patience: Duration) -> Result<LocalStatus, Failure> {
-    let started = Instant::now();
-    let mut progress = Progress::on_stderr();
-    loop {
-        let status = client.status().await?;
-        let waited = started.elapsed();
-        progress.show(&status, waited);
-        match watch.judge(&status, waited) {
-            Outcome::Paired => return Ok(status),
-            Outcome::Lapsed(problem) => return Err(Failure { exit: Exit::NotEntitled, problem }),
-            Outcome::Refused(problem) => return Err(Failure { exit: Exit::Failed, problem }),
-            Outcome::Pending if waited > patience => return Err(out_of_patience(&status, patience)),
-            Outcome::Pending => sleep(INTERVAL).await,
-        }
+fn request(options: &cli::Pair, way: Way) -> PairRequest {
+    PairRequest {
+        reason: options.reason.clone(),
+        scopes: options.scopes.clone(),
+        replaces: options.replaces,
+        again: way == Way::Again,
+        origin: origin::here(),
+    }
+}
+
+async fn ask(client: &Client, request: &PairRequest) -> Result<(), Failure> {
+    match client.pair(request).await {
+        // A device that pairs by itself was quicker: follow that.
+        Err(ClientError::Refused { problem, .. }) if problem.error == "pairing" => Ok(()),
+        answer => Ok(answer?),
+    }
+}
+
+async fn attach(
+    follower: &mut Follower<'_>,
+    confirm: Option<pawl_approval::Confirmation>,
+    voice: &mut Voice,
+) -> Result<(), Failure> {
+    follower.find_session().await?;
+    match confirm {
+        None => Ok(()),
+        Some(confirmation) => follower.confirm(&confirmation, voice).await,
+    }
+}
+
+/// What a key may sign for.
+fn wanted(before: &LocalStatus, request: &PairRequest) -> Wanted {
+    Wanted {
+        origin: Some(request.origin.clone()),
+        reason: Some(request.reason.clone()),
+        scopes: Some(request.scopes.clone()).filter(|scopes| !scopes.is_empty()),
+        replaces: Some(request.replaces),
+        ..unknown(before)
+    }
+}
+
+/// The same for a session that another command began: the device is known, and that it is for a pairing.
+fn unknown(before: &LocalStatus) -> Wanted {
+    Wanted {
+        device: before.device,
+        purpose: Purpose::Pairing,
+        origin: None,
+        reason: None,
+        scopes: None,
+        replaces: None,
+        resource: Some(None),
+        subject: Some(None),
+        context: Some(None),
     }
 }
 
@@ -56,14 +136,58 @@ fn sentence(status: &LocalStatus) -> String {
     format!("paired{}: device {}{epoch}\n", output::plain(&with.unwrap_or_default()), status.device)
 }
 
-fn out_of_patience(status: &LocalStatus, patience: Duration) -> Failure {
-    let reason = match &status.problem {
-        Some(problem) => problem.reason.clone(),
-        None => format!("still {} after {}", status.state, output::span(patience.as_secs())),
-    };
-    let remedy = status.problem.as_ref().map_or_else(
-        || "the daemon goes on: look again with pawlctl status".to_owned(),
-        |problem| problem.remedy.clone(),
-    );
-    Failure::new(Exit::Failed, "timeout", reason, remedy)
+#[cfg(test)]
+mod tests {
+    use pawl_proto::local::{PairingStatus, Problem, SessionStage, SessionStatus};
+    use pawl_proto::message::{DeviceState, Finding, Scope};
+    use pawl_proto::{Epoch, PairingId, SessionId};
+
+    use super::*;
+
+    pub(super) fn status(state: DeviceState, reason: Option<&str>) -> LocalStatus {
+        LocalStatus {
+            version: String::new(),
+            state,
+            problem: reason.map(|reason| Problem {
+                error: "refused".to_owned(),
+                reason: reason.to_owned(),
+                remedy: String::new(),
+            }),
+            device: "abcdefghijklmnopqrstuvwxyz234567".parse().unwrap(),
+            ek_sha256: String::new(),
+            ek_kind: String::new(),
+            ek_certificates: 0,
+            counter: Some(Epoch(7)),
+            pairing: Some(PairingStatus {
+                id: PairingId::from_random([1; 16]),
+                epoch: Epoch(7),
+                control_plane: "Example fleet".to_owned(),
+                endorsement: "certificate".to_owned(),
+                scopes: vec![Scope::new("telemetry").unwrap()],
+            }),
+            verdict: None,
+            lease: None,
+            tokens: Vec::new(),
+            broker: Default::default(),
+            receipt_waiting: false,
+            finding: Finding::NothingChanged,
+            former: None,
+            session: None,
+            refused: Default::default(),
+        }
+    }
+
+    pub(super) fn session(stage: SessionStage) -> SessionStatus {
+        let id = Some(SessionId::from_random([2; 16]));
+        SessionStatus { id, stage, asked: None, waiting: None, problem: None }
+    }
+
+    #[test]
+    fn the_outcome_is_one_line() {
+        assert_eq!(
+            sentence(&status(DeviceState::Entitled, None)),
+            "paired with Example fleet, which checked the EK by certificate: device \
+             abcdefghijklmnopqrstuvwxyz234567, epoch 7\n"
+        );
+    }
 }

@@ -1,17 +1,22 @@
-//! How a pairing goes, from what the daemon says of itself.
+//! How a pairing goes, from what the daemon says of its session and of itself.
 
 use std::time::Duration;
 
-use pawl_proto::local::{LocalStatus, Problem};
+use pawl_proto::local::{LocalStatus, Problem, SessionStage, SessionStatus};
 use pawl_proto::message::DeviceState;
+use pawl_proto::{PairingId, SessionId};
 
 /// A daemon that has taken a request begins within this time.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// What was seen so far.
 pub(super) struct Watch {
+    /// The pairing that is to end; it is not the one that is waited for.
+    old: Option<PairingId>,
     problem_before: Option<Problem>,
     begun: bool,
+    session: Option<SessionId>,
+    stage: Option<SessionStage>,
 }
 
 /// How it stands.
@@ -21,21 +26,79 @@ pub(super) enum Outcome {
     Paired,
     /// Paired, but without a lease.
     Lapsed(Problem),
+    /// The session or the pairing came to nothing.
     Refused(Problem),
+    /// Somebody began another session before this one was approved.
+    Superseded,
+    /// The daemon has forgotten a session that nobody had approved.
+    Forgotten,
 }
 
 impl Watch {
-    /// `before` is the status before the pairing was asked for: what it complains of is history.
-    pub(super) fn new(before: &LocalStatus) -> Self {
-        Self { problem_before: before.problem.clone(), begun: false }
+    /// `before` is the status before the pairing was asked for: what it complains of is history. `old` is the
+    /// pairing that lived then.
+    pub(super) fn new(before: &LocalStatus, old: Option<PairingId>) -> Self {
+        Self { old, problem_before: before.problem.clone(), begun: false, session: None, stage: None }
     }
 
-    /// Judges a status that is `waited` old.
-    pub(super) fn judge(&mut self, status: &LocalStatus, waited: Duration) -> Outcome {
+    /// How far the session was when it was seen last.
+    pub(super) fn stage(&self) -> Option<SessionStage> {
+        self.stage
+    }
+
+    /// What is wrong for the time being: the session's trouble, or the device's if it is new.
+    pub(super) fn complaint<'a>(
+        &self,
+        session: Option<&'a SessionStatus>,
+        status: &'a LocalStatus,
+    ) -> Option<&'a Problem> {
+        let new = |problem: &&Problem| problem.error != "pairing" && status.problem != self.problem_before;
+        let news = status.problem.as_ref().filter(new);
+        session.and_then(|session| session.problem.as_ref()).or(news)
+    }
+
+    /// Judges what was seen `waited` after the request.
+    pub(super) fn judge(
+        &mut self,
+        session: Option<&SessionStatus>,
+        status: &LocalStatus,
+        waited: Duration,
+    ) -> Outcome {
+        let Some(session) = session else {
+            return match self.stage {
+                Some(SessionStage::Opening | SessionStage::Waiting) => Outcome::Forgotten,
+                _ => self.judge_state(status, waited),
+            };
+        };
+        if self.session.is_some() && session.id != self.session && !self.is_approved() {
+            return Outcome::Superseded;
+        }
+        self.session = session.id;
+        self.stage = Some(session.stage);
+        match session.stage {
+            SessionStage::Failed => Outcome::Refused(why(session, status)),
+            SessionStage::Done => {
+                (self.begun, self.old) = (true, None);
+                self.judge_state(status, waited)
+            }
+            _ => Outcome::Pending,
+        }
+    }
+
+    /// The daemon goes on with it, whatever becomes of this command.
+    pub(super) fn is_approved(&self) -> bool {
+        matches!(self.stage, Some(SessionStage::Ending | SessionStage::Pairing | SessionStage::Done))
+    }
+
+    /// A device that has no session says by its state how a pairing went.
+    fn judge_state(&mut self, status: &LocalStatus, waited: Duration) -> Outcome {
         self.begun |= status.state == DeviceState::Pairing || status.problem != self.problem_before;
         let over = self.begun || waited >= GRACE;
+        let old = status.pairing.as_ref().is_some_and(|pairing| Some(pairing.id) == self.old);
         match (status.state, &status.problem) {
             (DeviceState::Pairing, _) => Outcome::Pending,
+            (DeviceState::Entitled | DeviceState::Lapsed, _) if old && over => Outcome::Forgotten,
+            (DeviceState::Entitled | DeviceState::Lapsed, _) if old => Outcome::Pending,
             (DeviceState::Entitled, _) => Outcome::Paired,
             (DeviceState::Lapsed, Some(problem)) if problem.error == "waiting" => Outcome::Pending,
             (DeviceState::Lapsed, Some(problem)) if over => Outcome::Lapsed(problem.clone()),
@@ -47,75 +110,114 @@ impl Watch {
     }
 }
 
+fn why(session: &SessionStatus, status: &LocalStatus) -> Problem {
+    session.problem.clone().or_else(|| status.problem.clone()).unwrap_or_else(|| Problem {
+        error: "failed".to_owned(),
+        reason: "the session came to nothing, and pawld does not say why".to_owned(),
+        remedy: "see what it did: journalctl -u pawld".to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{session, status};
     use super::*;
-
-    fn status(state: DeviceState, reason: Option<&str>) -> LocalStatus {
-        LocalStatus {
-            version: String::new(),
-            state,
-            problem: reason.map(|reason| Problem {
-                error: "refused".to_owned(),
-                reason: reason.to_owned(),
-                remedy: String::new(),
-            }),
-            device: "abcdefghijklmnopqrstuvwxyz234567".parse().unwrap(),
-            ek_sha256: String::new(),
-            ek_kind: String::new(),
-            ek_certificates: 0,
-            counter: None,
-            pairing: None,
-            verdict: None,
-            lease: None,
-            tokens: Vec::new(),
-            broker: Default::default(),
-            receipt_waiting: false,
-            refused: Default::default(),
-        }
-    }
 
     const SOON: Duration = Duration::from_millis(10);
 
-    #[test]
-    fn a_pairing_goes_well() {
-        let mut watch = Watch::new(&status(DeviceState::Unpaired, None));
-        assert_eq!(watch.judge(&status(DeviceState::Unpaired, None), SOON), Outcome::Pending);
-        assert_eq!(watch.judge(&status(DeviceState::Pairing, None), SOON), Outcome::Pending);
-        assert_eq!(watch.judge(&status(DeviceState::Lapsed, None), SOON), Outcome::Pending);
-        let mut unjudged = status(DeviceState::Lapsed, Some("no verdict yet"));
-        unjudged.problem.as_mut().unwrap().error = "waiting".to_owned();
-        assert_eq!(watch.judge(&unjudged, GRACE), Outcome::Pending);
-        assert_eq!(watch.judge(&status(DeviceState::Entitled, None), SOON), Outcome::Paired);
+    fn watch(before: &LocalStatus) -> Watch {
+        Watch::new(before, None)
     }
 
     #[test]
-    fn the_end_of_the_last_pairing_is_no_refusal_of_this_one() {
+    fn a_session_is_followed_to_the_new_pairing() {
+        let before = status(DeviceState::Entitled, None);
+        let old = before.pairing.as_ref().map(|pairing| pairing.id);
+        let mut watch = Watch::new(&before, old);
+        for stage in
+            [SessionStage::Opening, SessionStage::Waiting, SessionStage::Ending, SessionStage::Pairing]
+        {
+            assert_eq!(watch.judge(Some(&session(stage)), &before, GRACE), Outcome::Pending, "{stage:?}");
+            assert_eq!(watch.stage(), Some(stage));
+        }
+        let mut unjudged = status(DeviceState::Lapsed, Some("no verdict yet"));
+        unjudged.problem.as_mut().unwrap().error = "waiting".to_owned();
+        assert_eq!(watch.judge(Some(&session(SessionStage::Done)), &unjudged, GRACE), Outcome::Pending);
+        assert_eq!(watch.judge(Some(&session(SessionStage::Done)), &before, SOON), Outcome::Paired);
+    }
+
+    #[test]
+    fn the_old_pairing_is_not_taken_for_the_new_one() {
+        let before = status(DeviceState::Entitled, None);
+        let old = before.pairing.as_ref().map(|pairing| pairing.id);
+        let mut watch = Watch::new(&before, old);
+        assert_eq!(watch.judge(None, &before, SOON), Outcome::Pending);
+        assert_eq!(watch.judge(None, &before, GRACE), Outcome::Forgotten);
+        let mut new = before.clone();
+        new.pairing.as_mut().unwrap().id = PairingId::from_random([9; 16]);
+        assert_eq!(watch.judge(None, &new, SOON), Outcome::Paired);
+    }
+
+    #[test]
+    fn a_session_that_is_gone_counts_by_how_far_it_was() {
+        let before = status(DeviceState::Unpaired, None);
+        let mut early = watch(&before);
+        early.judge(Some(&session(SessionStage::Waiting)), &before, SOON);
+        assert_eq!(early.judge(None, &before, SOON), Outcome::Forgotten);
+
+        let mut late = watch(&before);
+        late.judge(Some(&session(SessionStage::Pairing)), &before, SOON);
+        assert_eq!(late.judge(None, &status(DeviceState::Pairing, None), SOON), Outcome::Pending);
+        assert_eq!(late.judge(None, &status(DeviceState::Entitled, None), SOON), Outcome::Paired);
+    }
+
+    #[test]
+    fn another_session_ends_this_one_unless_it_was_approved() {
+        let before = status(DeviceState::Unpaired, None);
+        let mut other = session(SessionStage::Opening);
+        other.id = None;
+        let mut early = watch(&before);
+        early.judge(Some(&session(SessionStage::Waiting)), &before, SOON);
+        assert_eq!(early.judge(Some(&other), &before, SOON), Outcome::Superseded);
+
+        let mut late = watch(&before);
+        late.judge(Some(&session(SessionStage::Ending)), &before, SOON);
+        assert_eq!(late.judge(Some(&other), &before, SOON), Outcome::Pending);
+    }
+
+    #[test]
+    fn a_failed_session_says_why() {
+        let before = status(DeviceState::Revoked, Some("revoked: stolen"));
+        let mut failed = session(SessionStage::Failed);
+        let reason = |outcome| match outcome {
+            Outcome::Refused(problem) => problem.reason,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reason(watch(&before).judge(Some(&failed), &before, SOON)), "revoked: stolen");
+        failed.problem = status(DeviceState::Pairing, Some("declined")).problem;
+        assert_eq!(reason(watch(&before).judge(Some(&failed), &before, SOON)), "declined");
+    }
+
+    #[test]
+    fn without_a_session_the_state_tells() {
         let revoked = status(DeviceState::Revoked, Some("revoked: stolen"));
-        let mut watch = Watch::new(&revoked);
-        assert_eq!(watch.judge(&revoked, SOON), Outcome::Pending);
-        assert_eq!(watch.judge(&status(DeviceState::Pairing, None), SOON), Outcome::Pending);
-        assert!(matches!(
-            watch.judge(&status(DeviceState::Revoked, Some("not enrolled")), SOON),
-            Outcome::Refused(_)
-        ));
+        let mut watch = watch(&revoked);
+        assert_eq!(watch.judge(None, &revoked, SOON), Outcome::Pending);
+        assert_eq!(
+            watch.judge(None, &status(DeviceState::Pairing, Some("no network")), SOON),
+            Outcome::Pending
+        );
+        let refused = status(DeviceState::Revoked, Some("not enrolled"));
+        assert!(matches!(watch.judge(None, &refused, SOON), Outcome::Refused(_)));
+        let drifted = status(DeviceState::Lapsed, Some("contraindicated"));
+        assert!(matches!(watch.judge(None, &drifted, SOON), Outcome::Lapsed(_)));
     }
 
     #[test]
     fn the_same_refusal_again_is_one() {
         let refused = status(DeviceState::Unpaired, Some("not enrolled"));
-        let mut watch = Watch::new(&refused);
-        assert_eq!(watch.judge(&refused, SOON), Outcome::Pending);
-        assert!(matches!(watch.judge(&refused, GRACE), Outcome::Refused(_)));
-    }
-
-    #[test]
-    fn a_pairing_without_a_lease_is_none_to_work_with() {
-        let mut watch = Watch::new(&status(DeviceState::Unpaired, None));
-        assert_eq!(watch.judge(&status(DeviceState::Pairing, Some("no network")), SOON), Outcome::Pending);
-        assert!(matches!(
-            watch.judge(&status(DeviceState::Lapsed, Some("contraindicated")), SOON),
-            Outcome::Lapsed(_)
-        ));
+        let mut watch = watch(&refused);
+        assert_eq!(watch.judge(None, &refused, SOON), Outcome::Pending);
+        assert!(matches!(watch.judge(None, &refused, GRACE), Outcome::Refused(_)));
     }
 }

@@ -1,0 +1,129 @@
+//! What a session asks for, before anybody has approved it.
+
+use pawl_proto::local::{Asked, WaitingStatus};
+use pawl_proto::message::{Ending, Scope};
+
+use crate::output::{Sheet, Style, Tone, utc, words};
+
+/// The request as the control plane has it, and what it knows of what would end.
+pub(super) fn show(asked: Option<&Asked>, waiting: &WaitingStatus, style: Style) -> String {
+    let mut sheet = Sheet::new(style);
+    sheet.headline(Tone::Doubtful, &format!("waiting for the approval of {}", persons(waiting.needed)));
+    if let Some(asked) = asked {
+        sheet.line("action", &asked.action);
+        sheet.line("origin", &asked.origin);
+        sheet.line("reason", &asked.reason);
+        sheet.line("scopes", &words(&asked.scopes));
+        sheet.line("replaces", &asked.replaces.as_ref().map(ToString::to_string).unwrap_or_default());
+        let label = asked.known.label.as_ref().map(ToString::to_string).unwrap_or_default();
+        sheet.line("known as", &label);
+        sheet.line("ends", &asked.known.ends.as_ref().map(ending).unwrap_or_default());
+        sheet.line("instead", &asked.known.replaced.as_ref().map(ending).unwrap_or_default());
+        sheet.line("lost", &lost(asked));
+        sheet.line("digest", &asked.digest);
+    }
+    sheet.into_text()
+}
+
+pub(super) fn persons(number: u8) -> String {
+    match number {
+        1 => "1 person".to_owned(),
+        number => format!("{number} persons"),
+    }
+}
+
+fn ending(ending: &Ending) -> String {
+    let scopes = words(&ending.scopes);
+    let scopes = if scopes.is_empty() { String::new() } else { format!(", with the scopes {scopes}") };
+    format!("pairing {} of epoch {}, made {}{scopes}", ending.pairing, ending.epoch, utc(ending.paired_at))
+}
+
+/// Scopes are never taken over silently: those that would go are offered.
+fn lost(asked: &Asked) -> String {
+    let known = &asked.known;
+    let mut lost: Vec<Scope> = Vec::new();
+    for scope in [&known.ends, &known.replaced].into_iter().flatten().flat_map(|ending| &ending.scopes) {
+        if !asked.scopes.contains(scope) && !lost.contains(scope) {
+            lost.push(scope.clone());
+        }
+    }
+    if lost.is_empty() {
+        return String::new();
+    }
+    format!("{} (to keep them, ask again and name every scope with --scope)", words(&lost))
+}
+
+#[cfg(test)]
+mod tests {
+    use pawl_proto::message::{Known, ShortText};
+    use pawl_proto::{Epoch, PairingId};
+
+    use super::*;
+
+    fn scopes(names: &[&str]) -> Vec<Scope> {
+        names.iter().map(|name| Scope::new(*name).unwrap()).collect()
+    }
+
+    fn ending(id: u8, epoch: u64, names: &[&str]) -> Ending {
+        let pairing = PairingId::from_random([id; 16]);
+        Ending { pairing, epoch: Epoch(epoch), paired_at: 951_782_400, scopes: scopes(names) }
+    }
+
+    fn asked() -> Asked {
+        Asked {
+            statement: String::new(),
+            digest: "ab".repeat(32),
+            action: "re-pair".to_owned(),
+            origin: "uid 0; ssh 192.0.2.7\u{1b}[2J".to_owned(),
+            reason: "new TPM".to_owned(),
+            scopes: scopes(&["telemetry"]),
+            replaces: Some("abcdefghijklmnopqrstuvwxyz234566".parse().unwrap()),
+            known: Known {
+                label: Some(ShortText::new("pump 4").unwrap()),
+                ends: Some(ending(1, 7, &["telemetry", "updates"])),
+                replaced: Some(ending(2, 3, &["updates", "door"])),
+            },
+        }
+    }
+
+    fn waiting(needed: u8) -> WaitingStatus {
+        WaitingStatus {
+            user_code: String::new(),
+            url: String::new(),
+            needed,
+            approved: Vec::new(),
+            unconfirmed: 0,
+            tries_left: 5,
+            expires: 0,
+            refused: None,
+        }
+    }
+
+    #[test]
+    fn what_ends_and_what_is_lost_is_said() {
+        let expected = format!(
+            "waiting for the approval of 2 persons
+  action    re-pair
+  origin    uid 0; ssh 192.0.2.7\u{fffd}[2J
+  reason    new TPM
+  scopes    telemetry
+  replaces  abcdefghijklmnopqrstuvwxyz234566
+  known as  pump 4
+  ends      pairing 01010101010101010101010101010101 of epoch 7, made 2000-02-29 00:00:00 UTC, with the scopes telemetry updates
+  instead   pairing 02020202020202020202020202020202 of epoch 3, made 2000-02-29 00:00:00 UTC, with the scopes updates door
+  lost      updates door (to keep them, ask again and name every scope with --scope)
+  digest    {}
+",
+            "ab".repeat(32)
+        );
+        assert_eq!(show(Some(&asked()), &waiting(2), Style::never()), expected);
+    }
+
+    #[test]
+    fn nothing_is_said_to_be_lost_where_nothing_is() {
+        let mut asked = asked();
+        asked.scopes = scopes(&["door", "updates", "telemetry"]);
+        assert!(!show(Some(&asked), &waiting(1), Style::never()).contains("lost"));
+        assert_eq!(show(None, &waiting(1), Style::never()), "waiting for the approval of 1 person\n");
+    }
+}

@@ -1,0 +1,109 @@
+//! The SSH key that approves here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use pawl_approval::NAMESPACE;
+use pawl_approval::sign::Signer;
+use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
+
+use crate::exit::{Exit, Failure};
+use crate::output::{Voice, plain};
+use crate::terminal::Keyboard;
+
+/// A key that was found. It may stand in an agent or need a finger, so each use has a thread of its own, which
+/// nobody waits for once the command ends.
+pub(crate) struct Key {
+    signer: Arc<Signer>,
+}
+
+impl Key {
+    /// Finds the key that `--sign-with` names, and asks for its passphrase where it has one.
+    ///
+    /// # Errors
+    /// When there is none; the reason says what to do.
+    pub(crate) async fn find(
+        name: String,
+        keyboard: Option<&mut Keyboard>,
+        voice: &mut Voice,
+    ) -> Result<Self, Failure> {
+        let agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
+        let (wanted, mut passphrase_wanted) = mpsc::channel::<PathBuf>(1);
+        let (passphrase, typed) = oneshot::channel::<Option<Zeroizing<String>>>();
+        let found = on_thread(move || {
+            Signer::find(&name, agent.as_deref(), |path| {
+                wanted.blocking_send(path.to_owned()).ok()?;
+                typed.blocking_recv().ok().flatten()
+            })
+        })?;
+        // The search drops its end where it needs no passphrase.
+        if let Some(path) = passphrase_wanted.recv().await {
+            // It is gone where the search has given up by itself.
+            let _ = passphrase.send(ask(&path, keyboard, voice).await);
+        }
+        match found.await.map_err(Failure::internal)? {
+            Ok(signer) => Ok(Self { signer: Arc::new(signer) }),
+            Err(error) => Err(Failure::new(
+                Exit::Failed,
+                "signing-key",
+                error,
+                "name another key with --sign-with, or leave it out and have somebody approve elsewhere",
+            )),
+        }
+    }
+
+    /// Signs a statement's digest; armored.
+    ///
+    /// # Errors
+    /// When the key's holder does not sign.
+    pub(crate) async fn sign(&self, message: String) -> Result<String, Failure> {
+        let signer = Arc::clone(&self.signer);
+        let signed = on_thread(move || signer.sign(NAMESPACE, message.as_bytes()))?;
+        signed.await.map_err(Failure::internal)?.map_err(|error| {
+            Failure::new(
+                Exit::Failed,
+                "not-signed",
+                error,
+                "the session stays open: go on with --attach, or approve elsewhere",
+            )
+        })
+    }
+
+    /// Which key it is, for people.
+    pub(crate) fn describe(&self) -> String {
+        let comment = match self.signer.comment() {
+            "" => String::new(),
+            comment => format!(", {comment}"),
+        };
+        plain(&format!("{} ({}{comment})", self.signer.fingerprint(), self.signer.algorithm()))
+    }
+
+    /// Somebody must touch it.
+    pub(crate) fn wants_touch(&self) -> bool {
+        self.signer.is_security_key()
+    }
+}
+
+async fn ask(
+    path: &std::path::Path,
+    keyboard: Option<&mut Keyboard>,
+    voice: &mut Voice,
+) -> Option<Zeroizing<String>> {
+    let question = format!("passphrase of {}: ", path.display());
+    keyboard?.ask_silently(voice, &question).await.filter(|passphrase| !passphrase.is_empty())
+}
+
+/// Does what may block, past the runtime, whose end would wait for it.
+fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<oneshot::Receiver<T>, Failure> {
+    let (sender, receiver) = oneshot::channel();
+    thread::Builder::new()
+        .name("signer".to_owned())
+        // Nobody may wait for the result any more.
+        .spawn(move || drop(sender.send(work())))
+        .map_err(Failure::internal)?;
+    Ok(receiver)
+}

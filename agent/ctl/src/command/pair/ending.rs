@@ -1,0 +1,158 @@
+//! How a session ends without a pairing: what holds then, and what to do.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use pawl_proto::local::{Problem, SessionStage};
+
+use super::outcome::Watch;
+use crate::client::ClientError;
+use crate::exit::{Exit, Failure};
+use crate::output::span;
+
+/// For the daemon's answer when somebody wants to go.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+const LOOK: &str = "see how it stands: pawlctl status";
+
+/// The daemon went away, or does not answer any more.
+pub(super) fn adrift(error: ClientError, watch: &Watch) -> Failure {
+    let stopping = matches!(error, ClientError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. });
+    let failure = Failure::from(error);
+    if failure.exit != Exit::Unreachable && failure.exit != Exit::Failed {
+        return failure;
+    }
+    let holds = if watch.is_approved() {
+        "the pairing is approved, and pawld goes on with it as soon as it runs"
+    } else {
+        "nothing has changed unless somebody has approved meanwhile"
+    };
+    let exit = if stopping { Exit::Unreachable } else { failure.exit };
+    let reason = format!("{}; {holds}", failure.problem.reason);
+    Failure::new(
+        exit,
+        &failure.problem.error,
+        reason,
+        "start it (systemctl start pawld), then: pawlctl status",
+    )
+}
+
+/// `--timeout` is over.
+pub(super) fn out_of_patience(problem: Option<&Problem>, watch: &Watch, patience: Duration) -> Failure {
+    let waited = span(patience.as_secs());
+    if watch.stage() == Some(SessionStage::Waiting) {
+        let reason = format!("not approved after {waited}; nothing has changed, and the session stays open");
+        let remedy = "wait on with: pawlctl re-pair --attach";
+        return Failure::new(Exit::StillWaiting, "timeout", reason, remedy);
+    }
+    let (reason, remedy) = match problem {
+        Some(problem) => (problem.reason.clone(), problem.remedy.clone()),
+        None => (format!("not done after {waited}"), format!("the daemon goes on; {LOOK}")),
+    };
+    Failure::new(Exit::StillWaiting, "timeout", reason, remedy)
+}
+
+pub(super) fn superseded() -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "superseded",
+        "another session was begun on this device, and this one is over",
+        "follow the other one: pawlctl re-pair --attach",
+    )
+}
+
+pub(super) fn forgotten() -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "session-lost",
+        "pawld was started anew and knows nothing of the session; nothing has changed",
+        "ask again: pawlctl re-pair",
+    )
+}
+
+/// There is nothing for `--attach` and `--confirm`.
+pub(super) fn nothing_open() -> Failure {
+    Failure::new(Exit::Failed, "no-session", "no session is open on this device", "open one: pawlctl re-pair")
+}
+
+/// Interrupted before anything was asked.
+pub(super) fn untouched() -> Failure {
+    interrupted("nothing was asked for, and nothing has changed", "")
+}
+
+/// Interrupted while another command has the session.
+pub(super) fn left() -> Failure {
+    interrupted("the session stays open", "come back to it: pawlctl re-pair --attach")
+}
+
+pub(super) fn interrupted_after_approval() -> Failure {
+    interrupted("the pairing was approved, and the daemon goes on with it", LOOK)
+}
+
+/// Interrupted before the approval. `answer` is what the daemon said to that, if it said anything.
+pub(super) fn given_up(answer: Option<Result<(), ClientError>>, lives: bool) -> Failure {
+    let old = if lives { ": the old pairing works on" } else { "" };
+    match answer {
+        Some(Ok(())) => interrupted(&format!("the session was given up, and nothing has changed{old}"), ""),
+        Some(Err(ClientError::Refused { problem, .. })) if problem.error == "approved" => {
+            interrupted_after_approval()
+        }
+        Some(Err(ClientError::Refused { problem, .. })) if problem.error == "no-session" => {
+            interrupted(&format!("no session was open, and nothing has changed{old}"), "")
+        }
+        _ => interrupted(
+            "pawld could not be told; unless somebody has approved, the session ends by itself within ten minutes",
+            LOOK,
+        ),
+    }
+}
+
+fn interrupted(what_holds: &str, remedy: &str) -> Failure {
+    Failure::new(Exit::Interrupted, "interrupted", format!("interrupted: {what_holds}"), remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use pawl_proto::message::DeviceState;
+
+    use super::super::tests::{session, status};
+    use super::*;
+
+    fn refused(error: &str) -> Option<Result<(), ClientError>> {
+        let problem = Problem { error: error.to_owned(), reason: "no".to_owned(), remedy: String::new() };
+        Some(Err(ClientError::Refused { status: StatusCode::CONFLICT, problem }))
+    }
+
+    #[test]
+    fn who_gives_up_is_told_what_holds() {
+        let reason = |answer, lives| given_up(answer, lives).problem.reason;
+        let given_up = "interrupted: the session was given up, and nothing has changed";
+        assert_eq!(reason(Some(Ok(())), false), given_up);
+        assert_eq!(reason(Some(Ok(())), true), format!("{given_up}: the old pairing works on"));
+        assert!(reason(refused("approved"), true).contains("was approved"));
+        assert!(reason(refused("no-session"), true).contains("no session was open"));
+        assert!(reason(None, true).contains("within ten minutes"));
+    }
+
+    #[test]
+    fn a_daemon_that_goes_away_leaves_what_was_approved() {
+        let before = status(DeviceState::Entitled, None);
+        let mut watch = Watch::new(&before, None);
+        let stopping = || refused("stopping").and_then(Result::err).unwrap();
+        let early = adrift(stopping(), &watch);
+        assert!(early.problem.reason.contains("nothing has changed unless"), "{early:?}");
+        watch.judge(Some(&session(SessionStage::Pairing)), &before, Duration::ZERO);
+        assert!(adrift(stopping(), &watch).problem.reason.contains("is approved"));
+    }
+
+    #[test]
+    fn patience_that_ends_leaves_a_session_open() {
+        let before = status(DeviceState::Entitled, None);
+        let mut watch = Watch::new(&before, None);
+        watch.judge(Some(&session(SessionStage::Waiting)), &before, Duration::ZERO);
+        let failure = out_of_patience(None, &watch, Duration::from_secs(900));
+        assert_eq!(failure.exit, Exit::StillWaiting);
+        let expected = "not approved after 15 min; nothing has changed, and the session stays open";
+        assert_eq!(failure.problem.reason, expected);
+    }
+}

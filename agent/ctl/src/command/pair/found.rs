@@ -1,0 +1,180 @@
+//! What a pairing begins from: what was found, what would end, what is asked for.
+
+use pawl_proto::local::{LocalStatus, PairRequest, PairingStatus};
+use pawl_proto::message::{DeviceState, Finding};
+use pawl_proto::{DeviceId, Epoch};
+use serde::Serialize;
+
+use super::Way;
+use crate::output::{Sheet, Style, Tone, words};
+
+/// The same for programs.
+#[derive(Serialize)]
+#[serde(tag = "event", rename = "found")]
+pub(super) struct Found<'a> {
+    finding: Finding,
+    device: &'a DeviceId,
+    former: &'a Option<DeviceId>,
+    epoch: Option<Epoch>,
+    /// The pairing that would end.
+    pairing: Option<&'a PairingStatus>,
+}
+
+impl<'a> Found<'a> {
+    pub(super) fn on(status: &'a LocalStatus) -> Self {
+        Self {
+            finding: status.finding,
+            device: &status.device,
+            former: &status.former,
+            epoch: status.counter,
+            pairing: living(status),
+        }
+    }
+}
+
+/// The pairing that lives on this device, with or without a lease.
+pub(super) fn living(status: &LocalStatus) -> Option<&PairingStatus> {
+    let lives = matches!(status.state, DeviceState::Entitled | DeviceState::Lapsed);
+    status.pairing.as_ref().filter(|_| lives)
+}
+
+/// What the daemon found, in words.
+pub(in crate::command) fn sentence(status: &LocalStatus) -> String {
+    match (status.finding, &status.former) {
+        (Finding::NothingChanged, _) => {
+            "nothing changed: the pairing on this disk was made with this TPM".to_owned()
+        }
+        (Finding::NewDisk, _) => {
+            "the same TPM and a new disk: this TPM was paired before, and this disk knows of no pairing"
+                .to_owned()
+        }
+        (Finding::NewTpm, Some(former)) => {
+            format!("another TPM and a known disk: the pairing on this disk was made with device {former}")
+        }
+        (Finding::NewTpm, None) => {
+            "another TPM and a known disk: the pairing on this disk was made with another device".to_owned()
+        }
+        (Finding::BothNew, _) => "a new TPM and a new disk: neither was paired before".to_owned(),
+    }
+}
+
+/// The whole of it for people.
+pub(super) fn show(status: &LocalStatus, request: &PairRequest, way: Way, style: Style) -> String {
+    let mut sheet = Sheet::new(style);
+    sheet.headline(Tone::Doubtful, &format!("{} device {}", way.verb(), status.device));
+    sheet.line("found", &sentence(status));
+    if let (Finding::NewTpm, Some(former), None) = (status.finding, &status.former, &request.replaces) {
+        sheet.line("", &format!("to take its place: pawlctl re-pair --replaces {former}"));
+    }
+    let mut label = "ends";
+    for ending in endings(status, request) {
+        sheet.line(label, &ending);
+        label = "";
+    }
+    sheet.line("wanted", &wanted(request));
+    sheet.line("reason", request.reason.as_str());
+    sheet.into_text()
+}
+
+fn endings(status: &LocalStatus, request: &PairRequest) -> Vec<String> {
+    let mut endings = Vec::new();
+    if let Some(pairing) = living(status) {
+        let scopes = words(&pairing.scopes);
+        let of = format!("pairing {} of epoch {} with {}", pairing.id, pairing.epoch, pairing.control_plane);
+        endings.push(format!("{of}, its keys and its scopes: {scopes}"));
+        if !status.tokens.is_empty() {
+            endings.push(format!("tokens in the vault: {}", status.tokens.len()));
+        }
+    }
+    if let Some(replaced) = &request.replaces {
+        endings.push(format!("whatever pairing device {replaced} has"));
+    }
+    if endings.is_empty() {
+        endings.push("nothing: no pairing lives on this device".to_owned());
+    } else {
+        endings.push("all of it at the approval, and nothing before".to_owned());
+    }
+    endings
+}
+
+fn wanted(request: &PairRequest) -> String {
+    if request.scopes.is_empty() {
+        "a new pairing, with the scopes of this device's configuration".to_owned()
+    } else {
+        format!("a new pairing, with the scopes: {}", words(&request.scopes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::status;
+    use super::*;
+    use pawl_proto::message::{Scope, ShortText};
+
+    fn former() -> DeviceId {
+        "abcdefghijklmnopqrstuvwxyz234566".parse().unwrap()
+    }
+
+    fn shown(status: &LocalStatus, request: &PairRequest) -> String {
+        show(status, request, Way::Again, Style::never())
+    }
+
+    #[test]
+    fn a_live_pairing_is_said_to_end() {
+        let request = PairRequest {
+            reason: ShortText::new("new board").unwrap(),
+            scopes: vec![Scope::new("a").unwrap(), Scope::new("b").unwrap()],
+            ..PairRequest::default()
+        };
+        let expected = "\
+re-pairing device abcdefghijklmnopqrstuvwxyz234567
+  found     nothing changed: the pairing on this disk was made with this TPM
+  ends      pairing 01010101010101010101010101010101 of epoch 7 with Example fleet, its keys and its scopes: telemetry
+            all of it at the approval, and nothing before
+  wanted    a new pairing, with the scopes: a b
+  reason    new board
+";
+        assert_eq!(shown(&status(DeviceState::Entitled, None), &request), expected);
+    }
+
+    #[test]
+    fn a_new_disk_ends_nothing() {
+        let mut status = status(DeviceState::Unpaired, None);
+        status.finding = Finding::NewDisk;
+        let expected = "\
+re-pairing device abcdefghijklmnopqrstuvwxyz234567
+  found     the same TPM and a new disk: this TPM was paired before, and this disk knows of no pairing
+  ends      nothing: no pairing lives on this device
+  wanted    a new pairing, with the scopes of this device's configuration
+";
+        assert_eq!(shown(&status, &PairRequest::default()), expected);
+    }
+
+    #[test]
+    fn another_tpm_is_offered_the_place_of_the_former_once() {
+        let mut status = status(DeviceState::Unpaired, None);
+        (status.finding, status.former) = (Finding::NewTpm, Some(former()));
+        let offer = format!("            to take its place: pawlctl re-pair --replaces {}\n", former());
+        assert!(shown(&status, &PairRequest::default()).contains(&offer));
+
+        let request = PairRequest { replaces: Some(former()), ..PairRequest::default() };
+        let text = shown(&status, &request);
+        assert!(!text.contains(&offer));
+        let ends = format!(
+            "  ends      whatever pairing device {} has\n            all of it at the approval, and nothing before\n",
+            former()
+        );
+        assert!(text.contains(&ends), "{text}");
+    }
+
+    #[test]
+    fn every_finding_has_its_words() {
+        let mut status = status(DeviceState::Unpaired, None);
+        let mut all = std::collections::BTreeSet::new();
+        for finding in [Finding::NothingChanged, Finding::NewDisk, Finding::NewTpm, Finding::BothNew] {
+            status.finding = finding;
+            all.insert(sentence(&status));
+        }
+        assert_eq!(all.len(), 4);
+    }
+}

@@ -1,0 +1,106 @@
+//! What a session has got to, told once each, in order, also where several came between two looks.
+
+use pawl_proto::local::{LocalStatus, SessionStage, SessionStatus};
+
+use crate::output::plain;
+
+/// The lines that were told.
+pub(super) struct Milestones {
+    /// What is said of an approval, by what it ends.
+    approved: &'static str,
+    told: usize,
+    trouble: Option<String>,
+}
+
+impl Milestones {
+    /// `ends` says whether a pairing lives that the approval ends; `open`, whether the session is open already.
+    pub(super) fn new(ends: bool, open: bool) -> Self {
+        let approved = if ends { "approved: the old pairing ends" } else { "approved" };
+        Self { approved, told: usize::from(open), trouble: None }
+    }
+
+    /// The lines that have become true.
+    pub(super) fn since(&mut self, session: Option<&SessionStatus>, status: &LocalStatus) -> Vec<String> {
+        let mut lines = Vec::new();
+        let all = ["opening a session with the control plane", self.approved, "the new pairing is made"];
+        let reached = session.map_or(self.told, |session| reached(session.stage)).max(self.told);
+        lines.extend(all.iter().take(reached).skip(self.told).map(|line| (*line).to_owned()));
+        self.told = reached;
+        let trouble = trouble(session, status);
+        if trouble.is_some() && trouble != self.trouble {
+            lines.extend(trouble.clone());
+        }
+        self.trouble = trouble;
+        lines
+    }
+}
+
+/// How many of the lines are true at this stage.
+fn reached(stage: SessionStage) -> usize {
+    match stage {
+        SessionStage::Opening | SessionStage::Waiting => 1,
+        SessionStage::Ending => 2,
+        SessionStage::Pairing | SessionStage::Done => 3,
+        // It may have failed early.
+        SessionStage::Failed => 0,
+    }
+}
+
+/// What keeps it from going on, for the time being.
+fn trouble(session: Option<&SessionStatus>, status: &LocalStatus) -> Option<String> {
+    let problem = match session {
+        Some(SessionStatus { stage: SessionStage::Failed, .. }) => None,
+        Some(SessionStatus { stage: SessionStage::Done, .. }) | None => status
+            .problem
+            .as_ref()
+            .filter(|problem| !["pairing", "waiting"].contains(&problem.error.as_str())),
+        Some(session) => session.problem.as_ref(),
+    }?;
+    Some(plain(&format!("{}: {}", status.state, problem.reason)))
+}
+
+#[cfg(test)]
+mod tests {
+    use pawl_proto::message::DeviceState;
+
+    use super::super::tests::{session, status};
+    use super::*;
+
+    #[test]
+    fn a_stage_that_nobody_saw_is_told_all_the_same() {
+        let quiet = status(DeviceState::Entitled, None);
+        let mut milestones = Milestones::new(true, false);
+        let opening = milestones.since(Some(&session(SessionStage::Opening)), &quiet);
+        assert_eq!(opening, ["opening a session with the control plane"]);
+        assert!(milestones.since(Some(&session(SessionStage::Waiting)), &quiet).is_empty());
+        let done = milestones.since(Some(&session(SessionStage::Done)), &quiet);
+        assert_eq!(done, ["approved: the old pairing ends", "the new pairing is made"]);
+        assert!(milestones.since(None, &quiet).is_empty());
+    }
+
+    #[test]
+    fn a_session_that_is_open_is_not_opened() {
+        let quiet = status(DeviceState::Entitled, None);
+        assert!(Milestones::new(true, true).since(Some(&session(SessionStage::Waiting)), &quiet).is_empty());
+    }
+
+    #[test]
+    fn a_failure_has_no_milestones() {
+        let failed = session(SessionStage::Failed);
+        let refused = status(DeviceState::Unpaired, Some("not enrolled"));
+        assert!(Milestones::new(false, false).since(Some(&failed), &refused).is_empty());
+    }
+
+    #[test]
+    fn trouble_is_told_when_it_changes() {
+        let mut milestones = Milestones::new(false, false);
+        let quiet = status(DeviceState::Pairing, None);
+        let mut opening = session(SessionStage::Opening);
+        milestones.since(Some(&opening), &quiet);
+        opening.problem = status(DeviceState::Pairing, Some("no route")).problem;
+        assert_eq!(milestones.since(Some(&opening), &quiet), ["pairing: no route"]);
+        assert!(milestones.since(Some(&opening), &quiet).is_empty());
+        opening.problem = None;
+        assert!(milestones.since(Some(&opening), &quiet).is_empty());
+    }
+}

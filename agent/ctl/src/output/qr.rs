@@ -1,0 +1,123 @@
+//! A QR code on a terminal: two modules in one character.
+
+use qrcode::{Color, EcLevel, QrCode};
+
+use super::Style;
+
+/// Modules around the code that stay light, so that a camera finds it (ISO/IEC 18004, section 6.3.8).
+const QUIET: usize = 4;
+
+/// The code of some text, drawn in lines of half blocks, each the code's width in characters.
+pub(crate) struct Drawing {
+    modules: Vec<Color>,
+    width: usize,
+}
+
+impl Drawing {
+    /// None for a text that is too long for any code.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        let code = QrCode::with_error_correction_level(text, EcLevel::M).ok()?;
+        Some(Self { width: code.width(), modules: code.into_colors() })
+    }
+
+    /// How many characters wide it is, with the quiet zone.
+    pub(crate) fn columns(&self) -> usize {
+        self.width + 2 * QUIET
+    }
+
+    /// Dark on light where the terminal has colours. Without them, characters stand for the light modules, which is
+    /// right on the dark ground that most terminals have, and which many cameras read either way.
+    pub(crate) fn lines(&self, style: Style) -> String {
+        let mut text = String::new();
+        for row in (0..self.columns()).step_by(2) {
+            let line: String = (0..self.columns())
+                .map(|column| half_block(self.dark(column, row), self.dark(column, row + 1), style))
+                .collect();
+            text.push_str(&style.black_on_white(&line));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Whether the module is dark; the quiet zone, and what lies outside, is not.
+    fn dark(&self, column: usize, row: usize) -> bool {
+        let inside = |position: usize| position.checked_sub(QUIET).filter(|position| *position < self.width);
+        let module = inside(column)
+            .zip(inside(row))
+            .and_then(|(column, row)| self.modules.get(row * self.width + column));
+        module.is_some_and(|module| *module == Color::Dark)
+    }
+}
+
+/// One character for the module above and the one below.
+fn half_block(above_dark: bool, below_dark: bool, style: Style) -> char {
+    let inked = |dark: bool| dark == style.is_coloured();
+    match (inked(above_dark), inked(below_dark)) {
+        (true, true) => '█',
+        (true, false) => '▀',
+        (false, true) => '▄',
+        (false, false) => ' ',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "https://control.example/approve#BCDF-GHJK-LMNP";
+
+    /// The modules that a drawing shows, row by row, with its quiet zone; `ink` is what a character stands for.
+    fn read(drawing: &str, ink: Color) -> Vec<Vec<Color>> {
+        let ground = !ink;
+        let mut rows = Vec::new();
+        for line in drawing.lines() {
+            let halves = |character| match character {
+                '█' => (ink, ink),
+                '▀' => (ink, ground),
+                '▄' => (ground, ink),
+                ' ' => (ground, ground),
+                other => panic!("{other:?}"),
+            };
+            let (above, below): (Vec<_>, Vec<_>) = line.chars().map(halves).unzip();
+            rows.extend([above, below]);
+        }
+        rows
+    }
+
+    fn expected(code: &QrCode, height: usize) -> Vec<Vec<Color>> {
+        let side = code.width() + 2 * QUIET;
+        let module = |column: usize, row: usize| match (column.checked_sub(QUIET), row.checked_sub(QUIET)) {
+            (Some(column), Some(row)) if column < code.width() && row < code.width() => code[(column, row)],
+            _ => Color::Light,
+        };
+        (0..height).map(|row| (0..side).map(|column| module(column, row)).collect()).collect()
+    }
+
+    #[test]
+    fn every_module_is_drawn_where_it_belongs() {
+        let code = QrCode::with_error_correction_level(TEXT, EcLevel::M).unwrap();
+        let drawing = Drawing::of(TEXT).unwrap();
+        assert_eq!(drawing.columns(), code.width() + 8);
+
+        let modules = read(&drawing.lines(Style::never()), Color::Light);
+        assert_eq!(modules, expected(&code, modules.len()));
+
+        let coloured = drawing.lines(Style::always());
+        assert!(
+            coloured.lines().all(|line| line.starts_with("\u{1b}[30;47m") && line.ends_with("\u{1b}[0m"))
+        );
+        let bare = coloured.replace("\u{1b}[30;47m", "").replace("\u{1b}[0m", "");
+        assert_eq!(read(&bare, Color::Dark), expected(&code, modules.len()));
+    }
+
+    #[test]
+    fn a_small_code_is_drawn_as_ever() {
+        let expected = include_str!("qr/pawl.txt");
+        assert_eq!(Drawing::of("PAWL").unwrap().lines(Style::never()), expected);
+    }
+
+    #[test]
+    fn what_no_code_holds_has_none() {
+        assert!(Drawing::of(&"x".repeat(3000)).is_none());
+    }
+}

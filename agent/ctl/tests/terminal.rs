@@ -1,0 +1,118 @@
+//! `pawlctl` on a terminal: the drawing, the questions, and what is typed.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::keys::{key, verifies};
+use common::session::{Look, Script, body, entitled, statement, waiting};
+use common::terminal::Terminal;
+use common::{Server, command};
+use pawl_proto::message::StatementBytes;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::tempdir;
+
+fn asked(more: Value) -> Look {
+    entitled().waiting(&statement(), waiting(more))
+}
+
+fn on_terminal(server: &Server, arguments: &[&str], columns: u16) -> Terminal {
+    // The session was begun by a script, as far as its statement says.
+    let arguments = [arguments, &["--attach"]].concat();
+    let mut command = command(&server.socket(), &arguments);
+    command.env("LANG", "C.UTF-8").env("TERM", "xterm");
+    Terminal::run(command, columns)
+}
+
+#[test]
+fn the_code_is_drawn_where_there_is_room() {
+    for (arguments, columns, drawn) in
+        [(&["re-pair"][..], 120, true), (&["re-pair"], 30, false), (&["re-pair", "--no-qr"], 120, false)]
+    {
+        let server = Script::new(asked(json!({})), vec![asked(json!({})); 2]).serve();
+        let mut terminal = on_terminal(&server, arguments, columns);
+        terminal.wait_for("\u{1b}[1mBCDF-GHJK-LMNP\u{1b}[0m");
+        terminal.wait_for("https://control.example/approve");
+        terminal.wait_for(" left");
+        kill_process(Pid::from_child(terminal.process()), Signal::INT).unwrap();
+        let (code, shown) = terminal.end();
+        assert_eq!((code, shown.contains("▀▄")), (130, drawn), "{shown}");
+    }
+}
+
+#[test]
+fn a_confirmation_is_asked_for_until_it_counts() {
+    let wanted = json!({"unconfirmed": 1});
+    let wrong = json!({"unconfirmed": 1, "refused": "it is another one", "tries_left": 4});
+    let server = Script::new(asked(json!({})), [asked(json!({})), asked(json!({})), asked(wanted)])
+        .then(asked(wrong), [])
+        .then(entitled().stage("ending"), [Look::done()])
+        .serve();
+    let mut terminal = on_terminal(&server, &["re-pair"], 120);
+    let question = "confirmation that the approver was shown: ";
+    terminal.wait_for(question);
+    terminal.type_line("bcdf");
+    terminal.wait_for(question);
+    terminal.type_line("bcdf ghjk");
+    terminal.wait_for("refused: it is another one; 4 tries are left");
+    terminal.wait_for(question);
+    terminal.type_line("BCDF-GHJL");
+    terminal.wait_for("approved: the old pairing ends");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, 0, "{shown}");
+    assert!(shown.contains("paired with Example fleet"), "{shown}");
+    let codes: Vec<_> = server
+        .requests()
+        .iter()
+        .filter(|request| request.starts_with("POST /v1/session/confirmation "))
+        .map(|request| body(request)["code"].clone())
+        .collect();
+    assert_eq!(codes, ["BCDF-GHJK", "BCDF-GHJL"], "what is no confirmation costs no try");
+}
+
+#[test]
+fn nothing_is_signed_without_a_yes() {
+    let directory = tempdir().unwrap();
+    let alice = key(directory.path(), "alice", "");
+    let server = Script::new(asked(json!({})), [asked(json!({}))]).serve();
+    let mut terminal = on_terminal(&server, &["re-pair", "--sign-with", alice.to_str().unwrap()], 120);
+    terminal.wait_for("sign? [y/N] ");
+    terminal.type_line("");
+    let (code, shown) = terminal.end();
+    assert!(code == 1 && shown.contains("you did not sign"), "{shown}");
+    assert!(!server.requests().iter().any(|request| request.contains("/approval")));
+}
+
+#[test]
+fn a_passphrase_is_not_shown() {
+    let directory = tempdir().unwrap();
+    let alice = key(directory.path(), "alice", "open sesame");
+    let server = Script::new(asked(json!({})), [asked(json!({}))])
+        .then(entitled().stage("ending"), [Look::done()])
+        .serve();
+    let mut terminal = on_terminal(&server, &["re-pair", "--sign-with", alice.to_str().unwrap()], 120);
+    terminal.wait_for("passphrase of ");
+    assert!(!terminal.echoes());
+    terminal.type_line("open sesame");
+    terminal.wait_for("sign? [y/N] ");
+    assert!(terminal.echoes());
+    terminal.type_line("y");
+    let (code, shown) = terminal.end();
+    assert!(code == 0 && !shown.contains("sesame"), "{shown}");
+    let approval = body(&server.wait_for("POST /v1/session/approval "));
+    let stated = StatementBytes::of(&statement()).unwrap().to_be_signed();
+    assert!(verifies(directory.path(), &alice, &stated, approval["signature"].as_str().unwrap()));
+}
+
+#[test]
+fn an_interrupted_passphrase_leaves_a_terminal_that_shows_what_is_typed() {
+    let directory = tempdir().unwrap();
+    let alice = key(directory.path(), "alice", "open sesame");
+    let server = Script::new(asked(json!({})), []).serve();
+    let mut terminal = on_terminal(&server, &["re-pair", "--sign-with", alice.to_str().unwrap()], 120);
+    terminal.wait_for("passphrase of ");
+    kill_process(Pid::from_child(terminal.process()), Signal::INT).unwrap();
+    terminal.wait_for("interrupted: nothing was asked for");
+    assert!(terminal.echoes());
+    assert_eq!(terminal.end().0, 130);
+}
