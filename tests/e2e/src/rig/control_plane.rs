@@ -1,5 +1,8 @@
 //! The control plane: its process, and its operator at the command line.
 
+mod approving;
+mod terms;
+
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -10,28 +13,13 @@ use serde_json::Value;
 
 use super::{Directory, Factory, LocalApi, Process, free_port, process, programs, wait};
 
-/// How long things last.
-#[derive(Clone, Debug)]
-pub struct Terms {
-    /// A lease, seconds; a device reports three times as often.
-    pub lease_seconds: u32,
-    /// TPM resets that a lease survives.
-    pub lease_resets: u32,
-    /// The longest time between reports, seconds.
-    pub report_interval: u32,
-}
-
-impl Default for Terms {
-    /// Reports come when a test asks for them.
-    fn default() -> Self {
-        Self { lease_seconds: 3600, lease_resets: 3, report_interval: 600 }
-    }
-}
+pub use terms::{ApprovalTerms, Terms};
 
 /// A control plane.
 pub struct ControlPlane {
     state_dir: PathBuf,
     config: PathBuf,
+    allowed_signers: PathBuf,
     log: PathBuf,
     port: u16,
     process: Option<Process>,
@@ -53,6 +41,7 @@ impl ControlPlane {
         let control_plane = Self {
             state_dir: place.join("state"),
             config: place.join("control-plane.toml"),
+            allowed_signers: place.join("allowed_signers"),
             log: directory.log("control-plane"),
             port,
             process: None,
@@ -68,19 +57,13 @@ host = "127.0.0.1"
 port = {broker_port}
 [endorsement]
 vendor_cas = "{cas}"
-[lease]
-seconds = {seconds}
-resets = {resets}
-[report]
-interval = {interval}
-"#,
+{terms}"#,
             state = control_plane.state_dir.display(),
             url = control_plane.url(),
             cas = factory.vendor_cas().display(),
-            seconds = terms.lease_seconds,
-            resets = terms.lease_resets,
-            interval = terms.report_interval,
+            terms = terms.configuration(&control_plane.allowed_signers),
         );
+        fs::write(&control_plane.allowed_signers, "")?;
         fs::write(&control_plane.config, text)?;
         control_plane.operator(&["init"])?;
         Ok(control_plane)
@@ -124,14 +107,18 @@ interval = {interval}
     /// # Errors
     /// When it fails; with what it printed.
     pub fn operator(&self, arguments: &[&str]) -> Result<Value> {
-        let output = process::run(&self.command(arguments)?)?;
+        let output = process::run(self.command(arguments)?.arg("--json"))?;
         serde_json::from_slice(&output)
             .with_context(|| format!("read the answer to `pawl-control-plane {}`", arguments.join(" ")))
     }
 
-    fn command(&self, arguments: &[&str]) -> Result<Command> {
+    /// An operator's command, for whoever wants to run it in their own way.
+    ///
+    /// # Errors
+    /// When the program is missing.
+    pub fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = programs::command("pawl-control-plane")?;
-        command.args(arguments).arg("--json").arg("--config").arg(&self.config);
+        command.args(arguments).arg("--config").arg(&self.config);
         Ok(command)
     }
 
@@ -183,6 +170,14 @@ interval = {interval}
         self.operator(&["refresh", device])
     }
 
+    /// Its records about a device.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn records(&self, device: &str) -> Result<Vec<Value>> {
+        Ok(serde_json::from_value(self.operator(&["records", device])?)?)
+    }
+
     /// Its HTTPS origin.
     #[must_use]
     pub fn url(&self) -> String {
@@ -199,6 +194,13 @@ interval = {interval}
     #[must_use]
     pub fn state_dir(&self) -> &Path {
         &self.state_dir
+    }
+
+    /// Who may approve, as OpenSSH writes it (ssh-keygen(1), ALLOWED SIGNERS). Read for every
+    /// approval.
+    #[must_use]
+    pub fn allowed_signers(&self) -> &Path {
+        &self.allowed_signers
     }
 
     /// Its configuration.

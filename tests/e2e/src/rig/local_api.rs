@@ -37,6 +37,14 @@ impl LocalApi {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
     }
 
+    /// A DELETE.
+    ///
+    /// # Errors
+    /// As for [`LocalApi::get`].
+    pub fn delete(&self, path: &str) -> Result<Response> {
+        self.ask(&format!("DELETE {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+    }
+
     /// A POST of JSON.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The parts, one file each, and the [`Rig`] that wires them.
 
+mod approver;
 mod broker;
 mod control_plane;
 mod device;
@@ -11,12 +12,15 @@ mod ports;
 mod process;
 mod programs;
 mod proxy;
+mod ssh_agent;
 mod swtpm;
+mod terminal;
 mod tpm_command;
 pub mod wait;
 
+pub use approver::Approver;
 pub use broker::Broker;
-pub use control_plane::{ControlPlane, Terms};
+pub use control_plane::{ApprovalTerms, ControlPlane, Terms};
 pub use device::{Device, DeviceOptions, StateCopy, TokenAnswer, boot_log};
 pub use directory::Directory;
 pub use factory::Factory;
@@ -26,9 +30,12 @@ pub use ports::{free_pair, free_port};
 pub use process::Process;
 pub use programs::program;
 pub use proxy::Recording;
+pub use ssh_agent::SshAgent;
 pub use swtpm::Swtpm;
+pub use terminal::Terminal;
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
@@ -90,7 +97,7 @@ impl Rig {
             fs::copy(&log, &copy).with_context(|| format!("copy {}", log.display()))?;
             *log = copy;
         }
-        let tpm = self.tpm(name, &options)?;
+        let tpm = self.new_tpm(name, options.boot_log.clone())?;
         Device::install(&self.directory, name, tpm, &self.control_plane, options)
     }
 
@@ -107,16 +114,30 @@ impl Rig {
         Ok(device)
     }
 
+    /// A person whom the control plane lets approve.
+    ///
+    /// # Errors
+    /// When their key cannot be made.
+    pub fn approver(&self, name: &str) -> Result<Approver> {
+        let approver = Approver::new(&self.directory, name)?;
+        approver.admit(&self.control_plane)?;
+        Ok(approver)
+    }
+
     /// The private directory of this rig.
     #[must_use]
     pub fn directory(&self) -> &Directory {
         &self.directory
     }
 
-    fn tpm(&self, name: &str, options: &DeviceOptions) -> Result<Swtpm> {
+    /// A new TPM, as a new board has it, which measures the boot that this log tells of.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn new_tpm(&self, name: &str, boot_log: Option<PathBuf>) -> Result<Swtpm> {
         let state = self.directory.create(&format!("{name}/tpm"))?;
         self.factory.make_tpm(&state)?;
-        Swtpm::start(&self.directory, name, state, options.boot_log.clone())
+        Swtpm::start(&self.directory, name, state, boot_log)
     }
 }
 

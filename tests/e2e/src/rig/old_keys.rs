@@ -57,6 +57,24 @@ impl OldKeys {
         Ok(answers)
     }
 
+    /// A signature by the device key; works while the lease runs.
+    ///
+    /// # Errors
+    /// When the TPM cannot be reached or refuses.
+    pub fn sign_with_device(&self, tcti: &str, digest: [u8; 32]) -> Result<[u8; 64]> {
+        let tpm = Tpm::start(Options::new(tcti.parse()?))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let signature = runtime.block_on(tpm.sign_with_device(&self.device, &self.lease, digest));
+        tpm.close();
+        Ok(signature?)
+    }
+
+    /// `TPMT_PUBLIC` of the device key.
+    #[must_use]
+    pub fn device_public(&self) -> &[u8] {
+        &self.device.public
+    }
+
     /// The key that the vault's file is encrypted with; works while the lease runs.
     ///
     /// # Errors

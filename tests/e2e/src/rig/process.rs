@@ -146,10 +146,18 @@ fn contents(file: &mut File) -> Result<Vec<u8>> {
     Ok(contents)
 }
 
-/// The same command, killed by the kernel when the thread that started it goes; out of reach of
-/// the terminal's Ctrl-C, which is ours to answer; and with no open file of ours but the standard
-/// ones: the TSS leaves its connections open for children, and a TPM serves one client at a time.
+/// The same command, killed by the kernel when the thread that started it goes, and out of reach of
+/// the terminal's Ctrl-C, which is ours to answer.
 fn outlived_by_none(command: &Command) -> Command {
+    let mut wrapped = sheltered(command);
+    wrapped.process_group(0);
+    wrapped
+}
+
+/// The same command, killed by the kernel when the thread that started it goes, and with no open
+/// file of ours but the standard ones: the TSS leaves its connections open for children, and a TPM
+/// serves one client at a time.
+pub(super) fn sheltered(command: &Command) -> Command {
     const CLOSE_AND_RUN: &str = r#"
         for fd in /proc/self/fd/*; do
             fd=${fd##*/}
@@ -168,6 +176,5 @@ fn outlived_by_none(command: &Command) -> Command {
     if let Some(directory) = command.get_current_dir() {
         wrapped.current_dir(directory);
     }
-    wrapped.process_group(0);
     wrapped
 }

@@ -90,7 +90,8 @@ fn silence_ends_a_lease() {
     device.wait_until_entitled().unwrap();
 }
 
-fn wait_until_contraindicated(device: &Device) -> LocalStatus {
+/// Waits until the device has lapsed for what it runs.
+pub(crate) fn wait_until_contraindicated(device: &Device) -> LocalStatus {
     device
         .wait_until("it is judged anew", |status| {
             let result = status.verdict.as_ref().and_then(|verdict| verdict.result);

@@ -7,6 +7,9 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod actions;
+mod actions_approved;
+mod approvals;
 mod broker_acl;
 mod broker_failures;
 mod bus_secrecy;
@@ -15,6 +18,11 @@ mod hostile_events;
 mod lease;
 mod pairing;
 mod power_cuts;
+mod re_pair;
+mod records;
+mod records_cut;
 mod restart;
 mod revocation;
+mod ssh_keygen;
 mod support;
+mod transcripts;

@@ -2,12 +2,13 @@
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{DeviceOptions, Swtpm};
+use pawl_evidence::assurance::action_policy;
 use pawl_evidence::lease::key_policy;
-use pawl_evidence::tpm::Public;
-use pawl_proto::message::{PairingOffer, PairingRefusal, RefusalCode};
-use pawl_tpm::KeyBlob;
+use pawl_evidence::tpm::{Name, Public};
+use pawl_proto::message::{PairingRefusal, RefusalCode, TpmStructure};
+use pawl_proto::{Blob, Epoch, PairingId};
 
-use crate::support::{Impostor, Tpm2Tools};
+use crate::support::{Impostor, exportable_key};
 
 #[test]
 fn a_device_pairs_with_each_kind_of_endorsement_key() {
@@ -51,9 +52,13 @@ fn an_honest_proof_is_accepted() {
     let rig = Rig::for_test().unwrap();
     let tpm = enrolled_tpm(&rig, "device");
     let device = Impostor::on(&rig, &tpm);
-    let offer = device.ask(&device.request()).unwrap();
-    let grant = device.prove(&offer, &device.proof(&offer)).unwrap();
-    assert_eq!(grant.pairing, offer.pairing);
+    let (session, _, progress) = device.session();
+    let approved = progress.approved();
+    let proof = device.proof(&approved);
+    let grant = device.prove(&approved, &proof).unwrap();
+    assert_eq!(grant.pairing, PairingId::from(session));
+    // Its answer may be lost on the way: the very same proof is given the very same grant.
+    assert_eq!(device.prove(&approved, &proof).unwrap(), grant);
 }
 
 #[test]
@@ -65,9 +70,56 @@ fn an_attestation_key_of_another_tpm_is_refused() {
     request.attestation_key = other.request().attestation_key;
 
     let offer = genuine.ask(&request).unwrap();
-    assert!(genuine.activate(&offer).is_err(), "the credential is for another attestation key");
-    assert!(other.activate(&offer).is_err(), "the credential is for another endorsement key");
-    assert_proof_refused(other.prove(&offer, &other.proof_with(&offer, vec![0; 32])), "credential");
+    assert!(genuine.activate(&offer.credential).is_err(), "it is for another attestation key");
+    assert!(other.activate(&offer.credential).is_err(), "it is for another endorsement key");
+    let proof = other.session_proof_with(&offer, vec![0; 32]);
+    assert_refused(other.open(offer.session, &proof), "credential");
+}
+
+#[test]
+fn a_session_of_a_proof_that_was_tampered_with_is_refused() {
+    let rig = Rig::for_test().unwrap();
+    let tpm = enrolled_tpm(&rig, "device");
+    let device = Impostor::on(&rig, &tpm);
+    let offer = || device.ask(&device.request()).unwrap();
+
+    let (first, second) = (offer(), offer());
+    let mut stale = device.session_proof(&first);
+    stale.secret = device.session_proof(&second).secret;
+    assert_refused(device.open(second.session, &stale), "epoch counter");
+
+    // An offer is good for one try.
+    let (first, second) = (offer(), offer());
+    let mut stale = device.session_proof(&second);
+    stale.report = device.session_proof(&first).report;
+    assert_refused(device.open(second.session, &stale), "stale");
+    let gone = device.open(second.session, &device.session_proof(&second)).unwrap_err();
+    assert_eq!(gone.code, RefusalCode::Stale, "{}", gone.message);
+
+    let offered = offer();
+    let mut altered = device.session_proof(&offered);
+    let evidence = altered.report.evidence.as_bytes();
+    altered.report.evidence = Blob::new([evidence, &[0]].concat()).unwrap();
+    assert_refused(device.open(offered.session, &altered), "");
+
+    let mut ahead = device.request();
+    ahead.epoch = Epoch(ahead.epoch.0 + 1);
+    let offered = device.ask(&ahead).unwrap();
+    assert_refused(device.open(offered.session, &device.session_proof(&offered)), "counter stands at");
+}
+
+#[test]
+fn a_grant_that_was_not_opened_is_refused() {
+    let rig = Rig::for_test().unwrap();
+    let tpm = enrolled_tpm(&rig, "device");
+    let device = Impostor::on(&rig, &tpm);
+    let (_, secret, progress) = device.session();
+    let approved = progress.approved();
+    // What opened the session does not open the grant.
+    for guess in [secret.as_bytes().to_vec(), vec![0; 32], Vec::new()] {
+        assert_refused(device.prove(&approved, &device.proof_with(&approved, guess)), "credential");
+    }
+    device.prove(&approved, &device.proof(&approved)).unwrap();
 }
 
 #[test]
@@ -76,11 +128,17 @@ fn the_certify_structure_of_another_key_is_refused() {
     let tpm = enrolled_tpm(&rig, "device");
     let device = Impostor::on(&rig, &tpm);
 
-    let offer = device.ask(&device.request()).unwrap();
-    let mut proof = device.proof(&offer);
+    let approved = device.approved();
+    let honest = device.proof(&approved);
+    let mut proof = honest.clone();
     proof.device_key.attest = proof.link_key.attest.clone();
     proof.device_key.signature = proof.link_key.signature.clone();
-    assert_proof_refused(device.prove(&offer, &proof), "device key");
+    assert_refused(device.prove(&approved, &proof), "device key");
+
+    // A key in the place of another one is under the wrong policy.
+    let mut proof = honest;
+    proof.action_key = proof.device_key.clone();
+    assert_refused(device.prove(&approved, &proof), "action key");
 }
 
 #[test]
@@ -89,12 +147,26 @@ fn a_key_that_may_leave_its_tpm_is_refused() {
     let tpm = enrolled_tpm(&rig, "device");
     let mut device = Impostor::on(&rig, &tpm);
 
-    let offer = device.ask(&device.request()).unwrap();
-    let mut proof = device.proof(&offer);
+    let approved = device.approved();
+    let honest = device.proof(&approved);
+    let key_name = |key: &TpmStructure| Public::unmarshal(key.as_bytes()).unwrap().name();
+    let (lease_key, authorization_key) =
+        (key_name(&approved.lease_key), key_name(&approved.authorization_key));
+    let counter = Name::from_bytes(&device.counter().name).unwrap();
+    let policy_ref = &approved.policy_ref.0;
+    let lease_policy = key_policy(&lease_key, policy_ref);
+    let action_policy = action_policy(&counter, device.counter().epoch, &authorization_key, policy_ref);
+
     // In that TPM, certified by its attestation key, under the right policy: and yet no.
-    let exportable = device.step_aside(&tpm, || exportable_key(&rig, &tpm, &offer));
-    proof.device_key = device.certified(&exportable, &offer);
-    assert_proof_refused(device.prove(&offer, &proof), "attributes");
+    let exportable = device.step_aside(&tpm, || exportable_key(&rig, &tpm, lease_policy));
+    let mut proof = honest.clone();
+    proof.device_key = device.certified(&exportable, &approved);
+    assert_refused(device.prove(&approved, &proof), "attributes");
+
+    let exportable = device.step_aside(&tpm, || exportable_key(&rig, &tpm, action_policy));
+    let mut proof = honest;
+    proof.action_key = device.certified(&exportable, &approved);
+    assert_refused(device.prove(&approved, &proof), "attributes");
 }
 
 #[test]
@@ -103,16 +175,20 @@ fn a_stale_nonce_is_refused() {
     let tpm = enrolled_tpm(&rig, "device");
     let device = Impostor::on(&rig, &tpm);
 
-    let first = device.ask(&device.request()).unwrap();
-    let proof = device.proof(&first);
-    let second = device.ask(&device.request()).unwrap();
-    let mut replayed = proof.clone();
-    replayed.secret = device.proof(&second).secret;
-    assert_proof_refused(device.prove(&second, &replayed), "");
+    let first = device.approved();
+    let of_first = device.proof(&first);
+    // A newer session takes the place of the first one.
+    let second = device.approved();
+    let of_second = device.proof(&second);
+    let gone = device.prove(&first, &of_first).unwrap_err();
+    assert_eq!(gone.code, RefusalCode::Stale, "{}", gone.message);
+    let mut replayed = of_first;
+    replayed.secret = of_second.secret.clone();
+    assert_refused(device.prove(&second, &replayed), "");
 
-    // What was good once is good no more.
-    device.prove(&first, &proof).unwrap();
-    let refusal = device.prove(&first, &proof).unwrap_err();
+    // What was good once is good no more, but for the answer that may have been lost.
+    device.prove(&second, &of_second).unwrap();
+    let refusal = device.prove(&second, &device.proof(&second)).unwrap_err();
     assert_eq!(refusal.code, RefusalCode::Stale, "{}", refusal.message);
 }
 
@@ -120,11 +196,17 @@ fn a_stale_nonce_is_refused() {
 fn an_epoch_is_good_for_one_pairing() {
     let rig = Rig::for_test().unwrap();
     let tpm = enrolled_tpm(&rig, "device");
-    let device = Impostor::on(&rig, &tpm);
-    let offer = device.ask(&device.request()).unwrap();
-    device.prove(&offer, &device.proof(&offer)).unwrap();
-    let refusal = device.ask(&device.request()).unwrap_err();
+    let mut device = Impostor::on(&rig, &tpm);
+    let first = device.approved();
+    let epoch = device.prove(&first, &device.proof(&first)).unwrap().epoch;
+
+    let again = device.approved();
+    assert_eq!(again.above, epoch);
+    let refusal = device.prove(&again, &device.proof(&again)).unwrap_err();
     assert_eq!(refusal.code, RefusalCode::EpochSpent, "{}", refusal.message);
+
+    device.move_on();
+    assert!(device.prove(&again, &device.proof(&again)).unwrap().epoch > epoch);
 }
 
 fn tpm(rig: &Rig, name: &str) -> Swtpm {
@@ -141,60 +223,8 @@ fn is_refusal(problem: &pawl_proto::local::Problem) -> bool {
     problem.reason.contains("enrol")
 }
 
-fn assert_proof_refused<T>(answer: Result<T, PairingRefusal>, because: &str) {
+fn assert_refused<T>(answer: Result<T, PairingRefusal>, because: &str) {
     let Err(refusal) = answer else { panic!("the proof was accepted") };
     assert_eq!(refusal.code, RefusalCode::Proof, "{}", refusal.message);
     assert!(refusal.message.as_str().contains(because), "{}", refusal.message);
-}
-
-/// A signing key that differs from a device key in fixedTPM and fixedParent alone, made by
-/// tpm2-tools under the same parent.
-fn exportable_key(rig: &Rig, swtpm: &Swtpm, offer: &PairingOffer) -> KeyBlob {
-    let place = rig.directory().create("exportable").unwrap();
-    let file = |name: &str| place.join(name).display().to_string();
-    let lease_key = Public::unmarshal(offer.lease_key.as_bytes()).unwrap();
-    std::fs::write(file("policy"), key_policy(&lease_key.name(), &offer.policy_ref.0)).unwrap();
-    // A TPMS_ECC_POINT of two 32 zero bytes as it lies in the memory of tpm2-tools.
-    let coordinate = [&[32, 0][..], &[0; 128]].concat();
-    std::fs::write(file("unique"), coordinate.repeat(2)).unwrap();
-
-    let tools = Tpm2Tools::on(swtpm);
-    tools.run(
-        "tpm2_createprimary",
-        &[
-            "-C",
-            "o",
-            "-g",
-            "sha256",
-            "-G",
-            "ecc256:aes128cfb",
-            "-u",
-            &file("unique"),
-            "-c",
-            &file("parent"),
-            "-a",
-            "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt",
-        ],
-    );
-    tools.run(
-        "tpm2_create",
-        &[
-            "-C",
-            &file("parent"),
-            "-G",
-            "ecc256:ecdsa-sha256:null",
-            "-a",
-            "sensitivedataorigin|noda|sign",
-            "-L",
-            &file("policy"),
-            "-u",
-            &file("public"),
-            "-r",
-            &file("private"),
-        ],
-    );
-    tools.flush();
-    // Each file has the size of what follows in its first two bytes.
-    let contents = |name: &str| std::fs::read(file(name)).unwrap().split_off(2);
-    KeyBlob { public: contents("public"), private: contents("private") }
 }

@@ -17,9 +17,13 @@ const WIPING: [&str; 7] = [
     "wipe.receipt-taken",
 ];
 
-const PAIRING: [&str; 7] = [
-    "pair.begun",
-    "pair.offered",
+/// Where nothing of a pairing is on the disk yet.
+const UNKEPT: [&str; 2] = ["re-pair.proven", "re-pair.approved"];
+
+/// Where the next start goes on by itself.
+const KEPT: [&str; 7] = [
+    "re-pair.kept",
+    "re-pair.wiped",
     "pair.keys-created",
     "pair.activated",
     "pair.granted",
@@ -83,7 +87,7 @@ fn a_pairing_that_is_cut_short_locks_nobody_out() {
     let mut device = rig.device("device", DeviceOptions::default()).unwrap();
     device.start().unwrap();
     rig.control_plane.enrol(&device.status().unwrap().ek_sha256, "device").unwrap();
-    for point in PAIRING {
+    for point in UNKEPT.into_iter().chain(KEPT) {
         device.stop().unwrap();
         device.start_doomed(point).unwrap();
         device.wait_until("it answers", |_| true).unwrap();
@@ -92,6 +96,9 @@ fn a_pairing_that_is_cut_short_locks_nobody_out() {
         device.wait_for_death().unwrap();
 
         device.start().unwrap();
+        if UNKEPT.contains(&point) {
+            device.pair().unwrap();
+        }
         let status = device.wait_until_entitled().unwrap();
         assert_eq!(status.counter, status.pairing.map(|pairing| pairing.epoch), "{point}");
         device.wipe("the next round").unwrap();
@@ -99,8 +106,10 @@ fn a_pairing_that_is_cut_short_locks_nobody_out() {
     }
 }
 
-fn assert_wiped(device: &Device, point: &str) {
-    for name in ["link.key", "device.key", "vault.key", "vault.bin", "verdict.cose", "lease.cose"] {
+pub(crate) fn assert_wiped(device: &Device, point: &str) {
+    for name in
+        ["link.key", "device.key", "action.key", "vault.key", "vault.bin", "verdict.cose", "lease.cose"]
+    {
         assert!(!device.state_dir().join("pairing").join(name).exists(), "{point}: {name} is still there");
     }
 }

@@ -90,7 +90,8 @@ pub(crate) fn verified_receipt(rig: &Rig, device: &str, ended: u64) -> Value {
     .unwrap()
 }
 
-fn assert_dead(keys: &OldKeys, device: &Device) {
+/// The TPM refuses each of the keys.
+pub(crate) fn assert_dead(keys: &OldKeys, device: &Device) {
     for (name, answer) in keys.try_all(&device.tpm.tcti()).unwrap() {
         let Err(refusal) = answer else { panic!("the TPM still uses the {name}") };
         assert!(refusal.response_code().is_some(), "the TPM was not asked about the {name}");

@@ -1,6 +1,7 @@
 //! A device's disk, as a thief or a restored backup has it.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,11 +25,22 @@ impl Device {
     /// # Errors
     /// When it runs, or files cannot be copied.
     pub fn restore_disk(&mut self, copy: &StateCopy) -> Result<()> {
+        self.new_disk()?;
+        copy_tree(&copy.path, &self.state_dir)
+    }
+
+    /// Puts an empty disk in. The daemon must be stopped.
+    ///
+    /// # Errors
+    /// When it runs, or files cannot be removed.
+    pub fn new_disk(&mut self) -> Result<()> {
         if self.daemon.is_some() {
             bail!("the daemon must be stopped before its disk is replaced");
         }
-        fs::remove_dir_all(&self.state_dir)?;
-        copy_tree(&copy.path, &self.state_dir)
+        match fs::remove_dir_all(&self.state_dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            outcome => outcome.context("remove what is on the disk"),
+        }
     }
 }
 

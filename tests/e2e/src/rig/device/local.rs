@@ -35,7 +35,7 @@ impl Device {
     /// # Errors
     /// When it is refused at once.
     pub fn pair(&self) -> Result<()> {
-        let request = PairRequest { reason: ShortText::lossy("the rig asks"), scopes: Vec::new() };
+        let request = PairRequest { reason: ShortText::lossy("the rig asks"), ..PairRequest::default() };
         self.api.post("/v1/pair", &request)?.success().map(drop)
     }
 

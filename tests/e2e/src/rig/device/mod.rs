@@ -1,16 +1,18 @@
 //! A device: its TPM, its disk and its daemon.
 
+mod action;
 mod disk;
 mod local;
 mod options;
+mod session;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{ControlPlane, Directory, LocalApi, Process, Recording, Swtpm, programs, wait};
+use super::{ControlPlane, Directory, LocalApi, Process, Recording, SshAgent, Swtpm, programs, wait};
 
 pub use disk::StateCopy;
 pub use local::TokenAnswer;
@@ -124,6 +126,17 @@ impl Device {
         self.tpm.free_slots()
     }
 
+    /// Has its TPM replaced, as with a new board; the one that it had. The daemon must be stopped.
+    ///
+    /// # Errors
+    /// When it runs, or its configuration cannot be written.
+    pub fn replace_tpm(&mut self, tpm: Swtpm) -> Result<Swtpm> {
+        ensure!(self.daemon.is_none(), "the daemon must be stopped before its TPM is replaced");
+        let configuration = fs::read_to_string(&self.config)?;
+        fs::write(&self.config, configuration.replace(&self.tpm.tcti(), &tpm.tcti()))?;
+        Ok(std::mem::replace(&mut self.tpm, tpm))
+    }
+
     /// The daemon's process id, while it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
@@ -135,9 +148,27 @@ impl Device {
     /// # Errors
     /// When it cannot be started.
     pub fn pawlctl(&self, arguments: &[&str]) -> Result<Output> {
+        self.pawlctl_command(arguments)?.output().context("start pawlctl")
+    }
+
+    /// The same with an SSH agent at hand.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn pawlctl_with_agent(&self, agent: &SshAgent, arguments: &[&str]) -> Result<Output> {
+        let mut command = self.pawlctl_command(arguments)?;
+        command.env(SshAgent::VARIABLE, agent.socket()).output().context("start pawlctl")
+    }
+
+    /// The same command, for whoever wants to run it in their own way.
+    ///
+    /// # Errors
+    /// When the program is missing.
+    pub fn pawlctl_command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = programs::command("pawlctl")?;
         command.args(arguments).arg("--socket").arg(self.api.socket());
-        command.output().context("start pawlctl")
+        command.env_remove(SshAgent::VARIABLE).env_remove("SSH_CONNECTION");
+        Ok(command)
     }
 
     /// What the daemon stores.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pawl_e2e::Rig;
+use pawl_evidence::assurance::ASSURANCE_EKU;
 
 /// A certificate and its key, as mosquitto's clients want them.
 pub(crate) struct ClientCertificate {
@@ -22,7 +23,13 @@ impl ClientCertificate {
     /// real key never leaves its TPM.
     pub(crate) fn issued(rig: &Rig, common_name: &str) -> Self {
         let state = rig.control_plane.state_dir();
-        make(rig, common_name, &state.join("ca.pem"), &state.join("ca.key"))
+        make(rig, common_name, &state.join("ca.pem"), &state.join("ca.key"), "clientAuth")
+    }
+
+    /// One for `common_name` like those of action keys.
+    pub(crate) fn for_actions(rig: &Rig, common_name: &str) -> Self {
+        let state = rig.control_plane.state_dir();
+        make(rig, common_name, &state.join("ca.pem"), &state.join("ca.key"), ASSURANCE_EKU)
     }
 }
 
@@ -38,16 +45,17 @@ pub(crate) fn stranger(rig: &Rig, common_name: &str) -> ClientCertificate {
         .arg("-out")
         .arg(&ca);
     succeed(request);
-    make(rig, common_name, &ca, &key)
+    make(rig, common_name, &ca, &key, "clientAuth")
 }
 
-fn make(rig: &Rig, common_name: &str, ca: &Path, ca_key: &Path) -> ClientCertificate {
+fn make(rig: &Rig, common_name: &str, ca: &Path, ca_key: &Path, purpose: &str) -> ClientCertificate {
     let place = rig.directory().create("clients").unwrap();
     let authority = ca.parent().and_then(Path::file_name).unwrap().display();
-    let file = |extension| place.join(format!("{authority}-{common_name}.{extension}"));
+    let file = |extension| place.join(format!("{authority}-{common_name}-{purpose}.{extension}"));
     let made = ClientCertificate { certificate: file("pem"), key: file("key") };
     let (request, extensions) = (file("csr"), file("ext"));
-    std::fs::write(&extensions, "extendedKeyUsage=clientAuth\nbasicConstraints=critical,CA:FALSE\n").unwrap();
+    let text = format!("extendedKeyUsage={purpose}\nbasicConstraints=critical,CA:FALSE\n");
+    std::fs::write(&extensions, text).unwrap();
 
     let mut key = openssl(&["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
     key.arg("-subj")

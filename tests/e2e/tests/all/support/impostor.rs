@@ -1,19 +1,19 @@
 //! A device that pairs by hand, so that it may cheat at any step.
 
 mod link_request;
+mod report;
 mod wire;
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::Swtpm;
-use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
 use pawl_proto::message::{
-    BootLog, CertifiedKey, Evidence, HostFacts, PairingGrant, PairingOffer, PairingProof, PairingRefusal,
-    PairingRequest, Report, Scope, ShortText,
+    ApprovalStep, CertifiedKey, Credential, Finding, GivenApproval, HostFacts, PairingApproved, PairingGrant,
+    PairingOffer, PairingProof, PairingRefusal, PairingRequest, Scope, SessionProof, ShortText, Waiting,
 };
-use pawl_proto::{Blob, DeviceId, Digest, Epoch, Nonce, Text, codec};
-use pawl_tpm::{Binding, Counter, Credential, Error, Identity, KeyBlob, Options, Tpm};
+use pawl_proto::{Blob, DeviceId, Digest, Epoch, Nonce, PairingId, SessionId, Text, codec};
+use pawl_tpm::{Binding, Counter, Error, Identity, KeyBlob, Options, Tpm};
 
-use wire::Wire;
+pub(crate) use wire::Wire;
 
 /// The TPM of a device whose owner is not honest.
 pub(crate) struct Impostor {
@@ -23,6 +23,13 @@ pub(crate) struct Impostor {
     boot_log: Vec<u8>,
     wire: Wire,
     runtime: tokio::runtime::Runtime,
+}
+
+/// How a session stands after a step.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    Waiting(Box<Waiting>),
+    Approved(Box<PairingApproved>),
 }
 
 impl Impostor {
@@ -41,6 +48,10 @@ impl Impostor {
         Digest::of(&self.identity.ek_public).to_string()
     }
 
+    pub(crate) fn device(&self) -> DeviceId {
+        DeviceId::from_endorsement_key(&self.identity.ek_public)
+    }
+
     /// An honest request.
     pub(crate) fn request(&self) -> PairingRequest {
         PairingRequest {
@@ -52,7 +63,11 @@ impl Impostor {
             counter: blob(&self.counter.public),
             epoch: Epoch(self.counter.epoch),
             host: HostFacts::default(),
-            session: Nonce([1; 32]),
+            nonce: Nonce([1; 32]),
+            origin: ShortText::lossy("uid 0; the back yard"),
+            finding: Finding::BothNew,
+            replaces: None,
+            attended: true,
             reason: ShortText::lossy("curiosity"),
             scopes: vec![Scope::new("telemetry").unwrap()],
         }
@@ -63,48 +78,95 @@ impl Impostor {
         self.wire.post("/v1/pairings", request)
     }
 
-    /// Sends a proof.
-    pub(crate) fn prove(
-        &self,
-        offer: &PairingOffer,
-        proof: &PairingProof,
-    ) -> Result<PairingGrant, PairingRefusal> {
-        self.wire.post(&format!("/v1/pairings/{}/proof", offer.pairing), proof)
-    }
-
-    /// Opens the credential, if this TPM can.
-    pub(crate) fn activate(&self, offer: &PairingOffer) -> Result<Vec<u8>, Error> {
-        let credential = Credential {
-            id_object: offer.credential.id_object.as_bytes().to_vec(),
-            secret: offer.credential.secret.as_bytes().to_vec(),
+    /// Opens a credential, if this TPM can.
+    pub(crate) fn activate(&self, credential: &Credential) -> Result<Vec<u8>, Error> {
+        let credential = pawl_tpm::Credential {
+            id_object: credential.id_object.as_bytes().to_vec(),
+            secret: credential.secret.as_bytes().to_vec(),
         };
         Ok(self.runtime.block_on(self.tpm.activate_credential(credential))?.to_vec())
     }
 
-    /// An honest proof.
-    pub(crate) fn proof(&self, offer: &PairingOffer) -> PairingProof {
-        let secret = self.activate(offer).unwrap();
-        self.proof_with(offer, secret)
+    /// An honest proof of a session.
+    pub(crate) fn session_proof(&self, offer: &PairingOffer) -> SessionProof {
+        self.session_proof_with(offer, self.activate(&offer.credential).unwrap())
     }
 
     /// The same, with whatever is taken for the credential's secret.
-    pub(crate) fn proof_with(&self, offer: &PairingOffer, secret: Vec<u8>) -> PairingProof {
+    pub(crate) fn session_proof_with(&self, offer: &PairingOffer, secret: Vec<u8>) -> SessionProof {
+        let counter = self.runtime.block_on(self.tpm.certify_counter(offer.nonce.0)).unwrap();
+        SessionProof {
+            version: codec::Version,
+            secret: Blob::new(secret).unwrap(),
+            counter_attest: blob(&counter.attest),
+            counter_signature: blob(&counter.signature),
+            report: self.report(PairingId::from(offer.session), offer.nonce),
+        }
+    }
+
+    /// Sends a session's proof.
+    pub(crate) fn open(&self, session: SessionId, proof: &SessionProof) -> Result<Progress, PairingRefusal> {
+        self.wire.progress(&format!("/v1/pairings/{session}/session"), proof)
+    }
+
+    /// Sends a step of a session; without an approval and a confirmation it only asks.
+    pub(crate) fn step(
+        &self,
+        session: SessionId,
+        secret: &Blob<64>,
+        approval: Option<GivenApproval>,
+        confirmation: Option<&str>,
+    ) -> Result<Progress, PairingRefusal> {
+        let confirmation = confirmation.map(|text| Text::new(text).unwrap());
+        let step = ApprovalStep { version: codec::Version, secret: secret.clone(), approval, confirmation };
+        self.wire.progress(&format!("/v1/pairings/{session}/approval"), &step)
+    }
+
+    /// A session that an honest device has opened; and what it shows with each step.
+    pub(crate) fn session(&self) -> (SessionId, Blob<64>, Progress) {
+        let offer = self.ask(&self.request()).unwrap();
+        let proof = self.session_proof(&offer);
+        let progress = self.open(offer.session, &proof).unwrap();
+        (offer.session, proof.secret, progress)
+    }
+
+    /// The same where the policy approves by itself.
+    pub(crate) fn approved(&self) -> PairingApproved {
+        self.session().2.approved()
+    }
+
+    /// Moves the counter on: what lived below is dead.
+    pub(crate) fn move_on(&mut self) {
+        self.runtime.block_on(self.tpm.revoke()).unwrap();
+        self.counter = self.runtime.block_on(self.tpm.provision_counter()).unwrap();
+    }
+
+    /// An honest proof of an approved pairing.
+    pub(crate) fn proof(&self, approved: &PairingApproved) -> PairingProof {
+        self.proof_with(approved, self.activate(&approved.credential).unwrap())
+    }
+
+    /// The same, with whatever is taken for the credential's secret.
+    pub(crate) fn proof_with(&self, approved: &PairingApproved, secret: Vec<u8>) -> PairingProof {
         let binding = Binding {
             counter: self.counter.clone(),
-            lease_public: offer.lease_key.as_bytes().to_vec(),
-            policy_ref: offer.policy_ref.0,
+            lease_public: approved.lease_key.as_bytes().to_vec(),
+            action_public: approved.authorization_key.as_bytes().to_vec(),
+            policy_ref: approved.policy_ref.0,
         };
         let keys = self.runtime.block_on(self.tpm.create_keys(binding)).unwrap();
-        let counter = self.runtime.block_on(self.tpm.certify_counter(offer.nonce.0)).unwrap();
+        let counter = self.runtime.block_on(self.tpm.certify_counter(approved.nonce.0)).unwrap();
+        let session = session_of(approved);
         PairingProof {
             version: codec::Version,
             secret: Blob::new(secret).unwrap(),
-            link_key: self.certified(&keys.link, offer),
-            device_key: self.certified(&keys.device, offer),
-            vault_key: self.certified(&keys.vault, offer),
+            link_key: self.certified(&keys.link, approved),
+            device_key: self.certified(&keys.device, approved),
+            vault_key: self.certified(&keys.vault, approved),
+            action_key: self.certified(&keys.action, approved),
             counter_attest: blob(&counter.attest),
             counter_signature: blob(&counter.signature),
-            report: self.report(offer),
+            report: self.report(PairingId::from(session), approved.nonce),
             link_request: blob(&link_request::make(
                 &self.tpm,
                 &keys.link,
@@ -115,13 +177,27 @@ impl Impostor {
     }
 
     /// A key with the attestation key's word that it is in this TPM.
-    pub(crate) fn certified(&self, key: &KeyBlob, offer: &PairingOffer) -> CertifiedKey {
-        let certified = self.runtime.block_on(self.tpm.certify(key, offer.nonce.0)).unwrap();
+    pub(crate) fn certified(&self, key: &KeyBlob, approved: &PairingApproved) -> CertifiedKey {
+        let certified = self.runtime.block_on(self.tpm.certify(key, approved.nonce.0)).unwrap();
         CertifiedKey {
             public: blob(&key.public),
             attest: blob(&certified.attest),
             signature: blob(&certified.signature),
         }
+    }
+
+    /// Sends the proof of an approved pairing.
+    pub(crate) fn prove(
+        &self,
+        approved: &PairingApproved,
+        proof: &PairingProof,
+    ) -> Result<PairingGrant, PairingRefusal> {
+        self.wire.post(&format!("/v1/pairings/{}/proof", session_of(approved)), proof)
+    }
+
+    /// The epoch counter, as this TPM has it.
+    pub(crate) fn counter(&self) -> &Counter {
+        &self.counter
     }
 
     /// Lets go of the TPM while `other` uses it, and comes back.
@@ -131,43 +207,22 @@ impl Impostor {
         self.tpm = open(swtpm);
         value
     }
+}
 
-    fn report(&self, offer: &PairingOffer) -> Report {
-        let selection = PcrSelection::new(HashAlgorithm::Sha256, 0..=15).unwrap();
-        let pcrs = self.runtime.block_on(self.tpm.read_pcrs(&selection)).unwrap();
-        let evidence = Evidence {
-            version: codec::Version,
-            device: self.device(),
-            pairing: offer.pairing,
-            epoch: Epoch(self.counter.epoch),
-            nonce: offer.nonce,
-            since: None,
-            boot_id: Text::lossy("00000000-0000-0000-0000-000000000000"),
-            pcrs: pcrs
-                .bank(HashAlgorithm::Sha256)
-                .map(|(index, digest)| (index, Digest::try_from(digest.as_bytes()).unwrap()))
-                .collect(),
-            boot_log: Some(BootLog {
-                digest: Digest::of(&self.boot_log),
-                bytes: Some(Blob::new(self.boot_log.clone()).unwrap()),
-            }),
-            ima_log: None,
-            host: Some(HostFacts::default()),
-            audit_head: None,
-        };
-        let evidence = codec::encode(&evidence).unwrap();
-        let quote = self.runtime.block_on(self.tpm.quote(&selection, Digest::of(&evidence).0)).unwrap();
-        Report {
-            version: codec::Version,
-            evidence: Blob::new(evidence).unwrap(),
-            attest: blob(&quote.attest),
-            signature: blob(&quote.signature),
-        }
+impl Progress {
+    pub(crate) fn waiting(self) -> Waiting {
+        let Self::Waiting(waiting) = self else { panic!("it is approved") };
+        *waiting
     }
 
-    fn device(&self) -> DeviceId {
-        DeviceId::from_endorsement_key(&self.identity.ek_public)
+    pub(crate) fn approved(self) -> PairingApproved {
+        let Self::Approved(approved) = self else { panic!("it still waits") };
+        *approved
     }
+}
+
+fn session_of(approved: &PairingApproved) -> SessionId {
+    approved.statement.decode().unwrap().session
 }
 
 fn open(swtpm: &Swtpm) -> Tpm {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pawl_e2e::rig::ControlPlane;
 use pawl_proto::message::PairingRefusal;
 use pawl_proto::{codec, limits};
+use reqwest::StatusCode;
 use reqwest::blocking::Client;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
@@ -12,13 +13,15 @@ use rustls::pki_types::pem::PemObject as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(super) struct Wire {
+use super::Progress;
+
+pub(crate) struct Wire {
     client: Client,
     url: String,
 }
 
 impl Wire {
-    pub(super) fn to(control_plane: &ControlPlane) -> Self {
+    pub(crate) fn to(control_plane: &ControlPlane) -> Self {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(control_plane.ca()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -36,6 +39,44 @@ impl Wire {
         path: &str,
         message: &T,
     ) -> Result<A, PairingRefusal> {
+        self.send(path, message).map(|(_, body)| codec::decode(&body, limits::MESSAGE).unwrap())
+    }
+
+    /// The answer to a step of a session.
+    pub(super) fn progress<T: Serialize>(&self, path: &str, message: &T) -> Result<Progress, PairingRefusal> {
+        let (status, body) = self.send(path, message)?;
+        Ok(match status.as_u16() {
+            202 => Progress::Waiting(Box::new(codec::decode(&body, limits::MESSAGE).unwrap())),
+            _ => Progress::Approved(Box::new(codec::decode(&body, limits::MESSAGE).unwrap())),
+        })
+    }
+
+    /// A form with a DPoP proof; the HTTP status, and the JSON of the answer.
+    pub(crate) fn post_form(&self, path: &str, form: String, proof: &str) -> (u16, serde_json::Value) {
+        let response = self
+            .client
+            .post(format!("{}{path}", self.url))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("dpop", proof)
+            .body(form)
+            .send()
+            .unwrap();
+        (response.status().as_u16(), serde_json::from_slice(&response.bytes().unwrap()).unwrap())
+    }
+
+    /// JSON; the HTTP status, and the JSON of the answer.
+    pub(crate) fn post_json(&self, path: &str, question: &serde_json::Value) -> (u16, serde_json::Value) {
+        let response = self
+            .client
+            .post(format!("{}{path}", self.url))
+            .header("content-type", "application/json")
+            .body(question.to_string())
+            .send()
+            .unwrap();
+        (response.status().as_u16(), serde_json::from_slice(&response.bytes().unwrap()).unwrap())
+    }
+
+    fn send<T: Serialize>(&self, path: &str, message: &T) -> Result<(StatusCode, Vec<u8>), PairingRefusal> {
         let response = self
             .client
             .post(format!("{}{path}", self.url))
@@ -43,10 +84,10 @@ impl Wire {
             .body(codec::encode(message).unwrap())
             .send()
             .unwrap();
-        let success = response.status().is_success();
-        let body = response.bytes().unwrap();
-        if success {
-            Ok(codec::decode(&body, limits::MESSAGE).unwrap())
+        let status = response.status();
+        let body = response.bytes().unwrap().to_vec();
+        if status.is_success() {
+            Ok((status, body))
         } else {
             Err(codec::decode(&body, limits::MESSAGE).unwrap())
         }

@@ -1,0 +1,147 @@
+//! A person at a terminal: a program on a pseudo-terminal, what it shows and what is typed.
+
+mod screen;
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context as _, Result, anyhow};
+use nix::pty::{Winsize, openpty};
+
+use super::{process, wait};
+use screen::Screen;
+
+/// A program on a terminal of its own. It is killed when this value goes.
+pub struct Terminal {
+    name: String,
+    child: Child,
+    /// Our side of the terminal, until the person leaves it.
+    keyboard: File,
+    shown: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+    /// How much of what is shown the person has read.
+    read: usize,
+}
+
+/// As wide as a technician's laptop shows it at least.
+const SIZE: Winsize = Winsize { ws_row: 50, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+
+impl Terminal {
+    /// Starts `command` on a new terminal without colours.
+    ///
+    /// # Errors
+    /// When there is no terminal, or the program does not start.
+    pub fn start(name: &str, command: &Command) -> Result<Self> {
+        let pair = openpty(Some(&SIZE), None).context("open a pseudo-terminal")?;
+        let mut on_terminal = Command::new("setsid");
+        // A new session, whose terminal is standard input: so that Ctrl-C is a signal.
+        on_terminal.arg("--ctty").arg(command.get_program()).args(command.get_args());
+        on_terminal.env("TERM", "xterm").env("NO_COLOR", "1").env("LC_ALL", "C.UTF-8");
+        for (key, value) in command.get_envs() {
+            on_terminal.env(key, value.unwrap_or_default());
+        }
+        let side = |slave: &OwnedFd| slave.try_clone().map(Stdio::from);
+        let child = process::sheltered(&on_terminal)
+            .stdin(side(&pair.slave)?)
+            .stdout(side(&pair.slave)?)
+            .stderr(side(&pair.slave)?)
+            .spawn()
+            .with_context(|| format!("start {name}"))?;
+        // Only the program has its side now: when it ends, so does what we read.
+        drop(pair.slave);
+        let keyboard = File::from(pair.master);
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let reader = watch(keyboard.try_clone()?, Arc::clone(&shown));
+        Ok(Self { name: name.to_owned(), child, keyboard, shown, reader: Some(reader), read: 0 })
+    }
+
+    /// Waits until `text` is shown after what was waited for before.
+    ///
+    /// # Errors
+    /// When it does not come; with all that is shown.
+    pub fn wait_for(&mut self, text: &str) -> Result<()> {
+        let (shown, read) = (Arc::clone(&self.shown), self.read);
+        self.read = wait::until(&format!("{} shows {text:?}", self.name), wait::SOON, || {
+            let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let unread = shown.get(read..).unwrap_or_default();
+            let place = unread.windows(text.len()).position(|window| window == text.as_bytes());
+            place.map(|place| read + place + text.len()).ok_or_else(|| anyhow!("{}", Screen::of(&shown)))
+        })?;
+        Ok(())
+    }
+
+    /// Types a line.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn type_line(&mut self, line: &str) -> Result<()> {
+        self.press(format!("{line}\n").as_bytes())
+    }
+
+    /// Types Ctrl-C.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn press_ctrl_c(&mut self) -> Result<()> {
+        self.press(b"\x03")
+    }
+
+    fn press(&mut self, keys: &[u8]) -> Result<()> {
+        self.keyboard.write_all(keys).with_context(|| format!("type into {}", self.name))
+    }
+
+    /// Waits for the program's end; how it ended, and what stands on the screen.
+    ///
+    /// # Errors
+    /// When it goes on.
+    pub fn end(mut self) -> Result<(ExitStatus, String)> {
+        let Self { name, child, .. } = &mut self;
+        let status = wait::until(&format!("{name} ends"), wait::SOON, || {
+            child.try_wait()?.ok_or_else(|| anyhow!("it still runs"))
+        });
+        if status.is_ok()
+            && let Some(reader) = self.reader.take()
+        {
+            let _ = reader.join();
+        }
+        let shown = Screen::of(&self.shown.lock().unwrap_or_else(PoisonError::into_inner)).to_string();
+        let status = status.with_context(|| shown.clone())?;
+        Ok((status, shown))
+    }
+
+    /// What stands on the screen.
+    #[must_use]
+    pub fn screen(&self) -> String {
+        Screen::of(&self.shown.lock().unwrap_or_else(PoisonError::into_inner)).to_string()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Errors mean that it has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn watch(mut terminal: File, shown: Arc<Mutex<Vec<u8>>>) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut piece = [0; 4096];
+        loop {
+            match terminal.read(&mut piece) {
+                Ok(0) => return,
+                Ok(length) => {
+                    let piece = piece.get(..length).unwrap_or_default();
+                    shown.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(piece);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // EIO: nobody is left on the other side.
+                Err(_) => return,
+            }
+        }
+    })
+}

@@ -1,0 +1,145 @@
+//! A device's records that were cut, rewritten or could not be kept, and what is said of it.
+
+use std::fs;
+
+use pawl_e2e::Rig;
+use pawl_e2e::rig::{DeviceOptions, TokenAnswer};
+use pawl_proto::message::{Appraisal, DeviceState};
+use serde_json::Value;
+
+use crate::revocation::verified_receipt;
+use crate::support::{Records, SmallDisk, judged, judged_anew, refusal};
+
+#[test]
+fn an_end_that_was_cut_off_is_told() {
+    let told = told_after(|records| {
+        let newest = records.newest();
+        let bytes = fs::read(&newest).unwrap();
+        // Not a clean cut, as a power failure might leave it.
+        fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
+    });
+    assert_eq!(told, "regress");
+}
+
+#[test]
+fn a_log_that_was_removed_is_told() {
+    let told = told_after(|records| fs::remove_dir_all(records.folder()).unwrap());
+    // The new chain is shorter, or has something else in the first one's places.
+    assert!(["regress", "fork"].contains(&told.as_str()), "{told}");
+}
+
+#[test]
+fn a_record_that_was_rewritten_is_told() {
+    let told = told_after(|records| {
+        let newest = records.newest();
+        let mut bytes = fs::read(&newest).unwrap();
+        let place = bytes.windows(9).position(|word| word == b"telemetry").unwrap();
+        bytes[place..place + 9].copy_from_slice(b"harmless1");
+        fs::write(&newest, bytes).unwrap();
+    });
+    assert_eq!(told, "fork");
+}
+
+#[test]
+fn an_honest_restart_and_a_power_cut_raise_nothing() {
+    let rig = Rig::for_test().unwrap();
+    let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    let id = device.status().unwrap().device.to_string();
+    for round in 0..4 {
+        if round % 2 == 0 { device.stop() } else { device.kill() }.unwrap();
+        device.start().unwrap();
+        let status = judged_anew(&rig, &device);
+        assert_eq!(status.verdict.unwrap().result, Some(Appraisal::Affirming), "round {round}");
+    }
+    assert_eq!(findings(&rig, &id), Vec::<Value>::new());
+    let checked = rig.control_plane.operator(&["records", &id, "--verify"]).unwrap();
+    assert_eq!(checked["failures"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn the_log_stays_within_its_bound_and_a_gap_is_told_once() {
+    let rig = Rig::for_test().unwrap();
+    let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    let id = device.status().unwrap().device.to_string();
+    judged_anew(&rig, &device);
+    device.stop().unwrap();
+    // What months out of reach leave: more than the bound holds, of which nobody was told.
+    let records = Records::of(&device);
+    records.fill();
+    assert!(records.size() > 250 * 1024);
+    device.start().unwrap();
+    let status = judged(&rig, &device, Appraisal::Warning);
+    let reasons = format!("{:?}", status.verdict.unwrap().reasons);
+    assert!(reasons.contains("records: records ") && reasons.contains("were dropped"), "{reasons}");
+    assert_eq!(status.state, DeviceState::Entitled);
+    assert!(records.size() <= 256 * 1024, "{} bytes", records.size());
+
+    judged(&rig, &device, Appraisal::Affirming);
+    let findings = findings(&rig, &id);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert_eq!(findings[0]["detail"]["finding"], "gap");
+}
+
+#[test]
+fn a_full_disk_stops_no_wipe() {
+    let rig = Rig::for_test().unwrap();
+    let mut device = rig.device("device", DeviceOptions::default()).unwrap();
+    let disk = SmallDisk::under(device.state_dir());
+    device.start().unwrap();
+    rig.control_plane.enrol(&device.status().unwrap().ek_sha256, "device").unwrap();
+    device.pair().unwrap();
+    let epoch = device.wait_until_entitled().unwrap().counter.unwrap();
+    let id = device.status().unwrap().device.to_string();
+
+    disk.fill();
+    rig.control_plane.revoke(&id, "stolen").unwrap();
+    let status = device.wait_for(DeviceState::Revoked).unwrap();
+    assert_eq!(refusal(&device), "revoked");
+    assert!(status.counter.unwrap() > epoch);
+    assert!(!device.state_dir().join("pairing/device.key").exists());
+    assert_eq!(verified_receipt(&rig, &id, epoch.0)["cause"], "revoke");
+
+    // With room again it can be paired, and the chain says what it could not keep.
+    disk.free();
+    device.pair().unwrap();
+    device.wait_until_entitled().unwrap();
+    assert!(matches!(device.token().unwrap(), TokenAnswer::Granted(_)));
+    let output = device.pawlctl(&["records", "--json"]).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains(r#""kind":"missed""#) || printed.contains(r#""kind":"wiped""#), "{printed}");
+    // Nothing may be left open on it.
+    device.stop().unwrap();
+}
+
+/// Lets somebody at the records of a stopped device; the finding that is recorded after its next
+/// report. Its lease is left alone.
+fn told_after(alter: impl FnOnce(&Records)) -> String {
+    let rig = Rig::for_test().unwrap();
+    let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    let id = device.status().unwrap().device.to_string();
+    judged_anew(&rig, &device);
+    device.stop().unwrap();
+    alter(&Records::of(&device));
+    device.start().unwrap();
+
+    let status = judged(&rig, &device, Appraisal::Warning);
+    assert_eq!(status.state, DeviceState::Entitled);
+    let verdict = status.verdict.unwrap();
+    assert!(verdict.reasons.iter().any(|reason| reason.as_str().starts_with("records: ")), "{verdict:?}");
+    let shown = rig.control_plane.show(&id).unwrap();
+    assert_eq!(shown["verdict"]["result"], "warning");
+    assert!(shown["verdict"]["reasons"].to_string().contains("records: "), "{shown:#}");
+
+    // It is said in each verdict, and recorded once.
+    judged_anew(&rig, &device);
+    let findings = findings(&rig, &id);
+    let [finding] = findings.as_slice() else { panic!("not one finding: {findings:#?}") };
+    finding["detail"]["finding"].as_str().unwrap().to_owned()
+}
+
+/// What the control plane recorded about the device's own records.
+fn findings(rig: &Rig, device: &str) -> Vec<Value> {
+    let records = rig.control_plane.records(device).unwrap();
+    records.into_iter().filter(|record| record["kind"] == "device-records").collect()
+}
