@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, Error as _};
+use serde::de::{Deserializer, Error as _, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
@@ -170,7 +170,8 @@ pub enum TextError {
     Control,
 }
 
-/// Declares a newtype over a fixed number of bytes that travels as a CBOR byte string.
+/// Declares a newtype over a fixed number of bytes that travels as a CBOR byte string, and in JSON as
+/// hexadecimal digits.
 macro_rules! fixed_bytes {
     ($(#[$meta:meta])* $name:ident, $length:expr) => {
         $(#[$meta])*
@@ -207,14 +208,41 @@ macro_rules! fixed_bytes {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_bytes(&self.0)
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    serializer.serialize_bytes(&self.0)
+                }
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
-                Self::try_from(bytes.as_slice()).map_err(D::Error::custom)
+                struct Form;
+
+                impl Visitor<'_> for Form {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        write!(f, "{} bytes, in JSON as lower-case hexadecimal digits", $length)
+                    }
+
+                    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<$name, E> {
+                        $name::try_from(bytes).map_err(E::custom)
+                    }
+
+                    fn visit_str<E: serde::de::Error>(self, digits: &str) -> Result<$name, E> {
+                        from_hex(digits).map($name).ok_or_else(|| E::invalid_value(Unexpected::Str(digits), &self))
+                    }
+                }
+
+                // What serde has buffered, as behind a flattened field, says that it is for people and
+                // holds bytes all the same.
+                if deserializer.is_human_readable() {
+                    deserializer.deserialize_any(Form)
+                } else {
+                    deserializer.deserialize_bytes(Form)
+                }
             }
         }
     };
@@ -235,6 +263,27 @@ fixed_bytes!(
     SignatureBytes,
     64
 );
+
+fn from_hex<const LENGTH: usize>(digits: &str) -> Option<[u8; LENGTH]> {
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    if pairs.len() != LENGTH || !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [0; LENGTH];
+    for ([high, low], byte) in pairs.iter().zip(&mut bytes) {
+        *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
+    }
+    Some(bytes)
+}
+
+/// The value of a lower-case hexadecimal digit.
+pub(crate) fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
 
 impl Digest {
     /// SHA-256 of some bytes.

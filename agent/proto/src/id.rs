@@ -7,6 +7,8 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use crate::bounded::hex_digit;
+
 /// A device, which is one TPM: the first 32 characters of the lower-case base32 (RFC 4648) of
 /// SHA-256 over the public area of its endorsement key.
 ///
@@ -112,12 +114,7 @@ macro_rules! random_id {
                 let mut bytes = [0; 16];
                 for (pair, byte) in digits.chunks_exact(2).zip(&mut bytes) {
                     for digit in pair {
-                        let value = match digit {
-                            b'0'..=b'9' => digit - b'0',
-                            b'a'..=b'f' => digit - b'a' + 10,
-                            _ => return Err($error),
-                        };
-                        *byte = *byte << 4 | value;
+                        *byte = *byte << 4 | hex_digit(*digit).ok_or($error)?;
                     }
                 }
                 Ok(Self(bytes))

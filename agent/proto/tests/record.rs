@@ -1,9 +1,9 @@
 //! The chain of records holds in its order alone.
-#![expect(clippy::unwrap_used, reason = "a test says what it expects")]
 
-use pawl_proto::Epoch;
 use pawl_proto::codec::Version;
+use pawl_proto::message::Cause;
 use pawl_proto::record::{DeviceFact, DeviceRecord, Link};
+use pawl_proto::{Digest, Epoch};
 
 fn record(sequence: u64) -> DeviceRecord {
     DeviceRecord {
@@ -44,4 +44,18 @@ fn a_chain_that_is_forged_anew_has_another_head() {
     let whole = [record(1), record(2), record(3)];
     let without = [record(1), record(3)];
     assert_ne!(head(&whole), head(&without));
+}
+
+#[test]
+fn digests_are_for_people_in_json_and_for_machines_in_cbor() {
+    let fact = DeviceFact::Wiped { cause: Cause::Repair, event: None, receipt: Some(Digest([0xab; 32])) };
+    let json = serde_json::to_string(&fact).unwrap();
+    assert!(json.contains(&"ab".repeat(32)), "{json}");
+    assert_eq!(serde_json::from_str::<DeviceFact>(&json).unwrap(), fact);
+    for wrong in ["AB".repeat(32), "ab".repeat(31), "é".repeat(32)] {
+        assert!(serde_json::from_str::<Digest>(&format!("\"{wrong}\"")).is_err(), "{wrong}");
+    }
+    let cbor = pawl_proto::encode(&fact).unwrap();
+    assert!(cbor.windows(32).any(|window| window == [0xab; 32]));
+    assert_eq!(pawl_proto::decode::<DeviceFact>(&cbor, 1024), Ok(fact));
 }
