@@ -5,8 +5,8 @@
 //! one SQLite database, and every decision is one transaction.
 //!
 //! The parts, from the wire inwards: [`http`] and [`broker`] take in what devices send and
-//! believe none of it; [`pairing`], [`posture`], [`token`] and [`orders`] decide; [`store`] and
-//! [`record`] remember. Operators come in by [`admin`].
+//! believe none of it; [`pairing`], [`posture`], [`token`], [`action`] and [`orders`] decide; [`store`] and
+//! [`record`] remember; [`bundle`] is what an auditor takes away. Operators come in by [`admin`].
 #![forbid(unsafe_code)]
 
 pub mod action;

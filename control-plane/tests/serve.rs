@@ -130,6 +130,21 @@ fn an_unknown_device_is_an_error_for_people_and_for_programs() {
 }
 
 #[test]
+fn what_is_no_code_and_no_session_is_told_apart() {
+    let mut rig = Rig::new();
+    rig.start();
+    assert_eq!(json(&rig.run(&["sessions"])), serde_json::json!([]));
+    let approve = |code| rig.run(&["approve", "--code", code, "--sign-with", "/nonexistent", "--yes"]);
+    for (code, error) in [("BCDF-GHJ0-LMNP", "malformed"), ("bcdf ghjk lmnp", "unknown-code")] {
+        let refused = approve(code);
+        assert_eq!((refused.status.code(), &json(&refused)["error"]), (Some(1), &error.into()));
+    }
+    let unknown = rig.run(&["decline", &"0".repeat(32), "--reason", "no"]);
+    assert_eq!((unknown.status.code(), &json(&unknown)["error"]), (Some(1), &"not-open".into()));
+    assert_eq!(rig.run(&["decline", "x", "--reason", "no"]).status.code(), Some(64));
+}
+
+#[test]
 fn init_makes_everything_once() {
     let rig = Rig::new();
     let made = json(&rig.run(&["init"]));

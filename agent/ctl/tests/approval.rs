@@ -113,8 +113,8 @@ fn an_approval_that_does_not_count_leaves_the_session_open() {
         .serve();
     let run = server.pawlctl(&["re-pair", "--sign-with", alice.to_str().unwrap(), "--yes"]);
     assert_eq!(run.code, 76, "{run:?}");
-    let expected = "pawlctl: the approval does not count: the control plane does not take it; the session stays open\n  \
-                    to do: have the operator look why";
+    let expected = "pawlctl: refused: the control plane does not take it; the session stays open\n  \
+                    to do: approve with another key";
     assert!(run.stderr.contains(expected), "{run:?}");
     assert!(!server.requests().iter().any(|request| request.starts_with("DELETE")));
 }

@@ -148,7 +148,8 @@ fn a_session_that_comes_to_nothing_says_why() {
             Script::new(look.clone(), [look.stage("opening"), look.failed(error, "bob said no")]).serve();
         let run = server.pawlctl(&["re-pair"]);
         assert_eq!(run.code, code, "{run:?}");
-        let expected = "pawlctl: bob said no\n  to do: call the operator\n";
+        let expected = "pawlctl: bob said no; nothing has changed: the old pairing works on\n  \
+                        to do: call the operator\n";
         assert!(run.stdout.is_empty() && run.stderr.ends_with(expected), "{run:?}");
     }
     let server = Script::new(look.clone(), [look.failed("declined", "bob said no")]).serve();

@@ -1,6 +1,7 @@
 //! What a refused caller is told: what is wrong, and what to do.
 
 use pawl_proto::local::Problem;
+use pawl_proto::message::ShortText;
 
 use crate::store::Revocation;
 
@@ -32,6 +33,12 @@ pub(crate) fn already_paired() -> Problem {
 /// control plane's.
 pub(crate) fn technician_wanted(reason: &str) -> Problem {
     problem("technician-wanted", reason, "run at the device: pawlctl re-pair")
+}
+
+/// The operator has ended the pairing and wants a new one; `problem` is what is in its way.
+pub(crate) fn ordered(problem: Problem, why: &ShortText) -> Problem {
+    let reason = format!("the operator ordered a repair: {why}; {}", problem.reason);
+    Problem { reason, ..problem }
 }
 
 /// A session was ended from this device before it was approved.

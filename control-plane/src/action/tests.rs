@@ -187,8 +187,9 @@ async fn who_is_not_entitled_is_let_nothing() {
     let again = Wanted::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await;
     assert_eq!(code(again), RefusalCode::Suspended);
     assert_eq!(code(authorization(&rig.plane, &offer, &NONCE).await), RefusalCode::Suspended);
-    orders::resume(&rig.plane, device.id()).await.unwrap();
 
+    let (rig, device, _) = paired().await;
+    let offer = Wanted::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
     orders::order(&rig.plane, device.id(), EventKind::Revoke, ShortText::lossy("sold")).await.unwrap();
     assert_eq!(code(authorization(&rig.plane, &offer, &NONCE).await), RefusalCode::Stale);
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use pawl_proto::message::{EventKind, ShortText};
+use pawl_proto::message::{EventKind, PairingRequest, ShortText};
 
 use super::{Bundle, Chain, Check, Contents, check, collect};
 use crate::control_plane::ControlPlane;
@@ -279,4 +279,23 @@ async fn records_of_an_earlier_version_are_counted_and_not_refused() {
     let checked = check(&old);
     assert_eq!(checked.failures, []);
     assert_eq!((checked.quotes, checked.unchecked), (2, 4), "a pairing, two leases and a receipt");
+}
+
+#[tokio::test]
+async fn both_chains_of_a_replacement_hold() {
+    let (rig, persons) = Rig::approved_by("", &["alice"]);
+    let mut old = Device::enrolled(&rig.plane).await;
+    old.pair(&rig.plane).await.unwrap();
+    let mut new = Device::new();
+    let request = PairingRequest { replaces: Some(old.id()), ..new.request() };
+    let (asked, waiting) = new.ask_persons(&rig.plane, request).await;
+    let approval = persons[0].sign(&waiting.statement);
+    let approved = asked.approve(&rig.plane, approval).await.unwrap().approved();
+    let proof = new.proof(asked.id, &approved);
+    pairing::prove(&rig.plane, asked.id, proof).await.unwrap();
+    for device in [&old, &new] {
+        let checked = check(&contents(&rig.plane, device).await);
+        assert_eq!(checked.failures, []);
+        assert_eq!((checked.pairings, checked.approvals), (1, 1));
+    }
 }

@@ -49,7 +49,9 @@ async fn send(address: std::net::SocketAddr, method: Method, path: &str, body: V
     let headers = response.headers().iter();
     Answer {
         status: response.status().as_u16(),
-        headers: headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect(),
+        headers: headers
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect(),
         body: response.into_body().collect().await.unwrap().to_bytes(),
     }
 }

@@ -9,7 +9,6 @@ use crate::broker::Delivered;
 use crate::control_plane::ControlPlane;
 use crate::posture;
 use crate::record::Fact;
-use crate::session;
 use crate::store::{PairingState, Tx};
 use crate::verdict::Draft;
 
@@ -84,9 +83,6 @@ fn change_in(
         Standing::Suspended => Fact::Suspended { reason: reason.clone().unwrap_or_default() },
     };
     tx.record(device, now, fact)?;
-    if standing == Standing::Suspended {
-        session::decline_all(tx, device, "the device is suspended", now)?;
-    }
     let live = tx.newest_pairing(device)?.filter(|pairing| pairing.state == PairingState::Live);
     let Some(pairing) = live else { return Ok(None) };
     let draft = match standing {

@@ -201,7 +201,7 @@ fn check_attended(plane: &ControlPlane, case: &Case, policy: Policy) -> Result<(
         return Ok(());
     }
     if !case.request.attended {
-        let message = "a person must approve this pairing; run at the device: pawlctl re-pair";
+        let message = "a person must approve this pairing";
         return Err(Refusal::new(RefusalCode::ApprovalRequired, message));
     }
     session::signers(plane).map(drop)

@@ -15,10 +15,11 @@ pub(super) fn show(asked: Option<&Asked>, waiting: &WaitingStatus, style: Style)
         sheet.line("reason", &asked.reason);
         sheet.line("scopes", &words(&asked.scopes));
         sheet.line("replaces", &asked.replaces.as_ref().map(ToString::to_string).unwrap_or_default());
+        let replaced = asked.known.replaced.as_ref().map(|last| format!("whose last is {}", ending(last)));
+        sheet.line("", &replaced.unwrap_or_default());
         let label = asked.known.label.as_ref().map(ToString::to_string).unwrap_or_default();
         sheet.line("known as", &label);
         sheet.line("ends", &asked.known.ends.as_ref().map(ending).unwrap_or_default());
-        sheet.line("instead", &asked.known.replaced.as_ref().map(ending).unwrap_or_default());
         sheet.line("lost", &lost(asked));
         sheet.line("digest", &asked.digest);
     }
@@ -108,9 +109,9 @@ mod tests {
   reason    new TPM
   scopes    telemetry
   replaces  abcdefghijklmnopqrstuvwxyz234566
+            whose last is pairing 02020202020202020202020202020202 of epoch 3, made 2000-02-29 00:00:00 UTC, with the scopes updates door
   known as  pump 4
   ends      pairing 01010101010101010101010101010101 of epoch 7, made 2000-02-29 00:00:00 UTC, with the scopes telemetry updates
-  instead   pairing 02020202020202020202020202020202 of epoch 3, made 2000-02-29 00:00:00 UTC, with the scopes updates door
   lost      updates door (to keep them, ask again and name every scope with --scope)
   digest    {}
 ",

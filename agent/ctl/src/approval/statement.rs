@@ -115,7 +115,7 @@ pub(super) fn show(sheet: &mut Sheet, statement: &Statement) {
     sheet.line("evidence", &statement.evidence.to_string());
     sheet.line("boot", &statement.boot.to_string());
     sheet.line("opened", &utc(statement.time));
-    sheet.line("ends", &utc(statement.expires));
+    sheet.line("until", &utc(statement.expires));
 }
 
 #[cfg(test)]
@@ -266,7 +266,7 @@ mod tests {
   evidence  {}
   boot      {}
   opened    2025-12-31 23:59:59 UTC
-  ends      2026-01-01 00:09:59 UTC
+  until     2026-01-01 00:09:59 UTC
 ",
             "05".repeat(32),
             "03".repeat(32),

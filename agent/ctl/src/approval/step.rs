@@ -67,10 +67,9 @@ fn approval_refused(why: &str, again: &str) -> Failure {
     Failure::new(
         Exit::Refused,
         "approval-refused",
-        format!("the approval does not count: {why}; the session stays open"),
+        format!("refused: {why}; the session stays open"),
         format!(
-            "have the operator look why (pawl-control-plane sessions), or approve with another key: {again} \
-             --sign-with KEY"
+            "approve with another key: {again} --sign-with KEY; or have the operator look why"
         ),
     )
 }
@@ -117,7 +116,7 @@ mod tests {
         };
         assert_eq!(failure.exit, Exit::Refused);
         assert!(failure.problem.reason.contains("not this key"));
-        assert!(failure.problem.remedy.ends_with("pawlctl re-pair --attach --sign-with KEY"));
+        assert!(failure.problem.remedy.contains("pawlctl re-pair --attach --sign-with KEY"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io;
 
 use pawl_proto::local::{
-    BrokerStatus, LeaseStatus, LocalStatus, SessionStage, SessionStatus, TokenStatus, VerdictStatus,
+    BrokerStatus, LeaseStatus, LocalStatus, Problem, SessionStage, SessionStatus, TokenStatus, VerdictStatus,
 };
 use pawl_proto::message::{Appraisal, DeviceState, Finding, Standing};
 
@@ -31,7 +31,7 @@ fn screen(status: &LocalStatus, style: Style, now: u64) -> String {
         screen.sheet.line("found", &found::sentence(status));
     }
     if let Some(session) = &status.session {
-        screen.session(session);
+        screen.session(session, status.problem.as_ref());
     }
     screen.device(status);
     if let Some(verdict) = &status.verdict {
@@ -69,7 +69,7 @@ struct Screen {
 }
 
 impl Screen {
-    fn session(&mut self, session: &SessionStatus) {
+    fn session(&mut self, session: &SessionStatus, why_so: Option<&Problem>) {
         let stage = match session.stage {
             SessionStage::Opening => "the control plane is asked",
             SessionStage::Waiting => "waits for an approval",
@@ -78,7 +78,9 @@ impl Screen {
             SessionStage::Done => "the new pairing is there",
             SessionStage::Failed => "came to nothing",
         };
-        let why = session.problem.as_ref().map(|problem| format!(": {}", problem.reason));
+        // Not twice what stands above it.
+        let own = session.problem.as_ref().filter(|own| why_so.is_none_or(|why| why.error != own.error));
+        let why = own.map(|problem| format!(": {}", problem.reason));
         self.sheet.line("session", &format!("{stage}{}", why.unwrap_or_default()));
         if let Some(waiting) = &session.waiting {
             let ends = from_now(waiting.expires, self.now);

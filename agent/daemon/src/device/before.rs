@@ -41,20 +41,38 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// Whether an approval that was kept still says something to this device: this TPM asked, and no
-/// pairing has been made since.
+/// Whether an approval that was kept still says something to this device.
 ///
 /// # Errors
 /// When the TPM does not tell its attestation key.
 pub(super) async fn is_due(shared: &Shared, approved: &Approved) -> Result<bool, pawl_tpm::Error> {
-    if shared.identity().await?.ak_name != approved.attestation_name.as_bytes() {
-        return Ok(false);
-    }
-    Ok(of_this_tpm(shared, approved).is_none_or(|record| record.epoch <= approved.answer.above))
+    let identity = shared.identity().await?;
+    Ok(addresses(approved, &identity.ak_name, of_this_tpm(shared, approved).as_ref()))
+}
+
+/// Whether this TPM asked for what was approved, and no pairing has been made since.
+fn addresses(approved: &Approved, attestation_name: &[u8], before: Option<&PairingRecord>) -> bool {
+    let asked = approved.attestation_name.as_bytes() == attestation_name;
+    asked && before.is_none_or(|before| before.epoch <= approved.answer.above)
 }
 
 /// The pairing on the disk, if the TPM that the approval is for made it.
 fn of_this_tpm(shared: &Shared, approved: &Approved) -> Option<PairingRecord> {
     let record = shared.store.pairing().ok().flatten();
     record.filter(|record| record.attestation_name == approved.attestation_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{approved, record};
+
+    #[test]
+    fn an_approval_counts_for_the_tpm_that_asked_and_for_one_pairing() {
+        let approved = approved();
+        assert!(addresses(&approved, b"ak", None), "a first pairing");
+        assert!(addresses(&approved, b"ak", Some(&record(3))), "the pairing that it ends");
+        assert!(!addresses(&approved, b"ak", Some(&record(4))), "a pairing that was made since");
+        assert!(!addresses(&approved, b"another", None), "another TPM");
+    }
 }

@@ -68,6 +68,16 @@ impl Idle {
         self.wants_person |= wants_person;
     }
 
+    /// The problem of a session; a person who is wanted is told what the operator wanted.
+    pub(super) fn in_its_place(&self, problem: Problem, wants_person: bool) -> Problem {
+        match &self.revocation {
+            Some(revocation) if wants_person && revocation.cause == Cause::Repair => {
+                problem::ordered(problem, &revocation.reason)
+            }
+            _ => problem,
+        }
+    }
+
     /// Tries to pair at this time, on this request.
     pub(super) fn retry_at(&mut self, time: Instant, request: PairRequest) {
         self.retry = Some((time, request));

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::idle::Idle;
 use super::pairing::{Begun, Pairing};
 use super::{Device, Phase, before};
 use crate::pairing::{self, PairingError, Progress, Reply, Step, Unanswered, Wanted};
@@ -146,9 +147,17 @@ impl Device {
         }
         fail_point::reach("re-pair.kept");
         let order = before::order(&approved);
+        let attestation_name = approved.attestation_name.clone();
         self.granted = Some(Granted { approved, begun });
         match &self.phase {
-            Phase::Paired(_) => drop(self.wipe(order, None).await),
+            Phase::Paired(paired) if paired.record().attestation_name == attestation_name => {
+                drop(self.wipe(order, None).await);
+            }
+            // Another TPM's disk, whose epoch has the number of ours: nothing of it lives here.
+            Phase::Paired(paired) => {
+                let problem = problem::moved_disk(paired.record().device.as_str());
+                self.become_idle(Idle::unpaired(problem));
+            }
             Phase::Idle(_) => self.end_unused(order).await,
             // An order has ended it already.
             Phase::Revoked(_) | Phase::Pairing(_) => {}
@@ -179,6 +188,7 @@ impl Device {
     /// an unattended one is begun again, unless a person is all that is missing.
     fn session_failed(&mut self, problem: Problem, unattended: Option<PairRequest>, wants_person: bool) {
         let Phase::Idle(idle) = &mut self.phase else { return };
+        let problem = idle.in_its_place(problem, wants_person);
         self.shared.gate.close(problem.clone());
         // What the operator has ordered stays ordered, although the one who stood here has given up.
         let ordered = unattended.is_none() && idle.cause() == Some(Cause::Repair);

@@ -56,7 +56,7 @@ pub(super) async fn phase(shared: &Arc<Shared>) -> Result<Phase, pawl_tpm::Error
     };
     let counter = shared.tpm.counter().await?.map(|counter| Epoch(counter.epoch));
     Ok(match counter {
-        Some(counter) if counter == record.epoch => in_epoch(shared, record).await,
+        Some(counter) if counter == record.epoch => in_epoch(shared, record).await?,
         Some(counter) if counter > record.epoch => over(shared, record).await?,
         _ => idle(shared, Idle::unpaired(problem::other_tpm())),
     })
@@ -87,28 +87,41 @@ fn kept(outcome: Result<(), StoreError>) {
 }
 
 /// The counter stands where the pairing has it.
-async fn in_epoch(shared: &Arc<Shared>, record: PairingRecord) -> Phase {
+async fn in_epoch(shared: &Arc<Shared>, record: PairingRecord) -> Result<Phase, pawl_tpm::Error> {
     if let Some(revocation) = revocation_of(shared, &record) {
+        // The epochs of two devices may have the same number: what is owed on the disk of another
+        // one ends nothing here.
+        if is_of_another_tpm(shared, &record).await? {
+            return Ok(moved_disk(shared, &record));
+        }
         let wiped = wipe::wipe(shared, &record, owed(revocation)).await;
-        return idle(shared, Idle::after_wipe(record, &wiped));
+        return Ok(idle(shared, Idle::after_wipe(record, &wiped)));
     }
-    match shared.store.keys() {
+    Ok(match shared.store.keys() {
         Ok(Some(keys)) => Phase::Paired(Box::new(Paired::start(shared, record, keys))),
         Ok(None) => idle(shared, Idle::unpaired(problem::keys_missing())),
         Err(error) => {
             tracing::error!(%error, "a key cannot be read");
             idle(shared, Idle::unpaired(problem::damaged(&error)))
         }
-    }
+    })
 }
 
 /// The counter is past the pairing: it was revoked, unless this is another TPM.
 async fn over(shared: &Arc<Shared>, record: PairingRecord) -> Result<Phase, pawl_tpm::Error> {
-    if shared.identity().await?.ak_name != record.attestation_name.as_bytes() {
-        return Ok(idle(shared, Idle::unpaired(problem::moved_disk(record.device.as_str()))));
+    if is_of_another_tpm(shared, &record).await? {
+        return Ok(moved_disk(shared, &record));
     }
     let revocation = finish(shared, &record).await;
     Ok(idle(shared, Idle::revoked(record, revocation)))
+}
+
+async fn is_of_another_tpm(shared: &Shared, record: &PairingRecord) -> Result<bool, pawl_tpm::Error> {
+    Ok(shared.identity().await?.ak_name != record.attestation_name.as_bytes())
+}
+
+fn moved_disk(shared: &Shared, record: &PairingRecord) -> Phase {
+    idle(shared, Idle::unpaired(problem::moved_disk(record.device.as_str())))
 }
 
 /// The order of an earlier run, which died before the increment or whose TPM refused it.

@@ -80,9 +80,12 @@ impl Store {
         let (new, current) = (self.root.join(NEW), self.root.join("pairing"));
         atomic::remove(&self.root.join(APPROVED)).map_err(|error| self.error(APPROVED, error))?;
         atomic::remove_folder(&current).map_err(|error| self.error("pairing", error))?;
+        // Before the new record is there: the note names an epoch, which may be the new one's on
+        // another TPM.
+        atomic::remove(&self.root.join(REVOCATION)).map_err(|error| self.error(REVOCATION, error))?;
         fs::rename(&new, &current).map_err(|error| self.error("pairing", error))?;
         atomic::sync(&self.root).map_err(|error| self.error("", error))?;
         *live = Live { pairing: true, verdict: 0 };
-        atomic::remove(&self.root.join(REVOCATION)).map_err(|error| self.error(REVOCATION, error))
+        Ok(())
     }
 }

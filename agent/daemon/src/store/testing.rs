@@ -1,10 +1,10 @@
-//! A pairing for tests.
+//! A pairing and an approval for tests.
 
 use pawl_proto::codec::Version;
-use pawl_proto::message::Broker;
-use pawl_proto::{DeviceId, Digest, Epoch, PairingId, Text};
+use pawl_proto::message::{Broker, Credential, PairingApproved, StatementBytes};
+use pawl_proto::{Blob, DeviceId, Digest, Epoch, Nonce, PairingId, Text};
 
-use super::PairingRecord;
+use super::{Approved, PairingRecord};
 
 /// The record of a pairing in this epoch.
 pub(crate) fn record(epoch: u64) -> PairingRecord {
@@ -24,6 +24,26 @@ pub(crate) fn record(epoch: u64) -> PairingRecord {
         authorization_key: bytes(b"authorization"),
         policy_ref: Digest([3; 32]),
         counter_name: bytes(b"counter"),
+        attestation_name: bytes(b"ak"),
+    }
+}
+
+/// An approval that ends the pairing of epoch 3, for the same TPM.
+pub(crate) fn approved() -> Approved {
+    let bytes = |bytes: &[u8]| bytes.to_vec().try_into().unwrap();
+    Approved {
+        version: Version,
+        answer: PairingApproved {
+            version: Version,
+            statement: StatementBytes(Blob::new(b"statement".to_vec()).unwrap()),
+            approvals: Vec::new(),
+            credential: Credential { id_object: bytes(b"credential"), secret: bytes(b"seed") },
+            nonce: Nonce([4; 32]),
+            lease_key: bytes(b"lease"),
+            authorization_key: bytes(b"authorization"),
+            policy_ref: Digest([3; 32]),
+            above: Epoch(3),
+        },
         attestation_name: bytes(b"ak"),
     }
 }

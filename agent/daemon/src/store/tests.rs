@@ -1,34 +1,15 @@
 //! What the disk holds after each step, and what a damaged disk is taken for.
 
 use pawl_proto::codec::Version;
-use pawl_proto::message::{Cause, Credential, PairingApproved, StatementBytes};
-use pawl_proto::{Blob, Digest, Epoch, Nonce, Text};
+use pawl_proto::message::Cause;
+use pawl_proto::{Epoch, Text};
 
-use super::testing::record;
+use super::testing::{approved, record};
 use super::*;
 
 fn keys() -> PairingKeys {
     let key = |name: &str| KeyBlob { public: name.into(), private: b"wrapped".to_vec() };
     PairingKeys { link: key("link"), device: key("device"), vault: key("vault"), action: key("action") }
-}
-
-fn approved() -> Approved {
-    let bytes = |bytes: &[u8]| bytes.to_vec().try_into().unwrap();
-    Approved {
-        version: Version,
-        answer: PairingApproved {
-            version: Version,
-            statement: StatementBytes(Blob::new(b"statement".to_vec()).unwrap()),
-            approvals: Vec::new(),
-            credential: Credential { id_object: bytes(b"credential"), secret: bytes(b"seed") },
-            nonce: Nonce([4; 32]),
-            lease_key: bytes(b"lease"),
-            authorization_key: bytes(b"authorization"),
-            policy_ref: Digest([3; 32]),
-            above: Epoch(3),
-        },
-        attestation_name: bytes(b"ak"),
-    }
 }
 
 fn paired(folder: &Path) -> Store {

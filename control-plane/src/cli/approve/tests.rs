@@ -82,6 +82,7 @@ async fn the_whole_request_is_shown() {
         &statement.boot.to_string(),
         &statement.evidence.to_string(),
         &statement.session.to_string(),
+        "the pairings above end at once",
     ] {
         assert!(shown.contains(said), "{said}: {shown}");
     }

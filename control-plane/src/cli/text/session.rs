@@ -35,7 +35,8 @@ pub(in crate::cli) fn sessions(sessions: &Vec<SessionView>) -> String {
 }
 
 fn details(text: &mut String, session: &SessionView) {
-    let _ = writeln!(text, "    asked from {}: {}", session.origin, session.reason);
+    let reason = if session.reason.is_empty() { "no reason given" } else { &session.reason };
+    let _ = writeln!(text, "    asked from {}: {reason}", session.origin);
     for approval in &session.approved {
         let _ = writeln!(text, "    {}", approval_line(approval));
     }
@@ -46,7 +47,8 @@ fn details(text: &mut String, session: &SessionView) {
             writeln!(text, "    {counting} of {} persons have approved; {left} tries left", session.needed);
     }
     for refused in &session.refusals {
-        let key = refused.key.as_ref().map(|key| format!(" ({key})")).unwrap_or_default();
+        let unsaid = refused.key.as_ref().filter(|key| !refused.detail.contains(key.as_str()));
+        let key = unsaid.map(|key| format!(" ({key})")).unwrap_or_default();
         let _ = writeln!(
             text,
             "    refused at {}, binding {}: {}{key}",
@@ -108,7 +110,12 @@ pub(in crate::cli) fn request(view: &RequestView, statement: &Statement) -> Stri
     for (name, value) in lines {
         let _ = writeln!(text, "  {name:<13}{value}");
     }
-    text.push_str("\nBy your approval the pairings above end at once. Approve only what you see before you or were called about.\n");
+    let consequence = match (&view.claims, &view.known.ends, &view.known.replaced) {
+        (None, ..) => "By your approval the device's TPM may sign for this once.",
+        (Some(_), None, None) => "By your approval the device may be paired; no pairing of it lives now.",
+        (Some(_), ..) => "By your approval the pairings above end at once.",
+    };
+    let _ = writeln!(text, "\n{consequence} Approve only what you see before you or were called about.");
     text
 }
 

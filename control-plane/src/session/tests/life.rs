@@ -67,6 +67,18 @@ async fn a_newer_session_takes_the_place_of_the_one_before() {
 }
 
 #[tokio::test]
+async fn a_newer_session_takes_the_place_of_one_that_is_approved_and_not_used() {
+    let mut stage = Stage::new("", &["ann"]).await;
+    let (first, waiting) = stage.ask().await;
+    let given = stage.persons[0].sign(&waiting.statement);
+    let approved = first.approve(stage.plane(), given).await.unwrap().approved();
+    stage.ask().await;
+    let proof = stage.device.proof(first.id, &approved);
+    assert_eq!(refused(pairing::prove(stage.plane(), first.id, proof).await).code, RefusalCode::Stale);
+    assert_eq!(refused(first.poll(stage.plane()).await).code, RefusalCode::Stale);
+}
+
+#[tokio::test]
 async fn a_restart_of_the_control_plane_loses_nothing() {
     let mut stage = Stage::new("", &["ann"]).await;
     let offered = pairing::offer(stage.plane(), stage.request()).await.unwrap();
@@ -82,6 +94,18 @@ async fn a_restart_of_the_control_plane_loses_nothing() {
     assert_eq!(asked.poll(stage.plane()).await.unwrap().approved(), approved);
     let proof = stage.device.proof(asked.id, &approved);
     pairing::prove(stage.plane(), asked.id, proof).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_device_that_is_suspended_meanwhile_keeps_its_pairing_and_gets_no_other() {
+    let mut stage = Stage::new("", &["ann"]).await;
+    let (asked, waiting) = stage.ask().await;
+    let given = stage.persons[0].sign(&waiting.statement);
+    orders::suspend(stage.plane(), stage.device.id(), "audit".to_owned()).await.unwrap();
+    assert_eq!(refused(asked.approve(stage.plane(), given.clone()).await).code, RefusalCode::Suspended);
+    assert_eq!(stage.pairing().await, PairingState::Live);
+    orders::resume(stage.plane(), stage.device.id()).await.unwrap();
+    asked.approve(stage.plane(), given).await.unwrap().approved();
 }
 
 #[tokio::test]

@@ -73,6 +73,23 @@ async fn a_place_is_taken_once_and_only_another_ones() {
 }
 
 #[tokio::test]
+async fn of_two_that_would_take_a_place_the_first_does() {
+    let stage = Stage::new("", &["ann"]).await;
+    let (plane, old) = (stage.plane(), stage.device.id());
+    let (mut first, mut second) = (Device::new(), Device::new());
+    let request = replacing(&first, old);
+    let (firsts, firsts_waiting) = first.ask_persons(plane, request).await;
+    let request = replacing(&second, old);
+    let (seconds, seconds_waiting) = second.ask_persons(plane, request).await;
+    let ann = &stage.persons[0];
+    firsts.approve(plane, ann.sign(&firsts_waiting.statement)).await.unwrap().approved();
+    let late = refused(seconds.approve(plane, ann.sign(&seconds_waiting.statement)).await);
+    assert_eq!(late.code, RefusalCode::Malformed);
+    assert!(device(plane, second.id()).await.is_none(), "it is not let in");
+    assert_eq!(device(plane, old).await.unwrap().replaced_by, Some(first.id()));
+}
+
+#[tokio::test]
 async fn a_session_of_the_device_that_is_replaced_is_over() {
     let mut stage = Stage::new("", &["ann"]).await;
     let (olds, olds_waiting) = stage.ask().await;

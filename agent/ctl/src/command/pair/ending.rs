@@ -52,6 +52,14 @@ pub(super) fn out_of_patience(problem: Option<&Problem>, watch: &Watch, patience
     Failure::new(Exit::StillWaiting, "timeout", reason, remedy)
 }
 
+/// The session came to nothing; `lives`: the pairing of before is still there.
+pub(super) fn refused(mut problem: Problem, lives: bool) -> Failure {
+    if lives {
+        problem.reason.push_str("; nothing has changed: the old pairing works on");
+    }
+    Failure::of_session(problem)
+}
+
 pub(super) fn superseded() -> Failure {
     Failure::new(
         Exit::Failed,

@@ -116,7 +116,7 @@ impl<'a> Follower<'a> {
                 Outcome::Pending => self.attend(session.as_ref(), started, voice).await?,
                 Outcome::Paired => return Ok(status),
                 Outcome::Lapsed(problem) => return Err(Failure { exit: Exit::NotEntitled, problem }),
-                Outcome::Refused(problem) => return Err(Failure::of_session(problem)),
+                Outcome::Refused(problem) => return Err(ending::refused(problem, living(&status).is_some())),
                 Outcome::Superseded => return Err(ending::superseded()),
                 Outcome::Forgotten => return Err(ending::forgotten()),
             }

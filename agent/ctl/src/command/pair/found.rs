@@ -90,7 +90,7 @@ fn endings(status: &LocalStatus, request: &PairRequest) -> Vec<String> {
         endings.push(format!("whatever pairing device {replaced} has"));
     }
     if endings.is_empty() {
-        endings.push("nothing: no pairing lives on this device".to_owned());
+        endings.push("nothing that this device knows of".to_owned());
     } else {
         endings.push("all of it at the approval, and nothing before".to_owned());
     }
@@ -144,7 +144,7 @@ re-pairing device abcdefghijklmnopqrstuvwxyz234567
         let expected = "\
 re-pairing device abcdefghijklmnopqrstuvwxyz234567
   found     the same TPM and a new disk: this TPM was paired before, and this disk knows of no pairing
-  ends      nothing: no pairing lives on this device
+  ends      nothing that this device knows of
   wanted    a new pairing, with the scopes of this device's configuration
 ";
         assert_eq!(shown(&status, &PairRequest::default()), expected);
