@@ -118,7 +118,8 @@ impl Swtpm {
         let Some(path) = &self.boot_log else { return Ok(()) };
         let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
         let log = EventLog::parse(&bytes).with_context(|| format!("parse {}", path.display()))?;
-        let mut bus = Bus::open(self.port)?;
+        // The control channel is there a moment before the other one.
+        let mut bus = wait::until("swtpm serves", wait::SOON, || Bus::open(self.port))?;
         for event in log.events() {
             let event = event?;
             if event.kind == EventKind::NO_ACTION {

@@ -3,6 +3,7 @@
 mod between;
 mod command_line;
 mod cuts;
+mod foreign_disk;
 mod ordered;
 mod same_tpm;
 mod swapped_tpm;

@@ -46,9 +46,7 @@ impl ControlPlane {
     /// As above, and when there is none.
     pub fn approve_for_confirmation(&self, code: &str, approver: &Approver) -> Result<String> {
         let told = self.approve(code, approver)?;
-        told["confirmation"]
-            .as_str()
-            .map(str::to_owned)
-            .with_context(|| format!("no confirmation in {told:#}"))
+        let confirmation = told.get("confirmation").and_then(Value::as_str);
+        confirmation.map(str::to_owned).with_context(|| format!("no confirmation in {told:#}"))
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::Device;
-use crate::rig::process;
+use crate::rig::{process, wait};
 
 impl Device {
     /// A copy of its disk: all that the daemon stores. The daemon may run meanwhile.
@@ -16,7 +16,11 @@ impl Device {
     /// # Errors
     /// When files cannot be copied.
     pub fn copy_disk(&self, to: &Path) -> Result<StateCopy> {
-        copy_tree(&self.state_dir, to)?;
+        // A file that the daemon is just replacing goes while it is copied.
+        wait::until("the disk is copied", wait::SOON, || {
+            remove_tree(to)?;
+            copy_tree(&self.state_dir, to)
+        })?;
         Ok(StateCopy { path: to.to_owned() })
     }
 
@@ -37,10 +41,7 @@ impl Device {
         if self.daemon.is_some() {
             bail!("the daemon must be stopped before its disk is replaced");
         }
-        match fs::remove_dir_all(&self.state_dir) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            outcome => outcome.context("remove what is on the disk"),
-        }
+        remove_tree(&self.state_dir)
     }
 }
 
@@ -56,6 +57,13 @@ impl StateCopy {
     /// When there is no such file.
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
         fs::read(self.path.join(name)).with_context(|| format!("read {name} of the old disk"))
+    }
+}
+
+fn remove_tree(tree: &Path) -> Result<()> {
+    match fs::remove_dir_all(tree) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        outcome => outcome.with_context(|| format!("remove {}", tree.display())),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{ApprovalTerms, DeviceOptions, Terms, wait};
-use pawl_proto::message::{RefusalCode, Scope, Statement, StatementBytes};
-use pawl_proto::{Digest, Epoch};
+use pawl_proto::local::SessionStage;
+use pawl_proto::message::{RefusalCode, Scope, ShortText, Statement, StatementBytes};
+use pawl_proto::{DeviceId, Digest, Epoch};
 
 use super::{TOLD, asking, waiting};
 use crate::support::{
@@ -28,7 +29,7 @@ fn an_approval_is_not_good_for_other_scopes() {
     // The technician asks again, for more.
     device.ask_to_pair(&asking(&["telemetry", "firmware"])).unwrap();
     let more = wait::until("it asks for more", wait::SOON, || {
-        let asked = device.wait_for_stage(pawl_proto::local::SessionStage::Waiting)?.asked;
+        let asked = device.wait_for_stage(SessionStage::Waiting)?.asked;
         asked.filter(|asked| asked.scopes.len() == 2).ok_or_else(|| anyhow::anyhow!("it asks for less"))
     });
     assert_ne!(more.unwrap().statement, for_fewer.statement);
@@ -38,18 +39,21 @@ fn an_approval_is_not_good_for_other_scopes() {
 
 #[test]
 fn an_approval_of_anything_else_names_what_differs() {
+    /// What an approver was shown otherwise than the session asks for.
+    type Change = fn(&mut Statement);
+
     let rig = Rig::for_test_with(&by_a_person(600)).unwrap();
     let alice = rig.approver("alice").unwrap();
     let tpm = rig.device("device", DeviceOptions::default()).unwrap().tpm;
     let device = Impostor::on(&rig, &tpm);
     rig.control_plane.enrol(&device.ek_sha256(), "device").unwrap();
     // In the same session, an approver was shown something else than what it asks for.
-    let others: [(&str, fn(&mut Statement)); 8] = [
-        ("device", |shown| shown.device = pawl_proto::DeviceId::from_digest([7; 32])),
-        ("origin", |shown| shown.origin = pawl_proto::message::ShortText::lossy("uid 0; the front desk")),
-        ("action", |shown| shown.action = pawl_proto::message::ShortText::lossy("re-pair")),
+    let others: [(&str, Change); 8] = [
+        ("device", |shown| shown.device = DeviceId::from_digest([7; 32])),
+        ("origin", |shown| shown.origin = ShortText::lossy("uid 0; the front desk")),
+        ("action", |shown| shown.action = ShortText::lossy("re-pair")),
         ("scopes", |shown| shown.scopes = vec![Scope::new("firmware").unwrap()]),
-        ("replaces", |shown| shown.replaces = Some(pawl_proto::DeviceId::from_digest([7; 32]))),
+        ("replaces", |shown| shown.replaces = Some(DeviceId::from_digest([7; 32]))),
         ("epoch", |shown| shown.epoch = Epoch(shown.epoch.0 + 1)),
         ("evidence", |shown| shown.evidence = Digest([7; 32])),
         ("boot", |shown| shown.boot = Digest([7; 32])),

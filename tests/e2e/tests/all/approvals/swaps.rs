@@ -7,6 +7,7 @@ use pawl_e2e::Rig;
 use pawl_e2e::rig::{ApprovalTerms, Approver, Device, DeviceOptions, Terms, TokenAnswer};
 use pawl_proto::local::ApprovalRequest;
 use pawl_proto::message::{DeviceState, RefusalCode};
+use serde_json::Value;
 
 use super::TOLD;
 use crate::support::{
@@ -46,10 +47,18 @@ fn a_code_and_a_confirmation_belong_to_one_device() {
     let (rig, [a, b], alice) = two_devices();
     let [code_a, code_b] = [&a, &b].map(|device| device.wait_for_approver().unwrap().user_code);
     let [confirmation_a, confirmation_b] = [(&a, &code_a), (&b, &code_b)].map(|(device, code)| {
-        // A code names its own session, whichever device somebody has in mind.
-        let told = rig.control_plane.approve(code, &alice).unwrap();
-        assert_eq!(told["session"], session_id(device));
-        told["confirmation"].as_str().unwrap().to_owned()
+        // A code names its own session, whichever device somebody has in mind, and what is signed
+        // for is shown.
+        let key = alice.key().display().to_string();
+        let command = ["approve", "--code", code.as_str(), "--sign-with", &key, "--yes", "--json"];
+        let output = rig.control_plane.command(&command).unwrap().output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stderr);
+        let status = device.status().unwrap();
+        for told in [status.device.as_str(), &session_id(device), "board repaired", "re-pair"] {
+            assert!(shown.contains(told), "no {told} in {shown}");
+        }
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        answer["confirmation"].as_str().unwrap().to_owned()
     });
 
     for (device, other) in [(&a, &confirmation_b), (&b, &confirmation_a)] {
@@ -57,7 +66,9 @@ fn a_code_and_a_confirmation_belong_to_one_device() {
         assert_eq!(failed_bindings(&rig, &session_id(device)), ["confirmation"]);
     }
     // The first group finds the session, the others are its secret: those of another one are not.
-    let crossed = format!("{}{}", &code_a[..4], &code_b[4..]);
+    let ((group_of_a, _), (_, secret_of_b)) =
+        (code_a.split_once('-').unwrap(), code_b.split_once('-').unwrap());
+    let crossed = format!("{group_of_a}-{secret_of_b}");
     let refused = rig.control_plane.approve(&crossed, &alice).unwrap_err().to_string();
     assert!(refused.contains("the code is wrong"), "{refused}");
     assert_eq!(failed_bindings(&rig, &session_id(&a)).last().unwrap(), "code");

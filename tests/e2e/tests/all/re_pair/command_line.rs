@@ -4,7 +4,7 @@ use std::process::Output;
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Approver, Device, DeviceOptions, Process, SshAgent, Terms, wait};
-use pawl_proto::local::{LocalStatus, Problem, SessionStage};
+use pawl_proto::local::{LocalStatus, Problem};
 
 use crate::support::{failed_bindings, session_id};
 
@@ -82,7 +82,7 @@ fn the_exit_code_says_how_it_went() {
     assert!(device.status().unwrap().session.is_none());
 
     assert_eq!(code(&device, &["re-pair", "--timeout", "1"]), 75);
-    assert_eq!(device.session().unwrap().stage, SessionStage::Waiting);
+    device.wait_for_approver().unwrap();
     let session = session_id(&device);
     let attached = ["re-pair", "--attach", "--sign-with", &unknown, "--yes", "--json"];
     let output = device.pawlctl(&attached).unwrap();

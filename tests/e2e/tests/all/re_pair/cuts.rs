@@ -108,18 +108,20 @@ fn cut_short_at(points: &[(&str, After)], approve: impl Fn(&Rig, &Device, &Appro
             matches!(&served, TokenAnswer::Granted(token) if token.access_token == old_token.access_token);
         assert!(!served || !ends_with(point), "{point}: the old token");
         let status = match after {
-            After::Untouched => device.wait_until_entitled().unwrap(),
+            After::Untouched | After::GoesOn => device.wait_until_entitled().unwrap(),
             After::Ended => wait_for_technician_wanted(&device),
-            After::GoesOn => device.wait_until_entitled().unwrap(),
             After::EndedOrGoesOn => wait_for_either(&device),
         };
-        match after {
-            After::Untouched => assert_eq!(status.pairing, before.pairing, "{point}"),
-            After::GoesOn => assert_ne!(status.pairing, before.pairing, "{point}"),
-            _ if status.state == DeviceState::Entitled => {}
-            _ => assert_wiped(&device, point),
+        if status.state != DeviceState::Entitled {
+            assert_wiped(&device, point);
         }
-        if status.state != DeviceState::Entitled || status.pairing == before.pairing {
+        let goes_on = status.pairing != before.pairing;
+        match after {
+            After::Untouched | After::Ended => assert!(!goes_on, "{point}"),
+            After::GoesOn => assert!(goes_on, "{point}"),
+            After::EndedOrGoesOn => {}
+        }
+        if !goes_on {
             device.re_pair("once more").unwrap();
             approve_here(&device, &alice);
         }

@@ -52,6 +52,26 @@ fn a_device_re_pairs_by_itself_where_the_operator_says_so() {
     assert_eq!(device.wait_for_approver().unwrap().needed, 1);
 }
 
+#[test]
+fn an_order_that_follows_from_an_approval_waives_no_person() {
+    let approvals = ApprovalTerms { after_repair: 0, ..ApprovalTerms::persons(1) };
+    let rig = Rig::for_test_with(&Terms { approvals, ..Terms::default() }).unwrap();
+    let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    let alice = rig.approver("alice").unwrap();
+    device.stop().unwrap();
+    device.start_doomed("re-pair.approved").unwrap();
+    device.wait_until_entitled().unwrap();
+    device.re_pair("board repaired").unwrap();
+    let approval = device.approval_of(&alice).unwrap();
+    // The daemon may die before it has answered.
+    let _ = device.hand_in(&approval);
+    device.wait_for_death().unwrap();
+
+    // The approval is lost, the order comes: it was the approver's, and not the operator's.
+    device.start().unwrap();
+    wait_for_technician_wanted(&device);
+}
+
 /// Waits until the device says that a person must come.
 pub(super) fn wait_for_technician_wanted(device: &Device) -> LocalStatus {
     let status = device
