@@ -84,7 +84,7 @@ fn remedies(world: &World, state: &State, device: DeviceId) -> Vec<Action> {
         Talk::Proven(session) => approve(world, state, device, session, &mut remedies),
         Talk::Keyed(..) => remedies.push(Action::Prove(device, Answer::Arrives)),
         Talk::None => from_without(state, device, &mut remedies),
-        Talk::Approved(_) | Talk::Kept(_) | Talk::Granted(_) | Talk::Staged(_) | Talk::Committed(_) => {}
+        Talk::Approved(_) | Talk::Resumed(_) | Talk::Kept(_) | Talk::Granted(_) | Talk::Commit(..) => {}
     }
     remedies
 }

@@ -22,9 +22,13 @@ pub const STANDS_ALONE: &str = "an approved pairing stands alone";
 /// In the TPM, whoever holds copies of key blobs and leases.
 pub const EARLIER_KEYS_ARE_DEAD: &str = "earlier keys are dead once the next pairing is granted";
 
-/// While the control plane says that a pairing lives, nothing on the device ends it; but for root,
-/// who may move the counter on.
+/// While the control plane says that a pairing lives, nothing on the device ends it: if the device
+/// has ever kept it, and has not been given an older disk of its own. But for root, who may move the
+/// counter on.
 pub const A_REQUEST_CHANGES_NOTHING: &str = "what nobody approved or ordered changes nothing";
+
+/// The keys that were granted; none that an earlier process made on the same approval.
+pub const ONE_SET_OF_KEYS: &str = "a live pairing has one set of keys";
 
 /// One session, one pairing.
 pub const SPENT_ONCE: &str = "an approval is spent once";

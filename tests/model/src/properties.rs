@@ -22,6 +22,7 @@ pub(crate) fn all() -> Vec<Property<World>> {
         Property::always(promise::EARLIER_KEYS_ARE_DEAD, earlier_keys_are_dead),
         Property::always(promise::STANDS_ALONE, stands_alone),
         Property::always(promise::A_REQUEST_CHANGES_NOTHING, a_request_changes_nothing),
+        Property::always(promise::ONE_SET_OF_KEYS, one_set_of_keys),
         Property::always(promise::SPENT_ONCE, spent_once),
         Property::always(promise::RUNS_WHAT_WAS_APPROVED, runs_what_was_approved),
         Property::always(promise::KEYS_IN_THE_APPROVED_TPM, keys_in_the_approved_tpm),
@@ -33,7 +34,7 @@ pub(crate) fn all() -> Vec<Property<World>> {
         Property::sometimes("the old pairing works while the new one waits", works_while_it_waits),
         Property::sometimes("an approval from elsewhere waits for its confirmation", waits_for_confirmation),
         Property::sometimes("a device takes the other's place", takes_the_place),
-        Property::sometimes("an old disk finds its epoch over", old_disk_is_refused),
+        Property::sometimes("a disk without word of a wipe finds its epoch over", finds_its_epoch_over),
         Property::sometimes("the operator's repair waives the approval", repair_waives),
     ]
 }
@@ -102,8 +103,17 @@ fn a_request_changes_nothing(_: &World, state: &State) -> bool {
         let wiping = device.process.is_some_and(
             |process| matches!(process.phase, Phase::Wiping(record, _) if record == pairing.keys),
         );
-        device.tampered
+        let held = device.held == Some(pairing.keys.pairing);
+        !held
+            || device.tampered
             || (device.tpm.counter == pairing.keys.epoch && !wiping && (device.disk.keys || !on_disk))
+    })
+}
+
+fn one_set_of_keys(_: &World, state: &State) -> bool {
+    state.devices.all(|_, device| {
+        let made = device.tpm.made;
+        made.is_none_or(|(session, times)| times == 1 || !state.control_plane.is_live(session))
     })
 }
 
@@ -169,9 +179,10 @@ fn takes_the_place(_: &World, state: &State) -> bool {
     sessions.any(|(_, session)| session.replaces && session.grants == 1 && replaced(session.device.other()))
 }
 
-fn old_disk_is_refused(_: &World, state: &State) -> bool {
+fn finds_its_epoch_over(_: &World, state: &State) -> bool {
     state.devices.any(|_, device| {
-        device.disk.keys && device.disk.record.is_some_and(|record| record.epoch < device.tpm.counter)
+        let over = device.disk.record.is_some_and(|record| record.epoch < device.tpm.counter);
+        over && device.disk.keys && device.disk.note.is_none()
     })
 }
 

@@ -25,8 +25,9 @@ pub struct Rules {
     pub an_event_names_its_epoch: bool,
     /// An event on another device's topic is not for this one.
     pub an_event_names_its_device: bool,
-    /// A note of another pairing's wipe is history, also where the epoch has the same number.
-    pub a_note_names_its_pairing: bool,
+    /// The note of the old pairing's end goes before the new record comes, whose epoch may have the
+    /// same number if the disk was another device's.
+    pub the_note_goes_before_the_new_record: bool,
     /// The record of another TPM's pairing is no order to this one.
     pub a_record_names_its_tpm: bool,
     /// An approved session that is found on the disk must be this TPM's.
@@ -39,6 +40,9 @@ pub struct Rules {
     pub the_wipe_waits_for_the_approval: bool,
     /// The counter is moved above the epoch that the approval names.
     pub the_device_climbs: bool,
+    /// A session that is taken up at start goes on in a new epoch: keys that an earlier process made
+    /// on the same approval are dead.
+    pub a_resumed_session_moves_on: bool,
     /// A proof that is refused ends the session on the device.
     pub a_refused_session_is_given_up: bool,
 
@@ -78,12 +82,13 @@ impl Rules {
         a_receipt_certifies_the_counter: true,
         an_event_names_its_epoch: true,
         an_event_names_its_device: true,
-        a_note_names_its_pairing: true,
+        the_note_goes_before_the_new_record: true,
         a_record_names_its_tpm: true,
         a_kept_approval_names_its_tpm: true,
         an_answer_names_its_session: true,
         the_wipe_waits_for_the_approval: true,
         the_device_climbs: true,
+        a_resumed_session_moves_on: true,
         a_refused_session_is_given_up: true,
         an_approval_names_its_session: true,
         approvals_are_of_different_persons: true,

@@ -45,16 +45,27 @@ pub(crate) struct Tpm {
     pub(crate) counter: Epoch,
     /// History: the highest value that the counter ever had.
     pub(crate) highest: Epoch,
+    /// History: for which session keys were made in this epoch, and how often. All of them have the
+    /// same policy.
+    pub(crate) made: Option<(SessionNo, u8)>,
 }
 
 impl Tpm {
     pub(crate) fn new() -> Self {
-        Self { counter: Epoch::FIRST, highest: Epoch::FIRST }
+        Self { counter: Epoch::FIRST, highest: Epoch::FIRST, made: None }
+    }
+
+    /// The keys of a pairing.
+    pub(crate) fn create_keys(&mut self, session: SessionNo) -> Epoch {
+        let before = self.made.filter(|(made_for, _)| *made_for == session).map_or(0, |(_, times)| times);
+        self.made = Some((session, before.saturating_add(1)));
+        self.counter
     }
 
     /// `TPM2_NV_Increment`
     pub(crate) fn increment(&mut self) {
         self.counter = self.counter.next();
+        self.made = None;
         self.highest = self.highest.max(self.counter);
     }
 

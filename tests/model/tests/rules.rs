@@ -25,11 +25,11 @@ macro_rules! broken {
 }
 
 impl Broken {
-    /// The shortest way there is printed, for whoever reads the log.
+    /// A way there is printed, for whoever reads the log.
     fn is_found(&self, mut world: World) -> bool {
         (self.rule)(&mut world.rules);
         let found = HasDiscoveries::AnyOf(BTreeSet::from([self.promise]));
-        let checker = world.checker().finish_when(found).spawn_bfs().join();
+        let checker = world.checker().finish_when(found).spawn_dfs().join();
         let path = checker.discovery(self.promise);
         if let Some(path) = &path {
             println!("{}: {path}", self.promise);
@@ -55,17 +55,19 @@ const BELIEF: [Broken; 6] = [
     broken!(an_event_names_its_epoch => A_REQUEST_CHANGES_NOTHING, 1, 1, 0),
     broken!(an_event_names_its_device => A_REQUEST_CHANGES_NOTHING, 0, 1, 0),
     // The other device's disk, with word of a wipe in an epoch of the same number.
-    broken!(a_note_names_its_pairing => A_REQUEST_CHANGES_NOTHING, 1, 1, 2),
+    broken!(the_note_goes_before_the_new_record => A_REQUEST_CHANGES_NOTHING, 1, 1, 2),
     broken!(a_record_names_its_tpm => A_REQUEST_CHANGES_NOTHING, 0, 1, 1),
     broken!(a_kept_approval_names_its_tpm => A_REQUEST_CHANGES_NOTHING, 1, 0, 1),
     broken!(an_answer_names_its_session => A_REQUEST_CHANGES_NOTHING, 2, 0, 0),
 ];
 
-const RE_PAIR: [Broken; 8] = [
+const RE_PAIR: [Broken; 9] = [
     broken!(the_wipe_waits_for_the_approval => A_REQUEST_CHANGES_NOTHING, 1, 0, 0),
     // A new disk has no pairing to wipe, and yet the counter must move.
     broken!(the_device_climbs => CAN_BE_MENDED, 1, 0, 1),
-    // The grant is lost on its way.
+    // Keys were made, the process was killed, and keys are made.
+    broken!(a_resumed_session_moves_on => ONE_SET_OF_KEYS, 1, 0, 1),
+    // The session expires before its proof.
     broken!(a_refused_session_is_given_up => CAN_BE_MENDED, 1, 0, 1),
     broken!(a_lease_names_its_epoch => EARLIER_KEYS_ARE_DEAD, 1, 0, 0),
     // Root goes on from the approval without the wipe.
@@ -80,7 +82,7 @@ const APPROVAL: [Broken; 6] = [
     // The code of one device is read to whoever approves another.
     broken!(an_approval_from_elsewhere_is_confirmed => OWN_APPROVAL, 1, 0, 1),
     broken!(a_credential_opens_in_one_tpm => KEYS_IN_THE_APPROVED_TPM, 1, 0, 1),
-    // The answer is lost, and the proof is sent again.
+    // The process is killed before it kept the grant, and makes other keys.
     broken!(a_session_is_spent_once => SPENT_ONCE, 1, 0, 1),
     broken!(the_boot_state_is_the_approved_one => RUNS_WHAT_WAS_APPROVED, 1, 0, 1),
     broken!(only_the_operator_waives_an_approval => WAIVED_BY_THE_OPERATOR, 2, 0, 0),

@@ -20,8 +20,12 @@ pub(crate) struct Proof {
 }
 
 impl ControlPlane {
-    /// `POST /v1/pairings/{id}/proof`; none is a refusal.
+    /// `POST /v1/pairings/{id}/proof`; none is a refusal. The same proof gets the same grant.
     pub(crate) fn grant(&mut self, rules: &Rules, proof: Proof) -> Option<Record> {
+        let keys = Record { pairing: proof.session, tpm: proof.tpm, epoch: proof.epoch, boot: proof.boot };
+        if self.pairings.iter().any(|pairing| pairing.keys == keys) {
+            return Some(keys);
+        }
         let session = self.session_mut(proof.session)?;
         let above = match session.stage {
             Stage::Approved { above } => above,
@@ -36,7 +40,6 @@ impl ControlPlane {
         session.stage = Stage::Spent;
         session.grants = session.grants.saturating_add(1);
         let device = session.device;
-        let keys = Record { pairing: proof.session, tpm: proof.tpm, epoch: proof.epoch, boot: proof.boot };
         self.end_below(device, proof.epoch);
         self.pairings.push(Pairing { device, keys, state: PairingState::Live });
         Some(keys)

@@ -1,6 +1,5 @@
 use crate::control_plane::{Approved, SessionNo};
 use crate::fleet::DeviceId;
-use crate::rules::Rules;
 use crate::tpm::{Epoch, Record};
 
 /// The state directory, `agent/daemon/src/store`. Each write is atomic and lasts, but for the note.
@@ -12,14 +11,24 @@ pub(crate) struct Disk {
     pub(crate) keys: bool,
     /// `revocation.cbor`
     pub(crate) note: Option<Note>,
-    /// `pairing.new/approved.cbor`
-    pub(crate) new: Option<Approved>,
+    /// `pairing.new/`
+    pub(crate) making: Making,
+}
+
+/// A pairing in the making.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Making {
+    #[default]
+    Nothing,
+    /// Approved, and no more.
+    Approved(Approved),
+    /// There in full: it has only to take its place.
+    Staged(Record),
 }
 
 /// That a pairing is about to end, or has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Note {
-    pub(crate) pairing: SessionNo,
     pub(crate) ended: Epoch,
     /// Without this a power cut takes it away. It outlives a killed process.
     pub(crate) synced: bool,
@@ -35,16 +44,19 @@ pub(crate) struct Receipt {
 
 impl Note {
     pub(super) fn lasting(record: &Record) -> Self {
-        Self { pairing: record.pairing, ended: record.epoch, synced: true, receipt: None }
-    }
-
-    /// Whether it is about this pairing.
-    pub(super) fn is_of(&self, rules: &Rules, record: &Record) -> bool {
-        self.ended == record.epoch && (self.pairing == record.pairing || !rules.a_note_names_its_pairing)
+        Self { ended: record.epoch, synced: true, receipt: None }
     }
 }
 
 impl Disk {
+    /// The pairing that is here, or about to be.
+    pub(crate) fn holds(&self) -> Option<SessionNo> {
+        match self.making {
+            Making::Staged(record) => Some(record.pairing),
+            Making::Nothing | Making::Approved(_) => self.record.map(|record| record.pairing),
+        }
+    }
+
     /// What a power cut leaves.
     pub(crate) fn lose_what_is_not_synced(&mut self) {
         self.note = self.note.filter(|note| note.synced);

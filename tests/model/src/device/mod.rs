@@ -11,7 +11,7 @@ use crate::fleet::DeviceId;
 use crate::rules::Rules;
 use crate::tpm::{Image, Record, Tpm};
 
-pub(crate) use disk::Disk;
+pub(crate) use disk::{Disk, Making};
 pub(crate) use re_pair::Talk;
 use wipe::WipeStep;
 
@@ -24,6 +24,8 @@ pub(crate) struct Device {
     pub(crate) process: Option<Process>,
     /// History: the last wipe that began.
     pub(crate) begun: Option<Begun>,
+    /// History: the last pairing that this device kept, on the disk that it has.
+    pub(crate) held: Option<SessionNo>,
     /// History: somebody on the device moved the counter on unasked.
     pub(crate) tampered: bool,
 }
@@ -63,6 +65,7 @@ impl Device {
             disk: Disk::default(),
             process: Some(Process { phase: Phase::Idle, gate: None, talk: Talk::None }),
             begun: None,
+            held: None,
             tampered: false,
         }
     }
@@ -71,6 +74,7 @@ impl Device {
         Self {
             disk: Disk { record: Some(record), keys: true, ..Disk::default() },
             process: Some(Process { phase: Phase::Paired(record), gate: Some(record), talk: Talk::None }),
+            held: Some(record.pairing),
             ..Self::unpaired()
         }
     }
@@ -84,10 +88,10 @@ impl Device {
     }
 
     /// What the device does next by itself; none when it waits for somebody.
-    pub(crate) fn step(&mut self, rules: &Rules) -> Option<()> {
+    pub(crate) fn step(&mut self, rules: &Rules, me: DeviceId) -> Option<()> {
         match self.process?.phase {
             Phase::Wiping(record, step) => self.wipe_step(rules, record, step),
-            Phase::Idle | Phase::Paired(_) => self.talk_step(rules),
+            Phase::Idle | Phase::Paired(_) => self.talk_step(rules, me),
         }
     }
 
@@ -96,7 +100,7 @@ impl Device {
     pub(crate) fn is_busy(&self) -> bool {
         self.process.is_some_and(|process| match (process.phase, process.talk) {
             (Phase::Wiping(..), _) => true,
-            (_, Talk::Kept(_) | Talk::Granted(_) | Talk::Staged(_) | Talk::Committed(_)) => true,
+            (_, Talk::Resumed(_) | Talk::Kept(_) | Talk::Granted(_) | Talk::Commit(..)) => true,
             (_, Talk::None | Talk::Asked(_) | Talk::Proven(_) | Talk::Approved(_) | Talk::Keyed(..)) => false,
         })
     }

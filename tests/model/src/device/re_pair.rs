@@ -1,7 +1,8 @@
 //! `agent/daemon/src/pairing`: a session as the device sees it, from the request to the commit.
 
-use super::{Device, Phase};
+use super::{Device, Making, Phase};
 use crate::control_plane::{Approved, SessionNo};
+use crate::fleet::DeviceId;
 use crate::rules::Rules;
 use crate::tpm::{Epoch, Record};
 
@@ -16,6 +17,8 @@ pub(crate) enum Talk {
     Proven(SessionNo),
     /// `re-pair.approved`: the answer is in memory.
     Approved(Approved),
+    /// An approved session was found on the disk.
+    Resumed(Approved),
     /// `re-pair.kept`: the answer is on the disk. The old pairing is wiped, the counter moved above
     /// it (`re-pair.wiped`), and keys are made.
     Kept(Approved),
@@ -23,10 +26,30 @@ pub(crate) enum Talk {
     Keyed(Approved, Epoch),
     /// `pair.granted`
     Granted(Record),
-    /// `pair.staged`, and then the old folder is gone.
-    Staged(Record),
-    /// `pair.committed`; a note of the old pairing's end may still be there.
-    Committed(Record),
+    /// `pair.staged`: the new pairing takes the place of the old one.
+    Commit(Record, CommitStep),
+}
+
+/// What `Store::commit` does next. Cut short before the rename, all of it is done again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CommitStep {
+    RemoveOld,
+    DropNote,
+    Rename,
+}
+
+impl CommitStep {
+    pub(super) const FIRST: Self = Self::RemoveOld;
+
+    fn next(self, rules: &Rules) -> Option<Self> {
+        let note_first = rules.the_note_goes_before_the_new_record;
+        match self {
+            Self::RemoveOld if note_first => Some(Self::DropNote),
+            Self::RemoveOld => Some(Self::Rename),
+            Self::DropNote => note_first.then_some(Self::Rename),
+            Self::Rename => (!note_first).then_some(Self::DropNote),
+        }
+    }
 }
 
 impl Device {
@@ -51,40 +74,32 @@ impl Device {
 
     /// The session has failed: a new one is needed.
     pub(crate) fn give_up(&mut self) -> Option<()> {
-        self.disk.new = None;
+        self.disk.making = Making::Nothing;
         self.set_talk(Talk::None)
     }
 
-    pub(super) fn talk_step(&mut self, rules: &Rules) -> Option<()> {
+    pub(super) fn talk_step(&mut self, rules: &Rules, me: DeviceId) -> Option<()> {
         let process = self.process?;
-        match process.talk {
-            Talk::None | Talk::Asked(_) | Talk::Proven(_) | Talk::Keyed(..) => None,
-            Talk::Approved(approved) => {
-                self.disk.new = Some(approved);
+        match (process.talk, process.phase) {
+            (Talk::None | Talk::Asked(_) | Talk::Proven(_) | Talk::Keyed(..), _) => None,
+            (Talk::Approved(approved), _) => {
+                self.disk.making = Making::Approved(approved);
                 self.set_talk(Talk::Kept(approved))
             }
-            Talk::Kept(approved) => match process.phase {
-                Phase::Paired(record) => self.begin_wipe(rules, record),
-                Phase::Idle | Phase::Wiping(..) => self.make_keys(rules, approved),
-            },
-            Talk::Granted(record) => {
-                self.disk.record = None;
-                self.disk.keys = false;
-                self.set_talk(Talk::Staged(record))
+            (Talk::Resumed(_) | Talk::Kept(_), Phase::Paired(record)) => self.begin_wipe(rules, record),
+            (Talk::Resumed(approved), _) => {
+                if rules.a_resumed_session_moves_on {
+                    self.tpm.increment();
+                }
+                self.set_talk(Talk::Kept(approved))
             }
-            Talk::Staged(record) => {
-                self.disk.record = Some(record);
-                self.disk.keys = true;
-                self.disk.new = None;
-                self.set_talk(Talk::Committed(record))
+            (Talk::Kept(approved), _) => self.make_keys(rules, approved),
+            (Talk::Granted(record), _) => {
+                self.disk.making = Making::Staged(record);
+                self.held = Some(record.pairing);
+                self.set_talk(Talk::Commit(record, CommitStep::FIRST))
             }
-            Talk::Committed(record) => {
-                self.disk.note = None;
-                self.begun = None;
-                let process = self.process.as_mut()?;
-                (process.phase, process.gate, process.talk) = (Phase::Paired(record), None, Talk::None);
-                Some(())
-            }
+            (Talk::Commit(record, step), _) => self.commit_step(rules, me, record, step),
         }
     }
 
@@ -94,6 +109,25 @@ impl Device {
             self.tpm.increment();
             return Some(());
         }
-        self.set_talk(Talk::Keyed(approved, self.tpm.counter))
+        let epoch = self.tpm.create_keys(approved.session);
+        self.set_talk(Talk::Keyed(approved, epoch))
+    }
+
+    fn commit_step(&mut self, rules: &Rules, me: DeviceId, record: Record, step: CommitStep) -> Option<()> {
+        match step {
+            CommitStep::RemoveOld => (self.disk.record, self.disk.keys) = (None, false),
+            CommitStep::DropNote => self.disk.note = None,
+            CommitStep::Rename => {
+                (self.disk.record, self.disk.keys) = (Some(record), true);
+                self.disk.making = Making::Nothing;
+            }
+        }
+        let Some(next) = step.next(rules) else {
+            self.begun = self.begun.filter(|begun| begun.pairing == record.pairing);
+            self.set_talk(Talk::None)?;
+            self.find_phase(rules, me, record);
+            return Some(());
+        };
+        self.set_talk(Talk::Commit(record, next))
     }
 }

@@ -1,6 +1,8 @@
 //! `agent/daemon/src/device/start.rs`: where the device stands, by its disk and its counter.
 
-use super::{Device, Phase, Process, Talk};
+use super::re_pair::CommitStep;
+use super::{Device, Making, Phase, Process, Talk};
+use crate::control_plane::Approved;
 use crate::fleet::DeviceId;
 use crate::rules::Rules;
 use crate::tpm::Record;
@@ -13,30 +15,39 @@ impl Device {
         }
         let talk = self.take_up(rules, me);
         self.process = Some(Process { phase: Phase::Idle, gate: None, talk });
-        if let Some(record) = self.disk.record {
+        if !matches!(talk, Talk::Commit(..))
+            && let Some(record) = self.disk.record
+        {
             self.find_phase(rules, me, record);
         }
         Some(())
     }
 
-    /// A session that was approved before the process ended goes on.
+    /// What was in the making when the process ended goes on.
     fn take_up(&mut self, rules: &Rules, me: DeviceId) -> Talk {
-        match self.disk.new {
-            Some(approved) if approved.device != me && rules.a_kept_approval_names_its_tpm => {
-                self.disk.new = None;
+        match self.disk.making {
+            Making::Approved(approved) if self.is_due(rules, me, approved) => Talk::Resumed(approved),
+            Making::Staged(record) => Talk::Commit(record, CommitStep::FIRST),
+            Making::Approved(_) | Making::Nothing => {
+                self.disk.making = Making::Nothing;
                 Talk::None
             }
-            Some(approved) => Talk::Kept(approved),
-            None => Talk::None,
         }
     }
 
-    fn find_phase(&mut self, rules: &Rules, me: DeviceId, record: Record) {
+    /// This TPM asked, and no pairing was made since.
+    fn is_due(&self, rules: &Rules, me: DeviceId, approved: Approved) -> bool {
+        let asked = approved.device == me || !rules.a_kept_approval_names_its_tpm;
+        let before = self.disk.record.filter(|record| record.tpm == me);
+        asked && before.is_none_or(|record| record.epoch <= approved.above)
+    }
+
+    pub(super) fn find_phase(&mut self, rules: &Rules, me: DeviceId, record: Record) {
         let foreign = record.tpm != me && rules.a_record_names_its_tpm;
         if foreign || record.epoch > self.tpm.counter {
             return;
         }
-        let note = self.disk.note.filter(|note| note.is_of(rules, &record));
+        let note = self.disk.note.filter(|note| note.ended == record.epoch);
         let phase = if record.epoch < self.tpm.counter {
             match note {
                 Some(note) if note.receipt.is_some() => {

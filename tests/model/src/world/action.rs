@@ -156,10 +156,10 @@ fn of_device(state: &State, device: DeviceId, actions: &mut Vec<Action>) {
         }
         Talk::None
         | Talk::Approved(_)
+        | Talk::Resumed(_)
         | Talk::Kept(_)
         | Talk::Granted(_)
-        | Talk::Staged(_)
-        | Talk::Committed(_) => {}
+        | Talk::Commit(..) => {}
     }
     for order in [Order::Revoke, Order::Repair] {
         actions.push(Action::Order(device, order));

@@ -10,7 +10,7 @@ pub(super) fn apply(world: &World, state: &mut State, action: Action) -> Option<
     let rules = &world.rules;
     match action {
         Action::Start(device) => state.devices.of_mut(device).start(rules, device),
-        Action::Step(device) => state.devices.of_mut(device).step(rules),
+        Action::Step(device) => state.devices.of_mut(device).step(rules, device),
         Action::OpenGate(device) => state.devices.of_mut(device).open_gate(rules, device),
 
         Action::Ask { device, replaces } => ask(world, state, device, replaces),
@@ -41,8 +41,11 @@ pub(super) fn apply(world: &World, state: &mut State, action: Action) -> Option<
         }
         Action::Copy(device) => copy(state, device),
         Action::PutBack(device) => {
-            let copy = state.copy.clone()?;
-            change_disk(world, state, device, copy)
+            let (of, disk) = state.copy.clone()?;
+            if of == device {
+                state.devices.of_mut(device).held = disk.holds();
+            }
+            change_disk(world, state, device, disk)
         }
         Action::NewDisk(device) => change_disk(world, state, device, Disk::default()),
         Action::BootOther(device) => boot_other(world, state, device),
@@ -57,7 +60,8 @@ pub(super) fn apply(world: &World, state: &mut State, action: Action) -> Option<
         Action::SkipTheWipe(device) => {
             let device = state.devices.of_mut(device);
             let Talk::Approved(approved) = device.talk() else { return None };
-            device.set_talk(Talk::Keyed(approved, device.tpm.counter))
+            let epoch = device.tpm.create_keys(approved.session);
+            device.set_talk(Talk::Keyed(approved, epoch))
         }
         Action::Adopt(device, session) => adopt(world, state, device, session),
     }
@@ -122,10 +126,10 @@ fn sign(state: &mut State, person: Person, device: DeviceId) -> Option<()> {
 /// One copy is kept in the world; that of an empty disk would be a new disk.
 fn copy(state: &mut State, device: DeviceId) -> Option<()> {
     let disk = &state.devices.of(device).disk;
-    if state.copy.is_some() || (disk.record.is_none() && disk.new.is_none()) {
+    if state.copy.is_some() || (*disk == Disk::default()) {
         return None;
     }
-    state.copy = Some(disk.clone());
+    state.copy = Some((device, disk.clone()));
     Some(())
 }
 

@@ -51,8 +51,8 @@ pub struct State {
     pub(crate) devices: Both<Device>,
     pub(crate) control_plane: ControlPlane,
     pub(crate) signed: Signed,
-    /// A copy that somebody took of a disk.
-    pub(crate) copy: Option<Disk>,
+    /// A copy that somebody took of a device's disk.
+    pub(crate) copy: Option<(DeviceId, Disk)>,
     /// What the bounds still allow.
     pub(crate) left: Bounds,
 }
