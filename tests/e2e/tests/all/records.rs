@@ -108,10 +108,11 @@ fn a_bundle_in_which_a_byte_was_changed_is_refused() {
 fn eventful() -> (Rig, Device) {
     let terms = Terms { actions: vec![("firmware-update", 0)], ..Terms::approved_by(1) };
     let rig = Rig::for_test_with(&terms).unwrap();
+    let alice = rig.approver("alice").unwrap();
     let device = rig.paired_device("device", DeviceOptions::default()).unwrap();
     assured(device.ask_for_action(&update("9.1")).unwrap().success().unwrap().json().unwrap());
     device.re_pair("another board").unwrap();
-    approve_here(&device, &rig.approver("alice").unwrap());
+    approve_here(&device, &alice);
     crate::revocation::verified_receipt(&rig, &device.status().unwrap().device.to_string(), 1);
     (rig, device)
 }

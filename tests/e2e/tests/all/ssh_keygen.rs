@@ -15,13 +15,15 @@ use crate::support::{approve_here, newly_paired};
 #[test]
 fn ssh_keygen_verifies_the_approvals_that_are_recorded() {
     let rig = Rig::for_test_with(&Terms::approved_by(2)).unwrap();
-    let people = [("alice", "ed25519"), ("bob", "ecdsa")];
-    let device = rig.paired_device("device", DeviceOptions::default()).unwrap();
-    device.re_pair("another board").unwrap();
-    for (name, key_type) in people {
+    let people = [("alice", "ed25519"), ("bob", "ecdsa")].map(|(name, key_type)| {
         let person = Approver::with_key(rig.directory(), name, key_type).unwrap();
         person.admit(&rig.control_plane).unwrap();
-        device.approve(&person).unwrap().success().unwrap();
+        person
+    });
+    let device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    device.re_pair("another board").unwrap();
+    for person in &people {
+        device.approve(person).unwrap().success().unwrap();
     }
     newly_paired(&device);
 

@@ -2,14 +2,20 @@
 
 use anyhow::Result;
 use pawl_e2e::Rig;
-use pawl_e2e::rig::{Device, program, wait};
+use pawl_e2e::rig::{Approver, Device, program, wait};
 use serde_json::json;
 
 use crate::teller::Teller;
 
 /// Says how to look around, and waits for Ctrl-C.
-pub(crate) fn invite(teller: &mut Teller, rig: &Rig, device: &Device, id: &str) -> Result<()> {
-    let commands = commands(rig, device, id)?;
+pub(crate) fn invite(
+    teller: &mut Teller,
+    rig: &Rig,
+    device: &Device,
+    id: &str,
+    alice: &Approver,
+) -> Result<()> {
+    let commands = commands(rig, device, id, alice)?;
     teller.step("kept", "everything is left running; Ctrl-C ends it", |facts| {
         facts.add("directory", rig.directory().path().display().to_string());
         facts.add_as("commands", json!(commands), "try");
@@ -21,7 +27,7 @@ pub(crate) fn invite(teller: &mut Teller, rig: &Rig, device: &Device, id: &str) 
     Err(wait::for_signal().into())
 }
 
-fn commands(rig: &Rig, device: &Device, id: &str) -> Result<Vec<String>> {
+fn commands(rig: &Rig, device: &Device, id: &str, alice: &Approver) -> Result<Vec<String>> {
     let pawlctl = program("pawlctl")?.display().to_string();
     let control_plane = program("pawl-control-plane")?.display().to_string();
     let socket = device.api().socket().display();
@@ -32,6 +38,8 @@ fn commands(rig: &Rig, device: &Device, id: &str) -> Result<Vec<String>> {
         format!("{pawlctl} check --socket {socket} --config {}", device.config().display()),
         format!("{control_plane} devices --config {config}"),
         format!("{control_plane} show {id} --config {config}"),
+        format!("{control_plane} records {id} --verify --config {config}"),
+        format!("{pawlctl} re-pair --sign-with {} --socket {socket}", alice.key().display()),
         format!("{control_plane} revoke {id} --reason stolen --config {config}"),
         format!("tail -f {}/log/*.log", rig.directory().path().display()),
     ])

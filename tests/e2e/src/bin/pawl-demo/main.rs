@@ -15,7 +15,7 @@ use pawl_e2e::rig::wait::{self, Interrupted};
 
 use teller::{Manner, Teller};
 
-/// Pairs, suspends and revokes a device on this machine: swtpm, mosquitto, a control plane, pawld.
+/// Pairs, suspends, revokes and re-pairs a device on this machine: swtpm, mosquitto, a control plane, pawld.
 ///
 /// All of it listens on the loopback interface alone and lives in a private directory, which is
 /// gone at the end.

@@ -1,8 +1,10 @@
 //! The story, in its order.
 
+mod action;
 mod lapse;
 mod old_disk;
 mod pairing;
+mod re_pair;
 mod revocation;
 
 use anyhow::Result;
@@ -16,7 +18,8 @@ use crate::teller::Teller;
 const LEASE_SECONDS: u32 = 6;
 
 pub(crate) fn tell(teller: &mut Teller, keep: bool) -> Result<()> {
-    let terms = Terms { lease_seconds: LEASE_SECONDS, ..Terms::default() };
+    let terms =
+        Terms { lease_seconds: LEASE_SECONDS, actions: vec![(action::ACTION, 1)], ..Terms::approved_by(1) };
     let rig = teller.step("started", "a TPM factory, a broker and a control plane are running", |facts| {
         let rig = Rig::start(&terms)?;
         facts.add("directory", rig.directory().path().display().to_string());
@@ -32,9 +35,11 @@ fn chapters(teller: &mut Teller, rig: &Rig, keep: bool) -> Result<()> {
     lapse::tell(teller, rig, &stage)?;
     let revoked = revocation::tell(teller, rig, &stage)?;
     old_disk::tell(teller, &mut stage, &revoked)?;
-    pairing::tell_again(teller, rig, &stage, revoked.ended)?;
+    let alice = rig.approver("alice")?;
+    re_pair::tell(teller, rig, &stage, &alice, revoked.ended)?;
+    action::tell(teller, rig, &stage, &alice)?;
     if keep {
-        look_around::invite(teller, rig, &stage.device, &stage.id)?;
+        look_around::invite(teller, rig, &stage.device, &stage.id, &alice)?;
     }
     stage.device.stop()
 }

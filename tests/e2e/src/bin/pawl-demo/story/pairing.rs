@@ -1,11 +1,10 @@
-//! A device pairs, is found in order, and works; and pairs once more at the end.
+//! A device pairs, is found in order, and works.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use pawl_e2e::Rig;
 use pawl_e2e::rig::TokenAnswer;
-use pawl_proto::Epoch;
 use pawl_proto::local::{LocalStatus, PairingStatus};
 use pawl_proto::message::Appraisal;
 
@@ -32,20 +31,6 @@ pub(super) fn tell(teller: &mut Teller, rig: &Rig) -> Result<Stage> {
     teller.step("leased", "its TPM uses the keys until the lease runs out", |facts| lease(&stage, facts))?;
     teller.step("token", "a token for its workloads is cached", |facts| token(&stage, facts))?;
     Ok(stage)
-}
-
-/// The same device after its revocation.
-pub(super) fn tell_again(teller: &mut Teller, rig: &Rig, stage: &Stage, ended: Epoch) -> Result<()> {
-    teller.step("paired-again", "it pairs again, in a later epoch", |facts| {
-        let status = pair(stage, facts)?;
-        let epoch = pairing_of(&status)?.epoch;
-        ensure!(epoch > ended, "epoch {epoch} is not above {ended}");
-        token(stage, facts)?;
-        let shown = rig.control_plane.show(&stage.id)?;
-        let known = shown.pointer("/pairing/epoch").and_then(serde_json::Value::as_u64);
-        ensure!(known == Some(epoch.0), "the control plane says epoch {known:?}");
-        Ok(())
-    })
 }
 
 fn pair(stage: &Stage, facts: &mut Facts) -> Result<LocalStatus> {
@@ -85,7 +70,7 @@ fn lease(stage: &Stage, facts: &mut Facts) -> Result<()> {
     Ok(())
 }
 
-fn token(stage: &Stage, facts: &mut Facts) -> Result<()> {
+pub(super) fn token(stage: &Stage, facts: &mut Facts) -> Result<()> {
     match stage.device.token()? {
         TokenAnswer::Granted(token) => {
             facts.add("token", "telemetry");
@@ -97,7 +82,7 @@ fn token(stage: &Stage, facts: &mut Facts) -> Result<()> {
     }
 }
 
-fn pairing_of(status: &LocalStatus) -> Result<&PairingStatus> {
+pub(super) fn pairing_of(status: &LocalStatus) -> Result<&PairingStatus> {
     status.pairing.as_ref().context("no pairing")
 }
 

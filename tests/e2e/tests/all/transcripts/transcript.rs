@@ -1,0 +1,108 @@
+//! One situation: who types what where, and what they see.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use pawl_e2e::Rig;
+use pawl_e2e::rig::{Approver, Device, Terminal};
+
+use super::normal::Names;
+
+/// What is seen in a situation, in the order in which commands end.
+pub(super) struct Transcript {
+    name: &'static str,
+    text: String,
+    names: Names,
+}
+
+/// A program that somebody looks at.
+pub(super) struct Scene {
+    heading: String,
+    terminal: Terminal,
+}
+
+impl std::ops::Deref for Scene {
+    type Target = Terminal;
+
+    fn deref(&self) -> &Terminal {
+        &self.terminal
+    }
+}
+
+impl std::ops::DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Terminal {
+        &mut self.terminal
+    }
+}
+
+/// To write the transcripts instead of comparing them.
+const RECORD: &str = "RECORD_TRANSCRIPTS";
+
+impl Transcript {
+    pub(super) fn of(name: &'static str, rig: &Rig) -> Self {
+        let mut names = Names::default();
+        names.call(rig.control_plane.url(), "https://control.example");
+        names.call(rig.control_plane.url().replace("https://", ""), "control.example:443");
+        Self { name, text: String::new(), names }
+    }
+
+    /// What a person's key file is called.
+    pub(super) fn calls(&mut self, approver: &Approver, path: &'static str) {
+        self.names.call(approver.key().display().to_string(), path);
+    }
+
+    /// From here on this device is known by a name.
+    pub(super) fn knows(&mut self, device: &Device) {
+        self.names.call_device(device.status().unwrap().device.to_string());
+    }
+
+    /// A technician types this at the device, through SSH.
+    pub(super) fn at_device(&mut self, device: &Device, arguments: &[&str]) -> Scene {
+        self.knows(device);
+        let mut command = device.pawlctl_command(arguments).unwrap();
+        command.env("SSH_CONNECTION", "192.0.2.7 50022 192.0.2.1 22");
+        scene("at the device", "pawlctl", arguments, &command)
+    }
+
+    /// A colleague or an operator types this at the control plane.
+    pub(super) fn elsewhere(&self, rig: &Rig, arguments: &[&str]) -> Scene {
+        let command = rig.control_plane.command(arguments).unwrap();
+        scene("at the control plane", "pawl-control-plane", arguments, &command)
+    }
+
+    /// Waits for the end, which has to be this one; what stands on the screen.
+    pub(super) fn ends(&mut self, scene: Scene, code: i32) -> String {
+        let (status, shown) = scene.terminal.end().unwrap();
+        assert_eq!(status.code(), Some(code), "{}{shown}", scene.heading);
+        let _ = writeln!(self.text, "{}{}\n[exit {code}]\n", scene.heading, shown.trim_end());
+        shown
+    }
+
+    pub(super) fn compare(self) {
+        let shown = self.names.normal(&self.text);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../transcripts");
+        let file = folder.join(format!("{}.txt", self.name));
+        if std::env::var_os(RECORD).is_some() {
+            std::fs::write(&file, shown).unwrap();
+            return;
+        }
+        let recorded = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            shown == recorded,
+            "{} is not what is seen now; {RECORD}=1 writes it anew. Seen:\n{shown}",
+            file.display()
+        );
+    }
+}
+
+fn scene(place: &str, program: &str, arguments: &[&str], command: &Command) -> Scene {
+    let words: Vec<String> = arguments
+        .iter()
+        .map(|word| if word.contains(' ') { format!("\"{word}\"") } else { (*word).to_owned() })
+        .collect();
+    Scene {
+        heading: format!("--- {place}\n$ {program} {}\n", words.join(" ")),
+        terminal: Terminal::start(program, command).unwrap(),
+    }
+}
