@@ -3,11 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_pawl-control-plane");
 
 /// A directory with a configuration, and the server when it runs.
 struct Rig {
@@ -30,7 +28,7 @@ impl Rig {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         command.args(args).arg("--json").arg("--config").arg(self.dir.path().join("control-plane.toml"));
         command
     }
@@ -61,6 +59,14 @@ impl Drop for Rig {
         if self.server.is_some() {
             self.kill();
         }
+    }
+}
+
+/// Where cargo built the program, or where `PAWL_BIN_DIR` says that this machine can start it.
+fn program() -> PathBuf {
+    match std::env::var_os("PAWL_BIN_DIR") {
+        Some(directory) => Path::new(&directory).join("pawl-control-plane"),
+        None => env!("CARGO_BIN_EXE_pawl-control-plane").into(),
     }
 }
 
@@ -114,7 +120,7 @@ fn exit_codes_are_those_of_the_help() {
     assert_eq!(rig.run(&["revoke", "x"]).status.code(), Some(64));
     let absent = rig.run(&["devices"]);
     assert_eq!((absent.status.code(), &json(&absent)["error"]), (Some(69), &"not-running".into()));
-    let unknown = Command::new(PROGRAM).args(["devices", "--config", "/nonexistent"]).output().unwrap();
+    let unknown = Command::new(program()).args(["devices", "--config", "/nonexistent"]).output().unwrap();
     assert_eq!(unknown.status.code(), Some(78));
 }
 
@@ -174,7 +180,7 @@ fn records_are_taken_away_and_checked_without_the_server() {
 
     let verify = |file: &str, more: &[&str]| {
         let args = [&["verify-bundle", file, "--ca", &ca, "--json"], more].concat();
-        Command::new(PROGRAM).args(args).output().unwrap()
+        Command::new(program()).args(args).output().unwrap()
     };
     let good = verify(&bundle, &["--device", device]);
     assert_eq!((good.status.code(), &json(&good)["records"]), (Some(0), &1.into()));

@@ -31,19 +31,21 @@ Exit codes:
 /// Looks after this device's pairing: what it is, whether it holds, and how to end it.
 #[derive(Debug, Parser)]
 #[command(name = "pawlctl", version, after_help = EXIT_CODES)]
-pub(crate) struct Cli {
+pub struct Cli {
+    /// What is asked for
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub command: Command,
     /// Print JSON for programs
     #[arg(long, global = true)]
-    pub(crate) json: bool,
+    pub json: bool,
     /// The daemon's socket [default: /run/pawl/pawld.sock]
     #[arg(long, global = true, value_name = "PATH")]
-    pub(crate) socket: Option<PathBuf>,
+    pub socket: Option<PathBuf>,
 }
 
+/// What is asked for.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Show the device's state, why it is so, and what to do
     Status,
     /// Pair the device with its control plane and wait for the outcome
@@ -75,6 +77,13 @@ pub(crate) enum Command {
     Records(Records),
     /// Destroy the pairing's keys and tokens for good, by the TPM's counter
     Wipe(Wipe),
+    /// End the pairing, and remove everything of Pawl from the TPM
+    ///
+    /// Wipes the pairing as wipe does, then undefines the epoch counter. For a device that leaves Pawl. A counter
+    /// that is defined again starts above every earlier value, so nothing of an old pairing ever works again.
+    Deprovision(Deprovision),
+    /// Tell by the exit code whether the device is entitled: 0 if it is, 10 if it is not
+    Entitled(Entitled),
     /// Examine whatever the device needs to work, and name a remedy for each fault
     Check(Check),
     /// Export a fresh TPM quote and the logs for a verifier
@@ -93,143 +102,173 @@ pub(crate) enum Command {
     Replay(Replay),
 }
 
+/// `pair` and `re-pair`.
 #[derive(Debug, Args)]
-pub(crate) struct Pair {
+pub struct Pair {
     /// Why; whoever approves sees it
     #[arg(long, value_name = "TEXT", value_parser = reason, default_value = "")]
-    pub(crate) reason: ShortText,
+    pub reason: ShortText,
     /// A scope to ask for, instead of those in the configuration; may be repeated
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
-    pub(crate) scopes: Vec<Scope>,
+    pub scopes: Vec<Scope>,
     /// The device whose place this one takes, after its TPM was swapped: its pairing ends
     #[arg(long, value_name = "DEVICE")]
-    pub(crate) replaces: Option<DeviceId>,
+    pub replaces: Option<DeviceId>,
     /// Follow the session that is open already, instead of opening one
     #[arg(long, conflicts_with_all = ["reason", "scopes", "replaces"])]
-    pub(crate) attach: bool,
+    pub attach: bool,
     /// Hand in the confirmation that an approver was shown, and go on with the session that is open
     #[arg(long, value_name = "CODE", value_parser = confirmation, conflicts_with_all = ["reason", "scopes", "replaces"])]
-    pub(crate) confirm: Option<Confirmation>,
+    pub confirm: Option<Confirmation>,
     /// Stop waiting after so many seconds; the daemon goes on
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "900")]
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
+    /// Who approves, and how it is shown
     #[command(flatten)]
-    pub(crate) approving: Approving,
+    pub approving: Approving,
 }
 
 impl Pair {
     /// Another command has opened the session.
-    pub(crate) fn is_attached(&self) -> bool {
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
         self.attach || self.confirm.is_some()
     }
 }
 
 /// How a session is approved here, or shown to who approves it elsewhere.
 #[derive(Debug, Args)]
-pub(crate) struct Approving {
+pub struct Approving {
     /// Approve here with this SSH key: a file, "agent" for ssh-agent's only key, or SHA256:… for one of its keys
     ///
     /// Shows the whole statement that is signed, and asks before it signs. With sudo, an agent is reached by
     /// sudo --preserve-env=SSH_AUTH_SOCK.
     #[arg(long, value_name = "KEY")]
-    pub(crate) sign_with: Option<String>,
+    pub sign_with: Option<String>,
     /// Sign without asking on the terminal
     #[arg(long, requires = "sign_with")]
-    pub(crate) yes: bool,
+    pub yes: bool,
     /// Draw no QR code
     #[arg(long)]
-    pub(crate) no_qr: bool,
+    pub no_qr: bool,
 }
 
+/// `action`.
 #[derive(Debug, Args)]
-pub(crate) struct Action {
+pub struct Action {
     /// The action's name, which a policy of the control plane has
     #[arg(value_name = "ACTION", value_parser = some_text, required_unless_present = "attach", conflicts_with = "attach")]
-    pub(crate) action: Option<ShortText>,
+    pub action: Option<ShortText>,
     /// On what it acts
     #[arg(long, value_name = "TEXT", value_parser = some_text, required_unless_present = "attach", conflicts_with = "attach")]
-    pub(crate) resource: Option<ShortText>,
+    pub resource: Option<ShortText>,
     /// SHA-256 of what it acts with, 64 hexadecimal digits
     #[arg(long, value_name = "HEX", value_parser = digits, required_unless_present_any = ["attach", "file"])]
-    pub(crate) digest: Option<String>,
+    pub digest: Option<String>,
     /// The file that it acts with, instead of its SHA-256
     #[arg(long, value_name = "PATH", conflicts_with_all = ["attach", "digest"])]
-    pub(crate) file: Option<PathBuf>,
+    pub file: Option<PathBuf>,
     /// The session of your own in which the assurance shall count, and in no other
     #[arg(long, value_name = "TEXT", value_parser = some_text, required_unless_present = "attach", conflicts_with = "attach")]
-    pub(crate) session: Option<ShortText>,
+    pub session: Option<ShortText>,
     /// Why; whoever approves sees it
     #[arg(long, value_name = "TEXT", value_parser = reason, default_value = "", conflicts_with = "attach")]
-    pub(crate) reason: ShortText,
+    pub reason: ShortText,
     /// Go on with an action that was asked for before
     #[arg(long, value_name = "ID", conflicts_with = "digest")]
-    pub(crate) attach: Option<SessionId>,
+    pub attach: Option<SessionId>,
     /// With --attach: hand in the confirmation that an approver was shown
     #[arg(long, value_name = "CODE", value_parser = confirmation, requires = "attach", conflicts_with = "action")]
-    pub(crate) confirm: Option<Confirmation>,
+    pub confirm: Option<Confirmation>,
     /// Stop waiting after so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "900")]
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
+    /// Who approves, and how it is shown
     #[command(flatten)]
-    pub(crate) approving: Approving,
+    pub approving: Approving,
 }
 
+/// `records`.
 #[derive(Debug, Args)]
-pub(crate) struct Records {
+pub struct Records {
     /// Begin behind the record with this number
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    pub(crate) after: u64,
+    pub after: u64,
 }
 
+/// `token`.
 #[derive(Debug, Args)]
-pub(crate) struct Token {
+pub struct Token {
     /// The name that the configuration gives it
     #[arg(value_name = "NAME")]
-    pub(crate) name: TokenName,
+    pub name: TokenName,
     /// The method of the request that the token is for
     #[arg(long, requires = "url")]
-    pub(crate) method: Option<String>,
+    pub method: Option<String>,
     /// The address of the request that the token is for
     #[arg(long, requires = "method")]
-    pub(crate) url: Option<String>,
+    pub url: Option<String>,
 }
 
+/// `wipe`.
 #[derive(Debug, Args)]
-pub(crate) struct Wipe {
+pub struct Wipe {
     /// Why; it goes into the receipt
     #[arg(long, value_name = "TEXT", value_parser = some_text)]
-    pub(crate) reason: ShortText,
+    pub reason: ShortText,
     /// Do not ask on the terminal
     #[arg(long)]
-    pub(crate) yes: bool,
+    pub yes: bool,
 }
 
+/// `deprovision`.
 #[derive(Debug, Args)]
-pub(crate) struct Check {
+pub struct Deprovision {
+    /// Do not ask on the terminal
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `entitled`.
+#[derive(Debug, Args)]
+pub struct Entitled {
+    /// Wait until it is
+    #[arg(long)]
+    pub wait: bool,
+    /// While it is, keep running, and tell systemd so: for pawl-entitled.service
+    #[arg(long)]
+    pub hold: bool,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct Check {
     /// The device's configuration
     #[arg(long, value_name = "PATH", default_value = pawl_config::PATH)]
-    pub(crate) config: PathBuf,
+    pub config: PathBuf,
 }
 
+/// `evidence`.
 #[derive(Debug, Args)]
-pub(crate) struct Evidence {
+pub struct Evidence {
     /// The directory to write into
     #[arg(long, value_name = "DIR")]
-    pub(crate) export: PathBuf,
+    pub export: PathBuf,
     /// Replace what an earlier export left in the directory
     #[arg(long)]
-    pub(crate) force: bool,
+    pub force: bool,
     /// A verifier's nonce for the quote, 64 hexadecimal digits; a random one otherwise
     #[arg(long, value_name = "HEX", value_parser = digits)]
-    pub(crate) nonce: Option<String>,
+    pub nonce: Option<String>,
 }
 
+/// `replay`.
 #[derive(Debug, Args)]
-pub(crate) struct Replay {
+pub struct Replay {
     /// A firmware's event log: binary_bios_measurements
     #[arg(value_name = "BOOTLOG")]
-    pub(crate) boot_log: PathBuf,
+    pub boot_log: PathBuf,
     /// An IMA log as well: binary_runtime_measurements or ascii_runtime_measurements
     #[arg(long, value_name = "LOG")]
-    pub(crate) ima: Option<PathBuf>,
+    pub ima: Option<PathBuf>,
 }

@@ -10,8 +10,9 @@ use hyper::{Method, Request, StatusCode, header};
 use pawl_config::TokenName;
 use pawl_proto::SessionId;
 use pawl_proto::local::{
-    self, ActionRequest, ActionStatus, ApprovalRequest, ConfirmationRequest, EvidenceExport, LocalRecords,
-    LocalStatus, PairRequest, Problem, SessionStatus, Token, WipeRequest, Wiped,
+    self, ActionRequest, ActionStatus, ApprovalRequest, ConfirmationRequest, Deprovisioned, Entitlement,
+    EvidenceExport, LocalRecords, LocalStatus, PairRequest, Problem, SessionStatus, Token, WipeRequest,
+    Wiped,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -127,6 +128,21 @@ impl Client {
 
     pub(crate) async fn wipe(&self, request: &WipeRequest) -> Result<Wiped, ClientError> {
         self.post("/v1/wipe", request).await
+    }
+
+    pub(crate) async fn deprovision(&self) -> Result<Deprovisioned, ClientError> {
+        let request = request(Method::POST, "/v1/deprovision", Bytes::new())?;
+        self.decode(&self.accepted(request, ANSWER_LIMIT).await?)
+    }
+
+    pub(crate) async fn entitlement(&self) -> Result<Entitlement, ClientError> {
+        self.get("/v1/entitlement", ANSWER_LIMIT).await
+    }
+
+    /// The answer once the device is entitled, or once it no longer is; however long that takes.
+    pub(crate) async fn entitlement_once(&self, entitled: bool) -> Result<Entitlement, ClientError> {
+        let patient = Self { patience: Duration::MAX, ..self.clone() };
+        patient.get(&format!("/v1/entitlement?wait={entitled}"), ANSWER_LIMIT).await
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {

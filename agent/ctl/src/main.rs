@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod approval;
-mod cli;
 mod client;
 mod command;
 mod exit;
@@ -13,8 +12,8 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use pawlctl::cli::{self, Cli};
 
-use crate::cli::Cli;
 use crate::exit::{Exit, Failure};
 
 fn main() -> ExitCode {

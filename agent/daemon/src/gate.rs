@@ -12,12 +12,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::action::{Acting, Actions};
+use crate::marker::Marker;
 use crate::vault::Vault;
 
 /// The gate, shared by the state machine and the local API.
 pub(crate) struct Gate {
     state: Mutex<State>,
     holders: watch::Sender<bool>,
+    marker: Marker,
 }
 
 enum State {
@@ -42,9 +44,9 @@ pub(crate) struct Signer {
 }
 
 impl Gate {
-    /// A closed gate.
-    pub(crate) fn closed(problem: Problem) -> Self {
-        Self { state: Mutex::new(State::Closed(problem)), holders: watch::Sender::new(false) }
+    /// A closed gate, which `marker` follows.
+    pub(crate) fn closed(problem: Problem, marker: Marker) -> Self {
+        Self { state: Mutex::new(State::Closed(problem)), holders: watch::Sender::new(false), marker }
     }
 
     /// Opens the gate.
@@ -74,7 +76,14 @@ impl Gate {
     /// Tells those that wait in [`Gate::wait`] how the gate stands.
     pub(crate) fn tell_holders(&self) {
         let open = self.is_open();
-        self.holders.send_if_modified(|told| std::mem::replace(told, open) != open);
+        self.holders.send_if_modified(|told| {
+            let changed = std::mem::replace(told, open) != open;
+            if changed {
+                // Before anybody is told: what ends now must not be started again by it.
+                self.marker.set(open);
+            }
+            changed
+        });
     }
 
     /// Whether the gate is open.
@@ -211,7 +220,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_token_is_served_until_the_lease_runs_out() {
-        let gate = Gate::closed(problem::unpaired());
+        let gate = Gate::closed(problem::unpaired(), Marker::none());
         assert_eq!(gate.token("telemetry").err(), Some(problem::unpaired()));
         gate.open(entitlement(Duration::from_secs(10)));
         assert!(gate.token("telemetry").unwrap().is_some());
@@ -223,7 +232,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_renewal_keeps_the_tokens_and_opens_nothing_that_was_closed() {
-        let gate = Gate::closed(problem::unpaired());
+        let gate = Gate::closed(problem::unpaired(), Marker::none());
         let later = Instant::now() + Duration::from_secs(60);
         assert!(!gate.renew(later, &signer()), "a closed gate was renewed");
         gate.open(entitlement(Duration::from_secs(10)));
@@ -236,7 +245,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn holders_are_told_when_it_is_said_and_not_before() {
-        let gate = Gate::closed(problem::unpaired());
+        let gate = Gate::closed(problem::unpaired(), Marker::none());
         gate.open(entitlement(Duration::from_secs(10)));
         gate.wait(true).await;
         gate.close(problem::unpaired());

@@ -15,6 +15,7 @@ mod fail_point;
 mod gate;
 mod jws;
 mod link;
+mod marker;
 mod orders;
 mod pairing;
 mod posture;
@@ -36,6 +37,7 @@ use std::thread::JoinHandle;
 use clap::Parser;
 use pawl_config::{Config, ConfigError, OwnerAuthError};
 use pawl_tpm::{Options, Tpm};
+use pawld::Arguments;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -44,23 +46,10 @@ use crate::clock::WallClock;
 use crate::control_plane::ControlPlane;
 use crate::device::Device;
 use crate::gate::Gate;
+use crate::marker::Marker;
 use crate::shared::Shared;
 use crate::store::{Store, StoreError};
 use crate::tls::TlsError;
-
-/// Pawl's device daemon: pairs this device, reports its posture, and holds keys and tokens that
-/// only its TPM can use, until the control plane revokes them.
-#[derive(Parser)]
-#[command(
-    version,
-    after_help = "Exit codes: 0 stopped · 1 failed · 64 usage · 69 the TPM cannot be used · \
-    73 the state directory cannot be used · 78 configuration"
-)]
-struct Arguments {
-    /// The configuration file; conf.d/*.toml beside it and PAWL_… variables are merged over it.
-    #[arg(long, default_value = pawl_config::PATH)]
-    config: PathBuf,
-}
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -88,7 +77,7 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
     let tpm = Tpm::start(tpm_options(&config)?)?;
     let store = Store::open(&config.state_dir)?;
     let control_plane = ControlPlane::new(&config.control_plane)?;
-    let gate = Gate::closed(problem::unpaired());
+    let gate = Gate::closed(problem::unpaired(), Marker::of_service());
     let shared = Shared::new(config, tpm, store, gate, control_plane, WallClock::system());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;

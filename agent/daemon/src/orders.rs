@@ -13,6 +13,7 @@ use pawl_proto::{Channel, Topic};
 use tokio::time::Instant;
 
 use crate::store::PairingRecord;
+use crate::telemetry::event::SecurityEvent;
 
 /// An order that was verified: its signature, its topic, its device, pairing and epoch, and
 /// that it is newer than the last.
@@ -154,7 +155,10 @@ impl Refused {
         tally.count += 1;
         if first || now.duration_since(tally.logged) >= QUIET {
             tally.logged = now;
-            tracing::warn!(kind = refusal.as_str(), count = tally.count, "a message was refused");
+            SecurityEvent::ORDER_REFUSED.log(
+                None,
+                format_args!("a message was refused: kind={} count={}", refusal.as_str(), tally.count),
+            );
         }
     }
 

@@ -143,6 +143,15 @@ pub(crate) fn damaged(error: &crate::store::StoreError) -> Problem {
     problem("state-damaged", error.to_string(), "pair the device again: pawlctl re-pair")
 }
 
+/// Pawl was taken out of this TPM.
+pub(crate) fn deprovisioned() -> Problem {
+    problem(
+        "deprovisioned",
+        "nothing of Pawl is in this device's TPM any more",
+        "to pair the device after all, run: systemctl restart pawld && pawlctl pair",
+    )
+}
+
 /// The daemon is stopping.
 pub(crate) fn stopping() -> Problem {
     problem("stopping", "the daemon is stopping", "ask again when it has started: systemctl start pawld")

@@ -13,6 +13,7 @@ use crate::control_plane::ControlPlane;
 use crate::gate::Gate;
 use crate::posture::Logs;
 use crate::store::Store;
+use crate::telemetry::event;
 
 /// The parts that do not change while the daemon runs, shared by the state machine, its tasks
 /// and the local API.
@@ -50,7 +51,9 @@ impl Shared {
     pub(crate) async fn identity(&self) -> Result<Arc<Identity>, pawl_tpm::Error> {
         let ask = || async {
             let identity = self.tpm.identity().await?;
-            self.audit.identify(DeviceId::from_endorsement_key(&identity.ek_public));
+            let device = DeviceId::from_endorsement_key(&identity.ek_public);
+            self.audit.identify(device);
+            event::identify(device);
             Ok(Arc::new(identity))
         };
         self.identity.get_or_try_init(ask).await.cloned()

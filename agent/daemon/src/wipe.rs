@@ -10,6 +10,7 @@
 //! that at start does steps 3 to 5 again. The note of step 1 is for a process that is killed before
 //! step 2; lost with the power, it leaves the order where it was, unacknowledged at the broker.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ use crate::fail_point;
 use crate::problem;
 use crate::shared::Shared;
 use crate::store::{PairingRecord, Revocation, StoreError};
+use crate::telemetry::event::SecurityEvent;
 
 /// Why an epoch ends.
 pub(crate) struct Order {
@@ -64,18 +66,26 @@ pub(crate) async fn wipe(shared: &Arc<Shared>, record: &PairingRecord, order: Or
     let to_dead = order.arrived.elapsed();
     fail_point::reach("wipe.incremented");
     match &refusal {
-        None => tracing::info!(
-            event_id = revocation.event.map(|id| id.to_string()),
-            cause = ?revocation.cause, reason = %revocation.reason, epoch = %record.epoch,
-            to_dead_us = u64::try_from(to_dead.as_micros()).unwrap_or(u64::MAX),
-            "revoked"
+        None => SecurityEvent::of_wipe(revocation.cause).log(
+            Some(record.epoch),
+            format_args!("the pairing has ended: {}; to_dead_us={}", Why(&revocation), to_dead.as_micros()),
         ),
         Some(error) => {
-            tracing::error!(%error, remedy = error.remedy(), epoch = %record.epoch, "the TPM refused to end the epoch");
             shared.gate.close(problem::counter_owed(error));
         }
     }
     finish(shared, record, revocation, refusal).await
+}
+
+/// What ended a pairing, for the log.
+struct Why<'a>(&'a Revocation);
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Revocation { cause, event, reason, .. } = self.0;
+        write!(f, "{cause:?}, {:?}", reason.as_str())?;
+        event.map_or(Ok(()), |event| write!(f, ", event {event}"))
+    }
 }
 
 /// Does again what a wipe does after its point of no return: steps 3 to 5.

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `GET /v1/status` | whoever may open the socket | [`LocalStatus`] |
 //! | `GET /v1/tokens/{name}[?method=M&url=U]` | the same | [`Token`]; 403 and a [`Problem`] while not entitled |
+//! | `GET /v1/entitlement[?wait=true\|false]` | the same | [`Entitlement`]; with `wait`, once the device is entitled or no longer is |
 //! | `GET /v1/evidence?nonce=HEX` | root or the daemon's own user | [`EvidenceExport`]: a fresh quote and the logs |
 //! | `POST /v1/pair` with [`PairRequest`] | root or the daemon's own user | 202, then [`SessionStatus`] tells how it goes |
 //! | `GET /v1/session` | the same | [`SessionStatus`] of the session that was begun last; 404 before there is one |
@@ -15,6 +16,7 @@
 //! | `POST /v1/actions/{session}/approval`, `…/confirmation` | the same | [`ActionStatus`] |
 //! | `GET /v1/records[?after=SEQUENCE]` | root or the daemon's own user | [`LocalRecords`], oldest first |
 //! | `POST /v1/wipe` with [`WipeRequest`] | root or the daemon's own user | [`Wiped`] |
+//! | `POST /v1/deprovision` | the same | [`Deprovisioned`] |
 //!
 //! Times are seconds since 1970 (`NumericDate` of RFC 7519).
 
@@ -43,7 +45,7 @@ pub struct LocalStatus {
     /// Which endorsement key it is: `rsa-2048`, `ecc-p256` or `ecc-p384`.
     pub ek_kind: String,
     /// How many certificates for it the TPM's NV holds: its own, and what chain there is.
-    pub ek_certificates: usize,
+    pub ek_certificates: u32,
     /// The TPM counter's value.
     pub counter: Option<Epoch>,
     /// The pairing, also when it is over.
@@ -370,6 +372,22 @@ pub struct Wiped {
     pub ended: Epoch,
     /// The counter's value now.
     pub epoch: Epoch,
+}
+
+/// The answer to `POST /v1/deprovision`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deprovisioned {
+    /// The NV index that holds nothing of Pawl any more.
+    pub counter: u32,
+    /// Whether there was a counter to remove.
+    pub removed: bool,
+}
+
+/// `GET /v1/entitlement`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entitlement {
+    /// Whether the device is entitled.
+    pub entitled: bool,
 }
 
 /// Every refusal of the API: what is wrong, and what to do.

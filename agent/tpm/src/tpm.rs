@@ -91,6 +91,15 @@ impl Tpm {
         self.ask(Lane::Urgent, Device::revoke).await
     }
 
+    /// Removes the epoch counter, which is all that is kept in the TPM; whether there was one. Every key of every
+    /// epoch is dead then. A counter that is defined anew starts above every value that this one ever had.
+    ///
+    /// # Errors
+    /// [`Error::CounterTaken`], [`Error::OwnerAuth`], and [`Error::Tpm`] of class lockout.
+    pub async fn deprovision(&self) -> Result<bool, Error> {
+        self.ask(Lane::Ordinary, Device::deprovision).await
+    }
+
     /// Makes the keys of a pairing. The vault's 32 bytes are made here, from the TPM's and the operating system's
     /// randomness, and are to be had by [`Tpm::unseal`] alone.
     ///

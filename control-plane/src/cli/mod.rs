@@ -13,8 +13,8 @@ mod text;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 use pawl_proto::DeviceId;
 
 use crate::bundle::{BundleError, SignatureError};
@@ -48,6 +48,12 @@ pub fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// The command line, for man pages and completions.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Args::command()
 }
 
 fn run(args: Args) -> Result<(), Failure> {

@@ -81,14 +81,19 @@ fn a_missing_file_says_what_to_do() {
 #[test]
 fn the_readme_shows_a_configuration_that_loads() {
     let readme = include_str!("../../../README.md");
-    let shown = readme.split("control-plane.toml`:\n").nth(1).unwrap().trim_start();
-    let block: String = shown
-        .lines()
-        .take_while(|line| !line.is_empty())
-        .fold(String::new(), |text, line| text + line.trim() + "\n");
-    let config = load(&block).unwrap();
+    let whole: String =
+        ["state_dir =", "[approvals]", "[[action]]"].map(|first| block(readme, first)).concat();
+    let config = load(&whole).unwrap();
     assert_eq!(config.state_dir, Path::new("/var/lib/pawl-control-plane"));
     assert_eq!(config.broker.port, 8883);
+    assert_eq!((config.approvals.re_pair, config.approvals.after_repair()), (1, 0));
+    assert_eq!(config.actions[0].name.as_str(), "firmware-update");
+}
+
+/// The indented block that begins with this text.
+fn block(readme: &str, first: &str) -> String {
+    let lines = readme.lines().skip_while(|line| !line.starts_with(&format!("    {first}")));
+    lines.take_while(|line| !line.is_empty()).fold(String::new(), |text, line| text + line.trim() + "\n")
 }
 
 #[test]

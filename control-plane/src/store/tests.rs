@@ -1,3 +1,5 @@
+use std::time::{Duration, UNIX_EPOCH};
+
 use pawl_proto::record::Link;
 use pawl_proto::{DeviceId, Digest, Epoch, PairingId};
 
@@ -21,6 +23,21 @@ async fn what_was_committed_is_there_after_reopening() {
     let device = store.transaction(|tx| tx.device(DeviceId::from_digest(EK.0))).await.unwrap().unwrap();
     assert_eq!((device.label.as_deref(), device.enrolled_at), (Some("gate"), 5));
     assert!(!store.transaction(|tx| tx.enrol(EK, None, 6)).await.unwrap());
+}
+
+/// 32 bits of seconds end in 2038, also in what C asks of the file system.
+#[tokio::test]
+async fn a_database_of_2058_is_opened() {
+    const LATER: u64 = 2_777_068_800;
+    let (dir, store) = store();
+    assert!(store.transaction(|tx| tx.enrol(EK, None, LATER)).await.unwrap());
+    drop(store);
+    let path = dir.path().join("test.sqlite");
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(UNIX_EPOCH + Duration::from_secs(LATER)).unwrap();
+    let store = Store::open(&path).unwrap();
+    let device = store.transaction(|tx| tx.device(DeviceId::from_digest(EK.0))).await.unwrap().unwrap();
+    assert_eq!(device.enrolled_at, LATER);
 }
 
 #[tokio::test]

@@ -68,9 +68,7 @@ fn approval_refused(why: &str, again: &str) -> Failure {
         Exit::Refused,
         "approval-refused",
         format!("refused: {why}; the session stays open"),
-        format!(
-            "approve with another key: {again} --sign-with KEY; or have the operator look why"
-        ),
+        format!("approve with another key: {again} --sign-with KEY; or have the operator look why"),
     )
 }
 

@@ -2,6 +2,8 @@
 
 mod action;
 mod check;
+mod deprovision;
+mod entitled;
 mod evidence;
 mod pair;
 mod records;
@@ -25,6 +27,8 @@ pub(crate) async fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::Records(options) => records::run(&Client::new(socket), &options, json).await,
         Command::Token(options) => token::run(&Client::new(socket), &options, json).await,
         Command::Wipe(options) => wipe::run(&Client::new(socket), options, json).await,
+        Command::Deprovision(options) => deprovision::run(&Client::new(socket), &options, json).await,
+        Command::Entitled(options) => entitled::run(Client::new(socket), &options, json).await,
         Command::Check(options) => check::run(socket, &options, json).await,
         Command::Evidence(options) => evidence::run(&Client::new(socket), &options, json).await,
         Command::Replay(options) => replay::run(&options, json),

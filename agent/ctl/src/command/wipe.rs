@@ -17,7 +17,7 @@ This ends the device's pairing for good. The TPM's counter goes one step on, and
 Only a new pairing brings the device back (pawlctl pair).";
 
 pub(super) async fn run(client: &Client, options: cli::Wipe, json: bool) -> Result<Answer, Failure> {
-    if !options.yes && io::stdin().is_terminal() && !confirmed().map_err(Failure::internal)? {
+    if !options.yes && !confirmed(WARNING, "wipe").map_err(Failure::internal)? {
         return Err(Failure::new(Exit::Failed, "declined", "nothing was wiped", ""));
     }
     let wiped = client.wipe(&WipeRequest { reason: options.reason }).await?;
@@ -31,12 +31,15 @@ fn sentence(wiped: &Wiped) -> String {
     )
 }
 
-/// Asks on the terminal. A script has said `--reason`, which nobody types by mistake.
-fn confirmed() -> io::Result<bool> {
+/// Asks on the terminal for `word`. A script has written down what it wants.
+pub(super) fn confirmed(warning: &str, word: &str) -> io::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Ok(true);
+    }
     let mut stderr = io::stderr().lock();
-    write!(stderr, "{WARNING}\nType wipe to go on: ")?;
+    write!(stderr, "{warning}\nType {word} to go on: ")?;
     stderr.flush()?;
     let mut line = String::new();
     io::stdin().lock().take(64).read_line(&mut line)?;
-    Ok(line.trim() == "wipe")
+    Ok(line.trim() == word)
 }

@@ -146,12 +146,20 @@ pub(crate) fn pawlctl(socket: &Path, arguments: &[&str]) -> Run {
 
 /// The command without a terminal, without an agent, and from nowhere.
 pub(crate) fn command(socket: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pawlctl"));
+    let mut command = Command::new(program());
     command.arg("--socket").arg(socket).args(arguments).stdin(Stdio::null());
     for variable in ["RUST_BACKTRACE", "SSH_AUTH_SOCK", "SSH_CONNECTION", "NO_COLOR", "LC_ALL", "LC_CTYPE"] {
         command.env_remove(variable);
     }
     command
+}
+
+/// Where cargo built the program, or where `PAWL_BIN_DIR` says that this machine can start it.
+fn program() -> PathBuf {
+    match std::env::var_os("PAWL_BIN_DIR") {
+        Some(directory) => Path::new(&directory).join("pawlctl"),
+        None => env!("CARGO_BIN_EXE_pawlctl").into(),
+    }
 }
 
 impl From<Output> for Run {

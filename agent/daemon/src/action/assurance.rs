@@ -12,6 +12,7 @@ use pawl_proto::{Blob, Digest};
 use super::ActionError;
 use super::session::Session;
 use crate::shared::Shared;
+use crate::telemetry::event::SecurityEvent;
 
 impl Session {
     /// The assurance, a compact JWS.
@@ -55,7 +56,10 @@ impl Session {
             shared,
             DeviceFact::Assurance { session: self.id, action: self.asking.action().clone(), digest },
         );
-        tracing::info!(session = %self.id, action = %self.asking.action(), "the TPM has signed for an action");
+        SecurityEvent::ASSURANCE_MADE.log(
+            Some(record.epoch),
+            format_args!("the TPM has signed for {:?} in session {}", self.asking.action().as_str(), self.id),
+        );
         Ok(input.signed(&signature))
     }
 }

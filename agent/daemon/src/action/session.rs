@@ -18,6 +18,7 @@ use super::{Acting, ActionError, Asking};
 use crate::approval;
 use crate::pairing::StatementError;
 use crate::shared::Shared;
+use crate::telemetry::event::SecurityEvent;
 
 /// A session that the control plane has offered.
 pub(super) struct Session {
@@ -118,9 +119,14 @@ impl Session {
             Err(error) if error.is_transient() => Err(error),
             Err(error) => {
                 let problem = error.problem();
-                tracing::warn!(
-                    session = %self.id, action = %self.asking.action(), error = %problem.reason,
-                    "the action was not let"
+                SecurityEvent::ACTION_REFUSED.log(
+                    Some(self.acting.record.epoch),
+                    format_args!(
+                        "{:?} was not let in session {}: {}",
+                        self.asking.action().as_str(),
+                        self.id,
+                        problem.reason
+                    ),
                 );
                 let code = Text::lossy(&problem.error);
                 self.record(shared, DeviceFact::Refused { session: Some(self.id), code });

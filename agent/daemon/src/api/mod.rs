@@ -6,6 +6,7 @@
 
 mod action;
 mod answer;
+mod deprovision;
 mod entitlement;
 mod evidence;
 mod pair;
@@ -150,6 +151,7 @@ impl Api {
             (&Method::GET, "/v1/records") => self.records(peer, query).await,
             (&Method::POST, "/v1/pair") => self.pair(peer, body).await,
             (&Method::POST, "/v1/wipe") => self.wipe(peer, body).await,
+            (&Method::POST, "/v1/deprovision") => self.deprovision(peer).await,
             (&Method::GET, "/v1/session") => self.session(peer).await,
             (&Method::DELETE, "/v1/session") => self.give_up_session(peer).await,
             (&Method::POST, "/v1/session/approval") => self.approve_session(peer, body).await,

@@ -35,7 +35,7 @@ impl Api {
             device: DeviceId::from_endorsement_key(&identity.ek_public),
             ek_sha256: Digest::of(&identity.ek_public).to_string(),
             ek_kind: identity.endorsement.to_string(),
-            ek_certificates: identity.ek_certificates.len(),
+            ek_certificates: u32::try_from(identity.ek_certificates.len()).unwrap_or(u32::MAX),
             counter,
             pairing: snapshot.pairing,
             verdict: snapshot.verdict,

@@ -16,6 +16,7 @@ use pawl_proto::record::{DeviceRecord, Link};
 use pawl_proto::{DeviceId, Digest, limits};
 
 use super::segment::{self, Frames, Header};
+use crate::telemetry::event::SecurityEvent;
 
 /// The segments that are kept: 256 KiB in all.
 const SEGMENTS: usize = 4;
@@ -49,9 +50,9 @@ impl Chain {
         match Self::take_up(folder, device) {
             Err(ChainError::Damaged(how)) => {
                 let aside = folder.with_extension("old");
-                tracing::error!(
-                    how, kept = %aside.display(),
-                    "the assurance records do not hold together; a new chain begins, and the control plane will see it"
+                SecurityEvent::RECORDS_DAMAGED.log(
+                    None,
+                    format_args!("{how}; a new chain begins, and the old one is kept in {}", aside.display()),
                 );
                 match fs::remove_dir_all(&aside) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),

@@ -63,7 +63,6 @@ impl Paired {
         match outcome {
             Ok(opened) => self.entitle(shared, grant, opened),
             Err(error) => {
-                tracing::warn!(%error, remedy = error.remedy(), "the TPM does not accept the lease");
                 shared.gate.close(problem::tpm_refused(&error));
                 shared.gate.tell_holders();
                 // Moved on by somebody else, or not the TPM that made these keys: look at once.

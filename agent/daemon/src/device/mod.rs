@@ -8,6 +8,7 @@
 
 mod before;
 mod connection;
+mod deprovision;
 mod idle;
 mod lease;
 mod paired;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use pawl_proto::Epoch;
 use pawl_proto::local::{PairRequest, Problem};
 use pawl_proto::message::DeviceState;
 use tokio::sync::mpsc;
@@ -39,6 +41,7 @@ use crate::pairing::{PairingError, Past, Progress};
 use crate::problem::{self, problem};
 use crate::service;
 use crate::shared::Shared;
+use crate::telemetry::event::SecurityEvent;
 
 use idle::Idle;
 use paired::{Paired, Wanted};
@@ -63,7 +66,10 @@ pub(crate) struct Device {
     receipts: JoinSet<receipts::Outcome>,
     /// Between sessions that nobody waits for.
     pairing_backoff: Backoff,
-    announced: Option<DeviceState>,
+    /// The state that was announced last, and the code of its problem.
+    announced: Option<(DeviceState, Option<String>)>,
+    /// The counter was removed on request.
+    deprovisioned: bool,
 }
 
 enum Phase {
@@ -104,6 +110,7 @@ impl Device {
             receipts: JoinSet::new(),
             pairing_backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
             announced: None,
+            deprovisioned: false,
         };
         device.enter(phase);
         device.deliver_receipts();
@@ -196,20 +203,43 @@ impl Device {
         }
     }
 
-    /// Tells systemd and the control plane when the state has changed.
+    /// Tells systemd when the state or the reason for it has changed, and the control plane of the state.
     fn announce(&mut self) {
         let state = self.state();
-        if self.announced == Some(state) {
+        let problem = self.shared.gate.problem();
+        let code = problem.as_ref().map(|problem| problem.error.as_str());
+        let before = self.announced.as_ref();
+        if before.is_some_and(|(before, why)| *before == state && why.as_deref() == code) {
             return;
         }
-        self.announced = Some(state);
-        let why = self.shared.gate.problem().map(|problem| problem.reason);
-        tracing::info!(%state, why, "the device changed its state");
-        service::status(&why.map_or_else(|| state.to_string(), |why| format!("{state}: {why}")));
+        let is_same_state = before.is_some_and(|(before, _)| *before == state);
+        let text = match &problem {
+            Some(problem) => format!("{state}: {}", problem.reason),
+            None => state.to_string(),
+        };
+        match SecurityEvent::of_state(state, code) {
+            Some(event) => event.log(self.epoch(), format_args!("{text}")),
+            None => tracing::info!("{text}"),
+        }
+        service::status(&text);
+        self.announced = Some((state, code.map(str::to_owned)));
+        if is_same_state {
+            return;
+        }
         match &self.phase {
             Phase::Paired(paired) => paired.connection.announce(state),
             Phase::Revoked(revoked) => revoked.announce(),
             Phase::Idle(_) | Phase::Pairing(_) => {}
+        }
+    }
+
+    /// The epoch of the pairing, live or over.
+    fn epoch(&self) -> Option<Epoch> {
+        match &self.phase {
+            Phase::Idle(idle) => idle.record().map(|record| record.epoch),
+            Phase::Pairing(_) => None,
+            Phase::Paired(paired) => Some(paired.record().epoch),
+            Phase::Revoked(revoked) => Some(revoked.record().epoch),
         }
     }
 

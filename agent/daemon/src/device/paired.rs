@@ -117,7 +117,6 @@ impl Paired {
             Input::ReportDue => self.report(shared),
             Input::TokensDue => self.ask_for_tokens(shared),
             Input::LeaseOver => {
-                tracing::warn!("the lease has run out");
                 shared.gate.close(problem::lease_expired());
                 shared.gate.tell_holders();
                 self.reporter.report_now();

@@ -11,6 +11,7 @@ use crate::backoff::Backoff;
 use crate::control_plane::CallError;
 use crate::fail_point;
 use crate::shared::Shared;
+use crate::telemetry::event::SecurityEvent;
 
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_secs(600);
@@ -49,7 +50,7 @@ pub(super) fn taken(shared: &Shared, epoch: Epoch, by: &str) {
         tracing::warn!(%error, "a receipt that was taken stays on the disk, and is sent again");
     }
     fail_point::reach("wipe.receipt-taken");
-    tracing::info!(%epoch, by, "the receipt was taken");
+    SecurityEvent::RECEIPT_TAKEN.log(Some(epoch), format_args!("the {by} has the receipt"));
 }
 
 async fn deliver(shared: Arc<Shared>, epoch: Epoch, receipt: Vec<u8>) -> Outcome {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use pawl_proto::Text;
-use pawl_proto::local::{PairRequest, Problem, SessionStatus, WipeRequest, Wiped};
+use pawl_proto::local::{Deprovisioned, PairRequest, Problem, SessionStatus, WipeRequest, Wiped};
 use pawl_proto::message::{Cause, GivenApproval};
 use tokio::sync::oneshot;
 
@@ -20,6 +20,7 @@ pub(crate) enum Request {
     Confirm(Text<32>, Reply),
     GiveUp(oneshot::Sender<Result<(), Problem>>),
     Wipe(WipeRequest, oneshot::Sender<Result<Wiped, Problem>>),
+    Deprovision(oneshot::Sender<Result<Deprovisioned, Problem>>),
 }
 
 impl Device {
@@ -33,11 +34,13 @@ impl Device {
             Request::Confirm(code, reply) => self.step(reply, |reply| Step::Confirmation(code, reply)),
             Request::GiveUp(reply) => drop(reply.send(self.give_up_session())),
             Request::Wipe(request, reply) => drop(reply.send(self.wipe_on_request(request).await)),
+            Request::Deprovision(reply) => drop(reply.send(self.deprovision().await)),
         }
     }
 
     fn pair(&mut self, wanted: PairRequest) -> Result<(), Problem> {
         match self.phase {
+            _ if self.deprovisioned => Err(problem::deprovisioned()),
             Phase::Pairing(_) => Err(problem::pairing()),
             _ if self.granted.is_some() => Err(problem::pairing()),
             Phase::Paired(_) if !wanted.again => Err(problem::already_paired()),
@@ -49,7 +52,7 @@ impl Device {
     }
 
     /// Somebody on the device ends what there is: the pairing, or the asking for one.
-    async fn wipe_on_request(&mut self, request: WipeRequest) -> Result<Wiped, Problem> {
+    pub(super) async fn wipe_on_request(&mut self, request: WipeRequest) -> Result<Wiped, Problem> {
         let asked = self.drop_session();
         match &self.phase {
             Phase::Paired(_) => {

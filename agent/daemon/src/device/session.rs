@@ -16,6 +16,7 @@ use super::pairing::{Begun, Pairing};
 use super::{Device, Phase, before};
 use crate::pairing::{self, PairingError, Progress, Reply, Step, Unanswered, Wanted};
 use crate::store::Approved;
+use crate::telemetry::event::SecurityEvent;
 use crate::{fail_point, problem, wipe};
 
 /// A session that is not approved yet.
@@ -200,7 +201,8 @@ impl Device {
 
     /// Says and records that nothing came of a session.
     pub(super) fn came_to_nothing(&self, progress: &Progress, problem: &Problem) {
-        tracing::warn!(error = %problem.reason, remedy = %problem.remedy, "no pairing was made");
+        SecurityEvent::PAIRING_REFUSED
+            .log(None, format_args!("no pairing was made: {}; {}", problem.reason, problem.remedy));
         progress.fail(problem.clone());
         // Without a session nothing was asked of anybody: what is tried again and again, until there
         // is a network, would only push older records out.

@@ -17,6 +17,7 @@ use super::{Device, Phase, before};
 use crate::problem;
 use crate::shared::Shared;
 use crate::store::{Approved, PairingRecord, Revocation, StoreError, Unfinished};
+use crate::telemetry::event::SecurityEvent;
 use crate::wipe;
 
 /// The phase in which the device begins.
@@ -35,6 +36,7 @@ pub(super) async fn phase(shared: &Arc<Shared>) -> Result<Phase, pawl_tpm::Error
             tracing::warn!("a pairing was granted and cut short; it takes its place");
             kept(shared.store.commit());
             if let Ok(Some(PairingRecord { epoch, pairing, scopes, .. })) = shared.store.pairing() {
+                SecurityEvent::PAIRED.log(Some(epoch), format_args!("pairing {pairing}"));
                 shared.audit.record(Some(epoch), DeviceFact::Paired { pairing, scopes });
             }
         }

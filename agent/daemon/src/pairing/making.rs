@@ -19,6 +19,7 @@ use crate::control_plane::CallError;
 use crate::fail_point;
 use crate::shared::Shared;
 use crate::store::{Approved, PairingKeys, PairingRecord};
+use crate::telemetry::event::SecurityEvent;
 
 /// Makes the pairing that was approved, and leaves it in the store. The pairing before it has ended
 /// already.
@@ -64,6 +65,7 @@ async fn attempt(shared: &Arc<Shared>, approved: &Approved, resumed: bool) -> Re
     shared.store.commit()?;
     fail_point::reach("pair.committed");
     let PairingRecord { pairing, scopes, epoch, .. } = record;
+    SecurityEvent::PAIRED.log(Some(epoch), format_args!("pairing {pairing}"));
     shared.audit.record(Some(epoch), DeviceFact::Paired { pairing, scopes });
     shared.audit.record(Some(epoch), audit::judged(&verdict));
     Ok(())

@@ -33,6 +33,13 @@ impl Store {
         self.save(REVOCATION, revocation)
     }
 
+    /// Drops the record of a pairing that is over, and why it ended. Receipts and records stay.
+    pub(crate) fn forget_pairing(&self) -> Result<(), StoreError> {
+        self.lock().pairing = false;
+        atomic::remove_folder(&self.root.join("pairing")).map_err(|error| self.error("pairing", error))?;
+        atomic::remove(&self.root.join(REVOCATION)).map_err(|error| self.error(REVOCATION, error))
+    }
+
     /// Keeps a receipt until somebody has taken it.
     pub(crate) fn put_receipt(&self, ended: Epoch, message: &[u8]) -> Result<(), StoreError> {
         self.write(&receipt_name(ended), message)

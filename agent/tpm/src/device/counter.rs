@@ -53,6 +53,19 @@ impl Device {
         })
     }
 
+    /// As [`crate::Tpm::deprovision`].
+    pub(crate) fn deprovision(&mut self) -> Result<bool, Error> {
+        let Some((index, _)) = self.find_counter()? else { return Ok(false) };
+        self.as_owner(|bus, sessions| {
+            bus.run("TPM2_NV_UndefineSpace", sessions, |context| {
+                context.nv_undefine_space(Provision::Owner, index)
+            })
+        })?;
+        // ESYS has closed it.
+        self.counter = None;
+        Ok(true)
+    }
+
     /// The counter, without asking the TPM where it was found before.
     pub(super) fn counter_index(&mut self) -> Result<NvIndexHandle, Error> {
         if let Some(index) = self.counter {

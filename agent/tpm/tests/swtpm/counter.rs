@@ -32,6 +32,42 @@ async fn one_that_was_defined_but_never_written_is_none_yet() {
 }
 
 #[tokio::test]
+async fn one_that_was_removed_comes_back_above_every_earlier_value() {
+    for owner_auth in [None, Some("secret")] {
+        let rig = Rig::new();
+        let mut options = rig.options();
+        if let Some(auth) = owner_auth {
+            rig.tool(&format!("tpm2_changeauth -c o {auth}"));
+            options.owner_auth = Some(Zeroizing::new(auth.as_bytes().to_vec()));
+        }
+        let tpm = Tpm::start(options).unwrap();
+        assert!(!tpm.deprovision().await.unwrap(), "there was nothing to remove");
+        tpm.provision_counter().await.unwrap();
+        tpm.revoke().await.unwrap();
+        let last = tpm.counter().await.unwrap().unwrap().epoch;
+
+        assert!(tpm.deprovision().await.unwrap());
+        assert_eq!(tpm.counter().await.unwrap(), None);
+        assert!(matches!(tpm.revoke().await, Err(Error::CounterAbsent { .. })));
+        assert!(!rig.tool("tpm2_getcap handles-nv-index").contains("0x1805041"));
+
+        assert!(tpm.provision_counter().await.unwrap().epoch > last);
+    }
+}
+
+#[tokio::test]
+async fn without_the_owners_authorization_it_stays() {
+    let rig = Rig::new();
+    let tpm = rig.open();
+    let counter = tpm.provision_counter().await.unwrap();
+    tpm.close();
+    rig.tool("tpm2_changeauth -c o secret");
+    let tpm = rig.open();
+    assert!(matches!(tpm.deprovision().await, Err(Error::OwnerAuth { .. })));
+    assert_eq!(tpm.counter().await.unwrap(), Some(counter));
+}
+
+#[tokio::test]
 async fn somebody_elses_index_is_left_alone() {
     for attributes in
         ["ownerread|ownerwrite|authread|authwrite", "ownerread|authread|authwrite|no_da|nt=counter"]
@@ -43,6 +79,7 @@ async fn somebody_elses_index_is_left_alone() {
             tpm.counter().await.map(drop).unwrap_err(),
             tpm.provision_counter().await.map(drop).unwrap_err(),
             tpm.revoke().await.unwrap_err(),
+            tpm.deprovision().await.map(drop).unwrap_err(),
         ] {
             assert!(matches!(error, Error::CounterTaken { handle: 0x0180_5041, .. }), "{error}");
             assert!(error.remedy().contains("another handle"), "{}", error.remedy());

@@ -57,5 +57,8 @@ mod tests {
         assert_eq!(finding(theirs, None).result, Outcome::Skipped);
         assert_eq!(finding(theirs, Some("yesterday".to_owned())).result, Outcome::Skipped);
         assert_eq!(finding(0, date).result, Outcome::Failed);
+        // Past what 32 bits of seconds hold.
+        let later = Some("Tue, 01 Jan 2058 00:00:00 GMT".to_owned());
+        assert_eq!(finding(2_777_068_800, later).result, Outcome::Ok);
     }
 }

@@ -23,6 +23,7 @@ use crate::control_plane::{Answer, CallError};
 use crate::fail_point;
 use crate::shared::Shared;
 use crate::store::Approved;
+use crate::telemetry::event::SecurityEvent;
 
 use step::Caller;
 pub(crate) use step::{Reply, Step, Unanswered};
@@ -143,7 +144,8 @@ impl Session<'_> {
             return Err(PairingError::Ahead(answer.above));
         }
         let by: Vec<_> = answer.approvals.iter().map(|approval| approval.principal.clone()).collect();
-        tracing::info!(session = %self.id, ?by, "the pairing was approved");
+        SecurityEvent::PAIRING_APPROVED
+            .log(Some(self.request.epoch), format_args!("session {} was approved by {by:?}", self.id));
         self.record(DeviceFact::Approved { session: self.id, by });
         let attestation_name = self.shared.identity().await?.ak_name.clone().try_into()?;
         Ok(Approved { version: Version, answer, attestation_name })
