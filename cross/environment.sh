@@ -1,0 +1,26 @@
+# shellcheck shell=sh
+# What cargo must know to build for an architecture. Whoever sources this has set `root` and `cross`, and
+# defined `fail`.
+
+# shellcheck source=targets.sh
+. "${cross:?}/targets.sh"
+
+# prepare ARCHITECTURE: makes its sysroot and TSS, has Rust's standard library for it, and tells cargo and
+# the build scripts of crates where all that is. Several architectures may be prepared, one after another.
+prepare() {
+    name_target "$1"
+    tss=$("$cross/tss" --sysroot "$architecture")
+    add_rust_target
+
+    sysroot=${root:?}/target/sysroot/$architecture
+    name=$(echo "$target" | tr - _)
+    upper_name=$(echo "$name" | tr '[:lower:]' '[:upper:]')
+    export "CARGO_TARGET_${upper_name}_LINKER=$sysroot/cc"
+    export "CARGO_TARGET_${upper_name}_RUNNER=$qemu -L $sysroot"
+    export "CC_$name=$sysroot/cc" "AR_$name=$gnu-ar"
+    export "PKG_CONFIG_PATH_$name=$tss/lib/pkgconfig"
+}
+
+add_rust_target() {
+    [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ] || rustup target add "$target"
+}
