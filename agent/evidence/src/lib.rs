@@ -5,7 +5,8 @@
 //!
 //! 1. [`endorsement`] says whose chip it is, [`credential`] proves that an attestation key lives in it;
 //! 2. [`attest`] checks what that key signed: quotes, certified keys, the epoch counter;
-//! 3. [`eventlog`] and [`ima`] replay logs to PCR values, which give the logs their worth;
+//! 3. [`eventlog`] and [`ima`] replay logs to PCR values, which give the logs their worth; [`boot_image`] tells what
+//!    booting other files will measure;
 //! 4. [`appraise`] compares all of it with reference values and gives reasons;
 //! 5. [`lease`] computes the policies that the TPM will enforce on the device's keys;
 //! 6. [`assurance`] has it sign for one action, once, and checks what it signed.
@@ -21,6 +22,8 @@ pub mod appraise;
 pub mod assurance;
 #[cfg(feature = "verifier")]
 pub mod attest;
+#[cfg(feature = "verifier")]
+pub mod boot_image;
 #[cfg(feature = "verifier")]
 pub mod credential;
 #[cfg(feature = "verifier")]

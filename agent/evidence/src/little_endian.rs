@@ -17,6 +17,12 @@ impl<'a> LogReader<'a> {
         self.offset
     }
 
+    /// How many are left.
+    #[cfg(feature = "verifier")]
+    pub(crate) fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }

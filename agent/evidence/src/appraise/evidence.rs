@@ -1,5 +1,5 @@
 use crate::attest::VerifiedQuote;
-use crate::ima::Outcome;
+use crate::ima::{Findings, Outcome};
 
 /// What a device has reported, as far as it was checked.
 #[derive(Debug, Clone)]
@@ -9,11 +9,12 @@ pub struct Evidence<'a> {
     /// The epoch of the pairing that the quote was made for. Trusted only if the quote's qualifying data
     /// covers it.
     pub epoch: u64,
+    /// Seconds between the challenge that the quote answers and now, by the appraiser's clock.
+    pub age_s: u64,
     /// The boot event log. Untrusted: the appraisal replays it.
     pub boot_log: BootLog<'a>,
-    /// What [`crate::ima::Aggregate::advance`] made of the IMA log; `None` when the quote does not cover PCR
-    /// 10.
-    pub ima: Option<Outcome>,
+    /// What the IMA log has to do with PCR 10.
+    pub ima: ImaLog<'a>,
 }
 
 /// The boot event log in a report.
@@ -23,8 +24,22 @@ pub enum BootLog<'a> {
     Absent,
     /// The log, whole.
     Whole(&'a [u8]),
-    /// The log of the same boot was appraised before, against the same PCR values.
-    Appraised,
+}
+
+/// The IMA log of a device, as far as it was followed.
+#[derive(Debug, Clone, Copy)]
+pub enum ImaLog<'a> {
+    /// The device sent none.
+    Absent,
+    /// Parts of it have yet to come, and nothing can be said before.
+    Behind,
+    /// It was followed to the quoted value.
+    Followed {
+        /// What [`crate::ima::Aggregate::advance`] made of it.
+        outcome: Outcome,
+        /// What the policy's rules found in the entries that are accounted for; `None` without such rules.
+        findings: Option<&'a Findings>,
+    },
 }
 
 /// A point in the life of a TPM's attestation key. It only ever rises; the order is that of the fields.

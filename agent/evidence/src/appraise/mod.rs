@@ -1,18 +1,25 @@
 //! The judgement on a device's evidence.
 //!
 //! Every rule looks at all the evidence and gives its reasons; the worst of them is the result. What no rule
-//! and no reference value provides for is refused. A rule is a function in `rules` and an entry in its list.
+//! and no reference value provides for is refused. There are two sets of rules: under a [`policy`] what was booted
+//! is judged event by event, and without one the PCRs must have exactly the values of an accepted state.
 
 mod evidence;
+pub mod policy;
 mod reason;
 mod reference;
 mod rules;
 
-pub use evidence::{BootLog, Evidence, HighWater};
+pub use evidence::{BootLog, Evidence, HighWater, ImaLog};
 pub use reason::{Appraisal, Area, Reason, Verdict};
 pub use reference::{BootLogRule, BootState, ReferenceValues};
 
 /// Appraises evidence against reference values.
 pub fn appraise(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Appraisal {
-    Appraisal::new(rules::ALL.iter().flat_map(|rule| rule(evidence, reference)).collect())
+    let mut reasons = rules::always(evidence, reference);
+    reasons.extend(match &reference.policy {
+        Some(policy) => policy::judge(policy, evidence, reference),
+        None => rules::without_policy(evidence, reference),
+    });
+    Appraisal::new(reasons)
 }

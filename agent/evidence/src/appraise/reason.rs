@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The result of an appraisal, best first (the tiers of EAR, draft-ietf-rats-ear).
@@ -33,6 +34,10 @@ pub struct Reason {
     pub area: Area,
     /// How it weighs.
     pub verdict: Verdict,
+    /// The rule. One that an operator can change is named as in the policy: section, point, key.
+    pub rule: &'static str,
+    /// The line of the boot event log that it is about.
+    pub event: Option<usize>,
     /// One sentence, which names the PCR where there is one.
     pub text: String,
 }
@@ -42,21 +47,52 @@ pub struct Reason {
 pub struct Appraisal {
     /// The worst verdict of all reasons.
     pub result: Verdict,
-    /// The reasons, worst first.
+    /// The reasons, worst first, and of equals in the order of their areas.
     pub reasons: Vec<Reason>,
 }
 
 impl Appraisal {
     /// Sums up reasons. None at all is contraindicated: nothing was looked at.
     pub fn new(mut reasons: Vec<Reason>) -> Self {
-        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
+        reasons.sort_by_key(|reason| (std::cmp::Reverse(reason.verdict), reason.area));
         let result = reasons.first().map_or(Verdict::Contraindicated, |worst| worst.verdict);
         Self { result, reasons }
     }
 
     /// The verdict on one area; `None` when no rule had anything to say about it.
     pub fn area(&self, area: Area) -> Option<Verdict> {
-        self.reasons.iter().filter(|reason| reason.area == area).map(|reason| reason.verdict).max()
+        self.areas().get(&area).copied()
+    }
+
+    /// The verdict on each area about which a rule had something to say.
+    pub fn areas(&self) -> BTreeMap<Area, Verdict> {
+        let mut areas = BTreeMap::new();
+        for reason in &self.reasons {
+            let verdict = areas.entry(reason.area).or_insert(reason.verdict);
+            *verdict = reason.verdict.max(*verdict);
+        }
+        areas
+    }
+}
+
+impl Reason {
+    pub(super) fn new(rule: &'static str, area: Area, verdict: Verdict, text: impl Into<String>) -> Self {
+        Self { area, verdict, rule, event: None, text: text.into() }
+    }
+
+    /// It is about this line of the boot event log.
+    pub(super) fn at(self, event: usize) -> Self {
+        Self { event: Some(event), ..self }
+    }
+}
+
+impl Area {
+    /// What a PCR is about (TCG PC Client Platform Firmware Profile, section 3.3.4).
+    pub(super) fn of_pcr(index: u8) -> Self {
+        match index {
+            0..=3 | 6 | 7 => Self::Firmware,
+            _ => Self::Boot,
+        }
     }
 }
 
@@ -84,6 +120,10 @@ impl fmt::Display for Area {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}): {}", self.verdict, self.area, self.text)
+        write!(f, "{} ({}, {}", self.verdict, self.area, self.rule)?;
+        if let Some(event) = self.event {
+            write!(f, ", line {event}")?;
+        }
+        write!(f, "): {}", self.text)
     }
 }

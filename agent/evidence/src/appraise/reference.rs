@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use super::evidence::HighWater;
+use super::policy::Policy;
 use crate::tpm::{PcrSelection, PcrValues};
 
 /// What evidence is compared with.
@@ -6,9 +9,12 @@ use crate::tpm::{PcrSelection, PcrValues};
 pub struct ReferenceValues {
     /// The PCRs that a lease will name.
     pub lease_selection: PcrSelection,
-    /// The states in which a device of this kind may be. Without any, nothing is accepted.
+    /// The rules; `None` where exact states alone are compared.
+    pub policy: Option<Arc<Policy>>,
+    /// The states in which a device of this kind may be. Without any and without a policy, nothing is accepted.
+    /// Under a policy they explain what its lists do not know.
     pub boot_states: Vec<BootState>,
-    /// What is asked of the boot event log.
+    /// What is asked of the boot event log where there is no policy to say so.
     pub boot_log: BootLogRule,
     /// The highest point at which this attestation key was seen; `None` at its first report.
     pub high_water: Option<HighWater>,

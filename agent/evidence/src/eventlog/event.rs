@@ -5,6 +5,9 @@ use super::kind::EventKind;
 use crate::little_endian::LogReader;
 use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
 
+/// TCG_EfiStartupLocalityEvent: followed by one byte.
+const STARTUP_LOCALITY: &[u8; 16] = b"StartupLocality\0";
+
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event<'a> {
@@ -53,6 +56,19 @@ impl<'a> Event<'a> {
     /// The digest for one bank.
     pub fn digest(&self, bank: HashAlgorithm) -> Option<&Digest> {
         self.digests.iter().find(|digest| digest.algorithm() == bank)
+    }
+
+    /// The event, if it was extended into its PCR at all.
+    pub(super) fn extended(&self) -> Option<&Self> {
+        (self.kind != EventKind::NO_ACTION).then_some(self)
+    }
+
+    /// The locality that the TPM was started from, if that is what the event states.
+    pub(super) fn startup_locality(&self) -> Option<u8> {
+        match self.data.strip_prefix(STARTUP_LOCALITY)? {
+            [locality] if self.kind == EventKind::NO_ACTION && self.pcr == 0 => Some(*locality),
+            _ => None,
+        }
     }
 
     pub(super) fn read(

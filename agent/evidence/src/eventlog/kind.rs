@@ -5,20 +5,78 @@ use std::fmt;
 pub struct EventKind(pub u32);
 
 impl EventKind {
+    /// Code of the firmware, in old logs.
+    pub const POST_CODE: Self = Self(0x0000_0001);
     /// Informational: extended into no PCR.
     pub const NO_ACTION: Self = Self(0x0000_0003);
     /// Ends the part of the log that belongs to one actor.
     pub const SEPARATOR: Self = Self(0x0000_0004);
+    /// Something that was done, in old logs.
+    pub const ACTION: Self = Self(0x0000_0005);
+    /// What the kernel's EFI stub and systemd measure, each with a tag.
+    pub const EVENT_TAG: Self = Self(0x0000_0006);
+    /// The code that measures first.
+    pub const S_CRTM_CONTENTS: Self = Self(0x0000_0007);
+    /// Its version.
+    pub const S_CRTM_VERSION: Self = Self(0x0000_0008);
+    /// Microcode of the processor.
+    pub const CPU_MICROCODE: Self = Self(0x0000_0009);
+    /// Settings of the platform.
+    pub const PLATFORM_CONFIG_FLAGS: Self = Self(0x0000_000a);
+    /// A table of devices that the platform's maker defines.
+    pub const TABLE_OF_DEVICES: Self = Self(0x0000_000b);
+    /// Anything, as the one who measured it defines.
+    pub const COMPACT_HASH: Self = Self(0x0000_000c);
     /// Initial program loader: what GRUB, shim and systemd-stub measure.
     pub const IPL: Self = Self(0x0000_000d);
+    /// Code of a processor beside the host's.
+    pub const NONHOST_CODE: Self = Self(0x0000_000f);
+    /// Its settings.
+    pub const NONHOST_CONFIG: Self = Self(0x0000_0010);
+    /// That it is there.
+    pub const NONHOST_INFO: Self = Self(0x0000_0011);
+    /// That attempts to boot are not logged.
+    pub const OMIT_BOOT_DEVICE_EVENTS: Self = Self(0x0000_0012);
+    /// Code of the firmware.
+    pub const POST_CODE2: Self = Self(0x0000_0013);
     /// A UEFI variable that configures drivers: Secure Boot and its databases.
     pub const EFI_VARIABLE_DRIVER_CONFIG: Self = Self(0x8000_0001);
     /// A UEFI variable that configures booting.
     pub const EFI_VARIABLE_BOOT: Self = Self(0x8000_0002);
     /// A boot application: shim, GRUB, a unified kernel image.
     pub const EFI_BOOT_SERVICES_APPLICATION: Self = Self(0x8000_0003);
+    /// A driver for the time of booting.
+    pub const EFI_BOOT_SERVICES_DRIVER: Self = Self(0x8000_0004);
+    /// A driver that stays.
+    pub const EFI_RUNTIME_SERVICES_DRIVER: Self = Self(0x8000_0005);
+    /// The partition table.
+    pub const EFI_GPT_EVENT: Self = Self(0x8000_0006);
+    /// Something that was done.
+    pub const EFI_ACTION: Self = Self(0x8000_0007);
+    /// Code of the firmware, by its place in memory.
+    pub const EFI_PLATFORM_FIRMWARE_BLOB: Self = Self(0x8000_0008);
+    /// Tables for the operating system.
+    pub const EFI_HANDOFF_TABLES: Self = Self(0x8000_0009);
+    /// Code of the firmware, with a name.
+    pub const EFI_PLATFORM_FIRMWARE_BLOB2: Self = Self(0x8000_000a);
+    /// Tables for the operating system, with a name.
+    pub const EFI_HANDOFF_TABLES2: Self = Self(0x8000_000b);
+    /// As [`Self::EFI_VARIABLE_BOOT`], with a digest of all of it.
+    pub const EFI_VARIABLE_BOOT2: Self = Self(0x8000_000c);
+    /// The partition table, without what differs between disks.
+    pub const EFI_GPT_EVENT2: Self = Self(0x8000_000d);
+    /// The root of trust, measured by hardware.
+    pub const EFI_HCRTM_EVENT: Self = Self(0x8000_0010);
     /// The certificate that vouched for an image.
     pub const EFI_VARIABLE_AUTHORITY: Self = Self(0x8000_00e0);
+    /// Firmware of a device, as it reported it.
+    pub const EFI_SPDM_FIRMWARE_BLOB: Self = Self(0x8000_00e1);
+    /// Settings of a device.
+    pub const EFI_SPDM_FIRMWARE_CONFIG: Self = Self(0x8000_00e2);
+    /// How devices must authenticate.
+    pub const EFI_SPDM_DEVICE_POLICY: Self = Self(0x8000_00e3);
+    /// What vouched for a device.
+    pub const EFI_SPDM_DEVICE_AUTHORITY: Self = Self(0x8000_00e4);
 
     /// The name that the profile gives it, if it is known.
     pub fn name(self) -> Option<&'static str> {

@@ -3,18 +3,30 @@
 //!
 //! The log has no protection of its own. What it says is worth something only when [`EventLog::replay`] gives
 //! the PCR values that a TPM has quoted; and even then event data is tied to its digest only for some kinds
-//! of event.
+//! of event. A verifier therefore asks [`EventLog::facts`], which says of each fact whether a digest covers it.
 
 mod error;
 mod event;
+#[cfg(feature = "verifier")]
+mod facts;
 mod header;
 mod kind;
+#[cfg(feature = "verifier")]
+mod predict;
 mod replay;
 
 pub use error::EventLogError;
 pub use event::{Event, Events};
+#[cfg(feature = "verifier")]
+pub use facts::{
+    Action, Authority, BootFacts, BootOption, CertificateId, DatabaseName, EventFact, Fact, FirmwareContent,
+    FirmwarePart, Guid, Image, ImageRole, LoaderData, MemoryRegion, Partition, PartitionTable, SectionPart,
+    Signature, SignatureDatabase, SignatureEntry, Stage, Tie, Variable,
+};
 pub use header::EventLog;
 pub use kind::EventKind;
+#[cfg(feature = "verifier")]
+pub use predict::{PredictError, explains, predict};
 
 /// The longest log that is read. Logs of real machines have 8 to 100 KiB.
 pub const LOG_MAX_LEN: usize = 1024 * 1024;

@@ -1,11 +1,7 @@
 use super::error::EventLogError;
 use super::event::Event;
 use super::header::EventLog;
-use super::kind::EventKind;
 use crate::tpm::{Digest, PcrValues};
-
-/// TCG_EfiStartupLocalityEvent: followed by one byte.
-const STARTUP_LOCALITY: &[u8; 16] = b"StartupLocality\0";
 
 impl EventLog<'_> {
     /// The PCR values that the log accounts for: each PCR that it extends, in each bank whose algorithm is
@@ -14,12 +10,20 @@ impl EventLog<'_> {
     /// # Errors
     /// When an event cannot be read, or the startup locality comes too late.
     pub fn replay(&self) -> Result<PcrValues, EventLogError> {
+        self.replay_with(|_, digest| *digest)
+    }
+
+    /// Replays with other digests: `replace` is given the number of an event, from 1, and a digest of it.
+    pub(super) fn replay_with(
+        &self,
+        replace: impl Fn(usize, &Digest) -> Digest,
+    ) -> Result<PcrValues, EventLogError> {
         let mut pcrs = PcrValues::default();
-        for event in self.events() {
+        for (number, event) in (1..).zip(self.events()) {
             let event = event?;
-            if event.kind != EventKind::NO_ACTION {
-                extend(&mut pcrs, &event)?;
-            } else if let Some(locality) = startup_locality(&event) {
+            if let Some(event) = event.extended() {
+                extend(&mut pcrs, event, |digest| replace(number, digest))?;
+            } else if let Some(locality) = event.startup_locality() {
                 self.start_at(locality, &mut pcrs, &event)?;
             }
         }
@@ -43,8 +47,12 @@ impl EventLog<'_> {
     }
 }
 
-fn extend(pcrs: &mut PcrValues, event: &Event<'_>) -> Result<(), EventLogError> {
-    for digest in &event.digests {
+fn extend(
+    pcrs: &mut PcrValues,
+    event: &Event<'_>,
+    replace: impl Fn(&Digest) -> Digest,
+) -> Result<(), EventLogError> {
+    for digest in event.digests.iter().map(replace) {
         let bank = digest.algorithm();
         let old = pcrs.get(bank, event.pcr).copied().unwrap_or_else(|| Digest::filled(bank, 0));
         insert(pcrs, event.pcr, old.extend(digest.as_bytes()), event)?;
@@ -54,11 +62,4 @@ fn extend(pcrs: &mut PcrValues, event: &Event<'_>) -> Result<(), EventLogError> 
 
 fn insert(pcrs: &mut PcrValues, index: u8, value: Digest, event: &Event<'_>) -> Result<(), EventLogError> {
     pcrs.insert(index, value).map_err(|_| EventLogError::Pcr { offset: event.offset, pcr: index.into() })
-}
-
-fn startup_locality(event: &Event<'_>) -> Option<u8> {
-    match event.data.strip_prefix(STARTUP_LOCALITY)? {
-        [locality] if event.pcr == 0 => Some(*locality),
-        _ => None,
-    }
 }

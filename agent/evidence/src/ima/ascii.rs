@@ -2,12 +2,14 @@ use std::borrow::Cow;
 
 use super::entry::{Entry, SHA1_LEN, ima_template_data};
 use super::error::ImaError;
+use super::hex;
+use super::template::{self, FIELDS_MAX, Field};
 use crate::tpm::PCR_COUNT;
 
 /// The entries of `ascii_runtime_measurements`, or of a piece of it that begins with an entry.
 ///
-/// The text form leaves out what the kernel hashes and is put together again from it: for the templates
-/// `ima`, `ima-ng`, `ima-sig` and `ima-buf`. Prefer [`super::BinaryLog`].
+/// The text form leaves out some of what the kernel hashes, which is put together again from it, for templates whose
+/// fields are known. Names with a line feed in them make it ambiguous: prefer [`super::BinaryLog`].
 #[derive(Debug, Clone)]
 pub struct AsciiLog<'a> {
     rest: &'a [u8],
@@ -49,64 +51,67 @@ impl<'a> Iterator for AsciiLog<'a> {
 
 fn read_line(line: &[u8], offset: usize, end: usize) -> Result<Entry<'_>, ImaError> {
     let malformed = || ImaError::Malformed { offset };
-    let mut columns = line.splitn(4, |byte| *byte == b' ');
-    let (Some(pcr), Some(stated), Some(template), Some(fields)) =
-        (columns.next(), columns.next(), columns.next(), columns.next())
+    // PCRs of one digit are printed with a space in front.
+    let mut parts = line.trim_ascii_start().splitn(4, |byte| *byte == b' ');
+    let (Some(pcr), Some(stated), Some(template), Some(columns)) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(malformed());
     };
     let pcr = read_pcr(pcr).ok_or_else(malformed)?;
     let stated: [u8; SHA1_LEN] =
-        read_hex(stated).and_then(|bytes| bytes.try_into().ok()).ok_or_else(malformed)?;
+        hex::read(stated).and_then(|bytes| bytes.try_into().ok()).ok_or_else(malformed)?;
     // The kernel replaces spaces in names by underscores: a space always ends a field.
-    let fields: Vec<&[u8]> = fields.split(|byte| *byte == b' ').collect();
-    let data = match (template, fields.as_slice()) {
-        (b"ima", [digest, name]) => read_hex(digest).and_then(|digest| ima_template_data(&digest, name)),
-        (b"ima-ng", [digest, name]) => template_data(digest, name, None),
-        (b"ima-sig" | b"ima-buf", [digest, name]) => template_data(digest, name, Some(b"")),
-        (b"ima-sig" | b"ima-buf", [digest, name, extra]) => template_data(digest, name, Some(extra)),
-        (b"ima" | b"ima-ng" | b"ima-sig" | b"ima-buf", _) => None,
-        _ => return Err(ImaError::Template { offset }),
+    let columns: Vec<&[u8]> = columns.split(|byte| *byte == b' ').take(FIELDS_MAX + 1).collect();
+    let data = match (template, columns.as_slice()) {
+        (template::IMA, [digest, name]) => {
+            hex::read(digest).and_then(|digest| ima_template_data(&digest, name))
+        }
+        (template::IMA, _) => None,
+        _ => {
+            let fields = template::fields(template).ok_or(ImaError::Template { offset })?;
+            template_data(&fields, &columns)
+        }
     };
     let data = Cow::Owned(data.ok_or_else(malformed)?);
     Ok(Entry { offset, end, pcr, template, stated, data })
 }
 
-/// Digest with algorithm, name, and for some templates one field more: each with its size in front, names
-/// with a zero at their end.
-fn template_data(digest: &[u8], name: &[u8], extra: Option<&[u8]>) -> Option<Vec<u8>> {
-    let colon = digest.iter().position(|byte| *byte == b':')?;
-    let (algorithm, hex) = digest.split_at_checked(colon)?;
-    let digest = [algorithm, b":\0", &read_hex(hex.strip_prefix(b":")?)?].concat();
-    let mut data = field(&digest)?;
-    data.extend(field(&[name, b"\0"].concat())?);
-    if let Some(extra) = extra {
-        data.extend(field(&read_hex(extra)?)?);
+/// What the kernel hashed: each field with its size in front. A field of which nothing is printed has no bytes; the
+/// space in front of the last one may have been lost with it.
+fn template_data(fields: &[Field], columns: &[&[u8]]) -> Option<Vec<u8>> {
+    if columns.len() > fields.len() || columns.len() < fields.len().checked_sub(1)? {
+        return None;
+    }
+    let mut data = Vec::new();
+    for (field, column) in fields.iter().zip(columns.iter().copied().chain([&b""[..]])) {
+        let nothing = column.is_empty() && *field != Field::Name;
+        let bytes = if nothing { Vec::new() } else { field_data(*field, column)? };
+        data.extend(u32::try_from(bytes.len()).ok()?.to_le_bytes());
+        data.extend(bytes);
     }
     Some(data)
 }
 
-fn field(bytes: &[u8]) -> Option<Vec<u8>> {
-    let size = u32::try_from(bytes.len()).ok()?;
-    Some([&size.to_le_bytes()[..], bytes].concat())
+fn field_data(field: Field, column: &[u8]) -> Option<Vec<u8>> {
+    match field {
+        Field::Digest | Field::OtherDigest => {
+            // Very old kernels name neither SHA-1 nor MD5.
+            let colon = column.iter().rposition(|byte| *byte == b':').unwrap_or(0);
+            let (label, hex) = column.split_at_checked(colon)?;
+            Some([label, b":\0", &hex::read(hex.strip_prefix(b":").unwrap_or(hex))?].concat())
+        }
+        Field::Name | Field::Text => Some([column, b"\0"].concat()),
+        Field::Signature | Field::Buffer | Field::Bytes => hex::read(column),
+        Field::Number(size) => {
+            let number: u64 = std::str::from_utf8(column).ok()?.parse().ok()?;
+            let (bytes, rest) =
+                number.to_le_bytes().split_at_checked(size).map(|(a, b)| (a.to_vec(), b.to_vec()))?;
+            rest.iter().all(|byte| *byte == 0).then_some(bytes)
+        }
+    }
 }
 
 fn read_pcr(text: &[u8]) -> Option<u8> {
-    std::str::from_utf8(text).ok()?.trim_start().parse().ok().filter(|pcr| *pcr < PCR_COUNT)
-}
-
-fn read_hex(text: &[u8]) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(hex_digit(*high)? << 4 | hex_digit(*low)?)).collect()
-}
-
-fn hex_digit(character: u8) -> Option<u8> {
-    match character {
-        b'0'..=b'9' => Some(character - b'0'),
-        b'a'..=b'f' => Some(character - b'a' + 10),
-        _ => None,
-    }
+    std::str::from_utf8(text).ok()?.parse().ok().filter(|pcr| *pcr < PCR_COUNT)
 }

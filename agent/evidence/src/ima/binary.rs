@@ -1,7 +1,8 @@
 use std::borrow::Cow;
 
-use super::entry::{Entry, TEMPLATE_IMA, ima_template_data};
+use super::entry::{Entry, ima_template_data};
 use super::error::ImaError;
+use super::template;
 use crate::little_endian::LogReader;
 use crate::tpm::PCR_COUNT;
 
@@ -44,11 +45,11 @@ fn read_entry<'a>(reader: &mut LogReader<'a>, offset: usize) -> Option<Result<En
         return malformed;
     };
     let stated = reader.array()?;
-    let template = reader.sized()?;
-    if template.len() > TEMPLATE_NAME_MAX_LEN {
+    let name = reader.sized()?;
+    if name.len() > TEMPLATE_NAME_MAX_LEN {
         return malformed;
     }
-    let data = if template == TEMPLATE_IMA {
+    let data = if name == template::IMA {
         // The oldest template: no size of its own, and hashed in another form than it is listed.
         let file_digest = reader.bytes(stated.len())?;
         let Some(data) = ima_template_data(file_digest, reader.sized()?) else { return malformed };
@@ -56,5 +57,5 @@ fn read_entry<'a>(reader: &mut LogReader<'a>, offset: usize) -> Option<Result<En
     } else {
         Cow::Borrowed(reader.sized()?)
     };
-    Some(Ok(Entry { offset, end: reader.offset(), pcr, template, stated, data }))
+    Some(Ok(Entry { offset, end: reader.offset(), pcr, template: name, stated, data }))
 }

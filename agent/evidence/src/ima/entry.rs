@@ -1,14 +1,18 @@
 use std::borrow::Cow;
 
 use super::error::ImaError;
+use super::file_digest::FileDigest;
+use super::measured::Measured;
 use crate::tpm::{Digest, HashAlgorithm};
 
-pub(super) const TEMPLATE_IMA: &[u8] = b"ima";
 pub(super) const SHA1_LEN: usize = 20;
 /// IMA_EVENT_NAME_LEN_MAX: the template `ima` hashes its file name padded to one byte more.
 const IMA_NAME_MAX_LEN: usize = 255;
 
 /// One measurement.
+///
+/// What it says of a file is worth something once an [`super::Aggregate`] has accepted it, and only where the entry
+/// is no violation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry<'a> {
     /// Where it begins, in bytes from the start of the piece of log.
@@ -26,7 +30,11 @@ pub struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// Whether the kernel could not tell what was measured: the file was open for writing at the same time.
+    /// Whether the kernel could not tell what was measured, because the file was written at the same time.
+    ///
+    /// The log does not say which came first: somebody opened a measured file for writing (time of measure, time of
+    /// use), or a file was measured while it was open for writing; the kernel tells the audit log alone. Nor does any
+    /// digest cover such an entry: the TPM was extended with ones, so that its path is a mere claim.
     pub fn is_violation(&self) -> bool {
         self.stated == [0; SHA1_LEN]
     }
@@ -34,15 +42,31 @@ impl Entry<'_> {
     /// The path of the file, which need not be UTF-8, or the name of what else was measured. Spaces in it
     /// come as underscores.
     ///
-    /// `None` for templates that do not begin with digest and name.
+    /// `None` where the entry does not have exactly the fields of its template, and for templates that do not begin
+    /// with digest and name.
     pub fn path(&self) -> Option<&[u8]> {
-        if self.template == TEMPLATE_IMA {
-            let (_, padded) = self.data.split_at_checked(SHA1_LEN)?;
-            return padded.split(|byte| *byte == 0).next();
-        }
-        let (_digest, rest) = split_field(&self.data)?;
-        let (path, _) = split_field(rest)?;
-        path.strip_suffix(b"\0")
+        Measured::read(self).map(|measured| measured.path)
+    }
+
+    /// The digest of the file, or of what else was measured.
+    ///
+    /// `None` where [`Entry::path`] has none, for a violation, and for algorithms that are not known here.
+    pub fn file_digest(&self) -> Option<FileDigest> {
+        Measured::read(self).and_then(|measured| measured.digest).filter(|_| !self.is_violation())
+    }
+
+    /// The file's extended attribute `security.ima`, if it is a signature and the template has it.
+    pub fn signature(&self) -> Option<&[u8]> {
+        Measured::read(self)?.signature
+    }
+
+    /// What was measured itself, where it is no file: a key, a command line for kexec, critical data.
+    ///
+    /// `None` also where it is not what [`Entry::file_digest`] is the digest of.
+    pub fn buffer(&self) -> Option<&[u8]> {
+        let buffer = Measured::read(self)?.buffer?;
+        let stated = self.file_digest()?.digest;
+        (stated.algorithm().digest(&[buffer]) == stated).then_some(buffer)
     }
 
     /// The digest that a PCR bank was extended with; all ones for a violation.
@@ -77,10 +101,4 @@ pub(super) fn ima_template_data(file_digest: &[u8], name: &[u8]) -> Option<Vec<u
     let mut data = [file_digest, name].concat();
     data.extend(std::iter::repeat_n(0, padding));
     Some(data)
-}
-
-/// Takes a field, a 32-bit size and that many bytes, off the front of template data.
-fn split_field(data: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (size, rest) = data.split_first_chunk::<4>()?;
-    rest.split_at_checked(usize::try_from(u32::from_le_bytes(*size)).ok()?)
 }

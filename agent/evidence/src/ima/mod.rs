@@ -9,13 +9,22 @@ mod ascii;
 mod binary;
 mod entry;
 mod error;
+mod file_digest;
+mod hex;
+mod measured;
+#[cfg(feature = "verifier")]
+mod rules;
 mod state;
+mod template;
 
 pub use aggregate::{Aggregate, Outcome};
 pub use ascii::AsciiLog;
 pub use binary::BinaryLog;
 pub use entry::Entry;
 pub use error::ImaError;
+pub use file_digest::{FileDigest, FileDigestError, Hashed};
+#[cfg(feature = "verifier")]
+pub use rules::{Findings, Offender, PathPattern, PatternError, RuleSet, Rules, Signer, SignerError, Why};
 
 /// The PCR that IMA extends.
 pub const IMA_PCR: u8 = 10;

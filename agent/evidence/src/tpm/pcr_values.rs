@@ -55,6 +55,13 @@ impl PcrValues {
         self.0.is_empty()
     }
 
+    /// The values without these PCRs of any bank.
+    #[cfg(feature = "verifier")]
+    pub(crate) fn without(mut self, indices: [u8; 2]) -> Self {
+        self.0.retain(|(_, index), _| !indices.contains(index));
+        self
+    }
+
     /// The selected values alone.
     ///
     /// # Errors

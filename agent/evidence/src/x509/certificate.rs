@@ -25,6 +25,8 @@ pub(crate) struct Certificate {
     /// Seconds since 1970, both inclusive.
     validity: (i64, i64),
     pub(crate) key: SubjectKey,
+    /// The whole SubjectPublicKeyInfo.
+    pub(super) key_info: Vec<u8>,
     pub(crate) extensions: Extensions,
 }
 
@@ -58,7 +60,8 @@ impl Certificate {
         let mut validity = fields.inside(SEQUENCE)?;
         let validity = (read_time(validity.any()?)?, read_time(validity.any()?)?);
         let subject = fields.expect(SEQUENCE)?.whole.to_vec();
-        let key = SubjectKey::read(fields.inside(SEQUENCE)?)?;
+        let key_info = fields.expect(SEQUENCE)?;
+        let key = SubjectKey::read(Der::new(key_info.content))?;
         Some(Self {
             signed: signed.whole.to_vec(),
             algorithm: SignatureAlgorithm::read(Der::new(algorithm.content))?,
@@ -67,6 +70,7 @@ impl Certificate {
             subject,
             validity,
             key,
+            key_info: key_info.whole.to_vec(),
             extensions: read_extensions(fields)?,
         })
     }

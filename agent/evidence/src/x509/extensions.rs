@@ -4,6 +4,7 @@ const EXTENSIONS_MAX: usize = 64;
 
 /// id-ce, 2.5.29: the last byte tells which.
 const ID_CE: &[u8] = &[0x55, 0x1d];
+const SUBJECT_KEY_IDENTIFIER: u8 = 14;
 const KEY_USAGE: u8 = 15;
 const SUBJECT_ALT_NAME: u8 = 17;
 const BASIC_CONSTRAINTS: u8 = 19;
@@ -21,6 +22,8 @@ pub(crate) struct Extensions {
     pub(crate) may_sign_certificates: bool,
     /// The purposes that ExtendedKeyUsage names, as the contents of their OIDs.
     pub(crate) purposes: Vec<Vec<u8>>,
+    /// What the issuer calls the key (RFC 5280, section 4.2.1.2).
+    pub(crate) subject_key_id: Option<Vec<u8>>,
     /// Something is critical that is not known here.
     pub(crate) has_unknown_critical: bool,
 }
@@ -44,9 +47,12 @@ impl Extensions {
         Some(extensions)
     }
 
-    fn add(&mut self, id: &[u8], critical: bool, value: Der<'_>) -> Option<()> {
+    fn add(&mut self, id: &[u8], critical: bool, mut value: Der<'_>) -> Option<()> {
         match id.strip_prefix(ID_CE) {
             Some(&[BASIC_CONSTRAINTS]) => self.read_basic_constraints(value)?,
+            Some(&[SUBJECT_KEY_IDENTIFIER]) => {
+                self.subject_key_id = Some(value.expect(OCTET_STRING)?.content.to_vec());
+            }
             Some(&[KEY_USAGE]) => self.may_sign_certificates = read_key_usage(value)?,
             Some(&[EXTENDED_KEY_USAGE]) => self.purposes.extend(read_extended_key_usage(value)?),
             // The TCG puts manufacturer and model into a critical subjectAltName; policies restrict nothing

@@ -1,14 +1,16 @@
-//! As much of X.509 (RFC 5280) as the two kinds of certificates need that are checked here: those of endorsement
-//! keys and those of action keys.
+//! As much of X.509 (RFC 5280) as the certificates need that are read here: those of endorsement keys, of action
+//! keys, and of those who sign files.
 
 mod certificate;
 mod der;
 mod extensions;
 pub(crate) mod pem;
+mod public_key_info;
 mod signature;
 mod subject_key;
 mod time;
 
 pub(crate) use certificate::{CERTIFICATE_MAX_LEN, Certificate, common_name, shown};
+pub(crate) use public_key_info::{PublicKeyInfo, read_public_key};
 pub(crate) use signature::is_signed_by;
 pub(crate) use subject_key::SubjectKey;

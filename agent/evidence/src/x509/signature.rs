@@ -43,16 +43,22 @@ impl SignatureAlgorithm {
 pub(crate) fn is_signed_by(certificate: &Certificate, issuer: &SubjectKey) -> bool {
     let signature = &certificate.signature;
     match (certificate.algorithm, issuer) {
-        (Some(SignatureAlgorithm::Rsa(hash)), SubjectKey::Rsa { modulus, exponent }) => {
-            let digest = hash.digest(&[&certificate.signed]);
-            verify_rsa(modulus, exponent, hash, digest.as_bytes(), signature).is_some()
-        }
-        (Some(SignatureAlgorithm::Ecdsa(hash)), SubjectKey::Ecc { curve, point }) => {
-            let digest = hash.digest(&[&certificate.signed]);
-            verify_ecdsa(*curve, point, digest.as_bytes(), signature).is_some()
+        (Some(SignatureAlgorithm::Rsa(hash)), SubjectKey::Rsa { .. })
+        | (Some(SignatureAlgorithm::Ecdsa(hash)), SubjectKey::Ecc { .. }) => {
+            verify(issuer, hash, hash.digest(&[&certificate.signed]).as_bytes(), signature)
         }
         _ => false,
     }
+}
+
+/// Whether this key signed the digest: RSASSA-PKCS1-v1_5, or ECDSA in DER.
+pub(super) fn verify(key: &SubjectKey, hash: HashAlgorithm, digest: &[u8], signature: &[u8]) -> bool {
+    let verified = match key {
+        SubjectKey::Rsa { modulus, exponent } => verify_rsa(modulus, exponent, hash, digest, signature),
+        SubjectKey::Ecc { curve, point } => verify_ecdsa(*curve, point, digest, signature),
+        SubjectKey::Other => None,
+    };
+    verified.is_some()
 }
 
 fn verify_rsa(

@@ -1,5 +1,6 @@
 use pawl_evidence::appraise::{
-    Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, HighWater, ReferenceValues, Verdict, appraise,
+    Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, HighWater, ImaLog, ReferenceValues, Verdict,
+    appraise,
 };
 use pawl_evidence::ima::{Aggregate, BinaryLog, IMA_PCR};
 use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
@@ -10,7 +11,7 @@ use crate::support::boot::Boot;
 fn a_second_boot_of_the_same_is_affirmed() {
     let appraisal = appraise_boot("x86-good-2nd-boot", &reference("x86-good"));
     assert_eq!(appraisal.result, Verdict::Affirming, "{appraisal:?}");
-    for area in [Area::Boot, Area::Runtime, Area::Freshness] {
+    for area in [Area::Hardware, Area::Firmware, Area::Boot, Area::Runtime, Area::Freshness] {
         assert_eq!(appraisal.area(area), Some(Verdict::Affirming));
     }
 }
@@ -52,9 +53,12 @@ fn another_boots_log_a_cut_one_and_none_are_refused() {
     let quote = boot.quote();
     let reference = reference("x86-good");
     let (log, other) = (boot.event_log(), Boot::named("x86-cmdline-changed").event_log());
-    let with = |boot_log| appraise(&Evidence { quote: &quote, epoch: 1, boot_log, ima: None }, &reference);
+    let with = |boot_log| {
+        let evidence = Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, ima: ImaLog::Behind };
+        let reasons = appraise(&evidence, &reference).reasons;
+        Appraisal::new(reasons.into_iter().filter(|reason| reason.area != Area::Runtime).collect())
+    };
     assert_eq!(with(BootLog::Whole(&log)).result, Verdict::Affirming);
-    assert_eq!(with(BootLog::Appraised).result, Verdict::Affirming);
     assert_eq!(with(BootLog::Whole(&log[..log.len() - 1])).result, Verdict::Contraindicated);
     assert_eq!(with(BootLog::Absent).result, Verdict::Contraindicated);
     assert_eq!(with(BootLog::Whole(&[])).result, Verdict::Contraindicated);
@@ -74,7 +78,8 @@ fn a_log_that_leaves_out_a_whole_pcr_is_refused() {
         without.extend(&log[event.offset..end]);
     }
     let quote = boot.quote();
-    let evidence = Evidence { quote: &quote, epoch: 1, boot_log: BootLog::Whole(&without), ima: None };
+    let (boot_log, ima) = (BootLog::Whole(&without), ImaLog::Absent);
+    let evidence = Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, ima };
     let appraisal = appraise(&evidence, &reference("x86-good"));
     assert!(refusals(&appraisal)[0].contains("does not account for PCR 4"), "{appraisal:?}");
 }
@@ -83,7 +88,8 @@ fn a_log_that_leaves_out_a_whole_pcr_is_refused() {
 fn a_board_without_a_log_is_a_warning_where_that_is_allowed() {
     let quote = Boot::named("arm64-good").quote();
     let reference = ReferenceValues { boot_log: BootLogRule::AllowAbsent, ..reference("arm64-good") };
-    let evidence = Evidence { quote: &quote, epoch: 1, boot_log: BootLog::Absent, ima: None };
+    let evidence =
+        Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log: BootLog::Absent, ima: ImaLog::Absent };
     assert_eq!(appraise(&evidence, &reference).result, Verdict::Warning);
 }
 
@@ -114,6 +120,7 @@ fn reference(name: &str) -> ReferenceValues {
     ReferenceValues {
         lease_selection,
         boot_states: vec![BootState { name: name.to_owned(), pcrs }],
+        policy: None,
         boot_log: BootLogRule::Require,
         high_water: None,
     }
@@ -124,9 +131,10 @@ fn appraise_boot(name: &str, reference: &ReferenceValues) -> Appraisal {
     let quote = boot.quote();
     let quoted = quote.pcrs().get(HashAlgorithm::Sha256, IMA_PCR).unwrap();
     let ima_log = boot.read("ima_after_quote.bin");
-    let ima = Aggregate::new(HashAlgorithm::Sha256).advance(BinaryLog::new(&ima_log), quoted).unwrap();
+    let outcome = Aggregate::new(HashAlgorithm::Sha256).advance(BinaryLog::new(&ima_log), quoted).unwrap();
     let log = boot.event_log();
-    appraise(&Evidence { quote: &quote, epoch: 1, boot_log: BootLog::Whole(&log), ima: Some(ima) }, reference)
+    let (boot_log, ima) = (BootLog::Whole(&log), ImaLog::Followed { outcome, findings: None });
+    appraise(&Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, ima }, reference)
 }
 
 fn refusals(appraisal: &Appraisal) -> Vec<&str> {

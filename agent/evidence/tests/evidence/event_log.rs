@@ -1,25 +1,8 @@
-use std::process::Command;
-
 use pawl_evidence::eventlog::{EventKind, EventLog, EventLogError, LOG_MAX_LEN};
 use pawl_evidence::tpm::{Digest, HashAlgorithm};
 
-use crate::support::boot::{Boot, read_pcr_listing};
-use crate::support::swtpm::run;
-
-#[test]
-fn agrees_with_tpm2_eventlog() {
-    for boot in Boot::all() {
-        let printed = run(Command::new("tpm2_eventlog").arg(boot.path("binary_bios_measurements")));
-        let printed = String::from_utf8_lossy(&printed).into_owned();
-        let (_, listing) = printed.split_once("\npcrs:\n").unwrap();
-        let log = boot.event_log();
-        let log = EventLog::parse(&log).unwrap();
-        assert_eq!(log.replay().unwrap(), read_pcr_listing(listing), "{}", boot.name);
-        // The tool counts the header.
-        let events = printed.matches("- EventNum:").count() - 1;
-        assert_eq!(log.events().count(), events, "{}", boot.name);
-    }
-}
+use crate::support::boot::Boot;
+use crate::support::log::{sha1_event, spec_id_header};
 
 #[test]
 fn events_are_named_and_stand_where_they_say() {
@@ -109,20 +92,4 @@ fn a_header_that_lies_about_its_algorithms_is_refused() {
             "{algorithms:?}"
         );
     }
-}
-
-fn sha1_event(pcr: u32, kind: u32, digest: &[u8], data: &[u8]) -> Vec<u8> {
-    let size = u32::try_from(data.len()).unwrap();
-    [&pcr.to_le_bytes()[..], &kind.to_le_bytes(), digest, &size.to_le_bytes(), data].concat()
-}
-
-fn spec_id_header(algorithms: &[(u16, u16)]) -> Vec<u8> {
-    let mut data = b"Spec ID Event03\0\0\0\0\0\x00\x02\x00\x02".to_vec();
-    data.extend(u32::try_from(algorithms.len()).unwrap().to_le_bytes());
-    for (id, size) in algorithms {
-        data.extend(id.to_le_bytes());
-        data.extend(size.to_le_bytes());
-    }
-    data.push(0);
-    sha1_event(0, 3, &[0; 20], &data)
 }

@@ -46,30 +46,6 @@ proptest! {
     }
 
     #[test]
-    fn a_cut_event_log_is_refused_or_gives_other_pcrs(cut in 0..20_000_usize) {
-        let log = Boot::named("x86-shim-grub-ms").event_log();
-        let whole = EventLog::parse(&log).unwrap().replay();
-        let cut = &log[..cut % log.len()];
-        prop_assert_ne!(EventLog::parse(cut).and_then(|log| log.replay()), whole);
-    }
-
-    #[test]
-    fn an_altered_event_log_is_refused_or_gives_other_pcrs_if_a_digest_is_concerned(
-        position in 0..20_000_usize,
-        flip in 1..=255_u8,
-    ) {
-        let log = Boot::named("x86-shim-grub-ms").event_log();
-        let position = position % log.len();
-        let mut altered = log.clone();
-        altered[position] ^= flip;
-        let whole = EventLog::parse(&log).unwrap().replay();
-        let replayed = EventLog::parse(&altered).and_then(|log| log.replay());
-        if digests_cover(&log, position) {
-            prop_assert_ne!(replayed, whole);
-        }
-    }
-
-    #[test]
     fn an_altered_or_cut_ima_log_gives_no_pcr_10(position in 0..60_000_usize, flip in 0..=255_u8) {
         let boot = Boot::named("x86-good");
         let log = boot.read("ima_after_quote.bin");
@@ -126,19 +102,6 @@ proptest! {
 
 fn check_assurance(jws: &str, authority: &Authority) -> Result<Assurance, AssuranceError> {
     verify(jws, &authority.der, NOW, &EXPECTED)
-}
-
-/// Whether a byte of the log is in an extended digest: whether data belongs to a digest depends on the kind
-/// of event.
-fn digests_cover(log: &[u8], position: usize) -> bool {
-    const NO_ACTION: u32 = 3;
-    let parsed = EventLog::parse(log).unwrap();
-    let events: Vec<_> = parsed.events().collect::<Result<_, _>>().unwrap();
-    let ends = events.iter().skip(1).map(|event| event.offset).chain([log.len()]);
-    events.iter().zip(ends).any(|(event, end)| {
-        let digests = event.offset + 8..end - event.data.len() - 4;
-        event.kind.0 != NO_ACTION && digests.contains(&position)
-    })
 }
 
 /// The one thing in an entry that the kernel does not hash.

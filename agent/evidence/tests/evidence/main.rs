@@ -3,12 +3,22 @@
 
 mod appraisal;
 mod assurance;
+mod boot_images;
 mod boots;
 mod certified;
 mod credential;
 mod endorsement;
 mod event_log;
+mod facts;
+mod facts_made_up;
 mod hostile;
+mod hostile_logs;
+mod ima_rules;
+mod ima_signatures;
+mod ima_templates;
 mod lease;
+mod peers;
+mod policy;
+mod predict;
 mod quotes;
 mod support;

@@ -1,7 +1,6 @@
 use super::super::evidence::{BootLog, Evidence};
 use super::super::reason::{Area, Reason, Verdict};
-use super::super::reference::{BootLogRule, ReferenceValues};
-use super::reason;
+use super::super::reference::BootLogRule;
 use crate::eventlog::{EventLog, EventLogError};
 use crate::ima::IMA_PCR;
 use crate::tpm::{Digest, HashAlgorithm, PcrValues};
@@ -11,36 +10,39 @@ const BOOT_PHASES_PCR: u8 = 11;
 /// Those above are extended by user space, and are in no log of the firmware.
 const LAST_BOOT_PCR: u8 = 14;
 
+const REQUIRED: &str = "boot-log.required";
+const REPLAY: &str = "boot-log.replay";
+
 /// A boot event log gives the PCR values that were quoted.
-pub(super) fn accounts_for_pcrs(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
+pub(in crate::appraise) fn accounts_for_pcrs(evidence: &Evidence<'_>, rule: BootLogRule) -> Vec<Reason> {
     match evidence.boot_log {
-        BootLog::Appraised => vec![],
-        BootLog::Absent => vec![absent(reference)],
+        BootLog::Absent => vec![absent(rule)],
         BootLog::Whole(log) => match EventLog::parse(log).and_then(|log| log.replay()) {
             Ok(replayed) => compare(&replayed, evidence.quote.pcrs()),
-            Err(EventLogError::Empty) => vec![absent(reference)],
-            Err(error) => vec![reason(Area::Boot, Verdict::Contraindicated, error.to_string())],
+            Err(EventLogError::Empty) => vec![absent(rule)],
+            Err(error) => {
+                vec![Reason::new(REPLAY, Area::Boot, Verdict::Contraindicated, error.to_string())]
+            }
         },
     }
 }
 
-fn absent(reference: &ReferenceValues) -> Reason {
-    match reference.boot_log {
+fn absent(rule: BootLogRule) -> Reason {
+    let (verdict, text) = match rule {
         BootLogRule::Require => {
-            let text = "the device sent no boot event log, and the policy requires one";
-            reason(Area::Boot, Verdict::Contraindicated, text)
+            (Verdict::Contraindicated, "the device sent no boot event log, and the policy requires one")
         }
         BootLogRule::AllowAbsent => {
-            let text = "the device has no boot event log: its PCRs can be compared but not explained";
-            reason(Area::Boot, Verdict::Warning, text)
+            (Verdict::Warning, "the device has no boot event log: its PCRs can be compared but not explained")
         }
-    }
+    };
+    Reason::new(REQUIRED, Area::Boot, verdict, text)
 }
 
 fn compare(replayed: &PcrValues, quoted: &PcrValues) -> Vec<Reason> {
     if !quoted.iter().any(|(bank, index, _)| replayed.get(bank, index).is_some()) {
         let text = "the boot event log accounts for none of the quoted PCRs";
-        return vec![reason(Area::Boot, Verdict::Contraindicated, text)];
+        return vec![Reason::new(REPLAY, Area::Boot, Verdict::Contraindicated, text)];
     }
     let mismatches: Vec<Reason> = quoted
         .iter()
@@ -51,12 +53,12 @@ fn compare(replayed: &PcrValues, quoted: &PcrValues) -> Vec<Reason> {
             let text = format!(
                 "the boot event log does not account for PCR {index} ({bank}): it was altered or cut"
             );
-            reason(Area::Boot, Verdict::Contraindicated, text)
+            Reason::new(REPLAY, Area::Boot, Verdict::Contraindicated, text)
         })
         .collect();
     if mismatches.is_empty() {
         let text = "the boot event log accounts for the quoted PCRs";
-        return vec![reason(Area::Boot, Verdict::Affirming, text)];
+        return vec![Reason::new(REPLAY, Area::Boot, Verdict::Affirming, text)];
     }
     mismatches
 }

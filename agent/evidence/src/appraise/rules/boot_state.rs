@@ -1,21 +1,24 @@
+use std::collections::BTreeSet;
+
 use super::super::evidence::Evidence;
 use super::super::reason::{Area, Reason, Verdict};
 use super::super::reference::{BootState, ReferenceValues};
-use super::reason;
 use crate::tpm::{HashAlgorithm, PcrValues};
 
+const ACCEPTED: &str = "boot-state.accepted";
+
 /// The lease's PCRs have the values of an accepted state.
-pub(super) fn is_accepted(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
+pub(in crate::appraise) fn is_accepted(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
     let quoted = match evidence.quote.pcrs().select(&reference.lease_selection) {
         Ok(quoted) => quoted,
         Err(missing) => {
             let text = format!("{missing} from the quote: a lease needs it");
-            return vec![reason(Area::Boot, Verdict::Contraindicated, text)];
+            return vec![Reason::new(ACCEPTED, Area::Boot, Verdict::Contraindicated, text)];
         }
     };
     if quoted.is_empty() {
         let text = "the policy selects no PCR for a lease, so that any software could use it";
-        return vec![reason(Area::Boot, Verdict::Contraindicated, text)];
+        return vec![Reason::new(ACCEPTED, Area::Boot, Verdict::Contraindicated, text)];
     }
     let nearest = reference
         .boot_states
@@ -25,11 +28,9 @@ pub(super) fn is_accepted(evidence: &Evidence<'_>, reference: &ReferenceValues) 
     match nearest {
         None => {
             let text = "no boot state is accepted for this device yet";
-            vec![reason(Area::Boot, Verdict::Contraindicated, text)]
+            vec![Reason::new(ACCEPTED, Area::Boot, Verdict::Contraindicated, text)]
         }
-        Some((state, differences)) if differences.is_empty() => {
-            vec![reason(Area::Boot, Verdict::Affirming, format!("the boot state is \"{}\"", state.name))]
-        }
+        Some((state, differences)) if differences.is_empty() => is(state, &quoted),
         Some((state, differences)) => differences
             .into_iter()
             .map(|(bank, index)| {
@@ -38,10 +39,17 @@ pub(super) fn is_accepted(evidence: &Evidence<'_>, reference: &ReferenceValues) 
                     meaning(index),
                     state.name
                 );
-                reason(area(index), Verdict::Contraindicated, text)
+                Reason::new(ACCEPTED, Area::of_pcr(index), Verdict::Contraindicated, text)
             })
             .collect(),
     }
+}
+
+/// An affirming reason for each area that has a PCR in the state.
+fn is(state: &BootState, quoted: &PcrValues) -> Vec<Reason> {
+    let areas: BTreeSet<Area> = quoted.iter().map(|(_, index, _)| Area::of_pcr(index)).collect();
+    let text = format!("the boot state is \"{}\"", state.name);
+    areas.into_iter().map(|area| Reason::new(ACCEPTED, area, Verdict::Affirming, text.clone())).collect()
 }
 
 fn differences(quoted: &PcrValues, state: &BootState) -> Vec<(HashAlgorithm, u8)> {
@@ -50,13 +58,6 @@ fn differences(quoted: &PcrValues, state: &BootState) -> Vec<(HashAlgorithm, u8)
         .filter(|(bank, index, value)| state.pcrs.get(*bank, *index) != Some(*value))
         .map(|(bank, index, _)| (bank, index))
         .collect()
-}
-
-fn area(index: u8) -> Area {
-    match index {
-        0..=3 | 6 | 7 => Area::Firmware,
-        _ => Area::Boot,
-    }
 }
 
 /// What each PCR stands for (TCG PC Client Platform Firmware Profile, section 3.3.4; Linux TPM PCR Registry).

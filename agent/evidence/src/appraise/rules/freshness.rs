@@ -1,12 +1,11 @@
 use super::super::evidence::Evidence;
 use super::super::reason::{Area, Reason, Verdict};
 use super::super::reference::ReferenceValues;
-use super::reason;
 
 /// Epoch, resets and clock never fall: they would if a hypervisor put back an older state of a virtual TPM.
-pub(super) fn never_goes_back(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
+pub(super) fn never_goes_back(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Reason {
     let now = evidence.high_water();
-    match reference.high_water {
+    let (verdict, text) = match reference.high_water {
         Some(before) if now < before => {
             let text = format!(
                 "the TPM went back in time, from epoch {}, reset {}, clock {} ms \
@@ -14,8 +13,9 @@ pub(super) fn never_goes_back(evidence: &Evidence<'_>, reference: &ReferenceValu
                  an older state of it was restored, or it was cleared",
                 before.epoch, before.reset_count, before.clock_ms, now.epoch, now.reset_count, now.clock_ms
             );
-            vec![reason(Area::Freshness, Verdict::Contraindicated, text)]
+            (Verdict::Contraindicated, text)
         }
-        _ => vec![reason(Area::Freshness, Verdict::Affirming, "the quote answers the latest challenge")],
-    }
+        _ => (Verdict::Affirming, "the quote answers the latest challenge".to_owned()),
+    };
+    Reason::new("freshness.tpm-time", Area::Freshness, verdict, text)
 }

@@ -1,20 +1,24 @@
-//! The rules of an appraisal.
+//! The rules that need no policy. Each gives at least one reason when it applies, an affirming one included.
 
-mod boot_log;
-mod boot_state;
+pub(super) mod boot_log;
+pub(super) mod boot_state;
 mod freshness;
-mod runtime;
+mod hardware;
+pub(super) mod runtime;
 
 use super::evidence::Evidence;
-use super::reason::{Area, Reason, Verdict};
+use super::reason::Reason;
 use super::reference::ReferenceValues;
 
-/// Gives at least one reason when the rule applies, an affirming one included.
-pub(super) type Rule = fn(&Evidence<'_>, &ReferenceValues) -> Vec<Reason>;
+/// What is judged whether there is a policy or not.
+pub(super) fn always(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
+    vec![hardware::has_signed(), freshness::never_goes_back(evidence, reference)]
+}
 
-pub(super) const ALL: &[Rule] =
-    &[boot_state::is_accepted, boot_log::accounts_for_pcrs, runtime::is_measured, freshness::never_goes_back];
-
-fn reason(area: Area, verdict: Verdict, text: impl Into<String>) -> Reason {
-    Reason { area, verdict, text: text.into() }
+/// What is judged where exact states stand in for a policy.
+pub(super) fn without_policy(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
+    let mut reasons = boot_state::is_accepted(evidence, reference);
+    reasons.extend(boot_log::accounts_for_pcrs(evidence, reference.boot_log));
+    reasons.extend(runtime::is_measured(evidence));
+    reasons
 }

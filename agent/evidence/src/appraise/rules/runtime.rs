@@ -1,26 +1,47 @@
-use super::super::evidence::Evidence;
+use super::super::evidence::{Evidence, ImaLog};
 use super::super::reason::{Area, Reason, Verdict};
-use super::super::reference::ReferenceValues;
-use super::reason;
-use crate::ima::Outcome;
+use crate::ima::{IMA_PCR, Outcome};
+use crate::tpm::{Digest, HashAlgorithm};
+
+/// The rule's name, also under a policy.
+pub(in crate::appraise) const LOG: &str = "ima.log";
 
 /// An IMA log, where the device keeps one, accounts for PCR 10.
-pub(super) fn is_measured(evidence: &Evidence<'_>, _reference: &ReferenceValues) -> Vec<Reason> {
+pub(in crate::appraise) fn is_measured(evidence: &Evidence<'_>) -> Vec<Reason> {
     let (verdict, text) = match evidence.ima {
-        None | Some(Outcome::Inactive) => return vec![],
-        Some(Outcome::Anchored { padded: false, .. }) => {
-            (Verdict::Affirming, "the IMA log accounts for PCR 10")
+        ImaLog::Absent if was_extended(evidence) => {
+            (Verdict::Warning, "PCR 10 was extended, and the device sent no IMA log")
         }
-        Some(Outcome::Anchored { padded: true, .. }) => {
+        ImaLog::Absent | ImaLog::Followed { outcome: Outcome::Inactive, .. } => return vec![],
+        ImaLog::Behind => (Verdict::Warning, "more of the IMA log has to come"),
+        ImaLog::Followed { outcome, .. } => match outcome {
+            Outcome::Unanchored => (Verdict::Warning, UNANCHORED),
+            outcome => integrity(outcome),
+        },
+    };
+    vec![Reason::new(LOG, Area::Runtime, verdict, text)]
+}
+
+/// What is said of a log that nothing ties to the TPM.
+pub(in crate::appraise) const UNANCHORED: &str =
+    "the IMA log is unanchored: PCR 10 was never extended, because the kernel found its TPM too late";
+
+/// What is to be said of a log that was followed, whatever stands in it.
+pub(in crate::appraise) fn integrity(outcome: Outcome) -> (Verdict, &'static str) {
+    match outcome {
+        Outcome::Anchored { padded: false, .. } => (Verdict::Affirming, "the IMA log accounts for PCR 10"),
+        Outcome::Anchored { padded: true, .. } => {
             (Verdict::Warning, "the IMA log accounts for PCR 10 by SHA-1 alone: the kernel pads its digests")
         }
-        Some(Outcome::Unanchored) => (
-            Verdict::Warning,
-            "the IMA log is unanchored: PCR 10 was never extended, because the kernel found its TPM too late",
-        ),
-        Some(Outcome::Diverged) => {
+        Outcome::Unanchored => (Verdict::Contraindicated, UNANCHORED),
+        Outcome::Inactive => (Verdict::Contraindicated, "IMA is off: nothing is known of what was run"),
+        Outcome::Diverged => {
             (Verdict::Contraindicated, "the IMA log does not account for PCR 10: it was altered or cut")
         }
-    };
-    vec![reason(Area::Runtime, verdict, text)]
+    }
+}
+
+fn was_extended(evidence: &Evidence<'_>) -> bool {
+    let quoted = evidence.quote.pcrs().get(HashAlgorithm::Sha256, IMA_PCR);
+    quoted.is_some_and(|value| *value != Digest::filled(HashAlgorithm::Sha256, 0))
 }

@@ -1,3 +1,5 @@
 pub(crate) mod assurance;
 pub(crate) mod boot;
+pub(crate) mod ima;
+pub(crate) mod log;
 pub(crate) mod swtpm;

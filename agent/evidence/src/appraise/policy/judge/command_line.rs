@@ -1,0 +1,51 @@
+use super::explain::Ruling;
+use crate::appraise::policy::boot::Boot;
+use crate::appraise::policy::{Allowed, Policy};
+use crate::appraise::{Area, Reason, Verdict};
+use crate::eventlog::{EventFact, Fact};
+use crate::tpm::Digest;
+
+const COMMAND_LINES: &str = "boot.command-lines";
+
+/// A command line of which the log has the text.
+pub(super) fn text(policy: &Policy, text: &str) -> Ruling {
+    if policy.boot.command_lines.iter().any(|pattern| pattern.fits(text)) {
+        return Ruling::Explained;
+    }
+    Ruling::refused(
+        COMMAND_LINES,
+        format!("the kernel's command line fits no pattern: {}", text.escape_debug()),
+    )
+}
+
+/// One of which the log has the digest alone: a pattern that fits one text alone can be hashed and compared.
+pub(super) fn digest(policy: &Policy, event: &EventFact<'_>, digest: &Digest) -> Ruling {
+    let texts = policy.boot.command_lines.iter().filter_map(|pattern| pattern.only_text());
+    let listed = Allowed::find(&policy.boot.command_line_digests, digest).is_some();
+    if listed || texts.into_iter().any(|text| event.is_command_line(&text)) {
+        return Ruling::Explained;
+    }
+    let text = format!(
+        "the kernel's command line, of which the log has no text, is none of those in the lists: sha256 {digest}"
+    );
+    Ruling::refused(COMMAND_LINES, text)
+}
+
+/// Where the policy knows command lines, one was measured into a PCR that is judged. Otherwise a log that calls its
+/// event something else would leave it out.
+pub(super) fn is_measured(
+    policy: &Policy,
+    boot: &Boot<'_>,
+    is_judged: impl Fn(u8) -> bool,
+) -> Option<Reason> {
+    let rules = &policy.boot;
+    let known = !rules.command_lines.is_empty() || !rules.command_line_digests.is_empty();
+    let measured = boot
+        .events()
+        .iter()
+        .any(|event| matches!(event.fact, Fact::CommandLine(_) | Fact::LoadOptions) && is_judged(event.pcr));
+    (known && !measured).then(|| {
+        let text = "no command line of a kernel was measured into a PCR that is judged";
+        Reason::new(COMMAND_LINES, Area::Boot, Verdict::Contraindicated, text)
+    })
+}

@@ -1,0 +1,91 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::command_line;
+use super::explain::{Explainer, Ruling};
+use super::pcrs::{Judged, accepted, idle_rules, judged};
+use super::secure_boot::KEYS_PCR;
+use crate::appraise::policy::boot::Boot;
+use crate::appraise::policy::{Policy, Weight};
+use crate::appraise::{Area, BootState, Evidence, Reason, ReferenceValues, Verdict};
+
+/// No rule is made for what it is.
+const UNEXPLAINED: &str = "pcr.unexplained";
+const ACCEPTED: &str = "boot-state.accepted";
+
+/// Every event of the PCRs that count is explained: by a rule, or because the whole boot is one that was accepted.
+pub(super) fn are_explained(
+    policy: &Policy,
+    boot: &Boot<'_>,
+    evidence: &Evidence<'_>,
+    reference: &ReferenceValues,
+) -> Vec<Reason> {
+    let pcrs = match judged(policy, reference) {
+        Ok(pcrs) => pcrs,
+        Err(problem) => {
+            return vec![Reason::new(UNEXPLAINED, Area::Boot, Verdict::Contraindicated, problem)];
+        }
+    };
+    let keys_judged = pcrs.get(&KEYS_PCR).is_some_and(|judged| judged.weight == Weight::Refuse);
+    let idle = idle_rules(policy, &pcrs);
+    let explainer = Explainer::new(policy, boot, keys_judged);
+    let accepted = accepted(reference, evidence.quote.pcrs());
+    let left: BTreeMap<_, _> =
+        pcrs.iter().filter(|(_, judged)| accepted.is_none() || !judged.leased).collect();
+    let mut reasons: Vec<Reason> =
+        left.iter().flat_map(|(pcr, judged)| refusals(&explainer, boot, **pcr, judged)).collect();
+    reasons.extend(idle);
+    if accepted.is_none() {
+        let is_judged = |pcr| pcrs.get(&pcr).is_some_and(|judged| judged.weight != Weight::Allow);
+        reasons.extend(command_line::is_measured(policy, boot, is_judged));
+    }
+    let doubtful: BTreeSet<Area> = reasons.iter().map(|reason| reason.area).collect();
+    reasons.extend(affirm(&pcrs, accepted).filter(|reason| !doubtful.contains(&reason.area)));
+    reasons
+}
+
+/// What is not explained in one PCR.
+fn refusals(explainer: &Explainer<'_>, boot: &Boot<'_>, pcr: u8, judged: &Judged<'_>) -> Vec<Reason> {
+    let Some(verdict) = judged.weight.verdict() else { return Vec::new() };
+    let area = Area::of_pcr(pcr);
+    let refuse = |rule, text| Reason::new(rule, area, verdict, text);
+    let Some(value) = boot.quoted(pcr) else {
+        return vec![refuse(UNEXPLAINED, format!("PCR {pcr} is missing from the quote"))];
+    };
+    if judged.section.is_some_and(|section| section.values.contains(value)) {
+        return Vec::new();
+    }
+    if !boot.accounts_for(pcr) {
+        let text = format!("PCR {pcr} has the value {value}, for which the boot event log does not account");
+        return vec![refuse(UNEXPLAINED, text)];
+    }
+    let events = boot.events().iter().filter(|event| event.pcr == pcr);
+    events
+        .filter_map(|event| match explainer.explain(event) {
+            Ruling::Explained => None,
+            Ruling::Refused { rule, text } => Some(refuse(rule, text).at(event.number)),
+            Ruling::Unexplained => {
+                let digest = event.digest.map(|digest| format!("sha256 {digest}, ")).unwrap_or_default();
+                let text = format!("no rule explains this in PCR {pcr}: {digest}{}", event.fact);
+                Some(refuse(UNEXPLAINED, text).at(event.number))
+            }
+        })
+        .collect()
+}
+
+/// A good word for each area of which some PCR counts.
+fn affirm<'a>(
+    pcrs: &'a BTreeMap<u8, Judged<'_>>,
+    accepted: Option<&'a BootState>,
+) -> impl Iterator<Item = Reason> + 'a {
+    let mut areas: BTreeMap<Area, Vec<String>> = BTreeMap::new();
+    for (pcr, _) in pcrs.iter().filter(|(_, judged)| judged.weight != Weight::Allow) {
+        areas.entry(Area::of_pcr(*pcr)).or_default().push(pcr.to_string());
+    }
+    areas.into_iter().map(move |(area, pcrs)| {
+        let (rule, text) = match accepted {
+            Some(state) => (ACCEPTED, format!("the boot state is \"{}\", which was accepted", state.name)),
+            None => (UNEXPLAINED, format!("every event of PCR {} is explained", pcrs.join(", "))),
+        };
+        Reason::new(rule, area, Verdict::Affirming, text)
+    })
+}

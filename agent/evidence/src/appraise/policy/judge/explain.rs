@@ -1,0 +1,112 @@
+use super::{command_line, firmware, secure_boot};
+use crate::appraise::policy::boot::Boot;
+use crate::appraise::policy::{Allowed, PcrIndex, Policy};
+use crate::eventlog::{EventFact, Fact, Image, Tie};
+use crate::tpm::Digest;
+
+/// What the rules say of one event.
+pub(super) enum Ruling {
+    /// It is allowed.
+    Explained,
+    /// There is a rule for what it is, and it does not allow it.
+    Refused {
+        /// The rule.
+        rule: &'static str,
+        /// In words.
+        text: String,
+    },
+    /// There is no rule for what it is.
+    Unexplained,
+}
+
+impl Ruling {
+    pub(super) fn refused(rule: &'static str, text: String) -> Self {
+        Self::Refused { rule, text }
+    }
+}
+
+/// The rules for single events, and what they need to know of the boot as a whole.
+pub(super) struct Explainer<'p> {
+    policy: &'p Policy,
+    signers_vouch: bool,
+}
+
+impl<'p> Explainer<'p> {
+    /// `keys_judged` says whether whatever is not explained in the PCR of Secure Boot's keys is refused. Otherwise
+    /// a log could call what vouched for an image something else.
+    pub(super) fn new(policy: &'p Policy, boot: &Boot<'_>, keys_judged: bool) -> Self {
+        Self { policy, signers_vouch: keys_judged && secure_boot::signers_vouch(policy, boot) }
+    }
+
+    /// Asks the rules about an event. One that was not extended in the bank that is judged changes nothing.
+    pub(super) fn explain(&self, event: &EventFact<'_>) -> Ruling {
+        let Some(digest) = &event.digest else { return Ruling::Explained };
+        if self.lists(event.pcr, digest) || event.is_routine() {
+            return Ruling::Explained;
+        }
+        if let Fact::Separator { failed: true } = event.fact {
+            return Ruling::refused(
+                "firmware.separators",
+                format!("PCR {}: the firmware reports an error", event.pcr),
+            );
+        }
+        if firmware::is_left_to_version(self.policy, event) {
+            return Ruling::Explained;
+        }
+        match event.tie {
+            Tie::Digest => self.judge(event, digest),
+            Tie::Claim => Ruling::Unexplained,
+        }
+    }
+
+    fn judge(&self, event: &EventFact<'_>, digest: &Digest) -> Ruling {
+        let (policy, rules) = (self.policy, &self.policy.boot);
+        let listed = |list: &[Allowed], rule| in_list(list, rule, event, digest);
+        match &event.fact {
+            // Whether it has to be on is another rule's.
+            Fact::SecureBoot(_) => Ruling::Explained,
+            Fact::SignatureDatabase(database) => secure_boot::database(policy, database, digest),
+            Fact::Authority(authority) => secure_boot::authority(policy, authority),
+            Fact::MachineOwnerKeys { .. } => {
+                listed(&policy.secure_boot.machine_owner_keys, "secure-boot.machine-owner-keys")
+            }
+            Fact::FirmwareVersion(version) => firmware::version(policy, version),
+            Fact::FirmwareContent(content) => firmware::content(policy, content, digest),
+            Fact::Image(image) => self.image(image, digest),
+            Fact::CommandLine(text) => command_line::text(policy, text),
+            Fact::LoadOptions => command_line::digest(policy, event, digest),
+            Fact::Initrd => listed(&rules.initrds, "boot.initrds"),
+            Fact::LoadedFile { .. } | Fact::LoaderData(_) => listed(&rules.files, "boot.files"),
+            Fact::LoaderCommand(text) if rules.loader_commands.iter().any(|pattern| pattern.fits(text)) => {
+                Ruling::Explained
+            }
+            Fact::LoaderCommand(_) => {
+                Ruling::refused("boot.loader-commands", format!("{} fits no pattern", event.fact))
+            }
+            _ => Ruling::Unexplained,
+        }
+    }
+
+    fn image(&self, image: &Image, digest: &Digest) -> Ruling {
+        if self.signers_vouch || Allowed::find(&self.policy.boot.images, digest).is_some() {
+            return Ruling::Explained;
+        }
+        let signed = match self.policy.boot.accept_signed_images {
+            true => ", nor vouched for by signers of the policy alone",
+            false => "",
+        };
+        Ruling::refused("boot.images", format!("not in the list{signed}: sha256 {digest}, {image}"))
+    }
+
+    fn lists(&self, pcr: u8, digest: &Digest) -> bool {
+        let section = PcrIndex::new(pcr).and_then(|pcr| self.policy.pcr.get(&pcr));
+        section.is_some_and(|section| Allowed::find(&section.digests, digest).is_some())
+    }
+}
+
+fn in_list(list: &[Allowed], rule: &'static str, event: &EventFact<'_>, digest: &Digest) -> Ruling {
+    if Allowed::find(list, digest).is_some() {
+        return Ruling::Explained;
+    }
+    Ruling::refused(rule, format!("not in the list: sha256 {digest}, {}", event.fact))
+}

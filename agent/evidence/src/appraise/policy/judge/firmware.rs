@@ -1,0 +1,54 @@
+use super::explain::Ruling;
+use crate::appraise::policy::boot::Boot;
+use crate::appraise::policy::{Allowed, Policy};
+use crate::appraise::{Area, Reason, Verdict};
+use crate::eventlog::{EventFact, FirmwareContent, Stage};
+use crate::tpm::Digest;
+
+const VERSIONS: &str = "firmware.versions";
+/// The firmware's own code and what it decides by.
+const FIRMWARE_PCR: u8 = 0;
+
+/// The firmware has a version that is allowed, as it says itself.
+pub(super) fn version_is_allowed(policy: &Policy, boot: &Boot<'_>) -> Option<Reason> {
+    let rule = &policy.firmware;
+    let reason = |verdict, text| Some(Reason::new(VERSIONS, Area::Firmware, verdict, text));
+    match boot.facts().firmware_version() {
+        Some(version) if allows_version(policy, version) => {
+            reason(Verdict::Affirming, format!("the firmware says that it has version \"{version}\""))
+        }
+        Some(version) => {
+            let text = format!("the firmware says that it has version \"{version}\", which is not allowed");
+            reason(Verdict::Contraindicated, text)
+        }
+        None if rule.accept_any_version => None,
+        None => {
+            let text = "the boot event log does not tell the firmware's version".to_owned();
+            reason(Verdict::Contraindicated, text)
+        }
+    }
+}
+
+pub(super) fn version(policy: &Policy, version: &str) -> Ruling {
+    if allows_version(policy, version) {
+        return Ruling::Explained;
+    }
+    Ruling::refused(VERSIONS, format!("firmware version \"{version}\" is not allowed"))
+}
+
+pub(super) fn content(policy: &Policy, content: &FirmwareContent, digest: &Digest) -> Ruling {
+    if Allowed::find(&policy.firmware.contents, digest).is_some() {
+        return Ruling::Explained;
+    }
+    Ruling::refused("firmware.contents", format!("not in the list: sha256 {digest}, {content}"))
+}
+
+/// What the firmware is made of is left to its version. A log can call an event what it likes, so this is about
+/// all that the firmware extends into its PCR.
+pub(super) fn is_left_to_version(policy: &Policy, event: &EventFact<'_>) -> bool {
+    policy.firmware.accept_any_content && event.pcr == FIRMWARE_PCR && event.stage == Stage::Firmware
+}
+
+fn allows_version(policy: &Policy, version: &str) -> bool {
+    policy.firmware.accept_any_version || policy.firmware.versions.iter().any(|allowed| allowed == version)
+}

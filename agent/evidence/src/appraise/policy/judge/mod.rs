@@ -1,0 +1,55 @@
+//! The rules of a policy. Those about single events say whether an event is explained ([`explain`]); the others
+//! give their reasons by themselves.
+
+mod command_line;
+mod events;
+mod explain;
+mod firmware;
+mod freshness;
+mod pcrs;
+mod runtime;
+mod secure_boot;
+
+pub(super) use secure_boot::entry_digest;
+
+use super::Policy;
+use super::boot::Boot;
+use crate::appraise::rules::{boot_log, boot_state};
+use crate::appraise::{BootLog, BootLogRule, Evidence, Reason, ReferenceValues, Verdict};
+
+/// Judges evidence by the rules of a policy.
+pub(in crate::appraise) fn judge(
+    policy: &Policy,
+    evidence: &Evidence<'_>,
+    reference: &ReferenceValues,
+) -> Vec<Reason> {
+    let mut reasons: Vec<Reason> = freshness::is_young_enough(policy, evidence).into_iter().collect();
+    reasons.extend(runtime::is_allowed(policy, evidence));
+    let log_rule = if policy.boot_log.required { BootLogRule::Require } else { BootLogRule::AllowAbsent };
+    let of_log = boot_log::accounts_for_pcrs(evidence, log_rule);
+    // What a log says that does not replay is no evidence of anything.
+    let worthless = of_log.iter().any(|reason| reason.verdict == Verdict::Contraindicated);
+    reasons.extend(of_log);
+    if !worthless {
+        reasons.extend(judge_boot(policy, evidence, reference));
+    }
+    reasons
+}
+
+fn judge_boot(policy: &Policy, evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
+    let quoted = evidence.quote.pcrs();
+    let logged = match evidence.boot_log {
+        BootLog::Whole(log) => Boot::read(log, quoted).ok(),
+        BootLog::Absent => None,
+    };
+    let (boot, explained) = match logged {
+        Some(boot) => {
+            let explained = events::are_explained(policy, &boot, evidence, reference);
+            (boot, explained)
+        }
+        None => (Boot::unlogged(quoted), boot_state::is_accepted(evidence, reference)),
+    };
+    // What is required comes first: it is what to mend first.
+    let required = [secure_boot::is_on(policy, &boot), firmware::version_is_allowed(policy, &boot)];
+    required.into_iter().flatten().chain(explained).collect()
+}

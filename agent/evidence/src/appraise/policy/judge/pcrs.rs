@@ -1,0 +1,74 @@
+use std::collections::BTreeMap;
+
+use crate::appraise::policy::{PcrSection, Policy, Weight};
+use crate::appraise::{Area, BootState, Reason, ReferenceValues, Verdict};
+use crate::tpm::{HashAlgorithm, PcrValues};
+
+/// A PCR whose events are judged.
+pub(super) struct Judged<'p> {
+    /// How an event weighs that no rule explains.
+    pub(super) weight: Weight,
+    /// Whether a lease names it.
+    pub(super) leased: bool,
+    /// What the policy says of it by its number.
+    pub(super) section: Option<&'p PcrSection>,
+}
+
+/// The PCRs of a lease, and those for which the policy has a section.
+///
+/// # Errors
+/// When a lease could be used by software of which nothing was judged.
+pub(super) fn judged<'p>(
+    policy: &'p Policy,
+    reference: &ReferenceValues,
+) -> Result<BTreeMap<u8, Judged<'p>>, &'static str> {
+    if reference.lease_selection.iter().any(|(bank, _)| bank != HashAlgorithm::Sha256) {
+        return Err("a lease names PCRs of another bank than sha256, by which events are judged");
+    }
+    let leased = reference.lease_selection.iter();
+    let mut judged: BTreeMap<u8, Judged<'p>> = leased
+        .map(|(_, index)| (index, Judged { weight: Weight::Refuse, leased: true, section: None }))
+        .collect();
+    if judged.is_empty() {
+        return Err("a lease names no PCR, so that any software could use it");
+    }
+    for (index, section) in &policy.pcr {
+        let leased = judged.contains_key(&index.get());
+        judged.insert(index.get(), Judged { weight: section.unexplained, leased, section: Some(section) });
+    }
+    Ok(judged)
+}
+
+/// Rules that nothing is held to, because the PCR that they are about is not judged: whoever wrote them meant
+/// something else.
+pub(super) fn idle_rules(policy: &Policy, pcrs: &BTreeMap<u8, Judged<'_>>) -> Vec<Reason> {
+    let (keys, boot) = (&policy.secure_boot, &policy.boot);
+    let rules = [
+        ("secure-boot.platform-keys", 7, keys.platform_keys.is_empty()),
+        ("secure-boot.key-exchange-keys", 7, keys.key_exchange_keys.is_empty()),
+        ("secure-boot.allowed-signatures", 7, keys.allowed_signatures.is_empty()),
+        ("secure-boot.forbidden-signatures", 7, keys.forbidden_signatures.is_empty()),
+        ("secure-boot.signers", 7, keys.signers.is_empty()),
+        ("secure-boot.machine-owner-keys", 14, keys.machine_owner_keys.is_empty()),
+        ("firmware.contents", 0, policy.firmware.contents.is_empty()),
+        ("boot.images", 4, boot.images.is_empty()),
+        ("boot.initrds", 9, boot.initrds.is_empty()),
+        ("boot.loader-commands", 8, boot.loader_commands.is_empty()),
+        ("boot.files", 9, boot.files.is_empty()),
+    ];
+    let idle = rules.into_iter().filter(|(_, pcr, empty)| !empty && !pcrs.contains_key(pcr));
+    idle.map(|(rule, pcr, _)| {
+        let text = format!("PCR {pcr} is not in the lease, so this is not judged: add a section [pcr.{pcr}]");
+        Reason::new(rule, Area::of_pcr(pcr), Verdict::Contraindicated, text)
+    })
+    .collect()
+}
+
+/// The accepted state that the lease's PCRs are in.
+pub(super) fn accepted<'r>(reference: &'r ReferenceValues, quoted: &PcrValues) -> Option<&'r BootState> {
+    let leased = quoted.select(&reference.lease_selection).ok().filter(|leased| !leased.is_empty())?;
+    reference
+        .boot_states
+        .iter()
+        .find(|state| leased.iter().all(|(bank, index, value)| state.pcrs.get(bank, index) == Some(value)))
+}

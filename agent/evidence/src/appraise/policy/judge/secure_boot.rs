@@ -1,0 +1,99 @@
+use super::explain::Ruling;
+use crate::appraise::policy::boot::Boot;
+use crate::appraise::policy::{Allowed, Policy};
+use crate::appraise::{Area, Reason, Verdict};
+use crate::eventlog::{Authority, DatabaseName, Fact, Signature, SignatureDatabase, SignatureEntry};
+use crate::tpm::Digest;
+
+const REQUIRED: &str = "secure-boot.required";
+/// Where the firmware measures state, keys, and what it allowed images by.
+pub(super) const KEYS_PCR: u8 = 7;
+const SIGNERS: &str = "secure-boot.signers";
+
+/// The firmware enforced Secure Boot, where it has to.
+pub(super) fn is_on(policy: &Policy, boot: &Boot<'_>) -> Option<Reason> {
+    let state = boot.facts().secure_boot();
+    let (verdict, text) = match (state, policy.secure_boot.required) {
+        (Some(true), _) => (Verdict::Affirming, "Secure Boot is on"),
+        (_, false) => return None,
+        (Some(false), true) => (Verdict::Contraindicated, "Secure Boot is off"),
+        (None, true) => {
+            (Verdict::Contraindicated, "the boot event log does not tell whether Secure Boot is on")
+        }
+    };
+    let reason = Reason::new(REQUIRED, Area::Firmware, verdict, text);
+    let event = boot.events().iter().find(|event| matches!(event.fact, Fact::SecureBoot(_)));
+    Some(match event {
+        Some(event) => reason.at(event.number),
+        None => reason,
+    })
+}
+
+/// Whether the policy takes what is signed, and names all that vouched for images of this boot: then the firmware
+/// itself kept others out.
+pub(super) fn signers_vouch(policy: &Policy, boot: &Boot<'_>) -> bool {
+    let mut authorities = boot.facts().authorities().peekable();
+    policy.boot.accept_signed_images
+        && boot.facts().secure_boot() == Some(true)
+        && authorities.peek().is_some()
+        && authorities.all(|authority| signer(policy, authority).is_some())
+}
+
+pub(super) fn authority(policy: &Policy, authority: &Authority) -> Ruling {
+    if signer(policy, authority).is_some() {
+        return Ruling::Explained;
+    }
+    Ruling::refused(
+        SIGNERS,
+        format!("{authority}, which is no signer of the policy: {}", id(&authority.entry)),
+    )
+}
+
+pub(super) fn database(policy: &Policy, database: &SignatureDatabase, digest: &Digest) -> Ruling {
+    let rules = &policy.secure_boot;
+    let (rule, list) = match database.which {
+        DatabaseName::PlatformKey => ("secure-boot.platform-keys", &rules.platform_keys),
+        DatabaseName::KeyExchangeKeys => ("secure-boot.key-exchange-keys", &rules.key_exchange_keys),
+        DatabaseName::Allowed => ("secure-boot.allowed-signatures", &rules.allowed_signatures),
+        DatabaseName::Forbidden => return forbidden(&rules.forbidden_signatures, database, digest),
+        DatabaseName::TimeStamps | DatabaseName::Recovery => return Ruling::Unexplained,
+    };
+    let listed = |entry: &SignatureEntry| entry_digest(entry).and_then(|digest| Allowed::find(list, digest));
+    let stranger = database.entries.iter().find(|entry| listed(entry).is_none());
+    match stranger {
+        None => Ruling::Explained,
+        Some(entry) => {
+            let (which, signature) = (database.which, &entry.signature);
+            Ruling::refused(
+                rule,
+                format!("{which} holds {signature}, which is not in the list: {}", id(entry)),
+            )
+        }
+    }
+}
+
+/// The whole list by its digest: one that was emptied would let in again what it keeps out.
+fn forbidden(list: &[Allowed], database: &SignatureDatabase, digest: &Digest) -> Ruling {
+    if Allowed::find(list, digest).is_some() {
+        return Ruling::Explained;
+    }
+    let text = format!("{database}, and is none of those in the list: sha256 {digest}");
+    Ruling::refused("secure-boot.forbidden-signatures", text)
+}
+
+fn signer<'p>(policy: &'p Policy, authority: &Authority) -> Option<&'p Allowed> {
+    Allowed::find(&policy.secure_boot.signers, entry_digest(&authority.entry)?)
+}
+
+/// By which an entry is known in a policy.
+pub(in crate::appraise::policy) fn entry_digest(entry: &SignatureEntry) -> Option<&Digest> {
+    match &entry.signature {
+        Signature::Certificate(certificate) => Some(&certificate.fingerprint),
+        Signature::Image(digest) => Some(digest),
+        Signature::Other(_) => None,
+    }
+}
+
+fn id(entry: &SignatureEntry) -> String {
+    entry_digest(entry).map_or_else(|| "of no known kind".to_owned(), |digest| format!("{digest:?}"))
+}

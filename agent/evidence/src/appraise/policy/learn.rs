@@ -1,0 +1,197 @@
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use super::Policy;
+use super::allowed::Allowed;
+use super::boot::Boot;
+use super::judge::entry_digest;
+use super::pattern::CommandPattern;
+use super::pcr::{PcrIndex, PcrSection};
+use crate::eventlog::{DatabaseName, EventFact, EventLogError, Fact, SignatureDatabase, SignatureEntry, Tie};
+use crate::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
+
+/// A boot from which nothing can be learnt.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LearnError {
+    /// The log cannot be read, or there is none.
+    #[error(transparent)]
+    Log(#[from] EventLogError),
+    /// The log and the quote are of different boots, or the log was altered.
+    #[error("the boot event log does not account for PCR {0}: learn from a device whose log does")]
+    Pcr(u8),
+    /// A PCR that a lease names was not quoted.
+    #[error("PCR {0} is missing from the quote, and a lease needs it")]
+    Missing(u8),
+}
+
+/// A policy that was learnt.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Learnt {
+    /// The policy. The names of its entries say in which line of the log they stand.
+    pub policy: Policy,
+    /// In which line the entries stand that have no name: command lines, commands, versions.
+    pub lines: BTreeMap<String, usize>,
+}
+
+impl Learnt {
+    /// The policy that allows this boot and no other, as far as leases go by it.
+    ///
+    /// It takes on trust whatever the device runs now: read it before you use it.
+    ///
+    /// # Errors
+    /// [`LearnError`]
+    pub fn from_boot(log: &[u8], quoted: &PcrValues, lease: &PcrSelection) -> Result<Self, LearnError> {
+        let boot = Boot::read(log, quoted)?;
+        let mut learner = Learner::default();
+        learner.policy.secure_boot.required = boot.facts().secure_boot() == Some(true);
+        learner.policy.firmware.accept_any_version = boot.facts().firmware_version().is_none();
+        learner.command_lines = boot.facts().command_lines().map(str::to_owned).collect();
+        for (_, pcr) in lease.iter() {
+            learner.learn_pcr(&boot, pcr)?;
+        }
+        Ok(Self { policy: learner.policy, lines: learner.lines })
+    }
+}
+
+#[derive(Default)]
+struct Learner {
+    policy: Policy,
+    /// Command lines of which the log has the text.
+    command_lines: Vec<String>,
+    lines: BTreeMap<String, usize>,
+}
+
+impl Learner {
+    fn learn_pcr(&mut self, boot: &Boot<'_>, pcr: u8) -> Result<(), LearnError> {
+        /// Those above are extended by user space, those between by IMA and by phases of the boot.
+        const LOGGED: [u8; 13] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14];
+
+        let value = boot.quoted(pcr).ok_or(LearnError::Missing(pcr))?;
+        if !boot.accounts_for(pcr) {
+            if LOGGED.contains(&pcr) {
+                return Err(LearnError::Pcr(pcr));
+            }
+            self.section(pcr, |section| section.values.push(*value));
+            return Ok(());
+        }
+        for event in boot.events().iter().filter(|event| event.pcr == pcr && !event.is_routine()) {
+            if let Some(digest) = &event.digest {
+                self.learn_event(event, digest);
+            }
+        }
+        Ok(())
+    }
+
+    fn learn_event(&mut self, event: &EventFact<'_>, digest: &Digest) {
+        let this = Allowed { digest: *digest, name: format!("{} (line {})", event.fact, event.number) };
+        if event.tie == Tie::Claim {
+            return self.learn_unknown(event, this);
+        }
+        match &event.fact {
+            Fact::SecureBoot(_) => {}
+            Fact::SignatureDatabase(database) => self.learn_database(event, database, this),
+            Fact::Authority(authority) => match of_entry(event, &authority.entry) {
+                Some(signer) => allow(&mut self.policy.secure_boot.signers, signer),
+                None => self.learn_unknown(event, this),
+            },
+            Fact::FirmwareVersion(version) => self.learn_version(event, version),
+            Fact::CommandLine(text) => self.learn_command_line(event, text),
+            Fact::LoaderCommand(text) => self.learn_command(event, text),
+            Fact::LoadOptions => self.learn_load_options(event, this),
+            fact => match list_of(&mut self.policy, fact) {
+                Some(list) => allow(list, this),
+                None => self.learn_unknown(event, this),
+            },
+        }
+    }
+
+    /// By the text where another event of the log has it, else by the digest.
+    fn learn_load_options(&mut self, event: &EventFact<'_>, this: Allowed) {
+        match self.command_lines.iter().find(|text| event.is_command_line(text)).cloned() {
+            Some(text) => self.learn_command_line(event, &text),
+            None => allow(&mut self.policy.boot.command_line_digests, this),
+        }
+    }
+
+    fn learn_version(&mut self, event: &EventFact<'_>, version: &str) {
+        self.lines.entry(version.to_owned()).or_insert(event.number);
+        add(&mut self.policy.firmware.versions, version.to_owned());
+    }
+
+    fn learn_command_line(&mut self, event: &EventFact<'_>, text: &str) {
+        let pattern = self.literal(event, text);
+        add(&mut self.policy.boot.command_lines, pattern);
+    }
+
+    fn learn_command(&mut self, event: &EventFact<'_>, text: &str) {
+        let pattern = self.literal(event, text);
+        add(&mut self.policy.boot.loader_commands, pattern);
+    }
+
+    fn literal(&mut self, event: &EventFact<'_>, text: &str) -> CommandPattern {
+        let pattern = CommandPattern::literal(text);
+        self.lines.entry(pattern.as_str().to_owned()).or_insert(event.number);
+        pattern
+    }
+
+    fn learn_database(&mut self, event: &EventFact<'_>, database: &SignatureDatabase, this: Allowed) {
+        let rules = &mut self.policy.secure_boot;
+        let list = match database.which {
+            DatabaseName::PlatformKey => &mut rules.platform_keys,
+            DatabaseName::KeyExchangeKeys => &mut rules.key_exchange_keys,
+            DatabaseName::Allowed => &mut rules.allowed_signatures,
+            DatabaseName::Forbidden => return allow(&mut rules.forbidden_signatures, this),
+            DatabaseName::TimeStamps | DatabaseName::Recovery => return self.learn_unknown(event, this),
+        };
+        let entries: Option<Vec<Allowed>> =
+            database.entries.iter().map(|entry| of_entry(event, entry)).collect();
+        match entries {
+            Some(entries) => entries.into_iter().for_each(|entry| allow(list, entry)),
+            None => self.learn_unknown(event, this),
+        }
+    }
+
+    /// What has no rule of its own is allowed in its PCR.
+    fn learn_unknown(&mut self, event: &EventFact<'_>, this: Allowed) {
+        self.section(event.pcr, |section| allow(&mut section.digests, this));
+    }
+
+    fn section(&mut self, pcr: u8, change: impl FnOnce(&mut PcrSection)) {
+        if let Some(pcr) = PcrIndex::new(pcr) {
+            change(self.policy.pcr.entry(pcr).or_default());
+        }
+    }
+}
+
+/// The entry of a signature list, where a policy can name it.
+fn of_entry(event: &EventFact<'_>, entry: &SignatureEntry) -> Option<Allowed> {
+    let digest = entry_digest(entry).filter(|digest| digest.algorithm() == HashAlgorithm::Sha256)?;
+    Some(Allowed { digest: *digest, name: format!("{} (line {})", entry.signature, event.number) })
+}
+
+/// The list in which such a thing stands by its digest.
+fn list_of<'p>(policy: &'p mut Policy, fact: &Fact<'_>) -> Option<&'p mut Vec<Allowed>> {
+    match fact {
+        Fact::MachineOwnerKeys { .. } => Some(&mut policy.secure_boot.machine_owner_keys),
+        Fact::FirmwareContent(_) => Some(&mut policy.firmware.contents),
+        Fact::Image(_) => Some(&mut policy.boot.images),
+        Fact::Initrd => Some(&mut policy.boot.initrds),
+        Fact::LoadedFile { .. } | Fact::LoaderData(_) => Some(&mut policy.boot.files),
+        _ => None,
+    }
+}
+
+/// Once is enough.
+fn add<T: PartialEq>(list: &mut Vec<T>, new: T) {
+    if !list.contains(&new) {
+        list.push(new);
+    }
+}
+
+/// Once is enough, whatever it is called.
+fn allow(list: &mut Vec<Allowed>, new: Allowed) {
+    if Allowed::find(list, &new.digest).is_none() {
+        list.push(new);
+    }
+}

@@ -1,0 +1,50 @@
+use serde::Deserialize;
+
+use super::allowed::{Allowed, sha256};
+use super::sections::Weight;
+use crate::tpm::{Digest, PCR_COUNT};
+
+/// The number of a PCR, as it stands in the name of a section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PcrIndex(u8);
+
+/// `[pcr.N]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct PcrSection {
+    /// How an event of it weighs that no rule explains. PCRs of a lease are judged without such a section too,
+    /// others are not looked at.
+    pub unexplained: Weight,
+    /// Events that are allowed in it, whatever they are.
+    pub digests: Vec<Allowed>,
+    /// Whole values that it may have. The PCRs above 14 are in no log, and have no other rule.
+    #[serde(deserialize_with = "values")]
+    pub values: Vec<Digest>,
+}
+
+impl PcrIndex {
+    /// The number of a PCR that there is.
+    pub fn new(index: u8) -> Option<Self> {
+        (index < PCR_COUNT).then_some(Self(index))
+    }
+
+    /// The number.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<String> for PcrIndex {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let index = name.parse().ok().and_then(Self::new);
+        index.ok_or_else(|| format!("pcr.{name}: give a number from 0 to {}", PCR_COUNT.saturating_sub(1)))
+    }
+}
+
+fn values<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Digest>, D::Error> {
+    let written = Vec::<String>::deserialize(deserializer)?;
+    written.iter().map(|text| sha256(text).map_err(serde::de::Error::custom)).collect()
+}

@@ -1,0 +1,121 @@
+use serde::Deserialize;
+
+use super::allowed::Allowed;
+use super::pattern::CommandPattern;
+use crate::appraise::Verdict;
+
+/// `[freshness]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct FreshnessSection {
+    /// Seconds that may lie between the challenge and the evidence; `None` where it does not matter.
+    pub max_age: Option<u64>,
+}
+
+/// `[boot-log]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct BootLogSection {
+    /// It must be there. Where it need not and is not, accepted states are compared instead, and the judgement is
+    /// a warning at best.
+    pub required: bool,
+}
+
+/// `[secure-boot]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct SecureBootSection {
+    /// It must have been on.
+    pub required: bool,
+    /// What PK may hold.
+    pub platform_keys: Vec<Allowed>,
+    /// What KEK may hold.
+    pub key_exchange_keys: Vec<Allowed>,
+    /// What db may hold.
+    pub allowed_signatures: Vec<Allowed>,
+    /// What dbx may be: the digest of its event, because such lists are long.
+    pub forbidden_signatures: Vec<Allowed>,
+    /// The certificates and hashes that may vouch for what was loaded.
+    pub signers: Vec<Allowed>,
+    /// What shim's own lists may be (MokList and the like): the digests of their events.
+    pub machine_owner_keys: Vec<Allowed>,
+}
+
+/// `[firmware]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct FirmwareSection {
+    /// The versions that it may say it has.
+    pub versions: Vec<String>,
+    /// Any other too.
+    pub accept_any_version: bool,
+    /// What it may consist of.
+    pub contents: Vec<Allowed>,
+    /// Anything else in PCR 0 too: then its version alone is looked at.
+    pub accept_any_content: bool,
+}
+
+/// `[boot]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct BootSection {
+    /// EFI images that may be loaded, by their Authenticode digests: boot loaders, kernels, unified kernel
+    /// images, drivers of add-in cards.
+    pub images: Vec<Allowed>,
+    /// Any others too, if Secure Boot was on and nothing but `secure-boot.signers` vouched for what was loaded.
+    pub accept_signed_images: bool,
+    /// What the kernel's command line may be.
+    pub command_lines: Vec<CommandPattern>,
+    /// The same where the boot chain measures the command line and logs no text of it: the digests of its events.
+    pub command_line_digests: Vec<Allowed>,
+    /// Initrds that may be loaded.
+    pub initrds: Vec<Allowed>,
+    /// Commands that the boot loader may carry out.
+    pub loader_commands: Vec<CommandPattern>,
+    /// Files that it may read.
+    pub files: Vec<Allowed>,
+}
+
+/// How something weighs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weight {
+    /// Contraindicated.
+    #[default]
+    Refuse,
+    /// A warning.
+    Warn,
+    /// Nothing.
+    Allow,
+}
+
+impl Weight {
+    /// `None` where it is nothing.
+    pub(super) fn verdict(self) -> Option<Verdict> {
+        match self {
+            Self::Refuse => Some(Verdict::Contraindicated),
+            Self::Warn => Some(Verdict::Warning),
+            Self::Allow => None,
+        }
+    }
+}
+
+impl Default for BootLogSection {
+    fn default() -> Self {
+        Self { required: true }
+    }
+}
+
+impl Default for SecureBootSection {
+    fn default() -> Self {
+        Self {
+            required: true,
+            platform_keys: Vec::new(),
+            key_exchange_keys: Vec::new(),
+            allowed_signatures: Vec::new(),
+            forbidden_signatures: Vec::new(),
+            signers: Vec::new(),
+            machine_owner_keys: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+use super::text;
+
+/// What EV_EFI_ACTION and EV_ACTION report (TCG PC Client Platform Firmware Profile, section 10.4.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// The firmware starts a boot option.
+    CallingApplication,
+    /// The boot option gave up.
+    ReturningFromApplication,
+    /// The operating system takes over.
+    ExitingBootServices,
+    /// It has taken over.
+    ExitedBootServices,
+    /// It could not, and mostly tries again.
+    StayedInBootServices,
+    /// A debugger could have been attached to the firmware.
+    DebugMode,
+    /// Something else, in the firmware's words.
+    Other(String),
+}
+
+impl Action {
+    pub(super) fn read(data: &[u8]) -> Option<Self> {
+        text::utf8(data).map(|text| Self::named(&text).unwrap_or(Self::Other(text)))
+    }
+
+    /// The words that the profile gives it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::CallingApplication => "Calling EFI Application from Boot Option",
+            Self::ReturningFromApplication => "Returning from EFI Application from Boot Option",
+            Self::ExitingBootServices => "Exit Boot Services Invocation",
+            Self::ExitedBootServices => "Exit Boot Services Returned with Success",
+            Self::StayedInBootServices => "Exit Boot Services Returned with Failure",
+            Self::DebugMode => "UEFI Debug Mode",
+            Self::Other(text) => text,
+        }
+    }
+
+    fn named(text: &str) -> Option<Self> {
+        [
+            Self::CallingApplication,
+            Self::ReturningFromApplication,
+            Self::ExitingBootServices,
+            Self::ExitedBootServices,
+            Self::StayedInBootServices,
+            Self::DebugMode,
+        ]
+        .into_iter()
+        .find(|action| action.as_str() == text)
+    }
+}

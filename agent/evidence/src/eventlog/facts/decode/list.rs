@@ -1,0 +1,50 @@
+use super::{BANK, decode, separator};
+use crate::eventlog::error::EventLogError;
+use crate::eventlog::event::Event;
+use crate::eventlog::facts::event_fact::{EventFact, Stage};
+use crate::eventlog::header::EventLog;
+use crate::tpm::PCR_COUNT;
+
+impl<'a> EventLog<'a> {
+    /// What each event says, in order, by the SHA-256 bank.
+    ///
+    /// The facts are worth something only if [`EventLog::replay`] gives the quoted PCRs.
+    ///
+    /// # Errors
+    /// When an event cannot be read.
+    pub fn facts(&self) -> Result<Vec<EventFact<'a>>, EventLogError> {
+        let events = self.events().collect::<Result<Vec<_>, _>>()?;
+        let separators: Vec<_> = (0..PCR_COUNT).map(|pcr| first_separator(&events, pcr)).collect();
+        let facts = (1..).zip(&events).map(|(number, event)| {
+            let separator = separators.get(usize::from(event.pcr)).copied().flatten();
+            let stage = match separator {
+                Some(offset) if event.offset <= offset => Stage::Firmware,
+                _ => Stage::Loader,
+            };
+            fact(number, event, stage)
+        });
+        Ok(facts.collect())
+    }
+}
+
+fn fact<'a>(number: usize, event: &Event<'a>, stage: Stage) -> EventFact<'a> {
+    let (fact, tie) = decode(event);
+    EventFact {
+        number,
+        offset: event.offset,
+        pcr: event.pcr,
+        kind: event.kind,
+        digest: event.extended().and_then(|event| event.digest(BANK)).copied(),
+        tie,
+        stage,
+        fact,
+    }
+}
+
+/// Where the separator of a PCR stands.
+fn first_separator(events: &[Event<'_>], pcr: u8) -> Option<usize> {
+    let mut extended = events.iter().filter_map(Event::extended).filter(|event| event.pcr == pcr);
+    extended
+        .find(|event| event.digest(BANK).is_some_and(|digest| separator(digest).is_some()))
+        .map(|event| event.offset)
+}

@@ -1,0 +1,110 @@
+//! From an event to its fact: which decoder, and what the digest must cover.
+
+mod list;
+mod loader;
+mod tagged;
+mod variable;
+
+use super::action::Action;
+use super::event_fact::Tie;
+use super::fact::Fact;
+use super::firmware::FirmwareContent;
+use super::image::Image;
+use super::partitions::PartitionTable;
+use super::text;
+use crate::eventlog::event::Event;
+use crate::eventlog::kind::EventKind;
+use crate::tpm::{Digest, HashAlgorithm};
+
+/// The bank whose digests tie facts: the one that is quoted.
+const BANK: HashAlgorithm = HashAlgorithm::Sha256;
+
+/// What a decoder gives; `None` for what is not known, or not where it belongs, or not well formed.
+type Decoded<'a> = Option<(Fact<'a>, Tie)>;
+
+/// An event as the decoders see it.
+struct Measured<'e, 'a> {
+    event: &'e Event<'a>,
+    digest: &'e Digest,
+}
+
+impl<'a> Measured<'_, 'a> {
+    fn data(&self) -> &'a [u8] {
+        self.event.data
+    }
+
+    /// Whether the digest is that of these parts in a row.
+    fn covers(&self, parts: &[&[u8]]) -> bool {
+        BANK.digest(parts) == *self.digest
+    }
+
+    /// The fact as it was decoded from all of the data.
+    fn whole(&self, fact: Fact<'a>) -> (Fact<'a>, Tie) {
+        let tie = if self.covers(&[self.data()]) { Tie::Digest } else { Tie::Claim };
+        (fact, tie)
+    }
+}
+
+/// What the event says and what that is worth.
+fn decode<'a>(event: &Event<'a>) -> (Fact<'a>, Tie) {
+    if event.extended().is_none() {
+        let fact = event.startup_locality().map_or(Fact::Unmeasured, Fact::StartupLocality);
+        return (fact, Tie::Claim);
+    }
+    let other = (Fact::Other, Tie::Claim);
+    // Nothing was extended that is quoted.
+    let Some(digest) = event.digest(BANK) else { return other };
+    let event = Measured { event, digest };
+    decode_measured(&event).unwrap_or(other)
+}
+
+fn decode_measured<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
+    let Event { kind, pcr, data, .. } = *measured.event;
+    match (kind, pcr) {
+        (EventKind::SEPARATOR, _) => {
+            let failed = separator(measured.digest)?;
+            Some((Fact::Separator { failed }, Tie::Digest))
+        }
+        (EventKind::EFI_ACTION | EventKind::ACTION | EventKind::OMIT_BOOT_DEVICE_EVENTS, _) => {
+            Some(measured.whole(Fact::Action(Action::read(data)?)))
+        }
+        (EventKind::S_CRTM_VERSION, 0) => match text::ascii(data).or_else(|| text::guid(data)) {
+            Some(version) => Some(measured.whole(Fact::FirmwareVersion(version))),
+            None => firmware(measured),
+        },
+        (EventKind::EFI_BOOT_SERVICES_APPLICATION, 2 | 4)
+        | (EventKind::EFI_BOOT_SERVICES_DRIVER | EventKind::EFI_RUNTIME_SERVICES_DRIVER, 0 | 2 | 4) => {
+            Some((Fact::Image(Image::read(kind, data)), Tie::Digest))
+        }
+        (EventKind::EFI_GPT_EVENT | EventKind::EFI_GPT_EVENT2, 5) => {
+            Some(measured.whole(Fact::Partitions(PartitionTable::read(data)?)))
+        }
+        (EventKind::EFI_VARIABLE_DRIVER_CONFIG, 1 | 3 | 5 | 7) => variable::configuration(measured),
+        (EventKind::EFI_VARIABLE_BOOT | EventKind::EFI_VARIABLE_BOOT2, 1 | 5) => variable::boot(measured),
+        (EventKind::EFI_VARIABLE_AUTHORITY, 7) => variable::authority(measured),
+        (EventKind::EVENT_TAG, 5 | 9 | 12 | 13) => tagged::decode(measured),
+        (EventKind::IPL, 8..=14) => loader::decode(measured),
+        // U-Boot, which has no UEFI when it starts a kernel by itself.
+        (EventKind::COMPACT_HASH, 8 | 9) => Some((Fact::LoadedFile { path: text::utf8(data)? }, Tie::Digest)),
+        (EventKind::EFI_SPDM_DEVICE_POLICY | EventKind::EFI_SPDM_DEVICE_AUTHORITY, 7) | (_, 0..=3 | 6) => {
+            firmware(measured)
+        }
+        _ => None,
+    }
+}
+
+fn firmware<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
+    let content = FirmwareContent::read(measured.event.kind, measured.data())?;
+    Some((Fact::FirmwareContent(content), Tie::Digest))
+}
+
+/// Whether a separator reports a failure; `None` for what is no separator (section 10.4.5: the digest is that of a
+/// fixed number, whatever stands in the event's data).
+fn separator(digest: &Digest) -> Option<bool> {
+    let is = |number: u32| BANK.digest(&[&number.to_le_bytes()]) == *digest;
+    match () {
+        () if is(0) || is(u32::MAX) => Some(false),
+        () if is(1) => Some(true),
+        () => None,
+    }
+}

@@ -1,0 +1,78 @@
+use super::action::Action;
+use super::fact::{Fact, SectionPart};
+use crate::eventlog::kind::EventKind;
+use crate::tpm::Digest;
+
+/// One event of a log and what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventFact<'a> {
+    /// The event's place in the log as people count: the first after a Spec ID header is 1, as in
+    /// `tpm2_eventlog`.
+    pub number: usize,
+    /// Where it begins, in bytes from the start of the log.
+    pub offset: usize,
+    /// The PCR that it was extended into.
+    pub pcr: u8,
+    /// What kind the log says it is of. Covered by no digest.
+    pub kind: EventKind,
+    /// What was extended in the SHA-256 bank; `None` when nothing was.
+    pub digest: Option<Digest>,
+    /// What the fact is worth.
+    pub tie: Tie,
+    /// When it was extended.
+    pub stage: Stage,
+    /// What it says.
+    pub fact: Fact<'a>,
+}
+
+/// What a fact is worth once the log replays to quoted PCRs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tie {
+    /// The SHA-256 digest covers the data that it was decoded from, or the fact is that digest. Names beside
+    /// such a digest are still claims; the variants of [`Fact`] say where.
+    Digest,
+    /// It stands in the event's data alone, where anybody can write anything: to be shown, never judged on.
+    Claim,
+}
+
+/// When an event was extended, seen from its PCR. Told by the separator's digest, whatever the log calls it: what
+/// comes before it can have come from the firmware alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Up to and with the PCR's separator.
+    Firmware,
+    /// After it, when boot loaders run; also anything in a PCR that has no separator.
+    Loader,
+}
+
+impl EventFact<'_> {
+    /// Whether it is tied and belongs to any boot without telling one from another: separators, the actions of
+    /// a boot that goes on, names of the sections of a unified kernel image, and what is extended nowhere.
+    pub fn is_routine(&self) -> bool {
+        match &self.fact {
+            Fact::StartupLocality(_) | Fact::Unmeasured => true,
+            fact => self.tie == Tie::Digest && is_routine(fact),
+        }
+    }
+
+    /// Whether its digest is that of this kernel command line, in one of the forms in which it is measured:
+    /// UTF-16 with a NUL (what the kernel was given), or text with or without a NUL (GRUB, `.cmdline`).
+    pub fn is_command_line(&self, text: &str) -> bool {
+        let Some(digest) = &self.digest else { return false };
+        let wide: Vec<u8> = text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
+        let forms: [&[&[u8]]; 3] = [&[&wide], &[text.as_bytes()], &[text.as_bytes(), &[0]]];
+        forms.iter().any(|parts| digest.algorithm().digest(parts) == *digest)
+    }
+}
+
+fn is_routine(fact: &Fact<'_>) -> bool {
+    match fact {
+        Fact::Separator { failed } => !failed,
+        Fact::UnifiedSection { part, .. } => *part == SectionPart::Name,
+        Fact::Action(action) => matches!(
+            action,
+            Action::CallingApplication | Action::ExitingBootServices | Action::ExitedBootServices
+        ),
+        _ => false,
+    }
+}

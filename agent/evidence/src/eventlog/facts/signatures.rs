@@ -1,0 +1,177 @@
+use super::guid::Guid;
+use super::variable::Variable;
+use crate::little_endian::LogReader;
+use crate::tpm::{Digest, HashAlgorithm};
+use crate::x509;
+
+const CERT_X509: Guid =
+    Guid::new(0xa5c0_59a1, 0x94e4, 0x4aa7, [0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72]);
+const CERT_SHA1: Guid =
+    Guid::new(0x826c_a512, 0xcf10, 0x4ac9, [0xb1, 0x87, 0xbe, 0x01, 0x49, 0x66, 0x31, 0xbd]);
+const CERT_SHA256: Guid =
+    Guid::new(0xc1c4_1626, 0x504c, 0x4092, [0xac, 0xa9, 0x41, 0xf9, 0x36, 0x93, 0x43, 0x28]);
+const CERT_SHA384: Guid =
+    Guid::new(0xff3e_5307, 0x9fd0, 0x48c9, [0x85, 0xf1, 0x8a, 0xd5, 0x6c, 0x70, 0x1e, 0x01]);
+const CERT_SHA512: Guid =
+    Guid::new(0x093e_0fae, 0xa6c4, 0x4f50, [0x9f, 0x1b, 0xd4, 0x1e, 0x2b, 0x89, 0xc1, 0x9a]);
+
+const OWNER_LEN: usize = 16;
+
+/// The keys and digests of one of the variables that Secure Boot goes by (UEFI, section 32.4.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureDatabase {
+    /// Which one.
+    pub which: DatabaseName,
+    /// What it lists, in its order.
+    pub entries: Vec<SignatureEntry>,
+}
+
+/// The variables that Secure Boot goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DatabaseName {
+    /// `PK`: whose machine it is.
+    PlatformKey,
+    /// `KEK`: who may change `db` and `dbx`.
+    KeyExchangeKeys,
+    /// `db`: whose images may be loaded.
+    Allowed,
+    /// `dbx`: which may not after all.
+    Forbidden,
+    /// `dbt`: whose time stamps count.
+    TimeStamps,
+    /// `dbr`: what may recover the system.
+    Recovery,
+}
+
+/// One EFI_SIGNATURE_DATA.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureEntry {
+    /// Who put it there; nobody checks that.
+    pub owner: Guid,
+    /// What it is.
+    pub signature: Signature,
+}
+
+/// What an entry allows or forbids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signature {
+    /// Whatever is signed under a certificate.
+    Certificate(CertificateId),
+    /// One image, by its Authenticode digest.
+    Image(Digest),
+    /// Something else, named by the type of its list.
+    Other(Guid),
+}
+
+/// A certificate in a few words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateId {
+    /// SHA-256 of its DER form.
+    pub fingerprint: Digest,
+    /// The common name of its subject, where it has one.
+    pub subject: Option<String>,
+}
+
+impl SignatureDatabase {
+    /// `None` when the variable is none of these, or not well formed. An absent variable is one without entries.
+    pub(super) fn of(variable: &Variable<'_>) -> Option<Self> {
+        let which =
+            DatabaseName::ALL.into_iter().find(|which| variable.is(which.vendor(), which.as_str()))?;
+        Some(Self { which, entries: read_lists(variable.data)? })
+    }
+}
+
+impl DatabaseName {
+    const ALL: [Self; 6] = [
+        Self::PlatformKey,
+        Self::KeyExchangeKeys,
+        Self::Allowed,
+        Self::Forbidden,
+        Self::TimeStamps,
+        Self::Recovery,
+    ];
+
+    /// The name of the variable.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PlatformKey => "PK",
+            Self::KeyExchangeKeys => "KEK",
+            Self::Allowed => "db",
+            Self::Forbidden => "dbx",
+            Self::TimeStamps => "dbt",
+            Self::Recovery => "dbr",
+        }
+    }
+
+    const fn vendor(self) -> Guid {
+        match self {
+            Self::PlatformKey | Self::KeyExchangeKeys => Guid::GLOBAL_VARIABLE,
+            _ => Guid::IMAGE_SECURITY_DATABASE,
+        }
+    }
+}
+
+impl SignatureEntry {
+    /// Reads an entry that stands outside of a list, so that its type must be told by its content.
+    pub(super) fn alone(data: &[u8]) -> Option<Self> {
+        let (owner, content) = data.split_first_chunk::<OWNER_LEN>()?;
+        let owner = Guid::from_bytes(*owner);
+        let image = || Some(Signature::Image(Digest::new(HashAlgorithm::Sha256, content)?));
+        Self::certificate(owner, content).or_else(|| Some(Self { owner, signature: image()? }))
+    }
+
+    /// `None` when the bytes are no certificate.
+    pub(super) fn certificate(owner: Guid, der: &[u8]) -> Option<Self> {
+        Some(Self { owner, signature: Signature::Certificate(CertificateId::read(der)?) })
+    }
+
+    fn read(kind: Guid, data: &[u8]) -> Option<Self> {
+        let (owner, content) = data.split_first_chunk::<OWNER_LEN>()?;
+        let image = |algorithm| Digest::new(algorithm, content).map(Signature::Image);
+        let signature = match kind {
+            CERT_X509 => Signature::Certificate(CertificateId::of(content)),
+            CERT_SHA1 => image(HashAlgorithm::Sha1)?,
+            CERT_SHA256 => image(HashAlgorithm::Sha256)?,
+            CERT_SHA384 => image(HashAlgorithm::Sha384)?,
+            CERT_SHA512 => image(HashAlgorithm::Sha512)?,
+            other => Signature::Other(other),
+        };
+        Some(Self { owner: Guid::from_bytes(*owner), signature })
+    }
+}
+
+impl CertificateId {
+    /// Takes what a list says is a certificate, readable or not.
+    fn of(der: &[u8]) -> Self {
+        Self::read(der).unwrap_or_else(|| Self { fingerprint: fingerprint(der), subject: None })
+    }
+
+    /// `None` when it cannot be read as a certificate.
+    fn read(der: &[u8]) -> Option<Self> {
+        let name = x509::Certificate::read(der)?.subject;
+        let subject = x509::common_name(&name).map(|_| x509::shown(&name));
+        Some(Self { fingerprint: fingerprint(der), subject })
+    }
+}
+
+fn fingerprint(der: &[u8]) -> Digest {
+    HashAlgorithm::Sha256.digest(&[der])
+}
+
+/// EFI_SIGNATURE_LIST, one after the other.
+fn read_lists(data: &[u8]) -> Option<Vec<SignatureEntry>> {
+    let mut reader = LogReader::new(data);
+    let mut entries = Vec::new();
+    while !reader.is_empty() {
+        let kind = reader.guid()?;
+        let (list_len, header_len, entry_len) = (reader.u32()?, reader.u32()?, reader.u32()?);
+        let content_len = list_len.checked_sub(16 + 3 * 4)?;
+        let mut list = LogReader::new(reader.counted(content_len.into())?);
+        list.counted(header_len.into())?;
+        let entry_len = usize::try_from(entry_len).ok().filter(|len| *len >= OWNER_LEN)?;
+        while !list.is_empty() {
+            entries.push(SignatureEntry::read(kind, list.bytes(entry_len)?)?);
+        }
+    }
+    Some(entries)
+}

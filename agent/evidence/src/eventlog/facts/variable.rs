@@ -1,0 +1,35 @@
+use super::guid::Guid;
+use super::text;
+use crate::little_endian::LogReader;
+
+/// A UEFI variable as it was when the firmware measured it (UEFI_VARIABLE_DATA).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable<'a> {
+    /// Whose variable it is.
+    pub vendor: Guid,
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub data: &'a [u8],
+}
+
+impl<'a> Variable<'a> {
+    /// Reads the structure; `None` unless it is all of the data.
+    pub(super) fn read(data: &'a [u8]) -> Option<Self> {
+        Self::read_front(data).filter(|(_, len)| *len == data.len()).map(|(variable, _)| variable)
+    }
+
+    /// Reads the structure and says how long it is; whatever follows is left.
+    pub(super) fn read_front(data: &'a [u8]) -> Option<(Self, usize)> {
+        let mut reader = LogReader::new(data);
+        let vendor = reader.guid()?;
+        let (name_units, data_len) = (reader.u64()?, reader.u64()?);
+        let name = text::utf16(reader.counted(name_units.checked_mul(2)?)?)?;
+        let data = reader.counted(data_len)?;
+        Some((Self { vendor, name, data }, reader.offset()))
+    }
+
+    pub(super) fn is(&self, vendor: Guid, name: &str) -> bool {
+        self.vendor == vendor && self.name == name
+    }
+}

@@ -1,0 +1,43 @@
+use super::chain::{LoggedBoot, is_kernel_section, load_options};
+use super::error::PredictError;
+use super::replacements::Replacements;
+use crate::boot_image::UnifiedImage;
+use crate::eventlog::facts::Fact;
+
+/// What systemd-stub found beside the image: command lines and credentials, extensions. It adds them to the initrd.
+const ADDITIONS_PCRS: [u8; 2] = [12, 13];
+
+/// PCR 4 has the image, and behind it the kernel where the stub has the firmware load it; PCR 9 what the kernel's
+/// own stub measures.
+pub(super) fn replace<'i>(
+    boot: &LoggedBoot<'_, '_>,
+    image: &'i UnifiedImage,
+) -> Result<Replacements<'i>, PredictError> {
+    if boot.secure_boot() && !image.is_signed {
+        return Err(PredictError::Unsigned);
+    }
+    if let Some(addition) = boot.all().find(|event| ADDITIONS_PCRS.contains(&event.pcr)) {
+        return Err(PredictError::Addition { line: addition.number, pcr: addition.pcr });
+    }
+    let unmatched = PredictError::Unmatched;
+    let sections = boot.only("a kernel in a unified image", is_kernel_section)?;
+    let sections_at = sections.ok_or(PredictError::UnknownChain)?.number;
+    let loaded = boot.images().rfind(|event| event.number < sections_at).ok_or(unmatched("an image"))?;
+    let mut replacements = Replacements::default().by(loaded, &image.image);
+    let mut kernels = boot.images().filter(|event| event.number > sections_at);
+    if let Some(kernel) = kernels.next() {
+        replacements = replacements.by(kernel, &image.kernel);
+    }
+    match kernels.count() {
+        0 => {}
+        more => return Err(PredictError::Ambiguous { what: "a kernel", count: more.saturating_add(1) }),
+    }
+    if let Some(event) = boot.only("a command line", |fact| *fact == Fact::LoadOptions)? {
+        replacements = replacements.by_content(event, &load_options(&image.command_line));
+    }
+    match (boot.only("an initrd", |fact| *fact == Fact::Initrd)?, &image.initrd) {
+        (Some(event), Some(initrd)) => Ok(replacements.by(event, initrd)),
+        (None, None) => Ok(replacements),
+        _ => Err(unmatched("an initrd")),
+    }
+}

@@ -1,0 +1,119 @@
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::tpm::{Digest, HashAlgorithm};
+
+/// What the kernel measured of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileDigest {
+    /// What was hashed.
+    pub of: Hashed,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// What a file's digest was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hashed {
+    /// The bytes of the file, or of the buffer that was measured.
+    Contents,
+    /// The fs-verity descriptor, with the root of the file's hash tree in it.
+    Verity,
+}
+
+impl FileDigest {
+    /// Reads the field `d-ng` or `d-ngv2`: algorithm, colon, zero, digest, and in the newer one a word and a colon
+    /// in front. `None` for algorithms that are not known here.
+    pub(super) fn read_field(field: &[u8]) -> Option<Self> {
+        let zero = field.iter().position(|byte| *byte == 0)?;
+        let (label, digest) = field.split_at_checked(zero)?;
+        let label = std::str::from_utf8(label.strip_suffix(b":")?).ok()?;
+        let (of, algorithm) = split_label(label)?;
+        let digest = Digest::new(algorithm.parse().ok()?, digest.strip_prefix(b"\0")?)?;
+        Some(Self { of, digest })
+    }
+}
+
+impl fmt::Display for FileDigest {
+    /// As the kernel writes it in text, without the word for the usual case.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.of {
+            Hashed::Contents => write!(f, "{:?}", self.digest),
+            Hashed::Verity => write!(f, "verity:{:?}", self.digest),
+        }
+    }
+}
+
+/// A text that is no digest of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FileDigestError {
+    /// Not the form of one.
+    #[error(
+        "not a digest: write it as sha256sum prints it, or as the IMA log does: `sha256:…`, `sha512:…`, `verity:sha256:…`"
+    )]
+    Form,
+    /// A SHA-1 digest.
+    #[error("a SHA-1 digest vouches for nothing: use sha256, sha384 or sha512")]
+    Weak,
+}
+
+impl FromStr for FileDigest {
+    type Err = FileDigestError;
+
+    /// Reads `sha256:…` and the like, with `ima:` or `verity:` in front or not, and a bare digest in hexadecimal,
+    /// whose length tells the algorithm.
+    fn from_str(text: &str) -> Result<Self, FileDigestError> {
+        let (of, algorithm, hex) = match text.rsplit_once(':') {
+            Some((label, hex)) => {
+                let (of, algorithm) = split_label(label).ok_or(FileDigestError::Form)?;
+                (of, algorithm.parse().map_err(|_| FileDigestError::Form)?, hex)
+            }
+            None => (Hashed::Contents, by_length(text).ok_or(FileDigestError::Form)?, text),
+        };
+        if algorithm == HashAlgorithm::Sha1 {
+            return Err(FileDigestError::Weak);
+        }
+        let digest = super::hex::read(hex.as_bytes()).and_then(|bytes| Digest::new(algorithm, &bytes));
+        Ok(Self { of, digest: digest.ok_or(FileDigestError::Form)? })
+    }
+}
+
+fn split_label(label: &str) -> Option<(Hashed, &str)> {
+    match label.split_once(':') {
+        None => Some((Hashed::Contents, label)),
+        Some(("ima", algorithm)) => Some((Hashed::Contents, algorithm)),
+        Some(("verity", algorithm)) => Some((Hashed::Verity, algorithm)),
+        Some(_) => None,
+    }
+}
+
+fn by_length(hex: &str) -> Option<HashAlgorithm> {
+    HashAlgorithm::ALL.into_iter().find(|algorithm| Some(hex.len()) == algorithm.digest_len().checked_mul(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forms_that_people_and_the_kernel_write_are_read() {
+        let hex = "ab".repeat(32);
+        let bare: FileDigest = hex.parse().unwrap();
+        assert_eq!(bare.to_string(), format!("sha256:{hex}"));
+        assert_eq!(format!("ima:sha256:{hex}").parse(), Ok(bare));
+        let verity: FileDigest = format!("verity:sha256:{hex}").parse().unwrap();
+        assert_eq!((verity.of, verity.digest), (Hashed::Verity, bare.digest));
+        assert_ne!(verity, bare);
+    }
+
+    #[test]
+    fn what_vouches_for_nothing_is_refused() {
+        assert_eq!("0".repeat(40).parse::<FileDigest>(), Err(FileDigestError::Weak));
+        assert_eq!(format!("sha1:{}", "0".repeat(40)).parse::<FileDigest>(), Err(FileDigestError::Weak));
+        for text in ["", "sha256:", "sha256:00", "md5:00", "evm:sha256:00", "xyz"] {
+            assert_eq!(text.parse::<FileDigest>(), Err(FileDigestError::Form), "{text}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+use std::fmt;
+
+use thiserror::Error;
+
+/// Longer ones than people write; the cost of a comparison is bounded by it.
+const PATTERN_MAX_LEN: usize = 512;
+
+/// A pattern that paths match as a whole, byte by byte: `*` stands for any bytes but `/`, `**` for any bytes at all,
+/// `?` for one byte but `/`. Spaces are underscores in the log, and in the pattern match either.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathPattern {
+    text: String,
+    steps: Vec<Step>,
+}
+
+/// A text that cannot be a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PatternError {
+    /// Nothing, or more than a pattern may be.
+    #[error("a path pattern has 1 to {PATTERN_MAX_LEN} bytes")]
+    Length,
+    /// Three and more stars mean nothing that two do not.
+    #[error("`***` in a path pattern: `*` stands for anything but a slash, `**` for anything")]
+    Stars,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Byte(u8),
+    AnyByte,
+    /// Any number of bytes but slashes.
+    Within,
+    /// Any number of bytes.
+    Across,
+}
+
+impl PathPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// [`PatternError`]
+    pub fn new(text: &str) -> Result<Self, PatternError> {
+        if text.is_empty() || text.len() > PATTERN_MAX_LEN {
+            return Err(PatternError::Length);
+        }
+        if text.contains("***") {
+            return Err(PatternError::Stars);
+        }
+        let mut steps = Vec::new();
+        let mut bytes = text.bytes().peekable();
+        while let Some(byte) = bytes.next() {
+            steps.push(match byte {
+                b'*' if bytes.next_if_eq(&b'*').is_some() => Step::Across,
+                b'*' => Step::Within,
+                b'?' => Step::AnyByte,
+                b' ' => Step::Byte(b'_'),
+                byte => Step::Byte(byte),
+            });
+        }
+        Ok(Self { text: text.to_owned(), steps })
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the whole path matches. Takes time in proportion to the path times the pattern at worst.
+    pub fn matches(&self, path: &[u8]) -> bool {
+        // Every step that could come next, after the bytes so far.
+        let mut next = vec![false; self.steps.len() + 1];
+        let mut after = next.clone();
+        self.enter(&mut next, 0);
+        for byte in path {
+            after.fill(false);
+            for (position, step) in self.steps.iter().enumerate() {
+                if next.get(position) == Some(&true) {
+                    match step {
+                        Step::Byte(wanted) if wanted == byte => self.enter(&mut after, position + 1),
+                        Step::AnyByte if *byte != b'/' => self.enter(&mut after, position + 1),
+                        Step::Within if *byte != b'/' => self.enter(&mut after, position),
+                        Step::Across => self.enter(&mut after, position),
+                        _ => {}
+                    }
+                }
+            }
+            if !after.contains(&true) {
+                return false;
+            }
+            std::mem::swap(&mut next, &mut after);
+        }
+        next.last() == Some(&true)
+    }
+
+    /// Marks a step, and those behind it that can be had for nothing.
+    fn enter(&self, marks: &mut [bool], position: usize) {
+        let stars = self.steps.iter().skip(position);
+        let free = stars.take_while(|step| matches!(step, Step::Within | Step::Across)).count();
+        for mark in marks.iter_mut().skip(position).take(free + 1) {
+            *mark = true;
+        }
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, path: &[u8]) -> bool {
+        PathPattern::new(pattern).unwrap().matches(path)
+    }
+
+    #[test]
+    fn stars_match_within_a_directory_and_across() {
+        assert!(matches("/var/log/*", b"/var/log/syslog"));
+        assert!(!matches("/var/log/*", b"/var/log/journal/system.journal"));
+        assert!(matches("/var/log/**", b"/var/log/journal/system.journal"));
+        assert!(matches("/var/**/*.journal", b"/var/log/a/b/system.journal"));
+        assert!(!matches("/var/**/*.journal", b"/var/log/a/b.journal/x"));
+        assert!(matches("**", b""));
+        assert!(matches("/run/?/x", b"/run/1/x") && !matches("/run/?/x", b"/run///x"));
+        assert!(matches("/a*b*c", b"/abbbcbc") && !matches("/a*b*c", b"/abbb/c"));
+    }
+
+    #[test]
+    fn a_pattern_is_about_the_whole_path() {
+        assert!(!matches("/var/log", b"/var/log/x"));
+        assert!(!matches("/var/log", b"/x/var/log"));
+    }
+
+    #[test]
+    fn names_need_not_be_utf_8_and_spaces_are_underscores() {
+        assert!(matches("/srv/*.bin", b"/srv/\xff\xfe.bin"));
+        assert!(matches("/srv/my file", b"/srv/my_file"));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        assert_eq!(PathPattern::new(""), Err(PatternError::Length));
+        assert_eq!(PathPattern::new(&"x".repeat(513)), Err(PatternError::Length));
+        assert_eq!(PathPattern::new("/a/***"), Err(PatternError::Stars));
+    }
+
+    #[test]
+    fn many_stars_cost_no_more_than_path_times_pattern() {
+        let pattern = "*a".repeat(200);
+        assert!(!matches(&pattern, "a".repeat(4000).replace("aaaaaaaaaaa", "aaaaaaaaaa/").as_bytes()));
+    }
+}

@@ -1,0 +1,72 @@
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::tpm::{Digest, HashAlgorithm};
+use crate::x509::{self, PublicKeyInfo};
+
+/// Somebody whose signatures on files are believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signer {
+    name: String,
+    key: PublicKeyInfo,
+    /// By which signatures name the key.
+    key_ids: Vec<u32>,
+}
+
+/// A file that is no signer's key.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SignerError {
+    /// Neither of the two forms.
+    #[error(
+        "not one X.509 certificate and not one public key in PEM or DER (`openssl x509`, `openssl pkey -pubout`)"
+    )]
+    Form,
+    /// A key that files are not signed with here.
+    #[error("its key is none that can be checked: use RSA of 2048 to 4096 bits, or ECDSA on P-256 or P-384")]
+    Key,
+}
+
+impl Signer {
+    /// Reads a signer's key: an X.509 certificate or a SubjectPublicKeyInfo, in PEM or DER. Of a certificate nothing
+    /// counts but the key and its identifier, as with the kernel's keyrings; `name` is what people see.
+    ///
+    /// # Errors
+    /// [`SignerError`]
+    pub fn read(name: String, bytes: &[u8]) -> Result<Self, SignerError> {
+        let (key, stated_id) = x509::read_public_key(bytes).ok_or(SignerError::Form)?;
+        if !key.can_verify() {
+            return Err(SignerError::Key);
+        }
+        let computed = HashAlgorithm::Sha1.digest(&[key.bits()]);
+        let ids = [Some(computed.as_bytes()), stated_id.as_deref()];
+        let key_ids = ids.into_iter().flatten().filter_map(|id| id.last_chunk::<4>().copied());
+        Ok(Self { name, key_ids: key_ids.map(u32::from_be_bytes).collect(), key })
+    }
+
+    /// What people call the signer.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The key and the ids by which it is known, whatever people call the signer.
+    pub(super) fn identity(&self) -> String {
+        format!("{} {:x?}", HashAlgorithm::Sha256.digest(&[self.key.whole()]), self.key_ids)
+    }
+
+    /// Whether signatures that name this key may be by it: evmctl takes the id from SHA-1 of the key, or from the
+    /// certificate's subjectKeyIdentifier.
+    pub(super) fn has_key_id(&self, id: u32) -> bool {
+        self.key_ids.contains(&id)
+    }
+
+    pub(super) fn verifies(&self, hash: HashAlgorithm, digest: &Digest, signature: &[u8]) -> bool {
+        self.key.verifies(hash, digest.as_bytes(), signature)
+    }
+}
+
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}

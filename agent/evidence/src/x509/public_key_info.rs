@@ -1,0 +1,71 @@
+use super::certificate::Certificate;
+use super::der::{BIT_STRING, Der, SEQUENCE};
+use super::pem;
+use super::signature::verify;
+use super::subject_key::SubjectKey;
+use crate::tpm::HashAlgorithm;
+
+/// A SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PublicKeyInfo {
+    whole: Vec<u8>,
+    bits: Vec<u8>,
+    key: SubjectKey,
+}
+
+impl PublicKeyInfo {
+    /// `None` when it is malformed.
+    pub(crate) fn read(der: &[u8]) -> Option<Self> {
+        let mut outer = Der::new(der);
+        let info = outer.inside(SEQUENCE).filter(|_| outer.is_empty())?;
+        let mut fields = info.clone();
+        fields.expect(SEQUENCE)?;
+        let (_unused_bits, bits) = fields.expect(BIT_STRING)?.content.split_first()?;
+        Some(Self { whole: der.to_vec(), bits: bits.to_vec(), key: SubjectKey::read(info)? })
+    }
+
+    /// The key as it came, in DER.
+    pub(crate) fn whole(&self) -> &[u8] {
+        &self.whole
+    }
+
+    /// The content of the BIT STRING, of which key identifiers are made (RFC 5280, section 4.2.1.2).
+    pub(crate) fn bits(&self) -> &[u8] {
+        &self.bits
+    }
+
+    /// Whether the key is of a kind whose signatures are checked here.
+    pub(crate) fn can_verify(&self) -> bool {
+        match &self.key {
+            SubjectKey::Rsa { modulus, .. } => (256..=512).contains(&modulus.len()),
+            SubjectKey::Ecc { .. } => true,
+            SubjectKey::Other => false,
+        }
+    }
+
+    /// Whether this key signed the digest: RSASSA-PKCS1-v1_5, or ECDSA in DER.
+    pub(crate) fn verifies(&self, hash: HashAlgorithm, digest: &[u8], signature: &[u8]) -> bool {
+        verify(&self.key, hash, digest, signature)
+    }
+}
+
+/// Reads the key of a certificate, with the identifier that the certificate gives it, or a bare key; in PEM or DER,
+/// and one alone.
+pub(crate) fn read_public_key(bytes: &[u8]) -> Option<(PublicKeyInfo, Option<Vec<u8>>)> {
+    let certificates = pem::read_blocks(bytes, "CERTIFICATE")?;
+    let keys = pem::read_blocks(bytes, "PUBLIC KEY")?;
+    match (certificates.as_slice(), keys.as_slice()) {
+        ([certificate], []) => of_certificate(&Certificate::read(certificate)?),
+        ([], [key]) => Some((PublicKeyInfo::read(key)?, None)),
+        ([], []) => match Certificate::read(bytes) {
+            Some(certificate) => of_certificate(&certificate),
+            None => Some((PublicKeyInfo::read(bytes)?, None)),
+        },
+        _ => None,
+    }
+}
+
+fn of_certificate(certificate: &Certificate) -> Option<(PublicKeyInfo, Option<Vec<u8>>)> {
+    let key = PublicKeyInfo::read(&certificate.key_info)?;
+    Some((key, certificate.extensions.subject_key_id.clone()))
+}

@@ -1,0 +1,273 @@
+//! Event logs that were cut, spliced or altered: refused, or other PCRs, or nothing tied that was not there.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use pawl_evidence::boot_image::{BootChange, DigestSet, PeImage};
+use pawl_evidence::eventlog::{BootFacts, EVENTS_MAX, EventFact, EventKind, EventLog, Fact, Tie, predict};
+use pawl_evidence::tpm::{Digest, HashAlgorithm};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::support::boot::Boot;
+use crate::support::log::{LogWriter, guid, variable};
+
+static LOGS: LazyLock<[Original; 4]> =
+    LazyLock::new(|| ["x86-shim-grub-ms", "x86-secureboot-on", "x86-good", "arm64-good"].map(Original::read));
+
+/// What is predicted from logs that were altered: it must only come to an end.
+static CHANGES: LazyLock<[BootChange; 2]> = LazyLock::new(|| {
+    let digests = DigestSet::of(b"new");
+    let text = "root=/dev/nvme0n1p2 rw console=ttyS0 ima_policy=tcb";
+    let unified = json!({"unified": {
+        "image": digests, "kernel": digests, "initrd": digests, "command-line": text, "is-signed": true,
+    }});
+    let separate = json!({"separate": {
+        "kernel": digests, "kernel-file": digests, "initrd": digests, "command-line": text, "is-signed": true,
+    }});
+    [unified, separate].map(|change| serde_json::from_value(change).unwrap())
+});
+
+/// A log as its boot left it, with what it amounts to.
+struct Original {
+    log: Vec<u8>,
+    pcrs: Option<Vec<(u8, Digest)>>,
+    said: BTreeSet<(u8, String)>,
+    secure_boot: Option<bool>,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_cut_log_is_refused_or_gives_other_pcrs(which in 0..4_usize, cut in any::<prop::sample::Index>()) {
+        let original = &LOGS[which];
+        let cut = &original.log[..cut.index(original.log.len())];
+        prop_assert!(!original.is_quoted_as(cut));
+    }
+
+    #[test]
+    fn flipped_bits_are_refused_or_give_other_pcrs_or_no_new_fact(
+        which in 0..4_usize,
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 1..=255_u8), 1..4),
+    ) {
+        let original = &LOGS[which];
+        let mut altered = original.log.clone();
+        for (position, flip) in flips {
+            altered[position.index(original.log.len())] ^= flip;
+        }
+        original.check_no_new_fact(&altered)?;
+    }
+
+    #[test]
+    fn spliced_logs_are_refused_or_give_other_pcrs_or_no_new_fact(
+        which in 0..4_usize,
+        other in 0..4_usize,
+        from in any::<prop::sample::Index>(),
+        to in any::<prop::sample::Index>(),
+    ) {
+        let (original, other) = (&LOGS[which], &LOGS[other].log);
+        let (from, to) = (boundary(&original.log, from), boundary(other, to));
+        original.check_no_new_fact(&[&original.log[..from], &other[to..]].concat())?;
+    }
+
+    #[test]
+    fn moved_left_out_and_repeated_events_are_refused_or_give_other_pcrs_or_no_new_fact(
+        which in 0..4_usize,
+        bounds in prop::array::uniform3(any::<prop::sample::Index>()),
+        how in 0..3,
+    ) {
+        let original = &LOGS[which];
+        let log = &original.log;
+        let mut bounds = bounds.map(|bound| boundary(log, bound));
+        bounds.sort_unstable();
+        let [a, b, c] = bounds;
+        let parts = match how {
+            0 => [&log[..a], &log[b..c], &log[a..b], &log[c..]],
+            1 => [&log[..a], &log[b..], &[], &[]],
+            _ => [&log[..b], &log[a..b], &log[b..], &[]],
+        };
+        original.check_no_new_fact(&parts.concat())?;
+    }
+
+    #[test]
+    fn no_event_makes_the_decoders_panic(
+        pcr in 0..24_u32,
+        kind in prop_oneof![0..0x14_u32, 0x8000_0000..0x8000_0012_u32, 0x8000_00e0..0x8000_00e6_u32],
+        data in prop::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let log = LogWriter::new().event(pcr, EventKind(kind), &data).separator(pcr).bytes();
+        for event in EventLog::parse(&log).unwrap().facts().unwrap() {
+            let _ = (event.to_string(), event.is_routine(), event.is_command_line("quiet"));
+        }
+    }
+
+    #[test]
+    fn no_structure_of_uefi_makes_the_decoders_panic(
+        structure in 0..5_usize,
+        position in any::<prop::sample::Index>(),
+        bytes in prop::collection::vec(any::<u8>(), 1..9),
+    ) {
+        let (pcr, kind, mut data) = structures()[structure].clone();
+        let position = position.index(data.len());
+        let end = data.len().min(position + bytes.len());
+        data.splice(position..end, bytes);
+        let log = LogWriter::new().event(pcr, kind, &data).bytes();
+        for event in EventLog::parse(&log).unwrap().facts().unwrap() {
+            let _ = event.to_string();
+        }
+    }
+
+    #[test]
+    fn no_file_makes_the_reader_of_images_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+        header in any::<bool>(),
+    ) {
+        let mut file = bytes;
+        if header {
+            let start = [&b"MZ"[..], &[0; 58], &64_u32.to_le_bytes(), b"PE\0\0\x64\x86\x02\0"].concat();
+            file.splice(0..0, start);
+        }
+        let _ = BootChange::unified(&file);
+        if let Ok(image) = PeImage::parse(&file) {
+            let _ = (image.authenticode(HashAlgorithm::Sha256), image.section(".linux"));
+        }
+    }
+}
+
+/// Each byte of event data in turn: what was decoded from it is the same, or a claim, or no longer understood.
+#[test]
+fn no_byte_of_data_can_be_another_and_still_be_tied() {
+    let mut claims = 0;
+    let original = &LOGS[0];
+    let parsed = EventLog::parse(&original.log).unwrap();
+    let facts = parsed.facts().unwrap();
+    let ends = facts.iter().skip(1).map(|event| event.offset).chain([original.log.len()]);
+    for ((event, fact), end) in parsed.events().zip(&facts).zip(ends) {
+        let data = end - event.unwrap().data.len()..end;
+        for position in data.take(100) {
+            let mut altered = original.log.clone();
+            altered[position] ^= 1;
+            let altered = EventLog::parse(&altered).unwrap();
+            let altered = altered.facts().unwrap().swap_remove(fact.number - 1);
+            claims += usize::from(altered.tie == Tie::Claim);
+            let same_option = matches!(altered.fact, Fact::BootOption(_));
+            let may_differ = altered.tie == Tie::Claim || is_its_digest(&altered.fact) || same_option;
+            assert!(may_differ || altered.fact == fact.fact, "{altered}, not {fact}");
+        }
+    }
+    assert!(claims > 1_000, "{claims}");
+}
+
+/// What costs most memory for its length: a database of entries without content.
+#[test]
+fn facts_take_memory_in_proportion_to_the_log() {
+    let entries = 60_000_usize;
+    let list_len = u32::try_from(28 + entries * 16).unwrap();
+    let mut list = guid("00000000-0000-0000-0000-00000000abcd");
+    list.extend([list_len.to_le_bytes(), [0; 4], 16_u32.to_le_bytes()].concat());
+    list.resize(28 + entries * 16, 0xee);
+    let data = variable("d719b2cb-3d3a-4596-a3bc-dad00e67656f", "dbx", &list);
+    let log = LogWriter::new().event(7, EventKind::EFI_VARIABLE_DRIVER_CONFIG, &data).separator(7).bytes();
+    let facts = EventLog::parse(&log).unwrap().facts().unwrap();
+    let dbx = BootFacts::new(&facts).databases().next().unwrap();
+    assert_eq!(dbx.entries.len(), entries);
+    let taken = dbx.entries.capacity() * size_of_val(&dbx.entries[0]);
+    assert!(taken < 16 * log.len(), "{taken} for {}", log.len());
+    assert!(EVENTS_MAX * size_of::<EventFact<'_>>() < 8 * 1024 * 1024);
+}
+
+impl Original {
+    fn read(boot: &str) -> Self {
+        let log = Boot::named(boot).event_log();
+        Self { pcrs: quoted(&log), said: said(&log), secure_boot: secure_boot(&log), log }
+    }
+
+    /// Whether a verifier would take the other log for this one: the quoted bank gives the same PCRs.
+    fn is_quoted_as(&self, altered: &[u8]) -> bool {
+        self.pcrs == quoted(altered)
+    }
+
+    fn check_no_new_fact(&self, altered: &[u8]) -> Result<(), TestCaseError> {
+        if let Ok(log) = EventLog::parse(altered) {
+            let _ = (predict(&log, &CHANGES[0]), predict(&log, &CHANGES[1]));
+        }
+        if self.is_quoted_as(altered) {
+            let said = said(altered);
+            prop_assert!(said.is_subset(&self.said), "{:?}", said.difference(&self.said).collect::<Vec<_>>());
+            let state = secure_boot(altered);
+            prop_assert!(state.is_none() || state == self.secure_boot);
+        }
+        Ok(())
+    }
+}
+
+/// The PCRs of the bank that is quoted; `None` when the log is refused.
+fn quoted(log: &[u8]) -> Option<Vec<(u8, Digest)>> {
+    let pcrs = EventLog::parse(log).and_then(|log| log.replay()).ok()?;
+    Some(pcrs.bank(HashAlgorithm::Sha256).map(|(index, value)| (index, *value)).collect())
+}
+
+/// What the tied facts say without the claims in them: where the fact is the digest, the digest.
+fn said(log: &[u8]) -> BTreeSet<(u8, String)> {
+    let facts = EventLog::parse(log).unwrap().facts().unwrap();
+    let tied = facts.iter().filter(|event| event.tie == Tie::Digest);
+    let said = tied.flat_map(|event| {
+        let decoded = match &event.fact {
+            fact if is_its_digest(fact) => None,
+            // A variable is the same under any kind of event.
+            Fact::Variable(_) | Fact::SignatureDatabase(_) | Fact::Authority(_) | Fact::SecureBoot(_) => None,
+            // The number of an option stands in its name, which this firmware does not measure.
+            Fact::BootOption(option) => {
+                Some(format!("{:?}", (&option.description, &option.path, option.active)))
+            }
+            fact => Some(format!("{fact:?}")),
+        };
+        [Some(event.digest.unwrap().to_string()), decoded].into_iter().flatten().map(|said| (event.pcr, said))
+    });
+    said.collect()
+}
+
+fn is_its_digest(fact: &Fact<'_>) -> bool {
+    matches!(
+        fact,
+        Fact::Image(_)
+            | Fact::FirmwareContent(_)
+            | Fact::LoadOptions
+            | Fact::LoadedFile { .. }
+            | Fact::Initrd
+            | Fact::UnifiedSection { .. }
+            | Fact::MachineOwnerKeys { .. }
+            | Fact::LoaderData(_)
+    )
+}
+
+fn secure_boot(log: &[u8]) -> Option<bool> {
+    BootFacts::new(&EventLog::parse(log).unwrap().facts().unwrap()).secure_boot()
+}
+
+/// Where some event begins.
+fn boundary(log: &[u8], index: prop::sample::Index) -> usize {
+    let parsed = EventLog::parse(log).unwrap();
+    let offsets: Vec<_> = parsed.events().map(|event| event.unwrap().offset).chain([log.len()]).collect();
+    *index.get(&offsets)
+}
+
+/// One good example of each structure that has lengths in it.
+fn structures() -> Vec<(u32, EventKind, Vec<u8>)> {
+    let log = Boot::named("x86-shim-grub-ms").event_log();
+    let parsed = EventLog::parse(&log).unwrap();
+    let wanted = [
+        EventKind::EFI_VARIABLE_DRIVER_CONFIG,
+        EventKind::EFI_VARIABLE_AUTHORITY,
+        EventKind::EFI_VARIABLE_BOOT,
+        EventKind::EFI_GPT_EVENT,
+        EventKind::EFI_BOOT_SERVICES_APPLICATION,
+    ];
+    let longest = |kind| {
+        let events = parsed.events().map(Result::unwrap).filter(|event| event.kind == kind);
+        events.max_by_key(|event| event.data.len()).unwrap()
+    };
+    let examples = wanted.map(longest).into_iter();
+    examples.map(|event| (event.pcr.into(), event.kind, event.data.to_vec())).collect()
+}

@@ -1,0 +1,276 @@
+//! Policies on real boots: which rule tells a changed boot from its good one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use pawl_evidence::appraise::policy::{LearnError, Learnt, Policy};
+use pawl_evidence::appraise::{
+    Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, ImaLog, ReferenceValues, Verdict, appraise,
+};
+use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
+
+use crate::support::boot::Boot;
+
+#[test]
+fn what_was_learnt_from_a_boot_affirms_it() {
+    for boot in Boot::all() {
+        let appraisal = judge(&learn(&boot.name), &boot.name);
+        assert_eq!(refusals(&appraisal), [], "{}", boot.name);
+        for area in [Area::Hardware, Area::Firmware, Area::Boot, Area::Freshness] {
+            assert_eq!(appraisal.area(area), Some(Verdict::Affirming), "{}: {area}", boot.name);
+        }
+    }
+}
+
+#[test]
+fn each_changed_boot_is_told_by_the_rules_that_should() {
+    let unified = ["boot.command-lines", "boot.images"];
+    let cases: [(&str, &str, &[&str]); 9] = [
+        ("x86-good", "x86-good-2nd-boot", &[]),
+        ("x86-good", "x86-cmdline-changed", &unified),
+        ("x86-good", "x86-initrd-changed", &["boot.images", "boot.initrds"]),
+        (
+            "x86-good",
+            "x86-secureboot-on",
+            &[
+                "boot.images",
+                "firmware.contents",
+                "secure-boot.allowed-signatures",
+                "secure-boot.forbidden-signatures",
+                "secure-boot.key-exchange-keys",
+                "secure-boot.platform-keys",
+                "secure-boot.signers",
+            ],
+        ),
+        (
+            "x86-secureboot-on",
+            "x86-good",
+            &["boot.images", "firmware.contents", "secure-boot.forbidden-signatures", "secure-boot.required"],
+        ),
+        ("arm64-good", "arm64-cmdline-changed", &unified),
+        ("arm64-good", "arm64-tis-in-initrd", &["boot.images", "boot.initrds"]),
+        ("arm64-good", "armhf-on-arm64-kernel", &["boot.images", "boot.initrds"]),
+        ("arm64-cmdline-changed", "arm64-good", &unified),
+    ];
+    for (learnt, judged, rules) in cases {
+        let appraisal = judge(&learn(learnt), judged);
+        assert_eq!(
+            rules_of(&appraisal),
+            rules.iter().copied().collect(),
+            "{learnt} -> {judged}: {appraisal:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_names_the_line_of_the_log() {
+    let appraisal = judge(&learn("x86-good"), "x86-cmdline-changed");
+    let lines: Vec<_> = refusals(&appraisal);
+    // The unified kernel image, and what its stub gave to the kernel.
+    assert!(lines.contains(&("boot.images", Some(29))), "{lines:?}");
+    assert!(lines.contains(&("boot.command-lines", Some(39))), "{lines:?}");
+}
+
+#[test]
+fn an_empty_policy_refuses_every_boot() {
+    let empty = toml::from_str::<Policy>("").unwrap();
+    assert_eq!(empty, Policy::default());
+    for boot in Boot::all() {
+        let rules = rules_of(&judge(&empty, &boot.name));
+        for rule in ["boot.images", "firmware.contents", "firmware.versions"] {
+            assert!(rules.contains(rule), "{}: {rules:?}", boot.name);
+        }
+    }
+}
+
+#[test]
+fn what_is_signed_is_accepted_only_under_secure_boot_and_by_the_named_signers() {
+    let mut policy = learn("x86-shim-grub-ms");
+    policy.boot.images.clear();
+    assert_eq!(rules_of(&judge(&policy, "x86-shim-grub-ms")), ["boot.images"].into());
+    policy.boot.accept_signed_images = true;
+    assert_eq!(rules_of(&judge(&policy, "x86-shim-grub-ms")), BTreeSet::new());
+
+    // Without PCR 7 a log could hide what vouched for an image.
+    let lease_selection = PcrSelection::new(HashAlgorithm::Sha256, [0, 4]).unwrap();
+    let without = Policy { pcr: Default::default(), ..policy.clone() };
+    let reference = ReferenceValues { lease_selection, ..reference(&without) };
+    let rules = rules_of(&judge_with("x86-shim-grub-ms", reference));
+    assert!(rules.contains("boot.images") && rules.contains("secure-boot.signers"), "{rules:?}");
+
+    policy.secure_boot.signers.pop();
+    let rules = rules_of(&judge(&policy, "x86-shim-grub-ms"));
+    assert_eq!(rules, ["boot.images", "secure-boot.signers"].into());
+
+    let mut unsigned = learn("x86-good");
+    unsigned.boot.images.clear();
+    unsigned.boot.accept_signed_images = true;
+    assert_eq!(rules_of(&judge(&unsigned, "x86-good")), ["boot.images"].into());
+}
+
+#[test]
+fn a_command_line_is_judged_by_its_digest_where_the_log_has_no_text() {
+    let text = "root=/dev/nvme0n1p2 rw console=ttyS0 ima_policy=tcb".to_owned();
+    let mut policy = learn("x86-good");
+    policy.boot.command_line_digests.clear();
+    assert_eq!(rules_of(&judge(&policy, "x86-good")), ["boot.command-lines"].into());
+    policy.boot.command_lines = vec![text.clone().into()];
+    assert_eq!(rules_of(&judge(&policy, "x86-good")), BTreeSet::new());
+    // A pattern cannot be hashed.
+    policy.boot.command_lines = vec![text.replace("tcb", "*").into()];
+    assert_eq!(rules_of(&judge(&policy, "x86-good")), ["boot.command-lines"].into());
+}
+
+#[test]
+fn an_accepted_state_explains_what_lists_do_not_know_and_overrules_no_requirement() {
+    let policy = learn("x86-good");
+    let accepted = |policy: &Policy, name: &str| {
+        let boot_states = vec![state(name)];
+        judge_with(name, ReferenceValues { boot_states, ..reference(policy) })
+    };
+    assert_eq!(rules_of(&accepted(&policy, "x86-cmdline-changed")), BTreeSet::new());
+    let other = ReferenceValues { boot_states: vec![state("x86-initrd-changed")], ..reference(&policy) };
+    assert!(!rules_of(&judge_with("x86-cmdline-changed", other)).is_empty());
+
+    let mut strict = policy.clone();
+    strict.secure_boot.required = true;
+    assert_eq!(rules_of(&accepted(&strict, "x86-cmdline-changed")), ["secure-boot.required"].into());
+    strict = policy.clone();
+    strict.firmware.versions.clear();
+    assert_eq!(rules_of(&accepted(&strict, "x86-cmdline-changed")), ["firmware.versions"].into());
+    strict = policy.clone();
+    strict.ima = Some(Default::default());
+    assert_eq!(rules_of(&accepted(&strict, "x86-cmdline-changed")), ["ima.log"].into());
+    strict = policy;
+    strict.freshness.max_age = Some(9);
+    assert_eq!(rules_of(&accepted(&strict, "x86-cmdline-changed")), ["freshness.max-age"].into());
+}
+
+#[test]
+fn without_a_log_accepted_states_stand_in_where_that_is_allowed() {
+    let boot = Boot::named("arm64-good");
+    let quote = boot.quote();
+    let without_log = |policy: &Policy, boot_states| {
+        let evidence =
+            Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log: BootLog::Absent, ima: ImaLog::Absent };
+        appraise(&evidence, &ReferenceValues { boot_states, ..reference(policy) })
+    };
+    let mut policy = learn("arm64-good");
+    assert_eq!(rules_of(&without_log(&policy, vec![state("arm64-good")])), ["boot-log.required"].into());
+    policy.boot_log.required = false;
+    let rules = rules_of(&without_log(&policy, vec![state("arm64-good")]));
+    assert_eq!(rules, ["firmware.versions"].into());
+    policy.firmware.accept_any_version = true;
+    assert_eq!(without_log(&policy, vec![state("arm64-good")]).result, Verdict::Warning);
+    assert_eq!(rules_of(&without_log(&policy, vec![])), ["boot-state.accepted"].into());
+}
+
+#[test]
+fn a_section_for_a_pcr_outside_of_the_lease_has_its_events_judged() {
+    let mut policy = learn("x86-good");
+    for (written, worst) in [
+        ("", Verdict::Contraindicated),
+        ("unexplained = 'warn'", Verdict::Warning),
+        ("unexplained = 'allow'", Verdict::Affirming),
+    ] {
+        policy.pcr = toml::from_str::<Policy>(&format!("[pcr.5]\n{written}")).unwrap().pcr;
+        let appraisal = judge(&policy, "x86-good");
+        assert_eq!(appraisal.result, worst, "{written}: {appraisal:#?}");
+    }
+    let value = boot_value("x86-good", 5);
+    policy.pcr = toml::from_str::<Policy>(&format!("[pcr.5]\nvalues = ['{value}']")).unwrap().pcr;
+    assert_eq!(judge(&policy, "x86-good").result, Verdict::Affirming);
+}
+
+#[test]
+fn a_rule_about_a_pcr_that_is_not_judged_is_refused() {
+    let lease_selection = PcrSelection::new(HashAlgorithm::Sha256, [0, 2, 7]).unwrap();
+    let mut policy = learn("x86-good");
+    let judge_fewer = |policy: &Policy| {
+        let lease_selection = lease_selection.clone();
+        rules_of(&judge_with("x86-good", ReferenceValues { lease_selection, ..reference(policy) }))
+    };
+    assert_eq!(judge_fewer(&policy), ["boot.command-lines", "boot.images", "boot.initrds"].into());
+    policy.pcr = toml::from_str::<Policy>("[pcr.4]\n[pcr.9]").unwrap().pcr;
+    assert_eq!(judge_fewer(&policy), BTreeSet::new());
+    // Said in so many words, it is the operator's choice.
+    policy.pcr = toml::from_str::<Policy>("[pcr.4]\nunexplained = 'allow'\n[pcr.9]").unwrap().pcr;
+    assert_eq!(judge_fewer(&policy), BTreeSet::new());
+}
+
+#[test]
+fn boot_phases_in_pcr_11_need_no_rule() {
+    for boot in Boot::all() {
+        let lease_selection = PcrSelection::new(HashAlgorithm::Sha256, [0, 4, 11]).unwrap();
+        let quoted = boot.quote();
+        let policy = Learnt::from_boot(&boot.event_log(), quoted.pcrs(), &lease_selection).unwrap().policy;
+        let reference = ReferenceValues { lease_selection, ..reference(&policy) };
+        let appraisal = judge_with(&boot.name, reference);
+        assert_eq!(refusals(&appraisal), [], "{}", boot.name);
+        let phases = policy.pcr.values().all(|section| section.values.is_empty());
+        assert!(phases, "{}: PCR 11 was learnt as a value", boot.name);
+    }
+}
+
+#[test]
+fn nothing_is_learnt_from_a_log_of_another_boot() {
+    let quoted = Boot::named("x86-good").quote();
+    let other = Boot::named("x86-cmdline-changed").event_log();
+    let lease = PcrSelection::lease_default();
+    assert_eq!(Learnt::from_boot(&other, quoted.pcrs(), &lease), Err(LearnError::Pcr(4)));
+    assert!(matches!(Learnt::from_boot(&[], quoted.pcrs(), &lease), Err(LearnError::Log(_))));
+}
+
+fn learn(name: &str) -> Policy {
+    let boot = Boot::named(name);
+    Learnt::from_boot(&boot.event_log(), boot.quote().pcrs(), &PcrSelection::lease_default()).unwrap().policy
+}
+
+fn reference(policy: &Policy) -> ReferenceValues {
+    ReferenceValues {
+        lease_selection: PcrSelection::lease_default(),
+        policy: Some(Arc::new(policy.clone())),
+        boot_states: Vec::new(),
+        boot_log: BootLogRule::AllowAbsent,
+        high_water: None,
+    }
+}
+
+fn state(name: &str) -> BootState {
+    let pcrs = Boot::named(name).quote().pcrs().select(&PcrSelection::lease_default()).unwrap();
+    BootState { name: name.to_owned(), pcrs }
+}
+
+fn judge(policy: &Policy, name: &str) -> Appraisal {
+    judge_with(name, reference(policy))
+}
+
+/// Judges what a device booted, some time after the challenge. It has no IMA log.
+fn judge_with(name: &str, reference: ReferenceValues) -> Appraisal {
+    let boot = Boot::named(name);
+    let (quote, log) = (boot.quote(), boot.event_log());
+    let boot_log = BootLog::Whole(&log);
+    let evidence = Evidence { quote: &quote, epoch: 1, age_s: 10, boot_log, ima: ImaLog::Absent };
+    let appraisal = appraise(&evidence, &reference);
+    // A log that is withheld is a warning of its own, where no rule asks for it.
+    Appraisal::new(
+        appraisal
+            .reasons
+            .into_iter()
+            .filter(|reason| (reason.area, reason.verdict) != (Area::Runtime, Verdict::Warning))
+            .collect(),
+    )
+}
+
+fn refusals(appraisal: &Appraisal) -> Vec<(&'static str, Option<usize>)> {
+    let refusals = appraisal.reasons.iter().filter(|reason| reason.verdict == Verdict::Contraindicated);
+    refusals.map(|reason| (reason.rule, reason.event)).collect()
+}
+
+fn rules_of(appraisal: &Appraisal) -> BTreeSet<&'static str> {
+    refusals(appraisal).into_iter().map(|(rule, _)| rule).collect()
+}
+
+fn boot_value(name: &str, pcr: u8) -> String {
+    Boot::named(name).quoted_pcrs().get(HashAlgorithm::Sha256, pcr).unwrap().to_string()
+}

@@ -1,0 +1,108 @@
+//! Entries as the kernel lists them (security/integrity/ima/ima_fs.c), made by hand.
+
+use pawl_evidence::tpm::{Digest, HashAlgorithm};
+
+/// An entry of a template with sizes in front of its fields.
+#[derive(Clone)]
+pub(crate) struct Record {
+    pub(crate) pcr: u32,
+    pub(crate) template: &'static str,
+    /// As they are hashed, and as they are printed.
+    pub(crate) fields: Vec<(Vec<u8>, String)>,
+    pub(crate) violation: bool,
+}
+
+impl Record {
+    pub(crate) fn new(template: &'static str, fields: Vec<(Vec<u8>, String)>) -> Self {
+        Self { pcr: 10, template, fields, violation: false }
+    }
+
+    /// A file of these contents, in `ima-ng`.
+    pub(crate) fn file(path: &[u8], contents: &[u8]) -> Self {
+        Self::new("ima-ng", vec![digest("sha256:", contents), text(path)])
+    }
+
+    /// The same in `ima-sig`.
+    pub(crate) fn signed(path: &[u8], contents: &[u8], signature: &[u8]) -> Self {
+        Self::new("ima-sig", vec![digest("sha256:", contents), text(path), bytes(signature)])
+    }
+
+    pub(crate) fn violation(path: &[u8]) -> Self {
+        let zeros =
+            (b"sha256:\0".iter().copied().chain([0; 32]).collect(), format!("sha256:{}", "00".repeat(32)));
+        Self { violation: true, ..Self::new("ima-ng", vec![zeros, text(path)]) }
+    }
+
+    pub(crate) fn data(&self) -> Vec<u8> {
+        self.fields.iter().flat_map(|(field, _)| sized(field)).collect()
+    }
+
+    pub(crate) fn binary(&self) -> Vec<u8> {
+        let data = sized(&self.data());
+        [&self.pcr.to_le_bytes(), self.stated().as_slice(), &sized(self.template.as_bytes()), &data].concat()
+    }
+
+    pub(crate) fn ascii(&self) -> Vec<u8> {
+        let mut line = format!("{:2} {} {}", self.pcr, hex(&self.stated()), self.template).into_bytes();
+        for (field, printed) in &self.fields {
+            line.push(b' ');
+            // Names are printed byte for byte, which a string cannot hold.
+            line.extend(if printed.is_empty() {
+                field.strip_suffix(b"\0").unwrap_or(field)
+            } else {
+                printed.as_bytes()
+            });
+        }
+        line.push(b'\n');
+        line
+    }
+
+    fn stated(&self) -> Vec<u8> {
+        if self.violation {
+            return vec![0; 20];
+        }
+        HashAlgorithm::Sha1.digest(&[&self.data()]).as_bytes().to_vec()
+    }
+
+    /// What a PCR becomes by it.
+    fn extend(&self, pcr: Digest) -> Digest {
+        let digest = match self.violation {
+            true => Digest::filled(pcr.algorithm(), 0xff),
+            false => pcr.algorithm().digest(&[&self.data()]),
+        };
+        pcr.extend(digest.as_bytes())
+    }
+}
+
+pub(crate) fn binary(records: &[Record]) -> Vec<u8> {
+    records.iter().flat_map(Record::binary).collect()
+}
+
+/// PCR 10 after these.
+pub(crate) fn pcr_10(records: &[Record]) -> Digest {
+    let start = Digest::filled(HashAlgorithm::Sha256, 0);
+    records.iter().filter(|record| record.pcr == 10).fold(start, |pcr, record| record.extend(pcr))
+}
+
+/// A digest field; the label ends with a colon.
+pub(crate) fn digest(label: &str, contents: &[u8]) -> (Vec<u8>, String) {
+    let algorithm = label.trim_end_matches(':').rsplit(':').next().unwrap();
+    let digest = algorithm.parse::<HashAlgorithm>().unwrap().digest(&[contents]);
+    ([label.as_bytes(), b"\0", digest.as_bytes()].concat(), format!("{label}{digest}"))
+}
+
+pub(crate) fn text(text: &[u8]) -> (Vec<u8>, String) {
+    ([text, b"\0"].concat(), String::new())
+}
+
+pub(crate) fn bytes(bytes: &[u8]) -> (Vec<u8>, String) {
+    (bytes.to_vec(), hex(bytes))
+}
+
+fn sized(bytes: &[u8]) -> Vec<u8> {
+    [&u32::try_from(bytes.len()).unwrap().to_le_bytes(), bytes].concat()
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
