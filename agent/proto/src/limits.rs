@@ -23,6 +23,8 @@ pub const CHAIN: usize = 8;
 pub const TEXT: usize = 256;
 /// The reasons that explain one verdict.
 pub const REASONS: usize = 16;
+/// The leases in one verdict for boot states still to come.
+pub const LEASES_AHEAD: usize = 4;
 /// The scopes of one pairing.
 pub const SCOPES: usize = 32;
 /// The verification keys of one control plane.

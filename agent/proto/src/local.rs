@@ -23,7 +23,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DeviceId, Epoch, PairingId, SessionId};
-use crate::message::{Appraisal, DeviceState, Finding, Known, Scope, ShortText, Standing};
+use crate::message::{Appraisal, Area, DeviceState, Finding, Known, Scope, ShortText, Standing};
 use crate::record::DeviceRecord;
 
 /// The socket's path where no other is configured.
@@ -92,6 +92,9 @@ pub struct PairingStatus {
 pub struct VerdictStatus {
     /// The judgement.
     pub result: Option<Appraisal>,
+    /// The judgement on each area.
+    #[serde(default)]
+    pub areas: std::collections::BTreeMap<Area, Appraisal>,
     /// The operator's decision.
     pub standing: Standing,
     /// Why.
@@ -117,6 +120,9 @@ pub struct LeaseStatus {
     pub accepted: bool,
     /// The TPM's own error when it does not.
     pub tpm_error: Option<String>,
+    /// How many leases are kept for boot states that are approved and still to come.
+    #[serde(default)]
+    pub ahead: u32,
 }
 
 /// A token, in [`LocalStatus`].

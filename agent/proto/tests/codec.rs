@@ -30,6 +30,27 @@ fn a_message_survives_the_way_there_and_back() {
     assert_eq!(decode::<Event>(&bytes, LIMIT).unwrap(), event());
 }
 
+/// Whatever the machine's word is, and with a time past what 31 bits of seconds hold.
+#[test]
+fn the_bytes_are_the_same_on_every_machine() {
+    let written = concat!(
+        "a8",
+        "6269647820",
+        "3033303330333033303330333033303330333033303330333033303330333033",
+        "646b696e64667265766f6b65",
+        "6474696d651aa586b500",
+        "6565706f636807",
+        "666465766963657820",
+        "617563716b626966617563716b626966617563716b626966617563716b626966",
+        "66726561736f6e6e6c65667420696e20612074617869",
+        "6776657273696f6e01",
+        "6873657175656e636519012c",
+    );
+    let event = Event { time: 2_777_068_800, ..event() };
+    assert_eq!(hex::encode(encode(&event).unwrap()), written);
+    assert_eq!(decode::<Event>(&hex::decode(written).unwrap(), LIMIT).unwrap(), event);
+}
+
 #[test]
 fn keys_stand_in_bytewise_order_of_their_encodings() {
     let bytes = encode(&event()).unwrap();

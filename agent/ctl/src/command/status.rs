@@ -117,6 +117,10 @@ impl Screen {
         let next = verdict.next_report.map(|next| format!("; next report {}", from_now(next, now)));
         let age = from_now(verdict.time, now);
         self.sheet.line("verdict", &format!("{result}{standing}, {age}{}", next.unwrap_or_default()));
+        let areas: Vec<_> = verdict.areas.iter().map(|(area, result)| format!("{area} {result}")).collect();
+        if !areas.is_empty() {
+            self.sheet.line("", &areas.join(", "));
+        }
         for reason in &verdict.reasons {
             self.sheet.line("", reason.as_str());
         }
@@ -132,6 +136,9 @@ impl Screen {
         self.sheet.line("lease", &until);
         self.sheet.line("", &tpm);
         self.sheet.line("", &format!("ends at {} of the TPM's clock", span(lease.clock / 1000)));
+        if lease.ahead > 0 {
+            self.sheet.line("", &format!("{} more for boot states that were approved ahead", lease.ahead));
+        }
     }
 
     fn token(&mut self, token: &TokenStatus) {
@@ -166,9 +173,10 @@ mod tests {
         "pairing": {"id": "00000000000000000000000000000001", "epoch": 7, "control_plane": "Example fleet",
                     "endorsement": "certificate", "scopes": ["telemetry", "updates"]},
         "verdict": {"result": "affirming", "standing": "suspended", "reasons": ["maintenance"], "time": 900,
+                    "areas": {"hardware": "affirming", "boot": "affirming", "runtime": "warning"},
                     "next_report": 1300, "reports": 3},
         "lease": {"until": 940, "clock": 120000, "resets_left": 2, "accepted": false,
-                  "tpm_error": "TPM_RC_POLICY (0x126)"},
+                  "tpm_error": "TPM_RC_POLICY (0x126)", "ahead": 1},
         "tokens": [{"name": "telemetry", "scopes": ["telemetry"], "expires_at": null, "error": null}],
         "broker": {"connected": false, "address": "broker.example:8883", "error": "refused\u001b[2J"},
         "receipt_waiting": true, "refused": {"forged": 2}, "finding": "new-tpm",
@@ -198,10 +206,12 @@ lapsed
   with      Example fleet, which checked the EK by certificate
   scopes    telemetry updates
   verdict   affirming, suspended by the operator, 1 min 40 s ago; next report in 5 min 0 s
+            hardware affirming, boot affirming, runtime warning
             maintenance
   lease     until 1970-01-01 00:15:40 UTC (1 min 0 s ago)
             the TPM refuses it: TPM_RC_POLICY (0x126)
             ends at 2 min 0 s of the TPM's clock
+            1 more for boot states that were approved ahead
   token     telemetry (telemetry): not fetched yet
   broker    broker.example:8883: refused\u{fffd}[2J
   receipt   waits on the disk until the control plane takes it

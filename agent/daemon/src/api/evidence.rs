@@ -48,8 +48,10 @@ impl Api {
                 None
             }
         };
-        let boot_log = log("boot log", self.shared.logs.export_boot());
-        let ima_log = log("IMA log", self.shared.logs.export_ima());
+        let logs = self.shared.logs.clone();
+        let read = tokio::task::spawn_blocking(move || (logs.export_boot(), logs.export_ima())).await;
+        let (boot_log, ima_log) = read.map_err(|_| ReportError::Logs)?;
+        let (boot_log, ima_log) = (log("boot log", boot_log), log("IMA log", ima_log));
         Ok(EvidenceExport {
             attest: hex::encode(&attestation.attest),
             signature: hex::encode(&attestation.signature),

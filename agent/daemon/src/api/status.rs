@@ -19,7 +19,7 @@ impl Api {
             let identity = self.shared.identity().await?;
             let counter = self.shared.tpm.counter().await?.map(|counter| Epoch(counter.epoch));
             let lease = match &snapshot.grant {
-                Some(grant) => Some(self.lease(grant).await?),
+                Some(grant) => Some(self.lease(grant, snapshot.leases_ahead).await?),
                 None => None,
             };
             Ok::<_, pawl_tpm::Error>((identity, counter, lease))
@@ -51,7 +51,7 @@ impl Api {
     }
 
     /// The lease by this host's clocks, and by the TPM's own word.
-    async fn lease(&self, grant: &LeaseGrant) -> Result<LeaseStatus, pawl_tpm::Error> {
+    async fn lease(&self, grant: &LeaseGrant, leases_ahead: usize) -> Result<LeaseStatus, pawl_tpm::Error> {
         let clock = self.shared.tpm.clock().await?;
         let refusal = self.shared.tpm.check_lease(grant).await.err();
         let now = self.shared.clock.unix();
@@ -63,6 +63,7 @@ impl Api {
             resets_left: grant.terms.reset_count_max.saturating_sub(clock.reset_count),
             accepted: refusal.is_none(),
             tpm_error: refusal.map(|error| error.to_string()),
+            ahead: u32::try_from(leases_ahead).unwrap_or(u32::MAX),
         })
     }
 }

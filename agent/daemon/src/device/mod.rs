@@ -22,6 +22,7 @@ mod snapshot;
 mod start;
 mod tokens;
 mod verdict;
+mod writes;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -147,7 +148,7 @@ impl Device {
             self.announce();
         }
         service::stopping();
-        self.stop()
+        self.stop().await
     }
 
     async fn handle(&mut self, input: Input) {
@@ -243,12 +244,15 @@ impl Device {
         }
     }
 
-    fn stop(self) -> Option<JoinHandle<()>> {
+    async fn stop(self) -> Option<JoinHandle<()>> {
         let state = self.state();
         self.shared.gate.close(problem::stopping());
         self.shared.gate.tell_holders();
         match self.phase {
-            Phase::Paired(paired) => paired.connection.stop(state),
+            Phase::Paired(mut paired) => {
+                paired.finish_writes().await;
+                paired.connection.stop(state)
+            }
             Phase::Idle(_) | Phase::Pairing(_) | Phase::Revoked(_) => None,
         }
     }

@@ -10,15 +10,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::connection::Connection;
-use super::lease::Opened;
+use super::lease::{Leases, Opened};
 use super::reporter::Reporter;
 use super::tokens::Tokens;
+use super::writes::{Writes, Written};
 use crate::control_plane::TokenError;
 use crate::link::{Acknowledgement, LinkEvent, ParcelKind};
 use crate::orders::{self, Order, Refused, Seen};
 use crate::posture::{Prepared, ReportError};
 use crate::shared::Shared;
-use crate::store::{PairingKeys, PairingRecord, StoreError};
+use crate::store::{PairingKeys, PairingRecord};
 use crate::vault::Binding;
 use crate::{problem, wipe};
 
@@ -28,11 +29,12 @@ pub(super) struct Paired {
     vault_key: Arc<KeyBlob>,
     action_key: Arc<KeyBlob>,
     pub(super) connection: Connection,
-    /// Everything that waits for the TPM, the disk or the network. It ends with the pairing.
+    /// Everything that waits for the TPM or the network. It ends with the pairing.
     tasks: JoinSet<Done>,
+    pub(super) writes: Writes,
     seen: Seen,
     pub(super) verdict: Option<Verdict>,
-    grant: Option<Arc<LeaseGrant>>,
+    leases: Option<Leases>,
     /// The last verdict keeps the device from working, whatever the TPM says of a lease.
     barred: bool,
     pub(super) reporter: Reporter,
@@ -42,9 +44,9 @@ pub(super) struct Paired {
 /// What a task of the pairing amounted to.
 pub(super) enum Done {
     Report(Result<Prepared, ReportError>),
+    /// The lease that was tried first, and what the TPM made of it and of those ahead.
     Lease(Arc<LeaseGrant>, Result<Opened, pawl_tpm::Error>),
     Token(String, Result<pawl_proto::local::Token, TokenError>),
-    Stored(Result<(), StoreError>),
     /// The counter's value, and whether this TPM has the pairing's attestation key.
     Looked(Result<(Option<Epoch>, bool), pawl_tpm::Error>),
 }
@@ -53,6 +55,7 @@ pub(super) enum Done {
 pub(super) enum Input {
     Link(LinkEvent),
     Done(Done),
+    Written(Written),
     ReportDue,
     TokensDue,
     LeaseOver,
@@ -82,9 +85,10 @@ impl Paired {
             action_key: Arc::new(keys.action),
             connection: Connection::start(&shared.tpm, &record, &keys.link),
             tasks: JoinSet::new(),
+            writes: Writes::default(),
             seen: Seen::default(),
             verdict: None,
-            grant: None,
+            leases: None,
             barred: false,
             reporter: Reporter::default(),
             tokens: Tokens::new(&shared.config.tokens),
@@ -104,6 +108,7 @@ impl Paired {
             biased;
             event = self.connection.next() => Input::Link(event),
             Some(Ok(done)) = self.tasks.join_next() => Input::Done(done),
+            written = self.writes.next() => Input::Written(written),
             () = at(gate_until) => Input::LeaseOver,
             () = at(report) => Input::ReportDue,
             () = at(tokens) => Input::TokensDue,
@@ -114,6 +119,7 @@ impl Paired {
         match input {
             Input::Link(event) => return self.link_event(shared, refused, event),
             Input::Done(done) => return self.done(shared, done),
+            Input::Written(written) => self.written(written),
             Input::ReportDue => self.report(shared),
             Input::TokensDue => self.ask_for_tokens(shared),
             Input::LeaseOver => {
@@ -172,7 +178,10 @@ impl Paired {
                 return Wanted::Wipe { order, acknowledgement };
             }
             Ok(Order::Event(_)) => self.reporter.report_now(),
-            Ok(Order::Verdict(verdict)) => self.judged(shared, *verdict, payload),
+            Ok(Order::Verdict(verdict)) => {
+                self.judged(shared, *verdict, payload, acknowledgement);
+                return Wanted::Nothing;
+            }
             Err(refusal) => refused.count(refusal),
         }
         self.connection.acknowledge(acknowledgement);
@@ -182,10 +191,8 @@ impl Paired {
     fn done(&mut self, shared: &Arc<Shared>, done: Done) -> Wanted {
         match done {
             Done::Report(outcome) => self.reported(outcome),
-            Done::Lease(grant, outcome) => self.lease_tried(shared, grant, outcome),
+            Done::Lease(tried, outcome) => self.lease_tried(shared, &tried, outcome),
             Done::Token(name, outcome) => self.token_settled(shared, &name, outcome),
-            Done::Stored(Ok(())) => {}
-            Done::Stored(Err(error)) => tracing::error!(%error, "the state was not kept"),
             Done::Looked(Ok((_, false))) => return Wanted::MovedDisk,
             Done::Looked(Ok((counter, true))) if counter != Some(self.record.epoch) => {
                 return Wanted::Recovery(counter);
@@ -215,10 +222,6 @@ impl Paired {
         self.tasks.spawn(task);
     }
 
-    pub(super) fn spawn_blocking(&mut self, task: impl FnOnce() -> Done + Send + 'static) {
-        self.tasks.spawn_blocking(task);
-    }
-
     /// The last messages of the control plane, as they were kept. They are verified again: the
     /// disk is not trusted.
     pub(super) fn kept(&self, message: Option<Vec<u8>>) -> Option<Verdict> {
@@ -231,9 +234,9 @@ impl Paired {
         self.seen.verdict = self.seen.verdict.max(sequence);
     }
 
-    /// Holds a lease that is to be tried, or that is only kept to tell what the TPM says of it.
-    pub(super) fn set_grant(&mut self, grant: Arc<LeaseGrant>) {
-        self.grant = Some(grant);
+    /// Holds leases that are to be tried, or that are only kept to tell what the TPM says of them.
+    pub(super) fn hold(&mut self, leases: Option<Leases>) {
+        self.leases = leases;
     }
 
     pub(super) fn set_barred(&mut self, barred: bool) {
@@ -246,12 +249,16 @@ impl Paired {
 
     /// Whether this is the lease under which the device may work.
     pub(super) fn works_under(&self, grant: &Arc<LeaseGrant>) -> bool {
-        !self.barred && self.grant.as_ref().is_some_and(|held| Arc::ptr_eq(held, grant))
+        !self.barred && self.leases.as_ref().is_some_and(|held| Arc::ptr_eq(held.present(), grant))
     }
 
-    /// The last lease, whether or not it still holds.
-    pub(super) fn grant(&self) -> Option<&Arc<LeaseGrant>> {
-        self.grant.as_ref()
+    /// The last leases, whether or not they still hold.
+    pub(super) fn leases(&self) -> Option<&Leases> {
+        self.leases.as_ref()
+    }
+
+    pub(super) fn leases_mut(&mut self) -> Option<&mut Leases> {
+        self.leases.as_mut()
     }
 
     pub(super) fn record(&self) -> &Arc<PairingRecord> {

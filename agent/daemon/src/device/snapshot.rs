@@ -10,6 +10,7 @@ use pawl_proto::message::{DeviceState, Verdict};
 use pawl_tpm::LeaseGrant;
 use tokio::time::Instant;
 
+use super::lease::Leases;
 use super::paired::Paired;
 use super::{Device, Phase};
 use crate::pairing::{Past, Progress};
@@ -23,6 +24,8 @@ pub(crate) struct Snapshot {
     pub(crate) verdict: Option<VerdictStatus>,
     /// The last lease, whether or not it still holds.
     pub(crate) grant: Option<Arc<LeaseGrant>>,
+    /// How many leases are kept for boot states still to come.
+    pub(crate) leases_ahead: usize,
     pub(crate) tokens: Vec<TokenStatus>,
     pub(crate) broker: BrokerStatus,
     pub(crate) receipt_waiting: bool,
@@ -46,7 +49,8 @@ impl Device {
             pairing: record.map(pairing_status),
             verdict: paired
                 .and_then(|paired| paired.verdict.as_ref().map(|v| self.verdict_status(paired, v))),
-            grant: paired.and_then(Paired::grant).cloned(),
+            grant: paired.and_then(Paired::leases).map(Leases::present).cloned(),
+            leases_ahead: paired.and_then(Paired::leases).map_or(0, Leases::ahead),
             tokens: paired.map(|paired| paired.token_status(&self.shared)).unwrap_or_default(),
             broker: paired.map(|paired| paired.connection.status().clone()).unwrap_or_default(),
             receipt_waiting: self.shared.store.receipts().is_ok_and(|receipts| !receipts.is_empty()),
@@ -66,6 +70,7 @@ impl Device {
         VerdictStatus {
             result: verdict.result,
             standing: verdict.standing,
+            areas: verdict.areas.clone(),
             reasons: verdict.reasons.clone(),
             time: verdict.time,
             next_report: paired.reporter.due().map(in_future),

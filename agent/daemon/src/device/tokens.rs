@@ -152,9 +152,7 @@ impl Paired {
         shared.audit.record(Some(binding.epoch), fact);
         tracing::info!(token = name, lifetime_s = lifetime.as_secs(), "a token is in the vault");
         let shared = Arc::clone(shared);
-        self.spawn_blocking(move || {
-            Done::Stored(sealed.map_or(Ok(()), |sealed| shared.store.put_vault(&sealed)))
-        });
+        self.write(None, move || sealed.map_or(Ok(()), |sealed| shared.store.put_vault(&sealed)));
         Ok(lifetime)
     }
 

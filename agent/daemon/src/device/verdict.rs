@@ -5,16 +5,18 @@ use std::sync::Arc;
 use pawl_proto::message::{Appraisal, Standing, Verdict};
 use pawl_proto::{Digest, encode};
 
+use super::lease::Leases;
 use super::paired::{Done, Paired};
 use crate::audit;
-use crate::link::{Parcel, ParcelKind};
+use crate::link::{Acknowledgement, Parcel, ParcelKind};
 use crate::posture::{self, Prepared, ReportError, Subject};
 use crate::problem;
 use crate::shared::Shared;
 
 impl Paired {
     /// Takes up where an earlier run left off: the last verdict says whether the device may work,
-    /// and the last lease lets it work before there is a network.
+    /// and the last leases let it work before there is a network, in the boot state that was judged or
+    /// in one that is approved ahead.
     pub(super) fn take_up_verdicts(&mut self, shared: &Shared) {
         let read = |message: Result<_, crate::store::StoreError>| {
             message.unwrap_or_else(|error| {
@@ -31,29 +33,36 @@ impl Paired {
             shared.audit.acknowledged(verdict.records);
         }
         self.reporter.resume(last.as_ref().or(leased.as_ref()).map(|verdict| verdict.nonce));
-        let lease = leased.and_then(|verdict| verdict.lease);
-        match (last.as_ref().and_then(barred), &lease) {
-            (Some(problem), lease) => {
-                if let Some(grant) = lease.as_ref().and_then(|lease| self.record().grant(lease)) {
-                    self.set_grant(Arc::new(grant));
-                }
+        let leases = leased.and_then(|verdict| Leases::of(self.record(), &verdict));
+        match (last.as_ref().and_then(barred), leases) {
+            (Some(problem), leases) => {
+                self.hold(leases);
                 self.set_barred(true);
                 shared.gate.close(problem);
             }
-            (None, Some(lease)) => self.try_lease(shared, lease),
+            (None, Some(leases)) => self.try_leases(shared, leases),
             (None, None) => {}
         }
         self.verdict = last;
     }
 
-    /// A new verdict.
-    pub(super) fn judged(&mut self, shared: &Arc<Shared>, verdict: Verdict, message: &[u8]) {
+    /// A new verdict. It is acknowledged once it is kept: a suspension that was received outlives whatever
+    /// comes next.
+    pub(super) fn judged(
+        &mut self,
+        shared: &Arc<Shared>,
+        verdict: Verdict,
+        message: &[u8],
+        acknowledgement: Option<Acknowledgement>,
+    ) {
         tracing::info!(
             result = verdict.result.map(|result| result.to_string()), standing = ?verdict.standing,
             sequence = verdict.sequence, interval_s = verdict.interval, leased = verdict.lease.is_some(),
             "verdict"
         );
-        self.keep_verdict(shared, &verdict, message);
+        let (store, bytes) = (Arc::clone(shared), message.to_vec());
+        let (sequence, leased) = (verdict.sequence, verdict.lease.is_some());
+        self.write(acknowledgement, move || store.store.put_verdict(sequence, &bytes, leased));
         let quoted_at = self.reporter.quoted_at(&verdict);
         shared.audit.record_at(Some(verdict.epoch), quoted_at, audit::judged(&verdict));
         shared.audit.acknowledged(verdict.records);
@@ -64,20 +73,14 @@ impl Paired {
                 shared.gate.tell_holders();
                 self.set_barred(true);
             }
-            None => match &verdict.lease {
-                Some(lease) => self.try_lease(shared, lease),
+            None => match Leases::of(self.record(), &verdict) {
+                Some(leases) => self.try_leases(shared, leases),
                 // Resumed, and not judged yet.
                 None if self.is_barred() => shared.gate.close(problem::waiting()),
                 None => {}
             },
         }
         self.verdict = Some(verdict);
-    }
-
-    fn keep_verdict(&mut self, shared: &Arc<Shared>, verdict: &Verdict, message: &[u8]) {
-        let (shared, message) = (Arc::clone(shared), message.to_vec());
-        let (sequence, leased) = (verdict.sequence, verdict.lease.is_some());
-        self.spawn_blocking(move || Done::Stored(shared.store.put_verdict(sequence, &message, leased)));
     }
 
     /// Begins a report.

@@ -47,6 +47,7 @@ impl Wanted {
             nonce: Nonce(random::bytes()),
             origin: origin.clone(),
             finding: self.past.finding(&identity.ak_name),
+            former: self.past.former(&identity.ak_name),
             replaces: *replaces,
             attended: self.attended,
             reason: reason.clone(),

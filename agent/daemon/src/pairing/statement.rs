@@ -90,6 +90,7 @@ mod tests {
             nonce: Nonce([4; 32]),
             origin: text("uid 0; ssh 192.0.2.7"),
             finding: Finding::NothingChanged,
+            former: None,
             replaces: None,
             attended: true,
             reason: text("new board"),

@@ -5,8 +5,10 @@ use std::io::Read as _;
 use std::sync::LazyLock;
 
 use nix::sys::utsname::uname;
-use pawl_proto::Text;
 use pawl_proto::message::{HostFacts, ShortText};
+use pawl_proto::{Nonce, Text};
+
+use crate::random;
 
 /// What the host says of itself.
 pub(crate) fn facts() -> HostFacts {
@@ -30,6 +32,13 @@ pub(crate) fn boot_id() -> Text<64> {
         Text::lossy(first_line("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim())
     });
     BOOT_ID.clone()
+}
+
+/// The random id of this run of the daemon: what a copy of this machine that was started by itself
+/// does not have.
+pub(super) fn run() -> Nonce {
+    static RUN: LazyLock<Nonce> = LazyLock::new(|| Nonce(random::bytes()));
+    *RUN
 }
 
 fn system() -> ShortText {

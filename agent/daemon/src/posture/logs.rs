@@ -4,45 +4,56 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use pawl_evidence::ima::BinaryLog;
 use pawl_proto::message::{BootLog, ImaLog};
 use pawl_proto::{Blob, Digest, limits};
 
-/// Where the logs are, and what is known of them.
-pub(crate) struct Logs {
+use super::growing::Growing;
+
+/// Where the logs are, and what is known of them. Every function reads files, and may take a while: the kernel goes
+/// through its whole list of measurements before it comes to the place that is asked for.
+#[derive(Clone)]
+pub(crate) struct Logs(Arc<Inner>);
+
+struct Inner {
     paths: pawl_config::Logs,
     /// The boot log does not change while this process lives. The outer option is "read yet?".
     boot_digest: OnceLock<Option<Digest>>,
+    /// The kernel's log, open while there is more of it to report.
+    ima: Mutex<Option<Growing>>,
 }
 
 impl Logs {
     /// The logs at their configured places.
     pub(crate) fn new(paths: pawl_config::Logs) -> Self {
-        Self { paths, boot_digest: OnceLock::new() }
+        Self(Arc::new(Inner { paths, boot_digest: OnceLock::new(), ima: Mutex::new(None) }))
     }
 
     /// The firmware's log: its digest, and in a whole report its bytes.
     pub(crate) fn boot(&self, whole: bool) -> Option<BootLog> {
-        let digest = (*self.boot_digest.get_or_init(|| self.read_boot().map(|log| Digest::of(&log))))?;
+        let known = self.0.boot_digest.get_or_init(|| self.read_boot().map(|log| Digest::of(&log)));
+        let digest = (*known)?;
         let bytes = if whole { Blob::new(self.read_boot()?).ok() } else { None };
         Some(BootLog { digest, bytes })
     }
 
-    /// The kernel's log from `offset` on: as many whole entries as one report carries.
+    /// The kernel's log from `offset` on: as much as one report carries, which may end inside an entry.
     pub(crate) fn ima(&self, offset: u64) -> Option<ImaLog> {
-        let mut piece = read_piece(&self.paths.ima, offset, limits::IMA_PIECE + 1)
-            .map_err(|error| absent(&self.paths.ima, &error))
-            .ok()?;
-        let read = piece.len();
-        piece.truncate(limits::IMA_PIECE);
-        let entries = BinaryLog::new(&piece).map_while(Result::ok).last().map_or(0, |entry| entry.end);
-        piece.truncate(entries);
-        let size = offset.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
-        Some(ImaLog { offset, size, bytes: Blob::new(piece).ok()? })
+        self.read_ima(offset).map_err(|error| absent(&self.0.paths.ima, &error)).ok()
+    }
+
+    fn read_ima(&self, offset: u64) -> io::Result<ImaLog> {
+        let mut open = self.0.ima.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = match open.take().filter(|log| log.is_near(offset)) {
+            Some(log) => log,
+            None => Growing::open(&self.0.paths.ima, offset)?,
+        };
+        let piece = log.piece(offset, limits::IMA_PIECE)?;
+        *open = Some(log).filter(|_| piece.more);
+        let size = piece.end().saturating_add(piece.more.into());
+        Ok(ImaLog { offset, size, bytes: Blob::new(piece.bytes).map_err(io::Error::other)? })
     }
 
     /// The firmware's log, for an export.
@@ -50,7 +61,7 @@ impl Logs {
     /// # Errors
     /// Why it is not there.
     pub(crate) fn export_boot(&self) -> io::Result<Vec<u8>> {
-        read_whole(&self.paths.boot, limits::BOOT_LOG)
+        read_whole(&self.0.paths.boot, limits::BOOT_LOG)
     }
 
     /// The kernel's log in ASCII, for an export.
@@ -58,22 +69,22 @@ impl Logs {
     /// # Errors
     /// Why it is not there.
     pub(crate) fn export_ima(&self) -> io::Result<Vec<u8>> {
-        read_whole(&self.paths.ima_ascii, EXPORT)
+        read_whole(&self.0.paths.ima_ascii, EXPORT)
     }
 
     fn read_boot(&self) -> Option<Vec<u8>> {
-        self.export_boot().map_err(|error| absent(&self.paths.boot, &error)).ok()
+        self.export_boot().map_err(|error| absent(&self.0.paths.boot, &error)).ok()
     }
 }
 
-/// The largest IMA log that is exported at once, bytes.
-const EXPORT: usize = 16 * 1024 * 1024;
+/// The largest IMA log that is exported, bytes: an answer holds it in memory more than once, in hexadecimal.
+const EXPORT: usize = 2 * 1024 * 1024;
 
 fn absent(path: &Path, error: &io::Error) {
     tracing::debug!(path = %path.display(), %error, "a log is not reported");
 }
 
-fn read_whole(path: &PathBuf, limit: usize) -> io::Result<Vec<u8>> {
+fn read_whole(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     // The kernel says that these files have no size: read until they end, within the limit.
     let mut contents = Vec::new();
     let bound = u64::try_from(limit).unwrap_or(u64::MAX);
@@ -81,71 +92,11 @@ fn read_whole(path: &PathBuf, limit: usize) -> io::Result<Vec<u8>> {
     if contents.len() > limit {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            format!("the log has more than {limit} bytes"),
+            format!("it has more than {limit} bytes; take it from {} itself", path.display()),
         ));
     }
     Ok(contents)
 }
 
-fn read_piece(path: &Path, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let mut piece = vec![0; limit];
-    let mut filled = 0;
-    while let Some(room) = piece.get_mut(filled..).filter(|room| !room.is_empty()) {
-        let read = file.read_at(room, offset.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX)))?;
-        if read == 0 {
-            break;
-        }
-        filled += read;
-    }
-    piece.truncate(filled);
-    Ok(piece)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ENTRIES: &[u8] =
-        include_bytes!("../../../../tests/fixtures/x86-good/ima_binary_runtime_measurements");
-
-    fn logs(ima: &[u8]) -> (tempfile::TempDir, Logs) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("ima"), ima).unwrap();
-        let paths = pawl_config::Logs { boot: path("boot"), ima: path("ima"), ima_ascii: path("ascii") };
-        (folder, Logs::new(paths))
-    }
-
-    #[test]
-    fn pieces_hold_whole_entries_and_add_up_to_the_log() {
-        let (_folder, logs) = logs(ENTRIES);
-        let (mut offset, mut joined) = (0, Vec::new());
-        loop {
-            let piece = logs.ima(offset).unwrap();
-            assert!(BinaryLog::new(piece.bytes.as_bytes()).all(|entry| entry.is_ok()));
-            if piece.bytes.as_bytes().is_empty() {
-                break;
-            }
-            joined.extend_from_slice(piece.bytes.as_bytes());
-            offset += u64::try_from(piece.bytes.as_bytes().len()).unwrap();
-        }
-        assert_eq!(joined, ENTRIES);
-    }
-
-    #[test]
-    fn a_log_cut_inside_an_entry_is_sent_up_to_the_entry_before() {
-        let cut = &ENTRIES[..ENTRIES.len() - 3];
-        let (_folder, logs) = logs(cut);
-        let piece = logs.ima(0).unwrap();
-        assert!(piece.bytes.as_bytes().len() < cut.len().min(limits::IMA_PIECE + 1));
-        assert!(BinaryLog::new(piece.bytes.as_bytes()).all(|entry| entry.is_ok()));
-    }
-
-    #[test]
-    fn absent_logs_are_no_error() {
-        let (_folder, logs) = logs(b"");
-        assert!(logs.boot(true).is_none());
-        assert_eq!(logs.ima(0).unwrap().bytes.as_bytes(), b"");
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! Posture: what this device reports of itself.
 
+mod growing;
 mod host;
 mod logs;
 mod report;

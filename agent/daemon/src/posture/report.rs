@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use pawl_evidence::tpm::{Attest, Attested, HashAlgorithm, PcrIndexError, PcrSelection, PcrValues};
 use pawl_proto::bounded::TooLong;
 use pawl_proto::codec::{EncodeError, Version};
-use pawl_proto::message::{self, Evidence, Report};
+use pawl_proto::message::{self, BootLog, Evidence, ImaLog, Report};
 use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, encode};
 use pawl_tpm::Tpm;
 
@@ -77,7 +77,12 @@ pub(crate) async fn prepare(
             Some(pcrs) => pcrs,
             None => read(tpm).await?,
         };
-        let (evidence, ima) = evidence(logs, subject, base, &pcrs, records.clone());
+        let wanted = Wanted::of(base, &pcrs);
+        let logs = logs.clone();
+        let found = tokio::task::spawn_blocking(move || wanted.read(&logs)).await;
+        let found = found.map_err(|_| ReportError::Logs)?;
+        let ima = found.ima.as_ref().map(ImaProgress::of);
+        let evidence = evidence(subject, base, &pcrs, found, records.clone());
         let bytes = encode(&evidence)?;
         let digest = Digest::of(&bytes);
         let quoted = quote(tpm, digest).await?;
@@ -171,30 +176,55 @@ async fn read(tpm: &Tpm) -> Result<BTreeMap<u8, Digest>, ReportError> {
     .collect()
 }
 
+/// What a report takes along of the logs.
+#[derive(Clone, Copy)]
+struct Wanted {
+    whole: bool,
+    /// From where on, if at all.
+    ima: Option<u64>,
+}
+
+struct Found {
+    boot: Option<BootLog>,
+    ima: Option<ImaLog>,
+}
+
+impl Wanted {
+    fn of(base: Option<&Acknowledged>, pcrs: &BTreeMap<u8, Digest>) -> Self {
+        // The log is worth reading only where the TPM says that it grew, or where we are behind.
+        let known =
+            base.is_some_and(|base| base.ima_complete && base.pcrs.get(&IMA_PCR) == pcrs.get(&IMA_PCR));
+        let next = base.and_then(|base| base.ima).unwrap_or(0);
+        Self { whole: base.is_none(), ima: (!known).then_some(next) }
+    }
+
+    fn read(self, logs: &Logs) -> Found {
+        Found { boot: logs.boot(self.whole), ima: self.ima.and_then(|offset| logs.ima(offset)) }
+    }
+}
+
 struct ImaProgress {
     end: u64,
     complete: bool,
 }
 
+impl ImaProgress {
+    fn of(piece: &ImaLog) -> Self {
+        let end =
+            piece.offset.saturating_add(u64::try_from(piece.bytes.as_bytes().len()).unwrap_or(u64::MAX));
+        Self { end, complete: end >= piece.size }
+    }
+}
+
 fn evidence(
-    logs: &Logs,
     subject: Subject,
     base: Option<&Acknowledged>,
     pcrs: &BTreeMap<u8, Digest>,
+    logs: Found,
     audit: Option<message::Audit>,
-) -> (Evidence, Option<ImaProgress>) {
+) -> Evidence {
     let unchanged = |index: &u8| base.is_some_and(|base| base.pcrs.get(index) == pcrs.get(index));
-    // The log is worth reading only where the TPM says that it grew, or where we are behind.
-    let ima_log = if base.is_some_and(|base| base.ima_complete) && unchanged(&IMA_PCR) {
-        None
-    } else {
-        logs.ima(base.and_then(|base| base.ima).unwrap_or(0))
-    };
-    let progress = ima_log.as_ref().map(|ima| {
-        let end = ima.offset.saturating_add(u64::try_from(ima.bytes.as_bytes().len()).unwrap_or(u64::MAX));
-        ImaProgress { end, complete: end >= ima.size }
-    });
-    let evidence = Evidence {
+    Evidence {
         version: Version,
         device: subject.device,
         pairing: subject.pairing,
@@ -202,13 +232,13 @@ fn evidence(
         nonce: subject.nonce,
         since: base.map(|base| base.digest),
         boot_id: host::boot_id(),
+        run: Some(host::run()),
         pcrs: pcrs.iter().filter(|(index, _)| !unchanged(index)).map(|(i, v)| (*i, *v)).collect(),
-        boot_log: logs.boot(base.is_none()),
-        ima_log,
+        boot_log: logs.boot,
+        ima_log: logs.ima,
         host: base.is_none().then(host::facts),
         audit,
-    };
-    (evidence, progress)
+    }
 }
 
 /// Why there is no report.
@@ -220,6 +250,8 @@ pub(crate) enum ReportError {
     Restless,
     #[error("the TPM's quote is malformed")]
     Quote,
+    #[error("the logs were not read to the end: the daemon is stopping")]
+    Logs,
     #[error(transparent)]
     Pcr(#[from] PcrIndexError),
     #[error(transparent)]

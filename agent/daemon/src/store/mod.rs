@@ -9,7 +9,7 @@
 //! | `pairing/pairing.cbor` | the pairing; it stays when the pairing ends |
 //! | `pairing/{link,device,vault,action}.key` | key blobs, wrapped by the TPM |
 //! | `pairing/vault.bin` | the sealed tokens |
-//! | `pairing/verdict.cose`, `pairing/lease.cose` | the last verdict, and the last one with a lease |
+//! | `pairing/verdict.cose`, `pairing/lease.cose` | the last verdict, and the last one with leases |
 //! | `pairing.new/approved.cbor` | what was approved, until a pairing has come of it |
 //! | `pairing.new/…` | the rest of a pairing in the making, its `pairing.cbor` last |
 //! | `revocation.cbor` | why the last pairing ended |

@@ -46,6 +46,8 @@ pub struct Evidence {
     pub since: Option<Digest>,
     /// Linux's random id of this boot.
     pub boot_id: Text<64>,
+    /// The random id of this run of the daemon: two that live at the same time are in two places.
+    pub run: Option<Nonce>,
     /// The sha256 bank: every quoted PCR in a whole report, else those that changed.
     pub pcrs: BTreeMap<u8, Digest>,
     /// The firmware's event log, if the host has one.
@@ -87,9 +89,9 @@ pub struct BootLog {
 pub struct ImaLog {
     /// Where in the log the piece stands.
     pub offset: u64,
-    /// How long the log was when it was read; more pieces follow when this one ends before it.
+    /// How long the log was at least when it was read; more pieces follow when this one ends before it.
     pub size: u64,
-    /// The piece.
+    /// The piece, which may begin and end inside an entry.
     pub bytes: Blob<{ limits::IMA_PIECE }>,
 }
 

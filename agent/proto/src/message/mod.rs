@@ -22,7 +22,7 @@ pub use session::{
     SshSignature, Statement, StatementBytes, Waiting,
 };
 pub use status::{DeviceState, Status};
-pub use verdict::{Appraisal, Lease, Standing, Verdict};
+pub use verdict::{Appraisal, Area, Lease, Standing, Verdict};
 
 use crate::bounded::{Blob, Text};
 use crate::limits;

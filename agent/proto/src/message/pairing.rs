@@ -35,6 +35,8 @@ pub struct PairingRequest {
     pub origin: ShortText,
     /// What the device found when it was asked.
     pub finding: Finding,
+    /// The device that the pairing on the disk was made with, where it is another. A claim.
+    pub former: Option<DeviceId>,
     /// The device whose place this one takes.
     pub replaces: Option<DeviceId>,
     /// Somebody stands at the device, who can show a code or approve.

@@ -1,5 +1,7 @@
 //! Verdicts and the leases in them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::ShortText;
@@ -28,8 +30,13 @@ pub struct Verdict {
     pub standing: Standing,
     /// The judgement; none when this verdict judges nothing and only hands out a nonce.
     pub result: Option<Appraisal>,
+    /// The judgement on each area about which there is something to say; the worst of them is `result`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub areas: BTreeMap<Area, Appraisal>,
     /// Why, in words that a technician understands.
     pub reasons: Vec<ShortText>,
+    /// SHA-256 of the policy by whose rules it was judged; none where known states were compared.
+    pub policy: Option<Digest>,
     /// The nonce of the next report.
     pub nonce: Nonce,
     /// The next report is to be a whole one.
@@ -40,6 +47,11 @@ pub struct Verdict {
     pub records: u64,
     /// What the TPM wants before it uses the device key or opens the vault.
     pub lease: Option<Lease>,
+    /// The same for boot states that are approved and still to come, at most
+    /// [`crate::limits::LEASES_AHEAD`]: a device that boots into one of them can work before anybody has
+    /// judged it. They are kept with `lease`, and replaced with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<Lease>,
 }
 
 /// The operator's decision, apart from any judgement on the device's state.
@@ -70,6 +82,34 @@ impl std::fmt::Display for Appraisal {
             Self::Affirming => "affirming",
             Self::Warning => "warning",
             Self::Contraindicated => "contraindicated",
+        })
+    }
+}
+
+/// What of the device a judgement is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Area {
+    /// The TPM.
+    Hardware,
+    /// What runs before the boot loader, with its settings and keys.
+    Firmware,
+    /// Boot loader, kernel, command line.
+    Boot,
+    /// What was run since.
+    Runtime,
+    /// Whether the evidence is of now.
+    Freshness,
+}
+
+impl std::fmt::Display for Area {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Hardware => "hardware",
+            Self::Firmware => "firmware",
+            Self::Boot => "boot",
+            Self::Runtime => "runtime",
+            Self::Freshness => "freshness",
         })
     }
 }

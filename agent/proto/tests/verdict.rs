@@ -1,0 +1,71 @@
+//! Verdicts of earlier versions, which devices have kept on their disks, are read by later ones.
+
+use std::collections::BTreeMap;
+
+use pawl_proto::bounded::SignatureBytes;
+use pawl_proto::codec::{Version, decode, encode};
+use pawl_proto::message::{Appraisal, Area, Lease, Standing, Verdict};
+use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, limits};
+
+fn verdict() -> Verdict {
+    Verdict {
+        version: Version,
+        device: DeviceId::from_digest([1; 32]),
+        pairing: PairingId::from_random([2; 16]),
+        epoch: Epoch(7),
+        sequence: 3,
+        time: 1_700_000_000,
+        answers: Some(Digest([4; 32])),
+        standing: Standing::Active,
+        result: Some(Appraisal::Affirming),
+        areas: BTreeMap::new(),
+        reasons: Vec::new(),
+        policy: None,
+        nonce: Nonce([5; 32]),
+        whole: false,
+        interval: 300,
+        records: 6,
+        lease: Some(lease(1)),
+        ahead: Vec::new(),
+    }
+}
+
+fn lease(seed: u8) -> Lease {
+    Lease {
+        pcrs: vec![0, 2, 4, 7, 8, 9, 12, 14],
+        pcr_digest: Digest([seed; 32]),
+        reset_count: u32::MAX,
+        clock: u64::MAX,
+        signature: SignatureBytes([seed; 64]),
+    }
+}
+
+fn has(bytes: &[u8], key: &str) -> bool {
+    bytes.windows(key.len()).any(|window| window == key.as_bytes())
+}
+
+#[test]
+fn what_a_verdict_does_not_say_has_no_entry() {
+    let bytes = encode(&verdict()).unwrap();
+    for later in ["areas", "policy", "ahead"] {
+        assert!(!has(&bytes, later), "{later}");
+    }
+    assert_eq!(decode::<Verdict>(&bytes, limits::ORDER).unwrap(), verdict());
+}
+
+#[test]
+fn the_largest_verdict_is_short_enough_to_be_sent() {
+    let text = pawl_proto::Text::new("x".repeat(limits::TEXT)).unwrap();
+    let areas = [Area::Hardware, Area::Firmware, Area::Boot, Area::Runtime, Area::Freshness];
+    let full = Verdict {
+        areas: areas.map(|area| (area, Appraisal::Contraindicated)).into(),
+        reasons: vec![text; limits::REASONS],
+        policy: Some(Digest([9; 32])),
+        ahead: (0..limits::LEASES_AHEAD).map(|_| lease(8)).collect(),
+        ..verdict()
+    };
+    // What signs it adds some hundred bytes.
+    let bytes = encode(&full).unwrap();
+    assert!(bytes.len() < limits::ORDER / 2, "{} bytes", bytes.len());
+    assert_eq!(decode::<Verdict>(&bytes, limits::ORDER).unwrap(), full);
+}
