@@ -9,6 +9,7 @@ use crate::broker::Outbox;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::keys::{Keys, KeysError};
+use crate::policy::{Policies, PolicyError};
 use crate::rate::RateLimit;
 use crate::store::{Store, StoreError};
 
@@ -34,6 +35,8 @@ pub struct ControlPlane {
     pub clock: Arc<dyn Clock>,
     /// Whose TPMs are genuine.
     pub vendor_cas: VendorCas,
+    /// By which rules devices are judged.
+    pub policies: Policies,
     /// What waits for the broker.
     pub outbox: Outbox,
     /// Messages of each device.
@@ -52,6 +55,7 @@ impl ControlPlane {
     /// # Errors
     /// [`OpenError`] says what cannot be read or made.
     pub fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let policies = Policies::open(config.policy.clone())?;
         let keys = Keys::load_or_create(&config)?;
         let store = Store::open(&config.state_dir.join("control-plane.sqlite"))?;
         let vendor_cas = match &config.endorsement.vendor_cas {
@@ -67,6 +71,7 @@ impl ControlPlane {
             store,
             clock,
             vendor_cas,
+            policies,
             outbox: Outbox::default(),
             messages: RateLimit::new(MESSAGES.0, MESSAGES.1),
             challenges: RateLimit::new(CHALLENGES.0, CHALLENGES.1),
@@ -104,6 +109,9 @@ pub enum OpenError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The policies.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The vendors' certificates.
     #[error("endorsement.vendor_cas: {dir}: {source}")]
     VendorCas {

@@ -5,7 +5,7 @@
 //! one SQLite database, and every decision is one transaction.
 //!
 //! The parts, from the wire inwards: [`http`] and [`broker`] take in what devices send and
-//! believe none of it; [`pairing`], [`posture`], [`token`], [`action`] and [`orders`] decide; [`store`] and
+//! believe none of it; [`pairing`], [`posture`], [`token`], [`action`], [`orders`] and [`update`] decide; [`store`] and
 //! [`record`] remember; [`bundle`] is what an auditor takes away. Operators come in by [`admin`].
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ pub mod http;
 pub mod keys;
 pub mod orders;
 pub mod pairing;
+pub mod policy;
 pub mod posture;
 pub mod rate;
 pub mod record;
@@ -29,9 +30,12 @@ pub mod serve;
 pub mod session;
 pub mod store;
 pub mod token;
+pub mod update;
 pub mod verdict;
 
 mod entitlement;
+mod incident;
+mod lease;
 mod random;
 #[cfg(test)]
 mod testing;

@@ -16,7 +16,7 @@ use crate::http::{self, ServeError};
 /// Running requests may take so long when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Serves devices and operators until SIGTERM or SIGINT.
+/// Serves devices and operators until SIGTERM or SIGINT. SIGHUP has it read the policies again.
 ///
 /// # Errors
 /// [`RunError`] when a part cannot start.
@@ -33,7 +33,20 @@ pub async fn serve(config: Config) -> Result<(), RunError> {
     let (stop, stopping) = watch::channel(false);
     tokio::select! {
         ended = parts(&plane, &stopping) => ended,
+        ended = reload_on_signal(&plane) => ended,
         ended = stop_on_signal(stop) => ended,
+    }
+}
+
+/// Reads the policies again at each SIGHUP.
+async fn reload_on_signal(plane: &ControlPlane) -> Result<(), RunError> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
+    loop {
+        hangup.recv().await;
+        match plane.policies.reload() {
+            Ok(count) => tracing::info!(count, "read the policies again"),
+            Err(error) => tracing::error!(%error, "the policies are left as they were"),
+        }
     }
 }
 
@@ -78,7 +91,7 @@ async fn stop_on_signal(stop: watch::Sender<bool>) -> Result<(), RunError> {
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Keys, database or vendor certificates.
+    /// Keys, database, policies or vendor certificates.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The HTTPS server.

@@ -1,15 +1,14 @@
 //! Verdicts: the one kind of message that renews a device's entitlement.
 
-use pawl_evidence::lease::{LeaseTerms, to_be_signed};
-use pawl_evidence::tpm::{ClockInfo, HashAlgorithm, NvPublic, PcrSelection, PcrValues};
-use pawl_proto::bounded::SignatureBytes;
+use std::collections::BTreeMap;
+
 use pawl_proto::codec::EncodeError;
-use pawl_proto::message::{Appraisal, Lease, ShortText, Standing, Verdict};
+use pawl_proto::message::{Appraisal, Area, ShortText, Standing, Verdict};
 use pawl_proto::{Channel, Digest, Nonce, Topic, limits};
 
 use crate::control_plane::ControlPlane;
-use crate::record::{Fact, LeaseSigned};
-use crate::store::{Pairing, StoreError, Tx, VerdictRow};
+use crate::lease::{self, Appraised};
+use crate::store::{Device, Pairing, StoreError, Tx, VerdictRow};
 
 /// What a verdict is to say; numbers, nonce and signatures are added by [`Draft::issue`].
 pub(crate) struct Draft {
@@ -19,6 +18,10 @@ pub(crate) struct Draft {
     pub(crate) standing: Standing,
     /// The judgement, if something is judged.
     pub(crate) result: Option<Appraisal>,
+    /// The judgement on each area.
+    pub(crate) areas: BTreeMap<Area, Appraisal>,
+    /// The policy by which it was judged.
+    pub(crate) policy: Option<Digest>,
     /// Why.
     pub(crate) reasons: Vec<String>,
     /// The next report is to be whole.
@@ -29,18 +32,38 @@ pub(crate) struct Draft {
     pub(crate) lease: Option<Appraised>,
 }
 
-/// A state that was just appraised and found good enough.
-pub(crate) struct Appraised {
-    /// The TPM's clock when it quoted that state.
-    pub(crate) clock: ClockInfo,
-    /// The quoted PCRs.
-    pub(crate) pcrs: PcrValues,
-}
-
 impl Draft {
     /// A verdict that judges nothing and asks for a report at once.
     pub(crate) fn challenge(standing: Standing, whole: bool) -> Self {
-        Self { answers: None, standing, result: None, reasons: Vec::new(), whole, interval: 0, lease: None }
+        Self {
+            answers: None,
+            standing,
+            result: None,
+            areas: BTreeMap::new(),
+            policy: None,
+            reasons: Vec::new(),
+            whole,
+            interval: 0,
+            lease: None,
+        }
+    }
+
+    /// The same for a device as it stands: one that is suspended is told again why.
+    pub(crate) fn ask(device: &Device, whole: bool) -> Self {
+        let reason = device.standing_reason.clone().filter(|_| device.standing == Standing::Suspended);
+        Self { reasons: reason.into_iter().collect(), ..Self::challenge(device.standing, whole) }
+    }
+
+    /// Adds a reason to a judgement, first of all, which may make it worse. What is contraindicated brings
+    /// no lease.
+    pub(crate) fn weigh(&mut self, area: Area, weight: Appraisal, reason: String) {
+        self.result = self.result.map(|result| result.max(weight));
+        let on_area = self.areas.entry(area).or_insert(weight);
+        *on_area = weight.max(*on_area);
+        self.reasons.insert(0, format!("{area}: {reason}"));
+        if weight == Appraisal::Contraindicated {
+            self.lease = None;
+        }
     }
 
     /// Numbers, signs, stores and records the verdict, and gives the signed message. It leaves by
@@ -53,14 +76,11 @@ impl Draft {
     ) -> Result<(Verdict, Vec<u8>), IssueError> {
         let now = plane.clock.now();
         let sequence = tx.next_verdict_sequence(pairing.device)?;
-        let lease = match &self.lease {
-            Some(appraised) => {
-                let (lease, digest) = sign_lease(plane, pairing, appraised)?;
-                tx.record(pairing.device, now, lease_fact(&lease, digest, sequence, pairing))?;
-                Some(lease)
-            }
+        let leases = match &self.lease {
+            Some(appraised) => Some(lease::grant(plane, tx, pairing, appraised, sequence)?),
             None => None,
         };
+        let (lease, ahead) = leases.map_or((None, Vec::new()), |leases| (Some(leases.present), leases.ahead));
         let lease_until = lease.as_ref().map(|_| now + u64::from(plane.config.lease.seconds));
         let verdict = Verdict {
             version: Default::default(),
@@ -72,17 +92,20 @@ impl Draft {
             answers: self.answers,
             standing: self.standing,
             result: self.result,
+            areas: self.areas,
             reasons: self
                 .reasons
                 .iter()
                 .take(limits::REASONS)
                 .map(|reason| ShortText::lossy(reason))
                 .collect(),
+            policy: self.policy,
             nonce: Nonce(crate::random::bytes()),
             whole: self.whole,
             interval: self.interval,
             records: tx.device_chain(pairing.device)?.map_or(0, |chain| chain.sequence),
             lease,
+            ahead,
         };
         tx.set_nonce(pairing.id, verdict.nonce)?;
         let topic = Topic::new(pairing.device, Channel::Verdict);
@@ -90,57 +113,6 @@ impl Draft {
         let row = VerdictRow { verdict, lease_until };
         tx.add_verdict(&row, &message)?;
         Ok((row.verdict, message))
-    }
-}
-
-/// Signs what the TPM will check before it lets the device key and the vault be used. Gives what was
-/// signed too.
-fn sign_lease(
-    plane: &ControlPlane,
-    pairing: &Pairing,
-    appraised: &Appraised,
-) -> Result<(Lease, Digest), IssueError> {
-    let policy = &plane.config.lease;
-    let selection = PcrSelection::new(HashAlgorithm::Sha256, policy.pcrs.iter().copied())
-        .map_err(|_| IssueError::Lease)?;
-    let counter = NvPublic::unmarshal(&pairing.counter).map_err(|_| IssueError::Lease)?;
-    let terms = LeaseTerms {
-        pcr_digest: appraised.pcrs.policy_digest(&selection).map_err(|_| IssueError::Lease)?,
-        selection,
-        counter_name: counter.name(),
-        epoch: pairing.epoch.0,
-        reset_count_max: appraised.clock.reset_count.saturating_add(policy.resets),
-        clock_before: appraised.clock.clock_ms.saturating_add(u64::from(policy.seconds) * 1000),
-    };
-    let signature = plane
-        .keys
-        .signing
-        .lease
-        .sign(&terms, pairing.policy_ref.as_bytes())
-        .map_err(|_| IssueError::Lease)?;
-    let lease = Lease {
-        pcrs: policy.pcrs.clone(),
-        pcr_digest: Digest(terms.pcr_digest),
-        reset_count: terms.reset_count_max,
-        clock: terms.clock_before,
-        signature: SignatureBytes(signature),
-    };
-    let digest = to_be_signed(&terms.approved_policy(), pairing.policy_ref.as_bytes());
-    Ok((lease, Digest(digest)))
-}
-
-fn lease_fact(lease: &Lease, digest: Digest, sequence: u64, pairing: &Pairing) -> Fact {
-    Fact::Lease {
-        sequence,
-        epoch: pairing.epoch.0,
-        reset_count: lease.reset_count,
-        clock: lease.clock,
-        pcr_digest: lease.pcr_digest.to_string(),
-        signed: Some(LeaseSigned {
-            pcrs: lease.pcrs.clone(),
-            digest: digest.to_string(),
-            signature: lease.signature.to_string(),
-        }),
     }
 }
 

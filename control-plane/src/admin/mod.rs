@@ -2,10 +2,13 @@
 
 mod client;
 mod error;
+mod incidents;
+mod policies;
 mod records;
 mod routes;
 mod server;
 mod sessions;
+mod updates;
 pub mod view;
 
 pub use client::{Client, ClientError};
@@ -13,6 +16,7 @@ pub use error::AdminError;
 pub use routes::router;
 pub use server::{AdminServeError, run};
 pub use sessions::{ApproveRequest, CodeRequest};
+pub use updates::PreApproveRequest;
 
 use serde::{Deserialize, Serialize};
 

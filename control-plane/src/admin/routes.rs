@@ -31,6 +31,9 @@ pub fn router(plane: Arc<ControlPlane>) -> Router {
         .route("/v1/devices/{device}/accept", post(accept))
         .merge(super::sessions::router())
         .merge(super::records::routes())
+        .merge(super::updates::routes())
+        .merge(super::incidents::routes())
+        .merge(super::policies::routes())
         .layer(DefaultBodyLimit::max(BODY))
         .with_state(plane)
 }

@@ -1,9 +1,12 @@
 //! What commands print: the JSON of `--json`, and the ground of the text.
 
 mod device;
+mod incident;
 mod order;
+mod policy;
 mod record;
 mod session;
+mod update;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +15,13 @@ pub use device::{
     VerdictView,
 };
 pub(super) use device::{line, whole};
+pub use incident::{IncidentView, SettledView};
 pub use order::{Delivery, OrderView, StandingView};
 use pawl_proto::DeviceId;
+pub use policy::{CheckedView, ExplanationView, LearntView, PolicyView, ReasonView};
 pub use record::{DeviceRecordView, RecordView};
 pub use session::{ApprovalView, ClaimsView, ConfirmationView, RequestView, SessionView};
+pub use update::{AheadView, PcrChange, PreApprovedView, WithdrawnView};
 
 /// `enrol`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

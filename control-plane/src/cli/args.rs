@@ -4,6 +4,8 @@ use clap::{Parser, Subcommand};
 use pawl_proto::DeviceId;
 use tracing::level_filters::LevelFilter;
 
+use super::policy::PolicyVerb;
+use super::pre_approve::PreApproveArgs;
 use crate::config::DEFAULT_PATH;
 
 const EXIT_CODES: &str = "\
@@ -125,6 +127,25 @@ pub(super) enum Verb {
     },
     /// Accept the boot state that a device last reported, as after an approved update
     Accept { device: String },
+    /// Say what policies mean, why a device is judged as it is, and which policy it would satisfy
+    Policy {
+        #[command(subcommand)]
+        verb: PolicyVerb,
+    },
+    /// Approve a boot state that a device is still to come to, so that its keys work before its network does
+    ///
+    /// The PCRs are computed from the device's last boot event log and from the files of the update. The
+    /// device is asked to report, and the answer brings it a lease for that state; `show` tells when it has
+    /// it. A lease cannot be taken back from a device out of reach: it ends with its time, or by revoking
+    /// the device.
+    PreApprove(PreApproveArgs),
+    /// Put what was seen of clones and rollbacks of a device aside, once somebody has looked after it
+    Settle {
+        device: String,
+        /// What came of it
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Show a device's assurance records, after checking their chain
     Records(RecordsArgs),
     /// Check a bundle of records: with the authority's certificate alone, no server and no

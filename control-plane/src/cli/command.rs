@@ -3,8 +3,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::args::Verb;
-use super::{Failure, approve, output, records, text};
-use crate::admin::view::{Accepted, DeviceLine, DeviceView, Enrolled, OrderView, SessionView, StandingView};
+use super::{Failure, approve, output, policy, pre_approve, records, text};
+use crate::admin::view::{
+    Accepted, DeviceLine, DeviceView, Enrolled, OrderView, SessionView, SettledView, StandingView,
+};
 use crate::admin::{Client, EnrolRequest, ReasonRequest};
 use crate::config::Config;
 
@@ -34,6 +36,12 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
         Verb::Accept { device } => {
             let accepted: Accepted = server.client.post(&path(&device, "/accept")?, &()).await?;
             server.print(&accepted, text::accepted)
+        }
+        Verb::Policy { verb } => policy::run(&server, verb).await,
+        Verb::PreApprove(args) => pre_approve::run(&server, args).await,
+        Verb::Settle { device, reason } => {
+            let settled: SettledView = server.post(&device, "/settle", reason).await?;
+            server.print(&settled, text::settled)
         }
         Verb::Sessions { device } => {
             let query = match device {

@@ -6,6 +6,8 @@ mod audit;
 mod command;
 mod init;
 mod output;
+mod policy;
+mod pre_approve;
 mod records;
 mod terminal;
 mod text;
@@ -15,12 +17,16 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
+use pawl_evidence::boot_image::ImageError;
 use pawl_proto::DeviceId;
 
 use crate::bundle::{BundleError, SignatureError};
 use crate::config::{Config, ConfigError};
+use crate::control_plane::OpenError;
+use crate::policy::PolicyError;
 use crate::{admin, serve};
 use args::{Args, Verb};
+use policy::{FilesError, PolicyVerb};
 
 /// The exit codes of sysexits.h, of which `--help` speaks.
 const USAGE: u8 = 64;
@@ -60,6 +66,9 @@ fn run(args: Args) -> Result<(), Failure> {
     if let Verb::VerifyBundle { file, ca, device } = &args.verb {
         return audit::verify_bundle(file, ca, *device, args.json);
     }
+    if let Verb::Policy { verb: PolicyVerb::Check { file } } = &args.verb {
+        return policy::check(file.as_deref(), &args.config, args.json);
+    }
     let config = Config::load(&args.config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -86,6 +95,10 @@ enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
+    Policy(#[from] PolicyError),
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    #[error(transparent)]
     Serve(#[from] serve::RunError),
     #[error(transparent)]
     Keys(#[from] crate::keys::KeysError),
@@ -107,6 +120,10 @@ enum Failure {
     Sign(#[from] pawl_approval::sign::SignError),
     #[error("{}: {source}", file.display())]
     File { file: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", file.display())]
+    Image { file: PathBuf, source: ImageError },
+    #[error("give what is to be booted: --boot, --kernel with --initrd and --command-line, or --pcr")]
+    NothingToApprove,
     #[error(transparent)]
     Bundle(#[from] BundleError),
     #[error(transparent)]
@@ -133,7 +150,7 @@ impl Failure {
                 Self::Client(admin::ClientError::NotRunning { .. }) => {
                     admin::AdminError::new("not-running", self)
                 }
-                Self::Config(_) => admin::AdminError::new("configuration", self),
+                Self::Config(_) | Self::Policy(_) => admin::AdminError::new("configuration", self),
                 _ => admin::AdminError::new("failed", self),
             };
             // Nothing is left to be told to when stdout is gone.
@@ -144,9 +161,11 @@ impl Failure {
 
     fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Config(_) => CONFIG,
+            Self::Config(_) | Self::Policy(_) | Self::Serve(serve::RunError::Open(OpenError::Policy(_))) => {
+                CONFIG
+            }
             Self::Client(admin::ClientError::NotRunning { .. }) => UNAVAILABLE,
-            Self::Device(_) | Self::Session(_) => USAGE,
+            Self::Device(_) | Self::Session(_) | Self::NothingToApprove => USAGE,
             _ => 1,
         })
     }

@@ -1,16 +1,20 @@
 //! What people read.
 
 mod device;
+mod policy;
 mod record;
 mod session;
 mod table;
+mod update;
 
 use std::fmt::Write as _;
 
 pub(super) use device::device;
+pub(super) use policy::{checked_policies, explanation, learnt};
 pub(super) use record::{checked, device_records, records};
 pub(super) use session::{confirmation, declined, request, sessions};
 use table::Table;
+pub(super) use update::{pre_approved, settled, withdrawn};
 
 use crate::admin::view::{Accepted, Delivery, DeviceLine, Enrolled, OrderView, StandingView};
 use pawl_proto::message::{EventKind, Standing};

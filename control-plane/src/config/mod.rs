@@ -5,6 +5,7 @@
 
 mod action;
 mod approvals;
+mod policy;
 mod url;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 pub use action::ActionConfig;
 pub use approvals::ApprovalsConfig;
+pub use policy::PolicyConfig;
 pub use url::{BaseUrl, BaseUrlError};
 
 /// Where the configuration stands unless `--config` says otherwise.
@@ -42,6 +44,9 @@ pub struct Config {
     /// What a lease allows.
     #[serde(default)]
     pub lease: LeaseConfig,
+    /// By which rules devices are judged.
+    #[serde(default)]
+    pub policy: PolicyConfig,
     /// How often devices report.
     #[serde(default)]
     pub report: ReportConfig,
@@ -84,6 +89,9 @@ pub struct LeaseConfig {
     pub resets: u32,
     /// While these PCRs of the sha256 bank hold what was appraised.
     pub pcrs: Vec<u8>,
+    /// A lease for a boot state still to come: for so many seconds of the TPM's clock. It survives one
+    /// reset more, the boot into that state.
+    pub ahead_seconds: u32,
 }
 
 /// `[report]`
@@ -117,6 +125,7 @@ impl Config {
             toml::from_str(&text).map_err(|source| ConfigError::Parse { file: file.clone(), source })?;
         config.lease.pcrs.sort_unstable();
         config.lease.pcrs.dedup();
+        config.policy.settle(path);
         config.check().map_err(|(key, problem)| ConfigError::Value { file, key, problem })?;
         Ok(config)
     }
@@ -157,6 +166,7 @@ impl Config {
         action::check(&self.actions)?;
         let positive = [
             ("lease.seconds", self.lease.seconds),
+            ("lease.ahead_seconds", self.lease.ahead_seconds),
             ("report.interval", self.report.interval),
             ("token.seconds", self.token.seconds),
         ];
@@ -170,7 +180,7 @@ impl Config {
 impl Default for LeaseConfig {
     fn default() -> Self {
         // PCR 10 grows with IMA and PCR 11 is extended while services start: neither stays put.
-        Self { seconds: 86_400, resets: 3, pcrs: vec![0, 2, 4, 7, 8, 9, 12, 14] }
+        Self { seconds: 86_400, resets: 3, pcrs: vec![0, 2, 4, 7, 8, 9, 12, 14], ahead_seconds: 604_800 }
     }
 }
 

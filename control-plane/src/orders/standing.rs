@@ -9,7 +9,7 @@ use crate::broker::Delivered;
 use crate::control_plane::ControlPlane;
 use crate::posture;
 use crate::record::Fact;
-use crate::store::{PairingState, Tx};
+use crate::store::{AcceptedBy, AcceptedState, PairingState, Tx};
 use crate::verdict::Draft;
 
 /// So long an operator waits for the broker's word.
@@ -113,14 +113,15 @@ fn accept_in(plane: &ControlPlane, tx: &Tx<'_>, id: DeviceId) -> Result<(usize, 
     let device = tx.device(id)?.ok_or(OrderError::UnknownDevice)?;
     let state = tx.reported_state(id)?.ok_or(OrderError::NothingReported)?;
     let now = plane.clock.now();
-    let name = "accepted by an operator";
-    let new = tx.accept_boot_state(id, name, &state, now)?;
+    let name = "accepted by an operator".to_owned();
+    let state = AcceptedState { name, by: AcceptedBy::Operator, pcrs: state, ahead: false, accepted_at: now };
+    let new = tx.accept_boot_state(id, &state)?;
     if new {
-        tx.record(id, now, posture::accepted_fact(&state, name))?;
+        tx.record(id, now, posture::accepted_fact(&state.pcrs, &state.name))?;
     }
     let live = tx.newest_pairing(id)?.filter(|pairing| pairing.state == PairingState::Live);
     if let Some(pairing) = live {
-        Draft::challenge(device.standing, false).issue(plane, tx, &pairing)?;
+        Draft::ask(&device, false).issue(plane, tx, &pairing)?;
     }
     Ok((tx.boot_states(id)?.len(), new))
 }

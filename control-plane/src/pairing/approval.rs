@@ -12,6 +12,7 @@ use super::case::{Approved, Case};
 use super::claim::{Claim, check_enrolled, check_replaced};
 use super::credential;
 use crate::control_plane::ControlPlane;
+use crate::incident;
 use crate::orders;
 use crate::record::Fact;
 use crate::refusal::{Refusal, RequestError};
@@ -96,6 +97,7 @@ fn replace(
         return Ok(());
     }
     tx.set_replaced(replaced, device)?;
+    incident::settle_by_replacing(tx, replaced, device, now)?;
     if let Some(label) = &old.label {
         tx.enrol(old.ek_sha256, Some(&format!("{label}{SUFFIX}")), now)?;
     }

@@ -9,8 +9,9 @@ use super::claim::{Claim, check_enrolled};
 use super::grant::Open;
 use super::proof::{self, Proven};
 use crate::control_plane::ControlPlane;
+use crate::incident;
 use crate::posture::audit::{self, Occasion};
-use crate::posture::{self, Judgement};
+use crate::posture::{self, Judgement, Shown};
 use crate::record::Fact;
 use crate::refusal::{Refusal, RequestError};
 use crate::store::{AcceptedState, BootState, HighWater, Pairing, PairingState, Tx};
@@ -35,9 +36,34 @@ pub(super) fn enter(
     if !posture::raise_high_water(tx, ak_name.as_bytes(), epoch, proven.quote.clock())? {
         return Err(proof::went_backwards().into());
     }
-    let complete = posture::Complete::new(proven.evidence(), proven.quoted.digest, None, proven.quote.pcrs())
+    incident::begin(
+        tx,
+        &incident::Now {
+            device,
+            ak_name: ak_name.as_bytes(),
+            epoch,
+            clock: proven.quote.clock(),
+            evidence: proven.evidence(),
+            now_ms: plane.clock.now_ms(),
+        },
+    )?;
+    incident::settle_by_pairing(tx, &case.request, !tx.approvals(session.id)?.is_empty(), now)?;
+    let policy = plane.policies.of(device);
+    let rules = policy.as_ref().and_then(|policy| policy.ima.as_ref());
+    let quoted = proven.quote.pcrs();
+    let complete = posture::Complete::new(proven.evidence(), proven.quoted.digest, None, quoted, rules)
         .map_err(|error| Refusal::new(RefusalCode::Proof, error))?;
-    let judgement = judge(plane, tx, claim, proven, &complete, boot, highest)?;
+    let shown = Shown {
+        device,
+        policy: policy.as_deref(),
+        quote: &proven.quote,
+        epoch,
+        // A session is short, and nothing that came before it counts.
+        age: 0,
+        boot_log: complete.boot_log.as_deref(),
+        ima: complete.ima_log(),
+    };
+    let judgement = judge(plane, tx, &shown, boot, highest)?;
     let pairing = Pairing {
         id: PairingId::from(session.id),
         device,
@@ -63,6 +89,7 @@ pub(super) fn enter(
     let host = proven.evidence().host.as_ref().unwrap_or(&case.request.host);
     tx.set_boot_log(pairing.id, complete.boot_log.as_deref())?;
     tx.take_report(pairing.id, &complete.base, report_length, true, Some(host), now)?;
+    posture::keep_sample(tx, &shown, &proven.quoted, &pairing.attestation_key, now)?;
     let fact = Fact::Paired {
         pairing: pairing.id.to_string(),
         epoch: epoch.0,
@@ -80,6 +107,7 @@ pub(super) fn enter(
     let seen = audit::take(tx, device, pairing.id, proven.evidence().audit.as_ref(), occasion, now)?;
     let mut draft = judgement.into_draft(plane, Standing::Active, None, proven.quoted.digest);
     seen.tell(&mut draft);
+    incident::tell(&mut draft, &tx.open_incidents(device)?);
     let (verdict, message) = draft.issue(plane, tx, &pairing)?;
     posture::record_verdict(tx, &verdict, &proven.quoted, seen.head)?;
     // The device gets it with the grant.
@@ -98,27 +126,25 @@ fn check_epoch(tx: &Tx<'_>, claim: &Claim, approved: &Approved, proven: &Proven)
     Ok(())
 }
 
-/// Appraises the first report. The boot state of a device that has none accepted becomes its
+/// Appraises the first report. Without a policy, the boot state of a device that has none accepted becomes its
 /// accepted one: who enrolled or approved it vouches for what it runs now.
 fn judge(
     plane: &ControlPlane,
     tx: &Tx<'_>,
-    claim: &Claim,
-    proven: &Proven,
-    complete: &posture::Complete,
+    shown: &Shown<'_>,
     boot: BootState,
     highest: Option<HighWater>,
 ) -> Result<Judgement, RequestError> {
-    let device = claim.device;
+    let device = shown.device;
     let mut accepted = tx.boot_states(device)?;
-    if accepted.is_empty() {
+    if accepted.is_empty() && shown.policy.is_none() {
         let now = plane.clock.now();
-        let name = "the first pairing".to_owned();
-        tx.accept_boot_state(device, &name, &boot, now)?;
-        tx.record(device, now, posture::accepted_fact(&boot, &name))?;
-        accepted.push(AcceptedState { name, pcrs: boot });
+        let first = AcceptedState::at_first_pairing(boot, now);
+        tx.accept_boot_state(device, &first)?;
+        tx.record(device, now, posture::accepted_fact(&first.pcrs, &first.name))?;
+        accepted.push(first);
     }
-    let judgement = posture::judge(plane, &proven.quote, complete, proven.epoch, accepted, highest);
+    let judgement = posture::judge(plane, shown, accepted, highest);
     if judgement.result == Appraisal::Contraindicated {
         let reasons = judgement.reasons.join("; ");
         return Err(Refusal::new(RefusalCode::Posture, reasons).into());

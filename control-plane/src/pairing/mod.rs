@@ -20,6 +20,7 @@ mod offer;
 mod opening;
 mod policy;
 mod proof;
+mod showing;
 
 pub(crate) use case::Case;
 pub use grant::prove;

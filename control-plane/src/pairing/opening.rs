@@ -2,24 +2,25 @@
 
 use std::sync::Arc;
 
-use pawl_evidence::attest::VerifiedQuote;
 use pawl_proto::SessionId;
 use pawl_proto::codec::Version;
 use pawl_proto::message::{
-    Appraisal, ApprovalStep, Known, PairingApproved, RefusalCode, SessionProof, ShortText, Statement, Waiting,
+    ApprovalStep, Known, PairingApproved, RefusalCode, SessionProof, ShortText, Statement, Waiting,
 };
 
 use super::approval;
 use super::case::{Case, Posture};
-use super::claim::{Claim, check_enrolled, check_replaced};
+use super::claim::{check_enrolled, check_replaced};
 use super::policy::{Policy, policy};
+use super::showing::Showing;
 use super::{known, proof};
 use crate::control_plane::ControlPlane;
-use crate::posture::{self, Quoted};
+use crate::incident;
+use crate::posture::Quoted;
 use crate::record::Fact;
 use crate::refusal::{Refusal, RequestError};
 use crate::session::{self, Opening, Step, boot_digest};
-use crate::store::{AcceptedState, BootState, HighWater, Purpose, Session, SessionState, StoreError, Tx};
+use crate::store::{Purpose, Session, SessionState, StoreError, Tx};
 
 /// How far a pairing's session is.
 #[derive(Debug)]
@@ -58,8 +59,8 @@ pub async fn open(
     if let Err(RequestError::Refused(refusal)) = &result {
         tracing::warn!(device = %offered.device, code = %refusal.code, message = %refusal.message, "pairing refused");
         // A stranger who knows the device's public keys writes nothing into its records.
-        let fact = session::shows(&offered, proof.secret.as_bytes()).then(|| refused(&offered, refusal));
-        plane.store.transaction(move |tx| forget(tx, &offered, fact, now)).await?;
+        let shown = session::shows(&offered, proof.secret.as_bytes()).then(|| refusal.clone());
+        plane.store.transaction(move |tx| forget(tx, &offered, shown, now)).await?;
     }
     result
 }
@@ -125,6 +126,16 @@ async fn prove(
     let claim = case.claim()?;
     let (quoted, quote) = proof::check_session(&offered, &case, &claim, proof)?;
     let boot = proof::remember_boot(plane, claim.device, &quote).await?;
+    let showing = Showing::new(plane, claim, (quoted, quote))?;
+    let (asked, now) = (case.request.clone(), plane.clock.now());
+    let showing = plane
+        .store
+        .transaction(move |tx| {
+            incident::asked(tx, &asked, now)?;
+            showing.keep(tx, now)?;
+            Ok::<_, StoreError>(showing)
+        })
+        .await?;
     let (plane_in_tx, secret) = (Arc::clone(plane), proof.secret.clone());
     let progress = plane
         .store
@@ -134,12 +145,13 @@ async fn prove(
                 return Err(RequestError::from(session::stale()));
             }
             // Again, since all this may have changed after the offer was made.
-            check_enrolled(plane, tx, &claim, case.request.replaces)?;
+            let claim = &showing.claim;
+            check_enrolled(plane, tx, claim, case.request.replaces)?;
             check_replaced(tx, claim.device, case.request.replaces)?;
-            let posture = appraise(plane, tx, &claim, &quoted, &quote, boot)?;
+            let posture = showing.appraise(plane, tx, boot)?;
             let policy = policy(&plane.config.approvals, tx, claim.device, case.request.replaces)?;
             check_attended(plane, &case, policy)?;
-            let statement = statement(plane, &offered, &case, policy, &quoted, &posture);
+            let statement = statement(plane, &offered, &case, policy, &showing.quoted, &posture);
             let case = Case { posture: Some(posture), ..case };
             let opening = Opening {
                 purpose: Purpose::Pairing,
@@ -158,41 +170,6 @@ async fn prove(
         .await?;
     plane.outbox.wake();
     Ok(progress)
-}
-
-/// Judges what the device runs, so that an approver sees it. The boot state of a device that has
-/// none accepted is held against itself: its first pairing will accept it.
-fn appraise(
-    plane: &ControlPlane,
-    tx: &Tx<'_>,
-    claim: &Claim,
-    quoted: &Quoted,
-    quote: &VerifiedQuote,
-    boot: BootState,
-) -> Result<Posture, RequestError> {
-    /// A report may overtake this request on its way: so far may its clock be ahead, milliseconds.
-    /// The proof of the keys is held to the whole.
-    const OVERTAKEN: u64 = 60_000;
-
-    let highest = tx
-        .high_water(claim.attestation_key.name().as_bytes())?
-        .map(|highest| HighWater { clock: highest.clock.saturating_sub(OVERTAKEN), ..highest });
-    let (epoch, clock) = (claim.epoch, quote.clock());
-    let seen = HighWater { epoch, reset_count: clock.reset_count, clock: clock.clock_ms };
-    if highest.is_some_and(|highest| seen < highest) {
-        return Err(proof::went_backwards().into());
-    }
-    let complete = posture::Complete::new(&quoted.evidence, quoted.digest, None, quote.pcrs())
-        .map_err(|error| Refusal::new(RefusalCode::Proof, error))?;
-    let mut accepted = tx.boot_states(claim.device)?;
-    if accepted.is_empty() {
-        accepted.push(AcceptedState { name: "the first pairing".to_owned(), pcrs: boot.clone() });
-    }
-    let judgement = posture::judge(plane, quote, &complete, epoch, accepted, highest);
-    if judgement.result == Appraisal::Contraindicated {
-        return Err(Refusal::new(RefusalCode::Posture, judgement.reasons.join("; ")).into());
-    }
-    Ok(Posture { result: judgement.result, reasons: judgement.reasons, boot })
 }
 
 /// Where persons must approve, somebody is there to be asked, and there is somebody who may.
@@ -238,20 +215,16 @@ fn statement(
     }
 }
 
-fn refused(offered: &Session, refusal: &Refusal) -> Fact {
-    Fact::Refused {
+/// Forgets an offer that came to nothing, and records why, where the device has shown who it is.
+fn forget(tx: &Tx<'_>, offered: &Session, shown: Option<Refusal>, now: u64) -> Result<(), StoreError> {
+    tx.remove_offer(offered.id)?;
+    let (Some(refusal), Some(device)) = (shown, tx.device(offered.device)?) else { return Ok(()) };
+    incident::turned_away(tx, device.id, &refusal, now)?;
+    let fact = Fact::Refused {
         code: refusal.code.to_string(),
-        message: refusal.message.clone(),
+        message: refusal.message,
         session: Some(offered.id.to_string()),
         action: None,
-    }
-}
-
-/// Forgets an offer that came to nothing.
-fn forget(tx: &Tx<'_>, offered: &Session, fact: Option<Fact>, now: u64) -> Result<(), StoreError> {
-    tx.remove_offer(offered.id)?;
-    match fact {
-        Some(fact) if tx.device(offered.device)?.is_some() => tx.record(offered.device, now, fact),
-        _ => Ok(()),
-    }
+    };
+    tx.record(device.id, now, fact)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pawl_evidence::ima::Outcome;
+use pawl_evidence::ima::{Findings, Outcome, Rules};
 use pawl_evidence::tpm::PcrValues;
 use pawl_proto::Digest;
 use pawl_proto::message::Evidence;
@@ -21,6 +21,9 @@ pub struct Complete {
     pub boot_log: Option<Vec<u8>>,
     /// What the IMA log has to do with PCR 10.
     pub ima: Option<Outcome>,
+    /// What the policy's rules on files found in it; none where there are no rules, and where nothing accounts for
+    /// the log.
+    pub findings: Option<Findings>,
     /// More pieces of the IMA log have to come.
     pub behind: bool,
 }
@@ -46,7 +49,7 @@ pub(super) fn pcrs(evidence: &Evidence, before: Option<&Base>) -> BTreeMap<u8, D
 
 impl Complete {
     /// Completes a report whose PCR values are `quoted`. `before` is what it builds on, with the
-    /// boot log that was kept; none for a whole report.
+    /// boot log that was kept; none for a whole report. `rules` are the policy's on files, if it has any.
     ///
     /// # Errors
     /// [`Incomplete`] says whether a whole report would help.
@@ -55,6 +58,7 @@ impl Complete {
         digest: Digest,
         before: Option<(&Base, Option<Vec<u8>>)>,
         quoted: &PcrValues,
+        rules: Option<&Rules>,
     ) -> Result<Self, Incomplete> {
         let base = before.as_ref().map(|(base, _)| *base);
         if base.is_some_and(|base| base.boot_id != evidence.boot_id.as_str()) {
@@ -62,7 +66,7 @@ impl Complete {
         }
         let state: Option<&ImaState> = base.and_then(|base| base.ima.as_ref());
         let followed =
-            ima::follow(state, evidence.ima_log.as_ref(), quoted).map_err(|_| Incomplete::Unknown)?;
+            ima::follow(state, evidence.ima_log.as_ref(), quoted, rules).map_err(|_| Incomplete::Unknown)?;
         let boot_log = boot_log(evidence, before)?;
         Ok(Self {
             base: Base {
@@ -73,6 +77,7 @@ impl Complete {
             },
             boot_log,
             ima: followed.outcome,
+            findings: followed.findings,
             behind: followed.behind,
         })
     }

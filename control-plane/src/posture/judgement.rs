@@ -1,99 +1,99 @@
-use pawl_evidence::appraise::{
-    self, BootLog, BootLogRule, BootState as ReferenceState, Evidence as Appraisable, ReferenceValues,
-};
-use pawl_evidence::attest::VerifiedQuote;
-use pawl_evidence::ima::IMA_PCR;
-use pawl_evidence::tpm::{ClockInfo, Digest as TpmDigest, HashAlgorithm, PcrSelection};
-use pawl_proto::message::{Appraisal, Standing, Verdict};
-use pawl_proto::{Digest, Epoch};
+use std::collections::BTreeMap;
 
-use super::complete::Complete;
-use super::quoted::{Quoted, pcr_values, quoted_values};
+use pawl_evidence::appraise::{self, Reason};
+use pawl_evidence::attest::VerifiedQuote;
+use pawl_evidence::tpm::ClockInfo;
+use pawl_proto::message::{Appraisal, Area, Standing, Verdict};
+use pawl_proto::{Digest, Epoch, limits};
+
+use super::appraisal::{Shown, appraise};
+use super::quoted::{Quoted, quoted_values};
 use crate::control_plane::ControlPlane;
+use crate::lease::Appraised;
 use crate::record::{ChainHead, Fact};
 use crate::store::{AcceptedState, BootState, HighWater, StoreError, Tx};
-use crate::verdict::{Appraised, Draft};
+use crate::verdict::Draft;
 
 /// A judgement, before it is told to anybody.
 pub(crate) struct Judgement {
     pub(crate) result: Appraisal,
     pub(crate) reasons: Vec<String>,
+    areas: BTreeMap<Area, Appraisal>,
+    policy: Option<Digest>,
     /// More pieces of a log have to come: the device is to report again at once.
     behind: bool,
-    appraised: Appraised,
+    /// None where a lease would be given for what nobody has judged yet.
+    appraised: Option<Appraised>,
 }
 
-/// Judges a completed report.
+/// Judges what a device has shown.
 pub(crate) fn judge(
     plane: &ControlPlane,
-    quote: &VerifiedQuote,
-    complete: &Complete,
-    epoch: Epoch,
+    shown: &Shown<'_>,
     accepted: Vec<AcceptedState>,
     highest: Option<HighWater>,
 ) -> Judgement {
-    let evidence = Appraisable {
-        quote,
-        epoch: epoch.0,
-        boot_log: complete.boot_log.as_deref().map_or(BootLog::Absent, BootLog::Whole),
-        ima: complete.ima,
-    };
-    let appraisal = appraise::appraise(&evidence, &reference(plane, accepted, highest));
-    let mut result = match appraisal.result {
+    let appraisal = appraise(plane, shown, accepted, highest);
+    let behind = matches!(shown.ima, appraise::ImaLog::Behind);
+    // Whoever always has more to send would never be judged by what was run.
+    let unjudged = behind && shown.policy.is_some_and(|policy| policy.ima.is_some());
+    let appraised = Appraised { clock: shown.quote.clock(), pcrs: shown.quote.pcrs().clone() };
+    Judgement {
+        result: told_result(appraisal.result),
+        reasons: told_reasons(&appraisal, shown.policy.is_some()),
+        areas: told_areas(&appraisal),
+        policy: shown.policy.map(|policy| policy.digest),
+        behind,
+        appraised: (!unjudged).then_some(appraised),
+    }
+}
+
+/// What decided, and not what else there is to say about the device.
+fn told_reasons(appraisal: &appraise::Appraisal, under_policy: bool) -> Vec<String> {
+    let deciding: Vec<&Reason> =
+        appraisal.reasons.iter().filter(|reason| reason.verdict == appraisal.result).collect();
+    let more = deciding.len().saturating_sub(limits::REASONS);
+    // One of them gives way to the remark that there are more.
+    let told = if more > 0 { limits::REASONS.saturating_sub(1) } else { limits::REASONS };
+    let mut reasons: Vec<String> =
+        deciding.iter().take(told).map(|reason| told_reason(reason, under_policy)).collect();
+    if more > 0 {
+        let more = more.saturating_add(1);
+        reasons.push(format!("and {more} more reasons; on the control plane: policy explain"));
+    }
+    reasons
+}
+
+/// The rule comes before the text, which may be cut at its end.
+fn told_reason(reason: &Reason, under_policy: bool) -> String {
+    let Reason { area, rule, text, .. } = reason;
+    match (under_policy, reason.event) {
+        (false, _) => format!("{area}: {text}"),
+        (true, None) => format!("{area} ({rule}): {text}"),
+        (true, Some(event)) => format!("{area} ({rule}, line {event}): {text}"),
+    }
+}
+
+pub(crate) fn told_result(verdict: appraise::Verdict) -> Appraisal {
+    match verdict {
         appraise::Verdict::Affirming => Appraisal::Affirming,
         appraise::Verdict::Warning => Appraisal::Warning,
         appraise::Verdict::Contraindicated => Appraisal::Contraindicated,
-    };
-    // What decided, and not what else there is to say about the device.
-    let mut reasons: Vec<String> = appraisal
-        .reasons
-        .iter()
-        .filter(|reason| reason.verdict == appraisal.result)
-        .map(|reason| format!("{}: {}", reason.area, reason.text))
-        .collect();
-    if let Some(reason) = missing_ima(quote, complete) {
-        result = result.max(Appraisal::Warning);
-        reasons.push(reason.to_owned());
-    }
-    let appraised = Appraised { clock: quote.clock(), pcrs: quote.pcrs().clone() };
-    Judgement { result, reasons, behind: complete.behind, appraised }
-}
-
-fn reference(
-    plane: &ControlPlane,
-    accepted: Vec<AcceptedState>,
-    highest: Option<HighWater>,
-) -> ReferenceValues {
-    // The configuration admits PCRs 0 to 23 alone.
-    let lease_selection = PcrSelection::new(HashAlgorithm::Sha256, plane.config.lease.pcrs.iter().copied())
-        .unwrap_or_else(|_| PcrSelection::lease_default());
-    ReferenceValues {
-        lease_selection,
-        boot_states: accepted
-            .into_iter()
-            .filter_map(|state| {
-                Some(ReferenceState { pcrs: pcr_values(&state.pcrs).ok()?, name: state.name })
-            })
-            .collect(),
-        // Boards without UEFI have none.
-        boot_log: BootLogRule::AllowAbsent,
-        high_water: highest.map(|highest| appraise::HighWater {
-            epoch: highest.epoch.0,
-            reset_count: highest.reset_count,
-            clock_ms: highest.clock,
-        }),
     }
 }
 
-/// What pawl-evidence cannot know: that a log is withheld, or is still on its way.
-fn missing_ima(quote: &VerifiedQuote, complete: &Complete) -> Option<&'static str> {
-    let untouched = TpmDigest::filled(HashAlgorithm::Sha256, 0);
-    let extended = quote.pcrs().get(HashAlgorithm::Sha256, IMA_PCR).is_some_and(|value| *value != untouched);
-    if complete.behind {
-        return Some("runtime: more of the IMA log has to come");
+pub(crate) fn told_areas(appraisal: &appraise::Appraisal) -> BTreeMap<Area, Appraisal> {
+    appraisal.areas().into_iter().map(|(area, verdict)| (told_area(area), told_result(verdict))).collect()
+}
+
+pub(crate) fn told_area(area: appraise::Area) -> Area {
+    match area {
+        appraise::Area::Hardware => Area::Hardware,
+        appraise::Area::Firmware => Area::Firmware,
+        appraise::Area::Boot => Area::Boot,
+        appraise::Area::Runtime => Area::Runtime,
+        appraise::Area::Freshness => Area::Freshness,
     }
-    (extended && complete.ima.is_none())
-        .then_some("runtime: PCR 10 was extended, and the device sent no IMA log")
 }
 
 impl Judgement {
@@ -111,10 +111,12 @@ impl Judgement {
             answers: Some(answers),
             standing,
             result: Some(self.result),
+            areas: self.areas,
+            policy: self.policy,
             reasons: standing_reason.into_iter().chain(self.reasons).collect(),
             whole: false,
             interval: if self.behind { 0 } else { plane.config.report_interval() },
-            lease: good.then_some(self.appraised),
+            lease: self.appraised.filter(|_| good),
         }
     }
 }
@@ -148,6 +150,7 @@ pub(crate) fn record_verdict(
         signature: hex::encode(quoted.signature.as_bytes()),
         at: Some(quoted.clock().into()),
         by: Some(concat!("pawl-control-plane ", env!("CARGO_PKG_VERSION")).to_owned()),
+        policy: verdict.policy.map(|digest| digest.to_string()),
         records,
     };
     tx.record(verdict.device, verdict.time, fact)

@@ -46,7 +46,7 @@ impl Quoted {
 }
 
 /// Values of the sha256 bank as pawl-evidence has them.
-pub(super) fn pcr_values(pcrs: &BTreeMap<u8, Digest>) -> Result<PcrValues, QuotedError> {
+pub(crate) fn pcr_values(pcrs: &BTreeMap<u8, Digest>) -> Result<PcrValues, QuotedError> {
     let mut values = PcrValues::default();
     for (index, value) in pcrs {
         // A digest of ours has 32 bytes, which is what this bank holds.

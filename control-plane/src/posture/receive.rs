@@ -1,17 +1,21 @@
 use std::sync::Arc;
 
 use pawl_evidence::attest::{AttestationKey, VerifiedQuote};
+use pawl_evidence::ima::Rules;
 use pawl_evidence::tpm::Public;
 use pawl_proto::DeviceId;
 use pawl_proto::limits;
-use pawl_proto::message::{Appraisal, Report, Standing, Verdict};
+use pawl_proto::message::{Appraisal, Area, Report, Standing, Verdict};
 
+use super::appraisal::Shown;
 use super::audit::{self, Occasion, Seen};
 use super::complete::{self, Complete, Incomplete};
-use super::judgement::{boot_state, judge, raise_high_water, record_verdict};
+use super::judgement::{boot_state, judge, record_verdict};
 use super::quoted::Quoted;
+use super::sample;
 use crate::control_plane::ControlPlane;
-use crate::store::{Device, Pairing, PairingState, StoreError, Tx};
+use crate::incident;
+use crate::store::{Base, Device, Pairing, PairingState, StoreError, Tx};
 use crate::verdict::{Draft, IssueError};
 
 /// Takes a report in and answers it. An error means that it was not decided about; what is
@@ -64,14 +68,19 @@ fn receive_in(
     if (evidence.device, evidence.pairing, evidence.epoch) != (id, pairing.id, pairing.epoch) {
         return Err(refuse("the report is for another device, pairing or epoch"));
     }
-    if evidence.nonce != pairing.nonce {
+    let policy = plane.policies.of(id);
+    let age = age(plane, tx, id)?;
+    let too_old = policy.as_ref().is_some_and(|policy| policy.is_too_old(age));
+    if evidence.nonce != pairing.nonce || too_old {
         return challenge(plane, tx, &device, &pairing, &quoted, false);
     }
-    match examine(tx, &pairing, &quoted)? {
+    let rules = policy.as_ref().and_then(|policy| policy.ima.as_ref());
+    match examine(tx, &pairing, &quoted, rules)? {
         Examined::Whole => challenge(plane, tx, &device, &pairing, &quoted, true),
         Examined::Contradiction(reason) => {
             let draft = Draft {
                 result: Some(Appraisal::Contraindicated),
+                areas: [(Area::Boot, Appraisal::Contraindicated)].into(),
                 reasons: vec![reason],
                 interval: plane.config.report_interval(),
                 answers: Some(quoted.digest),
@@ -80,8 +89,16 @@ fn receive_in(
             issue(plane, tx, &pairing, draft, &quoted, Seen::default())
         }
         Examined::Complete(quote, complete) => {
-            let examined = (quote, complete);
-            answer(plane, tx, &device, &pairing, &key, &quoted, examined, message.len())
+            let shown = Shown {
+                device: id,
+                policy: policy.as_deref(),
+                quote: &quote,
+                epoch: pairing.epoch,
+                age,
+                boot_log: complete.boot_log.as_deref(),
+                ima: complete.ima_log(),
+            };
+            answer(plane, tx, &device, &pairing, &key, &quoted, &shown, &complete.base, message.len())
         }
     }
 }
@@ -96,7 +113,18 @@ enum Examined {
     Complete(Box<VerifiedQuote>, Box<Complete>),
 }
 
-fn examine(tx: &Tx<'_>, pairing: &Pairing, quoted: &Quoted) -> Result<Examined, PostureError> {
+/// Seconds since the nonce was given out that the next report has to repeat.
+fn age(plane: &ControlPlane, tx: &Tx<'_>, device: DeviceId) -> Result<u64, StoreError> {
+    let given = tx.last_verdict_time(device)?;
+    Ok(given.map_or(0, |given| plane.clock.now().saturating_sub(given)))
+}
+
+fn examine(
+    tx: &Tx<'_>,
+    pairing: &Pairing,
+    quoted: &Quoted,
+    rules: Option<&Rules>,
+) -> Result<Examined, PostureError> {
     let evidence = &quoted.evidence;
     let base = match evidence.since {
         None => None,
@@ -114,7 +142,7 @@ fn examine(tx: &Tx<'_>, pairing: &Pairing, quoted: &Quoted) -> Result<Examined, 
         Some(base) => Some((base, tx.boot_log(pairing.id)?)),
         None => None,
     };
-    match Complete::new(evidence, quoted.digest, before, quote.pcrs()) {
+    match Complete::new(evidence, quoted.digest, before, quote.pcrs(), rules) {
         Ok(complete) => Ok(Examined::Complete(Box::new(quote), Box::new(complete))),
         Err(Incomplete::Unknown) if base.is_some() => Ok(Examined::Whole),
         Err(error) => Ok(Examined::Contradiction(error.to_string())),
@@ -129,33 +157,38 @@ fn answer(
     pairing: &Pairing,
     key: &AttestationKey,
     quoted: &Quoted,
-    (quote, complete): (Box<VerifiedQuote>, Box<Complete>),
+    shown: &Shown<'_>,
+    base: &Base,
     length: usize,
 ) -> Result<Verdict, PostureError> {
     let now = plane.clock.now();
-    let ak_name = key.name();
+    let evidence = &quoted.evidence;
     let accepted = tx.boot_states(device.id)?;
-    let highest = tx.high_water(ak_name.as_bytes())?;
-    let judgement = judge(plane, &quote, &complete, pairing.epoch, accepted, highest);
+    // Where its time stands in the life of the TPM is judged by what was seen of it, below.
+    let judgement = judge(plane, shown, accepted, None);
     let mut seen = Seen::default();
-    let forward = raise_high_water(tx, ak_name.as_bytes(), pairing.epoch, quote.clock())?;
+    let forward = incident::follow(
+        tx,
+        &incident::Now {
+            device: device.id,
+            ak_name: key.name().as_bytes(),
+            epoch: pairing.epoch,
+            clock: shown.quote.clock(),
+            evidence,
+            now_ms: plane.clock.now_ms(),
+        },
+    )?;
     if forward {
-        let evidence = &quoted.evidence;
         if evidence.since.is_none() {
-            tx.set_boot_log(pairing.id, complete.boot_log.as_deref())?;
+            tx.set_boot_log(pairing.id, shown.boot_log)?;
         }
-        tx.take_report(
-            pairing.id,
-            &complete.base,
-            length,
-            evidence.since.is_none(),
-            evidence.host.as_ref(),
-            now,
-        )?;
+        sample::keep(tx, shown, quoted, &pairing.attestation_key, now)?;
+        tx.take_report(pairing.id, base, length, evidence.since.is_none(), evidence.host.as_ref(), now)?;
         tx.settle_refreshes(device.id)?;
         seen = audit::take(tx, device.id, pairing.id, evidence.audit.as_ref(), Occasion::Report, now)?;
-        if let Some(state) = boot_state(&plane.config.lease.pcrs, &quote) {
+        if let Some(state) = boot_state(&plane.config.lease.pcrs, shown.quote) {
             tx.set_reported_state(device.id, &state)?;
+            tx.boot_state_reached(device.id, &state)?;
         }
     }
     let suspended = device.standing_reason.clone().filter(|_| device.standing == Standing::Suspended);
@@ -163,6 +196,7 @@ fn answer(
     // A TPM that went back has no state that anything could build on.
     draft.whole = !forward;
     seen.tell(&mut draft);
+    incident::tell(&mut draft, &tx.open_incidents(device.id)?);
     issue(plane, tx, pairing, draft, quoted, seen)
 }
 
@@ -191,7 +225,7 @@ fn challenge(
     if !plane.challenges.admit(device.id, plane.clock.now_ms()) {
         return Err(refuse("it is stale, and too many were"));
     }
-    let draft = Draft { answers: Some(quoted.digest), ..Draft::challenge(device.standing, whole) };
+    let draft = Draft { answers: Some(quoted.digest), ..Draft::ask(device, whole) };
     Ok(draft.issue(plane, tx, pairing)?.0)
 }
 

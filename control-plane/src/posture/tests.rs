@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use pawl_proto::message::{Appraisal, Report, Standing, Verdict};
-use pawl_proto::{Digest, Nonce};
+use pawl_proto::message::{Appraisal, Area, ImaLog, Report, Standing, Verdict};
+use pawl_proto::{Blob, Digest, Nonce};
 
 use super::receive;
 use crate::control_plane::ControlPlane;
@@ -142,6 +142,11 @@ async fn suspension_ends_leases_and_resuming_brings_them_back() {
     let told = paired.device.next_verdict(paired.plane()).await.unwrap();
     assert_eq!((told.standing, told.lease), (Standing::Suspended, None));
     assert_eq!(told.reasons[0].as_str(), "audit");
+    // A report that was under way is answered in the same words.
+    let stale = paired.device.report(paired.nonce, Some(paired.base));
+    let told = paired.send(&stale).await.unwrap();
+    assert_eq!((told.result, told.standing), (None, Standing::Suspended));
+    assert_eq!(told.reasons[0].as_str(), "audit");
     paired.nonce = told.nonce;
     let verdict = paired.steady().await;
     assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Warning), None));
@@ -152,4 +157,54 @@ async fn suspension_ends_leases_and_resuming_brings_them_back() {
     assert_eq!((told.standing, told.interval), (Standing::Active, 0));
     paired.nonce = told.nonce;
     assert!(paired.steady().await.lease.is_some());
+}
+
+/// For devices without an event log, whose states are accepted.
+const LOGLESS: &str =
+    "boot-log.required = false\nsecure-boot.required = false\nfirmware.accept-any-version = true\n";
+
+#[tokio::test]
+async fn under_a_policy_a_first_pairing_is_not_trusted_and_an_accepted_state_is() {
+    let mut paired = Paired::new().await;
+    paired.rig.set_policy(LOGLESS);
+    let verdict = paired.steady().await;
+    assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Contraindicated), None));
+    assert_eq!(verdict.areas[&Area::Boot], Appraisal::Contraindicated);
+    let reason = verdict.reasons[0].as_str();
+    assert!(reason.starts_with("boot (boot-state.accepted): no boot state"), "{reason}");
+    assert_eq!(verdict.policy, Some(Digest::of(LOGLESS.as_bytes())));
+
+    orders::accept(paired.plane(), paired.device.id()).await.unwrap();
+    let told = paired.device.next_verdict(paired.plane()).await.unwrap();
+    (paired.base, paired.nonce) = (verdict.answers.unwrap(), told.nonce);
+    let verdict = paired.steady().await;
+    assert_eq!(verdict.result, Some(Appraisal::Warning), "no log: {:?}", verdict.reasons);
+    assert!(verdict.lease.is_some());
+}
+
+#[tokio::test]
+async fn evidence_that_was_kept_back_is_answered_by_a_new_challenge() {
+    let mut paired = Paired::new().await;
+    paired.rig.set_policy(&format!("freshness.max-age = 100\n{LOGLESS}"));
+    paired.rig.clock.advance(101);
+    let verdict = paired.steady().await;
+    assert_eq!((verdict.result, verdict.lease, verdict.interval), (None, None, 0));
+    paired.nonce = verdict.nonce;
+    paired.rig.clock.advance(100);
+    assert_eq!(paired.steady().await.areas[&Area::Freshness], Appraisal::Affirming);
+}
+
+#[tokio::test]
+async fn rules_on_files_bring_no_lease_before_the_whole_log_was_looked_at() {
+    let mut paired = Paired::new().await;
+    orders::accept(paired.plane(), paired.device.id()).await.unwrap();
+    let told = paired.device.next_verdict(paired.plane()).await.unwrap();
+    paired.rig.set_policy(&format!("{LOGLESS}[ima]\n"));
+    let mut evidence = paired.device.evidence(told.nonce, None);
+    let piece = ImaLog { offset: 0, size: 9, bytes: Blob::new(vec![10, 0, 0]).unwrap() };
+    evidence.ima_log = Some(piece);
+    let report = paired.device.quoted(&evidence);
+    let verdict = paired.send(&report).await.unwrap();
+    assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Warning), None), "{:?}", verdict.reasons);
+    assert_eq!((verdict.areas[&Area::Runtime], verdict.interval), (Appraisal::Warning, 0));
 }

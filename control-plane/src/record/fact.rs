@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ApprovedBy, Attested, ChainHead, LeaseSigned, RecordFinding, TpmTime};
 use crate::session::Binding;
+use crate::store::IncidentKind;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +83,8 @@ pub enum Fact {
         at: Option<TpmTime>,
         /// Which program judged.
         by: Option<String>,
+        /// SHA-256 of the policy by which it judged; none where known states were compared.
+        policy: Option<String>,
         /// How far the device's own records were known then, by this evidence.
         records: Option<ChainHead>,
     },
@@ -99,6 +102,8 @@ pub enum Fact {
         pcr_digest: String,
         /// What was signed.
         signed: Option<LeaseSigned>,
+        /// The name of the boot state that was approved ahead, if it is for one.
+        ahead: Option<String>,
     },
     /// An operator suspended the device.
     Suspended {
@@ -243,6 +248,22 @@ pub enum Fact {
         action: String,
         /// On what it acts.
         resource: String,
+    },
+    /// A sign of a clone or a rollback was seen for the first time.
+    Incident {
+        /// What.
+        incident: IncidentKind,
+        /// The other device that it is about.
+        other: Option<String>,
+        /// In words.
+        detail: String,
+    },
+    /// An operator has dealt with what was seen.
+    IncidentsSettled {
+        /// How.
+        reason: String,
+        /// How many there were.
+        incidents: u64,
     },
     /// Something is wrong, or new, with the device's own records.
     DeviceRecords {

@@ -1,10 +1,18 @@
 use std::collections::BTreeMap;
 
 use pawl_proto::{DeviceId, Digest};
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Row, params};
+use serde::{Deserialize, Serialize};
 
-use super::value::{from_blob, to_blob};
+use super::value::{from_blob, from_name, to_blob, to_name};
 use super::{StoreError, Tx};
+
+pub(super) const ORIGINS: &str = "
+ALTER TABLE boot_state ADD COLUMN origin TEXT NOT NULL DEFAULT 'operator';
+UPDATE boot_state SET origin = 'first-pairing' WHERE name = 'the first pairing';
+-- Approved ahead, and not seen since.
+ALTER TABLE boot_state ADD COLUMN ahead INTEGER NOT NULL DEFAULT 0;
+";
 
 /// What a device runs: values of the PCRs that leases name, sha256 bank.
 pub type BootState = BTreeMap<u8, Digest>;
@@ -12,30 +20,59 @@ pub type BootState = BTreeMap<u8, Digest>;
 /// A boot state that a device may be in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AcceptedState {
-    /// How it came to be accepted, for people.
+    /// What an operator calls it.
     pub name: String,
+    /// How it came to be accepted.
+    pub by: AcceptedBy,
     /// The values.
     pub pcrs: BootState,
+    /// It was approved ahead, and the device has not been in it since.
+    pub ahead: bool,
+    /// When it was accepted last.
+    pub accepted_at: u64,
+}
+
+impl AcceptedState {
+    /// What a device runs when it is first paired.
+    #[must_use]
+    pub fn at_first_pairing(pcrs: BootState, now: u64) -> Self {
+        let name = "the first pairing".to_owned();
+        Self { name, by: AcceptedBy::FirstPairing, pcrs, ahead: false, accepted_at: now }
+    }
+}
+
+/// How a boot state came to be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AcceptedBy {
+    /// The device ran it when it was first paired: nobody has looked at what it is.
+    FirstPairing,
+    /// An operator accepted what the device had reported.
+    Operator,
+    /// An operator approved it before the device ran it.
+    PreApproval,
 }
 
 impl Tx<'_> {
-    /// Accepts a boot state of a device; false when it was accepted before.
+    /// Accepts a boot state of a device; false when it was accepted before, and by no lesser word.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn accept_boot_state(
-        &self,
-        device: DeviceId,
-        name: &str,
-        state: &BootState,
-        now: u64,
-    ) -> Result<bool, StoreError> {
-        let added = self.sql.execute(
-            "INSERT INTO boot_state (device, pcrs, name, accepted_at) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT DO NOTHING",
-            params![device.as_str(), to_blob(state, "boot state")?, name, now],
+    pub fn accept_boot_state(&self, device: DeviceId, state: &AcceptedState) -> Result<bool, StoreError> {
+        let changed = self.sql.execute(
+            "INSERT INTO boot_state (device, pcrs, name, origin, ahead, accepted_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET name = ?3, origin = ?4, ahead = ?5, \
+             accepted_at = ?6 WHERE ?5 OR (boot_state.origin = 'first-pairing' AND ?4 <> 'first-pairing')",
+            params![
+                device.as_str(),
+                to_blob(&state.pcrs, "boot state")?,
+                state.name,
+                to_name(state.by, "origin")?,
+                state.ahead,
+                state.accepted_at,
+            ],
         )?;
-        Ok(added == 1)
+        Ok(changed == 1)
     }
 
     /// The accepted boot states of a device, oldest first.
@@ -43,16 +80,32 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`]
     pub fn boot_states(&self, device: DeviceId) -> Result<Vec<AcceptedState>, StoreError> {
-        let mut statement = self
-            .sql
-            .prepare_cached("SELECT name, pcrs FROM boot_state WHERE device = ?1 ORDER BY accepted_at")?;
-        let rows =
-            statement.query_map([device.as_str()], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?;
-        rows.map(|row| {
-            let (name, pcrs) = row?;
-            Ok(AcceptedState { name, pcrs: from_blob(&pcrs, "boot state")? })
-        })
-        .collect()
+        let mut statement = self.sql.prepare_cached(
+            "SELECT name, origin, pcrs, ahead, accepted_at FROM boot_state WHERE device = ?1 \
+             ORDER BY accepted_at",
+        )?;
+        let rows = statement.query_map([device.as_str()], |row| Ok(read(row)))?;
+        rows.map(|row| row?).collect()
+    }
+
+    /// The device was in this boot state: it is no longer one to come.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn boot_state_reached(&self, device: DeviceId, state: &BootState) -> Result<(), StoreError> {
+        self.sql.execute(
+            "UPDATE boot_state SET ahead = 0 WHERE device = ?1 AND pcrs = ?2",
+            params![device.as_str(), to_blob(state, "boot state")?],
+        )?;
+        Ok(())
+    }
+
+    /// Takes back the boot states that were approved ahead and have not come; how many.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn withdraw_boot_states(&self, device: DeviceId) -> Result<usize, StoreError> {
+        Ok(self.sql.execute("DELETE FROM boot_state WHERE device = ?1 AND ahead", [device.as_str()])?)
     }
 
     /// The boot state in which a device last reported or asked to be paired, by a quote of its
@@ -80,4 +133,14 @@ impl Tx<'_> {
         )?;
         Ok(())
     }
+}
+
+fn read(row: &Row<'_>) -> Result<AcceptedState, StoreError> {
+    Ok(AcceptedState {
+        name: row.get(0)?,
+        by: from_name(row.get(1)?, "origin")?,
+        pcrs: from_blob(&row.get::<_, Vec<u8>>(2)?, "boot state")?,
+        ahead: row.get(3)?,
+        accepted_at: row.get(4)?,
+    })
 }

@@ -3,7 +3,11 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// What brings the tables from each version to the next. A text that was shipped never changes.
-const MIGRATIONS: [&[&str]; 2] = [&[FIRST], &[SESSIONS, super::device_record::TABLES]];
+const MIGRATIONS: [&[&str]; 3] = [
+    &[FIRST],
+    &[SESSIONS, super::device_record::TABLES],
+    &[super::boot_state::ORIGINS, super::high_water::COURSES, super::incident::TABLES, super::sample::TABLES],
+];
 
 pub(super) const FIRST: &str = "
 CREATE TABLE device (

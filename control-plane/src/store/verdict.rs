@@ -74,6 +74,18 @@ impl Tx<'_> {
         statement.query_row([pairing.to_string()], |row| Ok(read(row))).optional()?.transpose()
     }
 
+    /// When the last verdict of a device was given, and with it the nonce of its next report.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn last_verdict_time(&self, device: DeviceId) -> Result<Option<u64>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT body, lease_until FROM verdict WHERE device = ?1 ORDER BY sequence DESC LIMIT 1",
+        )?;
+        let row = statement.query_row([device.as_str()], |row| Ok(read(row))).optional()?.transpose()?;
+        Ok(row.map(|row| row.verdict.time))
+    }
+
     /// The newest verdicts that the broker has not taken yet, one for each device, at most
     /// `limit`: topic, sequence and signed message.
     ///

@@ -29,6 +29,8 @@ pub(crate) struct Device {
     pub(crate) pairing: Option<PairingId>,
     /// What it reports of its records.
     pub(crate) audit: Option<Audit>,
+    /// The run of its daemon.
+    pub(crate) run: Nonce,
 }
 
 impl Device {
@@ -40,6 +42,7 @@ impl Device {
             action_key: SigningKey::random(&mut OsRng),
             pairing: None,
             audit: None,
+            run: Nonce([1; 32]),
         }
     }
 
@@ -67,7 +70,8 @@ impl Device {
             host: HostFacts::default(),
             nonce: Nonce([1; 32]),
             origin: ShortText::lossy("uid 0; tty1"),
-            finding: Finding::BothNew,
+            finding: if self.pairing.is_some() { Finding::NothingChanged } else { Finding::BothNew },
+            former: None,
             replaces: None,
             attended: true,
             reason: ShortText::lossy("first installation"),
@@ -143,6 +147,7 @@ impl Device {
             nonce,
             since,
             boot_id: Text::lossy("c0ffee"),
+            run: Some(self.run),
             pcrs: if since.is_none() { self.tpm.pcrs.clone() } else { Default::default() },
             boot_log: None,
             ima_log: None,

@@ -7,6 +7,7 @@ mod broker;
 mod device;
 mod jws;
 mod records;
+mod reporting;
 mod session;
 mod structures;
 mod tpm;
@@ -20,6 +21,7 @@ pub(crate) use broker::Broker;
 pub(crate) use device::{Device, decode_verdict, request_for};
 pub(crate) use jws::jws;
 pub(crate) use records::Records;
+pub(crate) use reporting::Reporting;
 pub(crate) use session::Asked;
 
 use crate::clock::Clock;
@@ -68,6 +70,14 @@ impl Rig {
     /// Forgets all that is not on the disk.
     pub(crate) fn restart(&mut self) {
         self.plane = open(self.dir.path(), &self.clock);
+    }
+
+    /// Puts a policy in force for every device.
+    pub(crate) fn set_policy(&self, policy: &str) {
+        let directory = self.dir.path().join("policy");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("default.toml"), policy).unwrap();
+        self.plane.policies.reload().unwrap();
     }
 
     /// A person with a key, whom nobody has admitted yet.

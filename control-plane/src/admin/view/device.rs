@@ -1,9 +1,10 @@
-use pawl_evidence::attest::AttestationKey;
-use pawl_evidence::tpm::Public;
-use pawl_proto::message::{Appraisal, Cause, DeviceState, EventKind, HostFacts, Scope, Standing};
-use pawl_proto::{DeviceId, EventId, PairingId, SessionId};
+use std::collections::BTreeMap;
+
+use pawl_proto::message::{Appraisal, Area, Cause, DeviceState, EventKind, HostFacts, Scope, Standing};
+use pawl_proto::{DeviceId, Digest, EventId, PairingId, SessionId};
 use serde::{Deserialize, Serialize};
 
+use super::{AheadView, IncidentView};
 use crate::store::{Device, EventRow, Pairing, PairingState, ReceiptRow, StoreError, Tx, VerdictRow};
 
 /// One line of `devices`
@@ -67,6 +68,10 @@ pub struct DeviceView {
     pub highest: Option<HighestView>,
     /// How many boot states are accepted.
     pub boot_states: usize,
+    /// Those that are still to come.
+    pub ahead: Vec<AheadView>,
+    /// Signs of clones and rollbacks, oldest first.
+    pub incidents: Vec<IncidentView>,
 }
 
 /// A pairing, in [`DeviceView`].
@@ -86,8 +91,12 @@ pub struct PairingView {
 #[expect(missing_docs, reason = "named as in the message")]
 pub struct VerdictView {
     pub result: Option<Appraisal>,
+    /// On each area.
+    pub areas: BTreeMap<Area, Appraisal>,
     pub standing: Standing,
     pub reasons: Vec<String>,
+    /// SHA-256 of the policy by which it was judged; none where exact states were compared.
+    pub policy: Option<Digest>,
     pub time: u64,
     pub sequence: u64,
 }
@@ -194,6 +203,8 @@ pub(in crate::admin) fn whole(tx: &Tx<'_>, device: Device) -> Result<DeviceView,
         receipts: tx.receipts(device.id)?.into_iter().map(ReceiptView::from).collect(),
         highest: pairing.as_ref().map(|pairing| highest(tx, pairing)).transpose()?.flatten(),
         boot_states: tx.boot_states(device.id)?.len(),
+        ahead: AheadView::all(tx, device.id, judged.as_ref())?,
+        incidents: tx.incidents(device.id)?.into_iter().map(IncidentView::from).collect(),
         device: device.id,
         label: device.label,
         ek_sha256: device.ek_sha256.to_string(),
@@ -226,11 +237,7 @@ fn judged(tx: &Tx<'_>, pairing: Option<&Pairing>) -> Result<Option<VerdictRow>, 
 }
 
 fn highest(tx: &Tx<'_>, pairing: &Pairing) -> Result<Option<HighestView>, StoreError> {
-    let key = Public::unmarshal(&pairing.attestation_key)
-        .ok()
-        .and_then(|key| AttestationKey::from_public(key).ok());
-    let key = key.ok_or(StoreError::Malformed("attestation key"))?;
-    let highest = tx.high_water(key.name().as_bytes())?;
+    let highest = tx.high_water(pairing.attestation_name()?.as_bytes())?;
     Ok(highest.map(|highest| HighestView {
         epoch: highest.epoch.0,
         reset_count: highest.reset_count,
@@ -255,6 +262,8 @@ impl From<VerdictRow> for VerdictView {
     fn from(row: VerdictRow) -> Self {
         Self {
             result: row.verdict.result,
+            areas: row.verdict.areas.clone(),
+            policy: row.verdict.policy,
             standing: row.verdict.standing,
             reasons: row.verdict.reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
             time: row.verdict.time,

@@ -1,14 +1,23 @@
 use std::fmt::Write as _;
 
 use super::{or_dash, standing_name, time};
-use crate::admin::view::{DeviceView, EventView, ReceiptView};
-use crate::store::PairingState;
+use crate::admin::view::{AheadView, DeviceView, EventView, IncidentView, ReceiptView};
+use crate::store::{IncidentKind, PairingState};
 
 /// Everything about a device, a line for each thing.
 pub(in crate::cli) fn device(view: &DeviceView) -> String {
     let mut text = String::new();
     for (name, value) in lines(view) {
         let _ = writeln!(text, "{name:<14}{value}");
+    }
+    for ahead in &view.ahead {
+        let _ = writeln!(text, "{:<14}{}", "ahead", ahead_line(ahead));
+    }
+    for incident in &view.incidents {
+        let _ = writeln!(text, "{:<14}{}", "incident", incident_line(incident));
+        if let Some(to_do) = &incident.to_do {
+            let _ = writeln!(text, "{:<14}{to_do}", "to do");
+        }
     }
     for event in &view.events {
         let _ = writeln!(text, "{:<14}{}", "event", event_line(event));
@@ -52,7 +61,11 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
     if let Some(verdict) = &view.verdict {
         let result = or_dash(verdict.result);
         lines.push(("verdict", format!("{result}, number {}, at {}", verdict.sequence, time(verdict.time))));
+        let areas: Vec<String> =
+            verdict.areas.iter().map(|(area, result)| format!("{area} {result}")).collect();
+        lines.extend((!areas.is_empty()).then(|| ("", areas.join(", "))));
         lines.extend(verdict.reasons.iter().map(|reason| ("", reason.clone())));
+        lines.extend(verdict.policy.map(|digest| ("policy", format!("sha256 {digest}"))));
     }
     if let Some(lease) = &view.lease {
         let until = time(lease.until);
@@ -77,6 +90,35 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
     }
     lines.push(("boot states", format!("{} accepted", view.boot_states)));
     lines
+}
+
+fn ahead_line(ahead: &AheadView) -> String {
+    let lease = match (ahead.clock, ahead.reset_count) {
+        (Some(clock), Some(resets)) => {
+            format!("the device has a lease for it, TPM clock below {clock} ms, resets up to {resets}")
+        }
+        _ => "the device has no lease for it yet".to_owned(),
+    };
+    format!("\"{}\", approved {}; {lease}", ahead.name, time(ahead.approved_at))
+}
+
+fn incident_line(incident: &IncidentView) -> String {
+    let name = match incident.kind {
+        IncidentKind::TwoPlaces => "in two places",
+        IncidentKind::SetBack => "TPM set back",
+        IncidentKind::DiskElsewhere => "disk in another machine",
+        IncidentKind::DiskOfAnother => "disk of another device",
+        IncidentKind::Reimaged => "disk is new",
+    };
+    let seen = match incident.times {
+        1 => time(incident.last_at),
+        times => format!("{times} times since {}, last {}", time(incident.first_at), time(incident.last_at)),
+    };
+    let settled = match (incident.settled_at, &incident.settled_by) {
+        (Some(at), Some(how)) => format!("; settled {} ({how})", time(at)),
+        _ => String::new(),
+    };
+    format!("{name}, {seen}: {}{settled}", incident.detail)
 }
 
 fn event_line(event: &EventView) -> String {

@@ -7,7 +7,7 @@
 mod compare;
 mod shown;
 
-use pawl_proto::message::{Appraisal, Audit, Finding};
+use pawl_proto::message::{Appraisal, Area, Audit, Finding};
 use pawl_proto::record::Link;
 use pawl_proto::{DeviceId, PairingId};
 
@@ -42,6 +42,9 @@ impl Seen {
     pub(crate) fn tell(&self, draft: &mut Draft) {
         if let Some(reason) = &self.reason {
             draft.result = draft.result.map(|result| result.max(Appraisal::Warning));
+            // The device's own software keeps them.
+            let runtime = draft.areas.entry(Area::Runtime).or_insert(Appraisal::Warning);
+            *runtime = Appraisal::Warning.max(*runtime);
             draft.reasons.push(reason.clone());
         }
     }

@@ -1,0 +1,95 @@
+//! Policies: why a device is judged as it is, and which policy it would satisfy.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use pawl_evidence::appraise::policy::Learnt;
+use pawl_evidence::attest::VerifiedQuote;
+use pawl_evidence::ima::IMA_PCR;
+use pawl_proto::DeviceId;
+
+use super::AdminError;
+use super::routes::{Answer, Plane, parse};
+use super::view::{ExplanationView, IncidentView, LearntView};
+use crate::control_plane::ControlPlane;
+use crate::policy::{heading, render};
+use crate::posture::{Sample, Shown, appraise, lease_selection};
+use crate::store::{AcceptedState, Device, Tx};
+
+/// The commands on policies that need to know what a device has shown.
+pub(super) fn routes() -> Router<Arc<ControlPlane>> {
+    Router::new()
+        .route("/v1/devices/{device}/explanation", get(explain))
+        .route("/v1/devices/{device}/learnt-policy", get(learn))
+}
+
+/// What a device last showed, and what else it is judged by.
+struct Known {
+    device: Device,
+    sample: Sample,
+    quote: VerifiedQuote,
+    boot_log: Option<Vec<u8>>,
+    accepted: Vec<AcceptedState>,
+    incidents: Vec<IncidentView>,
+}
+
+/// Judges it again by the policy that is in force now.
+async fn explain(State(plane): Plane, Path(device): Path<String>) -> Answer<ExplanationView> {
+    let known = known(&plane, parse(&device)?).await?;
+    let policy = plane.policies.of(known.device.id);
+    let shown = Shown {
+        device: known.device.id,
+        policy: policy.as_deref(),
+        quote: &known.quote,
+        epoch: known.sample.epoch,
+        age: known.sample.age,
+        boot_log: known.boot_log.as_deref(),
+        ima: known.sample.ima_log(policy.as_ref().and_then(|policy| policy.ima.as_ref())),
+    };
+    // Where it stood in the life of the TPM was judged when it came: see the incidents.
+    let appraisal = appraise(&plane, &shown, known.accepted, None);
+    let mut view = ExplanationView::new(&shown, known.sample.at, &appraisal);
+    view.incidents = known.incidents;
+    Ok(Json(view))
+}
+
+async fn learn(State(plane): Plane, Path(device): Path<String>) -> Answer<LearntView> {
+    let known = known(&plane, parse(&device)?).await?;
+    let Some(log) = &known.boot_log else {
+        let message = "the device sent no boot event log, and a policy is learnt from that; \
+                       write `boot-log.required = false` and accept its state instead";
+        return Err(AdminError::new("no-boot-log", message));
+    };
+    let selection = lease_selection(&plane.config.lease);
+    let learnt = Learnt::from_boot(log, known.quote.pcrs(), &selection)
+        .map_err(|error| AdminError::new("not-learnable", error))?;
+    let heading = heading(known.device.id, known.device.label.as_deref());
+    Ok(Json(LearntView {
+        device: known.device.id,
+        shown_at: known.sample.at,
+        policy: render(&learnt, &heading),
+        pcr_10: known.sample.pcr(IMA_PCR),
+    }))
+}
+
+async fn known(plane: &ControlPlane, device: DeviceId) -> Result<Known, AdminError> {
+    plane.store.transaction(move |tx| read(tx, device)).await
+}
+
+fn read(tx: &Tx<'_>, id: DeviceId) -> Result<Known, AdminError> {
+    let device = tx.device(id)?.ok_or_else(AdminError::unknown_device)?;
+    let sample = tx.sample(id)?.ok_or_else(|| {
+        let message = "the device has shown nothing yet: have it ask to be paired, or report";
+        AdminError::new("nothing-reported", message)
+    })?;
+    Ok(Known {
+        device,
+        quote: sample.quote()?,
+        sample,
+        boot_log: tx.sample_log(id)?,
+        accepted: tx.boot_states(id)?,
+        incidents: tx.open_incidents(id)?.into_iter().map(IncidentView::from).collect(),
+    })
+}

@@ -1,0 +1,79 @@
+//! Boot states that are approved ahead.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::routing::post;
+use axum::{Json, Router};
+use pawl_evidence::boot_image::BootChange;
+use pawl_proto::Digest;
+use serde::{Deserialize, Serialize};
+
+use super::AdminError;
+use super::routes::{Answer, Plane, parse, short};
+use super::view::{PreApprovedView, WithdrawnView};
+use crate::control_plane::ControlPlane;
+use crate::update::{self, Update, UpdateError};
+
+/// `POST /v1/devices/{device}/pre-approve`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PreApproveRequest {
+    /// What the operator calls it.
+    pub name: String,
+    /// What the device will boot.
+    pub boot: Option<BootChange>,
+    /// What it boots now, to try the computation on.
+    pub present: Option<BootChange>,
+    /// PCRs of the sha256 bank that are known from elsewhere, in hexadecimal.
+    pub pcrs: BTreeMap<u8, Digest>,
+    /// Only compute.
+    pub dry_run: bool,
+}
+
+/// The commands on updates.
+pub(super) fn routes() -> Router<Arc<ControlPlane>> {
+    Router::new()
+        .route("/v1/devices/{device}/pre-approve", post(pre_approve))
+        .route("/v1/devices/{device}/withdraw", post(withdraw))
+}
+
+async fn pre_approve(
+    State(plane): Plane,
+    Path(device): Path<String>,
+    Json(request): Json<PreApproveRequest>,
+) -> Answer<PreApprovedView> {
+    let device = parse(&device)?;
+    let PreApproveRequest { name, boot, present, pcrs, dry_run } = request;
+    let update = Update { name: short(&name)?, boot, present, pcrs, dry_run };
+    let approved = update::pre_approve(&plane, device, update).await?;
+    Ok(Json(PreApprovedView::new(device, approved, dry_run)))
+}
+
+async fn withdraw(State(plane): Plane, Path(device): Path<String>) -> Answer<WithdrawnView> {
+    let device = parse(&device)?;
+    Ok(Json(WithdrawnView { device, withdrawn: update::withdraw(&plane, device).await? }))
+}
+
+impl From<UpdateError> for AdminError {
+    fn from(error: UpdateError) -> Self {
+        let code = match &error {
+            UpdateError::UnknownDevice => "unknown-device",
+            UpdateError::NotPaired => "not-paired",
+            UpdateError::NothingReported => "nothing-reported",
+            UpdateError::Contraindicated => "contraindicated",
+            UpdateError::NoLog => "no-boot-log",
+            UpdateError::Unaccounted(_)
+            | UpdateError::Log(_)
+            | UpdateError::Predict(_)
+            | UpdateError::Present(_) => "not-predictable",
+            UpdateError::NotInLease(_) => "malformed",
+            UpdateError::Same => "same-state",
+            UpdateError::Failed(error) => {
+                tracing::error!(%error, "an approval ahead failed");
+                "failed"
+            }
+        };
+        Self::new(code, error)
+    }
+}

@@ -1,0 +1,125 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use pawl_evidence::appraise::{self, Reason};
+use pawl_evidence::eventlog::EventLog;
+use pawl_proto::message::{Appraisal, Area};
+use pawl_proto::{DeviceId, Digest};
+use serde::{Deserialize, Serialize};
+
+use super::IncidentView;
+use crate::policy::{DevicePolicy, remedy};
+use crate::posture::{Shown, told_area, told_areas, told_result};
+
+/// `policy explain`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExplanationView {
+    /// The device.
+    pub device: DeviceId,
+    /// When it showed what is judged here.
+    pub shown_at: u64,
+    /// The policy in force; none where exact states are compared.
+    pub policy: Option<PolicyView>,
+    /// The judgement.
+    pub result: Appraisal,
+    /// The judgement on each area.
+    pub areas: BTreeMap<Area, Appraisal>,
+    /// Why, worst first.
+    pub reasons: Vec<ReasonView>,
+    /// Signs of clones and rollbacks that weigh on its verdicts beside all that.
+    pub incidents: Vec<IncidentView>,
+}
+
+/// A policy in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PolicyView {
+    /// Its file.
+    pub file: PathBuf,
+    /// SHA-256 of it, and of the files that it names.
+    pub sha256: Digest,
+}
+
+/// A reason, in [`ExplanationView`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReasonView {
+    /// What it is about.
+    pub area: Area,
+    /// How it weighs.
+    pub result: Appraisal,
+    /// The rule. One that the policy has is named as there: section, point, key.
+    pub rule: String,
+    /// In words.
+    pub text: String,
+    /// The line of the boot event log that it is about.
+    pub event: Option<usize>,
+    /// What that line says.
+    pub logged: Option<String>,
+    /// What to do; none where all is well.
+    pub to_do: Option<String>,
+}
+
+/// `policy learn`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LearntView {
+    /// The device.
+    pub device: DeviceId,
+    /// When it showed what the policy was learnt from.
+    pub shown_at: u64,
+    /// The file.
+    pub policy: String,
+    /// PCR 10 as it was quoted then.
+    pub pcr_10: Option<Digest>,
+}
+
+/// One file of `policy check`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckedView {
+    /// The policy.
+    #[serde(flatten)]
+    pub policy: PolicyView,
+    /// What it means: each rule, and a sentence.
+    pub rules: Vec<(String, String)>,
+}
+
+impl ExplanationView {
+    pub(in crate::admin) fn new(shown: &Shown<'_>, shown_at: u64, appraisal: &appraise::Appraisal) -> Self {
+        let lines = lines(shown.boot_log);
+        Self {
+            device: shown.device,
+            shown_at,
+            policy: shown.policy.map(PolicyView::from),
+            result: told_result(appraisal.result),
+            areas: told_areas(appraisal),
+            reasons: appraisal.reasons.iter().map(|reason| ReasonView::new(reason, &lines)).collect(),
+            incidents: Vec::new(),
+        }
+    }
+}
+
+impl From<&DevicePolicy> for PolicyView {
+    fn from(policy: &DevicePolicy) -> Self {
+        Self { file: policy.file.clone(), sha256: policy.digest }
+    }
+}
+
+impl ReasonView {
+    fn new(reason: &Reason, lines: &BTreeMap<usize, String>) -> Self {
+        let good = reason.verdict == appraise::Verdict::Affirming;
+        Self {
+            area: told_area(reason.area),
+            result: told_result(reason.verdict),
+            rule: reason.rule.to_owned(),
+            text: reason.text.clone(),
+            event: reason.event,
+            logged: reason.event.and_then(|event| lines.get(&event).cloned()),
+            to_do: (!good).then(|| remedy(reason.rule).to_owned()),
+        }
+    }
+}
+
+/// The events of a log in words, by their lines. A log that cannot be read has none.
+fn lines(log: Option<&[u8]>) -> BTreeMap<usize, String> {
+    let log = log.and_then(|log| EventLog::parse(log).ok());
+    let facts = log.as_ref().and_then(|log| log.facts().ok()).unwrap_or_default();
+    facts.iter().map(|event| (event.number, event.to_string())).collect()
+}

@@ -1,0 +1,98 @@
+use std::collections::BTreeMap;
+
+use pawl_proto::message::Lease;
+use pawl_proto::{DeviceId, Digest};
+use serde::{Deserialize, Serialize};
+
+use crate::store::{AcceptedState, BootState, StoreError, Tx, VerdictRow};
+use crate::update::PreApproved;
+
+/// `pre-approve`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PreApprovedView {
+    /// The device.
+    pub device: DeviceId,
+    /// What the state is called.
+    pub name: String,
+    /// The PCRs that will be others, of the sha256 bank.
+    pub changes: BTreeMap<u8, PcrChange>,
+    /// The whole state: the PCRs that leases name.
+    pub pcrs: BTreeMap<u8, Digest>,
+    /// Nothing was approved: it was only computed.
+    pub dry_run: bool,
+}
+
+/// What becomes of a PCR.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PcrChange {
+    /// Its value in the device's last report.
+    pub from: Digest,
+    /// Its value after the update.
+    pub to: Digest,
+}
+
+/// `pre-approve --withdraw`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WithdrawnView {
+    /// The device.
+    pub device: DeviceId,
+    /// How many states were taken back.
+    pub withdrawn: usize,
+}
+
+/// A boot state still to come, in [`super::DeviceView`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AheadView {
+    /// What the operator calls it.
+    pub name: String,
+    /// When it was approved.
+    pub approved_at: u64,
+    /// The last verdict has brought the device a lease for it. With more than four states to come, the
+    /// oldest have none.
+    pub leased: bool,
+    /// The TPM's clock at which that lease ends, milliseconds.
+    pub clock: Option<u64>,
+    /// The TPM's resets over which it holds.
+    pub reset_count: Option<u32>,
+}
+
+impl PreApprovedView {
+    pub(crate) fn new(device: DeviceId, approved: PreApproved, dry_run: bool) -> Self {
+        let PreApproved { name, present, coming } = approved;
+        let changed = |(index, to): (&u8, &Digest)| {
+            let from = present.get(index).copied().filter(|from| from != to)?;
+            Some((*index, PcrChange { from, to: *to }))
+        };
+        let changes = coming.iter().filter_map(changed).collect();
+        Self { device, name, changes, pcrs: coming, dry_run }
+    }
+}
+
+impl AheadView {
+    /// The states still to come, and what the last verdict gave for each.
+    pub(super) fn all(
+        tx: &Tx<'_>,
+        device: DeviceId,
+        judged: Option<&VerdictRow>,
+    ) -> Result<Vec<Self>, StoreError> {
+        let leases = judged.map(|row| row.verdict.ahead.as_slice()).unwrap_or_default();
+        let states = tx.boot_states(device)?.into_iter().filter(|state| state.ahead);
+        Ok(states.map(|state| Self::of(state, leases)).collect())
+    }
+
+    fn of(state: AcceptedState, leases: &[Lease]) -> Self {
+        let lease = leases.iter().find(|lease| is_for(lease, &state.pcrs));
+        Self {
+            name: state.name,
+            approved_at: state.accepted_at,
+            leased: lease.is_some(),
+            clock: lease.map(|lease| lease.clock),
+            reset_count: lease.map(|lease| lease.reset_count),
+        }
+    }
+}
+
+fn is_for(lease: &Lease, state: &BootState) -> bool {
+    let values: Vec<u8> = state.values().flat_map(|value| *value.as_bytes()).collect();
+    state.keys().eq(&lease.pcrs) && Digest::of(&values) == lease.pcr_digest
+}

@@ -1,0 +1,119 @@
+//! `pre-approve`: a boot state that is still to come, computed from the files of the update. The files
+//! stay here; their digests go to the server, which has the device's event log.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use pawl_evidence::boot_image::{BootChange, IMAGE_MAX_LEN};
+use pawl_proto::Digest;
+
+use super::command::{Server, path};
+use super::{Failure, text};
+use crate::admin::PreApproveRequest;
+use crate::admin::view::{PreApprovedView, WithdrawnView};
+
+/// What is given on the command line.
+#[derive(Debug, clap::Args)]
+pub(super) struct PreApproveArgs {
+    device: String,
+    /// The unified kernel image that it will boot
+    #[arg(long, value_name = "UKI", conflicts_with_all = ["kernel", "initrd", "command_line"])]
+    boot: Option<PathBuf>,
+    /// The kernel, where a boot loader puts it together with initrd and command line
+    #[arg(long, value_name = "FILE", requires_all = ["initrd", "command_line"])]
+    kernel: Option<PathBuf>,
+    /// The initrd
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    initrd: Option<PathBuf>,
+    /// The kernel's command line
+    #[arg(long, value_name = "TEXT", requires = "kernel")]
+    command_line: Option<String>,
+    /// The unified kernel image that it boots now: refuse if the computation does not account for it
+    #[arg(long, value_name = "UKI", requires = "boot")]
+    present: Option<PathBuf>,
+    /// A PCR of the sha256 bank that is known from elsewhere, as on boards without an event log
+    #[arg(long = "pcr", value_name = "N=HEX", value_parser = pcr)]
+    pcrs: Vec<(u8, Digest)>,
+    /// What to call it; the name of the image's file where nothing is given
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// Only compute and show the PCRs
+    #[arg(long)]
+    dry_run: bool,
+    /// Take back all that was approved ahead and has not come
+    #[arg(long, conflicts_with_all = ["boot", "kernel", "pcrs", "name", "dry_run"])]
+    withdraw: bool,
+}
+
+pub(super) async fn run(server: &Server, args: PreApproveArgs) -> Result<(), Failure> {
+    if args.withdraw {
+        let withdrawn: WithdrawnView = server.client.post(&path(&args.device, "/withdraw")?, &()).await?;
+        return server.print(&withdrawn, text::withdrawn);
+    }
+    let boot = change(&args)?;
+    if boot.is_none() && args.pcrs.is_empty() {
+        return Err(Failure::NothingToApprove);
+    }
+    let present = args.present.as_deref().map(unified).transpose()?;
+    let name = args.name.clone().unwrap_or_else(|| default_name(&args));
+    let pcrs: BTreeMap<u8, Digest> = args.pcrs.iter().copied().collect();
+    let request = PreApproveRequest { name, boot, present, pcrs, dry_run: args.dry_run };
+    let approved: PreApprovedView =
+        server.client.post(&path(&args.device, "/pre-approve")?, &request).await?;
+    server.print(&approved, text::pre_approved)
+}
+
+fn change(args: &PreApproveArgs) -> Result<Option<BootChange>, Failure> {
+    match (&args.boot, &args.kernel, &args.initrd, &args.command_line) {
+        (Some(image), ..) => Ok(Some(unified(image)?)),
+        (None, Some(kernel), Some(initrd), Some(command_line)) => {
+            let change = BootChange::separate(&read(kernel)?, &read(initrd)?, command_line);
+            Ok(Some(change.map_err(|source| Failure::Image { file: kernel.clone(), source })?))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn unified(file: &Path) -> Result<BootChange, Failure> {
+    BootChange::unified(&read(file)?).map_err(|source| Failure::Image { file: file.to_owned(), source })
+}
+
+/// One byte more than an image may have is read of one that is too long, and is refused as such.
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |source| Failure::File { file: file.to_owned(), source };
+    let limit = u64::try_from(IMAGE_MAX_LEN).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    File::open(file).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn default_name(args: &PreApproveArgs) -> String {
+    let file = args.boot.as_ref().or(args.kernel.as_ref()).and_then(|path| path.file_name());
+    file.map_or_else(|| "PCRs given by hand".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// `N=HEX`
+fn pcr(text: &str) -> Result<(u8, Digest), String> {
+    let form = || "give N=HEX: the PCR's number, and its 64 hexadecimal digits".to_owned();
+    let (index, value) = text.split_once('=').ok_or_else(form)?;
+    let index = index.parse().map_err(|_| form())?;
+    let bytes = hex::decode(value).map_err(|_| form())?;
+    Ok((index, Digest::try_from(bytes.as_slice()).map_err(|_| form())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pcr_is_given_by_number_and_value() {
+        assert_eq!(pcr(&format!("4={}", "ab".repeat(32))), Ok((4, Digest([0xab; 32]))));
+        for wrong in
+            ["4", "4=", "x=ab", &format!("4={}", "ab".repeat(20)), &format!("300={}", "ab".repeat(32))]
+        {
+            assert!(pcr(wrong).is_err(), "{wrong}");
+        }
+    }
+}

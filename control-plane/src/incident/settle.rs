@@ -1,0 +1,65 @@
+use pawl_proto::DeviceId;
+use pawl_proto::message::{Finding, PairingRequest};
+
+use crate::record::Fact;
+use crate::store::{IncidentKind, StoreError, Tx};
+
+/// A new pairing was made: its keys are in one TPM and on one disk. `by_person`: somebody who was shown
+/// what the device found has approved it. Otherwise what was found of the disk goes on to be told.
+///
+/// # Errors
+/// [`StoreError`]
+pub(crate) fn settle_by_pairing(
+    tx: &Tx<'_>,
+    request: &PairingRequest,
+    by_person: bool,
+    now: u64,
+) -> Result<(), StoreError> {
+    const OVER: [IncidentKind; 3] =
+        [IncidentKind::TwoPlaces, IncidentKind::SetBack, IncidentKind::DiskElsewhere];
+    const DISK: [IncidentKind; 2] = [IncidentKind::DiskOfAnother, IncidentKind::Reimaged];
+
+    tx.settle_incidents(request.device, &OVER, "paired anew", now)?;
+    if by_person || request.finding == Finding::NothingChanged {
+        tx.settle_incidents(request.device, &DISK, "paired anew", now)?;
+    }
+    Ok(())
+}
+
+/// Somebody has approved that one device takes the place of another: where its disk went is known.
+///
+/// # Errors
+/// [`StoreError`]
+pub(crate) fn settle_by_replacing(
+    tx: &Tx<'_>,
+    old: DeviceId,
+    new: DeviceId,
+    now: u64,
+) -> Result<(), StoreError> {
+    tx.settle_incidents(old, &[IncidentKind::DiskElsewhere], "replaced", now)?;
+    tx.settle_incidents(new, &[IncidentKind::DiskOfAnother], "it takes the place of the other", now)?;
+    Ok(())
+}
+
+/// An operator has dealt with all that is open; how many incidents there were. Whoever reports from now on is
+/// seen for the first time: a copy that is gone is not held against the one that is left.
+///
+/// # Errors
+/// [`StoreError`]
+pub(crate) fn settle_by_operator(
+    tx: &Tx<'_>,
+    device: DeviceId,
+    reason: String,
+    now: u64,
+) -> Result<usize, StoreError> {
+    let settled = tx.settle_incidents(device, &IncidentKind::ALL, &format!("an operator: {reason}"), now)?;
+    if settled == 0 {
+        return Ok(0);
+    }
+    if let Some(pairing) = tx.newest_pairing(device)? {
+        tx.set_runs(pairing.attestation_name()?.as_bytes(), &[])?;
+    }
+    let incidents = u64::try_from(settled).unwrap_or(u64::MAX);
+    tx.record(device, now, Fact::IncidentsSettled { reason, incidents })?;
+    Ok(settled)
+}

@@ -1,0 +1,225 @@
+use std::sync::Arc;
+
+use pawl_proto::message::{Appraisal, Area, Finding, PairingRequest, Verdict};
+use pawl_proto::{DeviceId, Nonce};
+
+use super::{settle_by_operator, settle_by_pairing};
+use crate::control_plane::ControlPlane;
+use crate::pairing;
+use crate::store::{Incident, IncidentKind};
+use crate::testing::{Device, Reporting, Rig};
+
+/// One of the places where a device runs: its daemon's run, and its TPM's resets and clock.
+#[derive(Clone, Copy)]
+struct Place {
+    run: u8,
+    reset_count: u32,
+    clock: u64,
+}
+
+impl Place {
+    fn of(reporting: &Reporting) -> Self {
+        let Device { tpm, run, .. } = &reporting.device;
+        Self { run: run.0[0], reset_count: tpm.reset_count, clock: tpm.clock }
+    }
+
+    /// Another machine that boots from a copy of this one.
+    fn copy(self, run: u8) -> Self {
+        Self { run, reset_count: self.reset_count + 1, ..self }
+    }
+
+    async fn report(&mut self, reporting: &mut Reporting) -> Verdict {
+        let device = &mut reporting.device;
+        (device.run, device.tpm.reset_count, device.tpm.clock) =
+            (Nonce([self.run; 32]), self.reset_count, self.clock);
+        let verdict = reporting.report().await;
+        self.clock = reporting.device.tpm.clock;
+        verdict
+    }
+}
+
+fn pass(rig: &Rig, seconds: u64, places: &mut [&mut Place]) {
+    rig.clock.advance(seconds);
+    for place in places {
+        place.clock += seconds * 1000;
+    }
+}
+
+async fn open(plane: &Arc<ControlPlane>, device: DeviceId) -> Vec<Incident> {
+    plane.store.transaction(move |tx| tx.open_incidents(device)).await.unwrap()
+}
+
+async fn open_kinds(plane: &Arc<ControlPlane>, device: DeviceId) -> Vec<IncidentKind> {
+    open(plane, device).await.into_iter().map(|incident| incident.kind).collect()
+}
+
+#[tokio::test]
+async fn a_copy_is_told_from_the_moment_on_at_which_both_have_reported() {
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    let id = reporting.device.id();
+    let mut here = Place::of(&reporting);
+    let mut there = here.copy(2);
+    pass(&rig, 300, &mut [&mut here, &mut there]);
+    // It might be this device after a reboot.
+    assert!(there.report(&mut reporting).await.lease.is_some());
+    pass(&rig, 10, &mut [&mut here, &mut there]);
+
+    let told = here.report(&mut reporting).await;
+    assert_eq!(
+        (told.result, told.areas[&Area::Hardware]),
+        (Some(Appraisal::Contraindicated), Appraisal::Contraindicated)
+    );
+    assert!(told.lease.is_none() && told.reasons[0].as_str().contains("two machines"), "{:?}", told.reasons);
+    assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::TwoPlaces]);
+    // Nobody can tell which of them is the copy.
+    pass(&rig, 10, &mut [&mut here, &mut there]);
+    assert!(there.report(&mut reporting).await.lease.is_none());
+    pass(&rig, 10, &mut [&mut here, &mut there]);
+    assert!(here.report(&mut reporting).await.lease.is_none());
+
+    // The one that is left when the copy is gone is seen anew, once that is said.
+    rig.plane
+        .store
+        .transaction(move |tx| settle_by_operator(tx, id, "the copy was deleted".to_owned(), 1))
+        .await
+        .unwrap();
+    pass(&rig, 10, &mut [&mut here, &mut there]);
+    assert!(there.report(&mut reporting).await.lease.is_some());
+    pass(&rig, 10, &mut [&mut here, &mut there]);
+    assert!(here.report(&mut reporting).await.lease.is_none(), "it was not");
+
+    // Once the old one was wiped, a new pairing lives in one of them.
+    reporting.device.tpm.epoch += 1;
+    let request = reporting.device.request();
+    let (_, verdict) = Reporting::pair(&rig, reporting.device, request).await;
+    assert!(verdict.lease.is_some(), "{verdict:?}");
+    assert_eq!(open(&rig.plane, id).await, []);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_behind_looks_like_a_rollback_only_until_the_other_goes_on() {
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    let mut here = Place { reset_count: 9, ..Place::of(&reporting) };
+    let mut there = Place::of(&reporting).copy(2);
+    pass(&rig, 300, &mut [&mut here]);
+    assert!(here.report(&mut reporting).await.lease.is_some());
+    pass(&rig, 10, &mut [&mut here, &mut there]);
+    let told = there.report(&mut reporting).await;
+    assert!(told.reasons[0].as_str().contains("went back in time"), "{:?}", told.reasons);
+    pass(&rig, 10, &mut [&mut here, &mut there]);
+    let told = here.report(&mut reporting).await;
+    assert!(told.reasons[0].as_str().contains("two machines"), "{:?}", told.reasons);
+    assert_eq!(open_kinds(&rig.plane, reporting.device.id()).await, [IncidentKind::TwoPlaces]);
+}
+
+#[tokio::test]
+async fn a_tpm_that_was_set_back_is_told_until_it_has_caught_up() {
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    let id = reporting.device.id();
+    let mut before = Place::of(&reporting);
+    let mut here = before;
+    pass(&rig, 300, &mut [&mut here]);
+    assert!(here.report(&mut reporting).await.lease.is_some());
+
+    before.run = 2;
+    let told = before.report(&mut reporting).await;
+    assert_eq!(
+        (told.result, told.areas[&Area::Freshness]),
+        (Some(Appraisal::Contraindicated), Appraisal::Contraindicated)
+    );
+    assert!(told.reasons[0].as_str().contains("order a repair"), "{:?}", told.reasons);
+    assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::SetBack]);
+    pass(&rig, 100, &mut [&mut before]);
+    assert!(before.report(&mut reporting).await.lease.is_none());
+    pass(&rig, 300, &mut [&mut before]);
+    assert!(before.report(&mut reporting).await.lease.is_some());
+    let incidents = rig.plane.store.transaction(move |tx| tx.incidents(id)).await.unwrap();
+    assert_eq!((incidents.len(), incidents[0].times), (1, 2));
+    assert!(incidents[0].settled.is_some());
+}
+
+#[tokio::test]
+async fn what_any_device_does_leaves_nothing() {
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    let mut place = Place::of(&reporting);
+    let changes: [fn(&mut Place); 4] = [
+        |_| {},
+        // The daemon starts again, also after a kexec.
+        |place| place.run += 1,
+        |place| (place.run, place.reset_count) = (place.run + 1, place.reset_count + 1),
+        // A power cut costs some of the clock.
+        |place| (place.run, place.reset_count, place.clock) = (place.run + 1, place.reset_count + 1, 9),
+    ];
+    for change in changes {
+        pass(&rig, 300, &mut [&mut place]);
+        change(&mut place);
+        assert!(place.report(&mut reporting).await.lease.is_some());
+    }
+    assert_eq!(open(&rig.plane, reporting.device.id()).await, []);
+}
+
+#[tokio::test]
+async fn a_disk_in_another_machine_is_told_on_both() {
+    let rig = Rig::new();
+    let (mut old, _) = Reporting::paired(&rig).await;
+    let new = Device::enrolled(&rig.plane).await;
+    let request = PairingRequest { finding: Finding::NewTpm, former: Some(old.device.id()), ..new.request() };
+    let (new, there) = Reporting::pair(&rig, new, request).await;
+    let here = old.report().await;
+    for (verdict, other) in [(&there, old.device.id()), (&here, new.device.id())] {
+        assert_eq!(verdict.areas[&Area::Hardware], Appraisal::Warning);
+        let reason = verdict.reasons[0].as_str();
+        assert!(reason.contains("disk") && reason.contains(other.as_str()), "{reason}");
+        assert!(verdict.lease.is_some(), "it is a warning");
+    }
+    let [told] = &open(&rig.plane, new.device.id()).await[..] else { panic!("one incident") };
+    assert_eq!((told.kind, told.other), (IncidentKind::DiskOfAnother, Some(old.device.id())));
+    let [told] = &open(&rig.plane, old.device.id()).await[..] else { panic!("one incident") };
+    assert_eq!((told.kind, told.other), (IncidentKind::DiskElsewhere, Some(new.device.id())));
+}
+
+#[tokio::test]
+async fn a_stranger_who_cannot_prove_to_be_the_tpm_leaves_nothing() {
+    let rig = Rig::new();
+    let (old, _) = Reporting::paired(&rig).await;
+    let mut new = Device::enrolled(&rig.plane).await;
+    let request = PairingRequest { former: Some(old.device.id()), ..new.request() };
+    let offer = pairing::offer(&rig.plane, request).await.unwrap();
+    let mut proof = new.session_proof(&offer);
+    proof.secret = pawl_proto::Blob::new(vec![0; 32]).unwrap();
+    pairing::open(&rig.plane, offer.session, proof).await.unwrap_err();
+    assert_eq!(open(&rig.plane, old.device.id()).await, []);
+}
+
+#[tokio::test]
+async fn a_reimaged_disk_is_told_until_somebody_has_looked_after_it() {
+    let rig = Rig::new();
+    let (reporting, first) = Reporting::paired(&rig).await;
+    assert_eq!(first.areas[&Area::Hardware], Appraisal::Affirming, "a first pairing is no incident");
+    let request = PairingRequest { finding: Finding::NewDisk, ..reporting.device.request() };
+    let (mut reporting, told) = Reporting::pair(&rig, reporting.device, request).await;
+    let id = reporting.device.id();
+    assert!(told.reasons[0].as_str().contains("disk of this device was new"), "{:?}", told.reasons);
+    assert!(told.lease.is_some(), "it is a warning");
+    assert!(reporting.report().await.reasons[0].as_str().contains("disk of this device was new"));
+
+    let request = PairingRequest { finding: Finding::NewDisk, ..reporting.device.request() };
+    rig.plane.store.transaction(move |tx| settle_by_pairing(tx, &request, true, 1)).await.unwrap();
+    assert_eq!(open(&rig.plane, id).await, []);
+    assert_eq!(reporting.report().await.areas[&Area::Hardware], Appraisal::Affirming);
+}
+
+#[tokio::test]
+async fn a_tpm_that_was_set_back_and_asks_to_be_paired_is_told_too() {
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    reporting.device.tpm.reset_count -= 1;
+    let request = reporting.device.request();
+    let refused = reporting.device.ask(&rig.plane, request).await.unwrap_err();
+    assert!(refused.to_string().contains("went back in time"), "{refused}");
+    assert_eq!(open_kinds(&rig.plane, reporting.device.id()).await, [IncidentKind::SetBack]);
+}

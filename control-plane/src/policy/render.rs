@@ -1,0 +1,234 @@
+//! A policy as a file that an operator goes on writing.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use pawl_evidence::appraise::policy::{
+    Allowed, BootSection, CommandPattern, FirmwareSection, ImaSection, Learnt, PcrSection, SecureBootSection,
+    Weight,
+};
+use pawl_proto::DeviceId;
+
+/// What stands at the head of a policy that was learnt.
+pub(crate) fn heading(device: DeviceId, label: Option<&str>) -> String {
+    let label = label.map(|label| format!(" ({})", label.escape_debug())).unwrap_or_default();
+    format!(
+        "What device {device}{label} had booted when this was learnt, and nothing else.\n\
+         It was taken on trust: read it before you use it. The lines in brackets are those of the boot event log.\n\
+         Whatever no rule explains is refused. Every key is in pawl-policy.toml(5)."
+    )
+}
+
+/// The file, with a comment for each rule. Reading it gives the same policy.
+pub(crate) fn render(learnt: &Learnt, heading: &str) -> String {
+    let Learnt { policy, lines } = learnt;
+    let mut file = Rendered { text: String::new(), lines };
+    file.comment(heading);
+    if let Some(age) = policy.freshness.max_age {
+        file.section("freshness");
+        file.key("max-age", &age.to_string(), "Seconds that may lie between challenge and evidence.");
+    }
+    file.section("boot-log");
+    file.key(
+        "required",
+        &policy.boot_log.required.to_string(),
+        "The firmware's event log must be there. It must replay to the quoted PCRs in any case.",
+    );
+    file.secure_boot(&policy.secure_boot);
+    file.firmware(&policy.firmware);
+    file.boot(&policy.boot);
+    for (index, section) in &policy.pcr {
+        file.pcr(index.get(), section);
+    }
+    if let Some(ima) = &policy.ima {
+        file.ima(ima);
+    }
+    file.text
+}
+
+/// The section about files that were run, to be added at the end of a policy.
+pub(crate) fn render_ima(ima: &ImaSection) -> String {
+    let mut file = Rendered { text: String::new(), lines: &BTreeMap::new() };
+    file.ima(ima);
+    file.text
+}
+
+struct Rendered<'a> {
+    text: String,
+    /// In which lines of the log texts stand.
+    lines: &'a BTreeMap<String, usize>,
+}
+
+impl Rendered<'_> {
+    fn comment(&mut self, text: &str) {
+        for line in text.lines() {
+            let _ = writeln!(self.text, "# {line}");
+        }
+    }
+
+    fn section(&mut self, name: &str) {
+        let _ = writeln!(self.text, "\n[{name}]");
+    }
+
+    fn key(&mut self, key: &str, value: &str, comment: &str) {
+        self.comment(comment);
+        let _ = writeln!(self.text, "{key} = {value}");
+    }
+
+    /// One item in a line; nothing where there is none.
+    fn items(&mut self, key: &str, items: impl Iterator<Item = String>, comment: &str) {
+        let lines: String = items.map(|item| format!("    {item}\n")).collect();
+        if !lines.is_empty() {
+            self.key(key, &format!("[\n{lines}]"), comment);
+        }
+    }
+
+    fn list(&mut self, key: &str, list: &[Allowed], comment: &str) {
+        let item = |allowed: &Allowed| {
+            format!("{{ digest = \"{}\", name = {} }},", allowed.digest, quoted(&allowed.name))
+        };
+        self.items(key, list.iter().map(item), comment);
+    }
+
+    fn patterns(&mut self, key: &str, list: &[CommandPattern], comment: &str) {
+        let lines = self.lines;
+        self.items(key, list.iter().map(|pattern| item(pattern.as_str(), lines)), comment);
+    }
+
+    fn texts(&mut self, key: &str, list: &[String], comment: &str) {
+        let lines = self.lines;
+        self.items(key, list.iter().map(|text| item(text, lines)), comment);
+    }
+
+    fn secure_boot(&mut self, rules: &SecureBootSection) {
+        self.section("secure-boot");
+        self.key("required", &rules.required.to_string(), "Secure Boot must be on (PCR 7).");
+        self.list("platform-keys", &rules.platform_keys, "What PK may hold: SHA-256 of certificates.");
+        self.list("key-exchange-keys", &rules.key_exchange_keys, "What KEK may hold.");
+        self.list(
+            "allowed-signatures",
+            &rules.allowed_signatures,
+            "What db may hold: certificates, and digests of images.",
+        );
+        self.list(
+            "forbidden-signatures",
+            &rules.forbidden_signatures,
+            "What dbx may be, by the digest of its event: add each new version that you roll out.",
+        );
+        self.list("signers", &rules.signers, "What may have vouched for a loaded image.");
+        self.list(
+            "machine-owner-keys",
+            &rules.machine_owner_keys,
+            "What shim's own lists may be, by the digests of their events (PCR 14).",
+        );
+    }
+
+    fn firmware(&mut self, rules: &FirmwareSection) {
+        self.section("firmware");
+        self.texts("versions", &rules.versions, "What the firmware may say that its version is (PCR 0).");
+        self.key("accept-any-version", &rules.accept_any_version.to_string(), "True: any version.");
+        self.list("contents", &rules.contents, "What the firmware may consist of (PCRs 0 and 2).");
+        self.key(
+            "accept-any-content",
+            &rules.accept_any_content.to_string(),
+            "True: PCR 0 may have anything else too, so that an update of the firmware needs no new digests.",
+        );
+    }
+
+    fn boot(&mut self, rules: &BootSection) {
+        self.section("boot");
+        self.list(
+            "images",
+            &rules.images,
+            "EFI images that may be loaded (PCRs 2 and 4), by their Authenticode digests.",
+        );
+        self.key(
+            "accept-signed-images",
+            &rules.accept_signed_images.to_string(),
+            "True: under Secure Boot any other image too, if secure-rules.signers alone have vouched for images.",
+        );
+        self.patterns(
+            "command-lines",
+            &rules.command_lines,
+            "The kernel's command line. * stands for any characters of one word.",
+        );
+        self.list(
+            "command-line-digests",
+            &rules.command_line_digests,
+            "The same where the log has its digest alone (PCR 9). Its whole text in command-lines does too.",
+        );
+        self.list("initrds", &rules.initrds, "The initrd (PCR 9).");
+        self.patterns(
+            "loader-commands",
+            &rules.loader_commands,
+            "Commands of the boot loader (PCR 8). No pattern here may fit a command line of the kernel.",
+        );
+        self.list("files", &rules.files, "Files that the boot loader may read (PCRs 9 and 12).");
+    }
+
+    fn pcr(&mut self, index: u8, section: &PcrSection) {
+        self.section(&format!("pcr.{index}"));
+        self.weight(
+            "unexplained",
+            section.unexplained,
+            "Any other event of this PCR: refuse, warn or allow.",
+        );
+        self.list(
+            "digests",
+            &section.digests,
+            "Events that are allowed in it. There is no other rule for them.",
+        );
+        let values = section.values.iter().map(|value| format!("{},", quoted(&value.to_string())));
+        self.items("values", values, "Whole values of this PCR; no log tells what they are made of.");
+    }
+
+    fn ima(&mut self, ima: &ImaSection) {
+        self.section("ima");
+        self.key("require-anchored", &ima.require_anchored.to_string(), "PCR 10 must account for the log.");
+        self.weight(
+            "unexplained",
+            ima.unexplained,
+            "A file that nothing below explains: refuse, warn or allow.",
+        );
+        self.weight("violations", ima.violations, "A file that was written while it was measured: the same.");
+        self.texts("digest-files", &ima.digest_files, "Files with digests, as sha256sum prints them.");
+        self.texts("signer-files", &ima.signer_files, "Certificates or public keys of those who sign files.");
+        let exclusions = ima.exclusions.iter().map(|pattern| format!("{},", quoted(pattern.as_str())));
+        self.items(
+            "exclusions",
+            exclusions,
+            "Paths that are not looked at: * within a directory, ** across.",
+        );
+    }
+
+    fn weight(&mut self, key: &str, weight: Weight, comment: &str) {
+        let weight = match weight {
+            Weight::Refuse => "refuse",
+            Weight::Warn => "warn",
+            Weight::Allow => "allow",
+        };
+        self.key(key, &quoted(weight), comment);
+    }
+}
+
+/// A text in a list, with its place in the log where that is known.
+fn item(text: &str, lines: &BTreeMap<String, usize>) -> String {
+    let place = lines.get(text).map(|line| format!(" # line {line}")).unwrap_or_default();
+    format!("{},{place}", quoted(text))
+}
+
+/// A string as TOML writes it.
+fn quoted(text: &str) -> String {
+    let mut written = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => written.extend(['\\', character]),
+            control if control.is_control() => {
+                let _ = write!(written, "\\u{:04X}", u32::from(control));
+            }
+            other => written.push(other),
+        }
+    }
+    written.push('"');
+    written
+}

@@ -1,0 +1,150 @@
+//! What a policy means, a sentence for each of its rules.
+
+use pawl_evidence::appraise::policy::{
+    Allowed, BootSection, CommandPattern, FirmwareSection, ImaSection, PcrSection, Policy, SecureBootSection,
+    Weight,
+};
+
+/// The rules in the order of the file, each with its meaning.
+pub(crate) fn sentences(policy: &Policy) -> Vec<(String, String)> {
+    let mut said = Sentences::default();
+    if let Some(age) = policy.freshness.max_age {
+        let text = format!("Evidence may come at most {age} seconds after the challenge.");
+        said.say("freshness.max-age", text);
+    }
+    let required = match policy.boot_log.required {
+        true => "There must be a boot event log.",
+        false => "A device without a boot event log is compared with accepted states, a warning at best.",
+    };
+    said.say("boot-log.required", required);
+    said.secure_boot(&policy.secure_boot);
+    said.firmware(&policy.firmware);
+    said.boot(&policy.boot);
+    for (index, section) in &policy.pcr {
+        said.pcr(index.get(), section);
+    }
+    if let Some(ima) = &policy.ima {
+        said.ima(ima);
+    }
+    let text = "Whatever else is in a PCR of a lease is refused, unless the whole boot is an accepted state.";
+    said.say("default", text);
+    said.0
+}
+
+#[derive(Default)]
+struct Sentences(Vec<(String, String)>);
+
+impl Sentences {
+    fn secure_boot(&mut self, rules: &SecureBootSection) {
+        let required = if rules.required { "Secure Boot must be on." } else { "Secure Boot may be off." };
+        self.say("secure-boot.required", required);
+        self.list("secure-boot.platform-keys", "PK may hold", &rules.platform_keys);
+        self.list("secure-boot.key-exchange-keys", "KEK may hold", &rules.key_exchange_keys);
+        self.list("secure-boot.allowed-signatures", "db may hold", &rules.allowed_signatures);
+        self.list("secure-boot.forbidden-signatures", "dbx may be", &rules.forbidden_signatures);
+        self.list("secure-boot.signers", "These may have vouched for what was loaded", &rules.signers);
+        self.list("secure-boot.machine-owner-keys", "shim's lists may be", &rules.machine_owner_keys);
+    }
+
+    fn firmware(&mut self, rules: &FirmwareSection) {
+        let versions: Vec<String> = rules.versions.iter().map(|version| format!("{version:?}")).collect();
+        let version = match rules.accept_any_version {
+            true => "The firmware may have any version.".to_owned(),
+            false => format!("The firmware may say that it has version {}.", or(&versions)),
+        };
+        self.say("firmware.versions", version);
+        if rules.accept_any_content {
+            self.say("firmware.contents", "What the firmware in PCR 0 consists of is left to its version.");
+        } else {
+            self.list("firmware.contents", "The firmware may consist of", &rules.contents);
+        }
+    }
+
+    fn boot(&mut self, rules: &BootSection) {
+        self.list("boot.images", "EFI images that may be loaded", &rules.images);
+        if rules.accept_signed_images {
+            let text = "Under Secure Boot any other image too, if secure-boot.signers alone have vouched.";
+            self.say("boot.accept-signed-images", text);
+        }
+        self.patterns("boot.command-lines", "The kernel's command line may be", &rules.command_lines);
+        let what = "A command line that is logged by its digest alone may be";
+        self.list("boot.command-line-digests", what, &rules.command_line_digests);
+        self.list("boot.initrds", "The initrd may be", &rules.initrds);
+        self.patterns("boot.loader-commands", "The boot loader may carry out", &rules.loader_commands);
+        self.list("boot.files", "It may read", &rules.files);
+    }
+
+    fn pcr(&mut self, index: u8, rules: &PcrSection) {
+        let key = |key: &str| format!("pcr.{index}.{key}");
+        self.list(&key("digests"), "Events that are allowed whatever they are", &rules.digests);
+        if !rules.values.is_empty() {
+            let values: Vec<String> = rules.values.iter().map(ToString::to_string).collect();
+            self.say(&key("values"), format!("It may have the value {}.", or(&values)));
+        }
+        let what = "An event of it that no rule explains";
+        self.say(&key("unexplained"), format!("{what} {}.", weighs(rules.unexplained)));
+    }
+
+    fn ima(&mut self, rules: &ImaSection) {
+        let anchored = match rules.require_anchored {
+            true => "PCR 10 must account for the IMA log.",
+            false => "An IMA log that nothing ties to the TPM is a warning.",
+        };
+        self.say("ima.require-anchored", anchored);
+        let files = "A file that was run and that no digest, signer or exclusion explains";
+        self.say("ima.unexplained", format!("{files} {}.", weighs(rules.unexplained)));
+        let written = "A file that was written while it was measured";
+        self.say("ima.violations", format!("{written} {}.", weighs(rules.violations)));
+        let exclusions: Vec<&str> = rules.exclusions.iter().map(|pattern| pattern.as_str()).collect();
+        let lists: [(&str, &str, Vec<&str>); 3] = [
+            ("ima.digest-files", "Digests of files are listed in", texts(&rules.digest_files)),
+            ("ima.signer-files", "Files may be signed by", texts(&rules.signer_files)),
+            ("ima.exclusions", "Files with these paths may have any content:", exclusions),
+        ];
+        for (rule, what, list) in lists.into_iter().filter(|(_, _, list)| !list.is_empty()) {
+            self.say(rule, format!("{what} {}.", list.join(", ")));
+        }
+    }
+
+    fn say(&mut self, rule: &str, text: impl Into<String>) {
+        self.0.push((rule.to_owned(), text.into()));
+    }
+
+    /// A list with the names of its entries. Of one without entries there is nothing to say.
+    fn list(&mut self, rule: &str, what: &str, list: &[Allowed]) {
+        if !list.is_empty() {
+            let names: Vec<String> = list.iter().map(called).collect();
+            self.say(rule, format!("{what}: {}.", names.join(", ")));
+        }
+    }
+
+    fn patterns(&mut self, rule: &str, what: &str, patterns: &[CommandPattern]) {
+        for pattern in patterns {
+            self.say(rule, format!("{what}: {}", pattern.as_str().escape_debug()));
+        }
+    }
+}
+
+/// The name of an entry, else the beginning of its digest.
+fn called(allowed: &Allowed) -> String {
+    match allowed.name.as_str() {
+        "" => format!("{allowed_digest:.12}…", allowed_digest = allowed.digest.to_string()),
+        name => name.escape_debug().to_string(),
+    }
+}
+
+fn texts(list: &[String]) -> Vec<&str> {
+    list.iter().map(String::as_str).collect()
+}
+
+fn or(choices: &[String]) -> String {
+    if choices.is_empty() { "(none is allowed)".to_owned() } else { choices.join(" or ") }
+}
+
+fn weighs(weight: Weight) -> &'static str {
+    match weight {
+        Weight::Refuse => "is refused",
+        Weight::Warn => "is a warning",
+        Weight::Allow => "is allowed",
+    }
+}

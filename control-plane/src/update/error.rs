@@ -1,0 +1,56 @@
+use pawl_evidence::eventlog::{EventLogError, PredictError};
+
+use crate::store::StoreError;
+use crate::verdict::IssueError;
+
+/// Why a boot state is not approved ahead, in words for an operator.
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    /// Nobody enrolled it.
+    #[error("no such device; `pawl-control-plane devices` lists them")]
+    UnknownDevice,
+    /// There is no pairing for which a lease could be.
+    #[error("the device has no live pairing: pair it first")]
+    NotPaired,
+    /// Nothing is known on which a state to come could be built.
+    #[error("the device has not reported in this pairing; `pawl-control-plane refresh` asks it to")]
+    NothingReported,
+    /// What would be carried over from the present state was not found good.
+    #[error(
+        "the device's present state is contraindicated, and all that the update leaves as it is would be approved \
+         with it: accept that state or repair the device first"
+    )]
+    Contraindicated,
+    /// Boards without UEFI have none.
+    #[error(
+        "the device has no boot event log from which anything could be computed: give the PCRs with --pcr"
+    )]
+    NoLog,
+    /// The log is not the one of the quoted PCRs.
+    #[error("the device's boot event log does not account for PCR {0}: nothing can be computed from it")]
+    Unaccounted(u8),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] EventLogError),
+    /// The boot chain does not let it be computed.
+    #[error(transparent)]
+    Predict(#[from] PredictError),
+    /// What is said to be booted now is something else.
+    #[error("what is said to be booted now: {0}")]
+    Present(PredictError),
+    /// A value by hand that no lease looks at.
+    #[error("leases do not name PCR {0}; lease.pcrs in the configuration lists those that they do")]
+    NotInLease(u8),
+    /// Nothing changes.
+    #[error("that is the state in which the device is now: there is nothing to approve ahead")]
+    Same,
+    /// The database failed, or a message could not be signed.
+    #[error(transparent)]
+    Failed(#[from] IssueError),
+}
+
+impl From<StoreError> for UpdateError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}

@@ -1,0 +1,33 @@
+//! Updates: boot states that are approved before a device is in them, so that its keys work before it
+//! has a network.
+
+mod coming;
+mod error;
+mod pre_approve;
+
+pub use error::UpdateError;
+pub use pre_approve::{PreApproved, pre_approve, withdraw};
+
+use std::collections::BTreeMap;
+
+use pawl_evidence::boot_image::BootChange;
+use pawl_proto::Digest;
+use pawl_proto::message::ShortText;
+
+/// What an operator approves ahead.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// What they call it.
+    pub name: ShortText,
+    /// What the device will boot; none where its PCRs are given by hand alone.
+    pub boot: Option<BootChange>,
+    /// What it boots now, to try the computation on.
+    pub present: Option<BootChange>,
+    /// PCRs that are known from elsewhere, of the sha256 bank.
+    pub pcrs: BTreeMap<u8, Digest>,
+    /// Only compute.
+    pub dry_run: bool,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pawl_proto::Digest;
+use pawl_proto::message::{Lease, ShortText};
+
+use super::{PreApproved, Update, UpdateError, pre_approve, withdraw};
+use crate::bundle;
+use crate::orders;
+use crate::testing::{Reporting, Rig};
+
+fn by_hand(name: &str, pcrs: &[(u8, u8)]) -> Update {
+    let pcrs = pcrs.iter().map(|(index, value)| (*index, Digest([*value; 32]))).collect();
+    Update { name: ShortText::lossy(name), boot: None, present: None, pcrs, dry_run: false }
+}
+
+async fn approve(rig: &Rig, reporting: &Reporting, update: Update) -> Result<PreApproved, UpdateError> {
+    pre_approve(&rig.plane, reporting.device.id(), update).await
+}
+
+fn is_for(lease: &Lease, pcrs: &BTreeMap<u8, Digest>) -> bool {
+    let values: Vec<u8> = pcrs.values().flat_map(|value| *value.as_bytes()).collect();
+    lease.pcr_digest == Digest::of(&values) && pcrs.keys().eq(&lease.pcrs)
+}
+
+#[tokio::test]
+async fn an_approved_update_brings_a_lease_until_the_device_has_come_to_it() {
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    let approved = approve(&rig, &reporting, by_hand("6.2", &[(4, 0x44), (9, 0x99)])).await.unwrap();
+    let verdict = reporting.steady().await;
+    let present = verdict.lease.unwrap();
+    let [ahead] = &verdict.ahead[..] else { panic!("{:?}", verdict.ahead) };
+    assert!(is_for(&present, &approved.present) && is_for(ahead, &approved.coming));
+    assert_eq!(ahead.reset_count, present.reset_count + 1, "the boot into it is one more");
+    assert_eq!(ahead.clock - reporting.device.tpm.clock, 604_800_000);
+
+    // It is not signed anew for every report, and comes with each.
+    assert_eq!(&reporting.steady().await.ahead[..], std::slice::from_ref(ahead));
+    // Half its time later, or after a reboot, it is.
+    reporting.device.tpm.clock += 302_500_000;
+    let renewed = reporting.steady().await.ahead.remove(0);
+    assert!(renewed.clock > ahead.clock && renewed.pcr_digest == ahead.pcr_digest);
+    reporting.device.tpm.reset_count += 1;
+    assert_eq!(reporting.steady().await.ahead[0].reset_count, renewed.reset_count + 1);
+
+    reporting.device.tpm.pcrs.extend(approved.coming.clone());
+    let arrived = reporting.report().await;
+    assert!(is_for(&arrived.lease.unwrap(), &approved.coming) && arrived.ahead.is_empty());
+
+    // Every one that was signed stands in the records, and can be checked.
+    let (plane, id) = (Arc::clone(&rig.plane), reporting.device.id());
+    let contents = rig.plane.store.transaction(move |tx| bundle::collect(&plane, tx, id)).await.unwrap();
+    let checked = bundle::check(&contents);
+    assert_eq!((checked.failures, checked.leases), (vec![], 9));
+}
+
+#[tokio::test]
+async fn the_last_four_that_were_approved_come_along() {
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    let mut states = Vec::new();
+    for number in 0..6 {
+        rig.clock.advance(1);
+        states.push(approve(&rig, &reporting, by_hand("next", &[(4, 0x40 + number)])).await.unwrap().coming);
+    }
+    let ahead = reporting.steady().await.ahead;
+    assert_eq!(ahead.len(), 4);
+    for (lease, state) in ahead.iter().zip(states.iter().rev()) {
+        assert!(is_for(lease, state));
+    }
+    assert_eq!(withdraw(&rig.plane, reporting.device.id()).await.unwrap(), 6);
+    assert!(reporting.steady().await.ahead.is_empty());
+}
+
+#[tokio::test]
+async fn a_suspended_device_gets_none() {
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    approve(&rig, &reporting, by_hand("6.2", &[(4, 0x44)])).await.unwrap();
+    orders::suspend(&rig.plane, reporting.device.id(), "audit".to_owned()).await.unwrap();
+    let verdict = reporting.steady().await;
+    assert!(verdict.lease.is_none() && verdict.ahead.is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_approved_ahead_is_refused_with_the_reason() {
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    let same = approve(&rig, &reporting, by_hand("same", &[(4, 4)])).await;
+    assert!(matches!(same, Err(UpdateError::Same)), "{same:?}");
+    let elsewhere = approve(&rig, &reporting, by_hand("ima", &[(10, 1)])).await;
+    assert!(matches!(elsewhere, Err(UpdateError::NotInLease(10))), "{elsewhere:?}");
+    let dry = approve(&rig, &reporting, Update { dry_run: true, ..by_hand("dry", &[(4, 0x44)]) }).await;
+    assert_eq!(dry.unwrap().coming[&4], Digest([0x44; 32]));
+    assert!(reporting.steady().await.ahead.is_empty());
+
+    // What the update leaves alone would be approved with it.
+    reporting.device.tpm.pcrs.insert(0, Digest([0xee; 32]));
+    assert!(reporting.report().await.lease.is_none());
+    let drifted = approve(&rig, &reporting, by_hand("6.2", &[(4, 0x44)])).await;
+    assert!(matches!(drifted, Err(UpdateError::Contraindicated)), "{drifted:?}");
+}
