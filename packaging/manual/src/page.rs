@@ -1,4 +1,4 @@
-//! Man pages: one for each program, and one for each of its commands.
+//! Man pages: one for each program, one for each of its commands, and so on.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -17,9 +17,15 @@ pub(crate) fn write(program: &Program, directory: &Path) -> io::Result<()> {
     let mut page = page(program, &command, program.name)?;
     page.write_all(program.more.as_bytes())?;
     save(directory, program, program.name, &page)?;
+    write_commands(directory, program, &command, program.name)
+}
+
+/// The pages of the commands below one of that name.
+fn write_commands(directory: &Path, program: &Program, command: &Command, name: &str) -> io::Result<()> {
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
-        let name = format!("{}-{}", program.name, inner.get_name());
-        save(directory, program, &name, &self::page(program, inner, &name)?)?;
+        let name = format!("{name}-{}", inner.get_name());
+        save(directory, program, &name, &page(program, inner, &name)?)?;
+        write_commands(directory, program, inner, &name)?;
     }
     Ok(())
 }

@@ -23,7 +23,10 @@ fn every_program_has_a_page_and_every_command_too() {
     let expected = [
         ("pawld", vec!["pawld.8"]),
         ("pawlctl", vec!["pawlctl.1", "pawlctl-re-pair.1", "pawlctl-wipe.1"]),
-        ("pawl-control-plane", vec!["pawl-control-plane.8", "pawl-control-plane-revoke.8"]),
+        (
+            "pawl-control-plane",
+            vec!["pawl-control-plane.8", "pawl-control-plane-revoke.8", "pawl-control-plane-policy-learn.8"],
+        ),
     ];
     for (program, pages) in expected {
         let found = names(&made.path().join(program).join("man"));
