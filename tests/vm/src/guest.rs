@@ -1,0 +1,124 @@
+//! What is asked of a guest, as its technician and its workloads ask.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use pawl_proto::local::LocalStatus;
+use pawl_proto::message::DeviceState;
+use serde_json::Value;
+
+use crate::machine::Machine;
+
+/// Whatever is there at once on real hardware, on a busy machine that emulates another.
+pub(crate) const SOON: Duration = Duration::from_secs(90);
+
+/// Each question costs an emulated machine much of its time.
+const POLL: Duration = Duration::from_millis(300);
+
+/// Fetches the token as a workload does that is not root.
+const TOKEN: &str = "setpriv --reuid nobody --regid pawl --clear-groups pawlctl token telemetry --json";
+
+impl Machine {
+    /// Runs a script that must succeed; what it printed.
+    pub(crate) fn succeed(&mut self, script: &str) -> Result<String> {
+        let done = self.run_within(SOON, script)?;
+        ensure!(done.code == 0, "`{script}` ended with {}: {}{}", done.code, done.output, done.errors);
+        Ok(done.output)
+    }
+
+    /// What the device says of itself.
+    pub(crate) fn status(&mut self) -> Result<LocalStatus> {
+        let text = self.succeed("pawlctl status --json")?;
+        serde_json::from_str(&text).with_context(|| format!("read {text}"))
+    }
+
+    /// Waits for a state.
+    pub(crate) fn wait_for(&mut self, state: DeviceState) -> Result<LocalStatus> {
+        self.wait_until(&format!("the device is {state}"), |status| status.state == state)
+    }
+
+    /// Waits until the device is entitled and holds its token.
+    pub(crate) fn wait_until_entitled(&mut self) -> Result<LocalStatus> {
+        self.wait_until("the device is entitled and holds its token", |status| {
+            status.state == DeviceState::Entitled
+                && status.tokens.iter().all(|token| token.expires_at.is_some())
+        })
+    }
+
+    /// Waits until the status is as wanted. Right after its start the daemon may not answer yet.
+    pub(crate) fn wait_until(
+        &mut self,
+        what: &str,
+        wanted: impl Fn(&LocalStatus) -> bool,
+    ) -> Result<LocalStatus> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let found = match self.status() {
+                Ok(status) if wanted(&status) => return Ok(status),
+                Ok(status) => serde_json::to_string_pretty(&status)?,
+                Err(error) => format!("{error:#}"),
+            };
+            ensure!(Instant::now() < deadline, "waited {} s until {what}; found: {found}", SOON.as_secs());
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Waits until a unit is active.
+    pub(crate) fn wait_until_active(&mut self, unit: &str) -> Result<()> {
+        self.wait_for_unit(unit, true)
+    }
+
+    /// Waits until a unit is not active.
+    pub(crate) fn wait_until_inactive(&mut self, unit: &str) -> Result<()> {
+        self.wait_for_unit(unit, false)
+    }
+
+    fn wait_for_unit(&mut self, unit: &str, active: bool) -> Result<()> {
+        let (not, until) = if active { ("", "active") } else { ("! ", "no longer active") };
+        let tries = SOON.as_secs() * 5;
+        let done = self.run_within(
+            SOON * 2,
+            &format!(
+                "for try in $(seq {tries}); do
+                    {not}systemctl --quiet is-active {unit} && exit
+                    sleep 0.2
+                done
+                systemctl status {unit}
+                exit 1"
+            ),
+        )?;
+        ensure!(done.code == 0, "waited until {unit} is {until}: {}", done.output);
+        Ok(())
+    }
+
+    /// Asks for the token as a workload does, and must be refused; the daemon's answer.
+    pub(crate) fn be_refused_the_token(&mut self) -> Result<Value> {
+        let done = self.run(TOKEN)?;
+        if done.code == 0 {
+            bail!("the token is given");
+        }
+        let answer = if done.output.trim().is_empty() { done.errors } else { done.output };
+        Ok(serde_json::from_str(&answer).unwrap_or(Value::String(answer)))
+    }
+
+    /// The same, and must be given it.
+    pub(crate) fn be_given_the_token(&mut self) -> Result<()> {
+        self.succeed(TOKEN).map(drop)
+    }
+
+    /// What explains a failure: the end of the journal if the guest still answers, and of the console.
+    pub(crate) fn explanation(&mut self) -> String {
+        let journal = if self.is_on() {
+            let request = "pawlctl status; systemctl --failed --no-legend; journalctl --no-pager -o short-monotonic -n 80";
+            self.run_within(Duration::from_secs(20), request).map(|done| done.output + &done.errors)
+        } else {
+            Ok("the machine is switched off".to_owned())
+        };
+        let journal = journal.unwrap_or_else(|error| format!("{error:#}"));
+        let console = self.console().unwrap_or_default();
+        let lines: Vec<_> = console.lines().collect();
+        let tail = lines.iter().skip(lines.len().saturating_sub(30)).copied().collect::<Vec<_>>().join("\n");
+        format!("--- the guest\n{journal}\n--- the end of its console\n{tail}\n")
+    }
+}

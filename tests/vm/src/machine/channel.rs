@@ -1,0 +1,91 @@
+//! Scripts for the guest's shell, through a port of its own; `guest/channel` is the other end.
+
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use pawl_e2e::rig::wait;
+
+/// The way into a guest. One script runs at a time.
+pub(super) struct Channel {
+    stream: BufReader<UnixStream>,
+    partial: Vec<u8>,
+    sent: u64,
+}
+
+/// What a script did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// Its exit code.
+    pub(crate) code: u8,
+    /// What it printed.
+    pub(crate) output: String,
+    /// What it printed to standard error.
+    pub(crate) errors: String,
+}
+
+impl Channel {
+    /// The port of a machine that is just being started.
+    pub(super) fn connect(socket: &Path) -> Result<Self> {
+        let stream = wait::until("QEMU listens", wait::SOON, || {
+            UnixStream::connect(socket).with_context(|| format!("connect to {}", socket.display()))
+        })?;
+        // Short, so that whoever waits can look whether the machine still runs.
+        stream.set_read_timeout(Some(Duration::from_millis(100)))?;
+        Ok(Self { stream: BufReader::new(stream), partial: Vec::new(), sent: 0 })
+    }
+
+    /// Waits until the guest listens.
+    pub(super) fn wait_for_guest(
+        &mut self,
+        deadline: Instant,
+        alive: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let line = self.line(deadline, alive)?;
+        ensure!(line == "ready", "the guest says {line:?} for a greeting");
+        Ok(())
+    }
+
+    /// Hands a script over, and does not wait for it.
+    pub(super) fn send(&mut self, script: &str) -> Result<()> {
+        self.sent += 1;
+        let script = STANDARD.encode(script);
+        writeln!(self.stream.get_mut(), "{} {script}", self.sent).context("talk to the guest")
+    }
+
+    /// Waits for the end of the script that was sent last.
+    pub(super) fn receive(&mut self, deadline: Instant, alive: impl FnMut() -> Result<()>) -> Result<Done> {
+        let line = self.line(deadline, alive)?;
+        let mut words = line.split(' ');
+        let number = words.next().and_then(|number| number.parse().ok());
+        ensure!(number == Some(self.sent), "the guest answers another question: {line}");
+        let code = words.next().context("no exit code")?.parse().context("read an exit code")?;
+        let mut text = || {
+            let word = words.next().and_then(|word| word.strip_prefix('.')).context("an answer cut short")?;
+            Ok::<_, anyhow::Error>(String::from_utf8_lossy(&STANDARD.decode(word)?).into_owned())
+        };
+        Ok(Done { code, output: text()?, errors: text()? })
+    }
+
+    fn line(&mut self, deadline: Instant, mut alive: impl FnMut() -> Result<()>) -> Result<String> {
+        loop {
+            match self.stream.read_until(b'\n', &mut self.partial) {
+                Ok(0) => bail!("the machine is gone"),
+                Ok(_) => {
+                    let line = std::mem::take(&mut self.partial);
+                    return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    wait::stop_if_interrupted()?;
+                    alive()?;
+                    ensure!(Instant::now() < deadline, "the guest does not answer");
+                }
+                Err(error) => return Err(error).context("listen to the guest"),
+            }
+        }
+    }
+}

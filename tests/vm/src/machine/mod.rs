@@ -1,0 +1,216 @@
+//! A machine: its disk, its firmware's variables and its TPM, and what runs while it is switched on.
+
+mod channel;
+mod monitor;
+mod qemu;
+mod tpm;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use pawl_e2e::rig::{Process, wait};
+
+use crate::architecture::Architecture;
+use crate::image::{Disk, Image};
+use channel::Channel;
+use monitor::Monitor;
+use qemu::Hardware;
+use tpm::Tpm;
+
+pub(crate) use channel::Done;
+
+/// A machine, switched on or off.
+pub(crate) struct Machine {
+    architecture: Architecture,
+    /// Its files and logs.
+    place: PathBuf,
+    /// Its sockets, whose names must be short.
+    sockets: PathBuf,
+    disk: Disk,
+    variables: PathBuf,
+    tpm_state: PathBuf,
+    forwarded: Vec<u16>,
+    running: Option<Running>,
+}
+
+struct Running {
+    // The order in which they are dropped.
+    channel: Channel,
+    monitor: Monitor,
+    qemu: Process,
+    tpm: Tpm,
+}
+
+/// Whether the network cable is in when the machine is switched on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cable {
+    In,
+    Out,
+}
+
+/// A boot to the first unit, or a shutdown: half a minute on a quiet machine, minutes on a crowded one.
+const BOOT: Duration = Duration::from_secs(480);
+/// Any script that waits for nothing.
+const SCRIPT: Duration = Duration::from_secs(60);
+
+impl Machine {
+    /// A new machine with these parts, with its files in `place`.
+    pub(crate) fn assemble(
+        architecture: Architecture,
+        place: &Path,
+        sockets: PathBuf,
+        disk: Disk,
+        tpm_state: PathBuf,
+        forwarded: &[u16],
+    ) -> Result<Self> {
+        let variables = place.join("variables.fd");
+        let firmware = architecture.variables();
+        fs::copy(firmware, &variables).with_context(|| format!("copy {firmware}"))?;
+        let (place, forwarded) = (place.to_owned(), forwarded.to_vec());
+        Ok(Self { architecture, place, sockets, disk, variables, tpm_state, forwarded, running: None })
+    }
+
+    /// Another image to boot, as an update puts it there.
+    pub(crate) fn install(&mut self, image: &Image) -> Result<()> {
+        self.must_be_off()?;
+        self.disk.put(image)
+    }
+
+    /// Another disk.
+    pub(crate) fn replace_disk(&mut self, disk: Disk) -> Result<Disk> {
+        self.must_be_off()?;
+        Ok(std::mem::replace(&mut self.disk, disk))
+    }
+
+    /// The file of what the TPM keeps without power.
+    pub(crate) fn tpm_state(&self) -> PathBuf {
+        self.tpm_state.join("tpm2-00.permall")
+    }
+
+    /// When the TPM has last changed that.
+    pub(crate) fn tpm_written(&self) -> Result<SystemTime> {
+        fs::metadata(self.tpm_state()).and_then(|file| file.modified()).context("look at the TPM's state")
+    }
+
+    /// Switches it on, and waits until the guest takes scripts; how long that took.
+    pub(crate) fn boot(&mut self, cable: Cable) -> Result<Duration> {
+        let start = Instant::now();
+        self.switch_on(cable)?;
+        let Running { channel, qemu, .. } = self.running.as_mut().context("it is switched off")?;
+        channel.wait_for_guest(start + BOOT, || qemu.check_running()).context("the machine does not boot")?;
+        Ok(start.elapsed())
+    }
+
+    /// Switches it on, whatever comes of it.
+    pub(crate) fn switch_on(&mut self, cable: Cable) -> Result<()> {
+        self.must_be_off()?;
+        let (monitor, channel) = (self.sockets.join("monitor"), self.sockets.join("channel"));
+        let tpm = Tpm::start(&self.tpm_state, &self.sockets.join("tpm"), &self.place.join("swtpm.log"))?;
+        let hardware = Hardware {
+            architecture: self.architecture,
+            disk: self.disk.path(),
+            variables: &self.variables,
+            tpm: tpm.socket(),
+            monitor: &monitor,
+            channel: &channel,
+            console: &self.console_file(),
+            forwarded: &self.forwarded,
+        };
+        let qemu = Process::spawn("qemu", &hardware.command(), &self.place.join("qemu.log"))?;
+        let mut monitor = Monitor::connect(&monitor)?;
+        let channel = Channel::connect(&channel)?;
+        monitor.set_link(qemu::CARD, cable == Cable::In)?;
+        monitor.run()?;
+        self.running = Some(Running { channel, monitor, qemu, tpm });
+        Ok(())
+    }
+
+    /// Puts the network cable in.
+    pub(crate) fn plug_in(&mut self) -> Result<()> {
+        self.running()?.monitor.set_link(qemu::CARD, true)
+    }
+
+    /// Has the guest shut down.
+    pub(crate) fn shut_down(&mut self) -> Result<()> {
+        self.running()?.channel.send("systemctl poweroff")?;
+        let Some(Running { mut qemu, tpm, .. }) = self.running.take() else { return Ok(()) };
+        wait::until("the machine has shut down", BOOT, || {
+            ensure!(qemu.check_running().is_err(), "it still runs");
+            Ok(())
+        })?;
+        qemu.wait_for_end()?;
+        tpm.wait_for_end()
+    }
+
+    /// A power cut: the guest loses what it has not written.
+    pub(crate) fn cut_power(&mut self) -> Result<()> {
+        let Some(Running { qemu, tpm, .. }) = self.running.take() else { return Ok(()) };
+        qemu.kill()?;
+        tpm.wait_for_end()
+    }
+
+    /// Runs a script in the guest to its end.
+    pub(crate) fn run(&mut self, script: &str) -> Result<Done> {
+        self.run_within(SCRIPT, script)
+    }
+
+    /// The same for a script that waits for something.
+    pub(crate) fn run_within(&mut self, limit: Duration, script: &str) -> Result<Done> {
+        let Running { channel, qemu, .. } = self.running()?;
+        channel.send(script)?;
+        channel
+            .receive(Instant::now() + limit, || qemu.check_running())
+            .with_context(|| format!("run `{script}`"))
+    }
+
+    /// Starts a script in the guest that nobody waits for, since the power is cut meanwhile.
+    pub(crate) fn start_script(&mut self, script: &str) -> Result<()> {
+        self.running()?.channel.send(script)
+    }
+
+    /// A copy of the disk while the machine runs, as a thief makes it: nothing changes meanwhile.
+    pub(crate) fn copy_disk(&mut self, to: &Path) -> Result<Disk> {
+        self.run("sync")?;
+        self.running()?.monitor.stop()?;
+        let copy = self.disk.copy(to)?;
+        self.running()?.monitor.run()?;
+        Ok(copy)
+    }
+
+    /// What the firmware and the kernel have printed in this boot.
+    pub(crate) fn console(&self) -> Result<String> {
+        let file = self.console_file();
+        let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Waits until the console shows one of `texts`; which.
+    pub(crate) fn wait_for_console<'t>(&mut self, limit: Duration, texts: &[&'t str]) -> Result<&'t str> {
+        wait::until(&format!("the console shows one of {texts:?}"), limit, || {
+            let console = self.console()?;
+            texts.iter().find(|text| console.contains(**text)).copied().context("it does not")
+        })
+    }
+
+    /// Whether it is switched on.
+    pub(crate) fn is_on(&self) -> bool {
+        self.running.is_some()
+    }
+
+    fn running(&mut self) -> Result<&mut Running> {
+        self.running.as_mut().context("the machine is switched off")
+    }
+
+    fn must_be_off(&self) -> Result<()> {
+        if self.is_on() {
+            bail!("the machine must be switched off first");
+        }
+        Ok(())
+    }
+
+    fn console_file(&self) -> PathBuf {
+        self.place.join("console")
+    }
+}

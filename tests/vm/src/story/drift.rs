@@ -1,0 +1,62 @@
+//! Another command line is booted: the TPM refuses the old lease by itself, and the control plane refuses a new
+//! one. The old image is put back, and all is well.
+
+use anyhow::{Context as _, Result, ensure};
+use pawl_proto::message::{Appraisal, DeviceState};
+
+use super::stage::Stage;
+use crate::machine::Cable;
+use crate::report::{Facts, Report};
+
+pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+    report.step("drifted", "with another command line the TPM refuses the old lease, off line", |facts| {
+        drift(stage, facts)
+    })?;
+    report.step("contraindicated", "and the control plane gives no new one", |facts| judged(stage, facts))?;
+    report.step("put-back", "with the old command line the device is entitled again", |facts| {
+        put_back(stage, facts)
+    })
+}
+
+fn drift(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
+    let changed = stage.image("changed", "selinux=0")?;
+    stage.machine.shut_down()?;
+    stage.machine.install(&changed)?;
+    facts.add_seconds("boot", stage.machine.boot(Cable::Out)?);
+    let status = stage.machine.wait_for(DeviceState::Lapsed)?;
+    let lease = status.lease.context("no lease is left")?;
+    ensure!(!lease.accepted, "the TPM accepts the old lease");
+    facts.add("tpm", lease.tpm_error);
+    facts.add("reason", status.problem.map(|problem| problem.reason));
+    withheld(stage, facts)
+}
+
+fn judged(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
+    stage.machine.plug_in()?;
+    let status = stage.machine.wait_until("the device is contraindicated", |status| {
+        status.verdict.as_ref().is_some_and(|verdict| verdict.result == Some(Appraisal::Contraindicated))
+    })?;
+    ensure!(status.state == DeviceState::Lapsed, "the device is {}", status.state);
+    let reasons = status.verdict.map(|verdict| verdict.reasons).unwrap_or_default();
+    facts.add("reasons", reasons.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let explained = stage.rig.control_plane.operator(&["policy", "explain", &stage.device])?;
+    ensure!(explained.to_string().contains("boot.command-lines"), "another rule was broken: {explained:#}");
+    withheld(stage, facts)
+}
+
+/// No token for anybody, and what may run only while the device is entitled does not run.
+fn withheld(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
+    facts.add("refusal", stage.machine.be_refused_the_token()?);
+    stage.machine.wait_until_inactive("pawl-entitled")?;
+    stage.machine.wait_until_inactive("workload")
+}
+
+fn put_back(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
+    stage.machine.shut_down()?;
+    stage.machine.install(&stage.first_image)?;
+    facts.add_seconds("boot", stage.machine.boot(Cable::In)?);
+    let status = stage.wait_until_approved()?;
+    facts.add("epoch", status.counter.map(|counter| counter.0));
+    stage.machine.wait_until_active("workload")?;
+    stage.machine.be_given_the_token()
+}

@@ -1,0 +1,87 @@
+//! The machine boots for the first time, and a technician configures it.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+
+use super::stage::Stage;
+use crate::machine::Cable;
+use crate::report::{Facts, Report};
+
+pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+    report.step("booted", "it boots: firmware, stub, kernel, systemd", |facts| {
+        facts.add_seconds("to_the_first_unit", stage.machine.boot(Cable::In)?);
+        Ok(())
+    })?;
+    report.step(
+        "not-configured",
+        "a device that nobody has configured is not started for ever",
+        |facts| not_configured(stage, facts),
+    )?;
+    report.step("configured", "a technician names the control plane, and it starts", |facts| {
+        configure(stage)?;
+        confined(stage, facts)
+    })
+}
+
+fn not_configured(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
+    // Without a limit of its own: what a boot waits for differs.
+    let state = stage.machine.run("systemctl is-system-running --wait")?.output;
+    let shown = stage.machine.succeed("systemctl show pawld --property=ExecMainStatus,NRestarts,Result")?;
+    ensure!(shown.contains("ExecMainStatus=78"), "pawld without a configuration: {shown}");
+    ensure!(shown.contains("NRestarts=0"), "pawld is tried again and again: {shown}");
+    let failed = failed_units(stage)?;
+    ensure!(failed == ["pawld.service"], "other units have failed, too: {failed:?}");
+    let cycles = stage.machine.run("journalctl --no-pager -o cat --grep 'ordering cycle'")?.output;
+    ensure!(cycles.is_empty(), "systemd has left a job out: {cycles}");
+    facts.add("system", state.trim());
+    facts.add("systemd_analyze", stage.machine.succeed("systemd-analyze | head -n 1")?.trim());
+    Ok(())
+}
+
+/// What a technician does with a device that runs for the first time.
+pub(super) fn configure(stage: &mut Stage<'_>) -> Result<()> {
+    let authority = fs::read_to_string(stage.rig.control_plane.ca())?;
+    let url = stage.rig.control_plane.url();
+    stage.machine.succeed(&format!(
+        r#"cat >/etc/pawl/control-plane.pem <<'END'
+{authority}
+END
+cat >/etc/pawl/conf.d/10-test.toml <<'END'
+[control_plane]
+url = "{url}"
+ca = "/etc/pawl/control-plane.pem"
+[[token]]
+name = "telemetry"
+scopes = ["telemetry"]
+END
+systemctl start pawld"#
+    ))?;
+    stage.device = stage.machine.status()?.device.to_string();
+    Ok(())
+}
+
+/// The daemon runs as an unprivileged user and reads what the kernel gives to root alone.
+fn confined(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
+    let text = stage.machine.succeed(
+        r#"pid=$(systemctl show pawld --property=MainPID --value)
+        echo "user: $(stat -c %U /proc/$pid)"
+        sed -n 's/^\(CapEff\|Seccomp\|VmRSS\):[[:space:]]*/\1: /p' /proc/$pid/status
+        stat -c '%n: %U:%G %a' /sys/kernel/security/tpm0/binary_bios_measurements \
+            /sys/kernel/security/integrity/ima/binary_runtime_measurements /dev/tpmrm0 /run/pawl/pawld.sock"#,
+    )?;
+    for line in text.lines() {
+        if let Some((name, value)) = line.split_once(": ") {
+            facts.add(name.rsplit('/').next().unwrap_or(name), value);
+        }
+    }
+    for wanted in ["user: pawl", "CapEff: 0000000000000000", "Seccomp: 2"] {
+        ensure!(text.contains(wanted), "not {wanted:?}: {text}");
+    }
+    Ok(())
+}
+
+fn failed_units(stage: &mut Stage<'_>) -> Result<Vec<String>> {
+    let text = stage.machine.succeed("systemctl list-units --failed --plain --no-legend")?;
+    Ok(text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+}

@@ -1,0 +1,70 @@
+//! The story, in its order. One boot serves as many steps as it can.
+
+mod drift;
+mod first_boot;
+mod pairing;
+mod policy;
+mod power_cut;
+mod revocation;
+mod secure_boot;
+mod stage;
+mod update;
+
+use std::thread::{self, ScopedJoinHandle};
+
+use anyhow::{Result, anyhow};
+use pawl_e2e::Rig;
+
+use crate::Arguments;
+use crate::image::System;
+use crate::report::Report;
+use stage::{Stage, TERMS};
+
+/// Plays it, to the end or to the first step that fails. A second device, of which the story is short, has its
+/// power cut meanwhile: a machine keeps one processor busy.
+pub(crate) fn tell(report: &mut Report, arguments: &Arguments) -> Result<()> {
+    let (rig, system) =
+        report.step("prepared", "a system with the package and a control plane are made", |facts| {
+            facts.add("package", arguments.package.display().to_string());
+            let system = System::prepare(arguments.architecture, &arguments.package, &arguments.out)?;
+            Ok((Rig::start(&TERMS)?, system))
+        })?;
+    let mut part = report.part();
+    let (first, second) = thread::scope(|scope| {
+        let second = (!arguments.short).then(|| {
+            let (rig, system, part) = (&rig, &system, &mut part);
+            scope.spawn(move || second(part, Stage::set(rig, system, "second", arguments)?, arguments))
+        });
+        let first =
+            Stage::set(&rig, &system, "first", arguments).and_then(|stage| first(report, stage, arguments));
+        (first, second.map_or(Ok(Ok(())), ScopedJoinHandle::join))
+    });
+    report.join(part);
+    first?;
+    second.map_err(|_| anyhow!("the second device's story panicked"))?
+}
+
+fn first(report: &mut Report, mut stage: Stage<'_>, arguments: &Arguments) -> Result<()> {
+    chapters(report, &mut stage, arguments).inspect_err(|error| stage.explain(error))
+}
+
+fn second(report: &mut Report, mut stage: Stage<'_>, arguments: &Arguments) -> Result<()> {
+    let told = power_cut::tell(report, &mut stage, arguments.cuts, arguments.seed);
+    told.inspect_err(|error| stage.explain(error))
+}
+
+fn chapters(report: &mut Report, stage: &mut Stage<'_>, arguments: &Arguments) -> Result<()> {
+    first_boot::tell(report, stage)?;
+    pairing::tell(report, stage)?;
+    policy::tell(report, stage)?;
+    drift::tell(report, stage)?;
+    if !arguments.short {
+        update::tell(report, stage)?;
+    }
+    revocation::tell(report, stage)?;
+    report.step("shut-down", "the machine is shut down", |_| stage.machine.shut_down())?;
+    if !arguments.short {
+        secure_boot::tell(report, stage)?;
+    }
+    Ok(())
+}

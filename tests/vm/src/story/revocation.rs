@@ -1,0 +1,132 @@
+//! The operator revokes the device, and somebody puts back the disk from before.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use pawl_e2e::rig::{OldKeys, StateCopy, Swtpm, wait};
+use pawl_proto::Epoch;
+use pawl_proto::message::DeviceState;
+use serde_json::Value;
+
+use super::stage::Stage;
+use crate::guest::SOON;
+use crate::image::Disk;
+use crate::machine::Cable;
+use crate::report::{Facts, Report};
+
+/// What was there while the device was entitled.
+struct Before {
+    epoch: Epoch,
+    disk: Disk,
+}
+
+/// Where copies of the TPM's state go, beside the machine's own.
+const TPM_BEFORE: &str = "tpm-before";
+const TPM_AFTER: &str = "tpm-after";
+const BOOT_LOG: &str = "boot-log";
+
+pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+    let before = report.step("copied", "somebody copies the disk", |facts| copy(stage, facts))?;
+    report.step("revoked", "the operator revokes the device: what is bound to it stops", |facts| {
+        revoke(stage, &before, facts)
+    })?;
+    report.step("receipt", "the TPM's receipt is verified", |facts| {
+        let receipt = receipt_for(stage, before.epoch)?;
+        for name in ["ended", "epoch", "cause", "reason", "verified"] {
+            facts.add(name, receipt.get(name).cloned().unwrap_or_default());
+        }
+        Ok(())
+    })?;
+    report.step("old-keys", "the TPM refuses the keys on the copied disk", |facts| {
+        old_keys(stage, &before, facts)
+    })?;
+    report.step("old-disk", "with the copied disk the machine serves no token", |facts| {
+        old_disk(stage, before, facts)
+    })
+}
+
+fn copy(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<Before> {
+    let status = stage.machine.wait_until_entitled()?;
+    let epoch = status.counter.context("no counter")?;
+    let disk = stage.machine.copy_disk(&stage.place.join("disk-before"))?;
+    copy_tpm(stage, TPM_BEFORE)?;
+    let log = stage.machine.succeed("base64 -w 0 /sys/kernel/security/tpm0/binary_bios_measurements")?;
+    let log = STANDARD.decode(log.trim()).context("read the boot event log")?;
+    facts.add("boot_log_bytes", log.len());
+    fs::write(stage.place.join(BOOT_LOG), log)?;
+    facts.add("epoch", epoch.0);
+    Ok(Before { epoch, disk })
+}
+
+fn revoke(stage: &mut Stage<'_>, before: &Before, facts: &mut Facts) -> Result<()> {
+    stage.machine.wait_until_active("workload")?;
+    stage.rig.control_plane.revoke(&stage.device, "reported stolen")?;
+    let status = stage.machine.wait_for(DeviceState::Revoked)?;
+    let after = status.counter.context("no counter")?;
+    ensure!(after.0 == before.epoch.0 + 1, "the epoch went from {} to {after}", before.epoch);
+    facts.add("epochs", vec![before.epoch.0, after.0]);
+    stage.machine.wait_until_inactive("pawl-entitled")?;
+    stage.machine.wait_until_inactive("workload")?;
+    facts.add("refusal", stage.machine.be_refused_the_token()?);
+    Ok(())
+}
+
+/// Waits for the receipt for this epoch.
+pub(super) fn receipt_for(stage: &Stage<'_>, ended: Epoch) -> Result<Value> {
+    let receipt = wait::until("the control plane has the receipt", SOON, || {
+        find_receipt(stage, ended)?.context("no receipt yet")
+    })?;
+    ensure!(receipt.get("verified") == Some(&Value::Bool(true)), "the receipt does not verify: {receipt}");
+    Ok(receipt)
+}
+
+/// The receipt for this epoch, if the control plane has it.
+pub(super) fn find_receipt(stage: &Stage<'_>, ended: Epoch) -> Result<Option<Value>> {
+    let receipts = stage.shown()?.get("receipts").and_then(Value::as_array).cloned().unwrap_or_default();
+    let of_epoch = |receipt: &Value| receipt.get("ended").and_then(Value::as_u64) == Some(ended.0);
+    Ok(receipts.into_iter().find(of_epoch))
+}
+
+/// Past the daemon: on the TPM as it is now, and for comparison as it was before, both after the same boot.
+fn old_keys(stage: &mut Stage<'_>, before: &Before, facts: &mut Facts) -> Result<()> {
+    stage.machine.shut_down()?;
+    copy_tpm(stage, TPM_AFTER)?;
+    let state = stage.place.join("state-before");
+    before.disk.extract("/var/lib/pawl", &state)?;
+    let keys = OldKeys::read(&StateCopy::at(state.join("pawl")))?;
+    for (name, answer) in try_on(stage, &keys, TPM_BEFORE)? {
+        answer.with_context(|| format!("before the revocation, the TPM did not use the {name}"))?;
+    }
+    for (name, answer) in try_on(stage, &keys, TPM_AFTER)? {
+        let refusal = answer.err().with_context(|| format!("the TPM still uses the {name}"))?;
+        ensure!(refusal.response_code().is_some(), "the TPM was not asked about the {name}: {refusal}");
+        facts.add(name, refusal.to_string());
+    }
+    Ok(())
+}
+
+type Answers = Vec<(&'static str, Result<(), pawl_tpm::Error>)>;
+
+fn try_on(stage: &Stage<'_>, keys: &OldKeys, tpm: &str) -> Result<Answers> {
+    let (state, log) = (stage.place.join(tpm), stage.place.join(BOOT_LOG));
+    let tpm = Swtpm::start(stage.rig.directory(), tpm, state, Some(log))?;
+    keys.try_all(&tpm.tcti())
+}
+
+fn old_disk(stage: &mut Stage<'_>, before: Before, facts: &mut Facts) -> Result<()> {
+    stage.machine.replace_disk(before.disk)?;
+    facts.add_seconds("boot", stage.machine.boot(Cable::In)?);
+    let status = stage.machine.wait_for(DeviceState::Revoked)?;
+    facts.add("reason", status.problem.map(|problem| problem.reason));
+    facts.add("refusal", stage.machine.be_refused_the_token()?);
+    stage.machine.wait_until_inactive("workload")
+}
+
+fn copy_tpm(stage: &Stage<'_>, name: &str) -> Result<()> {
+    let (state, to) = (stage.machine.tpm_state(), stage.place.join(name));
+    fs::create_dir_all(&to)?;
+    let file = to.join(state.file_name().context("a file without a name")?);
+    fs::copy(&state, file).map(drop).context("copy the TPM's state")
+}

@@ -1,0 +1,97 @@
+//! What the story is played on: a control plane and a broker on this host, and a machine.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use pawl_e2e::Rig;
+use pawl_e2e::rig::wait::Interrupted;
+use pawl_e2e::rig::{ApprovalTerms, Terms};
+use pawl_proto::local::{LocalStatus, VerdictStatus};
+use pawl_proto::message::DeviceState;
+use serde_json::Value;
+
+use crate::Arguments;
+use crate::image::{Image, System};
+use crate::machine::Machine;
+
+pub(super) struct Stage<'r> {
+    pub(super) rig: &'r Rig,
+    pub(super) system: &'r System,
+    pub(super) machine: Machine,
+    /// What is installed at first.
+    pub(super) first_image: Image,
+    /// The machine's files.
+    pub(super) place: PathBuf,
+    /// What the control plane calls the device, once that is known.
+    pub(super) device: String,
+    /// How long a pairing took.
+    pub(super) pairing_time: Duration,
+}
+
+/// Reports come when something happens, and nobody has to approve anything.
+pub(super) const TERMS: Terms = Terms {
+    // `/etc/hosts` of the guest says where that is.
+    host: "localhost",
+    lease_seconds: 3600,
+    lease_resets: 3,
+    report_interval: 600,
+    approvals: ApprovalTerms { pair: 0, re_pair: 0, after_repair: 0, seconds: 600 },
+    actions: Vec::new(),
+};
+
+impl<'r> Stage<'r> {
+    /// A machine that was never switched on, by this name.
+    pub(super) fn set(rig: &'r Rig, system: &'r System, name: &str, arguments: &Arguments) -> Result<Self> {
+        let place = arguments.out.join(name);
+        if place.exists() {
+            fs::remove_dir_all(&place).with_context(|| format!("remove {}", place.display()))?;
+        }
+        fs::create_dir_all(&place)?;
+        let first_image = system.signed_image(&place.join("first.efi"), "")?;
+        let disk = system.disk(&first_image, &place.join("disk"))?;
+        let tpm_state = place.join("tpm");
+        rig.factory.make_tpm(&tpm_state)?;
+        let forwarded = [rig.control_plane.port(), rig.broker.port()];
+        let sockets = rig.directory().create(name)?;
+        let machine =
+            Machine::assemble(arguments.architecture, &place, sockets, disk, tpm_state, &forwarded)?;
+        Ok(Self {
+            rig,
+            system,
+            machine,
+            first_image,
+            place,
+            device: String::new(),
+            pairing_time: Duration::ZERO,
+        })
+    }
+
+    /// A signed image with this command line behind the usual one.
+    pub(super) fn image(&self, name: &str, more: &str) -> Result<Image> {
+        self.system.signed_image(&self.place.join(name).with_extension("efi"), more)
+    }
+
+    /// Waits until the device is entitled by a good verdict on a report of this boot.
+    pub(super) fn wait_until_approved(&mut self) -> Result<LocalStatus> {
+        let good = self.system.architecture().verdict();
+        self.machine.wait_until(&format!("the device is entitled, its boot {good}"), |status| {
+            let is_good = |verdict: &VerdictStatus| verdict.result == Some(good) && verdict.reports > 0;
+            status.state == DeviceState::Entitled && status.verdict.as_ref().is_some_and(is_good)
+        })
+    }
+
+    /// Prints what explains a failure, unless somebody merely wants it to end.
+    pub(super) fn explain(&mut self, failure: &anyhow::Error) {
+        self.rig.directory().explain(failure);
+        if !failure.is::<Interrupted>() {
+            eprintln!("{}", self.machine.explanation());
+        }
+    }
+
+    /// What the control plane knows of the device.
+    pub(super) fn shown(&self) -> Result<Value> {
+        self.rig.control_plane.show(&self.device)
+    }
+}
