@@ -1,6 +1,7 @@
 //! The control plane: its process, and its operator at the command line.
 
 mod approving;
+mod policy;
 mod terms;
 
 use std::fs;
@@ -21,6 +22,7 @@ pub struct ControlPlane {
     config: PathBuf,
     allowed_signers: PathBuf,
     log: PathBuf,
+    host: &'static str,
     port: u16,
     process: Option<Process>,
 }
@@ -43,6 +45,7 @@ impl ControlPlane {
             config: place.join("control-plane.toml"),
             allowed_signers: place.join("allowed_signers"),
             log: directory.log("control-plane"),
+            host: terms.host,
             port,
             process: None,
         };
@@ -53,12 +56,13 @@ name = "Example fleet"
 host_names = ["localhost", "127.0.0.1"]
 url = "{url}"
 [broker]
-host = "127.0.0.1"
+host = "{host}"
 port = {broker_port}
 [endorsement]
 vendor_cas = "{cas}"
 {terms}"#,
             state = control_plane.state_dir.display(),
+            host = terms.host,
             url = control_plane.url(),
             cas = factory.vendor_cas().display(),
             terms = terms.configuration(&control_plane.allowed_signers),
@@ -178,10 +182,16 @@ vendor_cas = "{cas}"
         Ok(serde_json::from_value(self.operator(&["records", device])?)?)
     }
 
-    /// Its HTTPS origin.
+    /// Its HTTPS origin, as devices reach it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.port)
+        format!("https://{}:{}", self.host, self.port)
+    }
+
+    /// The port of the loopback interface where it serves HTTPS.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The certificate that devices pin.

@@ -77,12 +77,52 @@ impl Swtpm {
         self.reset()
     }
 
+    /// The same without a warning: what it has not saved is lost. Nobody may be connected.
+    ///
+    /// # Errors
+    /// As for [`Swtpm::reset`].
+    pub fn cut_power(&mut self) -> Result<()> {
+        if let Some(process) = self.process.take() {
+            process.kill()?;
+        }
+        self.power_on()
+    }
+
+    /// Copies all that it stores, as a hypervisor can, between two power cycles. Nobody may be connected.
+    ///
+    /// # Errors
+    /// As for [`Swtpm::reset`], and when files cannot be copied.
+    pub fn copy_state(&mut self, to: &Path) -> Result<()> {
+        self.power_off()?;
+        copy_files(&self.state, to)?;
+        self.power_on()
+    }
+
+    /// Puts such a copy back. Nobody may be connected.
+    ///
+    /// # Errors
+    /// As for [`Swtpm::copy_state`].
+    pub fn restore_state(&mut self, from: &Path) -> Result<()> {
+        self.power_off()?;
+        copy_files(from, &self.state)?;
+        self.power_on()
+    }
+
     /// Extends a PCR of the sha256 bank, as another boot would. Nobody may be connected.
     ///
     /// # Errors
     /// When the TPM refuses.
     pub fn extend(&self, pcr: u8, digest: &[u8; 32]) -> Result<()> {
-        Bus::open(self.port)?.extend(pcr, digest)
+        self.extend_all(pcr, &[*digest])
+    }
+
+    /// The same with one digest after the other.
+    ///
+    /// # Errors
+    /// When the TPM refuses.
+    pub fn extend_all(&self, pcr: u8, digests: &[[u8; 32]]) -> Result<()> {
+        let mut bus = Bus::open(self.port)?;
+        digests.iter().try_for_each(|digest| bus.extend(pcr, digest))
     }
 
     /// Frees what a process that was killed left in it, as the kernel's resource manager does.
@@ -130,4 +170,14 @@ impl Swtpm {
         }
         Ok(())
     }
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))
+            .with_context(|| format!("copy {}", entry.path().display()))?;
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Waiting for a condition, never for a time.
 
+use std::env;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,9 +15,12 @@ const POLL: Duration = Duration::from_millis(10);
 
 /// Tries until it succeeds, and gives what it returned.
 ///
+/// Where programs run under an emulator it waits longer: as many times `limit` as `RIG_PATIENCE` says.
+///
 /// # Errors
 /// The last failure once `limit` has passed, or [`Interrupted`].
 pub fn until<T>(what: &str, limit: Duration, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let limit = limit.saturating_mul(patience());
     let deadline = Instant::now() + limit;
     loop {
         stop_if_interrupted()?;
@@ -28,6 +32,10 @@ pub fn until<T>(what: &str, limit: Duration, mut attempt: impl FnMut() -> Result
             Err(_) => std::thread::sleep(POLL),
         }
     }
+}
+
+fn patience() -> u32 {
+    env::var("RIG_PATIENCE").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
 /// From now on SIGINT and SIGTERM end the wait that they meet, and no process by themselves.
@@ -55,7 +63,11 @@ pub fn for_signal() -> Interrupted {
 
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-fn stop_if_interrupted() -> Result<(), Interrupted> {
+/// For loops that wait by other means.
+///
+/// # Errors
+/// Once a signal of [`end_on_signals`] has come.
+pub fn stop_if_interrupted() -> Result<(), Interrupted> {
     match SIGNAL.get().map_or(0, |signal| signal.load(Ordering::Relaxed)) {
         0 => Ok(()),
         signal => Err(Interrupted { signal }),

@@ -5,6 +5,9 @@ use std::path::Path;
 /// How long things last, and who must approve what.
 #[derive(Clone, Debug)]
 pub struct Terms {
+    /// The name or address by which devices reach the control plane and the broker, and the control
+    /// plane the broker. Both listen on the loopback interface.
+    pub host: &'static str,
     /// A lease, seconds; a device reports three times as often.
     pub lease_seconds: u32,
     /// TPM resets that a lease survives.
@@ -34,6 +37,7 @@ impl Default for Terms {
     /// Reports come when a test asks for them, and nobody has to approve anything.
     fn default() -> Self {
         Self {
+            host: "127.0.0.1",
             lease_seconds: 3600,
             lease_resets: 3,
             report_interval: 600,

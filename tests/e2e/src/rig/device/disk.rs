@@ -51,6 +51,12 @@ pub struct StateCopy {
 }
 
 impl StateCopy {
+    /// What was taken off a disk by other means.
+    #[must_use]
+    pub fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// The bytes of a file on it.
     ///
     /// # Errors

@@ -13,13 +13,21 @@ pub struct DeviceOptions {
     pub automatic: bool,
     /// The event log of the boot that the TPM measures and the daemon reports.
     pub boot_log: Option<PathBuf>,
+    /// The kernel's log of what it measured, which the daemon reports.
+    pub ima_log: Option<PathBuf>,
     /// A wire tap between the daemon and the TPM.
     pub record: bool,
 }
 
 impl Default for DeviceOptions {
     fn default() -> Self {
-        Self { endorsement: "auto", automatic: false, boot_log: Some(boot_log("x86-good")), record: false }
+        Self {
+            endorsement: "auto",
+            automatic: false,
+            boot_log: Some(boot_log("x86-good")),
+            ima_log: None,
+            record: false,
+        }
     }
 }
 
@@ -57,7 +65,7 @@ scopes = ["telemetry"]
 
 [logs]
 boot = "{boot}"
-ima = "{absent}"
+ima = "{ima}"
 ima_ascii = "{absent}"
 
 [[token]]
@@ -71,6 +79,7 @@ scopes = ["telemetry"]
             endorsement = self.endorsement,
             automatic = self.automatic,
             boot = self.boot_log.as_ref().unwrap_or(&absent).display(),
+            ima = self.ima_log.as_ref().unwrap_or(&absent).display(),
             absent = absent.display(),
         )
     }

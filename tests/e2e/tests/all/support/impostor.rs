@@ -66,6 +66,7 @@ impl Impostor {
             nonce: Nonce([1; 32]),
             origin: ShortText::lossy("uid 0; the back yard"),
             finding: Finding::BothNew,
+            former: None,
             replaces: None,
             attended: true,
             reason: ShortText::lossy("curiosity"),

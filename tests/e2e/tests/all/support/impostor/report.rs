@@ -18,6 +18,7 @@ impl Impostor {
             nonce,
             since: None,
             boot_id: Text::lossy("00000000-0000-0000-0000-000000000000"),
+            run: None,
             pcrs: pcrs
                 .bank(HashAlgorithm::Sha256)
                 .map(|(index, digest)| (index, Digest::try_from(digest.as_bytes()).unwrap()))

@@ -1,0 +1,51 @@
+//! Policies: files beside the configuration.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::ControlPlane;
+use crate::rig::wait;
+
+/// What the log says of every try to read the policies again, whether it came to something or not.
+const TRIED: &str = "the policies";
+
+impl ControlPlane {
+    /// Writes the policy of a device, or `default`, and has the server read it; that it is good is not said.
+    ///
+    /// # Errors
+    /// When the server does not run, or does not try.
+    pub fn set_policy(&self, name: &str, policy: &str) -> Result<()> {
+        let file = self.policy_file(name)?;
+        fs::write(&file, policy).with_context(|| format!("write {}", file.display()))?;
+        let tries = || Ok::<_, anyhow::Error>(self.log()?.matches(TRIED).count());
+        let before = tries()?;
+        self.process.as_ref().context("the control plane does not run")?.signal(Signal::SIGHUP)?;
+        wait::until("the policies are read again", wait::SOON, || {
+            ensure!(tries()? > before, "they are not");
+            Ok(())
+        })
+    }
+
+    /// The file of a policy; its directory is there.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn policy_file(&self, name: &str) -> Result<PathBuf> {
+        let directory = self.config.with_file_name("policy");
+        fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
+        Ok(directory.join(name).with_extension("toml"))
+    }
+
+    /// The policy that a device's present boot satisfies.
+    ///
+    /// # Errors
+    /// As for [`ControlPlane::operator`].
+    pub fn learn_policy(&self, device: &str) -> Result<String> {
+        let learnt = self.operator(&["policy", "learn", device])?;
+        learnt.get("policy").and_then(Value::as_str).map(str::to_owned).context("no policy in the answer")
+    }
+}

@@ -1,0 +1,108 @@
+//! The kernel's log of what was run: long, sent in pieces, altered, and judged file by file.
+
+use std::fs;
+use std::time::Duration;
+
+use pawl_e2e::Rig;
+use pawl_e2e::rig::{Device, DeviceOptions, ImaLog, wait};
+use pawl_proto::local::VerdictStatus;
+use pawl_proto::message::{Appraisal, Area};
+
+use crate::support::judged;
+
+/// What a log may cost the daemon, however long it is.
+const MEMORY_KIB: u64 = 16 * 1024;
+const PIECE: u64 = 64 * 1024;
+
+#[test]
+fn a_log_in_pieces_is_followed_to_its_end_and_one_that_was_altered_is_told() {
+    let rig = Rig::for_test().unwrap();
+    let (mut device, log) = measured(&rig, 8000);
+    follow(&rig, &mut device, &log, wait::SOON);
+
+    device.stop().unwrap();
+    let mut altered = fs::read(log.path()).unwrap();
+    let middle = altered.len() / 2;
+    altered[middle] ^= 1;
+    fs::write(log.path(), altered).unwrap();
+    device.start().unwrap();
+    let verdict = wait_for(&device, Appraisal::Contraindicated);
+    assert!(format!("{:?}", verdict.reasons).contains("IMA log"), "{:?}", verdict.reasons);
+}
+
+#[test]
+#[ignore = "takes the TPM and the reports several minutes"]
+fn a_log_of_50_mb_is_followed_to_its_end() {
+    let rig = Rig::for_test().unwrap();
+    let (mut device, log) = measured(&rig, 470_000);
+    assert!(fs::metadata(log.path()).unwrap().len() >= 50 * 1024 * 1024);
+    follow(&rig, &mut device, &log, Duration::from_secs(1200));
+}
+
+#[test]
+fn a_file_that_no_rule_explains_is_told_by_its_line() {
+    let rig = Rig::for_test().unwrap();
+    let (mut device, mut log) = measured(&rig, 1000);
+    follow(&rig, &mut device, &log, wait::SOON);
+    let id = device.status().unwrap().device.to_string();
+    let learnt = rig.control_plane.learn_policy(&id).unwrap();
+    let rules = "\n[ima]\nexclusions = [\"/usr/lib/**\"]\n";
+    rig.control_plane.set_policy(&id, &(learnt + rules)).unwrap();
+    // The log was not looked at under these rules: it is asked for again.
+    let verdict = judged(&rig, &device, Appraisal::Affirming).verdict.unwrap();
+    assert_eq!(verdict.areas.get(&Area::Runtime), Some(&Appraisal::Affirming));
+
+    device.stop().unwrap();
+    log.measure(&device.tpm, [("/tmp/evil".to_owned(), b"#!/bin/sh".to_vec())]).unwrap();
+    device.start().unwrap();
+    let verdict = wait_for(&device, Appraisal::Contraindicated);
+    assert_eq!(verdict.areas[&Area::Runtime], Appraisal::Contraindicated);
+    assert_eq!(verdict.areas[&Area::Boot], Appraisal::Affirming);
+    let reasons = format!("{:?}", verdict.reasons);
+    assert!(reasons.contains("ima.unexplained") && reasons.contains("line 1001"), "{reasons}");
+    assert!(reasons.contains("/tmp/evil"), "{reasons}");
+}
+
+/// A device whose kernel has measured so many files.
+fn measured(rig: &Rig, files: u32) -> (Device, ImaLog) {
+    let path = rig.directory().create("device").unwrap().join("ima");
+    let mut log = ImaLog::create(path.clone()).unwrap();
+    let options = DeviceOptions { ima_log: Some(path), ..DeviceOptions::default() };
+    let device = rig.device("device", options).unwrap();
+    let file = |number: u32| (format!("/usr/lib/module_{number:06}.so"), number.to_le_bytes().to_vec());
+    log.measure(&device.tpm, (0..files).map(file)).unwrap();
+    (device, log)
+}
+
+/// Pairs the device, and waits until its log is known to the end.
+fn follow(rig: &Rig, device: &mut Device, log: &ImaLog, limit: Duration) {
+    device.start().unwrap();
+    let before = peak_kib(device);
+    rig.control_plane.enrol(&device.status().unwrap().ek_sha256, "device").unwrap();
+    device.pair().unwrap();
+    device.wait_until_entitled().unwrap();
+    // Till the last piece, there is something that is not known.
+    let known = device.wait_longer_until("the log is known to its end", limit, |status| {
+        status.verdict.as_ref().is_some_and(|verdict| verdict.result == Some(Appraisal::Affirming))
+    });
+    let reports = known.unwrap().verdict.unwrap().reports;
+    let pieces = fs::metadata(log.path()).unwrap().len() / PIECE;
+    assert!(reports >= pieces, "{reports} reports for {pieces} pieces");
+    let cost = peak_kib(device) - before;
+    assert!(cost <= MEMORY_KIB, "{cost} KiB");
+    println!("{pieces} pieces, {reports} reports, {cost} KiB");
+}
+
+fn wait_for(device: &Device, result: Appraisal) -> VerdictStatus {
+    let status = device.wait_until(&format!("the verdict is {result}"), |status| {
+        status.verdict.as_ref().is_some_and(|verdict| verdict.result == Some(result))
+    });
+    status.unwrap().verdict.unwrap()
+}
+
+/// The most memory that the daemon has had so far (proc_pid_status(5)).
+fn peak_kib(device: &Device) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", device.pid().unwrap())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+}
