@@ -62,11 +62,13 @@ impl Server {
                 let mut stream = stream.unwrap();
                 // A client that was ended says no more.
                 let Some(request) = read(&mut stream) else { continue };
-                // A client that had enough of a long answer hangs up.
-                let _ = stream.write_all(&answer(&request));
+                let answer = answer(&request);
+                // Before the answer: with it the client may end, and the test look at what was asked.
                 if sender.send(request).is_err() {
                     break;
                 }
+                // A client that had enough of a long answer hangs up.
+                let _ = stream.write_all(&answer);
             }
         });
         Self { directory, requests }
