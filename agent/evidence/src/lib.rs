@@ -31,10 +31,13 @@ pub mod endorsement;
 pub mod eventlog;
 #[cfg(feature = "verifier")]
 mod external_key;
+mod hex;
 pub mod ima;
 pub mod lease;
 mod little_endian;
 pub mod tpm;
+#[cfg(feature = "verifier")]
+mod wildcard;
 #[cfg(feature = "verifier")]
 mod x509;
 

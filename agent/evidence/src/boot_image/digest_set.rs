@@ -45,17 +45,12 @@ impl TryFrom<BTreeMap<String, String>> for DigestSet {
 
     fn try_from(texts: BTreeMap<String, String>) -> Result<Self, DigestSetError> {
         let read = |algorithm: HashAlgorithm| {
-            let bytes = from_hex(texts.get(algorithm.as_str())?)?;
+            let bytes = crate::hex::read(texts.get(algorithm.as_str())?.as_bytes())?;
             Digest::new(algorithm, &bytes)
         };
         let digests: Option<Vec<Digest>> = HashAlgorithm::ALL.into_iter().map(read).collect();
         digests.and_then(|digests| digests.try_into().ok()).map(Self).ok_or(DigestSetError)
     }
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ pub use kind::EventKind;
 #[cfg(feature = "verifier")]
 pub use predict::{PredictError, explains, predict};
 
+/// The PCR that systemd extends by the name of each phase of the boot (Linux TPM PCR Registry). It does so while
+/// services start, long after the log has ended, and no log records it.
+pub const BOOT_PHASES_PCR: u8 = 11;
+
 /// The longest log that is read. Logs of real machines have 8 to 100 KiB.
 pub const LOG_MAX_LEN: usize = 1024 * 1024;
 

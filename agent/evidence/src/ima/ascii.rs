@@ -2,8 +2,8 @@ use std::borrow::Cow;
 
 use super::entry::{Entry, SHA1_LEN, ima_template_data};
 use super::error::ImaError;
-use super::hex;
 use super::template::{self, FIELDS_MAX, Field};
+use crate::hex;
 use crate::tpm::PCR_COUNT;
 
 /// The entries of `ascii_runtime_measurements`, or of a piece of it that begins with an entry.

@@ -10,7 +10,6 @@ mod binary;
 mod entry;
 mod error;
 mod file_digest;
-mod hex;
 mod measured;
 #[cfg(feature = "verifier")]
 mod rules;

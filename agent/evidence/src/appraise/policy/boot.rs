@@ -1,9 +1,7 @@
-use crate::eventlog::{BootFacts, EventFact, EventLog, EventLogError};
+use crate::eventlog::{BOOT_PHASES_PCR, BootFacts, EventFact, EventLog, EventLogError};
 use crate::tpm::{Digest, HashAlgorithm, PcrValues};
 
-/// systemd extends it by the name of each phase of the boot, which no log records.
-const BOOT_PHASES_PCR: u8 = 11;
-/// In the order in which they come; the TPM's driver may miss the first of them.
+/// Extended into [`BOOT_PHASES_PCR`] in the order in which they come; the TPM's driver may miss the first of them.
 const BOOT_PHASES: [&str; 4] = ["enter-initrd", "leave-initrd", "sysinit", "ready"];
 
 /// A boot as its log tells it, as far as a quote vouches for that.

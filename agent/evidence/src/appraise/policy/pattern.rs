@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::wildcard::{self, Step};
+
 /// A pattern for a command line: `*` stands for any characters of one word, `?` for one, and `\` takes the meaning
 /// of what follows. The whole text must fit.
 ///
@@ -11,14 +13,7 @@ use serde::Deserialize;
 #[serde(from = "String")]
 pub struct CommandPattern {
     written: String,
-    parts: Vec<Part>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Exactly(char),
-    One,
-    Any,
+    steps: Vec<Step<char>>,
 }
 
 impl CommandPattern {
@@ -41,70 +36,35 @@ impl CommandPattern {
 
     /// The one text that fits; `None` when there are several.
     pub fn only_text(&self) -> Option<String> {
-        self.parts
+        self.steps
             .iter()
-            .map(|part| match part {
-                Part::Exactly(character) => Some(*character),
-                Part::One | Part::Any => None,
+            .map(|step| match step {
+                Step::Exactly(character) => Some(*character),
+                Step::One | Step::Within | Step::Across => None,
             })
             .collect()
     }
 
-    /// Whether the whole text fits. Takes time in proportion to the lengths of both.
+    /// Whether the whole text fits. Takes time in proportion to the text times the pattern at worst.
     pub fn fits(&self, text: &str) -> bool {
-        // The set of places in the pattern at which a match of what was read so far may stand.
-        let mut places = vec![false; self.parts.len().saturating_add(1)];
-        if let Some(first) = places.first_mut() {
-            *first = true;
-        }
-        self.skip_any(&mut places);
-        for character in text.chars() {
-            let mut next = vec![false; places.len()];
-            for ((place, part), standing) in self.parts.iter().enumerate().zip(&places) {
-                let (stays, moves) = match part {
-                    Part::Exactly(exactly) => (false, *exactly == character),
-                    Part::One => (false, !character.is_whitespace()),
-                    Part::Any => (!character.is_whitespace(), false),
-                };
-                for (to, reached) in [(place, stays), (place.saturating_add(1), moves)] {
-                    if let Some(next) = next.get_mut(to).filter(|_| *standing && reached) {
-                        *next = true;
-                    }
-                }
-            }
-            self.skip_any(&mut next);
-            places = next;
-        }
-        places.last().copied().unwrap_or_default()
-    }
-
-    /// `*` also stands for nothing.
-    fn skip_any(&self, places: &mut [bool]) {
-        for (place, part) in self.parts.iter().enumerate() {
-            let standing = places.get(place).copied().unwrap_or_default();
-            if let Some(next) =
-                places.get_mut(place.saturating_add(1)).filter(|_| *part == Part::Any && standing)
-            {
-                *next = true;
-            }
-        }
+        wildcard::matches(&self.steps, text.chars(), char::is_whitespace)
     }
 }
 
 impl From<String> for CommandPattern {
     fn from(written: String) -> Self {
-        let mut parts = Vec::new();
+        let mut steps = Vec::new();
         let mut characters = written.chars();
         while let Some(character) = characters.next() {
-            parts.push(match character {
-                '*' => Part::Any,
-                '?' => Part::One,
+            steps.push(match character {
+                '*' => Step::Within,
+                '?' => Step::One,
                 // One at the end stands for itself.
-                '\\' => Part::Exactly(characters.next().unwrap_or('\\')),
-                other => Part::Exactly(other),
+                '\\' => Step::Exactly(characters.next().unwrap_or('\\')),
+                other => Step::Exactly(other),
             });
         }
-        Self { written, parts }
+        Self { written, steps }
     }
 }
 

@@ -1,12 +1,10 @@
 use super::super::evidence::{BootLog, Evidence};
 use super::super::reason::{Area, Reason, Verdict};
 use super::super::reference::BootLogRule;
-use crate::eventlog::{EventLog, EventLogError};
+use crate::eventlog::{BOOT_PHASES_PCR, EventLog, EventLogError};
 use crate::ima::IMA_PCR;
 use crate::tpm::{Digest, HashAlgorithm, PcrValues};
 
-/// systemd extends it while services start, long after the log has ended.
-const BOOT_PHASES_PCR: u8 = 11;
 /// Those above are extended by user space, and are in no log of the firmware.
 const LAST_BOOT_PCR: u8 = 14;
 

@@ -1,5 +1,6 @@
 use super::action::Action;
 use super::fact::{Fact, SectionPart};
+use super::text::load_options;
 use crate::eventlog::kind::EventKind;
 use crate::tpm::Digest;
 
@@ -59,7 +60,7 @@ impl EventFact<'_> {
     /// UTF-16 with a NUL (what the kernel was given), or text with or without a NUL (GRUB, `.cmdline`).
     pub fn is_command_line(&self, text: &str) -> bool {
         let Some(digest) = &self.digest else { return false };
-        let wide: Vec<u8> = text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
+        let wide = load_options(text);
         let forms: [&[&[u8]]; 3] = [&[&wide], &[text.as_bytes()], &[text.as_bytes(), &[0]]];
         forms.iter().any(|parts| digest.algorithm().digest(parts) == *digest)
     }

@@ -38,3 +38,5 @@ pub use image::{Image, ImageRole};
 pub use partitions::{Partition, PartitionTable};
 pub use signatures::{CertificateId, DatabaseName, Signature, SignatureDatabase, SignatureEntry};
 pub use variable::Variable;
+
+pub(super) use text::load_options;

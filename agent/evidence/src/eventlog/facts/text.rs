@@ -27,6 +27,12 @@ pub(super) fn ascii(bytes: &[u8]) -> Option<String> {
     is_ascii(&text).then_some(text)
 }
 
+/// A command line in the form in which stubs pass it on, and in which the kernel's stub measures it: UTF-16 with a
+/// NUL.
+pub(in crate::eventlog) fn load_options(text: &str) -> Vec<u8> {
+    text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect()
+}
+
 /// A GUID instead of a text, which some firmware has for its version.
 pub(super) fn guid(bytes: &[u8]) -> Option<String> {
     bytes.try_into().ok().map(|bytes| Guid::from_bytes(bytes).to_string())

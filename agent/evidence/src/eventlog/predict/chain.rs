@@ -55,17 +55,13 @@ impl<'f, 'a> LoggedBoot<'f, 'a> {
         }
     }
 
-    /// Whether an image must be signed to be started.
-    pub(super) fn secure_boot(self) -> bool {
-        BootFacts::new(self.0).secure_boot() == Some(true)
+    /// Under Secure Boot an image has to be signed.
+    pub(super) fn starts(self, is_signed: bool) -> Result<(), PredictError> {
+        let enforced = BootFacts::new(self.0).secure_boot() == Some(true);
+        if enforced && !is_signed { Err(PredictError::Unsigned) } else { Ok(()) }
     }
 }
 
 pub(super) fn is_kernel_section(fact: &Fact<'_>) -> bool {
     matches!(fact, Fact::UnifiedSection { name, part: SectionPart::Content } if name == ".linux")
-}
-
-/// The command line in the form in which stubs pass it on, and in which the kernel's stub measures it.
-pub(super) fn load_options(text: &str) -> Vec<u8> {
-    text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect()
 }

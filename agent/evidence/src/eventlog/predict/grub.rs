@@ -10,9 +10,7 @@ pub(super) fn replace<'i>(
     boot: &LoggedBoot<'_, '_>,
     files: &'i SeparateFiles,
 ) -> Result<Replacements<'i>, PredictError> {
-    if boot.secure_boot() && !files.is_signed {
-        return Err(PredictError::Unsigned);
-    }
+    boot.starts(files.is_signed)?;
     let started = command_line(boot)?;
     let (kernel_path, present) = started.split_once(' ').unwrap_or((started, ""));
     if present != files.command_line {

@@ -16,14 +16,12 @@ mod unified;
 
 pub use error::PredictError;
 
+use super::BOOT_PHASES_PCR;
 use super::header::EventLog;
 use crate::boot_image::BootChange;
 use crate::ima::IMA_PCR;
 use crate::tpm::PcrValues;
 use chain::Chain;
-
-/// systemd extends it while services start, and no log says so.
-const BOOT_PHASES_PCR: u8 = 11;
 
 /// The PCR values of a boot from other files, in every bank of the log; of the PCRs that the log extends, without 10
 /// and 11.

@@ -1,8 +1,8 @@
-use super::chain::{LoggedBoot, load_options};
+use super::chain::LoggedBoot;
 use super::error::PredictError;
 use super::replacements::Replacements;
 use crate::boot_image::SeparateFiles;
-use crate::eventlog::facts::{EventFact, Fact, Tie};
+use crate::eventlog::facts::{EventFact, Fact, Tie, load_options};
 
 /// Where systemd-boot measures the command line that it passes to the kernel.
 const LOADER_PCR: u8 = 12;
@@ -13,9 +13,7 @@ pub(super) fn replace<'i>(
     boot: &LoggedBoot<'_, '_>,
     files: &'i SeparateFiles,
 ) -> Result<Replacements<'i>, PredictError> {
-    if boot.secure_boot() && !files.is_signed {
-        return Err(PredictError::Unsigned);
-    }
+    boot.starts(files.is_signed)?;
     let kernel = boot.images().next_back().ok_or(PredictError::UnknownChain)?;
     let initrd =
         boot.only("an initrd", |fact| *fact == Fact::Initrd)?.ok_or(PredictError::Unmatched("an initrd"))?;

@@ -1,8 +1,8 @@
-use super::chain::{LoggedBoot, is_kernel_section, load_options};
+use super::chain::{LoggedBoot, is_kernel_section};
 use super::error::PredictError;
 use super::replacements::Replacements;
 use crate::boot_image::UnifiedImage;
-use crate::eventlog::facts::Fact;
+use crate::eventlog::facts::{Fact, load_options};
 
 /// What systemd-stub found beside the image: command lines and credentials, extensions. It adds them to the initrd.
 const ADDITIONS_PCRS: [u8; 2] = [12, 13];
@@ -13,9 +13,7 @@ pub(super) fn replace<'i>(
     boot: &LoggedBoot<'_, '_>,
     image: &'i UnifiedImage,
 ) -> Result<Replacements<'i>, PredictError> {
-    if boot.secure_boot() && !image.is_signed {
-        return Err(PredictError::Unsigned);
-    }
+    boot.starts(image.is_signed)?;
     if let Some(addition) = boot.all().find(|event| ADDITIONS_PCRS.contains(&event.pcr)) {
         return Err(PredictError::Addition { line: addition.number, pcr: addition.pcr });
     }

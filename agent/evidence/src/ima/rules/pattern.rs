@@ -2,6 +2,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::wildcard::{self, Step};
+
 /// Longer ones than people write; the cost of a comparison is bounded by it.
 const PATTERN_MAX_LEN: usize = 512;
 
@@ -10,7 +12,7 @@ const PATTERN_MAX_LEN: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern {
     text: String,
-    steps: Vec<Step>,
+    steps: Vec<Step<u8>>,
 }
 
 /// A text that cannot be a pattern.
@@ -22,16 +24,6 @@ pub enum PatternError {
     /// Three and more stars mean nothing that two do not.
     #[error("`***` in a path pattern: `*` stands for anything but a slash, `**` for anything")]
     Stars,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Byte(u8),
-    AnyByte,
-    /// Any number of bytes but slashes.
-    Within,
-    /// Any number of bytes.
-    Across,
 }
 
 impl PathPattern {
@@ -52,9 +44,9 @@ impl PathPattern {
             steps.push(match byte {
                 b'*' if bytes.next_if_eq(&b'*').is_some() => Step::Across,
                 b'*' => Step::Within,
-                b'?' => Step::AnyByte,
-                b' ' => Step::Byte(b'_'),
-                byte => Step::Byte(byte),
+                b'?' => Step::One,
+                b' ' => Step::Exactly(b'_'),
+                byte => Step::Exactly(byte),
             });
         }
         Ok(Self { text: text.to_owned(), steps })
@@ -67,38 +59,7 @@ impl PathPattern {
 
     /// Whether the whole path matches. Takes time in proportion to the path times the pattern at worst.
     pub fn matches(&self, path: &[u8]) -> bool {
-        // Every step that could come next, after the bytes so far.
-        let mut next = vec![false; self.steps.len() + 1];
-        let mut after = next.clone();
-        self.enter(&mut next, 0);
-        for byte in path {
-            after.fill(false);
-            for (position, step) in self.steps.iter().enumerate() {
-                if next.get(position) == Some(&true) {
-                    match step {
-                        Step::Byte(wanted) if wanted == byte => self.enter(&mut after, position + 1),
-                        Step::AnyByte if *byte != b'/' => self.enter(&mut after, position + 1),
-                        Step::Within if *byte != b'/' => self.enter(&mut after, position),
-                        Step::Across => self.enter(&mut after, position),
-                        _ => {}
-                    }
-                }
-            }
-            if !after.contains(&true) {
-                return false;
-            }
-            std::mem::swap(&mut next, &mut after);
-        }
-        next.last() == Some(&true)
-    }
-
-    /// Marks a step, and those behind it that can be had for nothing.
-    fn enter(&self, marks: &mut [bool], position: usize) {
-        let stars = self.steps.iter().skip(position);
-        let free = stars.take_while(|step| matches!(step, Step::Within | Step::Across)).count();
-        for mark in marks.iter_mut().skip(position).take(free + 1) {
-            *mark = true;
-        }
+        wildcard::matches(&self.steps, path.iter().copied(), |byte| byte == b'/')
     }
 }
 

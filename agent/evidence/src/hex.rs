@@ -1,7 +1,8 @@
-//! Lower-case hexadecimal, as the kernel prints it.
+//! Lower-case hexadecimal, as the kernel prints it and messages have it: one form, so that equal bytes are equal
+//! texts.
 
 /// The bytes; `None` when the text is something else.
-pub(super) fn read(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn read(text: &[u8]) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_chunks::<2>();
     if !rest.is_empty() {
         return None;
