@@ -46,7 +46,8 @@ pub(crate) fn matches<T: Copy + PartialEq>(
 /// Marks a step, and those behind it that can be had for nothing; a marked one has had those behind it marked.
 fn enter<T>(steps: &[Step<T>], marks: &mut [bool], position: usize) {
     for (position, mark) in marks.iter_mut().enumerate().skip(position) {
-        if std::mem::replace(mark, true) || !matches!(steps.get(position), Some(Step::Within | Step::Across)) {
+        let free = matches!(steps.get(position), Some(Step::Within | Step::Across));
+        if std::mem::replace(mark, true) || !free {
             return;
         }
     }

@@ -3,7 +3,7 @@ use pawl_proto::message::{Finding, PairingRequest, RefusalCode};
 
 use super::note;
 use crate::refusal::Refusal;
-use crate::store::{IncidentKind, PairingState, StoreError, Tx};
+use crate::store::{IncidentKind, StoreError, Tx};
 
 /// Notes that a TPM asks to be paired which was further before. It has proven to be the one that it
 /// says; nothing but a wipe, which moves its counter on, lets it in.
@@ -44,7 +44,7 @@ pub(crate) fn asked(tx: &Tx<'_>, request: &PairingRequest, now: u64) -> Result<(
         return Ok(());
     }
     let knows_nothing = matches!(request.finding, Finding::NewDisk | Finding::BothNew);
-    let live = tx.newest_pairing(device)?.filter(|pairing| pairing.state == PairingState::Live);
+    let live = tx.live_pairing(device)?;
     if let Some(live) = live.filter(|_| knows_nothing) {
         let detail =
             format!("it asks to be paired, and its disk knows nothing of pairing {}, which lives", live.id);

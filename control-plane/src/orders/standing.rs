@@ -9,7 +9,7 @@ use crate::broker::Delivered;
 use crate::control_plane::ControlPlane;
 use crate::posture;
 use crate::record::Fact;
-use crate::store::{AcceptedBy, AcceptedState, PairingState, Tx};
+use crate::store::{AcceptedBy, AcceptedState, Tx};
 use crate::verdict::Draft;
 
 /// So long an operator waits for the broker's word.
@@ -83,7 +83,7 @@ fn change_in(
         Standing::Suspended => Fact::Suspended { reason: reason.clone().unwrap_or_default() },
     };
     tx.record(device, now, fact)?;
-    let live = tx.newest_pairing(device)?.filter(|pairing| pairing.state == PairingState::Live);
+    let live = tx.live_pairing(device)?;
     let Some(pairing) = live else { return Ok(None) };
     let draft = match standing {
         Standing::Active => Draft::challenge(standing, false),
@@ -119,7 +119,7 @@ fn accept_in(plane: &ControlPlane, tx: &Tx<'_>, id: DeviceId) -> Result<(usize, 
     if new {
         tx.record(id, now, posture::accepted_fact(&state.pcrs, &state.name))?;
     }
-    let live = tx.newest_pairing(id)?.filter(|pairing| pairing.state == PairingState::Live);
+    let live = tx.live_pairing(id)?;
     if let Some(pairing) = live {
         Draft::ask(&device, false).issue(plane, tx, &pairing)?;
     }

@@ -1,11 +1,11 @@
 use pawl_proto::DeviceId;
 use pawl_proto::message::{Ending, Known, ShortText};
 
-use crate::store::{Pairing, PairingState, StoreError, Tx};
+use crate::store::{Pairing, StoreError, Tx};
 
 /// What is known here of a device and of the one whose place it takes: what an approval ends.
 pub(crate) fn known(tx: &Tx<'_>, device: DeviceId, replaces: Option<DeviceId>) -> Result<Known, StoreError> {
-    let live = tx.newest_pairing(device)?.filter(|pairing| pairing.state == PairingState::Live);
+    let live = tx.live_pairing(device)?;
     let replaced = match replaces {
         Some(replaces) => tx.newest_pairing(replaces)?,
         None => None,

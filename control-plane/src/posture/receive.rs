@@ -15,7 +15,7 @@ use super::quoted::Quoted;
 use super::sample;
 use crate::control_plane::ControlPlane;
 use crate::incident;
-use crate::store::{Base, Device, Pairing, PairingState, StoreError, Tx};
+use crate::store::{Base, Device, Pairing, StoreError, Tx};
 use crate::verdict::{Draft, IssueError};
 
 /// Takes a report in and answers it. An error means that it was not decided about; what is
@@ -56,10 +56,7 @@ fn receive_in(
 ) -> Result<Verdict, PostureError> {
     let report: Report = pawl_proto::decode(message, limits::MESSAGE).map_err(refuse)?;
     let device = tx.device(id)?.ok_or_else(|| refuse("nobody enrolled the device"))?;
-    let pairing = tx
-        .newest_pairing(id)?
-        .filter(|pairing| pairing.state == PairingState::Live)
-        .ok_or_else(|| refuse("the device has no live pairing"))?;
+    let pairing = tx.live_pairing(id)?.ok_or_else(|| refuse("the device has no live pairing"))?;
     let public = Public::unmarshal(&pairing.attestation_key).map_err(refuse)?;
     let key = AttestationKey::from_public(public).map_err(refuse)?;
 

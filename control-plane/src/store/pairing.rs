@@ -139,6 +139,14 @@ impl Tx<'_> {
         statement.query_row([device.as_str()], |row| Ok(read(row))).optional()?.transpose()
     }
 
+    /// The pairing of a device that holds.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn live_pairing(&self, device: DeviceId) -> Result<Option<Pairing>, StoreError> {
+        Ok(self.newest_pairing(device)?.filter(|pairing| pairing.state == PairingState::Live))
+    }
+
     /// The pairing with this id.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use super::coming::Coming;
 use super::{Update, UpdateError};
 use crate::control_plane::ControlPlane;
 use crate::posture;
-use crate::store::{AcceptedBy, AcceptedState, BootState, Device, Pairing, PairingState, Tx};
+use crate::store::{AcceptedBy, AcceptedState, BootState, Device, Pairing, Tx};
 use crate::verdict::Draft;
 
 /// A boot state that is approved ahead.
@@ -82,6 +82,6 @@ pub async fn withdraw(plane: &Arc<ControlPlane>, device: DeviceId) -> Result<usi
 
 fn live(tx: &Tx<'_>, id: DeviceId) -> Result<(Device, Pairing), UpdateError> {
     let device = tx.device(id)?.ok_or(UpdateError::UnknownDevice)?;
-    let pairing = tx.newest_pairing(id)?.filter(|pairing| pairing.state == PairingState::Live);
+    let pairing = tx.live_pairing(id)?;
     Ok((device, pairing.ok_or(UpdateError::NotPaired)?))
 }
