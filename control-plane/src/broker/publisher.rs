@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use pawl_proto::{EventId, Topic};
 use rumqttc::{AsyncClient, PublishOptions};
@@ -9,19 +10,30 @@ use super::session::IN_FLIGHT;
 use crate::control_plane::ControlPlane;
 use crate::store::StoreError;
 
+/// What the broker did not take while it was connected is tried again after this.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// Publishes what the database holds for the broker, orders first, whenever it is woken.
 pub(super) async fn run(plane: Arc<ControlPlane>, client: AsyncClient) {
     loop {
         plane.outbox.woken().await;
-        if let Err(error) = drain(&plane, &client).await {
-            tracing::error!(%error, "cannot read what has to be published");
+        while !drained(&plane, &client).await {
+            // A message that a session lost with its end has nobody who wakes for it.
+            let _ = tokio::time::timeout(AGAIN, plane.outbox.woken()).await;
         }
     }
 }
 
 /// Publishes until nothing is left, or until the connection is lost: then the next connection
-/// wakes the publisher.
-async fn drain(plane: &Arc<ControlPlane>, client: &AsyncClient) -> Result<(), StoreError> {
+/// wakes the publisher. False when something has to be tried again.
+async fn drained(plane: &Arc<ControlPlane>, client: &AsyncClient) -> bool {
+    drain(plane, client).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "cannot read what has to be published");
+        false
+    })
+}
+
+async fn drain(plane: &Arc<ControlPlane>, client: &AsyncClient) -> Result<bool, StoreError> {
     while plane.outbox.connected() {
         let limit = usize::from(IN_FLIGHT);
         let batch =
@@ -40,7 +52,7 @@ async fn drain(plane: &Arc<ControlPlane>, client: &AsyncClient) -> Result<(), St
                 })
                 .await?;
         if batch.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let mut in_flight = JoinSet::new();
         for parcel in batch {
@@ -48,11 +60,10 @@ async fn drain(plane: &Arc<ControlPlane>, client: &AsyncClient) -> Result<(), St
         }
         let delivered = in_flight.join_all().await;
         if !delivered.into_iter().all(|delivered| delivered) {
-            // A reconnection is under way, or the broker refuses: it is tried on the next waking.
-            return Ok(());
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 struct Parcel {

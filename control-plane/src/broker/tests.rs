@@ -66,3 +66,24 @@ async fn what_is_ordered_reaches_the_broker_through_restarts_of_either_side() {
     until("the event is published again", async || acknowledged_at(plane, &device).await > before).await;
     disconnect(plane, session).await;
 }
+
+#[tokio::test]
+async fn what_the_broker_refused_is_published_when_it_takes_it() {
+    let rig = Rig::new();
+    let plane = &rig.plane;
+    let broker = Broker::start(plane);
+    let mut device = Device::enrolled(plane).await;
+    device.pair(plane).await.unwrap();
+    let session = connect(plane).await;
+
+    broker.let_control_plane("topic read pawl/v1/#");
+    let suspended = orders::suspend(plane, device.id(), "audit".to_owned()).await.unwrap();
+    assert!(!suspended.published);
+    broker.let_control_plane("topic readwrite pawl/v1/#");
+    until("the verdict is published", async || {
+        plane.store.transaction(|tx| tx.unpublished_verdicts(1)).await.unwrap().is_empty()
+    })
+    .await;
+    assert!(plane.outbox.connected());
+    disconnect(plane, session).await;
+}

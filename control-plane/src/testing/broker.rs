@@ -1,6 +1,10 @@
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::control_plane::ControlPlane;
 
@@ -25,10 +29,12 @@ impl Broker {
         let config = packaged("pawl.conf")
             .replace("listener 8883", &format!("listener {} 127.0.0.1", plane.config.broker.port))
             .replace("/etc/mosquitto/pawl/", &format!("{}/", state.join("broker").display()))
-            .replace("/etc/mosquitto/pawl.acl", &format!("{PACKAGED}pawl.acl"))
+            .replace("/etc/mosquitto/pawl.acl", &dir.join("pawl.acl").display().to_string())
             .replace("/var/lib/mosquitto/", &format!("{}/", dir.display()));
         // Started as root it would change to a user who may not read the key.
-        std::fs::write(dir.join("pawl.conf"), format!("{config}\nuser root\n")).unwrap();
+        std::fs::write(dir.join("pawl.conf"), format!("{config}\nuser root\nlog_type information\n"))
+            .unwrap();
+        std::fs::write(dir.join("pawl.acl"), packaged("pawl.acl")).unwrap();
         let mut broker = Self { dir, child: None };
         broker.restart();
         broker
@@ -37,7 +43,10 @@ impl Broker {
     pub(crate) fn restart(&mut self) {
         self.stop();
         let mut mosquitto = Command::new("mosquitto");
-        mosquitto.arg("-c").arg(self.dir.join("pawl.conf")).stderr(Stdio::null());
+        mosquitto
+            .arg("-c")
+            .arg(self.dir.join("pawl.conf"))
+            .stderr(File::create(self.dir.join("log")).unwrap());
         self.child = Some(mosquitto.spawn().unwrap());
     }
 
@@ -47,6 +56,25 @@ impl Broker {
         // It may not have written anything yet.
         let _ = std::fs::remove_file(self.dir.join("mosquitto.db"));
         self.restart();
+    }
+
+    /// What the control plane's line of the access list allows, from here on.
+    pub(crate) fn let_control_plane(&self, allowed: &str) {
+        let path = self.dir.join("pawl.acl");
+        let list = std::fs::read_to_string(&path).unwrap();
+        let (rest, _) = list.split_once("user pawl-control-plane\n").unwrap();
+        std::fs::write(&path, format!("{rest}user pawl-control-plane\n{allowed}\n")).unwrap();
+        let broker = Pid::from_child(self.child.as_ref().unwrap());
+        let reloads =
+            || std::fs::read_to_string(self.dir.join("log")).unwrap().matches("Reloading config.").count();
+        let before = reloads();
+        kill_process(broker, Signal::HUP).unwrap();
+        // It serves nobody between the line and the new list.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while reloads() == before {
+            assert!(Instant::now() < deadline, "the broker does not read its list again");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn stop(&mut self) {
