@@ -42,7 +42,7 @@ mod tap;
 use std::process::ExitCode;
 
 use clap::Parser;
-use pawl_e2e::rig::wait::{self, Interrupted};
+use pawl_e2e::rig::{invocation, wait};
 
 use measure::Table;
 
@@ -56,23 +56,16 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments: Arguments = match invocation::arguments() {
         Ok(arguments) => arguments,
-        Err(usage) => {
-            let _ = usage.print();
-            return ExitCode::from(if usage.use_stderr() { 64 } else { 0 });
-        }
+        Err(code) => return code,
     };
     let table = Table::begin(arguments.json);
     match wait::end_on_signals().and_then(|()| run::run(&table)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<Interrupted>() {
-            // What a shell expects of a program that a signal ended.
-            Some(interrupted) => ExitCode::from(u8::try_from(128 + interrupted.signal).unwrap_or(1)),
-            None => {
-                eprintln!("pawl-bench: {error:#}");
-                ExitCode::FAILURE
-            }
-        },
+        Err(error) => {
+            eprintln!("pawl-bench: {error:#}");
+            invocation::exit_code(&error)
+        }
     }
 }

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use pawl_e2e::rig::wait::{self, Interrupted};
+use pawl_e2e::rig::{invocation, wait};
 
 use architecture::Architecture;
 use report::Report;
@@ -50,22 +50,15 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments: Arguments = match invocation::arguments() {
         Ok(arguments) => arguments,
-        Err(usage) => {
-            let _ = usage.print();
-            return ExitCode::from(if usage.use_stderr() { 64 } else { 0 });
-        }
+        Err(code) => return code,
     };
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pawl-vm: {error:#}");
-            match error.downcast_ref::<Interrupted>() {
-                // What a shell expects of a program that a signal ended.
-                Some(interrupted) => ExitCode::from(u8::try_from(128 + interrupted.signal).unwrap_or(1)),
-                None => ExitCode::FAILURE,
-            }
+            invocation::exit_code(&error)
         }
     }
 }

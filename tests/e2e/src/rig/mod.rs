@@ -7,6 +7,7 @@ mod device;
 mod directory;
 mod factory;
 mod ima_log;
+pub mod invocation;
 mod local_api;
 mod old_keys;
 mod ports;

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::ensure;
 use pawl_e2e::Rig;
-use pawl_e2e::rig::{Approver, Device, DeviceOptions, Terms, wait};
+use pawl_e2e::rig::{Approver, Device, DeviceOptions, Terminal, Terms, wait};
 use pawl_proto::local::{LocalStatus, SessionStage};
 use pawl_proto::message::DeviceState;
 
@@ -22,8 +22,7 @@ fn a_board_was_repaired() {
     let key = alice.key().display().to_string();
     let re_pair = ["re-pair", "--reason", "board repaired", "--sign-with", &key];
     let mut screen = told.at_device(&device, &re_pair);
-    screen.wait_for("sign? [y/N] ").unwrap();
-    screen.type_line("y").unwrap();
+    sign(&mut screen);
     told.ends(screen, 0);
     told.compare();
 }
@@ -69,8 +68,7 @@ fn a_tpm_was_swapped() {
     let key = alice.key().display().to_string();
     let re_pair = ["re-pair", "--reason", "new board", "--replaces", &old, "--sign-with", &key];
     let mut screen = told.at_device(&device, &re_pair);
-    screen.wait_for("sign? [y/N] ").unwrap();
-    screen.type_line("y").unwrap();
+    sign(&mut screen);
     told.ends(screen, 0);
     told.compare();
 }
@@ -92,8 +90,7 @@ fn an_operator_ordered_a_repair() {
     told.ends(status, 0);
     let key = alice.key().display().to_string();
     let mut screen = told.at_device(&device, &["re-pair", "--sign-with", &key]);
-    screen.wait_for("sign? [y/N] ").unwrap();
-    screen.type_line("y").unwrap();
+    sign(&mut screen);
     told.ends(screen, 0);
     told.compare();
 }
@@ -108,16 +105,14 @@ fn an_approval_does_not_count() {
     told.calls(&bob, "~/.ssh/id_of_another_site");
     let key = bob.key().display().to_string();
     let mut refused = told.at_device(&device, &["re-pair", "--sign-with", &key]);
-    refused.wait_for("sign? [y/N] ").unwrap();
-    refused.type_line("y").unwrap();
+    sign(&mut refused);
     told.ends(refused, 76);
     let sessions = told.elsewhere(&rig, &["sessions"]);
     told.ends(sessions, 0);
 
     let key = alice.key().display().to_string();
     let mut counted = told.at_device(&device, &["re-pair", "--attach", "--sign-with", &key]);
-    counted.wait_for("sign? [y/N] ").unwrap();
-    counted.type_line("y").unwrap();
+    sign(&mut counted);
     told.ends(counted, 0);
     told.compare();
 }
@@ -150,6 +145,11 @@ fn another_second_begins(rig: &Rig) {
         Ok(())
     })
     .unwrap();
+}
+
+fn sign(screen: &mut Terminal) {
+    screen.wait_for("sign? [y/N] ").unwrap();
+    screen.type_line("y").unwrap();
 }
 
 /// Alice may approve, and somebody has to.

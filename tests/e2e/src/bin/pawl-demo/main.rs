@@ -11,7 +11,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser;
-use pawl_e2e::rig::wait::{self, Interrupted};
+use pawl_e2e::rig::{invocation, wait};
 
 use teller::{Manner, Teller};
 
@@ -31,21 +31,15 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments: Arguments = match invocation::arguments() {
         Ok(arguments) => arguments,
-        Err(usage) => {
-            let _ = usage.print();
-            return ExitCode::from(if usage.use_stderr() { 64 } else { 0 });
-        }
+        Err(code) => return code,
     };
     let mut teller = Teller::new(manner(arguments.json));
     match wait::end_on_signals().and_then(|()| story::tell(&mut teller, arguments.keep)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<Interrupted>() {
-            // What a shell expects of a program that a signal ended.
-            Some(interrupted) => ExitCode::from(u8::try_from(128 + interrupted.signal).unwrap_or(1)),
-            None => ExitCode::FAILURE,
-        },
+        // The story has told what went wrong.
+        Err(error) => invocation::exit_code(&error),
     }
 }
 
