@@ -84,12 +84,22 @@ impl Bus {
         kind: SessionType,
         salt: Option<KeyHandle>,
     ) -> Result<Session, Error> {
+        self.session_with(HashingAlgorithm::Sha256, kind, salt)
+    }
+
+    /// The same, with the hash algorithm of the object that its policy is to authorize.
+    pub(crate) fn session_with(
+        self: &Rc<Self>,
+        hash: HashingAlgorithm,
+        kind: SessionType,
+        salt: Option<KeyHandle>,
+    ) -> Result<Session, Error> {
         let doing = "TPM2_StartAuthSession";
         let symmetric =
             if salt.is_some() { SymmetricDefinition::AES_128_CFB } else { SymmetricDefinition::Null };
         let auth = self
             .run(doing, NO_SESSION, |context| {
-                context.start_auth_session(salt, None, None, kind, symmetric, HashingAlgorithm::Sha256)
+                context.start_auth_session(salt, None, None, kind, symmetric, hash)
             })?
             .ok_or_else(|| Error::Answer { doing, reason: "no session".into() })?;
         let loaded = Loaded { bus: self.clone(), handle: SessionHandle::from(auth).into() };

@@ -3,7 +3,7 @@
 use tss_esapi::{
     constants::SessionType,
     handles::AuthHandle,
-    interface_types::session_handles::AuthSession,
+    interface_types::{algorithm::HashingAlgorithm, session_handles::AuthSession},
     structures::{Digest, EncryptedSecret, IdObject, Nonce},
 };
 use zeroize::Zeroizing;
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Credential, EndorsementKind, Error,
-    bus::{EMPTY_AUTH, Encrypt, Loaded, Session, encrypt},
+    bus::{EMPTY_AUTH, Encrypt, Loaded, NO_SESSION, Session, encrypt},
 };
 
 impl Device {
@@ -39,13 +39,16 @@ impl Device {
         Ok(Zeroizing::new(opened.as_bytes().to_vec()))
     }
 
-    /// What authorizes the use of an endorsement key, salted to that key itself. The low range of templates asks
-    /// for the endorsement hierarchy's authorization, the high range is content with its own, which is empty.
+    /// What authorizes the use of an endorsement key, salted to that key itself: the authorization of the
+    /// endorsement hierarchy, which all templates ask for or allow.
+    ///
+    /// The high range is content with the key's own, too, which is empty. But the key is not exempt from the TPM's
+    /// protection against guessing: a power cut at any time after such a use counts as a failed guess (TPM 2.0 part
+    /// 1, section 19.8), and after a few of them the TPM would be locked and the device could not be paired.
     fn endorsement_session(&self, kind: EndorsementKind, key: &Loaded) -> Result<Session, Error> {
-        if kind == EndorsementKind::EccP384 {
-            return self.bus.session(SessionType::Hmac, Some(key.key()));
-        }
-        let session = self.bus.session(SessionType::Policy, Some(key.key()))?;
+        let is_high_range = kind == EndorsementKind::EccP384;
+        let hash = if is_high_range { HashingAlgorithm::Sha384 } else { HashingAlgorithm::Sha256 };
+        let session = self.bus.session_with(hash, SessionType::Policy, Some(key.key()))?;
         let policy = session.policy()?;
         self.bus
             .run("TPM2_PolicySecret", EMPTY_AUTH, |context| {
@@ -53,6 +56,11 @@ impl Device {
                 context.policy_secret(policy, AuthHandle::Endorsement, nonce, cp_hash, policy_ref, None)
             })
             .map_err(|error| error.if_unauthorized(|code| Error::EndorsementAuth { code }))?;
+        if is_high_range {
+            let branches = template(templates::endorsement_branches())?;
+            self.bus
+                .run("TPM2_PolicyOR", NO_SESSION, |context| context.policy_or(policy, branches.clone()))?;
+        }
         Ok(session)
     }
 }

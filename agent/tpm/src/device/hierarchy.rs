@@ -55,7 +55,7 @@ impl Device {
     }
 }
 
-pub(super) fn template(template: tss_esapi::Result<Public>) -> Result<Public, Error> {
+pub(super) fn template<T>(template: tss_esapi::Result<T>) -> Result<T, Error> {
     template.map_err(|error| unreadable("template", &error))
 }
 

@@ -109,3 +109,24 @@ async fn the_attestation_key_survives_a_clear_of_the_tpm() {
     let after = rig.open().identity().await.unwrap();
     assert_eq!((before.ak_name, before.ek_public), (after.ak_name, after.ek_public));
 }
+
+/// A power cut counts as a failed guess where something was used that the TPM protects against guessing. Pairing uses
+/// nothing of that kind, or a few cuts would lock the TPM: swtpm after three.
+#[tokio::test]
+async fn power_cuts_lock_no_tpm() {
+    let mut rig = Rig::new();
+    for kind in KINDS {
+        for cut in 1..=5 {
+            let tpm = open(&rig, EndorsementChoice::Only(kind));
+            let identity = tpm.identity().await.unwrap();
+            let secret = [0xa5; 32];
+            let opened =
+                tpm.activate_credential(credential(&identity.ek_public, &identity.ak_name, &secret)).await;
+            assert_eq!(*opened.unwrap_or_else(|error| panic!("{kind}, cut {cut}: {error}")), secret);
+            tpm.close();
+            rig.reset();
+        }
+    }
+    let variables = rig.tool("tpm2_getcap properties-variable");
+    assert!(variables.contains("TPM2_PT_LOCKOUT_COUNTER: 0x0"), "{variables}");
+}
