@@ -16,7 +16,7 @@ fn open(rig: &Rig, endorsement: EndorsementChoice) -> Tpm {
     Tpm::start(Options { endorsement, ..rig.options() }).unwrap()
 }
 
-fn credential(ek: &[u8], ak_name: &[u8], secret: &[u8]) -> Credential {
+pub(crate) fn credential(ek: &[u8], ak_name: &[u8], secret: &[u8]) -> Credential {
     let ek = Public::unmarshal(ek).unwrap();
     let made = make_credential(&ek, &Name::from_bytes(ak_name).unwrap(), secret, &mut OsRng).unwrap();
     Credential { id_object: made.id_object, secret: made.encrypted_secret }

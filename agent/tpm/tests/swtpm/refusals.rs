@@ -2,6 +2,7 @@
 
 use pawl_tpm::{Class, EndorsementChoice, EndorsementKind, Error, Options, Tpm};
 
+use crate::endorsement::credential;
 use crate::rig::{Paired, Rig, command, selection, verify};
 
 #[tokio::test]
@@ -23,7 +24,7 @@ async fn a_busy_tpm_is_asked_again() {
 }
 
 #[tokio::test]
-async fn lockout_is_told_and_does_not_touch_our_keys() {
+async fn lockout_does_not_touch_our_keys() {
     let rig = Rig::new();
     let paired = Paired::new(&rig).await;
     let lease = paired.lease().await;
@@ -39,11 +40,25 @@ async fn lockout_is_told_and_does_not_touch_our_keys() {
     paired.tpm.certify_counter([1; 32]).await.unwrap();
     paired.tpm.revoke().await.unwrap();
 
-    // The endorsement keys of the high range are under the lockout's protection; only pairing needs them.
-    let endorsement = EndorsementChoice::Only(EndorsementKind::EccP384);
-    let tpm = Tpm::start(Options { endorsement, ..rig.options() }).unwrap();
-    let credential = pawl_tpm::Credential { id_object: vec![0; 60], secret: vec![1; 100] };
-    let error = tpm.activate_credential(credential).await.unwrap_err();
+    // Nor does it touch the endorsement keys, which are under the lockout's protection but for their policy.
+    for kind in [EndorsementKind::Rsa2048, EndorsementKind::EccP256, EndorsementKind::EccP384] {
+        let tpm =
+            Tpm::start(Options { endorsement: EndorsementChoice::Only(kind), ..rig.options() }).unwrap();
+        let identity = tpm.identity().await.unwrap();
+        let sent = credential(&identity.ek_public, &identity.ak_name, &[0xa5; 32]);
+        assert_eq!(*tpm.activate_credential(sent).await.unwrap(), [0xa5; 32], "{kind}");
+        tpm.close();
+    }
+}
+
+#[tokio::test]
+async fn lockout_is_told() {
+    const LOCKOUT: u32 = 0x921;
+    const CREATE_PRIMARY: u32 = 0x131;
+    let rig = Rig::new();
+    let tpm = rig.open();
+    rig.proxy.answer(CREATE_PRIMARY, LOCKOUT);
+    let error = tpm.identity().await.unwrap_err();
     assert_eq!(error.response_code().unwrap().class(), Class::Lockout, "{error}");
     assert!(error.to_string().contains("TPM_RC_LOCKOUT (0x921)"), "{error}");
     assert!(error.remedy().contains("tpm2_dictionarylockout"));
