@@ -37,7 +37,12 @@ struct Original {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        // Beside each other four boots, and many kinds of event.
+        cases: 2 * ProptestConfig::default().cases,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_cut_log_is_refused_or_gives_other_pcrs(which in 0..4_usize, cut in any::<prop::sample::Index>()) {
