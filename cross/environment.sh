@@ -5,17 +5,21 @@
 # shellcheck source=targets.sh
 . "${cross:?}/targets.sh"
 
-# prepare ARCHITECTURE: makes its sysroot and TSS, has Rust's standard library for it, and tells cargo and
-# the build scripts of crates where all that is. Several architectures may be prepared, one after another.
+# prepare ARCHITECTURE [RUSTC-FLAG...]: makes its sysroot and TSS, has Rust's standard library for it, and tells
+# cargo and the build scripts of crates where all that is. Several architectures may be prepared, one after another.
 prepare() {
     name_target "$1"
+    shift
     tss=$("$cross/tss" --sysroot "$architecture")
     add_rust_target
 
     sysroot=${root:?}/target/sysroot/$architecture
     name=$(echo "$target" | tr - _)
     upper_name=$(echo "$name" | tr '[:lower:]' '[:upper:]')
-    export "CARGO_TARGET_${upper_name}_LINKER=$sysroot/cc"
+    # A flag: cargo's setting of the linker would also be that of build scripts where the target is this machine's,
+    # and all is compiled again when those change. Flags in these two would be in the place of it.
+    unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+    export "CARGO_TARGET_${upper_name}_RUSTFLAGS=-C linker=$sysroot/cc $*"
     export "CARGO_TARGET_${upper_name}_RUNNER=$qemu -L $sysroot"
     export "CC_$name=$sysroot/cc" "AR_$name=$gnu-ar"
     export "PKG_CONFIG_PATH_$name=$tss/lib/pkgconfig"
