@@ -63,6 +63,32 @@ fn a_file_that_no_rule_explains_is_told_by_its_line() {
     assert!(reasons.contains("/tmp/evil"), "{reasons}");
 }
 
+#[test]
+fn what_ran_is_learnt_from_the_log_and_what_is_new_is_told() {
+    let rig = Rig::for_test().unwrap();
+    let (mut device, mut log) = measured(&rig, 100);
+    follow(&rig, &mut device, &log, wait::SOON);
+    let id = device.status().unwrap().device.to_string();
+    let learnt = rig.control_plane.policy_file(&id).unwrap();
+    let (output, ima) = (learnt.to_str().unwrap(), log.path().to_str().unwrap());
+    rig.control_plane.operator(&["policy", "learn", &id, "--output", output, "--ima", ima]).unwrap();
+    let list = fs::read_to_string(learnt.with_extension("digests")).unwrap();
+    assert_eq!(list.lines().count(), 100, "{list}");
+    assert!(list.contains("  /usr/lib/module_000099.so\n"), "{list}");
+
+    // Its list of digests is named as a file beside it.
+    rig.control_plane.set_policy(&id, &fs::read_to_string(&learnt).unwrap()).unwrap();
+    let verdict = judged(&rig, &device, Appraisal::Affirming).verdict.unwrap();
+    assert_eq!(verdict.areas.get(&Area::Runtime), Some(&Appraisal::Affirming));
+
+    device.stop().unwrap();
+    log.measure(&device.tpm, [("/usr/lib/module_000100.so".to_owned(), b"new".to_vec())]).unwrap();
+    device.start().unwrap();
+    let verdict = wait_for(&device, Appraisal::Contraindicated);
+    let reasons = format!("{:?}", verdict.reasons);
+    assert!(reasons.contains("line 101") && reasons.contains("module_000100"), "{reasons}");
+}
+
 /// A device whose kernel has measured so many files.
 fn measured(rig: &Rig, files: u32) -> (Device, ImaLog) {
     let path = rig.directory().create("device").unwrap().join("ima");
