@@ -16,8 +16,8 @@ prepare() {
     sysroot=${root:?}/target/sysroot/$architecture
     name=$(echo "$target" | tr - _)
     upper_name=$(echo "$name" | tr '[:lower:]' '[:upper:]')
-    # A flag: cargo's setting of the linker would also be that of build scripts where the target is this machine's,
-    # and all is compiled again when those change. Flags in these two would be in the place of it.
+    # A flag, since cargo's own setting holds for build scripts, too, where the target is also this machine's: then
+    # all is compiled again for another set of architectures. Cargo would look into these two variables first.
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
     export "CARGO_TARGET_${upper_name}_RUSTFLAGS=-C linker=$sysroot/cc $*"
     export "CARGO_TARGET_${upper_name}_RUNNER=$qemu -L $sysroot"

@@ -39,7 +39,7 @@ struct Original {
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        // Beside each other four boots, and many kinds of event.
+        // They are shared by four boots.
         cases: 2 * ProptestConfig::default().cases,
         ..ProptestConfig::default()
     })]
