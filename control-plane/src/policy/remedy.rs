@@ -43,7 +43,7 @@ pub(crate) fn remedy(rule: &str) -> &'static str {
              `pawl-control-plane accept DEVICE`. Else boot what is approved."
         }
         "boot.command-lines" | "boot.loader-commands" => {
-            "If it is as it should be, add it to the list, with * where it varies. Else look who \
+            "If it is as it should be, add it to the list, with * where a value varies. Else look who \
              changed the boot configuration."
         }
         "pcr.unexplained" => {

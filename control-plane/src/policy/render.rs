@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use pawl_evidence::appraise::policy::{
-    Allowed, BootSection, CommandPattern, FirmwareSection, ImaSection, Learnt, PcrSection, SecureBootSection,
-    Weight,
+    Allowed, BootSection, FirmwareSection, ImaSection, Learnt, PcrSection, SecureBootSection, Weight,
 };
 use pawl_proto::DeviceId;
 
@@ -90,9 +89,9 @@ impl Rendered<'_> {
         self.items(key, list.iter().map(item), comment);
     }
 
-    fn patterns(&mut self, key: &str, list: &[CommandPattern], comment: &str) {
+    fn patterns<'p>(&mut self, key: &str, list: impl Iterator<Item = &'p str>, comment: &str) {
         let lines = self.lines;
-        self.items(key, list.iter().map(|pattern| item(pattern.as_str(), lines)), comment);
+        self.items(key, list.map(|pattern| item(pattern, lines)), comment);
     }
 
     fn texts(&mut self, key: &str, list: &[String], comment: &str) {
@@ -149,8 +148,8 @@ impl Rendered<'_> {
         );
         self.patterns(
             "command-lines",
-            &rules.command_lines,
-            "The kernel's command line. * stands for any characters of one word.",
+            rules.command_lines.iter().map(|pattern| pattern.as_str()),
+            "The kernel's command line. * stands for characters of one value, ? for one of them.",
         );
         self.list(
             "command-line-digests",
@@ -160,7 +159,7 @@ impl Rendered<'_> {
         self.list("initrds", &rules.initrds, "The initrd (PCR 9).");
         self.patterns(
             "loader-commands",
-            &rules.loader_commands,
+            rules.loader_commands.iter().map(|pattern| pattern.as_str()),
             "Commands of the boot loader (PCR 8). No pattern here may fit a command line of the kernel.",
         );
         self.list("files", &rules.files, "Files that the boot loader may read (PCRs 9 and 12).");

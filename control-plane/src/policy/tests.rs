@@ -63,6 +63,8 @@ fn what_is_wrong_is_named_with_its_file() {
         ("default.toml", "[boot]\nimage = []\n", "`image`"),
         ("default.toml", "[boot]\nimages = [{ digest = 'abc' }]\n", "64 hexadecimal digits"),
         ("default.toml", "[pcr.24]\n", "pcr.24"),
+        ("default.toml", "[boot]\ncommand-lines = ['quiet *']\n", "in the name of a parameter"),
+        ("default.toml", "[boot]\nloader-commands = ['* quiet']\n", "the name of a command"),
         ("default.toml", "[ima]\nviolations = 'ignore'\n", "refuse"),
         ("default.toml", "[ima]\nexclusions = ['***']\n", "***"),
         ("default.toml", "[ima]\ndigest-files = ['missing']\n", "missing"),

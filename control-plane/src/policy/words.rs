@@ -1,8 +1,7 @@
 //! What a policy means, a sentence for each of its rules.
 
 use pawl_evidence::appraise::policy::{
-    Allowed, BootSection, CommandPattern, FirmwareSection, ImaSection, PcrSection, Policy, SecureBootSection,
-    Weight,
+    Allowed, BootSection, FirmwareSection, ImaSection, PcrSection, Policy, SecureBootSection, Weight,
 };
 
 /// The rules in the order of the file, each with its meaning.
@@ -66,11 +65,13 @@ impl Sentences {
             let text = "Under Secure Boot any other image too, if secure-boot.signers alone have vouched.";
             self.say("boot.accept-signed-images", text);
         }
-        self.patterns("boot.command-lines", "The kernel's command line may be", &rules.command_lines);
+        let command_lines = rules.command_lines.iter().map(|pattern| pattern.as_str());
+        self.patterns("boot.command-lines", "The kernel's command line may be", command_lines);
         let what = "A command line that is logged by its digest alone may be";
         self.list("boot.command-line-digests", what, &rules.command_line_digests);
         self.list("boot.initrds", "The initrd may be", &rules.initrds);
-        self.patterns("boot.loader-commands", "The boot loader may carry out", &rules.loader_commands);
+        let loader_commands = rules.loader_commands.iter().map(|pattern| pattern.as_str());
+        self.patterns("boot.loader-commands", "The boot loader may carry out", loader_commands);
         self.list("boot.files", "It may read", &rules.files);
     }
 
@@ -118,9 +119,9 @@ impl Sentences {
         }
     }
 
-    fn patterns(&mut self, rule: &str, what: &str, patterns: &[CommandPattern]) {
+    fn patterns<'p>(&mut self, rule: &str, what: &str, patterns: impl Iterator<Item = &'p str>) {
         for pattern in patterns {
-            self.say(rule, format!("{what}: {}", pattern.as_str().escape_debug()));
+            self.say(rule, format!("{what}: {}", pattern.escape_debug()));
         }
     }
 }

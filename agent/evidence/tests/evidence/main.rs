@@ -6,6 +6,7 @@ mod assurance;
 mod boot_images;
 mod boots;
 mod certified;
+mod command_lines;
 mod credential;
 mod endorsement;
 mod event_log;

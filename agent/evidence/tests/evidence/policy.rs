@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pawl_evidence::appraise::policy::{LearnError, Learnt, Policy};
+use pawl_evidence::appraise::policy::{CommandLinePattern, LearnError, Learnt, Policy};
 use pawl_evidence::appraise::{
     Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, ImaLog, ReferenceValues, Verdict, appraise,
 };
@@ -114,10 +114,10 @@ fn a_command_line_is_judged_by_its_digest_where_the_log_has_no_text() {
     let mut policy = learn("x86-good");
     policy.boot.command_line_digests.clear();
     assert_eq!(rules_of(&judge(&policy, "x86-good")), ["boot.command-lines"].into());
-    policy.boot.command_lines = vec![text.clone().into()];
+    policy.boot.command_lines = vec![CommandLinePattern::literal(&text)];
     assert_eq!(rules_of(&judge(&policy, "x86-good")), BTreeSet::new());
     // A pattern cannot be hashed.
-    policy.boot.command_lines = vec![text.replace("tcb", "*").into()];
+    policy.boot.command_lines = vec![CommandLinePattern::new(text.replace("tcb", "*")).unwrap()];
     assert_eq!(rules_of(&judge(&policy, "x86-good")), ["boot.command-lines"].into());
 }
 

@@ -6,7 +6,7 @@ use super::Policy;
 use super::allowed::Allowed;
 use super::boot::Boot;
 use super::judge::entry_digest;
-use super::pattern::CommandPattern;
+use super::pattern::{CommandLinePattern, LoaderCommandPattern};
 use super::pcr::{PcrIndex, PcrSection};
 use crate::eventlog::{DatabaseName, EventFact, EventLogError, Fact, SignatureDatabase, SignatureEntry, Tie};
 use crate::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
@@ -120,19 +120,15 @@ impl Learner {
     }
 
     fn learn_command_line(&mut self, event: &EventFact<'_>, text: &str) {
-        let pattern = self.literal(event, text);
+        let pattern = CommandLinePattern::literal(text);
+        self.lines.entry(pattern.as_str().to_owned()).or_insert(event.number);
         add(&mut self.policy.boot.command_lines, pattern);
     }
 
     fn learn_command(&mut self, event: &EventFact<'_>, text: &str) {
-        let pattern = self.literal(event, text);
-        add(&mut self.policy.boot.loader_commands, pattern);
-    }
-
-    fn literal(&mut self, event: &EventFact<'_>, text: &str) -> CommandPattern {
-        let pattern = CommandPattern::literal(text);
+        let pattern = LoaderCommandPattern::literal(text);
         self.lines.entry(pattern.as_str().to_owned()).or_insert(event.number);
-        pattern
+        add(&mut self.policy.boot.loader_commands, pattern);
     }
 
     fn learn_database(&mut self, event: &EventFact<'_>, database: &SignatureDatabase, this: Allowed) {

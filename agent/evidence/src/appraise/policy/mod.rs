@@ -16,7 +16,7 @@ mod sections;
 
 pub use allowed::Allowed;
 pub use learn::{LearnError, Learnt};
-pub use pattern::CommandPattern;
+pub use pattern::{CommandLinePattern, LoaderCommandPattern, PatternError};
 pub use pcr::{PcrIndex, PcrSection};
 pub use runtime::ImaSection;
 pub use sections::{

@@ -1,7 +1,7 @@
 use serde::Deserialize;
 
 use super::allowed::Allowed;
-use super::pattern::CommandPattern;
+use super::pattern::{CommandLinePattern, LoaderCommandPattern};
 use crate::appraise::Verdict;
 
 /// `[freshness]`
@@ -65,13 +65,13 @@ pub struct BootSection {
     /// Any others too, if Secure Boot was on and nothing but `secure-boot.signers` vouched for what was loaded.
     pub accept_signed_images: bool,
     /// What the kernel's command line may be.
-    pub command_lines: Vec<CommandPattern>,
+    pub command_lines: Vec<CommandLinePattern>,
     /// The same where the boot chain measures the command line and logs no text of it: the digests of its events.
     pub command_line_digests: Vec<Allowed>,
     /// Initrds that may be loaded.
     pub initrds: Vec<Allowed>,
     /// Commands that the boot loader may carry out.
-    pub loader_commands: Vec<CommandPattern>,
+    pub loader_commands: Vec<LoaderCommandPattern>,
     /// Files that it may read.
     pub files: Vec<Allowed>,
 }

@@ -1,5 +1,6 @@
 use super::explain::Ruling;
 use crate::appraise::policy::boot::Boot;
+use crate::appraise::policy::pattern::only_literally;
 use crate::appraise::policy::{Allowed, Policy};
 use crate::appraise::{Area, Reason, Verdict};
 use crate::eventlog::{EventFact, Fact};
@@ -14,8 +15,15 @@ pub(super) fn text(policy: &Policy, text: &str) -> Ruling {
     }
     Ruling::refused(
         COMMAND_LINES,
-        format!("the kernel's command line fits no pattern: {}", text.escape_debug()),
+        format!("the kernel's command line fits no pattern: {}{}", text.escape_debug(), remark(text)),
     )
+}
+
+/// What an operator has to know of a text that only a pattern without wildcards can fit.
+pub(super) fn remark(text: &str) -> String {
+    only_literally(text)
+        .map(|reason| format!(" ({reason}; a pattern without wildcards can)"))
+        .unwrap_or_default()
 }
 
 /// One of which the log has the digest alone: a pattern that fits one text alone can be hashed and compared.

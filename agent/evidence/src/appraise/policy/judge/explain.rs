@@ -80,8 +80,9 @@ impl<'p> Explainer<'p> {
             Fact::LoaderCommand(text) if rules.loader_commands.iter().any(|pattern| pattern.fits(text)) => {
                 Ruling::Explained
             }
-            Fact::LoaderCommand(_) => {
-                Ruling::refused("boot.loader-commands", format!("{} fits no pattern", event.fact))
+            Fact::LoaderCommand(text) => {
+                let remark = command_line::remark(text);
+                Ruling::refused("boot.loader-commands", format!("{} fits no pattern{remark}", event.fact))
             }
             _ => Ruling::Unexplained,
         }

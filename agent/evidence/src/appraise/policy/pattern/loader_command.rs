@@ -1,0 +1,184 @@
+use std::ops::Range;
+
+use serde::Deserialize;
+
+use super::command_line::has_wildcard_in_name;
+use super::written::{Written, part_fits, words};
+use super::{PatternError, WILDCARD_TEXT_MAX, is_printable_ascii};
+use crate::wildcard::Step;
+
+/// A pattern for a command of GRUB, word by word.
+///
+/// GRUB measures a command when it carries it out: variables are replaced, quotes are gone, and words are put
+/// together with spaces. Command and pattern fit when they have as many words, and each word fits its counterpart and
+/// is of the same kind: an option (`-…`), an assignment (`…=…`), or neither. The command's name stands in the pattern
+/// as it is. Commands that load a kernel have its parameters behind them, so that wildcards stand there where
+/// [`super::CommandLinePattern`] admits them.
+///
+/// A wildcard stands for printable ASCII, and never for a space or a character with a meaning in GRUB's scripts:
+/// text that is kept for later, as in `menuentry`, is read as a script then. A command with anything but printable
+/// ASCII fits only the pattern without wildcards that has its whole text; one that is too long does, too.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LoaderCommandPattern {
+    written: Written,
+    words: Vec<Range<usize>>,
+}
+
+impl LoaderCommandPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// [`PatternError`]
+    pub fn new(text: String) -> Result<Self, PatternError> {
+        let written = Written::new(text);
+        let pattern = Self::of(written);
+        if pattern.written.has_wildcards() {
+            pattern.check()?;
+        }
+        Ok(pattern)
+    }
+
+    /// The pattern that fits this text alone, and texts with more or fewer spaces between the same words.
+    pub fn literal(text: &str) -> Self {
+        Self::of(Written::literal(text))
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        self.written.as_str()
+    }
+
+    /// Whether the whole command fits. Takes time in proportion to the command times the pattern at worst.
+    pub fn fits(&self, command: &str) -> bool {
+        if self.written.only_text().is_some_and(|text| text == command) {
+            return true;
+        }
+        if !is_printable_ascii(command) || command.len() > WILDCARD_TEXT_MAX {
+            return false;
+        }
+        let bytes = command.as_bytes();
+        let (found, pattern) = (words(bytes), self.written.stand_in());
+        found.len() == self.words.len()
+            && self.words.iter().zip(&found).all(|(expected, found)| {
+                let (steps, text) = (self.steps(expected), bytes.get(found.clone()).unwrap_or_default());
+                let kind = Kind::of(pattern.get(expected.clone()).unwrap_or_default());
+                kind == Kind::of(text) && part_fits(steps, text, is_plain)
+            })
+    }
+
+    fn steps(&self, word: &Range<usize>) -> &[Step<u8>] {
+        self.written.steps().get(word.clone()).unwrap_or_default()
+    }
+
+    /// What holds for patterns with wildcards.
+    fn check(&self) -> Result<(), PatternError> {
+        let text = || self.as_str().to_owned();
+        if !self.written.is_printable_ascii() {
+            return Err(PatternError::Characters(text()));
+        }
+        let name = self.words.first().map(|word| self.steps(word)).unwrap_or_default();
+        let name: Option<Vec<u8>> = name
+            .iter()
+            .map(|step| match step {
+                Step::Exactly(byte) => Some(*byte),
+                Step::One | Step::Within | Step::Across => None,
+            })
+            .collect();
+        // A command line of the kernel begins with a path, and a log can call it a command.
+        let name = name.filter(|name| name.first().is_some_and(u8::is_ascii_alphabetic));
+        let Some(name) = name else { return Err(PatternError::Command(text())) };
+        let mut words = self.words.iter().map(|word| self.steps(word));
+        if loads_a_kernel(&name) && words.any(has_wildcard_in_name) {
+            return Err(PatternError::Name(text()));
+        }
+        Ok(())
+    }
+
+    fn of(written: Written) -> Self {
+        let words = words(&written.stand_in());
+        Self { written, words }
+    }
+}
+
+impl TryFrom<String> for LoaderCommandPattern {
+    type Error = PatternError;
+
+    fn try_from(text: String) -> Result<Self, PatternError> {
+        Self::new(text)
+    }
+}
+
+/// What a word is to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Option,
+    Assignment,
+    Plain,
+}
+
+impl Kind {
+    fn of(word: &[u8]) -> Self {
+        match word {
+            [b'-', ..] => Self::Option,
+            word if word.contains(&b'=') => Self::Assignment,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// `linux`, `linuxefi`, `multiboot2`, `module`, `xen_hypervisor` and the like.
+fn loads_a_kernel(name: &[u8]) -> bool {
+    [&b"linux"[..], b"multiboot", b"module", b"xen_", b"kernel", b"chainloader"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+/// What a wildcard may stand for.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"\"'\\$;&|<>{}#".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fits(text: &str, command: &str) -> bool {
+        LoaderCommandPattern::new(text.to_owned()).unwrap().fits(command)
+    }
+
+    #[test]
+    fn words_fit_words_of_their_kind() {
+        let search = "search --no-floppy --fs-uuid --set=root *";
+        assert!(fits(search, "search --no-floppy --fs-uuid --set=root 12-34"));
+        assert!(!fits(search, "search --no-floppy --fs-uuid --set=root 12-34 hd0"));
+        assert!(!fits(search, "search --no-floppy --fs-uuid --set=root --hint"));
+        assert!(!fits(search, "search --no-floppy --fs-uuid --set=root a=b"));
+        assert!(fits("set root=*", "set root=hd0,gpt2") && !fits("set root=*", "set root=hd0 x=y"));
+        assert!(fits("linux /vmlinuz-* root=* ro", "linux /vmlinuz-6.1 root=/dev/sda ro"));
+        assert!(!fits("linux /vmlinuz-* root=* ro", "linux /vmlinuz-6.1 root=/dev/sda init=/bin/sh"));
+    }
+
+    #[test]
+    fn a_wildcard_fits_no_byte_that_a_script_reads_as_more_than_a_character() {
+        for byte in "\"'\\$;&|<>{}#\u{e0}\u{a0}\t\n ".chars() {
+            let command = format!("set root=a{byte}b");
+            assert!(!fits("set root=*", &command), "{command}");
+            assert!(LoaderCommandPattern::literal(&command).fits(&command), "{command}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_with_wildcards_names_its_command() {
+        let error = |text: &str| LoaderCommandPattern::new(text.to_owned()).unwrap_err();
+        for text in ["*", "lin* /vmlinuz", "/boot/vmlinuz-* quiet", "(hd0)/vmlinuz-* ro", "[ a = * ]", "?"] {
+            assert_eq!(error(text), PatternError::Command(text.to_owned()));
+        }
+        for text in ["linux /vmlinuz *", "linuxefi /vmlinuz root=x s*", "multiboot2 /xen placeholder *"] {
+            assert_eq!(error(text), PatternError::Name(text.to_owned()));
+        }
+        assert_eq!(error("echo \u{fc} *"), PatternError::Characters("echo \u{fc} *".to_owned()));
+        let menu = "menuentry Debian {\n\tlinux /vmlinuz $x\n}";
+        assert!(fits(menu, menu) && !fits(menu, &menu.replace('\n', " ")));
+    }
+}

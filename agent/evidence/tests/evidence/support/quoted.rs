@@ -1,0 +1,59 @@
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{Signature as EcdsaSignature, SigningKey};
+use pawl_evidence::attest::{AttestationKey, VerifiedQuote};
+use pawl_evidence::eventlog::EventLog;
+use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues, Public, Signature};
+use rand_core::OsRng;
+
+use super::boot::NONCE;
+
+/// The quote of a TPM that booted as this log says: PCRs 0 to 14 of the sha256 bank.
+pub(crate) fn quote_of(log: &[u8]) -> VerifiedQuote {
+    let replayed = EventLog::parse(log).unwrap().replay().unwrap();
+    let mut pcrs = PcrValues::default();
+    for index in 0..15 {
+        let untouched = Digest::filled(HashAlgorithm::Sha256, 0);
+        let value = replayed.get(HashAlgorithm::Sha256, index).copied().unwrap_or(untouched);
+        pcrs.insert(index, value).unwrap();
+    }
+    quote(&pcrs)
+}
+
+/// The quote of a TPM with these PCRs, by a key of its own.
+pub(crate) fn quote(pcrs: &PcrValues) -> VerifiedQuote {
+    let key = SigningKey::random(&mut OsRng);
+    let ak = AttestationKey::from_public(ak_public(&key)).unwrap();
+    let indices = pcrs.bank(HashAlgorithm::Sha256).map(|(index, _)| index);
+    let selection = PcrSelection::new(HashAlgorithm::Sha256, indices).unwrap();
+    let values: Vec<u8> =
+        pcrs.bank(HashAlgorithm::Sha256).flat_map(|(_, value)| value.as_bytes().to_vec()).collect();
+    let attest = [
+        &[0xff, 0x54, 0x43, 0x47, 0x80, 0x18][..],
+        &sized(ak.name().as_bytes()),
+        &sized(&NONCE),
+        &60_000_u64.to_be_bytes(),
+        &3_u32.to_be_bytes(),
+        &0_u32.to_be_bytes(),
+        &[1],
+        &9_u64.to_be_bytes(),
+        &selection.marshal(),
+        &sized(HashAlgorithm::Sha256.digest(&[&values]).as_bytes()),
+    ]
+    .concat();
+    let signature: EcdsaSignature = key.sign(&attest);
+    let signature = Signature::from_r_s(&signature.to_bytes().into()).marshal();
+    ak.verify(&attest, &signature, &NONCE).unwrap().quote(pcrs).unwrap()
+}
+
+/// The public area of a restricted ECDSA P-256 signing key.
+fn ak_public(key: &SigningKey) -> Public {
+    let point = key.verifying_key().to_encoded_point(false);
+    let header = [0x00, 0x23, 0x00, 0x0b, 0x00, 0x05, 0x00, 0x72, 0, 0, 0x00, 0x10, 0x00, 0x18, 0x00, 0x0b];
+    let (x, y) = (point.x().unwrap().to_vec(), point.y().unwrap().to_vec());
+    let bytes = [&header[..], &[0x00, 0x03, 0x00, 0x10], &sized(&x), &sized(&y)].concat();
+    Public::unmarshal(&bytes).unwrap()
+}
+
+fn sized(bytes: &[u8]) -> Vec<u8> {
+    [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
+}
