@@ -33,6 +33,14 @@ pub(super) fn carry_out(
     check_enrolled(plane, tx, &claim, statement.replaces)?;
     check_replaced(tx, claim.device, statement.replaces)?;
     if let Some(replaced) = statement.replaces {
+        // The policy asks for a person; this keeps a fault there from ending another device.
+        if !tx.approvals(session.id)?.iter().any(|approval| approval.confirmation.is_none()) {
+            return Err(Refusal::new(
+                RefusalCode::ApprovalRequired,
+                "a person must approve that a device takes another one's place",
+            )
+            .into());
+        }
         replace(plane, tx, &session, &claim, replaced)?;
     }
     // The counter was certified at the opening: what lived below it is over.

@@ -92,8 +92,8 @@ pub(super) fn check_enrolled(
 ) -> Result<Enrolment, RequestError> {
     let ek_sha256 = claim.ek_sha256;
     let Some(device) = tx.device(claim.device)?.filter(|device| device.ek_sha256 == ek_sha256) else {
-        // Who approves that it takes another one's place vouches for it.
-        if replaces.is_some() && plane.config.approvals.re_pair > 0 {
+        // A pairing with `replaces` always needs a person, who then vouches for the new device.
+        if replaces.is_some() && plane.config.approvals.allowed_signers.is_some() {
             return Ok(Enrolment::ByApproval);
         }
         return Err(Refusal::new(

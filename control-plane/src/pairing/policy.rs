@@ -13,7 +13,10 @@ pub(super) struct Policy {
     pub(super) needed: u8,
 }
 
-/// The operator's policy for a pairing of this device, which may take another one's place.
+/// Returns the operator's policy for a pairing of this device.
+///
+/// A pairing that takes another device's place ends that device, so it needs at least one person, whatever
+/// the configuration says.
 pub(super) fn policy(
     config: &ApprovalsConfig,
     tx: &Tx<'_>,
@@ -24,7 +27,8 @@ pub(super) fn policy(
     let needed = match (&newest, replaces) {
         (None, None) => return Ok(Policy { action: Statement::PAIR, needed: config.pair }),
         (Some(newest), None) if ended_by_operator(tx, newest)? => config.after_repair(),
-        _ => config.re_pair,
+        (_, Some(_)) => config.re_pair.max(1),
+        (Some(_), None) => config.re_pair,
     };
     Ok(Policy { action: Statement::RE_PAIR, needed })
 }

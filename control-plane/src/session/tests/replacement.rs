@@ -4,7 +4,7 @@ use pawl_proto::DeviceId;
 use pawl_proto::message::{EventKind, Standing};
 
 use super::*;
-use crate::store;
+use crate::{orders, store};
 
 async fn device(plane: &Arc<ControlPlane>, id: DeviceId) -> Option<store::Device> {
     plane.store.transaction(move |tx| tx.device(id)).await.unwrap()
@@ -52,6 +52,39 @@ async fn where_nobody_approves_nobody_is_let_in() {
     let refusal = refused(pairing::offer(&rig.plane, replacing(&new, old.id())).await);
     assert_eq!(refusal.code, RefusalCode::NotEnrolled);
     assert!(refusal.message.contains(&new.tpm.ek_sha256().to_string()), "{refusal}");
+}
+
+#[tokio::test]
+async fn an_enrolled_device_replaces_another_only_with_a_persons_approval() {
+    for policy in ["re_pair = 0", "pair = 0\nre_pair = 0\nafter_repair = 0"] {
+        let stage = Stage::new(policy, &["ann"]).await;
+        let (plane, old) = (stage.plane(), stage.device.id());
+        let stranger = stage.rig.person("stranger");
+        // The first has no pairing, the second has a live one, the third one that the operator ordered to repair.
+        let (fresh, live, repaired) =
+            (Device::enrolled(plane).await, paired(plane).await, paired(plane).await);
+        let why = pawl_proto::message::ShortText::lossy("new board");
+        orders::order(plane, repaired.id(), EventKind::Repair, why).await.unwrap();
+        for mut device in [fresh, live, repaired] {
+            let request = replacing(&device, old);
+            let (asked, progress) = device.ask(plane, request).await.unwrap();
+            let waiting = progress.waits();
+            assert_eq!(waiting.needed, 1);
+            assert_eq!(stage.pairing().await, PairingState::Live, "nobody approved");
+            refused(asked.approve(plane, stranger.sign(&waiting.statement)).await);
+            assert_eq!(stage.pairing().await, PairingState::Live);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_enrolled_device_cannot_replace_another_where_nobody_may_approve() {
+    let rig = Rig::new();
+    let old = paired(&rig.plane).await;
+    let mut new = Device::enrolled(&rig.plane).await;
+    let request = replacing(&new, old.id());
+    assert_eq!(refused(new.ask(&rig.plane, request).await).code, RefusalCode::NoApprovers);
+    assert_eq!(state_of(&rig.plane, old.pairing.unwrap()).await, PairingState::Live);
 }
 
 #[tokio::test]

@@ -93,8 +93,26 @@ fn nobody_takes_a_place_without_a_person() {
     swap_board(&rig, &mut device);
     device.ask_to_pair(&asking(&["telemetry"], Some(old))).unwrap();
     let refused = device.wait_for_stage(SessionStage::Failed).unwrap().problem.unwrap();
-    assert_eq!(refused.error, "not-enrolled", "{refused:?}");
+    assert_eq!(refused.error, "no-approvers", "{refused:?}");
     assert_keeps_its_place(&rig, old);
+}
+
+#[test]
+fn an_enrolled_device_does_not_end_another_one_without_a_person() {
+    let rig = Rig::for_test().unwrap();
+    let victim = rig.paired_device("victim", DeviceOptions::default()).unwrap();
+    let attacker = rig.paired_device("attacker", DeviceOptions::default()).unwrap();
+    let alice = rig.approver("alice").unwrap();
+    let victims = victim.status().unwrap().device;
+    // `re_pair = 0` stands in the configuration.
+    attacker.ask_to_pair(&asking(&["telemetry"], Some(victims))).unwrap();
+    attacker.wait_for_approver().unwrap();
+    victim.wait_until_entitled().unwrap();
+    let shown = rig.control_plane.show(victims.as_str()).unwrap();
+    assert_eq!((&shown["standing"], &shown["pairing"]["state"]), (&"active".into(), &"live".into()));
+
+    approve_here(&attacker, &alice);
+    assert_eq!(rig.control_plane.show(victims.as_str()).unwrap()["standing"], "suspended");
 }
 
 #[test]
