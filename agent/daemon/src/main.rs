@@ -74,8 +74,9 @@ fn main() -> ExitCode {
 fn start(arguments: &Arguments) -> Result<(), Failure> {
     let config = Config::load(&arguments.config, pawl_config::environment())?;
     telemetry::start(config.log);
-    let tpm = Tpm::start(tpm_options(&config)?)?;
+    // First: a second daemon must not even open the TPM.
     let store = Store::open(&config.state_dir)?;
+    let tpm = Tpm::start(tpm_options(&config)?)?;
     let control_plane = ControlPlane::new(&config.control_plane)?;
     let gate = Gate::closed(problem::unpaired(), Marker::of_service());
     let shared = Shared::new(config, tpm, store, gate, control_plane, WallClock::system());

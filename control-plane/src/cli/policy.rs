@@ -5,7 +5,7 @@ mod files;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use pawl_evidence::appraise::policy::ImaSection;
+use pawl_evidence::appraise::policy::{ImaSection, Weight};
 use pawl_evidence::tpm::{Digest, HashAlgorithm};
 
 use super::command::{Server, path};
@@ -97,6 +97,8 @@ fn learn_files(log: &Path, policy: &Path, learnt: &LearntView) -> Result<ImaSect
     let name = list.file_name().map(|name| name.to_string_lossy().into_owned());
     Ok(ImaSection {
         require_anchored: files.anchored,
+        // A violation hides which content ran, so a learnt policy does not let one pass.
+        violations: Weight::Refuse,
         digest_files: name.into_iter().collect(),
         ..ImaSection::default()
     })

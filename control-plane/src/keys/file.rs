@@ -1,6 +1,6 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -18,11 +18,20 @@ pub struct FileError {
     pub source: io::Error,
 }
 
-/// Makes a directory that its owner alone may enter; one that exists must be such a directory.
+/// Makes a directory that this process's user alone may enter. One that exists must belong to that user and be
+/// closed to others.
 pub(super) fn private_dir(path: &Path) -> Result<(), FileError> {
     let make = || {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
+        let (found, user) = (fs::metadata(path)?, rustix::process::geteuid().as_raw());
+        if found.uid() != user {
+            let owner = found.uid();
+            return Err(io::Error::other(format!(
+                "user {owner} owns this directory and this process runs as user {user}; run it as user {owner}, or \
+                 chown the directory"
+            )));
+        }
+        if found.permissions().mode() & 0o077 != 0 {
             return Err(io::Error::other("others may enter this directory; chmod 0700 it"));
         }
         Ok(())
@@ -45,12 +54,59 @@ pub(super) fn write(path: &Path, contents: &str) -> Result<(), FileError> {
     let write = || {
         let parent = path.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
         let temporary = path.with_extension("new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        // A process that was cut short may have left one. It is removed, never opened: it could be a link to
+        // another file.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(contents.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         File::open(parent)?.sync_all()
     };
     write().map_err(|source| FileError { file: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_in_place_of_the_temporary_key_file_is_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("lease.key"), folder.path().join("victim"));
+        fs::write(&victim, "untouched").unwrap();
+        symlink(&victim, path.with_extension("new")).unwrap();
+        write(&path, "secret").unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+        assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(read(&path).unwrap().as_str(), "secret");
+    }
+
+    #[test]
+    fn a_state_directory_that_others_may_enter_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        private_dir(&path).unwrap();
+        private_dir(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        assert!(private_dir(&path).unwrap_err().to_string().contains("chmod 0700"));
+    }
+
+    #[test]
+    fn a_state_directory_of_another_user_is_refused() {
+        // A directory of root, or where root runs this test one that is given away.
+        let folder = tempfile::tempdir().unwrap();
+        let path = if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(1), None).unwrap();
+            folder.path()
+        } else {
+            Path::new("/root")
+        };
+        assert!(private_dir(path).unwrap_err().to_string().contains("owns this directory"));
+    }
 }

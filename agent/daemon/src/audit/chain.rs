@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 
 use pawl_proto::bounded::TooLong;
@@ -16,6 +16,7 @@ use pawl_proto::record::{DeviceRecord, Link};
 use pawl_proto::{DeviceId, Digest, limits};
 
 use super::segment::{self, Frames, Header};
+use crate::store::atomic;
 use crate::telemetry::event::SecurityEvent;
 
 /// The segments that are kept: 256 KiB in all.
@@ -179,7 +180,9 @@ impl Chain {
         }
         let header = Header::new(self.device, self.next, self.head).frame()?;
         let path = self.path(self.next);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        // One that is there was never part of the chain: a power cut came before its header was whole.
+        atomic::remove(&path)?;
+        let file = atomic::create(&path)?;
         file.write_all_at(&header, 0)?;
         file.sync_all()?;
         File::open(&self.folder)?.sync_all()?;

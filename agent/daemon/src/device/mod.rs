@@ -65,6 +65,8 @@ pub(crate) struct Device {
     refused: Refused,
     /// Receipts on their way over HTTPS.
     receipts: JoinSet<receipts::Outcome>,
+    /// The receipt of a pairing that the disk did not take, until the control plane has it.
+    unkept_receipt: Option<(Epoch, Vec<u8>)>,
     /// Between sessions that nobody waits for.
     pairing_backoff: Backoff,
     /// The state that was announced last, and the code of its problem.
@@ -109,6 +111,7 @@ impl Device {
             progress: None,
             refused: Refused::default(),
             receipts: JoinSet::new(),
+            unkept_receipt: None,
             pairing_backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
             announced: None,
             deprovisioned: false,

@@ -86,6 +86,10 @@ impl Device {
             Err(error) => {
                 let problem = error.problem(unattended.is_none());
                 self.came_to_nothing(&progress, &problem);
+                if let PairingError::NotKept { receipt: Some(receipt), .. } = error {
+                    self.unkept_receipt = Some(receipt);
+                    self.deliver_receipts();
+                }
                 let mut idle = Idle::after_failure(&self.shared, problem);
                 if let Some(request) = unattended {
                     idle.retry_at(Instant::now() + self.pairing_backoff.delay(), request);

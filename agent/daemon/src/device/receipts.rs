@@ -20,21 +20,24 @@ const LONGEST_DELAY: Duration = Duration::from_secs(600);
 pub(super) type Outcome = (Epoch, Result<(), CallError>);
 
 impl Device {
-    /// Delivers what waits on the disk. A delivery that is under way already is begun anew.
+    /// Delivers the receipts on the disk, and one that the disk did not take. Restarts deliveries under way.
     pub(super) fn deliver_receipts(&mut self) {
         self.receipts.abort_all();
         let waiting = self.shared.store.receipts().unwrap_or_else(|error| {
             tracing::error!(%error, "the receipts that wait cannot be read");
             Vec::new()
         });
-        for (epoch, receipt) in waiting {
+        for (epoch, receipt) in waiting.into_iter().chain(self.unkept_receipt.clone()) {
             self.receipts.spawn(deliver(Arc::clone(&self.shared), epoch, receipt));
         }
     }
 
     pub(super) fn receipt_delivered(&mut self, outcome: Result<Outcome, JoinError>) {
         match outcome {
-            Ok((epoch, Ok(()))) => taken(&self.shared, epoch, "control plane"),
+            Ok((epoch, Ok(()))) => {
+                self.unkept_receipt.take_if(|(unkept, _)| *unkept == epoch);
+                taken(&self.shared, epoch, "control plane");
+            }
             Ok((epoch, Err(error))) => {
                 tracing::error!(%epoch, %error, "the control plane does not take the receipt; it is kept");
             }

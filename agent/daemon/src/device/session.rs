@@ -203,6 +203,7 @@ impl Device {
     pub(super) fn came_to_nothing(&self, progress: &Progress, problem: &Problem) {
         SecurityEvent::PAIRING_REFUSED
             .log(None, format_args!("no pairing was made: {}; {}", problem.reason, problem.remedy));
+        self.shared.store.release();
         progress.fail(problem.clone());
         // Without a session nothing was asked of anybody: what is tried again and again, until there
         // is a network, would only push older records out.

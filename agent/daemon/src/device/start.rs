@@ -26,7 +26,7 @@ use crate::wipe;
 /// When the TPM does not even tell its counter.
 pub(super) async fn phase(shared: &Arc<Shared>) -> Result<Phase, pawl_tpm::Error> {
     match shared.store.unfinished() {
-        Unfinished::Nothing => {}
+        Unfinished::Nothing => shared.store.release(),
         Unfinished::Approved(approved) => {
             if let Some(pairing) = resume(shared, *approved).await? {
                 return Ok(Phase::Pairing(pairing));

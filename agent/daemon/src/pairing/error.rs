@@ -27,6 +27,13 @@ pub(crate) enum PairingError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// The control plane granted a pairing that the disk did not take. Its epoch has ended again.
+    #[error("{error}; the granted pairing was ended")]
+    NotKept {
+        error: StoreError,
+        /// What tells the control plane, where the TPM made it: the epoch that ended, and the encoded receipt.
+        receipt: Option<(Epoch, Vec<u8>)>,
+    },
     #[error("the TPM has no epoch counter")]
     Counter,
     #[error(transparent)]
@@ -63,7 +70,7 @@ impl PairingError {
             Self::Call(CallError::Refused { code, .. }) => &code.to_string(),
             Self::Call(call) if call.is_transient() => "control-plane-unreachable",
             Self::Tpm(_) | Self::Report(ReportError::Tpm(_)) => "tpm",
-            Self::Store(_) => "state-not-kept",
+            Self::Store(_) | Self::NotKept { .. } => "state-not-kept",
             Self::Statement(_) | Self::Approval(_) => "statement-differs",
             Self::Expired => "expired",
             _ => "pairing-failed",
@@ -81,7 +88,9 @@ impl PairingError {
         match self {
             Self::Tpm(error) | Self::Report(ReportError::Tpm(error)) => error.remedy(),
             Self::Call(call) => call.remedy(),
-            Self::Store(_) => "check the disk, its free space and the owner of the state directory",
+            Self::Store(_) | Self::NotKept { .. } => {
+                "check the disk, its free space and the owner of the state directory"
+            }
             Self::Statement(_) | Self::Approval(_) | Self::OtherGrant => {
                 "approve nothing, and show the operator this message"
             }

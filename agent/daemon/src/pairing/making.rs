@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use pawl_evidence::lease::check_lease_key;
 use pawl_evidence::tpm::Public;
-use pawl_proto::message::{PairingApproved, PairingGrant, PairingProof, Statement, TpmStructure, Verdict};
+use pawl_proto::message::{
+    Cause, PairingApproved, PairingGrant, PairingProof, Statement, TpmStructure, Verdict,
+};
 use pawl_proto::record::DeviceFact;
 use pawl_proto::signed;
-use pawl_proto::{Channel, Epoch, PairingId, Topic};
+use pawl_proto::{Channel, Epoch, PairingId, Text, Topic};
 use pawl_tpm::{Binding, Counter};
 use tokio::time::{Instant, sleep};
 
@@ -18,8 +20,9 @@ use crate::backoff::Backoff;
 use crate::control_plane::CallError;
 use crate::fail_point;
 use crate::shared::Shared;
-use crate::store::{Approved, PairingKeys, PairingRecord};
+use crate::store::{Approved, PairingKeys, PairingRecord, StoreError};
 use crate::telemetry::event::SecurityEvent;
+use crate::wipe;
 
 /// Makes the pairing that was approved, and leaves it in the store. The pairing before it has ended
 /// already.
@@ -60,15 +63,41 @@ async fn attempt(shared: &Arc<Shared>, approved: &Approved, resumed: bool) -> Re
         making.counter.name.clone().try_into()?,
         approved.attestation_name.clone(),
     );
-    shared.store.stage(&record, &keys, grant.verdict.as_bytes())?;
-    fail_point::reach("pair.staged");
-    shared.store.commit()?;
-    fail_point::reach("pair.committed");
+    if let Err(error) = keep(shared, &record, &keys, grant.verdict.as_bytes()) {
+        return Err(give_back(shared, &record, error).await);
+    }
     let PairingRecord { pairing, scopes, epoch, .. } = record;
     SecurityEvent::PAIRED.log(Some(epoch), format_args!("pairing {pairing}"));
     shared.audit.record(Some(epoch), DeviceFact::Paired { pairing, scopes });
     shared.audit.record(Some(epoch), audit::judged(&verdict));
     Ok(())
+}
+
+/// Puts the granted pairing on the disk.
+fn keep(
+    shared: &Shared,
+    record: &PairingRecord,
+    keys: &PairingKeys,
+    verdict: &[u8],
+) -> Result<(), StoreError> {
+    shared.store.stage(record, keys, verdict)?;
+    fail_point::reach("pair.staged");
+    shared.store.commit()?;
+    fail_point::reach("pair.committed");
+    Ok(())
+}
+
+/// Ends the epoch of a granted pairing that the disk did not take. The receipt tells the control plane, which
+/// would show it as live otherwise.
+async fn give_back(shared: &Arc<Shared>, record: &PairingRecord, error: StoreError) -> PairingError {
+    let order = wipe::Order {
+        cause: Cause::Recovery,
+        event: None,
+        reason: Text::lossy(&format!("the device could not store the pairing: {error}")),
+        arrived: std::time::Instant::now(),
+    };
+    let receipt = wipe::wipe(shared, record, order).await.receipt;
+    PairingError::NotKept { error, receipt: receipt.map(|message| (record.epoch, message)) }
 }
 
 /// The counter, in an epoch in which no pairing of this TPM has lived.

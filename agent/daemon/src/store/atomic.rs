@@ -19,10 +19,18 @@ pub(super) fn write_soon(path: &Path, contents: &[u8]) -> io::Result<()> {
 
 fn replace(path: &Path, contents: &[u8], sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    // An earlier process may have left one. It is removed, never opened: it could be a link to another file.
+    remove(&temporary)?;
+    let mut file = create(&temporary)?;
     file.write_all(contents)?;
     sync(&file)?;
     fs::rename(&temporary, path)
+}
+
+/// Creates a file, mode 0600, that nobody else can have prepared: the call fails where the name exists, also
+/// where it is a symbolic link (open(2), `O_EXCL`).
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Reads a file of at most `limit` bytes; none when it does not exist.
@@ -41,7 +49,7 @@ pub(super) fn read(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Removes a file, if it is there.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -67,7 +75,33 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
     use super::*;
+
+    #[test]
+    fn a_link_in_place_of_the_temporary_file_is_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("record"), folder.path().join("victim"));
+        fs::write(&victim, b"untouched").unwrap();
+        symlink(&victim, path.with_extension("tmp")).unwrap();
+        write(&path, b"secret").unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"untouched");
+        assert_eq!(fs::read(&path).unwrap(), b"secret");
+        assert!(fs::symlink_metadata(&path).unwrap().is_file(), "the record is a link");
+        assert!(create(&path).is_err(), "an existing file was opened");
+    }
+
+    #[test]
+    fn a_file_that_others_prepared_does_not_lend_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record");
+        let prepared = path.with_extension("tmp");
+        fs::write(&prepared, b"").unwrap();
+        fs::set_permissions(&prepared, fs::Permissions::from_mode(0o666)).unwrap();
+        write_soon(&path, b"secret").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
 
     #[test]
     fn a_file_is_replaced_whole_and_read_within_its_limit() {

@@ -1,7 +1,10 @@
 //! `pairing.new/`: a pairing in the making, from its approval until it takes the place of the old
 //! one.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io;
+
+use nix::fcntl::posix_fallocate;
 
 use super::ending::REVOCATION;
 use super::record::KeyFile;
@@ -10,6 +13,9 @@ use super::{Approved, Live, PairingKeys, PairingRecord, Store, StoreError, atomi
 const NEW: &str = "pairing.new";
 const APPROVED: &str = "pairing.new/approved.cbor";
 const STAGED: &str = "pairing.new/pairing.cbor";
+/// Bytes held back for a pairing that is asked for: its files take some 40 KiB at most, in blocks of the disk.
+pub(crate) const RESERVE: u32 = 256 * 1024;
+const RESERVED: &str = "reserve";
 
 /// What an earlier process left in the making.
 pub(crate) enum Unfinished {
@@ -41,9 +47,51 @@ impl Store {
         }
     }
 
+    /// Allocates the disk space that a new pairing will take, so that a full disk stops the request and not the
+    /// approved pairing. [`keep_approved`](Self::keep_approved) and [`stage`](Self::stage) use it up.
+    ///
+    /// # Errors
+    /// [`StoreError::Space`] when the disk does not have so much left.
+    pub(crate) fn reserve(&self) -> Result<(), StoreError> {
+        let path = self.root.join(RESERVED);
+        let allocate = || {
+            atomic::remove(&path)?;
+            let file = atomic::create(&path)?;
+            posix_fallocate(&file, 0, RESERVE.into())?;
+            file.sync_all()
+        };
+        allocate().map_err(|error| {
+            self.release();
+            match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    StoreError::Space(self.root.clone())
+                }
+                _ => StoreError::Io { path: path.clone(), error },
+            }
+        })
+    }
+
+    /// Gives reserved space back.
+    pub(crate) fn release(&self) {
+        if let Err(error) = atomic::remove(&self.root.join(RESERVED)) {
+            tracing::warn!(%error, "cannot release the disk space reserved for a pairing; the next one replaces it");
+        }
+    }
+
+    /// Leaves half of the reserve for what follows.
+    fn release_half(&self) -> Result<(), StoreError> {
+        let path = self.root.join(RESERVED);
+        match OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(u64::from(RESERVE / 2)))
+        {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.error(RESERVED, error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Keeps an approval before anything is done on it.
     pub(crate) fn keep_approved(&self, approved: &Approved) -> Result<(), StoreError> {
         self.discard_unfinished()?;
+        self.release_half()?;
         self.make_folder(NEW)?;
         self.save(APPROVED, approved)?;
         atomic::sync(&self.root).map_err(|error| self.error("", error))
@@ -62,6 +110,7 @@ impl Store {
         keys: &PairingKeys,
         verdict: &[u8],
     ) -> Result<(), StoreError> {
+        self.release();
         let PairingKeys { link, device, vault, action } = keys;
         for (name, key) in [("link", link), ("device", device), ("vault", vault), ("action", action)] {
             let name = format!("{NEW}/{name}.key");

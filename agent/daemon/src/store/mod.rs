@@ -15,8 +15,11 @@
 //! | `revocation.cbor` | why the last pairing ended |
 //! | `receipts/{epoch}.cbor` | receipts that nobody has taken yet |
 //! | `records/` | the assurance records, which [`crate::audit`] keeps |
+//! | `reserve` | disk space for the pairing that is asked for |
+//! | `lock` | locked (flock(2)) while a daemon uses the directory |
 
-mod atomic;
+pub(crate) mod atomic;
+mod directory;
 mod ending;
 mod making;
 mod record;
@@ -25,7 +28,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -47,6 +50,8 @@ const VAULT: usize = 1024 * 1024;
 pub(crate) struct Store {
     root: PathBuf,
     live: Mutex<Live>,
+    /// Held until the process ends.
+    _lock: File,
 }
 
 /// What guards the files of the live pairing, whose writes happen on other threads.
@@ -59,10 +64,14 @@ struct Live {
 }
 
 impl Store {
-    /// Opens the directory, and makes it where it is missing.
+    /// Opens the directory for this process alone, and makes it where it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the directory belongs to another user, others may enter it, or another process uses it.
     pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self { root: root.to_owned(), live: Mutex::new(Live { pairing: true, verdict: 0 }) };
-        store.make_folder("")?;
+        let lock = directory::open(root)?;
+        let live = Mutex::new(Live { pairing: true, verdict: 0 });
+        let store = Self { root: root.to_owned(), live, _lock: lock };
         store.make_folder("receipts")?;
         Ok(store)
     }
@@ -192,6 +201,13 @@ pub(crate) enum StoreError {
     Io { path: PathBuf, error: io::Error },
     #[error("{} is damaged ({error}); pair the device again", path.display())]
     Damaged { path: PathBuf, error: DecodeError },
+    #[error(
+        "{}: a pairing needs {} KiB of free disk space; free some, then try again",
+        .0.display(), making::RESERVE / 1024
+    )]
+    Space(PathBuf),
+    #[error(transparent)]
+    Directory(#[from] directory::DirectoryError),
     #[error("{name} cannot be encoded")]
     Unencodable { name: String },
     #[error(transparent)]

@@ -1,5 +1,7 @@
 //! What the disk holds after each step, and what a damaged disk is taken for.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use pawl_proto::codec::Version;
 use pawl_proto::message::Cause;
 use pawl_proto::{Epoch, Text};
@@ -20,21 +22,49 @@ fn paired(folder: &Path) -> Store {
     store
 }
 
+fn private_folder() -> tempfile::TempDir {
+    let mut builder = tempfile::Builder::new();
+    builder.permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()
+}
+
+/// What the next process opens.
+fn restarted(store: Store) -> Store {
+    let root = store.root.clone();
+    drop(store);
+    Store::open(&root).unwrap()
+}
+
+#[test]
+fn reserved_space_is_given_back_step_by_step() {
+    let folder = private_folder();
+    let store = Store::open(folder.path()).unwrap();
+    let reserved = || fs::metadata(folder.path().join("reserve")).ok().map(|file| file.len());
+    store.reserve().unwrap();
+    store.reserve().unwrap();
+    assert_eq!(reserved(), Some(256 * 1024));
+    store.keep_approved(&approved()).unwrap();
+    assert_eq!(reserved(), Some(128 * 1024));
+    store.stage(&record(4), &keys(), b"verdict").unwrap();
+    assert_eq!(reserved(), None);
+    store.release();
+}
+
 #[test]
 fn a_pairing_is_there_only_once_it_is_committed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = private_folder();
     let store = Store::open(folder.path()).unwrap();
     assert!(store.pairing().unwrap().is_none());
     assert!(matches!(store.unfinished(), Unfinished::Nothing));
 
     store.keep_approved(&approved()).unwrap();
-    let kept = Store::open(folder.path()).unwrap().unfinished();
+    let store = restarted(store);
+    let kept = store.unfinished();
     assert!(matches!(kept, Unfinished::Approved(kept) if kept.answer == approved().answer));
 
     store.stage(&record(4), &keys(), b"verdict").unwrap();
     assert!(store.pairing().unwrap().is_none(), "a staged pairing was taken for one");
     store.commit().unwrap();
-    let store = Store::open(folder.path()).unwrap();
+    let store = restarted(store);
     assert_eq!(store.pairing().unwrap().unwrap().epoch, Epoch(4));
     assert!(matches!(store.unfinished(), Unfinished::Nothing));
     assert_eq!(store.keys().unwrap().unwrap().device.public, b"device");
@@ -45,7 +75,7 @@ fn a_pairing_is_there_only_once_it_is_committed() {
 
 #[test]
 fn a_pairing_is_staged_in_full_or_not_at_all() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = private_folder();
     let store = Store::open(folder.path()).unwrap();
     store.keep_approved(&approved()).unwrap();
     store.stage(&record(4), &keys(), b"verdict").unwrap();
@@ -63,7 +93,7 @@ fn a_pairing_is_staged_in_full_or_not_at_all() {
 
 #[test]
 fn what_cannot_be_read_was_not_approved() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = private_folder();
     let store = Store::open(folder.path()).unwrap();
     store.keep_approved(&approved()).unwrap();
     let path = folder.path().join("pairing.new/approved.cbor");
@@ -80,7 +110,7 @@ fn what_cannot_be_read_was_not_approved() {
 
 #[test]
 fn nothing_comes_back_once_the_keys_are_destroyed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = private_folder();
     let store = paired(folder.path());
     store.put_vault(b"sealed").unwrap();
     store.destroy_keys().unwrap();
@@ -98,7 +128,7 @@ fn nothing_comes_back_once_the_keys_are_destroyed() {
 
 #[test]
 fn an_older_verdict_does_not_replace_a_newer_one() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = private_folder();
     let store = paired(folder.path());
     store.put_verdict(2, b"second", false).unwrap();
     store.put_verdict(1, b"first", true).unwrap();
@@ -108,7 +138,7 @@ fn an_older_verdict_does_not_replace_a_newer_one() {
 
 #[test]
 fn damaged_and_oversize_files_are_errors_and_no_panic() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = private_folder();
     let store = paired(folder.path());
     let path = folder.path().join("pairing/pairing.cbor");
     let whole = fs::read(&path).unwrap();
@@ -122,7 +152,7 @@ fn damaged_and_oversize_files_are_errors_and_no_panic() {
 
 #[test]
 fn receipts_wait_for_each_epoch_in_order() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = private_folder();
     let store = Store::open(folder.path()).unwrap();
     for epoch in [12, 7, 100] {
         store.put_receipt(Epoch(epoch), format!("{epoch}").as_bytes()).unwrap();
@@ -135,11 +165,12 @@ fn receipts_wait_for_each_epoch_in_order() {
 
 #[test]
 fn a_note_of_a_wipe_is_found_and_never_replaces_what_came_of_it() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = private_folder();
     let store = paired(folder.path());
     let begun = revocation(false);
     store.announce_revocation(&begun).unwrap();
-    assert!(!Store::open(folder.path()).unwrap().revocation().unwrap().unwrap().counted);
+    assert!(!restarted(store).revocation().unwrap().unwrap().counted);
+    let store = Store::open(folder.path()).unwrap();
     store.put_revocation(&revocation(true)).unwrap();
     store.announce_revocation(&begun).unwrap();
     assert!(store.revocation().unwrap().unwrap().counted, "a late note replaced the outcome");
@@ -160,7 +191,7 @@ fn revocation(counted: bool) -> Revocation {
 
 #[test]
 fn a_new_pairing_forgets_why_the_last_one_ended() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = private_folder();
     let store = paired(folder.path());
     store.put_revocation(&revocation(true)).unwrap();
     store.destroy_keys().unwrap();

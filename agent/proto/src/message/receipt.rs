@@ -56,6 +56,7 @@ pub enum Cause {
     /// A command on the device.
     Wipe,
     /// The counter was found ahead of the pairing at start: a wipe that was cut short, a disk
-    /// from before it, or somebody who moved the counter on.
+    /// from before it, or somebody who moved the counter on. Also a granted pairing that the device
+    /// could not store.
     Recovery,
 }

@@ -76,8 +76,10 @@ fn what_ran_is_learnt_from_the_log_and_what_is_new_is_told() {
     assert_eq!(list.lines().count(), 100, "{list}");
     assert!(list.contains("  /usr/lib/module_000099.so\n"), "{list}");
 
+    let written = fs::read_to_string(&learnt).unwrap();
+    assert!(written.contains("violations = \"refuse\""), "a learnt policy lets violations pass: {written}");
     // Its list of digests is named as a file beside it.
-    rig.control_plane.set_policy(&id, &fs::read_to_string(&learnt).unwrap()).unwrap();
+    rig.control_plane.set_policy(&id, &written).unwrap();
     let verdict = judged(&rig, &device, Appraisal::Affirming).verdict.unwrap();
     assert_eq!(verdict.areas.get(&Area::Runtime), Some(&Appraisal::Affirming));
 

@@ -16,6 +16,7 @@ mod bus_secrecy;
 mod clones;
 mod command_line;
 mod deprovision;
+mod full_disk;
 mod hostile_events;
 mod ima;
 mod lease;

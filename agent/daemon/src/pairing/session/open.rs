@@ -22,6 +22,7 @@ impl<'a> Session<'a> {
         wanted: &Wanted,
         progress: &'a Progress,
     ) -> Result<(Self, Answer), PairingError> {
+        shared.store.reserve()?;
         let counter = shared.tpm.provision_counter().await?;
         let identity = shared.identity().await?;
         let request = wanted.message(shared, &identity, &counter)?;

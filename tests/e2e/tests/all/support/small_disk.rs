@@ -29,6 +29,14 @@ impl SmallDisk {
         }
     }
 
+    /// Takes all but this many pages of 4 KiB.
+    pub(crate) fn fill_but(&self, pages: u64) {
+        self.fill();
+        let filler = File::options().write(true).open(self.filler()).unwrap();
+        let length = filler.metadata().unwrap().len();
+        filler.set_len(length.saturating_sub(pages * 4096)).unwrap();
+    }
+
     /// Gives them back.
     pub(crate) fn free(&self) {
         fs::remove_file(self.filler()).unwrap();

@@ -1,0 +1,103 @@
+//! The state directory itself: whose it is, who may enter it, and which process uses it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::geteuid;
+
+/// Makes the directory where it is missing, checks it, and locks it.
+///
+/// Two daemons with one state would take each other's MQTT session, and the control plane would take them for a
+/// clone. The lock ends with the returned file, so also with a process that is killed.
+///
+/// # Errors
+/// [`DirectoryError`]
+pub(super) fn open(path: &Path) -> Result<File, DirectoryError> {
+    let io = |error| DirectoryError::Io { path: path.to_owned(), error };
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
+    let (found, user) = (fs::metadata(path).map_err(io)?, geteuid().as_raw());
+    if found.uid() != user {
+        return Err(DirectoryError::Owner { path: path.to_owned(), owner: found.uid(), user });
+    }
+    if found.permissions().mode() & 0o077 != 0 {
+        return Err(DirectoryError::Open(path.to_owned()));
+    }
+    let mut options = OpenOptions::new();
+    // Never truncated, and never through a symbolic link.
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
+    let file = options.open(path.join("lock")).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DirectoryError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+/// A state directory that this process must not use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DirectoryError {
+    #[error(
+        "{}: user {owner} owns the state directory and pawld runs as user {user}; \
+         start pawld with systemctl, or chown the directory",
+        path.display()
+    )]
+    Owner { path: PathBuf, owner: u32, user: u32 },
+    #[error("{}: others may enter the state directory; run: chmod 0700 {}", .0.display(), .0.display())]
+    Open(PathBuf),
+    #[error("{}: another pawld uses the state directory; stop that one, or give this one a state_dir of its own", .0.display())]
+    InUse(PathBuf),
+    #[error("{}: {error}; check the disk and the owner of the state directory", path.display())]
+    Io { path: PathBuf, error: io::Error },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_state_directory_serves_one_daemon_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let first = open(&path).unwrap();
+        assert!(matches!(open(&path), Err(DirectoryError::InUse(_))));
+        drop(first);
+        open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_state_directory_that_others_may_enter_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for mode in [0o750, 0o701, 0o777] {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(open(folder.path()), Err(DirectoryError::Open(_))), "mode {mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_state_directory_of_another_user_is_refused() {
+        // A directory of root, or where root runs this test one that is given away.
+        let folder = tempfile::tempdir().unwrap();
+        let path = if geteuid().is_root() {
+            chown(folder.path(), Some(1), None).unwrap();
+            folder.path()
+        } else {
+            Path::new("/root")
+        };
+        assert!(matches!(open(path), Err(DirectoryError::Owner { .. })));
+    }
+
+    #[test]
+    fn a_lock_file_that_is_a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        drop(open(&path).unwrap());
+        fs::remove_file(path.join("lock")).unwrap();
+        symlink(folder.path().join("elsewhere"), path.join("lock")).unwrap();
+        assert!(matches!(open(&path), Err(DirectoryError::Io { .. })));
+        assert!(!folder.path().join("elsewhere").exists());
+    }
+}
