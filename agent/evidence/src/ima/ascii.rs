@@ -1,12 +1,13 @@
 use std::borrow::Cow;
 
-use super::entry::{Entry, SHA1_LEN, ima_template_data};
+use super::entry::{Entry, ima_template_data};
 use super::error::ImaError;
 use super::template::{self, FIELDS_MAX, Field};
 use crate::hex;
-use crate::tpm::PCR_COUNT;
+use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
 
-/// The entries of `ascii_runtime_measurements`, or of a piece of it that begins with an entry.
+/// The entries of `ascii_runtime_measurements` or of such a list for one bank, or of a piece of it that begins with an
+/// entry.
 ///
 /// The text form leaves out some of what the kernel hashes, which is put together again from it, for templates whose
 /// fields are known. Names with a line feed in them make it ambiguous: prefer [`super::BinaryLog`].
@@ -59,8 +60,7 @@ fn read_line(line: &[u8], offset: usize, end: usize) -> Result<Entry<'_>, ImaErr
         return Err(malformed());
     };
     let pcr = read_pcr(pcr).ok_or_else(malformed)?;
-    let stated: [u8; SHA1_LEN] =
-        hex::read(stated).and_then(|bytes| bytes.try_into().ok()).ok_or_else(malformed)?;
+    let stated = hex::read(stated).and_then(|bytes| of_its_size(&bytes)).ok_or_else(malformed)?;
     // The kernel replaces spaces in names by underscores: a space always ends a field.
     let columns: Vec<&[u8]> = columns.split(|byte| *byte == b' ').take(FIELDS_MAX + 1).collect();
     let data = match (template, columns.as_slice()) {
@@ -110,6 +110,11 @@ fn field_data(field: Field, column: &[u8]) -> Option<Vec<u8>> {
             rest.iter().all(|byte| *byte == 0).then_some(bytes)
         }
     }
+}
+
+/// The digest of a list for one bank, told by its size.
+fn of_its_size(bytes: &[u8]) -> Option<Digest> {
+    HashAlgorithm::ALL.into_iter().find_map(|hash| Digest::new(hash, bytes))
 }
 
 fn read_pcr(text: &[u8]) -> Option<u8> {

@@ -1,26 +1,48 @@
 use std::borrow::Cow;
 
-use super::entry::{Entry, ima_template_data};
+use super::entry::{Entry, SHA1_LEN, ima_template_data};
 use super::error::ImaError;
 use super::template;
 use crate::little_endian::LogReader;
-use crate::tpm::PCR_COUNT;
+use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
 
 /// TCG_EVENT_NAME_LEN_MAX, and the terms of a custom template.
 const TEMPLATE_NAME_MAX_LEN: usize = 255;
 
 /// The entries of `binary_runtime_measurements`, or of a piece of it that begins with an entry.
+///
+/// That list states SHA-1 digests. Newer kernels also keep one for each bank (`binary_runtime_measurements_sha256`),
+/// which differs in the digests alone; each is read.
 #[derive(Debug, Clone)]
 pub struct BinaryLog<'a> {
     reader: LogReader<'a>,
+    hash: HashAlgorithm,
     failed: bool,
 }
 
 impl<'a> BinaryLog<'a> {
-    /// Begins with the first entry. Nothing is read yet.
+    /// Begins with the first entry, which is read to find out of which hash the list is.
     pub fn new(log: &'a [u8]) -> Self {
-        Self { reader: LogReader::new(log), failed: false }
+        let reader = LogReader::new(log);
+        Self { hash: list_hash(&reader), reader, failed: false }
     }
+}
+
+/// The hash with which the first entry reads best. Nothing is trusted to this: each entry's digest is compared with
+/// its data when it counts.
+fn list_hash(reader: &LogReader<'_>) -> HashAlgorithm {
+    let quality = |hash: &HashAlgorithm| match read_entry(&mut reader.clone(), 0, *hash) {
+        Some(Ok(entry)) if is_template(entry.template) => 2_u8.saturating_add(entry.check().is_ok().into()),
+        Some(_) => 0,
+        None => 1,
+    };
+    // Of equals the last one is taken.
+    HashAlgorithm::ALL.into_iter().rev().max_by_key(quality).unwrap_or(HashAlgorithm::Sha1)
+}
+
+/// Whether this can be the name of a template.
+fn is_template(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
 }
 
 impl<'a> Iterator for BinaryLog<'a> {
@@ -32,26 +54,32 @@ impl<'a> Iterator for BinaryLog<'a> {
             return None;
         }
         let offset = self.reader.offset();
-        let entry = read_entry(&mut self.reader, offset).unwrap_or(Err(ImaError::Truncated { offset }));
+        let entry =
+            read_entry(&mut self.reader, offset, self.hash).unwrap_or(Err(ImaError::Truncated { offset }));
         self.failed = entry.is_err();
         Some(entry)
     }
 }
 
 /// `None` when the log ends.
-fn read_entry<'a>(reader: &mut LogReader<'a>, offset: usize) -> Option<Result<Entry<'a>, ImaError>> {
+fn read_entry<'a>(
+    reader: &mut LogReader<'a>,
+    offset: usize,
+    hash: HashAlgorithm,
+) -> Option<Result<Entry<'a>, ImaError>> {
     let malformed = Some(Err(ImaError::Malformed { offset }));
     let Some(pcr) = u8::try_from(reader.u32()?).ok().filter(|pcr| *pcr < PCR_COUNT) else {
         return malformed;
     };
-    let stated = reader.array()?;
-    let name = reader.sized()?;
-    if name.len() > TEMPLATE_NAME_MAX_LEN {
+    let stated = Digest::new(hash, reader.bytes(hash.digest_len())?)?;
+    let name_len = usize::try_from(reader.u32()?).ok()?;
+    if name_len > TEMPLATE_NAME_MAX_LEN {
         return malformed;
     }
+    let name = reader.bytes(name_len)?;
     let data = if name == template::IMA {
         // The oldest template: no size of its own, and hashed in another form than it is listed.
-        let file_digest = reader.bytes(stated.len())?;
+        let file_digest = reader.bytes(SHA1_LEN)?;
         let Some(data) = ima_template_data(file_digest, reader.sized()?) else { return malformed };
         Cow::Owned(data)
     } else {

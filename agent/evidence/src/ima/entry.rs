@@ -23,8 +23,8 @@ pub struct Entry<'a> {
     pub pcr: u8,
     /// The name of the template: `ima-ng`, `ima-sig` and the like. No digest covers it.
     pub template: &'a [u8],
-    /// The SHA-1 digest of the template data, as the kernel states it; zeros for a violation.
-    pub(super) stated: [u8; SHA1_LEN],
+    /// The digest of the template data, as the kernel states it; zeros for a violation.
+    pub(super) stated: Digest,
     /// What the kernel hashed.
     pub(super) data: Cow<'a, [u8]>,
 }
@@ -36,7 +36,12 @@ impl Entry<'_> {
     /// use), or a file was measured while it was open for writing; the kernel tells the audit log alone. Nor does any
     /// digest cover such an entry: the TPM was extended with ones, so that its path is a mere claim.
     pub fn is_violation(&self) -> bool {
-        self.stated == [0; SHA1_LEN]
+        self.stated == Digest::filled(self.list_hash(), 0)
+    }
+
+    /// The hash of the list that it stands in: SHA-1, or that of one bank for the kernel's lists for single banks.
+    pub fn list_hash(&self) -> HashAlgorithm {
+        self.stated.algorithm()
     }
 
     /// The path of the file, which need not be UTF-8, or the name of what else was measured. Spaces in it
@@ -74,7 +79,7 @@ impl Entry<'_> {
         if self.is_violation() {
             return Digest::filled(bank, 0xff);
         }
-        bank.digest(&[&self.data])
+        self.digest(bank)
     }
 
     /// The same where the kernel has no such hash, or is older than 5.8: SHA-1, padded with zeros.
@@ -82,16 +87,24 @@ impl Entry<'_> {
         if self.is_violation() {
             return Digest::filled(bank, 0xff);
         }
-        Digest::zero_padded(bank, &self.stated)
+        Digest::zero_padded(bank, self.digest(HashAlgorithm::Sha1).as_bytes())
     }
 
     /// Checks the stated digest, so that it can stand for the data.
     pub(super) fn check(&self) -> Result<(), ImaError> {
-        let computed = HashAlgorithm::Sha1.digest(&[&self.data]);
-        if self.is_violation() || computed.as_bytes() == self.stated {
+        let hash = self.list_hash();
+        if self.is_violation() || hash.digest(&[&self.data]) == self.stated {
             return Ok(());
         }
-        Err(ImaError::Altered { offset: self.offset })
+        Err(match hash {
+            HashAlgorithm::Sha1 => ImaError::Altered { offset: self.offset },
+            expected => ImaError::Hash { offset: self.offset, expected },
+        })
+    }
+
+    /// The digest of the data. Only what [`Entry::check`] has passed may stand for it.
+    fn digest(&self, hash: HashAlgorithm) -> Digest {
+        if hash == self.list_hash() { self.stated } else { hash.digest(&[&self.data]) }
     }
 }
 

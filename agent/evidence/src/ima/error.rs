@@ -1,5 +1,7 @@
 use thiserror::Error;
 
+use crate::tpm::HashAlgorithm;
+
 /// Why an IMA log cannot be read. Offsets count bytes from the start of the piece of log.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ImaError {
@@ -26,5 +28,17 @@ pub enum ImaError {
     Altered {
         /// Where the entry begins.
         offset: usize,
+    },
+    /// As [`ImaError::Altered`], in a list of longer digests than SHA-1's.
+    #[error(
+        "the digest of the IMA log's entry at offset {offset} has the size of {expected} and is not that of its data: \
+         the list is of a hash that is not read here, such as SM3 (send binary_runtime_measurements instead), or it \
+         was altered"
+    )]
+    Hash {
+        /// Where the entry begins.
+        offset: usize,
+        /// The hash that has digests of this size.
+        expected: HashAlgorithm,
     },
 }

@@ -5,9 +5,14 @@ use super::*;
 
 /// An entry of the template `ima-ng` in `binary_runtime_measurements`.
 fn entry(path: &str) -> Vec<u8> {
+    entry_of(HashAlgorithm::Sha1, path)
+}
+
+/// The same in a list for one bank.
+fn entry_of(list: HashAlgorithm, path: &str) -> Vec<u8> {
     let sized = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_le_bytes(), bytes].concat();
     let data = [sized(b"sha256:\0\x11\x11"), sized(format!("{path}\0").as_bytes())].concat();
-    let digest = HashAlgorithm::Sha1.digest(&[&data]);
+    let digest = list.digest(&[&data]);
     [&10_u32.to_le_bytes(), digest.as_bytes(), &sized(b"ima-ng"), &sized(&data)].concat()
 }
 
@@ -29,9 +34,10 @@ fn pcr_10(log: &[u8]) -> PcrValues {
     for entry in BinaryLog::new(log) {
         let entry = entry.unwrap();
         let (end, name) = (entry.end, entry.template.len());
-        // PCR number, SHA-1, name with its length, and the length of the data stand before the data.
+        let digest = entry.list_hash().digest_len();
+        // PCR number, digest, name with its length, and the length of the data stand before the data.
         let entry = &rest[..end - (log.len() - rest.len())];
-        let data = &entry[4 + 20 + 4 + name + 4..];
+        let data = &entry[4 + digest + 4 + name + 4..];
         value = value.extend(HashAlgorithm::Sha256.digest(&[data]).as_bytes());
         rest = &log[end..];
     }
@@ -46,7 +52,13 @@ fn piece(log: &[u8], from: usize, to: usize) -> ImaLog {
 
 #[test]
 fn a_log_in_pieces_that_cut_entries_is_followed_to_its_end() {
-    let log: Vec<u8> = (0..9).flat_map(|number| entry(&format!("/usr/bin/{number}"))).collect();
+    for list in [HashAlgorithm::Sha1, HashAlgorithm::Sha256, HashAlgorithm::Sha384] {
+        follow_in_pieces(list);
+    }
+}
+
+fn follow_in_pieces(list: HashAlgorithm) {
+    let log: Vec<u8> = (0..9).flat_map(|number| entry_of(list, &format!("/usr/bin/{number}"))).collect();
     let pcrs = pcr_10(&log);
     let mut state: Option<ImaState> = None;
     let mut at = 0;

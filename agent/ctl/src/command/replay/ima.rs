@@ -9,7 +9,15 @@ pub(super) const PCR: u8 = IMA_PCR;
 /// The value of PCR 10 after the whole log; none where nothing was extended, and none for banks of which the log
 /// cannot tell: a kernel that is built without a bank's hash extends padded SHA-1 digests instead.
 pub(super) fn replay(log: &[u8], bank: HashAlgorithm) -> Result<Option<Digest>, ImaError> {
-    if !matches!(bank, HashAlgorithm::Sha1 | HashAlgorithm::Sha256) {
+    let is_hashed_as = |bank| match is_binary(log) {
+        true => {
+            BinaryLog::new(log).next().is_some_and(|entry| entry.is_ok_and(|entry| entry.list_hash() == bank))
+        }
+        false => {
+            AsciiLog::new(log).next().is_some_and(|entry| entry.is_ok_and(|entry| entry.list_hash() == bank))
+        }
+    };
+    if !matches!(bank, HashAlgorithm::Sha1 | HashAlgorithm::Sha256) && !is_hashed_as(bank) {
         return Ok(None);
     }
     let mut aggregate = Aggregate::new(bank);

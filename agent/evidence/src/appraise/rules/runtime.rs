@@ -36,7 +36,9 @@ pub(in crate::appraise) fn integrity(outcome: Outcome) -> (Verdict, &'static str
         Outcome::Unanchored => (Verdict::Contraindicated, UNANCHORED),
         Outcome::Inactive => (Verdict::Contraindicated, "IMA is off: nothing is known of what was run"),
         Outcome::Diverged => {
-            (Verdict::Contraindicated, "the IMA log does not account for PCR 10: it was altered or cut")
+            let text = "the IMA log does not account for PCR 10: it was altered or cut, or it is a list of a hash that \
+                        is not read here, such as SM3";
+            (Verdict::Contraindicated, text)
         }
     }
 }

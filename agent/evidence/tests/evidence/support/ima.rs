@@ -38,12 +38,22 @@ impl Record {
     }
 
     pub(crate) fn binary(&self) -> Vec<u8> {
+        self.binary_for(HashAlgorithm::Sha1)
+    }
+
+    /// As it stands in the list for one bank.
+    pub(crate) fn binary_for(&self, bank: HashAlgorithm) -> Vec<u8> {
         let data = sized(&self.data());
-        [&self.pcr.to_le_bytes(), self.stated().as_slice(), &sized(self.template.as_bytes()), &data].concat()
+        let template = sized(self.template.as_bytes());
+        [&self.pcr.to_le_bytes(), self.stated(bank).as_slice(), &template, &data].concat()
     }
 
     pub(crate) fn ascii(&self) -> Vec<u8> {
-        let mut line = format!("{:2} {} {}", self.pcr, hex(&self.stated()), self.template).into_bytes();
+        self.ascii_for(HashAlgorithm::Sha1)
+    }
+
+    pub(crate) fn ascii_for(&self, bank: HashAlgorithm) -> Vec<u8> {
+        let mut line = format!("{:2} {} {}", self.pcr, hex(&self.stated(bank)), self.template).into_bytes();
         for (field, printed) in &self.fields {
             line.push(b' ');
             // Names are printed byte for byte, which a string cannot hold.
@@ -57,11 +67,11 @@ impl Record {
         line
     }
 
-    fn stated(&self) -> Vec<u8> {
+    fn stated(&self, bank: HashAlgorithm) -> Vec<u8> {
         if self.violation {
-            return vec![0; 20];
+            return vec![0; bank.digest_len()];
         }
-        HashAlgorithm::Sha1.digest(&[&self.data()]).as_bytes().to_vec()
+        bank.digest(&[&self.data()]).as_bytes().to_vec()
     }
 
     /// What a PCR becomes by it.
@@ -80,7 +90,12 @@ pub(crate) fn binary(records: &[Record]) -> Vec<u8> {
 
 /// PCR 10 after these.
 pub(crate) fn pcr_10(records: &[Record]) -> Digest {
-    let start = Digest::filled(HashAlgorithm::Sha256, 0);
+    pcr_10_of(records, HashAlgorithm::Sha256)
+}
+
+/// The same of one bank.
+pub(crate) fn pcr_10_of(records: &[Record], bank: HashAlgorithm) -> Digest {
+    let start = Digest::filled(bank, 0);
     records.iter().filter(|record| record.pcr == 10).fold(start, |pcr, record| record.extend(pcr))
 }
 
