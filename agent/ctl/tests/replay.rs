@@ -15,7 +15,10 @@ type Banks = BTreeMap<String, BTreeMap<u8, String>>;
 
 fn boots() -> impl Iterator<Item = PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
-    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir())
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("binary_bios_measurements").exists())
 }
 
 fn replay(arguments: &[&str]) -> Run {
@@ -56,6 +59,20 @@ fn the_boot_log_accounts_for_the_pcrs_of_every_machine() {
         }
     }
     assert!(compared > 200, "{compared} values were compared");
+}
+
+#[test]
+fn a_log_of_unknown_banks_fails_and_names_them() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/cases");
+    let run = replay(&[cases.join("banks-sm3-only.bin").to_str().unwrap(), "--json"]);
+    assert_eq!((run.code, run.json()["error"].as_str()), (1, Some("boot-log")), "{run:?}");
+    assert!(run.json()["reason"].as_str().unwrap().contains("sm3_256"), "{run:?}");
+
+    let run = replay(&[cases.join("pad-zero-sha1-log.bin").to_str().unwrap()]);
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (0, "sha1     0  62a8be73f52341f21e3ed70ee603b508235dffe8\n")
+    );
 }
 
 /// The beginning of an IMA log that was extended when the PCRs were read; what follows came later.

@@ -1,6 +1,7 @@
 use thiserror::Error;
 
 use super::{EVENTS_MAX, LOG_MAX_LEN};
+use crate::tpm::HashAlgorithm;
 
 /// Why an event log cannot be read or replayed. Offsets count bytes from the start of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -19,6 +20,16 @@ pub enum EventLogError {
     Truncated {
         /// Where that event begins.
         offset: usize,
+    },
+    /// None of the log's hash algorithms is known here.
+    #[error(
+        "the boot event log has no digests but {}, which cannot be replayed: enable the sha256 or sha384 bank in the \
+         firmware's TPM settings",
+        bank_names(.listed)
+    )]
+    UnknownBanks {
+        /// The TPM_ALG_IDs that the header lists.
+        listed: Vec<u16>,
     },
     /// The header does not say how long the digests are, or says so twice or wrongly.
     #[error("the boot event log's header does not list its hash algorithms properly")]
@@ -41,10 +52,23 @@ pub enum EventLogError {
         /// The number of the PCR.
         pcr: u32,
     },
-    /// The locality of the TPM's start is stated after PCR 0 was extended.
-    #[error("the event at offset {offset} states the startup locality too late")]
+    /// The locality of the TPM's start is stated after PCR 0 was extended, or is another one than stated before.
+    #[error("the event at offset {offset} states the startup locality too late, or another one than before")]
     StartupLocality {
         /// Where the event begins.
         offset: usize,
     },
+}
+
+/// The names of the TCG Algorithm Registry, or numbers.
+fn bank_names(ids: &[u16]) -> String {
+    let name = |id: &u16| match (HashAlgorithm::from_id(*id), id) {
+        (Some(known), _) => known.as_str().to_owned(),
+        (None, 0x0012) => "sm3_256".to_owned(),
+        (None, 0x0027) => "sha3_256".to_owned(),
+        (None, 0x0028) => "sha3_384".to_owned(),
+        (None, 0x0029) => "sha3_512".to_owned(),
+        (None, other) => format!("algorithm {other:#06x}"),
+    };
+    ids.iter().map(name).collect::<Vec<_>>().join(", ")
 }

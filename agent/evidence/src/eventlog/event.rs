@@ -8,12 +8,16 @@ use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
 /// TCG_EfiStartupLocalityEvent: followed by one byte.
 const STARTUP_LOCALITY: &[u8; 16] = b"StartupLocality\0";
 
+/// What [`Event::pcr`] holds for an EV_NO_ACTION event that names no PCR that exists. Such events extend nothing;
+/// firmware writes 0xFFFFFFFF into them.
+pub const NO_PCR: u8 = u8::MAX;
+
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event<'a> {
     /// Where it begins, in bytes from the start of the log.
     pub offset: usize,
-    /// The PCR that it was extended into.
+    /// The PCR that it was extended into, or [`NO_PCR`].
     pub pcr: u8,
     /// What was measured.
     pub kind: EventKind,
@@ -42,7 +46,7 @@ impl<'a> Iterator for Events<'a, '_> {
     type Item = Result<Event<'a>, EventLogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed || self.reader.is_empty() {
+        if self.failed || self.format.ends_at(self.reader.rest()) {
             return None;
         }
         let event = Event::read(&mut self.reader, self.format, self.count);
@@ -82,10 +86,11 @@ impl<'a> Event<'a> {
         let offset = reader.offset();
         let truncated = EventLogError::Truncated { offset };
         let (Some(pcr), Some(kind)) = (reader.u32(), reader.u32()) else { return Err(truncated) };
-        let pcr = u8::try_from(pcr)
-            .ok()
-            .filter(|index| *index < PCR_COUNT)
-            .ok_or(EventLogError::Pcr { offset, pcr })?;
+        let pcr = match u8::try_from(pcr) {
+            Ok(index) if index < PCR_COUNT => index,
+            _ if kind == EventKind::NO_ACTION.0 => NO_PCR,
+            _ => return Err(EventLogError::Pcr { offset, pcr }),
+        };
         let digests = match format {
             Format::Sha1 => {
                 let digest: [u8; 20] = reader.array().ok_or_else(|| truncated.clone())?;

@@ -32,14 +32,14 @@ impl<'a> EventLog<'a> {
     /// Reads the header.
     ///
     /// # Errors
-    /// [`EventLogError::Empty`] when there is no log at all; when the log is too long, or its header is
-    /// broken.
+    /// [`EventLogError::Empty`] when there is no log at all; when the log is too long, its header is broken, or all
+    /// of its hash algorithms are unknown.
     pub fn parse(log: &'a [u8]) -> Result<Self, EventLogError> {
-        if log.is_empty() {
-            return Err(EventLogError::Empty);
-        }
         if log.len() > LOG_MAX_LEN {
             return Err(EventLogError::TooLong(log.len()));
+        }
+        if Format::Sha1.ends_at(log) {
+            return Err(EventLogError::Empty);
         }
         let start = LogReader::new(log);
         let mut behind_header = start.clone();
@@ -47,7 +47,14 @@ impl<'a> EventLog<'a> {
         if first.kind != EventKind::NO_ACTION || !first.data.starts_with(SPEC_ID_03) {
             return Ok(Self { events: start, format: Format::Sha1 });
         }
-        let algorithms = read_algorithms(first.data).ok_or(EventLogError::Header)?;
+        let SpecId { algorithms, missing_vendor_data } =
+            SpecId::read(first.data).ok_or(EventLogError::Header)?;
+        // Some firmware counts its vendor data in this event's fields and not in its size, and puts it behind.
+        behind_header.bytes(missing_vendor_data).ok_or(EventLogError::Header)?;
+        if algorithms.iter().all(|(id, _)| HashAlgorithm::from_id(*id).is_none()) {
+            let listed = algorithms.iter().map(|(id, _)| *id).collect();
+            return Err(EventLogError::UnknownBanks { listed });
+        }
         Ok(Self { events: behind_header, format: Format::CryptoAgile(algorithms) })
     }
 
@@ -66,27 +73,55 @@ impl<'a> EventLog<'a> {
     }
 }
 
-/// The algorithms in a Spec ID event; `None` when it is broken.
-fn read_algorithms(data: &[u8]) -> Option<Vec<(u16, u16)>> {
-    let mut reader = LogReader::new(data);
-    // Signature, platform class, minor and major version, errata, size of a native integer.
-    reader.bytes(SPEC_ID_03.len() + 4 + 4)?;
-    let count = reader.u32()?;
-    if count == 0 || count > ALGORITHMS_MAX {
-        return None;
+impl Format {
+    /// Whether no event begins here: the log ends, or padding follows to the end of the memory that the firmware
+    /// reserved for it. Linux ends at an event of zeros; erased flash reads as ones.
+    pub(super) fn ends_at(&self, rest: &[u8]) -> bool {
+        // The shortest event of each format, and the PCR and type that no event has.
+        let no_event = match self {
+            Self::Sha1 => 32,
+            Self::CryptoAgile(_) => 16,
+        };
+        starts_with_run(rest, 0x00, no_event) || starts_with_run(rest, 0xff, 8)
     }
-    let mut algorithms: Vec<(u16, u16)> = Vec::new();
-    for _ in 0..count {
-        let (id, size) = (reader.u16()?, reader.u16()?);
-        let known = HashAlgorithm::from_id(id);
-        let wrong_size = known.is_some_and(|algorithm| algorithm.digest_len() != usize::from(size));
-        let repeated = algorithms.iter().any(|(listed, _)| *listed == id);
-        if wrong_size || repeated || size == 0 || size > DIGEST_MAX_LEN {
+}
+
+/// Whether these bytes begin with so many of one value, or are fewer and have no other.
+fn starts_with_run(bytes: &[u8], value: u8, len: usize) -> bool {
+    bytes.iter().take(len).all(|byte| *byte == value)
+}
+
+/// TCG_EfiSpecIDEvent.
+struct SpecId {
+    /// Each algorithm's id and the size of its digests.
+    algorithms: Vec<(u16, u16)>,
+    /// How many bytes of the vendor data are not in the event.
+    missing_vendor_data: usize,
+}
+
+impl SpecId {
+    /// `None` when it is broken.
+    fn read(data: &[u8]) -> Option<Self> {
+        let mut reader = LogReader::new(data);
+        // Signature, platform class, minor and major version, errata, size of a native integer.
+        reader.bytes(SPEC_ID_03.len() + 4 + 4)?;
+        let count = reader.u32()?;
+        if count == 0 || count > ALGORITHMS_MAX {
             return None;
         }
-        algorithms.push((id, size));
+        let mut algorithms: Vec<(u16, u16)> = Vec::new();
+        for _ in 0..count {
+            let (id, size) = (reader.u16()?, reader.u16()?);
+            let known = HashAlgorithm::from_id(id);
+            let wrong_size = known.is_some_and(|algorithm| algorithm.digest_len() != usize::from(size));
+            let repeated = algorithms.iter().any(|(listed, _)| *listed == id);
+            if wrong_size || repeated || size == 0 || size > DIGEST_MAX_LEN {
+                return None;
+            }
+            algorithms.push((id, size));
+        }
+        let vendor_data_len = usize::from(reader.u8()?);
+        let missing_vendor_data = vendor_data_len.saturating_sub(reader.rest().len());
+        Some(Self { algorithms, missing_vendor_data })
     }
-    let vendor_info_len = reader.u8()?;
-    reader.bytes(vendor_info_len.into())?;
-    Some(algorithms)
 }

@@ -16,7 +16,7 @@ mod predict;
 mod replay;
 
 pub use error::EventLogError;
-pub use event::{Event, Events};
+pub use event::{Event, Events, NO_PCR};
 #[cfg(feature = "verifier")]
 pub use facts::{
     Action, Authority, BootFacts, BootOption, CertificateId, DatabaseName, EventFact, Fact, FirmwareContent,

@@ -8,7 +8,7 @@ impl EventLog<'_> {
     /// known.
     ///
     /// # Errors
-    /// When an event cannot be read, or the startup locality comes too late.
+    /// When an event cannot be read, or the startup locality comes too late or changes.
     pub fn replay(&self) -> Result<PcrValues, EventLogError> {
         self.replay_with(|_, digest| *digest)
     }
@@ -19,12 +19,16 @@ impl EventLog<'_> {
         replace: impl Fn(usize, &Digest) -> Digest,
     ) -> Result<PcrValues, EventLogError> {
         let mut pcrs = PcrValues::default();
+        let mut started_at = None;
         for (number, event) in (1..).zip(self.events()) {
             let event = event?;
             if let Some(event) = event.extended() {
                 extend(&mut pcrs, event, |digest| replace(number, digest))?;
-            } else if let Some(locality) = event.startup_locality() {
+            } else if let Some(locality) = event.startup_locality()
+                && started_at != Some(locality)
+            {
                 self.start_at(locality, &mut pcrs, &event)?;
+                started_at = Some(locality);
             }
         }
         Ok(pcrs)

@@ -6,7 +6,7 @@ use std::process::Command;
 use pawl_evidence::eventlog::{Action, EventKind, EventLog, Fact};
 use pawl_evidence::tpm::{Digest, HashAlgorithm};
 
-use crate::support::boot::{Boot, from_hex, read_pcr_listing};
+use crate::support::boot::{Boot, cases, from_hex, read_pcr_listing};
 use crate::support::log::LogWriter;
 use crate::support::swtpm::run;
 
@@ -35,6 +35,25 @@ fn tpm2_eventlog_replays_to_the_same_pcrs() {
             "{}",
             boot.name
         );
+    }
+}
+
+/// The tool, of version 5.4, refuses `no-action-pcr-minus1` and `pad-zero-7`, replays phantom events behind
+/// `pad-zero-sha1-log`, overlooks the startup locality, and knows SM3, which is not replayed here.
+#[test]
+fn tpm2_eventlog_replays_cases_that_it_understands_to_the_same_pcrs() {
+    const UNDERSTOOD: [&str; 5] = [
+        "banks-sha384-only.bin",
+        "pad-zero-16.bin",
+        "specid-vendor-outside.bin",
+        "uboot-bootm-real-cmdline-changed.bin",
+        "uboot-bootm-real.bin",
+    ];
+    for name in UNDERSTOOD {
+        let (_, path) = cases().find(|(known, _)| known == name).unwrap();
+        let (_, listing) = print_log(&path);
+        let log = fs::read(&path).unwrap();
+        assert_eq!(EventLog::parse(&log).unwrap().replay().unwrap(), read_pcr_listing(&listing), "{name}");
     }
 }
 

@@ -73,6 +73,8 @@ mod tests {
         assert_eq!(boot(&path).result, Outcome::Warning);
         assert_eq!(ima(&path).result, Outcome::Ok);
         std::fs::write(&path, [0xff; 100]).unwrap();
+        assert_eq!(boot(&path).result, Outcome::Warning, "erased flash holds no log");
+        std::fs::write(&path, [0x55; 100]).unwrap();
         assert_eq!(boot(&path).result, Outcome::Failed);
     }
 }

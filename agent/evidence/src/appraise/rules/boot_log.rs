@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::super::evidence::{BootLog, Evidence};
 use super::super::reason::{Area, Reason, Verdict};
 use super::super::reference::BootLogRule;
@@ -39,7 +41,15 @@ fn absent(rule: BootLogRule) -> Reason {
 
 fn compare(replayed: &PcrValues, quoted: &PcrValues) -> Vec<Reason> {
     if !quoted.iter().any(|(bank, index, _)| replayed.get(bank, index).is_some()) {
-        let text = "the boot event log accounts for none of the quoted PCRs";
+        let banks = |pcrs: &PcrValues| {
+            let banks: BTreeSet<&str> = pcrs.iter().map(|(bank, ..)| bank.as_str()).collect();
+            banks.into_iter().collect::<Vec<_>>().join(", ")
+        };
+        let text = format!(
+            "the boot event log accounts for none of the quoted PCRs: it has the banks {}, and the quote has {}",
+            banks(replayed),
+            banks(quoted)
+        );
         return vec![Reason::new(REPLAY, Area::Boot, Verdict::Contraindicated, text)];
     }
     let mismatches: Vec<Reason> = quoted

@@ -8,10 +8,14 @@ use super::fact::{Fact, SectionPart};
 use super::firmware::{FirmwareContent, FirmwarePart};
 use super::image::{Image, ImageRole};
 use super::signatures::{DatabaseName, Signature, SignatureDatabase};
+use crate::eventlog::event::NO_PCR;
 
 impl fmt::Display for EventFact<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, PCR {}: {}", self.number, self.pcr, self.fact)?;
+        match self.pcr {
+            NO_PCR => write!(f, "line {}, no PCR: {}", self.number, self.fact)?,
+            pcr => write!(f, "line {}, PCR {pcr}: {}", self.number, self.fact)?,
+        }
         if let (Some(digest), Fact::Other) = (&self.digest, &self.fact) {
             write!(f, " of kind {}, digest {digest}", self.kind)?;
         }

@@ -12,7 +12,7 @@ pub struct EventFact<'a> {
     pub number: usize,
     /// Where it begins, in bytes from the start of the log.
     pub offset: usize,
-    /// The PCR that it was extended into.
+    /// The PCR that it was extended into, or [`NO_PCR`](crate::eventlog::NO_PCR).
     pub pcr: u8,
     /// What kind the log says it is of. Covered by no digest.
     pub kind: EventKind,

@@ -20,7 +20,7 @@ impl Boot {
         let mut boots: Vec<Self> = fs::read_dir(folder())
             .unwrap()
             .map(|entry| entry.unwrap())
-            .filter(|entry| entry.file_type().unwrap().is_dir())
+            .filter(|entry| entry.path().join("binary_bios_measurements").exists())
             .map(|entry| Self::named(&entry.file_name().into_string().unwrap()))
             .collect();
         boots.sort_by(|a, b| a.name.cmp(&b.name));
@@ -81,6 +81,12 @@ impl Boot {
         let attest = ak.verify(&self.read("quote.msg"), &self.read("quote.sig"), &NONCE).unwrap();
         attest.quote(&self.quoted_pcrs()).unwrap()
     }
+}
+
+/// The files of `tests/fixtures/cases`, with their names.
+pub(crate) fn cases() -> impl Iterator<Item = (String, PathBuf)> {
+    let entries = fs::read_dir(folder().join("cases")).unwrap().map(|entry| entry.unwrap());
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
 }
 
 /// Reads the form in which tpm2-tools list PCRs: a line for the bank, then `0 : 0x…`.

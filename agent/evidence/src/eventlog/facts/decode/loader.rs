@@ -17,17 +17,18 @@ pub(super) fn decode<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     }
 }
 
-/// GRUB hashes a text without the prefix that says what it is, and without the NUL behind it.
+/// GRUB hashes a text without the prefix that says what it is. The builds of RHEL 8 and others write no colon, call
+/// the command line `grub_kernel_cmdline`, and hash a command with its NUL.
 fn grub_text<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let whole = text::utf8(measured.data())?;
-    let (prefix, said) = whole.split_once(": ")?;
-    let fact = match prefix {
+    let (prefix, said) = whole.split_once(' ')?;
+    let fact = match prefix.strip_suffix(':').unwrap_or(prefix) {
         "grub_cmd" => Fact::LoaderCommand(said.to_owned()),
-        "kernel_cmdline" | "module_cmdline" => Fact::CommandLine(said.to_owned()),
+        "kernel_cmdline" | "grub_kernel_cmdline" | "module_cmdline" => Fact::CommandLine(said.to_owned()),
         _ => return None,
     };
-    let tie = if measured.covers(&[said.as_bytes()]) { Tie::Digest } else { Tie::Claim };
-    Some((fact, tie))
+    let is_covered = measured.covers(&[said.as_bytes()]) || measured.covers(&[said.as_bytes(), &[0]]);
+    Some((fact, if is_covered { Tie::Digest } else { Tie::Claim }))
 }
 
 fn grub_file<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
@@ -65,6 +66,8 @@ fn loader_data<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     Some((Fact::LoaderData(LoaderData { tag: None, description }), Tie::Digest))
 }
 
+/// The name ends with its NUL: some builds of shim log a byte of what lies behind it in memory.
 fn shim_variable<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
-    Some((Fact::MachineOwnerKeys { name: text::utf8(measured.data())? }, Tie::Digest))
+    let name = measured.data().split(|byte| *byte == 0).next()?;
+    Some((Fact::MachineOwnerKeys { name: text::utf8(name)? }, Tie::Digest))
 }
