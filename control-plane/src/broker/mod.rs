@@ -1,11 +1,13 @@
 //! The connection to the broker.
 //!
-//! Two tasks: [`session`] keeps the connection and takes in what devices send, one message after
+//! On each connection [`client_ids`] checks that the broker takes client ids from certificates. Beside
+//! it, two tasks: [`session`] keeps the connection and takes in what devices send, one message after
 //! the other, each acknowledged only after its transaction; [`publisher`] sends what the database
 //! says has not been taken by the broker yet. The database is the outbox: nothing that the MQTT
 //! client forgets is lost.
 
 mod backoff;
+mod client_ids;
 mod incoming;
 mod memory;
 mod outbox;
@@ -13,6 +15,7 @@ mod publisher;
 mod session;
 mod tls;
 
+pub use client_ids::ClientIds;
 pub use outbox::{Delivered, Outbox};
 pub use session::run;
 pub use tls::TlsError;

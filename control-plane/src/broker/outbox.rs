@@ -1,8 +1,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use pawl_proto::{DeviceId, EventId};
 use tokio::sync::{Notify, broadcast};
+
+use super::client_ids::ClientIds;
 
 /// Deliveries that a slow listener may miss before it is told to look into the database.
 const DELIVERIES: usize = 64;
@@ -14,6 +17,7 @@ pub struct Outbox {
     wake: Notify,
     delivered: broadcast::Sender<Delivered>,
     connected: AtomicBool,
+    client_ids: Mutex<Option<ClientIds>>,
 }
 
 /// What the broker has acknowledged.
@@ -43,6 +47,7 @@ impl Default for Outbox {
             wake: Notify::new(),
             delivered: broadcast::Sender::new(DELIVERIES),
             connected: AtomicBool::new(false),
+            client_ids: Mutex::default(),
         }
     }
 }
@@ -61,6 +66,15 @@ impl Outbox {
     /// Begins to listen; what is delivered from here on is not missed.
     pub fn listen(&self) -> Listener {
         Listener(self.delivered.subscribe())
+    }
+
+    /// Whether the broker takes client ids from certificates; none until it has been checked.
+    pub fn client_ids(&self) -> Option<ClientIds> {
+        *self.client_ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_client_ids(&self, found: Option<ClientIds>) {
+        *self.client_ids.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
     pub(super) fn set_connected(&self, connected: bool) {

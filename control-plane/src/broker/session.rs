@@ -6,8 +6,10 @@ use rumqttc::mqttbytes::v5::{Packet, Publish};
 use rumqttc::{
     AckMode, AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, QoS, TlsConfiguration, Transport,
 };
+use tokio::task::JoinSet;
 
 use super::backoff::Backoff;
+use super::client_ids::{self, ClientIds};
 use super::memory::NothingInFlight;
 use super::tls::{TlsError, client_config};
 use super::{incoming, publisher};
@@ -24,6 +26,13 @@ const QUEUE: usize = 2 * IN_FLIGHT as usize;
 const KEEP_ALIVE: u16 = 30;
 /// Above the largest message: topic and properties.
 const PACKET_OVERHEAD: usize = 4 * 1024;
+
+/// For the operator of a broker that another client can use to keep orders from devices.
+const FREE_CLIENT_IDS: &str = "the broker lets a certificate connect under any client id: each device can \
+    disconnect the control plane and other devices, delay revocations and destroy queued messages. In \
+    mosquitto's configuration set `use_username_as_clientid true` beside `use_identity_as_username true`, as \
+    the packaged pawl.conf does, and restart mosquitto; in another broker bind the client id to the \
+    certificate's common name";
 
 /// Keeps the connection for as long as the program runs.
 ///
@@ -67,12 +76,16 @@ fn network() -> NetworkOptions {
 async fn keep(plane: &Arc<ControlPlane>, client: AsyncClient, mut events: EventLoop) {
     let mut backoff = Backoff::default();
     let mut connected_at: Option<Instant> = None;
+    // Ends with this function; a new connection replaces a check of an older one.
+    let mut checks = JoinSet::new();
     loop {
         let lost = match events.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(connected))) => {
                 connected_at = Some(Instant::now());
                 tracing::info!(session_present = connected.session_present, "broker connected");
                 on_connected(plane, &client, connected.session_present).await;
+                checks.abort_all();
+                checks.spawn(check_client_ids(Arc::clone(plane)));
                 continue;
             }
             Ok(Event::Incoming(Packet::Publish(publish))) => match take(plane, &client, &publish).await {
@@ -91,6 +104,25 @@ async fn keep(plane: &Arc<ControlPlane>, client: AsyncClient, mut events: EventL
         let pause = backoff.pause(stood, u16::from_be_bytes(crate::random::bytes()));
         tracing::warn!(error = lost, pause_ms = pause.as_millis(), "no connection to the broker");
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Says what to change where a certificate may connect under any client id. The control plane goes on:
+/// one that stopped would deliver no revocation at all.
+async fn check_client_ids(plane: Arc<ControlPlane>) {
+    plane.outbox.set_client_ids(None);
+    match client_ids::check(&plane).await {
+        Ok(found) => {
+            plane.outbox.set_client_ids(Some(found));
+            match found {
+                ClientIds::Bound => tracing::info!("the broker takes client ids from certificates"),
+                ClientIds::Free => tracing::error!("{FREE_CLIENT_IDS}"),
+            }
+        }
+        Err(error) => tracing::warn!(
+            %error,
+            "cannot check that the broker takes client ids from certificates; it is checked again with the next connection"
+        ),
     }
 }
 

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
+use crate::broker::ClientIds;
 use crate::control_plane::ControlPlane;
 
 /// For load balancers and probes.
@@ -13,11 +14,18 @@ use crate::control_plane::ControlPlane;
 pub(super) struct Health {
     status: &'static str,
     broker: &'static str,
+    client_ids: &'static str,
 }
 
 /// 200 while requests are served. A broker that is away is no ill health: pairing, tokens and
-/// receipts go on without it.
+/// receipts go on without it. `client_ids` is `free` where the broker does not take them from
+/// certificates.
 pub(super) async fn show(State(plane): State<Arc<ControlPlane>>) -> Json<Health> {
     let broker = if plane.outbox.connected() { "connected" } else { "away" };
-    Json(Health { status: "ok", broker })
+    let client_ids = match plane.outbox.client_ids() {
+        Some(ClientIds::Bound) => "bound",
+        Some(ClientIds::Free) => "free",
+        None => "unchecked",
+    };
+    Json(Health { status: "ok", broker, client_ids })
 }

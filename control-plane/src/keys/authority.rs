@@ -7,7 +7,7 @@ use rcgen::{
     date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::signing::key_pem;
 use super::{Identity, KeysError, file};
@@ -68,6 +68,20 @@ impl Authority {
         }
         let params = client_params(device).map_err(LinkRequestError::Issue)?;
         self.issue(&params, &request.public_key).map_err(LinkRequestError::Issue)
+    }
+
+    /// A client certificate for the broker with a new key, which no file has.
+    ///
+    /// # Errors
+    /// When it cannot be made, which does not happen with a valid name.
+    pub fn passing_client(
+        &self,
+        name: &str,
+    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let certificate = self.issue(&client_params(name)?, &key)?;
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        Ok((vec![certificate, self.der.clone()], key))
     }
 
     pub(super) fn issue(

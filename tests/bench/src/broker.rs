@@ -1,4 +1,4 @@
-//! A client of the broker, with the control plane's certificate.
+//! A client of the broker that may do what the control plane may, under a name of its own.
 //!
 //! It is driven by the thread that waits for it, so that no thread of its own stands between a
 //! message's arrival and the clock. Between waits it takes nothing in.
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use pawl_e2e::Rig;
-use pawl_e2e::rig::wait;
+use pawl_e2e::rig::{ClientCertificate, wait};
 use pawl_proto::Channel;
 use rumqttc::{
     AsyncClient, Event, EventLoop, Incoming, IncomingPacketSizeLimit, MqttOptions, NetworkOptions,
@@ -20,6 +20,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
+/// The name in the certificate, which the broker takes for the client id.
+const NAME: &str = "test-bench";
 /// Longer than any pause between two waits: the broker must not miss us.
 const KEEP_ALIVE_SECONDS: u16 = 1800;
 /// A message to ourselves. No device and no control plane has this topic.
@@ -44,7 +46,7 @@ pub(crate) struct Message {
 impl Client {
     /// Connects, and subscribes to what devices and the control plane say.
     pub(crate) fn connect(rig: &Rig) -> Result<Self> {
-        let mut options = MqttOptions::new("pawl-bench", ("127.0.0.1", rig.broker.port()));
+        let mut options = MqttOptions::new(NAME, ("127.0.0.1", rig.broker.port()));
         // What is to be measured is the broker and the device, not Nagle's algorithm on our side.
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
@@ -117,11 +119,11 @@ impl Client {
 }
 
 fn tls(rig: &Rig) -> Result<ClientConfig> {
-    let state = rig.control_plane.state_dir();
+    let client = ClientCertificate::issued(rig, NAME)?;
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(rig.control_plane.ca())?)?;
-    let chain = CertificateDer::pem_file_iter(state.join("mqtt.pem"))?.collect::<Result<Vec<_>, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(state.join("mqtt.key"))?;
+    let chain = CertificateDer::pem_file_iter(client.certificate)?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(client.key)?;
     Ok(ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)

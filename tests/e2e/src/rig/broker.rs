@@ -18,6 +18,10 @@ pub struct Broker {
     process: Option<Process>,
 }
 
+/// Clients of tests and benches that may do on a device's topics what the control plane may. The
+/// broker gives one connection to each name.
+pub const OBSERVERS: [&str; 3] = ["test-reader", "test-writer", "test-bench"];
+
 /// The broker configuration that packages install.
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/mosquitto");
 
@@ -33,7 +37,8 @@ impl Broker {
             let path = shipped.join(name);
             fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
         };
-        fs::write(place.join("pawl.acl"), read("pawl.acl")?)?;
+        let observers = OBSERVERS.map(|name| format!("\nuser {name}\ntopic readwrite pawl/v1/#\n"));
+        fs::write(place.join("pawl.acl"), read("pawl.acl")? + &observers.concat())?;
         let moved = Moved { port, place: &place, certificates: &control_plane.join("broker") };
         fs::write(place.join("pawl.conf"), moved.configuration(&read("pawl.conf")?)?)?;
         fs::create_dir_all(place.join("data"))?;
@@ -85,6 +90,23 @@ impl Broker {
         fs::remove_dir_all(&data)?;
         fs::create_dir_all(&data)?;
         Ok(())
+    }
+
+    /// Starts it again without this option of the shipped configuration.
+    ///
+    /// # Errors
+    /// When the configuration has no such option, or the broker does not start.
+    pub fn restart_without(&mut self, option: &str) -> Result<()> {
+        self.stop()?;
+        let path = self.place.join("pawl.conf");
+        let configuration = fs::read_to_string(&path)?;
+        let is_other = |line: &&str| line.split_once(' ').is_none_or(|(key, _)| key != option);
+        let lines: Vec<_> = configuration.lines().filter(is_other).collect();
+        if lines.len() == configuration.lines().count() {
+            bail!("the broker's configuration has no {option}");
+        }
+        fs::write(path, lines.join("\n") + "\n")?;
+        self.resume()
     }
 
     /// Its port.

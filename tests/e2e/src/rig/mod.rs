@@ -2,6 +2,7 @@
 
 mod approver;
 mod broker;
+mod client_certificate;
 mod control_plane;
 mod device;
 mod directory;
@@ -21,7 +22,8 @@ mod tpm_command;
 pub mod wait;
 
 pub use approver::Approver;
-pub use broker::Broker;
+pub use broker::{Broker, OBSERVERS};
+pub use client_certificate::ClientCertificate;
 pub use control_plane::{ApprovalTerms, ControlPlane, Terms};
 pub use device::{Device, DeviceOptions, StateCopy, TokenAnswer, boot_log};
 pub use directory::Directory;

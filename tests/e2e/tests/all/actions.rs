@@ -6,13 +6,13 @@ use anyhow::ensure;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD as BASE64URL};
 use pawl_e2e::Rig;
-use pawl_e2e::rig::{Device, DeviceOptions, Terms, boot_log, wait};
+use pawl_e2e::rig::{ClientCertificate, Device, DeviceOptions, Terms, boot_log, wait};
 use pawl_evidence::assurance::{Approved, AssuranceError};
 use pawl_proto::local::{ActionRequest, Problem};
 use pawl_proto::message::{Appraisal, DeviceState, ShortText};
 use serde_json::Value;
 
-use crate::support::{Client, ClientCertificate, Receiver, assured, newly_paired, update};
+use crate::support::{Client, Receiver, assured, newly_paired, update};
 
 #[test]
 fn an_assurance_says_what_was_let_where_and_when() {
@@ -176,7 +176,7 @@ fn the_certificate_of_an_action_key_opens_no_door_at_the_broker() {
     assert!(!verify("sslclient").status.success());
 
     // The same certificate with a key that somebody has.
-    let stolen = Client::new(&rig, ClientCertificate::for_actions(&rig, &id));
+    let stolen = Client::new(&rig, ClientCertificate::for_actions(&rig, &id).unwrap());
     assert!(!stolen.publish(&format!("pawl/v1/{id}/status"), b"forged", false).status.success());
     wait::until("the broker says why", wait::SOON, || {
         let log = rig.broker.log()?;
@@ -184,7 +184,7 @@ fn the_certificate_of_an_action_key_opens_no_door_at_the_broker() {
         Ok(())
     })
     .unwrap();
-    let own = Client::new(&rig, ClientCertificate::issued(&rig, &id));
+    let own = Client::new(&rig, ClientCertificate::issued(&rig, &id).unwrap());
     assert!(own.publish(&format!("pawl/v1/{id}/status"), b"its own", false).status.success());
 }
 

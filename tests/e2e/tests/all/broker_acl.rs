@@ -1,9 +1,10 @@
 //! A stranger's certificate reads and writes no device's topics, and a device's only its own.
 
 use pawl_e2e::Rig;
+use pawl_e2e::rig::ClientCertificate;
 use pawl_proto::DeviceId;
 
-use crate::support::{Client, ClientCertificate, stranger};
+use crate::support::Client;
 
 const CHANNELS: [&str; 5] = ["status", "posture", "receipt", "verdict", "event"];
 const WRITTEN_BY_DEVICE: [&str; 3] = ["status", "posture", "receipt"];
@@ -13,9 +14,9 @@ const READ_BY_DEVICE: [&str; 3] = ["verdict", "event", "status"];
 fn a_certificate_of_another_authority_does_not_get_in() {
     let rig = Rig::for_test().unwrap();
     let victim = id(1);
-    let somebody = Client::new(&rig, stranger(&rig, &victim));
+    let somebody = Client::new(&rig, ClientCertificate::of_stranger(&rig, &victim).unwrap());
     let topic = format!("pawl/v1/{victim}/status");
-    Client::control_plane(&rig).publish(&topic, b"secret", true);
+    Client::observer(&rig).publish(&topic, b"secret", true);
 
     assert!(!somebody.publish(&topic, b"forged", false).status.success());
     assert_eq!(somebody.first_message(&[&topic]), None);
@@ -50,9 +51,9 @@ fn no_certificate_does_not_get_in() {
 fn a_device_writes_its_own_topics_alone() {
     let rig = Rig::for_test().unwrap();
     let (device, victim) = (id(1), id(2));
-    let client = Client::new(&rig, ClientCertificate::issued(&rig, &device));
-    let control_plane = Client::control_plane(&rig);
-    let everything = control_plane.subscribe(&rig, "pawl/#");
+    let client = Client::new(&rig, ClientCertificate::issued(&rig, &device).unwrap());
+    let observer = Client::observer(&rig);
+    let everything = observer.subscribe(&rig, "pawl/#");
 
     for channel in CHANNELS {
         client.publish(&format!("pawl/v1/{victim}/{channel}"), b"forged", false);
@@ -64,7 +65,7 @@ fn a_device_writes_its_own_topics_alone() {
     for channel in WRITTEN_BY_DEVICE {
         client.publish(&format!("pawl/v1/{device}/{channel}"), b"own", false);
     }
-    control_plane.publish("pawl/v1/end/status", b"end", false);
+    observer.publish("pawl/v1/end/status", b"end", false);
 
     let own: Vec<_> =
         WRITTEN_BY_DEVICE.iter().map(|channel| format!("pawl/v1/{device}/{channel} 6f776e")).collect();
@@ -75,18 +76,18 @@ fn a_device_writes_its_own_topics_alone() {
 fn a_device_reads_its_own_topics_alone() {
     let rig = Rig::for_test().unwrap();
     let (device, victim) = (id(1), id(2));
-    let client = Client::new(&rig, ClientCertificate::issued(&rig, &device));
-    let control_plane = Client::control_plane(&rig);
+    let client = Client::new(&rig, ClientCertificate::issued(&rig, &device).unwrap());
+    let observer = Client::observer(&rig);
     for channel in CHANNELS {
-        control_plane.publish(&format!("pawl/v1/{victim}/{channel}"), b"another's", true);
+        observer.publish(&format!("pawl/v1/{victim}/{channel}"), b"another's", true);
     }
     for channel in READ_BY_DEVICE {
         let own = format!("pawl/v1/{device}/{channel}");
-        control_plane.publish(&own, b"own", true);
+        observer.publish(&own, b"own", true);
         // The retained messages come in the order of the filters: another's would come first.
         let message = client.first_message(&["#", &format!("pawl/v1/{victim}/{channel}"), &own]);
         assert_eq!(message.as_deref(), Some(format!("{own} own").as_str()));
-        control_plane.publish(&own, b"", true);
+        observer.publish(&own, b"", true);
     }
 }
 

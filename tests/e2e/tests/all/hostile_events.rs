@@ -20,7 +20,7 @@ fn hostile_events_are_refused_counted_and_survived() {
     let elsewhere = DeviceId::from_digest([9; 32]);
     let topic = Topic::new(id, Channel::Event);
     // The broker and everybody who can write to it may be hostile; the order key is not theirs.
-    let broker = Client::control_plane(&rig);
+    let broker = Client::observer(&rig);
     let send = |payload: &[u8]| assert!(broker.publish(&topic.to_string(), payload, false).status.success());
     let forger = Forger::with_order_key(&rig);
     let revoke = forger.event(id, epoch, EventKind::Revoke);

@@ -11,6 +11,7 @@ mod actions;
 mod actions_approved;
 mod approvals;
 mod broker_acl;
+mod broker_client_ids;
 mod broker_failures;
 mod bus_secrecy;
 mod clones;

@@ -1,6 +1,5 @@
 //! What several tests need besides the rig.
 
-mod certificate;
 mod device_records;
 mod exportable_key;
 mod impostor;
@@ -12,7 +11,6 @@ mod small_disk;
 mod token_request;
 mod tpm2_tools;
 
-pub(crate) use certificate::{ClientCertificate, stranger};
 pub(crate) use device_records::Records;
 pub(crate) use exportable_key::exportable_key;
 pub(crate) use impostor::Impostor;
