@@ -1,13 +1,13 @@
 //! Leases: what a TPM wants to see before it uses the device key or opens the vault.
 
 use pawl_evidence::lease::{LeaseTerms, to_be_signed};
-use pawl_evidence::tpm::{ClockInfo, HashAlgorithm, NvPublic, PcrSelection, PcrValues};
+use pawl_evidence::tpm::{ClockInfo, NvPublic, PcrValues};
 use pawl_proto::bounded::SignatureBytes;
 use pawl_proto::message::Lease;
 use pawl_proto::{Digest, limits};
 
 use crate::control_plane::ControlPlane;
-use crate::posture::pcr_values;
+use crate::posture::{LeasePcrs, pcr_values};
 use crate::record::{Fact, LeaseSigned};
 use crate::store::{AcceptedState, Pairing, Tx};
 use crate::verdict::IssueError;
@@ -18,6 +18,8 @@ pub(crate) struct Appraised {
     pub(crate) clock: ClockInfo,
     /// The quoted PCRs.
     pub(crate) pcrs: PcrValues,
+    /// Those that a lease of this device names.
+    pub(crate) lease_pcrs: LeasePcrs,
 }
 
 /// The leases of one verdict.
@@ -36,7 +38,8 @@ pub(crate) fn grant(
     appraised: &Appraised,
     sequence: u64,
 ) -> Result<Leases, IssueError> {
-    let signer = Signer { plane, tx, pairing, clock: appraised.clock, sequence };
+    let lease_pcrs = &appraised.lease_pcrs;
+    let signer = Signer { plane, tx, pairing, lease_pcrs, clock: appraised.clock, sequence };
     let policy = &plane.config.lease;
     let present =
         signer.sign(&appraised.pcrs, Lasting { resets: policy.resets, seconds: policy.seconds }, None)?;
@@ -48,6 +51,7 @@ struct Signer<'a> {
     plane: &'a ControlPlane,
     tx: &'a Tx<'a>,
     pairing: &'a Pairing,
+    lease_pcrs: &'a LeasePcrs,
     /// The TPM's clock, from which a lease counts.
     clock: ClockInfo,
     /// The number of the verdict.
@@ -82,7 +86,7 @@ impl Signer<'_> {
         for AcceptedState { name, pcrs, .. } in states.into_iter().rev().take(limits::LEASES_AHEAD) {
             let pcrs = pcr_values(&pcrs).map_err(|_| IssueError::Lease)?;
             // Other PCRs may have been configured since it was approved.
-            let Ok(wanted) = pcrs.policy_digest(&self.selection()?) else { continue };
+            let Ok(wanted) = pcrs.policy_digest(&self.lease_pcrs.selection()) else { continue };
             if wanted == present.0 {
                 continue;
             }
@@ -98,14 +102,14 @@ impl Signer<'_> {
 
     fn is_young(&self, lease: &Lease, lasting: Lasting) -> bool {
         let half = self.clock.clock_ms.saturating_add(lasting.milliseconds() / 2);
-        lease.pcrs == self.plane.config.lease.pcrs
+        lease.pcrs == self.lease_pcrs.indices()
             && lease.clock > half
             && lease.reset_count >= self.clock.reset_count.saturating_add(lasting.resets)
     }
 
     /// Signs a lease for these PCRs, and records it. `ahead` names a state still to come.
     fn sign(&self, pcrs: &PcrValues, lasting: Lasting, ahead: Option<String>) -> Result<Lease, IssueError> {
-        let selection = self.selection()?;
+        let selection = self.lease_pcrs.selection();
         let counter = NvPublic::unmarshal(&self.pairing.counter).map_err(|_| IssueError::Lease)?;
         let terms = LeaseTerms {
             pcr_digest: pcrs.policy_digest(&selection).map_err(|_| IssueError::Lease)?,
@@ -119,7 +123,7 @@ impl Signer<'_> {
         let signature =
             self.plane.keys.signing.lease.sign(&terms, policy_ref).map_err(|_| IssueError::Lease)?;
         let lease = Lease {
-            pcrs: self.plane.config.lease.pcrs.clone(),
+            pcrs: self.lease_pcrs.indices().to_vec(),
             pcr_digest: Digest(terms.pcr_digest),
             reset_count: terms.reset_count_max,
             clock: terms.clock_before,
@@ -145,10 +149,5 @@ impl Signer<'_> {
             ahead,
         };
         Ok(self.tx.record(self.pairing.device, self.plane.clock.now(), fact)?)
-    }
-
-    fn selection(&self) -> Result<PcrSelection, IssueError> {
-        let pcrs = self.plane.config.lease.pcrs.iter().copied();
-        PcrSelection::new(HashAlgorithm::Sha256, pcrs).map_err(|_| IssueError::Lease)
     }
 }

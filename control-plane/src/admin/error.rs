@@ -50,6 +50,7 @@ impl From<OrderError> for AdminError {
             OrderError::NotPaired => "not-paired",
             OrderError::Pending { .. } => "pending",
             OrderError::NothingReported => "nothing-reported",
+            OrderError::Uncovered(_) => "uncovered",
             OrderError::Failed(error) => {
                 tracing::error!(%error, "an order failed");
                 "failed"

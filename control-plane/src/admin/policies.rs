@@ -13,9 +13,10 @@ use pawl_proto::DeviceId;
 use super::AdminError;
 use super::routes::{Answer, Plane, parse};
 use super::view::{ExplanationView, IncidentView, LearntView};
+use crate::config::LeaseConfig;
 use crate::control_plane::ControlPlane;
 use crate::policy::{heading, render};
-use crate::posture::{Sample, Shown, appraise, lease_selection};
+use crate::posture::{LeasePcrs, Sample, Shown, appraise};
 use crate::store::{AcceptedState, Device, Tx};
 
 /// The commands on policies that need to know what a device has shown.
@@ -30,6 +31,8 @@ struct Known {
     device: Device,
     sample: Sample,
     quote: VerifiedQuote,
+    /// The PCRs that its leases name.
+    lease_pcrs: LeasePcrs,
     boot_log: Option<Vec<u8>>,
     accepted: Vec<AcceptedState>,
     incidents: Vec<IncidentView>,
@@ -43,13 +46,14 @@ async fn explain(State(plane): Plane, Path(device): Path<String>) -> Answer<Expl
         device: known.device.id,
         policy: policy.as_deref(),
         quote: &known.quote,
+        lease_pcrs: &known.lease_pcrs,
         epoch: known.sample.epoch,
         age: known.sample.age,
         boot_log: known.boot_log.as_deref(),
         ima: known.sample.ima_log(policy.as_ref().and_then(|policy| policy.ima.as_ref())),
     };
     // Where it stood in the life of the TPM was judged when it came: see the incidents.
-    let appraisal = appraise(&plane, &shown, known.accepted, None);
+    let appraisal = appraise(&shown, known.accepted, None);
     let mut view = ExplanationView::new(&shown, known.sample.at, &appraisal);
     view.incidents = known.incidents;
     Ok(Json(view))
@@ -62,8 +66,7 @@ async fn learn(State(plane): Plane, Path(device): Path<String>) -> Answer<Learnt
                        write `boot-log.required = false` and accept its state instead";
         return Err(AdminError::new("no-boot-log", message));
     };
-    let selection = lease_selection(&plane.config.lease);
-    let learnt = Learnt::from_boot(log, known.quote.pcrs(), &selection)
+    let learnt = Learnt::from_boot(log, known.quote.pcrs(), &known.lease_pcrs.selection())
         .map_err(|error| AdminError::new("not-learnable", error))?;
     let heading = heading(known.device.id, known.device.label.as_deref());
     Ok(Json(LearntView {
@@ -75,20 +78,24 @@ async fn learn(State(plane): Plane, Path(device): Path<String>) -> Answer<Learnt
 }
 
 async fn known(plane: &ControlPlane, device: DeviceId) -> Result<Known, AdminError> {
-    plane.store.transaction(move |tx| read(tx, device)).await
+    let lease = plane.config.lease.clone();
+    plane.store.transaction(move |tx| read(tx, device, &lease)).await
 }
 
-fn read(tx: &Tx<'_>, id: DeviceId) -> Result<Known, AdminError> {
+fn read(tx: &Tx<'_>, id: DeviceId, lease: &LeaseConfig) -> Result<Known, AdminError> {
     let device = tx.device(id)?.ok_or_else(AdminError::unknown_device)?;
     let sample = tx.sample(id)?.ok_or_else(|| {
         let message = "the device has shown nothing yet: have it ask to be paired, or report";
         AdminError::new("nothing-reported", message)
     })?;
+    let (quote, boot_log, pairing) = (sample.quote()?, tx.sample_log(id)?, tx.live_pairing(id)?);
+    let lease_pcrs = LeasePcrs::of(lease, pairing.as_ref(), boot_log.as_deref(), quote.pcrs());
     Ok(Known {
         device,
-        quote: sample.quote()?,
+        quote,
         sample,
-        boot_log: tx.sample_log(id)?,
+        lease_pcrs,
+        boot_log,
         accepted: tx.boot_states(id)?,
         incidents: tx.open_incidents(id)?.into_iter().map(IncidentView::from).collect(),
     })

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pawl_evidence::appraise::Uncovered;
 use pawl_proto::codec::EncodeError;
 use pawl_proto::message::{Event, EventKind, ShortText};
 use pawl_proto::{Channel, DeviceId, Epoch, EventId, SessionId, Topic};
@@ -152,6 +153,9 @@ pub enum OrderError {
     /// No report has come yet whose boot state could be accepted.
     #[error("the device has reported nothing that could be accepted")]
     NothingReported,
+    /// What would be accepted leaves kernel or command line open.
+    #[error("this boot state cannot be accepted: {0}")]
+    Uncovered(#[from] Uncovered),
     /// The database failed, or a message could not be signed.
     #[error(transparent)]
     Failed(#[from] IssueError),

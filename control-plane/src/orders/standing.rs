@@ -112,6 +112,7 @@ pub async fn accept(plane: &Arc<ControlPlane>, device: DeviceId) -> Result<(usiz
 fn accept_in(plane: &ControlPlane, tx: &Tx<'_>, id: DeviceId) -> Result<(usize, bool), OrderError> {
     let device = tx.device(id)?.ok_or(OrderError::UnknownDevice)?;
     let state = tx.reported_state(id)?.ok_or(OrderError::NothingReported)?;
+    posture::check_coverage(tx, id, &state)??;
     let now = plane.clock.now();
     let name = "accepted by an operator".to_owned();
     let state = AcceptedState { name, by: AcceptedBy::Operator, pcrs: state, ahead: false, accepted_at: now };

@@ -11,7 +11,7 @@ use super::proof::{self, Proven};
 use crate::control_plane::ControlPlane;
 use crate::incident;
 use crate::posture::audit::{self, Occasion};
-use crate::posture::{self, Judgement, Shown};
+use crate::posture::{self, Judgement, LeasePcrs, Shown};
 use crate::record::Fact;
 use crate::refusal::{Refusal, RequestError};
 use crate::store::{AcceptedState, BootState, HighWater, Pairing, PairingState, Tx};
@@ -22,7 +22,7 @@ pub(super) fn enter(
     tx: &Tx<'_>,
     open: &Open,
     proven: &Proven,
-    boot: BootState,
+    (lease_pcrs, boot): (&LeasePcrs, BootState),
     report_length: usize,
 ) -> Result<(Verdict, Vec<u8>), RequestError> {
     let now = plane.clock.now();
@@ -51,12 +51,14 @@ pub(super) fn enter(
     let policy = plane.policies.of(device);
     let rules = policy.as_ref().and_then(|policy| policy.ima.as_ref());
     let quoted = proven.quote.pcrs();
-    let complete = posture::Complete::new(proven.evidence(), proven.quoted.digest, None, quoted, rules)
+    let mut complete = posture::Complete::new(proven.evidence(), proven.quoted.digest, None, quoted, rules)
         .map_err(|error| Refusal::new(RefusalCode::Proof, error))?;
+    complete.base.lease_pcrs_added.clone_from(lease_pcrs.added());
     let shown = Shown {
         device,
         policy: policy.as_deref(),
         quote: &proven.quote,
+        lease_pcrs,
         epoch,
         // A session is short, and nothing that came before it counts.
         age: 0,
@@ -144,7 +146,7 @@ fn judge(
         tx.record(device, now, posture::accepted_fact(&first.pcrs, &first.name))?;
         accepted.push(first);
     }
-    let judgement = posture::judge(plane, shown, accepted, highest);
+    let judgement = posture::judge(shown, accepted, highest);
     if judgement.result == Appraisal::Contraindicated {
         let reasons = judgement.reasons.join("; ");
         return Err(Refusal::new(RefusalCode::Posture, reasons).into());

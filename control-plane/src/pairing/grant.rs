@@ -99,7 +99,8 @@ async fn grant(
 ) -> Result<PairingGrant, RequestError> {
     let proven = proof::check(&open.session, &open.claim, &open.approved, &plane.keys.signing, &proof)?;
     let chain = answer::link_chain(plane, &open.claim, &proven, proof.link_request.as_bytes())?;
-    let boot = proof::remember_boot(plane, open.claim.device, &proven.quote).await?;
+    let (lease_pcrs, boot) =
+        proof::remember_boot(plane, open.claim.device, proven.evidence(), &proven.quote).await?;
     let (_, statement) = open.session.asked()?;
     if boot_digest(&boot) != statement.boot {
         let message = "the device does not run what was approved: it was rebooted or changed since; ask anew";
@@ -111,7 +112,8 @@ async fn grant(
         .store
         .transaction(move |tx| {
             let plane = &plane_in_tx;
-            let (verdict, message) = entry::enter(plane, tx, &open, &proven, boot, report_length)?;
+            let (verdict, message) =
+                entry::enter(plane, tx, &open, &proven, (&lease_pcrs, boot), report_length)?;
             let grant = answer::grant(plane, &open, &proven, chain, message)?;
             spend(tx, &open, Granted { proof: digest, answer: grant.clone() })?;
             Ok::<_, RequestError>((grant, verdict))

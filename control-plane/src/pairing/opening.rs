@@ -125,8 +125,8 @@ async fn prove(
     let case = Case::of(&offered)?;
     let claim = case.claim()?;
     let (quoted, quote) = proof::check_session(&offered, &case, &claim, proof)?;
-    let boot = proof::remember_boot(plane, claim.device, &quote).await?;
-    let showing = Showing::new(plane, claim, (quoted, quote))?;
+    let (lease_pcrs, boot) = proof::remember_boot(plane, claim.device, &quoted.evidence, &quote).await?;
+    let showing = Showing::new(plane, claim, (quoted, quote), lease_pcrs)?;
     let (asked, now) = (case.request.clone(), plane.clock.now());
     let showing = plane
         .store

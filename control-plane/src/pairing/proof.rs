@@ -1,6 +1,8 @@
 //! What a device proves: that session, attestation key and epoch counter are those of the claimed
 //! TPM; and then, that the four keys of the approved pairing live in it.
 
+use std::sync::Arc;
+
 use p256::ecdsa::VerifyingKey;
 use pawl_evidence::assurance::action_policy;
 use pawl_evidence::attest::{AttestationKey, KeyRole, VerifiedQuote, check_device_bound};
@@ -15,7 +17,7 @@ use super::case::{Approved, Case};
 use super::claim::Claim;
 use crate::control_plane::ControlPlane;
 use crate::keys::SigningKeys;
-use crate::posture::{self, Quoted};
+use crate::posture::{self, LeasePcrs, Quoted};
 use crate::refusal::{Refusal, RequestError};
 use crate::session;
 use crate::store::{BootState, Session};
@@ -138,17 +140,33 @@ fn check_key(
     Ok(public)
 }
 
-/// Keeps what the device runs, also if it is refused for it: an operator may accept it.
+/// Keeps what the device runs, also if it is refused for it: an operator may accept it. Returns the PCRs that its
+/// leases name and their values.
 pub(super) async fn remember_boot(
-    plane: &ControlPlane,
+    plane: &Arc<ControlPlane>,
     device: DeviceId,
+    evidence: &Evidence,
     quote: &VerifiedQuote,
-) -> Result<BootState, RequestError> {
-    let state = posture::boot_state(&plane.config.lease.pcrs, quote)
-        .ok_or_else(|| Refusal::new(RefusalCode::Posture, "a PCR that leases name was not quoted"))?;
-    let kept = state.clone();
-    plane.store.transaction(move |tx| tx.set_reported_state(device, &kept)).await?;
-    Ok(state)
+) -> Result<(LeasePcrs, BootState), RequestError> {
+    let log = evidence.boot_log.as_ref().and_then(|log| log.bytes.as_ref());
+    let log = log.map(|bytes| bytes.as_bytes().to_vec());
+    let (plane, quoted) = (Arc::clone(plane), quote.pcrs().clone());
+    let store = plane.store.clone();
+    store
+        .transaction(move |tx| {
+            // A policy says itself what has to be measured. Accepted states are compared in all that was leased.
+            let former = match plane.policies.of(device) {
+                Some(_) => None,
+                None => tx.newest_pairing(device)?,
+            };
+            let lease_pcrs = LeasePcrs::of(&plane.config.lease, former.as_ref(), log.as_deref(), &quoted);
+            let state = lease_pcrs
+                .state(&posture::quoted_values(&quoted))
+                .ok_or_else(|| Refusal::new(RefusalCode::Posture, "a PCR that leases name was not quoted"))?;
+            tx.set_reported_state(device, &state)?;
+            Ok((lease_pcrs, state))
+        })
+        .await
 }
 
 pub(super) fn went_backwards() -> Refusal {

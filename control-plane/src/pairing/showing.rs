@@ -8,7 +8,7 @@ use super::claim::Claim;
 use super::proof;
 use crate::control_plane::ControlPlane;
 use crate::policy::DevicePolicy;
-use crate::posture::{self, Complete, Quoted, Shown};
+use crate::posture::{self, Complete, LeasePcrs, Quoted, Shown};
 use crate::refusal::{Refusal, RequestError};
 use crate::store::{AcceptedState, BootState, HighWater, StoreError, Tx};
 
@@ -17,6 +17,7 @@ pub(super) struct Showing {
     pub(super) claim: Claim,
     pub(super) quoted: Quoted,
     quote: VerifiedQuote,
+    lease_pcrs: LeasePcrs,
     complete: Complete,
     policy: Option<Arc<DevicePolicy>>,
 }
@@ -26,12 +27,13 @@ impl Showing {
         plane: &ControlPlane,
         claim: Claim,
         (quoted, quote): (Quoted, VerifiedQuote),
+        lease_pcrs: LeasePcrs,
     ) -> Result<Self, Refusal> {
         let policy = plane.policies.of(claim.device);
         let rules = policy.as_ref().and_then(|policy| policy.ima.as_ref());
         let complete = Complete::new(&quoted.evidence, quoted.digest, None, quote.pcrs(), rules)
             .map_err(|error| Refusal::new(RefusalCode::Proof, error))?;
-        Ok(Self { claim, quoted, quote, complete, policy })
+        Ok(Self { claim, quoted, quote, lease_pcrs, complete, policy })
     }
 
     /// Keeps it, also if the device is refused for it: an operator may learn a policy from it.
@@ -65,7 +67,7 @@ impl Showing {
         if accepted.is_empty() {
             accepted.push(AcceptedState::at_first_pairing(boot.clone(), plane.clock.now()));
         }
-        let judgement = posture::judge(plane, &self.shown(), accepted, highest);
+        let judgement = posture::judge(&self.shown(), accepted, highest);
         if judgement.result == Appraisal::Contraindicated {
             return Err(Refusal::new(RefusalCode::Posture, judgement.reasons.join("; ")).into());
         }
@@ -77,6 +79,7 @@ impl Showing {
             device: self.claim.device,
             policy: self.policy.as_deref(),
             quote: &self.quote,
+            lease_pcrs: &self.lease_pcrs,
             epoch: self.claim.epoch,
             // A session is short, and nothing that came before it counts.
             age: 0,

@@ -16,6 +16,10 @@ pub(crate) fn remedy(rule: &str) -> &'static str {
             "Reboot the device. If it stays so, something extends PCRs without logging it, or the \
              log is tampered with."
         }
+        "boot.coverage" => {
+            "Use a boot chain that measures kernel and command line, and name their PCRs in lease.pcrs; U-Boot \
+             measures them with CONFIG_MEASURED_BOOT when it starts the kernel by bootm, booti or bootz."
+        }
         "boot-state.accepted" => {
             "If the state is as it should be, accept it: `pawl-control-plane accept DEVICE`; or \
              write a policy with `policy learn`."

@@ -4,13 +4,11 @@ use pawl_evidence::appraise::{
     self, Appraisal, BootLog, BootLogRule, BootState as ReferenceState, Evidence, ImaLog, ReferenceValues,
 };
 use pawl_evidence::attest::VerifiedQuote;
-use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
 use pawl_proto::{DeviceId, Epoch};
 
 use super::complete::Complete;
+use super::lease_pcrs::LeasePcrs;
 use super::quoted::pcr_values;
-use crate::config::LeaseConfig;
-use crate::control_plane::ControlPlane;
 use crate::policy::DevicePolicy;
 use crate::store::{AcceptedBy, AcceptedState, HighWater};
 
@@ -21,6 +19,8 @@ pub(crate) struct Shown<'a> {
     /// By which it is judged. The rules on files that were applied to the IMA log are its own.
     pub(crate) policy: Option<&'a DevicePolicy>,
     pub(crate) quote: &'a VerifiedQuote,
+    /// The PCRs that its leases name.
+    pub(crate) lease_pcrs: &'a LeasePcrs,
     pub(crate) epoch: Epoch,
     /// Seconds between the challenge and the quote's arrival.
     pub(crate) age: u64,
@@ -30,7 +30,6 @@ pub(crate) struct Shown<'a> {
 
 /// Appraises it, by the device's policy if it has one.
 pub(crate) fn appraise(
-    plane: &ControlPlane,
     shown: &Shown<'_>,
     accepted: Vec<AcceptedState>,
     highest: Option<HighWater>,
@@ -43,7 +42,7 @@ pub(crate) fn appraise(
         ima: shown.ima,
     };
     let reference = ReferenceValues {
-        lease_selection: lease_selection(&plane.config.lease),
+        lease_selection: shown.lease_pcrs.selection(),
         policy: shown.policy.map(|policy| Arc::clone(&policy.policy)),
         boot_states: boot_states(accepted, shown.policy.is_some()),
         // Boards without UEFI have none.
@@ -55,12 +54,6 @@ pub(crate) fn appraise(
         }),
     };
     appraise::appraise(&evidence, &reference)
-}
-
-/// The PCRs of a lease. The configuration admits 0 to 23 alone.
-pub(crate) fn lease_selection(lease: &LeaseConfig) -> PcrSelection {
-    PcrSelection::new(HashAlgorithm::Sha256, lease.pcrs.iter().copied())
-        .unwrap_or_else(|_| PcrSelection::lease_default())
 }
 
 /// The states to compare with. Nobody has looked at what a device ran when it was first paired, so a policy is not

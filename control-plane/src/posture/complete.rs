@@ -74,6 +74,7 @@ impl Complete {
                 boot_id: evidence.boot_id.as_str().to_owned(),
                 pcrs: quoted_values(quoted),
                 ima: followed.state,
+                lease_pcrs_added: base.map(|base| base.lease_pcrs_added.clone()).unwrap_or_default(),
             },
             boot_log,
             ima: followed.outcome,

@@ -1,13 +1,12 @@
 use std::collections::BTreeMap;
 
 use pawl_evidence::appraise::{self, Reason};
-use pawl_evidence::attest::VerifiedQuote;
 use pawl_evidence::tpm::ClockInfo;
 use pawl_proto::message::{Appraisal, Area, Standing, Verdict};
 use pawl_proto::{Digest, Epoch, limits};
 
 use super::appraisal::{Shown, appraise};
-use super::quoted::{Quoted, quoted_values};
+use super::quoted::Quoted;
 use crate::control_plane::ControlPlane;
 use crate::lease::Appraised;
 use crate::record::{ChainHead, Fact};
@@ -28,16 +27,19 @@ pub(crate) struct Judgement {
 
 /// Judges what a device has shown.
 pub(crate) fn judge(
-    plane: &ControlPlane,
     shown: &Shown<'_>,
     accepted: Vec<AcceptedState>,
     highest: Option<HighWater>,
 ) -> Judgement {
-    let appraisal = appraise(plane, shown, accepted, highest);
+    let appraisal = appraise(shown, accepted, highest);
     let behind = matches!(shown.ima, appraise::ImaLog::Behind);
     // Whoever always has more to send would never be judged by what was run.
     let unjudged = behind && shown.policy.is_some_and(|policy| policy.ima.is_some());
-    let appraised = Appraised { clock: shown.quote.clock(), pcrs: shown.quote.pcrs().clone() };
+    let appraised = Appraised {
+        clock: shown.quote.clock(),
+        pcrs: shown.quote.pcrs().clone(),
+        lease_pcrs: shown.lease_pcrs.clone(),
+    };
     Judgement {
         result: told_result(appraisal.result),
         reasons: told_reasons(&appraisal, shown.policy.is_some()),
@@ -119,12 +121,6 @@ impl Judgement {
             lease: self.appraised.filter(|_| good),
         }
     }
-}
-
-/// The values of the PCRs that leases name; none when one of them was not quoted.
-pub(crate) fn boot_state(lease_pcrs: &[u8], quote: &VerifiedQuote) -> Option<BootState> {
-    let pcrs = quoted_values(quote.pcrs());
-    lease_pcrs.iter().map(|index| Some((*index, *pcrs.get(index)?))).collect()
 }
 
 /// The record of an accepted boot state.

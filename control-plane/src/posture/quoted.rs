@@ -59,7 +59,7 @@ pub(crate) fn pcr_values(pcrs: &BTreeMap<u8, Digest>) -> Result<PcrValues, Quote
 
 /// The quoted values of the sha256 bank as they stand in messages. What a report says beyond the
 /// quote is not in there.
-pub(super) fn quoted_values(quoted: &PcrValues) -> BTreeMap<u8, Digest> {
+pub(crate) fn quoted_values(quoted: &PcrValues) -> BTreeMap<u8, Digest> {
     quoted
         .bank(HashAlgorithm::Sha256)
         .filter_map(|(index, value)| Some((index, Digest::try_from(value.as_bytes()).ok()?)))

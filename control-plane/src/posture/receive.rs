@@ -10,7 +10,8 @@ use pawl_proto::message::{Appraisal, Area, Report, Standing, Verdict};
 use super::appraisal::Shown;
 use super::audit::{self, Occasion, Seen};
 use super::complete::{self, Complete, Incomplete};
-use super::judgement::{boot_state, judge, record_verdict};
+use super::judgement::{judge, record_verdict};
+use super::lease_pcrs::LeasePcrs;
 use super::quoted::Quoted;
 use super::sample;
 use crate::control_plane::ControlPlane;
@@ -85,11 +86,15 @@ fn receive_in(
             };
             issue(plane, tx, &pairing, draft, &quoted, Seen::default())
         }
-        Examined::Complete(quote, complete) => {
+        Examined::Complete(quote, mut complete) => {
+            let boot_log = complete.boot_log.as_deref();
+            let lease_pcrs = LeasePcrs::of(&plane.config.lease, Some(&pairing), boot_log, quote.pcrs());
+            complete.base.lease_pcrs_added.clone_from(lease_pcrs.added());
             let shown = Shown {
                 device: id,
                 policy: policy.as_deref(),
                 quote: &quote,
+                lease_pcrs: &lease_pcrs,
                 epoch: pairing.epoch,
                 age,
                 boot_log: complete.boot_log.as_deref(),
@@ -162,7 +167,7 @@ fn answer(
     let evidence = &quoted.evidence;
     let accepted = tx.boot_states(device.id)?;
     // Where its time stands in the life of the TPM is judged by what was seen of it, below.
-    let judgement = judge(plane, shown, accepted, None);
+    let judgement = judge(shown, accepted, None);
     let mut seen = Seen::default();
     let forward = incident::follow(
         tx,
@@ -183,7 +188,7 @@ fn answer(
         tx.take_report(pairing.id, base, length, evidence.since.is_none(), evidence.host.as_ref(), now)?;
         tx.settle_refreshes(device.id)?;
         seen = audit::take(tx, device.id, pairing.id, evidence.audit.as_ref(), Occasion::Report, now)?;
-        if let Some(state) = boot_state(&plane.config.lease.pcrs, shown.quote) {
+        if let Some(state) = shown.lease_pcrs.state(&base.pcrs) {
             tx.set_reported_state(device.id, &state)?;
             tx.boot_state_reached(device.id, &state)?;
         }

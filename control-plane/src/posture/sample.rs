@@ -93,6 +93,11 @@ impl Sample {
         quote.ok_or(StoreError::Malformed("sample"))
     }
 
+    /// The quoted PCRs, sha256 bank.
+    pub(crate) fn pcrs(&self) -> &BTreeMap<u8, Digest> {
+        &self.pcrs
+    }
+
     /// A quoted PCR.
     pub(crate) fn pcr(&self, index: u8) -> Option<Digest> {
         self.pcrs.get(&index).copied()

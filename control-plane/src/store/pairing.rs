@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pawl_evidence::tpm::{Name, Public};
 use pawl_proto::message::{HostFacts, Scope};
@@ -79,6 +79,10 @@ pub struct Base {
     pub pcrs: BTreeMap<u8, Digest>,
     /// How far the IMA log was followed.
     pub ima: Option<ImaState>,
+    /// The PCRs that leases of this pairing name beside the configuration's: its boot chain measured kernel or
+    /// command line into them.
+    #[serde(default)]
+    pub lease_pcrs_added: BTreeSet<u8>,
 }
 
 /// The last report, for people.

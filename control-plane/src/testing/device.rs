@@ -7,7 +7,7 @@ use pawl_evidence::lease::{key_policy, link_policy};
 use pawl_evidence::rand_core::OsRng;
 use pawl_evidence::tpm::Public;
 use pawl_proto::message::{
-    Audit, Cause, Certificate, CertifiedKey, Event, Evidence, Finding, HostFacts, PairingApproved,
+    Audit, BootLog, Cause, Certificate, CertifiedKey, Event, Evidence, Finding, HostFacts, PairingApproved,
     PairingGrant, PairingProof, PairingRequest, Receipt, Report, Scope, ShortText, SignedReceipt,
     TpmStructure, Verdict,
 };
@@ -27,6 +27,8 @@ pub(crate) struct Device {
     pub(crate) device_key: SigningKey,
     pub(crate) action_key: SigningKey,
     pub(crate) pairing: Option<PairingId>,
+    /// Its boot event log.
+    pub(crate) boot_log: Option<Vec<u8>>,
     /// What it reports of its records.
     pub(crate) audit: Option<Audit>,
     /// The run of its daemon.
@@ -41,6 +43,7 @@ impl Device {
             device_key: SigningKey::random(&mut OsRng),
             action_key: SigningKey::random(&mut OsRng),
             pairing: None,
+            boot_log: None,
             audit: None,
             run: Nonce([1; 32]),
         }
@@ -149,7 +152,11 @@ impl Device {
             boot_id: Text::lossy("c0ffee"),
             run: Some(self.run),
             pcrs: if since.is_none() { self.tpm.pcrs.clone() } else { Default::default() },
-            boot_log: None,
+            boot_log: self
+                .boot_log
+                .as_ref()
+                .filter(|_| since.is_none())
+                .map(|log| BootLog { digest: Digest::of(log), bytes: Some(Blob::new(log.clone()).unwrap()) }),
             ima_log: None,
             host: None,
             audit: self.audit.clone(),

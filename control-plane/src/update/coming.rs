@@ -4,7 +4,8 @@ use pawl_proto::Digest;
 use pawl_proto::message::Appraisal;
 
 use super::{Update, UpdateError};
-use crate::store::{Base, BootState, Pairing, Tx};
+use crate::posture::LeasePcrs;
+use crate::store::{BootState, Pairing, Tx};
 
 /// The boot state in which a device is, and the one that an update will bring it to.
 pub(super) struct Coming {
@@ -16,7 +17,7 @@ impl Coming {
     /// Computes the state to come from the last report and its log. What the update does not touch stays
     /// as it is, so the present state has to be one that was found good.
     pub(super) fn compute(
-        lease_pcrs: &[u8],
+        lease_pcrs: &LeasePcrs,
         tx: &Tx<'_>,
         pairing: &Pairing,
         update: &Update,
@@ -26,7 +27,7 @@ impl Coming {
         if judged == Some(Appraisal::Contraindicated) {
             return Err(UpdateError::Contraindicated);
         }
-        let present = state(lease_pcrs, base)?;
+        let present = lease_pcrs.state(&base.pcrs).ok_or(UpdateError::NothingReported)?;
         let mut coming = present.clone();
         if let Some(boot) = &update.boot {
             let bytes = tx.boot_log(pairing.id)?.ok_or(UpdateError::NoLog)?;
@@ -45,11 +46,6 @@ impl Coming {
         }
         if coming == present { Err(UpdateError::Same) } else { Ok(Self { present, coming }) }
     }
-}
-
-fn state(lease_pcrs: &[u8], base: &Base) -> Result<BootState, UpdateError> {
-    let value = |index: &u8| Some((*index, *base.pcrs.get(index)?));
-    lease_pcrs.iter().map(value).collect::<Option<_>>().ok_or(UpdateError::NothingReported)
 }
 
 /// The log has to be that of the PCRs that the TPM quoted. One that it does not mention was never

@@ -39,7 +39,9 @@ pub enum UpdateError {
     #[error("what is said to be booted now: {0}")]
     Present(PredictError),
     /// A value by hand that no lease looks at.
-    #[error("leases do not name PCR {0}; lease.pcrs in the configuration lists those that they do")]
+    #[error(
+        "leases of this device do not name PCR {0}; lease.pcrs in the configuration lists those that all do"
+    )]
     NotInLease(u8),
     /// Nothing changes.
     #[error("that is the state in which the device is now: there is nothing to approve ahead")]

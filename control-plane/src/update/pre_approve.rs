@@ -5,7 +5,7 @@ use pawl_proto::DeviceId;
 use super::coming::Coming;
 use super::{Update, UpdateError};
 use crate::control_plane::ControlPlane;
-use crate::posture;
+use crate::posture::{self, LeasePcrs};
 use crate::store::{AcceptedBy, AcceptedState, BootState, Device, Pairing, Tx};
 use crate::verdict::Draft;
 
@@ -34,8 +34,8 @@ pub async fn pre_approve(
         .store
         .transaction(move |tx| {
             let (device, pairing) = live(tx, device)?;
-            let lease_pcrs = &plane_in_tx.config.lease.pcrs;
-            let Coming { present, coming } = Coming::compute(lease_pcrs, tx, &pairing, &update)?;
+            let lease_pcrs = LeasePcrs::of_pairing(&plane_in_tx.config.lease, &pairing);
+            let Coming { present, coming } = Coming::compute(&lease_pcrs, tx, &pairing, &update)?;
             let name = update.name.as_str().to_owned();
             if !update.dry_run {
                 let now = plane_in_tx.clock.now();

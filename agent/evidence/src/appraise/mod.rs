@@ -4,12 +4,14 @@
 //! and no reference value provides for is refused. There are two sets of rules: under a [`policy`] what was booted
 //! is judged event by event, and without one the PCRs must have exactly the values of an accepted state.
 
+mod coverage;
 mod evidence;
 pub mod policy;
 mod reason;
 mod reference;
 mod rules;
 
+pub use coverage::{BootCoverage, Uncovered};
 pub use evidence::{BootLog, Evidence, HighWater, ImaLog};
 pub use reason::{Appraisal, Area, Reason, Verdict};
 pub use reference::{BootLogRule, BootState, ReferenceValues};

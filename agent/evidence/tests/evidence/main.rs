@@ -25,3 +25,4 @@ mod policy;
 mod predict;
 mod quotes;
 mod support;
+mod u_boot;

@@ -32,4 +32,5 @@ mod revocation;
 mod ssh_keygen;
 mod support;
 mod transcripts;
+mod u_boot;
 mod updates;

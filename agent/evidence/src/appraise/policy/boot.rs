@@ -5,7 +5,7 @@ use crate::tpm::{Digest, HashAlgorithm, PcrValues};
 const BOOT_PHASES: [&str; 4] = ["enter-initrd", "leave-initrd", "sysinit", "ready"];
 
 /// A boot as its log tells it, as far as a quote vouches for that.
-pub(super) struct Boot<'a> {
+pub(in crate::appraise) struct Boot<'a> {
     vouched: Vouched<'a>,
     facts: Vec<EventFact<'a>>,
 }
@@ -17,7 +17,7 @@ struct Vouched<'a> {
 }
 
 impl<'a> Boot<'a> {
-    pub(super) fn read(log: &'a [u8], quoted: &'a PcrValues) -> Result<Self, EventLogError> {
+    pub(in crate::appraise) fn read(log: &'a [u8], quoted: &'a PcrValues) -> Result<Self, EventLogError> {
         let log = EventLog::parse(log)?;
         let vouched = Vouched { quoted, replayed: log.replay()? };
         let mut facts = log.facts()?;
@@ -31,12 +31,12 @@ impl<'a> Boot<'a> {
     }
 
     /// The events of the PCRs that the quote vouches for, in order.
-    pub(super) fn events(&self) -> &[EventFact<'a>] {
+    pub(in crate::appraise) fn events(&self) -> &[EventFact<'a>] {
         &self.facts
     }
 
     /// What it amounts to.
-    pub(super) fn facts(&self) -> BootFacts<'_, 'a> {
+    pub(in crate::appraise) fn facts(&self) -> BootFacts<'_, 'a> {
         BootFacts::new(&self.facts)
     }
 

@@ -8,6 +8,7 @@ use super::boot::Boot;
 use super::judge::entry_digest;
 use super::pattern::{CommandLinePattern, LoaderCommandPattern};
 use super::pcr::{PcrIndex, PcrSection};
+use crate::appraise::coverage::{BootCoverage, Uncovered, indices};
 use crate::eventlog::{DatabaseName, EventFact, EventLogError, Fact, SignatureDatabase, SignatureEntry, Tie};
 use crate::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
 
@@ -20,6 +21,9 @@ pub enum LearnError {
     /// The log and the quote are of different boots, or the log was altered.
     #[error("the boot event log does not account for PCR {0}: learn from a device whose log does")]
     Pcr(u8),
+    /// The lease would leave kernel or command line to anybody's choice.
+    #[error(transparent)]
+    Uncovered(#[from] Uncovered),
     /// A PCR that a lease names was not quoted.
     #[error("PCR {0} is missing from the quote, and a lease needs it")]
     Missing(u8),
@@ -50,6 +54,7 @@ impl Learnt {
         for (_, pcr) in lease.iter() {
             learner.learn_pcr(&boot, pcr)?;
         }
+        BootCoverage::of_boot(&boot).check(&indices(lease))?;
         Ok(Self { policy: learner.policy, lines: learner.lines })
     }
 }
@@ -171,7 +176,7 @@ fn list_of<'p>(policy: &'p mut Policy, fact: &Fact<'_>) -> Option<&'p mut Vec<Al
     match fact {
         Fact::MachineOwnerKeys { .. } => Some(&mut policy.secure_boot.machine_owner_keys),
         Fact::FirmwareContent(_) => Some(&mut policy.firmware.contents),
-        Fact::Image(_) => Some(&mut policy.boot.images),
+        Fact::Image(_) | Fact::Kernel => Some(&mut policy.boot.images),
         Fact::Initrd => Some(&mut policy.boot.initrds),
         Fact::LoadedFile { .. } | Fact::LoaderData(_) => Some(&mut policy.boot.files),
         _ => None,

@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+pub(super) use boot::Boot;
 pub(super) use judge::judge;
 
 /// What a device must be and run. An empty one refuses every device.

@@ -59,8 +59,8 @@ pub struct FirmwareSection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct BootSection {
-    /// EFI images that may be loaded, by their Authenticode digests: boot loaders, kernels, unified kernel
-    /// images, drivers of add-in cards.
+    /// Images that may be loaded: boot loaders, kernels, unified kernel images and drivers of add-in cards for UEFI,
+    /// by their Authenticode digests; kernels that U-Boot starts, by SHA-256.
     pub images: Vec<Allowed>,
     /// Any others too, if Secure Boot was on and nothing but `secure-boot.signers` vouched for what was loaded.
     pub accept_signed_images: bool,

@@ -1,5 +1,6 @@
 //! The rules that need no policy. Each gives at least one reason when it applies, an affirming one included.
 
+pub(super) mod boot_coverage;
 pub(super) mod boot_log;
 pub(super) mod boot_state;
 mod freshness;
@@ -7,7 +8,7 @@ mod hardware;
 pub(super) mod runtime;
 
 use super::evidence::Evidence;
-use super::reason::Reason;
+use super::reason::{Reason, Verdict};
 use super::reference::ReferenceValues;
 
 /// What is judged whether there is a policy or not.
@@ -18,7 +19,12 @@ pub(super) fn always(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Ve
 /// What is judged where exact states stand in for a policy.
 pub(super) fn without_policy(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
     let mut reasons = boot_state::is_accepted(evidence, reference);
-    reasons.extend(boot_log::accounts_for_pcrs(evidence, reference.boot_log));
+    let of_log = boot_log::accounts_for_pcrs(evidence, reference.boot_log);
+    // What a log says that does not replay is no evidence of anything.
+    if of_log.iter().all(|reason| reason.verdict != Verdict::Contraindicated) {
+        reasons.extend(boot_coverage::covers_kernel_and_command_line(evidence, reference));
+    }
+    reasons.extend(of_log);
     reasons.extend(runtime::is_measured(evidence));
     reasons
 }

@@ -57,7 +57,7 @@ impl EventFact<'_> {
     }
 
     /// Whether its digest is that of this kernel command line, in one of the forms in which it is measured:
-    /// UTF-16 with a NUL (what the kernel was given), or text with or without a NUL (GRUB, `.cmdline`).
+    /// UTF-16 with a NUL (what the kernel was given), or text with or without a NUL (GRUB, `.cmdline`, U-Boot).
     pub fn is_command_line(&self, text: &str) -> bool {
         let Some(digest) = &self.digest else { return false };
         let wide = load_options(text);

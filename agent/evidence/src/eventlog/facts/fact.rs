@@ -32,19 +32,21 @@ pub enum Fact<'a> {
     FirmwareVersion(String),
     /// A part of the firmware. The fact is the digest.
     FirmwareContent(FirmwareContent),
-    /// A kernel command line, from GRUB (with the kernel's path before it), systemd-boot or systemd-stub.
+    /// A kernel command line, from GRUB (with the kernel's path before it), systemd-boot, systemd-stub or U-Boot.
     CommandLine(String),
     /// The command line that the kernel's EFI stub was given: the fact is the digest of it, and the log does not
     /// have the text. See [`super::EventFact::is_command_line`].
     LoadOptions,
     /// A command that GRUB ran.
     LoaderCommand(String),
+    /// A kernel that U-Boot started by itself. The fact is the digest, which is that of its image without headers.
+    Kernel,
     /// A file that GRUB read. The fact is the digest, which is that of its content; the path is a claim.
     LoadedFile {
         /// Where the log says that it came from.
         path: String,
     },
-    /// The initrd that the kernel's EFI stub was given. The fact is the digest.
+    /// The initrd that the kernel's EFI stub was given, or U-Boot gave to the kernel. The fact is the digest.
     Initrd,
     /// A section of a unified kernel image (systemd-stub, PCR 11).
     UnifiedSection {

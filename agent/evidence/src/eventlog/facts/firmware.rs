@@ -24,6 +24,8 @@ pub enum FirmwarePart {
     Microcode,
     /// Tables that are handed to the operating system, such as SMBIOS and ACPI.
     Tables,
+    /// The description of the hardware that U-Boot hands to the operating system.
+    DeviceTree,
     /// Settings, straps and flags.
     Configuration,
     /// Processors beside the host's, such as a management controller.
@@ -44,7 +46,7 @@ pub struct MemoryRegion {
 impl FirmwareContent {
     /// `None` when the kind of event is none of a part of the firmware.
     pub(super) fn read(kind: EventKind, data: &[u8]) -> Option<Self> {
-        let part = part(kind)?;
+        let part = if is_device_tree(kind, data) { FirmwarePart::DeviceTree } else { part(kind)? };
         Some(match kind {
             EventKind::EFI_PLATFORM_FIRMWARE_BLOB => {
                 Self { part, description: String::new(), region: MemoryRegion::read(data) }
@@ -98,6 +100,11 @@ fn part(kind: EventKind) -> Option<FirmwarePart> {
         | EventKind::EFI_SPDM_DEVICE_AUTHORITY => FirmwarePart::Device,
         _ => return None,
     })
+}
+
+/// U-Boot calls it so in a kind of event that other firmware has for other tables.
+fn is_device_tree(kind: EventKind, data: &[u8]) -> bool {
+    kind == EventKind::TABLE_OF_DEVICES && text::ascii(data).as_deref() == Some("dts")
 }
 
 /// A text with its length in a byte before it, then the rest.

@@ -9,6 +9,11 @@ impl LogWriter {
         Self(spec_id_header(&[(HashAlgorithm::Sha256.id(), 32)]))
     }
 
+    /// More events behind a log.
+    pub(crate) fn appending(log: Vec<u8>) -> Self {
+        Self(log)
+    }
+
     /// An event whose digest is that of its data.
     pub(crate) fn event(self, pcr: u32, kind: EventKind, data: &[u8]) -> Self {
         self.measured(pcr, kind, data, data)

@@ -1,9 +1,10 @@
+use std::collections::BTreeSet;
+
 use super::explain::Ruling;
-use crate::appraise::policy::boot::Boot;
 use crate::appraise::policy::pattern::only_literally;
 use crate::appraise::policy::{Allowed, Policy};
-use crate::appraise::{Area, Reason, Verdict};
-use crate::eventlog::{EventFact, Fact};
+use crate::appraise::{Area, BootCoverage, Reason, Verdict};
+use crate::eventlog::EventFact;
 use crate::tpm::Digest;
 
 const COMMAND_LINES: &str = "boot.command-lines";
@@ -39,20 +40,12 @@ pub(super) fn digest(policy: &Policy, event: &EventFact<'_>, digest: &Digest) ->
     Ruling::refused(COMMAND_LINES, text)
 }
 
-/// Where the policy knows command lines, one was measured into a PCR that is judged. Otherwise a log that calls its
-/// event something else would leave it out.
-pub(super) fn is_measured(
-    policy: &Policy,
-    boot: &Boot<'_>,
-    is_judged: impl Fn(u8) -> bool,
-) -> Option<Reason> {
+/// Where the policy knows command lines, one was measured into the PCR into which this boot chain measures it, and
+/// that PCR is judged. Otherwise a log that calls its event something else would leave it out.
+pub(super) fn is_measured(policy: &Policy, coverage: &BootCoverage, judged: &BTreeSet<u8>) -> Option<Reason> {
     let rules = &policy.boot;
     let known = !rules.command_lines.is_empty() || !rules.command_line_digests.is_empty();
-    let measured = boot
-        .events()
-        .iter()
-        .any(|event| matches!(event.fact, Fact::CommandLine(_) | Fact::LoadOptions) && is_judged(event.pcr));
-    (known && !measured).then(|| {
+    (known && !coverage.has_command_line_in(judged)).then(|| {
         let text = "no command line of a kernel was measured into a PCR that is judged";
         Reason::new(COMMAND_LINES, Area::Boot, Verdict::Contraindicated, text)
     })

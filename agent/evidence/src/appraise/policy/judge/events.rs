@@ -6,7 +6,8 @@ use super::pcrs::{Judged, accepted, idle_rules, judged};
 use super::secure_boot::KEYS_PCR;
 use crate::appraise::policy::boot::Boot;
 use crate::appraise::policy::{Policy, Weight};
-use crate::appraise::{Area, BootState, Evidence, Reason, ReferenceValues, Verdict};
+use crate::appraise::rules::boot_coverage;
+use crate::appraise::{Area, BootCoverage, BootState, Evidence, Reason, ReferenceValues, Verdict};
 
 /// No rule is made for what it is.
 const UNEXPLAINED: &str = "pcr.unexplained";
@@ -34,10 +35,19 @@ pub(super) fn are_explained(
     let mut reasons: Vec<Reason> =
         left.iter().flat_map(|(pcr, judged)| refusals(&explainer, boot, **pcr, judged)).collect();
     reasons.extend(idle);
-    if accepted.is_none() {
-        let is_judged = |pcr| pcrs.get(&pcr).is_some_and(|judged| judged.weight != Weight::Allow);
-        reasons.extend(command_line::is_measured(policy, boot, is_judged));
-    }
+    let coverage = BootCoverage::of_boot(boot);
+    let those = |is: fn(&Judged<'_>) -> bool| -> BTreeSet<u8> {
+        pcrs.iter().filter(|(_, judged)| is(judged)).map(|(pcr, _)| *pcr).collect()
+    };
+    let unmeasured = match accepted {
+        Some(_) => None,
+        None => command_line::is_measured(policy, &coverage, &those(|judged| judged.weight != Weight::Allow)),
+    };
+    let covering = match accepted {
+        Some(_) => those(|judged| judged.leased),
+        None => those(|judged| judged.leased && judged.weight == Weight::Refuse),
+    };
+    reasons.extend(unmeasured.or_else(|| boot_coverage::is_left_open(&coverage, &covering)));
     let doubtful: BTreeSet<Area> = reasons.iter().map(|reason| reason.area).collect();
     reasons.extend(affirm(&pcrs, accepted).filter(|reason| !doubtful.contains(&reason.area)));
     reasons

@@ -75,6 +75,7 @@ impl<'p> Explainer<'p> {
             Fact::Image(image) => self.image(image, digest),
             Fact::CommandLine(text) => command_line::text(policy, text),
             Fact::LoadOptions => command_line::digest(policy, event, digest),
+            Fact::Kernel => listed(&rules.images, "boot.images"),
             Fact::Initrd => listed(&rules.initrds, "boot.initrds"),
             Fact::LoadedFile { .. } | Fact::LoaderData(_) => listed(&rules.files, "boot.files"),
             Fact::LoaderCommand(text) if rules.loader_commands.iter().any(|pattern| pattern.fits(text)) => {

@@ -14,7 +14,7 @@ pub(super) use secure_boot::entry_digest;
 
 use super::Policy;
 use super::boot::Boot;
-use crate::appraise::rules::{boot_log, boot_state};
+use crate::appraise::rules::{boot_coverage, boot_log, boot_state};
 use crate::appraise::{BootLog, BootLogRule, Evidence, Reason, ReferenceValues, Verdict};
 
 /// Judges evidence by the rules of a policy.
@@ -47,7 +47,11 @@ fn judge_boot(policy: &Policy, evidence: &Evidence<'_>, reference: &ReferenceVal
             let explained = events::are_explained(policy, &boot, evidence, reference);
             (boot, explained)
         }
-        None => (Boot::unlogged(quoted), boot_state::is_accepted(evidence, reference)),
+        None => {
+            let mut explained = boot_state::is_accepted(evidence, reference);
+            explained.extend(boot_coverage::without_log(evidence, reference));
+            (Boot::unlogged(quoted), explained)
+        }
     };
     // What is required comes first: it is what to mend first.
     let required = [secure_boot::is_on(policy, &boot), firmware::version_is_allowed(policy, &boot)];

@@ -1,4 +1,4 @@
-use super::{BANK, decode, separator};
+use super::{BANK, decode, separator, u_boot};
 use crate::eventlog::error::EventLogError;
 use crate::eventlog::event::Event;
 use crate::eventlog::facts::event_fact::{EventFact, Stage};
@@ -15,29 +15,27 @@ impl<'a> EventLog<'a> {
     pub fn facts(&self) -> Result<Vec<EventFact<'a>>, EventLogError> {
         let events = self.events().collect::<Result<Vec<_>, _>>()?;
         let separators: Vec<_> = (0..PCR_COUNT).map(|pcr| first_separator(&events, pcr)).collect();
+        let is_u_boot = u_boot::has_started_kernel(&events);
         let facts = (1..).zip(&events).map(|(number, event)| {
             let separator = separators.get(usize::from(event.pcr)).copied().flatten();
             let stage = match separator {
                 Some(offset) if event.offset <= offset => Stage::Firmware,
                 _ => Stage::Loader,
             };
-            fact(number, event, stage)
+            let bootargs = if is_u_boot { u_boot::command_line(event, stage) } else { None };
+            let (fact, tie) = bootargs.unwrap_or_else(|| decode(event));
+            EventFact {
+                number,
+                offset: event.offset,
+                pcr: event.pcr,
+                kind: event.kind,
+                digest: event.extended().and_then(|event| event.digest(BANK)).copied(),
+                tie,
+                stage,
+                fact,
+            }
         });
         Ok(facts.collect())
-    }
-}
-
-fn fact<'a>(number: usize, event: &Event<'a>, stage: Stage) -> EventFact<'a> {
-    let (fact, tie) = decode(event);
-    EventFact {
-        number,
-        offset: event.offset,
-        pcr: event.pcr,
-        kind: event.kind,
-        digest: event.extended().and_then(|event| event.digest(BANK)).copied(),
-        tie,
-        stage,
-        fact,
     }
 }
 

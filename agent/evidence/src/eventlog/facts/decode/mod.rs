@@ -3,6 +3,7 @@
 mod list;
 mod loader;
 mod tagged;
+mod u_boot;
 mod variable;
 
 use super::action::Action;
@@ -84,8 +85,7 @@ fn decode_measured<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
         (EventKind::EFI_VARIABLE_AUTHORITY, 7) => variable::authority(measured),
         (EventKind::EVENT_TAG, 5 | 9 | 12 | 13) => tagged::decode(measured),
         (EventKind::IPL, 8..=14) => loader::decode(measured),
-        // U-Boot, which has no UEFI when it starts a kernel by itself.
-        (EventKind::COMPACT_HASH, 8 | 9) => Some((Fact::LoadedFile { path: text::utf8(data)? }, Tie::Digest)),
+        (EventKind::COMPACT_HASH, 8 | 9) => u_boot::image(measured),
         (EventKind::EFI_SPDM_DEVICE_POLICY | EventKind::EFI_SPDM_DEVICE_AUTHORITY, 7) | (_, 0..=3 | 6) => {
             firmware(measured)
         }

@@ -1,0 +1,148 @@
+use std::collections::BTreeSet;
+
+use thiserror::Error;
+
+use super::policy::Boot;
+use crate::eventlog::{EventFact, EventLogError, Fact, SectionPart, Stage};
+use crate::tpm::{HashAlgorithm, PcrSelection, PcrValues};
+
+/// Where the firmware measures the images that it starts.
+const IMAGES_PCR: u8 = 4;
+/// Where it measures Secure Boot's state and keys.
+const SECURE_BOOT_PCR: u8 = 7;
+/// Where systemd-boot and systemd-stub measure command lines.
+const LOADER_PCR: u8 = 12;
+/// Where U-Boot measures the command line.
+const BOOTARGS_PCR: u8 = 1;
+/// Where kernels end up, whoever loads them.
+const KERNEL_PCRS: [u8; 3] = [IMAGES_PCR, 8, 9];
+
+/// The PCRs into which a boot chain measured the kernel and its command line, as far as a quote vouches for the log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BootCoverage {
+    /// Alternatives: a lease covers the kernel when it names all PCRs of one of them.
+    kernel: Vec<BTreeSet<u8>>,
+    /// The same for the command line.
+    command_line: Vec<BTreeSet<u8>>,
+}
+
+/// What would be left to anybody's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Uncovered {
+    /// The kernel.
+    #[error(
+        "no PCR of the lease covers the kernel that was started, so that a lease would work under any: use a boot \
+         chain that measures it (UEFI, GRUB, systemd-boot, U-Boot with CONFIG_MEASURED_BOOT), and name its PCR in \
+         lease.pcrs"
+    )]
+    Kernel,
+    /// Its command line.
+    #[error(
+        "no PCR of the lease covers the kernel's command line, so that a lease would work under any, such as \
+         init=/bin/sh: use a boot chain that measures it (UEFI, GRUB, systemd-boot, U-Boot with CONFIG_MEASURED_BOOT \
+         and bootargs that are not empty), and name its PCR in lease.pcrs"
+    )]
+    CommandLine,
+}
+
+impl BootCoverage {
+    /// Reads it out of a boot event log. Events of PCRs for which the log does not account do not count.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or is empty.
+    pub fn of_log(log: &[u8], quoted: &PcrValues) -> Result<Self, EventLogError> {
+        Ok(Self::of_boot(&Boot::read(log, quoted)?))
+    }
+
+    pub(super) fn of_boot(boot: &Boot<'_>) -> Self {
+        let events = boot.events();
+        let has = |is: fn(&EventFact<'_>) -> bool| events.iter().any(is);
+        let pcrs = |is: fn(&EventFact<'_>) -> bool| -> Vec<BTreeSet<u8>> {
+            let pcrs: BTreeSet<u8> = events.iter().filter(|event| is(event)).map(|event| event.pcr).collect();
+            pcrs.into_iter().map(|pcr| [pcr].into()).collect()
+        };
+        if has(|event| event.fact == Fact::Kernel) {
+            // With empty bootargs the kernel takes its command line from the device tree.
+            let command_line = pcrs(|event| {
+                matches!(&event.fact, Fact::CommandLine(text) if !text.is_empty())
+                    && event.pcr == BOOTARGS_PCR
+            });
+            return Self { kernel: pcrs(|event| event.fact == Fact::Kernel), command_line };
+        }
+        if has(is_unified_kernel) {
+            return Self { kernel: pcrs(is_started_image), command_line: unified_command_line(boot) };
+        }
+        // Events with the digest of the line, or with its text.
+        let command_line = pcrs(|event| matches!(event.fact, Fact::CommandLine(_) | Fact::LoadOptions));
+        let is_grub = has(|event| matches!(event.fact, Fact::LoadedFile { .. } | Fact::LoaderCommand(_)));
+        let kernel = match is_grub {
+            true => pcrs(|event| matches!(event.fact, Fact::LoadedFile { .. })),
+            false => pcrs(is_started_image),
+        };
+        Self { kernel, command_line }
+    }
+
+    /// The PCRs that a lease has to name beside these.
+    pub fn missing_from(&self, lease: &BTreeSet<u8>) -> BTreeSet<u8> {
+        let missing = |alternatives: &[BTreeSet<u8>]| {
+            let missing = alternatives.iter().map(|pcrs| pcrs.difference(lease).copied().collect());
+            missing.min_by_key(BTreeSet::len).unwrap_or_default()
+        };
+        missing(&self.kernel).into_iter().chain(missing(&self.command_line)).collect()
+    }
+
+    /// Whether these PCRs cover the command line.
+    pub(super) fn has_command_line_in(&self, pcrs: &BTreeSet<u8>) -> bool {
+        is_covered(&self.command_line, pcrs)
+    }
+
+    /// Whether these PCRs cover kernel and command line.
+    ///
+    /// # Errors
+    /// [`Uncovered`]
+    pub fn check(&self, pcrs: &BTreeSet<u8>) -> Result<(), Uncovered> {
+        match (is_covered(&self.kernel, pcrs), is_covered(&self.command_line, pcrs)) {
+            (true, true) => Ok(()),
+            (false, _) => Err(Uncovered::Kernel),
+            (true, false) => Err(Uncovered::CommandLine),
+        }
+    }
+}
+
+fn is_covered(alternatives: &[BTreeSet<u8>], pcrs: &BTreeSet<u8>) -> bool {
+    alternatives.iter().any(|all| all.is_subset(pcrs))
+}
+
+/// Whether a boot chain of which there is no log has measured a kernel into a PCR of the lease, as far as PCRs tell:
+/// one that was never extended holds zeros.
+pub(super) fn has_extended_kernel_pcr(quoted: &PcrValues, lease: &PcrSelection) -> bool {
+    let mut leased = lease.iter().filter(|(_, index)| KERNEL_PCRS.contains(index));
+    leased.any(|(bank, index)| {
+        quoted.get(bank, index).is_some_and(|value| value.as_bytes().iter().any(|byte| *byte != 0))
+    })
+}
+
+/// The kernel's own stub measures the line. Else the image holds it, and another one replaces it only as PCR 12
+/// shows; or not at all, under Secure Boot.
+fn unified_command_line(boot: &Boot<'_>) -> Vec<BTreeSet<u8>> {
+    let options = boot.events().iter().filter(|event| event.fact == Fact::LoadOptions);
+    let mut alternatives: BTreeSet<BTreeSet<u8>> = options.map(|event| [event.pcr].into()).collect();
+    alternatives.insert([IMAGES_PCR, LOADER_PCR].into());
+    if boot.facts().secure_boot() == Some(true) {
+        alternatives.insert([IMAGES_PCR, SECURE_BOOT_PCR].into());
+    }
+    alternatives.into_iter().collect()
+}
+
+fn is_unified_kernel(event: &EventFact<'_>) -> bool {
+    matches!(&event.fact, Fact::UnifiedSection { name, part: SectionPart::Content } if name == ".linux")
+}
+
+fn is_started_image(event: &EventFact<'_>) -> bool {
+    event.pcr == IMAGES_PCR && event.stage == Stage::Loader && matches!(event.fact, Fact::Image(_))
+}
+
+/// The PCRs of the bank by which everything is judged.
+pub(super) fn indices(selection: &PcrSelection) -> BTreeSet<u8> {
+    selection.iter().filter(|(bank, _)| *bank == HashAlgorithm::Sha256).map(|(_, index)| index).collect()
+}

@@ -1,0 +1,44 @@
+use std::collections::BTreeSet;
+
+use super::super::coverage::{BootCoverage, Uncovered, has_extended_kernel_pcr, indices};
+use super::super::evidence::{BootLog, Evidence};
+use super::super::reason::{Area, Reason, Verdict};
+use super::super::reference::ReferenceValues;
+
+const COVERAGE: &str = "boot.coverage";
+
+/// Says where a lease would work under any kernel or command line. A log shows it; without one, PCRs that were never
+/// extended do.
+pub(super) fn covers_kernel_and_command_line(
+    evidence: &Evidence<'_>,
+    reference: &ReferenceValues,
+) -> Option<Reason> {
+    let quoted = evidence.quote.pcrs();
+    let coverage = match evidence.boot_log {
+        BootLog::Whole(log) if !log.is_empty() => BootCoverage::of_log(log, quoted).ok()?,
+        BootLog::Whole(_) | BootLog::Absent => return without_log(evidence, reference),
+    };
+    let uncovered = coverage.check(&indices(&reference.lease_selection)).err()?;
+    Some(uncovered_by_lease(uncovered, Verdict::Contraindicated))
+}
+
+/// The same where a policy judges the events of these PCRs, and a lease names them: what the policy leaves open is
+/// its operator's decision.
+pub(in crate::appraise) fn is_left_open(coverage: &BootCoverage, judged: &BTreeSet<u8>) -> Option<Reason> {
+    coverage.check(judged).err().map(|uncovered| uncovered_by_lease(uncovered, Verdict::Warning))
+}
+
+/// A device without a log is compared with exact values.
+pub(in crate::appraise) fn without_log(
+    evidence: &Evidence<'_>,
+    reference: &ReferenceValues,
+) -> Option<Reason> {
+    let measures = has_extended_kernel_pcr(evidence.quote.pcrs(), &reference.lease_selection);
+    let text = "no PCR of the lease into which a kernel is measured (4, 8, 9) was ever extended: this device does not \
+                measure what it boots, and a lease works under any kernel and command line";
+    (!measures).then(|| Reason::new(COVERAGE, Area::Boot, Verdict::Warning, text))
+}
+
+fn uncovered_by_lease(uncovered: Uncovered, verdict: Verdict) -> Reason {
+    Reason::new(COVERAGE, Area::Boot, verdict, uncovered.to_string())
+}

@@ -1,0 +1,246 @@
+//! U-Boot without UEFI: what `bootm_measure` extends is decoded, judged, and has to be leased.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use pawl_evidence::appraise::policy::{CommandLinePattern, LearnError, Learnt, Policy};
+use pawl_evidence::appraise::{
+    Appraisal, BootCoverage, BootLog, BootLogRule, BootState, Evidence, ImaLog, ReferenceValues, Uncovered,
+    Verdict, appraise,
+};
+use pawl_evidence::eventlog::{EventFact, EventKind, EventLog, Fact, FirmwarePart, Tie};
+use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
+
+use crate::support::boot::Boot;
+use crate::support::log::LogWriter;
+use crate::support::quoted::{quote, quote_of};
+
+const BOOTARGS: &str = "console=ttyS0 root=/dev/mmcblk0p2 ro";
+const DEFAULT: [u8; 8] = [0, 2, 4, 7, 8, 9, 12, 14];
+
+#[test]
+fn the_events_of_u_boot_are_decoded() {
+    let log = fixture("uboot-bootm-real.bin");
+    let facts = EventLog::parse(&log).unwrap().facts().unwrap();
+    let said = |pcr: u8, is: &dyn Fn(&Fact<'_>) -> bool| {
+        let found: Vec<_> = facts.iter().filter(|event| event.pcr == pcr && is(&event.fact)).collect();
+        let [event] = found[..] else { panic!("PCR {pcr}: {facts:#?}") };
+        assert_eq!(event.tie, Tie::Digest, "{event}");
+    };
+    said(0, &|fact| matches!(fact, Fact::FirmwareVersion(text) if text.starts_with("U-Boot 2024.07")));
+    said(
+        0,
+        &|fact| matches!(fact, Fact::FirmwareContent(content) if content.part == FirmwarePart::DeviceTree),
+    );
+    said(1, &|fact| *fact == Fact::CommandLine(BOOTARGS.to_owned()));
+    said(8, &|fact| *fact == Fact::Kernel);
+    said(9, &|fact| *fact == Fact::Initrd);
+}
+
+/// Firmware of other makers has settings in events of this kind: PCR 1 of such machines is in no lease.
+#[test]
+fn settings_of_other_firmware_are_no_command_line() {
+    let flags = EventKind::PLATFORM_CONFIG_FLAGS;
+    let alone = LogWriter::new().event(1, flags, b"init=/bin/sh\0").separator(1).bytes();
+    let behind = LogWriter::new()
+        .measured(8, EventKind::COMPACT_HASH, b"kernel", b"linux\0")
+        .separator(1)
+        .event(1, flags, b"init=/bin/sh\0")
+        .bytes();
+    let uncovered = LogWriter::new()
+        .measured(8, EventKind::COMPACT_HASH, b"kernel", b"linux\0")
+        .measured(1, flags, b"other", b"quiet\0")
+        .separator(1)
+        .bytes();
+    for log in [alone, behind, uncovered] {
+        let facts = EventLog::parse(&log).unwrap().facts().unwrap();
+        let is_line = |event: &EventFact<'_>| matches!(event.fact, Fact::CommandLine(_));
+        assert!(!facts.iter().any(is_line), "{facts:#?}");
+    }
+}
+
+#[test]
+fn another_command_line_is_contraindicated_by_a_learnt_policy() {
+    let (good, changed) = (fixture("uboot-bootm-real.bin"), fixture("uboot-bootm-real-cmdline-changed.bin"));
+    let policy = learn(&good, with_bootargs()).unwrap();
+    assert_eq!(policy.boot.command_lines, [CommandLinePattern::literal(BOOTARGS)]);
+    assert_eq!((policy.boot.images.len(), policy.boot.initrds.len()), (1, 1));
+    let judged = |log: &[u8]| judge(log, with_bootargs(), Some(policy.clone()), &[]);
+    assert_eq!(judged(&good).result, Verdict::Affirming, "{:#?}", judged(&good));
+    assert_eq!(rules(&judged(&changed)), ["boot.command-lines"], "{:#?}", judged(&changed));
+}
+
+#[test]
+fn a_lease_without_the_command_lines_pcr_is_refused_with_and_without_a_policy() {
+    let good = fixture("uboot-bootm-real.bin");
+    let (quoted, default) = (quote_of(&good), selection(DEFAULT));
+    let coverage = BootCoverage::of_log(&good, quoted.pcrs()).unwrap();
+    assert_eq!(coverage.check(&DEFAULT.into()), Err(Uncovered::CommandLine));
+    assert_eq!(coverage.missing_from(&DEFAULT.into()), [1].into());
+    assert_eq!(learn(&good, default.clone()), Err(LearnError::Uncovered(Uncovered::CommandLine)));
+
+    assert_eq!(rules(&judge(&good, default, None, &[&good])), ["boot.coverage"]);
+    assert_eq!(judge(&good, with_bootargs(), None, &[&good]).result, Verdict::Affirming);
+    let changed = fixture("uboot-bootm-real-cmdline-changed.bin");
+    let appraisal = judge(&changed, with_bootargs(), None, &[&good]);
+    assert_eq!(rules(&appraisal), ["boot-state.accepted"], "{appraisal:#?}");
+    assert!(appraisal.reasons[0].text.starts_with("PCR 1 "), "{appraisal:#?}");
+}
+
+/// A policy that names no command line leaves it to its operator, and says so.
+#[test]
+fn a_policy_that_leaves_the_command_line_open_is_a_warning() {
+    let good = fixture("uboot-bootm-real.bin");
+    let mut policy = learn(&good, with_bootargs()).unwrap();
+    policy.boot.command_lines.clear();
+    let appraisal = judge(&good, selection(DEFAULT), Some(policy), &[]);
+    let warned: Vec<_> =
+        appraisal.reasons.iter().filter(|reason| reason.verdict == Verdict::Warning).collect();
+    let [reason] = warned[..] else { panic!("{appraisal:#?}") };
+    assert_eq!((reason.rule, appraisal.result), ("boot.coverage", Verdict::Warning));
+    assert!(reason.text.contains("init=/bin/sh"), "{}", reason.text);
+}
+
+/// Root of a changed boot extends a digest of the good command line into PCR 8, and calls the event in PCR 1
+/// something else, so that PCR 1 seems to hold no command line.
+#[test]
+fn a_command_line_that_was_extended_after_the_boot_does_not_stand_in_for_u_boots() {
+    let good = fixture("uboot-bootm-real.bin");
+    let mut policy = learn(&good, with_bootargs()).unwrap();
+    // PCR 8 may have it, as far as this goes.
+    policy.boot.command_lines.push(CommandLinePattern::literal(BOOTARGS));
+    let text = [b"kernel_cmdline: ", BOOTARGS.as_bytes(), b"\0"].concat();
+    let doctored = LogWriter::appending(fixture("uboot-bootm-real-cmdline-changed.bin"))
+        .measured(8, EventKind::IPL, BOOTARGS.as_bytes(), &text)
+        .bytes();
+    let relabelled = relabel(&doctored, EventKind::PLATFORM_CONFIG_FLAGS, EventKind::TABLE_OF_DEVICES);
+    let coverage = BootCoverage::of_log(&relabelled, quote_of(&relabelled).pcrs()).unwrap();
+    assert_eq!(coverage.missing_from(&DEFAULT.into()), BTreeSet::new(), "no log names PCR 1");
+    let appraisal = judge(&relabelled, selection(DEFAULT), Some(policy), &[]);
+    assert_eq!(rules(&appraisal), ["boot.command-lines"], "{appraisal:#?}");
+}
+
+/// The kernel takes its command line from the device tree then.
+#[test]
+fn empty_bootargs_cover_no_command_line() {
+    let log = u_boot_log(b"\0");
+    assert_eq!(learn(&log, with_bootargs()), Err(LearnError::Uncovered(Uncovered::CommandLine)));
+    assert_eq!(rules(&judge(&log, with_bootargs(), None, &[&log])), ["boot.coverage"]);
+    assert!(learn(&u_boot_log(b"quiet\0"), with_bootargs()).is_ok());
+}
+
+#[test]
+fn firmware_that_measures_no_kernel_is_told() {
+    let separators = (0..8).fold(LogWriter::new(), LogWriter::separator).bytes();
+    assert_eq!(learn(&separators, selection(DEFAULT)), Err(LearnError::Uncovered(Uncovered::Kernel)));
+    let appraisal = judge(&separators, selection(DEFAULT), None, &[&separators]);
+    assert_eq!(rules(&appraisal), ["boot.coverage"], "{appraisal:#?}");
+
+    // Without a log: a warning at best, which says what the PCRs tell.
+    let mut pcrs = PcrValues::default();
+    for index in 0..15 {
+        pcrs.insert(index, Digest::filled(HashAlgorithm::Sha256, 0)).unwrap();
+    }
+    let without_log = |pcrs: &PcrValues| {
+        let states = vec![BootState { name: "the first".into(), pcrs: pcrs.clone() }];
+        judge_quoted(&quote(pcrs), BootLog::Absent, reference(selection(DEFAULT), None, states))
+    };
+    let says_so = |appraisal: &Appraisal| {
+        appraisal
+            .reasons
+            .iter()
+            .any(|reason| reason.rule == "boot.coverage" && reason.text.contains("was ever"))
+    };
+    let appraisal = without_log(&pcrs);
+    assert!(appraisal.result == Verdict::Warning && says_so(&appraisal), "{appraisal:#?}");
+    pcrs.insert(4, Digest::filled(HashAlgorithm::Sha256, 7)).unwrap();
+    let appraisal = without_log(&pcrs);
+    assert!(appraisal.result == Verdict::Warning && !says_so(&appraisal), "{appraisal:#?}");
+}
+
+#[test]
+fn the_default_lease_covers_every_real_boot_by_uefi() {
+    for boot in Boot::all() {
+        let coverage = BootCoverage::of_log(&boot.event_log(), boot.quote().pcrs()).unwrap();
+        assert_eq!(coverage.check(&DEFAULT.into()), Ok(()), "{}", boot.name);
+        assert_eq!(coverage.missing_from(&DEFAULT.into()), BTreeSet::new(), "{}", boot.name);
+        assert!(coverage.check(&[0, 2, 7].into()).is_err(), "{}", boot.name);
+    }
+}
+
+fn u_boot_log(bootargs: &[u8]) -> Vec<u8> {
+    let log = LogWriter::new()
+        .event(0, EventKind::S_CRTM_VERSION, b"U-Boot 2026.10\0")
+        .measured(8, EventKind::COMPACT_HASH, b"kernel", b"linux\0")
+        .measured(9, EventKind::COMPACT_HASH, b"", b"initrd\0")
+        .event(1, EventKind::PLATFORM_CONFIG_FLAGS, bootargs);
+    (0..8).fold(log, LogWriter::separator).bytes()
+}
+
+fn learn(log: &[u8], lease: PcrSelection) -> Result<Policy, LearnError> {
+    Learnt::from_boot(log, quote_of(log).pcrs(), &lease).map(|learnt| learnt.policy)
+}
+
+/// Judges a boot by a policy, or by these accepted ones.
+fn judge(log: &[u8], lease: PcrSelection, policy: Option<Policy>, accepted: &[&[u8]]) -> Appraisal {
+    let state = |log: &&[u8]| BootState { name: "accepted".into(), pcrs: quote_of(log).pcrs().clone() };
+    let states = accepted.iter().map(state).collect();
+    judge_quoted(&quote_of(log), BootLog::Whole(log), reference(lease, policy, states))
+}
+
+fn judge_quoted(
+    quote: &pawl_evidence::attest::VerifiedQuote,
+    boot_log: BootLog<'_>,
+    reference: ReferenceValues,
+) -> Appraisal {
+    let evidence = Evidence { quote, epoch: 1, age_s: 0, boot_log, ima: ImaLog::Absent };
+    appraise(&evidence, &reference)
+}
+
+fn reference(
+    lease_selection: PcrSelection,
+    policy: Option<Policy>,
+    boot_states: Vec<BootState>,
+) -> ReferenceValues {
+    let policy = policy.map(Arc::new);
+    ReferenceValues {
+        lease_selection,
+        policy,
+        boot_states,
+        boot_log: BootLogRule::AllowAbsent,
+        high_water: None,
+    }
+}
+
+/// The rules by which something is contraindicated.
+fn rules(appraisal: &Appraisal) -> Vec<&'static str> {
+    let refusals = appraisal.reasons.iter().filter(|reason| reason.verdict == Verdict::Contraindicated);
+    refusals.map(|reason| reason.rule).collect()
+}
+
+/// Calls every event of PCR 1 that is of this kind another.
+fn relabel(log: &[u8], from: EventKind, to: EventKind) -> Vec<u8> {
+    let mut log = log.to_vec();
+    let events: Vec<_> = EventLog::parse(&log).unwrap().events().map(|event| event.unwrap().offset).collect();
+    for offset in events {
+        let head = [1_u32.to_le_bytes(), from.0.to_le_bytes()].concat();
+        if log[offset..].starts_with(&head) {
+            log[offset + 4..offset + 8].copy_from_slice(&to.0.to_le_bytes());
+        }
+    }
+    log
+}
+
+fn with_bootargs() -> PcrSelection {
+    selection([0, 1, 2, 4, 7, 8, 9, 12, 14])
+}
+
+fn selection(pcrs: impl IntoIterator<Item = u8>) -> PcrSelection {
+    PcrSelection::new(HashAlgorithm::Sha256, pcrs).unwrap()
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)).unwrap()
+}
