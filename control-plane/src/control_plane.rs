@@ -1,9 +1,6 @@
 //! What every part of the control plane shares.
 
-use std::path::Path;
 use std::sync::Arc;
-
-use pawl_evidence::endorsement::VendorCas;
 
 use crate::broker::Outbox;
 use crate::clock::Clock;
@@ -12,6 +9,7 @@ use crate::keys::{Keys, KeysError};
 use crate::policy::{Policies, PolicyError};
 use crate::rate::RateLimit;
 use crate::store::{Store, StoreError};
+use crate::vendor_cas::{VendorCasError, Vendors};
 
 /// So many messages may a device send at once, and so many a second after that. A log in pieces
 /// comes as one message a piece.
@@ -34,7 +32,7 @@ pub struct ControlPlane {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Whose TPMs are genuine.
-    pub vendor_cas: VendorCas,
+    pub vendors: Vendors,
     /// By which rules devices are judged.
     pub policies: Policies,
     /// What waits for the broker.
@@ -55,22 +53,16 @@ impl ControlPlane {
     /// # Errors
     /// [`OpenError`] says what cannot be read or made.
     pub fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let vendors = Vendors::open(config.endorsement.vendor_cas.as_deref())?;
         let policies = Policies::open(config.policy.clone())?;
         let keys = Keys::load_or_create(&config)?;
         let store = Store::open(&config.state_dir.join("control-plane.sqlite"))?;
-        let vendor_cas = match &config.endorsement.vendor_cas {
-            Some(dir) => vendor_cas(dir)?,
-            None => VendorCas::from_files(std::iter::empty::<(String, Vec<u8>)>()),
-        };
-        for skipped in vendor_cas.skipped() {
-            tracing::warn!(file = %skipped.file, reason = %skipped.reason, "a vendor's certificate is not used");
-        }
         Ok(Self {
             config,
             keys,
             store,
             clock,
-            vendor_cas,
+            vendors,
             policies,
             outbox: Outbox::default(),
             messages: RateLimit::new(MESSAGES.0, MESSAGES.1),
@@ -79,25 +71,6 @@ impl ControlPlane {
             questions: RateLimit::new(QUESTIONS.0, QUESTIONS.1),
         })
     }
-}
-
-fn vendor_cas(dir: &Path) -> Result<VendorCas, OpenError> {
-    /// No bundle of a vendor comes near it.
-    const MAX_FILE: u64 = 4 * 1024 * 1024;
-
-    let read = || {
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(dir)? {
-            let entry = entry?;
-            let metadata = std::fs::metadata(entry.path())?;
-            if metadata.is_file() && metadata.len() <= MAX_FILE {
-                files.push((entry.file_name().to_string_lossy().into_owned(), std::fs::read(entry.path())?));
-            }
-        }
-        files.sort();
-        Ok(VendorCas::from_files(files))
-    };
-    read().map_err(|source| OpenError::VendorCas { dir: dir.display().to_string(), source })
 }
 
 /// A control plane that cannot start.
@@ -113,11 +86,6 @@ pub enum OpenError {
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The vendors' certificates.
-    #[error("endorsement.vendor_cas: {dir}: {source}")]
-    VendorCas {
-        /// The directory.
-        dir: String,
-        /// Why it cannot be read.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    VendorCas(#[from] VendorCasError),
 }

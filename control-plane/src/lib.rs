@@ -31,6 +31,7 @@ pub mod session;
 pub mod store;
 pub mod token;
 pub mod update;
+pub mod vendor_cas;
 pub mod verdict;
 
 mod entitlement;

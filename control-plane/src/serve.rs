@@ -16,7 +16,8 @@ use crate::http::{self, ServeError};
 /// Running requests may take so long when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Serves devices and operators until SIGTERM or SIGINT. SIGHUP has it read the policies again.
+/// Serves devices and operators until SIGTERM or SIGINT. SIGHUP has it read the policies and the vendors'
+/// certificates again.
 ///
 /// # Errors
 /// [`RunError`] when a part cannot start.
@@ -38,7 +39,7 @@ pub async fn serve(config: Config) -> Result<(), RunError> {
     }
 }
 
-/// Reads the policies again at each SIGHUP.
+/// Reads the policies and the vendors' certificates again at each SIGHUP.
 async fn reload_on_signal(plane: &ControlPlane) -> Result<(), RunError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
     loop {
@@ -46,6 +47,10 @@ async fn reload_on_signal(plane: &ControlPlane) -> Result<(), RunError> {
         match plane.policies.reload() {
             Ok(count) => tracing::info!(count, "read the policies again"),
             Err(error) => tracing::error!(%error, "the policies are left as they were"),
+        }
+        match plane.vendors.reload() {
+            Ok(count) => tracing::info!(count, "read the vendors' certificates again"),
+            Err(error) => tracing::error!(%error, "the vendors' certificates are left as they were"),
         }
     }
 }

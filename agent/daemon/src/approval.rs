@@ -53,6 +53,7 @@ pub(crate) fn asked(bytes: &StatementBytes, statement: &Statement, known: &Known
         reason: statement.reason.to_string(),
         scopes: statement.scopes.clone(),
         replaces: statement.replaces,
+        endorsement: statement.endorsement.as_ref().map(ToString::to_string),
         known: known.clone(),
     }
 }

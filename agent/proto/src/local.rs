@@ -268,6 +268,8 @@ pub struct Asked {
     pub scopes: Vec<Scope>,
     /// The device whose place this one takes.
     pub replaces: Option<DeviceId>,
+    /// How the control plane checked the endorsement key; none for an action.
+    pub endorsement: Option<String>,
     /// What would end, as far as the control plane knows.
     pub known: Known,
 }

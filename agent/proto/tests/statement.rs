@@ -18,6 +18,7 @@ fn statement() -> Statement {
         reason: Text::lossy("board swapped"),
         scopes: vec![Text::lossy("telemetry")],
         replaces: None,
+        endorsement: None,
         epoch: Epoch(7),
         evidence: Digest([4; 32]),
         boot: Digest([5; 32]),
@@ -45,7 +46,7 @@ fn what_is_signed_is_the_digest_in_hexadecimal() {
 #[test]
 fn every_field_changes_what_is_signed() {
     type Change = fn(&mut Statement);
-    let changes: [(&str, Change); 16] = [
+    let changes: [(&str, Change); 17] = [
         ("session", |s| s.session = SessionId::from_random([9; 16])),
         ("device", |s| s.device = DeviceId::from_digest([9; 32])),
         ("nonce", |s| s.nonce = Nonce([9; 32])),
@@ -57,6 +58,7 @@ fn every_field_changes_what_is_signed() {
         ("reason", |s| s.reason = Text::lossy("board stolen")),
         ("scopes", |s| s.scopes.push(Text::lossy("update"))),
         ("replaces", |s| s.replaces = Some(DeviceId::from_digest([9; 32]))),
+        ("endorsement", |s| s.endorsement = Some(Text::lossy("enrolled by hash"))),
         ("epoch", |s| s.epoch = Epoch(8)),
         ("evidence", |s| s.evidence = Digest([9; 32])),
         ("boot", |s| s.boot = Digest([9; 32])),

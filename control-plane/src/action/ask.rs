@@ -98,6 +98,7 @@ fn open(
         reason: asked.reason,
         scopes: Vec::new(),
         replaces: None,
+        endorsement: None,
         epoch: pairing.epoch,
         evidence,
         boot: session::boot_digest(&state),

@@ -27,6 +27,9 @@ pub struct EnrolRequest {
     pub ek_sha256: Vec<String>,
     /// What the operator calls them.
     pub label: Option<String>,
+    /// They may pair without a TPM vendor's certificate.
+    #[serde(default)]
+    pub without_certificate: bool,
 }
 
 /// The body of orders that want a reason.

@@ -49,7 +49,7 @@ async fn enrol(State(plane): Plane, Json(request): Json<EnrolRequest>) -> Answer
         digests.push(digest);
     }
     let label = request.label.as_deref().map(short).transpose()?;
-    let now = plane.clock.now();
+    let (without_certificate, now) = (request.without_certificate, plane.clock.now());
     let enrolled = plane
         .store
         .transaction(move |tx| {
@@ -59,11 +59,19 @@ async fn enrol(State(plane): Plane, Json(request): Json<EnrolRequest>) -> Answer
                 let label = label.as_ref().map(ShortText::as_str);
                 let new = tx.enrol(ek_sha256, label, now)?;
                 let (ek_sha256, label) = (ek_sha256.to_string(), label.map(str::to_owned));
+                let changed = tx.set_without_certificate(device, without_certificate)?;
                 if new {
-                    let fact = Fact::Enrolled { ek_sha256: ek_sha256.clone(), label: label.clone() };
+                    let fact = Fact::Enrolled {
+                        ek_sha256: ek_sha256.clone(),
+                        label: label.clone(),
+                        without_certificate: Some(without_certificate),
+                    };
+                    tx.record(device, now, fact)?;
+                } else if changed {
+                    let fact = Fact::CertificateRequirement { required: !without_certificate };
                     tx.record(device, now, fact)?;
                 }
-                enrolled.push(Enrolled { device, ek_sha256, label, new });
+                enrolled.push(Enrolled { device, ek_sha256, label, without_certificate, new });
             }
             Ok::<_, AdminError>(enrolled)
         })

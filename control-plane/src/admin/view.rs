@@ -32,6 +32,8 @@ pub struct Enrolled {
     pub ek_sha256: String,
     /// What the operator calls it.
     pub label: Option<String>,
+    /// Whether it may pair without a TPM vendor's certificate.
+    pub without_certificate: bool,
     /// Whether it was not enrolled before.
     pub new: bool,
 }

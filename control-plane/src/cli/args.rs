@@ -65,6 +65,12 @@ pub(super) enum Verb {
         /// What to call them
         #[arg(long, value_name = "TEXT")]
         label: Option<String>,
+        /// Let them pair without a TPM vendor's certificate, which `endorsement.vendor_cas` requires otherwise
+        ///
+        /// Nothing but the hash then says that the key is in a TPM. Every approver is told. To require the
+        /// certificate again, enrol the device again without this.
+        #[arg(long)]
+        without_certificate: bool,
     },
     /// List the devices
     Devices,

@@ -14,9 +14,9 @@ use crate::config::Config;
 pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), Failure> {
     let server = Server { client: Client::new(&config.admin_socket()), json };
     match verb {
-        Verb::Enrol { ek_sha256, label } => {
-            let enrolled: Vec<Enrolled> =
-                server.client.post("/v1/devices", &EnrolRequest { ek_sha256, label }).await?;
+        Verb::Enrol { ek_sha256, label, without_certificate } => {
+            let request = EnrolRequest { ek_sha256, label, without_certificate };
+            let enrolled: Vec<Enrolled> = server.client.post("/v1/devices", &request).await?;
             server.print(&enrolled, text::enrolled)
         }
         Verb::Devices => {

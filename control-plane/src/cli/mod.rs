@@ -161,9 +161,8 @@ impl Failure {
 
     fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Config(_) | Self::Policy(_) | Self::Serve(serve::RunError::Open(OpenError::Policy(_))) => {
-                CONFIG
-            }
+            Self::Config(_) | Self::Policy(_) => CONFIG,
+            Self::Serve(serve::RunError::Open(OpenError::Policy(_) | OpenError::VendorCas(_))) => CONFIG,
             Self::Client(admin::ClientError::NotRunning { .. }) => UNAVAILABLE,
             Self::Device(_) | Self::Session(_) | Self::NothingToApprove => USAGE,
             _ => 1,

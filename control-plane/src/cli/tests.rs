@@ -12,9 +12,10 @@ fn several_keys_can_be_enrolled_at_once() {
     let args = ["pawl-control-plane", "enrol", "--ek-sha256", "aa", "bb", "--label", "gate 4", "--json"];
     let args = Args::try_parse_from(args).unwrap();
     assert!(args.json);
-    let Verb::Enrol { ek_sha256, label } = args.verb else { panic!("{:?}", args.verb) };
+    let Verb::Enrol { ek_sha256, label, without_certificate } = args.verb else { panic!("{:?}", args.verb) };
     assert_eq!(ek_sha256, ["aa", "bb"]);
     assert_eq!(label.as_deref(), Some("gate 4"));
+    assert!(!without_certificate, "a certificate is required unless the operator says otherwise");
 }
 
 #[test]

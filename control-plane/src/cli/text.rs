@@ -24,7 +24,8 @@ pub(super) fn enrolled(enrolled: &Vec<Enrolled>) -> String {
     for device in enrolled {
         let did = if device.new { "Enrolled" } else { "Already enrolled" };
         let label = device.label.as_deref().map(|label| format!(" ({label})")).unwrap_or_default();
-        let _ = writeln!(text, "{did} {}{label}", device.device);
+        let exempt = if device.without_certificate { "; it may pair without a certificate" } else { "" };
+        let _ = writeln!(text, "{did} {}{label}{exempt}", device.device);
     }
     text
 }
@@ -36,6 +37,7 @@ pub(super) fn devices(devices: &Vec<DeviceLine>) -> String {
     let mut table = Table::new([
         "DEVICE",
         "LABEL",
+        "EK CERTIFICATE",
         "STANDING",
         "PAIRING",
         "EPOCH",
@@ -51,6 +53,7 @@ pub(super) fn devices(devices: &Vec<DeviceLine>) -> String {
         table.row([
             device.device.to_string(),
             or_dash(device.label.clone()),
+            device::certificate(device).to_owned(),
             standing_name(device.standing).to_owned(),
             or_dash(device.pairing.map(device::pairing_state)),
             or_dash(device.epoch),

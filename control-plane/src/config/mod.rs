@@ -75,7 +75,8 @@ pub struct BrokerConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndorsementConfig {
-    /// A directory of certificates, PEM or DER, of TPM vendors' authorities.
+    /// A directory of certificates and revocation lists, PEM or DER, of TPM vendors' authorities. With it, a
+    /// device needs a vendor's certificate, or has to be enrolled with `--without-certificate`.
     pub vendor_cas: Option<PathBuf>,
 }
 

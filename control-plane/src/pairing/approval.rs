@@ -30,7 +30,7 @@ pub(super) fn carry_out(
     let claim = case.claim()?;
     let (bytes, statement) = session.asked()?;
     // Again, since all this may have changed while persons approved.
-    check_enrolled(plane, tx, &claim, statement.replaces)?;
+    check_enrolled(plane, tx, &claim, &case.vendor_check(plane), statement.replaces)?;
     check_replaced(tx, claim.device, statement.replaces)?;
     if let Some(replaced) = statement.replaces {
         // The policy asks for a person; this keeps a fault there from ending another device.
@@ -97,7 +97,8 @@ fn replace(
     let label =
         own_label.or_else(|| old.label.clone().map(|label| label.trim_end_matches(SUFFIX).to_owned()));
     if tx.enrol(claim.ek_sha256, label.as_deref(), now)? {
-        let fact = Fact::Enrolled { ek_sha256: claim.ek_sha256.to_string(), label };
+        let ek_sha256 = claim.ek_sha256.to_string();
+        let fact = Fact::Enrolled { ek_sha256, label, without_certificate: Some(false) };
         tx.record(device, now, fact)?;
         tx.record(device, now, session::approved_fact(tx, session)?)?;
     }

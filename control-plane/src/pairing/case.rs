@@ -2,7 +2,8 @@ use pawl_proto::message::{Appraisal, PairingApproved, PairingGrant, PairingReque
 use pawl_proto::{Digest, Nonce, limits};
 use serde::{Deserialize, Serialize};
 
-use super::claim::Claim;
+use super::claim::{Claim, VendorCheck};
+use crate::control_plane::ControlPlane;
 use crate::refusal::{Refusal, RequestError};
 use crate::store::{BootState, Session, StoreError};
 
@@ -13,6 +14,9 @@ pub(crate) struct Case {
     pub(crate) request: PairingRequest,
     /// How the endorsement key was checked, for people.
     pub(crate) endorsement: String,
+    /// The file of the trusted CA to which the endorsement key's certificate leads; none without a certificate
+    /// that holds.
+    pub(crate) vendor_ca: Option<String>,
     /// The nonce of the offer.
     pub(crate) nonce: Nonce,
     /// What the device runs; none until the session is open.
@@ -54,13 +58,29 @@ pub(crate) struct Granted {
 
 impl Case {
     /// The case of a request whose certificates were checked.
-    pub(super) fn new(request: PairingRequest, endorsement: String, nonce: Nonce) -> Self {
+    pub(super) fn new(
+        request: PairingRequest,
+        endorsement: String,
+        vendor_ca: Option<String>,
+        nonce: Nonce,
+    ) -> Self {
         let request = PairingRequest { endorsement_certificates: Vec::new(), ..request };
-        Self { request, endorsement, nonce, posture: None, approved: None, granted: None }
+        Self { request, endorsement, vendor_ca, nonce, posture: None, approved: None, granted: None }
     }
 
     pub(super) fn encode(&self) -> Result<Vec<u8>, RequestError> {
         Ok(pawl_proto::encode(self)?)
+    }
+
+    /// What the vendors' certificates said of the endorsement key when the session was offered.
+    pub(super) fn vendor_check(&self, plane: &ControlPlane) -> VendorCheck {
+        match &self.vendor_ca {
+            Some(anchor) => VendorCheck::Certified { anchor: anchor.clone() },
+            None if plane.vendors.are_required() => {
+                VendorCheck::Uncertified("it showed no certificate that holds".to_owned())
+            }
+            None => VendorCheck::Unconfigured,
+        }
     }
 
     /// What this session keeps.

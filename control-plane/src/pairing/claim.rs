@@ -60,52 +60,112 @@ impl Claim {
         })
     }
 
-    /// Checks the endorsement key's certificate, where there is one and somebody to ask; says so for
-    /// people.
+    /// Checks the endorsement key's certificate, where vendors are configured.
+    ///
+    /// # Errors
+    /// When the certificate speaks against the device: it was revoked, is another key's or not signed by the
+    /// issuer that it names.
     pub(super) fn endorse(
         &self,
         plane: &ControlPlane,
         request: &PairingRequest,
-    ) -> Result<Option<String>, Refusal> {
-        let certificates: Vec<Vec<u8>> =
-            request.endorsement_certificates.iter().map(|der| der.as_bytes().to_vec()).collect();
-        match certificates.split_first() {
-            Some((leaf, chain)) if !plane.vendor_cas.is_empty() => {
-                let endorsement = plane
-                    .vendor_cas
-                    .check(&self.endorsement_key, leaf, chain, plane.clock.now())
-                    .map_err(|error| Refusal::new(RefusalCode::EndorsementKey, error))?;
-                Ok(Some(format!("certificate, CA {}", endorsement.anchor)))
-            }
-            _ => Ok(None),
+    ) -> Result<VendorCheck, Refusal> {
+        let Some(cas) = plane.vendors.current() else { return Ok(VendorCheck::Unconfigured) };
+        let certificates: Vec<&[u8]> =
+            request.endorsement_certificates.iter().map(|der| der.as_bytes()).collect();
+        let Some((leaf, chain)) = certificates.split_first() else {
+            return Ok(VendorCheck::Uncertified("the TPM has no endorsement certificate".to_owned()));
+        };
+        match cas.check(&self.endorsement_key, leaf, chain, plane.clock.now()) {
+            Ok(endorsement) => Ok(VendorCheck::Certified { anchor: endorsement.anchor }),
+            Err(error) if error.is_adverse() => Err(Refusal::new(RefusalCode::EndorsementKey, error)),
+            Err(error) => Ok(VendorCheck::Uncertified(error.to_string())),
         }
     }
 }
 
-/// The device is not suspended, and it is enrolled or, if not, may become so by the approval of a
-/// person.
+/// What the TPM vendors' certificates say of an endorsement key.
+pub(super) enum VendorCheck {
+    /// No vendor is configured.
+    Unconfigured,
+    /// A trusted vendor certifies it.
+    Certified {
+        /// The file of the trusted CA.
+        anchor: String,
+    },
+    /// No trusted vendor certifies it; why.
+    Uncertified(String),
+}
+
+impl VendorCheck {
+    /// The file of the trusted CA.
+    pub(super) fn anchor(&self) -> Option<String> {
+        match self {
+            Self::Certified { anchor } => Some(anchor.clone()),
+            Self::Unconfigured | Self::Uncertified(_) => None,
+        }
+    }
+
+    /// Why a device that needs a vendor's certificate has none.
+    fn shortfall(&self, plane: &ControlPlane) -> Option<&str> {
+        match self {
+            Self::Uncertified(why) if plane.vendors.are_required() => Some(why),
+            _ => None,
+        }
+    }
+
+    /// How the endorsement key was checked, for people.
+    pub(super) fn describe(&self, enrolment: Enrolment) -> String {
+        match (self, enrolment) {
+            (Self::Certified { anchor }, _) => format!("certificate, CA {anchor}"),
+            (Self::Uncertified(why), _) => format!("hash alone, enrolled --without-certificate: {why}"),
+            (Self::Unconfigured, Enrolment::Before) => "enrolled by hash".to_owned(),
+            (Self::Unconfigured, Enrolment::ByApproval) => "approved by hash".to_owned(),
+        }
+    }
+}
+
+/// Checks that the device is not suspended, and that it is enrolled or, if not, may become so by the approval of
+/// a person. Where vendors are configured, a device that none of them certifies must have been enrolled
+/// `--without-certificate`.
 pub(super) fn check_enrolled(
     plane: &ControlPlane,
     tx: &Tx<'_>,
     claim: &Claim,
+    vendor_check: &VendorCheck,
     replaces: Option<DeviceId>,
 ) -> Result<Enrolment, RequestError> {
     let ek_sha256 = claim.ek_sha256;
+    let shortfall = vendor_check.shortfall(plane);
+    let uncertified = |why: &str| {
+        let message = format!(
+            "no trusted vendor certifies this device's TPM ({why}). An operator imports the vendor's CA, or enrols \
+             the device with --without-certificate"
+        );
+        RequestError::from(Refusal::new(RefusalCode::EndorsementKey, message))
+    };
     let Some(device) = tx.device(claim.device)?.filter(|device| device.ek_sha256 == ek_sha256) else {
-        // A pairing with `replaces` always needs a person, who then vouches for the new device.
-        if replaces.is_some() && plane.config.approvals.allowed_signers.is_some() {
-            return Ok(Enrolment::ByApproval);
-        }
-        return Err(Refusal::new(
-            RefusalCode::NotEnrolled,
-            format_args!(
-                "nobody enrolled this device. On the control plane: pawl-control-plane enrol --ek-sha256 {ek_sha256}"
-            ),
-        )
-        .into());
+        // A pairing with `replaces` always needs a person, who then vouches for the new device, but cannot see
+        // whether its key is in a TPM.
+        let vouched = replaces.is_some() && plane.config.approvals.allowed_signers.is_some();
+        return match shortfall {
+            Some(why) if vouched => Err(uncertified(why)),
+            None if vouched => Ok(Enrolment::ByApproval),
+            _ => {
+                let option = if shortfall.is_some() { " --without-certificate" } else { "" };
+                let message = format!(
+                    "nobody enrolled this device. On the control plane: pawl-control-plane enrol --ek-sha256 \
+                     {ek_sha256}{option}"
+                );
+                Err(Refusal::new(RefusalCode::NotEnrolled, message).into())
+            }
+        };
     };
     match device.standing {
-        Standing::Active => Ok(Enrolment::Before),
+        Standing::Active => match shortfall {
+            Some(why) if !device.without_certificate => Err(uncertified(why)),
+            _ => Ok(Enrolment::Before),
+        },
         Standing::Suspended => {
             let reason = device.standing_reason.unwrap_or_default();
             let message = format!("the device is suspended ({reason}); an operator must resume it first");
@@ -121,17 +181,6 @@ pub(super) enum Enrolment {
     Before,
     /// The person who approves the session does.
     ByApproval,
-}
-
-impl Enrolment {
-    /// How an endorsement key without a certificate is known, for people.
-    pub(super) fn by_hash(self) -> String {
-        match self {
-            Self::Before => "enrolled by hash",
-            Self::ByApproval => "approved by hash",
-        }
-        .to_owned()
-    }
 }
 
 /// The device whose place is to be taken is another one, and no third has taken it.

@@ -30,7 +30,7 @@ pub(super) fn enter(
     let (device, epoch) = (claim.device, proven.epoch);
     let ak_name = claim.attestation_key.name();
     // Again, since all this may have changed after the session was approved.
-    check_enrolled(plane, tx, claim, None)?;
+    check_enrolled(plane, tx, claim, &case.vendor_check(plane), None)?;
     check_epoch(tx, claim, approved, proven)?;
     let highest = tx.high_water(ak_name.as_bytes())?;
     if !posture::raise_high_water(tx, ak_name.as_bytes(), epoch, proven.quote.clock())? {

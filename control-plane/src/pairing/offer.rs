@@ -18,7 +18,7 @@ use crate::session;
 /// [`RequestError::Refused`] in words that a technician understands.
 pub async fn offer(plane: &Arc<ControlPlane>, request: PairingRequest) -> Result<PairingOffer, RequestError> {
     let claim = Claim::parse(&request)?;
-    let endorsement = claim.endorse(plane, &request)?;
+    let vendor_check = claim.endorse(plane, &request)?;
     let (secret, credential) = credential::make(&claim)?;
     let offer = PairingOffer {
         version: Version,
@@ -32,10 +32,10 @@ pub async fn offer(plane: &Arc<ControlPlane>, request: PairingRequest) -> Result
     plane
         .store
         .transaction(move |tx| {
-            let enrolment = check_enrolled(&plane_in_tx, tx, &claim, replaces)?;
+            let enrolment = check_enrolled(&plane_in_tx, tx, &claim, &vendor_check, replaces)?;
             check_replaced(tx, device, replaces)?;
-            let endorsement = endorsement.unwrap_or_else(|| enrolment.by_hash());
-            let body = Case::new(request, endorsement, nonce).encode()?;
+            let endorsement = vendor_check.describe(enrolment);
+            let body = Case::new(request, endorsement, vendor_check.anchor(), nonce).encode()?;
             let now = plane_in_tx.clock.now();
             Ok::<_, RequestError>(session::offer(tx, id, device, secret.as_slice(), body, now)?)
         })

@@ -146,7 +146,7 @@ async fn prove(
             }
             // Again, since all this may have changed after the offer was made.
             let claim = &showing.claim;
-            check_enrolled(plane, tx, claim, case.request.replaces)?;
+            check_enrolled(plane, tx, claim, &case.vendor_check(plane), case.request.replaces)?;
             check_replaced(tx, claim.device, case.request.replaces)?;
             let posture = showing.appraise(plane, tx, boot)?;
             let policy = policy(&plane.config.approvals, tx, claim.device, case.request.replaces)?;
@@ -207,6 +207,7 @@ fn statement(
         reason: request.reason.clone(),
         scopes: request.scopes.clone(),
         replaces: request.replaces,
+        endorsement: Some(ShortText::lossy(&case.endorsement)),
         epoch: request.epoch,
         evidence: quoted.digest,
         boot: boot_digest(&posture.boot),

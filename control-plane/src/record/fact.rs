@@ -32,6 +32,13 @@ pub enum Fact {
         ek_sha256: String,
         /// What the operator calls it.
         label: Option<String>,
+        /// Whether it may pair without a TPM vendor's certificate.
+        without_certificate: Option<bool>,
+    },
+    /// An operator let an enrolled device pair without a TPM vendor's certificate, or no longer.
+    CertificateRequirement {
+        /// Whether a certificate is required from now on.
+        required: bool,
     },
     /// A pairing was granted.
     Paired {

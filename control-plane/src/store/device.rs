@@ -24,6 +24,8 @@ pub struct Device {
     pub ek_kind: Option<String>,
     /// How that key was checked.
     pub endorsement: Option<String>,
+    /// Whether an operator lets it pair without a TPM vendor's certificate.
+    pub without_certificate: bool,
     /// The device whose place it took.
     pub replaces: Option<DeviceId>,
     /// The device that took its place.
@@ -44,7 +46,12 @@ pub struct LastSeen {
 }
 
 const COLUMNS: &str = "id, ek_sha256, label, enrolled_at, standing, standing_reason, ek_kind, endorsement, online, \
-                       state, seen, replaces, replaced_by";
+                       state, seen, replaces, replaced_by, without_certificate";
+
+/// Version 4 of the tables.
+pub(super) const WITHOUT_CERTIFICATE: &str = "
+ALTER TABLE device ADD COLUMN without_certificate INTEGER NOT NULL DEFAULT 0;
+";
 
 impl Tx<'_> {
     /// Enrols a device, or renames one that is enrolled. True when it is new.
@@ -112,6 +119,18 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Lets a device pair without a vendor's certificate, or no longer. True when that changes something.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn set_without_certificate(&self, id: DeviceId, exempt: bool) -> Result<bool, StoreError> {
+        let changed = self.sql.execute(
+            "UPDATE device SET without_certificate = ?2 WHERE id = ?1 AND without_certificate <> ?2",
+            params![id.as_str(), exempt],
+        )?;
+        Ok(changed == 1)
+    }
+
     /// Remembers that `new` took the place of `old`.
     ///
     /// # Errors
@@ -157,6 +176,7 @@ fn read(row: &Row<'_>) -> Result<Device, StoreError> {
         standing_reason: row.get(5)?,
         ek_kind: row.get(6)?,
         endorsement: row.get(7)?,
+        without_certificate: row.get(13)?,
         last_seen,
     })
 }

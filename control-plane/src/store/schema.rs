@@ -3,10 +3,11 @@ use rusqlite::Connection;
 use super::StoreError;
 
 /// What brings the tables from each version to the next. A text that was shipped never changes.
-const MIGRATIONS: [&[&str]; 3] = [
+const MIGRATIONS: [&[&str]; 4] = [
     &[FIRST],
     &[SESSIONS, super::device_record::TABLES],
     &[super::boot_state::ORIGINS, super::high_water::COURSES, super::incident::TABLES, super::sample::TABLES],
+    &[super::device::WITHOUT_CERTIFICATE],
 ];
 
 pub(super) const FIRST: &str = "

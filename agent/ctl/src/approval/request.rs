@@ -17,6 +17,7 @@ pub(super) fn show(asked: Option<&Asked>, waiting: &WaitingStatus, style: Style)
         sheet.line("replaces", &asked.replaces.as_ref().map(ToString::to_string).unwrap_or_default());
         let replaced = asked.known.replaced.as_ref().map(|last| format!("whose last is {}", ending(last)));
         sheet.line("", &replaced.unwrap_or_default());
+        sheet.line("EK", asked.endorsement.as_deref().unwrap_or_default());
         let label = asked.known.label.as_ref().map(ToString::to_string).unwrap_or_default();
         sheet.line("known as", &label);
         sheet.line("ends", &asked.known.ends.as_ref().map(ending).unwrap_or_default());
@@ -79,6 +80,7 @@ mod tests {
             reason: "new TPM".to_owned(),
             scopes: scopes(&["telemetry"]),
             replaces: Some("abcdefghijklmnopqrstuvwxyz234566".parse().unwrap()),
+            endorsement: Some("no certificate; enrolled --without-certificate".to_owned()),
             known: Known {
                 label: Some(ShortText::new("pump 4").unwrap()),
                 ends: Some(ending(1, 7, &["telemetry", "updates"])),
@@ -110,6 +112,7 @@ mod tests {
   scopes    telemetry
   replaces  abcdefghijklmnopqrstuvwxyz234566
             whose last is pairing 02020202020202020202020202020202 of epoch 3, made 2000-02-29 00:00:00 UTC, with the scopes updates door
+  EK        no certificate; enrolled --without-certificate
   known as  pump 4
   ends      pairing 01010101010101010101010101010101 of epoch 7, made 2000-02-29 00:00:00 UTC, with the scopes telemetry updates
   lost      updates door (to keep them, ask again and name every scope with --scope)

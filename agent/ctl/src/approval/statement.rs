@@ -108,6 +108,7 @@ pub(super) fn show(sheet: &mut Sheet, statement: &Statement) {
     sheet.line("reason", statement.reason.as_str());
     sheet.line("scopes", &words(&statement.scopes));
     sheet.line("replaces", &statement.replaces.as_ref().map(ToString::to_string).unwrap_or_default());
+    sheet.line("EK", &optional(&statement.endorsement));
     sheet.line("resource", &optional(&statement.resource));
     sheet.line("subject", &statement.subject.map(|digest| digest.to_string()).unwrap_or_default());
     sheet.line("for", &optional(&statement.context));
@@ -149,6 +150,7 @@ mod tests {
             reason: text("new disk"),
             scopes: vec![Scope::new("telemetry").unwrap()],
             replaces: None,
+            endorsement: None,
             epoch: Epoch(7),
             evidence: Digest([3; 32]),
             boot: Digest([4; 32]),
@@ -167,6 +169,7 @@ mod tests {
             reason: String::new(),
             scopes: Vec::new(),
             replaces: None,
+            endorsement: None,
             known: Known::default(),
         }
     }
@@ -245,6 +248,7 @@ mod tests {
         let mut sheet = Sheet::new(Style::never());
         let all = Statement {
             replaces: Some(device('6')),
+            endorsement: Some(text("no certificate; enrolled --without-certificate")),
             resource: Some(text("/dev/mtd0")),
             subject: Some(Digest([5; 32])),
             context: Some(text("update 9")),
@@ -259,6 +263,7 @@ mod tests {
   reason    new disk
   scopes    telemetry
   replaces  abcdefghijklmnopqrstuvwxyz234566
+  EK        no certificate; enrolled --without-certificate
   resource  /dev/mtd0
   subject   {}
   for       update 9

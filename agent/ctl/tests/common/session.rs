@@ -117,6 +117,7 @@ pub(crate) fn statement() -> Statement {
         reason: ShortText::default(),
         scopes: vec![Scope::new("telemetry").unwrap()],
         replaces: None,
+        endorsement: None,
         epoch: Epoch(7),
         evidence: Digest([4; 32]),
         boot: Digest([5; 32]),
@@ -137,7 +138,8 @@ pub(crate) fn asked(statement: &Statement) -> Value {
     json!({
         "statement": hex::encode(bytes.0.as_bytes()), "digest": bytes.to_be_signed(),
         "action": statement.action, "origin": statement.origin, "reason": statement.reason,
-        "scopes": statement.scopes, "replaces": statement.replaces, "known": known,
+        "scopes": statement.scopes, "replaces": statement.replaces, "endorsement": statement.endorsement,
+        "known": known,
     })
 }
 

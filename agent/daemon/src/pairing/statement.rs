@@ -2,8 +2,8 @@
 //!
 //! A technician signs what the statement says, and the device acts on what was approved; so it
 //! must be this device's own request, in this session, word for word. What the device cannot know
-//! is not checked: `boot`, for the operator's policy chooses the PCRs, and the control plane's
-//! times.
+//! is not checked: `boot`, for the operator's policy chooses the PCRs, `endorsement`, which the
+//! control plane judges, and the control plane's times.
 
 use pawl_proto::codec::DecodeError;
 use pawl_proto::message::{PairingRequest, Statement, StatementBytes};
@@ -112,6 +112,7 @@ mod tests {
             reason: request.reason.clone(),
             scopes: request.scopes.clone(),
             replaces: None,
+            endorsement: Some(text("certificate, CA vendor.pem")),
             epoch: request.epoch,
             evidence: EVIDENCE,
             boot: Digest([5; 32]),

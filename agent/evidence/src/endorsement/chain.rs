@@ -56,10 +56,26 @@ pub enum EndorsementError {
     #[error("a certificate is not signed by {0}, its issuer, or by an algorithm that is not accepted")]
     Signature(String),
     /// Nothing leads to a trusted CA.
-    #[error(
-        "no trusted vendor CA is named {0}: add its certificate, or enrol the device by the hash of its key"
-    )]
+    #[error("no trusted vendor CA is named {0}: import its certificate")]
     UnknownIssuer(String),
+}
+
+impl EndorsementError {
+    /// Whether the certificate speaks against the device. Otherwise no trusted vendor speaks for it, and an
+    /// operator may know better.
+    #[must_use]
+    pub fn is_adverse(&self) -> bool {
+        match self {
+            Self::Template(_) | Self::OtherKey | Self::Signature(_) => true,
+            Self::Malformed
+            | Self::TooMany
+            | Self::Purpose
+            | Self::Critical(_)
+            | Self::Validity(_)
+            | Self::NotCa(_)
+            | Self::UnknownIssuer(_) => false,
+        }
+    }
 }
 
 impl VendorCas {

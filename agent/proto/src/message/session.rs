@@ -40,6 +40,9 @@ pub struct Statement {
     pub scopes: Vec<Scope>,
     /// The device whose place this one takes.
     pub replaces: Option<DeviceId>,
+    /// How the control plane checked the endorsement key of a device that would be paired; none for an
+    /// action.
+    pub endorsement: Option<ShortText>,
     /// The epoch in which it was asked.
     pub epoch: Epoch,
     /// SHA-256 of the evidence that the device gave.

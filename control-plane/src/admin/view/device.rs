@@ -14,6 +14,10 @@ pub struct DeviceLine {
     pub device: DeviceId,
     /// What the operator calls it.
     pub label: Option<String>,
+    /// How its endorsement key was checked at its last pairing.
+    pub endorsement: Option<String>,
+    /// Whether it may pair without a TPM vendor's certificate.
+    pub without_certificate: bool,
     /// Whether it may work.
     pub standing: Standing,
     /// The state of its newest pairing.
@@ -46,6 +50,8 @@ pub struct DeviceView {
     pub ek_kind: Option<String>,
     /// How the endorsement key was checked.
     pub endorsement: Option<String>,
+    /// Whether it may pair without a TPM vendor's certificate.
+    pub without_certificate: bool,
     pub enrolled_at: u64,
     pub standing: Standing,
     pub standing_reason: Option<String>,
@@ -179,6 +185,8 @@ pub(in crate::admin) fn line(
     Ok(DeviceLine {
         device: device.id,
         label: device.label,
+        endorsement: device.endorsement,
+        without_certificate: device.without_certificate,
         standing: device.standing,
         epoch: pairing.as_ref().map(|pairing| pairing.epoch.0),
         pairing: pairing.map(|pairing| pairing.state),
@@ -210,6 +218,7 @@ pub(in crate::admin) fn whole(tx: &Tx<'_>, device: Device) -> Result<DeviceView,
         ek_sha256: device.ek_sha256.to_string(),
         ek_kind: device.ek_kind,
         endorsement: device.endorsement,
+        without_certificate: device.without_certificate,
         enrolled_at: device.enrolled_at,
         standing: device.standing,
         standing_reason: device.standing_reason,

@@ -35,6 +35,8 @@ pub struct SessionView {
     pub scopes: Vec<String>,
     /// The device whose place it would take.
     pub replaces: Option<DeviceId>,
+    /// How the endorsement key was checked; none for an action.
+    pub endorsement: Option<String>,
     /// How many persons must approve.
     pub needed: u8,
     /// Who has.
@@ -123,6 +125,7 @@ impl SessionView {
             reason: text(&statement.reason),
             scopes: statement.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
             replaces: statement.replaces,
+            endorsement: statement.endorsement.as_ref().map(text),
             needed: session.needed,
             approved: tx.approvals(session.id)?.iter().map(ApprovalView::from).collect(),
             tries_left: session::tries_left(&session),

@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
 use super::{or_dash, standing_name, time};
-use crate::admin::view::{AheadView, DeviceView, EventView, IncidentView, ReceiptView};
+use crate::admin::view::{AheadView, DeviceLine, DeviceView, EventView, IncidentView, ReceiptView};
 use crate::store::{IncidentKind, PairingState};
 
 /// Everything about a device, a line for each thing.
@@ -37,10 +37,12 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
         ("device", view.device.to_string()),
         ("label", or_dash(view.label.clone())),
         ("EK", format!("{} sha256 {}", or_dash(view.ek_kind.clone()), view.ek_sha256)),
-        ("checked by", or_dash(view.endorsement.clone())),
+        ("EK checked by", or_dash(view.endorsement.clone())),
         ("enrolled", time(view.enrolled_at)),
         ("standing", standing),
     ];
+    let exempt = view.without_certificate.then(|| "not required: enrolled --without-certificate".to_owned());
+    lines.extend(exempt.map(|exempt| ("certificate", exempt)));
     lines.extend(view.replaces.map(|other| ("replaces", other.to_string())));
     lines.extend(view.replaced_by.map(|other| ("replaced by", other.to_string())));
     if let (Some(online), Some(state), Some(seen)) = (view.online, view.state, view.seen) {
@@ -90,6 +92,16 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
     }
     lines.push(("boot states", format!("{} accepted", view.boot_states)));
     lines
+}
+
+/// What vouches for a device's endorsement key, in a word.
+pub(super) fn certificate(line: &DeviceLine) -> &'static str {
+    match line.endorsement.as_deref() {
+        _ if line.without_certificate => "not required",
+        None => "-",
+        Some(endorsement) if endorsement.starts_with("certificate") => "checked",
+        Some(_) => "not checked",
+    }
 }
 
 fn ahead_line(ahead: &AheadView) -> String {

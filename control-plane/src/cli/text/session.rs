@@ -37,6 +37,9 @@ pub(in crate::cli) fn sessions(sessions: &Vec<SessionView>) -> String {
 fn details(text: &mut String, session: &SessionView) {
     let reason = if session.reason.is_empty() { "no reason given" } else { &session.reason };
     let _ = writeln!(text, "    asked from {}: {reason}", session.origin);
+    if let Some(endorsement) = &session.endorsement {
+        let _ = writeln!(text, "    EK checked by: {endorsement}");
+    }
     for approval in &session.approved {
         let _ = writeln!(text, "    {}", approval_line(approval));
     }
@@ -82,6 +85,7 @@ pub(in crate::cli) fn request(view: &RequestView, statement: &Statement) -> Stri
     if let Some(claims) = &view.claims {
         lines.extend(claims_lines(claims));
     }
+    lines.extend(statement.endorsement.as_ref().map(|how| ("EK checked by", how.to_string())));
     lines.push(("origin", format!("{} (the device's word)", statement.origin)));
     lines.push(("reason", statement.reason.to_string()));
     for (name, value) in [("resource", &statement.resource), ("for session", &statement.context)] {
@@ -108,7 +112,7 @@ pub(in crate::cli) fn request(view: &RequestView, statement: &Statement) -> Stri
 
     let mut text = "You are asked to approve:\n\n".to_owned();
     for (name, value) in lines {
-        let _ = writeln!(text, "  {name:<13}{value}");
+        let _ = writeln!(text, "  {name:<15}{value}");
     }
     let consequence = match (&view.claims, &view.known.ends, &view.known.replaced) {
         (None, ..) => "By your approval the device's TPM may sign for this once.",
@@ -124,7 +128,6 @@ fn claims_lines(claims: &ClaimsView) -> Vec<(&'static str, String)> {
     let host = &claims.host;
     let mut lines = vec![
         ("EK sha256", format!("{}, {enrolled}", claims.ek_sha256)),
-        ("checked by", claims.endorsement.clone()),
         ("host", format!("{} (the device's word)", host_line(host))),
         ("found", format!("{} (the device's word)", finding(claims.finding))),
         ("appraisal", or_dash(claims.appraisal)),

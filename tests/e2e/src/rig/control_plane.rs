@@ -49,6 +49,10 @@ impl ControlPlane {
             port,
             process: None,
         };
+        let endorsement = match terms.vendor_cas {
+            true => format!("[endorsement]\nvendor_cas = \"{}\"\n", factory.vendor_cas().display()),
+            false => String::new(),
+        };
         let text = format!(
             r#"state_dir = "{state}"
 listen = "127.0.0.1:{port}"
@@ -58,13 +62,10 @@ url = "{url}"
 [broker]
 host = "{host}"
 port = {broker_port}
-[endorsement]
-vendor_cas = "{cas}"
-{terms}"#,
+{endorsement}{terms}"#,
             state = control_plane.state_dir.display(),
             host = terms.host,
             url = control_plane.url(),
-            cas = factory.vendor_cas().display(),
             terms = terms.configuration(&control_plane.allowed_signers),
         );
         fs::write(&control_plane.allowed_signers, "")?;
@@ -132,6 +133,14 @@ vendor_cas = "{cas}"
     /// As for [`ControlPlane::operator`]; so for all of the following.
     pub fn enrol(&self, ek_sha256: &str, label: &str) -> Result<Value> {
         self.operator(&["enrol", "--ek-sha256", ek_sha256, "--label", label])
+    }
+
+    /// Lets the TPM with this endorsement key pair without a vendor's certificate.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn enrol_without_certificate(&self, ek_sha256: &str) -> Result<Value> {
+        self.operator(&["enrol", "--ek-sha256", ek_sha256, "--without-certificate"])
     }
 
     /// All that it knows of a device.

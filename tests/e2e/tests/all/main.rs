@@ -34,3 +34,4 @@ mod support;
 mod transcripts;
 mod u_boot;
 mod updates;
+mod vendor_certificates;

@@ -45,6 +45,7 @@ fn statement() -> Statement {
         reason: text("CVE"),
         scopes: Vec::new(),
         replaces: None,
+        endorsement: None,
         epoch: Epoch(4),
         evidence: Digest([6; 32]),
         boot: Digest([7; 32]),

@@ -8,6 +8,8 @@ pub struct Terms {
     /// The name or address by which devices reach the control plane and the broker, and the control
     /// plane the broker. Both listen on the loopback interface.
     pub host: &'static str,
+    /// The factory's authority is the one TPM vendor that is trusted; otherwise certificates are not asked for.
+    pub vendor_cas: bool,
     /// A lease, seconds; a device reports three times as often.
     pub lease_seconds: u32,
     /// TPM resets that a lease survives.
@@ -38,6 +40,7 @@ impl Default for Terms {
     fn default() -> Self {
         Self {
             host: "127.0.0.1",
+            vendor_cas: true,
             lease_seconds: 3600,
             lease_resets: 3,
             report_interval: 600,

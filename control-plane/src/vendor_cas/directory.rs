@@ -1,0 +1,82 @@
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use pawl_evidence::endorsement::VendorCas;
+
+/// No bundle of a vendor comes near it, and no revocation list.
+const FILE_MAX_LEN: u64 = 16 * 1024 * 1024;
+/// More files than all TPM vendors together publish.
+const FILES_MAX: usize = 8192;
+
+/// Reads all files of the directory, and logs each that is not used.
+pub(super) fn read(directory: &Path) -> Result<VendorCas, VendorCasError> {
+    let cas = VendorCas::from_files(files(directory)?);
+    for skipped in cas.skipped() {
+        tracing::warn!(file = %skipped.file, reason = %skipped.reason, "a file of the vendor directory is not used");
+    }
+    if cas.is_empty() {
+        return Err(VendorCasError::Empty { directory: directory.to_owned() });
+    }
+    Ok(cas)
+}
+
+/// The files of the directory by name; neither hidden ones nor folders.
+fn files(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, VendorCasError> {
+    let unreadable = |path: PathBuf| move |source| VendorCasError::Unreadable { path, source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable(directory.to_owned()))? {
+        let entry = entry.map_err(unreadable(directory.to_owned()))?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let metadata = fs::metadata(&path).map_err(unreadable(path.clone()))?;
+        if name.starts_with('.') || !metadata.is_file() {
+            continue;
+        }
+        if files.len() >= FILES_MAX {
+            return Err(VendorCasError::TooMany { directory: directory.to_owned() });
+        }
+        files.push((name, read_file(&path).map_err(unreadable(path.clone()))?));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads a file, up to one byte more than any may have: the reader of its contents refuses that.
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut contents = Vec::new();
+    fs::File::open(path)?.take(FILE_MAX_LEN + 1).read_to_end(&mut contents)?;
+    Ok(contents)
+}
+
+/// A vendor directory that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum VendorCasError {
+    /// The directory or one of its files cannot be read.
+    #[error(
+        "endorsement.vendor_cas: {}: {source}; make it readable for the server's user, or remove the setting to \
+         pair devices by hash alone",
+        path.display()
+    )]
+    Unreadable {
+        /// The directory or the file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No CA certificate is in it.
+    #[error(
+        "endorsement.vendor_cas: {} has no CA certificate that can be used, so every device would be refused; \
+         `pawl-control-plane vendor-cas import` fills it",
+        directory.display()
+    )]
+    Empty {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The directory is not one of certificates.
+    #[error("endorsement.vendor_cas: {} has more than {FILES_MAX} files", directory.display())]
+    TooMany {
+        /// The directory.
+        directory: PathBuf,
+    },
+}
