@@ -45,7 +45,8 @@ pub struct ControlPlane {
 #[derive(Clone, Debug)]
 pub struct TpmConfig {
     /// How to reach the TPM, in the notation of the TSS: `device:/dev/tpmrm0`,
-    /// `swtpm:host=127.0.0.1,port=2321` or `swtpm:path=/run/swtpm.sock`. Not parsed here.
+    /// `swtpm:host=127.0.0.1,port=2321` or `swtpm:path=/run/swtpm.sock`; or `auto`, which is the
+    /// resource manager of the TPM that was paired, whatever its number. Not parsed here.
     pub tcti: String,
     /// The NV index of the epoch counter, within the owner's range.
     pub counter: u32,
@@ -68,8 +69,9 @@ pub struct Pairing {
 /// `[logs]`.
 #[derive(Clone, Debug)]
 pub struct Logs {
-    /// The firmware's event log (TCG PC Client Platform Firmware Profile).
-    pub boot: PathBuf,
+    /// The firmware's event log (TCG PC Client Platform Firmware Profile), where it is not the
+    /// kernel's: [`Logs::boot_of`].
+    pub boot: Option<PathBuf>,
     /// The kernel's IMA log, binary.
     pub ima: PathBuf,
     /// The same log in ASCII.
@@ -117,7 +119,7 @@ impl Config {
                 ca: control_plane.ca.ok_or_else(|| missing("control_plane.ca"))?.into(),
             },
             tpm: TpmConfig {
-                tcti: tpm.tcti.unwrap_or_else(|| "device:/dev/tpmrm0".to_owned()),
+                tcti: tpm.tcti.unwrap_or_else(|| "auto".to_owned()),
                 counter: tpm.counter.map_or(DEFAULT_COUNTER, |counter| counter.0),
                 endorsement: tpm.endorsement.unwrap_or_default(),
                 owner_auth: tpm.owner_auth.map(Into::into).or(credential),
@@ -127,10 +129,7 @@ impl Config {
                 scopes: pairing.scopes.map_or_else(|| scopes_of(&tokens), |scopes| scopes.0),
             },
             logs: Logs {
-                boot: or_path(
-                    logs.boot.map(Into::into),
-                    "/sys/kernel/security/tpm0/binary_bios_measurements",
-                ),
+                boot: logs.boot.map(Into::into),
                 ima: or_path(
                     logs.ima.map(Into::into),
                     "/sys/kernel/security/ima/binary_runtime_measurements",
@@ -142,6 +141,16 @@ impl Config {
             },
             tokens,
         })
+    }
+}
+
+impl Logs {
+    /// The firmware's event log: the configured one, else what the kernel keeps of the TPM with
+    /// this number.
+    #[must_use]
+    pub fn boot_of(&self, tpm: Option<u32>) -> PathBuf {
+        let of_kernel = |number| format!("/sys/kernel/security/tpm{number}/binary_bios_measurements").into();
+        self.boot.clone().unwrap_or_else(|| of_kernel(tpm.unwrap_or(0)))
     }
 }
 

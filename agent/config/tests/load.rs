@@ -49,13 +49,16 @@ fn the_least_has_the_documented_defaults() {
     assert_eq!(config.socket, PathBuf::from("/run/pawl/pawld.sock"));
     assert_eq!(config.log, LogLevel::Info);
     assert_eq!(config.control_plane.url.to_string(), "https://control.example:8443");
-    assert_eq!(config.tpm.tcti, "device:/dev/tpmrm0");
+    assert_eq!(config.tpm.tcti, "auto");
     assert_eq!(config.tpm.counter, 0x0180_5041);
     assert_eq!(config.tpm.endorsement, Endorsement::Auto);
     assert_eq!(config.tpm.owner_auth, None);
     assert!(!config.pairing.automatic);
     assert!(config.pairing.scopes.is_empty() && config.tokens.is_empty());
-    assert_eq!(config.logs.boot, PathBuf::from("/sys/kernel/security/tpm0/binary_bios_measurements"));
+    for (tpm, number) in [(None, 0), (Some(1), 1)] {
+        let log = format!("/sys/kernel/security/tpm{number}/binary_bios_measurements");
+        assert_eq!(config.logs.boot_of(tpm), PathBuf::from(log));
+    }
 }
 
 #[test]
@@ -97,6 +100,7 @@ scopes = []
     assert_eq!(config.tpm.owner_auth, Some("/auth".into()));
     assert!(config.pairing.automatic);
     assert_eq!(config.pairing.scopes.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["a", "b"]);
+    assert_eq!(config.logs.boot_of(Some(1)), PathBuf::from("/b"));
     assert_eq!(config.logs.ima_ascii, PathBuf::from("/ia"));
     let names: Vec<_> = config.tokens.iter().map(|token| token.name.as_str()).collect();
     assert_eq!(names, ["telemetry", "updates"]);

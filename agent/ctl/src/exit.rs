@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use hyper::StatusCode;
 use pawl_config::ConfigError;
-use pawl_proto::local::Problem;
+use pawl_proto::local::{NO_TPM, Problem};
 use pawl_proto::message::RefusalCode;
 use zeroize::Zeroizing;
 
@@ -103,6 +103,10 @@ impl From<ClientError> for Failure {
             }
             ClientError::Refused { status: StatusCode::FORBIDDEN, problem } => {
                 Self { exit: Exit::NotPermitted, problem }
+            }
+            // Nothing was asked of the daemon yet: asking again is right, as while it is not running.
+            ClientError::Refused { problem, .. } if problem.error == NO_TPM => {
+                Self { exit: Exit::Unreachable, problem }
             }
             ClientError::Refused { problem, .. } => Self { exit: Exit::Failed, problem },
         }

@@ -26,6 +26,7 @@ mod shared;
 mod store;
 mod telemetry;
 mod tls;
+mod tpm_search;
 mod vault;
 mod wipe;
 
@@ -36,9 +37,10 @@ use std::thread::JoinHandle;
 
 use clap::Parser;
 use pawl_config::{Config, ConfigError, OwnerAuthError};
-use pawl_tpm::{Options, Tpm};
+use pawl_tpm::Options;
 use pawld::Arguments;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::api::Api;
@@ -76,14 +78,28 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
     telemetry::start(config.log);
     // First: a second daemon must not even open the TPM.
     let store = Store::open(&config.state_dir)?;
-    let tpm = Tpm::start(tpm_options(&config)?)?;
     let control_plane = ControlPlane::new(&config.control_plane)?;
-    let gate = Gate::closed(problem::unpaired(), Marker::of_service());
-    let shared = Shared::new(config, tpm, store, gate, control_plane, WallClock::system());
+    let mut options = tpm_options(&config)?;
+    options.attestation_name = tpm_search::paired_with(&config, &store);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let found = runtime.block_on(async {
+        let path = config.socket.clone();
+        let listener = api::listen(&path).map_err(|error| Failure::Socket { path, error })?;
+        let mut stop = StopSignals::new()?;
+        tokio::select! {
+            tpm = tpm_search::open(options, &listener) => Ok::<_, Failure>(Some((listener, tpm?, stop))),
+            () = stop.wait() => Ok(None),
+        }
+    })?;
+    let Some((listener, tpm, stop)) = found else {
+        tracing::info!("stopped while waiting for the TPM");
+        return Ok(());
+    };
+    let gate = Gate::closed(problem::unpaired(), Marker::of_service());
+    let shared = Shared::new(config, tpm, store, gate, control_plane, WallClock::system());
     let (tpm, audit) = (shared.tpm.clone(), shared.audit.clone());
-    let outcome = runtime.block_on(serve(Arc::new(shared)));
+    let outcome = runtime.block_on(serve(Arc::new(shared), listener, stop));
     drop(runtime);
     audit.flush();
     let outcome = outcome.map(|link| {
@@ -97,26 +113,39 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Serves until the daemon is told to stop; what is left then is the thread of the link.
-async fn serve(shared: Arc<Shared>) -> Result<Option<JoinHandle<()>>, Failure> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Runtime)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Runtime)?;
-    let path = shared.config.socket.clone();
-    let listener = api::listen(&path).map_err(|error| Failure::Socket { path: path.clone(), error })?;
+async fn serve(
+    shared: Arc<Shared>,
+    listener: UnixListener,
+    mut stop: StopSignals,
+) -> Result<Option<JoinHandle<()>>, Failure> {
     let device = Device::start(Arc::clone(&shared)).await?;
     let (requests, inbox) = mpsc::channel(16);
     let api = tokio::spawn(Api::new(shared, requests).serve(listener));
     service::ready();
-    let link = device
-        .run(inbox, async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        })
-        .await;
+    let link = device.run(inbox, async move { stop.wait().await }).await;
     api.abort();
     tracing::info!("stopped");
     Ok(link)
+}
+
+/// SIGTERM and SIGINT, from the time on when this was made.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(Failure::Runtime);
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn tpm_options(config: &Config) -> Result<Options, Failure> {

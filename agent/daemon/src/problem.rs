@@ -1,6 +1,6 @@
 //! What a refused caller is told: what is wrong, and what to do.
 
-use pawl_proto::local::Problem;
+use pawl_proto::local::{NO_TPM, Problem};
 use pawl_proto::message::ShortText;
 
 use crate::store::Revocation;
@@ -150,6 +150,11 @@ pub(crate) fn deprovisioned() -> Problem {
         "nothing of Pawl is in this device's TPM any more",
         "to pair the device after all, run: systemctl restart pawld && pawlctl pair",
     )
+}
+
+/// There is no TPM yet, or only others than the one that this device was paired with.
+pub(crate) fn no_tpm(error: &pawl_tpm::Error) -> Problem {
+    problem(NO_TPM, error.to_string(), error.remedy())
 }
 
 /// The daemon is stopping.

@@ -38,7 +38,7 @@ impl Shared {
         control_plane: ControlPlane,
         clock: WallClock,
     ) -> Self {
-        let logs = Logs::new(config.logs.clone());
+        let logs = Logs::new(config.logs.clone(), tpm.tcti().number());
         let audit = Audit::new(&config.state_dir, clock);
         Self { config, tpm, store, audit, gate, logs, control_plane, clock, identity: OnceCell::new() }
     }

@@ -29,6 +29,9 @@ use crate::record::DeviceRecord;
 /// The socket's path where no other is configured.
 pub const SOCKET: &str = "/run/pawl/pawld.sock";
 
+/// [`Problem::error`] of every call while the daemon waits for the device's TPM.
+pub const NO_TPM: &str = "no-tpm";
+
 /// `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LocalStatus {

@@ -17,7 +17,7 @@ use tss_esapi::{
     structures::SymmetricDefinition,
 };
 
-use crate::{Class, Error, ResponseCode, Tcti};
+use crate::{Class, Error, ResponseCode, tcti::Transport};
 
 /// The connection to the TPM. Shared by what has to be given back through it.
 pub(crate) struct Bus {
@@ -35,11 +35,11 @@ pub(crate) const EMPTY_AUTH: Sessions = (Some(AuthSession::Password), None, None
 pub(crate) const EMPTY_AUTHS: Sessions = (Some(AuthSession::Password), Some(AuthSession::Password), None);
 
 impl Bus {
-    pub(crate) fn open(tcti: &Tcti) -> Result<Rc<Self>, Error> {
-        let context = tcti
+    pub(crate) fn open(place: &Transport) -> Result<Rc<Self>, Error> {
+        let context = place
             .name_conf()
             .and_then(Context::new)
-            .map_err(|error| Error::Unreachable { tcti: tcti.clone(), code: response_code(error) })?;
+            .map_err(|error| Error::Unreachable { tcti: place.clone().into(), code: response_code(error) })?;
         Ok(Rc::new(Self { context: RefCell::new(context), broken: Cell::new(false) }))
     }
 

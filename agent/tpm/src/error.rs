@@ -12,6 +12,12 @@ pub enum Error {
         /// What the TSS said.
         code: Option<ResponseCode>,
     },
+    /// There are TPMs, and none is the one that is wanted.
+    #[error("none of the TPMs at {tcti} is the one that this device was paired with")]
+    OtherTpm {
+        /// Where they are.
+        tcti: Tcti,
+    },
     /// The TPM's thread has ended or could not be started.
     #[error("the TPM's thread has stopped")]
     Stopped,
@@ -110,6 +116,9 @@ impl Error {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => Class::Transport.remedy(),
+            Self::OtherTpm { .. } => {
+                "Load the driver of the TPM that this device was paired with, or pair the device again."
+            }
             Self::Stopped => "Restart pawld.",
             Self::Overloaded => "Ask for fewer signatures at a time.",
             Self::CounterHandle { .. } => {

@@ -19,12 +19,22 @@ pub struct Options {
     pub owner_auth: Option<Zeroizing<Vec<u8>>>,
     /// Which endorsement key to use. The device's id depends on it: it must not change between pairings.
     pub endorsement: EndorsementChoice,
+    /// The name of the attestation key of the TPM that is wanted, where the TCTI stands for several places and only
+    /// one TPM will do. The key is derived from the seed of the endorsement hierarchy, as the endorsement key is: it
+    /// tells TPMs apart at the cost of a key that a report needs anyway.
+    pub attestation_name: Option<Vec<u8>>,
 }
 
 impl Options {
     /// Options for a TPM without owner authorization, with the defaults for all else.
     pub fn new(tcti: Tcti) -> Self {
-        Self { tcti, counter: DEFAULT_COUNTER, owner_auth: None, endorsement: EndorsementChoice::Auto }
+        Self {
+            tcti,
+            counter: DEFAULT_COUNTER,
+            owner_auth: None,
+            endorsement: EndorsementChoice::Auto,
+            attestation_name: None,
+        }
     }
 }
 

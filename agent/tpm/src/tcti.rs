@@ -1,14 +1,23 @@
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, fs, net::IpAddr, path::Path, str::FromStr};
 
 use tss_esapi::tcti_ldr::{DeviceConfig, ServerAddress, TctiNameConf, TpmSimulatorConfig};
 
 /// How to reach a TPM, in the notation of the TSS: `device:/dev/tpmrm0`, `swtpm:host=127.0.0.1,port=2321` or
-/// `swtpm:path=/run/swtpm.sock`.
+/// `swtpm:path=/run/swtpm.sock`. `auto` is any of the kernel's resource managers, `/dev/tpmrm*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tcti(Transport);
+pub struct Tcti(Places);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Transport {
+enum Places {
+    One(Transport),
+    AnyOf(Vec<Transport>),
+    /// Whatever `/dev` holds when the TPM is opened: a driver may come late, or again under another number.
+    ResourceManagers,
+}
+
+/// The way to a single TPM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
     Device(String),
     SwtpmTcp { host: IpAddr, port: u16 },
     SwtpmUnix(String),
@@ -17,7 +26,7 @@ enum Transport {
 /// A TCTI that Pawl does not understand.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{text}` does not name a TPM ({reason}): use device:/dev/tpmrm0, swtpm:host=127.0.0.1,port=2321 or swtpm:path=/run/swtpm.sock"
+    "`{text}` does not name a TPM ({reason}): use auto, device:/dev/tpmrm0, swtpm:host=127.0.0.1,port=2321 or swtpm:path=/run/swtpm.sock"
 )]
 pub struct TctiError {
     text: String,
@@ -28,8 +37,65 @@ impl FromStr for Tcti {
     type Err = TctiError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text).map(Self).map_err(|reason| TctiError { text: text.to_owned(), reason })
+        if text == "auto" {
+            return Ok(Self(Places::ResourceManagers));
+        }
+        parse(text).map(Self::from).map_err(|reason| TctiError { text: text.to_owned(), reason })
     }
+}
+
+impl Tcti {
+    /// Any of these places, tried in this order.
+    pub fn any_of(tctis: &[Self]) -> Self {
+        Self(Places::AnyOf(tctis.iter().flat_map(Self::places).collect()))
+    }
+
+    /// Whether it is a device of the kernel, which a driver that is loaded later may still bring.
+    pub fn may_come_late(&self) -> bool {
+        match &self.0 {
+            Places::ResourceManagers => true,
+            Places::One(place) => place.may_come_late(),
+            Places::AnyOf(places) => places.iter().any(Transport::may_come_late),
+        }
+    }
+
+    /// The kernel's number of the TPM: 1 for `/dev/tpmrm1`. Its logs are under that number, too.
+    pub fn number(&self) -> Option<u32> {
+        let Places::One(Transport::Device(path)) = &self.0 else { return None };
+        let name = path.strip_prefix("/dev/tpm")?;
+        name.strip_prefix("rm").unwrap_or(name).parse().ok()
+    }
+
+    /// The places that it stands for now.
+    pub(crate) fn places(&self) -> Vec<Transport> {
+        match &self.0 {
+            Places::One(place) => vec![place.clone()],
+            Places::AnyOf(places) => places.clone(),
+            Places::ResourceManagers => resource_managers(Path::new("/dev")),
+        }
+    }
+}
+
+impl From<Transport> for Tcti {
+    fn from(place: Transport) -> Self {
+        Self(Places::One(place))
+    }
+}
+
+/// The kernel's resource managers, by number.
+fn resource_managers(directory: &Path) -> Vec<Transport> {
+    let number = |name: &str| name.strip_prefix("tpmrm")?.parse::<u32>().ok();
+    let mut found: Vec<_> = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            Some((number(&name)?, format!("{}/{name}", directory.display())))
+        })
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, path)| Transport::Device(path)).collect()
 }
 
 fn parse(text: &str) -> Result<Transport, &'static str> {
@@ -70,24 +136,39 @@ fn tcp(text: &str) -> Result<Transport, &'static str> {
 impl fmt::Display for Tcti {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Transport::Device(path) => write!(f, "device:{path}"),
-            Transport::SwtpmTcp { host, port } => write!(f, "swtpm:host={host},port={port}"),
-            Transport::SwtpmUnix(path) => write!(f, "swtpm:path={path}"),
+            Places::One(place) => place.fmt(f),
+            Places::AnyOf(places) => {
+                let places: Vec<_> = places.iter().map(ToString::to_string).collect();
+                f.write_str(&places.join(" or "))
+            }
+            Places::ResourceManagers => f.write_str("/dev/tpmrm*"),
         }
     }
 }
 
-impl Tcti {
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(path) => write!(f, "device:{path}"),
+            Self::SwtpmTcp { host, port } => write!(f, "swtpm:host={host},port={port}"),
+            Self::SwtpmUnix(path) => write!(f, "swtpm:path={path}"),
+        }
+    }
+}
+
+impl Transport {
+    fn may_come_late(&self) -> bool {
+        matches!(self, Self::Device(_))
+    }
+
     /// The same for the TSS.
     pub(crate) fn name_conf(&self) -> tss_esapi::Result<TctiNameConf> {
-        Ok(match &self.0 {
-            Transport::Device(path) => TctiNameConf::Device(DeviceConfig::from_str(path)?),
-            Transport::SwtpmTcp { host, port } => {
+        Ok(match self {
+            Self::Device(path) => TctiNameConf::Device(DeviceConfig::from_str(path)?),
+            Self::SwtpmTcp { host, port } => {
                 TctiNameConf::Swtpm(TpmSimulatorConfig::Tcp { host: ServerAddress::Ip(*host), port: *port })
             }
-            Transport::SwtpmUnix(path) => {
-                TctiNameConf::Swtpm(TpmSimulatorConfig::Unix { path: path.clone() })
-            }
+            Self::SwtpmUnix(path) => TctiNameConf::Swtpm(TpmSimulatorConfig::Unix { path: path.clone() }),
         })
     }
 }
@@ -100,6 +181,37 @@ mod tests {
     fn good_ones_print_as_they_were_written() {
         for text in ["device:/dev/tpmrm0", "swtpm:host=127.0.0.1,port=2321", "swtpm:path=/run/swtpm.sock"] {
             assert_eq!(text.parse::<Tcti>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn auto_is_every_resource_manager_in_the_order_of_its_number() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["tpmrm10", "tpmrm2", "tpm0", "tpmrm", "tpmrmx", "tpmrm0"] {
+            std::fs::write(directory.path().join(name), "").unwrap();
+        }
+        let found: Vec<_> =
+            resource_managers(directory.path()).into_iter().map(|place| place.to_string()).collect();
+        let wanted = ["tpmrm0", "tpmrm2", "tpmrm10"]
+            .map(|name| format!("device:{}", directory.path().join(name).display()));
+        assert_eq!(found, wanted);
+        assert!(resource_managers(Path::new("/nonexistent")).is_empty());
+        let auto: Tcti = "auto".parse().unwrap();
+        assert_eq!((auto.to_string().as_str(), auto.may_come_late()), ("/dev/tpmrm*", true));
+    }
+
+    #[test]
+    fn a_device_has_the_number_of_its_logs() {
+        for (text, number) in [
+            ("device:/dev/tpmrm0", Some(0)),
+            ("device:/dev/tpmrm12", Some(12)),
+            ("device:/dev/tpm1", Some(1)),
+            ("device:/dev/tpmrm", None),
+            ("device:/srv/tpmrm1", None),
+            ("swtpm:path=/dev/tpmrm1", None),
+            ("auto", None),
+        ] {
+            assert_eq!(text.parse::<Tcti>().unwrap().number(), number, "{text}");
         }
     }
 

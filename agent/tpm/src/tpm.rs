@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Attestation, Binding, Clock, Counter, Credential, Error, Identity, KeyBlob, LeaseGrant, Options,
-    PairingKeys,
+    PairingKeys, Tcti,
     action::MAX_ACTIONS,
     device::Device,
     queue::{Lane, Queue},
@@ -40,9 +40,14 @@ impl Tpm {
             .name("pawl-tpm".into())
             .spawn(move || worker.run(&opened))
             .map_err(|_| Error::Stopped)?;
-        result.recv().unwrap_or(Err(Error::Stopped))?;
+        let tcti = result.recv().unwrap_or(Err(Error::Stopped))?;
         let actions = Arc::new(Semaphore::new(MAX_ACTIONS));
-        Ok(Self { thread: Arc::new(Thread { queue, actions, handle: Mutex::new(Some(handle)) }) })
+        Ok(Self { thread: Arc::new(Thread { queue, tcti, actions, handle: Mutex::new(Some(handle)) }) })
+    }
+
+    /// Where the TPM was found.
+    pub fn tcti(&self) -> &Tcti {
+        &self.thread.tcti
     }
 
     /// Finishes what is queued, gives the slots in the TPM back and ends the thread; blocks for that time. Other
@@ -258,6 +263,7 @@ type Job = Box<dyn FnOnce(Result<&mut Device, Error>) + Send>;
 
 struct Thread {
     queue: Arc<Queue<Job>>,
+    tcti: Tcti,
     actions: Arc<Semaphore>,
     handle: Mutex<Option<JoinHandle<()>>>,
 }
@@ -274,13 +280,14 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(self, opened: &mpsc::SyncSender<Result<(), Error>>) {
-        let mut device = match Device::open(&self.options) {
-            Ok(device) => Some(device),
+    fn run(self, opened: &mpsc::SyncSender<Result<Tcti, Error>>) {
+        let device = match Device::open(&self.options) {
+            Ok(device) => device,
             Err(error) => return drop(opened.send(Err(error))),
         };
         // `start` waits for it, and has nothing to wait for otherwise.
-        let _ = opened.send(Ok(()));
+        let _ = opened.send(Ok(device.tcti().clone()));
+        let mut device = Some(device);
         while let Some(job) = self.queue.pop() {
             self.serve(&mut device, job);
         }

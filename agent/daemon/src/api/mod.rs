@@ -12,6 +12,7 @@ mod evidence;
 mod pair;
 mod peer;
 mod records;
+mod refuse;
 mod session;
 mod status;
 mod token;
@@ -41,6 +42,7 @@ use crate::problem;
 use crate::shared::Shared;
 use answer::{Answer, Response};
 use peer::Peer;
+pub(crate) use refuse::Refusals;
 
 /// What every route works with.
 #[derive(Clone)]

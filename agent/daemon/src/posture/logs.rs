@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pawl_proto::message::{BootLog, ImaLog};
@@ -19,6 +19,7 @@ pub(crate) struct Logs(Arc<Inner>);
 
 struct Inner {
     paths: pawl_config::Logs,
+    boot: PathBuf,
     /// The boot log does not change while this process lives. The outer option is "read yet?".
     boot_digest: OnceLock<Option<Digest>>,
     /// The kernel's log, open while there is more of it to report.
@@ -26,9 +27,10 @@ struct Inner {
 }
 
 impl Logs {
-    /// The logs at their configured places.
-    pub(crate) fn new(paths: pawl_config::Logs) -> Self {
-        Self(Arc::new(Inner { paths, boot_digest: OnceLock::new(), ima: Mutex::new(None) }))
+    /// The logs at their configured places. The kernel keeps the firmware's log under the number of the TPM.
+    pub(crate) fn new(paths: pawl_config::Logs, tpm: Option<u32>) -> Self {
+        let boot = paths.boot_of(tpm);
+        Self(Arc::new(Inner { paths, boot, boot_digest: OnceLock::new(), ima: Mutex::new(None) }))
     }
 
     /// The firmware's log: its digest, and in a whole report its bytes.
@@ -61,7 +63,7 @@ impl Logs {
     /// # Errors
     /// Why it is not there.
     pub(crate) fn export_boot(&self) -> io::Result<Vec<u8>> {
-        read_whole(&self.0.paths.boot, limits::BOOT_LOG)
+        read_whole(&self.0.boot, limits::BOOT_LOG)
     }
 
     /// The kernel's log in ASCII, for an export.
@@ -73,7 +75,7 @@ impl Logs {
     }
 
     fn read_boot(&self) -> Option<Vec<u8>> {
-        self.export_boot().map_err(|error| absent(&self.0.paths.boot, &error)).ok()
+        self.export_boot().map_err(|error| absent(&self.0.boot, &error)).ok()
     }
 }
 

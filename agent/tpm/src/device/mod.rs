@@ -30,12 +30,14 @@ use self::{action::PendingSession, attest::AttestationKey};
 use crate::{
     EndorsementChoice, Error, Options,
     bus::{Bus, NO_SESSION},
+    tcti::{Tcti, Transport},
 };
 
 /// An open TPM, and what is kept of it between two jobs: one transient slot, for the attestation key, and a session
 /// for each action under way.
 pub(crate) struct Device {
     bus: Rc<Bus>,
+    tcti: Tcti,
     counter_handle: u32,
     /// Looked up beforehand, so that a wipe is one command.
     counter: Option<NvIndexHandle>,
@@ -49,9 +51,34 @@ pub(crate) struct Device {
 }
 
 impl Device {
+    /// Opens the first TPM, of the places that the options stand for, that is the one that is wanted.
     pub(crate) fn open(options: &Options) -> Result<Self, Error> {
+        let mut refusal = Error::Unreachable { tcti: options.tcti.clone(), code: None };
+        for place in options.tcti.places() {
+            let opened = Self::open_at(&place, options).and_then(|mut device| {
+                let wanted = device.is_wanted(options)?;
+                Ok((device, wanted))
+            });
+            match opened {
+                Ok((device, true)) => return Ok(device),
+                Ok((_, false)) => refusal = Error::OtherTpm { tcti: options.tcti.clone() },
+                // That another TPM was found says more than what is wrong at a further place.
+                Err(_) if matches!(refusal, Error::OtherTpm { .. }) => {}
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal)
+    }
+
+    fn is_wanted(&mut self, options: &Options) -> Result<bool, Error> {
+        let Some(wanted) = &options.attestation_name else { return Ok(true) };
+        Ok(self.attestation_key()?.name == *wanted)
+    }
+
+    fn open_at(place: &Transport, options: &Options) -> Result<Self, Error> {
         let mut device = Self {
-            bus: Bus::open(&options.tcti)?,
+            bus: Bus::open(place)?,
+            tcti: place.clone().into(),
             counter_handle: options.counter,
             counter: None,
             has_owner_auth: false,
@@ -68,6 +95,11 @@ impl Device {
             Ok(_) | Err(Error::CounterTaken { .. }) => Ok(device),
             Err(error) => Err(error),
         }
+    }
+
+    /// Where this TPM is.
+    pub(crate) fn tcti(&self) -> &Tcti {
+        &self.tcti
     }
 
     /// Whether this connection is of no more use.

@@ -20,4 +20,5 @@ mod policies;
 mod refusals;
 mod rig;
 mod secrecy;
+mod several;
 mod slots;

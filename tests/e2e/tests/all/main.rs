@@ -20,6 +20,7 @@ mod deprovision;
 mod full_disk;
 mod hostile_events;
 mod ima;
+mod late_tpm;
 mod lease;
 mod pairing;
 mod policy;

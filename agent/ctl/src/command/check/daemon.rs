@@ -26,6 +26,9 @@ pub(super) fn finding(answer: &Result<LocalStatus, ClientError>) -> Finding {
             error.to_string(),
             "systemctl start pawld, then journalctl -u pawld if it ends",
         ),
+        Err(ClientError::Refused { problem, .. }) => {
+            Finding::failed(CHECK, problem.reason.clone(), problem.remedy.clone())
+        }
         Err(error) => Finding::failed(CHECK, error.to_string(), "see what it does: journalctl -u pawld"),
     }
 }

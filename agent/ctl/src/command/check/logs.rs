@@ -3,12 +3,25 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use pawl_config::Config;
 use pawl_evidence::eventlog::{EventLog, EventLogError, LOG_MAX_LEN};
 
 use super::files::unreadable;
 use super::finding::Finding;
+
+/// The firmware's log that pawld reads: the configured one, else that of the TPM that is configured, else
+/// that of the first TPM with one.
+pub(super) fn boot_log(config: &Config) -> PathBuf {
+    let number = config.tpm.tcti.strip_prefix("device:/dev/tpmrm").and_then(|number| number.parse().ok());
+    let numbers = number.map_or(0..TPM_NUMBERS, |number| number..number.saturating_add(1));
+    let of = |number| config.logs.boot_of(Some(number));
+    numbers.clone().map(of).find(|path| path.exists()).unwrap_or_else(|| of(numbers.start))
+}
+
+/// No machine that we know of has so many TPMs.
+const TPM_NUMBERS: u32 = 8;
 
 pub(super) fn boot(path: &Path) -> Finding {
     const CHECK: &str = "boot-log";

@@ -63,7 +63,7 @@ async fn examine(
     findings.push(tpm::device(status.as_ref(), config.as_ref()));
     findings.push(tpm::endorsement(status.as_ref()));
     if let Some(config) = &config {
-        findings.push(logs::boot(&config.logs.boot));
+        findings.push(logs::boot(&logs::boot_log(config)));
         findings.push(logs::ima(&config.logs.ima));
     }
 

@@ -1,6 +1,6 @@
 //! Whether there is a TPM, and which.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -37,7 +37,7 @@ pub(super) fn device(status: Option<&LocalStatus>, config: Option<&Config>) -> F
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Finding::failed(
             CHECK,
             format!("`{tcti}` does not name a TPM"),
-            "set tpm.tcti to device:/dev/tpmrm0, swtpm:host=127.0.0.1,port=2321 or swtpm:path=/run/swtpm.sock",
+            "set tpm.tcti to auto, device:/dev/tpmrm0, swtpm:host=127.0.0.1,port=2321 or swtpm:path=/run/swtpm.sock",
         ),
         Err(error) => Finding::failed(CHECK, format!("{tcti}: {error}"), NO_DEVICE),
     }
@@ -69,6 +69,9 @@ pub(super) fn endorsement(status: Option<&LocalStatus>) -> Finding {
 /// end with it, so that its control channel is tried: one port higher, or `.ctrl`.
 fn reach(tcti: &str) -> io::Result<()> {
     let unsupported = || io::Error::from(io::ErrorKind::Unsupported);
+    if tcti == "auto" {
+        return reach_any_resource_manager();
+    }
     if let Some(path) = tcti.strip_prefix("device:") {
         return OpenOptions::new().read(true).write(true).open(Path::new(path)).map(drop);
     }
@@ -81,6 +84,20 @@ fn reach(tcti: &str) -> io::Result<()> {
     let port: Option<u16> = port.strip_prefix("port=").and_then(|port| port.parse().ok());
     let control = port.and_then(|port| port.checked_add(1)).ok_or_else(unsupported)?;
     TcpStream::connect((host, control)).map(drop)
+}
+
+/// Opens one of `/dev/tpmrm*`; which of them pawld uses depends on which was paired.
+fn reach_any_resource_manager() -> io::Result<()> {
+    let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "there is no /dev/tpmrm*"));
+    for entry in fs::read_dir("/dev")?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with("tpmrm") {
+            outcome = OpenOptions::new().read(true).write(true).open(entry.path()).map(drop);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+    }
+    outcome
 }
 
 #[cfg(test)]

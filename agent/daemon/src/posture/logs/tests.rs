@@ -15,7 +15,8 @@ fn logs(ima: &[u8]) -> (tempfile::TempDir, Logs) {
 
 fn logs_in(folder: &Path) -> Logs {
     let path = |name: &str| folder.join(name);
-    Logs::new(pawl_config::Logs { boot: path("boot"), ima: path("ima"), ima_ascii: path("ascii") })
+    let boot = Some(path("boot"));
+    Logs::new(pawl_config::Logs { boot, ima: path("ima"), ima_ascii: path("ascii") }, None)
 }
 
 /// Reads on from `offset` to the end; gives the number of pieces.
@@ -67,11 +68,12 @@ fn a_piece_can_be_had_again_and_a_log_that_grew_is_read_on() {
 fn a_file_that_the_kernel_makes_as_it_is_read_comes_whole() {
     let path = Path::new("/proc/kallsyms");
     let folder = Path::new("/nonexistent");
-    let logs = Logs::new(pawl_config::Logs {
-        boot: folder.join("boot"),
+    let paths = pawl_config::Logs {
+        boot: Some(folder.join("boot")),
         ima: path.to_owned(),
         ima_ascii: folder.join("ascii"),
-    });
+    };
+    let logs = Logs::new(paths, None);
     let mut joined = Vec::new();
     read_to_the_end(&logs, 0, |piece| joined.extend_from_slice(piece));
     assert!(joined == std::fs::read(path).unwrap(), "{} bytes", joined.len());

@@ -74,6 +74,25 @@ impl Device {
         })
     }
 
+    /// Starts the daemon where no TPM can be found, and waits until it answers that it waits for one.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn start_without_tpm(&mut self) -> Result<()> {
+        let configuration = fs::read_to_string(&self.config)?;
+        fs::write(&self.config, configuration.replace(&self.tpm.tcti(), "device:/nonexistent/tpmrm0"))?;
+        let api = self.api.clone();
+        let daemon = self.spawn(None)?;
+        let answers = wait::until("pawld answers", wait::SOON, || {
+            daemon.check_running()?;
+            let answer = api.get("/v1/status")?;
+            ensure!(answer.status == 503, "pawld answers {}", answer.status);
+            Ok(())
+        });
+        fs::write(&self.config, configuration)?;
+        answers
+    }
+
     /// Starts a daemon that kills itself where `fail_point` stands in its code. Only daemons of
     /// the feature `fail-points` do.
     ///
