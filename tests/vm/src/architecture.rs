@@ -55,6 +55,7 @@ impl Architecture {
         }
     }
 
+    /// The host's firmware.
     pub(crate) fn firmware(self) -> &'static str {
         match self {
             Self::X86_64 => "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",

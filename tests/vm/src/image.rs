@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::architecture::Architecture;
+use crate::release::Release;
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/image");
 /// Debian's key for tests of Secure Boot, which is no secret; nor is its password.
@@ -19,33 +20,84 @@ const PASSWORD: &str = "pass:snakeoil";
 /// A Debian system with our package installed.
 pub(crate) struct System {
     architecture: Architecture,
+    release: Release,
     directory: PathBuf,
+    firmware: Firmware,
     /// The key in a form that needs no password.
     key: PathBuf,
+    certificate: PathBuf,
+}
+
+/// The firmware that boots it.
+#[derive(Clone)]
+pub(crate) struct Firmware {
+    /// The code, which a machine only reads.
+    pub(crate) code: PathBuf,
+    /// Variables in which Secure Boot is on.
+    pub(crate) variables: PathBuf,
 }
 
 impl System {
     /// Makes it, or finds the one that was made before. `place` is for what is made on the way.
-    pub(crate) fn prepare(architecture: Architecture, package: &Path, place: &Path) -> Result<Self> {
-        let printed = run(script("system").arg(architecture.name()).arg(package))?;
+    pub(crate) fn prepare(
+        architecture: Architecture,
+        release: Release,
+        package: &Path,
+        place: &Path,
+    ) -> Result<Self> {
+        let printed = run(script("system").args([architecture.name(), release.name()]).arg(package))?;
+        let directory = PathBuf::from(printed.trim());
+        // A release brings its own firmware, or boots with the host's.
+        let of_release = |name: &str, of_host: &str| {
+            Some(directory.join(name)).filter(|path| path.exists()).unwrap_or_else(|| of_host.into())
+        };
+        let firmware = Firmware {
+            code: of_release("code.fd", architecture.firmware()),
+            variables: of_release("variables.fd", architecture.variables()),
+        };
+        let locked = of_release("secure-boot.key", KEY);
+        let certificate = of_release("secure-boot.pem", CERTIFICATE);
         let key = place.join("secure-boot.key");
-        run(Command::new("openssl").args(["pkey", "-in", KEY, "-passin", PASSWORD, "-out"]).arg(&key))?;
-        Ok(Self { architecture, directory: printed.trim().into(), key })
+        let mut unlock = Command::new("openssl");
+        unlock.args(["pkey", "-passin", PASSWORD, "-in"]).arg(locked).arg("-out").arg(&key);
+        run(&mut unlock)?;
+        Ok(Self { architecture, release, directory, firmware, key, certificate })
     }
 
     /// A unified kernel image with this command line behind the usual one, that the firmware takes.
     pub(crate) fn signed_image(&self, out: &Path, more: &str) -> Result<Image> {
-        let unsigned = self.unsigned_image(&out.with_extension("unsigned"), more)?;
+        self.signed_image_of(out, &self.command_line(more))
+    }
+
+    /// The same with this command line alone.
+    pub(crate) fn signed_image_of(&self, out: &Path, command_line: &str) -> Result<Image> {
+        self.sign(&self.build(&out.with_extension("unsigned"), command_line, Initrd::OfSystem)?, out)
+    }
+
+    /// A kernel that mounts the root by itself, and starts `init` there.
+    pub(crate) fn image_without_initrd(&self, out: &Path, command_line: &str) -> Result<Image> {
+        self.sign(&self.build(&out.with_extension("unsigned"), command_line, Initrd::Absent)?, out)
+    }
+
+    fn sign(&self, unsigned: &Image, out: &Path) -> Result<Image> {
         let mut sign = Command::new("sbsign");
-        sign.arg("--key").arg(&self.key).args(["--cert", CERTIFICATE, "--output"]).arg(out).arg(&unsigned.0);
+        sign.arg("--key").arg(&self.key).arg("--cert").arg(&self.certificate);
+        sign.arg("--output").arg(out).arg(&unsigned.0);
         run(&mut sign)?;
         Ok(Image(out.to_owned()))
     }
 
     /// The same, that the firmware must not take.
     pub(crate) fn unsigned_image(&self, out: &Path, more: &str) -> Result<Image> {
+        self.build(out, &self.command_line(more), Initrd::OfSystem)
+    }
+
+    fn build(&self, out: &Path, command_line: &str, initrd: Initrd) -> Result<Image> {
         let mut uki = script("uki");
-        uki.arg(self.architecture.name()).arg(&self.directory).arg(self.command_line(more)).arg(out);
+        uki.arg(self.architecture.name()).arg(&self.directory).arg(command_line).arg(out);
+        if initrd == Initrd::Absent {
+            uki.arg("--without-initrd");
+        }
         run(&mut uki)?;
         Ok(Image(out.to_owned()))
     }
@@ -55,12 +107,28 @@ impl System {
         self.architecture
     }
 
+    /// The release of Debian that it is.
+    pub(crate) fn release(&self) -> Release {
+        self.release
+    }
+
+    /// The firmware that boots it.
+    pub(crate) fn firmware(&self) -> &Firmware {
+        &self.firmware
+    }
+
     /// The usual command line with more behind it.
     pub(crate) fn command_line(&self, more: &str) -> String {
-        let console = self.architecture.console();
-        // An emulated processor has no use for mitigations, and pays for them.
-        let usual = format!("root=/dev/nvme0n1p2 rw console={console} ima_policy=tcb mitigations=off");
-        format!("{usual} {more}").trim_end().to_owned()
+        let console = format!("console={}", self.architecture.console());
+        format!("{} {more}", self.command_line_with_console(&console)).trim_end().to_owned()
+    }
+
+    /// The usual command line with something else in the place of its `console=`.
+    pub(crate) fn command_line_with_console(&self, console: &str) -> String {
+        // An emulated processor has no use for mitigations, and pays for them. A file system that was just made
+        // needs no check.
+        let fsck = if self.release == Release::Bookworm { "" } else { " fsck.mode=skip" };
+        format!("root=/dev/nvme0n1p2 rw {console} ima_policy=tcb mitigations=off{fsck}")
     }
 
     /// A disk with this image to boot.
@@ -73,6 +141,13 @@ impl System {
         run(&mut disk)?;
         Ok(Disk { architecture: self.architecture, path: to.to_owned() })
     }
+}
+
+/// Whether an image has an initrd.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Initrd {
+    OfSystem,
+    Absent,
 }
 
 /// A unified kernel image.

@@ -9,6 +9,7 @@ mod chance;
 mod guest;
 mod image;
 mod machine;
+mod release;
 mod report;
 mod story;
 
@@ -21,6 +22,7 @@ use clap::Parser;
 use pawl_e2e::rig::{invocation, wait};
 
 use architecture::Architecture;
+use release::Release;
 use report::Report;
 
 /// Boots a Debian with the package in QEMU, and tells its story: pairing, drift, updates, revocation, power cuts.
@@ -29,10 +31,13 @@ use report::Report;
 struct Arguments {
     /// The machine.
     architecture: Architecture,
+    /// The release of Debian that it boots.
+    #[arg(long, default_value = "bookworm")]
+    release: Release,
     /// The Debian package, for that machine.
     #[arg(long)]
     package: PathBuf,
-    /// Where the machine's files and the report go.
+    /// Where the machine's files and the report go: in a folder of their own.
     #[arg(long)]
     out: PathBuf,
     /// Pairing, posture, drift and revocation alone.
@@ -49,11 +54,24 @@ struct Arguments {
     json: bool,
 }
 
+impl Arguments {
+    /// The name of the machine's folder.
+    fn name(&self) -> String {
+        let machine = self.architecture.name();
+        match self.release {
+            Release::Bookworm => machine.to_owned(),
+            release => format!("{machine}-{}", release.name()),
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    let arguments: Arguments = match invocation::arguments() {
+    let mut arguments: Arguments = match invocation::arguments() {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
+    let name = arguments.name();
+    arguments.out.push(name);
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -65,7 +83,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     wait::end_on_signals()?;
-    let mut report = Report::new(format!("Pawl on {}", arguments.architecture.name()), arguments.json);
+    let (machine, release) = (arguments.architecture.name(), arguments.release.name());
+    let mut report = Report::new(format!("Pawl on {machine} with Debian {release}"), arguments.json);
     fs::create_dir_all(&arguments.out).with_context(|| format!("make {}", arguments.out.display()))?;
     let told = story::tell(&mut report, arguments);
     report.write(&arguments.out)?;

@@ -10,6 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pawl_e2e::rig::wait;
 
+/// What the guest says first.
+const GREETING: &str = "ready";
+
 /// The way into a guest. One script runs at a time.
 pub(super) struct Channel {
     stream: BufReader<UnixStream>,
@@ -46,7 +49,17 @@ impl Channel {
         alive: impl FnMut() -> Result<()>,
     ) -> Result<()> {
         let line = self.line(deadline, alive)?;
-        ensure!(line == "ready", "the guest says {line:?} for a greeting");
+        ensure!(line == GREETING, "the guest says {line:?} for a greeting");
+        Ok(())
+    }
+
+    /// Waits until a guest that has started again listens; an answer from before may come first.
+    pub(super) fn wait_for_new_guest(
+        &mut self,
+        deadline: Instant,
+        mut alive: impl FnMut() -> Result<()>,
+    ) -> Result<()> {
+        while self.line(deadline, &mut alive)? != GREETING {}
         Ok(())
     }
 

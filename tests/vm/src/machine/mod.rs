@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use pawl_e2e::rig::{Process, wait};
 
 use crate::architecture::Architecture;
-use crate::image::{Disk, Image};
+use crate::image::{Disk, Firmware, Image, System};
 use channel::Channel;
 use monitor::Monitor;
 use qemu::Hardware;
@@ -29,7 +29,9 @@ pub(crate) struct Machine {
     /// Its sockets, whose names must be short.
     sockets: PathBuf,
     disk: Disk,
-    variables: PathBuf,
+    memory: u32,
+    /// The code is shared, the variables are its own.
+    firmware: Firmware,
     tpm_state: PathBuf,
     forwarded: Vec<u16>,
     running: Option<Running>,
@@ -58,18 +60,27 @@ const SCRIPT: Duration = Duration::from_secs(60);
 impl Machine {
     /// A new machine with these parts, with its files in `place`.
     pub(crate) fn assemble(
-        architecture: Architecture,
+        system: &System,
         place: &Path,
         sockets: PathBuf,
         disk: Disk,
         tpm_state: PathBuf,
         forwarded: &[u16],
     ) -> Result<Self> {
-        let variables = place.join("variables.fd");
-        let firmware = architecture.variables();
-        fs::copy(firmware, &variables).with_context(|| format!("copy {firmware}"))?;
-        let (place, forwarded) = (place.to_owned(), forwarded.to_vec());
-        Ok(Self { architecture, place, sockets, disk, variables, tpm_state, forwarded, running: None })
+        let (code, variables) = (system.firmware().code.clone(), place.join("variables.fd"));
+        let of_factory = &system.firmware().variables;
+        fs::copy(of_factory, &variables).with_context(|| format!("copy {}", of_factory.display()))?;
+        Ok(Self {
+            architecture: system.architecture(),
+            place: place.to_owned(),
+            sockets,
+            disk,
+            memory: system.release().memory(),
+            firmware: Firmware { code, variables },
+            tpm_state,
+            forwarded: forwarded.to_vec(),
+            running: None,
+        })
     }
 
     /// Another image to boot, as an update puts it there.
@@ -111,7 +122,8 @@ impl Machine {
         let hardware = Hardware {
             architecture: self.architecture,
             disk: self.disk.path(),
-            variables: &self.variables,
+            memory: self.memory,
+            firmware: &self.firmware,
             tpm: tpm.socket(),
             monitor: &monitor,
             channel: &channel,
@@ -142,6 +154,17 @@ impl Machine {
         })?;
         qemu.wait_for_end()?;
         tpm.wait_for_end()
+    }
+
+    /// Has userspace start again under the same kernel, and waits until the guest takes scripts; how long that took.
+    pub(crate) fn soft_reboot(&mut self) -> Result<Duration> {
+        let start = Instant::now();
+        let Running { channel, qemu, .. } = self.running()?;
+        channel.send("systemctl soft-reboot")?;
+        channel
+            .wait_for_new_guest(start + BOOT, || qemu.check_running())
+            .context("the machine does not come back from a soft reboot")?;
+        Ok(start.elapsed())
     }
 
     /// A power cut: the guest loses what it has not written.

@@ -4,12 +4,15 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::architecture::Architecture;
+use crate::image::Firmware;
 
 /// What QEMU needs to know of a machine.
 pub(super) struct Hardware<'a> {
     pub(super) architecture: Architecture,
     pub(super) disk: &'a Path,
-    pub(super) variables: &'a Path,
+    /// MiB.
+    pub(super) memory: u32,
+    pub(super) firmware: &'a Firmware,
     pub(super) tpm: &'a Path,
     pub(super) monitor: &'a Path,
     pub(super) channel: &'a Path,
@@ -24,7 +27,6 @@ const HOST: &str = "10.0.2.100";
 /// The network card, as the monitor calls it.
 pub(super) const CARD: &str = "card";
 
-const MEMORY_MIB: &str = "512";
 /// A second one halves no time: firmware in system management mode waits for all of them.
 const PROCESSORS: &str = "1";
 
@@ -34,7 +36,7 @@ impl Hardware<'_> {
         let mut qemu = Command::new(self.architecture.emulator());
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-S"]);
         // Emulated on every host: what a boot measures must not depend on who runs it.
-        qemu.args(["-accel", "tcg", "-smp", PROCESSORS, "-m", MEMORY_MIB]);
+        qemu.args(["-accel", "tcg", "-smp", PROCESSORS, "-m", &self.memory.to_string()]);
         qemu.args(self.architecture.options());
         self.add_storage(&mut qemu);
         self.add_tpm(&mut qemu);
@@ -45,9 +47,9 @@ impl Hardware<'_> {
     }
 
     fn add_storage(&self, qemu: &mut Command) {
-        let firmware = self.architecture.firmware();
-        qemu.arg("-drive").arg(format!("if=pflash,unit=0,format=raw,readonly=on,file={firmware}"));
-        qemu.arg("-drive").arg(format!("if=pflash,unit=1,format=raw,file={}", self.variables.display()));
+        let Firmware { code, variables } = self.firmware;
+        qemu.arg("-drive").arg(format!("if=pflash,unit=0,format=raw,readonly=on,file={}", code.display()));
+        qemu.arg("-drive").arg(format!("if=pflash,unit=1,format=raw,file={}", variables.display()));
         qemu.arg("-drive").arg(format!("if=none,id=disk,format=raw,file={}", self.disk.display()));
         qemu.args(["-device", "nvme,drive=disk,serial=pawl"]);
     }

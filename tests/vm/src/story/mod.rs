@@ -1,12 +1,15 @@
 //! The story, in its order. One boot serves as many steps as it can.
 
+mod command_lines;
 mod drift;
 mod first_boot;
+mod late_tpm;
 mod pairing;
 mod policy;
 mod power_cut;
 mod revocation;
 mod secure_boot;
+mod soft_reboot;
 mod stage;
 mod update;
 
@@ -26,7 +29,12 @@ pub(crate) fn tell(report: &mut Report, arguments: &Arguments) -> Result<()> {
     let (rig, system) =
         report.step("prepared", "a system with the package and a control plane are made", |facts| {
             facts.add("package", arguments.package.display().to_string());
-            let system = System::prepare(arguments.architecture, &arguments.package, &arguments.out)?;
+            let system = System::prepare(
+                arguments.architecture,
+                arguments.release,
+                &arguments.package,
+                &arguments.out,
+            )?;
             Ok((Rig::start(&TERMS)?, system))
         })?;
     let mut part = report.part();
@@ -57,9 +65,16 @@ fn chapters(report: &mut Report, stage: &mut Stage<'_>, arguments: &Arguments) -
     first_boot::tell(report, stage)?;
     pairing::tell(report, stage)?;
     policy::tell(report, stage)?;
+    if !arguments.short {
+        late_tpm::tell(report, stage)?;
+    }
+    if stage.system.release().logs_userspace() {
+        soft_reboot::tell(report, stage)?;
+    }
     drift::tell(report, stage)?;
     if !arguments.short {
         update::tell(report, stage)?;
+        command_lines::tell(report, stage)?;
     }
     revocation::tell(report, stage)?;
     report.step("shut-down", "the machine is shut down", |_| stage.machine.shut_down())?;

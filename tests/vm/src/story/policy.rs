@@ -18,7 +18,9 @@ pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
 fn learn(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     let learnt = stage.rig.control_plane.learn_policy(&stage.device)?;
     facts.add("learnt_lines", learnt.lines().count());
-    let policy = widened(&learnt, &stage.system.command_line(ALLOWED))?;
+    let system = stage.system;
+    let allowed = [system.command_line(ALLOWED), system.command_line_with_console("console=*")];
+    let policy = widened(&learnt, &allowed)?;
     stage.rig.control_plane.set_policy(&stage.device, &policy)?;
     stage.rig.control_plane.refresh(&stage.device)?;
     let verdict = wait::until("the device is judged by the policy", SOON, || {
@@ -33,9 +35,9 @@ fn learn(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     stage.wait_until_approved().map(drop)
 }
 
-/// Signed images besides those of now, with one more command line.
-fn widened(learnt: &str, command_line: &str) -> Result<String> {
-    let lines = format!("[boot]\ncommand-lines = [\"{command_line}\"]\n");
+/// Signed images besides those of now, with one more command line, and with any console.
+fn widened(learnt: &str, command_lines: &[String]) -> Result<String> {
+    let lines = format!("[boot]\ncommand-lines = {command_lines:?}\n");
     let policy = learnt
         .replace("accept-signed-images = false", "accept-signed-images = true")
         .replace("[boot]\n", &lines);

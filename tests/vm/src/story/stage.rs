@@ -56,8 +56,7 @@ impl<'r> Stage<'r> {
         rig.factory.make_tpm(&tpm_state)?;
         let forwarded = [rig.control_plane.port(), rig.broker.port()];
         let sockets = rig.directory().create(name)?;
-        let machine =
-            Machine::assemble(arguments.architecture, &place, sockets, disk, tpm_state, &forwarded)?;
+        let machine = Machine::assemble(system, &place, sockets, disk, tpm_state, &forwarded)?;
         Ok(Self {
             rig,
             system,
@@ -81,6 +80,18 @@ impl<'r> Stage<'r> {
             let is_good = |verdict: &VerdictStatus| verdict.result == Some(good) && verdict.reports > 0;
             status.state == DeviceState::Entitled && status.verdict.as_ref().is_some_and(is_good)
         })
+    }
+
+    /// What systemd has measured in this boot of the kernel, by its own log.
+    pub(super) fn measured_phases(&mut self) -> Result<Vec<String>> {
+        let log = self.machine.succeed("cat /run/log/systemd/tpm2-measure.log")?;
+        let string = |record: &str| {
+            let record: Value = serde_json::from_str(record.trim_start_matches('\u{1e}')).ok()?;
+            let is_phase = record.get("pcr").and_then(Value::as_u64) == Some(11);
+            let string = record.pointer("/content/string").and_then(Value::as_str)?.to_owned();
+            is_phase.then_some(string)
+        };
+        Ok(log.lines().filter_map(string).collect())
     }
 
     /// Prints what explains a failure, unless somebody merely wants it to end.

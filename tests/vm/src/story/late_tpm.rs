@@ -1,0 +1,79 @@
+//! The driver of the TPM comes later than the daemon, and leaves again.
+
+use anyhow::{Result, ensure};
+use pawl_proto::message::DeviceState;
+
+use super::stage::Stage;
+use crate::guest::SOON;
+use crate::report::{Facts, Report};
+
+/// What the shell of the guest needs to take the driver away, and to bring it back.
+const DRIVER: &str = r#"driver=$(readlink -f /sys/class/tpm/tpm0/device/driver)
+    device=$(basename "$(readlink -f /sys/class/tpm/tpm0/device)")"#;
+
+pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+    report.step(
+        "late-tpm",
+        "without its TPM the daemon waits, and goes on when the driver comes",
+        |facts| comes_late(stage, facts),
+    )?;
+    report.step("no-other-device", "the kernel lets the daemon open its TPM and no other device", |facts| {
+        no_other_device(stage, facts)
+    })
+}
+
+fn comes_late(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
+    let before = stage.machine.wait_until_entitled()?;
+    stage.machine.succeed(&format!(
+        r#"systemctl stop pawld
+        {DRIVER}
+        echo "$driver $device" >/run/tpm-driver
+        echo "$device" >"$driver/unbind"
+        test ! -e /dev/tpmrm0
+        systemctl start pawld"#
+    ))?;
+    let shown =
+        stage.machine.succeed("systemctl show pawld --property=ActiveState,StatusText,NRestarts,MainPID")?;
+    ensure!(shown.contains("ActiveState=active"), "a boot would hang on it: {shown}");
+    ensure!(shown.contains("StatusText=waiting for the TPM"), "it does not say what it waits for: {shown}");
+    facts.add("status", shown.lines().find(|line| line.starts_with("StatusText")).unwrap_or_default());
+    let refused = stage.machine.run("pawlctl entitled")?;
+    ensure!(refused.code == 69, "pawlctl ended with {}: {}{}", refused.code, refused.output, refused.errors);
+    facts.add("refusal", stage.machine.be_refused_the_token()?);
+
+    stage.machine.succeed(
+        r#"read -r driver device </run/tpm-driver
+        echo "$device" >"$driver/bind""#,
+    )?;
+    let after = stage.machine.wait_until_entitled()?;
+    ensure!(after.pairing == before.pairing, "the pairing is another one: {:?}", after.pairing);
+    let again = stage.machine.succeed("systemctl show pawld --property=NRestarts,MainPID")?;
+    ensure!(again.contains("NRestarts=0"), "it was started again: {again}");
+    for line in again.lines() {
+        ensure!(shown.contains(line), "it was started again: {again} and before {shown}");
+    }
+    // The driver made the boot log anew, readable for root alone: udev has given it to the daemon's group.
+    let log =
+        stage.machine.succeed("stat -c '%U:%G %a' /sys/kernel/security/tpm0/binary_bios_measurements")?;
+    ensure!(log.trim() == "root:tss 440", "the boot log is {log}");
+    facts.add("boot_log", log.trim());
+    stage.machine.wait_for(DeviceState::Entitled).map(drop)
+}
+
+/// As root in the daemon's control group: what refuses is the kernel, not the mode of a file.
+fn no_other_device(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
+    let script = r#"group=$(systemctl show pawld --property=ControlGroup --value)
+        for device in tpmrm0 null tpm0 kmsg nvme0n1 mem; do
+            [ -e /dev/$device ] || continue
+            # A subshell that ends with the test. Opening is all that it does.
+            if sh -c 'echo $$ >"/sys/fs/cgroup$1/cgroup.procs" && exec 3<>"/dev/$2"' sh "$group" $device 2>/dev/null
+            then echo "$device: opens"
+            else echo "$device: refused"
+            fi
+        done"#;
+    let found = stage.machine.run_within(SOON, script)?.output;
+    let opens: Vec<_> = found.lines().filter_map(|line| line.strip_suffix(": opens")).collect();
+    facts.add("found", found.lines().collect::<Vec<_>>());
+    ensure!(opens == ["tpmrm0", "null"], "the daemon could open {opens:?}: {found}");
+    Ok(())
+}
