@@ -72,6 +72,8 @@ pub struct Logs {
     /// The firmware's event log (TCG PC Client Platform Firmware Profile), where it is not the
     /// kernel's: [`Logs::boot_of`].
     pub boot: Option<PathBuf>,
+    /// systemd's log of what user space extended. `pawld.service` has it opened by systemd.
+    pub measure: PathBuf,
     /// The kernel's IMA log, binary.
     pub ima: PathBuf,
     /// The same log in ASCII.
@@ -130,6 +132,7 @@ impl Config {
             },
             logs: Logs {
                 boot: logs.boot.map(Into::into),
+                measure: or_path(logs.measure.map(Into::into), "/run/log/systemd/tpm2-measure.log"),
                 ima: or_path(
                     logs.ima.map(Into::into),
                     "/sys/kernel/security/ima/binary_runtime_measurements",

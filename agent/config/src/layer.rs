@@ -67,6 +67,7 @@ table!(PairingLayer {
 
 table!(LogsLayer {
     boot: Option<AbsolutePath>,
+    measure: Option<AbsolutePath>,
     ima: Option<AbsolutePath>,
     ima_ascii: Option<AbsolutePath>,
 });

@@ -83,6 +83,7 @@ scopes = ["a", "b"]
 [logs]
 boot = "/b"
 ima = "/i"
+measure = "/m"
 ima_ascii = "/ia"
 [[token]]
 name = "telemetry"
@@ -102,6 +103,7 @@ scopes = []
     assert_eq!(config.pairing.scopes.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["a", "b"]);
     assert_eq!(config.logs.boot_of(Some(1)), PathBuf::from("/b"));
     assert_eq!(config.logs.ima_ascii, PathBuf::from("/ia"));
+    assert_eq!(config.logs.measure, PathBuf::from("/m"));
     let names: Vec<_> = config.tokens.iter().map(|token| token.name.as_str()).collect();
     assert_eq!(names, ["telemetry", "updates"]);
     assert_eq!(config.tokens[0].audience.as_ref().unwrap().as_str(), "https://api.example");

@@ -90,7 +90,7 @@ pub enum Command {
     ///
     /// Writes attest.bin (TPMS_ATTEST), signature.bin (TPMT_SIGNATURE), ak.pem, nonce.hex (the quote's
     /// extraData), pcrs.bin (the values of the quoted PCRs of the sha256 bank, one after the other by index), and
-    /// where the host has them bootlog.bin and ima.txt.
+    /// where the host has them bootlog.bin, measurelog.bin and ima.txt.
     ///
     /// tpm2-tools check them with: tpm2_checkquote -u ak.pem -m attest.bin -s signature.bin -g sha256
     /// -q $(cat nonce.hex)
@@ -268,6 +268,9 @@ pub struct Replay {
     /// A firmware's event log: binary_bios_measurements
     #[arg(value_name = "BOOTLOG")]
     pub boot_log: PathBuf,
+    /// systemd's log of what it extended later: tpm2-measure.log
+    #[arg(long, value_name = "LOG")]
+    pub measure_log: Option<PathBuf>,
     /// An IMA log as well: binary_runtime_measurements or ascii_runtime_measurements
     #[arg(long, value_name = "LOG")]
     pub ima: Option<PathBuf>,

@@ -18,6 +18,7 @@ mod link;
 mod marker;
 mod orders;
 mod pairing;
+mod passed;
 mod posture;
 mod problem;
 mod random;

@@ -5,14 +5,14 @@
 //!
 //! 1. [`endorsement`] says whose chip it is, [`credential`] proves that an attestation key lives in it;
 //! 2. [`attest`] checks what that key signed: quotes, certified keys, the epoch counter;
-//! 3. [`eventlog`] and [`ima`] replay logs to PCR values, which give the logs their worth; [`boot_image`] tells what
-//!    booting other files will measure;
+//! 3. [`eventlog`], [`measure_log`] and [`ima`] replay logs to PCR values, which give the logs their worth;
+//!    [`boot_image`] tells what booting other files will measure;
 //! 4. [`appraise`] compares all of it with reference values and gives reasons;
 //! 5. [`lease`] computes the policies that the TPM will enforce on the device's keys;
 //! 6. [`assurance`] has it sign for one action, once, and checks what it signed.
 //!
 //! [`tpm`] holds the TPM's own structures. Without the default feature `verifier` only [`tpm`], the digests
-//! of [`lease`] and [`assurance`], [`eventlog`] and [`ima`] remain: what a device needs.
+//! of [`lease`] and [`assurance`], [`eventlog`], [`measure_log`] and [`ima`] remain: what a device needs.
 //!
 //! No function here panics on any input, and memory is bounded by the size of what was passed in.
 #![forbid(unsafe_code)]
@@ -35,6 +35,7 @@ mod hex;
 pub mod ima;
 pub mod lease;
 mod little_endian;
+pub mod measure_log;
 pub mod tpm;
 #[cfg(feature = "verifier")]
 mod wildcard;

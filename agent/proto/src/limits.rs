@@ -13,6 +13,10 @@ pub const DEPTH: usize = 16;
 pub const BOOT_LOG: usize = 256 * 1024;
 /// One piece of an IMA log; longer logs travel in several reports.
 pub const IMA_PIECE: usize = 64 * 1024;
+/// systemd's measurement log (`tpm2-measure.log`) of one boot; a boot writes 11 KiB, and each restart of a phase 1 KiB.
+pub const MEASURE_LOG: usize = 256 * 1024;
+/// One piece of it; longer logs travel in several reports.
+pub const MEASURE_PIECE: usize = 64 * 1024;
 /// A `TPMT_PUBLIC`, `TPMS_ATTEST`, `TPMT_SIGNATURE` or `TPMS_NV_PUBLIC`.
 pub const TPM_STRUCTURE: usize = 2 * 1024;
 /// One X.509 certificate or certificate request, DER.

@@ -194,6 +194,8 @@ pub struct EvidenceExport {
     pub nonce: String,
     /// The firmware's event log; none where the host has none or it cannot be read.
     pub boot_log: Option<String>,
+    /// systemd's measurement log; none as above.
+    pub measure_log: Option<String>,
     /// The IMA log in ASCII; none as above.
     pub ima_log: Option<String>,
     /// Why a log is missing.

@@ -50,6 +50,8 @@ async fn explain(State(plane): Plane, Path(device): Path<String>) -> Answer<Expl
         epoch: known.sample.epoch,
         age: known.sample.age,
         boot_log: known.boot_log.as_deref(),
+        measure_log: known.sample.measure_log(),
+        measure_log_behind: false,
         ima: known.sample.ima_log(policy.as_ref().and_then(|policy| policy.ima.as_ref())),
     };
     // Where it stood in the life of the TPM was judged when it came: see the incidents.
@@ -66,7 +68,8 @@ async fn learn(State(plane): Plane, Path(device): Path<String>) -> Answer<Learnt
                        write `boot-log.required = false` and accept its state instead";
         return Err(AdminError::new("no-boot-log", message));
     };
-    let learnt = Learnt::from_boot(log, known.quote.pcrs(), &known.lease_pcrs.selection())
+    let selection = known.lease_pcrs.selection();
+    let learnt = Learnt::from_boot(log, known.sample.measure_log(), known.quote.pcrs(), &selection)
         .map_err(|error| AdminError::new("not-learnable", error))?;
     let heading = heading(known.device.id, known.device.label.as_deref());
     Ok(Json(LearntView {
@@ -89,7 +92,8 @@ fn read(tx: &Tx<'_>, id: DeviceId, lease: &LeaseConfig) -> Result<Known, AdminEr
         AdminError::new("nothing-reported", message)
     })?;
     let (quote, boot_log, pairing) = (sample.quote()?, tx.sample_log(id)?, tx.live_pairing(id)?);
-    let lease_pcrs = LeasePcrs::of(lease, pairing.as_ref(), boot_log.as_deref(), quote.pcrs());
+    let lease_pcrs =
+        LeasePcrs::of(lease, pairing.as_ref(), boot_log.as_deref(), sample.measure_log(), quote.pcrs());
     Ok(Known {
         device,
         quote,

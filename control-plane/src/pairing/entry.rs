@@ -63,6 +63,8 @@ pub(super) fn enter(
         // A session is short, and nothing that came before it counts.
         age: 0,
         boot_log: complete.boot_log.as_deref(),
+        measure_log: complete.measure_log(),
+        measure_log_behind: complete.measured_behind,
         ima: complete.ima_log(),
     };
     let judgement = judge(plane, tx, &shown, boot, highest)?;

@@ -150,6 +150,7 @@ pub(super) async fn remember_boot(
 ) -> Result<(LeasePcrs, BootState), RequestError> {
     let log = evidence.boot_log.as_ref().and_then(|log| log.bytes.as_ref());
     let log = log.map(|bytes| bytes.as_bytes().to_vec());
+    let measured = evidence.measure_log.as_ref().map(|log| log.bytes.as_bytes().to_vec());
     let (plane, quoted) = (Arc::clone(plane), quote.pcrs().clone());
     let store = plane.store.clone();
     store
@@ -159,7 +160,13 @@ pub(super) async fn remember_boot(
                 Some(_) => None,
                 None => tx.newest_pairing(device)?,
             };
-            let lease_pcrs = LeasePcrs::of(&plane.config.lease, former.as_ref(), log.as_deref(), &quoted);
+            let lease_pcrs = LeasePcrs::of(
+                &plane.config.lease,
+                former.as_ref(),
+                log.as_deref(),
+                measured.as_deref(),
+                &quoted,
+            );
             let state = lease_pcrs
                 .state(&posture::quoted_values(&quoted))
                 .ok_or_else(|| Refusal::new(RefusalCode::Posture, "a PCR that leases name was not quoted"))?;

@@ -84,6 +84,8 @@ impl Showing {
             // A session is short, and nothing that came before it counts.
             age: 0,
             boot_log: self.complete.boot_log.as_deref(),
+            measure_log: self.complete.measure_log(),
+            measure_log_behind: self.complete.measured_behind,
             ima: self.complete.ima_log(),
         }
     }

@@ -20,6 +20,14 @@ pub(crate) fn remedy(rule: &str) -> &'static str {
             "Use a boot chain that measures kernel and command line, and name their PCRs in lease.pcrs; U-Boot \
              measures them with CONFIG_MEASURED_BOOT when it starts the kernel by bootm, booti or bootz."
         }
+        "boot-log.user-space" => {
+            "Reboot the device. If it stays so, /run/log/systemd/tpm2-measure.log is not what systemd \
+             writes, or was tampered with."
+        }
+        "boot.require-os-separator" => {
+            "Reboot the device. If it stays so, another system than the approved one runs, or the running \
+             system pretends to be firmware."
+        }
         "boot-state.accepted" => {
             "If the state is as it should be, accept it: `pawl-control-plane accept DEVICE`; or \
              write a policy with `policy learn`."
@@ -42,7 +50,7 @@ pub(crate) fn remedy(rule: &str) -> &'static str {
              else flash it anew."
         }
         "firmware.separators" => "See the firmware's own messages: it reports an error at boot.",
-        "boot.images" | "boot.initrds" | "boot.files" => {
+        "boot.images" | "boot.unified-images" | "boot.sections" | "boot.initrds" | "boot.files" => {
             "If it is of an approved update, add its digest to the list, or accept this boot: \
              `pawl-control-plane accept DEVICE`. Else boot what is approved."
         }

@@ -141,6 +141,16 @@ impl Rendered<'_> {
             &rules.images,
             "EFI images that may be loaded (PCRs 2 and 4), by their Authenticode digests.",
         );
+        self.list(
+            "unified-images",
+            &rules.unified_images,
+            "Unified kernel images that may be loaded. One that starts its kernel itself vouches for the initrd.",
+        );
+        self.list(
+            "sections",
+            &rules.sections,
+            "What the sections of a unified kernel image may be (PCR 11).",
+        );
         self.key(
             "accept-signed-images",
             &rules.accept_signed_images.to_string(),
@@ -163,6 +173,16 @@ impl Rendered<'_> {
             "Commands of the boot loader (PCR 8). No pattern here may fit a command line of the kernel.",
         );
         self.list("files", &rules.files, "Files that the boot loader may read (PCRs 9 and 12).");
+        self.key(
+            "accept-machine-identity",
+            &rules.accept_machine_identity.to_string(),
+            "True: the SMBIOS table with UUID and serial number (PCR 1) and the machine id (PCR 15) may be any.",
+        );
+        self.key(
+            "require-os-separator",
+            &rules.require_os_separator.to_string(),
+            "True: systemd must have extended its os-separator into each judged PCR of 0 to 7, 9 and 12 to 14.",
+        );
     }
 
     fn pcr(&mut self, index: u8, section: &PcrSection) {

@@ -135,7 +135,7 @@ fn learn(boot: &str) -> Learnt {
             pcrs.insert(untouched, TpmDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
         }
     }
-    Learnt::from_boot(&log, &pcrs, &PcrSelection::lease_default()).unwrap()
+    Learnt::from_boot(&log, None, &pcrs, &PcrSelection::lease_default()).unwrap()
 }
 
 fn device(number: u8) -> DeviceId {

@@ -61,6 +61,8 @@ impl Sentences {
 
     fn boot(&mut self, rules: &BootSection) {
         self.list("boot.images", "EFI images that may be loaded", &rules.images);
+        self.list("boot.unified-images", "Unified kernel images that may be loaded", &rules.unified_images);
+        self.list("boot.sections", "Sections of a unified kernel image may be", &rules.sections);
         if rules.accept_signed_images {
             let text = "Under Secure Boot any other image too, if secure-boot.signers alone have vouched.";
             self.say("boot.accept-signed-images", text);
@@ -73,6 +75,14 @@ impl Sentences {
         let loader_commands = rules.loader_commands.iter().map(|pattern| pattern.as_str());
         self.patterns("boot.loader-commands", "The boot loader may carry out", loader_commands);
         self.list("boot.files", "It may read", &rules.files);
+        if rules.accept_machine_identity {
+            let text = "UUID and serial number (PCR 1) and the machine id (PCR 15) may be any.";
+            self.say("boot.accept-machine-identity", text);
+        }
+        if rules.require_os_separator {
+            let text = "systemd must have extended its os-separator once into each judged PCR of 0 to 7, 9 and 12 to 14.";
+            self.say("boot.require-os-separator", text);
+        }
     }
 
     fn pcr(&mut self, index: u8, rules: &PcrSection) {

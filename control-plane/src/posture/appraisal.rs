@@ -8,6 +8,7 @@ use pawl_proto::{DeviceId, Epoch};
 
 use super::complete::Complete;
 use super::lease_pcrs::LeasePcrs;
+use super::measured::MeasuredState;
 use super::quoted::pcr_values;
 use crate::policy::DevicePolicy;
 use crate::store::{AcceptedBy, AcceptedState, HighWater};
@@ -25,6 +26,9 @@ pub(crate) struct Shown<'a> {
     /// Seconds between the challenge and the quote's arrival.
     pub(crate) age: u64,
     pub(crate) boot_log: Option<&'a [u8]>,
+    pub(crate) measure_log: Option<&'a [u8]>,
+    /// More pieces of it have to come.
+    pub(crate) measure_log_behind: bool,
     pub(crate) ima: ImaLog<'a>,
 }
 
@@ -39,6 +43,7 @@ pub(crate) fn appraise(
         epoch: shown.epoch.0,
         age_s: shown.age,
         boot_log: shown.boot_log.map_or(BootLog::Absent, BootLog::Whole),
+        measure_log: shown.measure_log,
         ima: shown.ima,
     };
     let reference = ReferenceValues {
@@ -67,6 +72,11 @@ fn boot_states(accepted: Vec<AcceptedState>, under_policy: bool) -> Vec<Referenc
 }
 
 impl Complete {
+    /// systemd's log, as far as it was reported.
+    pub(crate) fn measure_log(&self) -> Option<&[u8]> {
+        self.base.measured.as_ref().map(MeasuredState::log)
+    }
+
     /// The IMA log, as far as it was followed.
     pub(crate) fn ima_log(&self) -> ImaLog<'_> {
         match self.ima {

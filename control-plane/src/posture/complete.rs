@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use pawl_evidence::appraise::before_user_space;
 use pawl_evidence::ima::{Findings, Outcome, Rules};
 use pawl_evidence::tpm::PcrValues;
 use pawl_proto::Digest;
 use pawl_proto::message::Evidence;
 
 use super::ima::{self, ImaState};
+use super::measured::{self, MeasuredState};
 use super::quoted::quoted_values;
 use crate::store::Base;
 
@@ -26,6 +28,8 @@ pub struct Complete {
     pub findings: Option<Findings>,
     /// More pieces of the IMA log have to come.
     pub behind: bool,
+    /// More pieces of systemd's log have to come.
+    pub measured_behind: bool,
 }
 
 /// A report that cannot be completed.
@@ -65,14 +69,24 @@ impl Complete {
             return Err(Incomplete::Unknown);
         }
         let state: Option<&ImaState> = base.and_then(|base| base.ima.as_ref());
-        let followed =
-            ima::follow(state, evidence.ima_log.as_ref(), quoted, rules).map_err(|_| Incomplete::Unknown)?;
+        let known = base.and_then(|base| base.measured.as_ref());
+        let measured = measured::follow(known, evidence.measure_log.as_ref()).ok_or(Incomplete::Unknown)?;
         let boot_log = boot_log(evidence, before)?;
+        // IMA's first entry is over PCRs that systemd extended later.
+        let found = rules.is_some().then(|| {
+            let log = measured.as_ref().map(MeasuredState::log);
+            before_user_space(boot_log.as_deref(), log, quoted)
+        });
+        let found = found.as_ref().unwrap_or(quoted);
+        let followed =
+            ima::follow(state, evidence.ima_log.as_ref(), found, rules).map_err(|_| Incomplete::Unknown)?;
+        let measured_behind = measured.as_ref().is_some_and(MeasuredState::is_behind);
         Ok(Self {
             base: Base {
                 evidence: digest,
                 boot_id: evidence.boot_id.as_str().to_owned(),
                 pcrs: quoted_values(quoted),
+                measured,
                 ima: followed.state,
                 lease_pcrs_added: base.map(|base| base.lease_pcrs_added.clone()).unwrap_or_default(),
             },
@@ -80,6 +94,7 @@ impl Complete {
             ima: followed.outcome,
             findings: followed.findings,
             behind: followed.behind,
+            measured_behind,
         })
     }
 }

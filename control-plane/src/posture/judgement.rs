@@ -45,7 +45,7 @@ pub(crate) fn judge(
         reasons: told_reasons(&appraisal, shown.policy.is_some()),
         areas: told_areas(&appraisal),
         policy: shown.policy.map(|policy| policy.digest),
-        behind,
+        behind: behind || shown.measure_log_behind,
         appraised: (!unjudged).then_some(appraised),
     }
 }

@@ -24,12 +24,13 @@ impl LeasePcrs {
         config: &LeaseConfig,
         pairing: Option<&Pairing>,
         boot_log: Option<&[u8]>,
+        measure_log: Option<&[u8]>,
         quoted: &PcrValues,
     ) -> Self {
         let base = pairing.and_then(|pairing| pairing.base.as_ref());
         let mut added = base.map(|base| base.lease_pcrs_added.clone()).unwrap_or_default();
         let configured: BTreeSet<u8> = config.pcrs.iter().copied().collect();
-        let coverage = boot_log.and_then(|log| BootCoverage::of_log(log, quoted).ok());
+        let coverage = boot_log.and_then(|log| BootCoverage::of_log(log, measure_log, quoted).ok());
         added.extend(coverage.map(|coverage| coverage.missing_from(&configured)).unwrap_or_default());
         Self::new(config, added)
     }
@@ -76,6 +77,6 @@ pub(crate) fn check_coverage(
 ) -> Result<Result<(), Uncovered>, StoreError> {
     let (Some(log), Some(sample)) = (tx.sample_log(device)?, tx.sample(device)?) else { return Ok(Ok(())) };
     let quoted = pcr_values(sample.pcrs()).map_err(|_| StoreError::Malformed("sample"))?;
-    let Ok(coverage) = BootCoverage::of_log(&log, &quoted) else { return Ok(Ok(())) };
+    let Ok(coverage) = BootCoverage::of_log(&log, sample.measure_log(), &quoted) else { return Ok(Ok(())) };
     Ok(coverage.check(&state.keys().copied().collect()))
 }

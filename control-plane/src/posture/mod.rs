@@ -6,6 +6,7 @@ mod complete;
 mod ima;
 mod judgement;
 mod lease_pcrs;
+mod measured;
 mod quoted;
 mod receive;
 mod sample;
@@ -17,6 +18,7 @@ pub(crate) use judgement::{
     Judgement, accepted_fact, judge, raise_high_water, record_verdict, told_area, told_areas, told_result,
 };
 pub(crate) use lease_pcrs::{LeasePcrs, check_coverage};
+pub use measured::MeasuredState;
 pub(crate) use quoted::{Quoted, pcr_values, quoted_values};
 pub(crate) use receive::receive;
 pub use sample::Sample;

@@ -88,7 +88,13 @@ fn receive_in(
         }
         Examined::Complete(quote, mut complete) => {
             let boot_log = complete.boot_log.as_deref();
-            let lease_pcrs = LeasePcrs::of(&plane.config.lease, Some(&pairing), boot_log, quote.pcrs());
+            let lease_pcrs = LeasePcrs::of(
+                &plane.config.lease,
+                Some(&pairing),
+                boot_log,
+                complete.measure_log(),
+                quote.pcrs(),
+            );
             complete.base.lease_pcrs_added.clone_from(lease_pcrs.added());
             let shown = Shown {
                 device: id,
@@ -98,6 +104,8 @@ fn receive_in(
                 epoch: pairing.epoch,
                 age,
                 boot_log: complete.boot_log.as_deref(),
+                measure_log: complete.measure_log(),
+                measure_log_behind: complete.measured_behind,
                 ima: complete.ima_log(),
             };
             answer(plane, tx, &device, &pairing, &key, &quoted, &shown, &complete.base, message.len())

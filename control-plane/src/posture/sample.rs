@@ -7,7 +7,7 @@ use pawl_evidence::attest::{AttestationKey, VerifiedQuote};
 use pawl_evidence::ima::{Findings, Outcome, Rules};
 use pawl_evidence::tpm::Public;
 use pawl_proto::message::TpmStructure;
-use pawl_proto::{Digest, Epoch};
+use pawl_proto::{Blob, Digest, Epoch, limits};
 use serde::{Deserialize, Serialize};
 
 use super::appraisal::Shown;
@@ -33,6 +33,9 @@ pub struct Sample {
     signature: TpmStructure,
     /// The quoted PCRs, sha256 bank.
     pcrs: BTreeMap<u8, Digest>,
+    /// systemd's measurement log, as far as it was reported.
+    #[serde(default)]
+    measure_log: Option<Blob<{ limits::MEASURE_LOG }>>,
     /// How far the IMA log was followed.
     ima: Ima,
     /// What the rules on files found in it, those that were in force then.
@@ -71,6 +74,7 @@ pub(crate) fn keep(
         attest: quoted.attest.clone(),
         signature: quoted.signature.clone(),
         pcrs: quoted_values(shown.quote.pcrs()),
+        measure_log: shown.measure_log.and_then(|log| Blob::new(log.to_vec()).ok()),
         ima,
         findings: findings.cloned(),
     };
@@ -96,6 +100,11 @@ impl Sample {
     /// The quoted PCRs, sha256 bank.
     pub(crate) fn pcrs(&self) -> &BTreeMap<u8, Digest> {
         &self.pcrs
+    }
+
+    /// systemd's measurement log, if the device has one.
+    pub(crate) fn measure_log(&self) -> Option<&[u8]> {
+        self.measure_log.as_ref().map(Blob::as_bytes)
     }
 
     /// A quoted PCR.

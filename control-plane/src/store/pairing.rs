@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::value::{from_blob, from_bytes, from_name, from_text, to_blob, to_name};
 use super::{StoreError, Tx};
-use crate::posture::ImaState;
+use crate::posture::{ImaState, MeasuredState};
 
 /// A pairing, current or ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +77,9 @@ pub struct Base {
     pub boot_id: String,
     /// Every quoted PCR of the sha256 bank.
     pub pcrs: BTreeMap<u8, Digest>,
+    /// systemd's measurement log, as far as it was reported.
+    #[serde(default)]
+    pub measured: Option<MeasuredState>,
     /// How far the IMA log was followed.
     pub ima: Option<ImaState>,
     /// The PCRs that leases of this pairing name beside the configuration's: its boot chain measured kernel or

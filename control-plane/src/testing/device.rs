@@ -157,6 +157,7 @@ impl Device {
                 .as_ref()
                 .filter(|_| since.is_none())
                 .map(|log| BootLog { digest: Digest::of(log), bytes: Some(Blob::new(log.clone()).unwrap()) }),
+            measure_log: None,
             ima_log: None,
             host: None,
             audit: self.audit.clone(),

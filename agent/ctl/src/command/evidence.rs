@@ -83,6 +83,7 @@ fn export(evidence: &EvidenceExport, directory: &Path) -> Result<Exported, Expor
         ("pcrs.bin", Some(hex("pcrs.bin", &pcrs)?)),
         ("nonce.hex", Some(format!("{}\n", evidence.nonce).into_bytes())),
         ("bootlog.bin", log("bootlog.bin", &evidence.boot_log)?),
+        ("measurelog.bin", log("measurelog.bin", &evidence.measure_log)?),
         ("ima.txt", log("ima.txt", &evidence.ima_log)?),
     ];
     let mut files = Vec::new();

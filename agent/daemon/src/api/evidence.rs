@@ -49,9 +49,13 @@ impl Api {
             }
         };
         let logs = self.shared.logs.clone();
-        let read = tokio::task::spawn_blocking(move || (logs.export_boot(), logs.export_ima())).await;
-        let (boot_log, ima_log) = read.map_err(|_| ReportError::Logs)?;
+        let read = tokio::task::spawn_blocking(move || {
+            (logs.export_boot(), logs.export_measure(), logs.export_ima())
+        })
+        .await;
+        let (boot_log, measure_log, ima_log) = read.map_err(|_| ReportError::Logs)?;
         let (boot_log, ima_log) = (log("boot log", boot_log), log("IMA log", ima_log));
+        let measure_log = log("systemd measurement log", measure_log);
         Ok(EvidenceExport {
             attest: hex::encode(&attestation.attest),
             signature: hex::encode(&attestation.signature),
@@ -59,6 +63,7 @@ impl Api {
             pcrs: pcrs.into_iter().map(|(index, value)| (index, value.to_string())).collect(),
             nonce: nonce.to_string(),
             boot_log,
+            measure_log,
             ima_log,
             notes,
         })

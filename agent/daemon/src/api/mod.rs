@@ -38,6 +38,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::device::Request;
+use crate::passed;
 use crate::problem;
 use crate::shared::Shared;
 use answer::{Answer, Response};
@@ -61,24 +62,12 @@ const BODY_LIMIT: usize = 2 * limits::STATEMENT + limits::SSH_SIGNATURE + 1024;
 /// # Errors
 /// When another daemon serves the path, or the path cannot be bound.
 pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
-    let socket = match activated() {
-        Some(socket) => socket,
+    let socket = match passed::socket() {
+        Some(socket) => socket.into(),
         None => bind(path)?,
     };
     socket.set_nonblocking(true)?;
     UnixListener::from_std(socket)
-}
-
-/// The first socket that systemd passed, if it passed one.
-fn activated() -> Option<std::os::unix::net::UnixListener> {
-    use std::os::fd::{AsFd as _, BorrowedFd};
-
-    let fd = sd_notify::listen_fds().ok()?.next()?;
-    // SAFETY: systemd passes descriptors that stay open for the process's life, and sd_notify has
-    // checked that they were meant for this process; it is only borrowed to be duplicated.
-    #[expect(unsafe_code, reason = "a descriptor that systemd passed is a bare number")]
-    let passed = unsafe { BorrowedFd::borrow_raw(fd) };
-    passed.as_fd().try_clone_to_owned().ok().map(Into::into)
 }
 
 fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {

@@ -1,4 +1,4 @@
-//! The two logs of a measured boot. The kernel makes both readable for root alone on most
+//! The logs of a measured boot. The kernel makes both readable for root alone on most
 //! systems; where one cannot be read the report goes without it, and says so to the operator by
 //! its absence.
 
@@ -7,10 +7,11 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use pawl_proto::message::{BootLog, ImaLog};
+use pawl_proto::message::{BootLog, ImaLog, MeasureLog};
 use pawl_proto::{Blob, Digest, limits};
 
 use super::growing::Growing;
+use super::measure_log::MeasureFile;
 
 /// Where the logs are, and what is known of them. Every function reads files, and may take a while: the kernel goes
 /// through its whole list of measurements before it comes to the place that is asked for.
@@ -22,6 +23,7 @@ struct Inner {
     boot: PathBuf,
     /// The boot log does not change while this process lives. The outer option is "read yet?".
     boot_digest: OnceLock<Option<Digest>>,
+    measure: MeasureFile,
     /// The kernel's log, open while there is more of it to report.
     ima: Mutex<Option<Growing>>,
 }
@@ -30,7 +32,8 @@ impl Logs {
     /// The logs at their configured places. The kernel keeps the firmware's log under the number of the TPM.
     pub(crate) fn new(paths: pawl_config::Logs, tpm: Option<u32>) -> Self {
         let boot = paths.boot_of(tpm);
-        Self(Arc::new(Inner { paths, boot, boot_digest: OnceLock::new(), ima: Mutex::new(None) }))
+        let measure = MeasureFile::new(paths.measure.clone());
+        Self(Arc::new(Inner { paths, boot, boot_digest: OnceLock::new(), measure, ima: Mutex::new(None) }))
     }
 
     /// The firmware's log: its digest, and in a whole report its bytes.
@@ -39,6 +42,12 @@ impl Logs {
         let digest = (*known)?;
         let bytes = if whole { Blob::new(self.read_boot()?).ok() } else { None };
         Some(BootLog { digest, bytes })
+    }
+
+    /// systemd's measurement log from `offset` on: as much as one report carries, which may end inside a record.
+    pub(crate) fn measure(&self, offset: u64) -> Option<MeasureLog> {
+        let log = &self.0.measure;
+        log.piece(offset).map_err(|error| absent(log.path(), &error)).ok()
     }
 
     /// The kernel's log from `offset` on: as much as one report carries, which may end inside an entry.
@@ -50,7 +59,7 @@ impl Logs {
         let mut open = self.0.ima.lock().unwrap_or_else(PoisonError::into_inner);
         let mut log = match open.take().filter(|log| log.is_near(offset)) {
             Some(log) => log,
-            None => Growing::open(&self.0.paths.ima, offset)?,
+            None => Growing::open(&of_bank(&self.0.paths.ima), offset)?,
         };
         let piece = log.piece(offset, limits::IMA_PIECE)?;
         *open = Some(log).filter(|_| piece.more);
@@ -64,6 +73,14 @@ impl Logs {
     /// Why it is not there.
     pub(crate) fn export_boot(&self) -> io::Result<Vec<u8>> {
         read_whole(&self.0.boot, limits::BOOT_LOG)
+    }
+
+    /// systemd's measurement log, for an export.
+    ///
+    /// # Errors
+    /// Why it is not there.
+    pub(crate) fn export_measure(&self) -> io::Result<Vec<u8>> {
+        self.0.measure.whole()
     }
 
     /// The kernel's log in ASCII, for an export.
@@ -81,6 +98,15 @@ impl Logs {
 
 /// The largest IMA log that is exported, bytes: an answer holds it in memory more than once, in hexadecimal.
 const EXPORT: usize = 2 * 1024 * 1024;
+
+/// Since Linux 6.10 there is a list for each bank, and the plain name leads to that of SHA-1: the one of the quoted bank,
+/// whose digests are as long as the bank's, where there is one.
+fn of_bank(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("_sha256");
+    let of_bank = PathBuf::from(name);
+    if of_bank.exists() { of_bank } else { path.to_owned() }
+}
 
 fn absent(path: &Path, error: &io::Error) {
     tracing::debug!(path = %path.display(), %error, "a log is not reported");

@@ -3,6 +3,7 @@
 mod growing;
 mod host;
 mod logs;
+mod measure_log;
 mod report;
 
 pub(crate) use host::facts;

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use pawl_evidence::tpm::{Attest, Attested, HashAlgorithm, PcrIndexError, PcrSelection, PcrValues};
 use pawl_proto::bounded::TooLong;
 use pawl_proto::codec::{EncodeError, Version};
-use pawl_proto::message::{self, BootLog, Evidence, ImaLog, Report};
+use pawl_proto::message::{self, BootLog, Evidence, ImaLog, MeasureLog, Report};
 use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, encode};
 use pawl_tpm::Tpm;
 
@@ -34,6 +34,8 @@ pub(crate) struct Acknowledged {
     digest: Digest,
     moment: Moment,
     pcrs: BTreeMap<u8, Digest>,
+    /// Where the next piece of systemd's measurement log begins.
+    measure: u64,
     /// Where the next piece of the IMA log begins; none where the host has no log.
     ima: Option<u64>,
     /// Whether the last piece reached the end that the log then had.
@@ -82,6 +84,7 @@ pub(crate) async fn prepare(
         let found = tokio::task::spawn_blocking(move || wanted.read(&logs)).await;
         let found = found.map_err(|_| ReportError::Logs)?;
         let ima = found.ima.as_ref().map(ImaProgress::of);
+        let measure = found.measure.as_ref().map_or_else(|| next_measured(base), end_of);
         let evidence = evidence(subject, base, &pcrs, found, records.clone());
         let bytes = encode(&evidence)?;
         let digest = Digest::of(&bytes);
@@ -98,7 +101,7 @@ pub(crate) async fn prepare(
             let ima = ima.map(|ima| ima.end).or_else(|| base.and_then(|base| base.ima));
             return Ok(Prepared {
                 report,
-                tells: Acknowledged { digest, moment, pcrs, ima, ima_complete: complete },
+                tells: Acknowledged { digest, moment, pcrs, measure, ima, ima_complete: complete },
             });
         }
     }
@@ -180,12 +183,15 @@ async fn read(tpm: &Tpm) -> Result<BTreeMap<u8, Digest>, ReportError> {
 #[derive(Clone, Copy)]
 struct Wanted {
     whole: bool,
+    /// From where on.
+    measure: u64,
     /// From where on, if at all.
     ima: Option<u64>,
 }
 
 struct Found {
     boot: Option<BootLog>,
+    measure: Option<MeasureLog>,
     ima: Option<ImaLog>,
 }
 
@@ -195,12 +201,23 @@ impl Wanted {
         let known =
             base.is_some_and(|base| base.ima_complete && base.pcrs.get(&IMA_PCR) == pcrs.get(&IMA_PCR));
         let next = base.and_then(|base| base.ima).unwrap_or(0);
-        Self { whole: base.is_none(), ima: (!known).then_some(next) }
+        Self { whole: base.is_none(), measure: next_measured(base), ima: (!known).then_some(next) }
     }
 
     fn read(self, logs: &Logs) -> Found {
-        Found { boot: logs.boot(self.whole), ima: self.ima.and_then(|offset| logs.ima(offset)) }
+        // Nothing new is no news, but in a whole report.
+        let measure = logs.measure(self.measure).filter(|log| self.whole || !log.bytes.as_bytes().is_empty());
+        Found { boot: logs.boot(self.whole), measure, ima: self.ima.and_then(|offset| logs.ima(offset)) }
     }
+}
+
+/// Where the piece of systemd's log begins that the control plane does not have yet.
+fn next_measured(base: Option<&Acknowledged>) -> u64 {
+    base.map_or(0, |base| base.measure)
+}
+
+fn end_of(piece: &MeasureLog) -> u64 {
+    piece.offset.saturating_add(u64::try_from(piece.bytes.as_bytes().len()).unwrap_or(u64::MAX))
 }
 
 struct ImaProgress {
@@ -235,6 +252,7 @@ fn evidence(
         run: Some(host::run()),
         pcrs: pcrs.iter().filter(|(index, _)| !unchanged(index)).map(|(i, v)| (*i, *v)).collect(),
         boot_log: logs.boot,
+        measure_log: logs.measure,
         ima_log: logs.ima,
         host: base.is_none().then(host::facts),
         audit,

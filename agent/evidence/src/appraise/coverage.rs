@@ -46,12 +46,12 @@ pub enum Uncovered {
 }
 
 impl BootCoverage {
-    /// Reads it out of a boot event log. Events of PCRs for which the log does not account do not count.
+    /// Reads it out of a boot event log, and systemd's behind it. Events of PCRs for which the log does not account do not count.
     ///
     /// # Errors
     /// When the log cannot be read, or is empty.
-    pub fn of_log(log: &[u8], quoted: &PcrValues) -> Result<Self, EventLogError> {
-        Ok(Self::of_boot(&Boot::read(log, quoted)?))
+    pub fn of_log(log: &[u8], measure_log: Option<&[u8]>, quoted: &PcrValues) -> Result<Self, EventLogError> {
+        Ok(Self::of_boot(&Boot::read(log, measure_log, quoted)?))
     }
 
     pub(super) fn of_boot(boot: &Boot<'_>) -> Self {

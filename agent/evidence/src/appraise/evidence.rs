@@ -13,6 +13,9 @@ pub struct Evidence<'a> {
     pub age_s: u64,
     /// The boot event log. Untrusted: the appraisal replays it.
     pub boot_log: BootLog<'a>,
+    /// systemd's log of what user space extended, whole; `None` where the device has none. Untrusted: the appraisal
+    /// replays it after the boot event log.
+    pub measure_log: Option<&'a [u8]>,
     /// What the IMA log has to do with PCR 10.
     pub ima: ImaLog<'a>,
 }

@@ -9,12 +9,14 @@ mod evidence;
 pub mod policy;
 mod reason;
 mod reference;
+mod replayed;
 mod rules;
 
 pub use coverage::{BootCoverage, Uncovered};
 pub use evidence::{BootLog, Evidence, HighWater, ImaLog};
 pub use reason::{Appraisal, Area, Reason, Verdict};
 pub use reference::{BootLogRule, BootState, ReferenceValues};
+pub use replayed::before_user_space;
 
 /// Appraises evidence against reference values.
 pub fn appraise(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Appraisal {

@@ -18,10 +18,12 @@ mod replay;
 pub use error::EventLogError;
 pub use event::{Event, Events, NO_PCR};
 #[cfg(feature = "verifier")]
+pub(crate) use facts::OS_SEPARATOR;
+#[cfg(feature = "verifier")]
 pub use facts::{
     Action, Authority, BootFacts, BootOption, CertificateId, DatabaseName, EventFact, Fact, FirmwareContent,
     FirmwarePart, Guid, Image, ImageRole, LoaderData, MemoryRegion, Partition, PartitionTable, SectionPart,
-    Signature, SignatureDatabase, SignatureEntry, Stage, Tie, Variable,
+    Signature, SignatureDatabase, SignatureEntry, Stage, Tie, UserSpaceEvent, Variable,
 };
 pub use header::EventLog;
 pub use kind::EventKind;
@@ -29,7 +31,8 @@ pub use kind::EventKind;
 pub use predict::{PredictError, explains, predict};
 
 /// The PCR that systemd extends by the name of each phase of the boot (Linux TPM PCR Registry). It does so while
-/// services start, long after the log has ended, and no log records it.
+/// services start, long after the firmware's log has ended; systemd 259 and later keep a log of it
+/// ([`crate::measure_log`]).
 pub const BOOT_PHASES_PCR: u8 = 11;
 
 /// The longest log that is read. Logs of real machines have 8 to 100 KiB.

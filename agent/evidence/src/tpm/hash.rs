@@ -107,6 +107,11 @@ impl Digest {
         Self::zero_padded(algorithm, &[byte; 64])
     }
 
+    /// What a PCR holds before anything is extended (TCG PC Client Platform TPM Profile, section 4.6).
+    pub fn at_reset(algorithm: HashAlgorithm, pcr: u8) -> Self {
+        Self::filled(algorithm, if (17..=22).contains(&pcr) { 0xff } else { 0 })
+    }
+
     /// The algorithm that it is of.
     pub fn algorithm(&self) -> HashAlgorithm {
         self.algorithm

@@ -54,7 +54,8 @@ fn another_boots_log_a_cut_one_and_none_are_refused() {
     let reference = reference("x86-good");
     let (log, other) = (boot.event_log(), Boot::named("x86-cmdline-changed").event_log());
     let with = |boot_log| {
-        let evidence = Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, ima: ImaLog::Behind };
+        let evidence =
+            Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, measure_log: None, ima: ImaLog::Behind };
         let reasons = appraise(&evidence, &reference).reasons;
         Appraisal::new(reasons.into_iter().filter(|reason| reason.area != Area::Runtime).collect())
     };
@@ -79,7 +80,7 @@ fn a_log_that_leaves_out_a_whole_pcr_is_refused() {
     }
     let quote = boot.quote();
     let (boot_log, ima) = (BootLog::Whole(&without), ImaLog::Absent);
-    let evidence = Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, ima };
+    let evidence = Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, measure_log: None, ima };
     let appraisal = appraise(&evidence, &reference("x86-good"));
     assert!(refusals(&appraisal)[0].contains("does not account for PCR 4"), "{appraisal:?}");
 }
@@ -88,8 +89,14 @@ fn a_log_that_leaves_out_a_whole_pcr_is_refused() {
 fn a_board_without_a_log_is_a_warning_where_that_is_allowed() {
     let quote = Boot::named("arm64-good").quote();
     let reference = ReferenceValues { boot_log: BootLogRule::AllowAbsent, ..reference("arm64-good") };
-    let evidence =
-        Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log: BootLog::Absent, ima: ImaLog::Absent };
+    let evidence = Evidence {
+        quote: &quote,
+        epoch: 1,
+        age_s: 0,
+        boot_log: BootLog::Absent,
+        measure_log: None,
+        ima: ImaLog::Absent,
+    };
     assert_eq!(appraise(&evidence, &reference).result, Verdict::Warning);
 }
 
@@ -134,7 +141,7 @@ fn appraise_boot(name: &str, reference: &ReferenceValues) -> Appraisal {
     let outcome = Aggregate::new(HashAlgorithm::Sha256).advance(BinaryLog::new(&ima_log), quoted).unwrap();
     let log = boot.event_log();
     let (boot_log, ima) = (BootLog::Whole(&log), ImaLog::Followed { outcome, findings: None });
-    appraise(&Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, ima }, reference)
+    appraise(&Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, measure_log: None, ima }, reference)
 }
 
 fn refusals(appraisal: &Appraisal) -> Vec<&str> {

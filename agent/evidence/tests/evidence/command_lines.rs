@@ -53,7 +53,7 @@ fn a_refusal_says_what_no_wildcard_fits() {
 fn a_learnt_command_line_of_any_bytes_fits_itself_alone() {
     for line in ["/vmlinuz a=\u{e0}\u{a0}b", "/vmlinuz console=\" ima_policy=tcb", "/vmlinuz a=* b=? c=\\"] {
         let policy =
-            Learnt::from_boot(&log(line), quote_of(&log(line)).pcrs(), &PcrSelection::lease_default());
+            Learnt::from_boot(&log(line), None, quote_of(&log(line)).pcrs(), &PcrSelection::lease_default());
         let patterns = policy.unwrap().policy.boot.command_lines;
         let [pattern] = &patterns[..] else { panic!("{patterns:?}") };
         assert!(pattern.fits(line));
@@ -65,13 +65,14 @@ fn a_learnt_command_line_of_any_bytes_fits_itself_alone() {
 fn judge(patterns: &[&str], line: &str) -> Appraisal {
     let good = log(GOOD);
     let lease_selection = PcrSelection::lease_default();
-    let mut policy = Learnt::from_boot(&good, quote_of(&good).pcrs(), &lease_selection).unwrap().policy;
+    let mut policy = Learnt::from_boot(&good, None, quote_of(&good).pcrs(), &lease_selection).unwrap().policy;
     policy.boot.command_lines =
         patterns.iter().map(|text| CommandLinePattern::new((*text).to_owned()).unwrap()).collect();
     let log = log(line);
     let quote = quote_of(&log);
     let boot_log = BootLog::Whole(&log);
-    let evidence = Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, ima: ImaLog::Behind };
+    let evidence =
+        Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, measure_log: None, ima: ImaLog::Behind };
     let reference = ReferenceValues {
         lease_selection,
         policy: Some(Arc::new(policy)),

@@ -20,6 +20,8 @@ mod ima_rules;
 mod ima_signatures;
 mod ima_templates;
 mod lease;
+mod measure_log;
+mod measure_log_policy;
 mod peers;
 mod policy;
 mod predict;

@@ -69,7 +69,11 @@ fn tpm2_eventlog_sees_the_same_facts() {
         for event in facts {
             let place = format!("{}, {event}", boot.name);
             let printed = &printed[event.number];
-            assert_eq!((event.pcr, event.kind.name()), (printed.pcr, Some(printed.kind.as_str())), "{place}");
+            assert_eq!(
+                (event.pcr, event.kind.and_then(EventKind::name)),
+                (printed.pcr, Some(printed.kind.as_str())),
+                "{place}"
+            );
             assert_eq!(event.digest, printed.sha256, "{place}");
             compared += usize::from(is_same(&event.fact, printed, &place));
         }

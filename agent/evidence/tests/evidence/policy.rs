@@ -45,7 +45,14 @@ fn each_changed_boot_is_told_by_the_rules_that_should() {
         (
             "x86-secureboot-on",
             "x86-good",
-            &["boot.images", "firmware.contents", "secure-boot.forbidden-signatures", "secure-boot.required"],
+            // What was learnt has the initrd by the image in which it is, which the firmware then loaded alone.
+            &[
+                "boot.images",
+                "boot.initrds",
+                "firmware.contents",
+                "secure-boot.forbidden-signatures",
+                "secure-boot.required",
+            ],
         ),
         ("arm64-good", "arm64-cmdline-changed", &unified),
         ("arm64-good", "arm64-tis-in-initrd", &["boot.images", "boot.initrds"]),
@@ -151,8 +158,14 @@ fn without_a_log_accepted_states_stand_in_where_that_is_allowed() {
     let boot = Boot::named("arm64-good");
     let quote = boot.quote();
     let without_log = |policy: &Policy, boot_states| {
-        let evidence =
-            Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log: BootLog::Absent, ima: ImaLog::Absent };
+        let evidence = Evidence {
+            quote: &quote,
+            epoch: 1,
+            age_s: 0,
+            boot_log: BootLog::Absent,
+            measure_log: None,
+            ima: ImaLog::Absent,
+        };
         appraise(&evidence, &ReferenceValues { boot_states, ..reference(policy) })
     };
     let mut policy = learn("arm64-good");
@@ -203,7 +216,8 @@ fn boot_phases_in_pcr_11_need_no_rule() {
     for boot in Boot::all() {
         let lease_selection = PcrSelection::new(HashAlgorithm::Sha256, [0, 4, 8, 9, 11, 12]).unwrap();
         let quoted = boot.quote();
-        let policy = Learnt::from_boot(&boot.event_log(), quoted.pcrs(), &lease_selection).unwrap().policy;
+        let policy =
+            Learnt::from_boot(&boot.event_log(), None, quoted.pcrs(), &lease_selection).unwrap().policy;
         let reference = ReferenceValues { lease_selection, ..reference(&policy) };
         let appraisal = judge_with(&boot.name, reference);
         assert_eq!(refusals(&appraisal), [], "{}", boot.name);
@@ -217,13 +231,15 @@ fn nothing_is_learnt_from_a_log_of_another_boot() {
     let quoted = Boot::named("x86-good").quote();
     let other = Boot::named("x86-cmdline-changed").event_log();
     let lease = PcrSelection::lease_default();
-    assert_eq!(Learnt::from_boot(&other, quoted.pcrs(), &lease), Err(LearnError::Pcr(4)));
-    assert!(matches!(Learnt::from_boot(&[], quoted.pcrs(), &lease), Err(LearnError::Log(_))));
+    assert_eq!(Learnt::from_boot(&other, None, quoted.pcrs(), &lease), Err(LearnError::Pcr(4)));
+    assert!(matches!(Learnt::from_boot(&[], None, quoted.pcrs(), &lease), Err(LearnError::Log(_))));
 }
 
 fn learn(name: &str) -> Policy {
     let boot = Boot::named(name);
-    Learnt::from_boot(&boot.event_log(), boot.quote().pcrs(), &PcrSelection::lease_default()).unwrap().policy
+    Learnt::from_boot(&boot.event_log(), None, boot.quote().pcrs(), &PcrSelection::lease_default())
+        .unwrap()
+        .policy
 }
 
 fn reference(policy: &Policy) -> ReferenceValues {
@@ -250,7 +266,8 @@ fn judge_with(name: &str, reference: ReferenceValues) -> Appraisal {
     let boot = Boot::named(name);
     let (quote, log) = (boot.quote(), boot.event_log());
     let boot_log = BootLog::Whole(&log);
-    let evidence = Evidence { quote: &quote, epoch: 1, age_s: 10, boot_log, ima: ImaLog::Absent };
+    let evidence =
+        Evidence { quote: &quote, epoch: 1, age_s: 10, boot_log, measure_log: None, ima: ImaLog::Absent };
     let appraisal = appraise(&evidence, &reference);
     // A log that is withheld is a warning of its own, where no rule asks for it.
     Appraisal::new(

@@ -76,7 +76,7 @@ fn another_command_line_is_contraindicated_by_a_learnt_policy() {
 fn a_lease_without_the_command_lines_pcr_is_refused_with_and_without_a_policy() {
     let good = fixture("uboot-bootm-real.bin");
     let (quoted, default) = (quote_of(&good), selection(DEFAULT));
-    let coverage = BootCoverage::of_log(&good, quoted.pcrs()).unwrap();
+    let coverage = BootCoverage::of_log(&good, None, quoted.pcrs()).unwrap();
     assert_eq!(coverage.check(&DEFAULT.into()), Err(Uncovered::CommandLine));
     assert_eq!(coverage.missing_from(&DEFAULT.into()), [1].into());
     assert_eq!(learn(&good, default.clone()), Err(LearnError::Uncovered(Uncovered::CommandLine)));
@@ -116,7 +116,7 @@ fn a_command_line_that_was_extended_after_the_boot_does_not_stand_in_for_u_boots
         .measured(8, EventKind::IPL, BOOTARGS.as_bytes(), &text)
         .bytes();
     let relabelled = relabel(&doctored, EventKind::PLATFORM_CONFIG_FLAGS, EventKind::TABLE_OF_DEVICES);
-    let coverage = BootCoverage::of_log(&relabelled, quote_of(&relabelled).pcrs()).unwrap();
+    let coverage = BootCoverage::of_log(&relabelled, None, quote_of(&relabelled).pcrs()).unwrap();
     assert_eq!(coverage.missing_from(&DEFAULT.into()), BTreeSet::new(), "no log names PCR 1");
     let appraisal = judge(&relabelled, selection(DEFAULT), Some(policy), &[]);
     assert_eq!(rules(&appraisal), ["boot.command-lines"], "{appraisal:#?}");
@@ -163,7 +163,7 @@ fn firmware_that_measures_no_kernel_is_told() {
 #[test]
 fn the_default_lease_covers_every_real_boot_by_uefi() {
     for boot in Boot::all() {
-        let coverage = BootCoverage::of_log(&boot.event_log(), boot.quote().pcrs()).unwrap();
+        let coverage = BootCoverage::of_log(&boot.event_log(), None, boot.quote().pcrs()).unwrap();
         assert_eq!(coverage.check(&DEFAULT.into()), Ok(()), "{}", boot.name);
         assert_eq!(coverage.missing_from(&DEFAULT.into()), BTreeSet::new(), "{}", boot.name);
         assert!(coverage.check(&[0, 2, 7].into()).is_err(), "{}", boot.name);
@@ -180,7 +180,7 @@ fn u_boot_log(bootargs: &[u8]) -> Vec<u8> {
 }
 
 fn learn(log: &[u8], lease: PcrSelection) -> Result<Policy, LearnError> {
-    Learnt::from_boot(log, quote_of(log).pcrs(), &lease).map(|learnt| learnt.policy)
+    Learnt::from_boot(log, None, quote_of(log).pcrs(), &lease).map(|learnt| learnt.policy)
 }
 
 /// Judges a boot by a policy, or by these accepted ones.
@@ -195,7 +195,7 @@ fn judge_quoted(
     boot_log: BootLog<'_>,
     reference: ReferenceValues,
 ) -> Appraisal {
-    let evidence = Evidence { quote, epoch: 1, age_s: 0, boot_log, ima: ImaLog::Absent };
+    let evidence = Evidence { quote, epoch: 1, age_s: 0, boot_log, measure_log: None, ima: ImaLog::Absent };
     appraise(&evidence, &reference)
 }
 

@@ -27,8 +27,8 @@ pub struct Report {
 /// What the quote covers besides the PCRs. A compromised host can write anything here that is
 /// not replayed against a PCR: facts are facts of the device's own telling.
 ///
-/// A whole report has `since` = none, every quoted PCR, the whole boot log, the IMA log from its
-/// start and the host facts. The reports after it name in `since` the evidence that the control
+/// A whole report has `since` = none, every quoted PCR, the whole boot log, systemd's measurement log and the IMA log
+/// from their start, and the host facts. The reports after it name in `since` the evidence that the control
 /// plane has last acknowledged, and leave out what is unchanged since.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -52,6 +52,8 @@ pub struct Evidence {
     pub pcrs: BTreeMap<u8, Digest>,
     /// The firmware's event log, if the host has one.
     pub boot_log: Option<BootLog>,
+    /// systemd's measurement log, if the host has one and there is more of it.
+    pub measure_log: Option<MeasureLog>,
     /// The kernel's IMA log, if the host has one.
     pub ima_log: Option<ImaLog>,
     /// In whole reports.
@@ -82,6 +84,18 @@ pub struct BootLog {
     pub digest: Digest,
     /// The log, in a whole report.
     pub bytes: Option<Blob<{ limits::BOOT_LOG }>>,
+}
+
+/// A piece of systemd's measurement log (`tpm2-measure.log`), read after the PCRs while no record was being added. It
+/// grows with each phase of the boot, with logins and with a soft reboot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MeasureLog {
+    /// Where in the log the piece stands.
+    pub offset: u64,
+    /// How long the log was when it was read; more pieces follow when this one ends before it.
+    pub size: u64,
+    /// The piece, which may begin and end inside a record.
+    pub bytes: Blob<{ limits::MEASURE_PIECE }>,
 }
 
 /// A piece of `binary_runtime_measurements`, read after the quote was prepared.

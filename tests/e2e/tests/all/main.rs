@@ -22,6 +22,7 @@ mod hostile_events;
 mod ima;
 mod late_tpm;
 mod lease;
+mod measure_log;
 mod pairing;
 mod policy;
 mod power_cuts;

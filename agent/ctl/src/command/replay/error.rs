@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use pawl_evidence::eventlog::EventLogError;
 use pawl_evidence::ima::ImaError;
+use pawl_evidence::measure_log::MeasureLogError;
 
 use crate::exit::{Exit, Failure};
 
@@ -17,6 +18,8 @@ pub(super) enum ReplayError {
     #[error("{}: {source}", path.display())]
     BootLog { path: PathBuf, source: EventLogError },
     #[error("{}: {source}", path.display())]
+    MeasureLog { path: PathBuf, source: MeasureLogError },
+    #[error("{}: {source}", path.display())]
     ImaLog { path: PathBuf, source: ImaError },
 }
 
@@ -26,6 +29,7 @@ impl From<ReplayError> for Failure {
             ReplayError::Read { .. } => ("not-read", "name a file that this user may read"),
             ReplayError::TooLong { .. } => ("too-long", "name a measurement log: this is something else"),
             ReplayError::BootLog { .. } => ("boot-log", "name a whole binary_bios_measurements"),
+            ReplayError::MeasureLog { .. } => ("measure-log", "name a whole tpm2-measure.log"),
             ReplayError::ImaLog { .. } => ("ima-log", "name a whole binary_runtime_measurements"),
         };
         Self::new(Exit::Failed, name, error, remedy)

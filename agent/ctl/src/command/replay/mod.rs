@@ -1,4 +1,4 @@
-//! `pawlctl replay BOOTLOG [--ima LOG]`
+//! `pawlctl replay BOOTLOG [--measure-log LOG] [--ima LOG]`
 
 mod error;
 mod ima;
@@ -10,6 +10,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use pawl_evidence::eventlog::{EventLog, LOG_MAX_LEN};
+use pawl_evidence::measure_log::{MEASURE_LOG_MAX_LEN, MeasureLog};
 use pawl_evidence::tpm::PcrValues;
 
 use crate::cli;
@@ -25,15 +26,20 @@ const IMA_LOG_MAX_LEN: usize = 64 * 1024 * 1024;
 type Banks = BTreeMap<&'static str, BTreeMap<u8, String>>;
 
 pub(super) fn run(options: &cli::Replay, json: bool) -> Result<Answer, Failure> {
-    let banks = replay(&options.boot_log, options.ima.as_deref())?;
+    let banks = replay(&options.boot_log, options.measure_log.as_deref(), options.ima.as_deref())?;
     Ok(Answer::done(if json { output::json(&banks)? } else { table(&banks) }))
 }
 
-fn replay(boot_log: &Path, ima_log: Option<&Path>) -> Result<Banks, ReplayError> {
+fn replay(boot_log: &Path, measure_log: Option<&Path>, ima_log: Option<&Path>) -> Result<Banks, ReplayError> {
     let bytes = read(boot_log, LOG_MAX_LEN)?;
     let failed = |source| ReplayError::BootLog { path: boot_log.to_owned(), source };
     let log = EventLog::parse(&bytes).map_err(failed)?;
-    let mut banks = hexadecimal(&log.replay().map_err(failed)?);
+    let mut pcrs = log.replay().map_err(failed)?;
+    if let Some(path) = measure_log {
+        let failed = |source| ReplayError::MeasureLog { path: path.to_owned(), source };
+        pcrs = MeasureLog::parse(&read(path, MEASURE_LOG_MAX_LEN)?).map_err(failed)?.replay(&pcrs);
+    }
+    let mut banks = hexadecimal(&pcrs);
     if let Some(path) = ima_log {
         let bytes = read(path, IMA_LOG_MAX_LEN)?;
         for bank in log.algorithms() {

@@ -16,7 +16,10 @@ fn logs(ima: &[u8]) -> (tempfile::TempDir, Logs) {
 fn logs_in(folder: &Path) -> Logs {
     let path = |name: &str| folder.join(name);
     let boot = Some(path("boot"));
-    Logs::new(pawl_config::Logs { boot, ima: path("ima"), ima_ascii: path("ascii") }, None)
+    Logs::new(
+        pawl_config::Logs { boot, measure: path("measure"), ima: path("ima"), ima_ascii: path("ascii") },
+        None,
+    )
 }
 
 /// Reads on from `offset` to the end; gives the number of pieces.
@@ -70,6 +73,7 @@ fn a_file_that_the_kernel_makes_as_it_is_read_comes_whole() {
     let folder = Path::new("/nonexistent");
     let paths = pawl_config::Logs {
         boot: Some(folder.join("boot")),
+        measure: folder.join("measure"),
         ima: path.to_owned(),
         ima_ascii: folder.join("ascii"),
     };
@@ -77,6 +81,14 @@ fn a_file_that_the_kernel_makes_as_it_is_read_comes_whole() {
     let mut joined = Vec::new();
     read_to_the_end(&logs, 0, |piece| joined.extend_from_slice(piece));
     assert!(joined == std::fs::read(path).unwrap(), "{} bytes", joined.len());
+}
+
+#[test]
+fn the_list_of_the_quoted_bank_is_read_where_there_is_one() {
+    let (folder, logs) = logs(b"of SHA-1");
+    assert_eq!(logs.ima(0).unwrap().bytes.as_bytes(), b"of SHA-1");
+    std::fs::write(folder.path().join("ima_sha256"), b"of SHA-256").unwrap();
+    assert_eq!(logs.ima(0).unwrap().bytes.as_bytes(), b"of SHA-256");
 }
 
 #[test]

@@ -1,36 +1,49 @@
-use crate::eventlog::{BOOT_PHASES_PCR, BootFacts, EventFact, EventLog, EventLogError};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::appraise::replayed::{Account, Replayed};
+use crate::eventlog::{BootFacts, EventFact, EventLog, EventLogError, Fact, Stage, UserSpaceEvent};
+use crate::measure_log::os_separator;
 use crate::tpm::{Digest, HashAlgorithm, PcrValues};
 
-/// Extended into [`BOOT_PHASES_PCR`] in the order in which they come; the TPM's driver may miss the first of them.
-const BOOT_PHASES: [&str; 4] = ["enter-initrd", "leave-initrd", "sysinit", "ready"];
+/// The bank by which everything is judged.
+const BANK: HashAlgorithm = HashAlgorithm::Sha256;
 
-/// A boot as its log tells it, as far as a quote vouches for that.
+/// A boot as its logs tell it, as far as a quote vouches for that.
 pub(in crate::appraise) struct Boot<'a> {
-    vouched: Vouched<'a>,
+    quoted: &'a PcrValues,
+    accounts: BTreeMap<u8, Account>,
     facts: Vec<EventFact<'a>>,
 }
 
-/// Which PCRs a log accounts for.
-struct Vouched<'a> {
-    quoted: &'a PcrValues,
-    replayed: PcrValues,
-}
-
 impl<'a> Boot<'a> {
-    pub(in crate::appraise) fn read(log: &'a [u8], quoted: &'a PcrValues) -> Result<Self, EventLogError> {
+    pub(in crate::appraise) fn read(
+        log: &'a [u8],
+        measure_log: Option<&[u8]>,
+        quoted: &'a PcrValues,
+    ) -> Result<Self, EventLogError> {
         let log = EventLog::parse(log)?;
-        let vouched = Vouched { quoted, replayed: log.replay()? };
+        let replayed = Replayed::new(&log, measure_log)?;
+        let accounts = accounts(&replayed, quoted);
         let mut facts = log.facts()?;
-        facts.retain(|event| vouched.has(event.pcr));
-        Ok(Self { vouched, facts })
+        facts.retain(|event| accounts.contains_key(&event.pcr));
+        let mut left: BTreeMap<u8, usize> = accounts.iter().map(|(pcr, how)| (*pcr, how.records())).collect();
+        let records = replayed.user_space().map(|log| log.facts(BANK)).unwrap_or_default();
+        facts.extend(records.into_iter().filter(|record| match left.get_mut(&record.pcr) {
+            Some(0) | None => false,
+            Some(count) => {
+                *count = count.saturating_sub(1);
+                true
+            }
+        }));
+        Ok(Self { quoted, accounts, facts })
     }
 
     /// A boot of which there is no log.
     pub(super) fn unlogged(quoted: &'a PcrValues) -> Self {
-        Self { vouched: Vouched { quoted, replayed: PcrValues::default() }, facts: Vec::new() }
+        Self { quoted, accounts: accounts(&Replayed::nothing(), quoted), facts: Vec::new() }
     }
 
-    /// The events of the PCRs that the quote vouches for, in order.
+    /// The events of the PCRs that the quote vouches for, in order: the firmware's, then systemd's.
     pub(in crate::appraise) fn events(&self) -> &[EventFact<'a>] {
         &self.facts
     }
@@ -42,35 +55,34 @@ impl<'a> Boot<'a> {
 
     /// A quoted value of the bank by which everything is judged.
     pub(super) fn quoted(&self, pcr: u8) -> Option<&Digest> {
-        self.vouched.quoted.get(HashAlgorithm::Sha256, pcr)
+        self.quoted.get(BANK, pcr)
     }
 
     /// Whether the events of this PCR give its quoted value; without any, whether it was never extended.
     pub(super) fn accounts_for(&self, pcr: u8) -> bool {
-        self.vouched.has(pcr)
+        self.accounts.contains_key(&pcr)
+    }
+
+    /// The os-separators of a PCR: those in systemd's log, and one that no log has but the quoted value shows.
+    pub(super) fn os_separators(&self, pcr: u8) -> usize {
+        let unlogged = usize::from(self.accounts.get(&pcr) == Some(&Account::OsSeparator));
+        let is_one = |event: &&EventFact<'_>| {
+            event.pcr == pcr && event.stage == Stage::UserSpace && is_os_separator(event)
+        };
+        self.facts.iter().filter(is_one).count().saturating_add(unlogged)
+    }
+
+    /// The PCRs that have an os-separator.
+    pub(super) fn separated(&self) -> BTreeSet<u8> {
+        self.accounts.keys().copied().filter(|pcr| self.os_separators(*pcr) > 0).collect()
     }
 }
 
-impl Vouched<'_> {
-    fn has(&self, pcr: u8) -> bool {
-        let Some(quoted) = self.quoted.get(HashAlgorithm::Sha256, pcr) else { return false };
-        let logged = self.replayed.get(HashAlgorithm::Sha256, pcr).copied().unwrap_or_else(|| at_reset(pcr));
-        *quoted == logged || (pcr == BOOT_PHASES_PCR && phases_lead(&logged, quoted))
-    }
+/// Whether it is an os-separator by its digest, whatever a log calls it.
+pub(super) fn is_os_separator(event: &EventFact<'_>) -> bool {
+    event.fact == Fact::UserSpace(UserSpaceEvent::OsSeparator) || event.digest == Some(os_separator(BANK))
 }
 
-/// What a PCR holds before anything is extended (TCG PC Client Platform TPM Profile, section 4.6).
-fn at_reset(pcr: u8) -> Digest {
-    Digest::filled(HashAlgorithm::Sha256, if (17..=22).contains(&pcr) { 0xff } else { 0 })
-}
-
-/// Whether some of the phases of a boot, in their order, lead from the one value to the other.
-fn phases_lead(from: &Digest, to: &Digest) -> bool {
-    (0..1_u8 << BOOT_PHASES.len()).any(|some| {
-        let phases = BOOT_PHASES.iter().enumerate().filter(|(place, _)| some >> place & 1 == 1);
-        let value = phases.fold(*from, |value, (_, phase)| {
-            value.extend(HashAlgorithm::Sha256.digest(&[phase.as_bytes()]).as_bytes())
-        });
-        value == *to
-    })
+fn accounts(replayed: &Replayed, quoted: &PcrValues) -> BTreeMap<u8, Account> {
+    quoted.bank(BANK).filter_map(|(pcr, value)| Some((pcr, replayed.account(pcr, value)?))).collect()
 }

@@ -5,11 +5,14 @@ use thiserror::Error;
 use super::Policy;
 use super::allowed::Allowed;
 use super::boot::Boot;
-use super::judge::entry_digest;
+use super::judge::{entry_digest, started_unified_image};
 use super::pattern::{CommandLinePattern, LoaderCommandPattern};
 use super::pcr::{PcrIndex, PcrSection};
 use crate::appraise::coverage::{BootCoverage, Uncovered, indices};
-use crate::eventlog::{DatabaseName, EventFact, EventLogError, Fact, SignatureDatabase, SignatureEntry, Tie};
+use crate::eventlog::{
+    BOOT_PHASES_PCR, DatabaseName, EventFact, EventLogError, Fact, SignatureDatabase, SignatureEntry, Tie,
+    UserSpaceEvent,
+};
 use crate::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
 
 /// A boot from which nothing can be learnt.
@@ -45,14 +48,24 @@ impl Learnt {
     ///
     /// # Errors
     /// [`LearnError`]
-    pub fn from_boot(log: &[u8], quoted: &PcrValues, lease: &PcrSelection) -> Result<Self, LearnError> {
-        let boot = Boot::read(log, quoted)?;
-        let mut learner = Learner::default();
+    pub fn from_boot(
+        log: &[u8],
+        measure_log: Option<&[u8]>,
+        quoted: &PcrValues,
+        lease: &PcrSelection,
+    ) -> Result<Self, LearnError> {
+        let boot = Boot::read(log, measure_log, quoted)?;
+        let unified = started_unified_image(&boot).and_then(|image| image.digest);
+        let mut learner = Learner { unified, ..Learner::default() };
+        learner.policy.boot.require_os_separator = !boot.separated().is_empty();
         learner.policy.secure_boot.required = boot.facts().secure_boot() == Some(true);
         learner.policy.firmware.accept_any_version = boot.facts().firmware_version().is_none();
         learner.command_lines = boot.facts().command_lines().map(str::to_owned).collect();
         for (_, pcr) in lease.iter() {
             learner.learn_pcr(&boot, pcr)?;
+        }
+        if learner.unified.is_some() {
+            learner.learn_sections(&boot);
         }
         BootCoverage::of_boot(&boot).check(&indices(lease))?;
         Ok(Self { policy: learner.policy, lines: learner.lines })
@@ -65,6 +78,8 @@ struct Learner {
     /// Command lines of which the log has the text.
     command_lines: Vec<String>,
     lines: BTreeMap<String, usize>,
+    /// The unified kernel image that vouches for the initrd.
+    unified: Option<Digest>,
 }
 
 impl Learner {
@@ -88,8 +103,21 @@ impl Learner {
         Ok(())
     }
 
+    fn learn_sections(&mut self, boot: &Boot<'_>) {
+        let sections = boot.events().iter().filter(|event| {
+            event.pcr == BOOT_PHASES_PCR
+                && matches!(event.fact, Fact::UnifiedSection { .. })
+                && !event.is_routine()
+        });
+        for event in sections {
+            if let Some(digest) = &event.digest {
+                self.learn_event(event, digest);
+            }
+        }
+    }
+
     fn learn_event(&mut self, event: &EventFact<'_>, digest: &Digest) {
-        let this = Allowed { digest: *digest, name: format!("{} (line {})", event.fact, event.number) };
+        let this = Allowed { digest: *digest, name: format!("{} ({})", event.fact, event.place()) };
         if event.tie == Tie::Claim {
             return self.learn_unknown(event, this);
         }
@@ -104,6 +132,14 @@ impl Learner {
             Fact::CommandLine(text) => self.learn_command_line(event, text),
             Fact::LoaderCommand(text) => self.learn_command(event, text),
             Fact::LoadOptions => self.learn_load_options(event, this),
+            Fact::Image(_) if self.unified == event.digest => {
+                allow(&mut self.policy.boot.unified_images, this)
+            }
+            // It has the boot secret of this machine in it.
+            Fact::Initrd if self.unified.is_some() => {}
+            Fact::MachineTable | Fact::UserSpace(UserSpaceEvent::MachineId(_)) => {
+                self.policy.boot.accept_machine_identity = true;
+            }
             fact => match list_of(&mut self.policy, fact) {
                 Some(list) => allow(list, this),
                 None => self.learn_unknown(event, this),
@@ -178,6 +214,7 @@ fn list_of<'p>(policy: &'p mut Policy, fact: &Fact<'_>) -> Option<&'p mut Vec<Al
         Fact::FirmwareContent(_) => Some(&mut policy.firmware.contents),
         Fact::Image(_) | Fact::Kernel => Some(&mut policy.boot.images),
         Fact::Initrd => Some(&mut policy.boot.initrds),
+        Fact::UnifiedSection { .. } => Some(&mut policy.boot.sections),
         Fact::LoadedFile { .. } | Fact::LoaderData(_) => Some(&mut policy.boot.files),
         _ => None,
     }

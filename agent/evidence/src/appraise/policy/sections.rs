@@ -62,6 +62,11 @@ pub struct BootSection {
     /// Images that may be loaded: boot loaders, kernels, unified kernel images and drivers of add-in cards for UEFI,
     /// by their Authenticode digests; kernels that U-Boot starts, by SHA-256.
     pub images: Vec<Allowed>,
+    /// Unified kernel images that may be loaded. One that starts the kernel by itself, as systemd's stub does since
+    /// version 258, vouches for the initrd that the kernel got: no `initrds` are needed for it.
+    pub unified_images: Vec<Allowed>,
+    /// What the sections of a unified kernel image may be (PCR 11); any where the list is empty.
+    pub sections: Vec<Allowed>,
     /// Any others too, if Secure Boot was on and nothing but `secure-boot.signers` vouched for what was loaded.
     pub accept_signed_images: bool,
     /// What the kernel's command line may be.
@@ -74,6 +79,12 @@ pub struct BootSection {
     pub loader_commands: Vec<LoaderCommandPattern>,
     /// Files that it may read.
     pub files: Vec<Allowed>,
+    /// What tells one machine from another may have any value: the SMBIOS table with UUID and serial number (PCR 1),
+    /// the machine id (PCR 15).
+    pub accept_machine_identity: bool,
+    /// systemd must have extended its os-separator into each judged PCR of 0 to 7, 9 and 12 to 14. Where it has done
+    /// so for one of them, it must have for all, whatever this says.
+    pub require_os_separator: bool,
 }
 
 /// How something weighs.

@@ -15,7 +15,9 @@ pub(super) fn covers_kernel_and_command_line(
 ) -> Option<Reason> {
     let quoted = evidence.quote.pcrs();
     let coverage = match evidence.boot_log {
-        BootLog::Whole(log) if !log.is_empty() => BootCoverage::of_log(log, quoted).ok()?,
+        BootLog::Whole(log) if !log.is_empty() => {
+            BootCoverage::of_log(log, evidence.measure_log, quoted).ok()?
+        }
         BootLog::Whole(_) | BootLog::Absent => return without_log(evidence, reference),
     };
     let uncovered = coverage.check(&indices(&reference.lease_selection)).err()?;

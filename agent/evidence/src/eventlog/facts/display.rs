@@ -8,16 +8,17 @@ use super::fact::{Fact, SectionPart};
 use super::firmware::{FirmwareContent, FirmwarePart};
 use super::image::{Image, ImageRole};
 use super::signatures::{DatabaseName, Signature, SignatureDatabase};
+use super::user_space::UserSpaceEvent;
 use crate::eventlog::event::NO_PCR;
 
 impl fmt::Display for EventFact<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.pcr {
-            NO_PCR => write!(f, "line {}, no PCR: {}", self.number, self.fact)?,
-            pcr => write!(f, "line {}, PCR {pcr}: {}", self.number, self.fact)?,
+            NO_PCR => write!(f, "{}, no PCR: {}", self.place(), self.fact)?,
+            pcr => write!(f, "{}, PCR {pcr}: {}", self.place(), self.fact)?,
         }
-        if let (Some(digest), Fact::Other) = (&self.digest, &self.fact) {
-            write!(f, " of kind {}, digest {digest}", self.kind)?;
+        if let (Some(digest), Some(kind), Fact::Other) = (&self.digest, &self.kind, &self.fact) {
+            write!(f, " of kind {kind}, digest {digest}")?;
         }
         match self.tie {
             Tie::Claim if self.digest.is_some() => f.write_str(" (a claim: no digest covers it)"),
@@ -60,6 +61,8 @@ impl fmt::Display for Fact<'_> {
                 ("", Some(tag)) => write!(f, "data of the boot loader, tag {tag:#010x}"),
                 (description, _) => write!(f, "data of the boot loader: {}", Plain(description)),
             },
+            Self::MachineTable => f.write_str("the SMBIOS table with the machine's UUID and serial number"),
+            Self::UserSpace(event) => event.fmt(f),
             Self::Separator { failed: false } => f.write_str("separator"),
             Self::Separator { failed: true } => {
                 f.write_str("separator that reports a failure of the firmware")
@@ -68,6 +71,19 @@ impl fmt::Display for Fact<'_> {
             Self::StartupLocality(locality) => write!(f, "the TPM was started from locality {locality}"),
             Self::Unmeasured => f.write_str("a remark, extended nowhere"),
             Self::Other => f.write_str("an event that is not understood"),
+        }
+    }
+}
+
+impl fmt::Display for UserSpaceEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OsSeparator => f.write_str("os-separator"),
+            Self::Phase(word) => write!(f, "phase {word}"),
+            Self::NvPcr(text) => Plain(text).fmt(f),
+            Self::NvPcrSeparator => f.write_str("nvpcr-separator"),
+            Self::MachineId(id) => write!(f, "machine id {}", Plain(id)),
+            Self::Other(text) => write!(f, "\"{}\" from user space", Plain(text)),
         }
     }
 }

@@ -7,15 +7,15 @@ use crate::tpm::Digest;
 /// One event of a log and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFact<'a> {
-    /// The event's place in the log as people count: the first after a Spec ID header is 1, as in
-    /// `tpm2_eventlog`.
+    /// The event's place in its log as people count: the first after a Spec ID header is 1, as in
+    /// `tpm2_eventlog`. [`Stage::UserSpace`] has a log of its own.
     pub number: usize,
-    /// Where it begins, in bytes from the start of the log.
+    /// Where it begins, in bytes from the start of that log.
     pub offset: usize,
     /// The PCR that it was extended into, or [`NO_PCR`](crate::eventlog::NO_PCR).
     pub pcr: u8,
-    /// What kind the log says it is of. Covered by no digest.
-    pub kind: EventKind,
+    /// What kind the firmware's log says it is of. Covered by no digest; systemd's log has none.
+    pub kind: Option<EventKind>,
     /// What was extended in the SHA-256 bank; `None` when nothing was.
     pub digest: Option<Digest>,
     /// What the fact is worth.
@@ -44,15 +44,26 @@ pub enum Stage {
     Firmware,
     /// After it, when boot loaders run; also anything in a PCR that has no separator.
     Loader,
+    /// While the system ran: from systemd's log.
+    UserSpace,
 }
 
 impl EventFact<'_> {
     /// Whether it is tied and belongs to any boot without telling one from another: separators, the actions of
-    /// a boot that goes on, names of the sections of a unified kernel image, and what is extended nowhere.
+    /// a boot that goes on, names of the sections of a unified kernel image, systemd's separators and phases, and what
+    /// is extended nowhere.
     pub fn is_routine(&self) -> bool {
         match &self.fact {
             Fact::StartupLocality(_) | Fact::Unmeasured => true,
             fact => self.tie == Tie::Digest && is_routine(fact),
+        }
+    }
+
+    /// Where it stands, for people: `line 7`, or `record 7 of systemd's log`.
+    pub fn place(&self) -> String {
+        match self.stage {
+            Stage::UserSpace => format!("record {} of systemd's log", self.number),
+            Stage::Firmware | Stage::Loader => format!("line {}", self.number),
         }
     }
 
@@ -70,6 +81,7 @@ fn is_routine(fact: &Fact<'_>) -> bool {
     match fact {
         Fact::Separator { failed } => !failed,
         Fact::UnifiedSection { part, .. } => *part == SectionPart::Name,
+        Fact::UserSpace(event) => event.is_routine(),
         Fact::Action(action) => matches!(
             action,
             Action::CallingApplication | Action::ExitingBootServices | Action::ExitedBootServices

@@ -5,6 +5,7 @@ use super::firmware::FirmwareContent;
 use super::image::Image;
 use super::partitions::PartitionTable;
 use super::signatures::SignatureDatabase;
+use super::user_space::UserSpaceEvent;
 use super::variable::Variable;
 
 /// What an event says (TCG PC Client Platform Firmware Profile, section 10; Linux TPM PCR Registry for PCRs 8 to
@@ -63,6 +64,9 @@ pub enum Fact<'a> {
     },
     /// What a boot loader measured of its configuration and add-ons. The fact is the digest.
     LoaderData(LoaderData),
+    /// The SMBIOS table of the system, with its UUID and serial number: each machine has a digest of its own
+    /// (systemd-boot and systemd-stub, PCR 1).
+    MachineTable,
     /// The end of what firmware measures into a PCR.
     Separator {
         /// Whether the firmware reports an error by it.
@@ -70,6 +74,8 @@ pub enum Fact<'a> {
     },
     /// Something that was done.
     Action(Action),
+    /// What systemd extended while the system ran, from its own log.
+    UserSpace(UserSpaceEvent),
     /// From which locality the TPM was started. Extended nowhere; replay begins PCR 0 with it.
     StartupLocality(u8),
     /// Extended nowhere.

@@ -24,6 +24,7 @@ mod partitions;
 mod reader;
 mod signatures;
 mod text;
+mod user_space;
 mod variable;
 
 pub use action::Action;
@@ -37,6 +38,8 @@ pub use guid::Guid;
 pub use image::{Image, ImageRole};
 pub use partitions::{Partition, PartitionTable};
 pub use signatures::{CertificateId, DatabaseName, Signature, SignatureDatabase, SignatureEntry};
+pub use user_space::UserSpaceEvent;
 pub use variable::Variable;
 
 pub(super) use text::load_options;
+pub(crate) use user_space::OS_SEPARATOR;

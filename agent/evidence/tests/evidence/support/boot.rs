@@ -16,7 +16,27 @@ pub(crate) struct Boot {
 }
 
 impl Boot {
+    /// The boots of systems whose systemd keeps no log of its own.
     pub(crate) fn all() -> Vec<Self> {
+        let mut boots = Self::every();
+        boots.retain(|boot| !boot.has_measure_log());
+        assert!(boots.len() >= 10, "the fixtures are gone");
+        boots
+    }
+
+    /// The boots of systems whose systemd keeps a log of its own.
+    pub(crate) fn with_measure_log() -> Vec<Self> {
+        let mut boots = Self::every();
+        boots.retain(Self::has_measure_log);
+        assert!(boots.len() >= 8, "the fixtures are gone");
+        boots
+    }
+
+    fn has_measure_log(&self) -> bool {
+        self.path("tpm2-measure.log").exists()
+    }
+
+    fn every() -> Vec<Self> {
         let mut boots: Vec<Self> = fs::read_dir(folder())
             .unwrap()
             .map(|entry| entry.unwrap())
@@ -24,7 +44,6 @@ impl Boot {
             .map(|entry| Self::named(&entry.file_name().into_string().unwrap()))
             .collect();
         boots.sort_by(|a, b| a.name.cmp(&b.name));
-        assert!(boots.len() >= 10, "the fixtures are gone");
         boots
     }
 
@@ -44,6 +63,10 @@ impl Boot {
         self.read("binary_bios_measurements")
     }
 
+    pub(crate) fn measure_log(&self) -> Vec<u8> {
+        self.read("tpm2-measure.log")
+    }
+
     /// What `tpm2_pcrread` printed.
     pub(crate) fn pcrs(&self) -> PcrValues {
         read_pcr_listing(&String::from_utf8(self.read("pcrread.txt")).unwrap())
@@ -55,7 +78,9 @@ impl Boot {
         const DIGEST_LEN: usize = 2 + 64;
         let dump = self.read("quote.pcrs");
         let mut pcrs = PcrValues::default();
-        for index in 0..15_u8 {
+        // PCRs 0 to 14, and 15 in the newer ones.
+        let count = if dump[8] & 0x80 == 0 { 15 } else { 16 };
+        for index in 0..count {
             let list = SELECTION_LEN + 4 + usize::from(index / 8) * (4 + 8 * DIGEST_LEN);
             let digest = list + 4 + usize::from(index % 8) * DIGEST_LEN + 2;
             let value = Digest::new(HashAlgorithm::Sha256, &dump[digest..digest + 32]).unwrap();

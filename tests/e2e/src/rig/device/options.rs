@@ -13,6 +13,8 @@ pub struct DeviceOptions {
     pub automatic: bool,
     /// The event log of the boot that the TPM measures and the daemon reports.
     pub boot_log: Option<PathBuf>,
+    /// systemd's log of what it extended, which the daemon reports.
+    pub measure_log: Option<PathBuf>,
     /// The kernel's log of what it measured, which the daemon reports.
     pub ima_log: Option<PathBuf>,
     /// A wire tap between the daemon and the TPM.
@@ -25,6 +27,7 @@ impl Default for DeviceOptions {
             endorsement: "auto",
             automatic: false,
             boot_log: Some(boot_log("x86-good")),
+            measure_log: None,
             ima_log: None,
             record: false,
         }
@@ -65,6 +68,7 @@ scopes = ["telemetry"]
 
 [logs]
 boot = "{boot}"
+measure = "{measure}"
 ima = "{ima}"
 ima_ascii = "{absent}"
 
@@ -79,6 +83,7 @@ scopes = ["telemetry"]
             endorsement = self.endorsement,
             automatic = self.automatic,
             boot = self.boot_log.as_ref().unwrap_or(&absent).display(),
+            measure = self.measure_log.as_ref().unwrap_or(&absent).display(),
             ima = self.ima_log.as_ref().unwrap_or(&absent).display(),
             absent = absent.display(),
         )

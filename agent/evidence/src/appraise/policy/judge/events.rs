@@ -1,13 +1,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::command_line;
 use super::explain::{Explainer, Ruling};
 use super::pcrs::{Judged, accepted, idle_rules, judged};
 use super::secure_boot::KEYS_PCR;
+use super::unified::{self, IMAGES_PCR};
+use super::{command_line, os_separator};
 use crate::appraise::policy::boot::Boot;
 use crate::appraise::policy::{Policy, Weight};
 use crate::appraise::rules::boot_coverage;
 use crate::appraise::{Area, BootCoverage, BootState, Evidence, Reason, ReferenceValues, Verdict};
+use crate::eventlog::{EventFact, Stage};
 
 /// No rule is made for what it is.
 const UNEXPLAINED: &str = "pcr.unexplained";
@@ -26,14 +28,14 @@ pub(super) fn are_explained(
             return vec![Reason::new(UNEXPLAINED, Area::Boot, Verdict::Contraindicated, problem)];
         }
     };
-    let keys_judged = pcrs.get(&KEYS_PCR).is_some_and(|judged| judged.weight == Weight::Refuse);
+    let refuses = |pcr| pcrs.get(&pcr).is_some_and(|judged: &Judged<'_>| judged.weight == Weight::Refuse);
     let idle = idle_rules(policy, &pcrs);
-    let explainer = Explainer::new(policy, boot, keys_judged);
+    let explainer = Explainer::new(policy, boot, refuses(KEYS_PCR), refuses(IMAGES_PCR));
     let accepted = accepted(reference, evidence.quote.pcrs());
     let left: BTreeMap<_, _> =
         pcrs.iter().filter(|(_, judged)| accepted.is_none() || !judged.leased).collect();
     let mut reasons: Vec<Reason> =
-        left.iter().flat_map(|(pcr, judged)| refusals(&explainer, boot, **pcr, judged)).collect();
+        left.iter().flat_map(|(pcr, judged)| refusals(policy, &explainer, boot, **pcr, judged)).collect();
     reasons.extend(idle);
     let coverage = BootCoverage::of_boot(boot);
     let those = |is: fn(&Judged<'_>) -> bool| -> BTreeSet<u8> {
@@ -48,13 +50,22 @@ pub(super) fn are_explained(
         None => those(|judged| judged.leased && judged.weight == Weight::Refuse),
     };
     reasons.extend(unmeasured.or_else(|| boot_coverage::is_left_open(&coverage, &covering)));
+    if accepted.is_none() {
+        reasons.extend(unified::sections_are_allowed(policy, boot));
+    }
     let doubtful: BTreeSet<Area> = reasons.iter().map(|reason| reason.area).collect();
     reasons.extend(affirm(&pcrs, accepted).filter(|reason| !doubtful.contains(&reason.area)));
     reasons
 }
 
 /// What is not explained in one PCR.
-fn refusals(explainer: &Explainer<'_>, boot: &Boot<'_>, pcr: u8, judged: &Judged<'_>) -> Vec<Reason> {
+fn refusals(
+    policy: &Policy,
+    explainer: &Explainer<'_>,
+    boot: &Boot<'_>,
+    pcr: u8,
+    judged: &Judged<'_>,
+) -> Vec<Reason> {
     let Some(verdict) = judged.weight.verdict() else { return Vec::new() };
     let area = Area::of_pcr(pcr);
     let refuse = |rule, text| Reason::new(rule, area, verdict, text);
@@ -68,18 +79,32 @@ fn refusals(explainer: &Explainer<'_>, boot: &Boot<'_>, pcr: u8, judged: &Judged
         let text = format!("PCR {pcr} has the value {value}, for which the boot event log does not account");
         return vec![refuse(UNEXPLAINED, text)];
     }
-    let events = boot.events().iter().filter(|event| event.pcr == pcr);
-    events
-        .filter_map(|event| match explainer.explain(event) {
-            Ruling::Explained => None,
-            Ruling::Refused { rule, text } => Some(refuse(rule, text).at(event.number)),
-            Ruling::Unexplained => {
-                let digest = event.digest.map(|digest| format!("sha256 {digest}, ")).unwrap_or_default();
-                let text = format!("no rule explains this in PCR {pcr}: {digest}{}", event.fact);
-                Some(refuse(UNEXPLAINED, text).at(event.number))
-            }
+    let separators =
+        os_separator::rulings(policy, boot, pcr).into_iter().map(|(line, ruling)| (line, None, ruling));
+    let events = boot.events().iter().filter(|event| event.pcr == pcr).map(|event| {
+        let line = (event.stage != Stage::UserSpace).then_some(event.number);
+        (line, Some(event), explainer.explain(event))
+    });
+    separators
+        .chain(events)
+        .filter_map(|(line, event, ruling)| {
+            let reason = match ruling {
+                Ruling::Explained => return None,
+                Ruling::Refused { rule, text } => refuse(rule, text),
+                Ruling::Unexplained => refuse(UNEXPLAINED, unexplained(pcr, event?)),
+            };
+            Some(line.into_iter().fold(reason, Reason::at))
         })
         .collect()
+}
+
+fn unexplained(pcr: u8, event: &EventFact<'_>) -> String {
+    let digest = event.digest.map(|digest| format!("sha256 {digest}, ")).unwrap_or_default();
+    let place = match event.stage {
+        Stage::UserSpace => format!(" ({})", event.place()),
+        Stage::Firmware | Stage::Loader => String::new(),
+    };
+    format!("no rule explains this in PCR {pcr}: {digest}{}{place}", event.fact)
 }
 
 /// A good word for each area of which some PCR counts.

@@ -1,7 +1,7 @@
-use super::{command_line, firmware, secure_boot};
+use super::{command_line, firmware, secure_boot, unified};
 use crate::appraise::policy::boot::Boot;
 use crate::appraise::policy::{Allowed, PcrIndex, Policy};
-use crate::eventlog::{EventFact, Fact, Image, Tie};
+use crate::eventlog::{EventFact, Fact, Image, Stage, Tie, UserSpaceEvent};
 use crate::tpm::Digest;
 
 /// What the rules say of one event.
@@ -29,13 +29,18 @@ impl Ruling {
 pub(super) struct Explainer<'p> {
     policy: &'p Policy,
     signers_vouch: bool,
+    image_vouches_for_initrd: bool,
 }
 
 impl<'p> Explainer<'p> {
-    /// `keys_judged` says whether whatever is not explained in the PCR of Secure Boot's keys is refused. Otherwise
-    /// a log could call what vouched for an image something else.
-    pub(super) fn new(policy: &'p Policy, boot: &Boot<'_>, keys_judged: bool) -> Self {
-        Self { policy, signers_vouch: keys_judged && secure_boot::signers_vouch(policy, boot) }
+    /// `keys_judged` says whether whatever is not explained in the PCR of Secure Boot's keys is refused, and
+    /// `images_judged` the same of the PCR of images. Otherwise a log could call what vouched for an image something
+    /// else, or leave out what was loaded last.
+    pub(super) fn new(policy: &'p Policy, boot: &Boot<'_>, keys_judged: bool, images_judged: bool) -> Self {
+        let signers_vouch = keys_judged && secure_boot::signers_vouch(policy, boot);
+        let mut this = Self { policy, signers_vouch, image_vouches_for_initrd: false };
+        this.image_vouches_for_initrd = images_judged && unified::vouches_for_initrd(policy, boot, &this);
+        this
     }
 
     /// Asks the rules about an event. One that was not extended in the bank that is judged changes nothing.
@@ -76,7 +81,15 @@ impl<'p> Explainer<'p> {
             Fact::CommandLine(text) => command_line::text(policy, text),
             Fact::LoadOptions => command_line::digest(policy, event, digest),
             Fact::Kernel => listed(&rules.images, "boot.images"),
+            Fact::Initrd if self.image_vouches_for_initrd => Ruling::Explained,
             Fact::Initrd => listed(&rules.initrds, "boot.initrds"),
+            Fact::UnifiedSection { .. } => listed(&rules.sections, "boot.sections"),
+            Fact::MachineTable if event.stage == Stage::Loader && rules.accept_machine_identity => {
+                Ruling::Explained
+            }
+            Fact::UserSpace(UserSpaceEvent::MachineId(_)) if rules.accept_machine_identity => {
+                Ruling::Explained
+            }
             Fact::LoadedFile { .. } | Fact::LoaderData(_) => listed(&rules.files, "boot.files"),
             Fact::LoaderCommand(text) if rules.loader_commands.iter().any(|pattern| pattern.fits(text)) => {
                 Ruling::Explained
@@ -90,10 +103,13 @@ impl<'p> Explainer<'p> {
     }
 
     fn image(&self, image: &Image, digest: &Digest) -> Ruling {
-        if self.signers_vouch || Allowed::find(&self.policy.boot.images, digest).is_some() {
+        let rules = &self.policy.boot;
+        let is_listed =
+            [&rules.images, &rules.unified_images].iter().any(|list| Allowed::find(list, digest).is_some());
+        if self.signers_vouch || is_listed {
             return Ruling::Explained;
         }
-        let signed = match self.policy.boot.accept_signed_images {
+        let signed = match rules.accept_signed_images {
             true => ", nor vouched for by signers of the policy alone",
             false => "",
         };

@@ -6,11 +6,14 @@ mod events;
 mod explain;
 mod firmware;
 mod freshness;
+mod os_separator;
 mod pcrs;
 mod runtime;
 mod secure_boot;
+mod unified;
 
 pub(super) use secure_boot::entry_digest;
+pub(super) use unified::started as started_unified_image;
 
 use super::Policy;
 use super::boot::Boot;
@@ -39,7 +42,7 @@ pub(in crate::appraise) fn judge(
 fn judge_boot(policy: &Policy, evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
     let quoted = evidence.quote.pcrs();
     let logged = match evidence.boot_log {
-        BootLog::Whole(log) => Boot::read(log, quoted).ok(),
+        BootLog::Whole(log) => Boot::read(log, evidence.measure_log, quoted).ok(),
         BootLog::Absent => None,
     };
     let (boot, explained) = match logged {

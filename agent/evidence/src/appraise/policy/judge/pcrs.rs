@@ -52,6 +52,7 @@ pub(super) fn idle_rules(policy: &Policy, pcrs: &BTreeMap<u8, Judged<'_>>) -> Ve
         ("secure-boot.machine-owner-keys", 14, keys.machine_owner_keys.is_empty()),
         ("firmware.contents", 0, policy.firmware.contents.is_empty()),
         ("boot.images", 4, boot.images.is_empty()),
+        ("boot.unified-images", 4, boot.unified_images.is_empty()),
         ("boot.initrds", 9, boot.initrds.is_empty()),
         ("boot.loader-commands", 8, boot.loader_commands.is_empty()),
         ("boot.files", 9, boot.files.is_empty()),

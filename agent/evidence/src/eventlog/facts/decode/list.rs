@@ -28,7 +28,7 @@ impl<'a> EventLog<'a> {
                 number,
                 offset: event.offset,
                 pcr: event.pcr,
-                kind: event.kind,
+                kind: Some(event.kind),
                 digest: event.extended().and_then(|event| event.digest(BANK)).copied(),
                 tie,
                 stage,

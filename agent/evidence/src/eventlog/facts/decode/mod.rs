@@ -83,7 +83,7 @@ fn decode_measured<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
         (EventKind::EFI_VARIABLE_DRIVER_CONFIG, 1 | 3 | 5 | 7) => variable::configuration(measured),
         (EventKind::EFI_VARIABLE_BOOT | EventKind::EFI_VARIABLE_BOOT2, 1 | 5) => variable::boot(measured),
         (EventKind::EFI_VARIABLE_AUTHORITY, 7) => variable::authority(measured),
-        (EventKind::EVENT_TAG, 5 | 9 | 12 | 13) => tagged::decode(measured),
+        (EventKind::EVENT_TAG, 1 | 5 | 9 | 12 | 13) => tagged::decode(measured),
         (EventKind::IPL, 8..=14) => loader::decode(measured),
         (EventKind::COMPACT_HASH, 8 | 9) => u_boot::image(measured),
         (EventKind::EFI_SPDM_DEVICE_POLICY | EventKind::EFI_SPDM_DEVICE_AUTHORITY, 7) | (_, 0..=3 | 6) => {

@@ -8,6 +8,9 @@ use crate::little_endian::LogReader;
 const INITRD: u32 = 0x8f3b_22ec;
 const LOAD_OPTIONS: u32 = 0x8f3b_22ed;
 const KERNEL_PCR: u8 = 9;
+/// systemd-boot and systemd-stub since version 262, into PCR 1: the first SMBIOS table of type 1.
+const SMBIOS: u32 = 0xd5cb_7cbc;
+const SETTINGS_PCR: u8 = 1;
 
 /// EV_EVENT_TAG. The kernel and systemd name what they measured; the digest is that of the thing itself.
 pub(super) fn decode<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
@@ -20,6 +23,8 @@ pub(super) fn decode<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let fact = match (measured.event.pcr, tag) {
         (KERNEL_PCR, INITRD) => Fact::Initrd,
         (KERNEL_PCR, LOAD_OPTIONS) => Fact::LoadOptions,
+        (SETTINGS_PCR, SMBIOS) => Fact::MachineTable,
+        (SETTINGS_PCR, _) => return None,
         _ => {
             let description = text::ascii(description).unwrap_or_default();
             Fact::LoaderData(LoaderData { tag: Some(tag), description })

@@ -27,6 +27,7 @@ impl Impostor {
                 digest: Digest::of(&self.boot_log),
                 bytes: Some(Blob::new(self.boot_log.clone()).unwrap()),
             }),
+            measure_log: None,
             ima_log: None,
             host: Some(HostFacts::default()),
             audit: None,

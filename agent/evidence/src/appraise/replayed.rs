@@ -1,0 +1,124 @@
+use super::evidence::{BootLog, Evidence};
+use crate::eventlog::{BOOT_PHASES_PCR, EventLog, EventLogError};
+use crate::measure_log::{MeasureLog, MeasureLogError, OS_SEPARATOR_PCRS, os_separator};
+use crate::tpm::{Digest, HashAlgorithm, PcrValues};
+
+/// systemd extends PCR 11 by these in their order. Where it keeps no log of it, they are tried; the TPM's driver may
+/// miss the first of them.
+const BOOT_PHASES: [&str; 4] = ["enter-initrd", "leave-initrd", "sysinit", "ready"];
+
+/// The logs of a boot, replayed one after the other: all that the firmware's log has was extended before systemd ran.
+pub(super) struct Replayed {
+    firmware: PcrValues,
+    user_space: Option<MeasureLog>,
+}
+
+/// How logs account for a PCR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Account {
+    /// The firmware's log, and behind it this many of the PCR's records in systemd's.
+    Logged(usize),
+    /// The firmware's log and an os-separator, of which the device keeps no log.
+    OsSeparator,
+    /// The firmware's log and phases of the boot, of which the device keeps no log.
+    Phases,
+}
+
+impl Replayed {
+    /// Replays the firmware's log. A log of systemd that cannot be read accounts for nothing.
+    pub(super) fn new(log: &EventLog<'_>, measure_log: Option<&[u8]>) -> Result<Self, EventLogError> {
+        let user_space = measure_log.map(|log| MeasureLog::parse(log).unwrap_or_default());
+        Ok(Self { firmware: log.replay()?, user_space })
+    }
+
+    /// Nothing is logged.
+    pub(super) fn nothing() -> Self {
+        Self { firmware: PcrValues::default(), user_space: None }
+    }
+
+    /// What the firmware's log makes of PCRs.
+    pub(super) fn firmware(&self) -> &PcrValues {
+        &self.firmware
+    }
+
+    /// systemd's log, if the device has one.
+    pub(super) fn user_space(&self) -> Option<&MeasureLog> {
+        self.user_space.as_ref()
+    }
+
+    /// Whether the firmware's log has events of this PCR in this bank.
+    pub(super) fn mentions(&self, bank: HashAlgorithm, pcr: u8) -> bool {
+        self.firmware.get(bank, pcr).is_some()
+    }
+
+    /// How the logs account for a quoted value; `None` where they do not.
+    pub(super) fn account(&self, pcr: u8, quoted: &Digest) -> Option<Account> {
+        let before = self.before_user_space(quoted.algorithm(), pcr);
+        match &self.user_space {
+            Some(log) => log.leads(pcr, &before, quoted).map(Account::Logged),
+            None if before == *quoted => Some(Account::Logged(0)),
+            None if ends_with_os_separator(pcr, &before, quoted) => Some(Account::OsSeparator),
+            None => (pcr == BOOT_PHASES_PCR && phases_lead(&before, quoted)).then_some(Account::Phases),
+        }
+    }
+
+    /// What a PCR held when the firmware's log ended.
+    fn before_user_space(&self, bank: HashAlgorithm, pcr: u8) -> Digest {
+        self.firmware.get(bank, pcr).copied().unwrap_or_else(|| Digest::at_reset(bank, pcr))
+    }
+}
+
+/// The PCR values that the kernel found when IMA started: what the logs account for without what systemd extended
+/// later, and the quoted values of all others. IMA's `boot_aggregate` is over them.
+pub fn before_user_space(
+    boot_log: Option<&[u8]>,
+    measure_log: Option<&[u8]>,
+    quoted: &PcrValues,
+) -> PcrValues {
+    let replayed = boot_log.and_then(|log| Replayed::new(&EventLog::parse(log).ok()?, measure_log).ok());
+    let Some(replayed) = replayed else { return quoted.clone() };
+    let mut values = quoted.clone();
+    for (bank, pcr, value) in quoted.iter() {
+        if replayed.account(pcr, value).is_some() {
+            let _ = values.insert(pcr, replayed.before_user_space(bank, pcr));
+        }
+    }
+    values
+}
+
+/// Why systemd's log cannot be read, where it cannot.
+pub(super) fn measure_log_error(evidence: &Evidence<'_>) -> Option<MeasureLogError> {
+    evidence.measure_log.and_then(|log| MeasureLog::parse(log).err())
+}
+
+/// The logs of a device that has a boot event log.
+pub(super) fn of_evidence(evidence: &Evidence<'_>) -> Option<Result<Replayed, EventLogError>> {
+    let BootLog::Whole(log) = evidence.boot_log else { return None };
+    Some(EventLog::parse(log).and_then(|log| Replayed::new(&log, evidence.measure_log)))
+}
+
+fn ends_with_os_separator(pcr: u8, before: &Digest, quoted: &Digest) -> bool {
+    let separator = os_separator(before.algorithm());
+    OS_SEPARATOR_PCRS.contains(&pcr) && before.extend(separator.as_bytes()) == *quoted
+}
+
+/// Whether some of the phases of a boot, in their order, lead from the one value to the other.
+fn phases_lead(from: &Digest, to: &Digest) -> bool {
+    let bank = from.algorithm();
+    (0..1_u8 << BOOT_PHASES.len()).any(|some| {
+        let phases = BOOT_PHASES.iter().enumerate().filter(|(place, _)| some >> place & 1 == 1);
+        let value =
+            phases.fold(*from, |value, (_, phase)| value.extend(bank.digest(&[phase.as_bytes()]).as_bytes()));
+        value == *to
+    })
+}
+
+impl Account {
+    /// How many of the PCR's records in systemd's log it takes.
+    pub(super) fn records(self) -> usize {
+        match self {
+            Self::Logged(records) => records,
+            Self::OsSeparator | Self::Phases => 0,
+        }
+    }
+}
