@@ -35,6 +35,8 @@ pub mod vendor_cas;
 pub mod verdict;
 
 mod entitlement;
+#[cfg(test)]
+mod hierarchy_tests;
 mod incident;
 mod lease;
 mod random;

@@ -145,6 +145,32 @@ async fn each_kind_of_record_is_checked_by_what_it_rests_on() {
     }
 }
 
+#[tokio::test]
+async fn a_quote_by_a_key_outside_the_endorsement_hierarchy_is_found() {
+    use crate::record::{Fact, Record};
+    use pawl_proto::record::Link;
+
+    let (rig, mut device) = eventful().await;
+    let mut forged = contents(&rig.plane, &device).await;
+    device.tpm.hierarchy = crate::testing::OWNER;
+    let mut previous = Link::START;
+    for entry in &mut forged.records {
+        let mut record: Record = pawl_proto::decode(&entry.body.0, 1 << 20).unwrap();
+        if let Fact::Verdict { evidence, quote, signature, at, .. } = &mut record.fact {
+            let (attest, signed) = device.tpm.quote(&hex::decode(evidence).unwrap());
+            (*quote, *signature) = (hex::encode(attest.as_bytes()), hex::encode(signed.as_bytes()));
+            *at = None;
+        }
+        let link = Link::forge(previous, &record).unwrap();
+        previous = link.digest;
+        *entry = super::Entry::new(link);
+    }
+    let failures = check(&forged).failures;
+    let quotes: Vec<_> = failures.iter().filter(|failure| failure.check == Check::Quote).collect();
+    assert_eq!(quotes.len(), 2, "{failures:?}");
+    assert!(quotes.iter().all(|failure| failure.problem.contains("endorsement hierarchy")), "{quotes:?}");
+}
+
 /// Alters one member of the first record of a kind that has it, and forges the chain anew.
 fn forge(contents: &mut Contents, kind: &str, member: &str) -> bool {
     use pawl_proto::record::Link;

@@ -1,10 +1,10 @@
-use pawl_evidence::tpm::ClockInfo;
+use pawl_evidence::appraise::{HighWater, TpmTime};
 use pawl_proto::message::Evidence;
-use pawl_proto::{DeviceId, Digest, Epoch, Nonce};
+use pawl_proto::{DeviceId, Digest, Nonce};
 
 use super::course::{Course, compare};
 use super::note;
-use crate::store::{HighWater, IncidentKind, Run, StoreError, Tx};
+use crate::store::{IncidentKind, Run, StoreError, Tx};
 
 /// So many runs of a TPM are remembered.
 const RUNS: usize = 8;
@@ -12,12 +12,8 @@ const RUNS: usize = 8;
 /// Who has just reported on a fresh nonce, and when.
 pub(crate) struct Now<'a> {
     pub(crate) device: DeviceId,
-    /// The name of the attestation key that signed.
-    pub(crate) ak_name: &'a [u8],
-    /// The pairing's epoch.
-    pub(crate) epoch: Epoch,
-    /// The TPM's time in the quote.
-    pub(crate) clock: ClockInfo,
+    /// The pairing's epoch, and the TPM's time in the quote.
+    pub(crate) time: TpmTime,
     /// What the quote covers.
     pub(crate) evidence: &'a Evidence,
     /// The wall clock here, Unix milliseconds.
@@ -25,17 +21,13 @@ pub(crate) struct Now<'a> {
 }
 
 impl Now<'_> {
-    fn mark(&self) -> HighWater {
-        HighWater { epoch: self.epoch, reset_count: self.clock.reset_count, clock: self.clock.clock_ms }
-    }
-
     fn run(&self) -> Run {
         // Daemons of earlier versions tell the boot alone.
         let boot = || Nonce(Digest::of(self.evidence.boot_id.as_str().as_bytes()).0);
         Run {
             id: self.evidence.run.unwrap_or_else(boot),
-            reset_count: self.clock.reset_count,
-            clock: self.clock.clock_ms,
+            reset_count: self.time.reset_count,
+            clock: self.time.clock_ms,
             seen_ms: self.now_ms,
             fell: false,
         }
@@ -48,20 +40,21 @@ impl Now<'_> {
 /// # Errors
 /// [`StoreError`]
 pub(crate) fn follow(tx: &Tx<'_>, now: &Now<'_>) -> Result<bool, StoreError> {
-    let highest = tx.high_water(now.ak_name)?;
-    let mut runs = tx.runs(now.ak_name)?;
-    let behind = highest.filter(|highest| now.mark() < *highest);
+    let highest = tx.high_water(now.device)?;
+    let mut runs = tx.runs(now.device)?;
+    let behind = is_behind(tx, now, highest)?;
     let run = now.run();
-    let course = compare(&runs, behind.is_some(), &run);
+    let course = compare(&runs, behind, &run);
     let seconds = now.now_ms / 1000;
     match course {
         Course::Onward => {
-            tx.raise_high_water(now.ak_name, now.mark())?;
+            let mark = highest.map_or(HighWater::first(now.time), |highest| highest.raised_to(now.time));
+            tx.raise_high_water(now.device, mark)?;
             tx.settle_incidents(now.device, &[IncidentKind::SetBack], CAUGHT_UP, seconds)?;
         }
         Course::Back => {
-            let before = highest.unwrap_or(now.mark());
-            note(tx, now.device, IncidentKind::SetBack, None, &set_back(before, &run), seconds)?;
+            let detail = set_back(highest.unwrap_or(HighWater::first(now.time)), &run);
+            note(tx, now.device, IncidentKind::SetBack, None, &detail, seconds)?;
         }
         Course::Beside => {
             note(tx, now.device, IncidentKind::TwoPlaces, None, &two_places(&runs, &run), seconds)?;
@@ -73,8 +66,34 @@ pub(crate) fn follow(tx: &Tx<'_>, now: &Now<'_>) -> Result<bool, StoreError> {
     runs.retain(|before| before.id != run.id);
     runs.push(Run { fell: course == Course::Back || fell && course == Course::Onward, ..run });
     let excess = runs.len().saturating_sub(RUNS);
-    tx.set_runs(now.ak_name, runs.get(excess..).unwrap_or_default())?;
+    tx.set_runs(now.device, runs.get(excess..).unwrap_or_default())?;
     Ok(course == Course::Onward)
+}
+
+/// Returns whether the TPM is before what was seen of it. After a rollback it is until it has come past all of that;
+/// else it would be admitted again within the interval that an unclean stop may cost.
+fn is_behind(tx: &Tx<'_>, now: &Now<'_>, highest: Option<HighWater>) -> Result<bool, StoreError> {
+    let Some(highest) = highest else { return Ok(false) };
+    let open = tx.open_incidents(now.device)?;
+    let was_set_back = open.iter().any(|incident| incident.kind == IncidentKind::SetBack);
+    Ok(if was_set_back { !highest.is_passed_by(now.time) } else { !highest.admits(now.time) })
+}
+
+/// Opens an incident if a report for an earlier epoch than the highest is later than that in the TPM's time: the
+/// counter fell. The quote has been verified, and the report is refused in any case.
+///
+/// # Errors
+/// [`StoreError`]
+pub(crate) fn follow_ended(
+    tx: &Tx<'_>,
+    device: DeviceId,
+    time: TpmTime,
+    seconds: u64,
+) -> Result<(), StoreError> {
+    let highest = tx.high_water(device)?;
+    let Some(highest) = highest.filter(|highest| highest.is_contradicted_by(time)) else { return Ok(()) };
+    let detail = format!("the TPM went back in time, from epoch {} to epoch {}", highest.epoch, time.epoch);
+    note(tx, device, IncidentKind::SetBack, None, &detail, seconds)
 }
 
 /// A pairing begins: what ran in earlier epochs is over.
@@ -82,7 +101,7 @@ pub(crate) fn follow(tx: &Tx<'_>, now: &Now<'_>) -> Result<bool, StoreError> {
 /// # Errors
 /// [`StoreError`]
 pub(crate) fn begin(tx: &Tx<'_>, now: &Now<'_>) -> Result<(), StoreError> {
-    tx.set_runs(now.ak_name, &[now.run()])
+    tx.set_runs(now.device, &[now.run()])
 }
 
 const CAUGHT_UP: &str = "the TPM has come past where it was";
@@ -91,7 +110,7 @@ const TWO: &str = "it is in two places";
 fn set_back(before: HighWater, now: &Run) -> String {
     format!(
         "the TPM went back in time, from reset {}, clock {} ms to reset {}, clock {} ms",
-        before.reset_count, before.clock, now.reset_count, now.clock
+        before.reset_count, before.clock_max_ms, now.reset_count, now.clock
     )
 }
 

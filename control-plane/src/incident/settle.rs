@@ -56,9 +56,7 @@ pub(crate) fn settle_by_operator(
     if settled == 0 {
         return Ok(0);
     }
-    if let Some(pairing) = tx.newest_pairing(device)? {
-        tx.set_runs(pairing.attestation_name()?.as_bytes(), &[])?;
-    }
+    tx.set_runs(device, &[])?;
     let incidents = u64::try_from(settled).unwrap_or(u64::MAX);
     tx.record(device, now, Fact::IncidentsSettled { reason, incidents })?;
     Ok(settled)

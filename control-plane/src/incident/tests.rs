@@ -142,6 +142,60 @@ async fn a_tpm_that_was_set_back_is_told_until_it_has_caught_up() {
 }
 
 #[tokio::test]
+async fn a_tpm_that_was_set_back_is_told_after_any_number_of_resets() {
+    const HOUR: u64 = 3600;
+
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    let id = reporting.device.id();
+    let mut before = Place::of(&reporting);
+    let mut here = before;
+    pass(&rig, 24 * HOUR, &mut [&mut here]);
+    assert!(here.report(&mut reporting).await.lease.is_some());
+
+    (before.run, before.reset_count) = (2, before.reset_count + 1000);
+    let told = before.report(&mut reporting).await;
+    assert_eq!(told.areas[&Area::Freshness], Appraisal::Contraindicated);
+    assert!(
+        told.lease.is_none() && told.reasons[0].as_str().contains("went back in time"),
+        "{:?}",
+        told.reasons
+    );
+    assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::SetBack]);
+    // An unclean stop may cost an hour. A TPM that was set back is not let in for that.
+    pass(&rig, 23 * HOUR, &mut [&mut before]);
+    assert!(before.report(&mut reporting).await.lease.is_none());
+    pass(&rig, 2 * HOUR, &mut [&mut before]);
+    assert!(before.report(&mut reporting).await.lease.is_some());
+    assert_eq!(open_kinds(&rig.plane, id).await, []);
+}
+
+#[tokio::test]
+async fn a_report_for_an_ended_epoch_is_refused_and_told_where_the_counter_fell() {
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    let id = reporting.device.id();
+    let late = reporting.device.report(Nonce([1; 32]), None);
+    let (pairing, epoch) = (reporting.device.pairing, reporting.device.tpm.epoch);
+    let receipt = reporting.device.wipe(None);
+    crate::orders::receive_receipt(&rig.plane, None, receipt).await.unwrap();
+
+    // It was made before the end, and was long on its way.
+    let message = pawl_proto::encode(&late).unwrap();
+    crate::posture::receive(&rig.plane, id, message).await.unwrap();
+    assert_eq!(open_kinds(&rig.plane, id).await, []);
+
+    let device = &mut reporting.device;
+    (device.pairing, device.tpm.epoch) = (pairing, epoch);
+    device.tpm.reset_count += 1;
+    let revived = device.report(Nonce([1; 32]), None);
+    let message = pawl_proto::encode(&revived).unwrap();
+    crate::posture::receive(&rig.plane, id, message).await.unwrap();
+    assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::SetBack]);
+    assert!(reporting.device.next_verdict(&rig.plane).await.is_none(), "no verdict answers it");
+}
+
+#[tokio::test]
 async fn what_any_device_does_leaves_nothing() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;

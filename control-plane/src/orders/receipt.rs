@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use pawl_evidence::appraise::TpmTime;
 use pawl_evidence::attest::{AkError, AttestError, AttestationKey};
 use pawl_evidence::tpm::{ClockInfo, NvPublic, ParseError, Public};
 use pawl_proto::message::{Receipt, SignedReceipt};
@@ -41,7 +42,7 @@ fn receive_in(
     let key = AttestationKey::from_public(Public::unmarshal(&pairing.attestation_key)?)?;
     let clock = verify(&key, &pairing, receipt, signed)?;
     // One that was long on its way is behind what is known, and still a receipt.
-    posture::raise_high_water(tx, key.name().as_bytes(), receipt.epoch, clock)?;
+    posture::raise_high_water(tx, receipt.device, TpmTime::new(receipt.epoch.0, clock))?;
     if !tx.add_receipt(receipt, signed, now_ms)? {
         return Ok(());
     }

@@ -72,7 +72,7 @@ pub(super) fn carry_out(
 /// which nothing was seen, is good as it is.
 fn above(tx: &Tx<'_>, claim: &Claim) -> Result<Epoch, StoreError> {
     let paired = tx.newest_pairing(claim.device)?.map(|pairing| pairing.epoch);
-    let seen = tx.high_water(claim.attestation_key.name().as_bytes())?.map(|highest| highest.epoch);
+    let seen = tx.high_water(claim.device)?.map(|highest| Epoch(highest.epoch));
     if paired < Some(claim.epoch) && seen <= Some(claim.epoch) {
         return Ok(Epoch(claim.epoch.0.saturating_sub(1)));
     }

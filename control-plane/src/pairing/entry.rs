@@ -1,5 +1,6 @@
 //! What the grant writes into the database: the pairing, its first report and the verdict on it.
 
+use pawl_evidence::appraise::{HighWater, TpmTime};
 use pawl_evidence::endorsement::EkTemplate;
 use pawl_proto::message::{Appraisal, RefusalCode, Standing, Verdict};
 use pawl_proto::{Nonce, PairingId};
@@ -14,7 +15,7 @@ use crate::posture::audit::{self, Occasion};
 use crate::posture::{self, Judgement, LeasePcrs, Shown};
 use crate::record::Fact;
 use crate::refusal::{Refusal, RequestError};
-use crate::store::{AcceptedState, BootState, HighWater, Pairing, PairingState, Tx};
+use crate::store::{AcceptedState, BootState, Pairing, PairingState, Tx};
 
 /// Enters the pairing, and issues its first verdict: gives that and the signed message.
 pub(super) fn enter(
@@ -32,20 +33,14 @@ pub(super) fn enter(
     // Again, since all this may have changed after the session was approved.
     check_enrolled(plane, tx, claim, &case.vendor_check(plane), None)?;
     check_epoch(tx, claim, approved, proven)?;
-    let highest = tx.high_water(ak_name.as_bytes())?;
-    if !posture::raise_high_water(tx, ak_name.as_bytes(), epoch, proven.quote.clock())? {
+    let highest = tx.high_water(device)?;
+    let time = TpmTime::new(epoch.0, proven.quote.clock());
+    if !posture::raise_high_water(tx, device, time)? {
         return Err(proof::went_backwards().into());
     }
     incident::begin(
         tx,
-        &incident::Now {
-            device,
-            ak_name: ak_name.as_bytes(),
-            epoch,
-            clock: proven.quote.clock(),
-            evidence: proven.evidence(),
-            now_ms: plane.clock.now_ms(),
-        },
+        &incident::Now { device, time, evidence: proven.evidence(), now_ms: plane.clock.now_ms() },
     )?;
     incident::settle_by_pairing(tx, &case.request, !tx.approvals(session.id)?.is_empty(), now)?;
     let policy = plane.policies.of(device);

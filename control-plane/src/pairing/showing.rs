@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use pawl_evidence::appraise::{HighWater, TpmTime};
 use pawl_evidence::attest::VerifiedQuote;
 use pawl_proto::message::{Appraisal, RefusalCode};
 
@@ -10,7 +11,7 @@ use crate::control_plane::ControlPlane;
 use crate::policy::DevicePolicy;
 use crate::posture::{self, Complete, LeasePcrs, Quoted, Shown};
 use crate::refusal::{Refusal, RequestError};
-use crate::store::{AcceptedState, BootState, HighWater, StoreError, Tx};
+use crate::store::{AcceptedState, BootState, StoreError, Tx};
 
 /// What a device shows of itself when it asks to be paired.
 pub(super) struct Showing {
@@ -56,11 +57,10 @@ impl Showing {
 
         let claim = &self.claim;
         let highest = tx
-            .high_water(claim.attestation_key.name().as_bytes())?
-            .map(|highest| HighWater { clock: highest.clock.saturating_sub(OVERTAKEN), ..highest });
-        let clock = self.quote.clock();
-        let seen = HighWater { epoch: claim.epoch, reset_count: clock.reset_count, clock: clock.clock_ms };
-        if highest.is_some_and(|highest| seen < highest) {
+            .high_water(claim.device)?
+            .map(|highest| HighWater { clock_ms: highest.clock_ms.saturating_sub(OVERTAKEN), ..highest });
+        let seen = TpmTime::new(claim.epoch.0, self.quote.clock());
+        if highest.is_some_and(|highest| !highest.admits(seen)) {
             return Err(proof::went_backwards().into());
         }
         let mut accepted = tx.boot_states(claim.device)?;

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use pawl_evidence::appraise::{
-    self, Appraisal, BootLog, BootLogRule, BootState as ReferenceState, Evidence, ImaLog, ReferenceValues,
+    self, Appraisal, BootLog, BootLogRule, BootState as ReferenceState, Evidence, HighWater, ImaLog,
+    ReferenceValues,
 };
 use pawl_evidence::attest::VerifiedQuote;
 use pawl_proto::{DeviceId, Epoch};
@@ -11,7 +12,7 @@ use super::lease_pcrs::LeasePcrs;
 use super::measured::MeasuredState;
 use super::quoted::pcr_values;
 use crate::policy::DevicePolicy;
-use crate::store::{AcceptedBy, AcceptedState, HighWater};
+use crate::store::{AcceptedBy, AcceptedState};
 
 /// What a device has shown of itself, tied to a quote and complete.
 #[derive(Clone, Copy)]
@@ -52,11 +53,7 @@ pub(crate) fn appraise(
         boot_states: boot_states(accepted, shown.policy.is_some()),
         // Boards without UEFI have none.
         boot_log: BootLogRule::AllowAbsent,
-        high_water: highest.map(|highest| appraise::HighWater {
-            epoch: highest.epoch.0,
-            reset_count: highest.reset_count,
-            clock_ms: highest.clock,
-        }),
+        high_water: highest,
     };
     appraise::appraise(&evidence, &reference)
 }

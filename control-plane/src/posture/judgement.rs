@@ -1,16 +1,15 @@
 use std::collections::BTreeMap;
 
-use pawl_evidence::appraise::{self, Reason};
-use pawl_evidence::tpm::ClockInfo;
+use pawl_evidence::appraise::{self, HighWater, Reason, TpmTime};
 use pawl_proto::message::{Appraisal, Area, Standing, Verdict};
-use pawl_proto::{Digest, Epoch, limits};
+use pawl_proto::{DeviceId, Digest, limits};
 
 use super::appraisal::{Shown, appraise};
 use super::quoted::Quoted;
 use crate::control_plane::ControlPlane;
 use crate::lease::Appraised;
 use crate::record::{ChainHead, Fact};
-use crate::store::{AcceptedState, BootState, HighWater, StoreError, Tx};
+use crate::store::{AcceptedState, BootState, StoreError, Tx};
 use crate::verdict::Draft;
 
 /// A judgement, before it is told to anybody.
@@ -152,17 +151,12 @@ pub(crate) fn record_verdict(
     tx.record(verdict.device, verdict.time, fact)
 }
 
-/// Remembers how far a TPM has come. False when it was further before: then nothing is changed.
-pub(crate) fn raise_high_water(
-    tx: &Tx<'_>,
-    ak_name: &[u8],
-    epoch: Epoch,
-    clock: ClockInfo,
-) -> Result<bool, StoreError> {
-    let now = HighWater { epoch, reset_count: clock.reset_count, clock: clock.clock_ms };
-    if tx.high_water(ak_name)?.is_some_and(|highest| now < highest) {
+/// Remembers where a TPM is now. False when it was later before: then nothing is changed.
+pub(crate) fn raise_high_water(tx: &Tx<'_>, device: DeviceId, now: TpmTime) -> Result<bool, StoreError> {
+    let highest = tx.high_water(device)?;
+    if highest.is_some_and(|highest| !highest.admits(now)) {
         return Ok(false);
     }
-    tx.raise_high_water(ak_name, now)?;
+    tx.raise_high_water(device, highest.map_or(HighWater::first(now), |highest| highest.raised_to(now)))?;
     Ok(true)
 }

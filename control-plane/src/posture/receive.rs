@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use pawl_evidence::appraise::TpmTime;
 use pawl_evidence::attest::{AttestationKey, VerifiedQuote};
 use pawl_evidence::ima::Rules;
 use pawl_evidence::tpm::Public;
@@ -16,7 +17,7 @@ use super::quoted::Quoted;
 use super::sample;
 use crate::control_plane::ControlPlane;
 use crate::incident;
-use crate::store::{Base, Device, Pairing, StoreError, Tx};
+use crate::store::{Base, Device, Pairing, PairingState, StoreError, Tx};
 use crate::verdict::{Draft, IssueError};
 
 /// Takes a report in and answers it. An error means that it was not decided about; what is
@@ -29,7 +30,11 @@ pub(crate) async fn receive(
     let plane_in_tx = Arc::clone(plane);
     let answered = plane.store.transaction(move |tx| receive_in(&plane_in_tx, tx, device, &message)).await;
     match answered {
-        Ok(verdict) => {
+        Ok(Received::Refused(reason)) => {
+            tracing::warn!(%device, reason, "a report is refused");
+            Ok(())
+        }
+        Ok(Received::Answered(verdict)) => {
             plane.outbox.wake();
             tracing::info!(
                 %device, sequence = verdict.sequence, result = ?verdict.result, lease = verdict.lease.is_some(),
@@ -49,19 +54,45 @@ pub(crate) async fn receive(
     }
 }
 
+/// What becomes of a report whose effects are kept.
+enum Received {
+    /// The verdict on it.
+    Answered(Box<Verdict>),
+    /// It is refused for good, and why.
+    Refused(String),
+}
+
 fn receive_in(
     plane: &ControlPlane,
     tx: &Tx<'_>,
     id: DeviceId,
     message: &[u8],
-) -> Result<Verdict, PostureError> {
+) -> Result<Received, PostureError> {
     let report: Report = pawl_proto::decode(message, limits::MESSAGE).map_err(refuse)?;
     let device = tx.device(id)?.ok_or_else(|| refuse("nobody enrolled the device"))?;
-    let pairing = tx.live_pairing(id)?.ok_or_else(|| refuse("the device has no live pairing"))?;
+    let pairing = tx.newest_pairing(id)?.ok_or_else(|| refuse("the device was never paired"))?;
     let public = Public::unmarshal(&pairing.attestation_key).map_err(refuse)?;
     let key = AttestationKey::from_public(public).map_err(refuse)?;
-
     let quoted = Quoted::verify(&key, &report).map_err(refuse)?;
+    let ended = quoted.evidence.epoch < pairing.epoch || pairing.state != PairingState::Live;
+    if ended && quoted.evidence.device == id {
+        let time = TpmTime::new(quoted.evidence.epoch.0, quoted.clock());
+        incident::follow_ended(tx, id, time, plane.clock.now())?;
+        return Ok(Received::Refused("its pairing has ended".to_owned()));
+    }
+    let verdict = decide(plane, tx, &device, &pairing, &quoted, message.len())?;
+    Ok(Received::Answered(Box::new(verdict)))
+}
+
+fn decide(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    device: &Device,
+    pairing: &Pairing,
+    quoted: &Quoted,
+    length: usize,
+) -> Result<Verdict, PostureError> {
+    let id = device.id;
     let evidence = &quoted.evidence;
     if (evidence.device, evidence.pairing, evidence.epoch) != (id, pairing.id, pairing.epoch) {
         return Err(refuse("the report is for another device, pairing or epoch"));
@@ -70,11 +101,11 @@ fn receive_in(
     let age = age(plane, tx, id)?;
     let too_old = policy.as_ref().is_some_and(|policy| policy.is_too_old(age));
     if evidence.nonce != pairing.nonce || too_old {
-        return challenge(plane, tx, &device, &pairing, &quoted, false);
+        return challenge(plane, tx, device, pairing, quoted, false);
     }
     let rules = policy.as_ref().and_then(|policy| policy.ima.as_ref());
-    match examine(tx, &pairing, &quoted, rules)? {
-        Examined::Whole => challenge(plane, tx, &device, &pairing, &quoted, true),
+    match examine(tx, pairing, quoted, rules)? {
+        Examined::Whole => challenge(plane, tx, device, pairing, quoted, true),
         Examined::Contradiction(reason) => {
             let draft = Draft {
                 result: Some(Appraisal::Contraindicated),
@@ -84,7 +115,7 @@ fn receive_in(
                 answers: Some(quoted.digest),
                 ..Draft::challenge(device.standing, true)
             };
-            issue(plane, tx, &pairing, draft, &quoted, Seen::default())
+            issue(plane, tx, pairing, draft, quoted, Seen::default())
         }
         Examined::Complete(quote, mut complete) => {
             let boot_log = complete.boot_log.as_deref();
@@ -108,7 +139,7 @@ fn receive_in(
                 measure_log_behind: complete.measured_behind,
                 ima: complete.ima_log(),
             };
-            answer(plane, tx, &device, &pairing, &key, &quoted, &shown, &complete.base, message.len())
+            answer(plane, tx, device, pairing, &shown, quoted, &complete.base, length)
         }
     }
 }
@@ -159,15 +190,13 @@ fn examine(
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything that a verdict rests on")]
 fn answer(
     plane: &ControlPlane,
     tx: &Tx<'_>,
     device: &Device,
     pairing: &Pairing,
-    key: &AttestationKey,
-    quoted: &Quoted,
     shown: &Shown<'_>,
+    quoted: &Quoted,
     base: &Base,
     length: usize,
 ) -> Result<Verdict, PostureError> {
@@ -181,9 +210,7 @@ fn answer(
         tx,
         &incident::Now {
             device: device.id,
-            ak_name: key.name().as_bytes(),
-            epoch: pairing.epoch,
-            clock: shown.quote.clock(),
+            time: TpmTime::new(pairing.epoch.0, shown.quote.clock()),
             evidence,
             now_ms: plane.clock.now_ms(),
         },

@@ -1,4 +1,5 @@
-use pawl_proto::{Epoch, Nonce};
+use pawl_evidence::appraise::HighWater;
+use pawl_proto::{DeviceId, Nonce};
 use rusqlite::{OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
@@ -10,20 +11,29 @@ pub(super) const COURSES: &str = "
 ALTER TABLE high_water ADD COLUMN runs BLOB;
 ";
 
-/// How far a TPM's time is known to have come.
-///
-/// Ordered as the fields stand. The epoch comes first because `TPM2_Clear`, after which the
-/// counter starts above its old value, sets the two others back; resetCount comes before the
-/// clock because an unclean stop can lose some of the clock, and is itself a reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HighWater {
-    /// The epoch counter.
-    pub epoch: Epoch,
-    /// The TPM's resets.
-    pub reset_count: u32,
-    /// The TPM's clock, milliseconds.
-    pub clock: u64,
-}
+/// What was seen of a TPM was kept by the name of its attestation key, of which a TPM can have many. The record of a
+/// pairing says whose key that was.
+pub(super) const BY_DEVICE: &str = "
+CREATE TABLE tpm_seen (
+    -- The device id follows from the endorsement key.
+    device TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    reset_count INTEGER NOT NULL,
+    clock INTEGER NOT NULL,
+    -- The highest clock in that epoch.
+    clock_max INTEGER NOT NULL,
+    -- The runs in which it was last seen, newest last.
+    runs BLOB
+) STRICT, WITHOUT ROWID;
+WITH paired AS MATERIALIZED (
+    SELECT device, body FROM record WHERE instr(body, CAST('attestation_key' AS BLOB)) > 0
+)
+INSERT OR REPLACE INTO tpm_seen (device, epoch, reset_count, clock, clock_max, runs)
+    SELECT paired.device, high_water.epoch, reset_count, clock, clock, runs
+    FROM high_water JOIN paired ON instr(paired.body, CAST(lower(hex(ak_name)) AS BLOB)) > 0
+    ORDER BY high_water.epoch, reset_count, clock;
+DROP TABLE high_water;
+";
 
 /// A run of a daemon, and the TPM's time in its last report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,40 +51,47 @@ pub struct Run {
 }
 
 impl Tx<'_> {
-    /// The highest that was seen under the attestation key of this name.
+    /// Returns the latest point at which the TPM of a device was seen.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn high_water(&self, ak_name: &[u8]) -> Result<Option<HighWater>, StoreError> {
-        let mut statement =
-            self.sql.prepare_cached("SELECT epoch, reset_count, clock FROM high_water WHERE ak_name = ?1")?;
+    pub fn high_water(&self, device: DeviceId) -> Result<Option<HighWater>, StoreError> {
+        let mut statement = self
+            .sql
+            .prepare_cached("SELECT epoch, reset_count, clock, clock_max FROM tpm_seen WHERE device = ?1")?;
         Ok(statement
-            .query_row([ak_name], |row| {
-                Ok(HighWater { epoch: Epoch(row.get(0)?), reset_count: row.get(1)?, clock: row.get(2)? })
+            .query_row([device.as_str()], |row| {
+                Ok(HighWater {
+                    epoch: row.get(0)?,
+                    reset_count: row.get(1)?,
+                    clock_ms: row.get(2)?,
+                    clock_max_ms: row.get(3)?,
+                })
             })
             .optional()?)
     }
 
-    /// Remembers a new highest. The caller has compared.
+    /// Remembers a later point. The caller has compared.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn raise_high_water(&self, ak_name: &[u8], to: HighWater) -> Result<(), StoreError> {
+    pub fn raise_high_water(&self, device: DeviceId, to: HighWater) -> Result<(), StoreError> {
         self.sql.execute(
-            "INSERT INTO high_water (ak_name, epoch, reset_count, clock) VALUES (?1, ?2, ?3, ?4) \
-             ON CONFLICT (ak_name) DO UPDATE SET epoch = ?2, reset_count = ?3, clock = ?4",
-            params![ak_name, to.epoch.0, to.reset_count, to.clock],
+            "INSERT INTO tpm_seen (device, epoch, reset_count, clock, clock_max) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (device) DO UPDATE SET epoch = ?2, reset_count = ?3, clock = ?4, clock_max = ?5",
+            params![device.as_str(), to.epoch, to.reset_count, to.clock_ms, to.clock_max_ms],
         )?;
         Ok(())
     }
 
-    /// The runs in which the TPM with this attestation key was last seen, newest last.
+    /// Returns the runs in which the TPM of a device was last seen, newest last.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn runs(&self, ak_name: &[u8]) -> Result<Vec<Run>, StoreError> {
-        let mut statement = self.sql.prepare_cached("SELECT runs FROM high_water WHERE ak_name = ?1")?;
-        let runs: Option<Option<Vec<u8>>> = statement.query_row([ak_name], |row| row.get(0)).optional()?;
+    pub fn runs(&self, device: DeviceId) -> Result<Vec<Run>, StoreError> {
+        let mut statement = self.sql.prepare_cached("SELECT runs FROM tpm_seen WHERE device = ?1")?;
+        let runs: Option<Option<Vec<u8>>> =
+            statement.query_row([device.as_str()], |row| row.get(0)).optional()?;
         runs.flatten().map_or_else(|| Ok(Vec::new()), |runs| from_blob(&runs, "runs"))
     }
 
@@ -82,10 +99,10 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn set_runs(&self, ak_name: &[u8], runs: &[Run]) -> Result<(), StoreError> {
+    pub fn set_runs(&self, device: DeviceId, runs: &[Run]) -> Result<(), StoreError> {
         self.sql.execute(
-            "UPDATE high_water SET runs = ?2 WHERE ak_name = ?1",
-            params![ak_name, to_blob(&runs, "runs")?],
+            "UPDATE tpm_seen SET runs = ?2 WHERE device = ?1",
+            params![device.as_str(), to_blob(&runs, "runs")?],
         )?;
         Ok(())
     }

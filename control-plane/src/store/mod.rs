@@ -32,7 +32,7 @@ pub use boot_state::{AcceptedBy, AcceptedState, BootState};
 pub use device::{Device, LastSeen};
 pub use device_record::{DeviceChain, DeviceRecordRow};
 pub use event::EventRow;
-pub use high_water::{HighWater, Run};
+pub use high_water::Run;
 pub use incident::{Incident, IncidentKind};
 pub use pairing::{Base, Pairing, PairingState, Reported};
 pub use receipt::ReceiptRow;

@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use pawl_evidence::tpm::{Name, Public};
 use pawl_proto::message::{HostFacts, Scope};
 use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId};
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -43,17 +42,6 @@ pub struct Pairing {
     pub base: Option<Base>,
     /// The last report, for people.
     pub reported: Option<Reported>,
-}
-
-impl Pairing {
-    /// The TPM name of the attestation key.
-    ///
-    /// # Errors
-    /// [`StoreError::Malformed`]
-    pub fn attestation_name(&self) -> Result<Name, StoreError> {
-        let key = Public::unmarshal(&self.attestation_key);
-        Ok(key.map_err(|_| StoreError::Malformed("attestation key"))?.name())
-    }
 }
 
 /// How far a pairing's life has come.

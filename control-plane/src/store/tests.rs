@@ -150,13 +150,6 @@ async fn altered_and_missing_records_are_found() {
     }
 }
 
-#[test]
-fn the_order_of_high_water_marks() {
-    let mark = |epoch, reset_count, clock| HighWater { epoch: Epoch(epoch), reset_count, clock };
-    assert!(mark(1, 9, 9) < mark(2, 0, 0), "TPM2_Clear sets resets and clock back");
-    assert!(mark(1, 1, 9) < mark(1, 2, 0), "an unclean stop loses some of the clock");
-}
-
 #[tokio::test]
 async fn the_oldest_records_of_a_device_make_room() {
     let (_dir, store) = store();

@@ -23,6 +23,7 @@ pub(crate) use jws::jws;
 pub(crate) use records::Records;
 pub(crate) use reporting::Reporting;
 pub(crate) use session::Asked;
+pub(crate) use tpm::{ENDORSEMENT, OWNER};
 
 use crate::clock::Clock;
 use crate::clock::tests::SetClock;

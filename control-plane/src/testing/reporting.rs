@@ -40,6 +40,20 @@ impl Reporting {
         self.steady().await
     }
 
+    /// A whole report, and the verdict on it, if there is one. It repeats the nonce of the last verdict.
+    pub(crate) async fn try_report(&mut self) -> Option<Verdict> {
+        let report = self.device.report(self.nonce, None);
+        let before = self.device.next_verdict(&self.plane).await.map(|verdict| verdict.sequence);
+        let message = pawl_proto::encode(&report).unwrap();
+        posture::receive(&self.plane, self.device.id(), message).await.unwrap();
+        let verdict = self.device.next_verdict(&self.plane).await?;
+        if before == Some(verdict.sequence) {
+            return None;
+        }
+        self.nonce = verdict.nonce;
+        Some(verdict)
+    }
+
     /// A report that builds on the last one, and the verdict on it. What was said in between is heard
     /// first.
     pub(crate) async fn steady(&mut self) -> Verdict {

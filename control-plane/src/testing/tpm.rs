@@ -21,7 +21,14 @@ pub(crate) struct SoftTpm {
     pub(crate) clock: u64,
     pub(crate) reset_count: u32,
     pub(crate) pcrs: BTreeMap<u8, Digest>,
+    /// The handle of the hierarchy in which its attestation key is.
+    pub(crate) hierarchy: u32,
 }
+
+/// TPM_RH_OWNER.
+pub(crate) const OWNER: u32 = 0x4000_0001;
+/// TPM_RH_ENDORSEMENT.
+pub(crate) const ENDORSEMENT: u32 = 0x4000_000b;
 
 /// `TPMS_ATTEST` and `TPMT_SIGNATURE`.
 pub(crate) type Attestation = (TpmStructure, TpmStructure);
@@ -38,6 +45,7 @@ impl SoftTpm {
             clock: 60_000,
             reset_count: 3,
             pcrs: (0..=14).map(|index| (index, Digest([index; 32]))).collect(),
+            hierarchy: ENDORSEMENT,
         }
     }
 
@@ -78,11 +86,13 @@ impl SoftTpm {
 
     fn attest(&mut self, kind: [u8; 2], extra: &[u8], attested: &[u8]) -> Attestation {
         self.clock += 10;
-        let signer = Public::unmarshal(&self.ak_public()).unwrap().name();
+        let name = Public::unmarshal(&self.ak_public()).unwrap().name();
+        let place = [&self.hierarchy.to_be_bytes()[..], name.as_bytes()].concat();
+        let signer = [&[0x00, 0x0b], &Digest::of(&place).as_bytes()[..]].concat();
         let attest = [
             &[0xff, 0x54, 0x43, 0x47],
             &kind[..],
-            &sized(signer.as_bytes()),
+            &sized(&signer),
             &sized(extra),
             &self.clock.to_be_bytes(),
             &self.reset_count.to_be_bytes(),

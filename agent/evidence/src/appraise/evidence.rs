@@ -1,3 +1,4 @@
+use super::tpm_time::TpmTime;
 use crate::attest::VerifiedQuote;
 use crate::ima::{Findings, Outcome};
 
@@ -45,21 +46,9 @@ pub enum ImaLog<'a> {
     },
 }
 
-/// A point in the life of a TPM's attestation key. It only ever rises; the order is that of the fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HighWater {
-    /// The value of the epoch counter.
-    pub epoch: u64,
-    /// Resets since the TPM was cleared.
-    pub reset_count: u32,
-    /// Milliseconds with power. It may fall only where `reset_count` rises.
-    pub clock_ms: u64,
-}
-
 impl Evidence<'_> {
-    /// Where in its life the TPM was at the quote: what to remember for the next appraisal.
-    pub fn high_water(&self) -> HighWater {
-        let clock = self.quote.clock();
-        HighWater { epoch: self.epoch, reset_count: clock.reset_count, clock_ms: clock.clock_ms }
+    /// Returns the TPM's time at the quote, to be remembered for the next appraisal ([`HighWater::raised_to`]).
+    pub fn tpm_time(&self) -> TpmTime {
+        TpmTime::new(self.epoch, self.quote.clock())
     }
 }

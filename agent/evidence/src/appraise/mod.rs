@@ -11,12 +11,14 @@ mod reason;
 mod reference;
 mod replayed;
 mod rules;
+mod tpm_time;
 
 pub use coverage::{BootCoverage, Uncovered};
-pub use evidence::{BootLog, Evidence, HighWater, ImaLog};
+pub use evidence::{BootLog, Evidence, ImaLog};
 pub use reason::{Appraisal, Area, Reason, Verdict};
 pub use reference::{BootLogRule, BootState, ReferenceValues};
 pub use replayed::before_user_space;
+pub use tpm_time::{CLOCK_SAVE_INTERVAL_MS, HighWater, TpmTime};
 
 /// Appraises evidence against reference values.
 pub fn appraise(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Appraisal {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use super::evidence::HighWater;
 use super::policy::Policy;
+use super::tpm_time::HighWater;
 use crate::tpm::{PcrSelection, PcrValues};
 
 /// What evidence is compared with.
@@ -16,7 +16,7 @@ pub struct ReferenceValues {
     pub boot_states: Vec<BootState>,
     /// What is asked of the boot event log where there is no policy to say so.
     pub boot_log: BootLogRule,
-    /// The highest point at which this attestation key was seen; `None` at its first report.
+    /// The latest point at which this TPM was seen; `None` at its first report.
     pub high_water: Option<HighWater>,
 }
 

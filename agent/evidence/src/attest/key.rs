@@ -8,18 +8,25 @@ use crate::tpm::{
     uncompressed_point,
 };
 
-const REQUIRED: ObjectAttributes = ObjectAttributes::RESTRICTED
+/// What every attestation key has: the TPM made it, keeps it, and signs with it only what the TPM itself says.
+const RESTRICTED: ObjectAttributes = ObjectAttributes::RESTRICTED
     .union(ObjectAttributes::SIGN)
     .union(ObjectAttributes::FIXED_TPM)
     .union(ObjectAttributes::FIXED_PARENT)
     .union(ObjectAttributes::SENSITIVE_DATA_ORIGIN);
+/// The attributes in the template from which `pawld` makes its attestation key.
+const TEMPLATE: ObjectAttributes =
+    RESTRICTED.union(ObjectAttributes::USER_WITH_AUTH).union(ObjectAttributes::NO_DA);
 
-/// A key that can have signed nothing but what its TPM made: attestations, and digests of data that do not
-/// look like one.
+/// A restricted signing key at a known place in a TPM's key hierarchies.
+///
+/// The place matters: for a key outside of the endorsement and platform hierarchies the TPM obfuscates
+/// resetCount, restartCount and firmwareVersion in every attestation (TPM 2.0 part 2, TPMS_ATTEST).
 #[derive(Debug, Clone)]
 pub struct AttestationKey {
     verifying: VerifyingKey,
     public: Public,
+    qualified_name: Name,
 }
 
 /// Why a public area is not that of an attestation key.
@@ -29,19 +36,44 @@ pub enum AkError {
     #[error("the attestation key is not an ECDSA P-256 key with SHA-256")]
     Kind,
     /// It could sign what the TPM did not make, or could be outside of the TPM.
-    #[error("the attestation key has the attributes {0}; it needs {REQUIRED} and must not decrypt")]
+    #[error("the attestation key has the attributes {0}; it needs {RESTRICTED} and must not decrypt")]
     Attributes(ObjectAttributes),
+    /// It was not made from the template of `pawld`.
+    #[error("the attestation key was not made from pawld's template: its {0} differs")]
+    Template(&'static str),
     /// Its point is not on the curve.
     #[error("the attestation key's point is not on the curve P-256")]
     Point,
 }
 
 impl AttestationKey {
-    /// Takes a public area whose attributes make it an attestation key, *if* it is in a TPM.
+    /// Reads the public area of a key that `pawld` made: from its template, as a primary of the endorsement
+    /// hierarchy. [`AttestationKey::verify`] refuses attestations of a key with the same public area elsewhere.
     ///
     /// # Errors
     /// See [`AkError`].
     pub fn from_public(public: Public) -> Result<Self, AkError> {
+        let qualified_name = public.qualified_name_in_endorsement();
+        let key = Self::with_qualified_name(public, qualified_name)?;
+        let public = &key.public;
+        if public.attributes() != TEMPLATE {
+            return Err(AkError::Template("set of attributes"));
+        }
+        if !public.auth_policy().is_empty() {
+            return Err(AkError::Template("policy"));
+        }
+        if !matches!(public.key(), PublicKey::Ecc { symmetric: None, .. }) {
+            return Err(AkError::Template("symmetric cipher"));
+        }
+        Ok(key)
+    }
+
+    /// Reads the public area of any other restricted signing key. The caller answers for `qualified_name`: that a
+    /// key of this qualified name is in the endorsement hierarchy.
+    ///
+    /// # Errors
+    /// See [`AkError`].
+    pub fn with_qualified_name(public: Public, qualified_name: Name) -> Result<Self, AkError> {
         let PublicKey::Ecc {
             curve: Curve::P256,
             scheme: Some(SignatureScheme::Ecdsa(HashAlgorithm::Sha256)),
@@ -56,18 +88,20 @@ impl AttestationKey {
             return Err(AkError::Kind);
         }
         let attributes = public.attributes();
-        if !attributes.contains(REQUIRED) || attributes.intersects(ObjectAttributes::DECRYPT) {
+        if !attributes.contains(RESTRICTED) || attributes.intersects(ObjectAttributes::DECRYPT) {
             return Err(AkError::Attributes(attributes));
         }
         let point = uncompressed_point(Curve::P256, x, y);
         let verifying = VerifyingKey::from_sec1_bytes(&point).map_err(|_| AkError::Point)?;
-        Ok(Self { verifying, public })
+        Ok(Self { verifying, public, qualified_name })
     }
 
-    /// Checks a TPMS_ATTEST against its TPMT_SIGNATURE and against the qualifying data that was asked for.
+    /// Checks a TPMS_ATTEST against its TPMT_SIGNATURE, the place of this key in its TPM, and the qualifying data
+    /// that was asked for.
     ///
     /// # Errors
-    /// When the signature is not this key's, the bytes are no attestation, or it answers another question.
+    /// When the signature is not this key's, the bytes are no attestation, the key that signed is at another place
+    /// in its TPM, or it answers another question.
     pub fn verify(
         &self,
         attest: &[u8],
@@ -79,6 +113,9 @@ impl AttestationKey {
             p256::ecdsa::Signature::from_slice(&signature.to_r_s()).map_err(|_| AttestError::Forged)?;
         self.verifying.verify(attest, &signature).map_err(|_| AttestError::Forged)?;
         let attest = Attest::unmarshal(attest).map_err(AttestError::Malformed)?;
+        if attest.qualified_signer != self.qualified_name.as_bytes() {
+            return Err(AttestError::Hierarchy);
+        }
         if attest.extra_data != expected_extra {
             return Err(AttestError::Stale);
         }

@@ -29,6 +29,12 @@ pub enum AttestError {
     /// What was signed is not an attestation.
     #[error("the attestation is malformed: {0}")]
     Malformed(ParseError),
+    /// The key that signed is not where it has to be in its TPM.
+    #[error(
+        "the attestation key is not a primary of the endorsement hierarchy: the TPM obfuscates resetCount, \
+         restartCount and firmwareVersion for a key elsewhere"
+    )]
+    Hierarchy,
     /// The qualifying data is not what was asked for.
     #[error("the attestation answers another challenge: it is stale, replayed or covers other data")]
     Stale,

@@ -30,8 +30,8 @@ pub struct Attest {
     pub attested: Attested,
 }
 
-/// The TPM's sense of time (TPMS_CLOCK_INFO). True values only under a key of the endorsement hierarchy; for
-/// other keys the TPM obfuscates the counts.
+/// The TPM's sense of time (TPMS_CLOCK_INFO). The counts are true only under a key of the endorsement hierarchy;
+/// for other keys the TPM obfuscates them, and `pawl_evidence::attest` refuses those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockInfo {
     /// Milliseconds for which the TPM had power, since it was last cleared.

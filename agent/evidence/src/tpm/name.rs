@@ -29,8 +29,18 @@ impl Name {
     }
 
     pub(super) fn of(algorithm: HashAlgorithm, public_area: &[u8]) -> Self {
+        Self::digest(algorithm, &[public_area])
+    }
+
+    /// Returns the qualified name of an object below `parent`: the handle of a hierarchy, or the qualified name of a
+    /// key (TPM 2.0 part 1, "Qualified Name"). `algorithm` is the object's name algorithm.
+    pub(super) fn qualified(algorithm: HashAlgorithm, parent: &[u8], object: &Self) -> Self {
+        Self::digest(algorithm, &[parent, object.as_bytes()])
+    }
+
+    fn digest(algorithm: HashAlgorithm, parts: &[&[u8]]) -> Self {
         let mut name = algorithm.id().to_be_bytes().to_vec();
-        name.extend_from_slice(algorithm.digest(&[public_area]).as_bytes());
+        name.extend_from_slice(algorithm.digest(parts).as_bytes());
         Self(name)
     }
 }

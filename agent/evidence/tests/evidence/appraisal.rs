@@ -1,6 +1,6 @@
 use pawl_evidence::appraise::{
-    Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, HighWater, ImaLog, ReferenceValues, Verdict,
-    appraise,
+    Appraisal, Area, BootLog, BootLogRule, BootState, CLOCK_SAVE_INTERVAL_MS, Evidence, HighWater, ImaLog,
+    ReferenceValues, TpmTime, Verdict, appraise,
 };
 use pawl_evidence::ima::{Aggregate, BinaryLog, IMA_PCR};
 use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
@@ -111,12 +111,14 @@ fn ima_without_a_tpm_is_a_warning() {
 fn a_tpm_that_goes_back_is_refused() {
     let clock = Boot::named("x86-good").quote().clock();
     let seen = |epoch, reset_count, clock_ms| {
-        let high_water = Some(HighWater { epoch, reset_count, clock_ms });
+        let high_water = Some(HighWater::first(TpmTime { epoch, reset_count, clock_ms }));
         appraise_boot("x86-good", &ReferenceValues { high_water, ..reference("x86-good") }).result
     };
     assert_eq!(seen(1, clock.reset_count, clock.clock_ms), Verdict::Affirming);
     assert_eq!(seen(1, clock.reset_count, clock.clock_ms + 1), Verdict::Contraindicated);
     assert_eq!(seen(1, clock.reset_count - 1, clock.clock_ms + 1), Verdict::Affirming);
+    let saved = CLOCK_SAVE_INTERVAL_MS;
+    assert_eq!(seen(1, clock.reset_count - 1, clock.clock_ms + saved + 1), Verdict::Contraindicated);
     assert_eq!(seen(1, clock.reset_count + 1, 0), Verdict::Contraindicated);
     assert_eq!(seen(2, 0, 0), Verdict::Contraindicated);
 }

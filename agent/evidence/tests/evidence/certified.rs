@@ -5,6 +5,7 @@ use crate::support::swtpm::Swtpm;
 
 const HANDLE: &str = "0x01805041";
 const BOUND: &str = "fixedtpm|fixedparent|noda";
+const AK_TEMPLATE: &str = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|sign";
 const SIGNING: &str = "fixedtpm|fixedparent|noda|sensitivedataorigin|sign";
 
 #[test]
@@ -83,8 +84,7 @@ fn a_vault_key_is_sealed_and_bound() {
 }
 
 fn make_ak(tpm: &Swtpm) -> AttestationKey {
-    let attributes = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign";
-    make_primary(tpm, "e", attributes, "ak.ctx", &[]);
+    make_primary(tpm, "e", AK_TEMPLATE, "ak.ctx", &[]);
     AttestationKey::from_public(Public::unmarshal(&tpm.public("ak.ctx")).unwrap()).unwrap()
 }
 

@@ -3,6 +3,7 @@
 
 mod appraisal;
 mod assurance;
+mod attestation_key;
 mod boot_images;
 mod boots;
 mod cases;

@@ -25,11 +25,11 @@ fn names_and_pem_are_those_that_tpm2_tools_wrote() {
 fn a_quote_is_refused_for_another_nonce_key_or_value() {
     let boot = Boot::named("x86-good");
     let (message, signature) = (boot.read("quote.msg"), boot.read("quote.sig"));
-    let ak = AttestationKey::from_public(boot.ak_public()).unwrap();
+    let ak = boot.attestation_key();
     assert_eq!(ak.verify(&message, &signature, &[0; 16]), Err(AttestError::Stale));
     assert_eq!(ak.verify(&message, &signature, &[]), Err(AttestError::Stale));
 
-    let stranger = AttestationKey::from_public(Boot::named("arm64-good").ak_public()).unwrap();
+    let stranger = Boot::named("arm64-good").attestation_key();
     assert_eq!(stranger.verify(&message, &signature, &NONCE), Err(AttestError::Forged));
 
     let mut pcrs = boot.quoted_pcrs();
@@ -44,7 +44,7 @@ fn a_quote_is_refused_for_another_nonce_key_or_value() {
 #[test]
 fn every_flipped_bit_of_a_quote_is_noticed() {
     let boot = Boot::named("x86-good");
-    let ak = AttestationKey::from_public(boot.ak_public()).unwrap();
+    let ak = boot.attestation_key();
     let (message, signature) = (boot.read("quote.msg"), boot.read("quote.sig"));
     for position in 0..message.len() {
         let mut message = message.clone();
@@ -74,10 +74,14 @@ fn a_quote_cut_anywhere_or_continued_is_malformed() {
 #[test]
 fn a_key_that_could_sign_forged_attestations_is_no_attestation_key() {
     let public = Boot::named("x86-good").ak_public();
+    let read = |public: Public| {
+        let qualified_name = public.qualified_name_in_endorsement();
+        AttestationKey::with_qualified_name(public, qualified_name)
+    };
     let with_attributes = |attributes: u32| {
         let mut bytes = public.as_bytes().to_vec();
         bytes[4..8].copy_from_slice(&attributes.to_be_bytes());
-        AttestationKey::from_public(Public::unmarshal(&bytes).unwrap())
+        read(Public::unmarshal(&bytes).unwrap())
     };
     let good = public.attributes().0;
     assert!(with_attributes(good).is_ok());
@@ -91,5 +95,5 @@ fn a_key_that_could_sign_forged_attestations_is_no_attestation_key() {
     let mut off_the_curve = public.as_bytes().to_vec();
     *off_the_curve.last_mut().unwrap() ^= 1;
     let off_the_curve = Public::unmarshal(&off_the_curve).unwrap();
-    assert!(matches!(AttestationKey::from_public(off_the_curve), Err(AkError::Point)));
+    assert!(matches!(read(off_the_curve), Err(AkError::Point)));
 }

@@ -209,7 +209,7 @@ pub(in crate::admin) fn whole(tx: &Tx<'_>, device: Device) -> Result<DeviceView,
     Ok(DeviceView {
         events: tx.events(device.id)?.into_iter().map(EventView::from).collect(),
         receipts: tx.receipts(device.id)?.into_iter().map(ReceiptView::from).collect(),
-        highest: pairing.as_ref().map(|pairing| highest(tx, pairing)).transpose()?.flatten(),
+        highest: highest(tx, device.id)?,
         boot_states: tx.boot_states(device.id)?.len(),
         ahead: AheadView::all(tx, device.id, judged.as_ref())?,
         incidents: tx.incidents(device.id)?.into_iter().map(IncidentView::from).collect(),
@@ -245,12 +245,11 @@ fn judged(tx: &Tx<'_>, pairing: Option<&Pairing>) -> Result<Option<VerdictRow>, 
     pairing.map(|pairing| tx.judged(pairing.id)).transpose().map(Option::flatten)
 }
 
-fn highest(tx: &Tx<'_>, pairing: &Pairing) -> Result<Option<HighestView>, StoreError> {
-    let highest = tx.high_water(pairing.attestation_name()?.as_bytes())?;
-    Ok(highest.map(|highest| HighestView {
-        epoch: highest.epoch.0,
+fn highest(tx: &Tx<'_>, device: DeviceId) -> Result<Option<HighestView>, StoreError> {
+    Ok(tx.high_water(device)?.map(|highest| HighestView {
+        epoch: highest.epoch,
         reset_count: highest.reset_count,
-        clock: highest.clock,
+        clock: highest.clock_ms,
     }))
 }
 

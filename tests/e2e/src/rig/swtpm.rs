@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use pawl_evidence::eventlog::{EventKind, EventLog};
@@ -106,6 +107,14 @@ impl Swtpm {
         self.power_off()?;
         copy_files(from, &self.state)?;
         self.power_on()
+    }
+
+    /// Moves its clock on, as if the device had run for so long. Nobody may be connected.
+    ///
+    /// # Errors
+    /// When the TPM refuses.
+    pub fn advance_clock(&self, by: Duration) -> Result<()> {
+        Bus::open(self.port)?.advance_clock(u64::try_from(by.as_millis())?)
     }
 
     /// Extends a PCR of the sha256 bank, as another boot would. Nobody may be connected.

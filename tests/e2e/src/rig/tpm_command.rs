@@ -10,6 +10,8 @@ use super::wait;
 
 const NO_SESSIONS: u16 = 0x8001;
 const SESSIONS: u16 = 0x8002;
+/// An empty authorization value.
+const PASSWORD_SESSION: [u8; 9] = [0x40, 0, 0, 9, 0, 0, 0, 0, 0];
 
 /// A connection to swtpm's command port; nobody else may have one meanwhile.
 pub(super) struct Bus(TcpStream);
@@ -24,15 +26,30 @@ impl Bus {
 
     /// `TPM2_PCR_Extend` in the sha256 bank (TPM 2.0 Library, Part 3, 22.2).
     pub(super) fn extend(&mut self, pcr: u8, digest: &[u8; 32]) -> Result<()> {
-        let password_session = [0x40, 0, 0, 9, 0, 0, 0, 0, 0];
         let mut body = Vec::new();
         body.extend([0, 0, 0, pcr]);
         body.extend(9_u32.to_be_bytes());
-        body.extend(password_session);
+        body.extend(PASSWORD_SESSION);
         body.extend(1_u32.to_be_bytes());
         body.extend(0x000b_u16.to_be_bytes());
         body.extend(digest);
         self.execute(SESSIONS, 0x182, &body).with_context(|| format!("extend PCR {pcr}"))?;
+        Ok(())
+    }
+
+    /// Moves the clock on by so many milliseconds (`TPM2_ReadClock` and `TPM2_ClockSet`, Part 3, 29.1 and 29.2), as the
+    /// time does for which a device runs.
+    pub(super) fn advance_clock(&mut self, milliseconds: u64) -> Result<()> {
+        const OWNER: [u8; 4] = [0x40, 0, 0, 1];
+        let answer = self.execute(NO_SESSIONS, 0x181, &[]).context("read the clock")?;
+        // TPMS_TIME_INFO begins with the time since the start.
+        let clock = answer.get(8..16).context("a short answer to TPM2_ReadClock")?;
+        let clock = u64::from_be_bytes(clock.try_into()?) + milliseconds;
+        let mut body = OWNER.to_vec();
+        body.extend(9_u32.to_be_bytes());
+        body.extend(PASSWORD_SESSION);
+        body.extend(clock.to_be_bytes());
+        self.execute(SESSIONS, 0x128, &body).context("set the clock")?;
         Ok(())
     }
 

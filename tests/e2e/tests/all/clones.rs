@@ -1,6 +1,7 @@
 //! Clones and rollbacks: each is told apart, in the verdict and to the operator, with what to do.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use pawl_e2e::Rig;
@@ -67,6 +68,51 @@ fn a_tpm_that_was_set_back_is_told() {
     assert_eq!(open_kinds(&rig, &id), ["set-back"]);
 
     // Which is what helps.
+    rig.control_plane.repair(&id, "a snapshot was put back").unwrap();
+    device
+        .wait_until("it is paired anew", |status| {
+            status.state == DeviceState::Entitled && status.lease.as_ref().is_some_and(|lease| lease.accepted)
+        })
+        .unwrap();
+    assert_eq!(open_kinds(&rig, &id), Vec::<String>::new());
+}
+
+/// The counts say nothing then: whoever sets a TPM back can reset it as often as they like.
+#[test]
+fn a_tpm_that_was_set_back_is_told_after_any_number_of_resets() {
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    let rig = Rig::for_test().unwrap();
+    let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    let id = device.status().unwrap().device.to_string();
+    let snapshot = rig.directory().path().join("snapshot");
+    device.stop().unwrap();
+    device.tpm.copy_state(&snapshot).unwrap();
+    device.tpm.advance_clock(DAY).unwrap();
+    device.start().unwrap();
+    judged_anew(&rig, &device);
+    device.wait_until_entitled().unwrap();
+    let before = rig.control_plane.show(&id).unwrap()["highest"].clone();
+
+    device.stop().unwrap();
+    device.tpm.restore_state(&snapshot).unwrap();
+    for _ in 0..5 {
+        device.tpm.reset().unwrap();
+    }
+    device.start().unwrap();
+    let told = wait_until_contraindicated(&device).verdict.unwrap();
+    assert!(told.lease.is_none(), "{told:?}");
+    let reason = told.reasons[0].as_str();
+    assert!(reason.contains("went back in time") && reason.contains("order a repair"), "{reason}");
+    let incident = incident(&rig, &id, "set-back").unwrap();
+    let detail = incident["detail"].as_str().unwrap();
+    let resets = |text: &str| -> Vec<u64> {
+        text.split("reset ").skip(1).map(|rest| rest.split(',').next().unwrap().parse().unwrap()).collect()
+    };
+    let [seen, now] = resets(detail)[..] else { panic!("{detail}") };
+    assert_eq!(Some(seen), before["reset_count"].as_u64(), "{detail}");
+    assert!(now > seen, "it was not reset past what was seen: {detail}");
+
     rig.control_plane.repair(&id, "a snapshot was put back").unwrap();
     device
         .wait_until("it is paired anew", |status| {

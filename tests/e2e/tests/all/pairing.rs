@@ -1,10 +1,10 @@
 //! Who may pair, and who may not.
 
 use pawl_e2e::Rig;
-use pawl_e2e::rig::{DeviceOptions, Swtpm};
+use pawl_e2e::rig::{DeviceOptions, Interposer, Recording, Swtpm};
 use pawl_evidence::assurance::action_policy;
 use pawl_evidence::lease::key_policy;
-use pawl_evidence::tpm::{Name, Public};
+use pawl_evidence::tpm::{Attest, Name, Public};
 use pawl_proto::message::{PairingRefusal, RefusalCode, TpmStructure};
 use pawl_proto::{Blob, Epoch, PairingId};
 
@@ -42,6 +42,24 @@ fn an_unknown_device_is_refused_and_told_what_to_do() {
     rig.control_plane.enrol(&status.ek_sha256, "known now").unwrap();
     device.pair().unwrap();
     device.wait_until_entitled().unwrap();
+}
+
+/// The counts in its attestations are obfuscated: a lease over them survives more resets than it allows.
+#[test]
+fn an_attestation_key_in_the_owner_hierarchy_is_refused() {
+    let rig = Rig::for_test().unwrap();
+    let tpm = enrolled_tpm(&rig, "device");
+    let bus = Recording::start(tpm.port()).unwrap();
+    bus.interpose(Some(Interposer::OwnerAttestationKey));
+    let device = Impostor::through(&rig, &tpm, &bus.tcti());
+    let offer = device.ask(&device.request()).unwrap();
+    // Its TPM opens the credential: the hierarchy is all that is wrong.
+    let proof = device.session_proof(&offer);
+    let quoted = Attest::unmarshal(proof.report.attest.as_bytes()).unwrap().clock;
+    assert!(quoted.reset_count > 1000, "a true count after some boots: {quoted:?}");
+    let refusal = device.open(offer.session, &proof).unwrap_err();
+    assert_eq!(refusal.code, RefusalCode::Proof, "{refusal:?}");
+    assert!(refusal.message.as_str().contains("endorsement hierarchy"), "{refusal:?}");
 }
 
 #[test]

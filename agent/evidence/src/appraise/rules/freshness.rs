@@ -2,16 +2,21 @@ use super::super::evidence::Evidence;
 use super::super::reason::{Area, Reason, Verdict};
 use super::super::reference::ReferenceValues;
 
-/// Epoch, resets and clock never fall: they would if a hypervisor put back an older state of a virtual TPM.
+/// Checks that the TPM did not go back in time, as it does when a hypervisor restores an older state of a virtual TPM.
 pub(super) fn never_goes_back(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Reason {
-    let now = evidence.high_water();
+    let now = evidence.tpm_time();
     let (verdict, text) = match reference.high_water {
-        Some(before) if now < before => {
+        Some(before) if !before.admits(now) => {
             let text = format!(
                 "the TPM went back in time, from epoch {}, reset {}, clock {} ms \
                  to epoch {}, reset {}, clock {} ms: \
                  an older state of it was restored, or it was cleared",
-                before.epoch, before.reset_count, before.clock_ms, now.epoch, now.reset_count, now.clock_ms
+                before.epoch,
+                before.reset_count,
+                before.clock_max_ms,
+                now.epoch,
+                now.reset_count,
+                now.clock_ms
             );
             (Verdict::Contraindicated, text)
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pawl_evidence::attest::{AttestationKey, VerifiedQuote};
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrValues, Public};
+use pawl_evidence::tpm::{Attest, Digest, HashAlgorithm, Name, PcrValues, Public};
 
 pub(crate) const NONCE: [u8; 16] =
     [0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
@@ -101,8 +101,15 @@ impl Boot {
         Public::unmarshal(&bytes).unwrap()
     }
 
+    /// The key that quoted. `tpm2_createak` puts it below the endorsement key, of which the fixtures keep no name.
+    pub(crate) fn attestation_key(&self) -> AttestationKey {
+        let signer = Attest::unmarshal(&self.read("quote.msg")).unwrap().qualified_signer;
+        let qualified_name = Name::from_bytes(&signer).unwrap();
+        AttestationKey::with_qualified_name(self.ak_public(), qualified_name).unwrap()
+    }
+
     pub(crate) fn quote(&self) -> VerifiedQuote {
-        let ak = AttestationKey::from_public(self.ak_public()).unwrap();
+        let ak = self.attestation_key();
         let attest = ak.verify(&self.read("quote.msg"), &self.read("quote.sig"), &NONCE).unwrap();
         attest.quote(&self.quoted_pcrs()).unwrap()
     }

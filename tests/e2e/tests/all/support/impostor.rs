@@ -35,8 +35,13 @@ pub(crate) enum Progress {
 impl Impostor {
     /// Takes over a TPM to which nobody else is connected.
     pub(crate) fn on(rig: &Rig, swtpm: &Swtpm) -> Self {
+        Self::through(rig, swtpm, &swtpm.tcti())
+    }
+
+    /// The same by another way to that TPM.
+    pub(crate) fn through(rig: &Rig, swtpm: &Swtpm, tcti: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let tpm = open(swtpm);
+        let tpm = open(tcti);
         let identity = runtime.block_on(tpm.identity()).unwrap();
         let counter = runtime.block_on(tpm.provision_counter()).unwrap();
         let boot_log = std::fs::read(swtpm.boot_log().unwrap()).unwrap();
@@ -205,7 +210,7 @@ impl Impostor {
     pub(crate) fn step_aside<T>(&mut self, swtpm: &Swtpm, other: impl FnOnce() -> T) -> T {
         self.tpm.clone().close();
         let value = other();
-        self.tpm = open(swtpm);
+        self.tpm = open(&swtpm.tcti());
         value
     }
 }
@@ -226,8 +231,8 @@ fn session_of(approved: &PairingApproved) -> SessionId {
     approved.statement.decode().unwrap().session
 }
 
-fn open(swtpm: &Swtpm) -> Tpm {
-    Tpm::start(Options::new(swtpm.tcti().parse().unwrap())).unwrap()
+fn open(tcti: &str) -> Tpm {
+    Tpm::start(Options::new(tcti.parse().unwrap())).unwrap()
 }
 
 fn blob<const MAX: usize>(bytes: &[u8]) -> Blob<MAX> {

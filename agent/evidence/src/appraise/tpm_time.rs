@@ -1,0 +1,136 @@
+use crate::tpm::ClockInfo;
+
+/// The longest interval, in milliseconds, at which a TPM saves its clock, which is what an unclean stop can cost
+/// (TPM 2.0 part 2, TPM_PT_CLOCK_UPDATE).
+pub const CLOCK_SAVE_INTERVAL_MS: u64 = 1 << 22;
+
+/// A point in the life of a TPM, as it attests to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TpmTime {
+    /// The value of the epoch counter.
+    pub epoch: u64,
+    /// Resets since the TPM was cleared.
+    pub reset_count: u32,
+    /// Milliseconds with power since the TPM was cleared.
+    pub clock_ms: u64,
+}
+
+/// The latest point at which a TPM was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HighWater {
+    /// The highest epoch.
+    pub epoch: u64,
+    /// The highest number of resets in that epoch.
+    pub reset_count: u32,
+    /// The highest clock after that reset.
+    pub clock_ms: u64,
+    /// The highest clock in that epoch. It is above `clock_ms` where an unclean stop cost some of the clock.
+    pub clock_max_ms: u64,
+}
+
+impl TpmTime {
+    /// Joins an epoch and the clock in an attestation. The clock must be from a key of the endorsement hierarchy.
+    pub fn new(epoch: u64, clock: ClockInfo) -> Self {
+        Self { epoch, reset_count: clock.reset_count, clock_ms: clock.clock_ms }
+    }
+}
+
+impl HighWater {
+    /// Returns the mark of a TPM that is seen for the first time.
+    pub fn first(time: TpmTime) -> Self {
+        let TpmTime { epoch, reset_count, clock_ms } = time;
+        Self { epoch, reset_count, clock_ms, clock_max_ms: clock_ms }
+    }
+
+    /// Returns whether a TPM that was seen here can be at `now` if nobody restored an older state of it.
+    ///
+    /// The counter never falls. In a later epoch resets and clock may be anything: `TPM2_Clear` sets both to zero, and
+    /// the counter starts above its old value after it. Within an epoch resets never fall, the clock never falls
+    /// between two resets, and all resets together can cost no more of the clock than the TPM had not saved.
+    pub fn admits(&self, now: TpmTime) -> bool {
+        self.leads_to(now, CLOCK_SAVE_INTERVAL_MS)
+    }
+
+    /// The same without the allowance for an unclean stop: the TPM has come past all that was seen of it.
+    pub fn is_passed_by(&self, now: TpmTime) -> bool {
+        self.leads_to(now, 0)
+    }
+
+    fn leads_to(&self, now: TpmTime, clock_loss_ms: u64) -> bool {
+        if now.epoch != self.epoch {
+            return now.epoch > self.epoch;
+        }
+        (now.reset_count, now.clock_ms) >= (self.reset_count, self.clock_ms)
+            && now.clock_ms >= self.clock_max_ms.saturating_sub(clock_loss_ms)
+    }
+
+    /// Returns whether `now` shows that the counter fell: it is in an earlier epoch, but after more resets or at a later
+    /// clock. A message of an earlier epoch that was long on its way is before this mark in both.
+    pub fn is_contradicted_by(&self, now: TpmTime) -> bool {
+        now.epoch < self.epoch && (now.reset_count, now.clock_ms) > (self.reset_count, self.clock_ms)
+    }
+
+    /// Returns the mark after the TPM was seen at `now`, which this one admits.
+    #[must_use]
+    pub fn raised_to(self, now: TpmTime) -> Self {
+        let before = if now.epoch == self.epoch { self.clock_max_ms } else { 0 };
+        Self { clock_max_ms: before.max(now.clock_ms), ..Self::first(now) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: u64 = 3_600_000;
+
+    fn at(epoch: u64, reset_count: u32, clock_ms: u64) -> TpmTime {
+        TpmTime { epoch, reset_count, clock_ms }
+    }
+
+    #[test]
+    fn what_a_tpm_does_by_itself_is_admitted() {
+        let mark = HighWater::first(at(5, 10, 9 * HOUR));
+        for (what, now) in [
+            ("it runs on", at(5, 10, 9 * HOUR + 1)),
+            ("a reset", at(5, 11, 9 * HOUR)),
+            ("an unclean stop", at(5, 11, 9 * HOUR - CLOCK_SAVE_INTERVAL_MS)),
+            ("TPM2_Clear, and a counter that is defined anew", at(6, 0, 0)),
+        ] {
+            assert!(mark.admits(now), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_tpm_that_was_set_back_is_not_admitted_after_any_number_of_resets() {
+        let mark = HighWater::first(at(5, 10, 9 * HOUR));
+        for (what, now) in [
+            ("the counter fell", at(4, 99, 99 * HOUR)),
+            ("resets fell", at(5, 9, 99 * HOUR)),
+            ("the clock fell without a reset", at(5, 10, 9 * HOUR - 1)),
+            ("the clock fell further than a stop can cost", at(5, 11, 9 * HOUR - CLOCK_SAVE_INTERVAL_MS - 1)),
+            ("the same after many resets", at(5, u32::MAX, 7 * HOUR)),
+        ] {
+            assert!(!mark.admits(now), "{what}");
+        }
+    }
+
+    #[test]
+    fn many_unclean_stops_cost_no_more_than_one() {
+        let first = HighWater::first(at(5, 10, 9 * HOUR));
+        let stopped = at(5, 11, 8 * HOUR);
+        let mark = first.raised_to(stopped);
+        assert!(mark.admits(at(5, 11, 8 * HOUR + 1)), "it runs on after the stop");
+        assert!(!mark.admits(at(5, 12, 7 * HOUR)), "the mark sank with the first stop");
+        assert!(mark.admits(at(5, 12, 8 * HOUR)) && !mark.is_passed_by(at(5, 12, 8 * HOUR)));
+        assert!(mark.raised_to(at(6, 0, 1)).admits(at(6, 1, 1)), "another epoch begins anew");
+    }
+
+    #[test]
+    fn only_a_report_that_is_later_than_the_mark_shows_that_the_counter_fell() {
+        let mark = HighWater::first(at(7, 10, HOUR));
+        assert!(mark.is_contradicted_by(at(5, 11, 1)) && mark.is_contradicted_by(at(5, 10, HOUR + 1)));
+        assert!(!mark.is_contradicted_by(at(5, 10, HOUR)), "it was long on its way");
+        assert!(!mark.is_contradicted_by(at(7, 11, 0)) && !mark.is_contradicted_by(at(8, 11, 0)));
+    }
+}
