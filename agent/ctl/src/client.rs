@@ -11,8 +11,8 @@ use pawl_config::TokenName;
 use pawl_proto::SessionId;
 use pawl_proto::local::{
     self, ActionRequest, ActionStatus, ApprovalRequest, ConfirmationRequest, Deprovisioned, Entitlement,
-    EvidenceExport, LocalRecords, LocalStatus, PairRequest, Problem, SessionStatus, Token, WipeRequest,
-    Wiped,
+    EvidenceExport, LocalRecords, LocalStatus, PairRequest, Problem, SelfTest, SessionStatus, Token,
+    WipeRequest, Wiped,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -132,6 +132,12 @@ impl Client {
 
     pub(crate) async fn deprovision(&self) -> Result<Deprovisioned, ClientError> {
         let request = request(Method::POST, "/v1/deprovision", Bytes::new())?;
+        self.decode(&self.accepted(request, ANSWER_LIMIT).await?)
+    }
+
+    /// What the self-test of the TPM's counters found. A slow TPM takes some seconds.
+    pub(crate) async fn self_test(&self) -> Result<SelfTest, ClientError> {
+        let request = request(Method::POST, "/v1/self-test", Bytes::new())?;
         self.decode(&self.accepted(request, ANSWER_LIMIT).await?)
     }
 

@@ -1,27 +1,166 @@
 //! Time, injected: the wall clock here, the monotonic one from Tokio, which tests can pause.
+//!
+//! A device's wall clock can be anything: a board without a battery starts in 1970. The control plane signs the time into
+//! each verdict. That time, plus what CLOCK_BOOTTIME says has passed since, is a floor: it cannot be earlier now.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Where the wall clock is read. A device's clock may be wrong: what it says is shown to people
-/// and stands in tokens, and decides nothing that the TPM can decide.
-#[derive(Clone, Copy, Debug)]
+use nix::time::{ClockId, clock_gettime};
+use pawl_proto::Text;
+use pawl_proto::codec::Version;
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
+use serde::{Deserialize, Serialize};
+
+/// The best that is known of the time: the wall clock, or the floor where the wall clock is behind it.
+///
+/// It is shown to people, stands in tokens and is the time at which certificates are checked. It decides nothing that the
+/// TPM can decide.
+#[derive(Clone, Debug)]
 pub(crate) struct WallClock {
     now: fn() -> SystemTime,
+    floor: Arc<Mutex<Floor>>,
 }
+
+/// What a signed verdict said of the time, and when that was heard.
+#[derive(Debug, Default)]
+struct Floor {
+    /// Seconds since 1970, and CLOCK_BOOTTIME then.
+    heard: Option<(u64, Duration)>,
+    /// The floor that was given out for the disk last.
+    kept: Option<u64>,
+}
+
+/// `time.cbor`: the floor, for the next process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KnownTime {
+    version: Version,
+    /// Seconds since 1970.
+    time: u64,
+    /// The boot in which that was the floor.
+    boot_id: Text<64>,
+    /// Seconds of CLOCK_BOOTTIME then.
+    uptime: u64,
+}
+
+/// The floor is written so often: flash wears out, and within a boot the file is as good as new.
+const KEEP_EVERY: u64 = 3600;
 
 impl WallClock {
     /// The system's clock.
     pub(crate) fn system() -> Self {
-        Self { now: SystemTime::now }
+        Self { now: SystemTime::now, floor: Arc::default() }
     }
 
     /// Seconds since 1970.
     pub(crate) fn unix(&self) -> u64 {
-        (self.now)().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        let wall = (self.now)().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        wall.max(self.floor().unwrap_or(0))
     }
 
     /// The second that lies `ahead` from now.
     pub(crate) fn unix_in(&self, ahead: Duration) -> u64 {
         self.unix().saturating_add(ahead.as_secs())
+    }
+
+    /// The earliest that it can be now, in seconds since 1970. None before the first verdict.
+    pub(crate) fn floor(&self) -> Option<u64> {
+        let (time, heard_at) = self.lock().heard?;
+        Some(time.saturating_add(uptime().saturating_sub(heard_at).as_secs()))
+    }
+
+    /// Raises the floor to the time in a verdict whose signature was checked. An earlier time changes nothing.
+    pub(crate) fn heard(&self, time: u64) {
+        if self.floor().is_none_or(|floor| floor < time) {
+            self.lock().heard = Some((time, uptime()));
+        }
+    }
+
+    /// Raises the floor to what an earlier process kept. What has passed since is known within one boot.
+    pub(crate) fn resume(&self, known: &KnownTime, boot_id: &Text<64>) {
+        let same_boot = known.boot_id == *boot_id && !boot_id.as_str().is_empty();
+        let passed = if same_boot { uptime().as_secs().saturating_sub(known.uptime) } else { 0 };
+        self.heard(known.time.saturating_add(passed));
+        self.lock().kept = Some(known.time);
+    }
+
+    /// Returns the floor for the disk, where it is time to write it.
+    pub(crate) fn to_keep(&self, boot_id: Text<64>) -> Option<KnownTime> {
+        let time = self.floor()?;
+        let mut floor = self.lock();
+        if floor.kept.is_some_and(|kept| time < kept.saturating_add(KEEP_EVERY)) {
+            return None;
+        }
+        floor.kept = Some(time);
+        Some(KnownTime { version: Version, time, boot_id, uptime: uptime().as_secs() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Floor> {
+        self.floor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TimeProvider for WallClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.unix())))
+    }
+}
+
+/// CLOCK_BOOTTIME, which goes on while the system sleeps. Linux has it since 2.6.39; without it no time passes.
+fn uptime() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YEAR_2026: u64 = 1_780_000_000;
+
+    fn at_1970() -> WallClock {
+        WallClock { now: || UNIX_EPOCH + Duration::from_secs(90), floor: Arc::default() }
+    }
+
+    fn boot(id: &str) -> Text<64> {
+        Text::lossy(id)
+    }
+
+    #[test]
+    fn a_clock_at_1970_is_overruled_by_the_time_in_a_verdict() {
+        let clock = at_1970();
+        assert_eq!((clock.unix(), clock.floor()), (90, None));
+        clock.heard(YEAR_2026);
+        assert!((YEAR_2026..YEAR_2026 + 60).contains(&clock.unix()));
+        clock.heard(YEAR_2026 - 1000);
+        assert!(clock.unix() >= YEAR_2026, "an older verdict lowers it");
+        let at = clock.current_time().unwrap().as_secs();
+        assert!((YEAR_2026..YEAR_2026 + 60).contains(&at), "certificates are checked at {at}");
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_of_the_floor_is_believed() {
+        let clock = WallClock { now: || UNIX_EPOCH + Duration::from_secs(YEAR_2026), floor: Arc::default() };
+        clock.heard(YEAR_2026 - 300);
+        assert_eq!(clock.unix(), YEAR_2026);
+    }
+
+    #[test]
+    fn the_floor_outlives_the_process_and_the_boot() {
+        let clock = at_1970();
+        clock.heard(YEAR_2026);
+        let mut known = clock.to_keep(boot("one")).unwrap();
+        assert_eq!(clock.to_keep(boot("one")), None, "it is written again at once");
+
+        let next_boot = at_1970();
+        next_boot.resume(&known, &boot("two"));
+        assert!((YEAR_2026..YEAR_2026 + 60).contains(&next_boot.unix()));
+        // Half an hour later in the same boot.
+        let half_an_hour = known.uptime.min(1800);
+        known.uptime -= half_an_hour;
+        let same_boot = at_1970();
+        same_boot.resume(&known, &boot("one"));
+        let expected = YEAR_2026 + half_an_hour;
+        assert!((expected..expected + 60).contains(&same_boot.unix()));
     }
 }

@@ -131,12 +131,12 @@ impl Gate {
         self.with(|entitlement| look(&mut entitlement.actions))
     }
 
-    /// The token of this name, none when the vault has none.
+    /// The token of this name, none when the vault has none that lives at `now`, Unix seconds.
     ///
     /// # Errors
     /// The problem, while the gate is closed.
-    pub(crate) fn token(&self, name: &str) -> Result<Option<Token>, Problem> {
-        self.with(|entitlement| entitlement.vault.token(name).cloned())
+    pub(crate) fn token(&self, name: &str, now: u64) -> Result<Option<Token>, Problem> {
+        self.with(|entitlement| entitlement.vault.token(name, now).cloned())
     }
 
     /// Runs `look` on the vault, while the gate is open.
@@ -192,6 +192,7 @@ mod tests {
                 scope: "telemetry".to_owned(),
                 dpop: None,
             },
+            0,
         );
         let key = Arc::new(KeyBlob { public: Vec::new(), private: Vec::new() });
         let actions = Actions::new(Acting { record: Arc::new(record(1)), key });
@@ -221,12 +222,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_token_is_served_until_the_lease_runs_out() {
         let gate = Gate::closed(problem::unpaired(), Marker::none());
-        assert_eq!(gate.token("telemetry").err(), Some(problem::unpaired()));
+        assert_eq!(gate.token("telemetry", 1).err(), Some(problem::unpaired()));
         gate.open(entitlement(Duration::from_secs(10)));
-        assert!(gate.token("telemetry").unwrap().is_some());
-        assert!(gate.token("other").unwrap().is_none());
+        assert!(gate.token("telemetry", 1).unwrap().is_some());
+        assert!(gate.token("other", 1).unwrap().is_none());
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(gate.token("telemetry").err(), Some(problem::lease_expired()));
+        assert_eq!(gate.token("telemetry", 1).err(), Some(problem::lease_expired()));
         assert!(gate.signer().is_err());
     }
 
@@ -238,9 +239,9 @@ mod tests {
         gate.open(entitlement(Duration::from_secs(10)));
         assert!(gate.renew(later, &signer()));
         tokio::time::advance(Duration::from_secs(30)).await;
-        assert!(gate.token("telemetry").unwrap().is_some());
+        assert!(gate.token("telemetry", 1).unwrap().is_some());
         gate.close(problem::suspended("lost"));
-        assert_eq!(gate.token("telemetry").err(), Some(problem::suspended("lost")));
+        assert_eq!(gate.token("telemetry", 1).err(), Some(problem::suspended("lost")));
     }
 
     #[tokio::test(start_paused = true)]

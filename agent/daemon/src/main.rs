@@ -79,7 +79,12 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
     telemetry::start(config.log);
     // First: a second daemon must not even open the TPM.
     let store = Store::open(&config.state_dir)?;
-    let control_plane = ControlPlane::new(&config.control_plane)?;
+    let clock = WallClock::system();
+    match store.time() {
+        Ok(known) => known.iter().for_each(|known| clock.resume(known, &posture::boot_id())),
+        Err(error) => tracing::warn!(%error, "the time of the last verdict cannot be read"),
+    }
+    let control_plane = ControlPlane::new(&config.control_plane, &clock)?;
     let mut options = tpm_options(&config)?;
     options.attestation_name = tpm_search::paired_with(&config, &store);
     let runtime =
@@ -98,7 +103,7 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     };
     let gate = Gate::closed(problem::unpaired(), Marker::of_service());
-    let shared = Shared::new(config, tpm, store, gate, control_plane, WallClock::system());
+    let shared = Shared::new(config, tpm, store, gate, control_plane, clock);
     let (tpm, audit) = (shared.tpm.clone(), shared.audit.clone());
     let outcome = runtime.block_on(serve(Arc::new(shared), listener, stop));
     drop(runtime);

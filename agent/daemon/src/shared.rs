@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pawl_config::Config;
 use pawl_proto::DeviceId;
-use pawl_tpm::{Identity, Tpm};
+use pawl_tpm::{CounterTest, Identity, Tpm};
 use tokio::sync::OnceCell;
 
 use crate::audit::Audit;
@@ -27,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) control_plane: ControlPlane,
     pub(crate) clock: WallClock,
     identity: OnceCell<Arc<Identity>>,
+    counter_test: OnceCell<CounterTest>,
 }
 
 impl Shared {
@@ -39,8 +40,27 @@ impl Shared {
         clock: WallClock,
     ) -> Self {
         let logs = Logs::new(config.logs.clone(), tpm.tcti().number());
-        let audit = Audit::new(&config.state_dir, clock);
-        Self { config, tpm, store, audit, gate, logs, control_plane, clock, identity: OnceCell::new() }
+        let audit = Audit::new(&config.state_dir, clock.clone());
+        Self {
+            config,
+            tpm,
+            store,
+            audit,
+            gate,
+            logs,
+            control_plane,
+            clock,
+            identity: OnceCell::new(),
+            counter_test: OnceCell::new(),
+        }
+    }
+
+    /// What the self-test of the TPM's counters found. It runs when it is first asked for, and once.
+    ///
+    /// # Errors
+    /// What the TPM says.
+    pub(crate) async fn counter_test(&self) -> Result<CounterTest, pawl_tpm::Error> {
+        self.counter_test.get_or_try_init(|| self.tpm.test_counter()).await.copied()
     }
 
     /// The TPM's identity. It is asked for once, when it is first needed: making an RSA

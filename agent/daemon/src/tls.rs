@@ -1,6 +1,8 @@
 //! TLS 1.3 to the control plane and to the broker, with the authorities that are pinned.
 
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,13 +14,15 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
-use rustls::{ClientConfig, RootCertStore, SignatureAlgorithm, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, RootCertStore, SignatureAlgorithm, SignatureScheme};
 use sha2::{Digest as _, Sha256};
 
+use crate::clock::WallClock;
 use crate::store::PairingRecord;
 
-/// The configuration of the HTTPS client: the authority in the file at `ca`, and no other.
-pub(crate) fn control_plane(ca: &Path) -> Result<ClientConfig, TlsError> {
+/// The configuration of the HTTPS client: the authority in the file at `ca`, and no other. Certificates have to be valid at
+/// the time of `clock`.
+pub(crate) fn control_plane(ca: &Path, clock: &WallClock) -> Result<ClientConfig, TlsError> {
     let unreadable = |error: &dyn fmt::Display| TlsError::Authority {
         path: ca.display().to_string(),
         error: error.to_string(),
@@ -26,12 +30,17 @@ pub(crate) fn control_plane(ca: &Path) -> Result<ClientConfig, TlsError> {
     let certificates = CertificateDer::pem_file_iter(ca)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| unreadable(&error))?;
-    let builder = builder(certificates).map_err(|error| unreadable(&error))?;
+    let builder = builder(certificates, clock).map_err(|error| unreadable(&error))?;
     Ok(builder.with_no_client_auth())
 }
 
 /// The configuration of the broker connection: the TPM signs the handshake with the link key.
-pub(crate) fn broker(record: &PairingRecord, link: &KeyBlob, tpm: &Tpm) -> Result<ClientConfig, TlsError> {
+pub(crate) fn broker(
+    record: &PairingRecord,
+    link: &KeyBlob,
+    tpm: &Tpm,
+    clock: &WallClock,
+) -> Result<ClientConfig, TlsError> {
     let authority = CertificateDer::from(record.broker.authority.as_bytes().to_vec());
     let chain = record
         .link_certificates
@@ -42,12 +51,13 @@ pub(crate) fn broker(record: &PairingRecord, link: &KeyBlob, tpm: &Tpm) -> Resul
     let certified = CertifiedKey::new(chain, Arc::new(key));
     certified.keys_match().map_err(TlsError::LinkCertificate)?;
     let resolver: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(certified));
-    Ok(builder(vec![authority]).map_err(TlsError::BrokerAuthority)?.with_client_cert_resolver(resolver))
+    let builder = builder(vec![authority], clock).map_err(TlsError::BrokerAuthority)?;
+    Ok(builder.with_client_cert_resolver(resolver))
 }
 
 type Builder = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
 
-fn builder(authorities: Vec<CertificateDer<'static>>) -> Result<Builder, rustls::Error> {
+fn builder(authorities: Vec<CertificateDer<'static>>, clock: &WallClock) -> Result<Builder, rustls::Error> {
     let mut roots = RootCertStore::empty();
     for authority in authorities {
         roots.add(authority)?;
@@ -55,9 +65,21 @@ fn builder(authorities: Vec<CertificateDer<'static>>) -> Result<Builder, rustls:
     if roots.is_empty() {
         return Err(rustls::Error::General("there is no certificate in it".to_owned()));
     }
-    Ok(ClientConfig::builder_with_provider(provider())
+    Ok(ClientConfig::builder_with_details(provider(), Arc::new(clock.clone()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots))
+}
+
+/// Whether a call failed because a certificate is not valid yet: most likely the clock is behind.
+pub(crate) fn is_not_yet_valid(error: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        use CertificateError::{NotValidYet, NotValidYetContext};
+        return matches!(error, rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }));
+    }
+    // An io::Error passes over the error that it wraps, which may be another one.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let wrapped = wrapped.map(|wrapped| -> &(dyn Error + 'static) { wrapped });
+    wrapped.or_else(|| error.source()).is_some_and(is_not_yet_valid)
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -166,4 +188,17 @@ pub(crate) enum TlsError {
     LinkCertificate(rustls::Error),
     #[error("the link key is no P-256 key; pair the device again")]
     LinkKey,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_yet_valid_is_found_in_what_wraps_it() {
+        let error = |error| io::Error::other(io::Error::other(rustls::Error::InvalidCertificate(error)));
+        assert!(is_not_yet_valid(&error(CertificateError::NotValidYet)));
+        assert!(!is_not_yet_valid(&error(CertificateError::Expired)));
+        assert!(!is_not_yet_valid(&io::Error::from(io::ErrorKind::ConnectionRefused)));
+    }
 }

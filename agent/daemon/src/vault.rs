@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pawl_proto::local::Token;
 use pawl_proto::{Epoch, PairingId};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::random;
@@ -12,7 +13,29 @@ use crate::random;
 /// The tokens by name, and the key that seals them. Both are zeroized when this is dropped.
 pub(crate) struct Vault {
     key: Zeroizing<[u8; 32]>,
-    tokens: BTreeMap<String, Token>,
+    tokens: BTreeMap<String, Kept>,
+}
+
+/// A token, and when it came.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    token: Token,
+    /// Seconds since 1970. In vaults of earlier versions it is missing, and their tokens are asked for anew.
+    #[serde(default = "never")]
+    kept_at: u64,
+}
+
+fn never() -> u64 {
+    u64::MAX
+}
+
+impl Kept {
+    /// A clock that was ahead when the token came, and was set right since, must not make the token live longer: what
+    /// came later than now has expired.
+    fn is_live(&self, now: u64) -> bool {
+        self.kept_at <= now && now < self.token.expires_at
+    }
 }
 
 impl Vault {
@@ -23,19 +46,19 @@ impl Vault {
         Self { key, tokens }
     }
 
-    /// The token of this name.
-    pub(crate) fn token(&self, name: &str) -> Option<&Token> {
-        self.tokens.get(name)
+    /// The token of this name, if it lives at `now`, Unix seconds.
+    pub(crate) fn token(&self, name: &str, now: u64) -> Option<&Token> {
+        self.tokens.get(name).filter(|kept| kept.is_live(now)).map(|kept| &kept.token)
     }
 
-    /// Keeps a token under a name.
-    pub(crate) fn put(&mut self, name: &str, token: Token) {
-        self.tokens.insert(name.to_owned(), token);
+    /// Keeps a token that has come at `now` under a name.
+    pub(crate) fn put(&mut self, name: &str, token: Token, now: u64) {
+        self.tokens.insert(name.to_owned(), Kept { token, kept_at: now });
     }
 
     /// Drops the tokens that have expired by `now`, Unix seconds.
     pub(crate) fn drop_expired(&mut self, now: u64) {
-        self.tokens.retain(|_, token| token.expires_at > now);
+        self.tokens.retain(|_, kept| kept.is_live(now));
     }
 
     /// The tokens, sealed for the disk; none if sealing failed.
@@ -66,7 +89,7 @@ impl Binding {
     }
 }
 
-fn unseal(key: &[u8; 32], sealed: &[u8], binding: Binding) -> Option<BTreeMap<String, Token>> {
+fn unseal(key: &[u8; 32], sealed: &[u8], binding: Binding) -> Option<BTreeMap<String, Kept>> {
     let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>()?;
     let mut body = Zeroizing::new(body.to_vec());
     let plain = cipher(key)?
@@ -103,29 +126,40 @@ mod tests {
     fn what_was_sealed_opens_with_its_key_and_binding_alone() {
         let key = || Zeroizing::new([1; 32]);
         let mut vault = Vault::open(key(), None, binding(3));
-        vault.put("telemetry", token());
+        vault.put("telemetry", token(), 50);
         let sealed = vault.seal(binding(3)).unwrap();
         assert!(!sealed.windows(12).any(|window| window == b"secret-value"));
 
         let opened = Vault::open(key(), Some(&sealed), binding(3));
-        assert_eq!(opened.token("telemetry").unwrap().access_token, "secret-value");
+        assert_eq!(opened.token("telemetry", 60).unwrap().access_token, "secret-value");
         let elsewhere = Vault::open(key(), Some(&sealed), binding(4));
-        assert!(elsewhere.token("telemetry").is_none(), "opened in another epoch");
+        assert!(elsewhere.token("telemetry", 60).is_none(), "opened in another epoch");
         let other_key = Vault::open(Zeroizing::new([2; 32]), Some(&sealed), binding(3));
-        assert!(other_key.token("telemetry").is_none(), "opened with another key");
+        assert!(other_key.token("telemetry", 60).is_none(), "opened with another key");
         for cut in [0, 5, sealed.len() - 1] {
             let damaged = Vault::open(key(), sealed.get(..cut), binding(3));
-            assert!(damaged.token("telemetry").is_none(), "opened when cut at {cut}");
+            assert!(damaged.token("telemetry", 60).is_none(), "opened when cut at {cut}");
         }
     }
 
     #[test]
     fn expired_tokens_go() {
         let mut vault = Vault::open(Zeroizing::new([1; 32]), None, binding(3));
-        vault.put("telemetry", token());
+        vault.put("telemetry", token(), 50);
         vault.drop_expired(99);
-        assert!(vault.token("telemetry").is_some());
+        assert!(vault.token("telemetry", 60).is_some());
+        assert!(vault.token("telemetry", 100).is_none());
         vault.drop_expired(100);
-        assert!(vault.token("telemetry").is_none());
+        assert!(vault.token("telemetry", 60).is_none());
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_when_a_token_came_does_not_lengthen_its_life() {
+        let mut vault = Vault::open(Zeroizing::new([1; 32]), None, binding(3));
+        vault.put("telemetry", token(), 50);
+        assert!(vault.token("telemetry", 50).is_some());
+        assert!(vault.token("telemetry", 49).is_none(), "the clock was set back, and the token lives on");
+        vault.drop_expired(49);
+        assert!(vault.token("telemetry", 50).is_none());
     }
 }

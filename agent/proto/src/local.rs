@@ -17,6 +17,7 @@
 //! | `GET /v1/records[?after=SEQUENCE]` | root or the daemon's own user | [`LocalRecords`], oldest first |
 //! | `POST /v1/wipe` with [`WipeRequest`] | root or the daemon's own user | [`Wiped`] |
 //! | `POST /v1/deprovision` | the same | [`Deprovisioned`] |
+//! | `POST /v1/self-test` | the same | [`SelfTest`]: once in the daemon's life, then the same answer |
 //!
 //! Times are seconds since 1970 (`NumericDate` of RFC 7519).
 
@@ -73,6 +74,10 @@ pub struct LocalStatus {
     pub session: Option<SessionStatus>,
     /// How many messages were refused since the start, by kind.
     pub refused: std::collections::BTreeMap<String, u64>,
+    /// The earliest that it can be now: the time in the last signed verdict, and what has passed since. Where the wall
+    /// clock is behind it, this is the time. None before the first verdict.
+    #[serde(default)]
+    pub time_floor: Option<u64>,
 }
 
 /// A pairing, in [`LocalStatus`].
@@ -394,6 +399,20 @@ pub struct Deprovisioned {
     pub counter: u32,
     /// Whether there was a counter to remove.
     pub removed: bool,
+}
+
+/// The answer to `POST /v1/self-test`: whether a counter that is removed from the TPM and defined anew starts above every
+/// value that it had.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SelfTest {
+    /// The free NV index that the test used, and left free.
+    pub index: u32,
+    /// The highest value of the counter that was removed.
+    pub before: u64,
+    /// The first value of the one that was defined after it.
+    pub after: u64,
+    /// How often the test wrote to the TPM's NV memory.
+    pub writes: u32,
 }
 
 /// `GET /v1/entitlement`.

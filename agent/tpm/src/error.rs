@@ -44,6 +44,14 @@ pub enum Error {
         /// What its owner made it (TPMA_NV).
         attributes: u32,
     },
+    /// Every index is taken at which the self-test may define a counter.
+    #[error("no NV index from {first:#010x} to {last:#010x} is free for the self-test")]
+    NoSpareIndex {
+        /// The first that was looked at.
+        first: u32,
+        /// The last.
+        last: u32,
+    },
     /// The key, or what it was to be made for, belongs to another epoch.
     #[error("the epoch counter is not at {expected} as asked: the pairing is revoked{}", because(*code))]
     Epoch {
@@ -79,6 +87,15 @@ pub enum Error {
     EndorsementAuth {
         /// The TPM's refusal.
         code: ResponseCode,
+    },
+    /// A key that a session was to be salted to is not the one that it has to be. Nothing was encrypted to it.
+    #[error(
+        "the TPM answers with another {key} than the one that is pinned or certified: this is another TPM, or something \
+         between CPU and TPM replaces keys"
+    )]
+    KeyReplaced {
+        /// Which key.
+        key: &'static str,
     },
     /// The PCRs would not hold still, or a bank is not there.
     #[error("the PCRs could not be read: {0}")]
@@ -128,6 +145,9 @@ impl Error {
                 "Pair the device: that makes a new counter, above every value of the old."
             }
             Self::CounterTaken { .. } => Class::NvDefined.remedy(),
+            Self::NoSpareIndex { .. } => {
+                "Remove an index that nobody needs (tpm2_nvundefine), or set tpm.counter to where there is room."
+            }
             Self::Epoch { .. } => "Pair the device again.",
             Self::Lease { step, .. } => step.remedy(),
             Self::Action { step, .. } => step.remedy(),
@@ -136,6 +156,10 @@ impl Error {
             }
             Self::EndorsementAuth { .. } => {
                 "Pawl needs the endorsement authorization to be empty: run tpm2_changeauth -c endorsement -p OLD."
+            }
+            Self::KeyReplaced { .. } => {
+                "Nothing secret was sent. Inspect the board for hardware on the TPM's bus; if the TPM was cleared or \
+                 replaced on purpose, pair the device again."
             }
             Self::Pcrs(_) => "Enable the SHA-256 PCR bank in the firmware's setup, and try again.",
             Self::Malformed(_) => {

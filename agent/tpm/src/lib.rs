@@ -23,6 +23,7 @@ mod bus;
 mod device;
 mod error;
 mod options;
+mod pins;
 mod queue;
 mod response;
 mod step;
@@ -38,6 +39,6 @@ pub use step::{ActionStep, LeaseStep};
 pub use tcti::{Tcti, TctiError};
 pub use tpm::Tpm;
 pub use types::{
-    Attestation, Authorization, Binding, Clock, Counter, Credential, Identity, KeyBlob, LeaseGrant,
-    PairingKeys,
+    Attestation, Authorization, Binding, Clock, Counter, CounterTest, Credential, Identity, KeyBlob,
+    LeaseGrant, PairingKeys,
 };

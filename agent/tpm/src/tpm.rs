@@ -8,10 +8,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 use crate::{
-    Attestation, Binding, Clock, Counter, Credential, Error, Identity, KeyBlob, LeaseGrant, Options,
-    PairingKeys, Tcti,
+    Attestation, Binding, Clock, Counter, CounterTest, Credential, Error, Identity, KeyBlob, LeaseGrant,
+    Options, PairingKeys, Tcti,
     action::MAX_ACTIONS,
     device::Device,
+    pins::{Pinned, Pins},
     queue::{Lane, Queue},
 };
 
@@ -35,14 +36,15 @@ impl Tpm {
         }
         let queue = Arc::new(Queue::new());
         let (opened, result) = mpsc::sync_channel(1);
-        let worker = Worker { queue: queue.clone(), options };
+        let pins = Arc::new(Pins::default());
+        let worker = Worker { queue: queue.clone(), options, pins: pins.clone() };
         let handle = thread::Builder::new()
             .name("pawl-tpm".into())
             .spawn(move || worker.run(&opened))
             .map_err(|_| Error::Stopped)?;
         let tcti = result.recv().unwrap_or(Err(Error::Stopped))?;
         let actions = Arc::new(Semaphore::new(MAX_ACTIONS));
-        Ok(Self { thread: Arc::new(Thread { queue, tcti, actions, handle: Mutex::new(Some(handle)) }) })
+        Ok(Self { thread: Arc::new(Thread { queue, tcti, actions, pins, handle: Mutex::new(Some(handle)) }) })
     }
 
     /// Where the TPM was found.
@@ -59,6 +61,17 @@ impl Tpm {
             // A thread that panicked has nothing to finish.
             let _ = handle.join();
         }
+    }
+
+    /// Pins the storage root key of a pairing by its name: no session is salted to another one from now on.
+    /// [`Tpm::create_keys`] pins the one that it used.
+    pub fn pin_storage_key(&self, name: &[u8]) {
+        self.thread.pins.set(Pinned::StorageKey, Some(name.to_vec()));
+    }
+
+    /// Pins the endorsement key by its name. Where none is pinned, [`Tpm::identity`] pins the one that it finds.
+    pub fn pin_endorsement_key(&self, name: &[u8]) {
+        self.thread.pins.set(Pinned::EndorsementKey, Some(name.to_vec()));
     }
 
     /// The endorsement key, its certificates, and the attestation key. Nothing of it is proof: the control plane
@@ -85,6 +98,16 @@ impl Tpm {
     /// [`Error::CounterTaken`], [`Error::OwnerAuth`], and [`Error::Tpm`] of class lockout or NV space.
     pub async fn provision_counter(&self) -> Result<Counter, Error> {
         self.ask(Lane::Ordinary, Device::provision_counter).await
+    }
+
+    /// Tests that a counter which is removed and defined anew starts above every value that it had: on that revocation
+    /// rests. The test uses a free NV index beside the epoch counter, writes NV [`CounterTest::WRITES`] times, and
+    /// removes what it defined.
+    ///
+    /// # Errors
+    /// [`Error::NoSpareIndex`], [`Error::OwnerAuth`], and [`Error::Tpm`] of class lockout or NV space.
+    pub async fn test_counter(&self) -> Result<CounterTest, Error> {
+        self.ask(Lane::Ordinary, Device::test_counter).await
     }
 
     /// Ends the epoch with a single TPM2_NV_Increment, ahead of everything queued. When this returns `Ok`, every
@@ -265,6 +288,7 @@ struct Thread {
     queue: Arc<Queue<Job>>,
     tcti: Tcti,
     actions: Arc<Semaphore>,
+    pins: Arc<Pins>,
     handle: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -277,11 +301,12 @@ impl Drop for Thread {
 struct Worker {
     queue: Arc<Queue<Job>>,
     options: Options,
+    pins: Arc<Pins>,
 }
 
 impl Worker {
     fn run(self, opened: &mpsc::SyncSender<Result<Tcti, Error>>) {
-        let device = match Device::open(&self.options) {
+        let device = match Device::open(&self.options, &self.pins) {
             Ok(device) => device,
             Err(error) => return drop(opened.send(Err(error))),
         };
@@ -301,7 +326,7 @@ impl Worker {
         if let Some(device) = device {
             return job(Ok(device));
         }
-        match Device::open(&self.options) {
+        match Device::open(&self.options, &self.pins) {
             Ok(new) => job(Ok(device.insert(new))),
             Err(error) => job(Err(error)),
         }

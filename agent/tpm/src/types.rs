@@ -11,6 +11,8 @@ pub struct Identity {
     pub endorsement: EndorsementKind,
     /// The endorsement key's TPMT_PUBLIC.
     pub ek_public: Vec<u8>,
+    /// The endorsement key's name (name algorithm and digest).
+    pub ek_name: Vec<u8>,
     /// The endorsement key's certificate and after it what the TPM holds of its chain, DER. Empty where the TPM
     /// has no certificate. Read from NV as it stands there: nothing is checked.
     pub ek_certificates: Vec<Vec<u8>>,
@@ -29,6 +31,27 @@ pub struct Counter {
     pub public: Vec<u8>,
     /// Its name (name algorithm and digest), which policies name it by.
     pub name: Vec<u8>,
+}
+
+/// What [`crate::Tpm::test_counter`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CounterTest {
+    /// The NV index at which the counter was.
+    pub handle: u32,
+    /// The highest value of the counter that was removed.
+    pub before: u64,
+    /// The first value of the one that was defined after it.
+    pub after: u64,
+}
+
+impl CounterTest {
+    /// NV writes of one test: two definitions, three increments, two removals.
+    pub const WRITES: u32 = 7;
+
+    /// Returns whether the TPM keeps what revocation rests on.
+    pub fn is_passed(&self) -> bool {
+        self.after > self.before
+    }
 }
 
 /// What the keys of a pairing are bound to.
@@ -54,6 +77,9 @@ pub struct PairingKeys {
     pub vault: KeyBlob,
     /// Signs one assurance for each authorization; dead after the epoch.
     pub action: KeyBlob,
+    /// The name of their parent, the storage root key, as the bus told it. It is true if the attestation key certifies
+    /// one of the keys below it.
+    pub storage_key: Vec<u8>,
 }
 
 /// A key as it lies on the disk. Its private part is encrypted by the TPM that made it, and is of no use to

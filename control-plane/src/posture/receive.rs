@@ -121,7 +121,7 @@ fn decide(
             let boot_log = complete.boot_log.as_deref();
             let lease_pcrs = LeasePcrs::of(
                 &plane.config.lease,
-                Some(&pairing),
+                Some(pairing),
                 boot_log,
                 complete.measure_log(),
                 quote.pcrs(),
@@ -190,6 +190,7 @@ fn examine(
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "everything that a verdict rests on")]
 fn answer(
     plane: &ControlPlane,
     tx: &Tx<'_>,

@@ -112,6 +112,51 @@ async fn what_the_first_version_wrote_is_found_again() {
 }
 
 #[tokio::test]
+async fn what_was_seen_of_a_tpm_goes_from_its_attestation_key_to_its_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("test.sqlite");
+    let device = DeviceId::from_digest(EK.0);
+    let ak_name = [&[0, 11][..], &[7; 32]].concat();
+    let store = Store::open(&path).unwrap();
+    let fact = Fact::Paired {
+        pairing: "00".repeat(16),
+        epoch: 5,
+        endorsement: String::new(),
+        scopes: Vec::new(),
+        attestation_key: hex::encode(&ak_name),
+        reason: String::new(),
+        counter: None,
+        policy_ref: None,
+        lease_key: None,
+    };
+    store
+        .transaction(move |tx| {
+            tx.enrol(EK, None, 5)?;
+            tx.record(device, 6, fact)
+        })
+        .await
+        .unwrap();
+    drop(store);
+    // As version 3 had it.
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "DROP TABLE tpm_seen;
+             CREATE TABLE high_water (ak_name BLOB PRIMARY KEY, epoch INTEGER NOT NULL, reset_count INTEGER NOT NULL,
+                 clock INTEGER NOT NULL, runs BLOB) STRICT, WITHOUT ROWID;",
+        )
+        .unwrap();
+    connection.execute("INSERT INTO high_water VALUES (?1, 5, 8, 900, NULL)", [&ak_name]).unwrap();
+    connection.execute("INSERT INTO high_water VALUES (x'000b99', 9, 9, 9, NULL)", []).unwrap();
+    connection.execute_batch(super::high_water::BY_DEVICE).unwrap();
+    drop(connection);
+
+    let store = Store::open(&path).unwrap();
+    let seen = store.transaction(move |tx| tx.high_water(device)).await.unwrap().unwrap();
+    assert_eq!((seen.epoch, seen.reset_count, seen.clock_ms, seen.clock_max_ms), (5, 8, 900, 900));
+}
+
+#[tokio::test]
 async fn a_value_is_used_once_until_it_expires() {
     let (_dir, store) = store();
     let used = store

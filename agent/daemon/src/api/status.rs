@@ -47,6 +47,7 @@ impl Api {
             former: snapshot.past.former(&identity.ak_name),
             session: snapshot.session,
             refused: snapshot.refused,
+            time_floor: self.shared.clock.floor(),
         })
     }
 

@@ -15,9 +15,9 @@ impl Api {
             let problem = problem("no-such-token", "no token has this name", remedy);
             return Answer::json(StatusCode::NOT_FOUND, &problem);
         }
-        let mut token = match self.shared.gate.token(name) {
-            Ok(Some(token)) if token.expires_at > self.shared.clock.unix() => token,
-            Ok(_) => {
+        let mut token = match self.shared.gate.token(name, self.shared.clock.unix()) {
+            Ok(Some(token)) => token,
+            Ok(None) => {
                 let remedy = "ask again soon; if it stays away, see why with: pawlctl status";
                 return Answer::unavailable(&problem(
                     "token-unavailable",

@@ -66,7 +66,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 impl Audit {
     /// The chain in `records/` of the state directory. The disk is not touched yet.
     pub(crate) fn new(state_dir: &Path, clock: WallClock) -> Self {
-        let writer = Mutex::new(Writer::new(state_dir.join("records"), clock));
+        let writer = Mutex::new(Writer::new(state_dir.join("records"), clock.clone()));
         Self { inner: Arc::new(Inner { clock, state: Mutex::default(), writer }) }
     }
 

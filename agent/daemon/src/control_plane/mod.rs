@@ -14,6 +14,7 @@ use reqwest::{Client, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::clock::WallClock;
 use crate::tls::{self, TlsError};
 
 pub(crate) use pairing::Answer;
@@ -35,8 +36,8 @@ impl ControlPlane {
     ///
     /// # Errors
     /// When the pinned authority cannot be read.
-    pub(crate) fn new(settings: &Settings) -> Result<Self, TlsError> {
-        let tls = tls::control_plane(&settings.ca)?;
+    pub(crate) fn new(settings: &Settings, clock: &WallClock) -> Result<Self, TlsError> {
+        let tls = tls::control_plane(&settings.ca, clock)?;
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .timeout(TIMEOUT)
@@ -64,7 +65,11 @@ impl ControlPlane {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> CallError {
-        CallError::Unreachable { url: self.url.to_string(), error: innermost(error) }
+        let (url, cause) = (self.url.to_string(), innermost(error));
+        if tls::is_not_yet_valid(error) {
+            return CallError::Clock { url, error: cause };
+        }
+        CallError::Unreachable { url, error: cause }
     }
 }
 
@@ -109,6 +114,11 @@ fn innermost(error: &reqwest::Error) -> String {
 pub(crate) enum CallError {
     #[error("{url} cannot be reached: {error}")]
     Unreachable { url: String, error: String },
+    #[error(
+        "the certificate of {url} is not yet valid at this device's time: its clock is behind, and no verdict has told it \
+         a later time ({error})"
+    )]
+    Clock { url: String, error: String },
     #[error("the control plane's answer was cut short: {0}")]
     Interrupted(String),
     #[error("the control plane's answer is too long")]
@@ -127,7 +137,7 @@ impl CallError {
     /// Whether the same call may succeed later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Interrupted(_) => true,
+            Self::Unreachable { .. } | Self::Clock { .. } | Self::Interrupted(_) => true,
             Self::Refused { code, .. } => *code == RefusalCode::Busy,
             Self::Status(status) => *status >= 500,
             Self::TooLong | Self::Malformed(_) | Self::Encode(_) => false,
@@ -143,6 +153,9 @@ impl CallError {
     /// What a technician does about it.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
+            Self::Clock { .. } => {
+                "set the clock, and keep it right: timedatectl set-ntp true; see to the RTC's battery"
+            }
             Self::Unreachable { .. } | Self::Interrupted(_) => {
                 "check the network, the address and the authority with: pawlctl check"
             }

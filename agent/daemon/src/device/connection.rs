@@ -6,11 +6,12 @@ use std::thread::JoinHandle;
 use pawl_proto::codec::Version;
 use pawl_proto::local::BrokerStatus;
 use pawl_proto::message::{DeviceState, Status};
-use pawl_tpm::{KeyBlob, Tpm};
+use pawl_tpm::KeyBlob;
 use tokio::sync::mpsc;
 
 use super::revoked::publish_status;
 use crate::link::{Acknowledgement, Endpoint, Link, LinkEvent, Parcel};
+use crate::shared::Shared;
 use crate::store::PairingRecord;
 use crate::tls;
 
@@ -25,7 +26,7 @@ const LINK_EVENTS: usize = 16;
 
 impl Connection {
     /// Connects, and goes on trying. Without a link, the lease that was left is all there is.
-    pub(super) fn start(tpm: &Tpm, record: &Arc<PairingRecord>, key: &KeyBlob) -> Self {
+    pub(super) fn start(shared: &Shared, record: &Arc<PairingRecord>, key: &KeyBlob) -> Self {
         let broker = record.broker.clone();
         let address = Some(format!("{}:{}", broker.host, broker.port));
         let status = BrokerStatus { address, ..BrokerStatus::default() };
@@ -38,10 +39,12 @@ impl Connection {
             epoch: record.epoch,
         };
         let (events, inbox) = mpsc::channel(LINK_EVENTS);
-        let link = tls::broker(record, key, tpm).map_err(|error| error.to_string()).and_then(|tls| {
-            let endpoint = Endpoint { device: record.device, broker, tls, last_will };
-            Link::start(endpoint, events).map_err(|error| error.to_string())
-        });
+        let link = tls::broker(record, key, &shared.tpm, &shared.clock)
+            .map_err(|error| error.to_string())
+            .and_then(|tls| {
+                let endpoint = Endpoint { device: record.device, broker, tls, last_will };
+                Link::start(endpoint, events).map_err(|error| error.to_string())
+            });
         match link {
             Ok(link) => connection.link = Some((link, inbox)),
             Err(error) => {

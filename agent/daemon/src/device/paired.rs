@@ -78,12 +78,13 @@ pub(super) enum Wanted {
 impl Paired {
     /// Takes up a pairing: connects, and tries the lease that was left.
     pub(super) fn start(shared: &Shared, record: PairingRecord, keys: PairingKeys) -> Self {
+        record.pin_keys(&shared.tpm);
         let record = Arc::new(record);
         let mut paired = Self {
             device_key: Arc::new(keys.device),
             vault_key: Arc::new(keys.vault),
             action_key: Arc::new(keys.action),
-            connection: Connection::start(&shared.tpm, &record, &keys.link),
+            connection: Connection::start(shared, &record, &keys.link),
             tasks: JoinSet::new(),
             writes: Writes::default(),
             seen: Seen::default(),

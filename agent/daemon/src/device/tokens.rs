@@ -47,11 +47,14 @@ impl Tokens {
         self.schedules.values().filter_map(|schedule| schedule.due).min()
     }
 
-    /// Plans what is not planned yet. `expires` tells when the token that is held expires.
+    /// Plans what is not planned yet, and what has ended before its time because the clock was set back. `expires` tells
+    /// when the token that is held expires.
     fn plan(&mut self, now: u64, expires: impl Fn(&str) -> Option<u64>) {
         for (name, schedule) in &mut self.schedules {
-            if schedule.due.is_none() && !schedule.busy {
-                let left = expires(name).unwrap_or(0).saturating_sub(now);
+            let expires = expires(name);
+            let is_gone = expires.is_none() && schedule.error.is_none();
+            if !schedule.busy && (schedule.due.is_none() || is_gone) {
+                let left = expires.unwrap_or(0).saturating_sub(now);
                 schedule.due = Some(Instant::now() + early(Duration::from_secs(left)));
             }
         }
@@ -99,8 +102,9 @@ fn early(lifetime: Duration) -> Duration {
 impl Paired {
     /// The device has become entitled, or still is.
     pub(super) fn plan_tokens(&mut self, shared: &Shared) {
-        let expires = |name: &str| shared.gate.token(name).ok()?.map(|token| token.expires_at);
-        self.tokens.plan(shared.clock.unix(), expires);
+        let now = shared.clock.unix();
+        let expires = |name: &str| shared.gate.token(name, now).ok()?.map(|token| token.expires_at);
+        self.tokens.plan(now, expires);
     }
 
     /// Asks for the tokens that are due.
@@ -141,11 +145,12 @@ impl Paired {
 
     /// Puts a token into the vault, and the vault on the disk; how long the token lives.
     fn keep(&mut self, shared: &Arc<Shared>, name: &str, token: Token) -> Result<Duration, String> {
-        let lifetime = Duration::from_secs(token.expires_at.saturating_sub(shared.clock.unix()));
+        let now = shared.clock.unix();
+        let lifetime = Duration::from_secs(token.expires_at.saturating_sub(now));
         let binding = self.binding();
         let fact = DeviceFact::Token { name: Text::lossy(name), expires: token.expires_at };
         let sealed = shared.gate.with_vault(|vault| {
-            vault.put(name, token);
+            vault.put(name, token, now);
             vault.seal(binding)
         });
         let sealed = sealed.map_err(|problem| problem.reason)?;
@@ -158,10 +163,16 @@ impl Paired {
 
     /// The tokens of the configuration, for the status.
     pub(super) fn token_status(&self, shared: &Shared) -> Vec<TokenStatus> {
+        let now = shared.clock.unix();
         let status = |token: &TokenConfig| TokenStatus {
             name: token.name.as_str().to_owned(),
             scopes: token.scopes.iter().map(ToString::to_string).collect(),
-            expires_at: shared.gate.token(token.name.as_str()).ok().flatten().map(|held| held.expires_at),
+            expires_at: shared
+                .gate
+                .token(token.name.as_str(), now)
+                .ok()
+                .flatten()
+                .map(|held| held.expires_at),
             error: self.tokens.error(token.name.as_str()).map(str::to_owned),
         };
         shared.config.tokens.iter().map(status).collect()

@@ -28,6 +28,7 @@ impl Paired {
         let leased = self.kept(read(shared.store.lease()));
         for verdict in last.iter().chain(&leased) {
             self.seen_verdict(verdict.sequence);
+            shared.clock.heard(verdict.time);
         }
         if let Some(verdict) = &last {
             shared.audit.acknowledged(verdict.records);
@@ -60,9 +61,16 @@ impl Paired {
             sequence = verdict.sequence, interval_s = verdict.interval, leased = verdict.lease.is_some(),
             "verdict"
         );
-        let (store, bytes) = (Arc::clone(shared), message.to_vec());
+        shared.clock.heard(verdict.time);
+        let (shared_too, bytes) = (Arc::clone(shared), message.to_vec());
         let (sequence, leased) = (verdict.sequence, verdict.lease.is_some());
-        self.write(acknowledgement, move || store.store.put_verdict(sequence, &bytes, leased));
+        self.write(acknowledgement, move || {
+            shared_too.store.put_verdict(sequence, &bytes, leased)?;
+            match shared_too.clock.to_keep(posture::boot_id()) {
+                Some(time) => shared_too.store.put_time(&time),
+                None => Ok(()),
+            }
+        });
         let quoted_at = self.reporter.quoted_at(&verdict);
         shared.audit.record_at(Some(verdict.epoch), quoted_at, audit::judged(&verdict));
         shared.audit.acknowledged(verdict.records);

@@ -9,6 +9,7 @@ use pawl_proto::local::Problem;
 use pawl_proto::message::RefusalCode;
 use pawl_proto::signed::VerifyError;
 
+use super::parent::ParentError;
 use super::statement::StatementError;
 use crate::approval::ApprovalError;
 use crate::control_plane::CallError;
@@ -54,6 +55,8 @@ pub(crate) enum PairingError {
     OtherGrant,
     #[error("the control plane's first verdict does not hold: {0}")]
     Verdict(#[from] VerifyError),
+    #[error(transparent)]
+    Parent(#[from] ParentError),
     #[error("the link key's certificate request cannot be made: {0}")]
     LinkRequest(String),
     #[error("a structure is larger than the protocol allows: {0}")]
@@ -69,7 +72,7 @@ impl PairingError {
             }
             Self::Call(CallError::Refused { code, .. }) => &code.to_string(),
             Self::Call(call) if call.is_transient() => "control-plane-unreachable",
-            Self::Tpm(_) | Self::Report(ReportError::Tpm(_)) => "tpm",
+            Self::Tpm(_) | Self::Report(ReportError::Tpm(_)) | Self::Parent(_) => "tpm",
             Self::Store(_) | Self::NotKept { .. } => "state-not-kept",
             Self::Statement(_) | Self::Approval(_) => "statement-differs",
             Self::Expired => "expired",
@@ -93,6 +96,9 @@ impl PairingError {
             }
             Self::Statement(_) | Self::Approval(_) | Self::OtherGrant => {
                 "approve nothing, and show the operator this message"
+            }
+            Self::Parent(_) => {
+                "inspect the board for hardware on the TPM's bus, and show the operator this message"
             }
             Self::Expired => "run: pawlctl re-pair",
             _ => "run: pawlctl re-pair; if it fails again, show the operator this message",

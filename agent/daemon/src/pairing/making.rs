@@ -14,13 +14,13 @@ use pawl_proto::{Channel, Epoch, PairingId, Text, Topic};
 use pawl_tpm::{Binding, Counter};
 use tokio::time::{Instant, sleep};
 
-use super::PairingError;
+use super::{PairingError, parent};
 use crate::audit;
 use crate::backoff::Backoff;
 use crate::control_plane::CallError;
 use crate::fail_point;
 use crate::shared::Shared;
-use crate::store::{Approved, PairingKeys, PairingRecord, StoreError};
+use crate::store::{Approved, PairingKeys, PairingRecord, StoreError, TpmNames};
 use crate::telemetry::event::SecurityEvent;
 use crate::wipe;
 
@@ -50,9 +50,11 @@ async fn attempt(shared: &Arc<Shared>, approved: &Approved, resumed: bool) -> Re
     fail_point::reach("re-pair.wiped");
     let statement = approved.answer.statement.decode()?;
     let making = Making { answer: &approved.answer, statement, counter };
-    let keys = making.create_keys(shared).await?;
+    let (keys, storage_key) = making.create_keys(shared).await?;
     fail_point::reach("pair.keys-created");
     let proof = making.proof(shared, &keys).await?;
+    let identity = shared.identity().await?;
+    parent::check(&identity.ak_public, &proof.vault_key, approved.answer.nonce, &storage_key)?;
     fail_point::reach("pair.activated");
     let grant = making.grant(shared, &proof).await?;
     fail_point::reach("pair.granted");
@@ -60,8 +62,12 @@ async fn attempt(shared: &Arc<Shared>, approved: &Approved, resumed: bool) -> Re
     let record = PairingRecord::new(
         &grant,
         &approved.answer,
-        making.counter.name.clone().try_into()?,
-        approved.attestation_name.clone(),
+        TpmNames {
+            counter: making.counter.name.clone().try_into()?,
+            attestation_key: approved.attestation_name.clone(),
+            storage_key: storage_key.try_into()?,
+            endorsement_key: identity.ek_name.clone().try_into()?,
+        },
     );
     if let Err(error) = keep(shared, &record, &keys, grant.verdict.as_bytes()) {
         return Err(give_back(shared, &record, error).await);
@@ -131,15 +137,17 @@ impl Making<'_> {
         PairingId::from(self.statement.session)
     }
 
-    async fn create_keys(&self, shared: &Shared) -> Result<PairingKeys, PairingError> {
+    /// Makes the keys; and the name of their parent, as the bus told it.
+    async fn create_keys(&self, shared: &Shared) -> Result<(PairingKeys, Vec<u8>), PairingError> {
         let binding = Binding {
             counter: self.counter.clone(),
             lease_public: checked(&self.answer.lease_key)?,
             action_public: checked(&self.answer.authorization_key)?,
             policy_ref: self.answer.policy_ref.0,
         };
-        let pawl_tpm::PairingKeys { link, device, vault, action } = shared.tpm.create_keys(binding).await?;
-        Ok(PairingKeys { link, device, vault, action })
+        let made = shared.tpm.create_keys(binding).await?;
+        let pawl_tpm::PairingKeys { link, device, vault, action, storage_key } = made;
+        Ok((PairingKeys { link, device, vault, action }, storage_key))
     }
 
     /// Hands in the proof until it is answered: the same one gets the same grant.

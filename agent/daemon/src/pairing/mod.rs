@@ -14,6 +14,7 @@ mod approved;
 mod ask;
 mod error;
 mod making;
+mod parent;
 mod past;
 mod progress;
 mod proof;

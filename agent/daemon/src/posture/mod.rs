@@ -6,6 +6,6 @@ mod logs;
 mod measure_log;
 mod report;
 
-pub(crate) use host::facts;
+pub(crate) use host::{boot_id, facts};
 pub(crate) use logs::Logs;
 pub(crate) use report::{Acknowledged, Prepared, ReportError, Subject, prepare, quote_stable};

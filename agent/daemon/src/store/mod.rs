@@ -14,6 +14,7 @@
 //! | `pairing.new/…` | the rest of a pairing in the making, its `pairing.cbor` last |
 //! | `revocation.cbor` | why the last pairing ended |
 //! | `receipts/{epoch}.cbor` | receipts that nobody has taken yet |
+//! | `time.cbor` | the earliest that it can be now, from the last verdict |
 //! | `records/` | the assurance records, which [`crate::audit`] keeps |
 //! | `reserve` | disk space for the pairing that is asked for |
 //! | `lock` | locked (flock(2)) while a daemon uses the directory |
@@ -40,8 +41,10 @@ use pawl_tpm::KeyBlob;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::clock::KnownTime;
+
 pub(crate) use making::Unfinished;
-pub(crate) use record::{Approved, PairingKeys, PairingRecord, Revocation};
+pub(crate) use record::{Approved, PairingKeys, PairingRecord, Revocation, TpmNames};
 
 const RECORD: usize = 128 * 1024;
 const VAULT: usize = 1024 * 1024;
@@ -123,6 +126,16 @@ impl Store {
         Ok(())
     }
 
+    /// The earliest that it can be now, as an earlier process knew.
+    pub(crate) fn time(&self) -> Result<Option<KnownTime>, StoreError> {
+        self.load(TIME)
+    }
+
+    /// Keeps the earliest that it can be now. It outlives the pairing.
+    pub(crate) fn put_time(&self, time: &KnownTime) -> Result<(), StoreError> {
+        self.save(TIME, time)
+    }
+
     /// The sealed tokens.
     pub(crate) fn vault(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(VAULT_FILE, VAULT)
@@ -191,6 +204,7 @@ const DEVICE_KEY: &str = "pairing/device.key";
 const VAULT_KEY: &str = "pairing/vault.key";
 const ACTION_KEY: &str = "pairing/action.key";
 const VAULT_FILE: &str = "pairing/vault.bin";
+const TIME: &str = "time.cbor";
 const VERDICT: &str = "pairing/verdict.cose";
 const LEASE: &str = "pairing/lease.cose";
 

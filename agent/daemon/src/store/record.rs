@@ -9,7 +9,7 @@ use pawl_proto::message::{
 };
 use pawl_proto::signed::OrderKey;
 use pawl_proto::{DeviceId, Digest, Epoch, EventId, PairingId};
-use pawl_tpm::{KeyBlob, LeaseGrant};
+use pawl_tpm::{KeyBlob, LeaseGrant, Tpm};
 use serde::{Deserialize, Serialize};
 
 /// `pairing.cbor`: everything about a pairing that is no secret. It outlives the pairing, to say
@@ -34,16 +34,24 @@ pub(crate) struct PairingRecord {
     pub(crate) counter_name: TpmStructure,
     /// The TPM name of the attestation key: a moved disk finds another one.
     pub(crate) attestation_name: TpmStructure,
+    /// The TPM names of the keys that sessions are salted to. Pairings of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) storage_name: Option<TpmStructure>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) endorsement_name: Option<TpmStructure>,
+}
+
+/// The names that a pairing keeps of its TPM.
+pub(crate) struct TpmNames {
+    pub(crate) counter: TpmStructure,
+    pub(crate) attestation_key: TpmStructure,
+    pub(crate) storage_key: TpmStructure,
+    pub(crate) endorsement_key: TpmStructure,
 }
 
 impl PairingRecord {
     /// What a grant and the approval before it amount to.
-    pub(crate) fn new(
-        grant: &PairingGrant,
-        approved: &PairingApproved,
-        counter_name: TpmStructure,
-        attestation_name: TpmStructure,
-    ) -> Self {
+    pub(crate) fn new(grant: &PairingGrant, approved: &PairingApproved, names: TpmNames) -> Self {
         Self {
             version: Version,
             pairing: grant.pairing,
@@ -58,8 +66,24 @@ impl PairingRecord {
             lease_key: approved.lease_key.clone(),
             authorization_key: approved.authorization_key.clone(),
             policy_ref: approved.policy_ref,
-            counter_name,
-            attestation_name,
+            counter_name: names.counter,
+            attestation_name: names.attestation_key,
+            storage_name: Some(names.storage_key),
+            endorsement_name: Some(names.endorsement_key),
+        }
+    }
+
+    /// Has the TPM's thread salt sessions to the keys of this pairing's TPM and to no others.
+    pub(crate) fn pin_keys(&self, tpm: &Tpm) {
+        match (&self.storage_name, &self.endorsement_name) {
+            (Some(storage), Some(endorsement)) => {
+                tpm.pin_storage_key(storage.as_bytes());
+                tpm.pin_endorsement_key(endorsement.as_bytes());
+            }
+            _ => tracing::warn!(
+                "the pairing is of an earlier version and has no names of the TPM's keys: whoever replaces keys on the \
+                 TPM's bus is not found out; pair the device again"
+            ),
         }
     }
 

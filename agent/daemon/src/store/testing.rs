@@ -25,6 +25,8 @@ pub(crate) fn record(epoch: u64) -> PairingRecord {
         policy_ref: Digest([3; 32]),
         counter_name: bytes(b"counter"),
         attestation_name: bytes(b"ak"),
+        storage_name: Some(bytes(b"srk")),
+        endorsement_name: Some(bytes(b"ek")),
     }
 }
 

@@ -4,8 +4,8 @@ use thiserror::Error;
 
 use super::verified::{AttestError, VerifiedAttest};
 use crate::tpm::{
-    Attest, Curve, HashAlgorithm, Name, ObjectAttributes, Public, PublicKey, Signature, SignatureScheme,
-    uncompressed_point,
+    Attest, Curve, HashAlgorithm, Hierarchy, Name, ObjectAttributes, Public, PublicKey, Signature,
+    SignatureScheme, uncompressed_point,
 };
 
 /// What every attestation key has: the TPM made it, keeps it, and signs with it only what the TPM itself says.
@@ -53,7 +53,7 @@ impl AttestationKey {
     /// # Errors
     /// See [`AkError`].
     pub fn from_public(public: Public) -> Result<Self, AkError> {
-        let qualified_name = public.qualified_name_in_endorsement();
+        let qualified_name = public.name().in_hierarchy(Hierarchy::Endorsement);
         let key = Self::with_qualified_name(public, qualified_name)?;
         let public = &key.public;
         if public.attributes() != TEMPLATE {

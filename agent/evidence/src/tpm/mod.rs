@@ -20,7 +20,7 @@ pub use attest::{Attest, Attested, ClockInfo};
 pub use attributes::ObjectAttributes;
 pub(crate) use hash::sha256;
 pub use hash::{Digest, HashAlgorithm, UnknownHash};
-pub use name::Name;
+pub use name::{Hierarchy, Name};
 pub use nv::{CounterError, NvPublic};
 pub use pcr_selection::{PCR_COUNT, PcrIndexError, PcrSelection};
 pub use pcr_values::{MissingPcr, PcrValues};
@@ -29,6 +29,4 @@ pub use public::{Public, PublicKey};
 pub use reader::{ParseError, Reader};
 pub use scheme::{Curve, SignatureScheme, SymmetricCipher};
 pub use signature::Signature;
-pub use spki::NoSpki;
-#[cfg(feature = "verifier")]
-pub(crate) use spki::uncompressed_point;
+pub use spki::{NoSpki, uncompressed_point};

@@ -8,6 +8,24 @@ use super::reader::{ParseError, Reader};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Vec<u8>);
 
+/// Where a primary is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hierarchy {
+    /// TPM_RH_OWNER: the storage hierarchy.
+    Owner,
+    /// TPM_RH_ENDORSEMENT.
+    Endorsement,
+}
+
+impl Hierarchy {
+    const fn handle(self) -> u32 {
+        match self {
+            Self::Owner => 0x4000_0001,
+            Self::Endorsement => 0x4000_000b,
+        }
+    }
+}
+
 impl Name {
     /// Takes the bytes of a name, as they stand inside a TPM2B_NAME.
     ///
@@ -28,14 +46,27 @@ impl Name {
         &self.0
     }
 
-    pub(super) fn of(algorithm: HashAlgorithm, public_area: &[u8]) -> Self {
-        Self::digest(algorithm, &[public_area])
+    /// Returns the qualified name of an object of this name that is a primary of `hierarchy` (TPM 2.0 part 1, "Qualified
+    /// Name").
+    #[must_use]
+    pub fn in_hierarchy(&self, hierarchy: Hierarchy) -> Self {
+        Self::digest(self.algorithm(), &[&hierarchy.handle().to_be_bytes(), &self.0])
     }
 
-    /// Returns the qualified name of an object below `parent`: the handle of a hierarchy, or the qualified name of a
-    /// key (TPM 2.0 part 1, "Qualified Name"). `algorithm` is the object's name algorithm.
-    pub(super) fn qualified(algorithm: HashAlgorithm, parent: &[u8], object: &Self) -> Self {
-        Self::digest(algorithm, &[parent, object.as_bytes()])
+    /// Returns the qualified name of an object of this name below a key with the qualified name `parent`.
+    #[must_use]
+    pub fn below(&self, parent: &Self) -> Self {
+        Self::digest(self.algorithm(), &[&parent.0, &self.0])
+    }
+
+    fn algorithm(&self) -> HashAlgorithm {
+        let id = self.0.first_chunk().map(|id| u16::from_be_bytes(*id));
+        // Every name begins with the id of an algorithm that is known.
+        id.and_then(HashAlgorithm::from_id).unwrap_or(HashAlgorithm::Sha256)
+    }
+
+    pub(super) fn of(algorithm: HashAlgorithm, public_area: &[u8]) -> Self {
+        Self::digest(algorithm, &[public_area])
     }
 
     fn digest(algorithm: HashAlgorithm, parts: &[&[u8]]) -> Self {

@@ -7,8 +7,6 @@ use super::scheme::{Curve, SignatureScheme, SymmetricCipher, read_null_scheme};
 const TYPE_RSA: u16 = 0x0001;
 const TYPE_KEYED_HASH: u16 = 0x0008;
 const TYPE_ECC: u16 = 0x0023;
-/// TPM_RH_ENDORSEMENT.
-const RH_ENDORSEMENT: u32 = 0x4000_000b;
 const RSA_MAX_LEN: usize = 512;
 const DIGEST_MAX_LEN: usize = 64;
 const DEFAULT_EXPONENT: u32 = 65_537;
@@ -101,11 +99,6 @@ impl Public {
     /// The name by which the TPM knows the object.
     pub fn name(&self) -> Name {
         Name::of(self.name_algorithm, &self.bytes)
-    }
-
-    /// Returns the qualified name that the object has as a primary of the endorsement hierarchy.
-    pub fn qualified_name_in_endorsement(&self) -> Name {
-        Name::qualified(self.name_algorithm, &RH_ENDORSEMENT.to_be_bytes(), &self.name())
     }
 
     /// The algorithm of the name and of the policy.

@@ -41,8 +41,8 @@ impl Public {
     }
 }
 
-/// The point as SEC 1 writes it uncompressed, coordinates padded to the field's length.
-pub(crate) fn uncompressed_point(curve: Curve, x: &[u8], y: &[u8]) -> Vec<u8> {
+/// Returns a point as SEC 1 writes it uncompressed, coordinates padded to the field's length.
+pub fn uncompressed_point(curve: Curve, x: &[u8], y: &[u8]) -> Vec<u8> {
     let mut point = vec![0x04];
     for coordinate in [x, y] {
         let padding = curve.field_len().saturating_sub(coordinate.len());

@@ -1,5 +1,5 @@
 use pawl_evidence::attest::{AkError, AttestError, AttestationKey};
-use pawl_evidence::tpm::{Attest, Digest, HashAlgorithm, ParseError, Public};
+use pawl_evidence::tpm::{Attest, Digest, HashAlgorithm, Hierarchy, ParseError, Public};
 
 use crate::support::boot::{Boot, NONCE};
 
@@ -75,7 +75,7 @@ fn a_quote_cut_anywhere_or_continued_is_malformed() {
 fn a_key_that_could_sign_forged_attestations_is_no_attestation_key() {
     let public = Boot::named("x86-good").ak_public();
     let read = |public: Public| {
-        let qualified_name = public.qualified_name_in_endorsement();
+        let qualified_name = public.name().in_hierarchy(Hierarchy::Endorsement);
         AttestationKey::with_qualified_name(public, qualified_name)
     };
     let with_attributes = |attributes: u32| {

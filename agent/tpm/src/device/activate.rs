@@ -8,11 +8,7 @@ use tss_esapi::{
 };
 use zeroize::Zeroizing;
 
-use super::{
-    Device,
-    hierarchy::{endorsement_primary, template},
-    templates,
-};
+use super::{Device, hierarchy::template, templates};
 use crate::{
     Credential, EndorsementKind, Error,
     bus::{EMPTY_AUTH, Encrypt, Loaded, NO_SESSION, Session, encrypt},
@@ -29,7 +25,7 @@ impl Device {
             .map_err(|_| Error::Malformed("secret of a credential"))?;
         let kind = self.endorsement_kind()?;
         let attestation_key = self.attestation_key()?.loaded.key();
-        let endorsement_key = endorsement_primary(&self.bus, &template(templates::endorsement(kind))?)?;
+        let endorsement_key = self.endorsement_salt(kind)?;
         let session = self.endorsement_session(kind, &endorsement_key)?;
         let sessions = (Some(AuthSession::Password), Some(session.auth()), None);
         let opened = self.bus.run("TPM2_ActivateCredential", sessions, |context| {

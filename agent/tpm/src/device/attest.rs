@@ -65,7 +65,7 @@ impl Device {
     }
 
     fn make_attestation_key(&self) -> Result<AttestationKey, Error> {
-        let loaded = endorsement_primary(&self.bus, &template(templates::attestation())?)?;
+        let loaded = endorsement_primary(&self.bus, &template(templates::attestation())?)?.loaded;
         let (public, name, _) =
             self.bus.run("TPM2_ReadPublic", NO_SESSION, |context| context.read_public(loaded.key()))?;
         Ok(AttestationKey { loaded, public, name: name.value().to_vec() })

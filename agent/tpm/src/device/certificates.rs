@@ -43,6 +43,17 @@ impl Device {
     }
 }
 
+impl Device {
+    /// The certificate of an endorsement key, where the TPM has one that can be read without an authorization.
+    pub(super) fn public_leaf(&self, kind: EndorsementKind) -> Result<Option<Vec<u8>>, Error> {
+        let leaf = leaf_index(kind);
+        if self.nv_indices(leaf, leaf)?.is_empty() {
+            return Ok(None);
+        }
+        self.read_public_nv(leaf)
+    }
+}
+
 fn leaf_index(kind: EndorsementKind) -> u32 {
     match kind {
         EndorsementKind::Rsa2048 => 0x01c0_0002,

@@ -36,7 +36,9 @@ impl Device {
         let under_lease = lease::key_policy(&lease_key, policy_ref);
         let in_epoch = lease::link_policy(&counter_name, epoch);
         let authorized = assurance::action_policy(&counter_name, epoch, &authorization_key, policy_ref);
+        let storage_key = self.pin_storage_parent()?;
         Ok(PairingKeys {
+            storage_key,
             link: self.create_signing_key(in_epoch)?,
             device: self.create_signing_key(under_lease)?,
             vault: self.create_sealed(under_lease)?,

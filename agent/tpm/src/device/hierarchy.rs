@@ -1,22 +1,55 @@
-//! The hierarchies' authorization, and the two primaries that are made and left again: the storage parent and a
-//! key to salt sessions with.
+//! The hierarchies' authorization, and the primaries that are made and left again: the storage parent and the
+//! endorsement key. Sessions are salted to one of the two.
 
 use std::rc::Rc;
 
-use tss_esapi::{constants::SessionType, interface_types::reserved_handles::Hierarchy, structures::Public};
-
-use super::{Device, templates, wire::unreadable};
-use crate::{
-    Error,
-    bus::{Bus, EMPTY_AUTH, Loaded, NO_SESSION, Session, Sessions},
+use pawl_evidence::tpm;
+use tss_esapi::{
+    constants::SessionType, interface_types::reserved_handles::Hierarchy, structures as tss,
+    structures::SavedTpmContext,
 };
+
+use super::{
+    Device, templates,
+    wire::{marshal, unreadable},
+};
+use crate::{
+    EndorsementKind, Error,
+    bus::{Bus, EMPTY_AUTH, Loaded, NO_SESSION, Session, Sessions},
+    pins::Pinned,
+};
+
+/// The storage parent, out of the TPM's slots.
+pub(super) struct SavedParent {
+    context: SavedTpmContext,
+    name: Vec<u8>,
+}
+
+/// A primary in its slot, and its public area as the answer to TPM2_CreatePrimary had it. The TSS encrypts salts to that
+/// one.
+pub(super) struct Primary {
+    pub(super) loaded: Loaded,
+    pub(super) public: tpm::Public,
+}
+
+impl Primary {
+    /// Returns name algorithm and digest, computed here.
+    pub(super) fn name(&self) -> Vec<u8> {
+        self.public.name().as_bytes().to_vec()
+    }
+}
 
 impl Device {
     /// The parent of the keys of a pairing, in a slot of its own until it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::KeyReplaced`] where it is not the one that is pinned.
     pub(super) fn storage_parent(&mut self) -> Result<Loaded, Error> {
         if let Some(saved) = self.parent.take() {
-            let loaded =
-                self.bus.load("TPM2_ContextLoad", NO_SESSION, |context| context.context_load(saved.clone()));
+            self.pins.check(Pinned::StorageKey, &saved.name)?;
+            let loaded = self
+                .bus
+                .load("TPM2_ContextLoad", NO_SESSION, |context| context.context_load(saved.context.clone()));
             // A context does not outlive a reset of the TPM; the same parent can be made again.
             if let Ok(parent) = loaded {
                 self.parent = Some(saved);
@@ -25,10 +58,41 @@ impl Device {
         }
         let template = template(templates::storage_parent())?;
         let parent = self.as_owner(|bus, sessions| primary(bus, sessions, Hierarchy::Owner, &template))?;
-        let saved =
+        let name = parent.name();
+        self.pins.check(Pinned::StorageKey, &name)?;
+        let parent = parent.loaded;
+        let context =
             self.bus.run("TPM2_ContextSave", NO_SESSION, |context| context.context_save(parent.object()))?;
-        self.parent = Some(saved);
+        self.parent = Some(SavedParent { context, name });
         Ok(parent)
+    }
+
+    /// Makes the storage parent anew and pins it from now on. Returns its name.
+    pub(super) fn pin_storage_parent(&mut self) -> Result<Vec<u8>, Error> {
+        self.parent = None;
+        self.pins.set(Pinned::StorageKey, None);
+        drop(self.storage_parent()?);
+        let name = self.parent.as_ref().map(|saved| saved.name.clone());
+        let name = name.ok_or(Error::Answer { doing: "TPM2_CreatePrimary", reason: "no key".into() })?;
+        self.pins.set(Pinned::StorageKey, Some(name.clone()));
+        Ok(name)
+    }
+
+    /// The endorsement key, to salt a session to.
+    ///
+    /// # Errors
+    /// [`Error::KeyReplaced`] where it is not the one that is pinned, or where none is pinned and the TPM's certificate
+    /// is for another key.
+    pub(super) fn endorsement_salt(&self, kind: EndorsementKind) -> Result<Loaded, Error> {
+        let key = endorsement_primary(&self.bus, &template(templates::endorsement(kind))?)?;
+        self.pins.check(Pinned::EndorsementKey, &key.name())?;
+        if !self.pins.has(Pinned::EndorsementKey)
+            && let Some(certificate) = self.public_leaf(kind)?
+            && !names_key(&certificate, &key.public)
+        {
+            return Err(Error::KeyReplaced { key: Pinned::EndorsementKey.what() });
+        }
+        Ok(key.loaded)
     }
 
     /// Runs `command` with the owner's authorization.
@@ -46,11 +110,10 @@ impl Device {
     }
 
     /// An authorization value does not go over the bus: an HMAC proves it. Salted, so that the HMAC on its own is
-    /// of no use to who would guess the value.
+    /// of no use to who would guess the value; to the endorsement key, since the storage parent is itself made with
+    /// this authorization.
     fn owner_session(&self) -> Result<Session, Error> {
-        let template = template(templates::storage_parent())?;
-        // The null hierarchy has no authorization of its own, whatever was done to the others.
-        let salt = primary(&self.bus, EMPTY_AUTH, Hierarchy::Null, &template)?;
+        let salt = self.endorsement_salt(self.endorsement_kind()?)?;
         self.bus.session(SessionType::Hmac, Some(salt.key()))
     }
 }
@@ -59,20 +122,37 @@ pub(super) fn template<T>(template: tss_esapi::Result<T>) -> Result<T, Error> {
     template.map_err(|error| unreadable("template", &error))
 }
 
-pub(super) fn primary(
+fn primary(
     bus: &Rc<Bus>,
     sessions: Sessions,
     hierarchy: Hierarchy,
-    template: &Public,
-) -> Result<Loaded, Error> {
-    bus.load("TPM2_CreatePrimary", sessions, |context| {
+    template: &tss::Public,
+) -> Result<Primary, Error> {
+    let doing = "TPM2_CreatePrimary";
+    let mut public = None;
+    let loaded = bus.load(doing, sessions, |context| {
         let made = context.create_primary(hierarchy, template.clone(), None, None, None, None)?;
+        public = Some(made.out_public);
         Ok(made.key_handle.into())
-    })
+    })?;
+    let unknown = || Error::Answer { doing, reason: "a public area of another kind".into() };
+    let bytes = marshal(doing, &public.ok_or_else(unknown)?)?;
+    let public = tpm::Public::unmarshal(&bytes).map_err(|_| unknown())?;
+    Ok(Primary { loaded, public })
 }
 
 /// A primary of the endorsement hierarchy, whose authorization value must be empty.
-pub(super) fn endorsement_primary(bus: &Rc<Bus>, template: &Public) -> Result<Loaded, Error> {
+pub(super) fn endorsement_primary(bus: &Rc<Bus>, template: &tss::Public) -> Result<Primary, Error> {
     primary(bus, EMPTY_AUTH, Hierarchy::Endorsement, template)
         .map_err(|error| error.if_unauthorized(|code| Error::EndorsementAuth { code }))
+}
+
+/// Whether a certificate holds this public key. Who issued it, the control plane checks.
+fn names_key(certificate: &[u8], key: &tpm::Public) -> bool {
+    let number = match key.key() {
+        tpm::PublicKey::Rsa { modulus, .. } => modulus.clone(),
+        tpm::PublicKey::Ecc { curve, x, y, .. } => tpm::uncompressed_point(*curve, x, y),
+        tpm::PublicKey::KeyedHash { .. } => return false,
+    };
+    certificate.windows(number.len().max(1)).any(|window| window == number)
 }

@@ -7,6 +7,7 @@ mod authorize;
 mod certificates;
 mod clock;
 mod counter;
+mod counter_test;
 mod create;
 mod external;
 mod hierarchy;
@@ -18,18 +19,19 @@ mod templates;
 mod unseal;
 mod wire;
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use tss_esapi::{
     handles::{NvIndexHandle, ObjectHandle},
-    structures::{Auth, SavedTpmContext},
+    structures::Auth,
 };
 use zeroize::Zeroizing;
 
-use self::{action::PendingSession, attest::AttestationKey};
+use self::{action::PendingSession, attest::AttestationKey, hierarchy::SavedParent};
 use crate::{
     EndorsementChoice, Error, Options,
     bus::{Bus, NO_SESSION},
+    pins::Pins,
     tcti::{Tcti, Transport},
 };
 
@@ -44,18 +46,18 @@ pub(crate) struct Device {
     has_owner_auth: bool,
     endorsement: EndorsementChoice,
     attestation_key: Option<AttestationKey>,
-    /// The storage parent, out of the TPM's slots.
-    parent: Option<SavedTpmContext>,
+    parent: Option<SavedParent>,
+    pins: Arc<Pins>,
     /// The sessions of actions that wait for the control plane: few, one slot each.
     pending_actions: Vec<PendingSession>,
 }
 
 impl Device {
     /// Opens the first TPM, of the places that the options stand for, that is the one that is wanted.
-    pub(crate) fn open(options: &Options) -> Result<Self, Error> {
+    pub(crate) fn open(options: &Options, pins: &Arc<Pins>) -> Result<Self, Error> {
         let mut refusal = Error::Unreachable { tcti: options.tcti.clone(), code: None };
         for place in options.tcti.places() {
-            let opened = Self::open_at(&place, options).and_then(|mut device| {
+            let opened = Self::open_at(&place, options, pins.clone()).and_then(|mut device| {
                 let wanted = device.is_wanted(options)?;
                 Ok((device, wanted))
             });
@@ -75,7 +77,7 @@ impl Device {
         Ok(self.attestation_key()?.name == *wanted)
     }
 
-    fn open_at(place: &Transport, options: &Options) -> Result<Self, Error> {
+    fn open_at(place: &Transport, options: &Options, pins: Arc<Pins>) -> Result<Self, Error> {
         let mut device = Self {
             bus: Bus::open(place)?,
             tcti: place.clone().into(),
@@ -85,6 +87,7 @@ impl Device {
             endorsement: options.endorsement,
             attestation_key: None,
             parent: None,
+            pins,
             pending_actions: Vec::new(),
         };
         if let Some(auth) = &options.owner_auth {

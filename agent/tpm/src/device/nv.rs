@@ -38,6 +38,16 @@ impl Device {
 
     /// The contents of an index that anybody, or else the owner, may read.
     pub(super) fn read_nv(&self, handle: u32) -> Result<Vec<u8>, Error> {
+        let contents = self.read_index(handle, true)?;
+        contents.ok_or(Error::Answer { doing: "TPM2_NV_Read", reason: "no contents".into() })
+    }
+
+    /// The contents of an index, if anybody may read it.
+    pub(super) fn read_public_nv(&self, handle: u32) -> Result<Option<Vec<u8>>, Error> {
+        self.read_index(handle, false)
+    }
+
+    fn read_index(&self, handle: u32, as_owner: bool) -> Result<Option<Vec<u8>>, Error> {
         let doing = "TPM2_NV_ReadPublic";
         let handle = NvIndexTpmHandle::new(handle).map_err(|_| Error::Malformed("NV handle"))?;
         let (index, public) = self.bus.run(doing, NO_SESSION, |context| {
@@ -45,10 +55,13 @@ impl Device {
             Ok((index, context.nv_read_public(index)?.0))
         })?;
         let size = public.data_size();
+        let by_anybody = public.attributes().auth_read();
         let contents = if size > MAX_INDEX {
             Err(Error::Answer { doing, reason: format!("an index of {size} bytes") })
+        } else if by_anybody || as_owner {
+            self.read_contents(index, size, by_anybody).map(Some)
         } else {
-            self.read_contents(index, size, public.attributes().auth_read())
+            Ok(None)
         };
         let mut object = index.into();
         // Nothing of it is in the TPM: what fails to be closed is a little memory.

@@ -12,10 +12,12 @@
 
 mod action;
 mod counter;
+mod counter_test;
 mod endorsement;
 mod lease;
 mod objects;
 mod one_command;
+mod pins;
 mod policies;
 mod refusals;
 mod rig;

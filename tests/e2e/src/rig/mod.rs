@@ -13,6 +13,7 @@ pub mod invocation;
 mod local_api;
 mod measure_log;
 mod old_keys;
+mod past_clock;
 mod ports;
 mod process;
 mod programs;

@@ -14,11 +14,32 @@ const TOLERANCE: u64 = 120;
 
 const REMEDY: &str = "set the clock and keep it right: timedatectl set-ntp true; see to the RTC's battery";
 
-/// `date` is what the control plane takes the time to be, in its `Date` header.
-pub(super) fn finding(now: u64, date: Option<String>) -> Finding {
+/// `floor` is the earliest that it can be by what the daemon knows, `date` what the control plane takes the time to be, in
+/// its `Date` header.
+pub(super) fn finding(now: u64, floor: Option<u64>, date: Option<String>) -> Finding {
     const CHECK: &str = "clock";
+    if let Some(floor) = floor.filter(|floor| now.saturating_add(TOLERANCE) < *floor) {
+        return Finding::warning(
+            CHECK,
+            format!(
+                "it says {}; the control plane's last verdict and the time since make it {} at least, and pawld goes by \
+                 that",
+                utc(now),
+                utc(floor)
+            ),
+            REMEDY,
+        );
+    }
     if now < EARLIEST {
-        return Finding::failed(CHECK, format!("it says {}, which is past", utc(now)), REMEDY);
+        return Finding::failed(
+            CHECK,
+            format!(
+                "it says {}, which is past, and pawld has no other time: the control plane's certificate is not valid \
+                 then",
+                utc(now)
+            ),
+            REMEDY,
+        );
     }
     let Some(theirs) = date.as_deref().and_then(seconds) else {
         return Finding::skipped(CHECK, format!("it says {}; the control plane's is not known", utc(now)));
@@ -50,15 +71,19 @@ mod tests {
     fn a_clock_is_measured_against_the_control_planes() {
         let date = Some("Sun, 01 Mar 2026 12:00:00 GMT".to_owned());
         let theirs = 1_772_366_400;
-        assert_eq!(finding(theirs + 120, date.clone()).result, Outcome::Ok);
-        assert_eq!(finding(theirs - 120, date.clone()).result, Outcome::Ok);
-        assert!(finding(theirs + 121, date.clone()).detail.contains("2 min 1 s ahead"));
-        assert!(finding(theirs - 3600, date.clone()).detail.contains("1 h 0 min behind"));
-        assert_eq!(finding(theirs, None).result, Outcome::Skipped);
-        assert_eq!(finding(theirs, Some("yesterday".to_owned())).result, Outcome::Skipped);
-        assert_eq!(finding(0, date).result, Outcome::Failed);
+        assert_eq!(finding(theirs + 120, None, date.clone()).result, Outcome::Ok);
+        assert_eq!(finding(theirs - 120, None, date.clone()).result, Outcome::Ok);
+        assert!(finding(theirs + 121, None, date.clone()).detail.contains("2 min 1 s ahead"));
+        assert!(finding(theirs - 3600, None, date.clone()).detail.contains("1 h 0 min behind"));
+        assert_eq!(finding(theirs, None, None).result, Outcome::Skipped);
+        assert_eq!(finding(theirs, None, Some("yesterday".to_owned())).result, Outcome::Skipped);
+        assert_eq!(finding(0, None, date.clone()).result, Outcome::Failed);
+        // The daemon knows better.
+        let known = finding(0, Some(theirs), date);
+        assert!(known.result == Outcome::Warning && known.detail.contains("2026-03-01"), "{known:?}");
+        assert_eq!(finding(theirs, Some(theirs - 300), None).result, Outcome::Skipped);
         // Past what 32 bits of seconds hold.
         let later = Some("Tue, 01 Jan 2058 00:00:00 GMT".to_owned());
-        assert_eq!(finding(2_777_068_800, later).result, Outcome::Ok);
+        assert_eq!(finding(2_777_068_800, None, later).result, Outcome::Ok);
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
+use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, lookup_host};
@@ -57,18 +58,31 @@ impl Endpoint {
     }
 
     /// A TLS 1.3 handshake in which `authorities` alone may vouch for the server. It ends well also where
-    /// the server will then want a client certificate (RFC 8446, section 4.4.2.4).
+    /// the server will then want a client certificate (RFC 8446, section 4.4.2.4). Certificates are checked at
+    /// `floor` where the wall clock is behind it, as the daemon checks them.
     pub(super) async fn handshake(
         &self,
         stream: TcpStream,
         authorities: RootCertStore,
+        floor: Option<u64>,
     ) -> Result<TlsStream<TcpStream>, TlsFault> {
         let name = ServerName::try_from(self.host.clone())?;
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let time = Arc::new(NotBefore(UnixTime::since_unix_epoch(Duration::from_secs(floor.unwrap_or(0)))));
+        let config = ClientConfig::builder_with_details(Arc::new(ring::default_provider()), time)
             .with_protocol_versions(&[&TLS13])?
             .with_root_certificates(authorities)
             .with_no_client_auth();
         within(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.map_err(TlsFault::from)
+    }
+}
+
+/// The wall clock, unless it is before this time.
+#[derive(Debug)]
+struct NotBefore(UnixTime);
+
+impl TimeProvider for NotBefore {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::now().max(self.0))
     }
 }
 

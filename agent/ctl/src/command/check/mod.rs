@@ -52,7 +52,8 @@ async fn examine(
     let socket = socket.or_else(|| config.as_ref().map(|config| config.socket.clone()));
     let socket = socket.unwrap_or_else(|| PathBuf::from(local::SOCKET));
     findings.push(files::socket(&socket));
-    let answer = Client::new(Some(socket)).status().await;
+    let client = Client::new(Some(socket));
+    let answer = client.status().await;
     findings.push(daemon::finding(&answer));
     let status: Option<LocalStatus> = answer.ok();
 
@@ -62,16 +63,18 @@ async fn examine(
     }
     findings.push(tpm::device(status.as_ref(), config.as_ref()));
     findings.push(tpm::endorsement(status.as_ref()));
+    findings.push(tpm::counter(&client, status.is_some()).await);
     if let Some(config) = &config {
         findings.push(logs::boot(&logs::boot_log(config)));
         findings.push(logs::ima(&config.logs.ima));
     }
 
+    let floor = status.as_ref().and_then(|status| status.time_floor);
     let date = match &config {
-        Some(config) => network::control_plane(config, &mut findings).await,
+        Some(config) => network::control_plane(config, floor, &mut findings).await,
         None => None,
     };
-    findings.push(clock::finding(output::now(), date));
+    findings.push(clock::finding(output::now(), floor, date));
     network::broker(status.as_ref(), config.as_ref(), &mut findings).await;
     findings
 }

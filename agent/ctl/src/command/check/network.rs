@@ -17,12 +17,18 @@ use super::finding::Finding;
 const HEALTH_LIMIT: usize = 16 * 1024;
 
 /// Examines DNS, TCP, TLS and HTTPS; gives the `Date` header of the answer.
-pub(super) async fn control_plane(config: &Config, findings: &mut Vec<Finding>) -> Option<String> {
+///
+/// `floor` is the earliest that it can be now, in seconds since 1970, where the daemon knows that.
+pub(super) async fn control_plane(
+    config: &Config,
+    floor: Option<u64>,
+    findings: &mut Vec<Finding>,
+) -> Option<String> {
     let url = &config.control_plane.url;
     let endpoint = Endpoint { host: url.host().to_owned(), port: url.port() };
     let stream = reach(&endpoint, ["dns", "tcp"], findings).await?;
     let authorities = trusted("tls", config, findings)?;
-    match endpoint.handshake(stream, authorities).await {
+    match endpoint.handshake(stream, authorities, floor).await {
         Ok(stream) => {
             findings
                 .push(Finding::ok("tls", format!("{endpoint} has a certificate of the pinned authority")));
@@ -59,7 +65,8 @@ pub(super) async fn broker(
     let (Some(endpoint), Some(config)) = (Endpoint::parse(address), config) else { return };
     let Some(stream) = reach(&endpoint, ["broker-dns", "broker-tcp"], findings).await else { return };
     let Some(authorities) = trusted("broker-tls", config, findings) else { return };
-    let handshake = endpoint.handshake(stream, authorities).await;
+    let floor = status.and_then(|status| status.time_floor);
+    let handshake = endpoint.handshake(stream, authorities, floor).await;
     findings.push(match handshake.map(drop) {
         Ok(()) => Finding::ok("broker-tls", format!("{endpoint} has a certificate of the pinned authority")),
         Err(fault @ TlsFault::UnknownIssuer) => Finding::warning(

@@ -6,10 +6,12 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use hyper::StatusCode;
 use pawl_config::Config;
-use pawl_proto::local::LocalStatus;
+use pawl_proto::local::{LocalStatus, SelfTest};
 
 use super::finding::Finding;
+use crate::client::{Client, ClientError};
 
 const NO_DEVICE: &str = "switch the TPM on in the firmware, see that the kernel has its driver (dmesg | grep -i tpm), or set tpm.tcti";
 
@@ -40,6 +42,36 @@ pub(super) fn device(status: Option<&LocalStatus>, config: Option<&Config>) -> F
             "set tpm.tcti to auto, device:/dev/tpmrm0, swtpm:host=127.0.0.1,port=2321 or swtpm:path=/run/swtpm.sock",
         ),
         Err(error) => Finding::failed(CHECK, format!("{tcti}: {error}"), NO_DEVICE),
+    }
+}
+
+/// Whether a counter that is removed and defined anew starts above every value that it had: if not, whoever may define
+/// indices takes a revocation back.
+pub(super) async fn counter(client: &Client, daemon_answers: bool) -> Finding {
+    const CHECK: &str = "tpm-counter";
+    if !daemon_answers {
+        return Finding::skipped(CHECK, "only a running daemon tests the TPM's counters");
+    }
+    match client.self_test().await {
+        Ok(SelfTest { index, before, after, writes }) if after > before => Finding::ok(
+            CHECK,
+            format!(
+                "a counter that is removed and defined anew starts above its old value ({before}, then {after}; tested \
+                 once since pawld's start at the free NV index {index:#010x}, with {writes} NV writes)"
+            ),
+        ),
+        Ok(SelfTest { before, after, .. }) => Finding::failed(
+            CHECK,
+            format!("a counter that is removed and defined anew starts at {after}, and had come to {before}"),
+            "do not use this TPM: a revocation on it can be taken back; ask its vendor for a firmware update",
+        ),
+        Err(ClientError::Refused { status: StatusCode::FORBIDDEN, .. }) => {
+            Finding::skipped(CHECK, "run this as root to test the TPM's counters")
+        }
+        Err(ClientError::Refused { problem, .. }) => {
+            Finding::warning(CHECK, format!("not tested: {}", problem.reason), problem.remedy)
+        }
+        Err(error) => Finding::skipped(CHECK, format!("not tested: {error}")),
     }
 }
 

@@ -174,6 +174,7 @@ mod tests {
             former: None,
             session: None,
             refused: Default::default(),
+            time_floor: None,
         }
     }
 

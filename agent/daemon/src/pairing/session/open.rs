@@ -25,6 +25,8 @@ impl<'a> Session<'a> {
         shared.store.reserve()?;
         let counter = shared.tpm.provision_counter().await?;
         let identity = shared.identity().await?;
+        // The control plane is shown this one. The pairing before may have been another TPM's.
+        shared.tpm.pin_endorsement_key(&identity.ek_name);
         let request = wanted.message(shared, &identity, &counter)?;
         let offer = shared.control_plane.request_pairing(&request).await?;
         progress.offered(offer.session);

@@ -2,7 +2,7 @@ use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature as EcdsaSignature, SigningKey};
 use pawl_evidence::attest::{AttestationKey, VerifiedQuote};
 use pawl_evidence::eventlog::EventLog;
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues, Public, Signature};
+use pawl_evidence::tpm::{Digest, HashAlgorithm, Hierarchy, PcrSelection, PcrValues, Public, Signature};
 use rand_core::OsRng;
 
 use super::boot::NONCE;
@@ -29,7 +29,7 @@ pub(crate) fn quote(pcrs: &PcrValues) -> VerifiedQuote {
         pcrs.bank(HashAlgorithm::Sha256).flat_map(|(_, value)| value.as_bytes().to_vec()).collect();
     let attest = [
         &[0xff, 0x54, 0x43, 0x47, 0x80, 0x18][..],
-        &sized(ak.name().as_bytes()),
+        &sized(ak.name().in_hierarchy(Hierarchy::Endorsement).as_bytes()),
         &sized(&NONCE),
         &60_000_u64.to_be_bytes(),
         &3_u32.to_be_bytes(),
@@ -48,7 +48,7 @@ pub(crate) fn quote(pcrs: &PcrValues) -> VerifiedQuote {
 /// The public area of a restricted ECDSA P-256 signing key.
 fn ak_public(key: &SigningKey) -> Public {
     let point = key.verifying_key().to_encoded_point(false);
-    let header = [0x00, 0x23, 0x00, 0x0b, 0x00, 0x05, 0x00, 0x72, 0, 0, 0x00, 0x10, 0x00, 0x18, 0x00, 0x0b];
+    let header = [0x00, 0x23, 0x00, 0x0b, 0x00, 0x05, 0x04, 0x72, 0, 0, 0x00, 0x10, 0x00, 0x18, 0x00, 0x0b];
     let (x, y) = (point.x().unwrap().to_vec(), point.y().unwrap().to_vec());
     let bytes = [&header[..], &[0x00, 0x03, 0x00, 0x10], &sized(&x), &sized(&y)].concat();
     Public::unmarshal(&bytes).unwrap()

@@ -71,6 +71,16 @@ impl Proxy {
         self.bus.wire.lock().unwrap().alterations.push(alteration);
     }
 
+    /// Has every answer altered on its way back, as somebody on the bus can. `alter` gets the command and its answer.
+    pub(crate) fn alter_answers(&self, alter: impl Fn(&[u8], &mut Vec<u8>) + Send + 'static) {
+        self.bus.wire.lock().unwrap().answer_alteration = Some(Box::new(alter));
+    }
+
+    /// Leaves answers alone again.
+    pub(crate) fn leave_answers(&self) {
+        self.bus.wire.lock().unwrap().answer_alteration = None;
+    }
+
     /// Holds every command back for as long as the result lives.
     pub(crate) fn hold(&self) -> impl Drop + '_ {
         self.bus.wire.lock().unwrap()
@@ -98,9 +108,12 @@ struct Wire {
     record: Vec<Exchange>,
     interjections: Vec<Interjection>,
     alterations: Vec<Alteration>,
+    answer_alteration: Option<AnswerAlteration>,
     /// Commands and the response codes that they get.
     answers: Vec<(u32, u32)>,
 }
+
+type AnswerAlteration = Box<dyn Fn(&[u8], &mut Vec<u8>) + Send>;
 
 struct Interjection {
     skip: usize,
@@ -149,10 +162,13 @@ impl Bus {
                 }
             }
         }
-        let response = match wire.answers.iter().position(|(command, _)| *command == code) {
+        let mut response = match wire.answers.iter().position(|(command, _)| *command == code) {
             Some(at) => refusal(wire.answers.remove(at).1),
             None => exchange(&mut wire, &self.upstream, &command)?,
         };
+        if let Some(alter) = &wire.answer_alteration {
+            alter(&command, &mut response);
+        }
         wire.record.push(Exchange { command, response: response.clone() });
         Ok(response)
     }

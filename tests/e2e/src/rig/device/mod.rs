@@ -12,7 +12,9 @@ use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{ControlPlane, Directory, LocalApi, Process, Recording, SshAgent, Swtpm, programs, wait};
+use super::{
+    ControlPlane, Directory, LocalApi, Process, Recording, SshAgent, Swtpm, past_clock, programs, wait,
+};
 
 pub use disk::StateCopy;
 pub use local::TokenAnswer;
@@ -27,6 +29,7 @@ pub struct Device {
     api: LocalApi,
     daemon: Option<Process>,
     recording: Option<Recording>,
+    clock_at_1970: bool,
     /// Its TPM.
     pub tpm: Swtpm,
 }
@@ -57,6 +60,7 @@ impl Device {
             api: LocalApi::at(place.join(options::SOCKET)),
             daemon: None,
             recording,
+            clock_at_1970: false,
             tpm,
         })
     }
@@ -93,6 +97,11 @@ impl Device {
         answers
     }
 
+    /// Has its wall clock begin in 1970 at each start of the daemon, as a board's without a battery does.
+    pub fn lose_clock(&mut self) {
+        self.clock_at_1970 = true;
+    }
+
     /// Starts a daemon that kills itself where `fail_point` stands in its code. Only daemons of
     /// the feature `fail-points` do.
     ///
@@ -109,6 +118,9 @@ impl Device {
         pawld.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET").env_remove("PAWL_FAIL_POINT");
         if let Some(fail_point) = fail_point {
             pawld.env("PAWL_FAIL_POINT", fail_point);
+        }
+        if self.clock_at_1970 {
+            pawld.env("LD_PRELOAD", past_clock::library()?);
         }
         Ok(self.daemon.insert(Process::spawn(&format!("{}-pawld", self.name), &pawld, &self.log)?))
     }

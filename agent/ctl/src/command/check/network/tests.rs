@@ -91,7 +91,7 @@ fn control_plane(
         let directory = tempfile::tempdir().unwrap();
         let device = pinned.device(directory.path(), serve(config, answer));
         let mut findings = Vec::new();
-        let date = super::control_plane(&device, &mut findings).await;
+        let date = super::control_plane(&device, None, &mut findings).await;
         (findings, date)
     })
 }
@@ -143,7 +143,7 @@ fn nothing_behind_a_fault_is_examined() {
     let directory = tempfile::tempdir().unwrap();
     let device = Authority::new().device(directory.path(), free);
     let mut findings = Vec::new();
-    assert_eq!(run(super::control_plane(&device, &mut findings)), None);
+    assert_eq!(run(super::control_plane(&device, None, &mut findings)), None);
     assert_eq!(results(&findings), [("dns", Outcome::Skipped), ("tcp", Outcome::Failed)]);
     assert!(findings[1].remedy.as_ref().unwrap().contains(&free.to_string()));
 }

@@ -1,0 +1,132 @@
+//! A self-test of what revocation rests on: a counter that is removed and defined anew starts above every value that it
+//! ever had (TPM 2.0 part 3, TPM2_NV_Increment).
+
+use pawl_evidence::tpm::HashAlgorithm;
+use tss_esapi::{
+    attributes::NvIndexAttributesBuilder,
+    constants::NvIndexType,
+    handles::{NvIndexHandle, NvIndexTpmHandle, TpmHandle},
+    interface_types::{
+        algorithm::HashingAlgorithm,
+        reserved_handles::{NvAuth, Provision},
+    },
+    structures::{Digest, NvPublic},
+};
+
+use super::{Device, wire::unreadable};
+use crate::{
+    Class, CounterTest, Error,
+    bus::{EMPTY_AUTH, NO_SESSION},
+};
+
+/// So many indices above the epoch counter are looked at for a free one.
+const SPARES: u32 = 16;
+/// The owner range ends here.
+const LAST_OWNER_HANDLE: u32 = 0x01bf_ffff;
+const SIZE: u16 = 8;
+
+impl Device {
+    /// As [`crate::Tpm::test_counter`].
+    pub(crate) fn test_counter(&mut self) -> Result<CounterTest, Error> {
+        let (handle, spare) = self.spare_index()?;
+        let before = self.highest_value_of(spare, 2)?;
+        let after = self.highest_value_of(spare, 1)?;
+        Ok(CounterTest { handle, before, after })
+    }
+
+    /// Defines a counter, increments it so many times, reads it and removes it.
+    fn highest_value_of(&self, handle: NvIndexTpmHandle, increments: u32) -> Result<u64, Error> {
+        let public = test_public(handle).map_err(|error| unreadable("TPM2_NV_DefineSpace", &error))?;
+        let index = self.as_owner(|bus, sessions| {
+            bus.run("TPM2_NV_DefineSpace", sessions, |context| {
+                context.nv_define_space(Provision::Owner, None, public.clone())
+            })
+        })?;
+        let value = self.count(index, increments);
+        // Removed whatever came of it; what comes of the removal matters only if all else went well.
+        let removed = self.remove(index);
+        value.and_then(|value| removed.map(|()| value))
+    }
+
+    fn count(&self, index: NvIndexHandle, increments: u32) -> Result<u64, Error> {
+        for _ in 0..increments {
+            self.bus.run("TPM2_NV_Increment", EMPTY_AUTH, |context| {
+                context.nv_increment(NvAuth::NvIndex(index), index)
+            })?;
+        }
+        let doing = "TPM2_NV_Read";
+        let value = self
+            .bus
+            .run(doing, EMPTY_AUTH, |context| context.nv_read(NvAuth::NvIndex(index), index, SIZE, 0))?;
+        <[u8; 8]>::try_from(value.as_bytes())
+            .map(u64::from_be_bytes)
+            .map_err(|_| Error::Answer { doing, reason: "not eight bytes".into() })
+    }
+
+    fn remove(&self, index: NvIndexHandle) -> Result<(), Error> {
+        self.as_owner(|bus, sessions| {
+            bus.run("TPM2_NV_UndefineSpace", sessions, |context| {
+                context.nv_undefine_space(Provision::Owner, index)
+            })
+        })
+    }
+
+    /// The first free index above the epoch counter. What a test that was cut short left there is removed.
+    fn spare_index(&self) -> Result<(u32, NvIndexTpmHandle), Error> {
+        let first = self.counter_handle.saturating_add(1);
+        let last = self.counter_handle.saturating_add(SPARES).min(LAST_OWNER_HANDLE);
+        let taken = self.nv_indices(first, last)?;
+        for handle in first..=last {
+            let spare = NvIndexTpmHandle::new(handle).map_err(|_| Error::CounterHandle { handle })?;
+            if !taken.contains(&handle) {
+                return Ok((handle, spare));
+            }
+            if let Some(left_behind) = self.left_behind(spare)? {
+                self.remove(left_behind)?;
+                return Ok((handle, spare));
+            }
+        }
+        Err(Error::NoSpareIndex { first, last })
+    }
+
+    /// An index of this test, by the digest in its authPolicy. Nobody else's index is touched.
+    fn left_behind(&self, handle: NvIndexTpmHandle) -> Result<Option<NvIndexHandle>, Error> {
+        let found = self.bus.run("TPM2_NV_ReadPublic", NO_SESSION, |context| {
+            let index = NvIndexHandle::from(context.tr_from_tpm_public(TpmHandle::NvIndex(handle))?);
+            Ok((index, context.nv_read_public(index)?.0))
+        });
+        let (index, public) = match found {
+            Ok(found) => found,
+            Err(error) if error.class() == Some(Class::Handle) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if public.authorization_policy().as_bytes() == mark().as_slice() {
+            return Ok(Some(index));
+        }
+        let mut object = index.into();
+        // Nothing of it is in the TPM: what fails to be closed is a little memory.
+        let _ = self.bus.run("Esys_TR_Close", NO_SESSION, |context| context.tr_close(&mut object));
+        Ok(None)
+    }
+}
+
+/// The attributes of the epoch counter. No attribute lets the policy be used: it marks the index as this test's.
+fn test_public(handle: NvIndexTpmHandle) -> tss_esapi::Result<NvPublic> {
+    let attributes = NvIndexAttributesBuilder::new()
+        .with_nv_index_type(NvIndexType::Counter)
+        .with_auth_read(true)
+        .with_auth_write(true)
+        .with_no_da(true)
+        .build()?;
+    NvPublic::builder()
+        .with_nv_index(handle)
+        .with_index_name_algorithm(HashingAlgorithm::Sha256)
+        .with_index_attributes(attributes)
+        .with_index_auth_policy(Digest::from_bytes(&mark())?)
+        .with_data_area_size(SIZE.into())
+        .build()
+}
+
+fn mark() -> Vec<u8> {
+    HashAlgorithm::Sha256.digest(&[b"pawl counter self-test"]).as_bytes().to_vec()
+}
