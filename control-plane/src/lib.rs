@@ -17,6 +17,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control_plane;
+pub mod entitlement;
 pub mod http;
 pub mod keys;
 pub mod orders;
@@ -34,7 +35,6 @@ pub mod update;
 pub mod vendor_cas;
 pub mod verdict;
 
-mod entitlement;
 #[cfg(test)]
 mod hierarchy_tests;
 mod incident;

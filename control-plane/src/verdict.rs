@@ -7,6 +7,7 @@ use pawl_proto::message::{Appraisal, Area, ShortText, Standing, Verdict};
 use pawl_proto::{Channel, Digest, Nonce, Topic, limits};
 
 use crate::control_plane::ControlPlane;
+use crate::entitlement::entitlement;
 use crate::lease::{self, Appraised};
 use crate::store::{Device, Pairing, StoreError, Tx, VerdictRow};
 
@@ -90,7 +91,7 @@ impl Draft {
             sequence,
             time: now,
             answers: self.answers,
-            standing: self.standing,
+            entitlement: entitlement(plane, tx, pairing, self.standing)?,
             result: self.result,
             areas: self.areas,
             reasons: self

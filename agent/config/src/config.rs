@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pawl_proto::local;
-use pawl_proto::message::Scope;
+use pawl_proto::message::{self, Scope};
 
 use crate::error::ConfigError;
 use crate::layer::{Layer, TokenLayer};
@@ -92,6 +92,20 @@ pub struct TokenConfig {
 }
 
 impl Config {
+    /// Returns the audiences of all tokens, each once, in their order.
+    #[must_use]
+    pub fn audiences(&self) -> Vec<message::Audience> {
+        let mut audiences: Vec<message::Audience> = Vec::new();
+        let named = self.tokens.iter().filter_map(|token| token.audience.as_ref());
+        // Each is as short as the message wants it: that was checked when it was read.
+        for audience in named.filter_map(|audience| message::Audience::new(audience.as_str()).ok()) {
+            if !audiences.contains(&audience) {
+                audiences.push(audience);
+            }
+        }
+        audiences
+    }
+
     /// Reads the file at `path`, the `conf.d/*.toml` beside it, and the variables of
     /// `environment` that begin with `PAWL_` (see [`crate::environment()`]).
     ///

@@ -123,7 +123,7 @@ impl FromStr for Audience {
         let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
             && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
         let is_rest = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-        if is_scheme && is_rest && text.len() <= limits::TEXT {
+        if is_scheme && is_rest && text.len() <= limits::AUDIENCE {
             Ok(Self(text.to_owned()))
         } else {
             Err(ValueError::Audience)

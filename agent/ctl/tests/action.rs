@@ -25,6 +25,8 @@ fn update() -> Statement {
         subject: Some(Digest::of(b"firmware")),
         context: Some(ShortText::new("job 9").unwrap()),
         scopes: Vec::new(),
+        audiences: Vec::new(),
+        granted: None,
         ..statement()
     }
 }

@@ -52,6 +52,8 @@ pub(crate) fn asked(bytes: &StatementBytes, statement: &Statement, known: &Known
         origin: statement.origin.to_string(),
         reason: statement.reason.to_string(),
         scopes: statement.scopes.clone(),
+        audiences: statement.audiences.clone(),
+        granted: statement.granted.clone(),
         replaces: statement.replaces,
         endorsement: statement.endorsement.as_ref().map(ToString::to_string),
         known: known.clone(),

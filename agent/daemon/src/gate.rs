@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pawl_proto::local::{Problem, Token};
+use pawl_proto::message::Entitlement;
 use pawl_tpm::{KeyBlob, LeaseGrant};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,12 +24,12 @@ pub(crate) struct Gate {
 }
 
 enum State {
-    Open(Box<Entitlement>),
+    Open(Box<Opened>),
     Closed(Problem),
 }
 
 /// What an open gate holds.
-pub(crate) struct Entitlement {
+pub(crate) struct Opened {
     /// When the lease runs out, by this host's clock; the TPM's clock decides.
     pub(crate) until: Instant,
     pub(crate) signer: Signer,
@@ -50,17 +51,17 @@ impl Gate {
     }
 
     /// Opens the gate.
-    pub(crate) fn open(&self, entitlement: Entitlement) {
-        *self.lock() = State::Open(Box::new(entitlement));
+    pub(crate) fn open(&self, opened: Opened) {
+        *self.lock() = State::Open(Box::new(opened));
         self.tell_holders();
     }
 
     /// Keeps an open gate open under a newer lease; whether it was open.
     pub(crate) fn renew(&self, until: Instant, signer: &Signer) -> bool {
         match &mut *self.lock() {
-            State::Open(entitlement) => {
-                entitlement.until = until;
-                entitlement.signer = signer.clone();
+            State::Open(opened) => {
+                opened.until = until;
+                opened.signer = signer.clone();
                 true
             }
             State::Closed(_) => false,
@@ -102,7 +103,7 @@ impl Gate {
     /// When the lease runs out, while the gate is open.
     pub(crate) fn until(&self) -> Option<Instant> {
         match &*self.lock() {
-            State::Open(entitlement) => Some(entitlement.until),
+            State::Open(opened) => Some(opened.until),
             State::Closed(_) => None,
         }
     }
@@ -112,7 +113,7 @@ impl Gate {
     /// # Errors
     /// The problem, while the gate is closed.
     pub(crate) fn signer(&self) -> Result<Signer, Problem> {
-        self.with(|entitlement| entitlement.signer.clone())
+        self.with(|opened| opened.signer.clone())
     }
 
     /// What it takes to ask for a protected action, and to sign for it.
@@ -120,7 +121,7 @@ impl Gate {
     /// # Errors
     /// The problem, while the gate is closed.
     pub(crate) fn acting(&self) -> Result<(Signer, Arc<Acting>), Problem> {
-        self.with(|entitlement| (entitlement.signer.clone(), entitlement.actions.acting()))
+        self.with(|opened| (opened.signer.clone(), opened.actions.acting()))
     }
 
     /// Runs `look` on the actions under way, while the gate is open.
@@ -128,7 +129,7 @@ impl Gate {
     /// # Errors
     /// The problem, while the gate is closed.
     pub(crate) fn with_actions<T>(&self, look: impl FnOnce(&mut Actions) -> T) -> Result<T, Problem> {
-        self.with(|entitlement| look(&mut entitlement.actions))
+        self.with(|opened| look(&mut opened.actions))
     }
 
     /// The token of this name, none when the vault has none that lives at `now`, Unix seconds.
@@ -136,7 +137,16 @@ impl Gate {
     /// # Errors
     /// The problem, while the gate is closed.
     pub(crate) fn token(&self, name: &str, now: u64) -> Result<Option<Token>, Problem> {
-        self.with(|entitlement| entitlement.vault.token(name, now).cloned())
+        self.with(|opened| opened.vault.token(name, now).cloned())
+    }
+
+    /// Drops the tokens outside this entitlement before this returns; their names. A closed gate holds none,
+    /// and an entitlement that is not active closes it by itself.
+    pub(crate) fn restrict(&self, entitlement: &Entitlement) -> Vec<String> {
+        match &mut *self.lock() {
+            State::Open(opened) => opened.vault.restrict(entitlement.clone()),
+            State::Closed(_) => Vec::new(),
+        }
     }
 
     /// Runs `look` on the vault, while the gate is open.
@@ -144,7 +154,7 @@ impl Gate {
     /// # Errors
     /// The problem, while the gate is closed.
     pub(crate) fn with_vault<T>(&self, look: impl FnOnce(&mut Vault) -> T) -> Result<T, Problem> {
-        self.with(|entitlement| look(&mut entitlement.vault))
+        self.with(|opened| look(&mut opened.vault))
     }
 
     /// Waits until the gate has been told open, or closed.
@@ -153,9 +163,9 @@ impl Gate {
         let _ = self.holders.subscribe().wait_for(|told| *told == open).await;
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Entitlement) -> T) -> Result<T, Problem> {
+    fn with<T>(&self, look: impl FnOnce(&mut Opened) -> T) -> Result<T, Problem> {
         match &mut *self.lock() {
-            State::Open(entitlement) if Instant::now() < entitlement.until => Ok(look(entitlement)),
+            State::Open(opened) if Instant::now() < opened.until => Ok(look(opened)),
             State::Open(_) => Err(crate::problem::lease_expired()),
             State::Closed(problem) => Err(problem.clone()),
         }
@@ -172,7 +182,8 @@ mod tests {
 
     use pawl_evidence::lease::LeaseTerms;
     use pawl_evidence::tpm::{Name, PcrSelection};
-    use pawl_proto::{Epoch, PairingId};
+    use pawl_proto::message::Standing;
+    use pawl_proto::{Epoch, PairingId, Text};
     use zeroize::Zeroizing;
 
     use super::*;
@@ -180,23 +191,25 @@ mod tests {
     use crate::store::testing::record;
     use crate::vault::Binding;
 
-    fn entitlement(lasts: Duration) -> Entitlement {
+    fn granted(scope: &str) -> Entitlement {
+        let audiences = vec![Text::lossy("https://api.example")];
+        Entitlement { standing: Standing::Active, scopes: vec![Text::lossy(scope)], audiences }
+    }
+
+    fn opened(lasts: Duration) -> Opened {
         let binding = Binding { pairing: PairingId::from_random([1; 16]), epoch: Epoch(1) };
-        let mut vault = Vault::open(Zeroizing::new([1; 32]), None, binding);
-        vault.put(
-            "telemetry",
-            Token {
-                access_token: "t".to_owned(),
-                token_type: "DPoP".to_owned(),
-                expires_at: u64::MAX,
-                scope: "telemetry".to_owned(),
-                dpop: None,
-            },
-            0,
-        );
+        let mut vault = Vault::open(Zeroizing::new([1; 32]), None, binding, granted("telemetry"));
+        let token = Token {
+            access_token: "t".to_owned(),
+            token_type: "DPoP".to_owned(),
+            expires_at: u64::MAX,
+            scope: "telemetry".to_owned(),
+            dpop: None,
+        };
+        vault.put("telemetry", token, "https://api.example", 0).unwrap();
         let key = Arc::new(KeyBlob { public: Vec::new(), private: Vec::new() });
         let actions = Actions::new(Acting { record: Arc::new(record(1)), key });
-        Entitlement { until: Instant::now() + lasts, signer: signer(), vault, actions }
+        Opened { until: Instant::now() + lasts, signer: signer(), vault, actions }
     }
 
     fn signer() -> Signer {
@@ -223,7 +236,7 @@ mod tests {
     async fn a_token_is_served_until_the_lease_runs_out() {
         let gate = Gate::closed(problem::unpaired(), Marker::none());
         assert_eq!(gate.token("telemetry", 1).err(), Some(problem::unpaired()));
-        gate.open(entitlement(Duration::from_secs(10)));
+        gate.open(opened(Duration::from_secs(10)));
         assert!(gate.token("telemetry", 1).unwrap().is_some());
         assert!(gate.token("other", 1).unwrap().is_none());
         tokio::time::advance(Duration::from_secs(10)).await;
@@ -236,7 +249,7 @@ mod tests {
         let gate = Gate::closed(problem::unpaired(), Marker::none());
         let later = Instant::now() + Duration::from_secs(60);
         assert!(!gate.renew(later, &signer()), "a closed gate was renewed");
-        gate.open(entitlement(Duration::from_secs(10)));
+        gate.open(opened(Duration::from_secs(10)));
         assert!(gate.renew(later, &signer()));
         tokio::time::advance(Duration::from_secs(30)).await;
         assert!(gate.token("telemetry", 1).unwrap().is_some());
@@ -245,9 +258,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_token_outside_a_new_entitlement_is_gone_before_the_next_request() {
+        let gate = Gate::closed(problem::unpaired(), Marker::none());
+        assert!(gate.restrict(&granted("door")).is_empty());
+        gate.open(opened(Duration::from_secs(10)));
+        assert!(gate.restrict(&granted("telemetry")).is_empty());
+        assert!(gate.token("telemetry", 1).unwrap().is_some());
+        assert_eq!(gate.restrict(&granted("door")), ["telemetry"]);
+        assert!(gate.token("telemetry", 1).unwrap().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn holders_are_told_when_it_is_said_and_not_before() {
         let gate = Gate::closed(problem::unpaired(), Marker::none());
-        gate.open(entitlement(Duration::from_secs(10)));
+        gate.open(opened(Duration::from_secs(10)));
         gate.wait(true).await;
         gate.close(problem::unpaired());
         let early = tokio::time::timeout(Duration::from_secs(1), gate.wait(false)).await;

@@ -1,7 +1,8 @@
 //! What a refused caller is told: what is wrong, and what to do.
 
+use pawl_proto::DeviceId;
 use pawl_proto::local::{NO_TPM, Problem};
-use pawl_proto::message::ShortText;
+use pawl_proto::message::{Lacking, ShortText};
 
 use crate::store::Revocation;
 
@@ -93,6 +94,18 @@ pub(crate) fn suspended(reason: &str) -> Problem {
             format!("the operator suspended this device: {reason}")
         },
         "ask the operator to resume it; nothing was destroyed",
+    )
+}
+
+/// The operator has not granted what a token needs.
+pub(crate) fn not_granted(device: DeviceId, lacking: &Lacking) -> Problem {
+    let scopes: String = lacking.scopes.iter().map(|scope| format!(" --scope {scope}")).collect();
+    let audience = lacking.audience.as_ref().map(|audience| format!(" --audience {audience}"));
+    let grant = format!("pawl-control-plane entitle {device}{scopes}{}", audience.unwrap_or_default());
+    problem(
+        "not-granted",
+        format!("the operator has not granted this device {lacking}"),
+        format!("ask the operator to run on the control plane: {grant}"),
     )
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pawl_proto::local::Token;
+use pawl_proto::message::{Entitlement, Lacking};
 use pawl_proto::{Epoch, PairingId};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
@@ -11,54 +12,88 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::random;
 
 /// The tokens by name, and the key that seals them. Both are zeroized when this is dropped.
+///
+/// Every token in it is inside the entitlement.
 pub(crate) struct Vault {
     key: Zeroizing<[u8; 32]>,
-    tokens: BTreeMap<String, Kept>,
+    tokens: BTreeMap<String, Held>,
+    entitlement: Entitlement,
 }
 
-/// A token, and when it came.
+/// A token, the audience that it was issued for, and when it came. A vault of an earlier version, whose tokens lack
+/// the two, is an empty one.
 #[derive(Serialize, Deserialize)]
-struct Kept {
-    #[serde(flatten)]
+struct Held {
     token: Token,
-    /// Seconds since 1970. In vaults of earlier versions it is missing, and their tokens are asked for anew.
-    #[serde(default = "never")]
+    audience: String,
+    /// Seconds since 1970.
     kept_at: u64,
 }
 
-fn never() -> u64 {
-    u64::MAX
-}
-
-impl Kept {
+impl Held {
     /// A clock that was ahead when the token came, and was set right since, must not make the token live longer: what
     /// came later than now has expired.
     fn is_live(&self, now: u64) -> bool {
         self.kept_at <= now && now < self.token.expires_at
     }
+
+    fn lacking(&self, entitlement: &Entitlement) -> Option<Lacking> {
+        entitlement.lacking(self.token.scope.split_ascii_whitespace(), &self.audience)
+    }
 }
 
 impl Vault {
-    /// The vault with this key, and what `sealed` holds. A vault that does not open (a damaged
-    /// file, another pairing's file) is an empty one: its tokens are asked for anew.
-    pub(crate) fn open(key: Zeroizing<[u8; 32]>, sealed: Option<&[u8]>, binding: Binding) -> Self {
+    /// Returns the vault with this key, and what of `sealed` is inside the entitlement. A vault that does not
+    /// open (a damaged file, another pairing's file) is an empty one: its tokens are asked for anew.
+    pub(crate) fn open(
+        key: Zeroizing<[u8; 32]>,
+        sealed: Option<&[u8]>,
+        binding: Binding,
+        entitlement: Entitlement,
+    ) -> Self {
         let tokens = sealed.and_then(|sealed| unseal(&key, sealed, binding)).unwrap_or_default();
-        Self { key, tokens }
+        let mut vault = Self { key, tokens, entitlement: entitlement.clone() };
+        vault.restrict(entitlement);
+        vault
     }
 
-    /// The token of this name, if it lives at `now`, Unix seconds.
+    /// Returns the token of this name, if it lives at `now`, Unix seconds.
     pub(crate) fn token(&self, name: &str, now: u64) -> Option<&Token> {
-        self.tokens.get(name).filter(|kept| kept.is_live(now)).map(|kept| &kept.token)
+        self.tokens.get(name).filter(|held| held.is_live(now)).map(|held| &held.token)
     }
 
-    /// Keeps a token that has come at `now` under a name.
-    pub(crate) fn put(&mut self, name: &str, token: Token, now: u64) {
-        self.tokens.insert(name.to_owned(), Kept { token, kept_at: now });
+    /// Keeps a token that has come at `now` under a name, if it is inside the entitlement.
+    ///
+    /// # Errors
+    /// What the token has and the operator has not granted; the token is dropped.
+    pub(crate) fn put(&mut self, name: &str, token: Token, audience: &str, now: u64) -> Result<(), Lacking> {
+        let held = Held { token, audience: audience.to_owned(), kept_at: now };
+        match held.lacking(&self.entitlement) {
+            Some(lacking) => Err(lacking),
+            None => {
+                self.tokens.insert(name.to_owned(), held);
+                Ok(())
+            }
+        }
+    }
+
+    /// Drops the tokens that are outside this entitlement, which holds from now on. Returns their names.
+    pub(crate) fn restrict(&mut self, entitlement: Entitlement) -> Vec<String> {
+        let outside = |(name, held): (&String, &Held)| held.lacking(&entitlement).map(|_| name.clone());
+        let dropped: Vec<String> = self.tokens.iter().filter_map(outside).collect();
+        dropped.iter().for_each(|name| drop(self.tokens.remove(name)));
+        self.entitlement = entitlement;
+        dropped
+    }
+
+    /// Returns the entitlement that holds.
+    pub(crate) fn entitlement(&self) -> &Entitlement {
+        &self.entitlement
     }
 
     /// Drops the tokens that have expired by `now`, Unix seconds.
     pub(crate) fn drop_expired(&mut self, now: u64) {
-        self.tokens.retain(|_, kept| kept.is_live(now));
+        self.tokens.retain(|_, held| held.is_live(now));
     }
 
     /// The tokens, sealed for the disk; none if sealing failed.
@@ -89,7 +124,7 @@ impl Binding {
     }
 }
 
-fn unseal(key: &[u8; 32], sealed: &[u8], binding: Binding) -> Option<BTreeMap<String, Kept>> {
+fn unseal(key: &[u8; 32], sealed: &[u8], binding: Binding) -> Option<BTreeMap<String, Held>> {
     let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>()?;
     let mut body = Zeroizing::new(body.to_vec());
     let plain = cipher(key)?
@@ -106,18 +141,39 @@ fn cipher(key: &[u8; 32]) -> Option<LessSafeKey> {
 
 #[cfg(test)]
 mod tests {
+    use pawl_proto::Text;
+    use pawl_proto::message::Standing;
+
     use super::*;
 
     fn binding(epoch: u64) -> Binding {
         Binding { pairing: PairingId::from_random([7; 16]), epoch: Epoch(epoch) }
     }
 
+    const API: &str = "https://api.example";
+
+    fn entitlement(scopes: &[&str], audiences: &[&str]) -> Entitlement {
+        Entitlement {
+            standing: Standing::Active,
+            scopes: scopes.iter().map(|scope| Text::lossy(scope)).collect(),
+            audiences: audiences.iter().map(|audience| Text::lossy(audience)).collect(),
+        }
+    }
+
+    fn open(key: Zeroizing<[u8; 32]>, sealed: Option<&[u8]>, binding: Binding) -> Vault {
+        Vault::open(key, sealed, binding, entitlement(&["telemetry"], &[API]))
+    }
+
     fn token() -> Token {
+        token_of("telemetry")
+    }
+
+    fn token_of(scope: &str) -> Token {
         Token {
             access_token: "secret-value".to_owned(),
             token_type: "DPoP".to_owned(),
             expires_at: 100,
-            scope: "telemetry".to_owned(),
+            scope: scope.to_owned(),
             dpop: None,
         }
     }
@@ -125,27 +181,27 @@ mod tests {
     #[test]
     fn what_was_sealed_opens_with_its_key_and_binding_alone() {
         let key = || Zeroizing::new([1; 32]);
-        let mut vault = Vault::open(key(), None, binding(3));
-        vault.put("telemetry", token(), 50);
+        let mut vault = open(key(), None, binding(3));
+        vault.put("telemetry", token(), API, 50).unwrap();
         let sealed = vault.seal(binding(3)).unwrap();
         assert!(!sealed.windows(12).any(|window| window == b"secret-value"));
 
-        let opened = Vault::open(key(), Some(&sealed), binding(3));
+        let opened = open(key(), Some(&sealed), binding(3));
         assert_eq!(opened.token("telemetry", 60).unwrap().access_token, "secret-value");
-        let elsewhere = Vault::open(key(), Some(&sealed), binding(4));
+        let elsewhere = open(key(), Some(&sealed), binding(4));
         assert!(elsewhere.token("telemetry", 60).is_none(), "opened in another epoch");
-        let other_key = Vault::open(Zeroizing::new([2; 32]), Some(&sealed), binding(3));
+        let other_key = open(Zeroizing::new([2; 32]), Some(&sealed), binding(3));
         assert!(other_key.token("telemetry", 60).is_none(), "opened with another key");
         for cut in [0, 5, sealed.len() - 1] {
-            let damaged = Vault::open(key(), sealed.get(..cut), binding(3));
+            let damaged = open(key(), sealed.get(..cut), binding(3));
             assert!(damaged.token("telemetry", 60).is_none(), "opened when cut at {cut}");
         }
     }
 
     #[test]
     fn expired_tokens_go() {
-        let mut vault = Vault::open(Zeroizing::new([1; 32]), None, binding(3));
-        vault.put("telemetry", token(), 50);
+        let mut vault = open(Zeroizing::new([1; 32]), None, binding(3));
+        vault.put("telemetry", token(), API, 50).unwrap();
         vault.drop_expired(99);
         assert!(vault.token("telemetry", 60).is_some());
         assert!(vault.token("telemetry", 100).is_none());
@@ -155,11 +211,31 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_ahead_when_a_token_came_does_not_lengthen_its_life() {
-        let mut vault = Vault::open(Zeroizing::new([1; 32]), None, binding(3));
-        vault.put("telemetry", token(), 50);
+        let mut vault = open(Zeroizing::new([1; 32]), None, binding(3));
+        vault.put("telemetry", token(), API, 50).unwrap();
         assert!(vault.token("telemetry", 50).is_some());
         assert!(vault.token("telemetry", 49).is_none(), "the clock was set back, and the token lives on");
         vault.drop_expired(49);
         assert!(vault.token("telemetry", 50).is_none());
+    }
+
+    #[test]
+    fn a_token_outside_the_entitlement_is_never_in_the_vault() {
+        let binding = binding(3);
+        let key = || Zeroizing::new([1; 32]);
+        let mut vault = Vault::open(key(), None, binding, entitlement(&["telemetry", "door"], &[API]));
+        vault.put("telemetry", token(), API, 50).unwrap();
+        let lacking = vault.put("other", token(), "https://other.example", 50).unwrap_err();
+        assert_eq!(lacking.to_string(), "the audience https://other.example");
+        vault.put("both", token_of("telemetry door"), API, 50).unwrap();
+        let sealed = vault.seal(binding).unwrap();
+
+        assert_eq!(vault.restrict(entitlement(&["telemetry"], &[API])), ["both"]);
+        assert!(vault.token("both", 60).is_none() && vault.token("telemetry", 60).is_some());
+        assert!(vault.put("late", token_of("door"), API, 50).is_err(), "asked for before, answered after");
+        // The file on the disk is older than the entitlement.
+        let opened = Vault::open(key(), Some(&sealed), binding, entitlement(&["door"], &[API]));
+        assert!(opened.token("telemetry", 60).is_none() && opened.token("both", 60).is_none());
+        assert_eq!(vault.restrict(entitlement(&["telemetry"], &["https://other.example"])), ["telemetry"]);
     }
 }

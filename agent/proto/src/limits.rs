@@ -31,10 +31,14 @@ pub const REASONS: usize = 16;
 pub const LEASES_AHEAD: usize = 4;
 /// The scopes of one pairing.
 pub const SCOPES: usize = 32;
+/// The audiences of one device.
+pub const AUDIENCES: usize = 16;
+/// One audience.
+pub const AUDIENCE: usize = 256;
 /// The verification keys of one control plane.
 pub const KEYS: usize = 4;
 /// A statement that is approved, encoded.
-pub const STATEMENT: usize = 8 * 1024;
+pub const STATEMENT: usize = 16 * 1024;
 /// An armored SSH signature; RSA keys of 8192 bits make some 4 KiB.
 pub const SSH_SIGNATURE: usize = 8 * 1024;
 /// The approvals of one session.

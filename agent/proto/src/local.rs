@@ -3,7 +3,7 @@
 //! | call | who | answers |
 //! | --- | --- | --- |
 //! | `GET /v1/status` | whoever may open the socket | [`LocalStatus`] |
-//! | `GET /v1/tokens/{name}[?method=M&url=U]` | the same | [`Token`]; 403 and a [`Problem`] while not entitled |
+//! | `GET /v1/tokens/{name}[?method=M&url=U]` | the same | [`Token`]; 403 and a [`Problem`] while the device is not entitled, or not to this token |
 //! | `GET /v1/entitlement[?wait=true\|false]` | the same | [`Entitlement`]; with `wait`, once the device is entitled or no longer is |
 //! | `GET /v1/evidence?nonce=HEX` | root or the daemon's own user | [`EvidenceExport`]: a fresh quote and the logs |
 //! | `POST /v1/pair` with [`PairRequest`] | root or the daemon's own user | 202, then [`SessionStatus`] tells how it goes |
@@ -24,7 +24,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{DeviceId, Epoch, PairingId, SessionId};
-use crate::message::{Appraisal, Area, DeviceState, Finding, Known, Scope, ShortText, Standing};
+use crate::message::{
+    Access, Appraisal, Area, Audience, DeviceState, Finding, Known, Scope, ShortText, Standing,
+};
 use crate::record::DeviceRecord;
 
 /// The socket's path where no other is configured.
@@ -91,8 +93,11 @@ pub struct PairingStatus {
     pub control_plane: String,
     /// How the control plane checked the endorsement key.
     pub endorsement: String,
-    /// The scopes that were granted.
+    /// The scopes that the operator grants now; of a pairing that is over, those of its beginning.
     pub scopes: Vec<Scope>,
+    /// The audiences that the operator grants now.
+    #[serde(default)]
+    pub audiences: Vec<Audience>,
 }
 
 /// The last verdict, in [`LocalStatus`].
@@ -140,6 +145,9 @@ pub struct TokenStatus {
     pub name: String,
     /// The scopes that it is asked for.
     pub scopes: Vec<String>,
+    /// The audience that the configuration names.
+    #[serde(default)]
+    pub audience: Option<String>,
     /// When it expires; none while there is none.
     pub expires_at: Option<u64>,
     /// Why there is none.
@@ -274,8 +282,14 @@ pub struct Asked {
     pub origin: String,
     /// Why.
     pub reason: String,
-    /// The scopes.
+    /// The scopes that are asked for.
     pub scopes: Vec<Scope>,
+    /// The audiences that are asked for, beside the control plane's own URL.
+    #[serde(default)]
+    pub audiences: Vec<Audience>,
+    /// What the operator granted when the session was opened; none for an action.
+    #[serde(default)]
+    pub granted: Option<Access>,
     /// The device whose place this one takes.
     pub replaces: Option<DeviceId>,
     /// How the control plane checked the endorsement key; none for an action.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pawl_proto::bounded::SignatureBytes;
 use pawl_proto::codec::{Version, decode, encode};
-use pawl_proto::message::{Appraisal, Area, Lease, Standing, Verdict};
+use pawl_proto::message::{Appraisal, Area, Entitlement, Lease, Standing, Verdict};
 use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, limits};
 
 fn verdict() -> Verdict {
@@ -16,7 +16,11 @@ fn verdict() -> Verdict {
         sequence: 3,
         time: 1_700_000_000,
         answers: Some(Digest([4; 32])),
-        standing: Standing::Active,
+        entitlement: Entitlement {
+            standing: Standing::Active,
+            scopes: vec![pawl_proto::Text::lossy("telemetry")],
+            audiences: vec![pawl_proto::Text::lossy("https://control.example:8443")],
+        },
         result: Some(Appraisal::Affirming),
         areas: BTreeMap::new(),
         reasons: Vec::new(),
@@ -58,6 +62,11 @@ fn the_largest_verdict_is_short_enough_to_be_sent() {
     let text = pawl_proto::Text::new("x".repeat(limits::TEXT)).unwrap();
     let areas = [Area::Hardware, Area::Firmware, Area::Boot, Area::Runtime, Area::Freshness];
     let full = Verdict {
+        entitlement: Entitlement {
+            standing: Standing::Suspended,
+            scopes: vec![pawl_proto::Text::new("s".repeat(64)).unwrap(); limits::SCOPES],
+            audiences: vec![pawl_proto::Text::new("a".repeat(limits::AUDIENCE)).unwrap(); limits::AUDIENCES],
+        },
         areas: areas.map(|area| (area, Appraisal::Contraindicated)).into(),
         reasons: vec![text; limits::REASONS],
         policy: Some(Digest([9; 32])),
@@ -66,6 +75,6 @@ fn the_largest_verdict_is_short_enough_to_be_sent() {
     };
     // What signs it adds some hundred bytes.
     let bytes = encode(&full).unwrap();
-    assert!(bytes.len() < limits::ORDER / 2, "{} bytes", bytes.len());
+    assert!(bytes.len() < limits::ORDER - 1024, "{} bytes", bytes.len());
     assert_eq!(decode::<Verdict>(&bytes, limits::ORDER).unwrap(), full);
 }

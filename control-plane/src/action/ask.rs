@@ -97,6 +97,8 @@ fn open(
         context: Some(asked.context),
         reason: asked.reason,
         scopes: Vec::new(),
+        audiences: Vec::new(),
+        granted: None,
         replaces: None,
         endorsement: None,
         epoch: pairing.epoch,

@@ -3,6 +3,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use crate::entitlement::AccessError;
 use crate::orders::OrderError;
 use crate::session::ApproverError;
 use crate::store::{ChainError, StoreError};
@@ -51,12 +52,19 @@ impl From<OrderError> for AdminError {
             OrderError::Pending { .. } => "pending",
             OrderError::NothingReported => "nothing-reported",
             OrderError::Uncovered(_) => "uncovered",
+            OrderError::Access(_) => "malformed",
             OrderError::Failed(error) => {
                 tracing::error!(%error, "an order failed");
                 "failed"
             }
         };
         Self::new(code, error)
+    }
+}
+
+impl From<AccessError> for AdminError {
+    fn from(error: AccessError) -> Self {
+        OrderError::from(error).into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The operator's side: JSON over HTTP on a Unix socket that its owner alone may open.
 
 mod client;
+mod entitlements;
 mod error;
 mod incidents;
 mod policies;
@@ -12,6 +13,7 @@ mod updates;
 pub mod view;
 
 pub use client::{Client, ClientError};
+pub use entitlements::EntitleRequest;
 pub use error::AdminError;
 pub use routes::router;
 pub use server::{AdminServeError, run};
@@ -30,6 +32,12 @@ pub struct EnrolRequest {
     /// They may pair without a TPM vendor's certificate.
     #[serde(default)]
     pub without_certificate: bool,
+    /// The scopes that they are granted, beside those that they have.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The audiences, the same.
+    #[serde(default)]
+    pub audiences: Vec<String>,
 }
 
 /// The body of orders that want a reason.

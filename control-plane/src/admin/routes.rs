@@ -9,6 +9,7 @@ use pawl_proto::{DeviceId, Digest};
 use super::view::{self, Accepted, DeviceLine, DeviceView, Enrolled, OrderView, StandingView};
 use super::{AdminError, EnrolRequest, ReasonRequest};
 use crate::control_plane::ControlPlane;
+use crate::entitlement::{self, AccessChange};
 use crate::orders;
 use crate::record::Fact;
 
@@ -29,6 +30,7 @@ pub fn router(plane: Arc<ControlPlane>) -> Router {
         .route("/v1/devices/{device}/suspend", post(suspend))
         .route("/v1/devices/{device}/resume", post(resume))
         .route("/v1/devices/{device}/accept", post(accept))
+        .merge(super::entitlements::routes())
         .merge(super::sessions::router())
         .merge(super::records::routes())
         .merge(super::updates::routes())
@@ -49,7 +51,12 @@ async fn enrol(State(plane): Plane, Json(request): Json<EnrolRequest>) -> Answer
         digests.push(digest);
     }
     let label = request.label.as_deref().map(short).transpose()?;
+    let change = AccessChange {
+        add: entitlement::parse(&request.scopes, &request.audiences)?,
+        ..AccessChange::default()
+    };
     let (without_certificate, now) = (request.without_certificate, plane.clock.now());
+    let plane_in_tx = Arc::clone(&plane);
     let enrolled = plane
         .store
         .transaction(move |tx| {
@@ -71,21 +78,23 @@ async fn enrol(State(plane): Plane, Json(request): Json<EnrolRequest>) -> Answer
                     let fact = Fact::CertificateRequirement { required: !without_certificate };
                     tx.record(device, now, fact)?;
                 }
-                enrolled.push(Enrolled { device, ek_sha256, label, without_certificate, new });
+                let granted = orders::entitle_in(&plane_in_tx, tx, device, &change)?.now;
+                enrolled.push(Enrolled { device, ek_sha256, label, without_certificate, granted, new });
             }
             Ok::<_, AdminError>(enrolled)
         })
         .await?;
+    plane.outbox.wake();
     Ok(Json(enrolled))
 }
 
 async fn devices(State(plane): Plane) -> Answer<Vec<DeviceLine>> {
-    let (now, interval) = (plane.clock.now(), plane.config.report_interval());
+    let plane_in_tx = Arc::clone(&plane);
     let lines = plane
         .store
         .transaction(move |tx| {
             let devices = tx.devices()?;
-            devices.into_iter().map(|device| view::line(tx, device, now, interval)).collect::<Result<_, _>>()
+            devices.into_iter().map(|device| view::line(&plane_in_tx, tx, device)).collect::<Result<_, _>>()
         })
         .await
         .map_err(|error: crate::store::StoreError| AdminError::from(error))?;
@@ -94,11 +103,12 @@ async fn devices(State(plane): Plane) -> Answer<Vec<DeviceLine>> {
 
 async fn show(State(plane): Plane, Path(device): Path<String>) -> Answer<DeviceView> {
     let device = parse(&device)?;
+    let plane_in_tx = Arc::clone(&plane);
     let view = plane
         .store
         .transaction(move |tx| {
             let device = tx.device(device)?.ok_or_else(AdminError::unknown_device)?;
-            Ok::<_, AdminError>(view::whole(tx, device)?)
+            Ok::<_, AdminError>(view::whole(&plane_in_tx, tx, device)?)
         })
         .await?;
     Ok(Json(view))

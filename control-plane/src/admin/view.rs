@@ -1,6 +1,7 @@
 //! What commands print: the JSON of `--json`, and the ground of the text.
 
 mod device;
+mod entitlement;
 mod incident;
 mod order;
 mod policy;
@@ -15,9 +16,11 @@ pub use device::{
     VerdictView,
 };
 pub(super) use device::{line, whole};
+pub use entitlement::AccessView;
 pub use incident::{IncidentView, SettledView};
 pub use order::{Delivery, OrderView, StandingView};
 use pawl_proto::DeviceId;
+use pawl_proto::message::Access;
 pub use policy::{CheckedView, ExplanationView, LearntView, PolicyView, ReasonView};
 pub use record::{DeviceRecordView, RecordView};
 pub use session::{ApprovalView, ClaimsView, ConfirmationView, RequestView, SessionView};
@@ -34,6 +37,8 @@ pub struct Enrolled {
     pub label: Option<String>,
     /// Whether it may pair without a TPM vendor's certificate.
     pub without_certificate: bool,
+    /// What the operator grants it now.
+    pub granted: Access,
     /// Whether it was not enrolled before.
     pub new: bool,
 }

@@ -16,7 +16,7 @@ mod session;
 mod tls;
 
 pub use client_ids::ClientIds;
-pub use outbox::{Delivered, Outbox};
+pub use outbox::{Delivered, Listener, Outbox};
 pub use session::run;
 pub use tls::TlsError;
 

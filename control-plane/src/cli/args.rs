@@ -47,6 +47,27 @@ pub(super) struct RecordsArgs {
     pub(super) bundle: bool,
 }
 
+#[derive(Debug, clap::Args)]
+pub(super) struct EntitleArgs {
+    pub(super) device: String,
+    /// A scope to grant
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub(super) scopes: Vec<String>,
+    /// An audience to grant: the absolute URI of a resource. Where none is granted, it is the control
+    /// plane's own URL; where one is, grant that URL as well if the device needs it
+    #[arg(long = "audience", value_name = "URI")]
+    pub(super) audiences: Vec<String>,
+    /// A scope to take back
+    #[arg(long = "remove-scope", value_name = "SCOPE")]
+    pub(super) remove_scopes: Vec<String>,
+    /// An audience to take back
+    #[arg(long = "remove-audience", value_name = "URI")]
+    pub(super) remove_audiences: Vec<String>,
+    /// Take back all that is not named here with --scope and --audience
+    #[arg(long, conflicts_with_all = ["remove_scopes", "remove_audiences"])]
+    pub(super) exactly: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Serve devices and operators
@@ -71,7 +92,21 @@ pub(super) enum Verb {
         /// certificate again, enrol the device again without this.
         #[arg(long)]
         without_certificate: bool,
+        /// A scope that their tokens may have, beside those that they are granted already
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// An audience that their tokens may have; without any, the control plane's own URL
+        #[arg(long = "audience", value_name = "URI")]
+        audiences: Vec<String>,
     },
+    /// Change which scopes and audiences a device is granted; it takes effect at once
+    ///
+    /// What is named with --scope and --audience is granted beside what the device has; --remove-scope and
+    /// --remove-audience take something back; with --exactly the device keeps nothing but what --scope and
+    /// --audience name. The token endpoint follows at once. A verdict tells the device, which drops the tokens
+    /// that it may no longer have and asks for those that it may. Tokens that were issued before are good
+    /// until they expire. Without any option this shows what is granted.
+    Entitle(EntitleArgs),
     /// List the devices
     Devices,
     /// Show everything about a device

@@ -2,22 +2,34 @@ use pawl_proto::{DeviceId, SessionId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::args::Verb;
+use super::args::{EntitleArgs, Verb};
 use super::{Failure, approve, output, policy, pre_approve, records, text};
 use crate::admin::view::{
-    Accepted, DeviceLine, DeviceView, Enrolled, OrderView, SessionView, SettledView, StandingView,
+    Accepted, AccessView, DeviceLine, DeviceView, Enrolled, OrderView, SessionView, SettledView, StandingView,
 };
-use crate::admin::{Client, EnrolRequest, ReasonRequest};
+use crate::admin::{Client, EnrolRequest, EntitleRequest, ReasonRequest};
 use crate::config::Config;
 
 /// Carries out a command of an operator through the running server.
 pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), Failure> {
     let server = Server { client: Client::new(&config.admin_socket()), json };
     match verb {
-        Verb::Enrol { ek_sha256, label, without_certificate } => {
-            let request = EnrolRequest { ek_sha256, label, without_certificate };
+        Verb::Enrol { ek_sha256, label, without_certificate, scopes, audiences } => {
+            let request = EnrolRequest { ek_sha256, label, without_certificate, scopes, audiences };
             let enrolled: Vec<Enrolled> = server.client.post("/v1/devices", &request).await?;
             server.print(&enrolled, text::enrolled)
+        }
+        Verb::Entitle(EntitleArgs {
+            device,
+            scopes,
+            audiences,
+            remove_scopes,
+            remove_audiences,
+            exactly,
+        }) => {
+            let request = EntitleRequest { scopes, audiences, remove_scopes, remove_audiences, exactly };
+            let changed: AccessView = server.client.post(&path(&device, "/entitle")?, &request).await?;
+            server.print(&changed, text::entitled)
         }
         Verb::Devices => {
             let devices: Vec<DeviceLine> = server.client.get("/v1/devices").await?;

@@ -12,10 +12,29 @@ fn several_keys_can_be_enrolled_at_once() {
     let args = ["pawl-control-plane", "enrol", "--ek-sha256", "aa", "bb", "--label", "gate 4", "--json"];
     let args = Args::try_parse_from(args).unwrap();
     assert!(args.json);
-    let Verb::Enrol { ek_sha256, label, without_certificate } = args.verb else { panic!("{:?}", args.verb) };
+    let Verb::Enrol { ek_sha256, label, without_certificate, .. } = args.verb else {
+        panic!("{:?}", args.verb)
+    };
     assert_eq!(ek_sha256, ["aa", "bb"]);
     assert_eq!(label.as_deref(), Some("gate 4"));
     assert!(!without_certificate, "a certificate is required unless the operator says otherwise");
+}
+
+#[test]
+fn an_exact_entitlement_takes_nothing_back_by_name() {
+    let entitle = |more: &[&str]| {
+        let args = [&["pawl-control-plane", "entitle", "device"], more].concat();
+        Args::try_parse_from(args).map(|args| args.verb)
+    };
+    let Ok(Verb::Entitle(args)) = entitle(&["--scope", "a", "--scope", "b", "--remove-scope", "c"]) else {
+        panic!("not understood")
+    };
+    assert_eq!(
+        (args.scopes.as_slice(), args.remove_scopes.as_slice()),
+        (&["a".into(), "b".into()][..], &["c".into()][..])
+    );
+    assert!(entitle(&["--exactly", "--audience", "https://api.example"]).is_ok());
+    assert!(entitle(&["--exactly", "--remove-scope", "c"]).is_err());
 }
 
 #[test]

@@ -16,8 +16,8 @@ pub(super) use session::{confirmation, declined, request, sessions};
 use table::Table;
 pub(super) use update::{pre_approved, settled, withdrawn};
 
-use crate::admin::view::{Accepted, Delivery, DeviceLine, Enrolled, OrderView, StandingView};
-use pawl_proto::message::{EventKind, Standing};
+use crate::admin::view::{Accepted, AccessView, Delivery, DeviceLine, Enrolled, OrderView, StandingView};
+use pawl_proto::message::{Access, EventKind, Standing};
 
 pub(super) fn enrolled(enrolled: &Vec<Enrolled>) -> String {
     let mut text = String::new();
@@ -25,9 +25,41 @@ pub(super) fn enrolled(enrolled: &Vec<Enrolled>) -> String {
         let did = if device.new { "Enrolled" } else { "Already enrolled" };
         let label = device.label.as_deref().map(|label| format!(" ({label})")).unwrap_or_default();
         let exempt = if device.without_certificate { "; it may pair without a certificate" } else { "" };
-        let _ = writeln!(text, "{did} {}{label}{exempt}", device.device);
+        let _ = writeln!(text, "{did} {}{label}: {}{exempt}", device.device, access(&device.granted));
     }
     text
+}
+
+pub(super) fn entitled(changed: &AccessView) -> String {
+    let mut text = format!("{} is granted {}\n", changed.device, access(&changed.granted));
+    let is_empty = |access: &Access| access.scopes.is_empty() && access.audiences.is_empty();
+    for (what, access) in [("New", &changed.added), ("Taken back", &changed.removed)] {
+        if !is_empty(access) {
+            let named: Vec<&str> = access
+                .scopes
+                .iter()
+                .map(AsRef::as_ref)
+                .chain(access.audiences.iter().map(AsRef::as_ref))
+                .collect();
+            let _ = writeln!(text, "{what}: {}", named.join(" "));
+        }
+    }
+    let told = match (changed.sequence, changed.delivery) {
+        (None, _) => "There is nothing to tell the device: it has no live pairing, or nothing has changed.",
+        (Some(_), Delivery::Published) => "The broker has the verdict that tells the device.",
+        (Some(_), Delivery::Stored) => "The device will be told when the broker is back.",
+    };
+    let _ = writeln!(text, "{told}");
+    text
+}
+
+/// What an operator grants.
+fn access(granted: &Access) -> String {
+    let scopes: Vec<&str> = granted.scopes.iter().map(AsRef::as_ref).collect();
+    let audiences: Vec<&str> = granted.audiences.iter().map(AsRef::as_ref).collect();
+    let scopes =
+        if scopes.is_empty() { "no scope".to_owned() } else { format!("scopes {}", scopes.join(" ")) };
+    format!("{scopes}; audiences {}", audiences.join(" "))
 }
 
 pub(super) fn devices(devices: &Vec<DeviceLine>) -> String {
@@ -44,6 +76,7 @@ pub(super) fn devices(devices: &Vec<DeviceLine>) -> String {
         "VERDICT",
         "LEASE UNTIL",
         "LAST REPORT",
+        "GRANTED",
     ]);
     for device in devices {
         let report = match (device.last_report, device.overdue) {
@@ -60,6 +93,7 @@ pub(super) fn devices(devices: &Vec<DeviceLine>) -> String {
             or_dash(device.verdict),
             or_dash(device.lease_until.map(time)),
             report,
+            access(&device.granted),
         ]);
     }
     table.to_string()

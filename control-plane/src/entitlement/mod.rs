@@ -1,4 +1,14 @@
-//! Whether a device may have anything of this control plane now.
+//! Whether a device may have anything of this control plane now, and what: the operator's grant.
+
+mod change;
+mod grant;
+
+pub(crate) use change::parse;
+pub use change::{AccessChange, AccessError};
+pub(crate) use grant::{entitlement, granted, prospective, scopes};
+
+#[cfg(test)]
+mod tests;
 
 use pawl_proto::DeviceId;
 use pawl_proto::message::Standing;

@@ -8,6 +8,7 @@ use pawl_proto::{Channel, DeviceId, Epoch, EventId, SessionId, Topic};
 
 use crate::broker::Delivered;
 use crate::control_plane::ControlPlane;
+use crate::entitlement::AccessError;
 use crate::record::Fact;
 use crate::store::{PairingState, StoreError, Tx};
 use crate::verdict::IssueError;
@@ -156,6 +157,9 @@ pub enum OrderError {
     /// What would be accepted leaves kernel or command line open.
     #[error("this boot state cannot be accepted: {0}")]
     Uncovered(#[from] Uncovered),
+    /// What the operator grants cannot be granted.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The database failed, or a message could not be signed.
     #[error(transparent)]
     Failed(#[from] IssueError),

@@ -5,7 +5,7 @@ use pawl_proto::DeviceId;
 use pawl_proto::message::Standing;
 
 use super::event::OrderError;
-use crate::broker::Delivered;
+use crate::broker::{Delivered, Listener};
 use crate::control_plane::ControlPlane;
 use crate::posture;
 use crate::record::Fact;
@@ -58,14 +58,24 @@ async fn change(
     let sequence =
         plane.store.transaction(move |tx| change_in(&plane_in_tx, tx, device, standing, reason)).await?;
     plane.outbox.wake();
-    let published = match sequence {
+    let published = delivered(plane, listener, device, sequence).await;
+    Ok(Standings { standing, sequence, published })
+}
+
+/// Waits for the broker to take the verdict of this number; whether it has.
+pub(super) async fn delivered(
+    plane: &ControlPlane,
+    listener: Listener,
+    device: DeviceId,
+    sequence: Option<u64>,
+) -> bool {
+    match sequence {
         Some(number) if plane.outbox.connected() => {
             let ours = Delivered::Verdict { device, sequence: number };
             listener.wait(DELIVERY, |delivered| (delivered == ours).then_some(())).await.is_some()
         }
         _ => false,
-    };
-    Ok(Standings { standing, sequence, published })
+    }
 }
 
 fn change_in(

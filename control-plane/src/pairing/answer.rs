@@ -1,4 +1,4 @@
-use pawl_proto::message::{Broker, Certificate, PairingGrant, RefusalCode, ShortText};
+use pawl_proto::message::{Broker, Certificate, PairingGrant, RefusalCode, ShortText, Verdict};
 use pawl_proto::signed::OrderKey;
 use pawl_proto::{Blob, PairingId};
 
@@ -31,7 +31,7 @@ pub(super) fn grant(
     open: &Open,
     proven: &Proven,
     link_certificates: Vec<Certificate>,
-    verdict: Vec<u8>,
+    (verdict, message): (&Verdict, Vec<u8>),
 ) -> Result<PairingGrant, Refusal> {
     let too_long = |error| Refusal::new(RefusalCode::Malformed, error);
     let authority = plane.keys.authority.certificate().to_vec();
@@ -48,8 +48,8 @@ pub(super) fn grant(
             port: plane.config.broker.port,
             authority: Certificate::new(authority).map_err(too_long)?,
         },
-        scopes: open.case.request.scopes.clone(),
+        scopes: verdict.entitlement.scopes.clone(),
         order_keys: vec![OrderKey::from(&plane.keys.signing.order)],
-        verdict: Blob::new(verdict).map_err(too_long)?,
+        verdict: Blob::new(message).map_err(too_long)?,
     })
 }

@@ -12,6 +12,7 @@ use super::case::{Approved, Case};
 use super::claim::{Claim, check_enrolled, check_replaced};
 use super::credential;
 use crate::control_plane::ControlPlane;
+use crate::entitlement;
 use crate::incident;
 use crate::orders;
 use crate::record::Fact;
@@ -80,7 +81,8 @@ fn above(tx: &Tx<'_>, claim: &Claim) -> Result<Epoch, StoreError> {
 }
 
 /// Puts the device in another one's place: who approved it vouches for it, and the other one is
-/// revoked and kept out. Scopes are not carried over: they were asked for, or are not given.
+/// revoked and kept out. A device that nobody had enrolled inherits the operator's grant, which the
+/// approvers were shown; one that was enrolled keeps its own.
 fn replace(
     plane: &ControlPlane,
     tx: &Tx<'_>,
@@ -100,6 +102,7 @@ fn replace(
         let ek_sha256 = claim.ek_sha256.to_string();
         let fact = Fact::Enrolled { ek_sha256, label, without_certificate: Some(false) };
         tx.record(device, now, fact)?;
+        inherit(plane, tx, session, device, replaced)?;
         tx.record(device, now, session::approved_fact(tx, session)?)?;
     }
     if old.replaced_by == Some(device) {
@@ -120,6 +123,25 @@ fn replace(
     tx.record(replaced, now, Fact::Suspended { reason })?;
     tracing::info!(%device, %replaced, session = %session.id, "a device takes another one's place");
     Ok(())
+}
+
+/// Gives the device the grant of the one that it replaces, if that is what the approvers were shown.
+fn inherit(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    session: &Session,
+    device: DeviceId,
+    replaced: DeviceId,
+) -> Result<(), RequestError> {
+    let (_, statement) = session.asked()?;
+    if statement.granted != Some(entitlement::granted(plane, tx, replaced)?) {
+        let message =
+            "the operator has changed what the replaced device is granted since it was shown; ask anew";
+        return Err(Refusal::new(RefusalCode::Stale, message).into());
+    }
+    let granted = tx.granted(replaced)?;
+    tx.set_granted(device, &granted)?;
+    Ok(tx.record(device, plane.clock.now(), Fact::granted(&granted, Some(replaced)))?)
 }
 
 fn because(what: &str, statement: &Statement) -> ShortText {

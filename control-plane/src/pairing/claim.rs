@@ -33,8 +33,11 @@ impl Claim {
         if DeviceId::from_endorsement_key(ek_bytes) != request.device {
             return Err(malformed("device", &"the id does not follow from the endorsement key"));
         }
-        if request.endorsement_certificates.len() > limits::CHAIN || request.scopes.len() > limits::SCOPES {
-            return Err(malformed("request", &"too many certificates or scopes"));
+        if request.endorsement_certificates.len() > limits::CHAIN
+            || request.scopes.len() > limits::SCOPES
+            || request.audiences.len() > limits::AUDIENCES
+        {
+            return Err(malformed("request", &"too many certificates, scopes or audiences"));
         }
         let template = EkTemplate::of(&endorsement_key)
             .map_err(|error| Refusal::new(RefusalCode::EndorsementKey, error))?;

@@ -10,6 +10,7 @@ use super::claim::{Claim, check_enrolled};
 use super::grant::Open;
 use super::proof::{self, Proven};
 use crate::control_plane::ControlPlane;
+use crate::entitlement;
 use crate::incident;
 use crate::posture::audit::{self, Occasion};
 use crate::posture::{self, Judgement, LeasePcrs, Shown};
@@ -71,6 +72,7 @@ pub(super) fn enter(
         paired_at: now,
         ended_at: None,
         scopes: case.request.scopes.clone(),
+        audiences: case.request.audiences.clone(),
         attestation_key: claim.attestation_key.public().as_bytes().to_vec(),
         counter: claim.counter.as_bytes().to_vec(),
         device_key: proven.device_key.as_bytes().to_vec(),
@@ -89,11 +91,13 @@ pub(super) fn enter(
     tx.set_boot_log(pairing.id, complete.boot_log.as_deref())?;
     tx.take_report(pairing.id, &complete.base, report_length, true, Some(host), now)?;
     posture::keep_sample(tx, &shown, &proven.quoted, &pairing.attestation_key, now)?;
+    let granted = entitlement::entitlement(plane, tx, &pairing, Standing::Active)?;
     let fact = Fact::Paired {
         pairing: pairing.id.to_string(),
         epoch: epoch.0,
         endorsement: case.endorsement.clone(),
-        scopes: pairing.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        scopes: granted.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        audiences: Some(granted.audiences.iter().map(|audience| audience.as_str().to_owned()).collect()),
         attestation_key: ak_name.to_string(),
         reason: case.request.reason.as_str().to_owned(),
         counter: Some(claim.counter.name().to_string()),

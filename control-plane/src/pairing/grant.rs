@@ -114,7 +114,7 @@ async fn grant(
             let plane = &plane_in_tx;
             let (verdict, message) =
                 entry::enter(plane, tx, &open, &proven, (&lease_pcrs, boot), report_length)?;
-            let grant = answer::grant(plane, &open, &proven, chain, message)?;
+            let grant = answer::grant(plane, &open, &proven, chain, (&verdict, message))?;
             spend(tx, &open, Granted { proof: digest, answer: grant.clone() })?;
             Ok::<_, RequestError>((grant, verdict))
         })

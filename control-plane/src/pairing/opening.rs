@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pawl_proto::SessionId;
 use pawl_proto::codec::Version;
 use pawl_proto::message::{
-    ApprovalStep, Known, PairingApproved, RefusalCode, SessionProof, ShortText, Statement, Waiting,
+    Access, ApprovalStep, Known, PairingApproved, RefusalCode, SessionProof, ShortText, Statement, Waiting,
 };
 
 use super::approval;
@@ -15,6 +15,7 @@ use super::policy::{Policy, policy};
 use super::showing::Showing;
 use super::{known, proof};
 use crate::control_plane::ControlPlane;
+use crate::entitlement;
 use crate::incident;
 use crate::posture::Quoted;
 use crate::record::Fact;
@@ -151,7 +152,8 @@ async fn prove(
             let posture = showing.appraise(plane, tx, boot)?;
             let policy = policy(&plane.config.approvals, tx, claim.device, case.request.replaces)?;
             check_attended(plane, &case, policy)?;
-            let statement = statement(plane, &offered, &case, policy, &showing.quoted, &posture);
+            let granted = entitlement::prospective(plane, tx, claim.device, case.request.replaces)?;
+            let statement = statement(plane, &offered, &case, policy, (&showing.quoted, &posture), granted);
             let case = Case { posture: Some(posture), ..case };
             let opening = Opening {
                 purpose: Purpose::Pairing,
@@ -189,8 +191,8 @@ fn statement(
     offered: &Session,
     case: &Case,
     policy: Policy,
-    quoted: &Quoted,
-    posture: &Posture,
+    (quoted, posture): (&Quoted, &Posture),
+    granted: Access,
 ) -> Statement {
     let now = plane.clock.now();
     let request = &case.request;
@@ -206,6 +208,8 @@ fn statement(
         context: None,
         reason: request.reason.clone(),
         scopes: request.scopes.clone(),
+        audiences: request.audiences.clone(),
+        granted: Some(granted),
         replaces: request.replaces,
         endorsement: Some(ShortText::lossy(&case.endorsement)),
         epoch: request.epoch,

@@ -140,12 +140,12 @@ async fn suspension_ends_leases_and_resuming_brings_them_back() {
     let id = paired.device.id();
     orders::suspend(paired.plane(), id, "audit".to_owned()).await.unwrap();
     let told = paired.device.next_verdict(paired.plane()).await.unwrap();
-    assert_eq!((told.standing, told.lease), (Standing::Suspended, None));
+    assert_eq!((told.entitlement.standing, told.lease), (Standing::Suspended, None));
     assert_eq!(told.reasons[0].as_str(), "audit");
     // A report that was under way is answered in the same words.
     let stale = paired.device.report(paired.nonce, Some(paired.base));
     let told = paired.send(&stale).await.unwrap();
-    assert_eq!((told.result, told.standing), (None, Standing::Suspended));
+    assert_eq!((told.result, told.entitlement.standing), (None, Standing::Suspended));
     assert_eq!(told.reasons[0].as_str(), "audit");
     paired.nonce = told.nonce;
     let verdict = paired.steady().await;
@@ -154,7 +154,7 @@ async fn suspension_ends_leases_and_resuming_brings_them_back() {
     paired.base = verdict.answers.unwrap();
     orders::resume(paired.plane(), id).await.unwrap();
     let told = paired.device.next_verdict(paired.plane()).await.unwrap();
-    assert_eq!((told.standing, told.interval), (Standing::Active, 0));
+    assert_eq!((told.entitlement.standing, told.interval), (Standing::Active, 0));
     paired.nonce = told.nonce;
     assert!(paired.steady().await.lease.is_some());
 }

@@ -1,4 +1,5 @@
 use pawl_proto::DeviceId;
+use pawl_proto::message::Access;
 use serde::{Deserialize, Serialize};
 
 use super::{ApprovedBy, Attested, ChainHead, LeaseSigned, RecordFinding, TpmTime};
@@ -48,8 +49,10 @@ pub enum Fact {
         epoch: u64,
         /// How the endorsement key was checked.
         endorsement: String,
-        /// The scopes.
+        /// The scopes that were asked for and that the operator granted.
         scopes: Vec<String>,
+        /// The audiences, the same.
+        audiences: Option<Vec<String>>,
         /// The name of the attestation key.
         attestation_key: String,
         /// Why a pairing was wanted.
@@ -111,6 +114,15 @@ pub enum Fact {
         signed: Option<LeaseSigned>,
         /// The name of the boot state that was approved ahead, if it is for one.
         ahead: Option<String>,
+    },
+    /// What the operator grants the device was changed.
+    Granted {
+        /// The scopes from now on.
+        scopes: Vec<String>,
+        /// The audiences from now on; where there is none, the control plane's own URL.
+        audiences: Vec<String>,
+        /// The device that it inherits this from, by taking its place.
+        from: Option<String>,
     },
     /// An operator suspended the device.
     Suspended {
@@ -285,4 +297,15 @@ pub enum Fact {
         /// In words.
         detail: String,
     },
+}
+
+impl Fact {
+    /// The record of what an operator grants from now on, or of what was inherited from another device.
+    pub(crate) fn granted(granted: &Access, from: Option<DeviceId>) -> Self {
+        Self::Granted {
+            scopes: granted.scopes.iter().map(ToString::to_string).collect(),
+            audiences: granted.audiences.iter().map(ToString::to_string).collect(),
+            from: from.map(|device| device.to_string()),
+        }
+    }
 }

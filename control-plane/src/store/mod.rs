@@ -9,6 +9,7 @@ mod approval;
 mod boot_state;
 mod device;
 mod device_record;
+mod entitlement;
 mod event;
 mod high_water;
 mod incident;

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use pawl_proto::message::{HostFacts, Scope};
+use pawl_proto::message::{Audience, HostFacts, Scope};
 use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId};
 use rusqlite::{OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
@@ -24,8 +24,11 @@ pub struct Pairing {
     pub paired_at: u64,
     /// When its end became known.
     pub ended_at: Option<u64>,
-    /// What was granted.
+    /// The scopes that it asked for and those that were granted to it since: it has those of them that the
+    /// operator grants now.
     pub scopes: Vec<Scope>,
+    /// The same of audiences, beside the control plane's own URL.
+    pub audiences: Vec<Audience>,
     /// `TPMT_PUBLIC` of the attestation key, proven to live in the device's TPM.
     pub attestation_key: Vec<u8>,
     /// `TPMS_NV_PUBLIC` of the epoch counter, written.
@@ -92,7 +95,7 @@ pub struct Reported {
 }
 
 const COLUMNS: &str = "id, device, epoch, state, paired_at, ended_at, scopes, attestation_key, counter, device_key, \
-                       policy_ref, nonce, base, reported_at, report_bytes, report_whole, reports, host, action_key";
+                       policy_ref, nonce, base, reported_at, report_bytes, report_whole, reports, host, action_key, audiences";
 
 impl Tx<'_> {
     /// Adds a pairing.
@@ -102,8 +105,8 @@ impl Tx<'_> {
     pub fn add_pairing(&self, pairing: &Pairing) -> Result<(), StoreError> {
         self.sql.execute(
             "INSERT INTO pairing (id, device, epoch, state, paired_at, scopes, attestation_key, counter, \
-             device_key, policy_ref, nonce, base, action_key) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             device_key, policy_ref, nonce, base, action_key, audiences) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             params![
                 pairing.id.to_string(),
                 pairing.device.as_str(),
@@ -118,6 +121,7 @@ impl Tx<'_> {
                 pairing.nonce.0,
                 pairing.base.as_ref().map(|base| to_blob(base, "base")).transpose()?,
                 pairing.action_key,
+                to_blob(&pairing.audiences, "audiences")?,
             ],
         )?;
         Ok(())
@@ -238,6 +242,7 @@ impl Tx<'_> {
 fn read(row: &Row<'_>) -> Result<Pairing, StoreError> {
     let base: Option<Vec<u8>> = row.get(12)?;
     let host: Option<Vec<u8>> = row.get(17)?;
+    let audiences: Option<Vec<u8>> = row.get(19)?;
     let reported = match (row.get(13)?, row.get(14)?, row.get(15)?) {
         (Some(at), Some(bytes), Some(whole)) => Some(Reported {
             at,
@@ -256,6 +261,7 @@ fn read(row: &Row<'_>) -> Result<Pairing, StoreError> {
         paired_at: row.get(4)?,
         ended_at: row.get(5)?,
         scopes: from_blob(&row.get::<_, Vec<u8>>(6)?, "scopes")?,
+        audiences: audiences.map(|blob| from_blob(&blob, "audiences")).transpose()?.unwrap_or_default(),
         attestation_key: row.get(7)?,
         counter: row.get(8)?,
         device_key: row.get(9)?,

@@ -123,6 +123,7 @@ async fn what_was_seen_of_a_tpm_goes_from_its_attestation_key_to_its_device() {
         epoch: 5,
         endorsement: String::new(),
         scopes: Vec::new(),
+        audiences: None,
         attestation_key: hex::encode(&ak_name),
         reason: String::new(),
         counter: None,

@@ -7,9 +7,9 @@ use pawl_evidence::lease::{key_policy, link_policy};
 use pawl_evidence::rand_core::OsRng;
 use pawl_evidence::tpm::Public;
 use pawl_proto::message::{
-    Audit, BootLog, Cause, Certificate, CertifiedKey, Event, Evidence, Finding, HostFacts, PairingApproved,
-    PairingGrant, PairingProof, PairingRequest, Receipt, Report, Scope, ShortText, SignedReceipt,
-    TpmStructure, Verdict,
+    Access, Audience, Audit, BootLog, Cause, Certificate, CertifiedKey, Event, Evidence, Finding, HostFacts,
+    PairingApproved, PairingGrant, PairingProof, PairingRequest, Receipt, Report, Scope, ShortText,
+    SignedReceipt, TpmStructure, Verdict,
 };
 use pawl_proto::signed::OrderKey;
 use pawl_proto::{Blob, Channel, DeviceId, Digest, Epoch, Nonce, PairingId, SessionId, Text, Topic};
@@ -19,6 +19,7 @@ use super::tpm::SoftTpm;
 use crate::control_plane::ControlPlane;
 use crate::pairing;
 use crate::refusal::RequestError;
+use crate::store::Tx;
 
 /// A device that does as the daemon would, on a TPM in software.
 pub(crate) struct Device {
@@ -53,7 +54,14 @@ impl Device {
     pub(crate) async fn enrolled(plane: &Arc<ControlPlane>) -> Self {
         let device = Self::new();
         let ek_sha256 = device.tpm.ek_sha256();
-        plane.store.transaction(move |tx| tx.enrol(ek_sha256, None, 1)).await.unwrap();
+        let id = device.id();
+        let audiences = ["https://api.example", "https://localhost:8443"].map(Audience::lossy).into();
+        let granted = Access { scopes: vec![Scope::lossy("telemetry")], audiences };
+        let enrol = move |tx: &Tx<'_>| {
+            tx.enrol(ek_sha256, None, 1)?;
+            tx.set_granted(id, &granted)
+        };
+        plane.store.transaction(enrol).await.unwrap();
         device
     }
 
@@ -79,6 +87,7 @@ impl Device {
             attended: true,
             reason: ShortText::lossy("first installation"),
             scopes: vec![Scope::lossy("telemetry")],
+            audiences: vec![Audience::lossy("https://api.example")],
         }
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use p256::ecdsa::VerifyingKey;
 use pawl_evidence::tpm::{Public, PublicKey};
-use pawl_proto::message::Scope;
+use pawl_proto::message::{Entitlement, Scope};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use error::TokenErrorBody;
@@ -22,7 +22,7 @@ pub use error::{TokenError, TokenErrorCode};
 pub use jwk::{Jwk, JwkSet};
 
 use crate::control_plane::ControlPlane;
-use crate::entitlement::{Entitled, entitled};
+use crate::entitlement::{self, Entitled, entitled, parse};
 use crate::record::Fact;
 use crate::store::{Pairing, Tx};
 use dpop::Proof;
@@ -108,7 +108,7 @@ fn issue_in(
 
     let device = assertion::claimed_device(&request.client_assertion)
         .map_err(|error| TokenErrorCode::InvalidClient.with(format!("client_assertion: {error}")))?;
-    let Entitled { pairing, lease_until, .. } = entitled(tx, device, now)?;
+    let Entitled { device: enrolled, pairing, lease_until, .. } = entitled(tx, device, now)?;
     let key = device_key(&pairing)
         .ok_or_else(|| TokenErrorCode::ServerError.with("the pairing's device key cannot be read"))?;
     let assertion = assertion::verify(&request.client_assertion, device, &key, &endpoint, now)?;
@@ -119,8 +119,10 @@ fn issue_in(
         }
     }
 
-    let scope = granted_scope(&pairing, request.scope.as_deref())?;
-    let audience = audience(request.resource.as_deref(), plane.config.url.as_str())?;
+    // As the operator grants it at this moment, whatever the device was told last.
+    let granted = entitlement::entitlement(plane, tx, &pairing, enrolled.standing)?;
+    let scope = granted_scope(&granted, request.scope.as_deref())?;
+    let audience = granted_audience(&granted, request.resource.as_deref(), plane.config.url.as_str())?;
     let expires = (now + u64::from(plane.config.token.seconds)).min(lease_until);
     let jti = hex::encode(crate::random::bytes::<16>());
     let claims = Claims {
@@ -159,29 +161,40 @@ pub(crate) fn verifying_key(public: &Public) -> Option<VerifyingKey> {
     VerifyingKey::from_encoded_point(&point).ok()
 }
 
-/// For whom the token is: the resource that is named (RFC 8707), or the control plane itself.
-fn audience<'a>(resource: Option<&'a str>, own: &'a str) -> Result<&'a str, TokenError> {
-    const MAX_LENGTH: usize = 512;
-
-    let Some(resource) = resource else { return Ok(own) };
-    let printable = resource.chars().all(|c| c.is_ascii_graphic());
-    if resource.is_empty() || resource.len() > MAX_LENGTH || !printable || resource.contains('#') {
+/// Returns for whom the token is, if that is granted: the resource that is named (RFC 8707), or the control
+/// plane itself.
+fn granted_audience<'a>(
+    granted: &Entitlement,
+    resource: Option<&'a str>,
+    own: &'a str,
+) -> Result<&'a str, TokenError> {
+    let audience = resource.unwrap_or(own);
+    if granted.lacking([], audience).is_none() {
+        return Ok(audience);
+    }
+    // What is shown in a message of ours is one of those that an operator could grant.
+    if parse(&[], &[audience.to_owned()]).is_err() {
         return Err(TokenErrorCode::InvalidTarget.with("resource must be a URI without a fragment"));
     }
-    Ok(resource)
+    Err(TokenErrorCode::InvalidTarget.with(format!(
+        "the operator has not granted this device the audience {audience}; see entitle --audience"
+    )))
 }
 
-/// The scopes that are wanted, if the pairing has them; all of the pairing's where none is named.
-fn granted_scope(pairing: &Pairing, wanted: Option<&str>) -> Result<String, TokenError> {
-    let held: Vec<&str> = pairing.scopes.iter().map(Scope::as_str).collect();
+/// Returns the scopes that are wanted, if they are granted; all that are granted where none is named.
+fn granted_scope(granted: &Entitlement, wanted: Option<&str>) -> Result<String, TokenError> {
+    let held: Vec<&str> = granted.scopes.iter().map(Scope::as_str).collect();
     let wanted: Vec<&str> = match wanted {
         Some(scope) => scope.split(' ').filter(|name| !name.is_empty()).collect(),
         None => held.clone(),
     };
+    if wanted.is_empty() {
+        return Err(TokenErrorCode::InvalidScope.with("no scope is named, and the operator grants none"));
+    }
     match wanted.iter().find(|name| !held.contains(name)) {
-        Some(name) => {
-            Err(TokenErrorCode::InvalidScope.with(format!("the pairing does not have the scope {name:?}")))
-        }
+        Some(name) => Err(TokenErrorCode::InvalidScope.with(format!(
+            "the operator has not granted this device the scope {name:?}; see entitle --scope"
+        ))),
         None => Ok(wanted.join(" ")),
     }
 }

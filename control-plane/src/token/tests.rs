@@ -5,6 +5,7 @@ use pawl_proto::message::{EventKind, ShortText};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::entitlement::AccessChange;
 use crate::orders;
 use crate::testing::{Device, Rig, jws};
 
@@ -18,6 +19,7 @@ struct Asking {
     proof_header: Value,
     proof: Value,
     scope: Option<&'static str>,
+    resource: Option<&'static str>,
 }
 
 impl Asking {
@@ -30,6 +32,7 @@ impl Asking {
             proof_header: json!({"alg": "ES256", "typ": "dpop+jwt", "jwk": jwk}),
             proof: json!({"htm": "POST", "htu": ENDPOINT, "iat": NOW, "jti": jti}),
             scope: Some("telemetry"),
+            resource: Some("https://api.example"),
         }
     }
 
@@ -39,7 +42,7 @@ impl Asking {
             client_assertion_type: assertion::TYPE.to_owned(),
             client_assertion: jws(&self.header, &self.assertion, key),
             scope: self.scope.map(str::to_owned),
-            resource: Some("https://api.example".to_owned()),
+            resource: self.resource.map(str::to_owned),
         };
         issue(plane, request, jws(&self.proof_header, &self.proof, key)).await
     }
@@ -163,6 +166,45 @@ async fn a_scope_that_was_not_granted_is_refused() {
     let error = refusal(&rig, &device, &asking).await;
     assert_eq!(error.code, TokenErrorCode::InvalidScope);
     assert!(error.description.contains("admin"), "{error}");
+}
+
+#[tokio::test]
+async fn an_audience_that_was_not_granted_is_refused() {
+    let (rig, device) = paired().await;
+    for (resource, word) in
+        [("https://other.example", "entitle --audience"), ("https://api.example#a", "URI")]
+    {
+        let asking = Asking { resource: Some(resource), ..Asking::of(&device) };
+        let error = refusal(&rig, &device, &asking).await;
+        assert_eq!(error.code, TokenErrorCode::InvalidTarget);
+        assert!(error.description.contains(word), "{error}");
+    }
+    let own = Asking { resource: None, ..Asking::of(&device) };
+    own.send(&rig.plane, &device.device_key).await.unwrap();
+    let remove = parse(&[], &["https://localhost:8443".to_owned()]).unwrap();
+    let change = AccessChange { remove, ..AccessChange::default() };
+    orders::entitle(&rig.plane, device.id(), change).await.unwrap();
+    let own = Asking { resource: None, ..Asking::of(&device) };
+    assert_eq!(refusal(&rig, &device, &own).await.code, TokenErrorCode::InvalidTarget);
+}
+
+#[tokio::test]
+async fn tokens_follow_the_grant_of_the_moment() {
+    let (rig, device) = paired().await;
+    let change = |scope: &str| parse(&[scope.to_owned()], &[]).unwrap();
+    let admin = || Asking { scope: Some("admin"), ..Asking::of(&device) };
+    let add = AccessChange { add: change("admin"), ..AccessChange::default() };
+    orders::entitle(&rig.plane, device.id(), add).await.unwrap();
+    admin().send(&rig.plane, &device.device_key).await.unwrap();
+    let all = Asking { scope: None, ..Asking::of(&device) };
+    assert_eq!(all.send(&rig.plane, &device.device_key).await.unwrap().scope, "admin telemetry");
+    let remove = AccessChange { remove: change("admin"), ..AccessChange::default() };
+    orders::entitle(&rig.plane, device.id(), remove).await.unwrap();
+    assert_eq!(refusal(&rig, &device, &admin()).await.code, TokenErrorCode::InvalidScope);
+    let nothing = AccessChange { exactly: true, ..AccessChange::default() };
+    orders::entitle(&rig.plane, device.id(), nothing).await.unwrap();
+    let all = Asking { scope: None, resource: None, ..Asking::of(&device) };
+    assert_eq!(refusal(&rig, &device, &all).await.code, TokenErrorCode::InvalidScope);
 }
 
 #[tokio::test]

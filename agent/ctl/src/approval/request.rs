@@ -1,7 +1,7 @@
 //! What a session asks for, before anybody has approved it.
 
 use pawl_proto::local::{Asked, WaitingStatus};
-use pawl_proto::message::{Ending, Scope};
+use pawl_proto::message::{Access, Ending, Scope};
 
 use crate::output::{Sheet, Style, Tone, utc, words};
 
@@ -14,6 +14,11 @@ pub(super) fn show(asked: Option<&Asked>, waiting: &WaitingStatus, style: Style)
         sheet.line("origin", &asked.origin);
         sheet.line("reason", &asked.reason);
         sheet.line("scopes", &words(&asked.scopes));
+        sheet.line("audiences", &words(&asked.audiences));
+        if let Some(granted) = &asked.granted {
+            sheet.line("granted", &access(granted));
+            sheet.line("not given", &not_given(asked, granted));
+        }
         sheet.line("replaces", &asked.replaces.as_ref().map(ToString::to_string).unwrap_or_default());
         let replaced = asked.known.replaced.as_ref().map(|last| format!("whose last is {}", ending(last)));
         sheet.line("", &replaced.unwrap_or_default());
@@ -25,6 +30,28 @@ pub(super) fn show(asked: Option<&Asked>, waiting: &WaitingStatus, style: Style)
         sheet.line("digest", &asked.digest);
     }
     sheet.into_text()
+}
+
+/// What the operator grants.
+pub(super) fn access(granted: &Access) -> String {
+    let scopes = if granted.scopes.is_empty() {
+        "no scope".to_owned()
+    } else {
+        format!("scopes {}", words(&granted.scopes))
+    };
+    format!("{scopes}; audiences {}", words(&granted.audiences))
+}
+
+/// What is asked for beyond the operator's grant: the pairing does not get it.
+fn not_given(asked: &Asked, granted: &Access) -> String {
+    let scopes = asked.scopes.iter().filter(|scope| !granted.scopes.contains(scope)).map(AsRef::as_ref);
+    let audiences =
+        asked.audiences.iter().filter(|audience| !granted.audiences.contains(audience)).map(AsRef::as_ref);
+    let beyond: Vec<&str> = scopes.chain(audiences).collect();
+    if beyond.is_empty() {
+        return String::new();
+    }
+    format!("{} (the operator has not granted it)", beyond.join(" "))
 }
 
 pub(super) fn persons(number: u8) -> String {
@@ -57,7 +84,7 @@ fn lost(asked: &Asked) -> String {
 
 #[cfg(test)]
 mod tests {
-    use pawl_proto::message::{Known, ShortText};
+    use pawl_proto::message::{Audience, Known, ShortText};
     use pawl_proto::{Epoch, PairingId};
 
     use super::*;
@@ -79,6 +106,11 @@ mod tests {
             origin: "uid 0; ssh 192.0.2.7\u{1b}[2J".to_owned(),
             reason: "new TPM".to_owned(),
             scopes: scopes(&["telemetry"]),
+            audiences: vec![Audience::new("https://api.example").unwrap()],
+            granted: Some(Access {
+                scopes: scopes(&["door", "telemetry"]),
+                audiences: vec![Audience::new("https://control.example").unwrap()],
+            }),
             replaces: Some("abcdefghijklmnopqrstuvwxyz234566".parse().unwrap()),
             endorsement: Some("no certificate; enrolled --without-certificate".to_owned()),
             known: Known {
@@ -110,6 +142,9 @@ mod tests {
   origin    uid 0; ssh 192.0.2.7\u{fffd}[2J
   reason    new TPM
   scopes    telemetry
+  audiences https://api.example
+  granted   scopes door telemetry; audiences https://control.example
+  not given https://api.example (the operator has not granted it)
   replaces  abcdefghijklmnopqrstuvwxyz234566
             whose last is pairing 02020202020202020202020202020202 of epoch 3, made 2000-02-29 00:00:00 UTC, with the scopes updates door
   EK        no certificate; enrolled --without-certificate

@@ -4,6 +4,7 @@ use pawl_proto::local::Asked;
 use pawl_proto::message::{Scope, ShortText, Statement, StatementBytes};
 use pawl_proto::{DeviceId, Digest, SessionId};
 
+use super::request::access;
 use crate::exit::{Exit, Failure};
 use crate::output::{Sheet, utc, words};
 
@@ -107,6 +108,10 @@ pub(super) fn show(sheet: &mut Sheet, statement: &Statement) {
     sheet.line("origin", statement.origin.as_str());
     sheet.line("reason", statement.reason.as_str());
     sheet.line("scopes", &words(&statement.scopes));
+    sheet.line("audiences", &words(&statement.audiences));
+    if let Some(granted) = &statement.granted {
+        sheet.line("granted", &access(granted));
+    }
     sheet.line("replaces", &statement.replaces.as_ref().map(ToString::to_string).unwrap_or_default());
     sheet.line("EK", &optional(&statement.endorsement));
     sheet.line("resource", &optional(&statement.resource));
@@ -122,7 +127,7 @@ pub(super) fn show(sheet: &mut Sheet, statement: &Statement) {
 #[cfg(test)]
 mod tests {
     use pawl_proto::codec::Version;
-    use pawl_proto::message::Known;
+    use pawl_proto::message::{Access, Audience, Known};
     use pawl_proto::{Epoch, Nonce};
 
     use super::*;
@@ -149,6 +154,11 @@ mod tests {
             context: None,
             reason: text("new disk"),
             scopes: vec![Scope::new("telemetry").unwrap()],
+            audiences: vec![Audience::new("https://api.example").unwrap()],
+            granted: Some(Access {
+                scopes: vec![Scope::new("door").unwrap()],
+                audiences: vec![Audience::new("https://control.example").unwrap()],
+            }),
             replaces: None,
             endorsement: None,
             epoch: Epoch(7),
@@ -168,6 +178,8 @@ mod tests {
             origin: String::new(),
             reason: String::new(),
             scopes: Vec::new(),
+            audiences: Vec::new(),
+            granted: None,
             replaces: None,
             endorsement: None,
             known: Known::default(),
@@ -262,6 +274,8 @@ mod tests {
   origin    uid 0; ssh 192.0.2.7
   reason    new disk
   scopes    telemetry
+  audiences https://api.example
+  granted   scopes door; audiences https://control.example
   replaces  abcdefghijklmnopqrstuvwxyz234566
   EK        no certificate; enrolled --without-certificate
   resource  /dev/mtd0

@@ -99,6 +99,7 @@ impl Screen {
             let with = format!("{}, which checked the EK by {}", pairing.control_plane, pairing.endorsement);
             self.sheet.line("with", &with);
             self.sheet.line("scopes", &words(&pairing.scopes));
+            self.sheet.line("audiences", &words(&pairing.audiences));
         }
     }
 
@@ -147,7 +148,9 @@ impl Screen {
             (Some(expiry), None) => format!("expires {}", from_now(expiry, self.now)),
             (None, None) => "not fetched yet".to_owned(),
         };
-        self.sheet.line("token", &format!("{} ({}): {state}", token.name, token.scopes.join(" ")));
+        let audience = token.audience.as_ref().map(|audience| format!(" for {audience}")).unwrap_or_default();
+        let scopes = token.scopes.join(" ");
+        self.sheet.line("token", &format!("{} ({scopes}{audience}): {state}", token.name));
     }
 
     /// Nothing while no pairing has named one.
@@ -171,7 +174,8 @@ mod tests {
         "problem": {"error": "lease-expired", "reason": "the lease ran out", "remedy": "see the broker"},
         "device": "abcdefghijklmnopqrstuvwxyz234567", "ek_sha256": "00ff", "ek_kind": "rsa-2048", "ek_certificates": 1, "counter": 7,
         "pairing": {"id": "00000000000000000000000000000001", "epoch": 7, "control_plane": "Example fleet",
-                    "endorsement": "certificate", "scopes": ["telemetry", "updates"]},
+                    "endorsement": "certificate", "scopes": ["telemetry", "updates"],
+                    "audiences": ["https://control.example:8443"]},
         "verdict": {"result": "affirming", "standing": "suspended", "reasons": ["maintenance"], "time": 900,
                     "areas": {"hardware": "affirming", "boot": "affirming", "runtime": "warning"},
                     "next_report": 1300, "reports": 3},
@@ -205,6 +209,7 @@ lapsed
   pairing   00000000000000000000000000000001 in epoch 7
   with      Example fleet, which checked the EK by certificate
   scopes    telemetry updates
+  audiences https://control.example:8443
   verdict   affirming, suspended by the operator, 1 min 40 s ago; next report in 5 min 0 s
             hardware affirming, boot affirming, runtime warning
             maintenance

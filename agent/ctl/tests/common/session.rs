@@ -116,6 +116,8 @@ pub(crate) fn statement() -> Statement {
         context: None,
         reason: ShortText::default(),
         scopes: vec![Scope::new("telemetry").unwrap()],
+        audiences: Vec::new(),
+        granted: None,
         replaces: None,
         endorsement: None,
         epoch: Epoch(7),

@@ -100,6 +100,8 @@ impl Asking {
             ("context", statement.context.as_ref() == Some(&self.context)),
             ("reason", statement.reason == self.reason),
             ("scopes", statement.scopes.is_empty()),
+            ("audiences", statement.audiences.is_empty()),
+            ("granted", statement.granted.is_none()),
             ("replaces", statement.replaces.is_none()),
             ("epoch", statement.epoch == record.epoch),
         ])

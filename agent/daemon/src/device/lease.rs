@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::paired::{Done, Paired};
 use crate::action::{Acting, Actions};
-use crate::gate::{Entitlement, Signer};
+use crate::gate::{Opened as OpenGate, Signer};
 use crate::problem;
 use crate::shared::Shared;
 use crate::store::PairingRecord;
@@ -157,10 +157,10 @@ impl Paired {
                 tracing::warn!(%error, "the sealed tokens cannot be read; they are asked for anew");
                 None
             });
-            let mut vault = Vault::open(key, sealed.as_deref(), self.binding());
+            let mut vault = Vault::open(key, sealed.as_deref(), self.binding(), self.granted());
             vault.drop_expired(shared.clock.unix());
             let acting = Acting { record: Arc::clone(self.record()), key: self.action_key() };
-            shared.gate.open(Entitlement { until, signer, vault, actions: Actions::new(acting) });
+            shared.gate.open(OpenGate { until, signer, vault, actions: Actions::new(acting) });
         }
         self.plan_tokens(shared);
     }

@@ -51,6 +51,7 @@ pub(crate) use requests::Request;
 use revoked::Revoked;
 use session::{Granted, Session};
 pub(crate) use snapshot::Snapshot;
+pub(crate) use tokens::lacking;
 
 /// The device.
 pub(crate) struct Device {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pawl_proto::message::{Cause, DeviceState, Event, EventKind, Verdict};
+use pawl_proto::message::{Cause, DeviceState, Entitlement, Event, EventKind, Verdict};
 use pawl_proto::signed;
 use pawl_proto::{Channel, Epoch, Topic};
 use pawl_tpm::{KeyBlob, LeaseGrant};
@@ -34,6 +34,8 @@ pub(super) struct Paired {
     pub(super) writes: Writes,
     seen: Seen,
     pub(super) verdict: Option<Verdict>,
+    /// What the newest verdict grants.
+    entitlement: Option<Entitlement>,
     leases: Option<Leases>,
     /// The last verdict keeps the device from working, whatever the TPM says of a lease.
     barred: bool,
@@ -89,6 +91,7 @@ impl Paired {
             writes: Writes::default(),
             seen: Seen::default(),
             verdict: None,
+            entitlement: None,
             leases: None,
             barred: false,
             reporter: Reporter::default(),
@@ -238,6 +241,15 @@ impl Paired {
     /// Holds leases that are to be tried, or that are only kept to tell what the TPM says of them.
     pub(super) fn hold(&mut self, leases: Option<Leases>) {
         self.leases = leases;
+    }
+
+    pub(super) fn set_entitlement(&mut self, entitlement: Option<Entitlement>) {
+        self.entitlement = entitlement;
+    }
+
+    /// Returns what the newest verdict grants.
+    pub(super) fn entitlement(&self) -> Option<&Entitlement> {
+        self.entitlement.as_ref()
     }
 
     pub(super) fn set_barred(&mut self, barred: bool) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pawl_proto::local::{
     BrokerStatus, PairingStatus, Problem, SessionStage, SessionStatus, TokenStatus, VerdictStatus,
 };
-use pawl_proto::message::{DeviceState, Verdict};
+use pawl_proto::message::{DeviceState, Entitlement, Verdict};
 use pawl_tpm::LeaseGrant;
 use tokio::time::Instant;
 
@@ -46,7 +46,7 @@ impl Device {
         Snapshot {
             state: self.state(),
             problem: self.shared.gate.problem(),
-            pairing: record.map(pairing_status),
+            pairing: record.map(|record| pairing_status(record, paired.and_then(Paired::entitlement))),
             verdict: paired
                 .and_then(|paired| paired.verdict.as_ref().map(|v| self.verdict_status(paired, v))),
             grant: paired.and_then(Paired::leases).map(Leases::present).cloned(),
@@ -69,7 +69,7 @@ impl Device {
             |due: Instant| self.shared.clock.unix_in(due.saturating_duration_since(Instant::now()));
         VerdictStatus {
             result: verdict.result,
-            standing: verdict.standing,
+            standing: verdict.entitlement.standing,
             areas: verdict.areas.clone(),
             reasons: verdict.reasons.clone(),
             time: verdict.time,
@@ -79,12 +79,14 @@ impl Device {
     }
 }
 
-fn pairing_status(record: &PairingRecord) -> PairingStatus {
+/// `entitlement` is that of the last verdict, while the pairing lives.
+fn pairing_status(record: &PairingRecord, entitlement: Option<&Entitlement>) -> PairingStatus {
     PairingStatus {
         id: record.pairing,
         epoch: record.epoch,
         control_plane: record.control_plane.to_string(),
         endorsement: record.endorsement.to_string(),
-        scopes: record.scopes.clone(),
+        scopes: entitlement.map_or(&record.scopes, |granted| &granted.scopes).clone(),
+        audiences: entitlement.map(|granted| granted.audiences.clone()).unwrap_or_default(),
     }
 }

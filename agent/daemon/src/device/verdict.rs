@@ -30,6 +30,8 @@ impl Paired {
             self.seen_verdict(verdict.sequence);
             shared.clock.heard(verdict.time);
         }
+        let newest = last.iter().chain(&leased).max_by_key(|verdict| verdict.sequence);
+        self.set_entitlement(newest.map(|verdict| verdict.entitlement.clone()));
         if let Some(verdict) = &last {
             shared.audit.acknowledged(verdict.records);
         }
@@ -57,10 +59,12 @@ impl Paired {
         acknowledgement: Option<Acknowledgement>,
     ) {
         tracing::info!(
-            result = verdict.result.map(|result| result.to_string()), standing = ?verdict.standing,
+            result = verdict.result.map(|result| result.to_string()), standing = ?verdict.entitlement.standing,
             sequence = verdict.sequence, interval_s = verdict.interval, leased = verdict.lease.is_some(),
             "verdict"
         );
+        // First of all: from here on no request gets a token that the operator has taken back.
+        self.take_entitlement(shared, &verdict);
         shared.clock.heard(verdict.time);
         let (shared_too, bytes) = (Arc::clone(shared), message.to_vec());
         let (sequence, leased) = (verdict.sequence, verdict.lease.is_some());
@@ -88,6 +92,8 @@ impl Paired {
                 None => {}
             },
         }
+        // What was taken back is not asked for, and what was granted is.
+        self.plan_tokens(shared);
         self.verdict = Some(verdict);
     }
 
@@ -128,7 +134,7 @@ impl Paired {
 /// Why a verdict keeps the device from working; none when it does not.
 fn barred(verdict: &Verdict) -> Option<pawl_proto::local::Problem> {
     let reasons = || verdict.reasons.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("; ");
-    match (verdict.standing, verdict.result) {
+    match (verdict.entitlement.standing, verdict.result) {
         (Standing::Suspended, _) => Some(problem::suspended(&reasons())),
         (Standing::Active, Some(Appraisal::Contraindicated)) => Some(problem::drifted(&reasons())),
         (Standing::Active, _) => None,

@@ -52,6 +52,7 @@ impl Wanted {
             attended: self.attended,
             reason: reason.clone(),
             scopes: scopes.to_vec(),
+            audiences: shared.config.audiences(),
         })
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A technician signs what the statement says, and the device acts on what was approved; so it
 //! must be this device's own request, in this session, word for word. What the device cannot know
-//! is not checked: `boot`, for the operator's policy chooses the PCRs, `endorsement`, which the
-//! control plane judges, and the control plane's times.
+//! is not checked: `granted`, which is the operator's, `boot`, for the operator's policy chooses the PCRs,
+//! `endorsement`, which the control plane judges, and the control plane's times.
 
 use pawl_proto::codec::DecodeError;
 use pawl_proto::message::{PairingRequest, Statement, StatementBytes};
@@ -36,6 +36,7 @@ impl Request<'_> {
             ("context", statement.context.is_none()),
             ("reason", statement.reason == asked.reason),
             ("scopes", statement.scopes == asked.scopes),
+            ("audiences", statement.audiences == asked.audiences),
             ("replaces", statement.replaces == asked.replaces),
             ("epoch", statement.epoch == asked.epoch),
             ("evidence", statement.evidence == self.evidence),
@@ -61,7 +62,7 @@ pub(crate) enum StatementError {
 #[cfg(test)]
 mod tests {
     use pawl_proto::codec::Version;
-    use pawl_proto::message::{Finding, HostFacts, ShortText};
+    use pawl_proto::message::{Access, Finding, HostFacts, ShortText};
     use pawl_proto::{DeviceId, Epoch, Nonce, Text};
 
     use super::*;
@@ -95,6 +96,7 @@ mod tests {
             attended: true,
             reason: text("new board"),
             scopes: vec![Text::new("telemetry").unwrap()],
+            audiences: vec![Text::new("https://api.example").unwrap()],
         }
     }
 
@@ -111,6 +113,8 @@ mod tests {
             context: None,
             reason: request.reason.clone(),
             scopes: request.scopes.clone(),
+            audiences: request.audiences.clone(),
+            granted: Some(Access::default()),
             replaces: None,
             endorsement: Some(text("certificate, CA vendor.pem")),
             epoch: request.epoch,
@@ -139,7 +143,7 @@ mod tests {
     #[test]
     fn a_statement_that_differs_is_refused_by_the_name_of_its_field() {
         type Change = fn(&mut Statement);
-        let changes: [(&str, Change); 13] = [
+        let changes: [(&str, Change); 14] = [
             ("session", |statement| statement.session = SessionId::from_random([9; 16])),
             ("device", |statement| statement.device = DeviceId::from_digest([9; 32])),
             ("nonce", |statement| statement.nonce = Nonce([9; 32])),
@@ -150,6 +154,7 @@ mod tests {
             ("context", |statement| statement.context = Some(text("job 7"))),
             ("reason", |statement| statement.reason = text("another board")),
             ("scopes", |statement| statement.scopes.push(Text::new("admin").unwrap())),
+            ("audiences", |statement| statement.audiences.clear()),
             ("replaces", |statement| statement.replaces = Some(DeviceId::from_digest([9; 32]))),
             ("epoch", |statement| statement.epoch = Epoch(8)),
             ("evidence", |statement| statement.evidence = Digest([9; 32])),

@@ -1,6 +1,7 @@
 //! The messages, one file for each conversation.
 
 mod action;
+mod entitlement;
 mod event;
 mod evidence;
 mod pairing;
@@ -10,6 +11,7 @@ mod status;
 mod verdict;
 
 pub use action::{ActionApproved, ActionOffer, ActionState, Authorization, AuthorizationRequest};
+pub use entitlement::{Access, Audience, Entitlement, Lacking};
 pub use event::{Event, EventKind};
 pub use evidence::{Audit, BootLog, Evidence, HostFacts, ImaLog, MeasureLog, Report};
 pub use pairing::{

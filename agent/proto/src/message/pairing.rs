@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Certificate, HostFacts, Scope, ShortText, TpmStructure};
+use super::{Audience, Certificate, HostFacts, Scope, ShortText, TpmStructure};
 use crate::bounded::{Blob, Nonce};
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, PairingId, SessionId};
@@ -43,8 +43,10 @@ pub struct PairingRequest {
     pub attended: bool,
     /// Why a pairing is wanted.
     pub reason: ShortText,
-    /// The scopes that are wanted; the control plane decides.
+    /// The scopes that are asked for; the operator's grant decides.
     pub scopes: Vec<Scope>,
+    /// The audiences that are asked for, beside the control plane's own URL; the same.
+    pub audiences: Vec<Audience>,
 }
 
 /// What a device finds of its own past. A claim, as all that the disk says.
@@ -138,7 +140,8 @@ pub struct PairingGrant {
     pub link_certificates: Vec<Certificate>,
     /// Where reports go.
     pub broker: Broker,
-    /// The scopes that were granted.
+    /// The scopes that the device asked for and the operator grants. The first verdict has the whole
+    /// entitlement.
     pub scopes: Vec<Scope>,
     /// The keys that may sign orders, pinned from now on.
     pub order_keys: Vec<OrderKey>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Credential, Scope, ShortText, TpmStructure};
+use super::{Access, Audience, Credential, Scope, ShortText, TpmStructure};
 use crate::bounded::{Blob, Digest, Nonce, Text};
 use crate::codec::{self, EncodeError, Version};
 use crate::id::{DeviceId, Epoch, PairingId, SessionId};
@@ -36,8 +36,13 @@ pub struct Statement {
     pub context: Option<ShortText>,
     /// Why.
     pub reason: ShortText,
-    /// The scopes that a pairing would have.
+    /// The scopes that the device asks for. The pairing gets those of them that the operator grants.
     pub scopes: Vec<Scope>,
+    /// The audiences that the device asks for, beside the control plane's own URL.
+    pub audiences: Vec<Audience>,
+    /// What the operator granted the device when the session was opened; none for an action. A device that
+    /// nobody has enrolled inherits the grant of the one that it replaces: it is shown here.
+    pub granted: Option<Access>,
     /// The device whose place this one takes.
     pub replaces: Option<DeviceId>,
     /// How the control plane checked the endorsement key of a device that would be paired; none for an
@@ -199,7 +204,7 @@ pub struct Ending {
     pub epoch: Epoch,
     /// When it was made, Unix seconds.
     pub paired_at: u64,
-    /// Its scopes: none of them is given to another pairing unless it is asked for.
+    /// The scopes that it has now.
     pub scopes: Vec<Scope>,
 }
 

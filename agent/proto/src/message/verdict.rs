@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::ShortText;
+use super::{Entitlement, ShortText};
 use crate::bounded::{Digest, Nonce, SignatureBytes};
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, PairingId};
@@ -26,8 +26,8 @@ pub struct Verdict {
     pub time: u64,
     /// SHA-256 of the evidence that is answered; none when nothing was reported.
     pub answers: Option<Digest>,
-    /// Whether the operator lets this device work at all.
-    pub standing: Standing,
+    /// What the operator grants the device now. It takes effect before anything else of the verdict.
+    pub entitlement: Entitlement,
     /// The judgement; none when this verdict judges nothing and only hands out a nonce.
     pub result: Option<Appraisal>,
     /// The judgement on each area about which there is something to say; the worst of them is `result`.

@@ -1,10 +1,14 @@
 use std::collections::BTreeMap;
 
-use pawl_proto::message::{Appraisal, Area, Cause, DeviceState, EventKind, HostFacts, Scope, Standing};
+use pawl_proto::message::{
+    Access, Appraisal, Area, Audience, Cause, DeviceState, Entitlement, EventKind, HostFacts, Scope, Standing,
+};
 use pawl_proto::{DeviceId, Digest, EventId, PairingId, SessionId};
 use serde::{Deserialize, Serialize};
 
 use super::{AheadView, IncidentView};
+use crate::control_plane::ControlPlane;
+use crate::entitlement;
 use crate::store::{Device, EventRow, Pairing, PairingState, ReceiptRow, StoreError, Tx, VerdictRow};
 
 /// One line of `devices`
@@ -20,6 +24,8 @@ pub struct DeviceLine {
     pub without_certificate: bool,
     /// Whether it may work.
     pub standing: Standing,
+    /// What the operator grants it.
+    pub granted: Access,
     /// The state of its newest pairing.
     pub pairing: Option<PairingState>,
     /// The epoch of that pairing.
@@ -55,6 +61,10 @@ pub struct DeviceView {
     pub enrolled_at: u64,
     pub standing: Standing,
     pub standing_reason: Option<String>,
+    /// What the operator grants it.
+    pub granted: Access,
+    /// What it may have now: what its live pairing asked for, or was granted since, as far as it is granted.
+    pub entitlement: Option<Entitlement>,
     /// The device whose place it took.
     pub replaces: Option<DeviceId>,
     /// The device that took its place.
@@ -89,7 +99,10 @@ pub struct PairingView {
     pub state: PairingState,
     pub paired_at: u64,
     pub ended_at: Option<u64>,
+    /// The scopes that it asked for, and those that were granted to it since.
     pub scopes: Vec<Scope>,
+    /// The same of audiences, beside the control plane's own URL.
+    pub audiences: Vec<Audience>,
 }
 
 /// The last judgement, in [`DeviceView`].
@@ -173,11 +186,11 @@ pub struct HighestView {
 
 /// The line of one device.
 pub(in crate::admin) fn line(
+    plane: &ControlPlane,
     tx: &Tx<'_>,
     device: Device,
-    now: u64,
-    interval: u32,
 ) -> Result<DeviceLine, StoreError> {
+    let (now, interval) = (plane.clock.now(), plane.config.report_interval());
     let pairing = tx.newest_pairing(device.id)?;
     let judged = judged(tx, pairing.as_ref())?;
     let last_report = pairing.as_ref().and_then(|pairing| Some(pairing.reported.as_ref()?.at));
@@ -188,6 +201,7 @@ pub(in crate::admin) fn line(
         endorsement: device.endorsement,
         without_certificate: device.without_certificate,
         standing: device.standing,
+        granted: entitlement::granted(plane, tx, device.id)?,
         epoch: pairing.as_ref().map(|pairing| pairing.epoch.0),
         pairing: pairing.map(|pairing| pairing.state),
         verdict: judged.as_ref().and_then(|judged| judged.verdict.result),
@@ -201,7 +215,11 @@ pub(in crate::admin) fn line(
 }
 
 /// Everything about one device.
-pub(in crate::admin) fn whole(tx: &Tx<'_>, device: Device) -> Result<DeviceView, StoreError> {
+pub(in crate::admin) fn whole(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    device: Device,
+) -> Result<DeviceView, StoreError> {
     let pairing = tx.newest_pairing(device.id)?;
     let judged = judged(tx, pairing.as_ref())?;
     let reported = pairing.as_ref().and_then(|pairing| pairing.reported.clone());
@@ -216,6 +234,12 @@ pub(in crate::admin) fn whole(tx: &Tx<'_>, device: Device) -> Result<DeviceView,
         device: device.id,
         label: device.label,
         ek_sha256: device.ek_sha256.to_string(),
+        granted: entitlement::granted(plane, tx, device.id)?,
+        entitlement: pairing
+            .as_ref()
+            .filter(|pairing| pairing.state == PairingState::Live)
+            .map(|pairing| entitlement::entitlement(plane, tx, pairing, device.standing))
+            .transpose()?,
         ek_kind: device.ek_kind,
         endorsement: device.endorsement,
         without_certificate: device.without_certificate,
@@ -262,6 +286,7 @@ impl From<Pairing> for PairingView {
             paired_at: pairing.paired_at,
             ended_at: pairing.ended_at,
             scopes: pairing.scopes,
+            audiences: pairing.audiences,
         }
     }
 }
@@ -272,7 +297,7 @@ impl From<VerdictRow> for VerdictView {
             result: row.verdict.result,
             areas: row.verdict.areas.clone(),
             policy: row.verdict.policy,
-            standing: row.verdict.standing,
+            standing: row.verdict.entitlement.standing,
             reasons: row.verdict.reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
             time: row.verdict.time,
             sequence: row.verdict.sequence,

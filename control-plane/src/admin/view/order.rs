@@ -79,7 +79,7 @@ impl StandingView {
 }
 
 impl Delivery {
-    fn of(published: bool) -> Self {
+    pub(super) fn of(published: bool) -> Self {
         if published { Self::Published } else { Self::Stored }
     }
 }

@@ -1,4 +1,4 @@
-use pawl_proto::message::{Appraisal, Ending, Finding, HostFacts, Known};
+use pawl_proto::message::{Access, Appraisal, Ending, Finding, HostFacts, Known};
 use pawl_proto::{DeviceId, SessionId};
 use serde::{Deserialize, Serialize};
 
@@ -31,8 +31,12 @@ pub struct SessionView {
     pub origin: String,
     /// Why, as the device tells.
     pub reason: String,
-    /// The scopes that a pairing would have.
+    /// The scopes that are asked for.
     pub scopes: Vec<String>,
+    /// The audiences that are asked for, beside the control plane's own URL.
+    pub audiences: Vec<String>,
+    /// What the operator granted when the session was opened: the pairing gets what is also asked for.
+    pub granted: Option<Access>,
     /// The device whose place it would take.
     pub replaces: Option<DeviceId>,
     /// How the endorsement key was checked; none for an action.
@@ -124,6 +128,8 @@ impl SessionView {
             origin: text(&statement.origin),
             reason: text(&statement.reason),
             scopes: statement.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+            audiences: statement.audiences.iter().map(|audience| audience.as_str().to_owned()).collect(),
+            granted: statement.granted,
             replaces: statement.replaces,
             endorsement: statement.endorsement.as_ref().map(text),
             needed: session.needed,

@@ -78,7 +78,7 @@ async fn the_whole_request_is_shown() {
         "TPM and disk both new",
         &replaced,
         "of epoch 7",
-        "telemetry",
+        "scopes telemetry; audiences https://api.example https://localhost:8443",
         &statement.boot.to_string(),
         &statement.evidence.to_string(),
         &statement.session.to_string(),

@@ -1,6 +1,8 @@
 use std::fmt::Write as _;
 
-use super::{or_dash, standing_name, time};
+use pawl_proto::message::{Access, Entitlement};
+
+use super::{access, or_dash, standing_name, time};
 use crate::admin::view::{AheadView, DeviceLine, DeviceView, EventView, IncidentView, ReceiptView};
 use crate::store::{IncidentKind, PairingState};
 
@@ -40,6 +42,7 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
         ("EK checked by", or_dash(view.endorsement.clone())),
         ("enrolled", time(view.enrolled_at)),
         ("standing", standing),
+        ("granted", access(&view.granted)),
     ];
     let exempt = view.without_certificate.then(|| "not required: enrolled --without-certificate".to_owned());
     lines.extend(exempt.map(|exempt| ("certificate", exempt)));
@@ -52,13 +55,17 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
     match &view.pairing {
         None => lines.push(("pairing", "none".to_owned())),
         Some(pairing) => {
-            let scopes: Vec<&str> = pairing.scopes.iter().map(|scope| scope.as_str()).collect();
             let state = pairing_state(pairing.state);
             let paired = time(pairing.paired_at);
             lines.push(("pairing", format!("{} {state}, since {paired}", pairing.id)));
             lines.push(("epoch", pairing.epoch.to_string()));
-            lines.push(("scopes", scopes.join(" ")));
+            let asked = Access { scopes: pairing.scopes.clone(), audiences: pairing.audiences.clone() };
+            lines.push(("asked for", access(&asked)));
         }
+    }
+    if let Some(Entitlement { scopes, audiences, .. }) = &view.entitlement {
+        let now = Access { scopes: scopes.clone(), audiences: audiences.clone() };
+        lines.push(("entitled to", access(&now)));
     }
     if let Some(verdict) = &view.verdict {
         let result = or_dash(verdict.result);

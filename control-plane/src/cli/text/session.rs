@@ -1,9 +1,9 @@
 use std::fmt::Write as _;
 
-use pawl_proto::message::{Ending, Finding, HostFacts, Scope, Statement};
+use pawl_proto::message::{Access, Ending, Finding, HostFacts, Statement};
 
 use super::table::Table;
-use super::{or_dash, time};
+use super::{access, or_dash, time};
 use crate::admin::view::{ApprovalView, ClaimsView, ConfirmationView, RequestView, SessionView};
 use crate::store::SessionState;
 
@@ -99,6 +99,13 @@ pub(in crate::cli) fn request(view: &RequestView, statement: &Statement) -> Stri
     }
     if view.claims.is_some() {
         lines.push(("scopes asked", words(&statement.scopes)));
+        lines.extend((!statement.audiences.is_empty()).then(|| ("audiences", words(&statement.audiences))));
+        if let Some(granted) = &statement.granted {
+            lines.push(("granted", access(granted)));
+            let beyond = beyond(statement, granted);
+            let line = || ("not given", format!("{} (the operator has not granted it)", beyond.join(" ")));
+            lines.extend((!beyond.is_empty()).then(line));
+        }
         let lost = view.scopes_lost();
         if !lost.is_empty() {
             lines.push(("scopes lost", lost.join(" ")));
@@ -162,8 +169,15 @@ fn ending(ending: &Ending) -> String {
     )
 }
 
-fn words(scopes: &[Scope]) -> String {
-    let words: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
+/// What is asked for and not granted: the pairing does not get it.
+fn beyond<'a>(statement: &'a Statement, granted: &Access) -> Vec<&'a str> {
+    let scopes = statement.scopes.iter().filter(|scope| !granted.scopes.contains(scope));
+    let audiences = statement.audiences.iter().filter(|audience| !granted.audiences.contains(audience));
+    scopes.map(AsRef::as_ref).chain(audiences.map(AsRef::as_ref)).collect()
+}
+
+fn words<T: AsRef<str>>(words: &[T]) -> String {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     if words.is_empty() { "none".to_owned() } else { words.join(" ") }
 }
 

@@ -10,7 +10,7 @@ type Alter = fn(&mut Statement);
 
 #[tokio::test]
 async fn every_field_of_the_statement_is_a_binding_of_its_own() {
-    let cases: [(Binding, Alter); 16] = [
+    let cases: [(Binding, Alter); 18] = [
         (Binding::Session, |statement| statement.session = SessionId::from_random([9; 16])),
         (Binding::Device, |statement| statement.device = pawl_proto::DeviceId::from_digest([9; 32])),
         (Binding::Nonce, |statement| statement.nonce = Nonce([9; 32])),
@@ -20,6 +20,10 @@ async fn every_field_of_the_statement_is_a_binding_of_its_own() {
         (Binding::Subject, |statement| statement.subject = Some(Digest([9; 32]))),
         (Binding::Context, |statement| statement.context = Some(text("update 9"))),
         (Binding::Reason, |statement| statement.reason = text("another")),
+        (Binding::Audiences, |statement| {
+            statement.audiences.push(pawl_proto::message::Audience::lossy("https://api.example"));
+        }),
+        (Binding::Granted, |statement| statement.granted = None),
         (Binding::Scopes, |statement| statement.scopes.push(pawl_proto::message::Scope::lossy("admin"))),
         (Binding::Replaces, |statement| statement.replaces = Some(statement.device)),
         (Binding::Epoch, |statement| statement.epoch = Epoch(9)),

@@ -127,12 +127,21 @@ port = {broker_port}
         Ok(command)
     }
 
-    /// Lets the TPM with this endorsement key pair.
+    /// Lets the TPM with this endorsement key pair, and grants it the scopes that devices of tests ask for.
     ///
     /// # Errors
     /// As for [`ControlPlane::operator`]; so for all of the following.
     pub fn enrol(&self, ek_sha256: &str, label: &str) -> Result<Value> {
-        self.operator(&["enrol", "--ek-sha256", ek_sha256, "--label", label])
+        let scopes = ["--scope", "telemetry", "--scope", "maintenance"];
+        self.operator(&[["enrol", "--ek-sha256", ek_sha256, "--label", label].as_slice(), &scopes].concat())
+    }
+
+    /// Changes what it grants a device.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn entitle(&self, device: &str, change: &[&str]) -> Result<Value> {
+        self.operator(&[&["entitle", device], change].concat())
     }
 
     /// Lets the TPM with this endorsement key pair without a vendor's certificate.

@@ -18,6 +18,7 @@ mod clock;
 mod clones;
 mod command_line;
 mod deprovision;
+mod entitlement;
 mod full_disk;
 mod hostile_events;
 mod ima;

@@ -164,6 +164,7 @@ mod tests {
                 control_plane: "Example fleet".to_owned(),
                 endorsement: "certificate".to_owned(),
                 scopes: vec![Scope::new("telemetry").unwrap()],
+                audiences: Vec::new(),
             }),
             verdict: None,
             lease: None,

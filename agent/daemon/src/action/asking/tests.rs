@@ -44,6 +44,8 @@ fn statement() -> Statement {
         context: Some(text("job 12")),
         reason: text("CVE"),
         scopes: Vec::new(),
+        audiences: Vec::new(),
+        granted: None,
         replaces: None,
         endorsement: None,
         epoch: Epoch(4),
@@ -105,7 +107,7 @@ fn a_digest_has_64_hexadecimal_digits() {
 #[test]
 fn a_statement_that_differs_is_refused_by_the_name_of_its_field() {
     type Change = fn(&mut Statement);
-    let changes: [(&str, Change); 12] = [
+    let changes: [(&str, Change); 14] = [
         ("session", |statement| statement.session = SessionId::from_random([1; 16])),
         ("device", |statement| statement.device = DeviceId::from_digest([1; 32])),
         ("nonce", |statement| statement.nonce = Nonce([1; 32])),
@@ -116,6 +118,8 @@ fn a_statement_that_differs_is_refused_by_the_name_of_its_field() {
         ("context", |statement| statement.context = Some(text("job 13"))),
         ("reason", |statement| statement.reason = text("fun")),
         ("scopes", |statement| statement.scopes = vec![Text::new("admin").unwrap()]),
+        ("audiences", |statement| statement.audiences = vec![Text::new("https://api.example").unwrap()]),
+        ("granted", |statement| statement.granted = Some(Default::default())),
         ("replaces", |statement| statement.replaces = Some(DeviceId::from_digest([1; 32]))),
         ("epoch", |statement| statement.epoch = Epoch(5)),
     ];

@@ -23,7 +23,15 @@ impl Device {
     /// # Errors
     /// When the daemon does not answer; a refusal is an answer.
     pub fn token(&self) -> Result<TokenAnswer> {
-        let response = self.api.get("/v1/tokens/telemetry")?;
+        self.token_named("telemetry")
+    }
+
+    /// `GET /v1/tokens/{name}`.
+    ///
+    /// # Errors
+    /// As for [`Device::token`].
+    pub fn token_named(&self, name: &str) -> Result<TokenAnswer> {
+        let response = self.api.get(&format!("/v1/tokens/{name}"))?;
         match response.status {
             200 => Ok(TokenAnswer::Granted(response.json()?)),
             status => Ok(TokenAnswer::Refused { status, problem: response.json()? }),

@@ -17,6 +17,8 @@ pub struct DeviceOptions {
     pub measure_log: Option<PathBuf>,
     /// The kernel's log of what it measured, which the daemon reports.
     pub ima_log: Option<PathBuf>,
+    /// More tables `[[token]]`, beside that of `telemetry`.
+    pub tokens: &'static str,
     /// A wire tap between the daemon and the TPM.
     pub record: bool,
 }
@@ -29,6 +31,7 @@ impl Default for DeviceOptions {
             boot_log: Some(boot_log("x86-good")),
             measure_log: None,
             ima_log: None,
+            tokens: "",
             record: false,
         }
     }
@@ -64,8 +67,7 @@ endorsement = "{endorsement}"
 
 [pairing]
 automatic = {automatic}
-scopes = ["telemetry"]
-
+{scopes}
 [logs]
 boot = "{boot}"
 measure = "{measure}"
@@ -75,7 +77,10 @@ ima_ascii = "{absent}"
 [[token]]
 name = "telemetry"
 scopes = ["telemetry"]
-"#,
+{tokens}"#,
+            tokens = self.tokens,
+            // Without this, those of all tokens are asked for.
+            scopes = if self.tokens.is_empty() { "scopes = [\"telemetry\"]\n" } else { "" },
             state = place.join(STATE).display(),
             socket = place.join(SOCKET).display(),
             url = control_plane.url(),

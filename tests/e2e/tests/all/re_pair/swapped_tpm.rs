@@ -34,7 +34,7 @@ fn a_new_board_takes_the_place_of_the_old_one() {
     device.wait_for_approver().unwrap();
     let asked = device.session().unwrap().asked.unwrap();
     assert_eq!(asked.replaces, Some(old));
-    assert_eq!(asked.known.replaced.unwrap().scopes, scopes(&["telemetry", "maintenance"]));
+    assert_eq!(asked.known.replaced.unwrap().scopes, scopes(&["maintenance", "telemetry"]));
     // Until somebody approves, the old device has lost nothing, and the new one is not enrolled.
     assert_eq!(rig.control_plane.show(old.as_str()).unwrap()["pairing"]["state"], "live");
     assert!(rig.control_plane.show(new.as_str()).is_err());

@@ -76,6 +76,7 @@ impl Impostor {
             attended: true,
             reason: ShortText::lossy("curiosity"),
             scopes: vec![Scope::new("telemetry").unwrap()],
+            audiences: Vec::new(),
         }
     }
 

@@ -40,8 +40,13 @@ impl TokenRequest {
 
     /// Sends it: the HTTP status, and the answer.
     pub(crate) fn send(&self, rig: &Rig) -> (u16, Value) {
+        self.send_for(rig, "scope=telemetry")
+    }
+
+    /// The same for these parameters of the form.
+    pub(crate) fn send_for(&self, rig: &Rig, wanted: &str) -> (u16, Value) {
         let form = format!(
-            "grant_type=client_credentials&scope=telemetry&client_assertion={}&client_assertion_type={}",
+            "grant_type=client_credentials&{wanted}&client_assertion={}&client_assertion_type={}",
             self.assertion, "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
         );
         Wire::to(&rig.control_plane).post_form("/v1/token", form, &self.proof)
