@@ -206,7 +206,8 @@ async fn an_approval_does_not_outlive_the_state_that_was_approved() {
     device.tpm.pcrs.insert(9, pawl_proto::Digest([0xaa; 32]));
     report(&rig, &mut device).await;
     assert_eq!(code(authorization(&rig.plane, &offer, &NONCE).await), RefusalCode::Posture, "no lease");
-    orders::accept(&rig.plane, device.id()).await.unwrap();
+    let state = rig.reported(device.id()).await;
+    orders::accept(&rig.plane, device.id(), state).await.unwrap();
     report(&rig, &mut device).await;
     assert_eq!(code(authorization(&rig.plane, &offer, &NONCE).await), RefusalCode::PostureChanged);
 }

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::entitlement::AccessError;
+use crate::incident::SettleError;
 use crate::orders::OrderError;
 use crate::session::ApproverError;
 use crate::store::{ChainError, StoreError};
@@ -53,6 +54,7 @@ impl From<OrderError> for AdminError {
             OrderError::NothingReported => "nothing-reported",
             OrderError::Uncovered(_) => "uncovered",
             OrderError::Access(_) => "malformed",
+            OrderError::OtherState { .. } => "other-state",
             OrderError::Failed(error) => {
                 tracing::error!(%error, "an order failed");
                 "failed"
@@ -65,6 +67,15 @@ impl From<OrderError> for AdminError {
 impl From<AccessError> for AdminError {
     fn from(error: AccessError) -> Self {
         OrderError::from(error).into()
+    }
+}
+
+impl From<SettleError> for AdminError {
+    fn from(error: SettleError) -> Self {
+        match error {
+            SettleError::Other => Self::new("other-incidents", error),
+            SettleError::Store(error) => error.into(),
+        }
     }
 }
 

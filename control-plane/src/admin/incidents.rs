@@ -8,7 +8,7 @@ use axum::{Json, Router};
 
 use super::routes::{Answer, Plane, parse, short};
 use super::view::SettledView;
-use super::{AdminError, ReasonRequest};
+use super::{AdminError, SettleRequest};
 use crate::control_plane::ControlPlane;
 use crate::incident;
 
@@ -20,7 +20,7 @@ pub(super) fn routes() -> Router<Arc<ControlPlane>> {
 async fn settle(
     State(plane): Plane,
     Path(device): Path<String>,
-    Json(body): Json<ReasonRequest>,
+    Json(body): Json<SettleRequest>,
 ) -> Answer<SettledView> {
     let device = parse(&device)?;
     let reason = short(&body.reason)?.as_str().to_owned();
@@ -29,7 +29,7 @@ async fn settle(
         .store
         .transaction(move |tx| {
             tx.device(device)?.ok_or_else(AdminError::unknown_device)?;
-            Ok::<_, AdminError>(incident::settle_by_operator(tx, device, reason, now)?)
+            Ok::<_, AdminError>(incident::settle_by_operator(tx, device, body.incidents, reason, now)?)
         })
         .await?;
     Ok(Json(SettledView { device, settled }))

@@ -20,6 +20,7 @@ pub use server::{AdminServeError, run};
 pub use sessions::{ApproveRequest, CodeRequest};
 pub use updates::PreApproveRequest;
 
+use pawl_proto::Digest;
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/devices`
@@ -38,6 +39,22 @@ pub struct EnrolRequest {
     /// The audiences, the same.
     #[serde(default)]
     pub audiences: Vec<String>,
+}
+
+/// The body of orders on the boot state that a device last reported.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StateRequest {
+    /// The digest of the state that the operator has looked at.
+    pub state: Digest,
+}
+
+/// `POST /v1/devices/{device}/settle`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SettleRequest {
+    /// The digest of the incidents that the operator has looked at.
+    pub incidents: Digest,
+    /// What came of it.
+    pub reason: String,
 }
 
 /// The body of orders that want a reason.

@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use pawl_evidence::appraise::policy::Learnt;
 use pawl_evidence::attest::VerifiedQuote;
 use pawl_evidence::ima::IMA_PCR;
-use pawl_proto::DeviceId;
+use pawl_proto::{DeviceId, Digest};
+use serde::Deserialize;
 
 use super::AdminError;
 use super::routes::{Answer, Plane, parse};
 use super::view::{ExplanationView, IncidentView, LearntView};
 use crate::config::LeaseConfig;
 use crate::control_plane::ControlPlane;
+use crate::orders::OrderError;
 use crate::policy::{heading, render};
-use crate::posture::{LeasePcrs, Sample, Shown, appraise};
+use crate::posture::{LeasePcrs, Sample, Shown, appraise, quoted_values};
+use crate::session::boot_digest;
 use crate::store::{AcceptedState, Device, Tx};
 
 /// The commands on policies that need to know what a device has shown.
@@ -38,6 +41,13 @@ struct Known {
     incidents: Vec<IncidentView>,
 }
 
+impl Known {
+    /// The digest of the boot state that it showed; none where a PCR that leases name was not quoted.
+    fn state(&self) -> Option<Digest> {
+        self.lease_pcrs.state(&quoted_values(self.quote.pcrs())).map(|state| boot_digest(&state))
+    }
+}
+
 /// Judges it again by the policy that is in force now.
 async fn explain(State(plane): Plane, Path(device): Path<String>) -> Answer<ExplanationView> {
     let known = known(&plane, parse(&device)?).await?;
@@ -54,15 +64,35 @@ async fn explain(State(plane): Plane, Path(device): Path<String>) -> Answer<Expl
         measure_log_behind: false,
         ima: known.sample.ima_log(policy.as_ref().and_then(|policy| policy.ima.as_ref())),
     };
+    let state = known.state();
     // Where it stood in the life of the TPM was judged when it came: see the incidents.
     let appraisal = appraise(&shown, known.accepted, None);
     let mut view = ExplanationView::new(&shown, known.sample.at, &appraisal);
+    view.state = state;
     view.incidents = known.incidents;
     Ok(Json(view))
 }
 
-async fn learn(State(plane): Plane, Path(device): Path<String>) -> Answer<LearntView> {
+#[derive(Deserialize)]
+struct Seen {
+    /// The digest of the boot state that the operator has looked at.
+    state: Option<Digest>,
+}
+
+async fn learn(
+    State(plane): Plane,
+    Path(device): Path<String>,
+    Query(Seen { state: seen }): Query<Seen>,
+) -> Answer<LearntView> {
     let known = known(&plane, parse(&device)?).await?;
+    let state = known.state();
+    match (seen, state) {
+        (Some(_), None) => return Err(OrderError::NothingReported.into()),
+        (Some(seen), Some(reported)) if seen != reported => {
+            return Err(OrderError::OtherState { seen, reported }.into());
+        }
+        _ => {}
+    }
     let Some(log) = &known.boot_log else {
         let message = "the device sent no boot event log, and a policy is learnt from that; \
                        write `boot-log.required = false` and accept its state instead";
@@ -71,9 +101,10 @@ async fn learn(State(plane): Plane, Path(device): Path<String>) -> Answer<Learnt
     let selection = known.lease_pcrs.selection();
     let learnt = Learnt::from_boot(log, known.sample.measure_log(), known.quote.pcrs(), &selection)
         .map_err(|error| AdminError::new("not-learnable", error))?;
-    let heading = heading(known.device.id, known.device.label.as_deref());
+    let heading = heading(known.device.id, known.device.label.as_deref(), state);
     Ok(Json(LearntView {
         device: known.device.id,
+        state,
         shown_at: known.sample.at,
         policy: render(&learnt, &heading),
         pcr_10: known.sample.pcr(IMA_PCR),

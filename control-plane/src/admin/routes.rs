@@ -7,7 +7,7 @@ use pawl_proto::message::{EventKind, ShortText};
 use pawl_proto::{DeviceId, Digest};
 
 use super::view::{self, Accepted, DeviceLine, DeviceView, Enrolled, OrderView, StandingView};
-use super::{AdminError, EnrolRequest, ReasonRequest};
+use super::{AdminError, EnrolRequest, ReasonRequest, StateRequest};
 use crate::control_plane::ControlPlane;
 use crate::entitlement::{self, AccessChange};
 use crate::orders;
@@ -151,10 +151,14 @@ async fn resume(State(plane): Plane, Path(device): Path<String>) -> Answer<Stand
     Ok(Json(StandingView::new(device, orders::resume(&plane, device).await?)))
 }
 
-async fn accept(State(plane): Plane, Path(device): Path<String>) -> Answer<Accepted> {
+async fn accept(
+    State(plane): Plane,
+    Path(device): Path<String>,
+    Json(StateRequest { state }): Json<StateRequest>,
+) -> Answer<Accepted> {
     let device = parse(&device)?;
-    let (boot_states, new) = orders::accept(&plane, device).await?;
-    Ok(Json(Accepted { device, boot_states, new }))
+    let (boot_states, new) = orders::accept(&plane, device, state).await?;
+    Ok(Json(Accepted { device, state, boot_states, new }))
 }
 
 pub(super) fn parse(device: &str) -> Result<DeviceId, AdminError> {

@@ -27,6 +27,8 @@ pub struct PreApproveRequest {
     pub present: Option<BootChange>,
     /// PCRs of the sha256 bank that are known from elsewhere, in hexadecimal.
     pub pcrs: BTreeMap<u8, Digest>,
+    /// The digest of the present boot state that the operator has looked at.
+    pub state: Option<Digest>,
     /// Only compute.
     pub dry_run: bool,
 }
@@ -44,8 +46,8 @@ async fn pre_approve(
     Json(request): Json<PreApproveRequest>,
 ) -> Answer<PreApprovedView> {
     let device = parse(&device)?;
-    let PreApproveRequest { name, boot, present, pcrs, dry_run } = request;
-    let update = Update { name: short(&name)?, boot, present, pcrs, dry_run };
+    let PreApproveRequest { name, boot, present, pcrs, state, dry_run } = request;
+    let update = Update { name: short(&name)?, boot, present, pcrs, state, dry_run };
     let approved = update::pre_approve(&plane, device, update).await?;
     Ok(Json(PreApprovedView::new(device, approved, dry_run)))
 }
@@ -67,7 +69,8 @@ impl From<UpdateError> for AdminError {
             | UpdateError::Log(_)
             | UpdateError::Predict(_)
             | UpdateError::Present(_) => "not-predictable",
-            UpdateError::NotInLease(_) => "malformed",
+            UpdateError::NotInLease(_) | UpdateError::NoState => "malformed",
+            UpdateError::OtherState { .. } => "other-state",
             UpdateError::Same => "same-state",
             UpdateError::Failed(error) => {
                 tracing::error!(%error, "an approval ahead failed");

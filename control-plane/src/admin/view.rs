@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 
 pub use device::{
     DeviceLine, DeviceView, EventView, HighestView, LeaseView, PairingView, ReceiptView, ReportView,
-    VerdictView,
+    ReportedStateView, VerdictView,
 };
 pub(super) use device::{line, whole};
 pub use entitlement::AccessView;
 pub use incident::{IncidentView, SettledView};
 pub use order::{Delivery, OrderView, StandingView};
-use pawl_proto::DeviceId;
 use pawl_proto::message::Access;
+use pawl_proto::{DeviceId, Digest};
 pub use policy::{CheckedView, ExplanationView, LearntView, PolicyView, ReasonView};
 pub use record::{DeviceRecordView, RecordView};
 pub use session::{ApprovalView, ClaimsView, ConfirmationView, RequestView, SessionView};
@@ -48,6 +48,8 @@ pub struct Enrolled {
 pub struct Accepted {
     /// The device.
     pub device: DeviceId,
+    /// The digest of the boot state.
+    pub state: Digest,
     /// How many boot states of it are accepted now.
     pub boot_states: usize,
     /// Whether the one that it last reported was not accepted before.

@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use pawl_proto::DeviceId;
+use pawl_proto::{DeviceId, Digest};
 use tracing::level_filters::LevelFilter;
 
+use super::digest;
 use super::policy::PolicyVerb;
 use super::pre_approve::PreApproveArgs;
 use crate::config::DEFAULT_PATH;
@@ -166,8 +167,16 @@ pub(super) enum Verb {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// Accept the boot state that a device last reported, as after an approved update
-    Accept { device: String },
+    /// Accept a boot state that a device has reported, as after an approved update
+    ///
+    /// `show` and `policy explain` show what the device runs, and its digest. A device that has reported another
+    /// state meanwhile is refused: look again.
+    Accept {
+        device: String,
+        /// The boot state that you have looked at
+        #[arg(long, value_name = "DIGEST", value_parser = digest)]
+        state: Digest,
+    },
     /// Say what policies mean, why a device is judged as it is, and which policy it would satisfy
     Policy {
         #[command(subcommand)]
@@ -181,8 +190,14 @@ pub(super) enum Verb {
     /// the device.
     PreApprove(PreApproveArgs),
     /// Put what was seen of clones and rollbacks of a device aside, once somebody has looked after it
+    ///
+    /// `show` shows the incidents and the digest of those that are open. When something else was seen meanwhile,
+    /// nothing is settled: look again.
     Settle {
         device: String,
+        /// The incidents that you have looked at
+        #[arg(long, value_name = "DIGEST", value_parser = digest)]
+        incidents: Digest,
         /// What came of it
         #[arg(long, value_name = "TEXT")]
         reason: String,

@@ -7,7 +7,7 @@ use super::{Failure, approve, output, policy, pre_approve, records, text};
 use crate::admin::view::{
     Accepted, AccessView, DeviceLine, DeviceView, Enrolled, OrderView, SessionView, SettledView, StandingView,
 };
-use crate::admin::{Client, EnrolRequest, EntitleRequest, ReasonRequest};
+use crate::admin::{Client, EnrolRequest, EntitleRequest, ReasonRequest, SettleRequest, StateRequest};
 use crate::config::Config;
 
 /// Carries out a command of an operator through the running server.
@@ -45,14 +45,16 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
         Verb::Refresh { device } => server.order(&device, "/refresh", String::new()).await,
         Verb::Suspend { device, reason } => server.standing(&device, "/suspend", reason).await,
         Verb::Resume { device } => server.standing(&device, "/resume", String::new()).await,
-        Verb::Accept { device } => {
-            let accepted: Accepted = server.client.post(&path(&device, "/accept")?, &()).await?;
+        Verb::Accept { device, state } => {
+            let request = StateRequest { state };
+            let accepted: Accepted = server.client.post(&path(&device, "/accept")?, &request).await?;
             server.print(&accepted, text::accepted)
         }
         Verb::Policy { verb } => policy::run(&server, verb).await,
         Verb::PreApprove(args) => pre_approve::run(&server, args).await,
-        Verb::Settle { device, reason } => {
-            let settled: SettledView = server.post(&device, "/settle", reason).await?;
+        Verb::Settle { device, incidents, reason } => {
+            let request = SettleRequest { incidents, reason };
+            let settled: SettledView = server.client.post(&path(&device, "/settle")?, &request).await?;
             server.print(&settled, text::settled)
         }
         Verb::Sessions { device } => {

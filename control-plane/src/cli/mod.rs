@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 use pawl_evidence::boot_image::ImageError;
-use pawl_proto::DeviceId;
+use pawl_proto::{DeviceId, Digest};
 
 use crate::bundle::{BundleError, SignatureError};
 use crate::config::{Config, ConfigError};
@@ -87,6 +87,13 @@ fn run(args: Args) -> Result<(), Failure> {
         Verb::Init => init::init(&config, args.json),
         verb => runtime.block_on(command::run(verb, &config, args.json)),
     }
+}
+
+/// Reads a digest: 64 hexadecimal digits.
+fn digest(text: &str) -> Result<Digest, String> {
+    let bytes = hex::decode(text).unwrap_or_default();
+    Digest::try_from(bytes.as_slice())
+        .map_err(|_| "give 64 hexadecimal digits, as `show` prints them".to_owned())
 }
 
 /// Why the program failed.

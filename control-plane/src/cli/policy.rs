@@ -9,7 +9,7 @@ use pawl_evidence::appraise::policy::{ImaSection, Weight};
 use pawl_evidence::tpm::{Digest, HashAlgorithm};
 
 use super::command::{Server, path};
-use super::{Failure, output, text};
+use super::{Failure, digest, output, text};
 use crate::admin::view::{CheckedView, ExplanationView, LearntView, PolicyView};
 use crate::config::{Config, PolicyConfig};
 use crate::policy::{DevicePolicy, Directory, render_ima, sentences};
@@ -38,8 +38,13 @@ pub(super) enum PolicyVerb {
 pub(super) struct LearnArgs {
     device: String,
     /// Where to write it; without this it is printed
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "state")]
     output: Option<PathBuf>,
+    /// The boot state to learn from, as `show`, `policy explain` and this command without --output show it
+    ///
+    /// It is refused when the device has shown another one since.
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    state: Option<pawl_proto::Digest>,
     /// A copy of the device's IMA log: the digests of all files that it names go into a list beside the policy
     #[arg(long, value_name = "FILE", requires = "output")]
     ima: Option<PathBuf>,
@@ -76,7 +81,9 @@ pub(super) async fn run(server: &Server, verb: PolicyVerb) -> Result<(), Failure
 }
 
 async fn learn(server: &Server, args: LearnArgs) -> Result<(), Failure> {
-    let mut learnt: LearntView = server.client.get(&path(&args.device, "/learnt-policy")?).await?;
+    let query = args.state.map(|state| format!("?state={state}")).unwrap_or_default();
+    let mut learnt: LearntView =
+        server.client.get(&path(&args.device, &format!("/learnt-policy{query}"))?).await?;
     let Some(file) = args.output else { return server.print(&learnt, |learnt| learnt.policy.clone()) };
     if let Some(log) = args.ima {
         let section = learn_files(&log, &file, &learnt)?;

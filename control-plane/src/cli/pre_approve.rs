@@ -10,7 +10,7 @@ use pawl_evidence::boot_image::{BootChange, IMAGE_MAX_LEN};
 use pawl_proto::Digest;
 
 use super::command::{Server, path};
-use super::{Failure, text};
+use super::{Failure, digest, text};
 use crate::admin::PreApproveRequest;
 use crate::admin::view::{PreApprovedView, WithdrawnView};
 
@@ -39,11 +39,16 @@ pub(super) struct PreApproveArgs {
     /// What to call it; the name of the image's file where nothing is given
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
+    /// The present boot state, on which the update builds, as `show` and --dry-run show it
+    ///
+    /// It is refused when the device has reported another one since.
+    #[arg(long, value_name = "DIGEST", value_parser = digest, required_unless_present_any = ["dry_run", "withdraw"])]
+    state: Option<Digest>,
     /// Only compute and show the PCRs
     #[arg(long)]
     dry_run: bool,
     /// Take back all that was approved ahead and has not come
-    #[arg(long, conflicts_with_all = ["boot", "kernel", "pcrs", "name", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["boot", "kernel", "pcrs", "name", "state", "dry_run"])]
     withdraw: bool,
 }
 
@@ -59,7 +64,7 @@ pub(super) async fn run(server: &Server, args: PreApproveArgs) -> Result<(), Fai
     let present = args.present.as_deref().map(unified).transpose()?;
     let name = args.name.clone().unwrap_or_else(|| default_name(&args));
     let pcrs: BTreeMap<u8, Digest> = args.pcrs.iter().copied().collect();
-    let request = PreApproveRequest { name, boot, present, pcrs, dry_run: args.dry_run };
+    let request = PreApproveRequest { name, boot, present, pcrs, state: args.state, dry_run: args.dry_run };
     let approved: PreApprovedView =
         server.client.post(&path(&args.device, "/pre-approve")?, &request).await?;
     server.print(&approved, text::pre_approved)

@@ -19,7 +19,7 @@ mod words;
 
 pub(crate) use asked::{asked, turned_away};
 pub(crate) use follow::{Now, begin, follow, follow_ended};
-pub(crate) use settle::{settle_by_operator, settle_by_pairing, settle_by_replacing};
+pub(crate) use settle::{SettleError, digest, settle_by_operator, settle_by_pairing, settle_by_replacing};
 pub(crate) use words::{remedy, tell};
 
 use pawl_proto::DeviceId;

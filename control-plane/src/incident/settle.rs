@@ -1,8 +1,8 @@
-use pawl_proto::DeviceId;
 use pawl_proto::message::{Finding, PairingRequest};
+use pawl_proto::{DeviceId, Digest};
 
 use crate::record::Fact;
-use crate::store::{IncidentKind, StoreError, Tx};
+use crate::store::{Incident, IncidentKind, StoreError, Tx};
 
 /// A new pairing was made: its keys are in one TPM and on one disk. `by_person`: somebody who was shown
 /// what the device found has approved it. Otherwise what was found of the disk goes on to be told.
@@ -41,17 +41,34 @@ pub(crate) fn settle_by_replacing(
     Ok(())
 }
 
+/// Returns the digest of open incidents, by which an operator names what they have looked at: it covers each
+/// incident and how often it was seen. None where nothing is open.
+pub(crate) fn digest(open: &[Incident]) -> Option<Digest> {
+    let lines = open.iter().map(|incident| {
+        let Incident { kind, other, first_at, last_at, times, .. } = incident;
+        format!("{kind:?} {other:?} {first_at} {last_at} {times}\n")
+    });
+    let text: String = lines.collect();
+    (!open.is_empty()).then(|| Digest::of(text.as_bytes()))
+}
+
 /// An operator has dealt with all that is open; how many incidents there were. Whoever reports from now on is
-/// seen for the first time: a copy that is gone is not held against the one that is left.
+/// seen for the first time: a copy that is gone is not held against the one that is left. `seen` is the digest
+/// of what they have looked at.
 ///
 /// # Errors
-/// [`StoreError`]
+/// [`SettleError`] when something else is open.
 pub(crate) fn settle_by_operator(
     tx: &Tx<'_>,
     device: DeviceId,
+    seen: Digest,
     reason: String,
     now: u64,
-) -> Result<usize, StoreError> {
+) -> Result<usize, SettleError> {
+    match digest(&tx.open_incidents(device)?) {
+        Some(open) if open != seen => return Err(SettleError::Other),
+        _ => {}
+    }
     let settled = tx.settle_incidents(device, &IncidentKind::ALL, &format!("an operator: {reason}"), now)?;
     if settled == 0 {
         return Ok(0);
@@ -60,4 +77,15 @@ pub(crate) fn settle_by_operator(
     let incidents = u64::try_from(settled).unwrap_or(u64::MAX);
     tx.record(device, now, Fact::IncidentsSettled { reason, incidents })?;
     Ok(settled)
+}
+
+/// Why incidents are not settled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettleError {
+    /// Something was seen that the operator has not looked at.
+    #[error("something else was seen meanwhile: look at it (`pawl-control-plane show`), and name that")]
+    Other,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }

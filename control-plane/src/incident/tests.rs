@@ -3,7 +3,7 @@ use std::sync::Arc;
 use pawl_proto::message::{Appraisal, Area, Finding, PairingRequest, Verdict};
 use pawl_proto::{DeviceId, Nonce};
 
-use super::{settle_by_operator, settle_by_pairing};
+use super::{SettleError, digest, settle_by_operator, settle_by_pairing};
 use crate::control_plane::ControlPlane;
 use crate::pairing;
 use crate::store::{Incident, IncidentKind};
@@ -79,11 +79,18 @@ async fn a_copy_is_told_from_the_moment_on_at_which_both_have_reported() {
     assert!(here.report(&mut reporting).await.lease.is_none());
 
     // The one that is left when the copy is gone is seen anew, once that is said.
-    rig.plane
-        .store
-        .transaction(move |tx| settle_by_operator(tx, id, "the copy was deleted".to_owned(), 1))
-        .await
-        .unwrap();
+    let settle = async |seen| {
+        let reason = "the copy was deleted".to_owned();
+        rig.plane.store.transaction(move |tx| settle_by_operator(tx, id, seen, reason, 1)).await
+    };
+    let looked_at = digest(&open(&rig.plane, id).await).unwrap();
+    // It is seen once more before the operator acts.
+    pass(&rig, 10, &mut [&mut here, &mut there]);
+    assert!(there.report(&mut reporting).await.lease.is_none());
+    let refused = settle(looked_at).await;
+    assert!(matches!(refused, Err(SettleError::Other)), "{refused:?}");
+    assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::TwoPlaces]);
+    assert_eq!(settle(digest(&open(&rig.plane, id).await).unwrap()).await.unwrap(), 1);
     pass(&rig, 10, &mut [&mut here, &mut there]);
     assert!(there.report(&mut reporting).await.lease.is_some());
     pass(&rig, 10, &mut [&mut here, &mut there]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 use pawl_evidence::appraise::Uncovered;
 use pawl_proto::codec::EncodeError;
 use pawl_proto::message::{Event, EventKind, ShortText};
-use pawl_proto::{Channel, DeviceId, Epoch, EventId, SessionId, Topic};
+use pawl_proto::{Channel, DeviceId, Digest, Epoch, EventId, SessionId, Topic};
 
 use crate::broker::Delivered;
 use crate::control_plane::ControlPlane;
@@ -157,6 +157,17 @@ pub enum OrderError {
     /// What would be accepted leaves kernel or command line open.
     #[error("this boot state cannot be accepted: {0}")]
     Uncovered(#[from] Uncovered),
+    /// The device has reported another boot state than the operator has looked at.
+    #[error(
+        "the device has meanwhile reported another boot state, {reported}, than {seen}: look at it \
+         (`pawl-control-plane show`) and name that one"
+    )]
+    OtherState {
+        /// What the operator names.
+        seen: Digest,
+        /// What the device reported last.
+        reported: Digest,
+    },
     /// What the operator grants cannot be granted.
     #[error(transparent)]
     Access(#[from] AccessError),

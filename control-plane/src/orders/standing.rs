@@ -1,14 +1,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_proto::DeviceId;
 use pawl_proto::message::Standing;
+use pawl_proto::{DeviceId, Digest};
 
 use super::event::OrderError;
 use crate::broker::{Delivered, Listener};
 use crate::control_plane::ControlPlane;
 use crate::posture;
 use crate::record::Fact;
+use crate::session::boot_digest;
 use crate::store::{AcceptedBy, AcceptedState, Tx};
 use crate::verdict::Draft;
 
@@ -107,21 +108,34 @@ fn change_in(
     Ok(Some(verdict.sequence))
 }
 
-/// Accepts the boot state that the device last reported, and asks it to report again. Gives the
-/// number of accepted states and whether this one is new.
+/// Accepts the boot state with this digest, if it is the one that the device last reported, and asks the device
+/// to report again. Gives the number of accepted states and whether this one is new.
 ///
 /// # Errors
 /// [`OrderError`]
-pub async fn accept(plane: &Arc<ControlPlane>, device: DeviceId) -> Result<(usize, bool), OrderError> {
+pub async fn accept(
+    plane: &Arc<ControlPlane>,
+    device: DeviceId,
+    seen: Digest,
+) -> Result<(usize, bool), OrderError> {
     let plane_in_tx = Arc::clone(plane);
-    let accepted = plane.store.transaction(move |tx| accept_in(&plane_in_tx, tx, device)).await?;
+    let accepted = plane.store.transaction(move |tx| accept_in(&plane_in_tx, tx, device, seen)).await?;
     plane.outbox.wake();
     Ok(accepted)
 }
 
-fn accept_in(plane: &ControlPlane, tx: &Tx<'_>, id: DeviceId) -> Result<(usize, bool), OrderError> {
+fn accept_in(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    id: DeviceId,
+    seen: Digest,
+) -> Result<(usize, bool), OrderError> {
     let device = tx.device(id)?.ok_or(OrderError::UnknownDevice)?;
     let state = tx.reported_state(id)?.ok_or(OrderError::NothingReported)?;
+    let reported = boot_digest(&state);
+    if reported != seen {
+        return Err(OrderError::OtherState { seen, reported });
+    }
     posture::check_coverage(tx, id, &state)??;
     let now = plane.clock.now();
     let name = "accepted by an operator".to_owned();

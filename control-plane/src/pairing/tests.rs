@@ -296,7 +296,8 @@ async fn another_boot_state_is_refused_until_an_operator_accepts_it() {
     assert_eq!(refusal.code, RefusalCode::Posture);
     assert!(refusal.message.contains("PCR 4"), "{refusal}");
 
-    assert_eq!(orders::accept(&rig.plane, device.id()).await.unwrap(), (2, true));
+    let state = rig.reported(device.id()).await;
+    assert_eq!(orders::accept(&rig.plane, device.id(), state).await.unwrap(), (2, true));
     let grant = device.pair(&rig.plane).await.unwrap();
     let verdict = decode_verdict(&rig.plane, device.id(), grant.verdict.as_bytes());
     assert_eq!((verdict.entitlement.standing, verdict.lease.is_some()), (Standing::Active, true));

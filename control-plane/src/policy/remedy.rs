@@ -29,7 +29,7 @@ pub(crate) fn remedy(rule: &str) -> &'static str {
              system pretends to be firmware."
         }
         "boot-state.accepted" => {
-            "If the state is as it should be, accept it: `pawl-control-plane accept DEVICE`; or \
+            "If the state is as it should be, accept it: `pawl-control-plane accept DEVICE --state DIGEST`; or \
              write a policy with `policy learn`."
         }
         "secure-boot.required" => "Turn Secure Boot on in the firmware's setup.",
@@ -52,7 +52,7 @@ pub(crate) fn remedy(rule: &str) -> &'static str {
         "firmware.separators" => "See the firmware's own messages: it reports an error at boot.",
         "boot.images" | "boot.unified-images" | "boot.sections" | "boot.initrds" | "boot.files" => {
             "If it is of an approved update, add its digest to the list, or accept this boot: \
-             `pawl-control-plane accept DEVICE`. Else boot what is approved."
+             `pawl-control-plane accept DEVICE --state DIGEST`. Else boot what is approved."
         }
         "boot.command-lines" | "boot.loader-commands" => {
             "If it is as it should be, add it to the list, with * where a value varies. Else look who \

@@ -6,15 +6,17 @@ use std::fmt::Write as _;
 use pawl_evidence::appraise::policy::{
     Allowed, BootSection, FirmwareSection, ImaSection, Learnt, PcrSection, SecureBootSection, Weight,
 };
-use pawl_proto::DeviceId;
+use pawl_proto::{DeviceId, Digest};
 
 /// What stands at the head of a policy that was learnt.
-pub(crate) fn heading(device: DeviceId, label: Option<&str>) -> String {
+pub(crate) fn heading(device: DeviceId, label: Option<&str>, state: Option<Digest>) -> String {
     let label = label.map(|label| format!(" ({})", label.escape_debug())).unwrap_or_default();
     format!(
         "What device {device}{label} had booted when this was learnt, and nothing else.\n\
          It was taken on trust: read it before you use it. The lines in brackets are those of the boot event log.\n\
-         Whatever no rule explains is refused. Every key is in pawl-policy.toml(5)."
+         Whatever no rule explains is refused. Every key is in pawl-policy.toml(5).\n\
+         Boot state {}.",
+        state.map_or_else(|| "unknown".to_owned(), |state| state.to_string())
     )
 }
 

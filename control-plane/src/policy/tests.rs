@@ -16,7 +16,7 @@ const REQUIRE_SECURE_BOOT: &str = "[secure-boot]\nrequired = true\n";
 fn a_rendered_policy_is_read_as_what_it_was_and_says_what_it_means() {
     for boot in ["x86-good", "x86-secureboot-on", "x86-shim-grub-ms", "arm64-good", "armhf-on-arm64-kernel"] {
         let learnt = learn(boot);
-        let rendered = render(&learnt, &heading(device(1), Some("gate \"4\"\n[boot]")));
+        let rendered = render(&learnt, &heading(device(1), Some("gate \"4\"\n[boot]"), None));
         let learnt = learnt.policy;
         let read: Policy = toml::from_str(&rendered).unwrap_or_else(|error| panic!("{error}\n{rendered}"));
         assert_eq!(read, learnt, "{boot}: {rendered}");

@@ -48,13 +48,13 @@ async fn a_boot_chain_that_does_not_measure_the_command_line_is_neither_paired_n
     let id = device.id();
     let states = rig.plane.store.transaction(move |tx| tx.boot_states(id)).await.unwrap();
     assert_eq!(states, [], "nothing was taken for a reference");
-    let accepted = orders::accept(&rig.plane, id).await;
+    let accepted = orders::accept(&rig.plane, id, rig.reported(id).await).await;
     assert!(matches!(accepted, Err(OrderError::Uncovered(_))), "{accepted:?}");
 
     boot(&mut device, GOOD);
     device.pair(&rig.plane).await.unwrap();
     assert_eq!(
-        orders::accept(&rig.plane, id).await.unwrap().0,
+        orders::accept(&rig.plane, id, rig.reported(id).await).await.unwrap().0,
         1,
         "the state of the pairing, by a person now"
     );

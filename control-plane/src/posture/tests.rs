@@ -35,6 +35,12 @@ impl Paired {
         self.device.next_verdict(self.plane()).await
     }
 
+    /// Accepts what it reported last.
+    async fn accept(&self) {
+        let state = self.rig.reported(self.device.id()).await;
+        orders::accept(self.plane(), self.device.id(), state).await.unwrap();
+    }
+
     async fn steady(&mut self) -> Verdict {
         let report = self.device.report(self.nonce, Some(self.base));
         self.send(&report).await.unwrap()
@@ -174,7 +180,7 @@ async fn under_a_policy_a_first_pairing_is_not_trusted_and_an_accepted_state_is(
     assert!(reason.starts_with("boot (boot-state.accepted): no boot state"), "{reason}");
     assert_eq!(verdict.policy, Some(Digest::of(LOGLESS.as_bytes())));
 
-    orders::accept(paired.plane(), paired.device.id()).await.unwrap();
+    paired.accept().await;
     let told = paired.device.next_verdict(paired.plane()).await.unwrap();
     (paired.base, paired.nonce) = (verdict.answers.unwrap(), told.nonce);
     let verdict = paired.steady().await;
@@ -197,7 +203,7 @@ async fn evidence_that_was_kept_back_is_answered_by_a_new_challenge() {
 #[tokio::test]
 async fn rules_on_files_bring_no_lease_before_the_whole_log_was_looked_at() {
     let mut paired = Paired::new().await;
-    orders::accept(paired.plane(), paired.device.id()).await.unwrap();
+    paired.accept().await;
     let told = paired.device.next_verdict(paired.plane()).await.unwrap();
     paired.rig.set_policy(&format!("{LOGLESS}[ima]\n"));
     let mut evidence = paired.device.evidence(told.nonce, None);
@@ -207,4 +213,23 @@ async fn rules_on_files_bring_no_lease_before_the_whole_log_was_looked_at() {
     let verdict = paired.send(&report).await.unwrap();
     assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Warning), None), "{:?}", verdict.reasons);
     assert_eq!((verdict.areas[&Area::Runtime], verdict.interval), (Appraisal::Warning, 0));
+}
+
+#[tokio::test]
+async fn a_state_is_accepted_only_while_it_is_the_one_that_was_reported_last() {
+    let mut paired = Paired::new().await;
+    paired.device.tpm.pcrs.insert(4, Digest([0xbb; 32]));
+    let looked_at_report = paired.device.report(paired.nonce, None);
+    let verdict = paired.send(&looked_at_report).await.unwrap();
+    let looked_at = paired.rig.reported(paired.device.id()).await;
+    // The device boots something else before the operator acts.
+    paired.device.tpm.pcrs.insert(4, Digest([0xcc; 32]));
+    let report = paired.device.report(verdict.nonce, None);
+    paired.send(&report).await.unwrap();
+    let refused = orders::accept(paired.plane(), paired.device.id(), looked_at).await;
+    let Err(orders::OrderError::OtherState { seen, reported }) = refused else { panic!("{refused:?}") };
+    assert_eq!((seen, reported), (looked_at, paired.rig.reported(paired.device.id()).await));
+    let id = paired.device.id();
+    let accepted = paired.plane().store.transaction(move |tx| tx.boot_states(id)).await.unwrap();
+    assert_eq!(accepted.len(), 1, "{accepted:?}");
 }

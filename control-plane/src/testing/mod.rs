@@ -12,6 +12,7 @@ mod session;
 mod structures;
 mod tpm;
 
+use pawl_proto::{DeviceId, Digest};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use crate::clock::Clock;
 use crate::clock::tests::SetClock;
 use crate::config::Config;
 use crate::control_plane::ControlPlane;
+use crate::session::boot_digest;
 
 /// A control plane whose clock stands until it is moved.
 pub(crate) struct Rig {
@@ -71,6 +73,12 @@ impl Rig {
     /// Forgets all that is not on the disk.
     pub(crate) fn restart(&mut self) {
         self.plane = open(self.dir.path(), &self.clock);
+    }
+
+    /// The digest of the boot state that a device last reported.
+    pub(crate) async fn reported(&self, device: DeviceId) -> Digest {
+        let state = self.plane.store.transaction(move |tx| tx.reported_state(device)).await.unwrap();
+        boot_digest(&state.unwrap())
     }
 
     /// Puts a policy in force for every device.

@@ -5,6 +5,7 @@ use pawl_proto::message::Appraisal;
 
 use super::{Update, UpdateError};
 use crate::posture::LeasePcrs;
+use crate::session::boot_digest;
 use crate::store::{BootState, Pairing, Tx};
 
 /// The boot state in which a device is, and the one that an update will bring it to.
@@ -28,6 +29,12 @@ impl Coming {
             return Err(UpdateError::Contraindicated);
         }
         let present = lease_pcrs.state(&base.pcrs).ok_or(UpdateError::NothingReported)?;
+        let reported = boot_digest(&present);
+        match update.state {
+            Some(seen) if seen != reported => return Err(UpdateError::OtherState { seen, reported }),
+            None if !update.dry_run => return Err(UpdateError::NoState),
+            _ => {}
+        }
         let mut coming = present.clone();
         if let Some(boot) = &update.boot {
             let bytes = tx.boot_log(pairing.id)?.ok_or(UpdateError::NoLog)?;

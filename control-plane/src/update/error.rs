@@ -1,4 +1,5 @@
 use pawl_evidence::eventlog::{EventLogError, PredictError};
+use pawl_proto::Digest;
 
 use crate::store::StoreError;
 use crate::verdict::IssueError;
@@ -43,6 +44,22 @@ pub enum UpdateError {
         "leases of this device do not name PCR {0}; lease.pcrs in the configuration lists those that all do"
     )]
     NotInLease(u8),
+    /// The device has reported another boot state than the operator has looked at.
+    #[error(
+        "the device has meanwhile reported another boot state, {reported}, than {seen}: look at it \
+         (`pawl-control-plane show`, or --dry-run) and name that one"
+    )]
+    OtherState {
+        /// What the operator names.
+        seen: Digest,
+        /// What the device reported last.
+        reported: Digest,
+    },
+    /// What the update is computed from has to be named.
+    #[error(
+        "name with --state the present boot state, on which the update builds; --dry-run and `show` show it"
+    )]
+    NoState,
     /// Nothing changes.
     #[error("that is the state in which the device is now: there is nothing to approve ahead")]
     Same,

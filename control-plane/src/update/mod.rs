@@ -25,6 +25,8 @@ pub struct Update {
     pub present: Option<BootChange>,
     /// PCRs that are known from elsewhere, of the sha256 bank.
     pub pcrs: BTreeMap<u8, Digest>,
+    /// The digest of the present boot state that the operator has looked at; none only where it is computed.
+    pub state: Option<Digest>,
     /// Only compute.
     pub dry_run: bool,
 }

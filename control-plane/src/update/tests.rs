@@ -11,11 +11,12 @@ use crate::testing::{Reporting, Rig};
 
 fn by_hand(name: &str, pcrs: &[(u8, u8)]) -> Update {
     let pcrs = pcrs.iter().map(|(index, value)| (*index, Digest([*value; 32]))).collect();
-    Update { name: ShortText::lossy(name), boot: None, present: None, pcrs, dry_run: false }
+    Update { name: ShortText::lossy(name), boot: None, present: None, pcrs, state: None, dry_run: false }
 }
 
 async fn approve(rig: &Rig, reporting: &Reporting, update: Update) -> Result<PreApproved, UpdateError> {
-    pre_approve(&rig.plane, reporting.device.id(), update).await
+    let state = Some(rig.reported(reporting.device.id()).await).filter(|_| update.state.is_none());
+    pre_approve(&rig.plane, reporting.device.id(), Update { state: state.or(update.state), ..update }).await
 }
 
 fn is_for(lease: &Lease, pcrs: &BTreeMap<u8, Digest>) -> bool {
@@ -100,4 +101,28 @@ async fn what_cannot_be_approved_ahead_is_refused_with_the_reason() {
     assert!(reporting.report().await.lease.is_none());
     let drifted = approve(&rig, &reporting, by_hand("6.2", &[(4, 0x44)])).await;
     assert!(matches!(drifted, Err(UpdateError::Contraindicated)), "{drifted:?}");
+}
+
+#[tokio::test]
+async fn an_update_builds_only_on_the_state_that_was_looked_at() {
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    let id = reporting.device.id();
+    let unnamed = pre_approve(&rig.plane, id, by_hand("6.2", &[(4, 0x44)])).await;
+    assert!(matches!(unnamed, Err(UpdateError::NoState)), "{unnamed:?}");
+    let looked_at = rig.reported(id).await;
+    // Another state, which an operator has accepted.
+    reporting.device.tpm.pcrs.insert(9, Digest([0x99; 32]));
+    reporting.report().await;
+    let state = rig.reported(id).await;
+    orders::accept(&rig.plane, id, state).await.unwrap();
+    reporting.report().await;
+    let update = Update { state: Some(looked_at), ..by_hand("6.2", &[(4, 0x44)]) };
+    let refused = pre_approve(&rig.plane, id, update).await;
+    assert!(
+        matches!(refused, Err(UpdateError::OtherState { reported, .. }) if reported == state),
+        "{refused:?}"
+    );
+    let update = Update { state: Some(state), ..by_hand("6.2", &[(4, 0x44)]) };
+    pre_approve(&rig.plane, id, update).await.unwrap();
 }

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{AheadView, IncidentView};
 use crate::control_plane::ControlPlane;
 use crate::entitlement;
+use crate::incident;
+use crate::session::boot_digest;
 use crate::store::{Device, EventRow, Pairing, PairingState, ReceiptRow, StoreError, Tx, VerdictRow};
 
 /// One line of `devices`
@@ -82,12 +84,27 @@ pub struct DeviceView {
     pub receipts: Vec<ReceiptView>,
     /// How far its TPM is known to have come.
     pub highest: Option<HighestView>,
+    /// The boot state that it last reported or asked to be paired in, which `accept` names.
+    pub reported_state: Option<ReportedStateView>,
     /// How many boot states are accepted.
     pub boot_states: usize,
     /// Those that are still to come.
     pub ahead: Vec<AheadView>,
     /// Signs of clones and rollbacks, oldest first.
     pub incidents: Vec<IncidentView>,
+    /// The digest of those that are open, which `settle` names; none where none is.
+    pub open_incidents: Option<Digest>,
+}
+
+/// The boot state that a device last reported, in [`DeviceView`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReportedStateView {
+    /// SHA-256 over the values of the PCRs, in ascending order.
+    pub digest: Digest,
+    /// Whether it is accepted.
+    pub accepted: bool,
+    /// The PCRs that leases name.
+    pub pcrs: BTreeMap<u8, Digest>,
 }
 
 /// A pairing, in [`DeviceView`].
@@ -228,9 +245,11 @@ pub(in crate::admin) fn whole(
         events: tx.events(device.id)?.into_iter().map(EventView::from).collect(),
         receipts: tx.receipts(device.id)?.into_iter().map(ReceiptView::from).collect(),
         highest: highest(tx, device.id)?,
+        reported_state: reported_state(tx, device.id)?,
         boot_states: tx.boot_states(device.id)?.len(),
         ahead: AheadView::all(tx, device.id, judged.as_ref())?,
         incidents: tx.incidents(device.id)?.into_iter().map(IncidentView::from).collect(),
+        open_incidents: incident::digest(&tx.open_incidents(device.id)?),
         device: device.id,
         label: device.label,
         ek_sha256: device.ek_sha256.to_string(),
@@ -263,6 +282,12 @@ pub(in crate::admin) fn whole(
             reports: reported.count,
         }),
     })
+}
+
+fn reported_state(tx: &Tx<'_>, device: DeviceId) -> Result<Option<ReportedStateView>, StoreError> {
+    let Some(pcrs) = tx.reported_state(device)? else { return Ok(None) };
+    let accepted = tx.boot_states(device)?.iter().any(|state| state.pcrs == pcrs);
+    Ok(Some(ReportedStateView { digest: boot_digest(&pcrs), accepted, pcrs }))
 }
 
 fn judged(tx: &Tx<'_>, pairing: Option<&Pairing>) -> Result<Option<VerdictRow>, StoreError> {

@@ -18,6 +18,8 @@ pub struct ExplanationView {
     pub device: DeviceId,
     /// When it showed what is judged here.
     pub shown_at: u64,
+    /// The digest of the boot state that it showed: `policy learn` and `accept` name it.
+    pub state: Option<Digest>,
     /// The policy in force; none where exact states are compared.
     pub policy: Option<PolicyView>,
     /// The judgement.
@@ -65,6 +67,8 @@ pub struct LearntView {
     pub device: DeviceId,
     /// When it showed what the policy was learnt from.
     pub shown_at: u64,
+    /// The digest of that boot state.
+    pub state: Option<Digest>,
     /// The file.
     pub policy: String,
     /// PCR 10 as it was quoted then.
@@ -87,6 +91,7 @@ impl ExplanationView {
         Self {
             device: shown.device,
             shown_at,
+            state: None,
             policy: shown.policy.map(PolicyView::from),
             result: told_result(appraisal.result),
             areas: told_areas(appraisal),

@@ -4,6 +4,7 @@ use pawl_proto::message::Lease;
 use pawl_proto::{DeviceId, Digest};
 use serde::{Deserialize, Serialize};
 
+use crate::session::boot_digest;
 use crate::store::{AcceptedState, BootState, StoreError, Tx, VerdictRow};
 use crate::update::PreApproved;
 
@@ -14,6 +15,8 @@ pub struct PreApprovedView {
     pub device: DeviceId,
     /// What the state is called.
     pub name: String,
+    /// The digest of the present boot state, on which the update builds: `--state` names it.
+    pub state: Digest,
     /// The PCRs that will be others, of the sha256 bank.
     pub changes: BTreeMap<u8, PcrChange>,
     /// The whole state: the PCRs that leases name.
@@ -64,7 +67,8 @@ impl PreApprovedView {
             Some((*index, PcrChange { from, to: *to }))
         };
         let changes = coming.iter().filter_map(changed).collect();
-        Self { device, name, changes, pcrs: coming, dry_run }
+        let state = boot_digest(&present);
+        Self { device, name, state, changes, pcrs: coming, dry_run }
     }
 }
 

@@ -21,6 +21,9 @@ pub(in crate::cli) fn device(view: &DeviceView) -> String {
             let _ = writeln!(text, "{:<14}{to_do}", "to do");
         }
     }
+    if let Some(digest) = view.open_incidents {
+        let _ = writeln!(text, "{:<14}{digest}", "all of them");
+    }
     for event in &view.events {
         let _ = writeln!(text, "{:<14}{}", "event", event_line(event));
     }
@@ -96,6 +99,10 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
     if let Some(highest) = &view.highest {
         let (epoch, resets, clock) = (highest.epoch, highest.reset_count, highest.clock);
         lines.push(("TPM", format!("epoch {epoch}, resets {resets}, clock {clock} ms")));
+    }
+    if let Some(state) = &view.reported_state {
+        let accepted = if state.accepted { "accepted" } else { "not accepted" };
+        lines.push(("boot state", format!("{}, {accepted}", state.digest)));
     }
     lines.push(("boot states", format!("{} accepted", view.boot_states)));
     lines

@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::time;
+use super::{or_dash, time};
 use crate::admin::view::{CheckedView, ExplanationView, ReasonView};
 
 /// What each policy means.
@@ -27,6 +27,7 @@ pub(in crate::cli) fn explanation(view: &ExplanationView) -> String {
     };
     line("device", view.device.as_str());
     line("shown", &time(view.shown_at));
+    line("boot state", &or_dash(view.state));
     match &view.policy {
         Some(policy) => line("policy", &format!("{}, sha256 {}", policy.file.display(), policy.sha256)),
         None => line("policy", "none: exact boot states are compared"),

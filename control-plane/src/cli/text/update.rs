@@ -11,7 +11,9 @@ pub(in crate::cli) fn pre_approved(view: &PreApprovedView) -> String {
     for (index, change) in &view.changes {
         let _ = writeln!(text, "  PCR {index:<3} {}\n       to {}", change.from, change.to);
     }
-    if !view.dry_run {
+    if view.dry_run {
+        let _ = writeln!(text, "It builds on the present boot state: --state {}", view.state);
+    } else {
         let _ = writeln!(
             text,
             "The device is asked to report, and gets the lease with the answer: \

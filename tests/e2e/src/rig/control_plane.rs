@@ -160,6 +160,24 @@ port = {broker_port}
         self.operator(&["show", device])
     }
 
+    /// Accepts the boot state that a device last reported.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn accept(&self, device: &str) -> Result<Value> {
+        self.operator(&["accept", device, "--state", &self.reported_state(device)?])
+    }
+
+    /// The digest of the boot state that a device last reported, as `show` shows it.
+    ///
+    /// # Errors
+    /// As above, and before the first report.
+    pub fn reported_state(&self, device: &str) -> Result<String> {
+        let shown = self.show(device)?;
+        let digest = shown.pointer("/reported_state/digest").and_then(Value::as_str);
+        digest.map(str::to_owned).context("it has reported nothing")
+    }
+
     /// Orders a revocation.
     ///
     /// # Errors

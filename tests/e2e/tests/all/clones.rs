@@ -146,7 +146,11 @@ fn a_disk_in_another_machine_is_told_on_both() {
     assert!(told.reasons[0].as_str().contains(&other), "{:?}", told.reasons);
     assert_eq!(incident(&rig, &id, "disk-elsewhere").unwrap()["other"], other.as_str());
 
-    let settled = rig.control_plane.operator(&["settle", &id, "--reason", "it was moved back"]).unwrap();
+    let seen = rig.control_plane.show(&id).unwrap()["open_incidents"].as_str().unwrap().to_owned();
+    let settled = rig
+        .control_plane
+        .operator(&["settle", &id, "--incidents", &seen, "--reason", "it was moved back"])
+        .unwrap();
     assert_eq!(settled["settled"], 1);
     let told = judged_anew(&rig, &here).verdict.unwrap();
     assert!(!told.reasons.iter().any(|reason| reason.as_str().contains("disk")), "{:?}", told.reasons);

@@ -71,7 +71,10 @@ fn what_ran_is_learnt_from_the_log_and_what_is_new_is_told() {
     let id = device.status().unwrap().device.to_string();
     let learnt = rig.control_plane.policy_file(&id).unwrap();
     let (output, ima) = (learnt.to_str().unwrap(), log.path().to_str().unwrap());
-    rig.control_plane.operator(&["policy", "learn", &id, "--output", output, "--ima", ima]).unwrap();
+    let state = rig.control_plane.reported_state(&id).unwrap();
+    rig.control_plane
+        .operator(&["policy", "learn", &id, "--state", &state, "--output", output, "--ima", ima])
+        .unwrap();
     let list = fs::read_to_string(learnt.with_extension("digests")).unwrap();
     assert_eq!(list.lines().count(), 100, "{list}");
     assert!(list.contains("  /usr/lib/module_000099.so\n"), "{list}");

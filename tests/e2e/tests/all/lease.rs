@@ -37,7 +37,7 @@ fn a_device_that_boots_something_else_lapses_until_it_is_accepted() {
     assert!(!status.lease.unwrap().accepted, "the TPM accepts a lease for other PCRs");
     assert_eq!(refusal(&device), "drifted");
 
-    rig.control_plane.operator(&["accept", &id]).unwrap();
+    rig.control_plane.accept(&id).unwrap();
     rig.control_plane.refresh(&id).unwrap();
     device.wait_until_entitled().unwrap();
 }

@@ -24,6 +24,7 @@ mod hostile_events;
 mod ima;
 mod late_tpm;
 mod lease;
+mod look_then_act;
 mod measure_log;
 mod pairing;
 mod policy;

@@ -95,7 +95,7 @@ fn an_accepted_state_explains_a_boot_and_not_a_requirement() {
     rig.control_plane.set_policy(&id, &learnt).unwrap();
     boot(&mut device, "x86-cmdline-changed");
     wait_until_refused(&device);
-    rig.control_plane.operator(&["accept", &id]).unwrap();
+    rig.control_plane.accept(&id).unwrap();
     device.wait_until_entitled().unwrap();
 
     let strict = learnt.replace(

@@ -127,6 +127,7 @@ fn a_revocation_ends_the_leases_ahead_on_an_old_disk_too() {
 fn pre_approve(rig: &Rig, device: &Device, boot: &str) {
     let id = device.status().unwrap().device.to_string();
     let mut arguments = vec!["pre-approve".to_owned(), id.clone(), "--name".to_owned(), "6.2".to_owned()];
+    arguments.extend(["--state".to_owned(), rig.control_plane.reported_state(&id).unwrap()]);
     arguments.extend(pcrs(boot).into_iter().flat_map(|pcr| ["--pcr".to_owned(), pcr]));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     rig.control_plane.operator(&arguments).unwrap();

@@ -32,7 +32,9 @@ pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
 fn pre_approve(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     let image = stage.image("pre-approved", PRE_APPROVED)?;
     let file = image.path().display().to_string();
-    stage.rig.control_plane.operator(&["pre-approve", &stage.device, "--boot", &file, "--name", "update"])?;
+    let state = stage.rig.control_plane.reported_state(&stage.device)?;
+    let update = ["pre-approve", &stage.device, "--state", &state, "--boot", &file, "--name", "update"];
+    stage.rig.control_plane.operator(&update)?;
     stage.machine.wait_until("the device has a lease ahead", |status| {
         status.lease.as_ref().is_some_and(|lease| lease.ahead == 1 && lease.accepted)
     })?;

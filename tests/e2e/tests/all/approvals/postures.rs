@@ -43,7 +43,7 @@ fn a_boot_after_the_approval_gets_no_pairing_from_it() {
     assert_eq!(rig.control_plane.show(&id).unwrap()["pairing"]["state"], "ended");
 
     // Once the operator has accepted it, it may be asked for and approved.
-    rig.control_plane.operator(&["accept", &id]).unwrap();
+    rig.control_plane.accept(&id).unwrap();
     device.re_pair("the update was meant").unwrap();
     approve_here(&device, &alice);
 }
