@@ -52,25 +52,28 @@ impl Known {
 async fn explain(State(plane): Plane, Path(device): Path<String>) -> Answer<ExplanationView> {
     let known = known(&plane, parse(&device)?).await?;
     let policy = plane.policies.of(known.device.id);
-    let shown = Shown {
-        device: known.device.id,
-        policy: policy.as_deref(),
-        quote: &known.quote,
-        lease_pcrs: &known.lease_pcrs,
-        epoch: known.sample.epoch,
-        age: known.sample.age,
-        boot_log: known.boot_log.as_deref(),
-        measure_log: known.sample.measure_log(),
-        measure_log_behind: false,
-        ima: known.sample.ima_log(policy.as_ref().and_then(|policy| policy.ima.as_ref())),
-    };
-    let state = known.state();
-    // Where it stood in the life of the TPM was judged when it came: see the incidents.
-    let appraisal = appraise(&shown, known.accepted, None);
-    let mut view = ExplanationView::new(&shown, known.sample.at, &appraisal);
-    view.state = state;
-    view.incidents = known.incidents;
-    Ok(Json(view))
+    off_the_runtime(move || {
+        let shown = Shown {
+            device: known.device.id,
+            policy: policy.as_deref(),
+            quote: &known.quote,
+            lease_pcrs: &known.lease_pcrs,
+            epoch: known.sample.epoch,
+            age: known.sample.age,
+            boot_log: known.boot_log.as_deref(),
+            measure_log: known.sample.measure_log(),
+            measure_log_behind: false,
+            ima: known.sample.ima_log(policy.as_ref().and_then(|policy| policy.ima.as_ref())),
+        };
+        let state = known.state();
+        // Where it stood in the life of the TPM was judged when it came: see the incidents.
+        let appraisal = appraise(&shown, known.accepted, None);
+        let mut view = ExplanationView::new(&shown, known.sample.at, &appraisal);
+        view.state = state;
+        view.incidents = known.incidents;
+        Ok(Json(view))
+    })
+    .await
 }
 
 #[derive(Deserialize)]
@@ -93,22 +96,32 @@ async fn learn(
         }
         _ => {}
     }
-    let Some(log) = &known.boot_log else {
-        let message = "the device sent no boot event log, and a policy is learnt from that; \
-                       write `boot-log.required = false` and accept its state instead";
-        return Err(AdminError::new("no-boot-log", message));
-    };
-    let selection = known.lease_pcrs.selection();
-    let learnt = Learnt::from_boot(log, known.sample.measure_log(), known.quote.pcrs(), &selection)
-        .map_err(|error| AdminError::new("not-learnable", error))?;
-    let heading = heading(known.device.id, known.device.label.as_deref(), state);
-    Ok(Json(LearntView {
-        device: known.device.id,
-        state,
-        shown_at: known.sample.at,
-        policy: render(&learnt, &heading),
-        pcr_10: known.sample.pcr(IMA_PCR),
-    }))
+    off_the_runtime(move || {
+        let Some(log) = &known.boot_log else {
+            let message = "the device sent no boot event log, and a policy is learnt from that; \
+                           write `boot-log.required = false` and accept its state instead";
+            return Err(AdminError::new("no-boot-log", message));
+        };
+        let selection = known.lease_pcrs.selection();
+        let learnt = Learnt::from_boot(log, known.sample.measure_log(), known.quote.pcrs(), &selection)
+            .map_err(|error| AdminError::new("not-learnable", error))?;
+        let heading = heading(known.device.id, known.device.label.as_deref(), state);
+        Ok(Json(LearntView {
+            device: known.device.id,
+            state,
+            shown_at: known.sample.at,
+            policy: render(&learnt, &heading),
+            pcr_10: known.sample.pcr(IMA_PCR),
+        }))
+    })
+    .await
+}
+
+/// Runs what takes a processor for as long as a device's log is: the runtime's threads have others to serve.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AdminError> + Send + 'static,
+) -> Result<T, AdminError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| AdminError::new("failed", error))?
 }
 
 async fn known(plane: &ControlPlane, device: DeviceId) -> Result<Known, AdminError> {

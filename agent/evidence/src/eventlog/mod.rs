@@ -18,13 +18,13 @@ mod replay;
 pub use error::EventLogError;
 pub use event::{Event, Events, NO_PCR};
 #[cfg(feature = "verifier")]
-pub(crate) use facts::OS_SEPARATOR;
-#[cfg(feature = "verifier")]
 pub use facts::{
     Action, Authority, BootFacts, BootOption, CertificateId, DatabaseName, EventFact, Fact, FirmwareContent,
     FirmwarePart, Guid, Image, ImageRole, LoaderData, MemoryRegion, Partition, PartitionTable, SectionPart,
     Signature, SignatureDatabase, SignatureEntry, Stage, Tie, UserSpaceEvent, Variable,
 };
+#[cfg(feature = "verifier")]
+pub(crate) use facts::{OS_SEPARATOR, command_line_digests};
 pub use header::EventLog;
 pub use kind::EventKind;
 #[cfg(feature = "verifier")]

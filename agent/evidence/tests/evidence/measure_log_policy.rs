@@ -85,7 +85,7 @@ fn learning_writes_no_value_of_one_machine_into_the_policy() {
 fn the_initrd_is_the_images_only_while_the_image_is_named_and_judged_and_came_last() {
     let learnt = learn("forky-good");
     let mut policy = learnt.clone();
-    policy.boot.images.append(&mut policy.boot.unified_images);
+    policy.boot.images.extend(std::mem::take(&mut policy.boot.unified_images).iter().cloned());
     assert_eq!(rules_of(&judge(&policy, "forky-good")), ["boot.initrds"].into());
 
     policy = learnt.clone();
@@ -249,7 +249,7 @@ fn imas_boot_aggregate_is_over_the_pcrs_before_the_os_separator() {
 
 #[test]
 fn the_smbios_table_of_a_machine_needs_no_digest_where_identities_are_accepted() {
-    let lease_selection = PcrSelection::new(HashAlgorithm::Sha256, [0, 1, 4]).unwrap();
+    let lease_selection = PcrSelection::new(HashAlgorithm::Sha256, [0, 1, 4, 12]).unwrap();
     let boot = Boot::named("forky-good");
     let (log, measured, quote) = (boot.event_log(), boot.measure_log(), boot.quote());
     let mut policy = Learnt::from_boot(&log, Some(&measured), quote.pcrs(), &lease_selection).unwrap().policy;

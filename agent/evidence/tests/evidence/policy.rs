@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pawl_evidence::appraise::policy::{CommandLinePattern, LearnError, Learnt, Policy};
+use pawl_evidence::appraise::policy::{Allowed, AllowedList, CommandLinePattern, LearnError, Learnt, Policy};
 use pawl_evidence::appraise::{
     Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, ImaLog, ReferenceValues, Verdict, appraise,
 };
-use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
+use pawl_evidence::eventlog::{EventKind, LOG_MAX_LEN};
+use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection};
 
 use crate::support::boot::Boot;
+use crate::support::log::{LogWriter, utf16};
+use crate::support::quoted::quote_of;
 
 #[test]
 fn what_was_learnt_from_a_boot_affirms_it() {
@@ -233,6 +236,65 @@ fn nothing_is_learnt_from_a_log_of_another_boot() {
     let lease = PcrSelection::lease_default();
     assert_eq!(Learnt::from_boot(&other, None, quoted.pcrs(), &lease), Err(LearnError::Pcr(4)));
     assert!(matches!(Learnt::from_boot(&[], None, quoted.pcrs(), &lease), Err(LearnError::Log(_))));
+}
+
+/// Nearly a mebibyte: comparing each of 6,500 digests with each of 6,500 texts would hash 130 million texts.
+#[test]
+fn learning_and_judging_go_once_through_a_log_of_many_command_lines() {
+    let mut log = (0..8).fold(LogWriter::new(), LogWriter::separator).measured(
+        9,
+        EventKind::IPL,
+        b"the kernel",
+        b"/vmlinuz\0",
+    );
+    let lines: Vec<String> = (0..6_500).map(|number| format!("/vmlinuz a={number}")).collect();
+    for line in &lines {
+        let (text, wide) = (format!("kernel_cmdline: {line}\0"), [utf16(line), vec![0, 0]].concat());
+        log = log.measured(8, EventKind::IPL, line.as_bytes(), text.as_bytes()).measured(
+            9,
+            EventKind::EVENT_TAG,
+            &wide,
+            &[0xed, 0x22, 0x3b, 0x8f, 0, 0, 0, 0],
+        );
+    }
+    let log = log.bytes();
+    assert!((900_000..LOG_MAX_LEN).contains(&log.len()), "{}", log.len());
+    let quote = quote_of(&log);
+    let lease_selection = PcrSelection::lease_default();
+    let mut policy = Learnt::from_boot(&log, None, quote.pcrs(), &lease_selection).unwrap().policy;
+    assert_eq!(policy.boot.command_lines.len(), lines.len());
+    assert!(policy.boot.command_line_digests.is_empty());
+    policy.secure_boot.required = false;
+
+    let evidence = Evidence {
+        quote: &quote,
+        epoch: 1,
+        age_s: 0,
+        boot_log: BootLog::Whole(&log),
+        measure_log: None,
+        ima: ImaLog::Absent,
+    };
+    assert_eq!(appraise(&evidence, &reference(&policy)).result, Verdict::Affirming);
+    policy.boot.command_lines.pop();
+    let appraisal = appraise(&evidence, &reference(&policy));
+    assert_eq!(refusals(&appraisal).len(), 2, "the last line, in each form");
+}
+
+#[test]
+fn a_list_allows_a_digest_once_and_finds_it() {
+    let allowed = |byte: u8, name: &str| Allowed {
+        digest: Digest::filled(HashAlgorithm::Sha256, byte),
+        name: name.to_owned(),
+    };
+    let mut list: AllowedList = [allowed(1, "a"), allowed(2, "b"), allowed(1, "c")].into_iter().collect();
+    assert_eq!(list.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(list.allows(&allowed(2, "").digest) && !list.allows(&allowed(3, "").digest));
+    assert_eq!(list.pop(), Some(allowed(2, "b")));
+    assert!(!list.allows(&allowed(2, "").digest));
+    list.push(allowed(2, "d"));
+    assert!(list.allows(&allowed(2, "").digest));
+    list.clear();
+    assert!(list.is_empty() && !list.allows(&allowed(1, "").digest));
 }
 
 fn learn(name: &str) -> Policy {

@@ -1,3 +1,6 @@
+use std::collections::HashSet;
+use std::ops::Deref;
+
 use serde::de::{self, Deserialize, Deserializer};
 
 use crate::ima::{FileDigest, Hashed};
@@ -12,10 +15,71 @@ pub struct Allowed {
     pub name: String,
 }
 
-impl Allowed {
-    /// The entry of a list that allows this digest.
-    pub(super) fn find<'a>(list: &'a [Self], digest: &Digest) -> Option<&'a Self> {
-        list.iter().find(|allowed| allowed.digest == *digest)
+/// What is allowed, each digest once, in the order in which it was written. A digest is looked up in constant time:
+/// the logs that are judged by a list can be as long as the list.
+#[derive(Debug, Clone, Default)]
+pub struct AllowedList {
+    entries: Vec<Allowed>,
+    digests: HashSet<Digest>,
+}
+
+impl AllowedList {
+    /// Whether an entry allows this digest.
+    pub fn allows(&self, digest: &Digest) -> bool {
+        self.digests.contains(digest)
+    }
+
+    /// Adds an entry, unless another one allows its digest already.
+    pub fn push(&mut self, allowed: Allowed) {
+        if self.digests.insert(allowed.digest) {
+            self.entries.push(allowed);
+        }
+    }
+
+    /// Removes the last entry.
+    pub fn pop(&mut self) -> Option<Allowed> {
+        let last = self.entries.pop()?;
+        self.digests.remove(&last.digest);
+        Some(last)
+    }
+
+    /// Removes all entries.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Deref for AllowedList {
+    type Target = [Allowed];
+
+    fn deref(&self) -> &[Allowed] {
+        &self.entries
+    }
+}
+
+impl Extend<Allowed> for AllowedList {
+    fn extend<T: IntoIterator<Item = Allowed>>(&mut self, entries: T) {
+        entries.into_iter().for_each(|entry| self.push(entry));
+    }
+}
+
+impl FromIterator<Allowed> for AllowedList {
+    fn from_iter<T: IntoIterator<Item = Allowed>>(entries: T) -> Self {
+        let mut list = Self::default();
+        list.extend(entries);
+        list
+    }
+}
+
+impl PartialEq for AllowedList {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+
+impl<'de> Deserialize<'de> for AllowedList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::<Allowed>::deserialize(deserializer)?.into_iter().collect())
     }
 }
 

@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use thiserror::Error;
 
 use super::Policy;
-use super::allowed::Allowed;
+use super::allowed::{Allowed, AllowedList};
 use super::boot::Boot;
 use super::judge::{entry_digest, started_unified_image};
 use super::pattern::{CommandLinePattern, LoaderCommandPattern};
@@ -11,7 +11,7 @@ use super::pcr::{PcrIndex, PcrSection};
 use crate::appraise::coverage::{BootCoverage, Uncovered, indices};
 use crate::eventlog::{
     BOOT_PHASES_PCR, DatabaseName, EventFact, EventLogError, Fact, SignatureDatabase, SignatureEntry, Tie,
-    UserSpaceEvent,
+    UserSpaceEvent, command_line_digests,
 };
 use crate::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
 
@@ -60,7 +60,11 @@ impl Learnt {
         learner.policy.boot.require_os_separator = !boot.separated().is_empty();
         learner.policy.secure_boot.required = boot.facts().secure_boot() == Some(true);
         learner.policy.firmware.accept_any_version = boot.facts().firmware_version().is_none();
-        learner.command_lines = boot.facts().command_lines().map(str::to_owned).collect();
+        learner.command_lines = boot
+            .facts()
+            .command_lines()
+            .flat_map(|text| command_line_digests(HashAlgorithm::Sha256, text).map(|digest| (digest, text)))
+            .collect();
         for (_, pcr) in lease.iter() {
             learner.learn_pcr(&boot, pcr)?;
         }
@@ -72,17 +76,28 @@ impl Learnt {
     }
 }
 
+/// Takes time in proportion to the log, which a device chooses.
 #[derive(Default)]
-struct Learner {
+struct Learner<'f> {
     policy: Policy,
-    /// Command lines of which the log has the text.
-    command_lines: Vec<String>,
+    /// Command lines of which the log has the text, by their digests.
+    command_lines: HashMap<Digest, &'f str>,
+    /// The texts that the policy has already.
+    texts: HashSet<(TextRule, String)>,
     lines: BTreeMap<String, usize>,
     /// The unified kernel image that vouches for the initrd.
     unified: Option<Digest>,
 }
 
-impl Learner {
+/// A rule that lists texts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum TextRule {
+    Version,
+    CommandLine,
+    LoaderCommand,
+}
+
+impl Learner<'_> {
     fn learn_pcr(&mut self, boot: &Boot<'_>, pcr: u8) -> Result<(), LearnError> {
         /// Those above are extended by user space, those between by IMA and by phases of the boot.
         const LOGGED: [u8; 13] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14];
@@ -125,23 +140,21 @@ impl Learner {
             Fact::SecureBoot(_) => {}
             Fact::SignatureDatabase(database) => self.learn_database(event, database, this),
             Fact::Authority(authority) => match of_entry(event, &authority.entry) {
-                Some(signer) => allow(&mut self.policy.secure_boot.signers, signer),
+                Some(signer) => self.policy.secure_boot.signers.push(signer),
                 None => self.learn_unknown(event, this),
             },
             Fact::FirmwareVersion(version) => self.learn_version(event, version),
             Fact::CommandLine(text) => self.learn_command_line(event, text),
             Fact::LoaderCommand(text) => self.learn_command(event, text),
             Fact::LoadOptions => self.learn_load_options(event, this),
-            Fact::Image(_) if self.unified == event.digest => {
-                allow(&mut self.policy.boot.unified_images, this)
-            }
+            Fact::Image(_) if self.unified == event.digest => self.policy.boot.unified_images.push(this),
             // It has the boot secret of this machine in it.
             Fact::Initrd if self.unified.is_some() => {}
             Fact::MachineTable | Fact::UserSpace(UserSpaceEvent::MachineId(_)) => {
                 self.policy.boot.accept_machine_identity = true;
             }
             fact => match list_of(&mut self.policy, fact) {
-                Some(list) => allow(list, this),
+                Some(list) => list.push(this),
                 None => self.learn_unknown(event, this),
             },
         }
@@ -149,27 +162,37 @@ impl Learner {
 
     /// By the text where another event of the log has it, else by the digest.
     fn learn_load_options(&mut self, event: &EventFact<'_>, this: Allowed) {
-        match self.command_lines.iter().find(|text| event.is_command_line(text)).cloned() {
-            Some(text) => self.learn_command_line(event, &text),
-            None => allow(&mut self.policy.boot.command_line_digests, this),
+        match self.command_lines.get(&this.digest).copied() {
+            Some(text) => self.learn_command_line(event, text),
+            None => self.policy.boot.command_line_digests.push(this),
         }
     }
 
     fn learn_version(&mut self, event: &EventFact<'_>, version: &str) {
-        self.lines.entry(version.to_owned()).or_insert(event.number);
-        add(&mut self.policy.firmware.versions, version.to_owned());
+        if self.is_new(TextRule::Version, version) {
+            self.lines.entry(version.to_owned()).or_insert(event.number);
+            self.policy.firmware.versions.push(version.to_owned());
+        }
     }
 
     fn learn_command_line(&mut self, event: &EventFact<'_>, text: &str) {
-        let pattern = CommandLinePattern::literal(text);
-        self.lines.entry(pattern.as_str().to_owned()).or_insert(event.number);
-        add(&mut self.policy.boot.command_lines, pattern);
+        if self.is_new(TextRule::CommandLine, text) {
+            let pattern = CommandLinePattern::literal(text);
+            self.lines.entry(pattern.as_str().to_owned()).or_insert(event.number);
+            self.policy.boot.command_lines.push(pattern);
+        }
     }
 
     fn learn_command(&mut self, event: &EventFact<'_>, text: &str) {
-        let pattern = LoaderCommandPattern::literal(text);
-        self.lines.entry(pattern.as_str().to_owned()).or_insert(event.number);
-        add(&mut self.policy.boot.loader_commands, pattern);
+        if self.is_new(TextRule::LoaderCommand, text) {
+            let pattern = LoaderCommandPattern::literal(text);
+            self.lines.entry(pattern.as_str().to_owned()).or_insert(event.number);
+            self.policy.boot.loader_commands.push(pattern);
+        }
+    }
+
+    fn is_new(&mut self, rule: TextRule, text: &str) -> bool {
+        self.texts.insert((rule, text.to_owned()))
     }
 
     fn learn_database(&mut self, event: &EventFact<'_>, database: &SignatureDatabase, this: Allowed) {
@@ -178,20 +201,20 @@ impl Learner {
             DatabaseName::PlatformKey => &mut rules.platform_keys,
             DatabaseName::KeyExchangeKeys => &mut rules.key_exchange_keys,
             DatabaseName::Allowed => &mut rules.allowed_signatures,
-            DatabaseName::Forbidden => return allow(&mut rules.forbidden_signatures, this),
+            DatabaseName::Forbidden => return rules.forbidden_signatures.push(this),
             DatabaseName::TimeStamps | DatabaseName::Recovery => return self.learn_unknown(event, this),
         };
         let entries: Option<Vec<Allowed>> =
             database.entries.iter().map(|entry| of_entry(event, entry)).collect();
         match entries {
-            Some(entries) => entries.into_iter().for_each(|entry| allow(list, entry)),
+            Some(entries) => list.extend(entries),
             None => self.learn_unknown(event, this),
         }
     }
 
     /// What has no rule of its own is allowed in its PCR.
     fn learn_unknown(&mut self, event: &EventFact<'_>, this: Allowed) {
-        self.section(event.pcr, |section| allow(&mut section.digests, this));
+        self.section(event.pcr, |section| section.digests.push(this));
     }
 
     fn section(&mut self, pcr: u8, change: impl FnOnce(&mut PcrSection)) {
@@ -208,7 +231,7 @@ fn of_entry(event: &EventFact<'_>, entry: &SignatureEntry) -> Option<Allowed> {
 }
 
 /// The list in which such a thing stands by its digest.
-fn list_of<'p>(policy: &'p mut Policy, fact: &Fact<'_>) -> Option<&'p mut Vec<Allowed>> {
+fn list_of<'p>(policy: &'p mut Policy, fact: &Fact<'_>) -> Option<&'p mut AllowedList> {
     match fact {
         Fact::MachineOwnerKeys { .. } => Some(&mut policy.secure_boot.machine_owner_keys),
         Fact::FirmwareContent(_) => Some(&mut policy.firmware.contents),
@@ -217,19 +240,5 @@ fn list_of<'p>(policy: &'p mut Policy, fact: &Fact<'_>) -> Option<&'p mut Vec<Al
         Fact::UnifiedSection { .. } => Some(&mut policy.boot.sections),
         Fact::LoadedFile { .. } | Fact::LoaderData(_) => Some(&mut policy.boot.files),
         _ => None,
-    }
-}
-
-/// Once is enough.
-fn add<T: PartialEq>(list: &mut Vec<T>, new: T) {
-    if !list.contains(&new) {
-        list.push(new);
-    }
-}
-
-/// Once is enough, whatever it is called.
-fn allow(list: &mut Vec<Allowed>, new: Allowed) {
-    if Allowed::find(list, &new.digest).is_none() {
-        list.push(new);
     }
 }

@@ -14,7 +14,7 @@ mod pcr;
 mod runtime;
 mod sections;
 
-pub use allowed::Allowed;
+pub use allowed::{Allowed, AllowedList};
 pub use learn::{LearnError, Learnt};
 pub use pattern::{CommandLinePattern, LoaderCommandPattern, PatternError};
 pub use pcr::{PcrIndex, PcrSection};

@@ -1,6 +1,6 @@
 use serde::Deserialize;
 
-use super::allowed::{Allowed, sha256};
+use super::allowed::{AllowedList, sha256};
 use super::sections::Weight;
 use crate::tpm::{Digest, PCR_COUNT};
 
@@ -17,7 +17,7 @@ pub struct PcrSection {
     /// others are not looked at.
     pub unexplained: Weight,
     /// Events that are allowed in it, whatever they are.
-    pub digests: Vec<Allowed>,
+    pub digests: AllowedList,
     /// Whole values that it may have. The PCRs above 14 are in no log, and have no other rule.
     #[serde(deserialize_with = "values")]
     pub values: Vec<Digest>,

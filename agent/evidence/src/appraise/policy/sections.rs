@@ -1,6 +1,6 @@
 use serde::Deserialize;
 
-use super::allowed::Allowed;
+use super::allowed::AllowedList;
 use super::pattern::{CommandLinePattern, LoaderCommandPattern};
 use crate::appraise::Verdict;
 
@@ -28,17 +28,17 @@ pub struct SecureBootSection {
     /// It must have been on.
     pub required: bool,
     /// What PK may hold.
-    pub platform_keys: Vec<Allowed>,
+    pub platform_keys: AllowedList,
     /// What KEK may hold.
-    pub key_exchange_keys: Vec<Allowed>,
+    pub key_exchange_keys: AllowedList,
     /// What db may hold.
-    pub allowed_signatures: Vec<Allowed>,
+    pub allowed_signatures: AllowedList,
     /// What dbx may be: the digest of its event, because such lists are long.
-    pub forbidden_signatures: Vec<Allowed>,
+    pub forbidden_signatures: AllowedList,
     /// The certificates and hashes that may vouch for what was loaded.
-    pub signers: Vec<Allowed>,
+    pub signers: AllowedList,
     /// What shim's own lists may be (MokList and the like): the digests of their events.
-    pub machine_owner_keys: Vec<Allowed>,
+    pub machine_owner_keys: AllowedList,
 }
 
 /// `[firmware]`
@@ -50,7 +50,7 @@ pub struct FirmwareSection {
     /// Any other too.
     pub accept_any_version: bool,
     /// What it may consist of.
-    pub contents: Vec<Allowed>,
+    pub contents: AllowedList,
     /// Anything else in PCR 0 too: then its version alone is looked at.
     pub accept_any_content: bool,
 }
@@ -61,24 +61,24 @@ pub struct FirmwareSection {
 pub struct BootSection {
     /// Images that may be loaded: boot loaders, kernels, unified kernel images and drivers of add-in cards for UEFI,
     /// by their Authenticode digests; kernels that U-Boot starts, by SHA-256.
-    pub images: Vec<Allowed>,
+    pub images: AllowedList,
     /// Unified kernel images that may be loaded. One that starts the kernel by itself, as systemd's stub does since
     /// version 258, vouches for the initrd that the kernel got: no `initrds` are needed for it.
-    pub unified_images: Vec<Allowed>,
+    pub unified_images: AllowedList,
     /// What the sections of a unified kernel image may be (PCR 11); any where the list is empty.
-    pub sections: Vec<Allowed>,
+    pub sections: AllowedList,
     /// Any others too, if Secure Boot was on and nothing but `secure-boot.signers` vouched for what was loaded.
     pub accept_signed_images: bool,
     /// What the kernel's command line may be.
     pub command_lines: Vec<CommandLinePattern>,
     /// The same where the boot chain measures the command line and logs no text of it: the digests of its events.
-    pub command_line_digests: Vec<Allowed>,
+    pub command_line_digests: AllowedList,
     /// Initrds that may be loaded.
-    pub initrds: Vec<Allowed>,
+    pub initrds: AllowedList,
     /// Commands that the boot loader may carry out.
     pub loader_commands: Vec<LoaderCommandPattern>,
     /// Files that it may read.
-    pub files: Vec<Allowed>,
+    pub files: AllowedList,
     /// What tells one machine from another may have any value: the SMBIOS table with UUID and serial number (PCR 1),
     /// the machine id (PCR 15).
     pub accept_machine_identity: bool,
@@ -121,12 +121,12 @@ impl Default for SecureBootSection {
     fn default() -> Self {
         Self {
             required: true,
-            platform_keys: Vec::new(),
-            key_exchange_keys: Vec::new(),
-            allowed_signatures: Vec::new(),
-            forbidden_signatures: Vec::new(),
-            signers: Vec::new(),
-            machine_owner_keys: Vec::new(),
+            platform_keys: AllowedList::default(),
+            key_exchange_keys: AllowedList::default(),
+            allowed_signatures: AllowedList::default(),
+            forbidden_signatures: AllowedList::default(),
+            signers: AllowedList::default(),
+            machine_owner_keys: AllowedList::default(),
         }
     }
 }

@@ -2,7 +2,7 @@ use super::action::Action;
 use super::fact::{Fact, SectionPart};
 use super::text::load_options;
 use crate::eventlog::kind::EventKind;
-use crate::tpm::Digest;
+use crate::tpm::{Digest, HashAlgorithm};
 
 /// One event of a log and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,11 +70,15 @@ impl EventFact<'_> {
     /// Whether its digest is that of this kernel command line, in one of the forms in which it is measured:
     /// UTF-16 with a NUL (what the kernel was given), or text with or without a NUL (GRUB, `.cmdline`, U-Boot).
     pub fn is_command_line(&self, text: &str) -> bool {
-        let Some(digest) = &self.digest else { return false };
-        let wide = load_options(text);
-        let forms: [&[&[u8]]; 3] = [&[&wide], &[text.as_bytes()], &[text.as_bytes(), &[0]]];
-        forms.iter().any(|parts| digest.algorithm().digest(parts) == *digest)
+        self.digest.is_some_and(|digest| command_line_digests(digest.algorithm(), text).contains(&digest))
     }
+}
+
+/// The digests of a kernel command line, one for each of the forms in which it is measured.
+pub(crate) fn command_line_digests(algorithm: HashAlgorithm, text: &str) -> [Digest; 3] {
+    let wide = load_options(text);
+    let forms: [&[&[u8]]; 3] = [&[&wide], &[text.as_bytes()], &[text.as_bytes(), &[0]]];
+    forms.map(|parts| algorithm.digest(parts))
 }
 
 fn is_routine(fact: &Fact<'_>) -> bool {

@@ -31,6 +31,7 @@ pub use action::Action;
 pub use authority::Authority;
 pub use boot_facts::BootFacts;
 pub use boot_option::BootOption;
+pub(crate) use event_fact::command_line_digests;
 pub use event_fact::{EventFact, Stage, Tie};
 pub use fact::{Fact, LoaderData, SectionPart};
 pub use firmware::{FirmwareContent, FirmwarePart, MemoryRegion};

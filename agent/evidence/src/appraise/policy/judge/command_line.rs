@@ -1,23 +1,55 @@
-use std::collections::BTreeSet;
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashSet};
 
 use super::explain::Ruling;
-use crate::appraise::policy::pattern::only_literally;
-use crate::appraise::policy::{Allowed, Policy};
+use crate::appraise::policy::pattern::{PatternIndex, only_literally};
+use crate::appraise::policy::{AllowedList, CommandLinePattern, Policy};
 use crate::appraise::{Area, BootCoverage, Reason, Verdict};
-use crate::eventlog::EventFact;
+use crate::eventlog::command_line_digests;
 use crate::tpm::Digest;
 
 const COMMAND_LINES: &str = "boot.command-lines";
 
-/// A command line of which the log has the text.
-pub(super) fn text(policy: &Policy, text: &str) -> Ruling {
-    if policy.boot.command_lines.iter().any(|pattern| pattern.fits(text)) {
-        return Ruling::Explained;
+/// The rules for command lines, made ready for logs with many of them.
+pub(super) struct CommandLines<'p> {
+    patterns: PatternIndex<'p, CommandLinePattern>,
+    listed: &'p AllowedList,
+    /// Digests of the patterns without wildcards, in each form in which a command line is measured.
+    digests: OnceCell<HashSet<Digest>>,
+}
+
+impl<'p> CommandLines<'p> {
+    pub(super) fn new(policy: &'p Policy) -> Self {
+        Self {
+            patterns: PatternIndex::new(&policy.boot.command_lines),
+            listed: &policy.boot.command_line_digests,
+            digests: OnceCell::new(),
+        }
     }
-    Ruling::refused(
-        COMMAND_LINES,
-        format!("the kernel's command line fits no pattern: {}{}", text.escape_debug(), remark(text)),
-    )
+
+    /// A command line of which the log has the text.
+    pub(super) fn text(&self, text: &str) -> Ruling {
+        if self.patterns.fits(text) {
+            return Ruling::Explained;
+        }
+        Ruling::refused(
+            COMMAND_LINES,
+            format!("the kernel's command line fits no pattern: {}{}", text.escape_debug(), remark(text)),
+        )
+    }
+
+    /// One of which the log has the digest alone: a pattern without wildcards can be hashed and compared.
+    pub(super) fn digest(&self, digest: &Digest) -> Ruling {
+        let forms = |text| command_line_digests(digest.algorithm(), text);
+        let digests = self.digests.get_or_init(|| self.patterns.texts().flat_map(forms).collect());
+        if self.listed.allows(digest) || digests.contains(digest) {
+            return Ruling::Explained;
+        }
+        let text = format!(
+            "the kernel's command line, of which the log has no text, is none of those in the lists: sha256 {digest}"
+        );
+        Ruling::refused(COMMAND_LINES, text)
+    }
 }
 
 /// What an operator has to know of a text that only a pattern without wildcards can fit.
@@ -25,19 +57,6 @@ pub(super) fn remark(text: &str) -> String {
     only_literally(text)
         .map(|reason| format!(" ({reason}; a pattern without wildcards can)"))
         .unwrap_or_default()
-}
-
-/// One of which the log has the digest alone: a pattern that fits one text alone can be hashed and compared.
-pub(super) fn digest(policy: &Policy, event: &EventFact<'_>, digest: &Digest) -> Ruling {
-    let texts = policy.boot.command_lines.iter().filter_map(|pattern| pattern.only_text());
-    let listed = Allowed::find(&policy.boot.command_line_digests, digest).is_some();
-    if listed || texts.into_iter().any(|text| event.is_command_line(&text)) {
-        return Ruling::Explained;
-    }
-    let text = format!(
-        "the kernel's command line, of which the log has no text, is none of those in the lists: sha256 {digest}"
-    );
-    Ruling::refused(COMMAND_LINES, text)
 }
 
 /// Where the policy knows command lines, one was measured into the PCR into which this boot chain measures it, and

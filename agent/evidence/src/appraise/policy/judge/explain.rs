@@ -1,6 +1,10 @@
-use super::{command_line, firmware, secure_boot, unified};
+use std::collections::HashSet;
+
+use super::command_line::{self, CommandLines};
+use super::{firmware, secure_boot, unified};
 use crate::appraise::policy::boot::Boot;
-use crate::appraise::policy::{Allowed, PcrIndex, Policy};
+use crate::appraise::policy::pattern::PatternIndex;
+use crate::appraise::policy::{AllowedList, LoaderCommandPattern, PcrIndex, Policy};
 use crate::eventlog::{EventFact, Fact, Image, Stage, Tie, UserSpaceEvent};
 use crate::tpm::Digest;
 
@@ -30,6 +34,9 @@ pub(super) struct Explainer<'p> {
     policy: &'p Policy,
     signers_vouch: bool,
     image_vouches_for_initrd: bool,
+    command_lines: CommandLines<'p>,
+    loader_commands: PatternIndex<'p, LoaderCommandPattern>,
+    versions: HashSet<&'p str>,
 }
 
 impl<'p> Explainer<'p> {
@@ -37,8 +44,14 @@ impl<'p> Explainer<'p> {
     /// `images_judged` the same of the PCR of images. Otherwise a log could call what vouched for an image something
     /// else, or leave out what was loaded last.
     pub(super) fn new(policy: &'p Policy, boot: &Boot<'_>, keys_judged: bool, images_judged: bool) -> Self {
-        let signers_vouch = keys_judged && secure_boot::signers_vouch(policy, boot);
-        let mut this = Self { policy, signers_vouch, image_vouches_for_initrd: false };
+        let mut this = Self {
+            policy,
+            signers_vouch: keys_judged && secure_boot::signers_vouch(policy, boot),
+            image_vouches_for_initrd: false,
+            command_lines: CommandLines::new(policy),
+            loader_commands: PatternIndex::new(&policy.boot.loader_commands),
+            versions: policy.firmware.versions.iter().map(String::as_str).collect(),
+        };
         this.image_vouches_for_initrd = images_judged && unified::vouches_for_initrd(policy, boot, &this);
         this
     }
@@ -66,7 +79,7 @@ impl<'p> Explainer<'p> {
 
     fn judge(&self, event: &EventFact<'_>, digest: &Digest) -> Ruling {
         let (policy, rules) = (self.policy, &self.policy.boot);
-        let listed = |list: &[Allowed], rule| in_list(list, rule, event, digest);
+        let listed = |list: &AllowedList, rule| in_list(list, rule, event, digest);
         match &event.fact {
             // Whether it has to be on is another rule's.
             Fact::SecureBoot(_) => Ruling::Explained,
@@ -75,11 +88,11 @@ impl<'p> Explainer<'p> {
             Fact::MachineOwnerKeys { .. } => {
                 listed(&policy.secure_boot.machine_owner_keys, "secure-boot.machine-owner-keys")
             }
-            Fact::FirmwareVersion(version) => firmware::version(policy, version),
+            Fact::FirmwareVersion(version) => self.version(version),
             Fact::FirmwareContent(content) => firmware::content(policy, content, digest),
             Fact::Image(image) => self.image(image, digest),
-            Fact::CommandLine(text) => command_line::text(policy, text),
-            Fact::LoadOptions => command_line::digest(policy, event, digest),
+            Fact::CommandLine(text) => self.command_lines.text(text),
+            Fact::LoadOptions => self.command_lines.digest(digest),
             Fact::Kernel => listed(&rules.images, "boot.images"),
             Fact::Initrd if self.image_vouches_for_initrd => Ruling::Explained,
             Fact::Initrd => listed(&rules.initrds, "boot.initrds"),
@@ -91,9 +104,7 @@ impl<'p> Explainer<'p> {
                 Ruling::Explained
             }
             Fact::LoadedFile { .. } | Fact::LoaderData(_) => listed(&rules.files, "boot.files"),
-            Fact::LoaderCommand(text) if rules.loader_commands.iter().any(|pattern| pattern.fits(text)) => {
-                Ruling::Explained
-            }
+            Fact::LoaderCommand(text) if self.loader_commands.fits(text) => Ruling::Explained,
             Fact::LoaderCommand(text) => {
                 let remark = command_line::remark(text);
                 Ruling::refused("boot.loader-commands", format!("{} fits no pattern{remark}", event.fact))
@@ -102,10 +113,14 @@ impl<'p> Explainer<'p> {
         }
     }
 
+    fn version(&self, version: &str) -> Ruling {
+        let allowed = self.policy.firmware.accept_any_version || self.versions.contains(version);
+        if allowed { Ruling::Explained } else { firmware::other_version(version) }
+    }
+
     fn image(&self, image: &Image, digest: &Digest) -> Ruling {
         let rules = &self.policy.boot;
-        let is_listed =
-            [&rules.images, &rules.unified_images].iter().any(|list| Allowed::find(list, digest).is_some());
+        let is_listed = [&rules.images, &rules.unified_images].iter().any(|list| list.allows(digest));
         if self.signers_vouch || is_listed {
             return Ruling::Explained;
         }
@@ -118,12 +133,12 @@ impl<'p> Explainer<'p> {
 
     fn lists(&self, pcr: u8, digest: &Digest) -> bool {
         let section = PcrIndex::new(pcr).and_then(|pcr| self.policy.pcr.get(&pcr));
-        section.is_some_and(|section| Allowed::find(&section.digests, digest).is_some())
+        section.is_some_and(|section| section.digests.allows(digest))
     }
 }
 
-fn in_list(list: &[Allowed], rule: &'static str, event: &EventFact<'_>, digest: &Digest) -> Ruling {
-    if Allowed::find(list, digest).is_some() {
+fn in_list(list: &AllowedList, rule: &'static str, event: &EventFact<'_>, digest: &Digest) -> Ruling {
+    if list.allows(digest) {
         return Ruling::Explained;
     }
     Ruling::refused(rule, format!("not in the list: sha256 {digest}, {}", event.fact))

@@ -1,6 +1,6 @@
 use super::explain::Ruling;
+use crate::appraise::policy::Policy;
 use crate::appraise::policy::boot::Boot;
-use crate::appraise::policy::{Allowed, Policy};
 use crate::appraise::{Area, Reason, Verdict};
 use crate::eventlog::{EventFact, FirmwareContent, Stage};
 use crate::tpm::Digest;
@@ -29,15 +29,13 @@ pub(super) fn version_is_allowed(policy: &Policy, boot: &Boot<'_>) -> Option<Rea
     }
 }
 
-pub(super) fn version(policy: &Policy, version: &str) -> Ruling {
-    if allows_version(policy, version) {
-        return Ruling::Explained;
-    }
+/// An event with a version that is not allowed.
+pub(super) fn other_version(version: &str) -> Ruling {
     Ruling::refused(VERSIONS, format!("firmware version \"{version}\" is not allowed"))
 }
 
 pub(super) fn content(policy: &Policy, content: &FirmwareContent, digest: &Digest) -> Ruling {
-    if Allowed::find(&policy.firmware.contents, digest).is_some() {
+    if policy.firmware.contents.allows(digest) {
         return Ruling::Explained;
     }
     Ruling::refused("firmware.contents", format!("not in the list: sha256 {digest}, {content}"))

@@ -1,6 +1,6 @@
 use super::explain::Ruling;
 use crate::appraise::policy::boot::Boot;
-use crate::appraise::policy::{Allowed, Policy};
+use crate::appraise::policy::{AllowedList, Policy};
 use crate::appraise::{Area, Reason, Verdict};
 use crate::eventlog::{Authority, DatabaseName, Fact, Signature, SignatureDatabase, SignatureEntry};
 use crate::tpm::Digest;
@@ -36,11 +36,11 @@ pub(super) fn signers_vouch(policy: &Policy, boot: &Boot<'_>) -> bool {
     policy.boot.accept_signed_images
         && boot.facts().secure_boot() == Some(true)
         && authorities.peek().is_some()
-        && authorities.all(|authority| signer(policy, authority).is_some())
+        && authorities.all(|authority| is_signer(policy, authority))
 }
 
 pub(super) fn authority(policy: &Policy, authority: &Authority) -> Ruling {
-    if signer(policy, authority).is_some() {
+    if is_signer(policy, authority) {
         return Ruling::Explained;
     }
     Ruling::refused(
@@ -58,8 +58,8 @@ pub(super) fn database(policy: &Policy, database: &SignatureDatabase, digest: &D
         DatabaseName::Forbidden => return forbidden(&rules.forbidden_signatures, database, digest),
         DatabaseName::TimeStamps | DatabaseName::Recovery => return Ruling::Unexplained,
     };
-    let listed = |entry: &SignatureEntry| entry_digest(entry).and_then(|digest| Allowed::find(list, digest));
-    let stranger = database.entries.iter().find(|entry| listed(entry).is_none());
+    let listed = |entry: &SignatureEntry| entry_digest(entry).is_some_and(|digest| list.allows(digest));
+    let stranger = database.entries.iter().find(|entry| !listed(entry));
     match stranger {
         None => Ruling::Explained,
         Some(entry) => {
@@ -73,16 +73,16 @@ pub(super) fn database(policy: &Policy, database: &SignatureDatabase, digest: &D
 }
 
 /// The whole list by its digest: one that was emptied would let in again what it keeps out.
-fn forbidden(list: &[Allowed], database: &SignatureDatabase, digest: &Digest) -> Ruling {
-    if Allowed::find(list, digest).is_some() {
+fn forbidden(list: &AllowedList, database: &SignatureDatabase, digest: &Digest) -> Ruling {
+    if list.allows(digest) {
         return Ruling::Explained;
     }
     let text = format!("{database}, and is none of those in the list: sha256 {digest}");
     Ruling::refused("secure-boot.forbidden-signatures", text)
 }
 
-fn signer<'p>(policy: &'p Policy, authority: &Authority) -> Option<&'p Allowed> {
-    Allowed::find(&policy.secure_boot.signers, entry_digest(&authority.entry)?)
+fn is_signer(policy: &Policy, authority: &Authority) -> bool {
+    entry_digest(&authority.entry).is_some_and(|digest| policy.secure_boot.signers.allows(digest))
 }
 
 /// By which an entry is known in a policy.

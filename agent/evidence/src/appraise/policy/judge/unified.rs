@@ -1,6 +1,6 @@
 use super::explain::{Explainer, Ruling};
+use crate::appraise::policy::Policy;
 use crate::appraise::policy::boot::Boot;
-use crate::appraise::policy::{Allowed, Policy};
 use crate::appraise::{Area, Reason, Verdict};
 use crate::eventlog::{BOOT_PHASES_PCR, EventFact, Fact, SectionPart, Stage};
 
@@ -29,7 +29,7 @@ pub(in crate::appraise::policy) fn started<'b, 'a>(boot: &'b Boot<'a>) -> Option
 pub(super) fn vouches_for_initrd(policy: &Policy, boot: &Boot<'_>, explainer: &Explainer<'_>) -> bool {
     let named = started(boot)
         .and_then(|image| image.digest.as_ref())
-        .is_some_and(|digest| Allowed::find(&policy.boot.unified_images, digest).is_some());
+        .is_some_and(|digest| policy.boot.unified_images.allows(digest));
     let mut additions = boot
         .events()
         .iter()
@@ -50,7 +50,7 @@ pub(super) fn sections_are_allowed(policy: &Policy, boot: &Boot<'_>) -> Vec<Reas
     }
     contents(boot)
         .filter_map(|event| Some((event, event.digest.as_ref()?)))
-        .filter(|(_, digest)| Allowed::find(list, digest).is_none())
+        .filter(|(_, digest)| !list.allows(digest))
         .map(|(event, digest)| {
             refuse(format!("not in the list: sha256 {digest}, {}", event.fact)).at(event.number)
         })

@@ -2,7 +2,7 @@ use serde::Deserialize;
 
 use super::parameter::{Parameter, parameters};
 use super::written::{Written, part_fits, words};
-use super::{PatternError, WILDCARD_TEXT_MAX, is_printable_ascii};
+use super::{Pattern, PatternError, only_literally};
 use crate::wildcard::Step;
 
 /// A pattern for the kernel's command line, parameter by parameter.
@@ -62,7 +62,7 @@ impl CommandLinePattern {
         if self.only_text().is_some_and(|text| text == line) {
             return true;
         }
-        if !is_printable_ascii(line) || line.len() > WILDCARD_TEXT_MAX {
+        if only_literally(line).is_some() {
             return false;
         }
         let bytes = line.as_bytes();
@@ -86,6 +86,24 @@ impl CommandLinePattern {
     fn of(written: Written) -> Self {
         let parameters = parameters(&written.stand_in());
         Self { written, parameters }
+    }
+}
+
+impl Pattern for CommandLinePattern {
+    fn only_text(&self) -> Option<String> {
+        self.only_text()
+    }
+
+    fn fits(&self, text: &str) -> bool {
+        self.fits(text)
+    }
+
+    fn normal_form(text: &str) -> Option<String> {
+        if only_literally(text).is_some() {
+            return None;
+        }
+        let parts = parameters(text.as_bytes()).into_iter().filter_map(|parameter| text.get(parameter.at));
+        Some(parts.collect::<Vec<_>>().join(" "))
     }
 }
 
@@ -118,6 +136,7 @@ pub(super) fn has_wildcard_in_name(word: &[Step<u8>]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::WILDCARD_TEXT_MAX;
     use super::*;
 
     fn pattern(text: &str) -> CommandLinePattern {

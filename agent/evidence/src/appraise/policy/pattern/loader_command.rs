@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::command_line::has_wildcard_in_name;
 use super::written::{Written, part_fits, words};
-use super::{PatternError, WILDCARD_TEXT_MAX, is_printable_ascii};
+use super::{Pattern, PatternError, only_literally};
 use crate::wildcard::Step;
 
 /// A pattern for a command of GRUB, word by word.
@@ -54,7 +54,7 @@ impl LoaderCommandPattern {
         if self.written.only_text().is_some_and(|text| text == command) {
             return true;
         }
-        if !is_printable_ascii(command) || command.len() > WILDCARD_TEXT_MAX {
+        if only_literally(command).is_some() {
             return false;
         }
         let bytes = command.as_bytes();
@@ -98,6 +98,24 @@ impl LoaderCommandPattern {
     fn of(written: Written) -> Self {
         let words = words(&written.stand_in());
         Self { written, words }
+    }
+}
+
+impl Pattern for LoaderCommandPattern {
+    fn only_text(&self) -> Option<String> {
+        self.written.only_text()
+    }
+
+    fn fits(&self, text: &str) -> bool {
+        self.fits(text)
+    }
+
+    fn normal_form(text: &str) -> Option<String> {
+        if only_literally(text).is_some() {
+            return None;
+        }
+        let parts = words(text.as_bytes()).into_iter().filter_map(|word| text.get(word));
+        Some(parts.collect::<Vec<_>>().join(" "))
     }
 }
 

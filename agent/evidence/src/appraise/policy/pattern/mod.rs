@@ -5,11 +5,13 @@
 //! cut the same text into parameters in different ways: see [`CommandLinePattern`] and [`LoaderCommandPattern`].
 
 mod command_line;
+mod index;
 mod loader_command;
 mod parameter;
 mod written;
 
 pub use command_line::CommandLinePattern;
+pub(super) use index::PatternIndex;
 pub use loader_command::LoaderCommandPattern;
 
 use thiserror::Error;
@@ -41,6 +43,19 @@ pub enum PatternError {
 /// not say for which architecture it is, so that the smallest of them counts. GRUB puts `BOOT_IMAGE=` in front after
 /// it has measured the line.
 pub(super) const WILDCARD_TEXT_MAX: usize = 1024 - 1 - "BOOT_IMAGE=".len();
+
+/// What both kinds of patterns have in common.
+pub(super) trait Pattern {
+    /// The one text that the pattern was made of; `None` when it has wildcards.
+    fn only_text(&self) -> Option<String>;
+
+    /// Whether the whole text fits.
+    fn fits(&self, text: &str) -> bool;
+
+    /// The text with one space between its parts: two texts of the same parts fit the same patterns. `None` for a
+    /// text that fits only the pattern that has it literally.
+    fn normal_form(text: &str) -> Option<String>;
+}
 
 /// Says why a pattern with wildcards does not fit this text, where that is the text's own fault.
 pub(super) fn only_literally(text: &str) -> Option<String> {
