@@ -1,7 +1,8 @@
 //! Leases: what a TPM wants to see before it uses the device key or opens the vault.
 
+use pawl_evidence::appraise::BootState;
 use pawl_evidence::lease::{LeaseTerms, to_be_signed};
-use pawl_evidence::tpm::{ClockInfo, NvPublic, PcrValues};
+use pawl_evidence::tpm::{ClockInfo, HashAlgorithm, NvPublic, PcrSelection, PcrValues};
 use pawl_proto::bounded::SignatureBytes;
 use pawl_proto::message::Lease;
 use pawl_proto::{Digest, limits};
@@ -41,8 +42,12 @@ pub(crate) fn grant(
     let lease_pcrs = &appraised.lease_pcrs;
     let signer = Signer { plane, tx, pairing, lease_pcrs, clock: appraised.clock, sequence };
     let policy = &plane.config.lease;
-    let present =
-        signer.sign(&appraised.pcrs, Lasting { resets: policy.resets, seconds: policy.seconds }, None)?;
+    let present = signer.sign(
+        &appraised.pcrs,
+        lease_pcrs.indices(),
+        Lasting { resets: policy.resets, seconds: policy.seconds },
+        None,
+    )?;
     let ahead = signer.ahead(present.pcr_digest)?;
     Ok(Leases { present, ahead })
 }
@@ -84,32 +89,44 @@ impl Signer<'_> {
         states.retain(|state| state.ahead);
         let mut leases: Vec<Lease> = Vec::new();
         for AcceptedState { name, pcrs, .. } in states.into_iter().rev().take(limits::LEASES_AHEAD) {
+            let indices: Vec<u8> = pcrs.keys().copied().collect();
             let pcrs = pcr_values(&pcrs).map_err(|_| IssueError::Lease)?;
+            let state = BootState { name: name.clone(), pcrs: pcrs.clone() };
             // Other PCRs may have been configured since it was approved.
-            let Ok(wanted) = pcrs.policy_digest(&self.lease_pcrs.selection()) else { continue };
+            if !state.differences(&self.lease_pcrs.selection(), &pcrs).is_empty() {
+                continue;
+            }
+            let Ok(wanted) = pcrs.policy_digest(&selection(&indices)?) else { continue };
             if wanted == present.0 {
                 continue;
             }
-            let held =
-                given.iter().find(|lease| lease.pcr_digest.0 == wanted && self.is_young(lease, lasting));
+            let held = given
+                .iter()
+                .find(|lease| lease.pcr_digest.0 == wanted && self.is_young(lease, &indices, lasting));
             leases.push(match held {
                 Some(lease) => lease.clone(),
-                None => self.sign(&pcrs, lasting, Some(name))?,
+                None => self.sign(&pcrs, &indices, lasting, Some(name))?,
             });
         }
         Ok(leases)
     }
 
-    fn is_young(&self, lease: &Lease, lasting: Lasting) -> bool {
+    fn is_young(&self, lease: &Lease, indices: &[u8], lasting: Lasting) -> bool {
         let half = self.clock.clock_ms.saturating_add(lasting.milliseconds() / 2);
-        lease.pcrs == self.lease_pcrs.indices()
+        lease.pcrs == indices
             && lease.clock > half
             && lease.reset_count >= self.clock.reset_count.saturating_add(lasting.resets)
     }
 
-    /// Signs a lease for these PCRs, and records it. `ahead` names a state still to come.
-    fn sign(&self, pcrs: &PcrValues, lasting: Lasting, ahead: Option<String>) -> Result<Lease, IssueError> {
-        let selection = self.lease_pcrs.selection();
+    /// Signs a lease that names these PCRs of a state, and records it. `ahead` names a state still to come.
+    fn sign(
+        &self,
+        pcrs: &PcrValues,
+        indices: &[u8],
+        lasting: Lasting,
+        ahead: Option<String>,
+    ) -> Result<Lease, IssueError> {
+        let selection = selection(indices)?;
         let counter = NvPublic::unmarshal(&self.pairing.counter).map_err(|_| IssueError::Lease)?;
         let terms = LeaseTerms {
             pcr_digest: pcrs.policy_digest(&selection).map_err(|_| IssueError::Lease)?,
@@ -123,7 +140,7 @@ impl Signer<'_> {
         let signature =
             self.plane.keys.signing.lease.sign(&terms, policy_ref).map_err(|_| IssueError::Lease)?;
         let lease = Lease {
-            pcrs: self.lease_pcrs.indices().to_vec(),
+            pcrs: indices.to_vec(),
             pcr_digest: Digest(terms.pcr_digest),
             reset_count: terms.reset_count_max,
             clock: terms.clock_before,
@@ -150,4 +167,8 @@ impl Signer<'_> {
         };
         Ok(self.tx.record(self.pairing.device, self.plane.clock.now(), fact)?)
     }
+}
+
+fn selection(indices: &[u8]) -> Result<PcrSelection, IssueError> {
+    PcrSelection::new(HashAlgorithm::Sha256, indices.iter().copied()).map_err(|_| IssueError::Lease)
 }

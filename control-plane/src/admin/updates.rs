@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::routing::post;
 use axum::{Json, Router};
 use pawl_evidence::boot_image::BootChange;
+use pawl_evidence::eventlog::DatabaseChange;
 use pawl_proto::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ pub struct PreApproveRequest {
     pub name: String,
     /// What the device will boot.
     pub boot: Option<BootChange>,
+    /// What Secure Boot's databases will hold, where they change.
+    #[serde(default)]
+    pub databases: Vec<DatabaseChange>,
     /// What it boots now, to try the computation on.
     pub present: Option<BootChange>,
     /// PCRs of the sha256 bank that are known from elsewhere, in hexadecimal.
@@ -46,8 +50,8 @@ async fn pre_approve(
     Json(request): Json<PreApproveRequest>,
 ) -> Answer<PreApprovedView> {
     let device = parse(&device)?;
-    let PreApproveRequest { name, boot, present, pcrs, state, dry_run } = request;
-    let update = Update { name: short(&name)?, boot, present, pcrs, state, dry_run };
+    let PreApproveRequest { name, boot, databases, present, pcrs, state, dry_run } = request;
+    let update = Update { name: short(&name)?, boot, databases, present, pcrs, state, dry_run };
     let approved = update::pre_approve(&plane, device, update).await?;
     Ok(Json(PreApprovedView::new(device, approved, dry_run)))
 }
@@ -66,6 +70,7 @@ impl From<UpdateError> for AdminError {
             UpdateError::Contraindicated => "contraindicated",
             UpdateError::NoLog => "no-boot-log",
             UpdateError::Unaccounted(_)
+            | UpdateError::Unpredictable(_)
             | UpdateError::Log(_)
             | UpdateError::Predict(_)
             | UpdateError::Present(_) => "not-predictable",

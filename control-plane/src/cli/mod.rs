@@ -129,7 +129,9 @@ enum Failure {
     File { file: PathBuf, source: std::io::Error },
     #[error("{}: {source}", file.display())]
     Image { file: PathBuf, source: ImageError },
-    #[error("give what is to be booted: --boot, --kernel with --initrd and --command-line, or --pcr")]
+    #[error("{}: no EFI signature list; give what the variable will hold", file.display())]
+    SignatureList { file: PathBuf },
+    #[error("give what changes: --boot, --kernel with --initrd and --command-line, --db, --dbx, or --pcr")]
     NothingToApprove,
     #[error(transparent)]
     Bundle(#[from] BundleError),

@@ -7,6 +7,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use pawl_evidence::boot_image::{BootChange, IMAGE_MAX_LEN};
+use pawl_evidence::eventlog::DatabaseChange;
 use pawl_proto::Digest;
 
 use super::command::{Server, path};
@@ -33,6 +34,12 @@ pub(super) struct PreApproveArgs {
     /// The unified kernel image that it boots now: refuse if the computation does not account for it
     #[arg(long, value_name = "UKI", requires = "boot")]
     present: Option<PathBuf>,
+    /// What the variable db will hold: EFI signature lists, with or without efivarfs' attributes
+    #[arg(long, value_name = "FILE")]
+    db: Option<PathBuf>,
+    /// What the variable dbx will hold
+    #[arg(long, value_name = "FILE")]
+    dbx: Option<PathBuf>,
     /// A PCR of the sha256 bank that is known from elsewhere, as on boards without an event log
     #[arg(long = "pcr", value_name = "N=HEX", value_parser = pcr)]
     pcrs: Vec<(u8, Digest)>,
@@ -48,7 +55,7 @@ pub(super) struct PreApproveArgs {
     #[arg(long)]
     dry_run: bool,
     /// Take back all that was approved ahead and has not come
-    #[arg(long, conflicts_with_all = ["boot", "kernel", "pcrs", "name", "state", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["boot", "kernel", "db", "dbx", "pcrs", "name", "state", "dry_run"])]
     withdraw: bool,
 }
 
@@ -58,13 +65,15 @@ pub(super) async fn run(server: &Server, args: PreApproveArgs) -> Result<(), Fai
         return server.print(&withdrawn, text::withdrawn);
     }
     let boot = change(&args)?;
-    if boot.is_none() && args.pcrs.is_empty() {
+    let databases = databases(&args)?;
+    if boot.is_none() && databases.is_empty() && args.pcrs.is_empty() {
         return Err(Failure::NothingToApprove);
     }
     let present = args.present.as_deref().map(unified).transpose()?;
     let name = args.name.clone().unwrap_or_else(|| default_name(&args));
     let pcrs: BTreeMap<u8, Digest> = args.pcrs.iter().copied().collect();
-    let request = PreApproveRequest { name, boot, present, pcrs, state: args.state, dry_run: args.dry_run };
+    let request =
+        PreApproveRequest { name, boot, databases, present, pcrs, state: args.state, dry_run: args.dry_run };
     let approved: PreApprovedView =
         server.client.post(&path(&args.device, "/pre-approve")?, &request).await?;
     server.print(&approved, text::pre_approved)
@@ -81,6 +90,16 @@ fn change(args: &PreApproveArgs) -> Result<Option<BootChange>, Failure> {
     }
 }
 
+fn databases(args: &PreApproveArgs) -> Result<Vec<DatabaseChange>, Failure> {
+    let read = |file: &Option<PathBuf>, change: fn(&[u8]) -> Option<DatabaseChange>| {
+        let Some(file) = file else { return Ok(None) };
+        let change = change(&read(file)?);
+        change.map(Some).ok_or_else(|| Failure::SignatureList { file: file.clone() })
+    };
+    let changes = [read(&args.db, DatabaseChange::allowed)?, read(&args.dbx, DatabaseChange::forbidden)?];
+    Ok(changes.into_iter().flatten().collect())
+}
+
 fn unified(file: &Path) -> Result<BootChange, Failure> {
     BootChange::unified(&read(file)?).map_err(|source| Failure::Image { file: file.to_owned(), source })
 }
@@ -95,7 +114,8 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn default_name(args: &PreApproveArgs) -> String {
-    let file = args.boot.as_ref().or(args.kernel.as_ref()).and_then(|path| path.file_name());
+    let files = [&args.boot, &args.kernel, &args.db, &args.dbx];
+    let file = files.into_iter().flatten().next().and_then(|path| path.file_name());
     file.map_or_else(|| "PCRs given by hand".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 

@@ -226,7 +226,7 @@ fn answer(
         seen = audit::take(tx, device.id, pairing.id, evidence.audit.as_ref(), Occasion::Report, now)?;
         if let Some(state) = shown.lease_pcrs.state(&base.pcrs) {
             tx.set_reported_state(device.id, &state)?;
-            tx.boot_state_reached(device.id, &state)?;
+            tx.boot_states_reached(device.id, &base.pcrs)?;
         }
     }
     let suspended = device.standing_reason.clone().filter(|_| device.standing == Standing::Suspended);

@@ -92,7 +92,17 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn boot_state_reached(&self, device: DeviceId, state: &BootState) -> Result<(), StoreError> {
+    pub fn boot_states_reached(&self, device: DeviceId, quoted: &BootState) -> Result<(), StoreError> {
+        let states = self.boot_states(device)?.into_iter().filter(|state| state.ahead);
+        let is_here =
+            |state: &AcceptedState| state.pcrs.iter().all(|(pcr, value)| quoted.get(pcr) == Some(value));
+        for state in states.filter(is_here) {
+            self.boot_state_reached(device, &state.pcrs)?;
+        }
+        Ok(())
+    }
+
+    fn boot_state_reached(&self, device: DeviceId, state: &BootState) -> Result<(), StoreError> {
         self.sql.execute(
             "UPDATE boot_state SET ahead = 0 WHERE device = ?1 AND pcrs = ?2",
             params![device.as_str(), to_blob(state, "boot state")?],

@@ -1,12 +1,15 @@
-use pawl_evidence::eventlog::{EventLog, explains, predict};
+use std::collections::BTreeMap;
+
+use pawl_evidence::appraise::{self, Foretold, foretell};
+use pawl_evidence::eventlog::{EventLog, explains, predict, predict_databases};
 use pawl_evidence::tpm::{HashAlgorithm, PcrValues};
 use pawl_proto::Digest;
 use pawl_proto::message::Appraisal;
 
 use super::{Update, UpdateError};
-use crate::posture::LeasePcrs;
+use crate::posture::{LeasePcrs, MeasuredState, pcr_values};
 use crate::session::boot_digest;
-use crate::store::{BootState, Pairing, Tx};
+use crate::store::{Base, BootState, Pairing, Tx};
 
 /// The boot state in which a device is, and the one that an update will bring it to.
 pub(super) struct Coming {
@@ -14,8 +17,11 @@ pub(super) struct Coming {
     pub(super) coming: BootState,
 }
 
+/// Where the firmware measures the databases of Secure Boot.
+const KEYS_PCR: u8 = 7;
+
 impl Coming {
-    /// Computes the state to come from the last report and its log. What the update does not touch stays
+    /// Computes the state to come from the last report and its logs. What the update does not touch stays
     /// as it is, so the present state has to be one that was found good.
     pub(super) fn compute(
         lease_pcrs: &LeasePcrs,
@@ -36,17 +42,13 @@ impl Coming {
             _ => {}
         }
         let mut coming = present.clone();
-        if let Some(boot) = &update.boot {
+        if update.boot.is_some() || !update.databases.is_empty() {
             let bytes = tx.boot_log(pairing.id)?.ok_or(UpdateError::NoLog)?;
             let log = EventLog::parse(&bytes)?;
-            account(&present, &log.replay()?)?;
             if let Some(now) = &update.present {
                 explains(&log, now).map_err(UpdateError::Present)?;
             }
-            let predicted = predict(&log, boot)?;
-            for (index, value) in &mut coming {
-                *value = sha256(&predicted, *index).unwrap_or(*value);
-            }
+            coming = NextBoot { log: &log, base, predicted: predicted(&log, update)? }.state(&present)?;
         }
         for (index, value) in &update.pcrs {
             *coming.get_mut(index).ok_or(UpdateError::NotInLease(*index))? = *value;
@@ -55,17 +57,65 @@ impl Coming {
     }
 }
 
-/// The log has to be that of the PCRs that the TPM quoted. One that it does not mention was never
-/// extended.
-fn account(present: &BootState, replayed: &PcrValues) -> Result<(), UpdateError> {
-    let untouched = Digest([0; 32]);
-    let differs = |(index, value): (&u8, &Digest)| {
-        (sha256(replayed, *index).unwrap_or(untouched) != *value).then_some(*index)
-    };
-    present.iter().find_map(differs).map_or(Ok(()), |index| Err(UpdateError::Unaccounted(index)))
+/// What the firmware's log will give: new files change other PCRs than new databases.
+fn predicted(log: &EventLog<'_>, update: &Update) -> Result<PcrValues, UpdateError> {
+    let databases = predict_databases(log, &update.databases)?;
+    let Some(boot) = &update.boot else { return Ok(databases) };
+    let mut predicted = predict(log, boot)?;
+    if let Some(keys) = databases.get(HashAlgorithm::Sha256, KEYS_PCR) {
+        predicted.insert(KEYS_PCR, *keys).map_err(|_| UpdateError::Unaccounted(KEYS_PCR))?;
+    }
+    Ok(predicted)
 }
 
-fn sha256(values: &PcrValues, index: u8) -> Option<Digest> {
-    let value = values.get(HashAlgorithm::Sha256, index)?;
+/// The boot after the update.
+struct NextBoot<'a> {
+    log: &'a EventLog<'a>,
+    base: &'a Base,
+    /// What the firmware's log of it will give.
+    predicted: PcrValues,
+}
+
+impl NextBoot<'_> {
+    /// The state in which the device will be. Where PCR 9 cannot be told, the image's digest (PCR 4) and what its stub
+    /// adds (PCRs 12 and 13) stand in for it.
+    fn state(&self, present: &BootState) -> Result<BootState, UpdateError> {
+        let mut coming = BootState::new();
+        let mut unknown = None;
+        for (index, value) in present {
+            match self.foretell(*index)? {
+                Foretold::Value(to) => {
+                    coming.insert(*index, to_proto(&to).ok_or(UpdateError::Unaccounted(*index))?);
+                }
+                Foretold::Unknown if *index == appraise::INITRD_PCR => unknown = Some(*index),
+                // IMA's PCR and that of the phases: nothing is computed for them.
+                Foretold::Unknown | Foretold::Unaccounted if [10, 11].contains(index) => {
+                    coming.insert(*index, *value);
+                }
+                Foretold::Unknown => return Err(UpdateError::Unpredictable(*index)),
+                Foretold::Unaccounted => return Err(UpdateError::Unaccounted(*index)),
+            }
+        }
+        if let Some(unknown) = unknown {
+            for index in appraise::INITRD_STAND_INS {
+                let Foretold::Value(to) = self.foretell(index)? else {
+                    return Err(UpdateError::Unpredictable(unknown));
+                };
+                coming.insert(index, to_proto(&to).ok_or(UpdateError::Unpredictable(unknown))?);
+            }
+        }
+        Ok(coming)
+    }
+
+    fn foretell(&self, index: u8) -> Result<Foretold, UpdateError> {
+        let quoted: BTreeMap<u8, Digest> = self.base.pcrs.clone();
+        let quoted = pcr_values(&quoted).map_err(|_| UpdateError::NothingReported)?;
+        let value = quoted.get(HashAlgorithm::Sha256, index).ok_or(UpdateError::NothingReported)?;
+        let measured = self.base.measured.as_ref().map(MeasuredState::log);
+        Ok(foretell(self.log, measured, value, index, &self.predicted)?)
+    }
+}
+
+fn to_proto(value: &pawl_evidence::tpm::Digest) -> Option<Digest> {
     Digest::try_from(value.as_bytes()).ok()
 }

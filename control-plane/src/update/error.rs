@@ -30,6 +30,9 @@ pub enum UpdateError {
     /// The log is not the one of the quoted PCRs.
     #[error("the device's boot event log does not account for PCR {0}: nothing can be computed from it")]
     Unaccounted(u8),
+    /// It differs on each machine, and nothing stands in for it.
+    #[error("what PCR {0} will hold cannot be computed: accept the device's state after the update")]
+    Unpredictable(u8),
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] EventLogError),

@@ -11,6 +11,7 @@ pub use pre_approve::{PreApproved, pre_approve, withdraw};
 use std::collections::BTreeMap;
 
 use pawl_evidence::boot_image::BootChange;
+use pawl_evidence::eventlog::DatabaseChange;
 use pawl_proto::Digest;
 use pawl_proto::message::ShortText;
 
@@ -21,6 +22,8 @@ pub struct Update {
     pub name: ShortText,
     /// What the device will boot; none where its PCRs are given by hand alone.
     pub boot: Option<BootChange>,
+    /// What Secure Boot's databases will hold, where they change.
+    pub databases: Vec<DatabaseChange>,
     /// What it boots now, to try the computation on.
     pub present: Option<BootChange>,
     /// PCRs that are known from elsewhere, of the sha256 bank.

@@ -11,7 +11,15 @@ use crate::testing::{Reporting, Rig};
 
 fn by_hand(name: &str, pcrs: &[(u8, u8)]) -> Update {
     let pcrs = pcrs.iter().map(|(index, value)| (*index, Digest([*value; 32]))).collect();
-    Update { name: ShortText::lossy(name), boot: None, present: None, pcrs, state: None, dry_run: false }
+    Update {
+        name: ShortText::lossy(name),
+        boot: None,
+        databases: Vec::new(),
+        present: None,
+        pcrs,
+        state: None,
+        dry_run: false,
+    }
 }
 
 async fn approve(rig: &Rig, reporting: &Reporting, update: Update) -> Result<PreApproved, UpdateError> {

@@ -16,8 +16,8 @@ mod tpm_time;
 pub use coverage::{BootCoverage, Uncovered};
 pub use evidence::{BootLog, Evidence, ImaLog};
 pub use reason::{Appraisal, Area, Reason, Verdict};
-pub use reference::{BootLogRule, BootState, ReferenceValues};
-pub use replayed::before_user_space;
+pub use reference::{BootLogRule, BootState, INITRD_PCR, INITRD_STAND_INS, ReferenceValues};
+pub use replayed::{Foretold, before_user_space, foretell};
 pub use tpm_time::{CLOCK_SAVE_INTERVAL_MS, HighWater, TpmTime};
 
 /// Appraises evidence against reference values.

@@ -86,6 +86,48 @@ pub fn before_user_space(
     values
 }
 
+/// What a boot to come gives a PCR, if systemd extends in it what it extended in the present one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foretold {
+    /// This value.
+    Value(Digest),
+    /// It cannot be told: the boot chain measures something there that differs on each machine and boot chain.
+    Unknown,
+    /// The logs do not account for the present value, so that nothing follows from them.
+    Unaccounted,
+}
+
+/// Tells a PCR of the sha256 bank after a boot in which the firmware's log gives `predicted`; `quoted` has the present
+/// value.
+///
+/// # Errors
+/// When the present log cannot be read.
+pub fn foretell(
+    log: &EventLog<'_>,
+    measure_log: Option<&[u8]>,
+    quoted: &Digest,
+    pcr: u8,
+    predicted: &PcrValues,
+) -> Result<Foretold, EventLogError> {
+    let bank = quoted.algorithm();
+    let replayed = Replayed::new(log, measure_log)?;
+    let Some(account) = replayed.account(pcr, quoted) else { return Ok(Foretold::Unaccounted) };
+    let before = match predicted.get(bank, pcr) {
+        Some(value) => *value,
+        None if replayed.mentions(bank, pcr) => return Ok(Foretold::Unknown),
+        None => Digest::at_reset(bank, pcr),
+    };
+    Ok(match (account, &replayed.user_space) {
+        (Account::Logged(count), Some(records)) => {
+            let digests = records.of_pcr(pcr).take(count).filter_map(|record| record.digest(bank));
+            Foretold::Value(digests.fold(before, |value, digest| value.extend(digest.as_bytes())))
+        }
+        (Account::Logged(_), None) => Foretold::Value(before),
+        (Account::OsSeparator, _) => Foretold::Value(before.extend(os_separator(bank).as_bytes())),
+        (Account::Phases, _) => Foretold::Unknown,
+    })
+}
+
 /// Why systemd's log cannot be read, where it cannot.
 pub(super) fn measure_log_error(evidence: &Evidence<'_>) -> Option<MeasureLogError> {
     evidence.measure_log.and_then(|log| MeasureLog::parse(log).err())

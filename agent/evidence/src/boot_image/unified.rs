@@ -5,7 +5,9 @@ use super::error::ImageError;
 use super::pe::PeImage;
 
 /// Sections for which the stub adds to the initrd, or chooses between alternatives, in versions that know them.
-const UNPREDICTABLE: [&str; 6] = [".pcrsig", ".pcrpkey", ".ucode", ".dtbauto", ".profile", ".efifw"];
+const UNPREDICTABLE: [&str; 4] = [".ucode", ".dtbauto", ".profile", ".efifw"];
+/// Sections that the stub adds to the initrd as files.
+const ADDED: [&str; 2] = [".pcrsig", ".pcrpkey"];
 
 /// What booting a unified kernel image measures (systemd-stub, UAPI specification of unified kernel images).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +21,9 @@ pub struct UnifiedImage {
     /// As the stub passes it on.
     pub(crate) command_line: String,
     pub(crate) is_signed: bool,
+    /// The stub adds to the initrd.
+    #[serde(default)]
+    pub(crate) adds_to_initrd: bool,
 }
 
 impl UnifiedImage {
@@ -40,6 +45,7 @@ impl UnifiedImage {
             initrd: image.section(".initrd").map(|initrd| DigestSet::of(&initrd)),
             command_line: passed_on(&section(".cmdline")?)?,
             is_signed: image.is_signed(),
+            adds_to_initrd: ADDED.into_iter().any(|name| image.section(name).is_some()),
         })
     }
 }

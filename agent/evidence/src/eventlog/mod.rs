@@ -28,7 +28,7 @@ pub(crate) use facts::{OS_SEPARATOR, command_line_digests};
 pub use header::EventLog;
 pub use kind::EventKind;
 #[cfg(feature = "verifier")]
-pub use predict::{PredictError, explains, predict};
+pub use predict::{DatabaseChange, PredictError, explains, predict, predict_databases};
 
 /// The PCR that systemd extends by the name of each phase of the boot (Linux TPM PCR Registry). It does so while
 /// services start, long after the firmware's log has ended; systemd 259 and later keep a log of it

@@ -57,7 +57,7 @@ impl PcrValues {
 
     /// The values without these PCRs of any bank.
     #[cfg(feature = "verifier")]
-    pub(crate) fn without(mut self, indices: [u8; 2]) -> Self {
+    pub(crate) fn without(mut self, indices: &[u8]) -> Self {
         self.0.retain(|(_, index), _| !indices.contains(index));
         self
     }

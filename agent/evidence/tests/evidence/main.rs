@@ -26,6 +26,8 @@ mod measure_log_policy;
 mod peers;
 mod policy;
 mod predict;
+mod predict_databases;
+mod predict_user_space;
 mod quotes;
 mod support;
 mod u_boot;

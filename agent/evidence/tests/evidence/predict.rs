@@ -167,7 +167,7 @@ fn what_the_files_do_not_determine_is_refused_with_the_reason() {
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
 /// What the files of a boot measure, taken from its log: its image itself is not among the fixtures.
-fn unified(boot: &Boot, command_line: &str) -> BootChange {
+pub(crate) fn unified(boot: &Boot, command_line: &str) -> BootChange {
     read(&unified_json(boot, command_line))
 }
 

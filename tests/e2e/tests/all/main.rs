@@ -40,4 +40,5 @@ mod support;
 mod transcripts;
 mod u_boot;
 mod updates;
+mod updates_databases;
 mod vendor_certificates;

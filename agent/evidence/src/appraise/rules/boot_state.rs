@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::super::evidence::Evidence;
 use super::super::reason::{Area, Reason, Verdict};
 use super::super::reference::{BootState, ReferenceValues};
-use crate::tpm::{HashAlgorithm, PcrValues};
+use crate::tpm::PcrValues;
 
 const ACCEPTED: &str = "boot-state.accepted";
 
@@ -23,7 +23,7 @@ pub(in crate::appraise) fn is_accepted(evidence: &Evidence<'_>, reference: &Refe
     let nearest = reference
         .boot_states
         .iter()
-        .map(|state| (state, differences(&quoted, state)))
+        .map(|state| (state, state.differences(&reference.lease_selection, evidence.quote.pcrs())))
         .min_by_key(|(_, differences)| differences.len());
     match nearest {
         None => {
@@ -50,14 +50,6 @@ fn is(state: &BootState, quoted: &PcrValues) -> Vec<Reason> {
     let areas: BTreeSet<Area> = quoted.iter().map(|(_, index, _)| Area::of_pcr(index)).collect();
     let text = format!("the boot state is \"{}\"", state.name);
     areas.into_iter().map(|area| Reason::new(ACCEPTED, area, Verdict::Affirming, text.clone())).collect()
-}
-
-fn differences(quoted: &PcrValues, state: &BootState) -> Vec<(HashAlgorithm, u8)> {
-    quoted
-        .iter()
-        .filter(|(bank, index, value)| state.pcrs.get(*bank, *index) != Some(*value))
-        .map(|(bank, index, _)| (bank, index))
-        .collect()
 }
 
 /// What each PCR stands for (TCG PC Client Platform Firmware Profile, section 3.3.4; Linux TPM PCR Registry).

@@ -27,7 +27,8 @@ pub struct SignatureDatabase {
 }
 
 /// The variables that Secure Boot goes by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DatabaseName {
     /// `PK`: whose machine it is.
     PlatformKey,
@@ -77,7 +78,12 @@ impl SignatureDatabase {
     pub(super) fn of(variable: &Variable<'_>) -> Option<Self> {
         let which =
             DatabaseName::ALL.into_iter().find(|which| variable.is(which.vendor(), which.as_str()))?;
-        Some(Self { which, entries: read_lists(variable.data)? })
+        Self::read(which, variable.data)
+    }
+
+    /// Reads the value of the variable; `None` when it is not well formed.
+    pub(in crate::eventlog) fn read(which: DatabaseName, lists: &[u8]) -> Option<Self> {
+        Some(Self { which, entries: read_lists(lists)? })
     }
 }
 
@@ -103,7 +109,7 @@ impl DatabaseName {
         }
     }
 
-    const fn vendor(self) -> Guid {
+    pub(in crate::eventlog) const fn vendor(self) -> Guid {
         match self {
             Self::PlatformKey | Self::KeyExchangeKeys => Guid::GLOBAL_VARIABLE,
             _ => Guid::IMAGE_SECURITY_DATABASE,

@@ -29,6 +29,13 @@ impl<'a> Variable<'a> {
         Some((Self { vendor, name, data }, reader.offset()))
     }
 
+    /// The structure as the firmware hashes it.
+    pub(in crate::eventlog) fn measured(vendor: Guid, name: &str, data: &[u8]) -> Vec<u8> {
+        let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let length = |len: usize| u64::try_from(len).unwrap_or(u64::MAX).to_le_bytes();
+        [&vendor.as_bytes()[..], &length(name.len() / 2), &length(data.len()), &name, data].concat()
+    }
+
     pub(super) fn is(&self, vendor: Guid, name: &str) -> bool {
         self.vendor == vendor && self.name == name
     }

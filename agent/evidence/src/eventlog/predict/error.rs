@@ -42,6 +42,17 @@ pub enum PredictError {
         /// Its PCR.
         pcr: u8,
     },
+    /// The stub adds to the initrd, in an order that depends on its version.
+    #[error(
+        "the unified kernel image has a section .pcrsig or .pcrpkey, which the stub of the present boot adds to the \
+         initrd in ways that cannot be computed: accept the device's state after the update"
+    )]
+    AddsToInitrd,
+    /// The variable is not measured in the present boot, or several times.
+    #[error(
+        "the boot event log does not have {0} once, before the separator of PCR 7: nothing can be computed"
+    )]
+    NoDatabase(&'static str),
     /// Secure Boot would not let it start.
     #[error("Secure Boot is on and the new image is not signed: the device would not start it")]
     Unsigned,

@@ -8,12 +8,14 @@
 //! by whoever signed the present ones.
 
 mod chain;
+mod database;
 mod error;
 mod grub;
 mod replacements;
 mod stub;
 mod unified;
 
+pub use database::{DatabaseChange, predict_databases};
 pub use error::PredictError;
 
 use super::BOOT_PHASES_PCR;
@@ -24,13 +26,14 @@ use crate::tpm::PcrValues;
 use chain::Chain;
 
 /// The PCR values of a boot from other files, in every bank of the log; of the PCRs that the log extends, without 10
-/// and 11.
+/// and 11, and without 9 where a boot secret stands in it.
 ///
 /// # Errors
 /// When the log cannot be read, or the boot chain measures something that the files do not determine.
 pub fn predict(log: &EventLog<'_>, change: &BootChange) -> Result<PcrValues, PredictError> {
     let facts = log.facts()?;
     let chain = Chain::of(&facts)?;
+    let secret = matches!(&chain, Chain::Unified(boot) if unified::has_boot_secret(boot));
     let replacements = match (chain, change) {
         (Chain::Unified(chain), BootChange::Unified(image)) => unified::replace(&chain, image)?,
         (Chain::Stub(chain), BootChange::Separate(files)) => stub::replace(&chain, files)?,
@@ -39,8 +42,12 @@ pub fn predict(log: &EventLog<'_>, change: &BootChange) -> Result<PcrValues, Pre
         (Chain::Stub(_) | Chain::Grub(_), BootChange::Unified(_)) => return Err(PredictError::IsNotUnified),
     };
     let replayed = log.replay_with(|number, digest| replacements.digest(number, digest))?;
-    Ok(replayed.without([IMA_PCR, BOOT_PHASES_PCR]))
+    let known = replayed.without(&[IMA_PCR, BOOT_PHASES_PCR]);
+    Ok(if secret { known.without(&[KERNEL_PCR]) } else { known })
 }
+
+/// What the kernel and its own stub measure.
+const KERNEL_PCR: u8 = 9;
 
 /// Whether the files account for the present boot: the prediction for them is what the log replays to.
 ///

@@ -2,7 +2,15 @@ use super::chain::{LoggedBoot, is_kernel_section};
 use super::error::PredictError;
 use super::replacements::Replacements;
 use crate::boot_image::UnifiedImage;
+use crate::eventlog::facts::Stage;
 use crate::eventlog::facts::{Fact, load_options};
+
+/// Whether the stub passes a boot secret on (systemd 262), which is in the initrd that the kernel measures and differs on
+/// each machine: PCR 9 cannot be told then. Stubs of that version measure the SMBIOS table, too, and start the kernel
+/// themselves.
+pub(super) fn has_boot_secret(boot: &LoggedBoot<'_, '_>) -> bool {
+    boot.all().any(|event| event.stage == Stage::Loader && event.fact == Fact::MachineTable)
+}
 
 /// What systemd-stub found beside the image: command lines and credentials, extensions. It adds them to the initrd.
 const ADDITIONS_PCRS: [u8; 2] = [12, 13];
@@ -32,6 +40,12 @@ pub(super) fn replace<'i>(
     }
     if let Some(event) = boot.only("a command line", |fact| *fact == Fact::LoadOptions)? {
         replacements = replacements.by_content(event, &load_options(&image.command_line));
+    }
+    if has_boot_secret(boot) {
+        return Ok(replacements);
+    }
+    if image.adds_to_initrd {
+        return Err(PredictError::AddsToInitrd);
     }
     match (boot.only("an initrd", |fact| *fact == Fact::Initrd)?, &image.initrd) {
         (Some(event), Some(initrd)) => Ok(replacements.by(event, initrd)),

@@ -67,9 +67,7 @@ pub(super) fn idle_rules(policy: &Policy, pcrs: &BTreeMap<u8, Judged<'_>>) -> Ve
 
 /// The accepted state that the lease's PCRs are in.
 pub(super) fn accepted<'r>(reference: &'r ReferenceValues, quoted: &PcrValues) -> Option<&'r BootState> {
-    let leased = quoted.select(&reference.lease_selection).ok().filter(|leased| !leased.is_empty())?;
-    reference
-        .boot_states
-        .iter()
-        .find(|state| leased.iter().all(|(bank, index, value)| state.pcrs.get(bank, index) == Some(value)))
+    let lease = &reference.lease_selection;
+    quoted.select(lease).ok().filter(|leased| !leased.is_empty())?;
+    reference.boot_states.iter().find(|state| state.differences(lease, quoted).is_empty())
 }

@@ -1,0 +1,68 @@
+//! What PCRs will hold after an update where systemd extends them, too.
+
+use pawl_evidence::appraise::{BootState, Foretold, INITRD_PCR, foretell};
+use pawl_evidence::eventlog::{EventLog, predict};
+use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
+
+use crate::predict::unified;
+use crate::support::boot::Boot;
+
+const BANK: HashAlgorithm = HashAlgorithm::Sha256;
+
+#[test]
+fn an_update_is_foretold_with_what_systemd_extends() {
+    let (good, changed) = (Boot::named("forky-good"), Boot::named("forky-cmdline-changed"));
+    let predicted = predicted(&good, &changed);
+    let read = changed.quoted_pcrs();
+    for index in [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 14] {
+        let foretold = foretold(&good, index, &predicted);
+        assert_eq!(foretold, Foretold::Value(*read.get(BANK, index).unwrap()), "PCR {index}");
+    }
+    // The boot secret is in it, and phases differ.
+    assert_eq!(foretold(&good, INITRD_PCR, &predicted), Foretold::Unknown);
+}
+
+#[test]
+fn nothing_follows_from_a_pcr_for_which_the_logs_do_not_account() {
+    let (good, changed) = (Boot::named("forky-good"), Boot::named("forky-cmdline-changed"));
+    let log = good.event_log();
+    let log = EventLog::parse(&log).unwrap();
+    let predicted = predicted(&good, &changed);
+    let other = Digest::filled(BANK, 7);
+    let measured = good.measure_log();
+    assert_eq!(foretell(&log, Some(&measured), &other, 4, &predicted), Ok(Foretold::Unaccounted));
+    // Without systemd's log an os-separator alone is known.
+    let quoted = good.quoted_pcrs();
+    let foretold = foretell(&log, None, quoted.get(BANK, 4).unwrap(), 4, &predicted).unwrap();
+    assert_eq!(foretold, Foretold::Value(*changed.quoted_pcrs().get(BANK, 4).unwrap()));
+}
+
+#[test]
+fn a_state_without_the_initrd_needs_all_that_stands_in_for_it() {
+    let quoted = Boot::named("forky-good").quoted_pcrs();
+    let lease = PcrSelection::lease_default();
+    let state = |indices: &[u8]| {
+        let selection = PcrSelection::new(BANK, indices.iter().copied()).unwrap();
+        BootState { name: "next".to_owned(), pcrs: quoted.select(&selection).unwrap() }
+    };
+    let complete = state(&[0, 2, 4, 7, 8, 12, 13, 14]);
+    assert_eq!(complete.differences(&lease, &quoted), []);
+    assert_eq!(state(&[0, 2, 4, 7, 8, 12, 14]).differences(&lease, &quoted), [(BANK, 9)]);
+    assert_eq!(state(&[0, 2, 4, 7, 8, 9, 12, 14]).differences(&lease, &quoted), []);
+    assert_eq!(state(&[2, 4, 7, 8, 12, 13, 14]).differences(&lease, &quoted), [(BANK, 0)]);
+    // What stands in for it is compared, also outside of the lease.
+    let mut other = quoted.clone();
+    other.insert(13, Digest::filled(BANK, 1)).unwrap();
+    assert_eq!(complete.differences(&lease, &other), [(BANK, 13)]);
+}
+
+fn predicted(good: &Boot, changed: &Boot) -> PcrValues {
+    let log = good.event_log();
+    predict(&EventLog::parse(&log).unwrap(), &unified(changed, "any")).unwrap()
+}
+
+fn foretold(boot: &Boot, index: u8, predicted: &PcrValues) -> Foretold {
+    let (log, quoted) = (boot.event_log(), boot.quoted_pcrs());
+    let log = EventLog::parse(&log).unwrap();
+    foretell(&log, Some(&boot.measure_log()), quoted.get(BANK, index).unwrap(), index, predicted).unwrap()
+}
