@@ -16,6 +16,11 @@ const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/image");
 const KEY: &str = "/usr/share/ovmf/PkKek-1-snakeoil.key";
 const CERTIFICATE: &str = "/usr/share/ovmf/PkKek-1-snakeoil.pem";
 const PASSWORD: &str = "pass:snakeoil";
+/// Says who has enrolled a signature; nobody checks it.
+const SIGNATURE_OWNER: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
+/// The attributes of a write that adds to db.
+const APPENDING: &str =
+    "NON_VOLATILE,BOOTSERVICE_ACCESS,RUNTIME_ACCESS,TIME_BASED_AUTHENTICATED_WRITE_ACCESS,APPEND_WRITE";
 
 /// A Debian system with our package installed.
 pub(crate) struct System {
@@ -26,6 +31,14 @@ pub(crate) struct System {
     /// The key in a form that needs no password.
     key: PathBuf,
     certificate: PathBuf,
+}
+
+/// An update of the firmware's db.
+pub(crate) struct DbUpdate {
+    /// The signature list that it appends.
+    pub(crate) list: Vec<u8>,
+    /// What is written to the variable in efivarfs.
+    pub(crate) signed: Vec<u8>,
 }
 
 /// The firmware that boots it.
@@ -100,6 +113,39 @@ impl System {
         }
         run(&mut uki)?;
         Ok(Image(out.to_owned()))
+    }
+
+    /// A certificate that nobody has seen, as an update that appends it to the firmware's db. `place` is a new folder
+    /// for what is made on the way.
+    pub(crate) fn db_update(&self, place: &Path) -> Result<DbUpdate> {
+        fs::create_dir_all(place)?;
+        let file = |name: &str| place.join(name);
+        let mut certificate = Command::new("openssl");
+        certificate.args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "3650",
+            "-subj",
+            "/CN=second",
+        ]);
+        certificate
+            .arg("-keyout")
+            .arg(file("key"))
+            .args(["-outform", "DER", "-out"])
+            .arg(file("certificate"));
+        run(&mut certificate)?;
+        let mut list = Command::new("sbsiglist");
+        list.args(["--owner", SIGNATURE_OWNER, "--type", "x509", "--output"]).arg(file("list"));
+        run(list.arg(file("certificate")))?;
+        let mut sign = Command::new("sbvarsign");
+        sign.arg("--key").arg(&self.key).arg("--cert").arg(&self.certificate);
+        sign.args(["--include-attrs", "--attr", APPENDING, "--output"]).arg(file("signed"));
+        run(sign.arg("db").arg(file("list")))?;
+        Ok(DbUpdate { list: fs::read(file("list"))?, signed: fs::read(file("signed"))? })
     }
 
     /// The machine that it is for.

@@ -3,46 +3,46 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use pawl_proto::message::{Appraisal, DeviceState};
+use anyhow::{Result, ensure};
 
+use super::drift;
 use super::stage::Stage;
-use crate::image::Image;
 use crate::machine::Cable;
 use crate::report::{Facts, Report};
 
 /// The second byte of `à` in UTF-8 is 0xA0, a space to the kernel: it reads `init=/bin/sh`.
 const SPACE_IN_A_LETTER: &str = "console=ttyS0\u{e0}init=/bin/sh";
 /// The quote opens a value that has the rest of the line in it: the kernel reads no `ima_policy=`.
-const OPEN_QUOTE: &str = "console=\"";
+pub(super) const OPEN_QUOTE: &str = "console=\"";
 
 /// A kernel without an initrd, to the point where it starts its first program.
 const KERNEL: Duration = Duration::from_secs(240);
 
+/// On a device that has just drifted to [`OPEN_QUOTE`].
 pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+    report.step(
+        "open-quote",
+        "a quote swallows ima_policy=: that line was refused, and IMA is off",
+        |facts| open_quote(stage, facts),
+    )?;
     report.step(
         "space-in-a-letter",
         "a letter whose second byte is the kernel's space starts a shell",
         |facts| shell(stage, facts),
     )?;
     report.step("space-refused", "and the control plane refuses that command line", |facts| {
-        refused(stage, SPACE_IN_A_LETTER, facts).map(drop)
-    })?;
-    report.step("open-quote", "a quote that swallows ima_policy= is refused, and IMA is off", |facts| {
-        refused(stage, OPEN_QUOTE, facts)?;
-        let lines =
-            stage.machine.succeed("wc -l </sys/kernel/security/integrity/ima/ascii_runtime_measurements")?;
-        facts.add("ima_entries", lines.trim());
-        // The aggregate of the boot, which needs no policy.
-        ensure!(lines.trim() == "1", "IMA measures all the same: {lines} entries");
-        Ok(())
-    })?;
-    report.step("first-again", "with the first image the device is entitled again", |facts| {
-        stage.machine.shut_down()?;
-        stage.machine.install(&stage.first_image)?;
-        facts.add_seconds("boot", stage.machine.boot(Cable::In)?);
-        stage.wait_until_approved().map(drop)
+        refused(stage, facts)
     })
+}
+
+fn open_quote(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
+    show_command_line(stage, OPEN_QUOTE, facts)?;
+    let log = "/sys/kernel/security/integrity/ima/ascii_runtime_measurements";
+    let entries = stage.machine.succeed(&format!("wc -l <{log}"))?;
+    facts.add("ima_entries", entries.trim());
+    // The aggregate of the boot, which needs no policy.
+    ensure!(entries.trim() == "1", "IMA measures all the same: {entries} entries");
+    Ok(())
 }
 
 /// Without an initrd, whose own `init` would come first, the kernel says which program it runs.
@@ -73,26 +73,20 @@ fn kernel_line(console: &str) -> String {
         .into()
 }
 
-/// Boots with it, and is refused for it.
-fn refused(stage: &mut Stage<'_>, console: &str, facts: &mut Facts) -> Result<()> {
-    let line = stage.system.command_line_with_console(console);
-    let image: Image = stage.system.signed_image_of(&stage.place.join("refused.efi"), &line)?;
-    if stage.machine.is_on() {
-        stage.machine.shut_down()?;
-    }
+fn refused(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
+    let line = stage.system.command_line_with_console(SPACE_IN_A_LETTER);
+    let image = stage.system.signed_image_of(&stage.place.join("letter.efi"), &line)?;
     stage.machine.install(&image)?;
-    facts.add_seconds("boot", stage.machine.boot(Cable::In)?);
+    facts.add_seconds("boot", stage.machine.boot(Cable::Out)?);
+    show_command_line(stage, SPACE_IN_A_LETTER, facts)?;
+    drift::judged(stage, facts)
+}
+
+/// What the kernel was given is what the image has, byte by byte.
+fn show_command_line(stage: &mut Stage<'_>, console: &str, facts: &mut Facts) -> Result<()> {
+    let line = stage.system.command_line_with_console(console);
     let booted = stage.machine.succeed("cat /proc/cmdline")?;
     facts.add("proc_cmdline", booted.trim_end());
     ensure!(booted.trim_end().ends_with(&line), "/proc/cmdline is {booted:?}, not {line:?}");
-    let status = stage.machine.wait_until("the device is contraindicated", |status| {
-        status.verdict.as_ref().is_some_and(|verdict| verdict.result == Some(Appraisal::Contraindicated))
-    })?;
-    ensure!(status.state == DeviceState::Lapsed, "the device is {}", status.state);
-    let reasons = status.verdict.context("no verdict")?.reasons;
-    facts.add("reasons", reasons.iter().map(ToString::to_string).collect::<Vec<_>>());
-    let explained = stage.rig.control_plane.operator(&["policy", "explain", &stage.device])?;
-    ensure!(explained.to_string().contains("boot.command-lines"), "another rule was broken: {explained:#}");
-    facts.add("refusal", stage.machine.be_refused_the_token()?);
     Ok(())
 }

@@ -8,18 +8,22 @@ use super::stage::Stage;
 use crate::machine::Cable;
 use crate::report::{Facts, Report};
 
-pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>, command_line: &str) -> Result<()> {
     report.step("drifted", "with another command line the TPM refuses the old lease, off line", |facts| {
-        drift(stage, facts)
+        drift(stage, command_line, facts)
     })?;
-    report.step("contraindicated", "and the control plane gives no new one", |facts| judged(stage, facts))?;
+    report.step("contraindicated", "and the control plane gives no new one", |facts| judged(stage, facts))
+}
+
+/// Whatever was booted meanwhile.
+pub(super) fn tell_put_back(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
     report.step("put-back", "with the old command line the device is entitled again", |facts| {
         put_back(stage, facts)
     })
 }
 
-fn drift(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
-    let changed = stage.image("changed", "selinux=0")?;
+fn drift(stage: &mut Stage<'_>, command_line: &str, facts: &mut Facts) -> Result<()> {
+    let changed = stage.system.signed_image_of(&stage.place.join("changed.efi"), command_line)?;
     stage.machine.shut_down()?;
     stage.machine.install(&changed)?;
     facts.add_seconds("boot", stage.machine.boot(Cable::Out)?);
@@ -31,7 +35,8 @@ fn drift(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     withheld(stage, facts)
 }
 
-fn judged(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
+/// Puts the cable in, and waits for the verdict.
+pub(super) fn judged(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     stage.machine.plug_in()?;
     let status = stage.machine.wait_until("the device is contraindicated", |status| {
         status.verdict.as_ref().is_some_and(|verdict| verdict.result == Some(Appraisal::Contraindicated))

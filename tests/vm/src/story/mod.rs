@@ -8,6 +8,7 @@ mod pairing;
 mod policy;
 mod power_cut;
 mod revocation;
+mod second_certificate;
 mod secure_boot;
 mod soft_reboot;
 mod stage;
@@ -71,10 +72,15 @@ fn chapters(report: &mut Report, stage: &mut Stage<'_>, arguments: &Arguments) -
     if stage.system.release().logs_userspace() {
         soft_reboot::tell(report, stage)?;
     }
-    drift::tell(report, stage)?;
-    if !arguments.short {
-        update::tell(report, stage)?;
+    if arguments.short {
+        drift::tell(report, stage, &stage.system.command_line("selinux=0"))?;
+        drift::tell_put_back(report, stage)?;
+    } else {
+        drift::tell(report, stage, &stage.system.command_line_with_console(command_lines::OPEN_QUOTE))?;
         command_lines::tell(report, stage)?;
+        drift::tell_put_back(report, stage)?;
+        update::tell(report, stage)?;
+        second_certificate::tell(report, stage)?;
     }
     revocation::tell(report, stage)?;
     report.step("shut-down", "the machine is shut down", |_| stage.machine.shut_down())?;
