@@ -12,7 +12,8 @@
 //! 6. [`assurance`] has it sign for one action, once, and checks what it signed.
 //!
 //! [`tpm`] holds the TPM's own structures. Without the default feature `verifier` only [`tpm`], the digests
-//! of [`lease`] and [`assurance`], [`eventlog`], [`measure_log`] and [`ima`] remain: what a device needs.
+//! of [`lease`] and [`assurance`], [`eventlog`], [`measure_log`], [`ima`] and [`nv_certificates`] remain: what a
+//! device needs.
 //!
 //! No function here panics on any input, and memory is bounded by the size of what was passed in.
 #![forbid(unsafe_code)]
@@ -36,6 +37,7 @@ pub mod ima;
 pub mod lease;
 mod little_endian;
 pub mod measure_log;
+pub mod nv_certificates;
 pub mod tpm;
 #[cfg(feature = "verifier")]
 mod wildcard;

@@ -101,6 +101,48 @@ async fn the_chain_in_nv_comes_after_the_leaf() {
     assert_eq!(identity.ek_certificates[1..], [first, second.to_vec()]);
 }
 
+/// Puts contents into the index of the certificate of the P-256 key, which swtpm's factory leaves out.
+fn put_p256_certificate(rig: &Rig, contents: &[u8]) {
+    rig.write("part", contents);
+    let size = contents.len();
+    rig.tool(&format!("tpm2_nvdefine -C p 0x01c0000a -s {size} -a ppwrite|authread|no_da|platformcreate"));
+    rig.tool("tpm2_nvwrite -C p 0x01c0000a -i part");
+}
+
+#[tokio::test]
+async fn a_certificate_is_read_without_what_its_maker_wrapped_around_it() {
+    let rig = Rig::certified();
+    let certified = open(&rig, EndorsementChoice::Only(EndorsementKind::EccP384));
+    let certificate = certified.identity().await.unwrap().ek_certificates.remove(0);
+    certified.close();
+    let length = u16::try_from(certificate.len()).unwrap().to_be_bytes();
+    let wrapped = |header: &[u8]| [header, &length, &certificate].concat();
+    let wrappings = [
+        certificate.clone(),
+        wrapped(&[0x04, 0x82]),
+        wrapped(&[0x10, 0x01, 0x00]),
+        [&[0x10, 0x01, 0x00][..], &length, &[0x10, 0x02], &certificate].concat(),
+    ];
+    for (wrapping, padding) in wrappings.iter().zip([[0x00; 64], [0xff; 64], [0x00; 64], [0xff; 64]]) {
+        put_p256_certificate(&rig, &[&wrapping[..], &padding].concat());
+        let tpm = open(&rig, EndorsementChoice::Only(EndorsementKind::EccP256));
+        assert_eq!(tpm.identity().await.unwrap().ek_certificates, std::slice::from_ref(&certificate));
+        tpm.close();
+        rig.tool("tpm2_nvundefine -C p 0x01c0000a");
+    }
+}
+
+#[tokio::test]
+async fn an_index_without_a_certificate_in_it_chooses_no_key() {
+    for contents in [[0xff; 800], [0x00; 800]] {
+        let rig = Rig::certified();
+        put_p256_certificate(&rig, &contents);
+        let identity = open(&rig, EndorsementChoice::Auto).identity().await.unwrap();
+        assert_eq!(identity.endorsement, EndorsementKind::EccP384);
+        assert!(!identity.ek_certificates.is_empty());
+    }
+}
+
 #[tokio::test]
 async fn the_attestation_key_survives_a_clear_of_the_tpm() {
     let rig = Rig::new();
