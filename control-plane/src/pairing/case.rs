@@ -75,7 +75,7 @@ impl Case {
     /// What the vendors' certificates said of the endorsement key when the session was offered.
     pub(super) fn vendor_check(&self, plane: &ControlPlane) -> VendorCheck {
         match &self.vendor_ca {
-            Some(anchor) => VendorCheck::Certified { anchor: anchor.clone() },
+            Some(anchor) => VendorCheck::Certified { anchor: anchor.clone(), stale_lists: Vec::new() },
             None if plane.vendors.are_required() => {
                 VendorCheck::Uncertified("it showed no certificate that holds".to_owned())
             }

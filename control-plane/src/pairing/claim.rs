@@ -1,7 +1,7 @@
 //! What a device claims in its request, and whether it may try to prove it.
 
 use pawl_evidence::attest::AttestationKey;
-use pawl_evidence::endorsement::EkTemplate;
+use pawl_evidence::endorsement::{EkEndorsement, EkTemplate};
 use pawl_evidence::tpm::{NvPublic, Public};
 use pawl_proto::message::{PairingRequest, RefusalCode, Standing};
 use pawl_proto::{DeviceId, Digest, Epoch, limits};
@@ -80,7 +80,12 @@ impl Claim {
             return Ok(VendorCheck::Uncertified("the TPM has no endorsement certificate".to_owned()));
         };
         match cas.check(&self.endorsement_key, leaf, chain, plane.clock.now()) {
-            Ok(endorsement) => Ok(VendorCheck::Certified { anchor: endorsement.anchor }),
+            Ok(EkEndorsement { anchor, stale_lists, .. }) => {
+                for issuer in &stale_lists {
+                    tracing::warn!(device = %self.device, %issuer, "the issuer's revocation list is out of date");
+                }
+                Ok(VendorCheck::Certified { anchor, stale_lists })
+            }
             Err(error) if error.is_adverse() => Err(Refusal::new(RefusalCode::EndorsementKey, error)),
             Err(error) => Ok(VendorCheck::Uncertified(error.to_string())),
         }
@@ -95,6 +100,8 @@ pub(super) enum VendorCheck {
     Certified {
         /// The file of the trusted CA.
         anchor: String,
+        /// The issuers whose revocation list is out of date.
+        stale_lists: Vec<String>,
     },
     /// No trusted vendor certifies it; why.
     Uncertified(String),
@@ -104,7 +111,7 @@ impl VendorCheck {
     /// The file of the trusted CA.
     pub(super) fn anchor(&self) -> Option<String> {
         match self {
-            Self::Certified { anchor } => Some(anchor.clone()),
+            Self::Certified { anchor, .. } => Some(anchor.clone()),
             Self::Unconfigured | Self::Uncertified(_) => None,
         }
     }
@@ -120,7 +127,13 @@ impl VendorCheck {
     /// How the endorsement key was checked, for people.
     pub(super) fn describe(&self, enrolment: Enrolment) -> String {
         match (self, enrolment) {
-            (Self::Certified { anchor }, _) => format!("certificate, CA {anchor}"),
+            (Self::Certified { anchor, stale_lists }, _) if stale_lists.is_empty() => {
+                format!("certificate, CA {anchor}")
+            }
+            (Self::Certified { anchor, stale_lists }, _) => {
+                let issuers = stale_lists.join(", ");
+                format!("certificate, CA {anchor}; revocation list out of date: {issuers}")
+            }
             (Self::Uncertified(why), _) => format!("hash alone, enrolled --without-certificate: {why}"),
             (Self::Unconfigured, Enrolment::Before) => "enrolled by hash".to_owned(),
             (Self::Unconfigured, Enrolment::ByApproval) => "approved by hash".to_owned(),

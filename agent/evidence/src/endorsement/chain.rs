@@ -1,7 +1,8 @@
 use thiserror::Error;
 
-use super::store::{VendorCa, VendorCas};
+use super::store::{Trusted, VendorCas};
 use super::template::{EkTemplate, EkTemplateError};
+use crate::nv_certificates::certificates_in_nv;
 use crate::tpm::Public;
 use crate::x509::{Certificate, is_signed_by, shown};
 
@@ -22,6 +23,8 @@ pub struct EkEndorsement {
     pub anchor: String,
     /// The common names along the path, from the endorsement key's issuer to the trusted CA.
     pub path: Vec<String>,
+    /// The issuers along the path whose revocation list is out of date: what they revoked since is not known.
+    pub stale_lists: Vec<String>,
 }
 
 /// Why an endorsement key is not accepted on its certificate.
@@ -55,6 +58,9 @@ pub enum EndorsementError {
     /// accepted.
     #[error("a certificate is not signed by {0}, its issuer, or by an algorithm that is not accepted")]
     Signature(String),
+    /// The issuer of a certificate on the path revoked it.
+    #[error("{0} was revoked by {1}, its issuer")]
+    Revoked(String, String),
     /// Nothing leads to a trusted CA.
     #[error("no trusted vendor CA is named {0}: import its certificate")]
     UnknownIssuer(String),
@@ -66,7 +72,7 @@ impl EndorsementError {
     #[must_use]
     pub fn is_adverse(&self) -> bool {
         match self {
-            Self::Template(_) | Self::OtherKey | Self::Signature(_) => true,
+            Self::Template(_) | Self::OtherKey | Self::Signature(_) | Self::Revoked(..) => true,
             Self::Malformed
             | Self::TooMany
             | Self::Purpose
@@ -83,8 +89,11 @@ impl VendorCas {
     /// CA of this store, as RFC 5280 has it, at the time `now` in seconds since 1970.
     ///
     /// Every certificate of the store is trusted for itself, so a path ends at the first that it reaches.
-    /// Intermediates that cannot be read are passed over: a TPM's NV holds them as the vendor left them.
-    /// Revocation is not looked up.
+    /// Certificates may be wrapped as TPMs hold them in NV; intermediates that cannot be read are passed over.
+    ///
+    /// A certificate that a revocation list of its issuer names is refused, also when the list is out of date. One
+    /// that no list names is accepted, also when its issuer's list is missing or out of date; the latter is told in
+    /// [`EkEndorsement::stale_lists`].
     ///
     /// # Errors
     /// See [`EndorsementError`].
@@ -99,7 +108,7 @@ impl VendorCas {
         if intermediates.len() > INTERMEDIATES_MAX {
             return Err(EndorsementError::TooMany);
         }
-        let leaf = Certificate::read(leaf).ok_or(EndorsementError::Malformed)?;
+        let leaf = read(leaf).ok_or(EndorsementError::Malformed)?;
         if !leaf.key.is_key_of(ek) {
             return Err(EndorsementError::OtherKey);
         }
@@ -108,13 +117,19 @@ impl VendorCas {
             return Err(EndorsementError::Purpose);
         }
         let intermediates: Vec<Certificate> =
-            intermediates.iter().filter_map(|der| Certificate::read(der.as_ref())).collect();
+            intermediates.iter().filter_map(|der| read(der.as_ref())).collect();
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         check_certificate(&leaf, now)?;
-        let mut search = Search { store: self, intermediates: &intermediates, now, signatures: 0 };
+        let mut search =
+            Search { store: self, intermediates: &intermediates, now, signatures: 0, stale: Vec::new() };
         let (anchor, path) = search.from(&leaf, 0)?;
-        Ok(EkEndorsement { template, anchor: anchor.file.clone(), path })
+        Ok(EkEndorsement { template, anchor: anchor.file.clone(), path, stale_lists: search.stale })
     }
+}
+
+/// Reads a certificate, bare or as a TPM's NV holds it.
+fn read(bytes: &[u8]) -> Option<Certificate> {
+    Certificate::read(bytes).or_else(|| Certificate::read(certificates_in_nv(bytes).first()?))
 }
 
 /// A search for a path, depth first.
@@ -122,8 +137,10 @@ struct Search<'a> {
     store: &'a VendorCas,
     intermediates: &'a [Certificate],
     now: i64,
-    /// How many signatures were checked.
+    /// How many signatures of certificates were checked.
     signatures: usize,
+    /// The issuers whose revocation list is out of date.
+    stale: Vec<String>,
 }
 
 impl<'a> Search<'a> {
@@ -133,12 +150,20 @@ impl<'a> Search<'a> {
         &mut self,
         certificate: &Certificate,
         below: usize,
-    ) -> Result<(&'a VendorCa, Vec<String>), EndorsementError> {
+    ) -> Result<(&'a Trusted, Vec<String>), EndorsementError> {
         let mut reason = EndorsementError::UnknownIssuer(shown(&certificate.issuer));
-        for ca in self.store.cas.iter().filter(|ca| ca.certificate.subject == certificate.issuer) {
-            match self.check_issued(certificate, &ca.certificate, below) {
-                Ok(()) => return Ok((ca, vec![shown(&certificate.issuer)])),
-                Err(error) => reason = error,
+        let store = self.store;
+        let anchors = store.cas.iter().filter(|trusted| trusted.ca.certificate.subject == certificate.issuer);
+        for trusted in anchors {
+            match self.check_issued(certificate, &trusted.ca.certificate, below) {
+                Ok(()) => match &trusted.revoked_by {
+                    None => return Ok((trusted, vec![shown(&certificate.issuer)])),
+                    Some(issuer) => {
+                        let name = format!("the certificate of {}", trusted.ca.name());
+                        reason = EndorsementError::Revoked(name, issuer.clone());
+                    }
+                },
+                Err(error) => reason = graver(reason, error),
             }
         }
         if below >= INTERMEDIATES_MAX {
@@ -153,7 +178,7 @@ impl<'a> Search<'a> {
                     path.insert(0, shown(&certificate.issuer));
                     return Ok((anchor, path));
                 }
-                Err(error) => reason = error,
+                Err(error) => reason = graver(reason, error),
             }
         }
         Err(reason)
@@ -177,8 +202,36 @@ impl<'a> Search<'a> {
         if self.signatures > SIGNATURES_MAX || !is_signed_by(certificate, &issuer.key) {
             return Err(EndorsementError::Signature(shown(&issuer.subject)));
         }
+        self.check_revocation(certificate, issuer)
+    }
+
+    /// Looks the certificate up in the lists of its issuer.
+    fn check_revocation(
+        &mut self,
+        certificate: &Certificate,
+        issuer: &Certificate,
+    ) -> Result<(), EndorsementError> {
+        let now = u64::try_from(self.now).unwrap_or_default();
+        for list in self.store.lists_of(issuer) {
+            if list.revokes(certificate) {
+                let name = match certificate.extensions.is_ca {
+                    true => format!("the certificate of {}", shown(&certificate.subject)),
+                    false => "the endorsement certificate".to_owned(),
+                };
+                return Err(EndorsementError::Revoked(name, shown(&issuer.subject)));
+            }
+            let issuer = shown(&issuer.subject);
+            if list.is_stale_at(now) && !self.stale.contains(&issuer) {
+                self.stale.push(issuer);
+            }
+        }
         Ok(())
     }
+}
+
+/// Of two reasons the one to tell: a revocation outweighs what other paths lack.
+fn graver(first: EndorsementError, second: EndorsementError) -> EndorsementError {
+    if matches!(first, EndorsementError::Revoked(..)) { first } else { second }
 }
 
 fn check_certificate(certificate: &Certificate, now: i64) -> Result<(), EndorsementError> {

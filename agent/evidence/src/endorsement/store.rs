@@ -1,40 +1,55 @@
-use crate::x509::{CERTIFICATE_MAX_LEN, Certificate, pem};
+use super::vendor_ca::VendorCa;
+use super::vendor_file::{VendorItem, read_vendor_file};
+use super::vendor_list::{ListProblem, VendorList};
+use crate::x509::{Certificate, is_signed_by};
 
 /// More files than all TPM vendors together have CAs.
 const CAS_MAX: usize = 4096;
-const FILE_MAX_LEN: usize = 64 * CERTIFICATE_MAX_LEN;
+const LISTS_MAX: usize = 4096;
 
-/// The CA certificates of the TPM vendors that are trusted, roots and intermediates alike.
+/// The CA certificates of the TPM vendors that are trusted, roots and intermediates alike, and their revocation
+/// lists.
 #[derive(Debug, Clone, Default)]
 pub struct VendorCas {
-    pub(super) cas: Vec<VendorCa>,
+    pub(super) cas: Vec<Trusted>,
+    lists: Vec<(String, VendorList)>,
     skipped: Vec<Skipped>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct VendorCa {
+pub(super) struct Trusted {
     pub(super) file: String,
-    pub(super) certificate: Certificate,
+    pub(super) ca: VendorCa,
+    /// The issuer that revoked it; none while it is trusted.
+    pub(super) revoked_by: Option<String>,
 }
 
-/// A file, or a certificate in it, that is not used.
+/// A file, or something in it, that is not used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// The name of the file.
     pub file: String,
     /// What is wrong with it.
-    pub reason: &'static str,
+    pub reason: String,
 }
 
 impl VendorCas {
-    /// Takes files of one DER certificate or of any number of PEM certificates.
+    /// Reads files of one DER certificate or revocation list, or of any number of both in PEM.
     ///
-    /// A file that cannot be used is noted in [`VendorCas::skipped`] and spoils none of the others.
+    /// A file that cannot be used is noted in [`VendorCas::skipped`] and spoils none of the others. A revocation
+    /// list whose issuer is not in the store counts for intermediate certificates that devices send.
     pub fn from_files(files: impl IntoIterator<Item = (impl Into<String>, impl AsRef<[u8]>)>) -> Self {
         let mut store = Self::default();
         for (file, bytes) in files {
-            store.add_file(file.into(), bytes.as_ref());
+            let file = file.into();
+            for item in read_vendor_file(bytes.as_ref()) {
+                store.add(&file, item);
+            }
         }
+        store.drop_forged_lists();
+        // The newest list of an issuer comes first: it counts.
+        store.lists.sort_by_key(|(_, list)| std::cmp::Reverse(list.this_update()));
+        store.mark_revoked();
         store
     }
 
@@ -45,42 +60,95 @@ impl VendorCas {
 
     /// How many CAs are trusted.
     pub fn len(&self) -> usize {
-        self.cas.len()
+        self.cas.iter().filter(|trusted| trusted.revoked_by.is_none()).count()
     }
 
     /// Whether no CA is trusted, so that every certificate will be refused.
     pub fn is_empty(&self) -> bool {
-        self.cas.is_empty()
+        self.len() == 0
     }
 
-    fn add_file(&mut self, file: String, bytes: &[u8]) {
-        if bytes.len() > FILE_MAX_LEN {
-            return self.skip(file, "it is larger than 1 MiB");
-        }
-        if !pem::is_pem(bytes) {
-            return self.add_certificate(&file, bytes);
-        }
-        match pem::read_certificates(bytes) {
-            Some(certificates) => certificates.iter().for_each(|der| self.add_certificate(&file, der)),
-            None => self.skip(file, "its PEM is malformed"),
-        }
+    /// The CAs with their files, and the issuer of each that was revoked.
+    pub fn cas(&self) -> impl Iterator<Item = (&str, &VendorCa, Option<&str>)> {
+        self.cas.iter().map(|trusted| (trusted.file.as_str(), &trusted.ca, trusted.revoked_by.as_deref()))
     }
 
-    fn add_certificate(&mut self, file: &str, der: &[u8]) {
-        let file = file.to_owned();
-        if self.cas.len() >= CAS_MAX {
-            return self.skip(file, "there are 4096 CA certificates already");
-        }
-        match Certificate::read(der) {
-            None => self.skip(file, "it is not a well-formed X.509 certificate"),
-            Some(certificate) if !certificate.extensions.is_ca => {
-                self.skip(file, "it is not a CA's certificate")
+    /// The revocation lists with their files, the newest first.
+    pub fn lists(&self) -> impl Iterator<Item = (&str, &VendorList)> {
+        self.lists.iter().map(|(file, list)| (file.as_str(), list))
+    }
+
+    fn add(&mut self, file: &str, item: Result<VendorItem, &'static str>) {
+        match item {
+            Err(reason) => self.skip(file, reason),
+            Ok(VendorItem::Ca(_)) if self.cas.len() >= CAS_MAX => {
+                self.skip(file, "there are 4096 CA certificates already");
             }
-            Some(certificate) => self.cas.push(VendorCa { file, certificate }),
+            Ok(VendorItem::List(_)) if self.lists.len() >= LISTS_MAX => {
+                self.skip(file, "there are 4096 revocation lists already");
+            }
+            Ok(VendorItem::Ca(ca)) => {
+                self.cas.push(Trusted { file: file.to_owned(), ca: *ca, revoked_by: None });
+            }
+            Ok(VendorItem::List(list)) => self.lists.push((file.to_owned(), *list)),
         }
     }
 
-    fn skip(&mut self, file: String, reason: &'static str) {
-        self.skipped.push(Skipped { file, reason });
+    fn drop_forged_lists(&mut self) {
+        let lists = std::mem::take(&mut self.lists);
+        for (file, list) in lists {
+            match list.check(self.cas.iter().map(|trusted| &trusted.ca)) {
+                Err(problem @ ListProblem::Signature(_)) => self.skip(&file, &problem.to_string()),
+                Ok(()) | Err(ListProblem::UnknownIssuer(_)) => self.lists.push((file, list)),
+            }
+        }
+    }
+
+    /// Marks the CAs that are on a list of their issuer, and those that a revoked CA issued.
+    fn mark_revoked(&mut self) {
+        loop {
+            let found = self
+                .cas
+                .iter()
+                .enumerate()
+                .filter(|(_, trusted)| trusted.revoked_by.is_none())
+                .find_map(|(index, trusted)| Some((index, self.revoker(&trusted.ca)?)));
+            let Some((index, issuer)) = found else { return };
+            if let Some(trusted) = self.cas.get_mut(index) {
+                trusted.revoked_by = Some(issuer);
+            }
+        }
+    }
+
+    /// The issuer that revoked `ca`, or that was revoked itself.
+    fn revoker(&self, ca: &VendorCa) -> Option<String> {
+        if ca.is_self_issued() || self.lists.is_empty() {
+            return None;
+        }
+        let issuers = self.cas.iter().filter(|issuer| issuer.ca.certificate.subject == ca.certificate.issuer);
+        for issuer in issuers {
+            let authority = &issuer.ca.certificate;
+            let listed = || self.lists_of(authority).iter().any(|list| list.revokes(&ca.certificate));
+            if (issuer.revoked_by.is_some() || listed()) && is_signed_by(&ca.certificate, &authority.key) {
+                return Some(issuer.ca.name());
+            }
+        }
+        None
+    }
+
+    /// The lists that `authority` signed; of each scope the newest.
+    pub(super) fn lists_of(&self, authority: &Certificate) -> Vec<&VendorList> {
+        let mut lists: Vec<&VendorList> = Vec::new();
+        for (_, list) in &self.lists {
+            let is_older = |list: &VendorList| lists.iter().any(|newer| newer.scope() == list.scope());
+            if list.names(authority) && !is_older(list) && list.is_by(authority) {
+                lists.push(list);
+            }
+        }
+        lists
+    }
+
+    fn skip(&mut self, file: &str, reason: &str) {
+        self.skipped.push(Skipped { file: file.to_owned(), reason: reason.to_owned() });
     }
 }

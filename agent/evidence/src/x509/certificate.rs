@@ -1,14 +1,15 @@
-use super::der::{Der, OID, SEQUENCE, SET};
+use super::der::{Der, INTEGER, OID, SEQUENCE, SET};
 use super::extensions::Extensions;
 use super::signature::SignatureAlgorithm;
 use super::subject_key::SubjectKey;
 use super::time::read_time;
 
 /// Real certificates have 700 to 2,500 bytes.
-pub(crate) const CERTIFICATE_MAX_LEN: usize = 16 * 1024;
+const CERTIFICATE_MAX_LEN: usize = 16 * 1024;
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 const SHOWN_NAME_MAX_LEN: usize = 64;
 
 /// An X.509 certificate (RFC 5280), well formed and nothing more.
@@ -18,6 +19,8 @@ pub(crate) struct Certificate {
     pub(super) signed: Vec<u8>,
     pub(super) algorithm: Option<SignatureAlgorithm>,
     pub(super) signature: Vec<u8>,
+    /// The content of the INTEGER.
+    pub(crate) serial: Vec<u8>,
     /// The whole Name, compared byte for byte.
     pub(crate) issuer: Vec<u8>,
     /// As `issuer`.
@@ -51,7 +54,7 @@ impl Certificate {
 
         let mut fields = Der::new(signed.content);
         fields.optional(VERSION);
-        let _serial_number = fields.any()?;
+        let serial = fields.expect(INTEGER)?.content.to_vec();
         // Stated twice, of which one is not covered by the signature.
         if fields.expect(SEQUENCE)?.content != algorithm.content {
             return None;
@@ -66,6 +69,7 @@ impl Certificate {
             signed: signed.whole.to_vec(),
             algorithm: SignatureAlgorithm::read(Der::new(algorithm.content))?,
             signature,
+            serial,
             issuer,
             subject,
             validity,
@@ -73,6 +77,16 @@ impl Certificate {
             key_info: key_info.whole.to_vec(),
             extensions: read_extensions(fields)?,
         })
+    }
+
+    /// Whether its own signature is of an algorithm that is accepted.
+    pub(crate) fn has_accepted_algorithm(&self) -> bool {
+        self.algorithm.is_some()
+    }
+
+    /// The first and the last second in which it is valid, since 1970.
+    pub(crate) fn validity(&self) -> (i64, i64) {
+        self.validity
     }
 
     pub(crate) fn is_valid_at(&self, now: i64) -> bool {
@@ -83,13 +97,21 @@ impl Certificate {
 
 /// A Name as people know it: its common name, or a note that it has none.
 pub(crate) fn shown(name: &[u8]) -> String {
-    let Some(text) = common_name_bytes(name) else { return String::from("(no common name)") };
+    attribute(name, COMMON_NAME).map_or_else(|| String::from("(no common name)"), shown_text)
+}
+
+/// The organization of a Name, for people.
+pub(crate) fn organization(name: &[u8]) -> Option<String> {
+    attribute(name, ORGANIZATION).map(shown_text)
+}
+
+fn shown_text(text: &[u8]) -> String {
     String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(SHOWN_NAME_MAX_LEN).collect()
 }
 
 /// The common name of a Name, to be compared; `None` where it has none in UTF-8 or one of its subsets.
 pub(crate) fn common_name(name: &[u8]) -> Option<&str> {
-    std::str::from_utf8(common_name_bytes(name)?).ok()
+    std::str::from_utf8(attribute(name, COMMON_NAME)?).ok()
 }
 
 /// Passes over the unique identifiers that nobody uses.
@@ -103,13 +125,14 @@ fn read_extensions(mut fields: Der<'_>) -> Option<Extensions> {
     Extensions::read(Der::new(&[]))
 }
 
-fn common_name_bytes(name: &[u8]) -> Option<&[u8]> {
+/// The text of the first attribute of this type.
+fn attribute<'a>(name: &'a [u8], kind: &[u8]) -> Option<&'a [u8]> {
     let mut sets = Der::new(name).inside(SEQUENCE)?;
     while !sets.is_empty() {
         let mut set = sets.inside(SET)?;
         while !set.is_empty() {
             let mut attribute = set.inside(SEQUENCE)?;
-            if attribute.expect(OID)?.content == COMMON_NAME {
+            if attribute.expect(OID)?.content == kind {
                 return Some(attribute.any()?.content);
             }
         }

@@ -1,7 +1,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const BEGIN: &str = "-----BEGIN ";
 
 pub(crate) fn is_pem(bytes: &[u8]) -> bool {
     bytes.windows(BEGIN.len()).any(|window| window == BEGIN.as_bytes())
@@ -11,6 +11,11 @@ pub(crate) fn is_pem(bytes: &[u8]) -> bool {
 /// the Base64 is broken.
 pub(crate) fn read_certificates(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     read_blocks(bytes, "CERTIFICATE")
+}
+
+/// The same for revocation lists.
+pub(crate) fn read_revocation_lists(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    read_blocks(bytes, "X509 CRL")
 }
 
 /// The same for what is labelled otherwise (RFC 7468).

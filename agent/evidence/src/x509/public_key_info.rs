@@ -36,11 +36,7 @@ impl PublicKeyInfo {
 
     /// Whether the key is of a kind whose signatures are checked here.
     pub(crate) fn can_verify(&self) -> bool {
-        match &self.key {
-            SubjectKey::Rsa { modulus, .. } => (256..=512).contains(&modulus.len()),
-            SubjectKey::Ecc { .. } => true,
-            SubjectKey::Other => false,
-        }
+        self.key.can_verify()
     }
 
     /// Whether this key signed the digest: RSASSA-PKCS1-v1_5, or ECDSA in DER.

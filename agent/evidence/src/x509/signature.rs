@@ -23,6 +23,21 @@ pub(super) enum SignatureAlgorithm {
 }
 
 impl SignatureAlgorithm {
+    pub(super) fn hash(self) -> HashAlgorithm {
+        match self {
+            Self::Rsa(hash) | Self::Ecdsa(hash) => hash,
+        }
+    }
+
+    /// Whether this key, which is of this algorithm, signed the digest.
+    pub(super) fn verifies(self, key: &SubjectKey, digest: &[u8], signature: &[u8]) -> bool {
+        let fits = matches!(
+            (self, key),
+            (Self::Rsa(_), SubjectKey::Rsa { .. }) | (Self::Ecdsa(_), SubjectKey::Ecc { .. })
+        );
+        fits && verify(key, self.hash(), digest, signature)
+    }
+
     /// Reads the content of an AlgorithmIdentifier: `None` when it is malformed, `Some(None)` for an
     /// algorithm that is not accepted, SHA-1 among them.
     pub(super) fn read(mut identifier: Der<'_>) -> Option<Option<Self>> {
@@ -41,14 +56,10 @@ impl SignatureAlgorithm {
 
 /// Whether `issuer` holds the key that signed `certificate`.
 pub(crate) fn is_signed_by(certificate: &Certificate, issuer: &SubjectKey) -> bool {
-    let signature = &certificate.signature;
-    match (certificate.algorithm, issuer) {
-        (Some(SignatureAlgorithm::Rsa(hash)), SubjectKey::Rsa { .. })
-        | (Some(SignatureAlgorithm::Ecdsa(hash)), SubjectKey::Ecc { .. }) => {
-            verify(issuer, hash, hash.digest(&[&certificate.signed]).as_bytes(), signature)
-        }
-        _ => false,
-    }
+    certificate.algorithm.is_some_and(|algorithm| {
+        let digest = algorithm.hash().digest(&[&certificate.signed]);
+        algorithm.verifies(issuer, digest.as_bytes(), &certificate.signature)
+    })
 }
 
 /// Whether this key signed the digest: RSASSA-PKCS1-v1_5, or ECDSA in DER.

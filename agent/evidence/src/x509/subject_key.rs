@@ -51,6 +51,15 @@ impl SubjectKey {
         }
     }
 
+    /// Whether its signatures are checked here.
+    pub(crate) fn can_verify(&self) -> bool {
+        match self {
+            Self::Rsa { modulus, .. } => (256..=512).contains(&modulus.len()),
+            Self::Ecc { .. } => true,
+            Self::Other => false,
+        }
+    }
+
     /// Whether this is the key of a TPM object.
     pub(crate) fn is_key_of(&self, public: &Public) -> bool {
         match (self, public.key()) {

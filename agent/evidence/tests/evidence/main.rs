@@ -29,5 +29,6 @@ mod predict;
 mod predict_databases;
 mod predict_user_space;
 mod quotes;
+mod revocation;
 mod support;
 mod u_boot;

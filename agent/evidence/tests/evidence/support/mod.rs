@@ -4,3 +4,4 @@ pub(crate) mod ima;
 pub(crate) mod log;
 pub(crate) mod quoted;
 pub(crate) mod swtpm;
+pub(crate) mod vendor;
