@@ -53,7 +53,7 @@ impl ControlPlane {
     /// # Errors
     /// [`OpenError`] says what cannot be read or made.
     pub fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let vendors = Vendors::open(config.endorsement.vendor_cas.as_deref())?;
+        let vendors = Vendors::open(config.endorsement.vendor_cas.as_deref(), clock.now())?;
         let policies = Policies::open(config.policy.clone())?;
         let keys = Keys::load_or_create(&config)?;
         let store = Store::open(&config.state_dir.join("control-plane.sqlite"))?;

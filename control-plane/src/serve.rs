@@ -48,7 +48,7 @@ async fn reload_on_signal(plane: &ControlPlane) -> Result<(), RunError> {
             Ok(count) => tracing::info!(count, "read the policies again"),
             Err(error) => tracing::error!(%error, "the policies are left as they were"),
         }
-        match plane.vendors.reload() {
+        match plane.vendors.reload(plane.clock.now()) {
             Ok(count) => tracing::info!(count, "read the vendors' certificates again"),
             Err(error) => tracing::error!(%error, "the vendors' certificates are left as they were"),
         }

@@ -7,6 +7,7 @@ use tracing::level_filters::LevelFilter;
 use super::digest;
 use super::policy::PolicyVerb;
 use super::pre_approve::PreApproveArgs;
+use super::vendor_cas::VendorCasVerb;
 use crate::config::DEFAULT_PATH;
 
 const EXIT_CODES: &str = "\
@@ -181,6 +182,11 @@ pub(super) enum Verb {
     Policy {
         #[command(subcommand)]
         verb: PolicyVerb,
+    },
+    /// Say whose TPMs are trusted: the directory of `endorsement.vendor_cas`
+    VendorCas {
+        #[command(subcommand)]
+        verb: VendorCasVerb,
     },
     /// Approve a boot state that a device is still to come to, so that its keys work before its network does
     ///

@@ -76,7 +76,7 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
             server.print(&declined, text::declined)
         }
         // They need no server, and are dealt with before.
-        Verb::Serve { .. } | Verb::Init | Verb::VerifyBundle { .. } => Ok(()),
+        Verb::Serve { .. } | Verb::Init | Verb::VendorCas { .. } | Verb::VerifyBundle { .. } => Ok(()),
     }
 }
 

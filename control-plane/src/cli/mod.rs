@@ -11,6 +11,7 @@ mod pre_approve;
 mod records;
 mod terminal;
 mod text;
+mod vendor_cas;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,6 +86,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Ok(runtime.block_on(serve::serve(config))?)
         }
         Verb::Init => init::init(&config, args.json),
+        Verb::VendorCas { verb } => vendor_cas::run(&verb, &config, &args.config, args.json),
         verb => runtime.block_on(command::run(verb, &config, args.json)),
     }
 }
@@ -134,6 +136,14 @@ enum Failure {
     #[error("give what changes: --boot, --kernel with --initrd and --command-line, --db, --dbx, or --pcr")]
     NothingToApprove,
     #[error(transparent)]
+    Import(#[from] crate::vendor_cas::ImportError),
+    #[error(transparent)]
+    VendorCas(#[from] crate::vendor_cas::VendorCasError),
+    #[error("{}: endorsement.vendor_cas is not set; name the directory of the vendors' certificates there", .0.display())]
+    NoVendorDirectory(PathBuf),
+    #[error("nothing was imported")]
+    NothingImported,
+    #[error(transparent)]
     Bundle(#[from] BundleError),
     #[error(transparent)]
     Signature(#[from] SignatureError),
@@ -153,13 +163,15 @@ impl Failure {
     fn report(&self, json: bool) {
         use std::io::Write as _;
         // What was checked has been printed, with all that does not hold.
-        if json && !matches!(self, Self::Records { .. }) {
+        if json && !matches!(self, Self::Records { .. } | Self::NothingImported) {
             let error = match self {
                 Self::Client(admin::ClientError::Refused(refused)) => refused.clone(),
                 Self::Client(admin::ClientError::NotRunning { .. }) => {
                     admin::AdminError::new("not-running", self)
                 }
-                Self::Config(_) | Self::Policy(_) => admin::AdminError::new("configuration", self),
+                Self::Config(_) | Self::Policy(_) | Self::VendorCas(_) | Self::NoVendorDirectory(_) => {
+                    admin::AdminError::new("configuration", self)
+                }
                 _ => admin::AdminError::new("failed", self),
             };
             // Nothing is left to be told to when stdout is gone.
@@ -170,7 +182,7 @@ impl Failure {
 
     fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Config(_) | Self::Policy(_) => CONFIG,
+            Self::Config(_) | Self::Policy(_) | Self::VendorCas(_) | Self::NoVendorDirectory(_) => CONFIG,
             Self::Serve(serve::RunError::Open(OpenError::Policy(_) | OpenError::VendorCas(_))) => CONFIG,
             Self::Client(admin::ClientError::NotRunning { .. }) => UNAVAILABLE,
             Self::Device(_) | Self::Session(_) | Self::NothingToApprove => USAGE,

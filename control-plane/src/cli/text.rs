@@ -6,6 +6,7 @@ mod record;
 mod session;
 mod table;
 mod update;
+mod vendor_cas;
 
 use std::fmt::Write as _;
 
@@ -15,6 +16,7 @@ pub(super) use record::{checked, device_records, records};
 pub(super) use session::{confirmation, declined, request, sessions};
 use table::Table;
 pub(super) use update::{pre_approved, settled, withdrawn};
+pub(super) use vendor_cas::{imported, listed};
 
 use crate::admin::view::{Accepted, AccessView, Delivery, DeviceLine, Enrolled, OrderView, StandingView};
 use pawl_proto::message::{Access, EventKind, Standing};

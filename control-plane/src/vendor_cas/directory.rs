@@ -9,11 +9,24 @@ const FILE_MAX_LEN: u64 = 16 * 1024 * 1024;
 /// More files than all TPM vendors together publish.
 const FILES_MAX: usize = 8192;
 
-/// Reads all files of the directory, and logs each that is not used.
-pub(super) fn read(directory: &Path) -> Result<VendorCas, VendorCasError> {
+/// Reads all files of the directory, and logs each that is not used, and each revocation list that is out of date.
+pub(super) fn read(directory: &Path, now: u64) -> Result<VendorCas, VendorCasError> {
     let cas = VendorCas::from_files(files(directory)?);
     for skipped in cas.skipped() {
         tracing::warn!(file = %skipped.file, reason = %skipped.reason, "a file of the vendor directory is not used");
+    }
+    for (file, _, revoked_by) in cas.cas() {
+        if let Some(issuer) = revoked_by {
+            tracing::warn!(file, issuer, "a vendor's CA was revoked, and is not trusted");
+        }
+    }
+    for (file, list) in cas.lists().filter(|(_, list)| list.is_stale_at(now)) {
+        tracing::warn!(
+            file,
+            issuer = list.issuer(),
+            "a revocation list is out of date: what it names stays revoked, and what was revoked since is not known; \
+             import a new one"
+        );
     }
     if cas.is_empty() {
         return Err(VendorCasError::Empty { directory: directory.to_owned() });
@@ -22,7 +35,7 @@ pub(super) fn read(directory: &Path) -> Result<VendorCas, VendorCasError> {
 }
 
 /// The files of the directory by name; neither hidden ones nor folders.
-fn files(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, VendorCasError> {
+pub(super) fn files(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, VendorCasError> {
     let unreadable = |path: PathBuf| move |source| VendorCasError::Unreadable { path, source };
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).map_err(unreadable(directory.to_owned()))? {

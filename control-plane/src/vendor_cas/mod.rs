@@ -1,6 +1,8 @@
 //! The TPM vendors that this control plane trusts: the directory `endorsement.vendor_cas`.
 
 mod directory;
+mod import;
+pub mod view;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,6 +10,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use pawl_evidence::endorsement::VendorCas;
 
 pub use directory::VendorCasError;
+pub use import::{ImportError, SourceError, WriteError, import};
+use view::Listed;
+
+/// Lists what the directory has, at the time `now` in seconds since 1970.
+///
+/// # Errors
+/// [`VendorCasError`] when it cannot be read.
+pub fn list(directory: &Path, now: u64) -> Result<Listed, VendorCasError> {
+    let cas = VendorCas::from_files(directory::files(directory)?);
+    Ok(Listed::of(directory, &cas, now))
+}
 
 /// The vendors' CAs in force.
 pub struct Vendors(Option<Loaded>);
@@ -18,14 +31,15 @@ struct Loaded {
 }
 
 impl Vendors {
-    /// Reads the directory, where one is configured.
+    /// Reads the directory, where one is configured, and logs what in it is not used or out of date at the time
+    /// `now`, in seconds since 1970.
     ///
     /// # Errors
     /// [`VendorCasError`] when it cannot be read, or has no certificate that can be used: every device would
     /// be refused.
-    pub fn open(directory: Option<&Path>) -> Result<Self, VendorCasError> {
+    pub fn open(directory: Option<&Path>, now: u64) -> Result<Self, VendorCasError> {
         let Some(directory) = directory else { return Ok(Self(None)) };
-        let cas = RwLock::new(Arc::new(directory::read(directory)?));
+        let cas = RwLock::new(Arc::new(directory::read(directory, now)?));
         Ok(Self(Some(Loaded { directory: directory.to_owned(), cas })))
     }
 
@@ -34,9 +48,9 @@ impl Vendors {
     ///
     /// # Errors
     /// As for [`Vendors::open`].
-    pub fn reload(&self) -> Result<usize, VendorCasError> {
+    pub fn reload(&self, now: u64) -> Result<usize, VendorCasError> {
         let Some(loaded) = &self.0 else { return Ok(0) };
-        let cas = directory::read(&loaded.directory)?;
+        let cas = directory::read(&loaded.directory, now)?;
         let count = cas.len();
         *loaded.cas.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(cas);
         Ok(count)

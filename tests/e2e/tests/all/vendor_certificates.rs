@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use anyhow::ensure;
 use pawl_e2e::Rig;
-use pawl_e2e::rig::{Approver, Device, DeviceOptions, Factory, Swtpm, Terms};
+use pawl_e2e::rig::{Approver, Device, DeviceOptions, Factory, Swtpm, Terms, wait};
 use pawl_proto::DeviceId;
 use pawl_proto::local::{PairRequest, SessionStage};
 use pawl_proto::message::ShortText;
 use serde_json::Value;
 
-use crate::support::{approve_here, seen_by_operator, session_id};
+use crate::support::{Tpm2Tools, approve_here, seen_by_operator, session_id};
 
 const EXEMPT: &str = "hash alone, enrolled --without-certificate";
 
@@ -169,6 +171,104 @@ fn a_vendor_directory_that_is_empty_or_unreadable_keeps_the_server_from_starting
         assert_eq!(output.status.code(), Some(78), "{}: {told}", directory.display());
         assert!(told.contains("endorsement.vendor_cas") && told.contains(said), "{told}");
     }
+}
+
+#[test]
+fn a_certificate_on_its_vendors_revocation_list_is_refused_from_the_reload_on() {
+    let mut rig = Rig::for_test().unwrap();
+    let mut device = rig.device("device", DeviceOptions::default()).unwrap();
+    let certificate = Tpm2Tools::on(&device.tpm).run("tpm2_nvread", &["0x01c00016", "-C", "o"]);
+    device.start().unwrap();
+    // The exception does not help a certificate that was revoked.
+    rig.control_plane.enrol_without_certificate(&device.status().unwrap().ek_sha256).unwrap();
+
+    // A directory of this test's own: the factory is shared.
+    let directory = rig.directory().create("own-vendors").unwrap();
+    set_vendor_cas(&rig, &directory);
+    let factory = rig.factory.vendor_cas();
+    let imported = rig.control_plane.operator(&["vendor-cas", "import", factory.to_str().unwrap()]).unwrap();
+    assert_eq!(imported["imported"].as_array().unwrap().len(), 2, "{imported:#}");
+    rig.control_plane.stop().unwrap();
+    rig.control_plane.start().unwrap();
+    device.pair().unwrap();
+    let paired = device.wait_until_entitled().unwrap().pairing.unwrap();
+    assert!(paired.endorsement.starts_with("certificate, CA "), "{}", paired.endorsement);
+
+    let place = rig.directory().create("list").unwrap();
+    fs::write(place.join("certificate.der"), certificate).unwrap();
+    let list = revocation_list(&place, &factory.join("../authority"));
+    let imported = rig.control_plane.operator(&["vendor-cas", "import", list.to_str().unwrap()]).unwrap();
+    assert_eq!(imported["imported"][0]["revokes"], 1, "{imported:#}");
+    let listed = rig.control_plane.operator(&["vendor-cas", "list"]).unwrap();
+    assert_eq!(listed["entries"].as_array().unwrap().len(), 3, "{listed:#}");
+    assert!(text(&rig, &["vendor-cas", "list"]).contains("revokes 1"));
+    rig.control_plane.reload().unwrap();
+    let read_again = || {
+        ensure!(rig.control_plane.log()?.contains("read the vendors' certificates again"), "not read yet");
+        Ok(())
+    };
+    wait::until("the server reads the list", wait::SOON, read_again).unwrap();
+    device.re_pair("look at the certificate again").unwrap();
+    let refused = device.wait_for_stage(SessionStage::Failed).unwrap().problem.unwrap();
+    assert_eq!(refused.error, "endorsement-key", "{refused:?}");
+    assert!(refused.reason.contains("was revoked by swtpm-localca"), "{refused:?}");
+}
+
+#[test]
+fn an_import_without_a_vendor_directory_or_of_nothing_good_fails_and_says_why() {
+    let rig = Rig::for_test_with(&Terms { vendor_cas: false, ..Terms::default() }).unwrap();
+    let place = rig.directory().create("sources").unwrap();
+    fs::write(place.join("README"), "no certificate").unwrap();
+    let source = place.to_str().unwrap();
+    let output = rig.control_plane.command(&["vendor-cas", "import", source]).unwrap().output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{told}");
+    assert!(told.contains("endorsement.vendor_cas is not set"), "{told}");
+
+    let rig = Rig::for_test().unwrap();
+    set_vendor_cas(&rig, &place.join("vendors"));
+    let output = rig.control_plane.command(&["vendor-cas", "import", source]).unwrap().output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("README: it is neither") && shown.contains("0 imported"), "{shown}");
+}
+
+/// The list, made by OpenSSL, on which the authority revokes the certificate in `certificate.der`.
+fn revocation_list(place: &Path, authority: &Path) -> PathBuf {
+    let at = |name: &str| place.join(name).display().to_string();
+    let serial = openssl(&["x509", "-inform", "DER", "-in", &at("certificate.der"), "-noout", "-serial"]);
+    let serial = serial.trim().strip_prefix("serial=").unwrap().to_owned();
+    fs::write(place.join("index"), format!("R\t400101000000Z\t250101000000Z\t{serial}\tunknown\t/CN=x\n"))
+        .unwrap();
+    fs::write(place.join("number"), "01\n").unwrap();
+    let configuration = format!(
+        "[ca]\ndefault_ca=a\n[a]\ndatabase={}\ncrlnumber={}\ndefault_md=sha256\ndefault_crl_days=30\n",
+        at("index"),
+        at("number")
+    );
+    fs::write(place.join("configuration"), configuration).unwrap();
+    let (key, certificate) = (authority.join("signkey.pem"), authority.join("issuercert.pem"));
+    let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
+    let (configuration, list) = (at("configuration"), at("vendor.crl"));
+    openssl(&[
+        "ca",
+        "-gencrl",
+        "-config",
+        &configuration,
+        "-keyfile",
+        &key,
+        "-cert",
+        &certificate,
+        "-out",
+        &list,
+    ]);
+    list.into()
+}
+
+fn openssl(arguments: &[&str]) -> String {
+    let output = Command::new("openssl").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A paired device with a certificate, and a person who may approve that another one takes its place.

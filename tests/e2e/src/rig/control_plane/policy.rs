@@ -23,11 +23,19 @@ impl ControlPlane {
         fs::write(&file, policy).with_context(|| format!("write {}", file.display()))?;
         let tries = || Ok::<_, anyhow::Error>(self.log()?.matches(TRIED).count());
         let before = tries()?;
-        self.process.as_ref().context("the control plane does not run")?.signal(Signal::SIGHUP)?;
+        self.reload()?;
         wait::until("the policies are read again", wait::SOON, || {
             ensure!(tries()? > before, "they are not");
             Ok(())
         })
+    }
+
+    /// Asks the server to read policies and vendors' certificates again, and does not wait for it.
+    ///
+    /// # Errors
+    /// When the server does not run.
+    pub fn reload(&self) -> Result<()> {
+        self.process.as_ref().context("the control plane does not run")?.signal(Signal::SIGHUP)
     }
 
     /// The file of a policy; its directory is there.

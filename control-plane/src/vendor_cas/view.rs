@@ -1,0 +1,182 @@
+//! What `vendor-cas` prints.
+
+use std::path::{Path, PathBuf};
+
+use pawl_evidence::endorsement::{CaProblem, CaRank, ListProblem, VendorCa, VendorCas, VendorList};
+use serde::{Deserialize, Serialize};
+
+/// `vendor-cas import`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Imported {
+    /// The vendor directory.
+    pub directory: PathBuf,
+    /// What was put into it.
+    pub imported: Vec<Entry>,
+    /// What it had already, or what came twice.
+    pub duplicates: Vec<Duplicate>,
+    /// What is no good.
+    pub refused: Vec<Refused>,
+}
+
+/// `vendor-cas list`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listed {
+    /// The vendor directory.
+    pub directory: PathBuf,
+    /// What is in it.
+    pub entries: Vec<Entry>,
+    /// What is in it and not used.
+    pub skipped: Vec<Refused>,
+}
+
+/// A CA's certificate or revocation list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its file in the vendor directory.
+    pub file: String,
+    /// What it was imported from.
+    pub source: Option<String>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// The organization of the certificate's subject.
+    pub vendor: Option<String>,
+    /// The common name of the CA.
+    pub name: String,
+    /// The common name of its issuer.
+    pub issuer: String,
+    /// The first second in which it is valid, Unix time; when a list was published.
+    pub not_before: i64,
+    /// The last second in which it is valid; when the next list is due, if ever.
+    pub not_after: Option<i64>,
+    /// SHA-256 of a certificate, hexadecimal.
+    pub sha256: Option<String>,
+    /// How many certificates a list revokes.
+    pub revokes: Option<usize>,
+    /// What an operator should know of it.
+    pub notes: Vec<String>,
+}
+
+/// What an [`Entry`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryKind {
+    /// A CA's certificate that it signed itself.
+    Root,
+    /// A CA's certificate that another CA signed.
+    Intermediate,
+    /// A revocation list.
+    RevocationList,
+}
+
+/// What was there already.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Duplicate {
+    /// What was to be imported.
+    pub source: String,
+    /// The file that has the same.
+    pub file: String,
+}
+
+/// What is not used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Where it is.
+    pub source: String,
+    /// Why.
+    pub reason: String,
+    /// The organization of the certificate's subject, if it is a CA's.
+    pub vendor: Option<String>,
+    /// The common name of that CA.
+    pub name: Option<String>,
+}
+
+impl Imported {
+    pub(super) fn into(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            imported: Vec::new(),
+            duplicates: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+}
+
+impl Listed {
+    pub(super) fn of(directory: &Path, cas: &VendorCas, now: u64) -> Self {
+        let known = || cas.cas().map(|(_, ca, _)| ca);
+        let certificates = cas
+            .cas()
+            .map(|(file, ca, revoked_by)| Entry::of_ca(file, None, ca, ca.check(known(), now), revoked_by));
+        let lists =
+            cas.lists().map(|(file, list)| Entry::of_list(file, None, list, list.check(known()), now));
+        let mut entries: Vec<Entry> = certificates.chain(lists).collect();
+        entries.sort_by(|one, other| {
+            (&one.vendor, &one.name, &one.file).cmp(&(&other.vendor, &other.name, &other.file))
+        });
+        let skipped = cas.skipped().iter().map(|skipped| Refused {
+            source: skipped.file.clone(),
+            reason: skipped.reason.clone(),
+            vendor: None,
+            name: None,
+        });
+        Self { directory: directory.to_owned(), entries, skipped: skipped.collect() }
+    }
+}
+
+impl Entry {
+    pub(super) fn of_ca(
+        file: &str,
+        source: Option<&str>,
+        ca: &VendorCa,
+        checked: Result<CaRank, CaProblem>,
+        revoked_by: Option<&str>,
+    ) -> Self {
+        let (not_before, not_after) = ca.validity();
+        let mut notes: Vec<String> =
+            revoked_by.map(|issuer| format!("revoked by {issuer}")).into_iter().collect();
+        match checked {
+            Ok(CaRank::Root | CaRank::Intermediate) => {}
+            Ok(CaRank::UnknownIssuer) => notes.push(format!("{} is not in the directory", ca.issuer())),
+            Err(problem) => notes.push(problem.to_string()),
+        }
+        Self {
+            file: file.to_owned(),
+            source: source.map(str::to_owned),
+            kind: if ca.is_self_issued() { EntryKind::Root } else { EntryKind::Intermediate },
+            vendor: ca.organization(),
+            name: ca.name(),
+            issuer: ca.issuer(),
+            not_before,
+            not_after: Some(not_after),
+            sha256: Some(hex::encode(ca.sha256())),
+            revokes: None,
+            notes,
+        }
+    }
+
+    pub(super) fn of_list(
+        file: &str,
+        source: Option<&str>,
+        list: &VendorList,
+        checked: Result<(), ListProblem>,
+        now: u64,
+    ) -> Self {
+        let mut notes: Vec<String> = checked.err().map(|problem| problem.to_string()).into_iter().collect();
+        if list.is_stale_at(now) {
+            notes.push("out of date: what was revoked since is not known".to_owned());
+        }
+        Self {
+            file: file.to_owned(),
+            source: source.map(str::to_owned),
+            kind: EntryKind::RevocationList,
+            vendor: None,
+            name: list.issuer(),
+            issuer: list.issuer(),
+            not_before: list.this_update(),
+            not_after: list.next_update(),
+            sha256: None,
+            revokes: Some(list.len()),
+            notes,
+        }
+    }
+}
