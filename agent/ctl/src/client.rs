@@ -17,12 +17,17 @@ use pawl_proto::local::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::http::{self, Response};
 
 /// Long enough for a TPM that is busy and a control plane that is far away.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// For so long a daemon that has no place for another caller is asked again.
+const CROWD: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Room for everything but logs.
 const ANSWER_LIMIT: usize = 256 * 1024;
@@ -163,7 +168,7 @@ impl Client {
 
     /// The answer, if it is no refusal.
     async fn accepted(&self, request: Request<Full<Bytes>>, limit: usize) -> Result<Response, ClientError> {
-        let response = timeout(self.patience, self.exchange(request, limit))
+        let response = timeout(self.patience, self.exchange_patiently(request, limit))
             .await
             .map_err(|_| ClientError::Timeout { socket: self.socket.clone(), after: self.patience })??;
         if response.status.is_success() {
@@ -175,12 +180,35 @@ impl Client {
         }
     }
 
+    /// A daemon that is asked by too many closes connections before it has read a request: it did not
+    /// act on it, and it is asked again.
+    async fn exchange_patiently(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: usize,
+    ) -> Result<Response, ClientError> {
+        let over = Instant::now() + CROWD;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.exchange(request.clone(), limit).await {
+                Err(error) if error.tells_of_a_crowd() && Instant::now() + pause < over => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
     async fn exchange(&self, request: Request<Full<Bytes>>, limit: usize) -> Result<Response, ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|source| match source.kind() {
             io::ErrorKind::PermissionDenied => ClientError::NotPermitted { socket: self.socket.clone() },
             _ => ClientError::Unreachable { socket: self.socket.clone(), source },
         })?;
-        http::exchange(stream, request, limit).await.map_err(|error| self.odd(error.to_string()))
+        http::exchange(stream, request, limit).await.map_err(|error| match error {
+            error if error.is_hang_up() => ClientError::Crowded { socket: self.socket.clone() },
+            error => self.odd(error.to_string()),
+        })
     }
 
     fn decode<T: DeserializeOwned>(&self, response: &Response) -> Result<T, ClientError> {
@@ -201,6 +229,8 @@ pub(crate) enum ClientError {
     Unreachable { socket: PathBuf, source: io::Error },
     #[error("this user may not open {}", socket.display())]
     NotPermitted { socket: PathBuf },
+    #[error("pawld closed the connection at {} without an answer: too many callers, or it stopped", socket.display())]
+    Crowded { socket: PathBuf },
     #[error("pawld did not answer at {} within {} s", socket.display(), after.as_secs())]
     Timeout { socket: PathBuf, after: Duration },
     #[error("what answers at {} does not speak as this version of pawld does: {what}", socket.display())]
@@ -209,6 +239,17 @@ pub(crate) enum ClientError {
     Request(String),
     #[error("{}", problem.reason)]
     Refused { status: StatusCode, problem: Problem },
+}
+
+impl ClientError {
+    /// Whether the daemon, or the queue of its socket, has no place for another caller at the moment.
+    fn tells_of_a_crowd(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => source.kind() == io::ErrorKind::WouldBlock,
+            Self::Crowded { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 fn post(path: &str, body: &impl Serialize) -> Result<Request<Full<Bytes>>, ClientError> {

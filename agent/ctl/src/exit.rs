@@ -92,6 +92,12 @@ impl From<ClientError> for Failure {
                 reason,
                 "run this as root, or as a member of the group that owns the socket",
             ),
+            ClientError::Crowded { .. } => Self::new(
+                Exit::Unreachable,
+                "daemon-crowded",
+                reason,
+                "try again; `ss -xp` shows which programs hold the daemon's socket",
+            ),
             ClientError::Timeout { .. } => {
                 Self::new(Exit::Unreachable, "daemon-silent", reason, "see what it does: journalctl -u pawld")
             }

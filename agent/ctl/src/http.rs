@@ -1,5 +1,8 @@
 //! One HTTP request on one connection, whoever is at the other end.
 
+use std::error::Error as _;
+use std::io;
+
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -23,6 +26,18 @@ pub(crate) enum HttpError {
     Body,
     #[error("the answer has more than {0} bytes")]
     TooLarge(usize),
+}
+
+impl HttpError {
+    /// Whether the other side closed the connection before it had answered anything.
+    pub(crate) fn is_hang_up(&self) -> bool {
+        let Self::Protocol(error) = self else { return false };
+        let broken = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        let broken = broken.is_some_and(|error| {
+            matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+        });
+        broken || error.is_incomplete_message() || error.is_canceled()
+    }
 }
 
 /// The buffer for the head of an answer, in which all header lines have to fit.

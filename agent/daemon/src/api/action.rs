@@ -1,7 +1,7 @@
 //! Protected actions, for every workload that may open the socket: `POST /v1/actions`,
 //! `GET /v1/actions/{session}`, `POST /v1/actions/{session}/approval` and `…/confirmation`.
 
-use hyper::body::Incoming;
+use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
 use pawl_proto::Text;
 use pawl_proto::local::{ActionRequest, ActionStatus, ApprovalRequest, ConfirmationRequest};
@@ -15,9 +15,9 @@ use crate::problem::problem;
 
 impl Api {
     /// `POST /v1/actions`
-    pub(super) async fn begin_action(&self, peer: Peer, body: Incoming) -> Answer {
+    pub(super) async fn begin_action(&self, peer: Peer, body: Bytes) -> Answer {
         let begun = async {
-            let request: ActionRequest = answer::read(body).await?;
+            let request: ActionRequest = answer::read(&body)?;
             let asking = Asking::new(request, peer.workload())
                 .ok_or_else(|| Answer::bad_request("the digest has 64 hexadecimal digits"))?;
             let begun = action::begin(&self.shared, owner(peer)?, asking).await;
@@ -32,7 +32,7 @@ impl Api {
     }
 
     /// The calls for one session; `path` is what follows `/v1/actions/`.
-    pub(super) async fn action(&self, peer: Peer, method: &Method, path: &str, body: Incoming) -> Answer {
+    pub(super) async fn action(&self, peer: Peer, method: &Method, path: &str, body: Bytes) -> Answer {
         let followed = async {
             let (session, call) = path.split_once('/').unwrap_or((path, ""));
             let session = session.parse().map_err(|_| refused(&ActionError::Unknown))?;
@@ -56,14 +56,14 @@ fn owner(peer: Peer) -> Result<Owner, Answer> {
     })
 }
 
-async fn approval(body: Incoming) -> Result<Step, Answer> {
-    let request: ApprovalRequest = answer::read(body).await?;
+async fn approval(body: Bytes) -> Result<Step, Answer> {
+    let request: ApprovalRequest = answer::read(&body)?;
     let approval = approval::given(&request).map_err(|error| Answer::bad_request(error.to_string()))?;
     Ok(Step::Approval(approval))
 }
 
-async fn confirmation(body: Incoming) -> Result<Step, Answer> {
-    let request: ConfirmationRequest = answer::read(body).await?;
+async fn confirmation(body: Bytes) -> Result<Step, Answer> {
+    let request: ConfirmationRequest = answer::read(&body)?;
     let code = Text::new(request.code);
     code.map(Step::Confirmation).map_err(|error| Answer::bad_request(format!("the confirmation: {error}")))
 }

@@ -1,5 +1,7 @@
 //! Answers: JSON, and a problem with its remedy where there is one.
 
+use std::time::Duration;
+
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -7,6 +9,7 @@ use hyper::{Method, StatusCode};
 use pawl_proto::local::Problem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::BODY_LIMIT;
 use crate::problem::problem;
@@ -72,12 +75,22 @@ impl Answer {
     }
 }
 
+/// Takes in the body of a request, bounded in length and time.
+pub(super) async fn receive(body: Incoming, within: Duration) -> Result<Bytes, Answer> {
+    match timeout(within, Limited::new(body, BODY_LIMIT).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(Answer::bad_request(format!("the body cannot be read: {error}"))),
+        Err(_) => {
+            let reason = format!("the body did not come within {} s", within.as_secs());
+            let problem = problem("timeout", reason, "send the whole body at once");
+            Err(Answer::json(StatusCode::REQUEST_TIMEOUT, &problem))
+        }
+    }
+}
+
 /// Reads a request's JSON; an empty body is an empty object.
-pub(super) async fn read<T: DeserializeOwned>(body: Incoming) -> Result<T, Answer> {
-    let body = Limited::new(body, BODY_LIMIT).collect().await;
-    let body = body.map_err(|error| Answer::bad_request(format!("the body cannot be read: {error}")))?;
-    let bytes = body.to_bytes();
-    let json: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Answer> {
+    let json: &[u8] = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(json).map_err(|error| Answer::bad_request(format!("the body: {error}")))
 }
 

@@ -14,6 +14,7 @@ mod peer;
 mod records;
 mod refuse;
 mod self_test;
+mod room;
 mod session;
 mod status;
 mod token;
@@ -28,7 +29,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request as HttpRequest};
@@ -36,7 +37,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use pawl_proto::limits;
 use pawl_proto::local::Problem;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use crate::device::Request;
 use crate::passed;
@@ -45,6 +46,7 @@ use crate::shared::Shared;
 use answer::{Answer, Response};
 use peer::Peer;
 pub(crate) use refuse::Refusals;
+use room::{Room, Seat};
 
 /// What every route works with.
 #[derive(Clone)]
@@ -53,8 +55,8 @@ pub(crate) struct Api {
     device: mpsc::Sender<Request>,
 }
 
-const CONNECTIONS: usize = 64;
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// For the head of a request, and again for its body.
+const DEADLINE: Duration = Duration::from_secs(10);
 /// An approval: a statement in hexadecimal, and an armored signature.
 const BODY_LIMIT: usize = 2 * limits::STATEMENT + limits::SSH_SIGNATURE + 1024;
 
@@ -91,7 +93,7 @@ impl Api {
 
     /// Serves until the task is dropped.
     pub(crate) async fn serve(self, listener: UnixListener) {
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let room = Arc::new(Room::default());
         loop {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -103,28 +105,36 @@ impl Api {
                 }
             };
             let peer = Peer::of(&stream);
-            let permit = Arc::clone(&room).try_acquire_owned().ok();
-            // Workloads that take all the room must not keep an administrator from wiping.
-            if permit.is_none() && !peer.administrates() {
-                tracing::debug!(?peer, "a caller was turned away: too many connections");
+            let Some(seat) = room.admit(peer.holder()) else {
+                tracing::debug!(?peer, "turned a caller away: too many connections");
                 continue;
-            }
+            };
             let api = self.clone();
             tokio::spawn(async move {
-                api.connection(stream, peer).await;
-                drop(permit);
+                tokio::select! {
+                    () = api.connection(stream, peer, &seat) => {}
+                    () = seat.evicted() => tracing::debug!(?peer, "closed a connection that waited for its caller"),
+                }
             });
         }
     }
 
-    async fn connection(self, stream: UnixStream, peer: Peer) {
-        let service = service_fn(move |request| {
-            let api = self.clone();
-            async move { Ok::<Response, Infallible>(api.route(peer, request).await.into_response()) }
+    async fn connection(self, stream: UnixStream, peer: Peer, seat: &Seat) {
+        let api = &self;
+        let service = service_fn(move |request: HttpRequest<Incoming>| async move {
+            let (head, body) = request.into_parts();
+            let answer = match answer::receive(body, DEADLINE).await {
+                Ok(body) => {
+                    let _serving = seat.serve();
+                    api.route(peer, HttpRequest::from_parts(head, body)).await
+                }
+                Err(refused) => refused,
+            };
+            Ok::<Response, Infallible>(answer.into_response())
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            .header_read_timeout(DEADLINE)
             .max_buf_size(64 * 1024)
             .serve_connection(TokioIo::new(stream), service);
         if let Err(error) = connection.await {
@@ -132,7 +142,7 @@ impl Api {
         }
     }
 
-    async fn route(&self, peer: Peer, request: HttpRequest<Incoming>) -> Answer {
+    async fn route(&self, peer: Peer, request: HttpRequest<Bytes>) -> Answer {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path();
         let query = parts.uri.query().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! `POST /v1/pair`: begins a session for a pairing; `GET /v1/session` tells how it goes.
 
 use hyper::StatusCode;
-use hyper::body::Incoming;
+use hyper::body::Bytes;
 use pawl_proto::local::PairRequest;
 use serde_json::json;
 
@@ -11,11 +11,11 @@ use super::peer::Peer;
 use crate::device::Request;
 
 impl Api {
-    pub(super) async fn pair(&self, peer: Peer, body: Incoming) -> Answer {
+    pub(super) async fn pair(&self, peer: Peer, body: Bytes) -> Answer {
         if let Err(problem) = peer.must_administrate() {
             return Answer::forbidden(&problem);
         }
-        let mut request: PairRequest = match answer::read(body).await {
+        let mut request: PairRequest = match answer::read(&body) {
             Ok(request) => request,
             Err(answer) => return answer,
         };

@@ -5,6 +5,7 @@ use pawl_proto::local::Problem;
 use pawl_proto::message::ShortText;
 use tokio::net::UnixStream;
 
+use super::room::Holder;
 use super::unit;
 use crate::problem::problem;
 
@@ -33,6 +34,11 @@ impl Peer {
     pub(super) fn administrates(self) -> bool {
         let own = nix::unistd::geteuid().as_raw();
         self.user.is_some_and(|user| user == 0 || user == own)
+    }
+
+    /// Whose places on the socket it takes.
+    pub(super) fn holder(self) -> Holder {
+        Holder { user: self.user, administrates: self.administrates() }
     }
 
     /// Who asks, in the kernel's words, and then in their own: from where.

@@ -1,7 +1,7 @@
 //! `/v1/session`: the session in which a pairing is asked for.
 
 use hyper::StatusCode;
-use hyper::body::Incoming;
+use hyper::body::Bytes;
 use pawl_proto::Text;
 use pawl_proto::local::{ApprovalRequest, ConfirmationRequest, SessionStatus};
 use tokio::sync::oneshot;
@@ -36,11 +36,11 @@ impl Api {
     }
 
     /// `POST /v1/session/approval`
-    pub(super) async fn approve_session(&self, peer: Peer, body: Incoming) -> Answer {
+    pub(super) async fn approve_session(&self, peer: Peer, body: Bytes) -> Answer {
         if let Err(problem) = peer.must_administrate() {
             return Answer::forbidden(&problem);
         }
-        let request: ApprovalRequest = match answer::read(body).await {
+        let request: ApprovalRequest = match answer::read(&body) {
             Ok(request) => request,
             Err(answer) => return answer,
         };
@@ -51,11 +51,11 @@ impl Api {
     }
 
     /// `POST /v1/session/confirmation`
-    pub(super) async fn confirm_session(&self, peer: Peer, body: Incoming) -> Answer {
+    pub(super) async fn confirm_session(&self, peer: Peer, body: Bytes) -> Answer {
         if let Err(problem) = peer.must_administrate() {
             return Answer::forbidden(&problem);
         }
-        let request: ConfirmationRequest = match answer::read(body).await {
+        let request: ConfirmationRequest = match answer::read(&body) {
             Ok(request) => request,
             Err(answer) => return answer,
         };

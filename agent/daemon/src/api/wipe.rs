@@ -1,6 +1,6 @@
 //! `POST /v1/wipe`: ends the epoch of the pairing, for good.
 
-use hyper::body::Incoming;
+use hyper::body::Bytes;
 use pawl_proto::local::WipeRequest;
 
 use super::Api;
@@ -9,11 +9,11 @@ use super::peer::Peer;
 use crate::device::Request;
 
 impl Api {
-    pub(super) async fn wipe(&self, peer: Peer, body: Incoming) -> Answer {
+    pub(super) async fn wipe(&self, peer: Peer, body: Bytes) -> Answer {
         if let Err(problem) = peer.must_administrate() {
             return Answer::forbidden(&problem);
         }
-        let request: WipeRequest = match answer::read(body).await {
+        let request: WipeRequest = match answer::read(&body) {
             Ok(request) => request,
             Err(answer) => return answer,
         };

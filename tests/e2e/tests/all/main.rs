@@ -26,6 +26,7 @@ mod late_tpm;
 mod lease;
 mod look_then_act;
 mod measure_log;
+mod local_socket;
 mod pairing;
 mod policy;
 mod power_cuts;
