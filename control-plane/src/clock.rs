@@ -1,11 +1,15 @@
 //! Time, injected: tests set it and never sleep.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the control plane gets the time from.
 pub trait Clock: Send + Sync + 'static {
     /// Unix time in milliseconds.
     fn now_ms(&self) -> u64;
+
+    /// Milliseconds of a clock that nobody sets and that never goes back, since some moment of its own.
+    fn monotonic_ms(&self) -> u64;
 
     /// Unix time in seconds.
     fn now(&self) -> u64 {
@@ -23,6 +27,11 @@ impl Clock for WallClock {
     fn now_ms(&self) -> u64 {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn monotonic_ms(&self) -> u64 {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -48,6 +57,10 @@ pub(crate) mod tests {
     impl Clock for SetClock {
         fn now_ms(&self) -> u64 {
             self.0.load(Ordering::Relaxed)
+        }
+
+        fn monotonic_ms(&self) -> u64 {
+            self.now_ms()
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::broker::Outbox;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::Network;
 use crate::keys::{Keys, KeysError};
 use crate::policy::{Policies, PolicyError};
 use crate::rate::RateLimit;
@@ -45,6 +46,8 @@ pub struct ControlPlane {
     pub actions: RateLimit,
     /// Questions about assurances.
     pub questions: RateLimit<()>,
+    /// Requests for pairings, of each network address.
+    pub pairings: RateLimit<Network>,
 }
 
 impl ControlPlane {
@@ -57,6 +60,7 @@ impl ControlPlane {
         let policies = Policies::open(config.policy.clone())?;
         let keys = Keys::load_or_create(&config)?;
         let store = Store::open(&config.state_dir.join("control-plane.sqlite"))?;
+        let pairings = RateLimit::new(config.limits.pairings_burst, config.limits.pairings_per_second);
         Ok(Self {
             config,
             keys,
@@ -69,6 +73,7 @@ impl ControlPlane {
             challenges: RateLimit::new(CHALLENGES.0, CHALLENGES.1),
             actions: RateLimit::new(ACTIONS.0, ACTIONS.1),
             questions: RateLimit::new(QUESTIONS.0, QUESTIONS.1),
+            pairings,
         })
     }
 }

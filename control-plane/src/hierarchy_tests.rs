@@ -36,7 +36,7 @@ async fn a_session_whose_attestations_are_by_an_owner_key_is_refused() {
         device.tpm.hierarchy = OWNER;
         replace(&mut proof, device.session_proof(&offer));
         device.tpm.hierarchy = ENDORSEMENT;
-        assert_refused(what, pairing::open(&rig.plane, offer.session, proof).await);
+        assert_refused(what, pairing::open(&rig.plane, offer.session, proof, device.network).await);
     }
 }
 

@@ -1,4 +1,4 @@
-//! How much of the control plane's time one device can take.
+//! How much of the control plane's time one device, or one network address, can take.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,14 +6,20 @@ use std::sync::{Mutex, PoisonError};
 
 use pawl_proto::DeviceId;
 
-/// A bucket of tokens for each device: `burst` at once, then `per_second`.
+/// The buckets that are kept. A bucket that is full again is dropped when the map is full, so a flood
+/// of invented keys keeps others out only while so many came within the time that a bucket takes to
+/// fill.
+const CAPACITY: usize = 65_536;
+
+/// A bucket of tokens for each key: `burst` at once, then `per_second`. Its memory is bounded, also
+/// where others choose the keys. Where nobody is known to ask, all share the bucket of `()`.
 ///
-/// Only ids of enrolled devices may be asked about, which bounds the map. Where nobody is known to
-/// ask, all share the bucket of `()`.
+/// Times are those of a monotonic clock: one that was set back would keep a device waiting.
 pub struct RateLimit<K = DeviceId> {
     burst_ms: u64,
     cost_ms: u64,
-    /// When each device's bucket will be full again.
+    capacity: usize,
+    /// When each bucket will be full again.
     full_at_ms: Mutex<HashMap<K, u64>>,
 }
 
@@ -21,19 +27,34 @@ impl<K: Eq + Hash> RateLimit<K> {
     /// A limit of `burst` at once and `per_second` on the long run.
     #[must_use]
     pub fn new(burst: u32, per_second: u32) -> Self {
-        let cost_ms = 1000 / u64::from(per_second.max(1));
-        Self { burst_ms: u64::from(burst) * cost_ms, cost_ms, full_at_ms: Mutex::default() }
+        Self::with_capacity(burst, per_second, CAPACITY)
     }
 
-    /// Takes one token of `device`; false when there is none.
-    pub fn admit(&self, device: K, now_ms: u64) -> bool {
+    fn with_capacity(burst: u32, per_second: u32, capacity: usize) -> Self {
+        let cost_ms = 1000 / u64::from(per_second.max(1));
+        Self { burst_ms: u64::from(burst) * cost_ms, cost_ms, capacity, full_at_ms: Mutex::default() }
+    }
+
+    /// Takes one token of `key`; false when there is none, or no room for another key.
+    pub fn admit(&self, key: K, now_ms: u64) -> bool {
         let mut buckets = self.full_at_ms.lock().unwrap_or_else(PoisonError::into_inner);
-        let full_at = buckets.get(&device).copied().unwrap_or(0).max(now_ms) + self.cost_ms;
-        let admitted = full_at - now_ms <= self.burst_ms;
-        if admitted {
-            buckets.insert(device, full_at);
+        let full_at = buckets.get(&key).copied().unwrap_or(0).max(now_ms).saturating_add(self.cost_ms);
+        if full_at - now_ms > self.burst_ms {
+            return false;
         }
-        admitted
+        if buckets.len() >= self.capacity && !buckets.contains_key(&key) {
+            buckets.retain(|_, full_at| *full_at > now_ms);
+            if buckets.len() >= self.capacity {
+                return false;
+            }
+        }
+        buckets.insert(key, full_at);
+        true
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.full_at_ms.lock().unwrap().len()
     }
 }
 
@@ -50,5 +71,20 @@ mod tests {
         assert!(limit.admit(device, 11_000));
         assert!(!limit.admit(device, 11_000));
         assert!(limit.admit(DeviceId::from_digest([2; 32]), 11_000));
+    }
+
+    #[test]
+    fn invented_ids_take_bounded_memory_and_keep_nobody_out_for_long() {
+        let limit = RateLimit::with_capacity(2, 1, 100);
+        assert!(limit.admit(0, 0));
+        for id in 1..10_000 {
+            limit.admit(id, 1);
+            assert!(limit.len() <= 100);
+        }
+        // One that is known is not forgotten in the flood, and its limit still holds.
+        assert!(limit.admit(0, 1));
+        assert!(!limit.admit(0, 1));
+        // A second later the buckets of the flood are full again and make room.
+        assert!(limit.admit(10_000, 1_001));
     }
 }

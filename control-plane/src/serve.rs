@@ -63,7 +63,8 @@ async fn parts(plane: &Arc<ControlPlane>, stopping: &watch::Receiver<bool>) -> R
     };
     let devices = async {
         let (config, router) = (&plane.config, http::router(Arc::clone(plane)));
-        Ok(http::run(config.listen, &plane.keys.https, router, stopped(stopping.clone()), GRACE).await?)
+        let (identity, stop) = (&plane.keys.https, stopped(stopping.clone()));
+        Ok(http::run(config.listen, identity, config.limits, router, stop, GRACE).await?)
     };
     let messages = async {
         tokio::select! {

@@ -61,7 +61,7 @@ fn open(
     let key = device_key(&pairing)
         .ok_or_else(|| Refusal::new(RefusalCode::Proof, "the pairing's device key cannot be read"))?;
     let asked = ActionRequest::verify(request, id, &key, &plane.config.url.join(super::PATH), now)?;
-    if !plane.actions.admit(id, plane.clock.now_ms()) {
+    if !plane.actions.admit(id, plane.clock.monotonic_ms()) {
         return Err(Refusal::new(RefusalCode::Busy, "too many actions at once; try again later").into());
     }
     let (used, until) = asked.assertion.single_use();
@@ -109,7 +109,11 @@ fn open(
     };
     let body = pairing.id.to_string().into_bytes();
     let (purpose, needed) = (Purpose::Action, policy.approvals);
-    let session = session::open(tx, Opening { purpose, statement, needed, secret, body })?;
+    let session = session::open(
+        &plane.config.limits,
+        tx,
+        Opening { purpose, statement, needed, secret, stranger: None, body },
+    )?;
     let state = match session.state {
         SessionState::Approved => ActionState::Approved(approved_message(tx, &session)?),
         _ => ActionState::Waiting(session::waiting(plane, tx, &session, secret, known(&device))?),

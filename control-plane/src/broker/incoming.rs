@@ -21,7 +21,7 @@ pub(super) async fn handle(plane: &Arc<ControlPlane>, publish: &Publish) -> Resu
         return Ok(());
     };
     let device = topic.device;
-    if !plane.messages.admit(device, plane.clock.now_ms()) {
+    if !plane.messages.admit(device, plane.clock.monotonic_ms()) {
         tracing::debug!(%device, "too many messages: one is dropped");
         return Ok(());
     }

@@ -5,6 +5,7 @@
 
 mod action;
 mod approvals;
+mod limits;
 mod policy;
 mod url;
 
@@ -16,6 +17,7 @@ use serde::Deserialize;
 
 pub use action::ActionConfig;
 pub use approvals::ApprovalsConfig;
+pub use limits::LimitsConfig;
 pub use policy::PolicyConfig;
 pub use url::{BaseUrl, BaseUrlError};
 
@@ -56,6 +58,9 @@ pub struct Config {
     /// Who approves what.
     #[serde(default)]
     pub approvals: ApprovalsConfig,
+    /// What clients may take before anybody knows them.
+    #[serde(default)]
+    pub limits: LimitsConfig,
     /// The protected actions; one that is not named is refused.
     #[serde(default, rename = "action")]
     pub actions: Vec<ActionConfig>,
@@ -164,6 +169,7 @@ impl Config {
             return Err(("lease.pcrs", "give PCR numbers from 0 to 23"));
         }
         self.approvals.check()?;
+        self.limits.check()?;
         action::check(&self.actions)?;
         let positive = [
             ("lease.seconds", self.lease.seconds),

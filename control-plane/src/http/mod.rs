@@ -6,6 +6,8 @@ mod approval;
 mod approve_page;
 mod assurance;
 mod authorization;
+mod body;
+mod connections;
 mod health;
 mod jwks;
 mod pairing;
@@ -20,13 +22,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use pawl_proto::limits;
 
+pub use connections::Network;
 pub use server::{ServeError, run};
 
 use crate::control_plane::ControlPlane;
@@ -38,13 +41,13 @@ const SMALL_BODY: usize = 32 * 1024;
 /// An assurance, and what it is to be for.
 const QUESTION: usize = limits::ASSURANCE + SMALL_BODY;
 
-/// The routes. Bodies are bounded before they are read.
+/// The routes. Bodies are bounded in length and time before a route sees them.
 pub fn router(plane: Arc<ControlPlane>) -> Router {
     Router::new()
         .route("/v1/pairings", post(pairing::begin))
         .route("/v1/pairings/{id}/session", post(session::open))
         .route("/v1/pairings/{id}/proof", post(proof::prove))
-        .layer(DefaultBodyLimit::max(limits::MESSAGE))
+        .layer(middleware::from_fn_with_state(limits::MESSAGE, body::receive))
         .merge(
             Router::new()
                 .route("/v1/pairings/{id}/approval", post(approval::step))
@@ -56,12 +59,12 @@ pub fn router(plane: Arc<ControlPlane>) -> Router {
                 .route("/v1/actions/{id}/authorization", post(authorization::authorize))
                 .route("/.well-known/jwks.json", get(jwks::show))
                 .route("/v1/health", get(health::show))
-                .layer(DefaultBodyLimit::max(SMALL_BODY)),
+                .layer(middleware::from_fn_with_state(SMALL_BODY, body::receive)),
         )
         .merge(
             Router::new()
                 .route("/v1/assurances/verify", post(assurance::verify))
-                .layer(DefaultBodyLimit::max(QUESTION)),
+                .layer(middleware::from_fn_with_state(QUESTION, body::receive)),
         )
         .layer(middleware::from_fn(within_time))
         .with_state(plane)

@@ -4,19 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use super::connections::{Client, Connections, Network, Seat};
+use crate::config::LimitsConfig;
 use crate::keys::Identity;
 
-/// Connections at once; whoever comes later waits in the kernel's queue.
-const CONNECTIONS: usize = 512;
 /// For the TLS handshake, and again for the head of each request.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A device makes a handful of requests; nothing keeps a connection longer.
@@ -29,6 +31,7 @@ const CONNECTION: Duration = Duration::from_secs(180);
 pub async fn run(
     address: SocketAddr,
     identity: &Identity,
+    limits: LimitsConfig,
     router: Router,
     stop: impl Future<Output = ()>,
     grace: Duration,
@@ -37,18 +40,16 @@ pub async fn run(
     let listener =
         TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
     tracing::info!(%address, "HTTPS");
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = Connections::new(limits);
     let serve = async {
         loop {
-            // The semaphore is never closed.
-            let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    let connection = connection(acceptor.clone(), stream, router.clone());
-                    tokio::spawn(async move {
-                        let _ = tokio::time::timeout(CONNECTION, connection).await;
-                        drop(permit);
-                    });
+                Ok((stream, peer)) => {
+                    let Some(seat) = connections.admit(Network::of(peer.ip())) else {
+                        tracing::debug!(%peer, "no room for a connection");
+                        continue;
+                    };
+                    tokio::spawn(connection(acceptor.clone(), stream, router.clone(), seat));
                 }
                 Err(error) => {
                     // Out of descriptors, mostly: give the connections time to end.
@@ -62,12 +63,19 @@ pub async fn run(
         () = serve => {}
         () = stop => {}
     }
-    let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-    let _ = tokio::time::timeout(grace, connections.acquire_many(all)).await;
+    let _ = tokio::time::timeout(grace, connections.ended()).await;
     Ok(())
 }
 
-async fn connection(acceptor: TlsAcceptor, stream: TcpStream, router: Router) {
+/// Serves one connection until it ends, its time is over or its place goes to another.
+async fn connection(acceptor: TlsAcceptor, stream: TcpStream, router: Router, seat: Seat) {
+    tokio::select! {
+        _ = tokio::time::timeout(CONNECTION, requests(acceptor, stream, router, seat.client())) => {}
+        () = seat.evicted() => tracing::debug!("a connection that waited made room for another"),
+    }
+}
+
+async fn requests(acceptor: TlsAcceptor, stream: TcpStream, router: Router, client: Client) {
     let _ = stream.set_nodelay(true);
     let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
@@ -77,10 +85,15 @@ async fn connection(acceptor: TlsAcceptor, stream: TcpStream, router: Router) {
         }
         Err(_) => return,
     };
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client.clone());
+        router.call(request)
+    });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HANDSHAKE)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended early");

@@ -10,6 +10,8 @@ use pawl_proto::id::IdError;
 use pawl_proto::message::RefusalCode;
 
 use super::approval::answer;
+use super::connections::From;
+use super::pairing::admit;
 use super::refusal::decode;
 use crate::control_plane::ControlPlane;
 use crate::pairing;
@@ -19,9 +21,11 @@ use crate::refusal::{Refusal, RequestError};
 pub(super) async fn open(
     State(plane): State<Arc<ControlPlane>>,
     Path(id): Path<String>,
+    From(network): From,
     body: Bytes,
 ) -> Result<Response, RequestError> {
-    Ok(answer(pairing::open(&plane, session_id(&id)?, decode(&body)?).await?))
+    admit(&plane, network)?;
+    Ok(answer(pairing::open(&plane, session_id(&id)?, decode(&body)?, network).await?))
 }
 
 /// The session that a path names.

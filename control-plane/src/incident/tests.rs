@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use pawl_proto::message::{Appraisal, Area, Finding, PairingRequest, Verdict};
+use pawl_proto::message::{Appraisal, Area, Finding, PairingRequest, SessionProof, Verdict};
 use pawl_proto::{DeviceId, Nonce};
 
 use super::{SettleError, digest, settle_by_operator, settle_by_pairing};
@@ -249,10 +249,10 @@ async fn a_stranger_who_cannot_prove_to_be_the_tpm_leaves_nothing() {
     let (old, _) = Reporting::paired(&rig).await;
     let mut new = Device::enrolled(&rig.plane).await;
     let request = PairingRequest { former: Some(old.device.id()), ..new.request() };
-    let offer = pairing::offer(&rig.plane, request).await.unwrap();
-    let mut proof = new.session_proof(&offer);
+    let offer = pairing::offer(&rig.plane, request.clone()).await.unwrap();
+    let mut proof = SessionProof { request, ..new.session_proof(&offer) };
     proof.secret = pawl_proto::Blob::new(vec![0; 32]).unwrap();
-    pairing::open(&rig.plane, offer.session, proof).await.unwrap_err();
+    pairing::open(&rig.plane, offer.session, proof, new.network).await.unwrap_err();
     assert_eq!(open(&rig.plane, old.device.id()).await, []);
 }
 

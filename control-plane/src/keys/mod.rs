@@ -8,6 +8,7 @@
 mod audit;
 mod authority;
 mod file;
+mod offers;
 mod purpose;
 mod signing;
 
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 pub use audit::AuditKey;
 pub use authority::{Authority, LinkRequestError};
 pub use file::FileError;
+pub use offers::OfferKey;
 pub use purpose::AUDIT_EKU;
 pub(crate) use purpose::AUDIT_EKU_OID;
 pub use signing::SigningKeys;
@@ -34,6 +36,8 @@ pub struct Keys {
     pub signing: SigningKeys,
     /// Signs bundles of records.
     pub audit: AuditKey,
+    /// Makes the secrets of pairing offers.
+    pub offers: OfferKey,
     /// The HTTPS server's certificate chain and key.
     pub https: Identity,
     /// The same for the connection to the broker.
@@ -85,7 +89,8 @@ impl Keys {
         authority.ensure_client(&broker_client, BROKER_USER)?;
         let signing = SigningKeys::load_or_create(dir)?;
         let audit = AuditKey::load_or_create(dir, &authority)?;
-        Ok(Self { authority, signing, audit, https, broker_client, created })
+        let offers = OfferKey::load_or_create(dir)?;
+        Ok(Self { authority, signing, audit, offers, https, broker_client, created })
     }
 }
 

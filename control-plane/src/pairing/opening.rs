@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
-use pawl_proto::SessionId;
 use pawl_proto::codec::Version;
 use pawl_proto::message::{
-    Access, ApprovalStep, Known, PairingApproved, RefusalCode, SessionProof, ShortText, Statement, Waiting,
+    Access, ApprovalStep, Known, PairingApproved, PairingRequest, RefusalCode, SessionProof, ShortText,
+    Statement, Waiting,
 };
+use pawl_proto::{DeviceId, SessionId};
 
 use super::approval;
 use super::case::{Case, Posture};
-use super::claim::{check_enrolled, check_replaced};
+use super::claim::{Enrolment, check_enrolled, check_replaced};
+use super::offer::Offered;
 use super::policy::{Policy, policy};
 use super::showing::Showing;
 use super::{known, proof};
 use crate::control_plane::ControlPlane;
 use crate::entitlement;
+use crate::http::Network;
 use crate::incident;
 use crate::posture::Quoted;
 use crate::record::Fact;
@@ -32,8 +35,8 @@ pub enum Progress {
     Approved(Box<PairingApproved>),
 }
 
-/// Opens a session if the proof holds. An offer is good for one try; what opened it once asks
-/// afterwards how it stands.
+/// Opens a session if the proof holds. What opened it once asks afterwards how it stands. A proof of a
+/// stranger, who did not open the offer's credential, writes nothing.
 ///
 /// # Errors
 /// [`RequestError::Refused`] in words that a technician understands.
@@ -41,6 +44,7 @@ pub async fn open(
     plane: &Arc<ControlPlane>,
     id: SessionId,
     proof: SessionProof,
+    from: Network,
 ) -> Result<Progress, RequestError> {
     let now = plane.clock.now();
     let found = plane
@@ -50,18 +54,18 @@ pub async fn open(
             tx.session(id)
         })
         .await?;
-    let unproven = |session: &Session| session.state == SessionState::Offered && now < session.expires;
-    let Some(offered) = found.filter(unproven) else {
+    if found.is_some() {
         let step =
             ApprovalStep { version: Version, secret: proof.secret, approval: None, confirmation: None };
         return self::step(plane, id, step).await;
-    };
-    let result = prove(plane, offered.clone(), &proof).await;
+    }
+    let offered = Offered::of_proof(plane, id, &proof)?;
+    let device = offered.claim.device;
+    let result = prove(plane, offered, &proof, from).await;
     if let Err(RequestError::Refused(refusal)) = &result {
-        tracing::warn!(device = %offered.device, code = %refusal.code, message = %refusal.message, "pairing refused");
-        // A stranger who knows the device's public keys writes nothing into its records.
-        let shown = session::shows(&offered, proof.secret.as_bytes()).then(|| refusal.clone());
-        plane.store.transaction(move |tx| forget(tx, &offered, shown, now)).await?;
+        tracing::warn!(%device, code = %refusal.code, message = %refusal.message, "pairing refused");
+        let refusal = refusal.clone();
+        plane.store.transaction(move |tx| record_refusal(tx, id, device, refusal, now)).await?;
     }
     result
 }
@@ -120,15 +124,15 @@ fn waiting(
 
 async fn prove(
     plane: &Arc<ControlPlane>,
-    offered: Session,
+    offered: Offered,
     proof: &SessionProof,
+    from: Network,
 ) -> Result<Progress, RequestError> {
-    let case = Case::of(&offered)?;
-    let claim = case.claim()?;
-    let (quoted, quote) = proof::check_session(&offered, &case, &claim, proof)?;
+    let (quoted, quote) = proof::check_session(&offered, proof)?;
+    let Offered { id, request, claim, vendor_check, nonce } = offered;
     let (lease_pcrs, boot) = proof::remember_boot(plane, claim.device, &quoted.evidence, &quote).await?;
     let showing = Showing::new(plane, claim, (quoted, quote), lease_pcrs)?;
-    let (asked, now) = (case.request.clone(), plane.clock.now());
+    let (asked, now) = (request.clone(), plane.clock.now());
     let showing = plane
         .store
         .transaction(move |tx| {
@@ -142,27 +146,30 @@ async fn prove(
         .store
         .transaction(move |tx| {
             let plane = &plane_in_tx;
-            if tx.session(offered.id)?.is_none_or(|session| session.state != SessionState::Offered) {
+            if tx.session(id)?.is_some() {
                 return Err(RequestError::from(session::stale()));
             }
             // Again, since all this may have changed after the offer was made.
             let claim = &showing.claim;
-            check_enrolled(plane, tx, claim, &case.vendor_check(plane), case.request.replaces)?;
-            check_replaced(tx, claim.device, case.request.replaces)?;
+            let enrolment = check_enrolled(plane, tx, claim, &vendor_check, request.replaces)?;
+            check_replaced(tx, claim.device, request.replaces)?;
             let posture = showing.appraise(plane, tx, boot)?;
-            let policy = policy(&plane.config.approvals, tx, claim.device, case.request.replaces)?;
-            check_attended(plane, &case, policy)?;
-            let granted = entitlement::prospective(plane, tx, claim.device, case.request.replaces)?;
-            let statement = statement(plane, &offered, &case, policy, (&showing.quoted, &posture), granted);
+            let policy = policy(&plane.config.approvals, tx, claim.device, request.replaces)?;
+            check_attended(plane, &request, policy)?;
+            let granted = entitlement::prospective(plane, tx, claim.device, request.replaces)?;
+            let endorsement = vendor_check.describe(enrolment);
+            let case = Case::new(request, endorsement, vendor_check.anchor(), nonce);
+            let statement = statement(plane, id, &case, policy, (&showing.quoted, &posture), granted);
             let case = Case { posture: Some(posture), ..case };
             let opening = Opening {
                 purpose: Purpose::Pairing,
+                stranger: (enrolment == Enrolment::ByApproval).then(|| from.to_string()),
                 statement,
                 needed: policy.needed,
                 secret: secret.as_bytes(),
                 body: case.encode()?,
             };
-            let session = session::open(tx, opening)?;
+            let session = session::open(&plane.config.limits, tx, opening)?;
             let step = match session.state {
                 SessionState::Approved => Step::Approved { session, just_now: true },
                 _ => Step::Waiting(session),
@@ -175,11 +182,11 @@ async fn prove(
 }
 
 /// Where persons must approve, somebody is there to be asked, and there is somebody who may.
-fn check_attended(plane: &ControlPlane, case: &Case, policy: Policy) -> Result<(), Refusal> {
+fn check_attended(plane: &ControlPlane, request: &PairingRequest, policy: Policy) -> Result<(), Refusal> {
     if policy.needed == 0 {
         return Ok(());
     }
-    if !case.request.attended {
+    if !request.attended {
         let message = "a person must approve this pairing";
         return Err(Refusal::new(RefusalCode::ApprovalRequired, message));
     }
@@ -188,7 +195,7 @@ fn check_attended(plane: &ControlPlane, case: &Case, policy: Policy) -> Result<(
 
 fn statement(
     plane: &ControlPlane,
-    offered: &Session,
+    session: SessionId,
     case: &Case,
     policy: Policy,
     (quoted, posture): (&Quoted, &Posture),
@@ -198,8 +205,8 @@ fn statement(
     let request = &case.request;
     Statement {
         version: Version,
-        session: offered.id,
-        device: offered.device,
+        session,
+        device: request.device,
         nonce: request.nonce,
         origin: request.origin.clone(),
         action: ShortText::lossy(policy.action),
@@ -220,15 +227,20 @@ fn statement(
     }
 }
 
-/// Forgets an offer that came to nothing, and records why, where the device has shown who it is.
-fn forget(tx: &Tx<'_>, offered: &Session, shown: Option<Refusal>, now: u64) -> Result<(), StoreError> {
-    tx.remove_offer(offered.id)?;
-    let (Some(refusal), Some(device)) = (shown, tx.device(offered.device)?) else { return Ok(()) };
+/// Records why a device that has shown who it is got no session.
+fn record_refusal(
+    tx: &Tx<'_>,
+    session: SessionId,
+    device: DeviceId,
+    refusal: Refusal,
+    now: u64,
+) -> Result<(), StoreError> {
+    let Some(device) = tx.device(device)? else { return Ok(()) };
     incident::turned_away(tx, device.id, &refusal, now)?;
     let fact = Fact::Refused {
         code: refusal.code.to_string(),
         message: refusal.message,
-        session: Some(offered.id.to_string()),
+        session: Some(session.to_string()),
         action: None,
     };
     tx.record(device.id, now, fact)

@@ -13,30 +13,26 @@ use pawl_proto::message::{
 };
 use pawl_proto::{DeviceId, Epoch, Nonce, PairingId};
 
-use super::case::{Approved, Case};
+use super::case::Approved;
 use super::claim::Claim;
+use super::offer::Offered;
 use crate::control_plane::ControlPlane;
 use crate::keys::SigningKeys;
 use crate::posture::{self, LeasePcrs, Quoted};
 use crate::refusal::{Refusal, RequestError};
-use crate::session;
 use crate::store::{BootState, Session};
 
-/// Checks the proof that opens a session: the report, and the quote over its PCR values.
+/// Checks the rest of the proof that opens a session, which rests on the attestation key: the report, and the quote over its PCR values.
 pub(super) fn check_session(
-    offered: &Session,
-    case: &Case,
-    claim: &Claim,
+    offered: &Offered,
     proof: &SessionProof,
 ) -> Result<(Quoted, VerifiedQuote), Refusal> {
-    // The secret stands first: it shows that endorsement key and attestation key share a TPM, and
-    // all that follows rests on the attestation key.
-    check_secret(session::shows(offered, proof.secret.as_bytes()))?;
-    let value = counter(claim, &proof.counter_attest, &proof.counter_signature, case.nonce)?;
+    let Offered { claim, nonce, .. } = offered;
+    let value = counter(claim, &proof.counter_attest, &proof.counter_signature, *nonce)?;
     if value != claim.epoch {
         return Err(refuse(format_args!("the epoch counter stands at {value}, not at {}", claim.epoch)));
     }
-    report(claim, &proof.report, case.nonce, PairingId::from(offered.id), value)
+    report(claim, &proof.report, *nonce, PairingId::from(offered.id), value)
 }
 
 /// What the proof of a pairing has shown. It exists only after every check.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
 use pawl_evidence::lease::{LeaseTerms, to_be_signed};
@@ -5,9 +7,11 @@ use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
 use pawl_proto::message::{
     Appraisal, PairingApproved, PairingOffer, PairingProof, RefusalCode, SessionProof, Standing,
 };
-use pawl_proto::{Blob, Digest, Nonce};
+use pawl_proto::{Blob, DeviceId, Digest, Nonce, SessionId};
 
-use super::*;
+use super::{Progress, offer, prove};
+use crate::control_plane::ControlPlane;
+use crate::http::Network;
 use crate::orders;
 use crate::refusal::{Refusal, RequestError};
 use crate::store::PairingState;
@@ -126,20 +130,36 @@ async fn a_proof_with_any_part_wrong_is_refused() {
 }
 
 #[tokio::test]
-async fn an_offer_is_good_for_one_try_and_ten_minutes() {
+async fn an_offer_is_good_for_ten_minutes_and_a_guess_spoils_nothing() {
     let rig = Rig::new();
     let mut device = Device::enrolled(&rig.plane).await;
     let offered = offer(&rig.plane, device.request()).await.unwrap();
-    let proof = device.session_proof(&offered);
+    let late = device.session_proof(&offered);
     rig.clock.advance(600);
-    assert_eq!(refused(open(&rig.plane, offered.session, proof.clone()).await).code, RefusalCode::Stale);
+    assert_eq!(refused(open(&rig.plane, offered.session, late.clone()).await).code, RefusalCode::Stale);
 
     let offered = offer(&rig.plane, device.request()).await.unwrap();
-    let refusal = refused(open(&rig.plane, offered.session, proof).await);
+    let right = device.session_proof(&offered);
+    let wrong = SessionProof { secret: late.secret, ..right.clone() };
+    let before = records(&rig, device.id()).await;
+    let refusal = refused(open(&rig.plane, offered.session, wrong).await);
     assert_eq!(refusal.code, RefusalCode::Proof);
     assert!(refusal.message.contains("credential"), "{refusal}");
-    let right = device.session_proof(&offered);
-    assert_eq!(refused(open(&rig.plane, offered.session, right).await).code, RefusalCode::Stale);
+    assert_eq!(records(&rig, device.id()).await, before, "a stranger has written a record");
+    open(&rig.plane, offered.session, right).await.unwrap().approved();
+}
+
+async fn records(rig: &Rig, device: DeviceId) -> usize {
+    rig.plane.store.transaction(move |tx| tx.records(device)).await.unwrap().len()
+}
+
+/// From one network.
+async fn open(
+    plane: &Arc<ControlPlane>,
+    id: SessionId,
+    proof: SessionProof,
+) -> Result<Progress, RequestError> {
+    super::open(plane, id, proof, Network::of([192, 0, 2, 1].into())).await
 }
 
 #[tokio::test]
@@ -179,17 +199,17 @@ async fn a_session_proof_with_any_part_wrong_is_refused() {
 }
 
 #[tokio::test]
-async fn offers_in_the_name_of_a_device_do_not_keep_it_out() {
+async fn offers_in_the_name_of_a_device_take_no_memory_and_do_not_evict_its_own() {
     let rig = Rig::new();
     let mut device = Device::enrolled(&rig.plane).await;
     let first = offer(&rig.plane, device.request()).await.unwrap();
-    for _ in 0..20 {
-        rig.clock.advance(1);
+    for _ in 0..2000 {
         offer(&rig.plane, device.request()).await.unwrap();
     }
+    let sessions = rig.plane.store.transaction(|tx| tx.sessions(None, 10)).await.unwrap();
+    assert!(sessions.is_empty(), "{sessions:?}");
     let proof = device.session_proof(&first);
-    assert_eq!(refused(open(&rig.plane, first.session, proof).await).code, RefusalCode::Stale);
-    assert!(device.pair(&rig.plane).await.is_ok());
+    open(&rig.plane, first.session, proof).await.unwrap().approved();
 }
 
 #[tokio::test]

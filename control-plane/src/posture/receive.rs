@@ -260,7 +260,7 @@ fn challenge(
     quoted: &Quoted,
     whole: bool,
 ) -> Result<Verdict, PostureError> {
-    if !plane.challenges.admit(device.id, plane.clock.now_ms()) {
+    if !plane.challenges.admit(device.id, plane.clock.monotonic_ms()) {
         return Err(refuse("it is stale, and too many were"));
     }
     let draft = Draft { answers: Some(quoted.digest), ..Draft::ask(device, whole) };

@@ -78,7 +78,12 @@ pub(super) fn end(
 ) -> Result<Session, StoreError> {
     session.state = state;
     session.outcome = Some(reason.to_owned());
-    tx.put_session(&session)?;
+    if session.stranger.is_some() && state != SessionState::Declined {
+        // Nobody looked at it. Kept, those of a flood would push others out of the operator's list.
+        tx.remove_session(session.id)?;
+    } else {
+        tx.put_session(&session)?;
+    }
     let how = match state {
         SessionState::Expired => "expired",
         SessionState::Superseded => "superseded",
@@ -145,12 +150,14 @@ pub(super) fn note(tx: &Tx<'_>, session: &mut Session, refused: Refused) -> Resu
     tx.put_session(session)
 }
 
-/// Records a fact in the chain of the session's device; where nobody enrolled it yet, in that of
-/// the device whose place it would take.
+/// Records a fact in the chain of the session's device. Of a device that nobody enrolled nothing is
+/// recorded until a person approves: then it stands in the chain of the device whose place it takes.
+/// Otherwise anybody with a TPM could fill that chain.
 pub(super) fn record(tx: &Tx<'_>, session: &Session, now: u64, fact: Fact) -> Result<(), StoreError> {
     let chain = match tx.device(session.device)? {
         Some(device) => Some(device.id),
-        None => session.asked()?.1.replaces,
+        None if matches!(fact, Fact::Approved { .. }) => session.asked()?.1.replaces,
+        None => None,
     };
     chain.map_or(Ok(()), |chain| tx.record(chain, now, fact))
 }

@@ -1,7 +1,7 @@
 //! Sessions: one request for an approval each, for a pairing or for a protected action.
 //!
-//! A session is *offered* until its device has proven itself, then *waits* for persons, unless the
-//! operator's policy wants nobody, and is *approved* and used once. Who approves signs the digest
+//! A session is opened by a device that has proven itself. It *waits* for persons, unless the operator's
+//! policy wants nobody, and is *approved* and used once. Who approves signs the digest
 //! of its statement. Every signature is checked against the list of approvers at the moment when
 //! it comes to count, and against the session field by field: the operator learns which binding
 //! failed, whoever stands at the device only that it did not count.
@@ -22,9 +22,9 @@ mod waiting;
 pub use approver::{ApproverError, Given, approve, decline, request};
 pub use binding::{Binding, Refused};
 pub(crate) use end::{decline_all, refuse_proof, spend, sweep};
-pub(crate) use open::{Opening, approved_fact, offer, open};
+pub(crate) use open::{Opening, approved_fact, open};
 pub(crate) use signers::signers;
-pub(crate) use step::{Step, approved, over, shows, stale, step};
+pub(crate) use step::{Step, approved, over, stale, step};
 pub(crate) use waiting::{APPROVE_PATH, tries_left, waiting};
 
 use pawl_proto::Digest;

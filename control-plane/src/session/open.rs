@@ -1,50 +1,18 @@
 use pawl_proto::message::{RefusalCode, Statement, StatementBytes};
-use pawl_proto::{DeviceId, Digest, SessionId};
+use pawl_proto::{DeviceId, Digest};
 
 use super::end::{prune, record, supersede, sweep};
 use super::{USE_WITHIN, code};
+use crate::config::LimitsConfig;
 use crate::record::{ApprovedBy, Fact};
 use crate::refusal::{Refusal, RequestError};
 use crate::store::{Purpose, Session, SessionState, StoreError, Tx, Wrong};
 
-/// Seconds within which an offer is proven.
-const OFFER: u64 = 600;
-/// So many offers stand at once.
-const OFFERS: usize = 1024;
-/// So many for one device. Who knows a device's public key can open offers in its name, and must
-/// not keep the device itself out: the oldest makes room.
-const OFFERS_PER_DEVICE: usize = 8;
+/// So many sessions of unknown devices wait at once: few enough that an operator's list still shows
+/// those of known ones.
+const UNKNOWN: usize = 64;
 /// So many sessions for actions are open at once on one device.
 const ACTIONS: usize = 16;
-
-/// A session for a claim that is not proven yet. Nobody is shown it, and it changes nothing.
-pub(crate) fn offer(
-    tx: &Tx<'_>,
-    id: SessionId,
-    device: DeviceId,
-    secret: &[u8],
-    body: Vec<u8>,
-    now: u64,
-) -> Result<(), StoreError> {
-    tx.drop_offers(Some(device), OFFERS_PER_DEVICE - 1, now)?;
-    tx.drop_offers(None, OFFERS - 1, now)?;
-    tx.put_session(&Session {
-        id,
-        purpose: Purpose::Pairing,
-        device,
-        state: SessionState::Offered,
-        opened_at: now,
-        expires: now + OFFER,
-        secret: Digest::of(secret),
-        statement: None,
-        needed: 0,
-        code: None,
-        wrong: Wrong::default(),
-        refusals: Vec::new(),
-        outcome: None,
-        body,
-    })
-}
 
 /// What a session is to be, once its device has proven itself.
 pub(crate) struct Opening<'a> {
@@ -56,19 +24,28 @@ pub(crate) struct Opening<'a> {
     pub(crate) needed: u8,
     /// What the device shows with each step.
     pub(crate) secret: &'a [u8],
+    /// Where it asks from, if nobody enrolled it: its approval would.
+    pub(crate) stranger: Option<String>,
     /// What its purpose keeps with it.
     pub(crate) body: Vec<u8>,
 }
 
 /// Opens a proven session: it waits for persons, or is approved where none is needed.
-pub(crate) fn open(tx: &Tx<'_>, opening: Opening<'_>) -> Result<Session, RequestError> {
-    let Opening { purpose, statement, needed, secret, body } = opening;
+pub(crate) fn open(
+    limits: &LimitsConfig,
+    tx: &Tx<'_>,
+    opening: Opening<'_>,
+) -> Result<Session, RequestError> {
+    let Opening { purpose, statement, needed, secret, stranger, body } = opening;
     let (id, now) = (statement.session, statement.time);
     sweep(tx, now)?;
     prune(tx, now)?;
     match purpose {
         Purpose::Pairing => supersede(tx, statement.device, purpose, id, now)?,
         Purpose::Action => make_room(tx, statement.device)?,
+    }
+    if let Some(address) = &stranger {
+        check_unknown(limits, tx, &statement, address)?;
     }
     let code = match needed {
         0 => None,
@@ -89,6 +66,7 @@ pub(crate) fn open(tx: &Tx<'_>, opening: Opening<'_>) -> Result<Session, Request
         wrong: Wrong::default(),
         refusals: Vec::new(),
         outcome: None,
+        stranger,
         body,
     };
     tx.put_session(&session)?;
@@ -132,6 +110,33 @@ pub(crate) fn approved_fact(tx: &Tx<'_>, session: &Session) -> Result<Fact, Stor
         statement: hex::encode(bytes.0.as_bytes()),
         by: by.collect(),
     })
+}
+
+/// Anybody with a TPM may ask to take a known device's place. They must not fill the operator's list,
+/// and must not keep out the one whom the operator waits for.
+fn check_unknown(
+    limits: &LimitsConfig,
+    tx: &Tx<'_>,
+    asked: &Statement,
+    address: &str,
+) -> Result<(), RequestError> {
+    let waiting = tx.waiting_strangers()?;
+    let (mut of_device, mut of_address) = (0, 0);
+    for session in &waiting {
+        of_device += usize::from(session.asked()?.1.replaces == asked.replaces);
+        of_address += usize::from(session.stranger.as_deref() == Some(address));
+    }
+    if waiting.len() < UNKNOWN
+        && of_device < limits.unknown_per_device
+        && of_address < limits.unknown_per_address
+    {
+        return Ok(());
+    }
+    Err(busy(
+        "too many devices that nobody enrolled wait to take another one's place; enrol this one with \
+         pawl-control-plane enrol --ek-sha256 HEX (see pawlctl status), or try again in ten minutes",
+    )
+    .into())
 }
 
 fn make_room(tx: &Tx<'_>, device: DeviceId) -> Result<(), RequestError> {

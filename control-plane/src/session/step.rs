@@ -47,7 +47,6 @@ pub(crate) fn step(
     match session.state {
         SessionState::Waiting => {}
         SessionState::Approved => return Ok(Step::Approved { session, just_now: false }),
-        SessionState::Offered => return Ok(Step::Refused(stale())),
         SessionState::Spent | SessionState::Declined | SessionState::Expired | SessionState::Superseded => {
             if given.approval.is_some() || given.confirmation.is_some() {
                 let refused = too_late(session.state, now);
@@ -148,7 +147,7 @@ pub(crate) fn approved(
 }
 
 /// Whether this is the secret of the session.
-pub(crate) fn shows(session: &Session, secret: &[u8]) -> bool {
+fn shows(session: &Session, secret: &[u8]) -> bool {
     Digest::of(secret).as_bytes().ct_eq(session.secret.as_bytes()).into()
 }
 

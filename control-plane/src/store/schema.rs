@@ -7,7 +7,12 @@ const MIGRATIONS: [&[&str]; 4] = [
     &[FIRST],
     &[SESSIONS, super::device_record::TABLES],
     &[super::boot_state::ORIGINS, super::high_water::COURSES, super::incident::TABLES, super::sample::TABLES],
-    &[super::device::WITHOUT_CERTIFICATE, super::high_water::BY_DEVICE, super::entitlement::GRANTS],
+    &[
+        super::device::WITHOUT_CERTIFICATE,
+        super::high_water::BY_DEVICE,
+        super::entitlement::GRANTS,
+        super::session::STRANGERS,
+    ],
 ];
 
 pub(super) const FIRST: &str = "

@@ -24,7 +24,7 @@ pub struct Session {
     pub expires: u64,
     /// SHA-256 of what authenticates the device's next step.
     pub secret: Digest,
-    /// What is to be approved; none until the session is proven.
+    /// What is to be approved.
     pub statement: Option<StatementBytes>,
     /// How many persons must approve.
     pub needed: u8,
@@ -36,6 +36,8 @@ pub struct Session {
     pub refusals: Vec<Refused>,
     /// Why it is over, for people.
     pub outcome: Option<String>,
+    /// The network address that it came from, if nobody had enrolled the device.
+    pub stranger: Option<String>,
     /// What its purpose keeps with it.
     pub body: Vec<u8>,
 }
@@ -54,8 +56,6 @@ pub enum Purpose {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SessionState {
-    /// It waits for the proof that it is the claimed TPM's.
-    Offered,
     /// Somebody has to approve.
     Waiting,
     /// It was approved and is not used yet.
@@ -106,9 +106,16 @@ impl Session {
     }
 }
 
+/// Offers are not kept any more; a waiting session says where a device came from that nobody enrolled.
+pub(super) const STRANGERS: &str = "
+DELETE FROM session WHERE state = 'offered';
+ALTER TABLE session ADD COLUMN stranger TEXT;
+CREATE INDEX session_of_stranger ON session (state) WHERE stranger IS NOT NULL;
+";
+
 const COLUMNS: &str = "id, purpose, device, state, opened_at, expires, secret, statement, needed, code_handle, \
                        code_attempt, code_digest, wrong_codes, wrong_confirmations, refused_approvals, \
-                       refused_proofs, refusals, outcome, body";
+                       refused_proofs, refusals, outcome, body, stranger";
 
 impl Tx<'_> {
     /// Adds a session, or writes one anew as it now is.
@@ -120,7 +127,7 @@ impl Tx<'_> {
         self.sql.execute(
             &format!(
                 "INSERT INTO session ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, \
-                 ?14, ?15, ?16, ?17, ?18, ?19) ON CONFLICT (id) DO UPDATE SET state = ?4, expires = ?6, \
+                 ?14, ?15, ?16, ?17, ?18, ?19, ?20) ON CONFLICT (id) DO UPDATE SET state = ?4, expires = ?6, \
                  secret = ?7, statement = ?8, needed = ?9, code_handle = ?10, code_attempt = ?11, \
                  code_digest = ?12, wrong_codes = ?13, wrong_confirmations = ?14, refused_approvals = ?15, \
                  refused_proofs = ?16, refusals = ?17, outcome = ?18, body = ?19"
@@ -145,6 +152,7 @@ impl Tx<'_> {
                 to_blob(&session.refusals, "session")?,
                 session.outcome,
                 session.body,
+                session.stranger,
             ],
         )?;
         Ok(())
@@ -210,28 +218,24 @@ impl Tx<'_> {
         rows.map(|row| row?).collect()
     }
 
-    /// Removes offers that nobody proved in time, and all but the newest `keep` of a device, or of
-    /// every device.
+    /// The waiting sessions of devices that nobody enrolled.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn drop_offers(&self, device: Option<DeviceId>, keep: usize, now: u64) -> Result<(), StoreError> {
-        self.sql.execute("DELETE FROM session WHERE state = 'offered' AND expires <= ?1", [now])?;
-        let device = device.map(|device| device.as_str().to_owned());
-        self.sql.execute(
-            "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE state = 'offered' \
-             AND (?1 IS NULL OR device = ?1) ORDER BY opened_at DESC, id LIMIT -1 OFFSET ?2)",
-            params![device, keep],
-        )?;
-        Ok(())
+    pub fn waiting_strangers(&self) -> Result<Vec<Session>, StoreError> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM session WHERE state = 'waiting' AND stranger IS NOT NULL"
+        ))?;
+        let rows = statement.query_map([], |row| Ok(read(row)))?;
+        rows.map(|row| row?).collect()
     }
 
-    /// Removes an offer that came to nothing.
+    /// Removes a session.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn remove_offer(&self, id: SessionId) -> Result<(), StoreError> {
-        self.sql.execute("DELETE FROM session WHERE id = ?1 AND state = 'offered'", [id.to_string()])?;
+    pub fn remove_session(&self, id: SessionId) -> Result<(), StoreError> {
+        self.sql.execute("DELETE FROM session WHERE id = ?1", [id.to_string()])?;
         Ok(())
     }
 
@@ -240,7 +244,7 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`]
     pub fn prune_sessions(&self, before: u64, keep: usize) -> Result<(), StoreError> {
-        const OVER: &str = "state NOT IN ('offered', 'waiting', 'approved')";
+        const OVER: &str = "state NOT IN ('waiting', 'approved')";
         self.sql.execute(&format!("DELETE FROM session WHERE {OVER} AND opened_at < ?1"), [before])?;
         self.sql.execute(
             &format!(
@@ -285,5 +289,6 @@ fn read(row: &Row<'_>) -> Result<Session, StoreError> {
         refusals: from_blob(&row.get::<_, Vec<u8>>(16)?, "session")?,
         outcome: row.get(17)?,
         body: row.get(18)?,
+        stranger: row.get(19)?,
     })
 }

@@ -17,6 +17,7 @@ use pawl_proto::{Blob, Channel, DeviceId, Digest, Epoch, Nonce, PairingId, Sessi
 use super::structures::{BOUND_SIGNING, LOOSE_SIGNING, sealed_public, signing_public};
 use super::tpm::SoftTpm;
 use crate::control_plane::ControlPlane;
+use crate::http::Network;
 use crate::pairing;
 use crate::refusal::RequestError;
 use crate::store::Tx;
@@ -34,6 +35,8 @@ pub(crate) struct Device {
     pub(crate) audit: Option<Audit>,
     /// The run of its daemon.
     pub(crate) run: Nonce,
+    /// Where it connects from.
+    pub(crate) network: Network,
 }
 
 impl Device {
@@ -47,6 +50,7 @@ impl Device {
             boot_log: None,
             audit: None,
             run: Nonce([1; 32]),
+            network: Network::of([192, 0, 2, 1].into()),
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) struct Asked {
 }
 
 impl Device {
-    /// The proof that answers an offer.
+    /// The proof that answers an offer for [`Device::request`].
     pub(crate) fn session_proof(&mut self, offer: &PairingOffer) -> SessionProof {
         let secret = self.tpm.activate(&offer.credential).unwrap_or_default();
         let (counter_attest, counter_signature) = self.tpm.certify_counter(&offer.nonce.0);
@@ -27,8 +27,11 @@ impl Device {
         let report = self.report(offer.nonce, None);
         // The old pairing goes on until the new one is granted.
         self.pairing = pairing;
+        let request = self.request();
         SessionProof {
             version: Default::default(),
+            request,
+            expires: offer.expires,
             secret: Blob::new(secret).unwrap(),
             counter_attest,
             counter_signature,
@@ -42,10 +45,10 @@ impl Device {
         plane: &Arc<ControlPlane>,
         request: PairingRequest,
     ) -> Result<(Asked, Progress), RequestError> {
-        let offer = pairing::offer(plane, request).await?;
-        let proof = self.session_proof(&offer);
+        let offer = pairing::offer(plane, request.clone()).await?;
+        let proof = SessionProof { request, ..self.session_proof(&offer) };
         let asked = Asked { id: offer.session, secret: proof.secret.as_bytes().to_vec() };
-        Ok((asked, pairing::open(plane, offer.session, proof).await?))
+        Ok((asked, pairing::open(plane, offer.session, proof, self.network).await?))
     }
 
     /// Opens a session that a person has to approve.

@@ -11,20 +11,21 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pawl_proto::local::Problem;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::DEADLINE;
 use super::answer::{Answer, Response};
-use super::{CONNECTIONS, HEADER_TIMEOUT};
+use super::peer::Peer;
+use super::room::Room;
 
 /// Refuses callers, a bounded number at a time.
 pub(crate) struct Refusals {
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
 }
 
 impl Refusals {
     pub(crate) fn new() -> Self {
-        Self { room: Arc::new(Semaphore::new(CONNECTIONS)) }
+        Self { room: Arc::default() }
     }
 
     /// Refuses every caller with this problem. Ends only when it is dropped; answers under way are
@@ -36,11 +37,13 @@ impl Refusals {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() else { continue };
+            let Some(seat) = self.room.admit(Peer::of(&stream).holder()) else { continue };
             let problem = problem.clone();
             tokio::spawn(async move {
-                refuse(stream, &problem).await;
-                drop(permit);
+                tokio::select! {
+                    () = refuse(stream, &problem) => {}
+                    () = seat.evicted() => {}
+                }
             });
         }
     }
@@ -53,10 +56,10 @@ async fn refuse(stream: UnixStream, problem: &Problem) {
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(DEADLINE)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    if let Ok(Err(error)) = timeout(HEADER_TIMEOUT, connection).await {
+    if let Ok(Err(error)) = timeout(DEADLINE, connection).await {
         tracing::debug!(%error, "a caller went away");
     }
 }

@@ -74,6 +74,9 @@ pub struct PairingOffer {
     pub credential: Credential,
     /// The qualifying data of the certified counter, and the nonce of the evidence.
     pub nonce: Nonce,
+    /// Until when it may be answered, Unix seconds of the control plane. The control plane keeps no
+    /// offer: the device brings this and its request back with the proof.
+    pub expires: u64,
 }
 
 /// The two outputs of `TPM2_MakeCredential` (TPM 2.0 Library, Part 3).

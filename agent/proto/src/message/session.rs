@@ -127,6 +127,10 @@ pub struct GivenApproval {
 pub struct SessionProof {
     /// The message version.
     pub version: Version,
+    /// The request that was answered with the offer, unchanged.
+    pub request: super::PairingRequest,
+    /// `expires` of the offer.
+    pub expires: u64,
     /// The activated credential of the offer.
     pub secret: Blob<64>,
     /// `TPMS_ATTEST` of `TPM2_NV_Certify` over the counter, on the offer's nonce.

@@ -195,7 +195,6 @@ pub(in crate::cli) fn declined(session: &SessionView) -> String {
 
 fn state_name(state: SessionState) -> &'static str {
     match state {
-        SessionState::Offered => "offered",
         SessionState::Waiting => "waiting",
         SessionState::Approved => "approved",
         SessionState::Spent => "used",

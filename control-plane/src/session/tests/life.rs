@@ -1,6 +1,6 @@
 //! What a session changes, and when.
 
-use pawl_proto::message::{EventKind, Statement};
+use pawl_proto::message::{EventKind, SessionProof, Statement};
 
 use super::*;
 use crate::orders;
@@ -83,9 +83,10 @@ async fn a_restart_of_the_control_plane_loses_nothing() {
     let mut stage = Stage::new("", &["ann"]).await;
     let offered = pairing::offer(stage.plane(), stage.request()).await.unwrap();
     stage.rig.restart();
-    let proof = stage.device.session_proof(&offered);
+    let proof = SessionProof { request: stage.request(), ..stage.device.session_proof(&offered) };
     let asked = Asked { id: offered.session, secret: proof.secret.as_bytes().to_vec() };
-    let waiting = pairing::open(stage.plane(), offered.session, proof).await.unwrap().waits();
+    let waiting =
+        pairing::open(stage.plane(), offered.session, proof, stage.device.network).await.unwrap().waits();
     stage.rig.restart();
     assert_eq!(asked.poll(stage.plane()).await.unwrap().waits().approval, waiting.approval);
     let given = stage.persons[0].sign(&waiting.statement);

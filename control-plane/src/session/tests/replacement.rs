@@ -4,6 +4,7 @@ use pawl_proto::DeviceId;
 use pawl_proto::message::{EventKind, Standing};
 
 use super::*;
+use crate::http::Network;
 use crate::{orders, store};
 
 async fn device(plane: &Arc<ControlPlane>, id: DeviceId) -> Option<store::Device> {
@@ -136,17 +137,72 @@ async fn a_session_of_the_device_that_is_replaced_is_over() {
 }
 
 #[tokio::test]
-async fn refusals_for_a_device_that_nobody_enrolled_stand_with_the_one_it_would_replace() {
+async fn a_device_that_nobody_enrolled_writes_no_record_before_a_person_approves() {
     let stage = Stage::new("", &["ann"]).await;
     let plane = stage.plane();
+    let before = facts(plane, &stage.device).await;
     let mut new = Device::new();
     let request = replacing(&new, stage.device.id());
     let (asked, waiting) = new.ask_persons(plane, request).await;
     let stranger = stage.rig.person("stranger").sign(&waiting.statement);
     refused(asked.approve(plane, stranger).await);
+    assert_eq!(facts(plane, &stage.device).await, before);
+    // What did not count stands with the session, for the operator.
+    let refusals = session(plane, asked.id).await.refusals;
+    assert!(matches!(&refusals[..], [Refused { binding: Binding::Key, .. }]), "{refusals:?}");
+
+    asked.approve(plane, stage.persons[0].sign(&waiting.statement)).await.unwrap().approved();
     let recorded = facts(plane, &stage.device).await;
-    assert!(
-        matches!(recorded.last(), Some(Fact::ApprovalRefused { binding: Binding::Key, .. })),
-        "{recorded:?}"
-    );
+    assert!(recorded.iter().any(|fact| matches!(fact, Fact::Approved { .. })), "{recorded:?}");
+}
+
+/// Asks from this network, on a TPM of its own.
+async fn stranger(plane: &Arc<ControlPlane>, network: u8, old: DeviceId) -> Result<Asked, RequestError> {
+    let mut device = Device { network: Network::of([198, 51, 100, network].into()), ..Device::new() };
+    let request = replacing(&device, old);
+    device.ask(plane, request).await.map(|(asked, _)| asked)
+}
+
+#[tokio::test]
+async fn strangers_that_ask_for_a_place_keep_out_neither_a_known_device_nor_another_network() {
+    let stage = Stage::new("", &["ann"]).await;
+    let (plane, old) = (stage.plane(), stage.device.id());
+    let mut let_in = 0;
+    for _ in 0..20 {
+        match stranger(plane, 1, old).await {
+            Ok(_) => let_in += 1,
+            refused_ => assert_eq!(refused(refused_).code, RefusalCode::Busy),
+        }
+    }
+    assert_eq!(let_in, plane.config.limits.unknown_per_address);
+    // Another network has room.
+    stranger(plane, 2, old).await.unwrap();
+
+    // Many networks fill the places of one device, and of no other.
+    for network in 3..30 {
+        let _ = stranger(plane, network, old).await;
+    }
+    let waiting = plane.store.transaction(|tx| tx.waiting_strangers()).await.unwrap();
+    assert_eq!(waiting.len(), plane.config.limits.unknown_per_device);
+    let full = refused(stranger(plane, 40, old).await);
+    assert!(full.message.contains("enrol this one"), "{full}");
+    let other = paired(plane).await.id();
+    stranger(plane, 40, other).await.unwrap();
+
+    // A device that the operator enrolled is none of them.
+    let mut known = Device::enrolled(plane).await;
+    let request = replacing(&known, old);
+    known.ask_persons(plane, request).await;
+}
+
+#[tokio::test]
+async fn sessions_of_strangers_that_nobody_looked_at_are_forgotten() {
+    let stage = Stage::new("", &["ann"]).await;
+    let (plane, old) = (stage.plane(), stage.device.id());
+    let before = plane.store.transaction(|tx| tx.sessions(None, 100)).await.unwrap().len();
+    stranger(plane, 1, old).await.unwrap();
+    stage.rig.clock.advance(600);
+    stranger(plane, 1, old).await.unwrap();
+    let after = plane.store.transaction(|tx| tx.sessions(None, 100)).await.unwrap().len();
+    assert_eq!(after, before + 1);
 }

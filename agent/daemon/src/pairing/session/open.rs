@@ -77,6 +77,8 @@ async fn prove(
     let prepared = posture::prepare(&shared.tpm, &shared.logs, subject, None, &shared.audit).await?;
     let proof = SessionProof {
         version: Version,
+        request: request.clone(),
+        expires: offer.expires,
         secret: secret.to_vec().try_into()?,
         counter_attest: counter.attest.try_into()?,
         counter_signature: counter.signature.try_into()?,

@@ -94,7 +94,7 @@ impl Impostor {
         Ok(self.runtime.block_on(self.tpm.activate_credential(credential))?.to_vec())
     }
 
-    /// An honest proof of a session.
+    /// An honest proof of a session for [`Impostor::request`].
     pub(crate) fn session_proof(&self, offer: &PairingOffer) -> SessionProof {
         self.session_proof_with(offer, self.activate(&offer.credential).unwrap())
     }
@@ -104,6 +104,8 @@ impl Impostor {
         let counter = self.runtime.block_on(self.tpm.certify_counter(offer.nonce.0)).unwrap();
         SessionProof {
             version: codec::Version,
+            request: self.request(),
+            expires: offer.expires,
             secret: Blob::new(secret).unwrap(),
             counter_attest: blob(&counter.attest),
             counter_signature: blob(&counter.signature),
