@@ -201,6 +201,16 @@ impl Rendered<'_> {
         );
         let values = section.values.iter().map(|value| format!("{},", quoted(&value.to_string())));
         self.items("values", values, "Whole values of this PCR; no log tells what they are made of.");
+        let unlogged = section.unlogged.iter().map(|value| format!("{},", quoted(&value.to_string())));
+        self.items(
+            "unlogged",
+            unlogged,
+            "The boot event log does not explain this PCR: firmware of this model is known to omit events, or the log\n\
+             was altered. Compare with other devices of the model before you use this. With one of these values the\n\
+             PCR is taken as it is, and what the log says of it counts for nothing; an update of the firmware needs\n\
+             another value. Where the value differs from device to device and no lease names the PCR, write\n\
+             unexplained = \"allow\" instead.",
+        );
     }
 
     fn ima(&mut self, ima: &ImaSection) {

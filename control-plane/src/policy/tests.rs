@@ -50,7 +50,7 @@ fn every_key_survives_being_rendered() {
          [firmware]\nversions = ['1.0 \"b\"']\naccept-any-version = true\ncontents = {list}\naccept-any-content = true\n\
          [boot]\nimages = {list}\naccept-signed-images = true\ncommand-lines = ['root=* \\? quiet']\n\
          command-line-digests = {list}\ninitrds = {list}\nloader-commands = ['set a=b']\nfiles = {list}\n\
-         [pcr.5]\nunexplained = 'warn'\ndigests = {list}\nvalues = ['{digest}']\n\
+         [pcr.5]\nunexplained = 'warn'\ndigests = {list}\nvalues = ['{digest}']\nunlogged = ['{digest}']\n\
          [ima]\nrequire-anchored = false\nunexplained = 'allow'\nviolations = 'refuse'\n\
          digest-files = ['a']\nsigner-files = ['b']\nexclusions = ['/var/**']\n"
     );

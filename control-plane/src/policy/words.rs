@@ -92,6 +92,11 @@ impl Sentences {
             let values: Vec<String> = rules.values.iter().map(ToString::to_string).collect();
             self.say(&key("values"), format!("It may have the value {}.", or(&values)));
         }
+        if !rules.unlogged.is_empty() {
+            let values: Vec<String> = rules.unlogged.iter().map(ToString::to_string).collect();
+            let text = format!("It may have the value {}, which the log does not explain.", or(&values));
+            self.say(&key("unlogged"), text);
+        }
         let what = "An event of it that no rule explains";
         self.say(&key("unexplained"), format!("{what} {}.", weighs(rules.unexplained)));
     }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use pawl_evidence::appraise::{self, Foretold, foretell};
-use pawl_evidence::eventlog::{EventLog, explains, predict, predict_databases};
+use pawl_evidence::eventlog::{EventLog, FIRMWARE_PCRS, explains, predict, predict_databases};
 use pawl_evidence::tpm::{HashAlgorithm, PcrValues};
 use pawl_proto::Digest;
 use pawl_proto::message::Appraisal;
@@ -90,6 +90,10 @@ impl NextBoot<'_> {
                 Foretold::Unknown if *index == appraise::INITRD_PCR => unknown = Some(*index),
                 // IMA's PCR and that of the phases: nothing is computed for them.
                 Foretold::Unknown | Foretold::Unaccounted if [10, 11].contains(index) => {
+                    coming.insert(*index, *value);
+                }
+                // Firmware extends them without logging it, and an update of the system leaves them as they are.
+                Foretold::Unaccounted if FIRMWARE_PCRS.contains(index) => {
                     coming.insert(*index, *value);
                 }
                 Foretold::Unknown => return Err(UpdateError::Unpredictable(*index)),

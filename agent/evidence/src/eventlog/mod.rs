@@ -35,6 +35,11 @@ pub use predict::{DatabaseChange, PredictError, explains, predict, predict_datab
 /// ([`crate::measure_log`]).
 pub const BOOT_PHASES_PCR: u8 = 11;
 
+/// The PCRs that only firmware extends, of those that it does not decide Secure Boot by. (U-Boot measures the command
+/// line into PCR 1, systemd-stub the machine.) Some firmware extends them
+/// without a line in the log: PCR 0 on some servers, PCR 5 when boot services end.
+pub const FIRMWARE_PCRS: [u8; 5] = [0, 2, 3, 5, 6];
+
 /// The longest log that is read. Logs of real machines have 8 to 100 KiB.
 pub const LOG_MAX_LEN: usize = 1024 * 1024;
 

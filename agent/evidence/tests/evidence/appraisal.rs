@@ -64,7 +64,7 @@ fn another_boots_log_a_cut_one_and_none_are_refused() {
     assert_eq!(with(BootLog::Absent).result, Verdict::Contraindicated);
     assert_eq!(with(BootLog::Whole(&[])).result, Verdict::Contraindicated);
     let refused = with(BootLog::Whole(&other));
-    assert!(refusals(&refused)[0].contains("does not account for PCR 4"), "{refused:?}");
+    assert!(refusals(&refused)[0].contains("does not explain PCR 4"), "{refused:?}");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_log_that_leaves_out_a_whole_pcr_is_refused() {
     let (boot_log, ima) = (BootLog::Whole(&without), ImaLog::Absent);
     let evidence = Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, measure_log: None, ima };
     let appraisal = appraise(&evidence, &reference("x86-good"));
-    assert!(refusals(&appraisal)[0].contains("does not account for PCR 4"), "{appraisal:?}");
+    assert!(refusals(&appraisal)[0].contains("does not explain PCR 4"), "{appraisal:?}");
 }
 
 #[test]

@@ -32,3 +32,4 @@ mod quotes;
 mod revocation;
 mod support;
 mod u_boot;
+mod unlogged;

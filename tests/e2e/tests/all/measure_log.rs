@@ -77,7 +77,7 @@ fn a_log_with_an_unfinished_record_is_refused_and_read_again() {
     log.set_sticky(true).unwrap();
     device.start().unwrap();
     let reasons = format!("{:?}", refused(&device).reasons);
-    assert!(reasons.contains("does not account for PCR 9"), "{reasons}");
+    assert!(reasons.contains("does not explain PCR 9"), "{reasons}");
     log.set_sticky(false).unwrap();
     rig.control_plane.refresh(&device.status().unwrap().device.to_string()).unwrap();
     judged(&rig, &device, Appraisal::Affirming);

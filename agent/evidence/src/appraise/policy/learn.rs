@@ -10,8 +10,8 @@ use super::pattern::{CommandLinePattern, LoaderCommandPattern};
 use super::pcr::{PcrIndex, PcrSection};
 use crate::appraise::coverage::{BootCoverage, Uncovered, indices};
 use crate::eventlog::{
-    BOOT_PHASES_PCR, DatabaseName, EventFact, EventLogError, Fact, SignatureDatabase, SignatureEntry, Tie,
-    UserSpaceEvent, command_line_digests,
+    BOOT_PHASES_PCR, DatabaseName, EventFact, EventLogError, FIRMWARE_PCRS, Fact, SignatureDatabase,
+    SignatureEntry, Tie, UserSpaceEvent, command_line_digests,
 };
 use crate::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
 
@@ -22,7 +22,7 @@ pub enum LearnError {
     #[error(transparent)]
     Log(#[from] EventLogError),
     /// The log and the quote are of different boots, or the log was altered.
-    #[error("the boot event log does not account for PCR {0}: learn from a device whose log does")]
+    #[error("the boot event log does not explain PCR {0}: learn from a device whose log does")]
     Pcr(u8),
     /// The lease would leave kernel or command line to anybody's choice.
     #[error(transparent)]
@@ -46,6 +46,9 @@ impl Learnt {
     ///
     /// It takes on trust whatever the device runs now: read it before you use it.
     ///
+    /// The value of a PCR that only firmware extends and that the log does not explain goes into
+    /// [`PcrSection::unlogged`].
+    ///
     /// # Errors
     /// [`LearnError`]
     pub fn from_boot(
@@ -65,6 +68,7 @@ impl Learnt {
             .command_lines()
             .flat_map(|text| command_line_digests(HashAlgorithm::Sha256, text).map(|digest| (digest, text)))
             .collect();
+        learner.learn_unlogged(&boot);
         for (_, pcr) in lease.iter() {
             learner.learn_pcr(&boot, pcr)?;
         }
@@ -98,12 +102,25 @@ enum TextRule {
 }
 
 impl Learner<'_> {
+    /// The values of PCRs that the log does not explain, where firmware alone can be the cause. They are judged
+    /// whether or not a lease names them, since the log would be refused otherwise.
+    fn learn_unlogged(&mut self, boot: &Boot<'_>) {
+        for pcr in FIRMWARE_PCRS {
+            if let Some(value) = boot.quoted(pcr).filter(|_| !boot.accounts_for(pcr)) {
+                self.section(pcr, |section| section.unlogged.push(*value));
+            }
+        }
+    }
+
     fn learn_pcr(&mut self, boot: &Boot<'_>, pcr: u8) -> Result<(), LearnError> {
         /// Those above are extended by user space, those between by IMA and by phases of the boot.
         const LOGGED: [u8; 13] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14];
 
         let value = boot.quoted(pcr).ok_or(LearnError::Missing(pcr))?;
         if !boot.accounts_for(pcr) {
+            if FIRMWARE_PCRS.contains(&pcr) {
+                return Ok(());
+            }
             if LOGGED.contains(&pcr) {
                 return Err(LearnError::Pcr(pcr));
             }

@@ -21,6 +21,17 @@ pub struct PcrSection {
     /// Whole values that it may have. The PCRs above 14 are in no log, and have no other rule.
     #[serde(deserialize_with = "values")]
     pub values: Vec<Digest>,
+    /// Whole values that it may have although the boot event log does not explain them, because firmware of this
+    /// model extends the PCR without logging it. What the log says of such a PCR counts for nothing.
+    #[serde(deserialize_with = "values")]
+    pub unlogged: Vec<Digest>,
+}
+
+impl PcrSection {
+    /// Whether the whole value is allowed, so that no event needs to be explained.
+    pub(super) fn allows(&self, value: &Digest) -> bool {
+        self.values.contains(value) || self.unlogged.contains(value)
+    }
 }
 
 impl PcrIndex {

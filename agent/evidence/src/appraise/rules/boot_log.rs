@@ -4,9 +4,9 @@ use super::super::evidence::Evidence;
 use super::super::reason::{Area, Reason, Verdict};
 use super::super::reference::BootLogRule;
 use super::super::replayed::{self, Replayed};
-use crate::eventlog::{BOOT_PHASES_PCR, EventLogError};
+use crate::eventlog::{BOOT_PHASES_PCR, EventLogError, FIRMWARE_PCRS};
 use crate::ima::IMA_PCR;
-use crate::tpm::{HashAlgorithm, PcrValues};
+use crate::tpm::{Digest, HashAlgorithm, PcrValues};
 
 /// Those above are extended by user space, and are in no log of the firmware.
 const LAST_BOOT_PCR: u8 = 14;
@@ -15,11 +15,19 @@ const REQUIRED: &str = "boot-log.required";
 const REPLAY: &str = "boot-log.replay";
 const MEASURE_LOG: &str = "boot-log.user-space";
 
-/// The boot event log, and behind it systemd's, give the PCR values that were quoted.
-pub(in crate::appraise) fn accounts_for_pcrs(evidence: &Evidence<'_>, rule: BootLogRule) -> Vec<Reason> {
+/// How it weighs that the logs do not explain a PCR, and why; the sentence goes on from "… does not explain PCR 0".
+pub(in crate::appraise) type Unexplained = (Verdict, String);
+
+/// The boot event log, and behind it systemd's, give the PCR values that were quoted. `weigh` judges a PCR whose quoted
+/// value they do not give.
+pub(in crate::appraise) fn accounts_for_pcrs(
+    evidence: &Evidence<'_>,
+    rule: BootLogRule,
+    weigh: impl Fn(u8, &Digest) -> Unexplained,
+) -> Vec<Reason> {
     let mut reasons = match replayed::of_evidence(evidence) {
         None | Some(Err(EventLogError::Empty)) => vec![absent(rule)],
-        Some(Ok(replayed)) => compare(&replayed, evidence.quote.pcrs()),
+        Some(Ok(replayed)) => compare(&replayed, evidence.quote.pcrs(), weigh),
         Some(Err(error)) => {
             vec![Reason::new(REPLAY, Area::Boot, Verdict::Contraindicated, error.to_string())]
         }
@@ -43,7 +51,27 @@ fn absent(rule: BootLogRule) -> Reason {
     Reason::new(REQUIRED, Area::Boot, verdict, text)
 }
 
-fn compare(replayed: &Replayed, quoted: &PcrValues) -> Vec<Reason> {
+/// Where exact states are compared, the log explains the PCRs and decides nothing: firmware that extends without
+/// logging is a warning. In the other PCRs such a log would hide what a boot loader has done.
+pub(in crate::appraise) fn without_policy(index: u8, _: &Digest) -> Unexplained {
+    let verdict = if FIRMWARE_PCRS.contains(&index) { Verdict::Warning } else { Verdict::Contraindicated };
+    (verdict, cause(index).to_owned())
+}
+
+/// What may be behind it, as far as the log alone can tell.
+pub(in crate::appraise) fn cause(index: u8) -> &'static str {
+    if FIRMWARE_PCRS.contains(&index) {
+        ": firmware of some models omits events, or the log was altered"
+    } else {
+        ": the log was altered or cut, or something extended the PCR without logging it"
+    }
+}
+
+fn compare(
+    replayed: &Replayed,
+    quoted: &PcrValues,
+    weigh: impl Fn(u8, &Digest) -> Unexplained,
+) -> Vec<Reason> {
     if !quoted.iter().any(|(bank, index, _)| replayed.mentions(bank, index)) {
         let banks = |pcrs: &PcrValues| {
             let banks: BTreeSet<&str> = pcrs.iter().map(|(bank, ..)| bank.as_str()).collect();
@@ -56,30 +84,32 @@ fn compare(replayed: &Replayed, quoted: &PcrValues) -> Vec<Reason> {
         );
         return vec![Reason::new(REPLAY, Area::Boot, Verdict::Contraindicated, text)];
     }
-    let mismatches: Vec<Reason> = quoted
-        .iter()
-        .filter(|(bank, index, value)| {
-            is_of_the_boot(replayed, *bank, *index) && replayed.account(*index, value).is_none()
-        })
-        .map(|(bank, index, _)| {
-            let text = format!("{} for PCR {index} ({bank}): it was altered or cut", account_fails(replayed));
-            Reason::new(REPLAY, Area::Boot, Verdict::Contraindicated, text)
+    let unexplained = quoted.iter().filter(|(bank, index, value)| {
+        is_of_the_boot(replayed, *bank, *index) && replayed.account(*index, value).is_none()
+    });
+    let mut reasons: Vec<Reason> = unexplained
+        .map(|(bank, index, value)| {
+            let (verdict, why) = weigh(index, value);
+            let text = format!("{} PCR {index} ({bank}){why}", fails_to_explain(replayed));
+            Reason::new(REPLAY, Area::of_pcr(index), verdict, text)
         })
         .collect();
-    if mismatches.is_empty() {
-        let text = match replayed.user_space() {
-            None => "the boot event log accounts for the quoted PCRs",
-            Some(_) => "the boot event log and systemd's measurement log account for the quoted PCRs",
+    if reasons.iter().all(|reason| reason.verdict != Verdict::Contraindicated) {
+        let which = if reasons.is_empty() { "the" } else { "all other" };
+        let logs = match replayed.user_space() {
+            None => "the boot event log accounts",
+            Some(_) => "the boot event log and systemd's measurement log account",
         };
-        return vec![Reason::new(REPLAY, Area::Boot, Verdict::Affirming, text)];
+        let text = format!("{logs} for {which} quoted PCRs");
+        reasons.push(Reason::new(REPLAY, Area::Boot, Verdict::Affirming, text));
     }
-    mismatches
+    reasons
 }
 
-fn account_fails(replayed: &Replayed) -> &'static str {
+fn fails_to_explain(replayed: &Replayed) -> &'static str {
     match replayed.user_space() {
-        None => "the boot event log does not account",
-        Some(_) => "the boot event log and systemd's measurement log behind it do not account",
+        None => "the boot event log does not explain",
+        Some(_) => "the boot event log and systemd's measurement log behind it do not explain",
     }
 }
 

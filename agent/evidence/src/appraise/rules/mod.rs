@@ -19,7 +19,7 @@ pub(super) fn always(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Ve
 /// What is judged where exact states stand in for a policy.
 pub(super) fn without_policy(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
     let mut reasons = boot_state::is_accepted(evidence, reference);
-    let of_log = boot_log::accounts_for_pcrs(evidence, reference.boot_log);
+    let of_log = boot_log::accounts_for_pcrs(evidence, reference.boot_log, boot_log::without_policy);
     // What a log says that does not replay is no evidence of anything.
     if of_log.iter().all(|reason| reason.verdict != Verdict::Contraindicated) {
         reasons.extend(boot_coverage::covers_kernel_and_command_line(evidence, reference));

@@ -72,7 +72,7 @@ fn refusals(
     let Some(value) = boot.quoted(pcr) else {
         return vec![refuse(UNEXPLAINED, format!("PCR {pcr} is missing from the quote"))];
     };
-    if judged.section.is_some_and(|section| section.values.contains(value)) {
+    if judged.section.is_some_and(|section| section.allows(value)) {
         return Vec::new();
     }
     if !boot.accounts_for(pcr) {

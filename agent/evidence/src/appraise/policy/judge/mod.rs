@@ -11,6 +11,7 @@ mod pcrs;
 mod runtime;
 mod secure_boot;
 mod unified;
+mod unlogged;
 
 pub(super) use secure_boot::entry_digest;
 pub(super) use unified::started as started_unified_image;
@@ -29,7 +30,9 @@ pub(in crate::appraise) fn judge(
     let mut reasons: Vec<Reason> = freshness::is_young_enough(policy, evidence).into_iter().collect();
     reasons.extend(runtime::is_allowed(policy, evidence));
     let log_rule = if policy.boot_log.required { BootLogRule::Require } else { BootLogRule::AllowAbsent };
-    let of_log = boot_log::accounts_for_pcrs(evidence, log_rule);
+    let of_log = boot_log::accounts_for_pcrs(evidence, log_rule, |pcr, value| {
+        unlogged::weigh(policy, reference, pcr, value)
+    });
     // What a log says that does not replay is no evidence of anything.
     let worthless = of_log.iter().any(|reason| reason.verdict == Verdict::Contraindicated);
     reasons.extend(of_log);

@@ -1,0 +1,30 @@
+use crate::appraise::policy::{PcrIndex, Policy, Weight};
+use crate::appraise::rules::boot_log::{Unexplained, cause};
+use crate::appraise::{ReferenceValues, Verdict};
+use crate::tpm::Digest;
+
+/// How it weighs that the boot event log does not explain a PCR. The events of that PCR count for nothing in any case.
+pub(super) fn weigh(policy: &Policy, reference: &ReferenceValues, pcr: u8, value: &Digest) -> Unexplained {
+    let section = PcrIndex::new(pcr).and_then(|index| policy.pcr.get(&index));
+    let refused = (Verdict::Contraindicated, cause(pcr).to_owned());
+    let Some(section) = section else { return refused };
+    if section.unlogged.contains(value) {
+        let why =
+            format!(", whose value pcr.{pcr}.unlogged has: firmware of this model is known to omit events");
+        return (Verdict::Affirming, why);
+    }
+    if !section.unlogged.is_empty() {
+        let why = format!(
+            ", and pcr.{pcr}.unlogged does not have its value {value}: firmware of this model is known to omit \
+             events, or the log was altered"
+        );
+        return (Verdict::Contraindicated, why);
+    }
+    let leased = reference.lease_selection.iter().any(|(_, index)| index == pcr);
+    match section.unexplained {
+        Weight::Refuse => refused,
+        _ if leased => refused,
+        Weight::Warn => (Verdict::Warning, cause(pcr).to_owned()),
+        Weight::Allow => (Verdict::Affirming, format!(", and pcr.{pcr}.unexplained allows that")),
+    }
+}
