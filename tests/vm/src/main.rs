@@ -43,7 +43,7 @@ struct Arguments {
     /// Pairing, posture, drift and revocation alone.
     #[arg(long)]
     short: bool,
-    /// How often the power is cut in a wipe, and as often in a pairing.
+    /// How often the power is cut in a wipe, and as often in a pairing; with 0 there is no second device.
     #[arg(long, default_value_t = 2)]
     cuts: u32,
     /// Where chance starts: the same number cuts at the same moments.

@@ -40,7 +40,7 @@ pub(crate) fn tell(report: &mut Report, arguments: &Arguments) -> Result<()> {
         })?;
     let mut part = report.part();
     let (first, second) = thread::scope(|scope| {
-        let second = (!arguments.short).then(|| {
+        let second = (!arguments.short && arguments.cuts > 0).then(|| {
             let (rig, system, part) = (&rig, &system, &mut part);
             scope.spawn(move || second(part, Stage::set(rig, system, "second", arguments)?, arguments))
         });
