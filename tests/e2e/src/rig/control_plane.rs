@@ -16,6 +16,9 @@ use super::{Directory, Factory, LocalApi, Process, free_port, process, programs,
 
 pub use terms::{ApprovalTerms, Terms};
 
+/// What it grants each device that it enrols.
+const GRANTED: [&str; 4] = ["--scope", "telemetry", "--scope", "maintenance"];
+
 /// A control plane.
 pub struct ControlPlane {
     state_dir: PathBuf,
@@ -132,8 +135,7 @@ port = {broker_port}
     /// # Errors
     /// As for [`ControlPlane::operator`]; so for all of the following.
     pub fn enrol(&self, ek_sha256: &str, label: &str) -> Result<Value> {
-        let scopes = ["--scope", "telemetry", "--scope", "maintenance"];
-        self.operator(&[["enrol", "--ek-sha256", ek_sha256, "--label", label].as_slice(), &scopes].concat())
+        self.operator(&[["enrol", "--ek-sha256", ek_sha256, "--label", label].as_slice(), &GRANTED].concat())
     }
 
     /// Changes what it grants a device.
@@ -149,7 +151,8 @@ port = {broker_port}
     /// # Errors
     /// As above.
     pub fn enrol_without_certificate(&self, ek_sha256: &str) -> Result<Value> {
-        self.operator(&["enrol", "--ek-sha256", ek_sha256, "--without-certificate"])
+        let exempt = ["enrol", "--ek-sha256", ek_sha256, "--without-certificate"];
+        self.operator(&[exempt.as_slice(), &GRANTED].concat())
     }
 
     /// All that it knows of a device.
