@@ -1,4 +1,5 @@
-//! The driver of the TPM comes later than the daemon, and leaves again.
+//! The driver of the TPM comes later than the daemon. The kernel's IMA does not find the TPM again: to be told last in
+//! a boot.
 
 use anyhow::{Result, bail, ensure};
 

@@ -66,11 +66,11 @@ fn chapters(report: &mut Report, stage: &mut Stage<'_>, arguments: &Arguments) -
     first_boot::tell(report, stage)?;
     pairing::tell(report, stage)?;
     policy::tell(report, stage)?;
-    if !arguments.short {
-        late_tpm::tell(report, stage)?;
-    }
     if stage.system.release().logs_userspace() {
         soft_reboot::tell(report, stage)?;
+    }
+    if !arguments.short {
+        late_tpm::tell(report, stage)?;
     }
     if arguments.short {
         drift::tell(report, stage, &stage.system.command_line("selinux=0"))?;
