@@ -102,13 +102,21 @@ fn a_wipe_says_which_epoch_ended() {
 }
 
 #[test]
+fn a_daemon_that_hangs_up_without_an_answer_is_asked_again_and_then_reported() {
+    let server = Server::always(Vec::new());
+    let run = server.pawlctl(&["token", "a"]);
+    assert_eq!(run.code, 69, "{run:?}");
+    assert!(run.stderr.contains("closed the connection") && run.stdout.is_empty(), "{run:?}");
+    assert!(server.requests().len() > 1, "it was not asked again");
+}
+
+#[test]
 fn hostile_answers_are_refused_and_not_repeated() {
     let endless_head = format!("HTTP/1.1 200 X\r\n{}", "x: y\r\n".repeat(100_000));
     let endless_body =
         format!("HTTP/1.1 200 X\r\ncontent-length: 10000000\r\n\r\n{}", "\"".repeat(10_000_000));
     let deep = reply(200, &"[".repeat(100_000));
     for (answer, complaint) in [
-        (Vec::new(), "no HTTP answer"),
         (b"\x00\xff\x00".to_vec(), "no HTTP answer"),
         (endless_head.into_bytes(), "no HTTP answer"),
         (endless_body.into_bytes(), "more than 262144 bytes"),

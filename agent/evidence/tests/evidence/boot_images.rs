@@ -113,9 +113,9 @@ fn what_is_no_unified_image_is_refused_by_name() {
     assert_eq!(change(&stub), ImageError::NotUnified(".linux"));
     assert_eq!(change(b"#!/bin/sh"), ImageError::NotPe);
     assert_eq!(change(&stub[..stub.len() / 2]), ImageError::Truncated("section"));
-    let signatures = bench.write("signatures", b"{}");
-    let policies = bench.with_sections(&[(".pcrsig", &signatures)]);
-    assert_eq!(change(&fs::read(policies).unwrap()), ImageError::Unpredictable(".pcrsig"));
+    let microcode = bench.write("microcode", b"code");
+    let with_microcode = bench.with_sections(&[(".ucode", &microcode)]);
+    assert_eq!(change(&fs::read(with_microcode).unwrap()), ImageError::Unpredictable(".ucode"));
 }
 
 /// A folder with a key to sign with.
