@@ -2,13 +2,13 @@
 
 use pawl_evidence::appraise::BootState;
 use pawl_evidence::lease::{LeaseTerms, to_be_signed};
-use pawl_evidence::tpm::{ClockInfo, HashAlgorithm, NvPublic, PcrSelection, PcrValues};
+use pawl_evidence::tpm::{ClockInfo, NvPublic, PcrSelection, PcrValues};
 use pawl_proto::bounded::SignatureBytes;
 use pawl_proto::message::Lease;
 use pawl_proto::{Digest, limits};
 
 use crate::control_plane::ControlPlane;
-use crate::posture::{LeasePcrs, pcr_values};
+use crate::posture::{LeasePcrs, bank_hash, pcr_values};
 use crate::record::{Fact, LeaseSigned};
 use crate::store::{AcceptedState, Pairing, Tx};
 use crate::verdict::IssueError;
@@ -92,11 +92,11 @@ impl Signer<'_> {
             let indices: Vec<u8> = pcrs.keys().copied().collect();
             let pcrs = pcr_values(&pcrs).map_err(|_| IssueError::Lease)?;
             let state = BootState { name: name.clone(), pcrs: pcrs.clone() };
-            // Other PCRs may have been configured since it was approved.
+            // Other PCRs may have been configured since it was approved, or the device may quote another bank.
             if !state.differences(&self.lease_pcrs.selection(), &pcrs).is_empty() {
                 continue;
             }
-            let Ok(wanted) = pcrs.policy_digest(&selection(&indices)?) else { continue };
+            let Ok(wanted) = pcrs.policy_digest(&self.selection(&indices)?) else { continue };
             if wanted == present.0 {
                 continue;
             }
@@ -113,7 +113,8 @@ impl Signer<'_> {
 
     fn is_young(&self, lease: &Lease, indices: &[u8], lasting: Lasting) -> bool {
         let half = self.clock.clock_ms.saturating_add(lasting.milliseconds() / 2);
-        lease.pcrs == indices
+        lease.bank == self.lease_pcrs.bank()
+            && lease.pcrs == indices
             && lease.clock > half
             && lease.reset_count >= self.clock.reset_count.saturating_add(lasting.resets)
     }
@@ -126,7 +127,7 @@ impl Signer<'_> {
         lasting: Lasting,
         ahead: Option<String>,
     ) -> Result<Lease, IssueError> {
-        let selection = selection(indices)?;
+        let selection = self.selection(indices)?;
         let counter = NvPublic::unmarshal(&self.pairing.counter).map_err(|_| IssueError::Lease)?;
         let terms = LeaseTerms {
             pcr_digest: pcrs.policy_digest(&selection).map_err(|_| IssueError::Lease)?,
@@ -140,6 +141,7 @@ impl Signer<'_> {
         let signature =
             self.plane.keys.signing.lease.sign(&terms, policy_ref).map_err(|_| IssueError::Lease)?;
         let lease = Lease {
+            bank: self.lease_pcrs.bank(),
             pcrs: indices.to_vec(),
             pcr_digest: Digest(terms.pcr_digest),
             reset_count: terms.reset_count_max,
@@ -151,6 +153,12 @@ impl Signer<'_> {
         Ok(lease)
     }
 
+    /// These PCRs of the device's bank.
+    fn selection(&self, indices: &[u8]) -> Result<PcrSelection, IssueError> {
+        let bank = bank_hash(self.lease_pcrs.bank());
+        PcrSelection::new(bank, indices.iter().copied()).map_err(|_| IssueError::Lease)
+    }
+
     fn record(&self, lease: &Lease, digest: Digest, ahead: Option<String>) -> Result<(), IssueError> {
         let fact = Fact::Lease {
             sequence: self.sequence,
@@ -159,6 +167,7 @@ impl Signer<'_> {
             clock: lease.clock,
             pcr_digest: lease.pcr_digest.to_string(),
             signed: Some(LeaseSigned {
+                bank: lease.bank,
                 pcrs: lease.pcrs.clone(),
                 digest: digest.to_string(),
                 signature: lease.signature.to_string(),
@@ -167,8 +176,4 @@ impl Signer<'_> {
         };
         Ok(self.tx.record(self.pairing.device, self.plane.clock.now(), fact)?)
     }
-}
-
-fn selection(indices: &[u8]) -> Result<PcrSelection, IssueError> {
-    PcrSelection::new(HashAlgorithm::Sha256, indices.iter().copied()).map_err(|_| IssueError::Lease)
 }

@@ -89,7 +89,7 @@ pub enum Command {
     /// Export a fresh TPM quote and the logs for a verifier
     ///
     /// Writes attest.bin (TPMS_ATTEST), signature.bin (TPMT_SIGNATURE), ak.pem, nonce.hex (the quote's
-    /// extraData), pcrs.bin (the values of the quoted PCRs of the sha256 bank, one after the other by index), and
+    /// extraData), pcrs.bin (the values of the quoted PCRs, one after the other by index), and
     /// where the host has them bootlog.bin, measurelog.bin and ima.txt.
     ///
     /// tpm2-tools check them with: tpm2_checkquote -u ak.pem -m attest.bin -s signature.bin -g sha256

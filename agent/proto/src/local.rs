@@ -52,6 +52,8 @@ pub struct LocalStatus {
     pub ek_kind: String,
     /// How many certificates for it the TPM's NV holds: its own, and what chain there is.
     pub ek_certificates: u32,
+    /// The TPM's active PCR banks, of those that are known, as tpm2-tools name them.
+    pub pcr_banks: Vec<String>,
     /// The TPM counter's value.
     pub counter: Option<Epoch>,
     /// The pairing, also when it is over.
@@ -201,7 +203,7 @@ pub struct EvidenceExport {
     pub signature: String,
     /// The attestation key, PEM.
     pub ak_pem: String,
-    /// The quoted PCRs of the sha256 bank: index and value.
+    /// The quoted PCRs, all of one bank: index and value.
     pub pcrs: std::collections::BTreeMap<u8, String>,
     /// The quote's extraData.
     pub nonce: String,

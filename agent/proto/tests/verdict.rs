@@ -36,6 +36,7 @@ fn verdict() -> Verdict {
 
 fn lease(seed: u8) -> Lease {
     Lease {
+        bank: pawl_proto::PcrBank::Sha256,
         pcrs: vec![0, 2, 4, 7, 8, 9, 12, 14],
         pcr_digest: Digest([seed; 32]),
         reset_count: u32::MAX,

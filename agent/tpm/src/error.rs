@@ -1,3 +1,5 @@
+use pawl_evidence::tpm::HashAlgorithm;
+
 use crate::{ActionStep, Class, LeaseStep, ResponseCode, Tcti};
 
 /// Why the TPM did not do what it was asked.
@@ -100,6 +102,12 @@ pub enum Error {
     /// The PCRs would not hold still, or a bank is not there.
     #[error("the PCRs could not be read: {0}")]
     Pcrs(&'static str),
+    /// Neither the sha256 nor the sha384 bank is active.
+    #[error("the TPM has neither its sha256 nor its sha384 PCR bank active{}", only(active))]
+    Banks {
+        /// Those that are.
+        active: Vec<HashAlgorithm>,
+    },
     /// What was handed in is not what the TPM's formats allow.
     #[error("malformed {0}")]
     Malformed(&'static str),
@@ -122,6 +130,11 @@ pub enum Error {
         /// The TPM's answer.
         code: ResponseCode,
     },
+}
+
+fn only(active: &[HashAlgorithm]) -> String {
+    let names: Vec<&str> = active.iter().map(|bank| bank.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!(", only {}", names.join(", ")) }
 }
 
 fn because(code: Option<ResponseCode>) -> String {
@@ -161,7 +174,13 @@ impl Error {
                 "Nothing secret was sent. Inspect the board for hardware on the TPM's bus; if the TPM was cleared or \
                  replaced on purpose, pair the device again."
             }
-            Self::Pcrs(_) => "Enable the SHA-256 PCR bank in the firmware's setup, and try again.",
+            Self::Pcrs(_) => {
+                "Try again; if it persists, see whether the firmware's setup has a PCR bank switched off."
+            }
+            Self::Banks { .. } => {
+                "Enable the SHA-256 or SHA-384 PCR bank in the firmware's setup, or run tpm2_pcrallocate sha256:all as \
+                 root and restart the device."
+            }
             Self::Malformed(_) => {
                 "Pair the device again; if it persists the control plane sends what it should not."
             }

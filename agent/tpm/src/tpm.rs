@@ -3,7 +3,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use pawl_evidence::tpm::{PcrSelection, PcrValues};
+use pawl_evidence::tpm::{HashAlgorithm, PcrSelection, PcrValues};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use zeroize::Zeroizing;
 
@@ -170,6 +170,14 @@ impl Tpm {
     pub async fn quote(&self, selection: &PcrSelection, qualifying: [u8; 32]) -> Result<Attestation, Error> {
         let selection = selection.clone();
         self.ask(Lane::Ordinary, move |device| device.quote(&selection, qualifying)).await
+    }
+
+    /// The bank to quote and to be leased by: sha256 where it is active, else sha384.
+    ///
+    /// # Errors
+    /// [`Error::Banks`] where neither is.
+    pub async fn pcr_bank(&self) -> Result<HashAlgorithm, Error> {
+        self.ask(Lane::Ordinary, Device::pcr_bank).await
     }
 
     /// The PCRs, all of one moment. Nobody signs them: compare with a quote.

@@ -1,6 +1,7 @@
 use std::num::NonZeroU16;
 
 use pawl_evidence::lease::LeaseTerms;
+use pawl_evidence::tpm::HashAlgorithm;
 
 use crate::EndorsementKind;
 
@@ -16,6 +17,8 @@ pub struct Identity {
     /// The endorsement key's certificate and after it what the TPM holds of its chain, DER. Empty where the TPM
     /// has no certificate. Read from NV as it stands there: nothing is checked.
     pub ek_certificates: Vec<Vec<u8>>,
+    /// The hash algorithms of the active PCR banks, of those that are known here.
+    pub pcr_banks: Vec<HashAlgorithm>,
     /// The attestation key's TPMT_PUBLIC.
     pub ak_public: Vec<u8>,
     /// The attestation key's name (name algorithm and digest).

@@ -203,7 +203,7 @@ async fn who_is_not_entitled_is_let_nothing() {
 async fn an_approval_does_not_outlive_the_state_that_was_approved() {
     let (rig, mut device, _) = paired().await;
     let offer = Wanted::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
-    device.tpm.pcrs.insert(9, pawl_proto::Digest([0xaa; 32]));
+    device.tpm.pcrs.insert(9, pawl_proto::PcrValue::Sha256([0xaa; 32]));
     report(&rig, &mut device).await;
     assert_eq!(code(authorization(&rig.plane, &offer, &NONCE).await), RefusalCode::Posture, "no lease");
     let state = rig.reported(device.id()).await;

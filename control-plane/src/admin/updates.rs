@@ -8,7 +8,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use pawl_evidence::boot_image::BootChange;
 use pawl_evidence::eventlog::DatabaseChange;
-use pawl_proto::Digest;
+use pawl_proto::{Digest, PcrValue};
 use serde::{Deserialize, Serialize};
 
 use super::AdminError;
@@ -29,8 +29,8 @@ pub struct PreApproveRequest {
     pub databases: Vec<DatabaseChange>,
     /// What it boots now, to try the computation on.
     pub present: Option<BootChange>,
-    /// PCRs of the sha256 bank that are known from elsewhere, in hexadecimal.
-    pub pcrs: BTreeMap<u8, Digest>,
+    /// PCRs of the device's bank that are known from elsewhere, in hexadecimal.
+    pub pcrs: BTreeMap<u8, PcrValue>,
     /// The digest of the present boot state that the operator has looked at.
     pub state: Option<Digest>,
     /// Only compute.
@@ -74,7 +74,7 @@ impl From<UpdateError> for AdminError {
             | UpdateError::Log(_)
             | UpdateError::Predict(_)
             | UpdateError::Present(_) => "not-predictable",
-            UpdateError::NotInLease(_) | UpdateError::NoState => "malformed",
+            UpdateError::NotInLease(_) | UpdateError::NoState | UpdateError::Bank { .. } => "malformed",
             UpdateError::OtherState { .. } => "other-state",
             UpdateError::Same => "same-state",
             UpdateError::Failed(error) => {

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use pawl_evidence::appraise::policy::{ImaSection, Weight};
-use pawl_evidence::tpm::{Digest, HashAlgorithm};
+use pawl_evidence::tpm::Digest;
 
 use super::command::{Server, path};
 use super::{Failure, digest, output, text};
 use crate::admin::view::{CheckedView, ExplanationView, LearntView, PolicyView};
 use crate::config::{Config, PolicyConfig};
 use crate::policy::{DevicePolicy, Directory, render_ima, sentences};
+use crate::posture::bank_hash;
 use files::Files;
 pub(super) use files::FilesError;
 
@@ -95,7 +96,7 @@ async fn learn(server: &Server, args: LearnArgs) -> Result<(), Failure> {
 
 /// Writes the list of digests beside the policy, and gives the section that names it.
 fn learn_files(log: &Path, policy: &Path, learnt: &LearntView) -> Result<ImaSection, Failure> {
-    let quoted = learnt.pcr_10.and_then(|value| Digest::new(HashAlgorithm::Sha256, value.as_bytes()));
+    let quoted = learnt.pcr_10.and_then(|value| Digest::new(bank_hash(value.bank()), value.as_bytes()));
     let quoted = quoted.ok_or(FilesError::NotQuoted)?;
     let bytes = std::fs::read(log).map_err(|source| Failure::File { file: log.to_owned(), source })?;
     let files = Files::learn(&bytes, &quoted)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use pawl_evidence::boot_image::{BootChange, IMAGE_MAX_LEN};
 use pawl_evidence::eventlog::DatabaseChange;
-use pawl_proto::Digest;
+use pawl_proto::{Digest, PcrValue};
 
 use super::command::{Server, path};
 use super::{Failure, digest, text};
@@ -40,9 +40,9 @@ pub(super) struct PreApproveArgs {
     /// What the variable dbx will hold
     #[arg(long, value_name = "FILE")]
     dbx: Option<PathBuf>,
-    /// A PCR of the sha256 bank that is known from elsewhere, as on boards without an event log
+    /// A PCR of the device's bank that is known from elsewhere, as on boards without an event log
     #[arg(long = "pcr", value_name = "N=HEX", value_parser = pcr)]
-    pcrs: Vec<(u8, Digest)>,
+    pcrs: Vec<(u8, PcrValue)>,
     /// What to call it; the name of the image's file where nothing is given
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
@@ -71,7 +71,7 @@ pub(super) async fn run(server: &Server, args: PreApproveArgs) -> Result<(), Fai
     }
     let present = args.present.as_deref().map(unified).transpose()?;
     let name = args.name.clone().unwrap_or_else(|| default_name(&args));
-    let pcrs: BTreeMap<u8, Digest> = args.pcrs.iter().copied().collect();
+    let pcrs: BTreeMap<u8, PcrValue> = args.pcrs.iter().copied().collect();
     let request =
         PreApproveRequest { name, boot, databases, present, pcrs, state: args.state, dry_run: args.dry_run };
     let approved: PreApprovedView =
@@ -120,12 +120,14 @@ fn default_name(args: &PreApproveArgs) -> String {
 }
 
 /// `N=HEX`
-fn pcr(text: &str) -> Result<(u8, Digest), String> {
-    let form = || "give N=HEX: the PCR's number, and its 64 hexadecimal digits".to_owned();
+fn pcr(text: &str) -> Result<(u8, PcrValue), String> {
+    let form = || {
+        "give N=HEX: the PCR's number, and its hexadecimal digits, 64 for sha256 and 96 for sha384".to_owned()
+    };
     let (index, value) = text.split_once('=').ok_or_else(form)?;
     let index = index.parse().map_err(|_| form())?;
     let bytes = hex::decode(value).map_err(|_| form())?;
-    Ok((index, Digest::try_from(bytes.as_slice()).map_err(|_| form())?))
+    Ok((index, PcrValue::new(&bytes).map_err(|_| form())?))
 }
 
 #[cfg(test)]
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_pcr_is_given_by_number_and_value() {
-        assert_eq!(pcr(&format!("4={}", "ab".repeat(32))), Ok((4, Digest([0xab; 32]))));
+        assert_eq!(pcr(&format!("4={}", "ab".repeat(32))), Ok((4, PcrValue::Sha256([0xab; 32]))));
         for wrong in
             ["4", "4=", "x=ab", &format!("4={}", "ab".repeat(20)), &format!("300={}", "ab".repeat(32))]
         {

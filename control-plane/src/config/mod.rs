@@ -93,7 +93,7 @@ pub struct LeaseConfig {
     pub seconds: u32,
     /// Over so many TPM resets.
     pub resets: u32,
-    /// While these PCRs of the sha256 bank hold what was appraised.
+    /// While these PCRs hold what was appraised.
     pub pcrs: Vec<u8>,
     /// A lease for a boot state still to come: for so many seconds of the TPM's clock. It survives one
     /// reset more, the boot into that state.

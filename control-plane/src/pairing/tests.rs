@@ -49,7 +49,8 @@ async fn the_lease_is_what_the_tpm_will_compute() {
     let pairing = grant.pairing;
     let stored = rig.plane.store.transaction(move |tx| tx.pairing(pairing)).await.unwrap().unwrap();
 
-    let values: Vec<u8> = lease.pcrs.iter().flat_map(|index| *device.tpm.pcrs[index].as_bytes()).collect();
+    let values: Vec<u8> =
+        lease.pcrs.iter().flat_map(|index| device.tpm.pcrs[index].as_bytes().to_vec()).collect();
     assert_eq!(lease.pcr_digest, Digest::of(&values));
     let terms = LeaseTerms {
         selection: PcrSelection::new(HashAlgorithm::Sha256, lease.pcrs).unwrap(),
@@ -113,7 +114,7 @@ async fn a_proof_with_any_part_wrong_is_refused() {
         ("nonce", |device, _, proof| proof.report = device.report(Nonce([0; 32]), None)),
         ("PCR values", |device, offer, proof| {
             let mut evidence = device.evidence(offer.nonce, None);
-            evidence.pcrs.insert(4, Digest([0xee; 32]));
+            evidence.pcrs.insert(4, pawl_proto::PcrValue::Sha256([0xee; 32]));
             proof.report = device.quoted(&evidence);
         }),
         ("certificate request", |device, _, proof| proof.link_request = request_for(&device.device_key)),
@@ -182,7 +183,7 @@ async fn a_session_proof_with_any_part_wrong_is_refused() {
         ("PCR values", |device, offer, proof| {
             device.pairing = Some(offer.session.into());
             let mut evidence = device.evidence(offer.nonce, None);
-            evidence.pcrs.insert(4, Digest([0xee; 32]));
+            evidence.pcrs.insert(4, pawl_proto::PcrValue::Sha256([0xee; 32]));
             proof.report = device.quoted(&evidence);
         }),
     ];
@@ -311,7 +312,7 @@ async fn another_boot_state_is_refused_until_an_operator_accepts_it() {
     let mut device = Device::enrolled(&rig.plane).await;
     device.pair(&rig.plane).await.unwrap();
     device.tpm.epoch += 1;
-    device.tpm.pcrs.insert(4, Digest([0xaa; 32]));
+    device.tpm.pcrs.insert(4, pawl_proto::PcrValue::Sha256([0xaa; 32]));
     let refusal = refused(device.pair(&rig.plane).await);
     assert_eq!(refusal.code, RefusalCode::Posture);
     assert!(refusal.message.contains("PCR 4"), "{refusal}");

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use pawl_evidence::appraise::before_user_space;
 use pawl_evidence::ima::{Findings, Outcome, Rules};
 use pawl_evidence::tpm::PcrValues;
-use pawl_proto::Digest;
 use pawl_proto::message::Evidence;
+use pawl_proto::{Digest, PcrValue};
 
 use super::ima::{self, ImaState};
 use super::measured::{self, MeasuredState};
@@ -45,7 +45,7 @@ pub enum Incomplete {
 
 /// The PCRs of a report, and the others as they were: a claim until the quote's composite is
 /// compared.
-pub(super) fn pcrs(evidence: &Evidence, before: Option<&Base>) -> BTreeMap<u8, Digest> {
+pub(super) fn pcrs(evidence: &Evidence, before: Option<&Base>) -> BTreeMap<u8, PcrValue> {
     let mut pcrs = before.map(|base| base.pcrs.clone()).unwrap_or_default();
     pcrs.extend(evidence.pcrs.iter().map(|(index, value)| (*index, *value)));
     pcrs

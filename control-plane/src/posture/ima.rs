@@ -1,8 +1,10 @@
 use pawl_evidence::ima::{Aggregate, BinaryLog, Findings, IMA_PCR, ImaError, Outcome, Rules};
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrValues};
+use pawl_evidence::tpm::{Digest, PcrValues};
 use pawl_proto::message::ImaLog;
 use pawl_proto::{Blob, limits};
 use serde::{Deserialize, Serialize};
+
+use super::quoted::{bank, bank_hash};
 
 /// How far a device's IMA log has been followed in this boot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +49,8 @@ pub(super) fn follow(
     rules: Option<&Rules>,
 ) -> Result<Followed, Gap> {
     let nothing = Followed { outcome: None, findings: None, behind: false, state: before.cloned() };
-    let Some(quoted) = pcrs.get(HashAlgorithm::Sha256, IMA_PCR) else { return Ok(nothing) };
+    let quoted = bank(pcrs).and_then(|bank| pcrs.get(bank_hash(bank), IMA_PCR));
+    let Some(quoted) = quoted else { return Ok(nothing) };
     if before.is_none() && piece.is_none() {
         return Ok(nothing);
     }
@@ -56,8 +59,11 @@ pub(super) fn follow(
         return Err(Gap);
     }
     let mut aggregate = match before {
-        Some(state) => Aggregate::from_bytes(state.aggregate.as_bytes()).map_err(|_| Gap)?,
-        None => Aggregate::new(HashAlgorithm::Sha256),
+        Some(state) => Aggregate::from_bytes(state.aggregate.as_bytes())
+            .ok()
+            .filter(|aggregate| aggregate.bank() == quoted.algorithm())
+            .ok_or(Gap)?,
+        None => Aggregate::new(quoted.algorithm()),
     };
     let mut findings = match (rules, before) {
         (None, _) => None,

@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 
 use pawl_evidence::appraise::{BootCoverage, Uncovered};
-use pawl_evidence::tpm::{HashAlgorithm, PcrSelection, PcrValues};
-use pawl_proto::DeviceId;
+use pawl_evidence::tpm::{PcrSelection, PcrValues};
+use pawl_proto::{DeviceId, PcrBank};
 
-use super::quoted::pcr_values;
+use super::quoted::{bank, bank_hash, pcr_values};
 use crate::config::LeaseConfig;
 use crate::store::{BootState, Pairing, StoreError, Tx};
 
@@ -13,6 +13,8 @@ use crate::store::{BootState, Pairing, StoreError, Tx};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LeasePcrs {
     all: Vec<u8>,
+    /// Their bank: that of the device's quotes.
+    bank: PcrBank,
     /// Those that its boot chain needs beside the configuration's.
     added: BTreeSet<u8>,
 }
@@ -32,23 +34,29 @@ impl LeasePcrs {
         let configured: BTreeSet<u8> = config.pcrs.iter().copied().collect();
         let coverage = boot_log.and_then(|log| BootCoverage::of_log(log, measure_log, quoted).ok());
         added.extend(coverage.map(|coverage| coverage.missing_from(&configured)).unwrap_or_default());
-        Self::new(config, added)
+        Self::new(config, added, bank(quoted).unwrap_or_default())
     }
 
     /// Those of a pairing, as its last report has shown them.
     pub(crate) fn of_pairing(config: &LeaseConfig, pairing: &Pairing) -> Self {
         let base = pairing.base.as_ref();
-        Self::new(config, base.map(|base| base.lease_pcrs_added.clone()).unwrap_or_default())
+        let bank = base.and_then(|base| PcrBank::of(&base.pcrs)).unwrap_or_default();
+        Self::new(config, base.map(|base| base.lease_pcrs_added.clone()).unwrap_or_default(), bank)
     }
 
-    fn new(config: &LeaseConfig, added: BTreeSet<u8>) -> Self {
+    fn new(config: &LeaseConfig, added: BTreeSet<u8>, bank: PcrBank) -> Self {
         let all: BTreeSet<u8> = config.pcrs.iter().chain(&added).copied().collect();
-        Self { all: all.into_iter().collect(), added }
+        Self { all: all.into_iter().collect(), bank, added }
     }
 
     /// In order.
     pub(crate) fn indices(&self) -> &[u8] {
         &self.all
+    }
+
+    /// Their bank.
+    pub(crate) fn bank(&self) -> PcrBank {
+        self.bank
     }
 
     /// Those that the configuration does not have.
@@ -58,7 +66,7 @@ impl LeasePcrs {
 
     /// As a TPM is given them. Configuration and event logs have PCRs 0 to 23 alone.
     pub(crate) fn selection(&self) -> PcrSelection {
-        PcrSelection::new(HashAlgorithm::Sha256, self.all.iter().copied())
+        PcrSelection::new(bank_hash(self.bank), self.all.iter().copied())
             .unwrap_or_else(|_| PcrSelection::lease_default())
     }
 

@@ -2,7 +2,7 @@
 
 use pawl_evidence::eventlog::EventLog;
 use pawl_evidence::tpm::HashAlgorithm;
-use pawl_proto::Digest;
+use pawl_proto::PcrValue;
 use pawl_proto::message::{Appraisal, RefusalCode};
 
 use crate::orders::{self, OrderError};
@@ -82,7 +82,7 @@ fn boot(device: &mut Device, log: &[u8]) {
     device.tpm.reset_count += 1;
     for (index, value) in &mut device.tpm.pcrs {
         let extended = replayed.get(HashAlgorithm::Sha256, *index);
-        *value = extended.map_or(Digest([0; 32]), |value| Digest::try_from(value.as_bytes()).unwrap());
+        *value = extended.map_or(PcrValue::Sha256([0; 32]), |value| PcrValue::new(value.as_bytes()).unwrap());
     }
     device.boot_log = Some(log.to_vec());
 }

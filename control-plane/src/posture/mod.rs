@@ -19,7 +19,7 @@ pub(crate) use judgement::{
 };
 pub(crate) use lease_pcrs::{LeasePcrs, check_coverage};
 pub use measured::MeasuredState;
-pub(crate) use quoted::{Quoted, pcr_values, quoted_values};
+pub(crate) use quoted::{Quoted, bank_hash, pcr_values, quoted_values};
 pub(crate) use receive::receive;
 pub use sample::Sample;
 pub(crate) use sample::keep as keep_sample;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use pawl_evidence::attest::{AttestError, AttestationKey, VerifiedAttest, VerifiedQuote};
 use pawl_evidence::tpm::{self, ClockInfo, HashAlgorithm, PcrValues};
 use pawl_proto::message::{Evidence, Report, TpmStructure};
-use pawl_proto::{DecodeError, Digest, limits};
+use pawl_proto::{DecodeError, Digest, PcrBank, PcrValue, limits};
 
 /// Evidence that an attestation key has signed for. Which PCR values it means is for
 /// [`Quoted::composite`] to show.
@@ -39,31 +39,45 @@ impl Quoted {
         self.verified.clock()
     }
 
-    /// The quote over these values of the sha256 bank, if they are what the TPM quoted.
-    pub(crate) fn composite(&self, pcrs: &BTreeMap<u8, Digest>) -> Result<VerifiedQuote, QuotedError> {
+    /// The quote over these values, if they are what the TPM quoted.
+    pub(crate) fn composite(&self, pcrs: &BTreeMap<u8, PcrValue>) -> Result<VerifiedQuote, QuotedError> {
         Ok(self.verified.clone().quote(&pcr_values(pcrs)?)?)
     }
 }
 
-/// Values of the sha256 bank as pawl-evidence has them.
-pub(crate) fn pcr_values(pcrs: &BTreeMap<u8, Digest>) -> Result<PcrValues, QuotedError> {
+/// Values of one bank as pawl-evidence has them.
+pub(crate) fn pcr_values(pcrs: &BTreeMap<u8, PcrValue>) -> Result<PcrValues, QuotedError> {
     let mut values = PcrValues::default();
+    if pcrs.is_empty() {
+        return Ok(values);
+    }
+    let bank = bank_hash(PcrBank::of(pcrs).ok_or(QuotedError::Banks)?);
     for (index, value) in pcrs {
-        // A digest of ours has 32 bytes, which is what this bank holds.
-        if let Some(value) = tpm::Digest::new(HashAlgorithm::Sha256, value.as_bytes()) {
-            values.insert(*index, value).map_err(|_| QuotedError::Pcr(*index))?;
-        }
+        let value = tpm::Digest::new(bank, value.as_bytes()).ok_or(QuotedError::Banks)?;
+        values.insert(*index, value).map_err(|_| QuotedError::Pcr(*index))?;
     }
     Ok(values)
 }
 
-/// The quoted values of the sha256 bank as they stand in messages. What a report says beyond the
-/// quote is not in there.
-pub(crate) fn quoted_values(quoted: &PcrValues) -> BTreeMap<u8, Digest> {
-    quoted
-        .bank(HashAlgorithm::Sha256)
-        .filter_map(|(index, value)| Some((index, Digest::try_from(value.as_bytes()).ok()?)))
-        .collect()
+/// The quoted values as they stand in messages, all of one bank. What a report says beyond the quote is not in there.
+pub(crate) fn quoted_values(quoted: &PcrValues) -> BTreeMap<u8, PcrValue> {
+    let Some(bank) = bank(quoted) else { return BTreeMap::new() };
+    let values = quoted.bank(bank_hash(bank));
+    values.filter_map(|(index, value)| Some((index, PcrValue::new(value.as_bytes()).ok()?))).collect()
+}
+
+/// The bank of these values. Reports that mix banks are refused before.
+pub(crate) fn bank(values: &PcrValues) -> Option<PcrBank> {
+    let banks = [PcrBank::Sha256, PcrBank::Sha384];
+    banks.into_iter().find(|bank| values.bank(bank_hash(*bank)).next().is_some())
+}
+
+/// The hash algorithm of a bank.
+pub(crate) fn bank_hash(bank: PcrBank) -> HashAlgorithm {
+    match bank {
+        PcrBank::Sha256 => HashAlgorithm::Sha256,
+        PcrBank::Sha384 => HashAlgorithm::Sha384,
+    }
 }
 
 /// A report that is not believed.
@@ -75,6 +89,9 @@ pub(crate) enum QuotedError {
     /// The TPM signed for something that is no evidence.
     #[error("evidence: {0}")]
     Decode(#[from] DecodeError),
+    /// The values are of several banks.
+    #[error("the PCR values are of several banks: a device reports one")]
+    Banks,
     /// No such PCR.
     #[error("there is no PCR {0}")]
     Pcr(u8),

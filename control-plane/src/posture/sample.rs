@@ -7,7 +7,7 @@ use pawl_evidence::attest::{AttestationKey, VerifiedQuote};
 use pawl_evidence::ima::{Findings, Outcome, Rules};
 use pawl_evidence::tpm::Public;
 use pawl_proto::message::TpmStructure;
-use pawl_proto::{Blob, Digest, Epoch, limits};
+use pawl_proto::{Blob, Digest, Epoch, PcrValue, limits};
 use serde::{Deserialize, Serialize};
 
 use super::appraisal::Shown;
@@ -31,8 +31,8 @@ pub struct Sample {
     attest: TpmStructure,
     /// Its signature.
     signature: TpmStructure,
-    /// The quoted PCRs, sha256 bank.
-    pcrs: BTreeMap<u8, Digest>,
+    /// The quoted PCRs, all of one bank.
+    pcrs: BTreeMap<u8, PcrValue>,
     /// systemd's measurement log, as far as it was reported.
     #[serde(default)]
     measure_log: Option<Blob<{ limits::MEASURE_LOG }>>,
@@ -97,8 +97,8 @@ impl Sample {
         quote.ok_or(StoreError::Malformed("sample"))
     }
 
-    /// The quoted PCRs, sha256 bank.
-    pub(crate) fn pcrs(&self) -> &BTreeMap<u8, Digest> {
+    /// The quoted PCRs, all of one bank.
+    pub(crate) fn pcrs(&self) -> &BTreeMap<u8, PcrValue> {
         &self.pcrs
     }
 
@@ -108,7 +108,7 @@ impl Sample {
     }
 
     /// A quoted PCR.
-    pub(crate) fn pcr(&self, index: u8) -> Option<Digest> {
+    pub(crate) fn pcr(&self, index: u8) -> Option<PcrValue> {
         self.pcrs.get(&index).copied()
     }
 

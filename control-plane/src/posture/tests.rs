@@ -79,9 +79,9 @@ async fn a_report_on_unknown_ground_is_asked_for_whole() {
 #[tokio::test]
 async fn drift_that_is_reported_ends_the_lease_and_names_the_pcr() {
     let mut paired = Paired::new().await;
-    paired.device.tpm.pcrs.insert(9, Digest([0xaa; 32]));
+    paired.device.tpm.pcrs.insert(9, pawl_proto::PcrValue::Sha256([0xaa; 32]));
     let mut evidence = paired.device.evidence(paired.nonce, Some(paired.base));
-    evidence.pcrs.insert(9, Digest([0xaa; 32]));
+    evidence.pcrs.insert(9, pawl_proto::PcrValue::Sha256([0xaa; 32]));
     let report = paired.device.quoted(&evidence);
     let verdict = paired.send(&report).await.unwrap();
     assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Contraindicated), None));
@@ -91,7 +91,7 @@ async fn drift_that_is_reported_ends_the_lease_and_names_the_pcr() {
 #[tokio::test]
 async fn drift_that_is_left_out_of_a_report_is_not_believed() {
     let mut paired = Paired::new().await;
-    paired.device.tpm.pcrs.insert(9, Digest([0xaa; 32]));
+    paired.device.tpm.pcrs.insert(9, pawl_proto::PcrValue::Sha256([0xaa; 32]));
     let verdict = paired.steady().await;
     assert!(verdict.whole && verdict.lease.is_none());
 }
@@ -100,7 +100,7 @@ async fn drift_that_is_left_out_of_a_report_is_not_believed() {
 async fn values_beyond_the_quote_are_not_taken_over() {
     let mut paired = Paired::new().await;
     let mut evidence = paired.device.evidence(paired.nonce, Some(paired.base));
-    evidence.pcrs.insert(20, Digest([0xaa; 32]));
+    evidence.pcrs.insert(20, pawl_proto::PcrValue::Sha256([0xaa; 32]));
     let report = paired.device.quoted(&evidence);
     assert!(paired.send(&report).await.unwrap().lease.is_some());
     let device = paired.device.id();
@@ -218,12 +218,12 @@ async fn rules_on_files_bring_no_lease_before_the_whole_log_was_looked_at() {
 #[tokio::test]
 async fn a_state_is_accepted_only_while_it_is_the_one_that_was_reported_last() {
     let mut paired = Paired::new().await;
-    paired.device.tpm.pcrs.insert(4, Digest([0xbb; 32]));
+    paired.device.tpm.pcrs.insert(4, pawl_proto::PcrValue::Sha256([0xbb; 32]));
     let looked_at_report = paired.device.report(paired.nonce, None);
     let verdict = paired.send(&looked_at_report).await.unwrap();
     let looked_at = paired.rig.reported(paired.device.id()).await;
     // The device boots something else before the operator acts.
-    paired.device.tpm.pcrs.insert(4, Digest([0xcc; 32]));
+    paired.device.tpm.pcrs.insert(4, pawl_proto::PcrValue::Sha256([0xcc; 32]));
     let report = paired.device.report(verdict.nonce, None);
     paired.send(&report).await.unwrap();
     let refused = orders::accept(paired.plane(), paired.device.id(), looked_at).await;

@@ -1,4 +1,5 @@
 use pawl_evidence::tpm::ClockInfo;
+use pawl_proto::PcrBank;
 use serde::{Deserialize, Serialize};
 
 /// When something happened, by the TPM that attested it.
@@ -33,6 +34,9 @@ pub struct Attested {
 /// and policyRef it can be computed anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseSigned {
+    /// Their bank.
+    #[serde(default, skip_serializing_if = "PcrBank::is_default")]
+    pub bank: PcrBank,
     /// The PCRs whose values `pcr_digest` is made of.
     pub pcrs: Vec<u8>,
     /// SHA-256 over the approved policy and the pairing's policyRef.

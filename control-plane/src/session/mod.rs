@@ -38,7 +38,7 @@ const USE_WITHIN: u64 = 600;
 
 /// SHA-256 over the values of the PCRs that leases name, in ascending order.
 pub(crate) fn boot_digest(state: &BootState) -> Digest {
-    let values: Vec<u8> = state.values().flat_map(|value| *value.as_bytes()).collect();
+    let values: Vec<u8> = state.values().flat_map(|value| value.as_bytes().to_vec()).collect();
     Digest::of(&values)
 }
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use pawl_proto::{DeviceId, Digest};
+use pawl_proto::{DeviceId, PcrValue};
 use rusqlite::{OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,8 @@ UPDATE boot_state SET origin = 'first-pairing' WHERE name = 'the first pairing';
 ALTER TABLE boot_state ADD COLUMN ahead INTEGER NOT NULL DEFAULT 0;
 ";
 
-/// What a device runs: values of the PCRs that leases name, sha256 bank.
-pub type BootState = BTreeMap<u8, Digest>;
+/// What a device runs: values of the PCRs that leases name, all of one bank.
+pub type BootState = BTreeMap<u8, PcrValue>;
 
 /// A boot state that a device may be in.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pawl_proto::message::{Audience, HostFacts, Scope};
-use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId};
+use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, PcrValue};
 use rusqlite::{OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -66,8 +66,8 @@ pub struct Base {
     pub evidence: Digest,
     /// The boot in which it was made.
     pub boot_id: String,
-    /// Every quoted PCR of the sha256 bank.
-    pub pcrs: BTreeMap<u8, Digest>,
+    /// Every quoted PCR, all of one bank.
+    pub pcrs: BTreeMap<u8, PcrValue>,
     /// systemd's measurement log, as far as it was reported.
     #[serde(default)]
     pub measured: Option<MeasuredState>,

@@ -4,12 +4,13 @@ use p256::SecretKey;
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use pawl_evidence::rand_core::OsRng;
-use pawl_evidence::tpm::{HashAlgorithm, NvPublic, PcrSelection, Public};
-use pawl_proto::Digest;
+use pawl_evidence::tpm::{NvPublic, PcrSelection, Public};
 use pawl_proto::message::{Credential, TpmStructure};
+use pawl_proto::{Digest, PcrBank, PcrValue};
 
 use super::activate::activate;
 use super::structures::{ATTESTATION, endorsement_public, signing_public, sized};
+use crate::posture::bank_hash;
 
 /// A TPM in software: it signs what a TPM would, and what one never would.
 pub(crate) struct SoftTpm {
@@ -20,7 +21,7 @@ pub(crate) struct SoftTpm {
     pub(crate) epoch: u64,
     pub(crate) clock: u64,
     pub(crate) reset_count: u32,
-    pub(crate) pcrs: BTreeMap<u8, Digest>,
+    pub(crate) pcrs: BTreeMap<u8, PcrValue>,
     /// The handle of the hierarchy in which its attestation key is.
     pub(crate) hierarchy: u32,
 }
@@ -44,7 +45,7 @@ impl SoftTpm {
             epoch: 7,
             clock: 60_000,
             reset_count: 3,
-            pcrs: (0..=14).map(|index| (index, Digest([index; 32]))).collect(),
+            pcrs: (0..=14).map(|index| (index, PcrValue::Sha256([index; 32]))).collect(),
             hierarchy: ENDORSEMENT,
         }
     }
@@ -63,10 +64,12 @@ impl SoftTpm {
         activate(&self.ek_secret, name.as_bytes(), credential)
     }
 
-    /// `TPM2_Quote` over the sha256 bank.
+    /// `TPM2_Quote` over all of `pcrs`.
     pub(crate) fn quote(&mut self, extra: &[u8]) -> Attestation {
-        let selection = PcrSelection::new(HashAlgorithm::Sha256, self.pcrs.keys().copied()).unwrap();
-        let values: Vec<u8> = self.pcrs.values().flat_map(|value| *value.as_bytes()).collect();
+        let selection =
+            PcrSelection::new(bank_hash(PcrBank::of(&self.pcrs).unwrap()), self.pcrs.keys().copied())
+                .unwrap();
+        let values: Vec<u8> = self.pcrs.values().flat_map(|value| value.as_bytes().to_vec()).collect();
         let quote = [selection.marshal(), sized(Digest::of(&values).as_bytes())].concat();
         self.attest([0x80, 0x18], extra, &quote)
     }

@@ -1,13 +1,11 @@
-use std::collections::BTreeMap;
-
 use pawl_evidence::appraise::{self, Foretold, foretell};
 use pawl_evidence::eventlog::{EventLog, FIRMWARE_PCRS, explains, predict, predict_databases};
-use pawl_evidence::tpm::{HashAlgorithm, PcrValues};
-use pawl_proto::Digest;
+use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrValues};
+use pawl_proto::PcrValue;
 use pawl_proto::message::Appraisal;
 
 use super::{Update, UpdateError};
-use crate::posture::{LeasePcrs, MeasuredState, pcr_values};
+use crate::posture::{LeasePcrs, MeasuredState, bank_hash};
 use crate::session::boot_digest;
 use crate::store::{Base, BootState, Pairing, Tx};
 
@@ -45,24 +43,30 @@ impl Coming {
         if update.boot.is_some() || !update.databases.is_empty() {
             let bytes = tx.boot_log(pairing.id)?.ok_or(UpdateError::NoLog)?;
             let log = EventLog::parse(&bytes)?;
+            let bank = bank_hash(lease_pcrs.bank());
             if let Some(now) = &update.present {
-                explains(&log, now).map_err(UpdateError::Present)?;
+                explains(&log, bank, now).map_err(UpdateError::Present)?;
             }
-            coming = NextBoot { log: &log, base, predicted: predicted(&log, update)? }.state(&present)?;
+            coming =
+                NextBoot { log: &log, base, predicted: predicted(&log, bank, update)? }.state(&present)?;
         }
         for (index, value) in &update.pcrs {
-            *coming.get_mut(index).ok_or(UpdateError::NotInLease(*index))? = *value;
+            let present = coming.get_mut(index).ok_or(UpdateError::NotInLease(*index))?;
+            if present.bank() != value.bank() {
+                return Err(UpdateError::Bank { index: *index, bank: present.bank() });
+            }
+            *present = *value;
         }
         if coming == present { Err(UpdateError::Same) } else { Ok(Self { present, coming }) }
     }
 }
 
 /// What the firmware's log will give: new files change other PCRs than new databases.
-fn predicted(log: &EventLog<'_>, update: &Update) -> Result<PcrValues, UpdateError> {
-    let databases = predict_databases(log, &update.databases)?;
+fn predicted(log: &EventLog<'_>, bank: HashAlgorithm, update: &Update) -> Result<PcrValues, UpdateError> {
+    let databases = predict_databases(log, bank, &update.databases)?;
     let Some(boot) = &update.boot else { return Ok(databases) };
-    let mut predicted = predict(log, boot)?;
-    if let Some(keys) = databases.get(HashAlgorithm::Sha256, KEYS_PCR) {
+    let mut predicted = predict(log, bank, boot)?;
+    if let Some(keys) = databases.get(bank, KEYS_PCR) {
         predicted.insert(KEYS_PCR, *keys).map_err(|_| UpdateError::Unaccounted(KEYS_PCR))?;
     }
     Ok(predicted)
@@ -112,14 +116,16 @@ impl NextBoot<'_> {
     }
 
     fn foretell(&self, index: u8) -> Result<Foretold, UpdateError> {
-        let quoted: BTreeMap<u8, Digest> = self.base.pcrs.clone();
-        let quoted = pcr_values(&quoted).map_err(|_| UpdateError::NothingReported)?;
-        let value = quoted.get(HashAlgorithm::Sha256, index).ok_or(UpdateError::NothingReported)?;
+        let value = self.base.pcrs.get(&index).and_then(to_evidence).ok_or(UpdateError::NothingReported)?;
         let measured = self.base.measured.as_ref().map(MeasuredState::log);
-        Ok(foretell(self.log, measured, value, index, &self.predicted)?)
+        Ok(foretell(self.log, measured, &value, index, &self.predicted)?)
     }
 }
 
-fn to_proto(value: &pawl_evidence::tpm::Digest) -> Option<Digest> {
-    Digest::try_from(value.as_bytes()).ok()
+fn to_proto(value: &Digest) -> Option<PcrValue> {
+    PcrValue::new(value.as_bytes()).ok()
+}
+
+fn to_evidence(value: &PcrValue) -> Option<Digest> {
+    Digest::new(bank_hash(value.bank()), value.as_bytes())
 }

@@ -1,5 +1,5 @@
 use pawl_evidence::eventlog::{EventLogError, PredictError};
-use pawl_proto::Digest;
+use pawl_proto::{Digest, PcrBank};
 
 use crate::store::StoreError;
 use crate::verdict::IssueError;
@@ -63,6 +63,14 @@ pub enum UpdateError {
         "name with --state the present boot state, on which the update builds; --dry-run and `show` show it"
     )]
     NoState,
+    /// A value by hand of another bank than the device quotes.
+    #[error("PCR {index}: the device reports its {bank} bank; give a value of that bank")]
+    Bank {
+        /// The PCR.
+        index: u8,
+        /// The device's bank.
+        bank: PcrBank,
+    },
     /// Nothing changes.
     #[error("that is the state in which the device is now: there is nothing to approve ahead")]
     Same,

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 use pawl_evidence::boot_image::BootChange;
 use pawl_evidence::eventlog::DatabaseChange;
-use pawl_proto::Digest;
 use pawl_proto::message::ShortText;
+use pawl_proto::{Digest, PcrValue};
 
 /// What an operator approves ahead.
 #[derive(Clone, Debug)]
@@ -26,8 +26,8 @@ pub struct Update {
     pub databases: Vec<DatabaseChange>,
     /// What it boots now, to try the computation on.
     pub present: Option<BootChange>,
-    /// PCRs that are known from elsewhere, of the sha256 bank.
-    pub pcrs: BTreeMap<u8, Digest>,
+    /// PCRs that are known from elsewhere, of the device's bank.
+    pub pcrs: BTreeMap<u8, PcrValue>,
     /// The digest of the present boot state that the operator has looked at; none only where it is computed.
     pub state: Option<Digest>,
     /// Only compute.

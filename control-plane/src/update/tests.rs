@@ -1,16 +1,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pawl_proto::Digest;
 use pawl_proto::message::{Lease, ShortText};
+use pawl_proto::{Digest, PcrBank, PcrValue};
 
 use super::{PreApproved, Update, UpdateError, pre_approve, withdraw};
 use crate::bundle;
 use crate::orders;
-use crate::testing::{Reporting, Rig};
+use crate::testing::{Device, Reporting, Rig};
 
 fn by_hand(name: &str, pcrs: &[(u8, u8)]) -> Update {
-    let pcrs = pcrs.iter().map(|(index, value)| (*index, Digest([*value; 32]))).collect();
+    let pcrs = pcrs.iter().map(|(index, value)| (*index, PcrValue::Sha256([*value; 32]))).collect();
     Update {
         name: ShortText::lossy(name),
         boot: None,
@@ -27,8 +27,8 @@ async fn approve(rig: &Rig, reporting: &Reporting, update: Update) -> Result<Pre
     pre_approve(&rig.plane, reporting.device.id(), Update { state: state.or(update.state), ..update }).await
 }
 
-fn is_for(lease: &Lease, pcrs: &BTreeMap<u8, Digest>) -> bool {
-    let values: Vec<u8> = pcrs.values().flat_map(|value| *value.as_bytes()).collect();
+fn is_for(lease: &Lease, pcrs: &BTreeMap<u8, PcrValue>) -> bool {
+    let values: Vec<u8> = pcrs.values().flat_map(|value| value.as_bytes().to_vec()).collect();
     lease.pcr_digest == Digest::of(&values) && pcrs.keys().eq(&lease.pcrs)
 }
 
@@ -101,11 +101,11 @@ async fn what_cannot_be_approved_ahead_is_refused_with_the_reason() {
     let elsewhere = approve(&rig, &reporting, by_hand("ima", &[(10, 1)])).await;
     assert!(matches!(elsewhere, Err(UpdateError::NotInLease(10))), "{elsewhere:?}");
     let dry = approve(&rig, &reporting, Update { dry_run: true, ..by_hand("dry", &[(4, 0x44)]) }).await;
-    assert_eq!(dry.unwrap().coming[&4], Digest([0x44; 32]));
+    assert_eq!(dry.unwrap().coming[&4], PcrValue::Sha256([0x44; 32]));
     assert!(reporting.steady().await.ahead.is_empty());
 
     // What the update leaves alone would be approved with it.
-    reporting.device.tpm.pcrs.insert(0, Digest([0xee; 32]));
+    reporting.device.tpm.pcrs.insert(0, PcrValue::Sha256([0xee; 32]));
     assert!(reporting.report().await.lease.is_none());
     let drifted = approve(&rig, &reporting, by_hand("6.2", &[(4, 0x44)])).await;
     assert!(matches!(drifted, Err(UpdateError::Contraindicated)), "{drifted:?}");
@@ -120,7 +120,7 @@ async fn an_update_builds_only_on_the_state_that_was_looked_at() {
     assert!(matches!(unnamed, Err(UpdateError::NoState)), "{unnamed:?}");
     let looked_at = rig.reported(id).await;
     // Another state, which an operator has accepted.
-    reporting.device.tpm.pcrs.insert(9, Digest([0x99; 32]));
+    reporting.device.tpm.pcrs.insert(9, PcrValue::Sha256([0x99; 32]));
     reporting.report().await;
     let state = rig.reported(id).await;
     orders::accept(&rig.plane, id, state).await.unwrap();
@@ -133,4 +133,33 @@ async fn an_update_builds_only_on_the_state_that_was_looked_at() {
     );
     let update = Update { state: Some(state), ..by_hand("6.2", &[(4, 0x44)]) };
     pre_approve(&rig.plane, id, update).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_device_that_quotes_its_sha384_bank_gets_leases_of_that_bank() {
+    let rig = Rig::new();
+    let mut device = Device::enrolled(&rig.plane).await;
+    device.tpm.pcrs = (0..=14).map(|index| (index, PcrValue::Sha384([index; 48]))).collect();
+    let request = device.request();
+    let (mut reporting, _) = Reporting::pair(&rig, device, request).await;
+    let id = reporting.device.id();
+    let other = approve(&rig, &reporting, by_hand("6.2", &[(4, 0x44)])).await;
+    assert!(matches!(other, Err(UpdateError::Bank { index: 4, bank: PcrBank::Sha384 })), "{other:?}");
+    let update = Update { pcrs: [(4, PcrValue::Sha384([0x44; 48]))].into(), ..by_hand("6.2", &[]) };
+    let approved = approve(&rig, &reporting, update).await.unwrap();
+    let verdict = reporting.steady().await;
+    let present = verdict.lease.unwrap();
+    let [ahead] = &verdict.ahead[..] else { panic!("{:?}", verdict.ahead) };
+    assert!(is_for(&present, &approved.present) && is_for(ahead, &approved.coming));
+    assert_eq!((present.bank, ahead.bank), (PcrBank::Sha384, PcrBank::Sha384));
+
+    // The records can be checked, and the policy that was signed is for that bank.
+    let plane = Arc::clone(&rig.plane);
+    let contents = rig.plane.store.transaction(move |tx| bundle::collect(&plane, tx, id)).await.unwrap();
+    let checked = bundle::check(&contents);
+    assert_eq!((checked.failures, checked.leases > 1), (vec![], true));
+
+    // Another bank is another state, and a mixture of two is none.
+    reporting.device.tpm.pcrs = (0..=14).map(|index| (index, PcrValue::Sha256([index; 32]))).collect();
+    assert!(reporting.report().await.lease.is_none());
 }

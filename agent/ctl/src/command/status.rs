@@ -172,7 +172,7 @@ mod tests {
     const STATUS: &str = r#"{
         "version": "0.1.0", "state": "lapsed",
         "problem": {"error": "lease-expired", "reason": "the lease ran out", "remedy": "see the broker"},
-        "device": "abcdefghijklmnopqrstuvwxyz234567", "ek_sha256": "00ff", "ek_kind": "rsa-2048", "ek_certificates": 1, "counter": 7,
+        "device": "abcdefghijklmnopqrstuvwxyz234567", "ek_sha256": "00ff", "ek_kind": "rsa-2048", "ek_certificates": 1, "pcr_banks": ["sha256"], "counter": 7,
         "pairing": {"id": "00000000000000000000000000000001", "epoch": 7, "control_plane": "Example fleet",
                     "endorsement": "certificate", "scopes": ["telemetry", "updates"],
                     "audiences": ["https://control.example:8443"]},

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// A device that is well.
 pub(crate) const ENTITLED: &str = r#"{
     "version": "0.1.0", "state": "entitled", "problem": null,
-    "device": "abcdefghijklmnopqrstuvwxyz234567", "ek_sha256": "00ff", "ek_kind": "rsa-2048", "ek_certificates": 1, "counter": 7,
+    "device": "abcdefghijklmnopqrstuvwxyz234567", "ek_sha256": "00ff", "ek_kind": "rsa-2048", "ek_certificates": 1, "pcr_banks": ["sha256"], "counter": 7,
     "pairing": {"id": "00000000000000000000000000000001", "epoch": 7, "control_plane": "Example fleet",
                 "endorsement": "certificate", "scopes": ["telemetry"]},
     "verdict": null, "lease": null, "tokens": [],

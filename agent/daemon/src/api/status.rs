@@ -36,6 +36,7 @@ impl Api {
             ek_sha256: Digest::of(&identity.ek_public).to_string(),
             ek_kind: identity.endorsement.to_string(),
             ek_certificates: u32::try_from(identity.ek_certificates.len()).unwrap_or(u32::MAX),
+            pcr_banks: identity.pcr_banks.iter().map(|bank| bank.as_str().to_owned()).collect(),
             counter,
             pairing: snapshot.pairing,
             verdict: snapshot.verdict,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use pawl_proto::message::{BootLog, ImaLog, MeasureLog};
-use pawl_proto::{Blob, Digest, limits};
+use pawl_proto::{Blob, Digest, PcrBank, limits};
 
 use super::growing::Growing;
 use super::measure_log::MeasureFile;
@@ -50,16 +50,17 @@ impl Logs {
         log.piece(offset).map_err(|error| absent(log.path(), &error)).ok()
     }
 
-    /// The kernel's log from `offset` on: as much as one report carries, which may end inside an entry.
-    pub(crate) fn ima(&self, offset: u64) -> Option<ImaLog> {
-        self.read_ima(offset).map_err(|error| absent(&self.0.paths.ima, &error)).ok()
+    /// The kernel's log from `offset` on: as much as one report carries, which may end inside an entry. `bank` is the one
+    /// that the report quotes.
+    pub(crate) fn ima(&self, bank: PcrBank, offset: u64) -> Option<ImaLog> {
+        self.read_ima(bank, offset).map_err(|error| absent(&self.0.paths.ima, &error)).ok()
     }
 
-    fn read_ima(&self, offset: u64) -> io::Result<ImaLog> {
+    fn read_ima(&self, bank: PcrBank, offset: u64) -> io::Result<ImaLog> {
         let mut open = self.0.ima.lock().unwrap_or_else(PoisonError::into_inner);
         let mut log = match open.take().filter(|log| log.is_near(offset)) {
             Some(log) => log,
-            None => Growing::open(&of_bank(&self.0.paths.ima), offset)?,
+            None => Growing::open(&of_bank(&self.0.paths.ima, bank), offset)?,
         };
         let piece = log.piece(offset, limits::IMA_PIECE)?;
         *open = Some(log).filter(|_| piece.more);
@@ -101,9 +102,9 @@ const EXPORT: usize = 2 * 1024 * 1024;
 
 /// Since Linux 6.10 there is a list for each bank, and the plain name leads to that of SHA-1: the one of the quoted bank,
 /// whose digests are as long as the bank's, where there is one.
-fn of_bank(path: &Path) -> PathBuf {
+fn of_bank(path: &Path, bank: PcrBank) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push("_sha256");
+    name.push(format!("_{bank}"));
     let of_bank = PathBuf::from(name);
     if of_bank.exists() { of_bank } else { path.to_owned() }
 }

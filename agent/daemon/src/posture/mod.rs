@@ -8,4 +8,4 @@ mod report;
 
 pub(crate) use host::{boot_id, facts};
 pub(crate) use logs::Logs;
-pub(crate) use report::{Acknowledged, Prepared, ReportError, Subject, prepare, quote_stable};
+pub(crate) use report::{Acknowledged, Prepared, ReportError, Subject, bank_hash, prepare, quote_stable};

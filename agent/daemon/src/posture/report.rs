@@ -5,13 +5,12 @@
 //! when they do not are the PCRs read, and the quote is made again.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 use pawl_evidence::tpm::{Attest, Attested, HashAlgorithm, PcrIndexError, PcrSelection, PcrValues};
 use pawl_proto::bounded::TooLong;
 use pawl_proto::codec::{EncodeError, Version};
 use pawl_proto::message::{self, BootLog, Evidence, ImaLog, MeasureLog, Report};
-use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, encode};
+use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, PcrBank, PcrValue, encode};
 use pawl_tpm::Tpm;
 
 use super::host;
@@ -33,7 +32,7 @@ pub(crate) struct Subject {
 pub(crate) struct Acknowledged {
     digest: Digest,
     moment: Moment,
-    pcrs: BTreeMap<u8, Digest>,
+    pcrs: BTreeMap<u8, PcrValue>,
     /// Where the next piece of systemd's measurement log begins.
     measure: u64,
     /// Where the next piece of the IMA log begins; none where the host has no log.
@@ -79,7 +78,7 @@ pub(crate) async fn prepare(
             Some(pcrs) => pcrs,
             None => read(tpm).await?,
         };
-        let wanted = Wanted::of(base, &pcrs);
+        let wanted = Wanted::of(base, &pcrs)?;
         let logs = logs.clone();
         let found = tokio::task::spawn_blocking(move || wanted.read(&logs)).await;
         let found = found.map_err(|_| ReportError::Logs)?;
@@ -88,7 +87,7 @@ pub(crate) async fn prepare(
         let evidence = evidence(subject, base, &pcrs, found, records.clone());
         let bytes = encode(&evidence)?;
         let digest = Digest::of(&bytes);
-        let quoted = quote(tpm, digest).await?;
+        let quoted = quote(tpm, &pcrs, digest).await?;
         if quoted.covers(&pcrs)? {
             let Quoted { attestation, moment, .. } = quoted;
             let report = Report {
@@ -113,11 +112,21 @@ const ATTEMPTS: usize = 5;
 const IMA_PCR: u8 = 10;
 
 /// The PCRs that every report quotes: the firmware's, the loader's, the kernel's and systemd's.
-fn quoted_pcrs() -> &'static PcrSelection {
-    static SELECTION: LazyLock<PcrSelection> = LazyLock::new(|| {
-        PcrSelection::new(HashAlgorithm::Sha256, 0..=15).unwrap_or_else(|_| PcrSelection::lease_default())
-    });
-    &SELECTION
+fn quoted_pcrs(bank: HashAlgorithm) -> Result<PcrSelection, PcrIndexError> {
+    PcrSelection::new(bank, 0..=15)
+}
+
+/// The hash of the bank of these values, as pawl-evidence has it.
+fn bank_of(pcrs: &BTreeMap<u8, PcrValue>) -> Result<HashAlgorithm, ReportError> {
+    PcrBank::of(pcrs).map(bank_hash).ok_or(ReportError::Quote)
+}
+
+/// The hash algorithm of a bank.
+pub(crate) fn bank_hash(bank: PcrBank) -> HashAlgorithm {
+    match bank {
+        PcrBank::Sha256 => HashAlgorithm::Sha256,
+        PcrBank::Sha384 => HashAlgorithm::Sha384,
+    }
 }
 
 /// A quote with a nonce of somebody's own, and the PCR values that it is over.
@@ -127,10 +136,10 @@ fn quoted_pcrs() -> &'static PcrSelection {
 pub(crate) async fn quote_stable(
     tpm: &Tpm,
     nonce: Digest,
-) -> Result<(pawl_tpm::Attestation, BTreeMap<u8, Digest>), ReportError> {
+) -> Result<(pawl_tpm::Attestation, BTreeMap<u8, PcrValue>), ReportError> {
     for _ in 0..ATTEMPTS {
         let pcrs = read(tpm).await?;
-        let quoted = quote(tpm, nonce).await?;
+        let quoted = quote(tpm, &pcrs, nonce).await?;
         if quoted.covers(&pcrs)? {
             return Ok((quoted.attestation, pcrs));
         }
@@ -145,8 +154,9 @@ struct Quoted {
     moment: Moment,
 }
 
-async fn quote(tpm: &Tpm, extra: Digest) -> Result<Quoted, ReportError> {
-    let attestation = tpm.quote(quoted_pcrs(), extra.0).await?;
+/// Quotes the bank that `pcrs` are of.
+async fn quote(tpm: &Tpm, pcrs: &BTreeMap<u8, PcrValue>, extra: Digest) -> Result<Quoted, ReportError> {
+    let attestation = tpm.quote(&quoted_pcrs(bank_of(pcrs)?)?, extra.0).await?;
     let attest = Attest::unmarshal(&attestation.attest).map_err(|_| ReportError::Quote)?;
     let moment = Moment::read(&attest);
     let Attested::Quote { pcr_digest, .. } = attest.attested else { return Err(ReportError::Quote) };
@@ -155,25 +165,28 @@ async fn quote(tpm: &Tpm, extra: Digest) -> Result<Quoted, ReportError> {
 
 impl Quoted {
     /// Whether the quote is over these values.
-    fn covers(&self, pcrs: &BTreeMap<u8, Digest>) -> Result<bool, ReportError> {
+    fn covers(&self, pcrs: &BTreeMap<u8, PcrValue>) -> Result<bool, ReportError> {
+        let bank = bank_of(pcrs)?;
         let mut values = PcrValues::default();
         for (index, value) in pcrs {
-            if let Some(value) = pawl_evidence::tpm::Digest::new(HashAlgorithm::Sha256, value.as_bytes()) {
+            if let Some(value) = pawl_evidence::tpm::Digest::new(bank, value.as_bytes()) {
                 values.insert(*index, value)?;
             }
         }
+        // The attestation key signs SHA-256, whatever the bank.
         let composite =
-            values.composite(quoted_pcrs(), HashAlgorithm::Sha256).map_err(|_| ReportError::Quote)?;
+            values.composite(&quoted_pcrs(bank)?, HashAlgorithm::Sha256).map_err(|_| ReportError::Quote)?;
         Ok(composite.as_bytes() == self.pcr_digest)
     }
 }
 
 /// The quoted PCRs, read.
-async fn read(tpm: &Tpm) -> Result<BTreeMap<u8, Digest>, ReportError> {
-    let values = tpm.read_pcrs(quoted_pcrs()).await?;
-    let bank = values.bank(HashAlgorithm::Sha256);
+async fn read(tpm: &Tpm) -> Result<BTreeMap<u8, PcrValue>, ReportError> {
+    let bank = tpm.pcr_bank().await?;
+    let values = tpm.read_pcrs(&quoted_pcrs(bank)?).await?;
+    let bank = values.bank(bank);
     bank.map(|(index, value)| {
-        let value = Digest::try_from(value.as_bytes()).map_err(|_| ReportError::Quote)?;
+        let value = PcrValue::new(value.as_bytes()).map_err(|_| ReportError::Quote)?;
         Ok((index, value))
     })
     .collect()
@@ -183,6 +196,8 @@ async fn read(tpm: &Tpm) -> Result<BTreeMap<u8, Digest>, ReportError> {
 #[derive(Clone, Copy)]
 struct Wanted {
     whole: bool,
+    /// The bank that is quoted.
+    bank: PcrBank,
     /// From where on.
     measure: u64,
     /// From where on, if at all.
@@ -196,18 +211,21 @@ struct Found {
 }
 
 impl Wanted {
-    fn of(base: Option<&Acknowledged>, pcrs: &BTreeMap<u8, Digest>) -> Self {
+    fn of(base: Option<&Acknowledged>, pcrs: &BTreeMap<u8, PcrValue>) -> Result<Self, ReportError> {
+        let bank = PcrBank::of(pcrs).ok_or(ReportError::Quote)?;
         // The log is worth reading only where the TPM says that it grew, or where we are behind.
         let known =
             base.is_some_and(|base| base.ima_complete && base.pcrs.get(&IMA_PCR) == pcrs.get(&IMA_PCR));
         let next = base.and_then(|base| base.ima).unwrap_or(0);
-        Self { whole: base.is_none(), measure: next_measured(base), ima: (!known).then_some(next) }
+        let ima = (!known).then_some(next);
+        Ok(Self { whole: base.is_none(), bank, measure: next_measured(base), ima })
     }
 
     fn read(self, logs: &Logs) -> Found {
         // Nothing new is no news, but in a whole report.
         let measure = logs.measure(self.measure).filter(|log| self.whole || !log.bytes.as_bytes().is_empty());
-        Found { boot: logs.boot(self.whole), measure, ima: self.ima.and_then(|offset| logs.ima(offset)) }
+        let ima = self.ima.and_then(|offset| logs.ima(self.bank, offset));
+        Found { boot: logs.boot(self.whole), measure, ima }
     }
 }
 
@@ -236,7 +254,7 @@ impl ImaProgress {
 fn evidence(
     subject: Subject,
     base: Option<&Acknowledged>,
-    pcrs: &BTreeMap<u8, Digest>,
+    pcrs: &BTreeMap<u8, PcrValue>,
     logs: Found,
     audit: Option<message::Audit>,
 ) -> Evidence {

@@ -1,7 +1,7 @@
 //! What is kept of a pairing.
 
 use pawl_evidence::lease::LeaseTerms;
-use pawl_evidence::tpm::{HashAlgorithm, Name, PcrSelection};
+use pawl_evidence::tpm::{Name, PcrSelection};
 use pawl_proto::bounded::TooLong;
 use pawl_proto::codec::Version;
 use pawl_proto::message::{
@@ -11,6 +11,8 @@ use pawl_proto::signed::OrderKey;
 use pawl_proto::{DeviceId, Digest, Epoch, EventId, PairingId};
 use pawl_tpm::{KeyBlob, LeaseGrant, Tpm};
 use serde::{Deserialize, Serialize};
+
+use crate::posture::bank_hash;
 
 /// `pairing.cbor`: everything about a pairing that is no secret. It outlives the pairing, to say
 /// what ended and where the receipt goes.
@@ -93,7 +95,7 @@ impl PairingRecord {
             lease_public: self.lease_key.as_bytes().to_vec(),
             policy_ref: self.policy_ref.0,
             terms: LeaseTerms {
-                selection: PcrSelection::new(HashAlgorithm::Sha256, lease.pcrs.iter().copied()).ok()?,
+                selection: PcrSelection::new(bank_hash(lease.bank), lease.pcrs.iter().copied()).ok()?,
                 pcr_digest: lease.pcr_digest.0,
                 counter_name: Name::from_bytes(self.counter_name.as_bytes()).ok()?,
                 epoch: self.epoch.0,

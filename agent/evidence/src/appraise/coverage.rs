@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::policy::Boot;
 use crate::eventlog::{EventFact, EventLogError, Fact, SectionPart, Stage};
-use crate::tpm::{HashAlgorithm, PcrSelection, PcrValues};
+use crate::tpm::{PcrSelection, PcrValues};
 
 /// Where the firmware measures the images that it starts.
 const IMAGES_PCR: u8 = 4;
@@ -144,5 +144,5 @@ fn is_started_image(event: &EventFact<'_>) -> bool {
 
 /// The PCRs of the bank by which everything is judged.
 pub(super) fn indices(selection: &PcrSelection) -> BTreeSet<u8> {
-    selection.iter().filter(|(bank, _)| *bank == HashAlgorithm::Sha256).map(|(_, index)| index).collect()
+    selection.iter().map(|(_, index)| index).collect()
 }

@@ -97,8 +97,8 @@ pub enum Foretold {
     Unaccounted,
 }
 
-/// Tells a PCR of the sha256 bank after a boot in which the firmware's log gives `predicted`; `quoted` has the present
-/// value.
+/// Tells a PCR after a boot in which the firmware's log gives `predicted`. `quoted` is the present value, and names the
+/// bank.
 ///
 /// # Errors
 /// When the present log cannot be read.

@@ -50,6 +50,13 @@ impl PcrValues {
         self.iter().filter(move |(present, ..)| *present == bank).map(|(_, index, value)| (index, value))
     }
 
+    /// The bank of the values; `None` where there are none, or they are of several banks.
+    pub fn sole_bank(&self) -> Option<HashAlgorithm> {
+        let mut banks = self.0.keys().map(|(bank, _)| *bank);
+        let bank = banks.next()?;
+        banks.all(|other| other == bank).then_some(bank)
+    }
+
     /// Whether there is no value at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

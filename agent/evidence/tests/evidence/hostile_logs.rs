@@ -195,7 +195,10 @@ impl Original {
 
     fn check_no_new_fact(&self, altered: &[u8]) -> Result<(), TestCaseError> {
         if let Ok(log) = EventLog::parse(altered) {
-            let _ = (predict(&log, &CHANGES[0]), predict(&log, &CHANGES[1]));
+            let _ = (
+                predict(&log, HashAlgorithm::Sha256, &CHANGES[0]),
+                predict(&log, HashAlgorithm::Sha256, &CHANGES[1]),
+            );
         }
         if self.is_quoted_as(altered) {
             let said = said(altered);

@@ -25,7 +25,7 @@ fn each_changed_boot_is_foretold_by_the_good_one() {
     ] {
         let present = Boot::named(good).event_log();
         let change = unified(&Boot::named(changed), command_line);
-        let predicted = predict(&EventLog::parse(&present).unwrap(), &change).unwrap();
+        let predicted = predict(&EventLog::parse(&present).unwrap(), HashAlgorithm::Sha256, &change).unwrap();
         let read = Boot::named(changed).pcrs();
         assert_eq!(predicted.iter().count(), 3 * 9, "{changed}: banks of PCRs 0 to 7 and 9");
         for (bank, index, value) in predicted.iter() {
@@ -39,10 +39,13 @@ fn a_boot_is_explained_by_its_own_files_alone() {
     let good = Boot::named("x86-good");
     let log = good.event_log();
     let log = EventLog::parse(&log).unwrap();
-    assert_eq!(explains(&log, &unified(&good, X86)), Ok(()));
-    assert_eq!(explains(&log, &unified(&good, "root=/dev/sda")), Err(PredictError::DoesNotExplain(9)));
+    assert_eq!(explains(&log, HashAlgorithm::Sha256, &unified(&good, X86)), Ok(()));
+    assert_eq!(
+        explains(&log, HashAlgorithm::Sha256, &unified(&good, "root=/dev/sda")),
+        Err(PredictError::DoesNotExplain(9))
+    );
     let other = unified(&Boot::named("x86-initrd-changed"), X86);
-    assert_eq!(explains(&log, &other), Err(PredictError::DoesNotExplain(4)));
+    assert_eq!(explains(&log, HashAlgorithm::Sha256, &other), Err(PredictError::DoesNotExplain(4)));
 }
 
 #[test]
@@ -51,9 +54,9 @@ fn under_secure_boot_the_stub_starts_the_kernel_by_itself() {
     let log = boot.event_log();
     let log = EventLog::parse(&log).unwrap();
     let mut change = unified_json(&boot, X86);
-    assert_eq!(predict(&log, &read(&change)), Err(PredictError::Unsigned));
+    assert_eq!(predict(&log, HashAlgorithm::Sha256, &read(&change)), Err(PredictError::Unsigned));
     change["unified"]["is-signed"] = json!(true);
-    assert_eq!(explains(&log, &read(&change)), Ok(()));
+    assert_eq!(explains(&log, HashAlgorithm::Sha256, &read(&change)), Ok(()));
 }
 
 #[test]
@@ -74,18 +77,18 @@ fn grub_measures_the_files_that_it_reads() {
         "command-line": GRUB,
         "is-signed": true,
     }});
-    assert_eq!(explains(&log, &read(&change)), Ok(()));
+    assert_eq!(explains(&log, HashAlgorithm::Sha256, &read(&change)), Ok(()));
 
     change["separate"]["initrd"] = json!(DigestSet::of(b"another"));
     change["separate"]["kernel"] = json!(DigestSet::of(b"another"));
-    let predicted = predict(&log, &read(&change)).unwrap();
+    let predicted = predict(&log, HashAlgorithm::Sha256, &read(&change)).unwrap();
     assert_eq!(differing(&predicted, &log.replay().unwrap()), [4, 9]);
 
     change["separate"]["command-line"] = json!("root=/dev/sda");
-    let refused = predict(&log, &read(&change));
+    let refused = predict(&log, HashAlgorithm::Sha256, &read(&change));
     assert_eq!(refused, Err(PredictError::LoaderConfiguration { present: GRUB.to_owned() }));
     change["separate"]["is-signed"] = json!(false);
-    assert_eq!(predict(&log, &read(&change)), Err(PredictError::Unsigned));
+    assert_eq!(predict(&log, HashAlgorithm::Sha256, &read(&change)), Err(PredictError::Unsigned));
 }
 
 #[test]
@@ -105,7 +108,8 @@ fn systemd_boot_passes_the_command_line_on() {
         };
         let present = log(b"old kernel", "root=/dev/sda quiet", b"old initrd");
         let coming = log(b"new kernel", "root=/dev/sda", b"new initrd");
-        let predicted = predict(&EventLog::parse(&present).unwrap(), &new_files()).unwrap();
+        let predicted =
+            predict(&EventLog::parse(&present).unwrap(), HashAlgorithm::Sha256, &new_files()).unwrap();
         assert_eq!(predicted, EventLog::parse(&coming).unwrap().replay().unwrap());
     }
 }
@@ -114,7 +118,7 @@ fn systemd_boot_passes_the_command_line_on() {
 fn a_command_line_that_is_not_the_kernels_is_no_ground_to_predict() {
     let tag = EventKind::EVENT_TAG;
     let initrd = |log: LogWriter| log.measured(9, tag, b"initrd", &tagged(0x8f3b_22ec)).bytes();
-    let predicted = |log: &[u8]| predict(&EventLog::parse(log).unwrap(), &new_files());
+    let predicted = |log: &[u8]| predict(&EventLog::parse(log).unwrap(), HashAlgorithm::Sha256, &new_files());
 
     let other = started(b"kernel").event(12, EventKind::IPL, &with_nul("one")).measured(
         9,
@@ -138,7 +142,7 @@ fn what_the_files_do_not_determine_is_refused_with_the_reason() {
     let change = unified(&good, X86);
     let predict_after = |more: &dyn Fn(LogWriter) -> LogWriter| {
         let log = more(LogWriter::new()).bytes();
-        predict(&EventLog::parse(&log).unwrap(), &change)
+        predict(&EventLog::parse(&log).unwrap(), HashAlgorithm::Sha256, &change)
     };
     assert_eq!(predict_after(&|log| log.separator(4)), Err(PredictError::UnknownChain));
 
@@ -161,7 +165,10 @@ fn what_the_files_do_not_determine_is_refused_with_the_reason() {
     assert_eq!(predict_after(&twice), Err(PredictError::Ambiguous { what: "a kernel", count: 2 }));
 
     let grub = Boot::named("x86-shim-grub-ms").event_log();
-    assert_eq!(predict(&EventLog::parse(&grub).unwrap(), &change), Err(PredictError::IsNotUnified));
+    assert_eq!(
+        predict(&EventLog::parse(&grub).unwrap(), HashAlgorithm::Sha256, &change),
+        Err(PredictError::IsNotUnified)
+    );
 }
 
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";

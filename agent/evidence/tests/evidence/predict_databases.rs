@@ -16,7 +16,11 @@ fn the_contents_of_the_present_boot_account_for_it() {
         let log = EventLog::parse(&log).unwrap();
         let (db, dbx) = (content(&log, DatabaseName::Allowed), content(&log, DatabaseName::Forbidden));
         let changes = [DatabaseChange::allowed(&db.1).unwrap(), DatabaseChange::forbidden(&dbx.1).unwrap()];
-        assert_eq!(predict_databases(&log, &changes).unwrap(), log.replay().unwrap(), "{name}");
+        assert_eq!(
+            predict_databases(&log, HashAlgorithm::Sha256, &changes).unwrap(),
+            log.replay().unwrap(),
+            "{name}"
+        );
     }
 }
 
@@ -35,7 +39,7 @@ fn other_contents_move_pcr_7_alone_as_firmware_measures_them() {
         changes.push(change(&lists).unwrap());
         replaced.push((content(&present, which).0, number));
     }
-    let predicted = predict_databases(&present, &changes).unwrap();
+    let predicted = predict_databases(&present, HashAlgorithm::Sha256, &changes).unwrap();
     let before = present.replay().unwrap();
     for bank in [HashAlgorithm::Sha1, HashAlgorithm::Sha256, HashAlgorithm::Sha384] {
         let theirs: Vec<_> = other
@@ -81,7 +85,7 @@ fn a_log_without_the_variable_is_no_ground_to_predict() {
     let (_, db) = content(&EventLog::parse(&log).unwrap(), DatabaseName::Allowed);
     let change = DatabaseChange::allowed(&db).unwrap();
     let empty = crate::support::log::LogWriter::new().separator(7).bytes();
-    let refused = predict_databases(&EventLog::parse(&empty).unwrap(), &[change]);
+    let refused = predict_databases(&EventLog::parse(&empty).unwrap(), HashAlgorithm::Sha256, &[change]);
     assert_eq!(refused, Err(PredictError::NoDatabase("db")));
 }
 

@@ -58,7 +58,7 @@ fn a_state_without_the_initrd_needs_all_that_stands_in_for_it() {
 
 fn predicted(good: &Boot, changed: &Boot) -> PcrValues {
     let log = good.event_log();
-    predict(&EventLog::parse(&log).unwrap(), &unified(changed, "any")).unwrap()
+    predict(&EventLog::parse(&log).unwrap(), HashAlgorithm::Sha256, &unified(changed, "any")).unwrap()
 }
 
 fn foretold(boot: &Boot, index: u8, predicted: &PcrValues) -> Foretold {

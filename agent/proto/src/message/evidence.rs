@@ -9,6 +9,7 @@ use crate::bounded::{Blob, Digest, Nonce, Text};
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, PairingId};
 use crate::limits;
+use crate::pcr::PcrValue;
 use crate::record::RecordBytes;
 
 /// Device: evidence and the quote over it, on the posture channel and in the pairing proof.
@@ -48,8 +49,8 @@ pub struct Evidence {
     pub boot_id: Text<64>,
     /// The random id of this run of the daemon: two that live at the same time are in two places.
     pub run: Option<Nonce>,
-    /// The sha256 bank: every quoted PCR in a whole report, else those that changed.
-    pub pcrs: BTreeMap<u8, Digest>,
+    /// Every quoted PCR in a whole report, else those that changed; all of one bank.
+    pub pcrs: BTreeMap<u8, PcrValue>,
     /// The firmware's event log, if the host has one.
     pub boot_log: Option<BootLog>,
     /// systemd's measurement log, if the host has one and there is more of it.

@@ -8,6 +8,7 @@ use super::{Entitlement, ShortText};
 use crate::bounded::{Digest, Nonce, SignatureBytes};
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, PairingId};
+use crate::pcr::PcrBank;
 
 /// Control plane: the judgement on a report, or a change of the device's standing; signed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,9 +119,11 @@ impl std::fmt::Display for Area {
 /// computes that policy: PolicyPCR, PolicyNV, and PolicyCounterTimer twice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lease {
-    /// The PCRs of the sha256 bank that must hold what was appraised, ascending.
+    /// The bank of the PCRs: that of the device's quotes.
+    pub bank: PcrBank,
+    /// The PCRs that must hold what was appraised, ascending.
     pub pcrs: Vec<u8>,
-    /// SHA-256 over their values, in that order.
+    /// SHA-256 over their values, in that order, whatever the bank.
     pub pcr_digest: Digest,
     /// The TPM's resetCount may be at most this.
     pub reset_count: u32,

@@ -18,12 +18,14 @@ impl Device {
         drop(endorsement_key);
         self.pins.set_first(Pinned::EndorsementKey, &ek_name);
         let ek_certificates = self.endorsement_certificates(kind)?;
+        let pcr_banks = self.pcr_banks()?;
         let attestation_key = self.attestation_key()?;
         Ok(Identity {
             endorsement: kind,
             ek_public,
             ek_name,
             ek_certificates,
+            pcr_banks,
             ak_public: marshal("TPM2_ReadPublic", &attestation_key.public)?,
             ak_name: attestation_key.name.clone(),
         })

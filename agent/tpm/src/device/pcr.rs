@@ -1,7 +1,8 @@
-//! TPM2_PCR_Read.
+//! The banks of PCRs, and TPM2_PCR_Read.
 
 use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
-use tss_esapi::structures::{DigestList, PcrSelectionList};
+use tss_esapi::constants::CapabilityType;
+use tss_esapi::structures::{CapabilityData, DigestList, PcrSelectionList};
 
 use super::{Device, wire};
 use crate::{Error, bus::NO_SESSION};
@@ -12,6 +13,27 @@ const DOING: &str = "TPM2_PCR_Read";
 const ATTEMPTS: u32 = 16;
 
 impl Device {
+    /// The hash algorithms of the active banks, of those that are known here. A bank that is not active has no PCRs.
+    pub(crate) fn pcr_banks(&mut self) -> Result<Vec<HashAlgorithm>, Error> {
+        const LISTING: &str = "TPM2_GetCapability";
+        const MOST: u32 = 16;
+        let (listed, _) = self.bus.run(LISTING, NO_SESSION, |context| {
+            context.get_capability(CapabilityType::AssignedPcr, 0, MOST)
+        })?;
+        let CapabilityData::AssignedPcr(banks) = listed else {
+            return Err(Error::Answer { doing: LISTING, reason: "no PCR banks".into() });
+        };
+        let active = banks.get_selections().iter().filter(|bank| !bank.is_empty());
+        Ok(active.filter_map(|bank| HashAlgorithm::from_id(bank.hashing_algorithm().into())).collect())
+    }
+
+    /// As [`crate::Tpm::pcr_bank`].
+    pub(crate) fn pcr_bank(&mut self) -> Result<HashAlgorithm, Error> {
+        let banks = self.pcr_banks()?;
+        let usable = [HashAlgorithm::Sha256, HashAlgorithm::Sha384];
+        usable.into_iter().find(|bank| banks.contains(bank)).ok_or(Error::Banks { active: banks })
+    }
+
     /// As [`crate::Tpm::read_pcrs`].
     pub(crate) fn read_pcrs(&mut self, selection: &PcrSelection) -> Result<PcrValues, Error> {
         let selection = wire::selection(selection)?;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use pawl_proto::message::{
     Access, Appraisal, Area, Audience, Cause, DeviceState, Entitlement, EventKind, HostFacts, Scope, Standing,
 };
-use pawl_proto::{DeviceId, Digest, EventId, PairingId, SessionId};
+use pawl_proto::{DeviceId, Digest, EventId, PairingId, PcrValue, SessionId};
 use serde::{Deserialize, Serialize};
 
 use super::{AheadView, IncidentView};
@@ -104,7 +104,7 @@ pub struct ReportedStateView {
     /// Whether it is accepted.
     pub accepted: bool,
     /// The PCRs that leases name.
-    pub pcrs: BTreeMap<u8, Digest>,
+    pub pcrs: BTreeMap<u8, PcrValue>,
 }
 
 /// A pairing, in [`DeviceView`].

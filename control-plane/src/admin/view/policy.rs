@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use pawl_evidence::appraise::{self, Reason};
 use pawl_evidence::eventlog::EventLog;
 use pawl_proto::message::{Appraisal, Area};
-use pawl_proto::{DeviceId, Digest};
+use pawl_proto::{DeviceId, Digest, PcrBank, PcrValue};
 use serde::{Deserialize, Serialize};
 
 use super::IncidentView;
 use crate::policy::{DevicePolicy, remedy};
-use crate::posture::{Shown, told_area, told_areas, told_result};
+use crate::posture::{Shown, bank_hash, told_area, told_areas, told_result};
 
 /// `policy explain`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ pub struct LearntView {
     /// The file.
     pub policy: String,
     /// PCR 10 as it was quoted then.
-    pub pcr_10: Option<Digest>,
+    pub pcr_10: Option<PcrValue>,
 }
 
 /// One file of `policy check`
@@ -87,7 +87,7 @@ pub struct CheckedView {
 
 impl ExplanationView {
     pub(in crate::admin) fn new(shown: &Shown<'_>, shown_at: u64, appraisal: &appraise::Appraisal) -> Self {
-        let lines = lines(shown.boot_log);
+        let lines = lines(shown.boot_log, shown.lease_pcrs.bank());
         Self {
             device: shown.device,
             shown_at,
@@ -123,8 +123,8 @@ impl ReasonView {
 }
 
 /// The events of a log in words, by their lines. A log that cannot be read has none.
-fn lines(log: Option<&[u8]>) -> BTreeMap<usize, String> {
+fn lines(log: Option<&[u8]>, bank: PcrBank) -> BTreeMap<usize, String> {
     let log = log.and_then(|log| EventLog::parse(log).ok());
-    let facts = log.as_ref().and_then(|log| log.facts().ok()).unwrap_or_default();
+    let facts = log.as_ref().and_then(|log| log.facts_of(bank_hash(bank)).ok()).unwrap_or_default();
     facts.iter().map(|event| (event.number, event.to_string())).collect()
 }

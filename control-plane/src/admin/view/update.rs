@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use pawl_proto::message::Lease;
-use pawl_proto::{DeviceId, Digest};
+use pawl_proto::{DeviceId, Digest, PcrBank, PcrValue};
 use serde::{Deserialize, Serialize};
 
 use crate::session::boot_digest;
@@ -17,10 +17,10 @@ pub struct PreApprovedView {
     pub name: String,
     /// The digest of the present boot state, on which the update builds: `--state` names it.
     pub state: Digest,
-    /// The PCRs that will be others, of the sha256 bank.
+    /// The PCRs that will be others, of the device's bank.
     pub changes: BTreeMap<u8, PcrChange>,
     /// The whole state: the PCRs that leases name.
-    pub pcrs: BTreeMap<u8, Digest>,
+    pub pcrs: BTreeMap<u8, PcrValue>,
     /// Nothing was approved: it was only computed.
     pub dry_run: bool,
 }
@@ -29,9 +29,9 @@ pub struct PreApprovedView {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PcrChange {
     /// Its value in the device's last report.
-    pub from: Digest,
+    pub from: PcrValue,
     /// Its value after the update.
-    pub to: Digest,
+    pub to: PcrValue,
 }
 
 /// `pre-approve --withdraw`
@@ -62,7 +62,7 @@ pub struct AheadView {
 impl PreApprovedView {
     pub(crate) fn new(device: DeviceId, approved: PreApproved, dry_run: bool) -> Self {
         let PreApproved { name, present, coming } = approved;
-        let changed = |(index, to): (&u8, &Digest)| {
+        let changed = |(index, to): (&u8, &PcrValue)| {
             let from = present.get(index).copied().filter(|from| from != to)?;
             Some((*index, PcrChange { from, to: *to }))
         };
@@ -97,6 +97,8 @@ impl AheadView {
 }
 
 fn is_for(lease: &Lease, state: &BootState) -> bool {
-    let values: Vec<u8> = state.values().flat_map(|value| *value.as_bytes()).collect();
-    state.keys().eq(&lease.pcrs) && Digest::of(&values) == lease.pcr_digest
+    let values: Vec<u8> = state.values().flat_map(|value| value.as_bytes().to_vec()).collect();
+    PcrBank::of(state) == Some(lease.bank)
+        && state.keys().eq(&lease.pcrs)
+        && Digest::of(&values) == lease.pcr_digest
 }

@@ -1,9 +1,10 @@
 use p256::ecdsa::Signature;
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use pawl_evidence::lease::{LeaseTerms, to_be_signed};
-use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
+use pawl_evidence::tpm::PcrSelection;
 
 use super::context::{Context, Done, Outcome, bytes, ensure, name, sha256};
+use crate::posture::bank_hash;
 use crate::record::Fact;
 use crate::token::verifying_key;
 
@@ -19,7 +20,7 @@ pub(super) fn check(context: &Context, fact: &Fact) -> Outcome {
         return Ok(Done::Nothing);
     };
     ensure(*epoch == paired.epoch, "it is for another epoch than the pairing's")?;
-    let selection = PcrSelection::new(HashAlgorithm::Sha256, signed.pcrs.iter().copied())
+    let selection = PcrSelection::new(bank_hash(signed.bank), signed.pcrs.iter().copied())
         .map_err(|error| error.to_string())?;
     let terms = LeaseTerms {
         selection,

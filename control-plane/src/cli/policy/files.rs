@@ -31,7 +31,7 @@ impl Files {
     where
         I: Iterator<Item = Result<Entry<'a>, ImaError>>,
     {
-        let (consumed, anchored) = match Aggregate::new(HashAlgorithm::Sha256).advance(read(log), quoted)? {
+        let (consumed, anchored) = match Aggregate::new(quoted.algorithm()).advance(read(log), quoted)? {
             Outcome::Anchored { consumed, .. } => (consumed, true),
             Outcome::Unanchored => (log.len(), false),
             Outcome::Inactive => return Err(FilesError::Inactive),

@@ -1,5 +1,5 @@
 use pawl_evidence::ima::{PathPattern, RuleSet, Why};
-use pawl_evidence::tpm::PcrValues;
+use pawl_evidence::tpm::{HashAlgorithm, PcrValues};
 
 use super::*;
 

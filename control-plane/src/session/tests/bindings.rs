@@ -142,7 +142,7 @@ async fn what_the_device_reports_meanwhile_ends_what_was_shown() {
     // A report of the pairing that still lives, after another boot.
     let id = stage.device.pairing.unwrap();
     let pairing = stage.plane().store.transaction(move |tx| tx.pairing(id)).await.unwrap().unwrap();
-    stage.device.tpm.pcrs.insert(4, Digest([0xaa; 32]));
+    stage.device.tpm.pcrs.insert(4, pawl_proto::PcrValue::Sha256([0xaa; 32]));
     let report = stage.device.report(pairing.nonce, None);
     let message = pawl_proto::encode(&report).unwrap();
     crate::posture::receive(stage.plane(), stage.device.id(), message).await.unwrap();
@@ -156,7 +156,7 @@ async fn what_the_device_runs_at_the_proof_is_what_was_approved() {
     let approved =
         asked.approve(stage.plane(), stage.persons[0].sign(&waiting.statement)).await.unwrap().approved();
     let good = stage.device.tpm.pcrs.clone();
-    stage.device.tpm.pcrs.insert(4, Digest([0xaa; 32]));
+    stage.device.tpm.pcrs.insert(4, pawl_proto::PcrValue::Sha256([0xaa; 32]));
     let proof = stage.device.proof(asked.id, &approved);
     let refusal = refused(pairing::prove(stage.plane(), asked.id, proof).await);
     assert_eq!(refusal.code, RefusalCode::PostureChanged);

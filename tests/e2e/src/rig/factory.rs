@@ -100,6 +100,17 @@ impl Factory {
         }
     }
 
+    /// Activates other PCR banks, as the firmware's setup does. The TPM must not run.
+    ///
+    /// # Errors
+    /// When swtpm_setup fails.
+    pub fn set_pcr_banks(&self, state: &Path, banks: &str) -> Result<()> {
+        let mut setup = Command::new("swtpm_setup");
+        setup.args(["--tpm2", "--reconfigure", "--pcr-banks", banks, "--tpmstate"]).arg(state);
+        setup.arg("--config").arg(self.directory.join("setup.conf"));
+        process::run(&setup).map(drop)
+    }
+
     fn set_up(&self, state: &Path) -> Result<()> {
         let mut setup = Command::new("swtpm_setup");
         setup.args(["--tpm2", "--create-ek-cert", "--tpmstate"]).arg(state);

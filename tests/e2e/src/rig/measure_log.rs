@@ -50,9 +50,11 @@ impl MeasureLog {
     /// # Errors
     /// As for [`Self::measure_boot`].
     pub fn measure(&mut self, tpm: &Swtpm, pcr: u8, text: &str) -> Result<()> {
-        let digest = HashAlgorithm::Sha256.digest(&[text.as_bytes()]);
+        let [sha256, sha384] =
+            [HashAlgorithm::Sha256, HashAlgorithm::Sha384].map(|bank| bank.digest(&[text.as_bytes()]));
         let record = format!(
-            "\x1e{{\"pcr\":{pcr},\"digests\":[{{\"hashAlg\":\"sha256\",\"digest\":\"{digest}\"}}],\
+            "\x1e{{\"pcr\":{pcr},\"digests\":[{{\"hashAlg\":\"sha256\",\"digest\":\"{sha256}\"}},\
+             {{\"hashAlg\":\"sha384\",\"digest\":\"{sha384}\"}}],\
              \"content_type\":\"systemd\",\"content\":{{\"string\":\"{text}\"}}}}\n"
         );
         self.add(tpm, record.as_bytes())
@@ -72,10 +74,10 @@ impl MeasureLog {
         self.set_sticky(true)?;
         let parsed = Records::parse(record)?;
         for read in parsed.records() {
-            let digest = read.digest(HashAlgorithm::Sha256).context("a record has no sha256 digest")?;
-            if let Target::Pcr(pcr) = read.target {
-                tpm.extend(pcr, digest.as_bytes().try_into()?)?;
-            }
+            let Target::Pcr(pcr) = read.target else { continue };
+            let sha256 = read.digest(HashAlgorithm::Sha256).context("a record has no sha256 digest")?;
+            let sha384 = read.digest(HashAlgorithm::Sha384).context("a record has no sha384 digest")?;
+            tpm.extend_banks(pcr, sha256.as_bytes().try_into()?, sha384.as_bytes().try_into()?)?;
         }
         self.file.write_all(record).with_context(|| format!("write {}", self.path.display()))?;
         self.set_sticky(false)

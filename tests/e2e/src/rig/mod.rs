@@ -107,7 +107,7 @@ impl Rig {
             fs::copy(&log, &copy).with_context(|| format!("copy {}", log.display()))?;
             *log = copy;
         }
-        let tpm = self.new_tpm(name, options.boot_log.clone())?;
+        let tpm = self.new_tpm_with(name, options.boot_log.clone(), options.pcr_banks)?;
         Device::install(&self.directory, name, tpm, &self.control_plane, options)
     }
 
@@ -145,8 +145,15 @@ impl Rig {
     /// # Errors
     /// When it cannot be made.
     pub fn new_tpm(&self, name: &str, boot_log: Option<PathBuf>) -> Result<Swtpm> {
+        self.new_tpm_with(name, boot_log, device::PCR_BANKS)
+    }
+
+    fn new_tpm_with(&self, name: &str, boot_log: Option<PathBuf>, pcr_banks: &str) -> Result<Swtpm> {
         let state = self.directory.create(&format!("{name}/tpm"))?;
         self.factory.make_tpm(&state)?;
+        if pcr_banks != device::PCR_BANKS {
+            self.factory.set_pcr_banks(&state, pcr_banks)?;
+        }
         Swtpm::start(&self.directory, name, state, boot_log)
     }
 }

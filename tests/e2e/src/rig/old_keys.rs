@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use pawl_evidence::lease::LeaseTerms;
-use pawl_evidence::tpm::{HashAlgorithm, Name, PcrSelection};
+use pawl_evidence::tpm::{Name, PcrSelection};
 use pawl_proto::message::{TpmStructure, Verdict};
 use pawl_proto::signed::{self, OrderKey};
 use pawl_proto::{Channel, DeviceId, Digest, Epoch, Topic, codec, limits};
@@ -108,7 +108,7 @@ impl Pairing {
             lease_public: self.lease_key.into_vec(),
             policy_ref: self.policy_ref.0,
             terms: LeaseTerms {
-                selection: PcrSelection::new(HashAlgorithm::Sha256, lease.pcrs)?,
+                selection: PcrSelection::new(lease.bank.to_string().parse()?, lease.pcrs)?,
                 pcr_digest: lease.pcr_digest.0,
                 counter_name: Name::from_bytes(self.counter_name.as_bytes())?,
                 epoch: self.epoch.0,

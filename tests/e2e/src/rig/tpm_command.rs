@@ -24,15 +24,18 @@ impl Bus {
         Ok(Self(stream))
     }
 
-    /// `TPM2_PCR_Extend` in the sha256 bank (TPM 2.0 Library, Part 3, 22.2).
-    pub(super) fn extend(&mut self, pcr: u8, digest: &[u8; 32]) -> Result<()> {
+    /// `TPM2_PCR_Extend` in the sha256 and sha384 banks (TPM 2.0 Library, Part 3, 22.2). A bank that is not active is
+    /// passed over.
+    pub(super) fn extend(&mut self, pcr: u8, sha256: &[u8; 32], sha384: &[u8; 48]) -> Result<()> {
         let mut body = Vec::new();
         body.extend([0, 0, 0, pcr]);
         body.extend(9_u32.to_be_bytes());
         body.extend(PASSWORD_SESSION);
-        body.extend(1_u32.to_be_bytes());
+        body.extend(2_u32.to_be_bytes());
         body.extend(0x000b_u16.to_be_bytes());
-        body.extend(digest);
+        body.extend(sha256);
+        body.extend(0x000c_u16.to_be_bytes());
+        body.extend(sha384);
         self.execute(SESSIONS, 0x182, &body).with_context(|| format!("extend PCR {pcr}"))?;
         Ok(())
     }

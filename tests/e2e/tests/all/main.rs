@@ -29,6 +29,7 @@ mod local_socket;
 mod look_then_act;
 mod measure_log;
 mod pairing;
+mod pcr_banks;
 mod policy;
 mod power_cuts;
 mod re_pair;

@@ -9,8 +9,17 @@ use crate::support::judged;
 
 #[test]
 fn a_device_of_systemd_262_is_affirmed_under_the_policy_learnt_from_it() {
+    check_learnt_policy(DeviceOptions::default());
+}
+
+#[test]
+fn a_device_of_systemd_262_with_the_sha384_bank_alone_is_affirmed_under_the_policy_learnt_from_it() {
+    check_learnt_policy(DeviceOptions { pcr_banks: "sha384", ..DeviceOptions::default() });
+}
+
+fn check_learnt_policy(options: DeviceOptions) {
     let rig = Rig::for_test().unwrap();
-    let (mut device, mut log) = booted(&rig, "forky-good");
+    let (mut device, mut log) = booted_with(&rig, "forky-good", options);
     let id = pair(&rig, &mut device);
     let learnt = rig.control_plane.learn_policy(&id).unwrap();
     assert!(learnt.contains("require-os-separator = true"), "{learnt}");
@@ -85,10 +94,13 @@ fn a_log_with_an_unfinished_record_is_refused_and_read_again() {
 
 /// A device that has booted so, its TPM as systemd left it.
 fn booted(rig: &Rig, boot: &str) -> (Device, MeasureLog) {
+    booted_with(rig, boot, DeviceOptions::default())
+}
+
+fn booted_with(rig: &Rig, boot: &str, options: DeviceOptions) -> (Device, MeasureLog) {
     let path = rig.directory().create(boot).unwrap().join("tpm2-measure.log");
     let mut log = MeasureLog::create(path.clone()).unwrap();
-    let options =
-        DeviceOptions { boot_log: Some(boot_log(boot)), measure_log: Some(path), ..DeviceOptions::default() };
+    let options = DeviceOptions { boot_log: Some(boot_log(boot)), measure_log: Some(path), ..options };
     let device = rig.device(boot, options).unwrap();
     log.measure_boot(&device.tpm, boot).unwrap();
     (device, log)

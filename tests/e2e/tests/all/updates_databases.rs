@@ -13,8 +13,17 @@ use crate::support::{judged, refusal};
 
 #[test]
 fn a_device_works_after_the_db_that_was_approved_ahead_and_after_no_other() {
+    check_approved_db(DeviceOptions::default());
+}
+
+#[test]
+fn a_device_with_the_sha384_bank_alone_works_after_the_db_that_was_approved_ahead_and_after_no_other() {
+    check_approved_db(DeviceOptions { pcr_banks: "sha384", ..DeviceOptions::default() });
+}
+
+fn check_approved_db(options: DeviceOptions) {
     let mut rig = Rig::for_test().unwrap();
-    let options = DeviceOptions { boot_log: Some(boot_log("x86-secureboot-on")), ..DeviceOptions::default() };
+    let options = DeviceOptions { boot_log: Some(boot_log("x86-secureboot-on")), ..options };
     let mut device = rig.paired_device("device", options).unwrap();
     let id = device.status().unwrap().device.to_string();
     rig.control_plane.set_policy(&id, &rig.control_plane.learn_policy(&id).unwrap()).unwrap();

@@ -62,6 +62,7 @@ async fn examine(
         findings.push(files::authority(&config.control_plane.ca));
     }
     findings.push(tpm::device(status.as_ref(), config.as_ref()));
+    findings.push(tpm::banks(status.as_ref()));
     findings.push(tpm::endorsement(status.as_ref()));
     findings.push(tpm::counter(&client, status.is_some()).await);
     if let Some(config) = &config {

@@ -97,6 +97,30 @@ pub(super) fn endorsement(status: Option<&LocalStatus>) -> Finding {
     }
 }
 
+/// Whether the TPM keeps PCRs that a quote and a lease can go by.
+pub(super) fn banks(status: Option<&LocalStatus>) -> Finding {
+    const CHECK: &str = "pcr-bank";
+    let Some(status) = status else {
+        return Finding::skipped(CHECK, "only a running daemon asks the TPM for its PCR banks");
+    };
+    let active = &status.pcr_banks;
+    match ["sha256", "sha384"].into_iter().find(|bank| active.iter().any(|active| active == bank)) {
+        Some(bank) => Finding::ok(CHECK, format!("reports and leases go by the {bank} bank")),
+        None => {
+            let only =
+                if active.is_empty() { String::new() } else { format!(", only {}", active.join(", ")) };
+            Finding::failed(
+                CHECK,
+                format!(
+                    "the TPM has neither its sha256 nor its sha384 PCR bank active{only}: it cannot be paired"
+                ),
+                "enable the SHA-256 or SHA-384 PCR bank in the firmware's setup, or run tpm2_pcrallocate sha256:all as \
+                 root and restart the device",
+            )
+        }
+    }
+}
+
 /// Opens the way to the TPM without a word to it. A simulator serves one client at a time, and some
 /// end with it, so that its control channel is tried: one port higher, or `.ctrl`.
 fn reach(tcti: &str) -> io::Result<()> {

@@ -157,6 +157,7 @@ mod tests {
             ek_sha256: String::new(),
             ek_kind: String::new(),
             ek_certificates: 0,
+            pcr_banks: Vec::new(),
             counter: Some(Epoch(7)),
             pairing: Some(PairingStatus {
                 id: PairingId::from_random([1; 16]),

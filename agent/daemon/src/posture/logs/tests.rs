@@ -25,7 +25,7 @@ fn logs_in(folder: &Path) -> Logs {
 /// Reads on from `offset` to the end; gives the number of pieces.
 fn read_to_the_end(logs: &Logs, mut offset: u64, mut each: impl FnMut(&[u8])) -> usize {
     for count in 1.. {
-        let piece = logs.ima(offset).unwrap();
+        let piece = logs.ima(PcrBank::Sha256, offset).unwrap();
         assert_eq!(piece.offset, offset);
         assert!(piece.bytes.as_bytes().len() <= limits::IMA_PIECE);
         each(piece.bytes.as_bytes());
@@ -53,14 +53,14 @@ fn pieces_add_up_to_the_log() {
 #[test]
 fn a_piece_can_be_had_again_and_a_log_that_grew_is_read_on() {
     let (folder, logs) = logs(&ENTRIES.repeat(4));
-    let first = logs.ima(0).unwrap();
-    let again = logs.ima(0).unwrap();
+    let first = logs.ima(PcrBank::Sha256, 0).unwrap();
+    let again = logs.ima(PcrBank::Sha256, 0).unwrap();
     assert_eq!(first, again);
     let end = u64::try_from(ENTRIES.len() * 4).unwrap();
-    assert_eq!(logs.ima(end).unwrap().bytes.as_bytes(), b"");
+    assert_eq!(logs.ima(PcrBank::Sha256, end).unwrap().bytes.as_bytes(), b"");
     let file = std::fs::OpenOptions::new().append(true).open(folder.path().join("ima"));
     file.unwrap().write_all(b"more").unwrap();
-    assert_eq!(logs.ima(end).unwrap().bytes.as_bytes(), b"more");
+    assert_eq!(logs.ima(PcrBank::Sha256, end).unwrap().bytes.as_bytes(), b"more");
     let mut joined = Vec::new();
     read_to_the_end(&logs, 0, |piece| joined.extend_from_slice(piece));
     assert_eq!(joined.len(), ENTRIES.len() * 4 + 4);
@@ -86,17 +86,20 @@ fn a_file_that_the_kernel_makes_as_it_is_read_comes_whole() {
 #[test]
 fn the_list_of_the_quoted_bank_is_read_where_there_is_one() {
     let (folder, logs) = logs(b"of SHA-1");
-    assert_eq!(logs.ima(0).unwrap().bytes.as_bytes(), b"of SHA-1");
+    assert_eq!(logs.ima(PcrBank::Sha256, 0).unwrap().bytes.as_bytes(), b"of SHA-1");
     std::fs::write(folder.path().join("ima_sha256"), b"of SHA-256").unwrap();
-    assert_eq!(logs.ima(0).unwrap().bytes.as_bytes(), b"of SHA-256");
+    assert_eq!(logs.ima(PcrBank::Sha256, 0).unwrap().bytes.as_bytes(), b"of SHA-256");
+    assert_eq!(logs.ima(PcrBank::Sha384, 0).unwrap().bytes.as_bytes(), b"of SHA-1");
+    std::fs::write(folder.path().join("ima_sha384"), b"of SHA-384").unwrap();
+    assert_eq!(logs.ima(PcrBank::Sha384, 0).unwrap().bytes.as_bytes(), b"of SHA-384");
 }
 
 #[test]
 fn absent_logs_are_no_error() {
     let (_folder, logs) = logs(b"");
     assert!(logs.boot(true).is_none());
-    assert_eq!(logs.ima(0).unwrap().bytes.as_bytes(), b"");
-    assert!(logs_in(Path::new("/nonexistent")).ima(0).is_none());
+    assert_eq!(logs.ima(PcrBank::Sha256, 0).unwrap().bytes.as_bytes(), b"");
+    assert!(logs_in(Path::new("/nonexistent")).ima(PcrBank::Sha256, 0).is_none());
 }
 
 const LONG_LOG: &str = "PAWL_TEST_LONG_IMA_LOG";

@@ -6,7 +6,7 @@ use serde::de::{self, Deserialize, Deserializer};
 use crate::ima::{FileDigest, Hashed};
 use crate::tpm::{Digest, HashAlgorithm};
 
-/// Something that is allowed, by its SHA-256.
+/// Something that is allowed, by its digest: SHA-256, or SHA-384 for what is compared with events of that bank.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Allowed {
     /// What is compared.
@@ -93,15 +93,17 @@ impl<'de> Deserialize<'de> for Allowed {
             name: String,
         }
         let written = Written::deserialize(deserializer)?;
-        let digest = sha256(&written.digest).map_err(de::Error::custom)?;
+        let digest = digest(&written.digest).map_err(de::Error::custom)?;
         Ok(Self { digest, name: written.name })
     }
 }
 
-/// Reads a SHA-256 as `sha256sum` prints it, or with `sha256:` in front.
-pub(super) fn sha256(text: &str) -> Result<Digest, String> {
-    let malformed = || format!("{text:?} is no SHA-256: give 64 hexadecimal digits");
+/// Reads a SHA-256 or SHA-384 as `sha256sum` and `sha384sum` print them, or with `sha256:` or `sha384:` in front.
+pub(super) fn digest(text: &str) -> Result<Digest, String> {
+    let malformed =
+        || format!("{text:?} is no digest: give 64 hexadecimal digits for SHA-256, or 96 for SHA-384");
     let read: FileDigest = text.trim().to_ascii_lowercase().parse().map_err(|_| malformed())?;
-    let plain = read.of == Hashed::Contents && read.digest.algorithm() == HashAlgorithm::Sha256;
+    let usable = [HashAlgorithm::Sha256, HashAlgorithm::Sha384];
+    let plain = read.of == Hashed::Contents && usable.contains(&read.digest.algorithm());
     if plain { Ok(read.digest) } else { Err(malformed()) }
 }

@@ -5,11 +5,10 @@ use crate::eventlog::{BootFacts, EventFact, EventLog, EventLogError, Fact, Stage
 use crate::measure_log::os_separator;
 use crate::tpm::{Digest, HashAlgorithm, PcrValues};
 
-/// The bank by which everything is judged.
-const BANK: HashAlgorithm = HashAlgorithm::Sha256;
-
 /// A boot as its logs tell it, as far as a quote vouches for that.
 pub(in crate::appraise) struct Boot<'a> {
+    /// The bank that is quoted, by which everything is judged.
+    bank: HashAlgorithm,
     quoted: &'a PcrValues,
     accounts: BTreeMap<u8, Account>,
     facts: Vec<EventFact<'a>>,
@@ -23,11 +22,12 @@ impl<'a> Boot<'a> {
     ) -> Result<Self, EventLogError> {
         let log = EventLog::parse(log)?;
         let replayed = Replayed::new(&log, measure_log)?;
-        let accounts = accounts(&replayed, quoted);
-        let mut facts = log.facts()?;
+        let bank = quoted_bank(quoted);
+        let accounts = accounts(&replayed, bank, quoted);
+        let mut facts = log.facts_of(bank)?;
         facts.retain(|event| accounts.contains_key(&event.pcr));
         let mut left: BTreeMap<u8, usize> = accounts.iter().map(|(pcr, how)| (*pcr, how.records())).collect();
-        let records = replayed.user_space().map(|log| log.facts(BANK)).unwrap_or_default();
+        let records = replayed.user_space().map(|log| log.facts(bank)).unwrap_or_default();
         facts.extend(records.into_iter().filter(|record| match left.get_mut(&record.pcr) {
             Some(0) | None => false,
             Some(count) => {
@@ -35,12 +35,13 @@ impl<'a> Boot<'a> {
                 true
             }
         }));
-        Ok(Self { quoted, accounts, facts })
+        Ok(Self { bank, quoted, accounts, facts })
     }
 
     /// A boot of which there is no log.
     pub(super) fn unlogged(quoted: &'a PcrValues) -> Self {
-        Self { quoted, accounts: accounts(&Replayed::nothing(), quoted), facts: Vec::new() }
+        let bank = quoted_bank(quoted);
+        Self { bank, quoted, accounts: accounts(&Replayed::nothing(), bank, quoted), facts: Vec::new() }
     }
 
     /// The events of the PCRs that the quote vouches for, in order: the firmware's, then systemd's.
@@ -53,9 +54,14 @@ impl<'a> Boot<'a> {
         BootFacts::new(&self.facts)
     }
 
-    /// A quoted value of the bank by which everything is judged.
+    /// The bank by which everything is judged.
+    pub(super) fn bank(&self) -> HashAlgorithm {
+        self.bank
+    }
+
+    /// A quoted value of that bank.
     pub(super) fn quoted(&self, pcr: u8) -> Option<&Digest> {
-        self.quoted.get(BANK, pcr)
+        self.quoted.get(self.bank, pcr)
     }
 
     /// Whether the events of this PCR give its quoted value; without any, whether it was never extended.
@@ -80,9 +86,15 @@ impl<'a> Boot<'a> {
 
 /// Whether it is an os-separator by its digest, whatever a log calls it.
 pub(super) fn is_os_separator(event: &EventFact<'_>) -> bool {
-    event.fact == Fact::UserSpace(UserSpaceEvent::OsSeparator) || event.digest == Some(os_separator(BANK))
+    event.fact == Fact::UserSpace(UserSpaceEvent::OsSeparator)
+        || event.digest.is_some_and(|digest| digest == os_separator(digest.algorithm()))
 }
 
-fn accounts(replayed: &Replayed, quoted: &PcrValues) -> BTreeMap<u8, Account> {
-    quoted.bank(BANK).filter_map(|(pcr, value)| Some((pcr, replayed.account(pcr, value)?))).collect()
+/// The bank of a quote. A quote of several banks vouches for nothing but its sha256 bank.
+fn quoted_bank(quoted: &PcrValues) -> HashAlgorithm {
+    quoted.sole_bank().unwrap_or(HashAlgorithm::Sha256)
+}
+
+fn accounts(replayed: &Replayed, bank: HashAlgorithm, quoted: &PcrValues) -> BTreeMap<u8, Account> {
+    quoted.bank(bank).filter_map(|(pcr, value)| Some((pcr, replayed.account(pcr, value)?))).collect()
 }

@@ -66,7 +66,7 @@ impl Learnt {
         learner.command_lines = boot
             .facts()
             .command_lines()
-            .flat_map(|text| command_line_digests(HashAlgorithm::Sha256, text).map(|digest| (digest, text)))
+            .flat_map(|text| command_line_digests(boot.bank(), text).map(|digest| (digest, text)))
             .collect();
         learner.learn_unlogged(&boot);
         for (_, pcr) in lease.iter() {

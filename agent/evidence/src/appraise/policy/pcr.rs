@@ -1,6 +1,6 @@
 use serde::Deserialize;
 
-use super::allowed::{AllowedList, sha256};
+use super::allowed::{AllowedList, digest};
 use super::sections::Weight;
 use crate::tpm::{Digest, PCR_COUNT};
 
@@ -57,5 +57,5 @@ impl TryFrom<String> for PcrIndex {
 
 fn values<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Digest>, D::Error> {
     let written = Vec::<String>::deserialize(deserializer)?;
-    written.iter().map(|text| sha256(text).map_err(serde::de::Error::custom)).collect()
+    written.iter().map(|text| digest(text).map_err(serde::de::Error::custom)).collect()
 }

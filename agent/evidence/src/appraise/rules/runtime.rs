@@ -1,7 +1,7 @@
 use super::super::evidence::{Evidence, ImaLog};
 use super::super::reason::{Area, Reason, Verdict};
 use crate::ima::{IMA_PCR, Outcome};
-use crate::tpm::{Digest, HashAlgorithm};
+use crate::tpm::Digest;
 
 /// The rule's name, also under a policy.
 pub(in crate::appraise) const LOG: &str = "ima.log";
@@ -44,6 +44,6 @@ pub(in crate::appraise) fn integrity(outcome: Outcome) -> (Verdict, &'static str
 }
 
 fn was_extended(evidence: &Evidence<'_>) -> bool {
-    let quoted = evidence.quote.pcrs().get(HashAlgorithm::Sha256, IMA_PCR);
-    quoted.is_some_and(|value| *value != Digest::filled(HashAlgorithm::Sha256, 0))
+    let mut quoted = evidence.quote.pcrs().iter().filter(|(_, index, _)| *index == IMA_PCR);
+    quoted.any(|(bank, _, value)| *value != Digest::filled(bank, 0))
 }

@@ -16,7 +16,7 @@ pub struct EventFact<'a> {
     pub pcr: u8,
     /// What kind the firmware's log says it is of. Covered by no digest; systemd's log has none.
     pub kind: Option<EventKind>,
-    /// What was extended in the SHA-256 bank; `None` when nothing was.
+    /// What was extended in the bank by which the log was read; `None` when nothing was.
     pub digest: Option<Digest>,
     /// What the fact is worth.
     pub tie: Tie,
@@ -29,7 +29,7 @@ pub struct EventFact<'a> {
 /// What a fact is worth once the log replays to quoted PCRs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tie {
-    /// The SHA-256 digest covers the data that it was decoded from, or the fact is that digest. Names beside
+    /// The digest covers the data that it was decoded from, or the fact is that digest. Names beside
     /// such a digest are still claims; the variants of [`Fact`] say where.
     Digest,
     /// It stands in the event's data alone, where anybody can write anything: to be shown, never judged on.

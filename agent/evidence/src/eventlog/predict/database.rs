@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::error::PredictError;
 use crate::eventlog::facts::{DatabaseName, Fact, SignatureDatabase, Stage, Tie, Variable};
 use crate::eventlog::header::EventLog;
-use crate::tpm::PcrValues;
+use crate::tpm::{HashAlgorithm, PcrValues};
 
 /// The new content of one of the variables that Secure Boot goes by: EFI_SIGNATURE_LISTs, as the variable will hold
 /// them.
@@ -47,13 +47,17 @@ impl DatabaseChange {
     }
 }
 
-/// The PCR values of a boot with other contents of db and dbx, in every bank of the log. What vouches for the images
-/// that are loaded is taken to stay the same.
+/// The PCR values of a boot with other contents of db and dbx, in every bank of the log; `bank` is the one that
+/// the device quotes. What vouches for the images that are loaded is taken to stay the same.
 ///
 /// # Errors
 /// When the log cannot be read, or does not have the variable once.
-pub fn predict_databases(log: &EventLog<'_>, changes: &[DatabaseChange]) -> Result<PcrValues, PredictError> {
-    let facts = log.facts()?;
+pub fn predict_databases(
+    log: &EventLog<'_>,
+    bank: HashAlgorithm,
+    changes: &[DatabaseChange],
+) -> Result<PcrValues, PredictError> {
+    let facts = log.facts_of(bank)?;
     let mut replacements = super::replacements::Replacements::default();
     for change in changes {
         let unknown = PredictError::NoDatabase(change.which.as_str());

@@ -22,16 +22,21 @@ use super::BOOT_PHASES_PCR;
 use super::header::EventLog;
 use crate::boot_image::BootChange;
 use crate::ima::IMA_PCR;
-use crate::tpm::PcrValues;
+use crate::tpm::{HashAlgorithm, PcrValues};
 use chain::Chain;
 
-/// The PCR values of a boot from other files, in every bank of the log; of the PCRs that the log extends, without 10
+/// The PCR values of a boot from other files, in every bank of the log; `bank`, the one that the device quotes, tells
+/// what its events are. Of the PCRs that the log extends, without 10
 /// and 11, and without 9 where a boot secret stands in it.
 ///
 /// # Errors
 /// When the log cannot be read, or the boot chain measures something that the files do not determine.
-pub fn predict(log: &EventLog<'_>, change: &BootChange) -> Result<PcrValues, PredictError> {
-    let facts = log.facts()?;
+pub fn predict(
+    log: &EventLog<'_>,
+    bank: HashAlgorithm,
+    change: &BootChange,
+) -> Result<PcrValues, PredictError> {
+    let facts = log.facts_of(bank)?;
     let chain = Chain::of(&facts)?;
     let secret = matches!(&chain, Chain::Unified(boot) if unified::has_boot_secret(boot));
     let replacements = match (chain, change) {
@@ -53,8 +58,8 @@ const KERNEL_PCR: u8 = 9;
 ///
 /// # Errors
 /// As [`predict`], and [`PredictError::DoesNotExplain`] when they do not.
-pub fn explains(log: &EventLog<'_>, present: &BootChange) -> Result<(), PredictError> {
-    let predicted = predict(log, present)?;
+pub fn explains(log: &EventLog<'_>, bank: HashAlgorithm, present: &BootChange) -> Result<(), PredictError> {
+    let predicted = predict(log, bank, present)?;
     let replayed = log.replay()?;
     let differs = predicted.iter().find(|(bank, index, value)| replayed.get(*bank, *index) != Some(*value));
     match differs {

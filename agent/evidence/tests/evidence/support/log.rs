@@ -1,17 +1,22 @@
 use pawl_evidence::eventlog::EventKind;
 use pawl_evidence::tpm::HashAlgorithm;
 
-/// A crypto-agile log with SHA-256 alone, as firmware would write it.
-pub(crate) struct LogWriter(Vec<u8>);
+/// A crypto-agile log with one bank alone, as firmware would write it.
+pub(crate) struct LogWriter(Vec<u8>, HashAlgorithm);
 
 impl LogWriter {
     pub(crate) fn new() -> Self {
-        Self(spec_id_header(&[(HashAlgorithm::Sha256.id(), 32)]))
+        Self::of_bank(HashAlgorithm::Sha256)
+    }
+
+    pub(crate) fn of_bank(bank: HashAlgorithm) -> Self {
+        let size = u16::try_from(bank.digest(&[]).as_bytes().len()).unwrap();
+        Self(spec_id_header(&[(bank.id(), size)]), bank)
     }
 
     /// More events behind a log.
     pub(crate) fn appending(log: Vec<u8>) -> Self {
-        Self(log)
+        Self(log, HashAlgorithm::Sha256)
     }
 
     /// An event whose digest is that of its data.
@@ -21,7 +26,7 @@ impl LogWriter {
 
     /// An event whose digest is that of something else.
     pub(crate) fn measured(self, pcr: u32, kind: EventKind, content: &[u8], data: &[u8]) -> Self {
-        let digest = HashAlgorithm::Sha256.digest(&[content]);
+        let digest = self.1.digest(&[content]);
         self.extended(pcr, kind, digest.as_bytes(), data)
     }
 
@@ -29,7 +34,7 @@ impl LogWriter {
         for number in [pcr, kind.0, 1] {
             self.0.extend(number.to_le_bytes());
         }
-        self.0.extend(HashAlgorithm::Sha256.id().to_le_bytes());
+        self.0.extend(self.1.id().to_le_bytes());
         self.0.extend(digest);
         self.0.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
         self.0.extend(data);

@@ -23,10 +23,9 @@ pub(crate) fn quote_of(log: &[u8]) -> VerifiedQuote {
 pub(crate) fn quote(pcrs: &PcrValues) -> VerifiedQuote {
     let key = SigningKey::random(&mut OsRng);
     let ak = AttestationKey::from_public(ak_public(&key)).unwrap();
-    let indices = pcrs.bank(HashAlgorithm::Sha256).map(|(index, _)| index);
-    let selection = PcrSelection::new(HashAlgorithm::Sha256, indices).unwrap();
-    let values: Vec<u8> =
-        pcrs.bank(HashAlgorithm::Sha256).flat_map(|(_, value)| value.as_bytes().to_vec()).collect();
+    let bank = pcrs.sole_bank().unwrap();
+    let selection = PcrSelection::new(bank, pcrs.iter().map(|(_, index, _)| index)).unwrap();
+    let values: Vec<u8> = pcrs.iter().flat_map(|(_, _, value)| value.as_bytes().to_vec()).collect();
     let attest = [
         &[0xff, 0x54, 0x43, 0x47, 0x80, 0x18][..],
         &sized(ak.name().in_hierarchy(Hierarchy::Endorsement).as_bytes()),

@@ -18,6 +18,7 @@ use super::{
 
 pub use disk::StateCopy;
 pub use local::TokenAnswer;
+pub(crate) use options::PCR_BANKS;
 pub use options::{DeviceOptions, boot_log};
 
 /// A device.

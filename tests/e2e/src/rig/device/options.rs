@@ -19,9 +19,14 @@ pub struct DeviceOptions {
     pub ima_log: Option<PathBuf>,
     /// More tables `[[token]]`, beside that of `telemetry`.
     pub tokens: &'static str,
+    /// The PCR banks that are active in the TPM, as `swtpm_setup --pcr-banks` takes them.
+    pub pcr_banks: &'static str,
     /// A wire tap between the daemon and the TPM.
     pub record: bool,
 }
+
+/// Those of most boards.
+pub(crate) const PCR_BANKS: &str = "sha256";
 
 impl Default for DeviceOptions {
     fn default() -> Self {
@@ -32,6 +37,7 @@ impl Default for DeviceOptions {
             measure_log: None,
             ima_log: None,
             tokens: "",
+            pcr_banks: PCR_BANKS,
             record: false,
         }
     }

@@ -152,7 +152,7 @@ fn status(address: Option<String>) -> LocalStatus {
     let broker = serde_json::json!({"connected": false, "address": address, "error": "refused"});
     serde_json::from_value(serde_json::json!({
         "version": "0", "state": "lapsed", "device": "abcdefghijklmnopqrstuvwxyz234567", "ek_sha256": "",
-        "ek_kind": "", "ek_certificates": 0, "tokens": [], "broker": broker, "receipt_waiting": false, "finding": "nothing-changed", "refused": {}
+        "ek_kind": "", "ek_certificates": 0, "pcr_banks": ["sha256"], "tokens": [], "broker": broker, "receipt_waiting": false, "finding": "nothing-changed", "refused": {}
     }))
     .unwrap()
 }

@@ -46,7 +46,8 @@ impl<'p> CommandLines<'p> {
             return Ruling::Explained;
         }
         let text = format!(
-            "the kernel's command line, of which the log has no text, is none of those in the lists: sha256 {digest}"
+            "the kernel's command line, of which the log has no text, is none of those in the lists: {} {digest}",
+            digest.algorithm()
         );
         Ruling::refused(COMMAND_LINES, text)
     }

@@ -22,7 +22,7 @@ pub(super) fn are_explained(
     evidence: &Evidence<'_>,
     reference: &ReferenceValues,
 ) -> Vec<Reason> {
-    let pcrs = match judged(policy, reference) {
+    let pcrs = match judged(policy, reference, boot.bank()) {
         Ok(pcrs) => pcrs,
         Err(problem) => {
             return vec![Reason::new(UNEXPLAINED, Area::Boot, Verdict::Contraindicated, problem)];
@@ -99,7 +99,7 @@ fn refusals(
 }
 
 fn unexplained(pcr: u8, event: &EventFact<'_>) -> String {
-    let digest = event.digest.map(|digest| format!("sha256 {digest}, ")).unwrap_or_default();
+    let digest = event.digest.map(|digest| format!("{} {digest}, ", digest.algorithm())).unwrap_or_default();
     let place = match event.stage {
         Stage::UserSpace => format!(" ({})", event.place()),
         Stage::Firmware | Stage::Loader => String::new(),

@@ -128,7 +128,10 @@ impl<'p> Explainer<'p> {
             true => ", nor vouched for by signers of the policy alone",
             false => "",
         };
-        Ruling::refused("boot.images", format!("not in the list{signed}: sha256 {digest}, {image}"))
+        Ruling::refused(
+            "boot.images",
+            format!("not in the list{signed}: {} {digest}, {image}", digest.algorithm()),
+        )
     }
 
     fn lists(&self, pcr: u8, digest: &Digest) -> bool {
@@ -141,5 +144,5 @@ fn in_list(list: &AllowedList, rule: &'static str, event: &EventFact<'_>, digest
     if list.allows(digest) {
         return Ruling::Explained;
     }
-    Ruling::refused(rule, format!("not in the list: sha256 {digest}, {}", event.fact))
+    Ruling::refused(rule, format!("not in the list: {} {digest}, {}", digest.algorithm(), event.fact))
 }

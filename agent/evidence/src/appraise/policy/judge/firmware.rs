@@ -38,7 +38,10 @@ pub(super) fn content(policy: &Policy, content: &FirmwareContent, digest: &Diges
     if policy.firmware.contents.allows(digest) {
         return Ruling::Explained;
     }
-    Ruling::refused("firmware.contents", format!("not in the list: sha256 {digest}, {content}"))
+    Ruling::refused(
+        "firmware.contents",
+        format!("not in the list: {} {digest}, {content}", digest.algorithm()),
+    )
 }
 
 /// What the firmware is made of is left to its version. A log can call an event what it likes, so this is about

@@ -14,16 +14,20 @@ pub(super) struct Judged<'p> {
     pub(super) section: Option<&'p PcrSection>,
 }
 
-/// The PCRs of a lease, and those for which the policy has a section.
+/// The PCRs of a lease, and those for which the policy has a section. `quoted` is the bank that is judged.
 ///
 /// # Errors
 /// When a lease could be used by software of which nothing was judged.
 pub(super) fn judged<'p>(
     policy: &'p Policy,
     reference: &ReferenceValues,
+    quoted: HashAlgorithm,
 ) -> Result<BTreeMap<u8, Judged<'p>>, &'static str> {
-    if reference.lease_selection.iter().any(|(bank, _)| bank != HashAlgorithm::Sha256) {
-        return Err("a lease names PCRs of another bank than sha256, by which events are judged");
+    if reference.lease_selection.banks().any(|bank| bank != quoted) {
+        return Err("a lease names PCRs of another bank than is quoted, by which events are judged");
+    }
+    if ![HashAlgorithm::Sha256, HashAlgorithm::Sha384].contains(&quoted) {
+        return Err("neither the sha256 nor the sha384 bank is quoted, by which events are judged");
     }
     let leased = reference.lease_selection.iter();
     let mut judged: BTreeMap<u8, Judged<'p>> = leased

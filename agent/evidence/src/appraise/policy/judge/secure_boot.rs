@@ -77,7 +77,7 @@ fn forbidden(list: &AllowedList, database: &SignatureDatabase, digest: &Digest) 
     if list.allows(digest) {
         return Ruling::Explained;
     }
-    let text = format!("{database}, and is none of those in the list: sha256 {digest}");
+    let text = format!("{database}, and is none of those in the list: {} {digest}", digest.algorithm());
     Ruling::refused("secure-boot.forbidden-signatures", text)
 }
 

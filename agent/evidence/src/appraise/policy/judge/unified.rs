@@ -52,7 +52,8 @@ pub(super) fn sections_are_allowed(policy: &Policy, boot: &Boot<'_>) -> Vec<Reas
         .filter_map(|event| Some((event, event.digest.as_ref()?)))
         .filter(|(_, digest)| !list.allows(digest))
         .map(|(event, digest)| {
-            refuse(format!("not in the list: sha256 {digest}, {}", event.fact)).at(event.number)
+            refuse(format!("not in the list: {} {digest}, {}", digest.algorithm(), event.fact))
+                .at(event.number)
         })
         .collect()
 }

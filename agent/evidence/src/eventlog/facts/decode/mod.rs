@@ -17,9 +17,6 @@ use crate::eventlog::event::Event;
 use crate::eventlog::kind::EventKind;
 use crate::tpm::{Digest, HashAlgorithm};
 
-/// The bank whose digests tie facts: the one that is quoted.
-const BANK: HashAlgorithm = HashAlgorithm::Sha256;
-
 /// What a decoder gives; `None` for what is not known, or not where it belongs, or not well formed.
 type Decoded<'a> = Option<(Fact<'a>, Tie)>;
 
@@ -36,7 +33,7 @@ impl<'a> Measured<'_, 'a> {
 
     /// Whether the digest is that of these parts in a row.
     fn covers(&self, parts: &[&[u8]]) -> bool {
-        BANK.digest(parts) == *self.digest
+        self.digest.algorithm().digest(parts) == *self.digest
     }
 
     /// The fact as it was decoded from all of the data.
@@ -46,15 +43,15 @@ impl<'a> Measured<'_, 'a> {
     }
 }
 
-/// What the event says and what that is worth.
-fn decode<'a>(event: &Event<'a>) -> (Fact<'a>, Tie) {
+/// What the event says and what that is worth where this bank is quoted.
+fn decode<'a>(event: &Event<'a>, bank: HashAlgorithm) -> (Fact<'a>, Tie) {
     if event.extended().is_none() {
         let fact = event.startup_locality().map_or(Fact::Unmeasured, Fact::StartupLocality);
         return (fact, Tie::Claim);
     }
     let other = (Fact::Other, Tie::Claim);
     // Nothing was extended that is quoted.
-    let Some(digest) = event.digest(BANK) else { return other };
+    let Some(digest) = event.digest(bank) else { return other };
     let event = Measured { event, digest };
     decode_measured(&event).unwrap_or(other)
 }
@@ -101,7 +98,7 @@ fn firmware<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
 /// Whether a separator reports a failure; `None` for what is no separator (section 10.4.5: the digest is that of a
 /// fixed number, whatever stands in the event's data).
 fn separator(digest: &Digest) -> Option<bool> {
-    let is = |number: u32| BANK.digest(&[&number.to_le_bytes()]) == *digest;
+    let is = |number: u32| digest.algorithm().digest(&[&number.to_le_bytes()]) == *digest;
     match () {
         () if is(0) || is(u32::MAX) => Some(false),
         () if is(1) => Some(true),

@@ -3,12 +3,13 @@
 //! It extends the kernel into PCR 8, the initrd into PCR 9 (its first versions: PCR 8), the device tree into PCR 1
 //! (until 2024: PCR 0), and the variable `bootargs` with a NUL into PCR 1. Then it writes separators into PCRs 0 to 7.
 
-use super::{BANK, Decoded, Measured};
+use super::{Decoded, Measured};
 use crate::eventlog::event::Event;
 use crate::eventlog::facts::event_fact::{Stage, Tie};
 use crate::eventlog::facts::fact::Fact;
 use crate::eventlog::facts::text;
 use crate::eventlog::kind::EventKind;
+use crate::tpm::HashAlgorithm;
 
 const BOOTARGS_PCR: u8 = 1;
 const KERNEL_PCR: u8 = 8;
@@ -35,13 +36,13 @@ pub(super) fn has_started_kernel(events: &[Event<'_>]) -> bool {
 
 /// The command line in PCR 1, for an event of a log in which U-Boot started a kernel. Other firmware has settings in
 /// events of the same kind. `None` where it is another event, or the digest does not cover a text with its NUL.
-pub(super) fn command_line<'a>(event: &Event<'a>, stage: Stage) -> Decoded<'a> {
+pub(super) fn command_line<'a>(event: &Event<'a>, stage: Stage, bank: HashAlgorithm) -> Decoded<'a> {
     let is_candidate = (event.kind, event.pcr) == (EventKind::PLATFORM_CONFIG_FLAGS, BOOTARGS_PCR);
     // U-Boot writes the separator behind it.
     if !is_candidate || stage != Stage::Firmware {
         return None;
     }
-    let measured = Measured { event, digest: event.digest(BANK)? };
+    let measured = Measured { event, digest: event.digest(bank)? };
     let text = text::utf8(event.data.strip_suffix(&[0])?)?;
     measured.covers(&[event.data]).then_some((Fact::CommandLine(text), Tie::Digest))
 }

@@ -2,7 +2,7 @@
 
 use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
 use pawl_proto::message::{BootLog, Evidence, HostFacts, Report};
-use pawl_proto::{Blob, Digest, Epoch, Nonce, PairingId, Text, codec};
+use pawl_proto::{Blob, Digest, Epoch, Nonce, PairingId, PcrValue, Text, codec};
 
 use super::{Impostor, blob};
 
@@ -21,7 +21,7 @@ impl Impostor {
             run: None,
             pcrs: pcrs
                 .bank(HashAlgorithm::Sha256)
-                .map(|(index, digest)| (index, Digest::try_from(digest.as_bytes()).unwrap()))
+                .map(|(index, digest)| (index, PcrValue::new(digest.as_bytes()).unwrap()))
                 .collect(),
             boot_log: Some(BootLog {
                 digest: Digest::of(&self.boot_log),
