@@ -13,8 +13,8 @@ use super::{Approved, Live, PairingKeys, PairingRecord, Store, StoreError, atomi
 const NEW: &str = "pairing.new";
 const APPROVED: &str = "pairing.new/approved.cbor";
 const STAGED: &str = "pairing.new/pairing.cbor";
-/// Bytes held back for a pairing that is asked for: its files take some 40 KiB at most, in blocks of the disk.
-pub(crate) const RESERVE: u32 = 256 * 1024;
+/// KiB held back for a pairing that is asked for: its files take some 40 KiB at most, in blocks of the disk.
+pub(crate) const RESERVE_KIB: u16 = 256;
 const RESERVED: &str = "reserve";
 
 /// What an earlier process left in the making.
@@ -57,7 +57,7 @@ impl Store {
         let allocate = || {
             atomic::remove(&path)?;
             let file = atomic::create(&path)?;
-            posix_fallocate(&file, 0, RESERVE.into())?;
+            posix_fallocate(&file, 0, (i32::from(RESERVE_KIB) * 1024).into())?;
             file.sync_all()
         };
         allocate().map_err(|error| {
@@ -81,7 +81,10 @@ impl Store {
     /// Leaves half of the reserve for what follows.
     fn release_half(&self) -> Result<(), StoreError> {
         let path = self.root.join(RESERVED);
-        match OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(u64::from(RESERVE / 2)))
+        match OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_len(u64::from(RESERVE_KIB) * 1024 / 2))
         {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.error(RESERVED, error)),
             _ => Ok(()),

@@ -217,7 +217,7 @@ pub(crate) enum StoreError {
     Damaged { path: PathBuf, error: DecodeError },
     #[error(
         "{}: a pairing needs {} KiB of free disk space; free some, then try again",
-        .0.display(), making::RESERVE / 1024
+        .0.display(), making::RESERVE_KIB
     )]
     Space(PathBuf),
     #[error(transparent)]
