@@ -43,8 +43,9 @@ impl Held {
 }
 
 impl Vault {
-    /// Returns the vault with this key, and what of `sealed` is inside the entitlement. A vault that does not
-    /// open (a damaged file, another pairing's file) is an empty one: its tokens are asked for anew.
+    /// Returns the vault with this key and those tokens of `sealed` that the entitlement covers. Where `sealed` does
+    /// not decrypt (a damaged file, another pairing's file) the vault is empty, and the daemon requests the tokens
+    /// again.
     pub(crate) fn open(
         key: Zeroizing<[u8; 32]>,
         sealed: Option<&[u8]>,

@@ -1,7 +1,8 @@
 //! The storage root key that answered on the bus is the parent of the pairing's keys in the TPM.
 //!
-//! Secrets are encrypted to that key. The bus shows its public area, and whoever sits on the bus can show another one. The
-//! attestation key's word settles it: the control plane has made sure that this key is in the TPM.
+//! The daemon encrypts secrets to that key. It reads the key's public area from the bus, where an attacker can replace
+//! it. So the daemon compares it with the qualified name of the vault key, which the attestation key certifies: the control
+//! plane has verified that the attestation key is in this TPM.
 
 use p256::ecdsa::VerifyingKey;
 use p256::ecdsa::signature::Verifier as _;
@@ -115,7 +116,7 @@ mod tests {
         assert_eq!(check(&ak_public, &vault, NONCE, name(&genuine).as_bytes()), Ok(()));
         let replaced = check(&ak_public, &vault, NONCE, name(&attackers).as_bytes());
         assert_eq!(replaced, Err(ParentError::Replaced));
-        // Whoever replaces keys has no attestation key of this TPM.
+        // An attacker on the bus cannot sign with the attestation key of this TPM.
         let forged = certified(&SigningKey::from_slice(&[9; 32]).unwrap(), &key, &name(&attackers), NONCE);
         let refused = check(&ak_public, &forged, NONCE, name(&attackers).as_bytes());
         assert_eq!(refused, Err(ParentError::Attestation));

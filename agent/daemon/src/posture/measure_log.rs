@@ -19,9 +19,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where the log is.
 ///
-/// systemd gives it to root alone, and sets that mode anew with each record, so that neither a group nor an access
-/// list lasts. Therefore systemd opens it for the daemon (`OpenFile=`): the descriptor shows what is appended later,
-/// as the file is never replaced.
+/// Only root may read it. systemd sets mode 0600 again with each record, which undoes any group or access list. So
+/// systemd opens the file for the daemon (`OpenFile=`). systemd appends to the file and never replaces it: the
+/// descriptor reads later records, too.
 pub(super) struct MeasureFile {
     path: PathBuf,
     passed: Option<File>,

@@ -14,7 +14,7 @@ const SECURE_BOOT_PCR: u8 = 7;
 const LOADER_PCR: u8 = 12;
 /// Where U-Boot measures the command line.
 const BOOTARGS_PCR: u8 = 1;
-/// Where kernels end up, whoever loads them.
+/// The PCRs into which firmware and boot loaders measure kernels.
 const KERNEL_PCRS: [u8; 3] = [IMAGES_PCR, 8, 9];
 
 /// The PCRs into which a boot chain measured the kernel and its command line, as far as a quote vouches for the log.

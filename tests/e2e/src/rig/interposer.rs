@@ -64,8 +64,8 @@ fn hierarchy_of(command: &[u8]) -> Option<[u8; 4]> {
     command.get(10..14)?.try_into().ok()
 }
 
-/// Puts a key whose private part is known in the place of the one that the TPM made, and the name that goes with it:
-/// whoever encrypts to it encrypts to the attacker.
+/// Puts a key whose private part is known in the place of the one that the TPM made, and its name:
+/// the attacker can decrypt what is encrypted to it.
 fn with_own_key(answer: &[u8]) -> Option<Vec<u8>> {
     // Header, handle and the size of the parameters stand before outPublic (TPM 2.0 Library, Part 3, 24.1).
     const PUBLIC: usize = 10 + 4 + 4;

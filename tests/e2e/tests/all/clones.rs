@@ -77,7 +77,7 @@ fn a_tpm_that_was_set_back_is_told() {
     assert_eq!(open_kinds(&rig, &id), Vec::<String>::new());
 }
 
-/// The counts say nothing then: whoever sets a TPM back can reset it as often as they like.
+/// resetCount proves nothing then: an attacker who sets a TPM back can reset it any number of times.
 #[test]
 fn a_tpm_that_was_set_back_is_told_after_any_number_of_resets() {
     const DAY: Duration = Duration::from_secs(86_400);
