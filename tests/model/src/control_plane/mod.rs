@@ -1,5 +1,5 @@
 //! The control plane: one transaction a method, and nothing is lost when it restarts.
-//! The real one is `control-plane/src/pairing` and `control-plane/src/orders`.
+//! The real one is `control-plane/server/src/pairing` and `control-plane/server/src/orders`.
 
 mod grant;
 mod session;

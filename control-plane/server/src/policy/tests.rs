@@ -130,7 +130,7 @@ fn lists_of_digests_are_read_and_belong_to_the_policys_identity() {
 }
 
 fn learn(boot: &str) -> Learnt {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(boot);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(boot);
     let log = fs::read(folder.join("binary_bios_measurements")).unwrap();
     let mut pcrs = EventLog::parse(&log).unwrap().replay().unwrap();
     for untouched in 0..=14 {

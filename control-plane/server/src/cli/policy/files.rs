@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn log(boot: &str, file: &str) -> Vec<u8> {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
         std::fs::read(fixtures.join(boot).join(file)).unwrap()
     }
 

@@ -9,8 +9,8 @@ use crate::orders::{self, OrderError};
 use crate::refusal::RequestError;
 use crate::testing::{Device, Reporting, Rig};
 
-const GOOD: &[u8] = include_bytes!("../../../tests/fixtures/uboot-bootm-real.bin");
-const CHANGED: &[u8] = include_bytes!("../../../tests/fixtures/uboot-bootm-real-cmdline-changed.bin");
+const GOOD: &[u8] = include_bytes!("../../../../tests/fixtures/uboot-bootm-real.bin");
+const CHANGED: &[u8] = include_bytes!("../../../../tests/fixtures/uboot-bootm-real-cmdline-changed.bin");
 const LEASED: [u8; 9] = [0, 1, 2, 4, 7, 8, 9, 12, 14];
 
 #[tokio::test]

@@ -80,7 +80,7 @@ fn a_missing_file_says_what_to_do() {
 
 #[test]
 fn the_readme_shows_a_configuration_that_loads() {
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../../README.md");
     let whole: String =
         ["state_dir =", "[approvals]", "[[action]]"].map(|first| block(readme, first)).concat();
     let config = load(&whole).unwrap();

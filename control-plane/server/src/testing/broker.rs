@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::control_plane::ControlPlane;
 
-const PACKAGED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/mosquitto/");
+const PACKAGED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/mosquitto/");
 
 /// Mosquitto on the packaged configuration, with port and paths rewritten.
 pub(crate) struct Broker {
