@@ -41,6 +41,7 @@ pub(crate) fn judged(verdict: &Verdict) -> DeviceFact {
 
 /// A moment by the TPM's clock, which a host cannot set back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Default))]
 pub(crate) struct Moment {
     clock_ms: u64,
     resets: u32,

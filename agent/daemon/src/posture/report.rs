@@ -51,6 +51,19 @@ impl Acknowledged {
     pub(crate) fn moment(&self) -> Moment {
         self.moment
     }
+
+    /// Returns what a report without logs told.
+    #[cfg(test)]
+    pub(crate) fn for_test(digest: Digest) -> Self {
+        Self {
+            digest,
+            moment: Moment::default(),
+            pcrs: BTreeMap::new(),
+            measure: 0,
+            ima: None,
+            ima_complete: false,
+        }
+    }
 }
 
 /// A report that can be sent, and what it will have told.
