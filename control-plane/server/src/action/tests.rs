@@ -284,7 +284,7 @@ async fn an_assurance_ends_with_its_pairing() {
     let assurance = assurance(&rig, &device).await;
     orders::suspend(&rig.plane, device.id(), "audit".to_owned()).await.unwrap();
     assert_eq!(answer(&rig, question(&assurance)).await, Some(Reason::Suspended));
-    orders::resume(&rig.plane, device.id()).await.unwrap();
+    orders::resume(&rig.plane, device.id(), 1).await.unwrap();
     orders::order(&rig.plane, device.id(), EventKind::Revoke, ShortText::lossy("sold")).await.unwrap();
     assert_eq!(answer(&rig, question(&assurance)).await, Some(Reason::PairingOver));
 }

@@ -55,6 +55,8 @@ impl From<OrderError> for AdminError {
             OrderError::Uncovered(_) => "uncovered",
             OrderError::Access(_) => "malformed",
             OrderError::OtherState { .. } => "other-state",
+            OrderError::NotSuspended => "not-suspended",
+            OrderError::OtherSuspension { .. } => "other-suspension",
             OrderError::Failed(error) => {
                 tracing::error!(%error, "an order failed");
                 "failed"

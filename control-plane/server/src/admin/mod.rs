@@ -57,6 +57,13 @@ pub struct SettleRequest {
     pub reason: String,
 }
 
+/// `POST /v1/devices/{device}/resume`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ResumeRequest {
+    /// The number of the suspension that the operator has looked at.
+    pub suspension: u64,
+}
+
 /// The body of orders that want a reason.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReasonRequest {

@@ -7,7 +7,7 @@ use pawl_proto::message::{EventKind, ShortText};
 use pawl_proto::{DeviceId, Digest};
 
 use super::view::{self, Accepted, DeviceLine, DeviceView, Enrolled, OrderView, StandingView};
-use super::{AdminError, EnrolRequest, ReasonRequest, StateRequest};
+use super::{AdminError, EnrolRequest, ReasonRequest, ResumeRequest, StateRequest};
 use crate::control_plane::ControlPlane;
 use crate::entitlement::{self, AccessChange};
 use crate::orders;
@@ -146,9 +146,13 @@ async fn suspend(
     Ok(Json(StandingView::new(device, orders::suspend(&plane, device, reason).await?)))
 }
 
-async fn resume(State(plane): Plane, Path(device): Path<String>) -> Answer<StandingView> {
+async fn resume(
+    State(plane): Plane,
+    Path(device): Path<String>,
+    Json(ResumeRequest { suspension }): Json<ResumeRequest>,
+) -> Answer<StandingView> {
     let device = parse(&device)?;
-    Ok(Json(StandingView::new(device, orders::resume(&plane, device).await?)))
+    Ok(Json(StandingView::new(device, orders::resume(&plane, device, suspension).await?)))
 }
 
 async fn accept(

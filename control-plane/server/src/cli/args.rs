@@ -137,8 +137,16 @@ pub(super) enum Verb {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// Let a suspended device work again
-    Resume { device: String },
+    /// End a device's suspension
+    ///
+    /// `show` and `suspend` show the number of the suspension and its reason. A device that was suspended again
+    /// meanwhile stays suspended: look again.
+    Resume {
+        device: String,
+        /// The suspension that you have looked at
+        #[arg(long, value_name = "NUMBER")]
+        suspension: u64,
+    },
     /// Have a device report now
     Refresh { device: String },
     /// List sessions: what devices have asked to be approved, who approved, and what was refused

@@ -1,13 +1,14 @@
 use pawl_proto::{DeviceId, SessionId};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::args::{EntitleArgs, Verb};
 use super::{Failure, approve, output, policy, pre_approve, records, text};
 use crate::admin::view::{
     Accepted, AccessView, DeviceLine, DeviceView, Enrolled, OrderView, SessionView, SettledView, StandingView,
 };
-use crate::admin::{Client, EnrolRequest, EntitleRequest, ReasonRequest, SettleRequest, StateRequest};
+use crate::admin::{
+    Client, EnrolRequest, EntitleRequest, ReasonRequest, ResumeRequest, SettleRequest, StateRequest,
+};
 use crate::config::Config;
 
 /// Carries out a command of an operator through the running server.
@@ -43,8 +44,16 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
         Verb::Revoke { device, reason } => server.order(&device, "/revoke", reason).await,
         Verb::Repair { device, reason } => server.order(&device, "/repair", reason).await,
         Verb::Refresh { device } => server.order(&device, "/refresh", String::new()).await,
-        Verb::Suspend { device, reason } => server.standing(&device, "/suspend", reason).await,
-        Verb::Resume { device } => server.standing(&device, "/resume", String::new()).await,
+        Verb::Suspend { device, reason } => {
+            let request = ReasonRequest { reason };
+            let standing: StandingView = server.client.post(&path(&device, "/suspend")?, &request).await?;
+            server.print(&standing, text::standing)
+        }
+        Verb::Resume { device, suspension } => {
+            let request = ResumeRequest { suspension };
+            let standing: StandingView = server.client.post(&path(&device, "/resume")?, &request).await?;
+            server.print(&standing, text::standing)
+        }
         Verb::Accept { device, state } => {
             let request = StateRequest { state };
             let accepted: Accepted = server.client.post(&path(&device, "/accept")?, &request).await?;
@@ -87,22 +96,8 @@ pub(super) struct Server {
 
 impl Server {
     async fn order(&self, device: &str, verb: &str, reason: String) -> Result<(), Failure> {
-        let order: OrderView = self.post(device, verb, reason).await?;
+        let order: OrderView = self.client.post(&path(device, verb)?, &ReasonRequest { reason }).await?;
         self.print(&order, text::order)
-    }
-
-    async fn standing(&self, device: &str, verb: &str, reason: String) -> Result<(), Failure> {
-        let standing: StandingView = self.post(device, verb, reason).await?;
-        self.print(&standing, text::standing)
-    }
-
-    async fn post<T: DeserializeOwned>(
-        &self,
-        device: &str,
-        verb: &str,
-        reason: String,
-    ) -> Result<T, Failure> {
-        Ok(self.client.post(&path(device, verb)?, &ReasonRequest { reason }).await?)
     }
 
     pub(super) fn print<T: Serialize>(&self, value: &T, text: impl Fn(&T) -> String) -> Result<(), Failure> {

@@ -123,7 +123,10 @@ pub(super) fn standing(changed: &StandingView) -> String {
         (Some(_), Delivery::Stored) => "it will be told when the broker is back",
     };
     match changed.standing {
-        Standing::Suspended => format!("Suspended: no token and no lease until it is resumed; {told}.\n"),
+        Standing::Suspended => {
+            let number = changed.suspension;
+            format!("Suspended: no token and no lease until `resume --suspension {number}`; {told}.\n")
+        }
         Standing::Active => format!("Resumed: the next good report brings a lease; {told}.\n"),
     }
 }

@@ -168,6 +168,22 @@ pub enum OrderError {
         /// What the device reported last.
         reported: Digest,
     },
+    /// The operator resumes a device that works.
+    #[error("the device is not suspended")]
+    NotSuspended,
+    /// The device was suspended again since the operator looked.
+    #[error(
+        "the device is under suspension {now} ({reason}), not {seen}: look at it (`pawl-control-plane show`) and name \
+         that one"
+    )]
+    OtherSuspension {
+        /// What the operator names.
+        seen: u64,
+        /// The suspension that is in force.
+        now: u64,
+        /// Its reason.
+        reason: String,
+    },
     /// What the operator grants cannot be granted.
     #[error(transparent)]
     Access(#[from] AccessError),

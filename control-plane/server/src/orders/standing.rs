@@ -21,6 +21,8 @@ const DELIVERY: Duration = Duration::from_secs(5);
 pub struct Standings {
     /// The standing now.
     pub standing: Standing,
+    /// The number of the suspension that began or ended.
+    pub suspension: u64,
     /// The verdict that tells the device; none where it has no pairing.
     pub sequence: Option<u64>,
     /// Whether the broker has taken it.
@@ -37,30 +39,52 @@ pub async fn suspend(
     device: DeviceId,
     reason: String,
 ) -> Result<Standings, OrderError> {
-    change(plane, device, Standing::Suspended, Some(reason)).await
+    change(plane, device, Change::Suspend { reason }).await
 }
 
-/// Lets a device work again: it is asked for a report, and a good one brings the next lease.
+/// Ends the suspension with this number: the control plane asks the device for a report, and a good one brings the
+/// next lease.
 ///
 /// # Errors
-/// [`OrderError`]
-pub async fn resume(plane: &Arc<ControlPlane>, device: DeviceId) -> Result<Standings, OrderError> {
-    change(plane, device, Standing::Active, None).await
+/// [`OrderError`]; [`OrderError::OtherSuspension`] when the device has been suspended again since the operator looked.
+pub async fn resume(
+    plane: &Arc<ControlPlane>,
+    device: DeviceId,
+    suspension: u64,
+) -> Result<Standings, OrderError> {
+    change(plane, device, Change::Resume { suspension }).await
+}
+
+/// What an operator changes in a device's standing.
+enum Change {
+    /// Suspend it, for this reason.
+    Suspend { reason: String },
+    /// End the suspension with this number.
+    Resume { suspension: u64 },
+}
+
+impl Change {
+    fn standing(&self) -> Standing {
+        match self {
+            Self::Suspend { .. } => Standing::Suspended,
+            Self::Resume { .. } => Standing::Active,
+        }
+    }
 }
 
 async fn change(
     plane: &Arc<ControlPlane>,
     device: DeviceId,
-    standing: Standing,
-    reason: Option<String>,
+    change: Change,
 ) -> Result<Standings, OrderError> {
     let listener = plane.outbox.listen();
     let plane_in_tx = Arc::clone(plane);
-    let sequence =
-        plane.store.transaction(move |tx| change_in(&plane_in_tx, tx, device, standing, reason)).await?;
+    let standing = change.standing();
+    let (suspension, sequence) =
+        plane.store.transaction(move |tx| change_in(&plane_in_tx, tx, device, change)).await?;
     plane.outbox.wake();
     let published = delivered(plane, listener, device, sequence).await;
-    Ok(Standings { standing, sequence, published })
+    Ok(Standings { standing, suspension, sequence, published })
 }
 
 /// Waits for the broker to take the verdict of this number; whether it has.
@@ -82,30 +106,41 @@ pub(super) async fn delivered(
 fn change_in(
     plane: &ControlPlane,
     tx: &Tx<'_>,
-    device: DeviceId,
-    standing: Standing,
-    reason: Option<String>,
-) -> Result<Option<u64>, OrderError> {
-    tx.device(device)?.ok_or(OrderError::UnknownDevice)?;
+    id: DeviceId,
+    change: Change,
+) -> Result<(u64, Option<u64>), OrderError> {
+    let device = tx.device(id)?.ok_or(OrderError::UnknownDevice)?;
     let now = plane.clock.now();
-    tx.set_standing(device, standing, reason.as_deref())?;
-    let fact = match standing {
-        Standing::Active => Fact::Resumed {},
-        Standing::Suspended => Fact::Suspended { reason: reason.clone().unwrap_or_default() },
+    let (suspension, draft) = match change {
+        Change::Suspend { reason } => {
+            tx.set_standing(id, Standing::Suspended, Some(&reason))?;
+            tx.record(id, now, Fact::Suspended { reason: reason.clone() })?;
+            let draft = Draft {
+                reasons: vec![reason],
+                interval: plane.config.report_interval(),
+                ..Draft::challenge(Standing::Suspended, false)
+            };
+            (device.suspensions.saturating_add(1), draft)
+        }
+        Change::Resume { suspension } => {
+            match device.standing {
+                Standing::Active => return Err(OrderError::NotSuspended),
+                Standing::Suspended if device.suspensions != suspension => {
+                    let reason = device.standing_reason.unwrap_or_default();
+                    let now = device.suspensions;
+                    return Err(OrderError::OtherSuspension { seen: suspension, now, reason });
+                }
+                Standing::Suspended => {}
+            }
+            tx.set_standing(id, Standing::Active, None)?;
+            tx.record(id, now, Fact::Resumed {})?;
+            (suspension, Draft::challenge(Standing::Active, false))
+        }
     };
-    tx.record(device, now, fact)?;
-    let live = tx.live_pairing(device)?;
-    let Some(pairing) = live else { return Ok(None) };
-    let draft = match standing {
-        Standing::Active => Draft::challenge(standing, false),
-        Standing::Suspended => Draft {
-            reasons: reason.into_iter().collect(),
-            interval: plane.config.report_interval(),
-            ..Draft::challenge(standing, false)
-        },
-    };
+    let live = tx.live_pairing(id)?;
+    let Some(pairing) = live else { return Ok((suspension, None)) };
     let (verdict, _) = draft.issue(plane, tx, &pairing)?;
-    Ok(Some(verdict.sequence))
+    Ok((suspension, Some(verdict.sequence)))
 }
 
 /// Accepts the boot state with this digest, if it is the one that the device last reported, and asks the device

@@ -104,7 +104,7 @@ async fn a_lesser_order_does_not_replace_the_end() {
 async fn every_decision_leaves_a_record() {
     let (rig, mut device) = paired().await;
     suspend(&rig.plane, device.id(), "audit".to_owned()).await.unwrap();
-    resume(&rig.plane, device.id()).await.unwrap();
+    resume(&rig.plane, device.id(), 1).await.unwrap();
     let ordered = order_of(&rig, &device, EventKind::Revoke).await.unwrap();
     let receipt = device.wipe(Some(&ordered.event));
     receive_receipt(&rig.plane, None, receipt).await.unwrap();

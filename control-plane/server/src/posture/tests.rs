@@ -158,7 +158,7 @@ async fn suspension_ends_leases_and_resuming_brings_them_back() {
     assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Warning), None));
 
     paired.base = verdict.answers.unwrap();
-    orders::resume(paired.plane(), id).await.unwrap();
+    orders::resume(paired.plane(), id, 1).await.unwrap();
     let told = paired.device.next_verdict(paired.plane()).await.unwrap();
     assert_eq!((told.entitlement.standing, told.interval), (Standing::Active, 0));
     paired.nonce = told.nonce;

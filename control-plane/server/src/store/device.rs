@@ -20,6 +20,8 @@ pub struct Device {
     pub standing: Standing,
     /// Why it may not.
     pub standing_reason: Option<String>,
+    /// How often it was suspended: the number of its last suspension, 0 where there was none.
+    pub suspensions: u64,
     /// Which endorsement key it has; known after the first pairing.
     pub ek_kind: Option<String>,
     /// How that key was checked.
@@ -46,11 +48,17 @@ pub struct LastSeen {
 }
 
 const COLUMNS: &str = "id, ek_sha256, label, enrolled_at, standing, standing_reason, ek_kind, endorsement, online, \
-                       state, seen, replaces, replaced_by, without_certificate";
+                       state, seen, replaces, replaced_by, without_certificate, suspensions";
 
 /// Version 4 of the tables.
 pub(super) const WITHOUT_CERTIFICATE: &str = "
 ALTER TABLE device ADD COLUMN without_certificate INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Version 4 of the tables.
+pub(super) const SUSPENSIONS: &str = "
+ALTER TABLE device ADD COLUMN suspensions INTEGER NOT NULL DEFAULT 0;
+UPDATE device SET suspensions = 1 WHERE standing = 'suspended';
 ";
 
 impl Tx<'_> {
@@ -90,7 +98,7 @@ impl Tx<'_> {
         rows.map(|row| row?).collect()
     }
 
-    /// Lets a device work, or not.
+    /// Lets a device work, or suspends it. Each suspension, also of a suspended device, gets the next number.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -101,8 +109,13 @@ impl Tx<'_> {
         reason: Option<&str>,
     ) -> Result<(), StoreError> {
         self.sql.execute(
-            "UPDATE device SET standing = ?2, standing_reason = ?3 WHERE id = ?1",
-            params![id.as_str(), to_name(standing, "standing")?, reason],
+            "UPDATE device SET standing = ?2, standing_reason = ?3, suspensions = suspensions + ?4 WHERE id = ?1",
+            params![
+                id.as_str(),
+                to_name(standing, "standing")?,
+                reason,
+                u8::from(standing == Standing::Suspended)
+            ],
         )?;
         Ok(())
     }
@@ -174,6 +187,7 @@ fn read(row: &Row<'_>) -> Result<Device, StoreError> {
         enrolled_at: row.get(3)?,
         standing: from_name(row.get(4)?, "standing")?,
         standing_reason: row.get(5)?,
+        suspensions: row.get(14)?,
         ek_kind: row.get(6)?,
         endorsement: row.get(7)?,
         without_certificate: row.get(13)?,

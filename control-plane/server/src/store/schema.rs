@@ -12,6 +12,7 @@ const MIGRATIONS: [&[&str]; 4] = [
         super::high_water::BY_DEVICE,
         super::entitlement::GRANTS,
         super::session::STRANGERS,
+        super::device::SUSPENSIONS,
     ],
 ];
 

@@ -1,5 +1,6 @@
 use std::time::{Duration, UNIX_EPOCH};
 
+use pawl_proto::message::Standing;
 use pawl_proto::record::Link;
 use pawl_proto::{DeviceId, Digest, Epoch, PairingId};
 
@@ -73,7 +74,7 @@ async fn what_the_first_version_wrote_is_found_again() {
     connection.pragma_update(None, "user_version", 1).unwrap();
     connection
         .execute(
-            "INSERT INTO device (id, ek_sha256, label, enrolled_at) VALUES (?1, ?2, 'gate', 5)",
+            "INSERT INTO device (id, ek_sha256, label, enrolled_at, standing) VALUES (?1, ?2, 'gate', 5, 'suspended')",
             (id.as_str(), EK.0),
         )
         .unwrap();
@@ -107,6 +108,11 @@ async fn what_the_first_version_wrote_is_found_again() {
     assert_eq!((pairing.epoch, pairing.action_key), (Epoch(7), None));
     assert_eq!((events.len(), events[0].session), (1, None));
     assert!(sessions.is_empty());
+    assert_eq!(
+        (device.standing, device.suspensions),
+        (Standing::Suspended, 1),
+        "it could not be resumed by number"
+    );
     drop(store);
     assert!(Store::open(&path).is_ok(), "the migration is done once");
 }

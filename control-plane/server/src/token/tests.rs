@@ -212,7 +212,7 @@ async fn who_is_not_entitled_gets_no_token() {
     let (rig, device) = paired().await;
     orders::suspend(&rig.plane, device.id(), "audit".to_owned()).await.unwrap();
     assert!(refusal(&rig, &device, &Asking::of(&device)).await.description.contains("suspended"));
-    orders::resume(&rig.plane, device.id()).await.unwrap();
+    orders::resume(&rig.plane, device.id(), 1).await.unwrap();
     Asking::of(&device).send(&rig.plane, &device.device_key).await.unwrap();
 
     orders::order(&rig.plane, device.id(), EventKind::Revoke, ShortText::lossy("sold")).await.unwrap();

@@ -197,12 +197,14 @@ port = {broker_port}
         self.operator(&["suspend", device, "--reason", reason])
     }
 
-    /// Lets it work again.
+    /// Ends the suspension that `show` shows.
     ///
     /// # Errors
     /// As above.
     pub fn resume(&self, device: &str) -> Result<Value> {
-        self.operator(&["resume", device])
+        let shown = self.show(device)?;
+        let suspension = shown["suspension"].as_u64().context("it is not suspended")?;
+        self.operator(&["resume", device, "--suspension", &suspension.to_string()])
     }
 
     /// Orders a report.

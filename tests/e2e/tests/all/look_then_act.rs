@@ -1,5 +1,5 @@
 //! What an operator has looked at is what they act on: a device that has shown something else meanwhile is not
-//! accepted, learnt from, or approved ahead for it.
+//! accepted, learnt from, approved ahead, settled or resumed for it.
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, DeviceOptions, boot_log};
@@ -76,6 +76,64 @@ fn an_update_is_not_approved_ahead_on_a_state_that_nobody_looked_at() {
     assert_eq!(rig.control_plane.show(&id).unwrap()["ahead"], Value::Array(Vec::new()));
     let now = rig.control_plane.reported_state(&id).unwrap();
     rig.control_plane.operator(&[&ahead[..], &["--state", &now]].concat()).unwrap();
+}
+
+#[test]
+fn an_incident_that_nobody_looked_at_is_not_settled() {
+    let rig = Rig::for_test().unwrap();
+    let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    let id = device.status().unwrap().device.to_string();
+    let open = || rig.control_plane.show(&id).unwrap()["open_incidents"].clone();
+    pair_with_a_new_disk(&mut device);
+    let looked_at = open().as_str().unwrap().to_owned();
+    pair_with_a_new_disk(&mut device);
+
+    let refused = refusal(&rig, &["settle", &id, "--incidents", &looked_at, "--reason", "a new SSD"]);
+    assert!(refused.contains("something else was seen meanwhile"), "{refused}");
+    let now = open().as_str().expect("the incident is still open").to_owned();
+    assert!(
+        rig.control_plane.operator(&["settle", &id, "--reason", "a new SSD"]).is_err(),
+        "settled without a look"
+    );
+    let settled =
+        rig.control_plane.operator(&["settle", &id, "--incidents", &now, "--reason", "a new SSD"]).unwrap();
+    assert_eq!(settled["settled"], 1);
+    assert_eq!(open(), Value::Null);
+}
+
+/// One operator resumes a device after maintenance, while another one has just suspended it because it was stolen.
+#[test]
+fn a_suspension_that_nobody_looked_at_is_not_ended() {
+    let rig = Rig::for_test().unwrap();
+    let device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    let id = device.status().unwrap().device.to_string();
+    let resume =
+        |suspension: u64| ["resume", &id, "--suspension", &suspension.to_string()].map(str::to_owned);
+    rig.control_plane.suspend(&id, "maintenance").unwrap();
+    let looked_at = rig.control_plane.show(&id).unwrap()["suspension"].as_u64().unwrap();
+    rig.control_plane.suspend(&id, "stolen").unwrap();
+
+    let refused = refusal(&rig, &resume(looked_at).each_ref().map(String::as_str));
+    assert!(refused.contains("stolen") && refused.contains("name that one"), "{refused}");
+    assert!(rig.control_plane.operator(&["resume", &id]).is_err(), "resumed without a look");
+    let shown = rig.control_plane.show(&id).unwrap();
+    assert_eq!((&shown["standing"], &shown["standing_reason"]), (&"suspended".into(), &"stolen".into()));
+
+    let now = resume(shown["suspension"].as_u64().unwrap());
+    let now = now.each_ref().map(String::as_str);
+    let resumed = rig.control_plane.operator(&now).unwrap();
+    assert_eq!(resumed["standing"], "active");
+    device.wait_until_entitled().unwrap();
+    let refused = refusal(&rig, &now);
+    assert!(refused.contains("not suspended"), "{refused}");
+}
+
+fn pair_with_a_new_disk(device: &mut Device) {
+    device.stop().unwrap();
+    device.new_disk().unwrap();
+    device.start().unwrap();
+    device.pair().unwrap();
+    device.wait_until_entitled().unwrap();
 }
 
 /// Has the device boot this, which nobody has accepted, and report it.

@@ -63,6 +63,8 @@ pub struct DeviceView {
     pub enrolled_at: u64,
     pub standing: Standing,
     pub standing_reason: Option<String>,
+    /// The number of the suspension in force, which `resume` names; none while the device may work.
+    pub suspension: Option<u64>,
     /// What the operator grants it.
     pub granted: Access,
     /// What it may have now: what its live pairing asked for, or was granted since, as far as it is granted.
@@ -265,6 +267,7 @@ pub(in crate::admin) fn whole(
         enrolled_at: device.enrolled_at,
         standing: device.standing,
         standing_reason: device.standing_reason,
+        suspension: (device.standing == Standing::Suspended).then_some(device.suspensions),
         replaces: device.replaces,
         replaced_by: device.replaced_by,
         online: device.last_seen.as_ref().map(|seen| seen.online),

@@ -44,6 +44,8 @@ pub struct StandingView {
     pub device: DeviceId,
     /// Its standing now.
     pub standing: Standing,
+    /// The number of the suspension that began or ended; `resume` names it.
+    pub suspension: u64,
     /// The verdict that tells it; none where it has no live pairing.
     pub sequence: Option<u64>,
     /// How far that verdict has come.
@@ -72,6 +74,7 @@ impl StandingView {
         Self {
             device,
             standing: changed.standing,
+            suspension: changed.suspension,
             sequence: changed.sequence,
             delivery: Delivery::of(changed.published),
         }

@@ -34,9 +34,12 @@ pub(in crate::cli) fn device(view: &DeviceView) -> String {
 }
 
 fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
-    let standing = match &view.standing_reason {
-        Some(reason) => format!("{}: {reason}", standing_name(view.standing)),
-        None => standing_name(view.standing).to_owned(),
+    let standing = match (view.suspension, &view.standing_reason) {
+        (Some(number), Some(reason)) => {
+            format!("{}, suspension {number}: {reason}", standing_name(view.standing))
+        }
+        (Some(number), None) => format!("{}, suspension {number}", standing_name(view.standing)),
+        (None, _) => standing_name(view.standing).to_owned(),
     };
     let mut lines = vec![
         ("device", view.device.to_string()),

@@ -105,7 +105,7 @@ async fn a_device_that_is_suspended_meanwhile_keeps_its_pairing_and_gets_no_othe
     orders::suspend(stage.plane(), stage.device.id(), "audit".to_owned()).await.unwrap();
     assert_eq!(refused(asked.approve(stage.plane(), given.clone()).await).code, RefusalCode::Suspended);
     assert_eq!(stage.pairing().await, PairingState::Live);
-    orders::resume(stage.plane(), stage.device.id()).await.unwrap();
+    orders::resume(stage.plane(), stage.device.id(), 1).await.unwrap();
     asked.approve(stage.plane(), given).await.unwrap().approved();
 }
 
