@@ -203,7 +203,7 @@ port = {broker_port}
     /// As above.
     pub fn resume(&self, device: &str) -> Result<Value> {
         let shown = self.show(device)?;
-        let suspension = shown["suspension"].as_u64().context("it is not suspended")?;
+        let suspension = shown.get("suspension").and_then(Value::as_u64).context("it is not suspended")?;
         self.operator(&["resume", device, "--suspension", &suspension.to_string()])
     }
 
