@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Decisions are those of `ssh-keygen -Y verify`, with these differences, all to the safe side or told:
-//! - a date without a `Z` is in UTC, not in the host's time zone;
+//! - a date without a `Z`, which `ssh-keygen` reads in the host's time zone, is refused;
 //! - `cert-authority` is not supported, and a file that has it is refused;
 //! - a line that is wrong makes the whole file wrong, wherever it stands.
 

@@ -31,9 +31,10 @@ impl fmt::Display for Time {
 impl FromStr for Time {
     type Err = NotATime;
 
-    /// `YYYYMMDD[HHMM[SS]][Z]`.
+    /// `YYYYMMDD[HHMM[SS]]Z`. Without the Z, ssh-keygen reads the host's local time: the same file would hold
+    /// longer on one host than on another. Such a time is refused.
     fn from_str(text: &str) -> Result<Self, NotATime> {
-        let digits = text.strip_suffix(['Z', 'z']).unwrap_or(text);
+        let digits = text.strip_suffix(['Z', 'z']).ok_or(NotATime)?;
         if !matches!(digits.len(), 8 | 12 | 14) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(NotATime);
         }
@@ -56,9 +57,12 @@ impl FromStr for Time {
     }
 }
 
-/// The text is no time.
+/// The text is no time in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a time: expected YYYYMMDD, YYYYMMDDHHMM or YYYYMMDDHHMMSS, from 1970 on, and a Z for UTC")]
+#[error(
+    "not a time in UTC: expected YYYYMMDDZ, YYYYMMDDHHMMZ or YYYYMMDDHHMMSSZ, from 1970 on; without the Z it \
+     would depend on the host's time zone"
+)]
 pub struct NotATime;
 
 /// Days from 1970 to the beginning of the year.
@@ -92,11 +96,11 @@ mod tests {
     #[test]
     fn times_that_date_1_knows() {
         assert_eq!(unix_s("19700101Z"), 0);
-        assert_eq!(unix_s("20000229"), 951_782_400);
+        assert_eq!(unix_s("20000229Z"), 951_782_400);
         assert_eq!(unix_s("20000301z"), 951_868_800);
         assert_eq!(unix_s("202611220501Z"), 1_795_323_660);
         assert_eq!(unix_s("20991231235959Z"), 4_102_444_799);
-        assert_eq!(unix_s("21000301"), 4_107_542_400);
+        assert_eq!(unix_s("21000301Z"), 4_107_542_400);
     }
 
     #[test]
@@ -104,30 +108,38 @@ mod tests {
         for text in [
             "",
             "Z",
-            "2026",
-            "2026010",
-            "202601011",
+            "2026Z",
+            "2026010Z",
+            "202601011Z",
             "20260101ZZ",
-            "20261301",
-            "20260001",
-            "20260100",
-            "20260229",
-            "20260431",
-            "202601012400",
-            "202601010060",
-            "20260101000060",
-            "19691231",
-            "2026 101",
-            "+2026101",
-            "2026-01-01",
-            "２０２６０１０１",
+            "20261301Z",
+            "20260001Z",
+            "20260100Z",
+            "20260229Z",
+            "20260431Z",
+            "202601012400Z",
+            "202601010060Z",
+            "20260101000060Z",
+            "19691231Z",
+            "2026 101Z",
+            "+2026101Z",
+            "2026-01-01Z",
+            "２０２６０１０１Z",
         ] {
             assert_eq!(text.parse::<Time>(), Err(NotATime), "{text:?}");
         }
     }
 
     #[test]
+    fn a_time_without_a_zone_is_refused() {
+        for text in ["20260601", "202606010000", "20260601000000"] {
+            assert_eq!(text.parse::<Time>(), Err(NotATime), "{text:?}");
+            assert!(format!("{text}Z").parse::<Time>().is_ok(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn it_is_shown_with_its_zone() {
-        assert_eq!("20270101".parse::<Time>().unwrap().to_string(), "2027-01-01 00:00:00 UTC");
+        assert_eq!("20270101Z".parse::<Time>().unwrap().to_string(), "2027-01-01 00:00:00 UTC");
     }
 }

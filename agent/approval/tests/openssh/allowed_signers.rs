@@ -54,7 +54,7 @@ fn options_decide_as_in_ssh_keygen() {
         "namespaces=\"\"",
         "valid-after=\"20260101Z\"",
         "valid-before=\"20260601Z\"",
-        "valid-after=\"202601011200\",valid-before=\"20260601235959Z\"",
+        "valid-after=\"202601011200Z\",valid-before=\"20260601235959Z\"",
         "Valid-After=\"20260101120000z\",NAMESPACES=\"git\"",
         "namespaces=\"pawl-approval@v1\",valid-before=\"202606010000Z\"",
         "namespaces=\"a\\\"b,*\"",
