@@ -19,7 +19,10 @@ const MESSAGES: (u32, u32) = (256, 4);
 const CHALLENGES: (u32, u32) = (16, 1);
 /// The same for protected actions.
 const ACTIONS: (u32, u32) = (64, 2);
-/// The same for questions about assurances, of everybody together.
+/// So many pairing sessions may a device open at once, and so many a minute after that. Each adds records to the
+/// device's chain, also where its proof is refused.
+const SESSIONS: (u32, u32) = (32, 2);
+/// The same as for messages, for questions about assurances, of everybody together.
 const QUESTIONS: (u32, u32) = (512, 100);
 
 /// A control plane: its policy, its keys and its memory.
@@ -44,10 +47,14 @@ pub struct ControlPlane {
     pub challenges: RateLimit,
     /// Actions of each device.
     pub actions: RateLimit,
+    /// Pairing sessions that each device opens, or that are refused it.
+    pub sessions: RateLimit,
     /// Questions about assurances.
     pub questions: RateLimit<()>,
     /// Requests for pairings, of each network address.
     pub pairings: RateLimit<Network>,
+    /// All other requests over HTTPS, of each network address.
+    pub requests: RateLimit<Network>,
 }
 
 impl ControlPlane {
@@ -61,6 +68,7 @@ impl ControlPlane {
         let keys = Keys::load_or_create(&config)?;
         let store = Store::open(&config.state_dir.join("control-plane.sqlite"))?;
         let pairings = RateLimit::new(config.limits.pairings_burst, config.limits.pairings_per_second);
+        let requests = RateLimit::new(config.limits.requests_burst, config.limits.requests_per_second);
         Ok(Self {
             config,
             keys,
@@ -72,8 +80,10 @@ impl ControlPlane {
             messages: RateLimit::new(MESSAGES.0, MESSAGES.1),
             challenges: RateLimit::new(CHALLENGES.0, CHALLENGES.1),
             actions: RateLimit::new(ACTIONS.0, ACTIONS.1),
+            sessions: RateLimit::per_minute(SESSIONS.0, SESSIONS.1),
             questions: RateLimit::new(QUESTIONS.0, QUESTIONS.1),
             pairings,
+            requests,
         })
     }
 }

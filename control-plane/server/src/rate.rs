@@ -30,8 +30,17 @@ impl<K: Eq + Hash> RateLimit<K> {
         Self::with_capacity(burst, per_second, CAPACITY)
     }
 
+    /// A limit of `burst` at once and `per_minute` on the long run.
+    #[must_use]
+    pub fn per_minute(burst: u32, per_minute: u32) -> Self {
+        Self::with_cost(burst, 60_000 / u64::from(per_minute.max(1)), CAPACITY)
+    }
+
     fn with_capacity(burst: u32, per_second: u32, capacity: usize) -> Self {
-        let cost_ms = 1000 / u64::from(per_second.max(1));
+        Self::with_cost(burst, 1000 / u64::from(per_second.max(1)), capacity)
+    }
+
+    fn with_cost(burst: u32, cost_ms: u64, capacity: usize) -> Self {
         Self { burst_ms: u64::from(burst) * cost_ms, cost_ms, capacity, full_at_ms: Mutex::default() }
     }
 
@@ -71,6 +80,12 @@ mod tests {
         assert!(limit.admit(device, 11_000));
         assert!(!limit.admit(device, 11_000));
         assert!(limit.admit(DeviceId::from_digest([2; 32]), 11_000));
+    }
+
+    #[test]
+    fn a_limit_per_minute_fills_more_slowly_than_once_a_second() {
+        let limit = RateLimit::per_minute(1, 2);
+        assert_eq!([0, 1, 29_999, 30_000].map(|now| limit.admit((), now)), [true, false, false, true]);
     }
 
     #[test]

@@ -12,6 +12,10 @@ pub struct LimitsConfig {
     pub pairings_burst: u32,
     /// Pairing requests of one address each second on the long run.
     pub pairings_per_second: u32,
+    /// All other requests of one address at once.
+    pub requests_burst: u32,
+    /// All other requests of one address each second on the long run.
+    pub requests_per_second: u32,
     /// Unknown devices that wait at once to take the place of one device.
     pub unknown_per_device: usize,
     /// Unknown devices that wait at once to take any place, of one address.
@@ -29,6 +33,12 @@ impl LimitsConfig {
                 "allow 1 to 1000 requests, and a burst of at least 1",
             ));
         }
+        if self.requests_burst == 0 || self.requests_per_second == 0 || self.requests_per_second > 1000 {
+            return Err((
+                "limits.requests_per_second",
+                "allow 1 to 1000 requests, and a burst of at least 1",
+            ));
+        }
         Ok(())
     }
 }
@@ -41,6 +51,8 @@ impl Default for LimitsConfig {
             connections_per_address: 128,
             pairings_burst: 120,
             pairings_per_second: 4,
+            requests_burst: 600,
+            requests_per_second: 50,
             unknown_per_device: 8,
             unknown_per_address: 4,
         }

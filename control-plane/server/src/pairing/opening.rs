@@ -36,7 +36,8 @@ pub enum Progress {
 }
 
 /// Opens a session if the proof holds. What opened it once asks afterwards how it stands. A proof of a
-/// stranger, who did not open the offer's credential, writes nothing.
+/// stranger, who did not open the offer's credential, writes nothing; one that a device's own TPM made counts against
+/// that device's limit, since its refusal is recorded.
 ///
 /// # Errors
 /// [`RequestError::Refused`] in words that a technician understands.
@@ -61,6 +62,11 @@ pub async fn open(
     }
     let offered = Offered::of_proof(plane, id, &proof)?;
     let device = offered.claim.device;
+    if !plane.sessions.admit(device, plane.clock.monotonic_ms()) {
+        tracing::debug!(%device, "too many pairing sessions");
+        let message = "this device has opened too many sessions; try again in a minute";
+        return Err(Refusal::new(RefusalCode::Busy, message).into());
+    }
     let result = prove(plane, offered, &proof, from).await;
     if let Err(RequestError::Refused(refusal)) = &result {
         tracing::warn!(%device, code = %refusal.code, message = %refusal.message, "pairing refused");

@@ -1,5 +1,6 @@
 //! Strangers who flood the control plane's HTTPS port: devices pair and report meanwhile.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::support::Impostor;
+use crate::support::{Impostor, Wire};
 
 /// Far above what a pairing takes, far below what the deadlines of the attackers' connections add.
 const AT_ONCE: Duration = Duration::from_secs(20);
@@ -89,6 +90,56 @@ fn strangers_that_ask_for_a_place_fill_neither_the_list_nor_the_records_of_its_d
     let of_stranger = |session: &&serde_json::Value| session["device"] == stranger.device().as_str();
     assert_eq!(sessions.as_array().unwrap().iter().filter(of_stranger).count(), 1, "{sessions:#}");
     assert_eq!(rig.control_plane.records(victim.as_str()).unwrap().len(), before);
+}
+
+#[test]
+fn an_address_that_floods_receipts_tokens_or_steps_is_refused_and_another_is_served() {
+    const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+    const BUSY: u16 = 503;
+
+    let rig = Rig::for_test().unwrap();
+    let session = "00".repeat(16);
+    let (approval, proof) =
+        (format!("/v1/pairings/{session}/approval"), format!("/v1/pairings/{session}/proof"));
+    let (action, paths) = (
+        format!("/v1/actions/{session}/approval"),
+        ["/v1/receipts", "/v1/token", "/v1/actions", approval.as_str(), proof.as_str()],
+    );
+    let stranger = Wire::from_address(&rig.control_plane, STRANGER);
+    let paths = [&paths[..], &[action.as_str()]].concat();
+    let mut busy = BTreeSet::new();
+    for _ in 0..1000 {
+        busy.extend(paths.iter().copied().filter(|path| stranger.post_bytes(path, b"junk") == BUSY));
+        if busy.len() == paths.len() {
+            break;
+        }
+    }
+    assert_eq!(busy, paths.iter().copied().collect(), "the others are not limited");
+    let device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    device.token().unwrap();
+}
+
+/// Root on an enrolled device has its TPM and can open offers, and send proofs that do not hold, for as long as it likes.
+#[test]
+fn an_enrolled_device_whose_proofs_are_refused_adds_few_records() {
+    const ATTEMPTS: usize = 50;
+
+    let rig = Rig::for_test().unwrap();
+    let device = rig.device("device", DeviceOptions::default()).unwrap();
+    let impostor = Impostor::on(&rig, &device.tpm);
+    rig.control_plane.enrol(&impostor.ek_sha256(), "device").unwrap();
+    let records = || rig.control_plane.records(impostor.device().as_str()).unwrap().len();
+    let before = records();
+    let mut refusals = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let offer = impostor.ask(&impostor.request()).unwrap();
+        let honest = impostor.session_proof(&offer);
+        let proof = SessionProof { counter_signature: pawl_proto::Blob::new(vec![1; 8]).unwrap(), ..honest };
+        refusals.push(impostor.open(offer.session, &proof).unwrap_err().code);
+    }
+    let added = records() - before;
+    assert!((1..=ATTEMPTS * 3 / 4).contains(&added), "{added} records of {ATTEMPTS} refused proofs");
+    assert_eq!((refusals[0], refusals[ATTEMPTS - 1]), (RefusalCode::Proof, RefusalCode::Busy));
 }
 
 /// Opens connections by `connect` over and over, up to `count` at once, and pairs a device meanwhile.

@@ -13,7 +13,7 @@ mod tpm2_tools;
 
 pub(crate) use device_records::Records;
 pub(crate) use exportable_key::exportable_key;
-pub(crate) use impostor::Impostor;
+pub(crate) use impostor::{Impostor, Wire};
 pub(crate) use judgement::{judged, judged_anew};
 pub(crate) use mqtt::Client;
 pub(crate) use receiver::{Receiver, assured, update};

@@ -1,5 +1,6 @@
 //! HTTPS to the control plane.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use pawl_e2e::rig::ControlPlane;
@@ -22,6 +23,11 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn to(control_plane: &ControlPlane) -> Self {
+        Self::from_address(control_plane, Ipv4Addr::LOCALHOST)
+    }
+
+    /// The same from another address of this machine.
+    pub(crate) fn from_address(control_plane: &ControlPlane, address: Ipv4Addr) -> Self {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(control_plane.ca()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -30,7 +36,9 @@ impl Wire {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let client = Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
+        let client =
+            Client::builder().tls_backend_preconfigured(tls).local_address(IpAddr::from(address)).no_proxy();
+        let client = client.build().unwrap();
         Self { client, url: control_plane.url() }
     }
 
@@ -62,6 +70,12 @@ impl Wire {
             .send()
             .unwrap();
         (response.status().as_u16(), serde_json::from_slice(&response.bytes().unwrap()).unwrap())
+    }
+
+    /// Any bytes; the HTTP status alone.
+    pub(crate) fn post_bytes(&self, path: &str, body: &[u8]) -> u16 {
+        let response = self.client.post(format!("{}{path}", self.url)).body(body.to_vec()).send().unwrap();
+        response.status().as_u16()
     }
 
     /// JSON; the HTTP status, and the JSON of the answer.
