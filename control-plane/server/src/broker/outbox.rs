@@ -15,6 +15,7 @@ const DELIVERIES: usize = 64;
 /// The messages themselves are in the database.
 pub struct Outbox {
     wake: Notify,
+    reconnect: Notify,
     delivered: broadcast::Sender<Delivered>,
     connected: AtomicBool,
     client_ids: Mutex<Option<ClientIds>>,
@@ -45,6 +46,7 @@ impl Default for Outbox {
     fn default() -> Self {
         Self {
             wake: Notify::new(),
+            reconnect: Notify::new(),
             delivered: broadcast::Sender::new(DELIVERIES),
             connected: AtomicBool::new(false),
             client_ids: Mutex::default(),
@@ -83,6 +85,16 @@ impl Outbox {
 
     pub(super) async fn woken(&self) {
         self.wake.notified().await;
+    }
+
+    /// Has the connection made again: the broker does not answer on this one.
+    pub(super) fn reconnect(&self) {
+        self.reconnect.notify_one();
+    }
+
+    /// Waits for [`Self::reconnect`].
+    pub(super) async fn reconnect_requested(&self) {
+        self.reconnect.notified().await;
     }
 
     pub(super) fn announce(&self, delivered: Delivered) {

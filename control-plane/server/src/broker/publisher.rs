@@ -1,102 +1,182 @@
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_proto::{EventId, Topic};
-use rumqttc::{AsyncClient, PublishOptions};
-use tokio::task::JoinSet;
+use rumqttc::{AsyncClient, PublishNoticeError, PublishOptions};
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::outbox::Delivered;
 use super::session::IN_FLIGHT;
 use crate::control_plane::ControlPlane;
 use crate::store::StoreError;
 
-/// What the broker did not take while it was connected is tried again after this.
+/// A message that the broker did not acknowledge is published again after this.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// Refused messages that are passed over. When there are more, all wait.
+const MOST_REFUSED: usize = 1024;
+
+/// A broker that acknowledges nothing for this time has lost the message: MQTT sends it again on the next connection
+/// only (MQTT 5.0, section 4.4).
+const ACKNOWLEDGED_WITHIN: Duration =
+    if cfg!(test) { Duration::from_secs(1) } else { Duration::from_secs(20) };
+
 /// Publishes what the database holds for the broker, orders first, whenever it is woken.
+///
+/// A message that the broker does not acknowledge delays no other one.
 pub(super) async fn run(plane: Arc<ControlPlane>, client: AsyncClient) {
+    let mut publisher = Publisher {
+        plane,
+        client,
+        tasks: JoinSet::new(),
+        in_flight: HashMap::new(),
+        refused: HashSet::new(),
+        again: None,
+    };
     loop {
-        plane.outbox.woken().await;
-        while !drained(&plane, &client).await {
-            // A message that a session lost with its end has nobody who wakes for it.
-            let _ = tokio::time::timeout(AGAIN, plane.outbox.woken()).await;
+        tokio::select! {
+            () = publisher.plane.outbox.woken() => publisher.publish().await,
+            Some(ended) = publisher.tasks.join_next_with_id() => match ended {
+                Ok((task, outcome)) => publisher.ended(task, outcome).await,
+                Err(error) => publisher.ended(error.id(), Outcome::Lost).await,
+            },
+            () = at(publisher.again) => {
+                publisher.again = None;
+                publisher.refused.clear();
+                publisher.publish().await;
+            }
         }
     }
 }
 
-/// Publishes until nothing is left, or until the connection is lost: then the next connection
-/// wakes the publisher. False when something has to be tried again.
-async fn drained(plane: &Arc<ControlPlane>, client: &AsyncClient) -> bool {
-    drain(plane, client).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "cannot read what has to be published");
-        false
-    })
+struct Publisher {
+    plane: Arc<ControlPlane>,
+    client: AsyncClient,
+    tasks: JoinSet<Outcome>,
+    /// The message that each task publishes.
+    in_flight: HashMap<Id, Message>,
+    /// What the broker refused. It waits until `again`, and others do not wait behind it.
+    refused: HashSet<Message>,
+    /// When failed messages are published again.
+    again: Option<Instant>,
 }
 
-async fn drain(plane: &Arc<ControlPlane>, client: &AsyncClient) -> Result<bool, StoreError> {
-    while plane.outbox.connected() {
-        let limit = usize::from(IN_FLIGHT);
-        let batch =
-            plane
-                .store
-                .transaction(move |tx| {
-                    let events = tx
-                        .unpublished_events(limit)?
-                        .into_iter()
-                        .map(|(topic, id, message)| Parcel { topic, message, what: What::Event(id) });
-                    let verdicts =
-                        tx.unpublished_verdicts(limit)?.into_iter().map(|(topic, sequence, message)| {
-                            Parcel { topic, message, what: What::Verdict(sequence) }
-                        });
-                    Ok::<_, StoreError>(events.chain(verdicts).take(limit).collect::<Vec<_>>())
-                })
-                .await?;
-        if batch.is_empty() {
-            return Ok(true);
-        }
-        let mut in_flight = JoinSet::new();
-        for parcel in batch {
-            in_flight.spawn(publish(Arc::clone(plane), client.clone(), parcel));
-        }
-        let delivered = in_flight.join_all().await;
-        if !delivered.into_iter().all(|delivered| delivered) {
-            return Ok(false);
+/// What became of a message.
+enum Outcome {
+    Delivered,
+    /// The broker's access list or one of its limits stands against it.
+    Refused,
+    /// The connection ended first, or the database failed.
+    Lost,
+}
+
+impl Publisher {
+    async fn ended(&mut self, task: Id, outcome: Outcome) {
+        let message = self.in_flight.remove(&task);
+        let is_lost = match outcome {
+            Outcome::Delivered => return self.publish().await,
+            Outcome::Refused => self.refused.len() >= MOST_REFUSED,
+            Outcome::Lost => true,
+        };
+        self.again.get_or_insert_with(|| Instant::now() + AGAIN);
+        if !is_lost {
+            self.refused.extend(message);
+            self.publish().await;
         }
     }
-    Ok(true)
+
+    /// Publishes what is not in flight, as far as there is room. While the connection is lost it publishes nothing:
+    /// the next connection wakes it.
+    async fn publish(&mut self) {
+        if !self.plane.outbox.connected() {
+            return;
+        }
+        match self.waiting().await {
+            Ok(parcels) => {
+                for parcel in parcels {
+                    let message = parcel.message;
+                    let task = publish(Arc::clone(&self.plane), self.client.clone(), parcel);
+                    self.in_flight.insert(self.tasks.spawn(task).id(), message);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot read what has to be published");
+                self.again.get_or_insert_with(|| Instant::now() + AGAIN);
+            }
+        }
+    }
+
+    /// Reads the messages that wait, as many as may still be in flight.
+    async fn waiting(&self) -> Result<Vec<Parcel>, StoreError> {
+        let room = usize::from(IN_FLIGHT).saturating_sub(self.in_flight.len());
+        if room == 0 {
+            return Ok(Vec::new());
+        }
+        let passed_over: HashSet<Message> = self.in_flight.values().chain(&self.refused).copied().collect();
+        let limit = room + passed_over.len();
+        let read = move |tx: &crate::store::Tx<'_>| {
+            let events = tx.unpublished_events(limit)?.into_iter().map(|(topic, id, payload)| Parcel {
+                topic,
+                payload,
+                message: Message::Event(id),
+            });
+            let verdicts = tx.unpublished_verdicts(limit)?.into_iter().map(|(topic, sequence, payload)| {
+                let message = Message::Verdict { device: topic.device, sequence };
+                Parcel { topic, payload, message }
+            });
+            let waits = events.chain(verdicts).filter(|parcel| !passed_over.contains(&parcel.message));
+            Ok::<_, StoreError>(waits.take(room).collect())
+        };
+        self.plane.store.transaction(read).await
+    }
 }
 
 struct Parcel {
     topic: Topic,
-    message: Vec<u8>,
-    what: What,
+    payload: Vec<u8>,
+    message: Message,
 }
 
-enum What {
+/// Which message of the database it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Message {
     Event(EventId),
-    Verdict(u64),
+    Verdict { device: pawl_proto::DeviceId, sequence: u64 },
 }
 
-/// Publishes one message and notes that the broker has it; false when it does not.
-async fn publish(plane: Arc<ControlPlane>, client: AsyncClient, parcel: Parcel) -> bool {
-    let Parcel { topic, message, what } = parcel;
-    let options = match what {
-        What::Event(_) => PublishOptions::at_least_once().retained(),
-        What::Verdict(_) => PublishOptions::at_least_once(),
+/// Publishes one message and records in the database that the broker has it.
+async fn publish(plane: Arc<ControlPlane>, client: AsyncClient, parcel: Parcel) -> Outcome {
+    let Parcel { topic, payload, message } = parcel;
+    let options = match message {
+        Message::Event(_) => PublishOptions::at_least_once().retained(),
+        Message::Verdict { .. } => PublishOptions::at_least_once(),
     };
     let published_at_ms = plane.clock.now_ms();
-    let acknowledged = match client.publish_tracked(topic.to_string(), message, options).await {
-        Ok(notice) => notice.wait_completion_async().await.map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
+    let acknowledged = async {
+        let notice = client.publish_tracked(topic.to_string(), payload, options).await;
+        let notice = notice.map_err(|error| (Outcome::Lost, error.to_string()))?;
+        notice.wait_completion_async().await.map_err(|error| match error {
+            PublishNoticeError::V5PubAck(_) => (Outcome::Refused, error.to_string()),
+            _ => (Outcome::Lost, error.to_string()),
+        })
     };
-    if let Err(error) = acknowledged {
+    let acknowledged = timeout(ACKNOWLEDGED_WITHIN, acknowledged).await.unwrap_or_else(|_| {
+        if plane.outbox.connected() {
+            plane.outbox.reconnect();
+        }
+        let limit = ACKNOWLEDGED_WITHIN.as_secs();
+        Err((Outcome::Lost, format!("not acknowledged within {limit} s; the control plane connects again")))
+    });
+    if let Err((outcome, error)) = acknowledged {
         tracing::warn!(%topic, error, "the broker has not taken a message");
-        return false;
+        return outcome;
     }
     let acknowledged_at_ms = plane.clock.now_ms();
-    let delivered = match what {
-        What::Event(id) => Delivered::Event { id, published_at_ms, acknowledged_at_ms },
-        What::Verdict(sequence) => Delivered::Verdict { device: topic.device, sequence },
+    let delivered = match message {
+        Message::Event(id) => Delivered::Event { id, published_at_ms, acknowledged_at_ms },
+        Message::Verdict { device, sequence } => Delivered::Verdict { device, sequence },
     };
     let noted = plane
         .store
@@ -110,11 +190,19 @@ async fn publish(plane: Arc<ControlPlane>, client: AsyncClient, parcel: Parcel) 
     match noted {
         Ok(()) => {
             plane.outbox.announce(delivered);
-            true
+            Outcome::Delivered
         }
         Err(error) => {
-            tracing::error!(%topic, %error, "cannot note a delivery");
-            false
+            tracing::error!(%topic, %error, "cannot record a delivery");
+            Outcome::Lost
         }
+    }
+}
+
+/// Waits until then; for ever where there is no time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

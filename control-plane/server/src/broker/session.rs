@@ -4,7 +4,8 @@ use std::time::Instant;
 use pawl_proto::{Channel, limits};
 use rumqttc::mqttbytes::v5::{Packet, Publish};
 use rumqttc::{
-    AckMode, AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, QoS, TlsConfiguration, Transport,
+    AckMode, AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, NoticeFailureReason, QoS,
+    TlsConfiguration, Transport,
 };
 use tokio::task::JoinSet;
 
@@ -79,7 +80,17 @@ async fn keep(plane: &Arc<ControlPlane>, client: AsyncClient, mut events: EventL
     // Ends with this function; a new connection replaces a check of an older one.
     let mut checks = JoinSet::new();
     loop {
-        let lost = match events.poll().await {
+        let polled = tokio::select! {
+            polled = events.poll() => polled,
+            () = plane.outbox.reconnect_requested() => {
+                // The publisher publishes again what was in flight; the client is not to do it as well.
+                events.clean();
+                events.drain_pending_as_failed(NoticeFailureReason::SessionReset);
+                lost(plane, &mut connected_at, &mut backoff, "the broker acknowledges nothing").await;
+                continue;
+            }
+        };
+        let error = match polled {
             Ok(Event::Incoming(Packet::ConnAck(connected))) => {
                 connected_at = Some(Instant::now());
                 tracing::info!(session_present = connected.session_present, "broker connected");
@@ -99,12 +110,17 @@ async fn keep(plane: &Arc<ControlPlane>, client: AsyncClient, mut events: EventL
             Ok(_) => continue,
             Err(error) => error.to_string(),
         };
-        plane.outbox.set_connected(false);
-        let stood = connected_at.take().map(|since| since.elapsed());
-        let pause = backoff.pause(stood, u16::from_be_bytes(crate::random::bytes()));
-        tracing::warn!(error = lost, pause_ms = pause.as_millis(), "no connection to the broker");
-        tokio::time::sleep(pause).await;
+        lost(plane, &mut connected_at, &mut backoff, &error).await;
     }
+}
+
+/// Marks the connection as lost, and waits before the next one.
+async fn lost(plane: &ControlPlane, connected_at: &mut Option<Instant>, backoff: &mut Backoff, error: &str) {
+    plane.outbox.set_connected(false);
+    let stood = connected_at.take().map(|since| since.elapsed());
+    let pause = backoff.pause(stood, u16::from_be_bytes(crate::random::bytes()));
+    tracing::warn!(error, pause_ms = pause.as_millis(), "no connection to the broker");
+    tokio::time::sleep(pause).await;
 }
 
 /// Says what to change where a certificate may connect under any client id. The control plane goes on:

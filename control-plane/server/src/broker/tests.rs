@@ -1,15 +1,16 @@
-//! On a real mosquitto, with the packaged configuration.
+//! On a real mosquitto with the packaged configuration, but where the broker has to fail.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_proto::message::{EventKind, ShortText};
+use pawl_proto::{Channel, Topic};
 use tokio::task::JoinHandle;
 
 use crate::control_plane::ControlPlane;
 use crate::orders;
-use crate::testing::{Broker, Device, Rig};
+use crate::testing::{Broker, Device, MuteBroker, Rig};
 
 /// Looks again until it is so.
 async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
@@ -85,5 +86,31 @@ async fn what_the_broker_refused_is_published_when_it_takes_it() {
     })
     .await;
     assert!(plane.outbox.connected());
+    disconnect(plane, session).await;
+}
+
+#[tokio::test]
+async fn a_message_that_the_broker_never_acknowledges_delays_no_other_and_is_sent_again() {
+    let rig = Rig::new();
+    let plane = &rig.plane;
+    let mut first = Device::enrolled(plane).await;
+    first.pair(plane).await.unwrap();
+    let mut second = Device::enrolled(plane).await;
+    second.pair(plane).await.unwrap();
+    let stuck = Topic::new(first.id(), Channel::Event).to_string();
+    let broker = MuteBroker::start(plane, stuck.clone()).await;
+    let session = connect(plane).await;
+
+    let revoke =
+        |device: &Device| orders::order(plane, device.id(), EventKind::Revoke, ShortText::lossy("sold"));
+    let (waiting, ()) = tokio::join!(revoke(&first), async {
+        until("the first order reached the broker", async || broker.published(&stuck) == 1).await;
+        let ordered = revoke(&second).await.unwrap();
+        assert!(ordered.delivered_at_ms.is_some(), "the second order waits behind the first one");
+        assert_eq!(broker.connections(), 1, "the second order waited for another connection");
+    });
+    waiting.unwrap();
+    until("the first order is acknowledged", async || acknowledged_at(plane, &first).await.is_some()).await;
+    assert_eq!((broker.connections(), broker.published(&stuck)), (2, 2));
     disconnect(plane, session).await;
 }
