@@ -64,10 +64,18 @@ impl HighWater {
             && now.clock_ms >= self.clock_max_ms.saturating_sub(clock_loss_ms)
     }
 
-    /// Returns whether `now` shows that the counter fell: it is in an earlier epoch, but after more resets or at a later
-    /// clock. A message of an earlier epoch that was long on its way is before this mark in both.
+    /// Returns whether `now` can be neither after this mark nor before it, so that somebody restored an older state of the
+    /// TPM. A message that was long on its way is before this mark.
+    ///
+    /// In an earlier epoch, `now` contradicts the mark if it is after more resets or at a later clock: the counter fell.
+    /// In the same epoch, it does if more resets go with a clock that is lower than an unclean stop explains, whichever
+    /// of the two was first.
     pub fn is_contradicted_by(&self, now: TpmTime) -> bool {
-        now.epoch < self.epoch && (now.reset_count, now.clock_ms) > (self.reset_count, self.clock_ms)
+        if now.epoch < self.epoch {
+            return (now.reset_count, now.clock_ms) > (self.reset_count, self.clock_ms);
+        }
+        let Self { epoch, reset_count, clock_ms, .. } = *self;
+        !self.admits(now) && !Self::first(now).admits(TpmTime { epoch, reset_count, clock_ms })
     }
 
     /// Returns the mark after the TPM was seen at `now`, which this one admits.
@@ -124,6 +132,22 @@ mod tests {
         assert!(!mark.admits(at(5, 12, 7 * HOUR)), "the mark sank with the first stop");
         assert!(mark.admits(at(5, 12, 8 * HOUR)) && !mark.is_passed_by(at(5, 12, 8 * HOUR)));
         assert!(mark.raised_to(at(6, 0, 1)).admits(at(6, 1, 1)), "another epoch begins anew");
+    }
+
+    #[test]
+    fn a_message_of_the_same_epoch_that_fits_neither_before_nor_after_the_mark_contradicts_it() {
+        let mark = HighWater::first(at(5, 10, 9 * HOUR));
+        for (what, now, contradicts) in [
+            ("it is later", at(5, 11, 9 * HOUR), false),
+            ("it was long on its way", at(5, 9, 2 * HOUR), false),
+            ("it was long on its way, without a reset since", at(5, 10, 2 * HOUR), false),
+            ("it was long on its way, and an unclean stop followed", at(5, 9, 10 * HOUR), false),
+            ("more resets, and a clock of hours before", at(5, 11, 7 * HOUR), true),
+            ("fewer resets, and a clock of hours later", at(5, 9, 11 * HOUR), true),
+            ("a later epoch", at(6, 0, 0), false),
+        ] {
+            assert_eq!(mark.is_contradicted_by(now), contradicts, "{what}");
+        }
     }
 
     #[test]

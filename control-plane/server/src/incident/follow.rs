@@ -79,12 +79,12 @@ fn is_behind(tx: &Tx<'_>, now: &Now<'_>, highest: Option<HighWater>) -> Result<b
     Ok(if was_set_back { !highest.is_passed_by(now.time) } else { !highest.admits(now.time) })
 }
 
-/// Opens an incident if a report for an earlier epoch than the highest is later than that in the TPM's time: the
-/// counter fell. The quote has been verified, and the report is refused in any case.
+/// Opens an incident if a verified attestation on no nonce of ours contradicts what was seen of the TPM: a receipt, or
+/// a report for a pairing that has ended. Such a message may be late, so one that is merely older is none.
 ///
 /// # Errors
 /// [`StoreError`]
-pub(crate) fn follow_ended(
+pub(crate) fn check_history(
     tx: &Tx<'_>,
     device: DeviceId,
     time: TpmTime,
@@ -92,7 +92,10 @@ pub(crate) fn follow_ended(
 ) -> Result<(), StoreError> {
     let highest = tx.high_water(device)?;
     let Some(highest) = highest.filter(|highest| highest.is_contradicted_by(time)) else { return Ok(()) };
-    let detail = format!("the TPM went back in time, from epoch {} to epoch {}", highest.epoch, time.epoch);
+    let detail = format!(
+        "the TPM went back in time, from epoch {}, reset {}, clock {} ms to epoch {}, reset {}, clock {} ms",
+        highest.epoch, highest.reset_count, highest.clock_max_ms, time.epoch, time.reset_count, time.clock_ms
+    );
     note(tx, device, IncidentKind::SetBack, None, &detail, seconds)
 }
 

@@ -3,7 +3,7 @@
 //! | incident | told by | in a verdict |
 //! | --- | --- | --- |
 //! | two places | a run of the daemon that another had followed reports again, and has run on meanwhile | contraindicated, until the pairing ends |
-//! | set back | epoch, resets or clock of the TPM are before what was seen | contraindicated, while they are |
+//! | set back | epoch, resets or clock of the TPM are before what was seen, or a receipt contradicts it | contraindicated, while they are |
 //! | disk elsewhere, disk of another | a TPM asks to be paired, and its disk was paired with another one | warning, on both devices |
 //! | reimaged | a TPM whose pairing lives asks to be paired, and its disk knows of none | warning |
 //!
@@ -18,7 +18,7 @@ mod settle;
 mod words;
 
 pub(crate) use asked::{asked, turned_away};
-pub(crate) use follow::{Now, begin, follow, follow_ended};
+pub(crate) use follow::{Now, begin, check_history, follow};
 pub(crate) use settle::{SettleError, digest, settle_by_operator, settle_by_pairing, settle_by_replacing};
 pub(crate) use words::{remedy, tell};
 

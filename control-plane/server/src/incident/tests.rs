@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use pawl_proto::message::{Appraisal, Area, Finding, PairingRequest, SessionProof, Verdict};
+use pawl_proto::message::{Appraisal, Area, Finding, PairingRequest, Receipt, SessionProof, Verdict};
 use pawl_proto::{DeviceId, Nonce};
 
 use super::{SettleError, digest, settle_by_operator, settle_by_pairing};
@@ -8,6 +8,8 @@ use crate::control_plane::ControlPlane;
 use crate::pairing;
 use crate::store::{Incident, IncidentKind};
 use crate::testing::{Device, Reporting, Rig};
+
+const HOUR: u64 = 3600;
 
 /// One of the places where a device runs: its daemon's run, and its TPM's resets and clock.
 #[derive(Clone, Copy)]
@@ -150,8 +152,6 @@ async fn a_tpm_that_was_set_back_is_told_until_it_has_caught_up() {
 
 #[tokio::test]
 async fn a_tpm_that_was_set_back_is_told_after_any_number_of_resets() {
-    const HOUR: u64 = 3600;
-
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     let id = reporting.device.id();
@@ -200,6 +200,36 @@ async fn a_report_for_an_ended_epoch_is_refused_and_told_where_the_counter_fell(
     crate::posture::receive(&rig.plane, id, message).await.unwrap();
     assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::SetBack]);
     assert!(reporting.device.next_verdict(&rig.plane).await.is_none(), "no verdict answers it");
+}
+
+/// A TPM that is set back and then wiped says so itself: its receipt has more resets than were seen, and an older clock.
+#[tokio::test]
+async fn a_receipt_that_contradicts_what_was_seen_opens_an_incident() {
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    let id = reporting.device.id();
+    let ended = reporting.device.wipe(None);
+    let request = reporting.device.request();
+    let (mut reporting, _) = Reporting::pair(&rig, reporting.device, request).await;
+    let mut place = Place::of(&reporting);
+    pass(&rig, 5 * HOUR, &mut [&mut place]);
+    assert!(place.report(&mut reporting).await.lease.is_some());
+
+    // The receipt of the epoch before was made before all that, and was long on its way.
+    crate::orders::receive_receipt(&rig.plane, None, ended.clone()).await.unwrap();
+    assert_eq!(open_kinds(&rig.plane, id).await, []);
+
+    let ended: Receipt = pawl_proto::decode(ended.receipt.as_bytes(), 2048).unwrap();
+    let device = &mut reporting.device;
+    let now = device.tpm.clock;
+    for (lost, incidents) in [(HOUR, &[][..]), (2 * HOUR, &[IncidentKind::SetBack])] {
+        device.tpm.reset_count += 1;
+        device.tpm.clock = now - lost * 1000;
+        let receipt = Receipt { time: lost, ..ended.clone() };
+        let receipt = device.signed(&receipt);
+        crate::orders::receive_receipt(&rig.plane, None, receipt).await.unwrap();
+        assert_eq!(open_kinds(&rig.plane, id).await, incidents, "{lost} s of the clock were lost");
+    }
 }
 
 #[tokio::test]

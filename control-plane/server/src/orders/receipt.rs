@@ -7,6 +7,7 @@ use pawl_proto::message::{Receipt, SignedReceipt};
 use pawl_proto::{DecodeError, DeviceId, Digest, Epoch};
 
 use crate::control_plane::ControlPlane;
+use crate::incident;
 use crate::posture;
 use crate::record::{Attested, Fact};
 use crate::store::{Pairing, StoreError, Tx};
@@ -41,12 +42,14 @@ fn receive_in(
         .ok_or(ReceiptError::UnknownPairing)?;
     let key = AttestationKey::from_public(Public::unmarshal(&pairing.attestation_key)?)?;
     let clock = verify(&key, &pairing, receipt, signed)?;
-    // One that was long on its way is behind what is known, and still a receipt.
-    posture::raise_high_water(tx, receipt.device, TpmTime::new(receipt.epoch.0, clock))?;
+    let (time, now) = (TpmTime::new(receipt.epoch.0, clock), now_ms / 1000);
     if !tx.add_receipt(receipt, signed, now_ms)? {
         return Ok(());
     }
-    let now = now_ms / 1000;
+    // A late receipt is behind what is known. One that contradicts it still proves that its epoch is over.
+    if !posture::raise_high_water(tx, receipt.device, time)? {
+        incident::check_history(tx, receipt.device, time, now)?;
+    }
     // The counter stands at receipt.epoch: every earlier epoch is dead.
     tx.end_pairings_below(receipt.device, receipt.epoch, now)?;
     tx.settle_below(receipt.device, receipt.epoch)?;

@@ -77,7 +77,7 @@ fn receive_in(
     let ended = quoted.evidence.epoch < pairing.epoch || pairing.state != PairingState::Live;
     if ended && quoted.evidence.device == id {
         let time = TpmTime::new(quoted.evidence.epoch.0, quoted.clock());
-        incident::follow_ended(tx, id, time, plane.clock.now())?;
+        incident::check_history(tx, id, time, plane.clock.now())?;
         return Ok(Received::Refused("its pairing has ended".to_owned()));
     }
     let verdict = decide(plane, tx, &device, &pairing, &quoted, message.len())?;
