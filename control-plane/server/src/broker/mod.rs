@@ -1,7 +1,7 @@
 //! The connection to the broker.
 //!
-//! On each connection [`client_ids`] checks that the broker takes client ids from certificates. Beside
-//! it, two tasks: [`session`] keeps the connection and takes in what devices send, one message after
+//! On each connection [`client_ids`] checks that the broker takes client ids from certificates, and [`subscriptions`]
+//! that it grants what the control plane reads. Beside them, two tasks: [`session`] keeps the connection and takes in what devices send, one message after
 //! the other, each acknowledged only after its transaction; [`publisher`] sends what the database
 //! says has not been taken by the broker yet. The database is the outbox: nothing that the MQTT
 //! client forgets is lost.
@@ -13,11 +13,13 @@ mod memory;
 mod outbox;
 mod publisher;
 mod session;
+mod subscriptions;
 mod tls;
 
 pub use client_ids::ClientIds;
 pub use outbox::{Delivered, Listener, Outbox};
 pub use session::run;
+pub use subscriptions::Subscriptions;
 pub use tls::TlsError;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use pawl_proto::{DeviceId, EventId};
 use tokio::sync::{Notify, broadcast};
 
 use super::client_ids::ClientIds;
+use super::subscriptions::Subscriptions;
 
 /// Deliveries that a slow listener may miss before it is told to look into the database.
 const DELIVERIES: usize = 64;
@@ -19,6 +20,7 @@ pub struct Outbox {
     delivered: broadcast::Sender<Delivered>,
     connected: AtomicBool,
     client_ids: Mutex<Option<ClientIds>>,
+    subscriptions: Mutex<Option<Subscriptions>>,
 }
 
 /// What the broker has acknowledged.
@@ -50,6 +52,7 @@ impl Default for Outbox {
             delivered: broadcast::Sender::new(DELIVERIES),
             connected: AtomicBool::new(false),
             client_ids: Mutex::default(),
+            subscriptions: Mutex::default(),
         }
     }
 }
@@ -77,6 +80,15 @@ impl Outbox {
 
     pub(super) fn set_client_ids(&self, found: Option<ClientIds>) {
         *self.client_ids.lock().unwrap_or_else(PoisonError::into_inner) = found;
+    }
+
+    /// Whether the broker grants the subscriptions; none until it has answered.
+    pub fn subscriptions(&self) -> Option<Subscriptions> {
+        *self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_subscriptions(&self, found: Option<Subscriptions>) {
+        *self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
     pub(super) fn set_connected(&self, connected: bool) {

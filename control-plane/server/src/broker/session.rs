@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pawl_proto::{Channel, limits};
+use pawl_proto::limits;
 use rumqttc::mqttbytes::v5::{Packet, Publish};
 use rumqttc::{
-    AckMode, AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, NoticeFailureReason, QoS,
+    AckMode, AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, NoticeFailureReason,
     TlsConfiguration, Transport,
 };
 use tokio::task::JoinSet;
@@ -13,7 +13,7 @@ use super::backoff::Backoff;
 use super::client_ids::{self, ClientIds};
 use super::memory::NothingInFlight;
 use super::tls::{TlsError, client_config};
-use super::{incoming, publisher};
+use super::{incoming, publisher, subscriptions};
 use crate::control_plane::ControlPlane;
 use crate::keys::BROKER_USER;
 
@@ -94,8 +94,10 @@ async fn keep(plane: &Arc<ControlPlane>, client: AsyncClient, mut events: EventL
             Ok(Event::Incoming(Packet::ConnAck(connected))) => {
                 connected_at = Some(Instant::now());
                 tracing::info!(session_present = connected.session_present, "broker connected");
-                on_connected(plane, &client, connected.session_present).await;
+                let asked = subscriptions::ask_for_all(&client);
+                on_connected(plane, connected.session_present).await;
                 checks.abort_all();
+                checks.spawn(subscriptions::confirm(Arc::clone(plane), client.clone(), asked));
                 checks.spawn(check_client_ids(Arc::clone(plane)));
                 continue;
             }
@@ -148,13 +150,7 @@ async fn take(plane: &Arc<ControlPlane>, client: &AsyncClient, publish: &Publish
     client.try_ack(publish).map_err(|error| error.to_string())
 }
 
-async fn on_connected(plane: &Arc<ControlPlane>, client: &AsyncClient, session_present: bool) {
-    // Subscribing again is harmless, and whether the broker has all three is not to be guessed.
-    for channel in [Channel::Status, Channel::Posture, Channel::Receipt] {
-        if let Err(error) = client.try_subscribe(channel.of_every_device(), QoS::AtLeastOnce) {
-            tracing::error!(%error, channel = channel.as_str(), "cannot subscribe");
-        }
-    }
+async fn on_connected(plane: &Arc<ControlPlane>, session_present: bool) {
     let again = plane
         .store
         .transaction(move |tx| {

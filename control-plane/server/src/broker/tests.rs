@@ -8,6 +8,7 @@ use pawl_proto::message::{EventKind, ShortText};
 use pawl_proto::{Channel, Topic};
 use tokio::task::JoinHandle;
 
+use crate::broker::Subscriptions;
 use crate::control_plane::ControlPlane;
 use crate::orders;
 use crate::testing::{Broker, Device, MuteBroker, Rig};
@@ -112,5 +113,23 @@ async fn a_message_that_the_broker_never_acknowledges_delays_no_other_and_is_sen
     waiting.unwrap();
     until("the first order is acknowledged", async || acknowledged_at(plane, &first).await.is_some()).await;
     assert_eq!((broker.connections(), broker.published(&stuck)), (2, 2));
+    disconnect(plane, session).await;
+}
+
+#[tokio::test]
+async fn a_refused_subscription_is_told_and_asked_for_again() {
+    let rig = Rig::new();
+    let plane = &rig.plane;
+    let broker = MuteBroker::start(plane, String::new()).await;
+    broker.refuse_subscriptions(true);
+    let session = connect(plane).await;
+    until("the refusal is told", async || plane.outbox.subscriptions() == Some(Subscriptions::Refused)).await;
+
+    broker.refuse_subscriptions(false);
+    until("the subscriptions are granted", async || {
+        plane.outbox.subscriptions() == Some(Subscriptions::Granted)
+    })
+    .await;
+    assert_eq!(broker.connections(), 1, "what else the control plane does went on");
     disconnect(plane, session).await;
 }

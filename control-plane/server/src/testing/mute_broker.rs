@@ -1,6 +1,6 @@
-//! A broker that withholds acknowledgements, which mosquitto does not do on demand.
+//! A broker that withholds acknowledgements and refuses subscriptions, which mosquitto does not do on demand.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustls::ServerConfig;
@@ -23,6 +23,7 @@ struct Seen {
     connections: AtomicUsize,
     topics: Mutex<Vec<String>>,
     withheld: Mutex<Option<String>>,
+    refuses: AtomicBool,
 }
 
 const CONNECT: u8 = 1;
@@ -60,6 +61,11 @@ impl MuteBroker {
         broker
     }
 
+    /// Whether it refuses subscriptions, from here on.
+    pub(crate) fn refuse_subscriptions(&self, refuses: bool) {
+        self.seen.refuses.store(refuses, Ordering::Relaxed);
+    }
+
     /// The connections of the control plane itself, without those that check the broker.
     pub(crate) fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::Relaxed)
@@ -92,7 +98,9 @@ async fn serve(
             }
             SUBSCRIBE => {
                 let [high, low] = id_at(0);
-                to.write_all(&[0x90, 4, high, low, 0, 1]).await?;
+                // Granted QoS 1, or not authorized (MQTT 5.0, section 3.9.3).
+                let reason = if seen.refuses.load(Ordering::Relaxed) { 0x87 } else { 1 };
+                to.write_all(&[0x90, 4, high, low, 0, reason]).await?;
             }
             PUBLISH => {
                 let length = usize::from(u16::from_be_bytes(id_at(0)));
