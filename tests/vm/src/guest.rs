@@ -14,7 +14,7 @@ use crate::machine::Machine;
 pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// Each question costs an emulated machine much of its time.
-const POLL: Duration = Duration::from_millis(300);
+const POLL: Duration = Duration::from_millis(500);
 
 /// Fetches the token as a workload does that is not root.
 const TOKEN: &str = "setpriv --reuid nobody --regid pawl --clear-groups pawlctl token telemetry --json";
@@ -76,13 +76,13 @@ impl Machine {
 
     fn wait_for_unit(&mut self, unit: &str, active: bool) -> Result<()> {
         let (not, until) = if active { ("", "active") } else { ("! ", "no longer active") };
-        let tries = SOON.as_secs() * 5;
+        let tries = SOON.as_secs() * 2;
         let done = self.run_within(
             SOON * 2,
             &format!(
                 "for try in $(seq {tries}); do
                     {not}systemctl --quiet is-active {unit} && exit
-                    sleep 0.2
+                    sleep 0.5
                 done
                 systemctl status {unit}
                 exit 1"

@@ -24,7 +24,7 @@ pub(super) fn tell_put_back(report: &mut Report, stage: &mut Stage<'_>) -> Resul
 
 fn drift(stage: &mut Stage<'_>, command_line: &str, facts: &mut Facts) -> Result<()> {
     let changed = stage.system.signed_image_of(&stage.place.join("changed.efi"), command_line)?;
-    stage.machine.shut_down()?;
+    stage.machine.switch_off()?;
     stage.machine.install(&changed)?;
     facts.add_seconds("boot", stage.machine.boot(Cable::Out)?);
     let status = stage.machine.wait_for(DeviceState::Lapsed)?;
@@ -57,7 +57,7 @@ fn withheld(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
 }
 
 fn put_back(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
-    stage.machine.shut_down()?;
+    stage.machine.switch_off()?;
     stage.machine.install(&stage.first_image)?;
     facts.add_seconds("boot", stage.machine.boot(Cable::In)?);
     let status = stage.wait_until_approved()?;

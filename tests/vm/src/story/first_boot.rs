@@ -41,7 +41,7 @@ fn not_configured(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     Ok(())
 }
 
-/// What a technician does with a device that runs for the first time.
+/// What a technician does with a device that runs for the first time. A power cut does not take the files along.
 pub(super) fn configure(stage: &mut Stage<'_>) -> Result<()> {
     let authority = fs::read_to_string(stage.rig.control_plane.ca())?;
     let url = stage.rig.control_plane.url();
@@ -57,6 +57,7 @@ ca = "/etc/pawl/control-plane.pem"
 name = "telemetry"
 scopes = ["telemetry"]
 END
+sync
 systemctl start pawld"#
     ))?;
     stage.device = stage.machine.status()?.device.to_string();
