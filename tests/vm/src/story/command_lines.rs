@@ -38,9 +38,10 @@ pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
 fn open_quote(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     show_command_line(stage, OPEN_QUOTE, facts)?;
     let log = "/sys/kernel/security/integrity/ima/ascii_runtime_measurements";
-    // The aggregate of the boot needs no policy, and under Secure Boot the kernel measures modules by a rule of its
-    // own (CONFIG_IMA_ARCH_POLICY). `ima_policy=tcb` would add every program that runs.
-    let others = format!("grep -v -e ' boot_aggregate$' -e '\\.ko' {log} || true");
+    // Without a policy the kernel measures the aggregate of the boot, whose empty signature ends the line in a space.
+    // Under Secure Boot it measures modules by a rule of its own (CONFIG_IMA_ARCH_POLICY). `ima_policy=tcb` would add
+    // every program that runs.
+    let others = format!("grep -v -e ' boot_aggregate *$' -e '\\.ko' {log} || true");
     let entries = stage.machine.succeed(&others)?;
     facts.add("ima_entries", entries.trim());
     ensure!(entries.trim().is_empty(), "IMA measures all the same: {entries}");
@@ -49,7 +50,7 @@ fn open_quote(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
 
 /// Without an initrd, whose own `init` would come first, the kernel says which program it runs.
 fn shell(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
-    stage.machine.shut_down()?;
+    stage.machine.switch_off()?;
     let image = stage.system.image_without_initrd(
         &stage.place.join("shell.efi"),
         &format!("{} rootwait", stage.system.command_line_with_console(SPACE_IN_A_LETTER)),

@@ -1,5 +1,6 @@
 //! The story, in its order. One boot serves as many steps as it can.
 
+mod ahead;
 mod command_lines;
 mod drift;
 mod first_boot;
@@ -78,7 +79,6 @@ fn chapters(report: &mut Report, stage: &mut Stage<'_>, arguments: &Arguments) -
     } else {
         drift::tell(report, stage, &stage.system.command_line_with_console(command_lines::OPEN_QUOTE))?;
         command_lines::tell(report, stage)?;
-        drift::tell_put_back(report, stage)?;
         update::tell(report, stage)?;
         second_certificate::tell(report, stage)?;
     }

@@ -1,7 +1,11 @@
 //! The operator learns the policy that the device's boot satisfies, goes on writing it, and has it judge.
 
+use std::fs;
+
 use anyhow::{Context as _, Result, ensure};
 use pawl_e2e::rig::wait;
+use pawl_evidence::boot_image::PeImage;
+use pawl_evidence::tpm::HashAlgorithm;
 use serde_json::Value;
 
 use super::stage::Stage;
@@ -9,7 +13,7 @@ use crate::guest::SOON;
 use crate::report::{Facts, Report};
 
 /// What the policy allows besides the command line of now.
-pub(super) const ALLOWED: &str = "panic=30";
+const ALLOWED: &str = "panic=30";
 
 pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
     report.step("policy", "a policy is learnt from the boot, and affirms it", |facts| learn(stage, facts))
@@ -20,7 +24,19 @@ fn learn(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     facts.add("learnt_lines", learnt.lines().count());
     let system = stage.system;
     let allowed = [system.command_line(ALLOWED), system.command_line_with_console("console=*")];
-    let policy = widened(&learnt, &allowed)?;
+    let mut policy = widened(&learnt, &allowed)?;
+    // Since systemd 258 a unified kernel image starts its kernel itself, and a policy goes by the image and its sections:
+    // the log has no text of the command line, and the initrd that the kernel gets has a secret of the machine in it.
+    let allowed_image = stage.image("allowed", ALLOWED)?;
+    if policy.contains("unified-images = [") {
+        let image = fs::read(allowed_image.path())?;
+        let image = PeImage::parse(&image)?;
+        let command_line = image.section(".cmdline").context("the image has no command line")?;
+        let section = HashAlgorithm::Sha256.digest(&[&command_line]);
+        policy = with(&policy, "unified-images", &image.authenticode(HashAlgorithm::Sha256).to_string())?;
+        policy = with(&policy, "sections", &section.to_string())?;
+    }
+    stage.allowed_image = Some(allowed_image);
     stage.rig.control_plane.set_policy(&stage.device, &policy)?;
     stage.rig.control_plane.refresh(&stage.device)?;
     let verdict = wait::until("the device is judged by the policy", SOON, || {
@@ -46,4 +62,11 @@ fn widened(learnt: &str, command_lines: &[String]) -> Result<String> {
         "what was learnt: {learnt}"
     );
     Ok(policy)
+}
+
+/// The policy with one more entry in a list that it has.
+fn with(policy: &str, list: &str, entry: &str) -> Result<String> {
+    let start = format!("\n{list} = [\n");
+    ensure!(policy.contains(&start), "the policy has no {list}: {policy}");
+    Ok(policy.replacen(&start, &format!("{start}    {{ digest = {entry:?} }},\n"), 1))
 }

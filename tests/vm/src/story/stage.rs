@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::wait::Interrupted;
 use pawl_e2e::rig::{ApprovalTerms, Terms};
@@ -22,6 +24,8 @@ pub(super) struct Stage<'r> {
     pub(super) machine: Machine,
     /// What is installed at first.
     pub(super) first_image: Image,
+    /// What the policy allows besides, once there is one. Made again it has another digest.
+    pub(super) allowed_image: Option<Image>,
     /// The machine's files.
     pub(super) place: PathBuf,
     /// What the control plane calls the device, once that is known.
@@ -29,6 +33,9 @@ pub(super) struct Stage<'r> {
     /// How long a pairing took.
     pub(super) pairing_time: Duration,
 }
+
+/// Where systemd keeps the log of what it measures, since 259.
+pub(super) const MEASURE_LOG: &str = "/run/log/systemd/tpm2-measure.log";
 
 /// Reports come when something happens, and nobody has to approve anything.
 pub(super) const TERMS: Terms = Terms {
@@ -62,6 +69,7 @@ impl<'r> Stage<'r> {
             system,
             machine,
             first_image,
+            allowed_image: None,
             place,
             device: String::new(),
             pairing_time: Duration::ZERO,
@@ -82,9 +90,15 @@ impl<'r> Stage<'r> {
         })
     }
 
+    /// The contents of a file of the guest.
+    pub(super) fn read_file(&mut self, path: &str) -> Result<Vec<u8>> {
+        let text = self.machine.succeed(&format!("base64 -w 0 {path}"))?;
+        STANDARD.decode(text.trim()).with_context(|| format!("read {path} of the guest"))
+    }
+
     /// What systemd has measured in this boot of the kernel, by its own log.
     pub(super) fn measured_phases(&mut self) -> Result<Vec<String>> {
-        let log = self.machine.succeed("cat /run/log/systemd/tpm2-measure.log")?;
+        let log = self.machine.succeed(&format!("cat {MEASURE_LOG}"))?;
         let string = |record: &str| {
             let record: Value = serde_json::from_str(record.trim_start_matches('\u{1e}')).ok()?;
             let is_phase = record.get("pcr").and_then(Value::as_u64) == Some(11);

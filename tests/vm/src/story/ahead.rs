@@ -1,0 +1,41 @@
+//! A boot state that the operator approves before the device comes to it: the keys work there before the network does.
+
+use anyhow::{Result, ensure};
+use pawl_proto::message::DeviceState;
+
+use super::stage::Stage;
+use crate::machine::Cable;
+use crate::report::Facts;
+
+/// Has the operator approve what `update` says, on top of the state that the device has reported last, and waits
+/// until the device has the lease for it.
+pub(super) fn approve(stage: &mut Stage<'_>, name: &str, update: &[&str]) -> Result<()> {
+    let state = stage.rig.control_plane.reported_state(&stage.device)?;
+    let command = ["pre-approve", &stage.device, "--state", &state, "--name", name];
+    stage.rig.control_plane.operator(&[&command, update].concat())?;
+    stage.machine.wait_until("the device has a lease ahead", |status| {
+        status.lease.as_ref().is_some_and(|lease| lease.ahead == 1 && lease.accepted)
+    })?;
+    Ok(())
+}
+
+/// Boots into it with the network cable out.
+pub(super) fn boot_off_line(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
+    facts.add_seconds("boot", stage.machine.boot(Cable::Out)?);
+    let status = stage.machine.wait_for(DeviceState::Entitled)?;
+    ensure!(!status.broker.connected, "it is connected to {:?}", status.broker.address);
+    ensure!(status.lease.is_some_and(|lease| lease.accepted), "the TPM refuses the lease");
+    stage.machine.wait_until_active("workload")?;
+    stage.machine.be_given_the_token()?;
+    facts.add("broker", status.broker.error);
+    Ok(())
+}
+
+/// Puts the cable in, and waits for a good verdict on that boot.
+pub(super) fn go_on_line(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
+    stage.machine.plug_in()?;
+    let status = stage.wait_until_approved()?;
+    let reasons = status.verdict.map(|verdict| verdict.reasons).unwrap_or_default();
+    facts.add("reasons", reasons.iter().map(ToString::to_string).collect::<Vec<_>>());
+    Ok(())
+}
