@@ -3,14 +3,12 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use pawl_e2e::rig::{OldKeys, StateCopy, Swtpm, wait};
+use pawl_e2e::rig::{MeasureLog, OldKeys, StateCopy, Swtpm, wait};
 use pawl_proto::Epoch;
 use pawl_proto::message::DeviceState;
 use serde_json::Value;
 
-use super::stage::Stage;
+use super::stage::{self, Stage};
 use crate::guest::SOON;
 use crate::image::Disk;
 use crate::machine::Cable;
@@ -20,12 +18,15 @@ use crate::report::{Facts, Report};
 struct Before {
     epoch: Epoch,
     disk: Disk,
+    /// What systemd has extended in that boot, by its own log; empty where it keeps none.
+    measured: Vec<u8>,
 }
 
 /// Where copies of the TPM's state go, beside the machine's own.
 const TPM_BEFORE: &str = "tpm-before";
 const TPM_AFTER: &str = "tpm-after";
 const BOOT_LOG: &str = "boot-log";
+const MEASURE_LOG: &str = "measure-log";
 
 pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
     let before = report.step("copied", "somebody copies the disk", |facts| copy(stage, facts))?;
@@ -52,12 +53,17 @@ fn copy(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<Before> {
     let epoch = status.counter.context("no counter")?;
     let disk = stage.machine.copy_disk(&stage.place.join("disk-before"))?;
     copy_tpm(stage, TPM_BEFORE)?;
-    let log = stage.machine.succeed("base64 -w 0 /sys/kernel/security/tpm0/binary_bios_measurements")?;
-    let log = STANDARD.decode(log.trim()).context("read the boot event log")?;
+    let log = stage.read_file("/sys/kernel/security/tpm0/binary_bios_measurements")?;
     facts.add("boot_log_bytes", log.len());
     fs::write(stage.place.join(BOOT_LOG), log)?;
+    let measured = if stage.system.release().logs_userspace() {
+        stage.read_file(stage::MEASURE_LOG)?
+    } else {
+        Vec::new()
+    };
+    facts.add("measure_log_bytes", measured.len());
     facts.add("epoch", epoch.0);
-    Ok(Before { epoch, disk })
+    Ok(Before { epoch, disk, measured })
 }
 
 fn revoke(stage: &mut Stage<'_>, before: &Before, facts: &mut Facts) -> Result<()> {
@@ -91,15 +97,15 @@ pub(super) fn find_receipt(stage: &Stage<'_>, ended: Epoch) -> Result<Option<Val
 
 /// Past the daemon: on the TPM as it is now, and for comparison as it was before, both after the same boot.
 fn old_keys(stage: &mut Stage<'_>, before: &Before, facts: &mut Facts) -> Result<()> {
-    stage.machine.shut_down()?;
+    stage.machine.switch_off()?;
     copy_tpm(stage, TPM_AFTER)?;
     let state = stage.place.join("state-before");
     before.disk.extract("/var/lib/pawl", &state)?;
     let keys = OldKeys::read(&StateCopy::at(state.join("pawl")))?;
-    for (name, answer) in try_on(stage, &keys, TPM_BEFORE)? {
+    for (name, answer) in try_on(stage, &keys, before, TPM_BEFORE)? {
         answer.with_context(|| format!("before the revocation, the TPM did not use the {name}"))?;
     }
-    for (name, answer) in try_on(stage, &keys, TPM_AFTER)? {
+    for (name, answer) in try_on(stage, &keys, before, TPM_AFTER)? {
         let refusal = answer.err().with_context(|| format!("the TPM still uses the {name}"))?;
         ensure!(refusal.response_code().is_some(), "the TPM was not asked about the {name}: {refusal}");
         facts.add(name, refusal.to_string());
@@ -109,9 +115,11 @@ fn old_keys(stage: &mut Stage<'_>, before: &Before, facts: &mut Facts) -> Result
 
 type Answers = Vec<(&'static str, Result<(), pawl_tpm::Error>)>;
 
-fn try_on(stage: &Stage<'_>, keys: &OldKeys, tpm: &str) -> Result<Answers> {
+/// The lease names PCRs that the firmware extends, and systemd behind it: its `os-separator` ends each of them.
+fn try_on(stage: &Stage<'_>, keys: &OldKeys, before: &Before, tpm: &str) -> Result<Answers> {
     let (state, log) = (stage.place.join(tpm), stage.place.join(BOOT_LOG));
     let tpm = Swtpm::start(stage.rig.directory(), tpm, state, Some(log))?;
+    MeasureLog::create(stage.place.join(MEASURE_LOG))?.measure_records(&tpm, &before.measured)?;
     keys.try_all(&tpm.tcti())
 }
 
