@@ -12,9 +12,22 @@ use crate::store::StoreError;
 /// Takes one message in. An error means that it must not be acknowledged: the control plane could
 /// not decide about it. What is malformed or forged is refused for good, and acknowledged.
 ///
+/// So is a message of a device whose rows in the database are damaged: the broker would send it again for ever, ahead of
+/// all other devices' messages.
+pub(super) async fn handle(plane: &Arc<ControlPlane>, publish: &Publish) -> Result<(), StoreError> {
+    match decide(plane, publish).await {
+        Err(error @ StoreError::Malformed(_)) => {
+            let topic = String::from_utf8_lossy(&publish.topic);
+            tracing::error!(%topic, %error, "a message is dropped: restore the database, or enrol the device again");
+            Ok(())
+        }
+        result => result,
+    }
+}
+
 /// The broker's ACL says who may write to a topic, so the topic tells which device speaks, and a
 /// message that speaks of another is refused: no device can harm but itself.
-pub(super) async fn handle(plane: &Arc<ControlPlane>, publish: &Publish) -> Result<(), StoreError> {
+async fn decide(plane: &Arc<ControlPlane>, publish: &Publish) -> Result<(), StoreError> {
     let Some(topic) = std::str::from_utf8(&publish.topic).ok().and_then(|text| text.parse::<Topic>().ok())
     else {
         tracing::warn!("a message on a topic that is none of ours");

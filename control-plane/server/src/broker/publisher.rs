@@ -21,7 +21,7 @@ const MOST_REFUSED: usize = 1024;
 /// A broker that acknowledges nothing for this time has lost the message: MQTT sends it again on the next connection
 /// only (MQTT 5.0, section 4.4).
 const ACKNOWLEDGED_WITHIN: Duration =
-    if cfg!(test) { Duration::from_secs(1) } else { Duration::from_secs(20) };
+    if cfg!(test) { Duration::from_secs(8) } else { Duration::from_secs(20) };
 
 /// Publishes what the database holds for the broker, orders first, whenever it is woken.
 ///

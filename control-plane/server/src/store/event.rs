@@ -96,7 +96,8 @@ impl Tx<'_> {
         Ok(events)
     }
 
-    /// The newest order of each device that the broker has not taken yet, at most `limit`.
+    /// The newest order of each device that the broker has not taken yet, at most `limit`. A malformed row is logged and
+    /// set aside until [`Tx::publish_events_again`]: the orders for other devices do not wait for it.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -108,12 +109,19 @@ impl Tx<'_> {
         let rows = statement.query_map([limit], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?))
         })?;
-        rows.map(|row| {
-            let (device, id, message) = row?;
-            let topic = Topic::new(from_text(&device, "device id")?, Channel::Event);
-            Ok((topic, from_text(&id, "event id")?, message))
-        })
-        .collect()
+        let mut events = Vec::new();
+        for row in rows.collect::<Result<Vec<_>, _>>()? {
+            let (device, id, message) = row;
+            let topic = from_text(&device, "device id").map(|device| Topic::new(device, Channel::Event));
+            match topic.and_then(|topic| Ok((topic, from_text(&id, "event id")?))) {
+                Ok((topic, id)) => events.push((topic, id, message)),
+                Err(error) => {
+                    tracing::error!(device, event = id, %error, "an order is not published; order it again");
+                    self.sql.execute("UPDATE event SET published = 1 WHERE id = ?1", [id])?;
+                }
+            }
+        }
+        Ok(events)
     }
 
     /// The broker has taken this event.

@@ -104,6 +104,14 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+impl Tx<'_> {
+    /// Runs a statement of a test that damages the database. Returns how many rows it changed.
+    pub(crate) fn execute(&self, statement: &str) -> Result<usize, StoreError> {
+        Ok(self.sql.execute(statement, [])?)
+    }
+}
+
 fn run<T, E: From<StoreError>>(
     connection: &mut Connection,
     work: impl FnOnce(&Tx<'_>) -> Result<T, E>,

@@ -87,7 +87,8 @@ impl Tx<'_> {
     }
 
     /// The newest verdicts that the broker has not taken yet, one for each device, at most
-    /// `limit`: topic, sequence and signed message.
+    /// `limit`: topic, sequence and signed message. A malformed row is logged and set aside until
+    /// [`Tx::publish_verdicts_again`]: verdicts for other devices do not wait for it.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -99,11 +100,18 @@ impl Tx<'_> {
         let rows = statement.query_map([limit], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?, row.get::<_, Vec<u8>>(2)?))
         })?;
-        rows.map(|row| {
-            let (device, sequence, message) = row?;
-            Ok((Topic::new(from_text(&device, "device id")?, Channel::Verdict), sequence, message))
-        })
-        .collect()
+        let mut verdicts = Vec::new();
+        for row in rows.collect::<Result<Vec<_>, _>>()? {
+            let (device, sequence, message) = row;
+            match from_text(&device, "device id") {
+                Ok(device) => verdicts.push((Topic::new(device, Channel::Verdict), sequence, message)),
+                Err(error) => {
+                    tracing::error!(device, sequence, %error, "a verdict is not published");
+                    self.sql.execute("UPDATE verdict SET published = 1 WHERE device = ?1", [device])?;
+                }
+            }
+        }
+        Ok(verdicts)
     }
 
     /// The broker has taken this verdict, or the device got it otherwise.

@@ -34,6 +34,11 @@ impl Reporting {
         (Self { device, nonce, base, plane: Arc::clone(&rig.plane) }, verdict)
     }
 
+    /// A whole report, encoded.
+    pub(crate) fn message(&mut self) -> Vec<u8> {
+        pawl_proto::encode(&self.device.report(self.nonce, None)).unwrap()
+    }
+
     /// A whole report, and the verdict on it.
     pub(crate) async fn report(&mut self) -> Verdict {
         self.base = None;
