@@ -19,12 +19,17 @@ impl Backoff {
         Self { first, limit, next: first }
     }
 
-    /// The next delay: random, at least a tenth of the bound and at most the bound.
+    /// Returns the next delay: random, at least a tenth of the bound and at most the bound.
     pub(crate) fn delay(&mut self) -> Duration {
+        self.delay_by(random::fraction())
+    }
+
+    /// Returns the next delay, which `fraction`, from 0 to 1, places between a tenth of the bound and the bound.
+    pub(crate) fn delay_by(&mut self, fraction: f64) -> Duration {
         let bound = self.next;
         self.next = self.limit.min(bound.saturating_mul(2));
         let floor = bound / 10;
-        floor + (bound - floor).mul_f64(random::fraction())
+        floor + (bound - floor).mul_f64(fraction)
     }
 
     /// Begins again at the first delay: for a success that has proven stable.

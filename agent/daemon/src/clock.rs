@@ -1,4 +1,4 @@
-//! Time, injected: the wall clock here, the monotonic one from Tokio, which tests can pause.
+//! Time: the wall clock with its floor, and CLOCK_BOOTTIME, on which every deadline is.
 //!
 //! A device's wall clock can be anything: a board without a battery starts in 1970. The control plane signs the time into
 //! each verdict. That time, plus what CLOCK_BOOTTIME says has passed since, is a floor: it cannot be earlier now.
@@ -108,7 +108,7 @@ impl TimeProvider for WallClock {
 }
 
 /// CLOCK_BOOTTIME, which goes on while the system sleeps. Linux has it since 2.6.39; without it no time passes.
-fn uptime() -> Duration {
+pub(crate) fn uptime() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }
 

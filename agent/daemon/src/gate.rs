@@ -5,14 +5,15 @@
 //! answered, and zeroizes what it held.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use pawl_proto::local::{Problem, Token};
 use pawl_proto::message::Entitlement;
 use pawl_tpm::{KeyBlob, LeaseGrant};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::action::{Acting, Actions};
+use crate::clock;
 use crate::marker::Marker;
 use crate::vault::Vault;
 
@@ -21,6 +22,8 @@ pub(crate) struct Gate {
     state: Mutex<State>,
     holders: watch::Sender<bool>,
     marker: Marker,
+    /// CLOCK_BOOTTIME: a lease runs on while the system sleeps.
+    uptime: fn() -> Duration,
 }
 
 enum State {
@@ -30,8 +33,8 @@ enum State {
 
 /// What an open gate holds.
 pub(crate) struct Opened {
-    /// When the lease runs out, by this host's clock; the TPM's clock decides.
-    pub(crate) until: Instant,
+    /// When the lease runs out, on CLOCK_BOOTTIME; the TPM's clock decides.
+    pub(crate) until: Duration,
     pub(crate) signer: Signer,
     pub(crate) vault: Vault,
     pub(crate) actions: Actions,
@@ -47,7 +50,8 @@ pub(crate) struct Signer {
 impl Gate {
     /// A closed gate, which `marker` follows.
     pub(crate) fn closed(problem: Problem, marker: Marker) -> Self {
-        Self { state: Mutex::new(State::Closed(problem)), holders: watch::Sender::new(false), marker }
+        let state = Mutex::new(State::Closed(problem));
+        Self { state, holders: watch::Sender::new(false), marker, uptime: clock::uptime }
     }
 
     /// Opens the gate.
@@ -57,7 +61,7 @@ impl Gate {
     }
 
     /// Keeps an open gate open under a newer lease; whether it was open.
-    pub(crate) fn renew(&self, until: Instant, signer: &Signer) -> bool {
+    pub(crate) fn renew(&self, until: Duration, signer: &Signer) -> bool {
         match &mut *self.lock() {
             State::Open(opened) => {
                 opened.until = until;
@@ -80,7 +84,7 @@ impl Gate {
         self.holders.send_if_modified(|told| {
             let changed = std::mem::replace(told, open) != open;
             if changed {
-                // Before anybody is told: what ends now must not be started again by it.
+                // Remove the marker before waking waiters; otherwise systemd starts the units again.
                 self.marker.set(open);
             }
             changed
@@ -90,22 +94,6 @@ impl Gate {
     /// Whether the gate is open.
     pub(crate) fn is_open(&self) -> bool {
         matches!(*self.lock(), State::Open(_))
-    }
-
-    /// Why the gate is closed; none while it is open.
-    pub(crate) fn problem(&self) -> Option<Problem> {
-        match &*self.lock() {
-            State::Open(_) => None,
-            State::Closed(problem) => Some(problem.clone()),
-        }
-    }
-
-    /// When the lease runs out, while the gate is open.
-    pub(crate) fn until(&self) -> Option<Instant> {
-        match &*self.lock() {
-            State::Open(opened) => Some(opened.until),
-            State::Closed(_) => None,
-        }
     }
 
     /// What it takes to sign with the device key.
@@ -165,7 +153,7 @@ impl Gate {
 
     fn with<T>(&self, look: impl FnOnce(&mut Opened) -> T) -> Result<T, Problem> {
         match &mut *self.lock() {
-            State::Open(opened) if Instant::now() < opened.until => Ok(look(opened)),
+            State::Open(opened) if (self.uptime)() < opened.until => Ok(look(opened)),
             State::Open(_) => Err(crate::problem::lease_expired()),
             State::Closed(problem) => Err(problem.clone()),
         }
@@ -178,7 +166,7 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::cell::Cell;
 
     use pawl_evidence::lease::LeaseTerms;
     use pawl_evidence::tpm::{Name, PcrSelection};
@@ -196,6 +184,23 @@ mod tests {
         Entitlement { standing: Standing::Active, scopes: vec![Text::lossy(scope)], audiences }
     }
 
+    thread_local! {
+        /// CLOCK_BOOTTIME of a test.
+        static BOOTTIME: Cell<Duration> = const { Cell::new(Duration::from_secs(1000)) };
+    }
+
+    fn boottime() -> Duration {
+        BOOTTIME.get()
+    }
+
+    fn advance(seconds: u64) {
+        BOOTTIME.set(BOOTTIME.get() + Duration::from_secs(seconds));
+    }
+
+    fn closed() -> Gate {
+        Gate { uptime: boottime, ..Gate::closed(problem::unpaired(), Marker::none()) }
+    }
+
     fn opened(lasts: Duration) -> Opened {
         let binding = Binding { pairing: PairingId::from_random([1; 16]), epoch: Epoch(1) };
         let mut vault = Vault::open(Zeroizing::new([1; 32]), None, binding, granted("telemetry"));
@@ -209,7 +214,7 @@ mod tests {
         vault.put("telemetry", token, "https://api.example", 0).unwrap();
         let key = Arc::new(KeyBlob { public: Vec::new(), private: Vec::new() });
         let actions = Actions::new(Acting { record: Arc::new(record(1)), key });
-        Opened { until: Instant::now() + lasts, signer: signer(), vault, actions }
+        Opened { until: boottime() + lasts, signer: signer(), vault, actions }
     }
 
     fn signer() -> Signer {
@@ -234,24 +239,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_token_is_served_until_the_lease_runs_out() {
-        let gate = Gate::closed(problem::unpaired(), Marker::none());
+        let gate = closed();
         assert_eq!(gate.token("telemetry", 1).err(), Some(problem::unpaired()));
         gate.open(opened(Duration::from_secs(10)));
         assert!(gate.token("telemetry", 1).unwrap().is_some());
         assert!(gate.token("other", 1).unwrap().is_none());
-        tokio::time::advance(Duration::from_secs(10)).await;
+        advance(10);
         assert_eq!(gate.token("telemetry", 1).err(), Some(problem::lease_expired()));
         assert!(gate.signer().is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_renewal_keeps_the_tokens_and_opens_nothing_that_was_closed() {
-        let gate = Gate::closed(problem::unpaired(), Marker::none());
-        let later = Instant::now() + Duration::from_secs(60);
+        let gate = closed();
+        let later = boottime() + Duration::from_secs(60);
         assert!(!gate.renew(later, &signer()), "a closed gate was renewed");
         gate.open(opened(Duration::from_secs(10)));
         assert!(gate.renew(later, &signer()));
-        tokio::time::advance(Duration::from_secs(30)).await;
+        advance(30);
         assert!(gate.token("telemetry", 1).unwrap().is_some());
         gate.close(problem::suspended("lost"));
         assert_eq!(gate.token("telemetry", 1).err(), Some(problem::suspended("lost")));
@@ -259,7 +264,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_token_outside_a_new_entitlement_is_gone_before_the_next_request() {
-        let gate = Gate::closed(problem::unpaired(), Marker::none());
+        let gate = closed();
         assert!(gate.restrict(&granted("door")).is_empty());
         gate.open(opened(Duration::from_secs(10)));
         assert!(gate.restrict(&granted("telemetry")).is_empty());
@@ -270,12 +275,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn holders_are_told_when_it_is_said_and_not_before() {
-        let gate = Gate::closed(problem::unpaired(), Marker::none());
+        let gate = closed();
         gate.open(opened(Duration::from_secs(10)));
         gate.wait(true).await;
         gate.close(problem::unpaired());
         let early = tokio::time::timeout(Duration::from_secs(1), gate.wait(false)).await;
-        assert!(early.is_err(), "told before the files were gone");
+        assert!(early.is_err(), "told before the core said so");
         gate.tell_holders();
         gate.wait(false).await;
     }

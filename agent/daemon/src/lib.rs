@@ -1,7 +1,37 @@
-//! The command line of `pawld`, apart from what it does: its man page is made of it, too.
-#![forbid(unsafe_code)]
+//! The device daemon: [`core`] decides and does no I/O, the rest carries it out. The man page is made of
+//! [`Arguments`].
+
+mod action;
+mod api;
+mod approval;
+mod audit;
+mod backoff;
+mod clock;
+mod control_plane;
+pub mod core;
+mod daemon;
+mod device;
+mod fail_point;
+mod gate;
+mod jws;
+mod link;
+mod marker;
+mod pairing;
+mod passed;
+mod posture;
+mod problem;
+mod random;
+mod service;
+mod shared;
+mod store;
+mod telemetry;
+mod tls;
+mod tpm_search;
+mod vault;
 
 use std::path::PathBuf;
+
+pub use daemon::main;
 
 use clap::Parser;
 

@@ -4,6 +4,7 @@ use pawl_proto::DeviceId;
 use pawl_proto::local::{NO_TPM, Problem};
 use pawl_proto::message::{Lacking, ShortText};
 
+use crate::core::TpmFailure;
 use crate::store::Revocation;
 
 /// A problem, from its parts.
@@ -59,6 +60,11 @@ pub(crate) fn approved() -> Problem {
         "the pairing was approved, and the old one has ended",
         "wait for the new one, and follow it with: pawlctl status",
     )
+}
+
+/// Another caller asked for the same, and is answered in this one's place.
+pub(crate) fn busy() -> Problem {
+    problem("busy", "another caller ends the epoch already", "see how the device stands: pawlctl status")
 }
 
 /// There is nothing that a wipe would end.
@@ -119,8 +125,9 @@ pub(crate) fn drifted(reasons: &str) -> Problem {
 }
 
 /// The TPM did not accept the lease.
-pub(crate) fn tpm_refused(error: &pawl_tpm::Error) -> Problem {
-    problem("lease-refused", format!("the TPM does not accept the lease: {error}"), error.remedy())
+pub(crate) fn tpm_refused(failure: &TpmFailure) -> Problem {
+    let reason = format!("the TPM does not accept the lease: {}", failure.text);
+    problem("lease-refused", reason, failure.remedy.clone())
 }
 
 /// The epoch is over.
@@ -134,12 +141,12 @@ pub(crate) fn revoked(revocation: &Revocation) -> Problem {
 
 /// The TPM refused to move the counter on: keys and tokens are gone from this disk, and copies
 /// of them are not yet dead.
-pub(crate) fn counter_owed(error: &pawl_tpm::Error) -> Problem {
-    problem(
-        "revoked-counter-owed",
-        format!("keys and tokens were removed, but the TPM refused to end their epoch: {error}"),
-        error.remedy(),
-    )
+pub(crate) fn counter_owed(failure: &TpmFailure) -> Problem {
+    let reason = format!(
+        "keys and tokens were removed, but the TPM refused to end their epoch: {}; pawld goes on trying",
+        failure.text
+    );
+    problem("revoked-counter-owed", reason, failure.remedy.clone())
 }
 
 /// This disk belongs to another TPM.

@@ -1,6 +1,6 @@
 //! What every part of the daemon works with.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pawl_config::Config;
 use pawl_proto::DeviceId;
@@ -12,7 +12,7 @@ use crate::clock::WallClock;
 use crate::control_plane::ControlPlane;
 use crate::gate::Gate;
 use crate::posture::Logs;
-use crate::store::Store;
+use crate::store::{PairingKeys, Store};
 use crate::telemetry::event;
 
 /// The parts that do not change while the daemon runs, shared by the state machine, its tasks
@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) logs: Logs,
     pub(crate) control_plane: ControlPlane,
     pub(crate) clock: WallClock,
+    /// The keys of the live pairing.
+    keys: Mutex<Option<Arc<PairingKeys>>>,
     identity: OnceCell<Arc<Identity>>,
     counter_test: OnceCell<CounterTest>,
 }
@@ -50,9 +52,25 @@ impl Shared {
             logs,
             control_plane,
             clock,
+            keys: Mutex::default(),
             identity: OnceCell::new(),
             counter_test: OnceCell::new(),
         }
+    }
+
+    /// Takes the keys of a pairing into use, or none.
+    pub(crate) fn use_keys(&self, keys: Option<Arc<PairingKeys>>) {
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    /// Returns the keys of the live pairing.
+    pub(crate) fn keys(&self) -> Option<Arc<PairingKeys>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the TPM's identity, if it was asked for before.
+    pub(crate) fn known_identity(&self) -> Option<Arc<Identity>> {
+        self.identity.get().cloned()
     }
 
     /// What the self-test of the TPM's counters found. It runs when it is first asked for, and once.

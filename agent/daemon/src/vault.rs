@@ -87,6 +87,13 @@ impl Vault {
         dropped
     }
 
+    /// Returns the tokens with their names, their audiences, and when each came: Unix time, seconds.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (&str, &Token, &str, u64)> {
+        self.tokens
+            .iter()
+            .map(|(name, held)| (name.as_str(), &held.token, held.audience.as_str(), held.kept_at))
+    }
+
     /// Returns the entitlement that holds.
     pub(crate) fn entitlement(&self) -> &Entitlement {
         &self.entitlement

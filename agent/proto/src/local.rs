@@ -44,6 +44,9 @@ pub struct LocalStatus {
     pub state: DeviceState,
     /// Why it is in that state, and what to do, where there is something to say.
     pub problem: Option<Problem>,
+    /// Why the TPM does not answer. What only the TPM knows is empty then.
+    #[serde(default)]
+    pub tpm: Option<Problem>,
     /// The device's id.
     pub device: DeviceId,
     /// SHA-256 of the endorsement key's public area, hexadecimal: what an operator enrols.
@@ -184,6 +187,14 @@ pub struct Token {
     /// The proof for the request that was named.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dpop: Option<String>,
+}
+
+impl std::fmt::Debug for Token {
+    /// Leaves the secrets out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { expires_at, scope, .. } = self;
+        f.debug_struct("Token").field("expires_at", expires_at).field("scope", scope).finish_non_exhaustive()
+    }
 }
 
 impl Drop for Token {

@@ -27,6 +27,10 @@ fn screen(status: &LocalStatus, style: Style, now: u64) -> String {
         screen.sheet.line("why", &problem.reason);
         screen.sheet.line("to do", &problem.remedy);
     }
+    if let Some(problem) = &status.tpm {
+        screen.sheet.line("TPM", &format!("does not answer: {}", problem.reason));
+        screen.sheet.line("to do", &problem.remedy);
+    }
     if status.finding != Finding::NothingChanged {
         screen.sheet.line("found", &found::sentence(status));
     }
@@ -157,9 +161,10 @@ impl Screen {
     fn broker(&mut self, broker: &BrokerStatus) {
         let Some(address) = &broker.address else { return };
         let state = match (&broker.error, broker.connected) {
-            (_, true) => "connected",
-            (Some(error), false) => error,
-            (None, false) => "not connected",
+            (None, true) => "connected".to_owned(),
+            (Some(error), true) => format!("connected, but {error}"),
+            (Some(error), false) => error.clone(),
+            (None, false) => "not connected".to_owned(),
         };
         self.sheet.line("broker", &format!("{address}: {state}"));
     }
@@ -224,5 +229,16 @@ lapsed
   pawld     0.1.0
 ";
         assert_eq!(screen, expected);
+    }
+
+    #[test]
+    fn a_tpm_that_fails_and_a_refused_subscription_are_shown() {
+        let mut status: LocalStatus = serde_json::from_str(STATUS).unwrap();
+        let (reason, remedy) = ("TPM_RC_FAILURE (0x101)".to_owned(), "restart the device".to_owned());
+        status.tpm = Some(Problem { error: "tpm".to_owned(), reason, remedy });
+        (status.broker.connected, status.broker.error) = (true, Some("no order can arrive".to_owned()));
+        let screen = screen(&status, Style::never(), 1000);
+        assert!(screen.contains("does not answer: TPM_RC_FAILURE (0x101)\n  to do     restart the device"));
+        assert!(screen.contains("connected, but no order can arrive"));
     }
 }

@@ -1,13 +1,14 @@
 //! `GET /v1/status`: how the device stands, and what the TPM itself says of its lease.
 
 use pawl_proto::local::{LeaseStatus, LocalStatus};
+use pawl_proto::message::Finding;
 use pawl_proto::{DeviceId, Digest, Epoch};
 use pawl_tpm::LeaseGrant;
 
 use super::Api;
 use super::answer::Answer;
-use crate::device::Request;
-use crate::problem::problem;
+use crate::device::{Request, Snapshot};
+use crate::problem::{self, problem};
 
 impl Api {
     pub(super) async fn status(&self) -> Answer {
@@ -15,39 +16,58 @@ impl Api {
             Ok(snapshot) => snapshot,
             Err(problem) => return Answer::unavailable(&problem),
         };
+        let Snapshot { status, pairing, verdict, past, session } = snapshot;
         let tpm = async {
             let identity = self.shared.identity().await?;
             let counter = self.shared.tpm.counter().await?.map(|counter| Epoch(counter.epoch));
-            let lease = match &snapshot.grant {
-                Some(grant) => Some(self.lease(grant, snapshot.leases_ahead).await?),
+            let lease = match &status.lease {
+                Some(grant) => Some(self.lease(grant, status.leases_ahead).await?),
                 None => None,
             };
             Ok::<_, pawl_tpm::Error>((identity, counter, lease))
         };
-        let (identity, counter, lease) = match tpm.await {
-            Ok(answers) => answers,
-            Err(error) => return Answer::unavailable(&problem("tpm", error.to_string(), error.remedy())),
+        // A TPM that fails is when a technician needs the rest.
+        let (identity, counter, lease, tpm) = match tpm.await {
+            Ok((identity, counter, lease)) => (Some(identity), counter, lease, None),
+            Err(error) => {
+                let problem = problem("tpm", error.to_string(), error.remedy());
+                (self.shared.known_identity(), None, None, Some(problem))
+            }
         };
+        let identity = identity.as_deref();
+        let device = identity.map(|identity| DeviceId::from_endorsement_key(&identity.ek_public));
+        let device = device.or(status.record.as_ref().map(|record| record.device));
+        let Some(device) = device else {
+            // Neither the TPM nor the disk says which device this is.
+            return Answer::unavailable(&tpm.unwrap_or_else(problem::unpaired));
+        };
+        let name = identity.map(|identity| identity.ak_name.as_slice());
         Answer::ok(&LocalStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            state: snapshot.state,
-            problem: snapshot.problem,
-            device: DeviceId::from_endorsement_key(&identity.ek_public),
-            ek_sha256: Digest::of(&identity.ek_public).to_string(),
-            ek_kind: identity.endorsement.to_string(),
-            ek_certificates: u32::try_from(identity.ek_certificates.len()).unwrap_or(u32::MAX),
-            pcr_banks: identity.pcr_banks.iter().map(|bank| bank.as_str().to_owned()).collect(),
+            state: status.state,
+            problem: status.problem,
+            tpm,
+            device,
+            ek_sha256: identity
+                .map(|identity| Digest::of(&identity.ek_public).to_string())
+                .unwrap_or_default(),
+            ek_kind: identity.map(|identity| identity.endorsement.to_string()).unwrap_or_default(),
+            ek_certificates: identity
+                .map_or(0, |identity| u32::try_from(identity.ek_certificates.len()).unwrap_or(u32::MAX)),
+            pcr_banks: identity
+                .map(|identity| identity.pcr_banks.iter().map(|bank| bank.as_str().to_owned()).collect())
+                .unwrap_or_default(),
             counter,
-            pairing: snapshot.pairing,
-            verdict: snapshot.verdict,
+            pairing,
+            verdict,
             lease,
-            tokens: snapshot.tokens,
-            broker: snapshot.broker,
-            receipt_waiting: snapshot.receipt_waiting,
-            finding: snapshot.past.finding(&identity.ak_name),
-            former: snapshot.past.former(&identity.ak_name),
-            session: snapshot.session,
-            refused: snapshot.refused,
+            tokens: status.tokens,
+            broker: status.broker,
+            receipt_waiting: status.receipt_waiting,
+            finding: name.map_or(Finding::NothingChanged, |name| past.finding(name)),
+            former: name.and_then(|name| past.former(name)),
+            session,
+            refused: status.refused,
             time_floor: self.shared.clock.floor(),
         })
     }

@@ -41,10 +41,11 @@ pub(crate) fn judged(verdict: &Verdict) -> DeviceFact {
 
 /// A moment by the TPM's clock, which a host cannot set back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(test, derive(Default))]
-pub(crate) struct Moment {
-    clock_ms: u64,
-    resets: u32,
+pub struct Moment {
+    /// The TPM's clock, ms.
+    pub clock_ms: u64,
+    /// The TPM's resetCount.
+    pub resets: u32,
 }
 
 impl Moment {

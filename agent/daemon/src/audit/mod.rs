@@ -24,7 +24,8 @@ use pawl_proto::{DeviceId, Epoch};
 use tokio::runtime::Handle;
 
 pub(crate) use chain::ChainError;
-pub(crate) use entry::{Moment, judged};
+pub use entry::Moment;
+pub(crate) use entry::judged;
 
 use crate::clock::WallClock;
 use entry::Entry;

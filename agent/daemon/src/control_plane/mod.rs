@@ -27,8 +27,9 @@ pub(crate) struct ControlPlane {
     url: HttpsUrl,
 }
 
-/// The longest that one call may take.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest that one call may take. The control plane gives up after 60 s, and its answer then says so: a device
+/// that gave up sooner would not know what became of the call.
+const TIMEOUT: Duration = Duration::from_secs(75);
 const CBOR: &str = "application/cbor";
 
 impl ControlPlane {
@@ -139,7 +140,8 @@ impl CallError {
         match self {
             Self::Unreachable { .. } | Self::Clock { .. } | Self::Interrupted(_) => true,
             Self::Refused { code, .. } => *code == RefusalCode::Busy,
-            Self::Status(status) => *status >= 500,
+            // 408: the control plane took too long. 429: too many calls.
+            Self::Status(status) => matches!(status, 408 | 429 | 500..),
             Self::TooLong | Self::Malformed(_) | Self::Encode(_) => false,
         }
     }
@@ -181,6 +183,21 @@ impl CallError {
                 _ => "run: pawlctl re-pair; if it fails again, show the operator this message",
             },
             _ => "show the operator of the control plane this message",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_the_control_plane_gave_up_is_repeated() {
+        for status in [408, 429, 500, 503] {
+            assert!(CallError::Status(status).is_transient(), "{status}");
+        }
+        for status in [400, 403, 404, 413] {
+            assert!(!CallError::Status(status).is_transient(), "{status}");
         }
     }
 }

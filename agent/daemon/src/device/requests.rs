@@ -1,15 +1,15 @@
 //! What the local API asks of the state machine.
 
-use std::time::Instant;
-
+use pawl_config::TokenConfig;
 use pawl_proto::Text;
 use pawl_proto::local::{Deprovisioned, PairRequest, Problem, SessionStatus, WipeRequest, Wiped};
-use pawl_proto::message::{Cause, GivenApproval};
+use pawl_proto::message::{Entitlement, GivenApproval, Lacking};
 use tokio::sync::oneshot;
 
-use super::{Device, Phase, Snapshot};
-use crate::pairing::{Progress, Reply, Step};
-use crate::{problem, wipe};
+use super::{Device, Snapshot};
+use crate::core::{self, Input, RequestId};
+use crate::pairing::{Reply, Step};
+use crate::shared::Shared;
 
 /// A question, and where the answer goes.
 pub(crate) enum Request {
@@ -23,50 +23,62 @@ pub(crate) enum Request {
     Deprovision(oneshot::Sender<Result<Deprovisioned, Problem>>),
 }
 
+/// A caller that the core has not answered yet.
+pub(super) enum Waiting {
+    Done(oneshot::Sender<Result<(), Problem>>),
+    Wiped(oneshot::Sender<Result<Wiped, Problem>>),
+    Deprovisioned(oneshot::Sender<Result<Deprovisioned, Problem>>),
+}
+
+impl Waiting {
+    /// Answers the caller, who may have gone. An answer of another kind answers nobody.
+    pub(super) fn answer(self, reply: core::Reply) {
+        match (self, reply) {
+            (Self::Done(caller), core::Reply::Done) => drop(caller.send(Ok(()))),
+            (Self::Done(caller), core::Reply::Refused(problem)) => drop(caller.send(Err(problem))),
+            (Self::Wiped(caller), core::Reply::Wiped(wiped)) => drop(caller.send(Ok(wiped))),
+            (Self::Wiped(caller), core::Reply::Refused(problem)) => drop(caller.send(Err(problem))),
+            (Self::Deprovisioned(caller), core::Reply::Deprovisioned(done)) => drop(caller.send(Ok(done))),
+            (Self::Deprovisioned(caller), core::Reply::Refused(problem)) => drop(caller.send(Err(problem))),
+            _ => tracing::error!("a request was answered as if it were another one"),
+        }
+    }
+}
+
 impl Device {
-    pub(super) async fn serve(&mut self, request: Request) {
-        // Whoever asked may have gone; then nobody reads the answer.
+    pub(super) fn request(&mut self, request: Request) {
         match request {
             Request::Status(reply) => drop(reply.send(self.snapshot())),
-            Request::Pair(wanted, reply) => drop(reply.send(self.pair(wanted))),
-            Request::Session(reply) => drop(reply.send(self.progress.as_ref().map(Progress::status))),
+            Request::Session(reply) => drop(reply.send(self.session_status())),
             Request::Approve(approval, reply) => self.step(reply, |reply| Step::Approval(approval, reply)),
             Request::Confirm(code, reply) => self.step(reply, |reply| Step::Confirmation(code, reply)),
-            Request::GiveUp(reply) => drop(reply.send(self.give_up_session())),
-            Request::Wipe(request, reply) => drop(reply.send(self.wipe_on_request(request).await)),
-            Request::Deprovision(reply) => drop(reply.send(self.deprovision().await)),
-        }
-    }
-
-    fn pair(&mut self, wanted: PairRequest) -> Result<(), Problem> {
-        match self.phase {
-            _ if self.deprovisioned => Err(problem::deprovisioned()),
-            Phase::Pairing(_) => Err(problem::pairing()),
-            _ if self.granted.is_some() => Err(problem::pairing()),
-            Phase::Paired(_) if !wanted.again => Err(problem::already_paired()),
-            Phase::Paired(_) | Phase::Idle(_) | Phase::Revoked(_) => {
-                self.begin_session(wanted, true);
-                Ok(())
+            Request::Pair(request, reply) => self.ask(core::Request::Pair(request), Waiting::Done(reply)),
+            Request::GiveUp(reply) => self.ask(core::Request::GiveUp, Waiting::Done(reply)),
+            Request::Wipe(request, reply) => {
+                self.ask(core::Request::Wipe(request.reason), Waiting::Wiped(reply));
+            }
+            Request::Deprovision(reply) => {
+                self.ask(core::Request::Deprovision, Waiting::Deprovisioned(reply));
             }
         }
     }
 
-    /// Somebody on the device ends what there is: the pairing, or the asking for one.
-    pub(super) async fn wipe_on_request(&mut self, request: WipeRequest) -> Result<Wiped, Problem> {
-        let asked = self.drop_session();
-        match &self.phase {
-            Phase::Paired(_) => {
-                let order = wipe::Order {
-                    cause: Cause::Wipe,
-                    event: None,
-                    reason: request.reason,
-                    arrived: Instant::now(),
-                };
-                self.wipe(order, None).await
-            }
-            Phase::Pairing(_) => self.abandon_pairing().await,
-            Phase::Idle(_) | Phase::Revoked(_) if asked => self.abandon_pairing().await,
-            Phase::Idle(_) | Phase::Revoked(_) => Err(problem::nothing_to_wipe()),
-        }
+    fn ask(&mut self, request: core::Request, caller: Waiting) {
+        let id = RequestId(self.fresh_id());
+        self.callers.insert(id, caller);
+        self.feed(Input::Request(id, request));
+    }
+}
+
+/// Returns what a token of the configuration needs and the operator has not granted.
+pub(crate) fn lacking(entitlement: &Entitlement, shared: &Shared, token: &TokenConfig) -> Option<Lacking> {
+    entitlement.lacking(token.scopes.iter().map(AsRef::as_ref), &audience(shared, token))
+}
+
+/// Returns for whom a token of the configuration is: the control plane itself, where it names nobody.
+pub(super) fn audience(shared: &Shared, token: &TokenConfig) -> String {
+    match &token.audience {
+        Some(audience) => audience.as_str().to_owned(),
+        None => shared.config.control_plane.url.to_string(),
     }
 }

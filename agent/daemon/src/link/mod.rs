@@ -10,37 +10,12 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use pawl_proto::message::{Broker, Status};
-use pawl_proto::{Channel, DeviceId, Digest, Epoch, encode};
+use pawl_proto::{Channel, DeviceId, encode};
 use rumqttc::{AckMode, LastWill, ManualAck, MqttOptions, NetworkOptions, QoS, TlsConfiguration, Transport};
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
 
-/// Something to publish, and how to know it again when the broker has it.
-#[derive(Clone, Debug)]
-pub(crate) struct Parcel {
-    pub(crate) kind: ParcelKind,
-    pub(crate) payload: Vec<u8>,
-}
-
-/// What a parcel is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ParcelKind {
-    Status,
-    /// Evidence, by its digest.
-    Posture(Digest),
-    /// The receipt for an epoch.
-    Receipt(Epoch),
-}
-
-impl ParcelKind {
-    fn channel(self) -> Channel {
-        match self {
-            Self::Status => Channel::Status,
-            Self::Posture(_) => Channel::Posture,
-            Self::Receipt(_) => Channel::Receipt,
-        }
-    }
-}
+use crate::core::{Parcel, ParcelKind};
 
 /// What the link reports.
 pub(crate) enum LinkEvent {
@@ -50,8 +25,14 @@ pub(crate) enum LinkEvent {
     Lost(String),
     /// A message for this device. Not yet verified.
     Message { topic: String, payload: Vec<u8>, acknowledgement: Option<Acknowledgement> },
-    /// The broker has a parcel.
+    /// The broker has confirmed the subscriptions.
+    Subscribed,
+    /// The broker refuses a subscription.
+    SubscriptionRefused(String),
+    /// The broker has a parcel, and somebody who subscribed to it.
     Delivered(ParcelKind),
+    /// The broker has dropped a parcel: nobody subscribes to it, or it refuses it.
+    Undelivered(ParcelKind),
 }
 
 /// The right to acknowledge one message, once.
@@ -59,6 +40,7 @@ pub(crate) struct Acknowledgement(ManualAck);
 
 enum Command {
     Publish(Parcel),
+    Subscribe,
     Acknowledge(Acknowledgement),
     Stop,
 }
@@ -99,6 +81,11 @@ impl Link {
     pub(crate) fn publish(&self, parcel: Parcel) {
         // A link that has ended takes nothing more: the device is stopping, or its epoch is over.
         let _ = self.commands.send(Command::Publish(parcel));
+    }
+
+    /// Asks the broker for the subscriptions again.
+    pub(crate) fn subscribe(&self) {
+        let _ = self.commands.send(Command::Subscribe);
     }
 
     /// Tells the broker that a message was dealt with.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Parcel, ParcelKind};
+use crate::core::{Parcel, ParcelKind};
 
 /// The parcels in their order. The first may be in flight; it stays first until it is delivered.
 #[derive(Default)]

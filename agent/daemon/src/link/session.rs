@@ -5,13 +5,18 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use pawl_proto::{Channel, Topic};
-use rumqttc::{AsyncClient, Event, EventLoop, Incoming, PublishNoticeError, PublishOptions, QoS};
+use rumqttc::{
+    AsyncClient, Event, EventLoop, Incoming, PubAckReason, PublishNoticeError, PublishOptions, PublishResult,
+    QoS, SubscribeFilter, SubscribeNoticeError,
+};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::outbox::Outbox;
-use super::{Acknowledgement, Command, Endpoint, LinkEvent, ParcelKind, options};
+use super::{Acknowledgement, Command, Endpoint, LinkEvent, options};
 use crate::backoff::Backoff;
+use crate::core::ParcelKind;
 
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
@@ -33,7 +38,14 @@ pub(super) async fn run(
     let (client, eventloop) = AsyncClient::builder(options).capacity(16).build();
     let (packets, mut received) = mpsc::channel(16);
     let poller = tokio::spawn(poll(eventloop, packets));
-    let mut session = Session { endpoint, client, events, outbox: Outbox::default(), connected: false };
+    let mut session = Session {
+        endpoint,
+        client,
+        events,
+        outbox: Outbox::default(),
+        connected: false,
+        subscriptions: JoinSet::new(),
+    };
     let mut in_flight = None;
     loop {
         if in_flight.is_none() {
@@ -50,8 +62,11 @@ pub(super) async fn run(
                     // After a reconnect the packet id is void, and the broker sends it again.
                     let _ = session.client.try_manual_ack(ack);
                 }
+                Some(Command::Subscribe) if session.connected => session.subscribe(),
+                Some(Command::Subscribe) => {}
                 Some(Command::Stop) | None => break,
             },
+            Some(Ok(outcome)) = session.subscriptions.join_next() => session.subscribed(outcome).await,
             outcome = settled(&mut in_flight) => session.settle(outcome).await,
         }
     }
@@ -103,6 +118,8 @@ struct Session {
     events: mpsc::Sender<LinkEvent>,
     outbox: Outbox,
     connected: bool,
+    /// The subscription that the broker has yet to answer.
+    subscriptions: JoinSet<Result<(), SubscribeNoticeError>>,
 }
 
 impl Session {
@@ -129,13 +146,29 @@ impl Session {
 
     /// Asks for the channels of the control plane, at every connection: a broker that lost the
     /// session has lost them too, and a retained event is sent again.
-    fn subscribe(&self) {
-        for channel in [Channel::Event, Channel::Verdict] {
+    fn subscribe(&mut self) {
+        self.subscriptions.abort_all();
+        let filters = [Channel::Event, Channel::Verdict].map(|channel| {
             let topic = Topic::new(self.endpoint.device, channel).to_string();
-            if let Err(error) = self.client.try_subscribe(topic, QoS::AtLeastOnce) {
-                tracing::warn!(%error, "a subscription was not sent");
-            }
+            SubscribeFilter::new(topic, QoS::AtLeastOnce)
+        });
+        match self.client.try_subscribe_many_tracked(filters) {
+            Ok(notice) => drop(self.subscriptions.spawn(notice.wait_completion_async())),
+            Err(error) => tracing::warn!(%error, "a subscription was not sent"),
         }
+    }
+
+    /// Tells what the broker answered to a subscription. One that was lost with the connection is made again with the
+    /// next one.
+    async fn subscribed(&mut self, outcome: Result<(), SubscribeNoticeError>) {
+        let event = match outcome {
+            Ok(()) => LinkEvent::Subscribed,
+            Err(SubscribeNoticeError::V5SubAckFailure(reasons)) => LinkEvent::SubscriptionRefused(format!(
+                "the broker refuses the subscription to the control plane's orders ({reasons:?}): check its ACL"
+            )),
+            Err(error) => return tracing::debug!(%error, "a subscription was lost"),
+        };
+        let _ = self.events.send(event).await;
     }
 
     /// Sends the next parcel, if the connection stands and none is in flight.
@@ -147,7 +180,7 @@ impl Session {
         let topic = Topic::new(self.endpoint.device, parcel.kind.channel()).to_string();
         let options = PublishOptions::at_least_once().retain(parcel.kind == ParcelKind::Status);
         match self.client.try_publish_tracked(topic, parcel.payload.clone(), options) {
-            Ok(notice) => Some(Box::pin(notice.wait_completion_async())),
+            Ok(notice) => Some(Box::pin(notice.wait_async())),
             Err(error) => {
                 tracing::debug!(%error, "a parcel waits");
                 self.outbox.lost();
@@ -156,24 +189,32 @@ impl Session {
         }
     }
 
-    async fn settle(&mut self, outcome: Result<(), PublishNoticeError>) {
-        match outcome {
-            Ok(()) => self.deliver().await,
-            // The broker said no to this one; sent again, it would say no again.
-            Err(PublishNoticeError::V5PubAck(reason)) => {
-                tracing::error!(?reason, "the broker refused a message; check its ACL and its size limit");
-                self.outbox.delivered();
-            }
+    async fn settle(&mut self, outcome: Fate) {
+        let is_taken = match outcome {
+            Ok(PublishResult::Qos1(puback)) => match puback.reason {
+                PubAckReason::Success => true,
+                PubAckReason::NoMatchingSubscribers => {
+                    tracing::debug!("the broker has no subscriber for a message");
+                    false
+                }
+                // Sent again, it would be refused again.
+                reason => {
+                    tracing::error!(
+                        ?reason,
+                        "the broker refused a message; check its ACL and its size limit"
+                    );
+                    false
+                }
+            },
+            Ok(_) => true,
             Err(error) => {
                 tracing::debug!(%error, "a parcel is sent again");
-                self.outbox.lost();
+                return self.outbox.lost();
             }
-        }
-    }
-
-    async fn deliver(&mut self) {
+        };
         if let Some(kind) = self.outbox.delivered() {
-            let _ = self.events.send(LinkEvent::Delivered(kind)).await;
+            let event = if is_taken { LinkEvent::Delivered(kind) } else { LinkEvent::Undelivered(kind) };
+            let _ = self.events.send(event).await;
         }
     }
 
@@ -186,7 +227,7 @@ impl Session {
                 }
                 tokio::select! {
                     outcome = settled(&mut in_flight) => match outcome {
-                        Ok(()) => drop(self.outbox.delivered()),
+                        Ok(_) => drop(self.outbox.delivered()),
                         Err(_) => return,
                     },
                     packet = received.recv() => if !matches!(packet, Some(Packet::Publish(_))) { return },
@@ -201,11 +242,14 @@ impl Session {
 }
 
 /// The fate of the parcel in flight.
-type InFlight = Pin<Box<dyn Future<Output = Result<(), PublishNoticeError>> + Send>>;
+type InFlight = Pin<Box<dyn Future<Output = Fate> + Send>>;
+
+/// What became of a parcel.
+type Fate = Result<PublishResult, PublishNoticeError>;
 
 /// Waits for the parcel in flight; for ever where there is none. Dropped before it is ready, it
 /// has taken nothing.
-async fn settled(in_flight: &mut Option<InFlight>) -> Result<(), PublishNoticeError> {
+async fn settled(in_flight: &mut Option<InFlight>) -> Fate {
     let Some(fate) = in_flight else { return pending().await };
     let outcome = fate.await;
     *in_flight = None;

@@ -15,7 +15,7 @@ use crate::approval::ApprovalError;
 use crate::control_plane::CallError;
 use crate::posture::ReportError;
 use crate::problem::{problem, technician_wanted};
-use crate::store::StoreError;
+use crate::store::{PairingRecord, StoreError};
 
 /// Why a pairing was not made.
 #[derive(Debug, thiserror::Error)]
@@ -28,12 +28,12 @@ pub(crate) enum PairingError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// The control plane granted a pairing that the disk did not take. Its epoch has ended again.
+    /// The control plane granted a pairing that the disk did not take. Its epoch has to end again.
     #[error("{error}; the granted pairing was ended")]
     NotKept {
         error: StoreError,
-        /// What tells the control plane, where the TPM made it: the epoch that ended, and the encoded receipt.
-        receipt: Option<(Epoch, Vec<u8>)>,
+        /// The granted pairing.
+        record: Box<PairingRecord>,
     },
     #[error("the TPM has no epoch counter")]
     Counter,

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use pawl_evidence::lease::check_lease_key;
 use pawl_evidence::tpm::Public;
-use pawl_proto::message::{
-    Cause, PairingApproved, PairingGrant, PairingProof, Statement, TpmStructure, Verdict,
-};
+use pawl_proto::message::{PairingApproved, PairingGrant, PairingProof, Statement, TpmStructure, Verdict};
 use pawl_proto::record::DeviceFact;
 use pawl_proto::signed;
-use pawl_proto::{Channel, Epoch, PairingId, Text, Topic};
+use pawl_proto::{Channel, Epoch, PairingId, Topic};
 use pawl_tpm::{Binding, Counter};
 use tokio::time::{Instant, sleep};
 
@@ -22,21 +20,20 @@ use crate::fail_point;
 use crate::shared::Shared;
 use crate::store::{Approved, PairingKeys, PairingRecord, StoreError, TpmNames};
 use crate::telemetry::event::SecurityEvent;
-use crate::wipe;
 
 /// Makes the pairing that was approved, and leaves it in the store. The pairing before it has ended
 /// already.
 ///
-/// `resumed`: an earlier process may have made keys on this approval. Their epoch is ended first.
+/// `ends_epoch`: an earlier process may have made keys on this approval. Their epoch is ended first.
 ///
 /// # Errors
 /// [`PairingError`]; the approval is used up then.
 pub(crate) async fn make(
     shared: &Arc<Shared>,
     approved: &Approved,
-    resumed: bool,
+    ends_epoch: bool,
 ) -> Result<(), PairingError> {
-    let outcome = attempt(shared, approved, resumed).await;
+    let outcome = attempt(shared, approved, ends_epoch).await;
     if outcome.is_err()
         && let Err(error) = shared.store.discard_unfinished()
     {
@@ -45,8 +42,8 @@ pub(crate) async fn make(
     outcome
 }
 
-async fn attempt(shared: &Arc<Shared>, approved: &Approved, resumed: bool) -> Result<(), PairingError> {
-    let counter = epoch_above(shared, approved, resumed).await?;
+async fn attempt(shared: &Arc<Shared>, approved: &Approved, ends_epoch: bool) -> Result<(), PairingError> {
+    let counter = epoch_above(shared, approved, ends_epoch).await?;
     fail_point::reach("re-pair.wiped");
     let statement = approved.answer.statement.decode()?;
     let making = Making { answer: &approved.answer, statement, counter };
@@ -70,7 +67,7 @@ async fn attempt(shared: &Arc<Shared>, approved: &Approved, resumed: bool) -> Re
         },
     );
     if let Err(error) = keep(shared, &record, &keys, grant.verdict.as_bytes()) {
-        return Err(give_back(shared, &record, error).await);
+        return Err(PairingError::NotKept { error, record: Box::new(record) });
     }
     let PairingRecord { pairing, scopes, epoch, .. } = record;
     SecurityEvent::PAIRED.log(Some(epoch), format_args!("pairing {pairing}"));
@@ -93,26 +90,17 @@ fn keep(
     Ok(())
 }
 
-/// Ends the epoch of a granted pairing that the disk did not take. The receipt tells the control plane, which
-/// would show it as live otherwise.
-async fn give_back(shared: &Arc<Shared>, record: &PairingRecord, error: StoreError) -> PairingError {
-    let order = wipe::Order {
-        cause: Cause::Recovery,
-        event: None,
-        reason: Text::lossy(&format!("the device could not store the pairing: {error}")),
-        arrived: std::time::Instant::now(),
-    };
-    let receipt = wipe::wipe(shared, record, order).await.receipt;
-    PairingError::NotKept { error, receipt: receipt.map(|message| (record.epoch, message)) }
-}
-
 /// The counter, in an epoch in which no pairing of this TPM has lived.
-async fn epoch_above(shared: &Shared, approved: &Approved, resumed: bool) -> Result<Counter, PairingError> {
+async fn epoch_above(
+    shared: &Shared,
+    approved: &Approved,
+    ends_epoch: bool,
+) -> Result<Counter, PairingError> {
     let ended = shared.store.pairing().ok().flatten();
     let ended = ended.filter(|record| record.attestation_name == approved.attestation_name);
     let above = approved.answer.above.max(ended.map_or(Epoch(0), |record| record.epoch));
     let counter = shared.tpm.provision_counter().await?;
-    if Epoch(counter.epoch) > above && !resumed {
+    if Epoch(counter.epoch) > above && !ends_epoch {
         return Ok(counter);
     }
     shared.tpm.revoke().await?;

@@ -8,4 +8,5 @@ mod report;
 
 pub(crate) use host::{boot_id, facts};
 pub(crate) use logs::Logs;
-pub(crate) use report::{Acknowledged, Prepared, ReportError, Subject, bank_hash, prepare, quote_stable};
+pub use report::Acknowledged;
+pub(crate) use report::{ReportError, Subject, bank_hash, prepare, quote_stable};

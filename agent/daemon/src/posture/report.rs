@@ -29,41 +29,19 @@ pub(crate) struct Subject {
 /// What a report has told the control plane. Once it is acknowledged, the next report builds on
 /// it and leaves out what has not changed since.
 #[derive(Clone, Debug)]
-pub(crate) struct Acknowledged {
-    digest: Digest,
-    moment: Moment,
-    pcrs: BTreeMap<u8, PcrValue>,
-    /// Where the next piece of systemd's measurement log begins.
-    measure: u64,
-    /// Where the next piece of the IMA log begins; none where the host has no log.
-    ima: Option<u64>,
-    /// Whether the last piece reached the end that the log then had.
-    ima_complete: bool,
-}
-
-impl Acknowledged {
+pub struct Acknowledged {
     /// SHA-256 of the evidence.
-    pub(crate) fn digest(&self) -> Digest {
-        self.digest
-    }
-
+    pub digest: Digest,
     /// When the TPM made the quote.
-    pub(crate) fn moment(&self) -> Moment {
-        self.moment
-    }
-
-    /// Returns what a report without logs told.
-    #[cfg(test)]
-    pub(crate) fn for_test(digest: Digest) -> Self {
-        Self {
-            digest,
-            moment: Moment::default(),
-            pcrs: BTreeMap::new(),
-            measure: 0,
-            ima: None,
-            ima_complete: false,
-        }
-    }
+    pub moment: Moment,
+    /// The quoted PCRs.
+    pub pcrs: BTreeMap<u8, PcrValue>,
+    /// Where the next piece of systemd's measurement log begins.
+    pub measure: u64,
+    /// Where the next piece of the IMA log begins; none where the host has no log.
+    pub ima: Option<u64>,
+    /// Whether the last piece reached the end that the log then had.
+    pub ima_complete: bool,
 }
 
 /// A report that can be sent, and what it will have told.

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a file, mode 0600, so that a reader finds the old contents or the new ones, and the new
 /// ones from here on.
@@ -12,19 +12,52 @@ pub(super) fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// A file's new contents, on the disk beside it.
+pub(super) struct Prepared<'a> {
+    path: &'a Path,
+    temporary: PathBuf,
+}
+
+/// Writes new contents beside a file.
+pub(super) fn prepare<'a>(path: &'a Path, contents: &[u8]) -> io::Result<Prepared<'a>> {
+    let temporary = temporary(path, contents, File::sync_all)?;
+    Ok(Prepared { path, temporary })
+}
+
+impl Prepared<'_> {
+    /// Puts the contents in the file's place.
+    pub(super) fn replace(self) -> io::Result<()> {
+        fs::rename(&self.temporary, self.path)
+    }
+
+    /// Drops the contents.
+    pub(super) fn discard(self) -> io::Result<()> {
+        remove(&self.temporary)
+    }
+}
+
 /// The same, without waiting for the disk: it outlives the process, and perhaps the power.
 pub(super) fn write_soon(path: &Path, contents: &[u8]) -> io::Result<()> {
     replace(path, contents, |_| Ok(()))
 }
 
 fn replace(path: &Path, contents: &[u8], sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    fs::rename(temporary(path, contents, sync)?, path)
+}
+
+/// Writes contents to the temporary file of `path`. Returns its name.
+fn temporary(
+    path: &Path,
+    contents: &[u8],
+    sync: impl FnOnce(&File) -> io::Result<()>,
+) -> io::Result<PathBuf> {
     let temporary = path.with_extension("tmp");
     // An earlier process may have left one. It is removed, never opened: it could be a link to another file.
     remove(&temporary)?;
     let mut file = create(&temporary)?;
     file.write_all(contents)?;
     sync(&file)?;
-    fs::rename(&temporary, path)
+    Ok(temporary)
 }
 
 /// Creates a file, mode 0600, that nobody else can have prepared: the call fails where the name exists, also
@@ -69,7 +102,7 @@ pub(super) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn sync_parent(path: &Path) -> io::Result<()> {
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync)
 }
 

@@ -137,7 +137,7 @@ impl Store {
         atomic::remove(&self.root.join(REVOCATION)).map_err(|error| self.error(REVOCATION, error))?;
         fs::rename(&new, &current).map_err(|error| self.error("pairing", error))?;
         atomic::sync(&self.root).map_err(|error| self.error("", error))?;
-        *live = Live { pairing: true, verdict: 0 };
+        *live = Live { pairing: true, generation: live.generation.wrapping_add(1), verdict: 0 };
         Ok(())
     }
 }

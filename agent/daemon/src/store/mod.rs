@@ -44,7 +44,8 @@ use serde::de::DeserializeOwned;
 use crate::clock::KnownTime;
 
 pub(crate) use making::Unfinished;
-pub(crate) use record::{Approved, PairingKeys, PairingRecord, Revocation, TpmNames};
+pub use record::{Approved, PairingRecord, Revocation};
+pub(crate) use record::{PairingKeys, TpmNames};
 
 const RECORD: usize = 128 * 1024;
 const VAULT: usize = 1024 * 1024;
@@ -57,11 +58,14 @@ pub(crate) struct Store {
     _lock: File,
 }
 
-/// What guards the files of the live pairing, whose writes happen on other threads.
+/// What guards the files of the live pairing, whose writes happen on other threads. Nobody holds it while the disk
+/// takes a file's contents: a hung write keeps no wipe from unlinking.
 struct Live {
     /// Cleared when the pairing ends, so that a write that was already under way cannot bring a
     /// file back.
     pairing: bool,
+    /// Counts the pairings that took their place in this process: a write for one before is dropped.
+    generation: u64,
     /// The sequence of the last verdict that was written: an older one does not replace it.
     verdict: u64,
 }
@@ -73,7 +77,7 @@ impl Store {
     /// [`StoreError`] when the directory belongs to another user, others may enter it, or another process uses it.
     pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
         let lock = directory::open(root)?;
-        let live = Mutex::new(Live { pairing: true, verdict: 0 });
+        let live = Mutex::new(Live { pairing: true, generation: 0, verdict: 0 });
         let store = Self { root: root.to_owned(), live, _lock: lock };
         store.make_folder("receipts")?;
         Ok(store)
@@ -114,16 +118,47 @@ impl Store {
         message: &[u8],
         has_lease: bool,
     ) -> Result<(), StoreError> {
-        let mut live = self.lock();
-        if !live.pairing || sequence <= live.verdict {
+        let Some(generation) = self.live_generation() else { return Ok(()) };
+        if sequence <= self.lock().verdict {
             return Ok(());
         }
         if has_lease {
-            self.write(LEASE, message)?;
+            self.write_live(generation, LEASE, message)?;
         }
-        self.write(VERDICT, message)?;
-        live.verdict = sequence;
+        self.write_live(generation, VERDICT, message)?;
+        let mut live = self.lock();
+        if live.generation == generation {
+            live.verdict = sequence;
+        }
         Ok(())
+    }
+
+    /// Returns the generation of the live pairing; none where no pairing lives.
+    fn live_generation(&self) -> Option<u64> {
+        let live = self.lock();
+        live.pairing.then_some(live.generation)
+    }
+
+    /// Writes a file of the live pairing of `generation`. Where that has ended in the meantime, nothing is left of it.
+    fn write_live(&self, generation: u64, name: &str, contents: &[u8]) -> Result<(), StoreError> {
+        let path = self.root.join(name);
+        let write = || {
+            let prepared = atomic::prepare(&path, contents)?;
+            let live = self.lock();
+            if live.pairing && live.generation == generation {
+                prepared.replace()?;
+                drop(live);
+                atomic::sync_parent(&path)
+            } else {
+                prepared.discard()
+            }
+        };
+        write().map_err(|error| self.error(name, error))
+    }
+
+    /// Removes the last verdict with a lease.
+    pub(crate) fn remove_lease(&self) -> Result<(), StoreError> {
+        atomic::remove(&self.root.join(LEASE)).map_err(|error| self.error(LEASE, error))
     }
 
     /// The earliest that it can be now, as an earlier process knew.
@@ -143,8 +178,10 @@ impl Store {
 
     /// Keeps the sealed tokens of the live pairing.
     pub(crate) fn put_vault(&self, sealed: &[u8]) -> Result<(), StoreError> {
-        let live = self.lock();
-        if live.pairing { self.write(VAULT_FILE, sealed) } else { Ok(()) }
+        match self.live_generation() {
+            Some(generation) => self.write_live(generation, VAULT_FILE, sealed),
+            None => Ok(()),
+        }
     }
 
     /// Unlinks every key, token and lease, and makes that last. The record of the pairing stays.

@@ -17,30 +17,43 @@ use crate::posture::bank_hash;
 /// `pairing.cbor`: everything about a pairing that is no secret. It outlives the pairing, to say
 /// what ended and where the receipt goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct PairingRecord {
-    pub(crate) version: Version,
-    pub(crate) pairing: PairingId,
-    pub(crate) device: DeviceId,
-    pub(crate) epoch: Epoch,
-    pub(crate) control_plane: ShortText,
-    pub(crate) endorsement: ShortText,
-    pub(crate) scopes: Vec<Scope>,
-    pub(crate) broker: Broker,
-    pub(crate) link_certificates: Vec<Certificate>,
-    pub(crate) order_keys: Vec<OrderKey>,
-    pub(crate) lease_key: TpmStructure,
+pub struct PairingRecord {
+    /// The version of this file.
+    pub version: Version,
+    /// The pairing.
+    pub pairing: PairingId,
+    /// The device.
+    pub device: DeviceId,
+    /// The epoch in which its keys work.
+    pub epoch: Epoch,
+    /// The control plane's name, for people.
+    pub control_plane: ShortText,
+    /// How the control plane checked the endorsement key, for people.
+    pub endorsement: ShortText,
+    /// The scopes that were granted with the pairing.
+    pub scopes: Vec<Scope>,
+    /// The broker.
+    pub broker: Broker,
+    /// The certificate of the link key, and its chain.
+    pub link_certificates: Vec<Certificate>,
+    /// The keys that sign orders.
+    pub order_keys: Vec<OrderKey>,
+    /// `TPMT_PUBLIC` of the control plane's lease key.
+    pub lease_key: TpmStructure,
     /// `TPMT_PUBLIC` of the control plane's key that authorizes actions.
-    pub(crate) authorization_key: TpmStructure,
-    pub(crate) policy_ref: Digest,
+    pub authorization_key: TpmStructure,
+    /// The policyRef of its leases.
+    pub policy_ref: Digest,
     /// The TPM name of the epoch counter.
-    pub(crate) counter_name: TpmStructure,
+    pub counter_name: TpmStructure,
     /// The TPM name of the attestation key: a moved disk finds another one.
-    pub(crate) attestation_name: TpmStructure,
+    pub attestation_name: TpmStructure,
     /// The TPM names of the keys that sessions are salted to. Pairings of earlier versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) storage_name: Option<TpmStructure>,
+    pub storage_name: Option<TpmStructure>,
+    /// The TPM name of the endorsement key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) endorsement_name: Option<TpmStructure>,
+    pub endorsement_name: Option<TpmStructure>,
 }
 
 /// The names that a pairing keeps of its TPM.
@@ -110,12 +123,13 @@ impl PairingRecord {
 /// `pairing.new/approved.cbor`: what was approved. It ends the pairing before it, and lets this
 /// device, and no other, make the next one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Approved {
-    pub(crate) version: Version,
+pub struct Approved {
+    /// The version of this file.
+    pub version: Version,
     /// The control plane's answer, as it was checked.
-    pub(crate) answer: PairingApproved,
+    pub answer: PairingApproved,
     /// The TPM name of the attestation key that asked: another TPM can do nothing with it.
-    pub(crate) attestation_name: TpmStructure,
+    pub attestation_name: TpmStructure,
 }
 
 /// The keys of a pairing. Their private halves are wrapped by the TPM that made them.
@@ -151,18 +165,22 @@ impl KeyFile {
 /// `revocation.cbor`: why the last pairing ended, or is about to end. Its absence proves nothing;
 /// the counter decides.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Revocation {
-    pub(crate) version: Version,
+pub struct Revocation {
+    /// The version of this file.
+    pub version: Version,
     /// The epoch that ended.
-    pub(crate) ended: Epoch,
-    pub(crate) cause: Cause,
-    pub(crate) event: Option<EventId>,
-    pub(crate) reason: ShortText,
+    pub ended: Epoch,
+    /// What began the wipe.
+    pub cause: Cause,
+    /// The event that ordered it.
+    pub event: Option<EventId>,
+    /// Why.
+    pub reason: ShortText,
     /// Unix time, seconds.
-    pub(crate) time: u64,
+    pub time: u64,
     /// Whether the counter has moved on. When it has not, the wipe was cut short or the TPM
     /// refused, and it is owed.
-    pub(crate) counted: bool,
+    pub counted: bool,
     /// Whether a receipt was made, which then waits in `receipts/` or has been taken.
-    pub(crate) receipted: bool,
+    pub receipted: bool,
 }

@@ -15,7 +15,7 @@ pub(crate) const TARGET: &str = "pawld::security";
 
 /// What happened, as programs name it, and as the journal's catalog does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SecurityEvent {
+pub struct SecurityEvent {
     name: &'static str,
     message_id: &'static str,
     level: Level,

@@ -106,10 +106,12 @@ fn a_pairing_that_is_cut_short_locks_nobody_out() {
     }
 }
 
+/// Waits until the files of the dead pairing are gone: a wipe does not wait for the disk.
 pub(crate) fn assert_wiped(device: &Device, point: &str) {
     for name in
         ["link.key", "device.key", "action.key", "vault.key", "vault.bin", "verdict.cose", "lease.cose"]
     {
-        assert!(!device.state_dir().join("pairing").join(name).exists(), "{point}: {name} is still there");
+        let path = device.state_dir().join("pairing").join(name);
+        device.wait_until(&format!("{point}: {name} is gone"), |_| !path.exists()).unwrap();
     }
 }

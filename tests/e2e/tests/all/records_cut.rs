@@ -7,6 +7,7 @@ use pawl_e2e::rig::{DeviceOptions, TokenAnswer};
 use pawl_proto::message::{Appraisal, DeviceState};
 use serde_json::Value;
 
+use crate::power_cuts::assert_wiped;
 use crate::revocation::verified_receipt;
 use crate::support::{Records, SmallDisk, judged, judged_anew, refusal};
 
@@ -96,7 +97,7 @@ fn a_full_disk_stops_no_wipe() {
     let status = device.wait_for(DeviceState::Revoked).unwrap();
     assert_eq!(refusal(&device), "revoked");
     assert!(status.counter.unwrap() > epoch);
-    assert!(!device.state_dir().join("pairing/device.key").exists());
+    assert_wiped(&device, "the disk is full");
     assert_eq!(verified_receipt(&rig, &id, epoch.0)["cause"], "revoke");
 
     // With room again it can be paired, and the chain says what it could not keep.

@@ -6,6 +6,7 @@ use pawl_proto::message::DeviceState;
 use pawl_tpm::LeaseStep;
 use serde_json::Value;
 
+use crate::power_cuts::assert_wiped;
 use crate::support::{Tpm2Tools, refusal};
 
 #[test]
@@ -23,8 +24,7 @@ fn a_revoked_device_refuses_and_its_old_keys_are_dead() {
     let TokenAnswer::Refused { status, problem } = device.token().unwrap() else { panic!("a token") };
     assert_eq!((status, problem.error.as_str()), (403, "revoked"));
     assert!(problem.reason.contains("reported stolen"), "{}", problem.reason);
-    assert!(!device.state_dir().join("pairing/vault.bin").exists());
-    assert!(!device.state_dir().join("pairing/device.key").exists());
+    assert_wiped(&device, "revoked");
 
     let receipt = verified_receipt(&rig, &id, epoch.0);
     assert_eq!(receipt["epoch"], epoch.0 + 1);

@@ -17,7 +17,7 @@ use crate::output::{self, Voice};
 use crate::terminal::Interrupt;
 
 use follow::Follower;
-use found::Found;
+use found::{Found, living};
 
 /// Which of the two commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(super) async fn run(
             } else {
                 voice.event(&Found::on(&before));
                 voice.say(&found::show(&before, &request, way, voice.style()));
-                ask(client, &request).await?;
+                ask(client, &before, &request).await?;
             }
             follower.follow(options.timeout, &mut voice).await
         } => followed?,
@@ -82,12 +82,17 @@ fn request(options: &cli::Pair, way: Way) -> PairRequest {
     }
 }
 
-async fn ask(client: &Client, request: &PairRequest) -> Result<(), Failure> {
+async fn ask(client: &Client, before: &LocalStatus, request: &PairRequest) -> Result<(), Failure> {
     match client.pair(request).await {
-        // A device that pairs by itself was quicker: follow that.
-        Err(ClientError::Refused { problem, .. }) if problem.error == "pairing" => Ok(()),
+        Err(ClientError::Refused { problem, .. }) if is_under_way(before, &problem.error) => Ok(()),
         answer => Ok(answer?),
     }
+}
+
+/// Returns whether this refusal of a request means that the device pairs by itself, or has just done so: a pairing that
+/// was approved and cut short is resumed at a start. The command then follows that pairing.
+fn is_under_way(before: &LocalStatus, error: &str) -> bool {
+    error == "pairing" || error == "already-paired" && living(before).is_none()
 }
 
 async fn attach(
@@ -153,6 +158,7 @@ mod tests {
                 reason: reason.to_owned(),
                 remedy: String::new(),
             }),
+            tpm: None,
             device: "abcdefghijklmnopqrstuvwxyz234567".parse().unwrap(),
             ek_sha256: String::new(),
             ek_kind: String::new(),
@@ -183,6 +189,16 @@ mod tests {
     pub(super) fn session(stage: SessionStage) -> SessionStatus {
         let id = Some(SessionId::from_random([2; 16]));
         SessionStatus { id, stage, asked: None, waiting: None, problem: None }
+    }
+
+    #[test]
+    fn a_pairing_that_the_device_resumed_is_followed() {
+        let revoked = status(DeviceState::Revoked, Some("a wipe"));
+        let entitled = status(DeviceState::Entitled, None);
+        assert!(is_under_way(&revoked, "pairing"));
+        assert!(is_under_way(&revoked, "already-paired"), "it was made between the status and the request");
+        assert!(!is_under_way(&entitled, "already-paired"));
+        assert!(!is_under_way(&revoked, "deprovisioned"));
     }
 
     #[test]

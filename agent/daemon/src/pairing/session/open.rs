@@ -84,5 +84,5 @@ async fn prove(
         counter_signature: counter.signature.try_into()?,
         report: prepared.report,
     };
-    Ok((proof, prepared.tells.digest()))
+    Ok((proof, prepared.tells.digest))
 }

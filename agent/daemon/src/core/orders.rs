@@ -1,4 +1,4 @@
-//! Orders of the control plane, checked before anything believes them.
+//! Orders of the control plane, verified before the core acts on them.
 //!
 //! A refused message is counted, and logged at most once a minute for each kind of refusal: a
 //! broker that sends garbage can fill neither the log nor the disk.
@@ -10,27 +10,29 @@ use pawl_proto::codec::DecodeError;
 use pawl_proto::message::{Event, Verdict};
 use pawl_proto::signed::{self, VerifyError};
 use pawl_proto::{Channel, Topic};
-use tokio::time::Instant;
 
+use super::context::Context;
 use crate::store::PairingRecord;
 use crate::telemetry::event::SecurityEvent;
 
 /// An order that was verified: its signature, its topic, its device, pairing and epoch, and
 /// that it is newer than the last.
-pub(crate) enum Order {
+pub(super) enum Order {
     Verdict(Box<Verdict>),
     Event(Event),
+    /// An event for an earlier epoch, which the broker retains. It asks for nothing.
+    Past,
 }
 
 /// The highest sequence numbers that were accepted.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) verdict: u64,
-    pub(crate) event: u64,
+pub(super) struct Seen {
+    pub(super) verdict: u64,
+    pub(super) event: u64,
 }
 
 /// Verifies a message for the pairing of `record`, and remembers it in `seen`.
-pub(crate) fn verify(
+pub(super) fn verify(
     record: &PairingRecord,
     seen: &mut Seen,
     topic: &str,
@@ -48,6 +50,9 @@ pub(crate) fn verify(
         }
         Channel::Event => {
             let event: Event = signed::verify(payload, &topic, &record.order_keys)?;
+            if event.device == record.device && event.epoch < record.epoch {
+                return Ok(Order::Past);
+            }
             accept_event(record, seen, &event)?;
             Ok(Order::Event(event))
         }
@@ -88,7 +93,7 @@ fn rises(sequence: u64, highest: &mut u64) -> Result<(), Refusal> {
 
 /// Why a message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Refusal {
+pub(super) enum Refusal {
     /// Not signed by a pinned key for this topic.
     Forged,
     /// Not a message of ours, or not in its one form.
@@ -99,8 +104,7 @@ pub(crate) enum Refusal {
     WrongDevice,
     /// Meant for another pairing of this device.
     WrongPairing,
-    /// Meant for another epoch: most often the event that ended an earlier pairing, which the
-    /// broker still retains.
+    /// A verdict for another epoch, or an event for a later one.
     WrongEpoch,
     /// Not newer than the last of its kind.
     Replayed,
@@ -132,15 +136,15 @@ impl From<VerifyError> for Refusal {
     }
 }
 
-/// How many messages were refused, and when that was last said.
+/// How many messages were refused, and when that was last logged.
 #[derive(Default)]
-pub(crate) struct Refused {
+pub(super) struct Refused {
     kinds: BTreeMap<Refusal, Tally>,
 }
 
 struct Tally {
     count: u64,
-    logged: Instant,
+    logged: Duration,
 }
 
 /// One line for each kind in this time.
@@ -148,22 +152,20 @@ const QUIET: Duration = Duration::from_secs(60);
 
 impl Refused {
     /// Counts a refusal.
-    pub(crate) fn count(&mut self, refusal: Refusal) {
-        let now = Instant::now();
-        let first = !self.kinds.contains_key(&refusal);
+    pub(super) fn count(&mut self, cx: &mut Context, refusal: Refusal) {
+        let now = cx.now.boot;
+        let is_first = !self.kinds.contains_key(&refusal);
         let tally = self.kinds.entry(refusal).or_insert(Tally { count: 0, logged: now });
         tally.count += 1;
-        if first || now.duration_since(tally.logged) >= QUIET {
+        if is_first || now.saturating_sub(tally.logged) >= QUIET {
             tally.logged = now;
-            SecurityEvent::ORDER_REFUSED.log(
-                None,
-                format_args!("a message was refused: kind={} count={}", refusal.as_str(), tally.count),
-            );
+            let text = format!("a message was refused: kind={} count={}", refusal.as_str(), tally.count);
+            cx.security(SecurityEvent::ORDER_REFUSED, None, text);
         }
     }
 
-    /// The counts, by kind.
-    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+    /// Returns the counts, by kind.
+    pub(super) fn counts(&self) -> BTreeMap<String, u64> {
         self.kinds.iter().map(|(kind, tally)| (kind.as_str().to_owned(), tally.count)).collect()
     }
 }

@@ -1,0 +1,151 @@
+//! Callers of the local API: what they ask of the state machine, and when they are answered.
+
+use std::sync::Arc;
+
+use pawl_proto::Text;
+use pawl_proto::local::{Deprovisioned, PairRequest, Problem, Wiped};
+use pawl_proto::message::{Cause, ShortText};
+
+use super::effect::{Reply, Ticket, TpmCommand, Write};
+use super::idle::Idle;
+use super::input::{Request, RequestId, TpmAnswer, TpmFailure};
+use super::machine::{Machine, Phase};
+use super::revocation::{Caller, Order};
+use super::session;
+use crate::problem::{self, problem};
+
+/// The callers for whom a TPM command runs.
+#[derive(Default)]
+pub(super) struct Callers {
+    command: Option<(Ticket, Caller)>,
+    is_deprovisioned: bool,
+}
+
+impl Callers {
+    /// Takes the caller for whom this command ran.
+    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Caller> {
+        self.command.take_if(|(expected, _)| *expected == ticket).map(|(_, caller)| caller)
+    }
+}
+
+/// Handles a request of the local API.
+pub(super) fn request(machine: &mut Machine, id: RequestId, request: Request) {
+    match request {
+        Request::Pair(request) => {
+            let reply = match pair(machine, request) {
+                Ok(()) => Reply::Done,
+                Err(problem) => Reply::Refused(problem),
+            };
+            machine.cx.reply(Some(id), reply);
+        }
+        Request::GiveUp => {
+            let is_approved =
+                machine.sessions.granted().is_some() || matches!(machine.phase, Phase::Making(..));
+            let reply = if machine.sessions.give_up(&mut machine.cx) {
+                machine.session_failed(problem::given_up(), None, false);
+                Reply::Done
+            } else {
+                Reply::Refused(if is_approved { problem::approved() } else { problem::no_session() })
+            };
+            machine.cx.reply(Some(id), reply);
+        }
+        Request::Wipe(reason) => wipe(machine, Caller::Wipe(id), reason),
+        Request::Deprovision => {
+            let lives = matches!(machine.phase, Phase::Paired(_) | Phase::Making(..) | Phase::Revoking(_));
+            if lives || machine.sessions.asks() {
+                wipe(machine, Caller::Deprovision(id), Text::lossy("deprovisioned"));
+            } else {
+                command(machine, TpmCommand::Deprovision, Caller::Deprovision(id));
+            }
+        }
+    }
+}
+
+fn pair(machine: &mut Machine, request: PairRequest) -> Result<(), Problem> {
+    match machine.phase {
+        _ if machine.callers.is_deprovisioned => Err(problem::deprovisioned()),
+        Phase::Making(..) => Err(problem::pairing()),
+        _ if machine.sessions.granted().is_some() => Err(problem::pairing()),
+        Phase::Paired(_) if !request.again => Err(problem::already_paired()),
+        Phase::Paired(_) | Phase::Idle(_) | Phase::Revoking(_) => {
+            machine.sessions.begin(&mut machine.cx, request, true);
+            machine.show_session();
+            Ok(())
+        }
+    }
+}
+
+/// Ends what there is on behalf of somebody on the device: the pairing, or the request for one.
+fn wipe(machine: &mut Machine, caller: Caller, reason: ShortText) {
+    if let Phase::Paired(paired) = &machine.phase {
+        // Before anything else, a session's end included.
+        let record = Arc::clone(paired.record());
+        let order = Order { cause: Cause::Wipe, event: None, reason };
+        machine.revoke(record, order, None, Some(caller));
+        machine.sessions.drop_all(&mut machine.cx);
+        return;
+    }
+    let asked = machine.sessions.drop_all(&mut machine.cx);
+    match &mut machine.phase {
+        Phase::Revoking(revoking) => {
+            let outcome = revoking.ask(&mut machine.cx, caller);
+            machine.revoking(outcome);
+        }
+        Phase::Making(making, _) => {
+            session::fail(&mut machine.cx, making.ticket, problem::given_up());
+            machine.cx.write(Write::DiscardUnfinished);
+            machine.become_idle(Idle::unpaired(problem::unpaired()));
+            command(machine, TpmCommand::EndEpoch, caller);
+        }
+        Phase::Idle(_) if asked => {
+            machine.become_idle(Idle::unpaired(problem::unpaired()));
+            command(machine, TpmCommand::EndEpoch, caller);
+        }
+        Phase::Idle(_) | Phase::Paired(_) => {
+            answer(machine, vec![caller], &Err(problem::nothing_to_wipe()));
+        }
+    }
+}
+
+/// Answers those who waited for the end of an epoch.
+pub(super) fn answer(machine: &mut Machine, callers: Vec<Caller>, answer: &Result<Wiped, Problem>) {
+    for caller in callers {
+        match (caller, answer) {
+            (Caller::Wipe(id), Ok(wiped)) => machine.cx.reply(Some(id), Reply::Wiped(wiped.clone())),
+            (Caller::Deprovision(_), Ok(_)) => command(machine, TpmCommand::Deprovision, caller),
+            (Caller::Wipe(id) | Caller::Deprovision(id), Err(problem)) => {
+                machine.cx.reply(Some(id), Reply::Refused(problem.clone()));
+            }
+        }
+    }
+}
+
+fn command(machine: &mut Machine, command: TpmCommand, caller: Caller) {
+    if let Some((_, Caller::Wipe(id) | Caller::Deprovision(id))) = machine.callers.command.take() {
+        machine.cx.reply(Some(id), Reply::Refused(problem::busy()));
+    }
+    machine.callers.command = Some((machine.cx.tpm(command), caller));
+}
+
+/// Handles the end of a TPM command that ran for a caller.
+pub(super) fn command_over(machine: &mut Machine, caller: Caller, outcome: Result<TpmAnswer, TpmFailure>) {
+    let (Caller::Wipe(id) | Caller::Deprovision(id)) = caller;
+    match outcome {
+        Ok(TpmAnswer::Ended(ended, epoch)) => answer(machine, vec![caller], &Ok(Wiped { ended, epoch })),
+        Ok(TpmAnswer::Deprovisioned(removed)) => {
+            machine.callers.is_deprovisioned = true;
+            // The counter is gone, and with it every epoch that the disk could name.
+            machine.cx.write(Write::ForgetPairing);
+            machine.leave();
+            machine.become_idle(Idle::unpaired(problem::deprovisioned()));
+            let counter = machine.cx.settings.counter;
+            machine.cx.reply(Some(id), Reply::Deprovisioned(Deprovisioned { counter, removed }));
+        }
+        Ok(_) => {}
+        Err(failure) => machine.cx.reply(Some(id), Reply::Refused(tpm_problem(&failure))),
+    }
+}
+
+fn tpm_problem(failure: &TpmFailure) -> Problem {
+    problem("tpm", failure.text.clone(), failure.remedy.clone())
+}

@@ -1,0 +1,151 @@
+//! What all phases work with: the time, the effects so far, and how the gate stands.
+
+use std::time::Duration;
+
+use pawl_proto::Epoch;
+use pawl_proto::local::Problem;
+use pawl_proto::record::DeviceFact;
+
+use super::effect::{Effect, Reply, Ticket, TpmCommand, Write};
+use super::input::RequestId;
+use super::time::{Jitter, Now};
+use crate::audit::Moment;
+use crate::backoff::Backoff;
+use crate::problem;
+use crate::telemetry::event::SecurityEvent;
+
+/// What the core takes of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The tokens, by name.
+    pub tokens: Vec<TokenSettings>,
+    /// The device asks for its first pairing by itself.
+    pub pairs_by_itself: bool,
+    /// The NV index of the counter.
+    pub counter: u32,
+}
+
+/// A token of the configuration.
+#[derive(Clone, Debug)]
+pub struct TokenSettings {
+    /// Its name.
+    pub name: String,
+    /// Its scopes.
+    pub scopes: Vec<String>,
+    /// Its audience; the control plane's URL where the configuration names none.
+    pub audience: String,
+    /// Its audience as the configuration names it.
+    pub named_audience: Option<String>,
+}
+
+/// How the gate stands. The executor's gate follows this one effect by effect.
+#[derive(Debug)]
+enum GateState {
+    Open { until: Duration },
+    Closed(Problem),
+}
+
+pub(super) struct Context {
+    pub(super) now: Now,
+    pub(super) settings: Settings,
+    effects: Vec<Effect>,
+    tickets: u64,
+    jitter: Jitter,
+    gate: GateState,
+}
+
+impl Context {
+    pub(super) fn new(now: Now, settings: Settings, seed: u64) -> Self {
+        Self {
+            now,
+            settings,
+            effects: Vec::new(),
+            tickets: 0,
+            jitter: Jitter::new(seed),
+            gate: GateState::Closed(problem::unpaired()),
+        }
+    }
+
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    pub(super) fn tpm(&mut self, command: TpmCommand) -> Ticket {
+        let ticket = self.ticket();
+        self.push(Effect::Tpm(ticket, command));
+        ticket
+    }
+
+    pub(super) fn write(&mut self, write: Write) -> Ticket {
+        let ticket = self.ticket();
+        self.push(Effect::Write(ticket, write));
+        ticket
+    }
+
+    pub(super) fn record(&mut self, epoch: Option<Epoch>, moment: Option<Moment>, fact: DeviceFact) {
+        self.push(Effect::Record { epoch, moment, fact });
+    }
+
+    pub(super) fn security(&mut self, event: SecurityEvent, epoch: Option<Epoch>, text: String) {
+        self.push(Effect::Security(event, epoch, text));
+    }
+
+    pub(super) fn reply(&mut self, request: Option<RequestId>, reply: Reply) {
+        if let Some(request) = request {
+            self.push(Effect::Reply(request, reply));
+        }
+    }
+
+    /// Returns the moment that lies `wait` ahead.
+    pub(super) fn after(&self, wait: Duration) -> Duration {
+        self.now.boot.saturating_add(wait)
+    }
+
+    /// Returns the moment of the next try.
+    pub(super) fn retry(&mut self, backoff: &mut Backoff) -> Duration {
+        let delay = self.jitter.delay(backoff);
+        self.after(delay)
+    }
+
+    pub(super) fn is_due(&self, deadline: Option<Duration>) -> bool {
+        deadline.is_some_and(|deadline| deadline <= self.now.boot)
+    }
+
+    pub(super) fn close_gate(&mut self, problem: Problem) {
+        self.gate = GateState::Closed(problem.clone());
+        self.push(Effect::CloseGate(problem));
+    }
+
+    pub(super) fn set_gate_open(&mut self, until: Duration) {
+        self.gate = GateState::Open { until };
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.gate, GateState::Open { .. })
+    }
+
+    /// Returns when the lease runs out, while the gate is open.
+    pub(super) fn open_until(&self) -> Option<Duration> {
+        match self.gate {
+            GateState::Open { until } => Some(until),
+            GateState::Closed(_) => None,
+        }
+    }
+
+    /// Returns why the gate is closed.
+    pub(super) fn problem(&self) -> Option<&Problem> {
+        match &self.gate {
+            GateState::Open { .. } => None,
+            GateState::Closed(problem) => Some(problem),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What the core is told. Everything here may be hostile but the clocks: the disk is somebody else's, the broker
+//! sends what it likes, and the TPM's bus can be tampered with.
+
+use std::fmt;
+
+use pawl_proto::Epoch;
+use pawl_proto::local::{PairRequest, Problem, Token};
+use pawl_proto::message::ShortText;
+use zeroize::Zeroizing;
+
+use super::effect::{ParcelKind, Ticket};
+use crate::audit::Moment;
+use crate::posture::Acknowledged;
+use crate::store::{Approved, PairingRecord, Revocation};
+
+/// Names a message of the broker that can be acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MessageId(pub u64);
+
+/// Names a request of the local API that wants an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A deadline of the core has come.
+    Timer,
+    /// What [`Effect::Examine`](super::Effect::Examine) found on the disk and in the TPM.
+    Found(Box<Found>),
+    /// The TPM did not even tell its counter.
+    NotFound(TpmFailure),
+    /// The link to the broker.
+    Link(LinkInput),
+    /// A command of the TPM has ended.
+    Tpm(Ticket, Result<TpmAnswer, TpmFailure>),
+    /// A write has reached the disk, or has failed.
+    Written(Ticket, Result<(), String>),
+    /// A call of the control plane has ended.
+    Called(Ticket, Result<CallAnswer, CallFailure>),
+    /// A report was made, or not: its encoding, and what it tells.
+    ReportMade(Ticket, Result<(Vec<u8>, Acknowledged), String>),
+    /// The gate was opened; these tokens were in the vault.
+    VaultOpened(Vec<HeldToken>),
+    /// A session is over: approved, or not.
+    SessionOver(Ticket, Result<Box<Approved>, SessionFailure>),
+    /// An approved pairing is on the disk, or nothing comes of it.
+    PairingMade(Ticket, Result<(), MakingFailure>),
+    /// A request on the local socket.
+    Request(RequestId, Request),
+}
+
+/// What the link to the broker tells.
+#[derive(Debug)]
+pub enum LinkInput {
+    /// The connection stands.
+    Connected,
+    /// The connection is gone, or was not made; the link goes on trying.
+    Lost(String),
+    /// The broker has confirmed the subscriptions.
+    Subscribed,
+    /// The broker refuses a subscription.
+    SubscriptionRefused(String),
+    /// A message, unverified.
+    Message {
+        /// Its topic.
+        topic: String,
+        /// Its payload.
+        payload: Vec<u8>,
+        /// Names it for its acknowledgement.
+        id: Option<MessageId>,
+    },
+    /// The broker has a parcel, and somebody who subscribed to it.
+    Delivered(ParcelKind),
+    /// The broker has dropped a parcel: nobody subscribes to it, or it refuses it.
+    Undelivered(ParcelKind),
+}
+
+/// What a TPM command gave.
+#[derive(Debug)]
+pub enum TpmAnswer {
+    /// The counter has moved on.
+    Incremented,
+    /// The counter's value; none where the TPM has no counter.
+    Counter(Option<Epoch>),
+    /// `TPMS_ATTEST` and `TPMT_SIGNATURE` of TPM2_NV_Certify.
+    Certified {
+        /// `TPMS_ATTEST`.
+        attest: Vec<u8>,
+        /// `TPMT_SIGNATURE`.
+        signature: Vec<u8>,
+    },
+    /// A lease was accepted.
+    Unsealed {
+        /// The vault's key.
+        key: VaultKey,
+        /// The TPM's clock, ms.
+        clock_ms: u64,
+    },
+    /// Which of the leases ahead is for what the PCRs show.
+    Matched(Option<usize>),
+    /// The counter's value, and whether this TPM has the pairing's attestation key.
+    Checked(Option<Epoch>, bool),
+    /// The counter was removed; whether there was one.
+    Deprovisioned(bool),
+    /// An epoch was ended: it, and the one that is now.
+    Ended(Epoch, Epoch),
+}
+
+/// The key of the vault, zeroized when it is dropped.
+pub struct VaultKey(pub Zeroizing<[u8; 32]>);
+
+impl fmt::Debug for VaultKey {
+    /// Leaves the secret out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VaultKey")
+    }
+}
+
+/// Why a TPM command failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TpmFailure {
+    /// What follows from it.
+    pub kind: TpmFailureKind,
+    /// What failed, for people.
+    pub text: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// What follows from a failed TPM command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TpmFailureKind {
+    /// The TPM refused a lease for its PCRs.
+    Pcrs,
+    /// The TPM refused a lease for another reason than PCRs or epoch.
+    Lease,
+    /// The TPM refused a key for good: its epoch is over, or another TPM made it.
+    Key,
+    /// The TPM did not answer as it should. The same command may succeed later.
+    Transient,
+}
+
+/// What a call of the control plane gave.
+#[derive(Debug)]
+pub enum CallAnswer {
+    /// It has the receipt: HTTP status 204.
+    ReceiptTaken,
+    /// A token.
+    Token(Token),
+}
+
+/// Why a call of the control plane failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallFailure {
+    /// What failed, for people.
+    pub text: String,
+    /// Whether the same call may succeed soon.
+    pub is_transient: bool,
+}
+
+/// A token in the vault, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldToken {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its scopes, separated by spaces.
+    pub scope: String,
+    /// Its audience.
+    pub audience: String,
+    /// When it came: Unix time, seconds.
+    pub kept_at: u64,
+    /// When it expires: Unix time, seconds.
+    pub expires_at: u64,
+}
+
+impl HeldToken {
+    /// Returns whether a workload may have it at `now`, Unix seconds. One that came later than now has expired: the
+    /// clock was ahead.
+    pub(super) fn is_live(&self, now: u64) -> bool {
+        self.kept_at <= now && now < self.expires_at
+    }
+}
+
+/// Why a session came to nothing.
+#[derive(Clone, Debug)]
+pub struct SessionFailure {
+    /// For the caller.
+    pub problem: Problem,
+    /// The policy wants a person: asking again changes nothing.
+    pub wants_person: bool,
+}
+
+/// Why an approved pairing was not made.
+#[derive(Debug)]
+pub struct MakingFailure {
+    /// For the caller.
+    pub problem: Problem,
+    /// The control plane granted it and the disk did not take it: its epoch has to end.
+    pub granted: Option<Box<PairingRecord>>,
+}
+
+/// What the local socket asks of the core.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// A session for a pairing.
+    Pair(PairRequest),
+    /// Give up the session.
+    GiveUp,
+    /// End the pairing, for this reason.
+    Wipe(ShortText),
+    /// End the pairing and remove the counter from the TPM.
+    Deprovision,
+}
+
+/// What is on the disk and in the TPM.
+#[derive(Debug)]
+pub struct Found {
+    /// A granted pairing had been cut short, and has taken its place.
+    pub completed: bool,
+    /// An approval of which no pairing has come yet.
+    pub approved: Option<Box<Approved>>,
+    /// The pairing, live or over.
+    pub pairing: Result<Option<PairingRecord>, Problem>,
+    /// Whether all keys of the pairing are there.
+    pub keys: Result<bool, Problem>,
+    /// Why the last pairing ended, or was to end.
+    pub revocation: Option<Revocation>,
+    /// The last verdict, as it was received.
+    pub verdict: Option<Vec<u8>>,
+    /// The last verdict with a lease, as it was received.
+    pub lease: Option<Vec<u8>>,
+    /// The receipts that the control plane has not confirmed.
+    pub receipts: Vec<(Epoch, Vec<u8>)>,
+    /// The TPM's counter.
+    pub counter: Option<Epoch>,
+    /// The TPM name of the attestation key, where [`Found::needs_attestation_name`] says so.
+    pub attestation_name: Option<Vec<u8>>,
+}
+
+impl Found {
+    /// Returns whether the decision depends on which TPM this is. The name is not read otherwise: some TPMs take
+    /// seconds for it, and a start must not.
+    pub fn needs_attestation_name(&self) -> bool {
+        let Ok(Some(record)) = &self.pairing else { return self.approved.is_some() };
+        self.approved.is_some() || self.counter > Some(record.epoch) || self.pending(record).is_some()
+    }
+
+    /// Returns the revocation that is recorded for this pairing.
+    pub(super) fn pending(&self, record: &PairingRecord) -> Option<&Revocation> {
+        self.revocation.as_ref().filter(|revocation| revocation.ended == record.epoch)
+    }
+}
+
+/// When the TPM made an attestation, for the audit record.
+pub(super) fn moment(attest: &[u8]) -> Option<Moment> {
+    Moment::of(attest)
+}

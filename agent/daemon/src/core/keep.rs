@@ -1,0 +1,113 @@
+//! Verdicts on their way to the disk. A verdict is acknowledged once the disk has it: until then the broker keeps it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::context::Context;
+use super::effect::{Effect, Ticket, Write};
+use super::input::MessageId;
+use crate::backoff::Backoff;
+
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// Verdicts that the disk does not have yet, oldest first.
+pub(super) struct Keep {
+    waiting: VecDeque<Unwritten>,
+    writing: Option<Ticket>,
+    retry: Option<Duration>,
+    backoff: Backoff,
+}
+
+struct Unwritten {
+    sequence: u64,
+    message: Vec<u8>,
+    has_lease: bool,
+    /// It keeps the device from working.
+    is_barring: bool,
+    /// The messages that are acknowledged with it: its own, and those that it superseded.
+    acknowledges: Vec<MessageId>,
+}
+
+impl Keep {
+    pub(super) fn new() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            writing: None,
+            retry: None,
+            backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
+        }
+    }
+
+    /// Has a verdict written. One with a lease, or one that bars the device, supersedes those that still wait.
+    pub(super) fn add(
+        &mut self,
+        cx: &mut Context,
+        sequence: u64,
+        message: Vec<u8>,
+        has_lease: bool,
+        is_barring: bool,
+        id: Option<MessageId>,
+    ) {
+        let mut acknowledges: Vec<MessageId> = id.into_iter().collect();
+        if has_lease || is_barring {
+            let kept = usize::from(self.writing.is_some());
+            for superseded in self.waiting.drain(kept.min(self.waiting.len())..) {
+                acknowledges.extend(superseded.acknowledges);
+            }
+        }
+        self.waiting.push_back(Unwritten { sequence, message, has_lease, is_barring, acknowledges });
+        self.write_next(cx);
+    }
+
+    fn write_next(&mut self, cx: &mut Context) {
+        if self.writing.is_some() || self.retry.is_some() {
+            return;
+        }
+        if let Some(Unwritten { sequence, message, has_lease, .. }) = self.waiting.front() {
+            let write =
+                Write::Verdict { sequence: *sequence, message: message.clone(), has_lease: *has_lease };
+            self.writing = Some(cx.write(write));
+        }
+    }
+
+    /// Handles the result of a write, if it is one of these.
+    pub(super) fn written(&mut self, cx: &mut Context, ticket: Ticket, outcome: &Result<(), String>) {
+        if self.writing != Some(ticket) {
+            return;
+        }
+        self.writing = None;
+        match outcome {
+            Ok(()) => {
+                self.backoff.reset();
+                for id in self.waiting.pop_front().into_iter().flat_map(|written| written.acknowledges) {
+                    cx.push(Effect::Acknowledge(id));
+                }
+            }
+            Err(error) => {
+                tracing::error!(
+                    error,
+                    "a verdict is not on the disk; it is not acknowledged, and written again"
+                );
+                // A full disk lets files be removed: a restart must not find the lease of a device that is barred.
+                if self.waiting.front().is_some_and(|unwritten| unwritten.is_barring) {
+                    cx.write(Write::RemoveLease);
+                }
+                self.retry = Some(cx.retry(&mut self.backoff));
+            }
+        }
+        self.write_next(cx);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// Writes again, where that is due.
+    pub(super) fn run_due(&mut self, cx: &mut Context) {
+        if cx.is_due(self.retry) {
+            self.retry = None;
+            self.write_next(cx);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The state machine of the device. It does no I/O: [`Core::handle`] takes what happened and the time, and returns what
+//! to do. It holds no handle to TPM, disk, network, clock or randomness, and starts no task. The same seed and the same
+//! inputs give the same effects.
+//!
+//! | file | what it decides |
+//! | --- | --- |
+//! | [`machine`] | the ways from one phase to another |
+//! | [`callers`] | what callers of the local API are answered, and when |
+//! | [`start`] | which phase follows from disk and counter |
+//! | [`idle`] | a device without a live pairing |
+//! | [`session`] | the approval session, and the pairing that is made of it |
+//! | [`paired`], [`keep`] | a live pairing: messages, verdicts, and what is acknowledged when |
+//! | [`lease`], [`tokens`], [`reports`] | what a live pairing renews |
+//! | [`revocation`], [`receipts`] | the end of an epoch, and the proof of it |
+
+mod callers;
+mod context;
+mod effect;
+mod idle;
+mod input;
+mod keep;
+mod lease;
+mod machine;
+mod orders;
+mod paired;
+mod receipts;
+mod reports;
+mod revocation;
+mod session;
+mod start;
+mod status;
+#[cfg(test)]
+mod tests;
+mod time;
+mod tokens;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl_proto::message::DeviceState;
+
+use crate::problem;
+
+pub use context::{Settings, TokenSettings};
+pub use effect::{Call, Effect, OpenGate, Parcel, ParcelKind, Reply, Ticket, TpmCommand, Write};
+pub use input::{
+    CallAnswer, CallFailure, Found, HeldToken, Input, LinkInput, MakingFailure, MessageId, Request,
+    RequestId, SessionFailure, TpmAnswer, TpmFailure, TpmFailureKind, VaultKey,
+};
+pub use status::Status;
+pub use time::Now;
+
+pub use crate::audit::Moment;
+pub use crate::posture::Acknowledged;
+pub use crate::store::{Approved, PairingRecord, Revocation};
+pub use crate::telemetry::event::SecurityEvent;
+
+use context::Context;
+use machine::{Machine, Phase};
+use paired::Paired;
+
+/// The device.
+pub struct Core {
+    machine: Machine,
+    /// The state that was announced last, and the code of its problem.
+    announced: Option<(DeviceState, Option<String>)>,
+}
+
+impl Core {
+    /// Returns the core of a device of which nothing is known yet: [`Input::Found`] comes first. `seed` decides the
+    /// jitter of every delay.
+    pub fn new(now: Now, settings: Settings, seed: u64) -> Self {
+        Self { machine: Machine::new(Context::new(now, settings, seed)), announced: None }
+    }
+
+    /// Takes what happened and returns what to do. Call it with [`Input::Timer`] when [`Core::deadline`] has come.
+    pub fn handle(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        let machine = &mut self.machine;
+        let has_jumped = now.has_jumped_since(machine.cx.now);
+        machine.cx.now = now;
+        if let (true, Phase::Paired(paired)) = (has_jumped, &mut machine.phase) {
+            paired.clock_jumped(&machine.cx);
+        }
+        match input {
+            Input::Timer => {}
+            Input::Found(found) => machine.found(*found),
+            Input::NotFound(failure) => machine.not_found(&failure),
+            Input::Link(input) => machine.link(input),
+            Input::Tpm(ticket, answer) => machine.tpm(ticket, answer),
+            Input::Written(ticket, outcome) => machine.written(ticket, &outcome),
+            Input::Called(ticket, answer) => machine.called(ticket, answer),
+            Input::ReportMade(ticket, outcome) => {
+                if let Phase::Paired(paired) = &mut machine.phase {
+                    paired.report_made(&mut machine.cx, ticket, outcome);
+                }
+            }
+            Input::VaultOpened(tokens) => {
+                if let Phase::Paired(paired) = &mut machine.phase {
+                    paired.vault_opened(&machine.cx, tokens);
+                }
+            }
+            Input::SessionOver(ticket, outcome) => machine.session_over(ticket, outcome),
+            Input::PairingMade(ticket, outcome) => machine.pairing_made(ticket, outcome),
+            Input::Request(id, request) => callers::request(machine, id, request),
+        }
+        machine.run_due();
+        self.announce();
+        self.machine.cx.take_effects()
+    }
+
+    /// Returns when the core wants [`Input::Timer`], on CLOCK_BOOTTIME.
+    pub fn deadline(&self) -> Option<Duration> {
+        let phase = match &self.machine.phase {
+            Phase::Idle(idle) => idle.deadline(),
+            Phase::Making(..) => None,
+            Phase::Paired(paired) => paired.deadline(&self.machine.cx),
+            Phase::Revoking(revoking) => revoking.deadline(),
+        };
+        time::earliest([phase, self.machine.receipts.deadline(), self.machine.examine])
+    }
+
+    /// Returns the device's state.
+    pub fn state(&self) -> DeviceState {
+        match &self.machine.phase {
+            Phase::Making(..) => DeviceState::Pairing,
+            Phase::Idle(_) | Phase::Revoking(_) if self.machine.sessions.asks() => DeviceState::Pairing,
+            Phase::Idle(idle) => idle.state(),
+            Phase::Paired(_) => paired::state(&self.machine.cx),
+            Phase::Revoking(_) => DeviceState::Revoked,
+        }
+    }
+
+    /// Returns whether an epoch is being ended.
+    pub fn is_revoking(&self) -> bool {
+        matches!(self.machine.phase, Phase::Revoking(_))
+    }
+
+    /// Tells systemd when the state or its reason has changed, and the control plane when the state has.
+    fn announce(&mut self) {
+        let state = self.state();
+        let problem = self.machine.cx.problem().cloned();
+        let code = problem.as_ref().map(|problem| problem.error.clone());
+        let announced = Some((state, code.clone()));
+        if self.announced == announced {
+            return;
+        }
+        let is_same_state = self.announced.as_ref().is_some_and(|(before, _)| *before == state);
+        self.announced = announced;
+        let text = match &problem {
+            Some(problem) => format!("{state}: {}", problem.reason),
+            None => state.to_string(),
+        };
+        match SecurityEvent::of_state(state, code.as_deref()) {
+            Some(event) => {
+                let epoch = self.machine.record().map(|record| record.epoch);
+                self.machine.cx.security(event, epoch, text.clone());
+            }
+            None => tracing::info!("{text}"),
+        }
+        self.machine.cx.push(Effect::ShowState(text));
+        if is_same_state {
+            return;
+        }
+        match &self.machine.phase {
+            Phase::Paired(paired) => {
+                let record = Arc::clone(paired.record());
+                status::publish_status(&mut self.machine.cx, &record, state, true);
+            }
+            Phase::Revoking(revoking) => revoking.announce(&mut self.machine.cx),
+            Phase::Idle(_) | Phase::Making(..) => {}
+        }
+    }
+
+    /// Returns how the device stands.
+    pub fn status(&self) -> Status {
+        let paired = match &self.machine.phase {
+            Phase::Paired(paired) => Some(paired.as_ref()),
+            _ => None,
+        };
+        let next = paired.and_then(|paired| paired.reports().deadline());
+        Status {
+            state: self.state(),
+            problem: self.machine.cx.problem().cloned(),
+            record: self.machine.record().cloned(),
+            entitlement: paired.and_then(Paired::entitlement).cloned(),
+            verdict: paired.and_then(Paired::verdict).cloned(),
+            next_report: next.map(|next| next.saturating_sub(self.machine.cx.now.boot)),
+            reports: paired.map_or(0, |paired| paired.reports().count()),
+            lease: paired.and_then(|paired| paired.leases().present()).cloned(),
+            leases_ahead: paired.map_or(0, |paired| paired.leases().ahead()),
+            tokens: paired.map(|paired| paired.tokens().status(&self.machine.cx)).unwrap_or_default(),
+            broker: paired.map(|paired| paired.broker().clone()).unwrap_or_default(),
+            receipt_waiting: self.machine.receipts.is_waiting(),
+            refused: self.machine.refused.counts(),
+        }
+    }
+
+    /// Returns what to do when the daemon stops.
+    pub fn stop(&mut self, now: Now) -> Vec<Effect> {
+        self.machine.cx.now = now;
+        let state = self.state();
+        self.machine.cx.close_gate(problem::stopping());
+        self.machine.cx.push(Effect::TellHolders);
+        if let Phase::Paired(paired) = &self.machine.phase {
+            let record = Arc::clone(paired.record());
+            status::publish_status(&mut self.machine.cx, &record, state, false);
+        }
+        self.machine.cx.take_effects()
+    }
+}

@@ -1,0 +1,404 @@
+//! A live pairing: its messages, its verdicts, and what hangs on them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl_proto::local::{BrokerStatus, Problem};
+use pawl_proto::message::{Appraisal, Cause, DeviceState, Entitlement, Event, EventKind, Standing, Verdict};
+use pawl_proto::{Channel, Topic, signed};
+
+use super::context::Context;
+use super::effect::{Effect, ParcelKind, Ticket, TpmCommand, Write};
+use super::input::{CallAnswer, CallFailure, HeldToken, LinkInput, MessageId, TpmAnswer, TpmFailure};
+use super::keep::Keep;
+use super::lease::{LeaseOutcome, Leases};
+use super::orders::{self, Order, Refused, Seen};
+use super::reports::Reports;
+use super::revocation;
+use super::status::publish_status;
+use super::time::earliest;
+use super::tokens::Tokens;
+use crate::audit;
+use crate::backoff::Backoff;
+use crate::posture::Acknowledged;
+use crate::problem;
+use crate::store::PairingRecord;
+
+const FIRST_SUBSCRIPTION: Duration = Duration::from_secs(1);
+const LONGEST_SUBSCRIPTION: Duration = Duration::from_secs(300);
+
+pub(super) struct Paired {
+    record: Arc<PairingRecord>,
+    broker: BrokerStatus,
+    seen: Seen,
+    verdict: Option<Verdict>,
+    /// What the newest verdict grants.
+    entitlement: Option<Entitlement>,
+    leases: Leases,
+    keep: Keep,
+    reports: Reports,
+    tokens: Tokens,
+    /// The comparison of TPM and pairing that is under way.
+    check: Option<Ticket>,
+    /// When to ask the broker for the subscriptions again.
+    subscribe: Option<Duration>,
+    subscription: Backoff,
+}
+
+/// What a live pairing cannot do by itself.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Stay,
+    /// End the epoch.
+    Wipe(revocation::Order, Option<MessageId>),
+    /// The counter is not where the pairing has it.
+    Examine,
+    /// This is another TPM than the one that made the pairing.
+    MovedDisk,
+}
+
+impl Paired {
+    /// Takes a pairing into use: connects, and has the TPM check the lease that was kept.
+    pub(super) fn start(
+        cx: &mut Context,
+        record: PairingRecord,
+        verdict: Option<Vec<u8>>,
+        lease: Option<Vec<u8>>,
+    ) -> Self {
+        let record = Arc::new(record);
+        cx.push(Effect::Connect(Arc::clone(&record)));
+        cx.close_gate(problem::waiting());
+        let last = kept(&record, verdict);
+        let leased = kept(&record, lease);
+        let mut seen = Seen::default();
+        for verdict in last.iter().chain(&leased) {
+            seen.verdict = seen.verdict.max(verdict.sequence);
+            cx.push(Effect::RaiseClock(verdict.time));
+        }
+        if let Some(verdict) = &last {
+            cx.push(Effect::RecordsAcknowledged(verdict.records));
+        }
+        let newest = last.iter().chain(&leased).max_by_key(|verdict| verdict.sequence);
+        let mut leases = Leases::new();
+        let is_leased = leased.as_ref().is_some_and(|verdict| leases.replace(&record, verdict));
+        match last.as_ref().and_then(barring) {
+            Some(problem) => {
+                leases.bar();
+                cx.close_gate(problem);
+            }
+            None if is_leased => leases.attempt(cx),
+            None => {}
+        }
+        Self {
+            broker: BrokerStatus {
+                address: Some(format!("{}:{}", record.broker.host, record.broker.port)),
+                ..BrokerStatus::default()
+            },
+            seen,
+            entitlement: newest.map(|verdict| verdict.entitlement.clone()),
+            leases,
+            keep: Keep::new(),
+            reports: Reports::new(last.as_ref().or(leased.as_ref()).map(|verdict| verdict.nonce)),
+            tokens: Tokens::new(&cx.settings.tokens),
+            check: None,
+            subscribe: None,
+            subscription: Backoff::new(FIRST_SUBSCRIPTION, LONGEST_SUBSCRIPTION),
+            verdict: last,
+            record,
+        }
+    }
+
+    /// Handles what the link tells.
+    pub(super) fn link(&mut self, cx: &mut Context, refused: &mut Refused, input: LinkInput) -> Outcome {
+        match input {
+            LinkInput::Connected => {
+                tracing::info!(broker = self.broker.address, "connected to the broker");
+                (self.broker.connected, self.broker.error, self.subscribe) = (true, None, None);
+                publish_status(cx, &self.record, state(cx), true);
+                if self.reports.count() == 0 {
+                    self.reports.report_now(cx);
+                }
+            }
+            LinkInput::Lost(error) => {
+                tracing::warn!(error, broker = self.broker.address, "the broker is out of reach");
+                (self.broker.connected, self.broker.error, self.subscribe) = (false, Some(error), None);
+                // A link key that the TPM refuses to use looks the same.
+                self.check_tpm(cx);
+            }
+            LinkInput::Subscribed => {
+                self.subscription.reset();
+                (self.broker.error, self.subscribe) = (None, None);
+            }
+            LinkInput::SubscriptionRefused(error) => {
+                tracing::error!(error, "no order of the control plane can arrive; asking again");
+                self.broker.error = Some(error);
+                self.subscribe = Some(cx.retry(&mut self.subscription));
+            }
+            LinkInput::Message { topic, payload, id } => {
+                return self.message(cx, refused, &topic, payload, id);
+            }
+            LinkInput::Delivered(ParcelKind::Posture(digest)) => {
+                tracing::debug!(evidence = %digest, "the broker has the report");
+            }
+            LinkInput::Undelivered(ParcelKind::Posture(digest)) => self.reports.undelivered(cx, digest),
+            LinkInput::Delivered(_) | LinkInput::Undelivered(_) => {}
+        }
+        Outcome::Stay
+    }
+
+    fn message(
+        &mut self,
+        cx: &mut Context,
+        refused: &mut Refused,
+        topic: &str,
+        payload: Vec<u8>,
+        id: Option<MessageId>,
+    ) -> Outcome {
+        match orders::verify(&self.record, &mut self.seen, topic, &payload) {
+            Ok(Order::Event(Event { kind: EventKind::Revoke, id: event, reason, .. })) => {
+                let order = revocation::Order { cause: Cause::Revoke, event: Some(event), reason };
+                return Outcome::Wipe(order, id);
+            }
+            Ok(Order::Event(Event { kind: EventKind::Repair, id: event, reason, .. })) => {
+                let order = revocation::Order { cause: Cause::Repair, event: Some(event), reason };
+                return Outcome::Wipe(order, id);
+            }
+            Ok(Order::Event(Event { kind: EventKind::Refresh, .. })) => self.reports.report_now(cx),
+            Ok(Order::Past) => tracing::debug!("ignoring an event for an earlier epoch"),
+            Ok(Order::Verdict(verdict)) => {
+                self.judged(cx, *verdict, payload, id);
+                return Outcome::Stay;
+            }
+            Err(refusal) => refused.count(cx, refusal),
+        }
+        if let Some(id) = id {
+            cx.push(Effect::Acknowledge(id));
+        }
+        Outcome::Stay
+    }
+
+    /// Handles a new verdict. What the operator took back is gone before anything else is done.
+    fn judged(&mut self, cx: &mut Context, verdict: Verdict, message: Vec<u8>, id: Option<MessageId>) {
+        tracing::info!(
+            result = verdict.result.map(|result| result.to_string()), standing = ?verdict.entitlement.standing,
+            sequence = verdict.sequence, interval_s = verdict.interval, leased = verdict.lease.is_some(),
+            "verdict"
+        );
+        self.restrict(cx, &verdict.entitlement);
+        let barring = barring(&verdict);
+        if let Some(problem) = &barring {
+            cx.close_gate(problem.clone());
+            cx.push(Effect::TellHolders);
+            self.leases.bar();
+        }
+        cx.push(Effect::RaiseClock(verdict.time));
+        self.keep.add(cx, verdict.sequence, message, verdict.lease.is_some(), barring.is_some(), id);
+        let quoted_at = self.reports.quoted_at(&verdict);
+        cx.record(Some(verdict.epoch), quoted_at, audit::judged(&verdict));
+        cx.push(Effect::RecordsAcknowledged(verdict.records));
+        self.reports.answered(cx, &verdict);
+        if barring.is_none() {
+            if self.leases.replace(&self.record, &verdict) {
+                self.leases.attempt(cx);
+            } else if self.leases.is_barred() {
+                // Resumed, and not judged yet.
+                cx.close_gate(problem::waiting());
+            }
+        }
+        self.plan_tokens(cx);
+        self.verdict = Some(verdict);
+    }
+
+    /// Drops the tokens outside a new entitlement, in memory and then on the disk.
+    fn restrict(&mut self, cx: &mut Context, entitlement: &Entitlement) {
+        let dropped = self.tokens.restrict(entitlement);
+        if self.entitlement.as_ref() != Some(entitlement) {
+            let Entitlement { scopes, audiences, .. } = entitlement;
+            tracing::info!(?scopes, ?audiences, ?dropped, "the operator grants");
+        }
+        self.entitlement = Some(entitlement.clone());
+        if cx.is_open() {
+            cx.push(Effect::RestrictGate(entitlement.clone()));
+            if !dropped.is_empty() {
+                cx.write(Write::Vault);
+            }
+        }
+    }
+
+    fn plan_tokens(&mut self, cx: &Context) {
+        let (entitlement, device) = (self.granted(), self.record.device);
+        self.tokens.plan(cx, &entitlement, device);
+    }
+
+    /// Returns what the operator grants; nothing before the first verdict.
+    fn granted(&self) -> Entitlement {
+        self.entitlement.clone().unwrap_or(Entitlement {
+            standing: Standing::Suspended,
+            scopes: Vec::new(),
+            audiences: Vec::new(),
+        })
+    }
+
+    /// Handles the TPM's answer to a command of this pairing.
+    pub(super) fn tpm(
+        &mut self,
+        cx: &mut Context,
+        ticket: Ticket,
+        answer: Result<TpmAnswer, TpmFailure>,
+    ) -> Outcome {
+        if self.leases.is_trying(ticket) {
+            let entitlement = self.granted();
+            match self.leases.answered(cx, &self.record, entitlement, answer) {
+                LeaseOutcome::Nothing | LeaseOutcome::Opened => {}
+                LeaseOutcome::Renewed => {
+                    self.tokens.lease_renewed(cx);
+                    self.plan_tokens(cx);
+                }
+                LeaseOutcome::CheckTpm => self.check_tpm(cx),
+            }
+            return Outcome::Stay;
+        }
+        if self.check != Some(ticket) {
+            return Outcome::Stay;
+        }
+        self.check = None;
+        match answer {
+            Ok(TpmAnswer::Checked(_, false)) => Outcome::MovedDisk,
+            Ok(TpmAnswer::Checked(counter, true)) if counter != Some(self.record.epoch) => Outcome::Examine,
+            Ok(_) => Outcome::Stay,
+            Err(failure) => {
+                tracing::warn!(error = failure.text, remedy = failure.remedy, "the TPM does not answer");
+                Outcome::Stay
+            }
+        }
+    }
+
+    /// Compares counter and attestation key with the pairing, one comparison at a time.
+    fn check_tpm(&mut self, cx: &mut Context) {
+        if self.check.is_none() {
+            self.check = Some(cx.tpm(TpmCommand::Check(Arc::clone(&self.record))));
+        }
+    }
+
+    /// Handles the answer to a token request.
+    pub(super) fn called(
+        &mut self,
+        cx: &mut Context,
+        ticket: Ticket,
+        answer: Result<CallAnswer, CallFailure>,
+    ) {
+        let outcome = match answer {
+            Ok(CallAnswer::Token(token)) => Ok(token),
+            Ok(CallAnswer::ReceiptTaken) => return,
+            Err(failure) => Err(failure.text),
+        };
+        let (entitlement, pairing) = (self.granted(), (self.record.device, self.record.epoch));
+        self.tokens.answered(cx, ticket, &entitlement, pairing, outcome);
+    }
+
+    pub(super) fn vault_opened(&mut self, cx: &Context, tokens: Vec<HeldToken>) {
+        self.tokens.vault_opened(tokens);
+        self.plan_tokens(cx);
+    }
+
+    pub(super) fn report_made(
+        &mut self,
+        cx: &mut Context,
+        ticket: Ticket,
+        outcome: Result<(Vec<u8>, Acknowledged), String>,
+    ) {
+        self.reports.made(cx, ticket, outcome);
+    }
+
+    pub(super) fn written(&mut self, cx: &mut Context, ticket: Ticket, outcome: &Result<(), String>) {
+        self.keep.written(cx, ticket, outcome);
+    }
+
+    pub(super) fn clock_jumped(&mut self, cx: &Context) {
+        if cx.is_open() {
+            self.tokens.clock_jumped(cx);
+        }
+    }
+
+    pub(super) fn deadline(&self, cx: &Context) -> Option<Duration> {
+        earliest([
+            cx.open_until(),
+            self.leases.deadline(),
+            self.keep.deadline(),
+            self.reports.deadline().filter(|_| self.broker.connected),
+            self.tokens.deadline(cx),
+            self.subscribe,
+        ])
+    }
+
+    /// Does what is due.
+    pub(super) fn run_due(&mut self, cx: &mut Context) {
+        if cx.is_due(cx.open_until()) {
+            cx.close_gate(problem::lease_expired());
+            cx.push(Effect::TellHolders);
+            self.reports.report_now(cx);
+        }
+        self.leases.run_due(cx);
+        self.keep.run_due(cx);
+        if self.broker.connected {
+            self.reports.run_due(cx, &self.record);
+        }
+        self.tokens.run_due(cx);
+        if cx.is_due(self.subscribe) {
+            self.subscribe = None;
+            cx.push(Effect::Subscribe);
+        }
+    }
+
+    pub(super) fn record(&self) -> &Arc<PairingRecord> {
+        &self.record
+    }
+
+    pub(super) fn broker(&self) -> &BrokerStatus {
+        &self.broker
+    }
+
+    pub(super) fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
+    }
+
+    pub(super) fn entitlement(&self) -> Option<&Entitlement> {
+        self.entitlement.as_ref()
+    }
+
+    pub(super) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    pub(super) fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+}
+
+/// Returns the state of a paired device.
+pub(super) fn state(cx: &Context) -> DeviceState {
+    if cx.is_open() { DeviceState::Entitled } else { DeviceState::Lapsed }
+}
+
+/// Verifies a kept verdict again: the disk is not trusted.
+fn kept(record: &PairingRecord, message: Option<Vec<u8>>) -> Option<Verdict> {
+    let topic = Topic::new(record.device, Channel::Verdict);
+    let verdict: Verdict = signed::verify(&message?, &topic, &record.order_keys)
+        .inspect_err(|error| tracing::warn!(%error, "a kept verdict is damaged; the next one replaces it"))
+        .ok()?;
+    (verdict.pairing == record.pairing && verdict.epoch == record.epoch).then_some(verdict)
+}
+
+/// Returns why a verdict keeps the device from working; none when it does not.
+fn barring(verdict: &Verdict) -> Option<Problem> {
+    let reasons = || verdict.reasons.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("; ");
+    match (verdict.entitlement.standing, verdict.result) {
+        (Standing::Suspended, _) => Some(problem::suspended(&reasons())),
+        (Standing::Active, Some(Appraisal::Contraindicated)) => Some(problem::drifted(&reasons())),
+        (Standing::Active, _) => None,
+    }
+}

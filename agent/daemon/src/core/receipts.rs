@@ -1,0 +1,264 @@
+//! Receipts: made by the TPM, kept until the control plane has confirmed each over HTTPS (status 204).
+//!
+//! A PUBACK confirms nothing: the broker may have no subscriber, or lose what it has.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl_proto::codec::{EncodeError, Version};
+use pawl_proto::message::{Receipt, SignedReceipt};
+use pawl_proto::record::DeviceFact;
+use pawl_proto::{Digest, Epoch, encode};
+
+use super::context::Context;
+use super::effect::{Call, Effect, Ticket, TpmCommand, Write};
+use super::input::{CallAnswer, CallFailure, TpmAnswer, TpmFailure, moment};
+use super::time::earliest;
+use crate::backoff::Backoff;
+use crate::store::{PairingRecord, Revocation};
+use crate::telemetry::event::SecurityEvent;
+
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(600);
+
+/// The receipts that the control plane does not have yet, by the epoch that ended.
+#[derive(Default)]
+pub(super) struct Receipts {
+    making: BTreeMap<Epoch, Making>,
+    waiting: BTreeMap<Epoch, Waiting>,
+}
+
+/// A receipt that the TPM makes.
+struct Making {
+    record: Arc<PairingRecord>,
+    revocation: Revocation,
+    step: MakingStep,
+    backoff: Backoff,
+    /// The audit record of the wipe was left, without a receipt.
+    is_recorded: bool,
+}
+
+enum MakingStep {
+    ReadingCounter(Ticket),
+    Certifying { ticket: Ticket, epoch: Epoch, receipt: Vec<u8> },
+    Retry(Duration),
+}
+
+/// A receipt that was made.
+struct Waiting {
+    message: Vec<u8>,
+    /// When to hand it in; none while it is on its way over the link, or a call is under way.
+    due: Option<Duration>,
+    call: Option<Ticket>,
+    backoff: Backoff,
+}
+
+/// A receipt that has just been made.
+#[derive(Debug)]
+pub(super) struct Made {
+    /// The counter's value that it certifies.
+    pub(super) epoch: Epoch,
+    /// The signed receipt, encoded.
+    pub(super) message: Vec<u8>,
+    /// The write that puts it on the disk.
+    pub(super) stored: Ticket,
+}
+
+impl Receipts {
+    /// Takes over the receipts of an earlier process.
+    pub(super) fn found(&mut self, cx: &Context, receipts: Vec<(Epoch, Vec<u8>)>) {
+        for (ended, message) in receipts {
+            self.waiting.entry(ended).or_insert_with(|| Waiting::new(message, Some(cx.now.boot)));
+        }
+    }
+
+    /// Has the TPM make the receipt of an epoch that ended.
+    pub(super) fn make(&mut self, cx: &mut Context, record: Arc<PairingRecord>, revocation: Revocation) {
+        let step = MakingStep::ReadingCounter(cx.tpm(TpmCommand::Counter));
+        let making = Making { record, revocation, step, backoff: backoff(), is_recorded: false };
+        self.making.insert(making.record.epoch, making);
+    }
+
+    /// Handles the TPM's answer, if it is to one of these. Returns the epoch that ended, and its receipt if that is
+    /// made now.
+    pub(super) fn tpm(
+        &mut self,
+        cx: &mut Context,
+        ticket: Ticket,
+        answer: &Result<TpmAnswer, TpmFailure>,
+    ) -> Option<(Epoch, Option<Made>)> {
+        let asked = |making: &&mut Making| making.is_waiting_for(ticket);
+        let making = self.making.values_mut().find(asked)?;
+        let ended = making.record.epoch;
+        match making.advance(cx, answer) {
+            Ok(None) => None,
+            Ok(Some((epoch, message))) => {
+                let revocation = Revocation { receipted: true, ..making.revocation.clone() };
+                let stored = cx.write(Write::Receipt(ended, message.clone()));
+                cx.write(Write::Revocation(revocation));
+                self.making.remove(&ended);
+                self.waiting.insert(ended, Waiting::new(message.clone(), None));
+                Some((ended, Some(Made { epoch, message, stored })))
+            }
+            Err(error) => {
+                tracing::error!(error, "the TPM did not make the receipt; it is asked again");
+                making.failed(cx);
+                Some((ended, None))
+            }
+        }
+    }
+
+    /// Hands the receipts in that are not on their way yet: the link carries nothing more.
+    pub(super) fn deliver(&mut self, cx: &Context) {
+        for waiting in self.waiting.values_mut().filter(|waiting| waiting.call.is_none()) {
+            waiting.due = Some(waiting.due.map_or(cx.now.boot, |due| due.min(cx.now.boot)));
+        }
+    }
+
+    /// Handles the control plane's answer, if it is about one of these.
+    pub(super) fn called(
+        &mut self,
+        cx: &mut Context,
+        ticket: Ticket,
+        answer: &Result<CallAnswer, CallFailure>,
+    ) {
+        let called = |(_, waiting): &(&Epoch, &mut Waiting)| waiting.call == Some(ticket);
+        let Some((ended, waiting)) = self.waiting.iter_mut().find(called) else { return };
+        let ended = *ended;
+        waiting.call = None;
+        match answer {
+            Ok(_) => {
+                self.waiting.remove(&ended);
+                cx.write(Write::RemoveReceipt(ended));
+                let text = "the control plane has the receipt".to_owned();
+                cx.security(SecurityEvent::RECEIPT_TAKEN, Some(ended), text);
+            }
+            Err(failure) if failure.is_transient => {
+                tracing::debug!(error = failure.text, epoch = %ended, "a receipt waits for the control plane");
+                waiting.due = Some(cx.retry(&mut waiting.backoff));
+            }
+            Err(failure) => {
+                tracing::error!(
+                    error = failure.text, epoch = %ended,
+                    "the control plane refuses the receipt; it is kept and handed in again"
+                );
+                waiting.due = Some(cx.after(LONGEST_RETRY));
+            }
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let making = self.making.values().map(|making| match making.step {
+            MakingStep::Retry(at) => Some(at),
+            MakingStep::ReadingCounter(_) | MakingStep::Certifying { .. } => None,
+        });
+        earliest(making.chain(self.waiting.values().map(|waiting| waiting.due)))
+    }
+
+    /// Does what is due.
+    pub(super) fn run_due(&mut self, cx: &mut Context) {
+        for making in self.making.values_mut() {
+            if matches!(making.step, MakingStep::Retry(at) if cx.is_due(Some(at))) {
+                making.step = MakingStep::ReadingCounter(cx.tpm(TpmCommand::Counter));
+            }
+        }
+        for waiting in self.waiting.values_mut() {
+            if cx.is_due(waiting.due) {
+                let ticket = cx.ticket();
+                (waiting.due, waiting.call) = (None, Some(ticket));
+                cx.push(Effect::Call(ticket, Call::Receipt(waiting.message.clone())));
+            }
+        }
+    }
+
+    /// Returns whether the control plane still lacks a receipt.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty() || !self.making.is_empty()
+    }
+}
+
+impl Waiting {
+    fn new(message: Vec<u8>, due: Option<Duration>) -> Self {
+        Self { message, due, call: None, backoff: backoff() }
+    }
+}
+
+impl Making {
+    fn is_waiting_for(&self, expected: Ticket) -> bool {
+        match &self.step {
+            MakingStep::ReadingCounter(ticket) | MakingStep::Certifying { ticket, .. } => *ticket == expected,
+            MakingStep::Retry(_) => false,
+        }
+    }
+
+    /// Returns the counter's value and the signed receipt, once the TPM has certified it.
+    fn advance(
+        &mut self,
+        cx: &mut Context,
+        answer: &Result<TpmAnswer, TpmFailure>,
+    ) -> Result<Option<(Epoch, Vec<u8>)>, String> {
+        match (&self.step, answer) {
+            (_, Err(failure)) => Err(failure.text.clone()),
+            (MakingStep::ReadingCounter(_), Ok(TpmAnswer::Counter(Some(epoch)))) => {
+                let receipt = self.receipt(*epoch).map_err(|error| error.to_string())?;
+                let ticket = cx.tpm(TpmCommand::Certify(Digest::of(&receipt)));
+                self.step = MakingStep::Certifying { ticket, epoch: *epoch, receipt };
+                Ok(None)
+            }
+            (
+                MakingStep::Certifying { epoch, receipt, .. },
+                Ok(TpmAnswer::Certified { attest, signature }),
+            ) => {
+                let message = sign(receipt, attest, signature)?;
+                if !self.is_recorded {
+                    let fact = self.fact(Some(Digest::of(receipt)));
+                    cx.record(Some(self.record.epoch), moment(attest), fact);
+                }
+                Ok(Some((*epoch, message)))
+            }
+            _ => Err("the TPM has no epoch counter".to_owned()),
+        }
+    }
+
+    fn failed(&mut self, cx: &mut Context) {
+        if !std::mem::replace(&mut self.is_recorded, true) {
+            let fact = self.fact(None);
+            cx.record(Some(self.record.epoch), None, fact);
+        }
+        self.step = MakingStep::Retry(cx.retry(&mut self.backoff));
+    }
+
+    fn fact(&self, receipt: Option<Digest>) -> DeviceFact {
+        let Revocation { cause, event, .. } = self.revocation;
+        DeviceFact::Wiped { cause, event, receipt }
+    }
+
+    fn receipt(&self, epoch: Epoch) -> Result<Vec<u8>, EncodeError> {
+        encode(&Receipt {
+            version: Version,
+            device: self.record.device,
+            pairing: self.record.pairing,
+            ended: self.record.epoch,
+            epoch,
+            event: self.revocation.event,
+            cause: self.revocation.cause,
+            reason: self.revocation.reason.clone(),
+            time: self.revocation.time,
+        })
+    }
+}
+
+fn sign(receipt: &[u8], attest: &[u8], signature: &[u8]) -> Result<Vec<u8>, String> {
+    let signed = SignedReceipt {
+        version: Version,
+        receipt: receipt.to_vec().try_into().map_err(|_| "the receipt is too long".to_owned())?,
+        attest: attest.to_vec().try_into().map_err(|_| "the attestation is too long".to_owned())?,
+        signature: signature.to_vec().try_into().map_err(|_| "the signature is too long".to_owned())?,
+    };
+    encode(&signed).map_err(|error| error.to_string())
+}
+
+fn backoff() -> Backoff {
+    Backoff::new(FIRST_RETRY, LONGEST_RETRY)
+}

@@ -1,0 +1,155 @@
+//! Reports: when to make one, on which nonce, and what the next one builds on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl_proto::message::Verdict;
+use pawl_proto::{Digest, Nonce};
+
+use super::context::Context;
+use super::effect::{Effect, Parcel, ParcelKind, Ticket};
+use crate::audit::Moment;
+use crate::backoff::Backoff;
+use crate::posture::Acknowledged;
+use crate::store::PairingRecord;
+
+/// The schedule and the memory of one pairing's reports.
+pub(super) struct Reports {
+    nonce: Option<Nonce>,
+    interval: Duration,
+    due: Option<Duration>,
+    /// A report was requested, and none was begun since: no verdict postpones it.
+    is_requested: bool,
+    last: Option<Duration>,
+    /// What the last report told, until a verdict answers it.
+    pending: Option<Acknowledged>,
+    /// What the control plane has acknowledged.
+    base: Option<Acknowledged>,
+    making: Option<Ticket>,
+    sent: u64,
+    backoff: Backoff,
+}
+
+/// Reports follow each other no faster, whatever is ordered.
+const SHORTEST_GAP: Duration = Duration::from_millis(250);
+/// A report that no verdict answers is followed by the next no sooner.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+/// No verdict is known: the control plane answers a report on this nonce, as on any stale one, with a fresh one.
+const NO_NONCE: Nonce = Nonce([0; 32]);
+
+impl Reports {
+    /// Begins with the nonce of the last verdict, which may have been used; the control plane then answers with
+    /// another.
+    pub(super) fn new(nonce: Option<Nonce>) -> Self {
+        Self {
+            nonce,
+            interval: SHORTEST_INTERVAL,
+            due: None,
+            is_requested: false,
+            last: None,
+            pending: None,
+            base: None,
+            making: None,
+            sent: 0,
+            backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY),
+        }
+    }
+
+    /// Requests a report: it is due now, or [`SHORTEST_GAP`] after the last one. A report that is being made does not
+    /// count: its quote may be older than the request.
+    pub(super) fn report_now(&mut self, cx: &Context) {
+        self.is_requested = true;
+        let earliest = self.last.map_or(cx.now.boot, |last| last.saturating_add(SHORTEST_GAP));
+        self.due = Some(earliest.max(cx.now.boot));
+    }
+
+    /// Returns when the next report is due; none while one is being made.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.due.filter(|_| self.making.is_none())
+    }
+
+    /// Begins a report, where one is due.
+    pub(super) fn run_due(&mut self, cx: &mut Context, record: &Arc<PairingRecord>) {
+        if !cx.is_due(self.deadline()) {
+            return;
+        }
+        (self.due, self.is_requested) = (None, false);
+        let ticket = cx.ticket();
+        self.making = Some(ticket);
+        let (nonce, base) = (self.nonce.unwrap_or(NO_NONCE), self.base.clone());
+        cx.push(Effect::Report { ticket, record: Arc::clone(record), nonce, base });
+    }
+
+    /// Publishes a report that was made.
+    pub(super) fn made(
+        &mut self,
+        cx: &mut Context,
+        ticket: Ticket,
+        outcome: Result<(Vec<u8>, Acknowledged), String>,
+    ) {
+        if self.making != Some(ticket) {
+            return;
+        }
+        self.making = None;
+        match outcome {
+            Ok((payload, tells)) => {
+                let digest: Digest = tells.digest;
+                tracing::debug!(evidence = %digest, bytes = payload.len(), "report");
+                cx.push(Effect::Publish(Parcel { kind: ParcelKind::Posture(digest), payload }));
+                self.sent += 1;
+                self.pending = Some(tells);
+                self.last = Some(cx.now.boot);
+                self.backoff.reset();
+                if self.is_requested {
+                    self.report_now(cx);
+                } else {
+                    self.due = Some(cx.after(self.interval.max(SHORTEST_INTERVAL)));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error, "no report was made");
+                (self.due, self.is_requested) = (Some(cx.retry(&mut self.backoff)), true);
+            }
+        }
+    }
+
+    /// Nobody has the report with this digest: a fresh one follows.
+    pub(super) fn undelivered(&mut self, cx: &mut Context, digest: Digest) {
+        if self.pending.as_ref().is_some_and(|pending| pending.digest == digest) {
+            let retry = cx.retry(&mut self.backoff);
+            self.due = Some(self.due.map_or(retry, |due| due.min(retry)));
+            self.is_requested = true;
+        }
+    }
+
+    /// Takes from a verdict what the next report needs.
+    pub(super) fn answered(&mut self, cx: &Context, verdict: &Verdict) {
+        self.nonce = Some(verdict.nonce);
+        if verdict.whole {
+            (self.base, self.pending) = (None, None);
+        } else if verdict.result.is_some()
+            && self.pending.as_ref().map(|pending| pending.digest) == verdict.answers
+        {
+            self.base = self.pending.take().or_else(|| self.base.take());
+        }
+        self.interval = Duration::from_secs(u64::from(verdict.interval));
+        if verdict.interval == 0 || (self.is_requested && self.due.is_none() && self.making.is_none()) {
+            self.report_now(cx);
+        } else if !self.is_requested {
+            self.due = Some(cx.after(self.interval));
+        }
+    }
+
+    /// Returns when the report was quoted that this verdict answers.
+    pub(super) fn quoted_at(&self, verdict: &Verdict) -> Option<Moment> {
+        let answered = self.pending.as_ref().filter(|report| Some(report.digest) == verdict.answers);
+        answered.map(|report| report.moment)
+    }
+
+    /// Returns how many reports were sent since the start.
+    pub(super) fn count(&self) -> u64 {
+        self.sent
+    }
+}

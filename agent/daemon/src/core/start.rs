@@ -1,0 +1,109 @@
+//! Which phase follows from the disk and the TPM's counter. Nothing here depends on anything sealed: a device that
+//! drifted, or whose disk is damaged, still starts, says so, and can be paired again.
+
+use pawl_proto::Text;
+use pawl_proto::codec::Version;
+use pawl_proto::message::{Cause, ShortText};
+
+use super::input::Found;
+use super::revocation::Order;
+use super::session;
+use crate::problem;
+use crate::store::{Approved, PairingRecord, Revocation};
+use pawl_proto::local::Problem;
+
+/// The phase that follows.
+#[derive(Debug)]
+pub(super) enum Start {
+    /// No pairing can be used, for this reason.
+    Unpaired(Problem),
+    /// The epoch goes on, and its pairing cannot be used.
+    Unusable(PairingRecord, Problem),
+    Paired(PairingRecord),
+    /// The pairing has to end, and the counter has not moved.
+    Wipe(PairingRecord, Order),
+    /// The epoch is over. The receipt was not made yet.
+    Finish(PairingRecord, Revocation),
+    /// The epoch is over, and its receipt was made.
+    Revoked(PairingRecord, Revocation),
+}
+
+/// Returns the phase that follows from what was found.
+pub(super) fn decide(found: &Found, unix: u64) -> Start {
+    let record = match &found.pairing {
+        Ok(Some(record)) => record,
+        Ok(None) => return Start::Unpaired(problem::unpaired()),
+        Err(problem) => return Start::Unpaired(problem.clone()),
+    };
+    let pending = found.pending(record).cloned();
+    match found.counter {
+        Some(counter) if counter == record.epoch => match (pending, approval(found)) {
+            // The epochs of two devices may have the same number: a wipe that is pending for another TPM must not end
+            // this one's epoch.
+            (Some(_), _) if is_of_another_tpm(found, record) => moved_disk(record),
+            (Some(Revocation { cause, event, reason, .. }), _) => {
+                Start::Wipe(record.clone(), Order { cause, event, reason })
+            }
+            (None, Some(approved)) if approved.attestation_name == record.attestation_name => {
+                Start::Wipe(record.clone(), session::order(approved))
+            }
+            (None, _) => match &found.keys {
+                Ok(true) => Start::Paired(record.clone()),
+                Ok(false) => Start::Unusable(record.clone(), problem::keys_missing()),
+                Err(problem) => Start::Unusable(record.clone(), problem.clone()),
+            },
+        },
+        Some(counter) if counter > record.epoch => match pending {
+            _ if is_of_another_tpm(found, record) => moved_disk(record),
+            Some(revocation) if revocation.receipted => {
+                Start::Revoked(record.clone(), Revocation { counted: true, ..revocation })
+            }
+            Some(revocation) => Start::Finish(record.clone(), revocation),
+            None => Start::Finish(record.clone(), unexplained(record, unix)),
+        },
+        _ => Start::Unpaired(problem::other_tpm()),
+    }
+}
+
+/// Returns the kept approval, if this TPM asked for it and no pairing was made since.
+pub(super) fn approval(found: &Found) -> Option<&Approved> {
+    let approved = found.approved.as_deref()?;
+    let is_ours = found.attestation_name.as_deref() == Some(approved.attestation_name.as_bytes());
+    let before = found.pairing.as_ref().ok().and_then(Option::as_ref);
+    let before = before.filter(|record| record.attestation_name == approved.attestation_name);
+    let is_new = before.is_none_or(|before| before.epoch <= approved.answer.above);
+    (is_ours && is_new && approved.statement().is_ok()).then_some(approved)
+}
+
+/// Returns whether an earlier process may have made keys on the approval. It had ended the old epoch first: where the
+/// counter is still there, it made none.
+pub(super) fn may_have_keys(found: &Found) -> bool {
+    let record = found.pairing.as_ref().ok().and_then(Option::as_ref);
+    record.is_none_or(|record| found.counter != Some(record.epoch))
+}
+
+fn is_of_another_tpm(found: &Found, record: &PairingRecord) -> bool {
+    found.attestation_name.as_deref() != Some(record.attestation_name.as_bytes())
+}
+
+fn moved_disk(record: &PairingRecord) -> Start {
+    Start::Unpaired(problem::moved_disk(record.device.as_str()))
+}
+
+/// A revocation of which the counter is the only trace.
+fn unexplained(record: &PairingRecord, unix: u64) -> Revocation {
+    let reason: ShortText = Text::lossy(
+        "the epoch counter was found ahead of the pairing: a wipe was cut short, the disk is from before it, or the \
+         counter was moved on by somebody on the device",
+    );
+    Revocation {
+        version: Version,
+        ended: record.epoch,
+        cause: Cause::Recovery,
+        event: None,
+        reason,
+        time: unix,
+        counted: true,
+        receipted: false,
+    }
+}

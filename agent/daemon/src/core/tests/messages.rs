@@ -1,0 +1,118 @@
+use super::*;
+
+fn is_verdict(write: &Write) -> bool {
+    matches!(write, Write::Verdict { .. })
+}
+
+#[test]
+fn a_verdict_is_acknowledged_once_the_disk_has_it() {
+    let mut rig = Rig::paired();
+    rig.verdict(|_| {});
+    let write = rig.take_write(is_verdict).unwrap();
+    assert!(!rig.has(|effect| is_acknowledged(effect, 9)));
+    rig.feed(Input::Written(write, Ok(())));
+    assert!(rig.has(|effect| is_acknowledged(effect, 9)));
+}
+
+#[test]
+fn a_verdict_that_the_disk_did_not_take_is_written_again_and_not_acknowledged() {
+    let mut rig = Rig::paired();
+    rig.verdict(|verdict| verdict.entitlement.standing = Standing::Suspended);
+    for _ in 0..5 {
+        let write = rig.take_write(is_verdict).expect("the verdict was given up");
+        rig.feed(Input::Written(write, Err("no space left".to_owned())));
+        assert!(!rig.has(|effect| is_acknowledged(effect, 9)));
+        rig.seconds(60);
+    }
+    // A restart without a network must not find the lease of a suspended device.
+    assert!(rig.has(|effect| matches!(effect, Effect::Write(_, Write::RemoveLease))));
+    let write = rig.take_write(is_verdict).unwrap();
+    rig.feed(Input::Written(write, Ok(())));
+    assert!(rig.has(|effect| is_acknowledged(effect, 9)));
+}
+
+#[test]
+fn an_event_of_an_earlier_epoch_is_history() {
+    let mut rig = Rig::paired();
+    rig.event(EventKind::Revoke, EPOCH - 1);
+    assert!(rig.has(|effect| is_acknowledged(effect, 8)));
+    assert!(!rig.has(|effect| matches!(effect, Effect::Security(SecurityEvent::ORDER_REFUSED, ..))));
+    assert!(!rig.has(is_increment));
+    assert!(rig.core.status().refused.is_empty());
+}
+
+#[test]
+fn an_event_of_a_later_epoch_is_refused() {
+    let mut rig = Rig::paired();
+    rig.event(EventKind::Revoke, EPOCH + 1);
+    assert!(rig.has(|effect| matches!(effect, Effect::Security(SecurityEvent::ORDER_REFUSED, ..))));
+    assert_eq!(rig.core.status().refused.get("wrong-epoch"), Some(&1));
+}
+
+#[test]
+fn without_any_verdict_a_report_still_asks_for_a_nonce() {
+    let mut rig = Rig::new();
+    let found = Found { verdict: Some(b"damaged".to_vec()), lease: Some(b"damaged".to_vec()), ..rig.found() };
+    rig.feed(Input::Found(Box::new(found)));
+    rig.feed(Input::Link(LinkInput::Connected));
+    let nonce = rig.take(|effect| match effect {
+        Effect::Report { nonce, .. } => Some(*nonce),
+        _ => None,
+    });
+    assert_eq!(nonce, Some(Nonce([0; 32])), "the device never reports again");
+}
+
+#[test]
+fn a_report_that_nobody_subscribes_to_is_followed_by_another() {
+    let mut rig = Rig::paired();
+    rig.verdict(|_| {});
+    let is_report = |effect: &Effect| match effect {
+        Effect::Report { ticket, .. } => Some(*ticket),
+        _ => None,
+    };
+    let ticket = rig.take(is_report).unwrap();
+    let digest = Digest([4; 32]);
+    let tells = Acknowledged {
+        digest,
+        moment: Moment { clock_ms: 0, resets: 0 },
+        pcrs: BTreeMap::new(),
+        measure: 0,
+        ima: None,
+        ima_complete: true,
+    };
+    rig.feed(Input::ReportMade(ticket, Ok((vec![1], tells))));
+    rig.feed(Input::Link(LinkInput::Undelivered(ParcelKind::Posture(digest))));
+    rig.seconds(2);
+    assert!(rig.take(is_report).is_some());
+}
+
+#[test]
+fn a_refused_subscription_is_shown_and_made_again() {
+    let mut rig = Rig::paired();
+    rig.feed(Input::Link(LinkInput::SubscriptionRefused("refused by the ACL".to_owned())));
+    let broker = rig.core.status().broker;
+    assert!(broker.connected);
+    assert_eq!(broker.error.as_deref(), Some("refused by the ACL"));
+    for _ in 0..3 {
+        rig.seconds(300);
+        assert!(rig.take(|effect| matches!(effect, Effect::Subscribe).then_some(())).is_some());
+        rig.feed(Input::Link(LinkInput::SubscriptionRefused("refused by the ACL".to_owned())));
+    }
+    rig.feed(Input::Link(LinkInput::Subscribed));
+    assert_eq!(rig.core.status().broker.error, None);
+}
+
+#[test]
+fn the_same_inputs_give_the_same_effects() {
+    let run = || {
+        let mut rig = Rig::paired();
+        rig.lease(900);
+        rig.feed(Input::VaultOpened(Vec::new()));
+        rig.token(600);
+        rig.seconds(500);
+        rig.event(EventKind::Repair, EPOCH);
+        rig.seconds(60);
+        format!("{:?}", rig.effects)
+    };
+    assert_eq!(run(), run());
+}

@@ -1,0 +1,122 @@
+use super::*;
+
+#[test]
+fn the_gate_closes_and_the_increment_begins_before_anything_that_can_wait() {
+    let mut rig = Rig::entitled(900);
+    rig.event(EventKind::Revoke, EPOCH);
+    assert!(matches!(rig.effects[0], Effect::CloseGate(_)), "{:?}", rig.effects);
+    assert!(is_increment(&rig.effects[1]), "{:?}", rig.effects);
+    assert_eq!(rig.core.state(), DeviceState::Revoked);
+}
+
+#[test]
+fn a_session_that_a_wipe_ends_holds_the_increment_up_for_nothing() {
+    let mut rig = Rig::entitled(900);
+    let request = pawl_proto::local::PairRequest { again: true, ..Default::default() };
+    rig.feed(Input::Request(RequestId(1), Request::Pair(request)));
+    rig.effects.clear();
+    rig.feed(Input::Request(RequestId(2), Request::Wipe(Text::lossy("sold"))));
+    assert!(matches!(rig.effects[0], Effect::CloseGate(_)), "{:?}", rig.effects);
+    assert!(is_increment(&rig.effects[1]), "{:?}", rig.effects);
+    assert!(rig.has(|effect| matches!(effect, Effect::FailSession(..))));
+}
+
+#[test]
+fn holders_are_told_and_the_receipt_is_made_while_the_disk_hangs() {
+    let mut rig = Rig::entitled(900);
+    rig.event(EventKind::Revoke, EPOCH);
+    let increment = rig.take_tpm(is_increment_command).unwrap();
+    rig.answer(increment, TpmAnswer::Incremented);
+    let told = rig.position(|effect| matches!(effect, Effect::TellHolders)).unwrap();
+    let unlinked = rig.position(|effect| matches!(effect, Effect::Write(_, Write::DestroyKeys))).unwrap();
+    assert!(told < unlinked, "{:?}", rig.effects);
+    // No write has ended.
+    rig.receipt();
+    assert!(rig.has(|effect| matches!(
+        effect,
+        Effect::Publish(Parcel { kind: ParcelKind::Receipt(Epoch(EPOCH)), .. })
+    )));
+}
+
+#[test]
+fn a_tpm_that_does_not_answer_keeps_nobody_from_telling_holders() {
+    let mut rig = Rig::entitled(900);
+    rig.event(EventKind::Revoke, EPOCH);
+    assert!(!rig.has(|effect| matches!(effect, Effect::TellHolders)));
+    rig.advance(Duration::from_millis(300));
+    assert!(rig.has(|effect| matches!(effect, Effect::TellHolders)));
+}
+
+#[test]
+fn a_refused_increment_is_tried_again_until_the_tpm_gives_in() {
+    let mut rig = Rig::entitled(900);
+    rig.feed(Input::Request(RequestId(1), Request::Wipe(Text::lossy("sold"))));
+    for round in 0..12 {
+        let increment = rig.take_tpm(is_increment_command);
+        rig.fail(
+            increment.unwrap_or_else(|| panic!("round {round}: no increment")),
+            TpmFailureKind::Transient,
+        );
+        rig.seconds(300);
+    }
+    assert_eq!(rig.problem(), "revoked-counter-owed");
+    assert!(
+        matches!(rig.take_reply(), Some(Reply::Refused(problem)) if problem.error == "revoked-counter-owed")
+    );
+    assert!(rig.has(|effect| matches!(effect, Effect::Write(_, Write::DestroyKeys))));
+
+    // Somebody who wipes meanwhile is told that it is being tried.
+    rig.feed(Input::Request(RequestId(2), Request::Wipe(Text::lossy("sold"))));
+    let Some(Reply::Refused(problem)) = rig.take_reply() else { panic!("no answer") };
+    assert_eq!(problem.error, "revoked-counter-owed");
+    assert!(problem.reason.contains("goes on trying"), "{}", problem.reason);
+
+    let increment = rig.take_tpm(is_increment_command).expect("the increment was given up");
+    rig.answer(increment, TpmAnswer::Incremented);
+    assert_eq!(rig.problem(), "revoked");
+    rig.receipt();
+}
+
+#[test]
+fn a_wipe_is_answered_once_the_disk_has_the_receipt() {
+    let mut rig = Rig::entitled(900);
+    rig.feed(Input::Link(LinkInput::Lost("cut".to_owned())));
+    rig.feed(Input::Request(RequestId(1), Request::Wipe(Text::lossy("sold"))));
+    let increment = rig.take_tpm(is_increment_command).unwrap();
+    rig.answer(increment, TpmAnswer::Incremented);
+    rig.receipt();
+    assert!(rig.take_reply().is_none());
+    rig.store_receipt();
+    let Some(Reply::Wiped(wiped)) = rig.take_reply() else { panic!("no answer") };
+    assert_eq!((wiped.ended, wiped.epoch), (Epoch(EPOCH), Epoch(EPOCH + 1)));
+    rig.feed(Input::Request(RequestId(2), Request::Wipe(Text::lossy("again"))));
+    assert!(matches!(rig.take_reply(), Some(Reply::Refused(problem)) if problem.error == "nothing-to-wipe"));
+}
+
+#[test]
+fn an_order_is_acknowledged_once_the_broker_has_the_receipt() {
+    let mut rig = Rig::entitled(900);
+    rig.event(EventKind::Revoke, EPOCH);
+    let increment = rig.take_tpm(is_increment_command).unwrap();
+    rig.answer(increment, TpmAnswer::Incremented);
+    rig.receipt();
+    rig.store_receipt();
+    assert!(!rig.has(|effect| is_acknowledged(effect, 8)));
+    rig.feed(Input::Link(LinkInput::Delivered(ParcelKind::Receipt(Epoch(EPOCH)))));
+    let acknowledged = rig.position(|effect| is_acknowledged(effect, 8)).unwrap();
+    let disconnected = rig.position(|effect| matches!(effect, Effect::Disconnect)).unwrap();
+    assert!(acknowledged < disconnected);
+}
+
+#[test]
+fn an_ordered_repair_opens_a_session_by_itself() {
+    let mut rig = Rig::entitled(900);
+    rig.event(EventKind::Repair, EPOCH);
+    let increment = rig.take_tpm(is_increment_command).unwrap();
+    rig.answer(increment, TpmAnswer::Incremented);
+    rig.receipt();
+    rig.store_receipt();
+    rig.feed(Input::Link(LinkInput::Delivered(ParcelKind::Receipt(Epoch(EPOCH)))));
+    assert!(rig.has(|effect| matches!(effect, Effect::OpenSession { attended: false, .. })));
+    assert_eq!(rig.core.state(), DeviceState::Pairing);
+}

@@ -1,0 +1,85 @@
+use super::*;
+
+fn revocation(counted: bool, receipted: bool) -> Revocation {
+    Revocation {
+        version: Version,
+        ended: Epoch(EPOCH),
+        cause: pawl_proto::message::Cause::Wipe,
+        event: None,
+        reason: Text::lossy("sold"),
+        time: 1,
+        counted,
+        receipted,
+    }
+}
+
+fn start(change: impl FnOnce(&mut Found)) -> Rig {
+    let mut rig = Rig::new();
+    let mut found = rig.found();
+    change(&mut found);
+    rig.feed(Input::Found(Box::new(found)));
+    rig
+}
+
+#[test]
+fn a_wipe_that_was_recorded_before_its_increment_is_done_at_the_next_start() {
+    let rig = start(|found| found.revocation = Some(revocation(false, false)));
+    assert!(rig.has(is_increment));
+    assert!(!rig.has(|effect| matches!(effect, Effect::Connect(_))));
+}
+
+#[test]
+fn a_wipe_that_is_pending_for_another_tpm_ends_no_epoch_of_this_one() {
+    let rig = start(|found| {
+        found.revocation = Some(revocation(false, false));
+        found.attestation_name = Some(b"another".to_vec());
+    });
+    assert!(!rig.has(is_increment));
+    assert_eq!(rig.problem(), "moved-disk");
+}
+
+#[test]
+fn a_counter_past_the_pairing_is_a_revocation() {
+    let mut rig = start(|found| found.counter = Some(Epoch(EPOCH + 1)));
+    assert!(!rig.has(is_increment));
+    assert!(rig.has(|effect| matches!(effect, Effect::Write(_, Write::DestroyKeys))));
+    rig.receipt();
+    rig.store_receipt();
+    assert_eq!(rig.problem(), "revoked");
+    assert!(rig.has(|effect| matches!(effect, Effect::Call(_, Call::Receipt(_)))));
+}
+
+#[test]
+fn a_revocation_with_its_receipt_is_not_done_again() {
+    let rig = start(|found| {
+        found.counter = Some(Epoch(EPOCH + 1));
+        found.revocation = Some(revocation(true, true));
+    });
+    assert!(!rig.has(|effect| matches!(effect, Effect::Tpm(..))), "{:?}", rig.effects);
+    assert_eq!(rig.core.state(), DeviceState::Revoked);
+}
+
+#[test]
+fn a_counter_behind_the_pairing_is_another_tpms() {
+    let rig = start(|found| found.counter = Some(Epoch(EPOCH - 1)));
+    assert_eq!(rig.problem(), "tpm-replaced");
+    let rig = start(|found| found.counter = None);
+    assert_eq!(rig.problem(), "tpm-replaced");
+}
+
+#[test]
+fn a_pairing_without_its_keys_is_not_used() {
+    let rig = start(|found| found.keys = Ok(false));
+    assert_eq!(rig.problem(), "state-damaged");
+    assert_eq!(rig.core.state(), DeviceState::Unpaired);
+}
+
+#[test]
+fn a_tpm_that_fails_at_an_examination_is_asked_again() {
+    let mut rig = Rig::entitled(900);
+    let failure =
+        TpmFailure { kind: TpmFailureKind::Transient, text: "busy".to_owned(), remedy: String::new() };
+    rig.feed(Input::NotFound(failure));
+    rig.seconds(5);
+    assert!(rig.has(|effect| matches!(effect, Effect::Examine)));
+}

@@ -1,0 +1,58 @@
+//! Time and chance, as the core sees them: values that come with its inputs.
+
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+
+/// What the host's clocks said when an input came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// CLOCK_BOOTTIME, which goes on while the system sleeps and is never set. Every deadline is on this clock.
+    pub boot: Duration,
+    /// The best known wall clock time: Unix time, seconds. It may jump.
+    pub unix: u64,
+}
+
+impl Now {
+    /// Returns how far the wall clock is ahead of the other clock, seconds. It changes when the wall clock is set.
+    fn offset(self) -> i128 {
+        i128::from(self.unix) - i128::from(self.boot.as_secs())
+    }
+
+    /// Returns whether the wall clock was set between `before` and this moment.
+    pub(super) fn has_jumped_since(self, before: Self) -> bool {
+        (self.offset() - before.offset()).abs() > CLOCK_STEP
+    }
+}
+
+/// NTP slews the clock by less between two inputs; whoever sets it moves it further. Seconds.
+const CLOCK_STEP: i128 = 5;
+
+/// Pseudo-random numbers from one seed (SplitMix64): the jitter of delays. Nothing secret comes from it.
+#[derive(Debug)]
+pub(super) struct Jitter(u64);
+
+impl Jitter {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Returns the next delay of `backoff`.
+    pub(super) fn delay(&mut self, backoff: &mut Backoff) -> Duration {
+        backoff.delay_by(self.fraction())
+    }
+
+    fn fraction(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let [.., a, b, c, d] = (bits ^ (bits >> 31)).to_be_bytes();
+        f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
+    }
+}
+
+/// Returns the earliest of these deadlines.
+pub(super) fn earliest(deadlines: impl IntoIterator<Item = Option<Duration>>) -> Option<Duration> {
+    deadlines.into_iter().flatten().min()
+}

@@ -1,0 +1,232 @@
+//! Begins the effects of the core.
+
+use std::sync::Arc;
+
+use pawl_proto::codec::Version;
+use pawl_proto::message::{DeviceState, Status};
+use tokio::sync::mpsc;
+
+use super::{Device, gather, jobs};
+use crate::action::{Acting, Actions};
+use crate::core::{Effect, HeldToken, Input, OpenGate, Ticket, Write};
+use crate::fail_point;
+use crate::gate::{Opened, Signer};
+use crate::link::{Endpoint, Link};
+use crate::posture;
+use crate::service;
+use crate::shared::Shared;
+use crate::store::{PairingRecord, StoreError};
+use crate::tls;
+use crate::vault::{Binding, Vault};
+
+const LINK_EVENTS: usize = 16;
+
+impl Device {
+    /// Begins an effect. Returns the input that follows from it at once, if there is one.
+    pub(super) fn execute(&mut self, effect: Effect) -> Option<Input> {
+        let shared = &self.shared;
+        match effect {
+            Effect::CloseGate(problem) => shared.gate.close(problem),
+            Effect::OpenGate(open) => return open_gate(shared, *open),
+            Effect::RenewGate { until, lease } => {
+                if let Some(keys) = shared.keys() {
+                    shared.gate.renew(until, &Signer { key: Arc::new(keys.device.clone()), lease });
+                }
+            }
+            Effect::RestrictGate(entitlement) => drop(shared.gate.restrict(&entitlement)),
+            Effect::PutToken { name, token, audience } => {
+                let now = shared.clock.unix();
+                let put = shared.gate.with_vault(|vault| vault.put(&name, token, &audience, now).is_ok());
+                if put != Ok(true) {
+                    tracing::warn!(token = name, "the vault did not take a token");
+                }
+            }
+            Effect::TellHolders => {
+                shared.gate.tell_holders();
+                if self.core.is_revoking() {
+                    fail_point::reach("wipe.told");
+                }
+            }
+            Effect::Tpm(ticket, command) => {
+                let job = jobs::tpm(shared, ticket, command);
+                self.sources.jobs.spawn(job);
+            }
+            Effect::Write(ticket, write) => self.write(ticket, write),
+            Effect::Call(ticket, call) => drop(self.sources.jobs.spawn(jobs::call(shared, ticket, call))),
+            Effect::Report { ticket, record, nonce, base } => {
+                let job = jobs::report(shared, ticket, record, nonce, base);
+                self.sources.jobs.spawn(job);
+            }
+            Effect::Examine => self.examine(),
+            Effect::Connect(record) => self.connect(&record),
+            Effect::Subscribe => self.link.iter().for_each(Link::subscribe),
+            Effect::Disconnect => {
+                self.link = None;
+                self.sources.link = None;
+                self.messages.clear();
+                shared.use_keys(None);
+            }
+            Effect::Publish(parcel) => {
+                if let Some(link) = &self.link {
+                    link.publish(parcel);
+                }
+            }
+            Effect::Acknowledge(id) => {
+                let acknowledgement = self.messages.remove(&id);
+                if let Some(link) = &self.link {
+                    link.acknowledge(acknowledgement);
+                }
+            }
+            Effect::OpenSession { ticket, request, attended } => self.open_session(ticket, request, attended),
+            Effect::ResumeSession(ticket, approved) => self.resume_session(ticket, &approved),
+            Effect::PollSession(ticket) => self.poll_session(ticket),
+            Effect::FailSession(ticket, problem) => self.fail_session(ticket, &problem),
+            Effect::ShowStage(ticket, stage) => self.show_stage(ticket, stage),
+            Effect::MakePairing { ticket, approved, ends_epoch } => {
+                self.make_pairing(ticket, approved, ends_epoch);
+            }
+            Effect::Reply(id, reply) => {
+                if let Some(waiting) = self.callers.remove(&id) {
+                    waiting.answer(reply);
+                }
+            }
+            Effect::Record { epoch, moment, fact } => shared.audit.record_at(epoch, moment, fact),
+            Effect::RecordsAcknowledged(sequence) => shared.audit.acknowledged(sequence),
+            Effect::RaiseClock(time) => shared.clock.heard(time),
+            Effect::Security(event, epoch, text) => event.log(epoch, format_args!("{text}")),
+            Effect::ShowState(text) => service::status(&text),
+        }
+        None
+    }
+
+    fn examine(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        self.sources.jobs.spawn(async move {
+            match gather::again(&shared).await {
+                Ok(found) => Input::Found(Box::new(found)),
+                Err(error) => Input::NotFound(jobs::failure(&error)),
+            }
+        });
+    }
+
+    /// Takes the keys of a pairing into use, and connects to its broker. The link goes on trying; without one, the kept
+    /// lease is all there is.
+    fn connect(&mut self, record: &Arc<PairingRecord>) {
+        let shared = &self.shared;
+        let keys = match shared.store.keys() {
+            Ok(Some(keys)) => Arc::new(keys),
+            Ok(None) => return tracing::error!("the keys of the pairing have gone"),
+            Err(error) => return tracing::error!(%error, "the keys of the pairing cannot be read"),
+        };
+        shared.use_keys(Some(Arc::clone(&keys)));
+        record.pin_keys(&shared.tpm);
+        shared.audit.identify(record.device);
+        let last_will = Status {
+            version: Version,
+            device: record.device,
+            online: false,
+            state: DeviceState::Lapsed,
+            epoch: record.epoch,
+        };
+        let (events, inbox) = mpsc::channel(LINK_EVENTS);
+        let link = tls::broker(record, &keys.link, &shared.tpm, &shared.clock)
+            .map_err(|error| error.to_string())
+            .and_then(|tls| {
+                let broker = record.broker.clone();
+                let endpoint = Endpoint { device: record.device, broker, tls, last_will };
+                Link::start(endpoint, events).map_err(|error| error.to_string())
+            });
+        match link {
+            Ok(link) => (self.link, self.sources.link) = (Some(link), Some(inbox)),
+            Err(error) => tracing::error!(error, "there is no link to the broker"),
+        }
+    }
+
+    fn write(&mut self, ticket: Ticket, write: Write) {
+        let shared = Arc::clone(&self.shared);
+        match write {
+            // It is sealed now: the gate may be another one when the disk comes to it.
+            Write::Vault => {
+                let sealed = shared.keys().and_then(|_| seal(&shared));
+                self.sources
+                    .disk
+                    .write(ticket, move || sealed.map_or(Ok(()), |sealed| shared.store.put_vault(&sealed)));
+            }
+            write => self.sources.disk.write(ticket, move || put(&shared, write)),
+        }
+    }
+}
+
+fn seal(shared: &Shared) -> Option<Vec<u8>> {
+    let (_, acting) = shared.gate.acting().ok()?;
+    let binding = Binding { pairing: acting.record.pairing, epoch: acting.record.epoch };
+    shared.gate.with_vault(|vault| vault.seal(binding)).ok().flatten()
+}
+
+fn put(shared: &Shared, write: Write) -> Result<(), StoreError> {
+    let store = &shared.store;
+    match write {
+        Write::Verdict { sequence, message, has_lease } => {
+            store.put_verdict(sequence, &message, has_lease)?;
+            if let Some(time) = shared.clock.to_keep(posture::boot_id()) {
+                store.put_time(&time)?;
+            }
+        }
+        Write::RemoveLease => store.remove_lease()?,
+        Write::Vault => {}
+        Write::RevocationNote(revocation) => {
+            store.announce_revocation(&revocation)?;
+            fail_point::reach("wipe.gate-closed");
+        }
+        Write::Revocation(revocation) => {
+            store.put_revocation(&revocation)?;
+            if !revocation.receipted {
+                fail_point::reach("wipe.recorded");
+            }
+        }
+        Write::DestroyKeys => {
+            store.destroy_keys()?;
+            fail_point::reach("wipe.unlinked");
+        }
+        Write::Receipt(ended, message) => {
+            store.put_receipt(ended, &message)?;
+            fail_point::reach("wipe.receipt-stored");
+        }
+        Write::RemoveReceipt(ended) => {
+            store.remove_receipt(ended)?;
+            fail_point::reach("wipe.receipt-taken");
+        }
+        Write::ForgetPairing => store.forget_pairing()?,
+        Write::Approved(approved) => {
+            store.keep_approved(&approved)?;
+            fail_point::reach("re-pair.kept");
+        }
+        Write::DiscardUnfinished => store.discard_unfinished()?,
+    }
+    Ok(())
+}
+
+/// Opens the gate with the tokens that the sealed vault holds.
+fn open_gate(shared: &Shared, open: OpenGate) -> Option<Input> {
+    let OpenGate { until, lease, key, entitlement, record } = open;
+    let keys = shared.keys()?;
+    let sealed = shared.store.vault().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the sealed tokens cannot be read; they are requested again");
+        None
+    });
+    let binding = Binding { pairing: record.pairing, epoch: record.epoch };
+    let mut vault = Vault::open(key.0, sealed.as_deref(), binding, entitlement);
+    vault.drop_expired(shared.clock.unix());
+    let held = vault.held().map(|(name, token, audience, kept_at)| HeldToken {
+        name: name.to_owned(),
+        scope: token.scope.clone(),
+        audience: audience.to_owned(),
+        kept_at,
+        expires_at: token.expires_at,
+    });
+    let held = held.collect();
+    let signer = Signer { key: Arc::new(keys.device.clone()), lease };
+    let acting = Acting { record, key: Arc::new(keys.action.clone()) };
+    shared.gate.open(Opened { until, signer, vault, actions: Actions::new(acting) });
+    Some(Input::VaultOpened(held))
+}
