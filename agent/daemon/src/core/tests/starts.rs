@@ -83,3 +83,13 @@ fn a_tpm_that_fails_at_an_examination_is_asked_again() {
     rig.seconds(5);
     assert!(rig.has(|effect| matches!(effect, Effect::Examine)));
 }
+
+#[test]
+fn a_resumed_approval_ends_an_epoch_only_where_keys_may_have_been_made_in_it() {
+    let rig = Rig::new();
+    let found = |counter, pairing| Found { counter: Some(Epoch(counter)), pairing, ..rig.found() };
+    let old = || Ok(Some(rig.record.clone()));
+    assert!(!start::may_have_keys(&found(EPOCH, old())), "the wipe that comes first moves the counter");
+    assert!(start::may_have_keys(&found(EPOCH + 1, old())));
+    assert!(start::may_have_keys(&found(EPOCH, Ok(None))), "a first pairing");
+}
