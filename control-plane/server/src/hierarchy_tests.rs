@@ -5,8 +5,9 @@ use pawl_proto::message::{PairingApproved, PairingProof, RefusalCode, SessionPro
 
 use crate::orders;
 use crate::pairing;
-use crate::refusal::{Refusal, RequestError};
+use crate::refusal::RequestError;
 use crate::testing::{Device, ENDORSEMENT, OWNER, Reporting, Rig};
+use pawl_verifier::Refusal;
 
 const WHY: &str = "not a primary of the endorsement hierarchy";
 

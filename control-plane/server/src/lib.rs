@@ -5,8 +5,8 @@
 //! one SQLite database, and every decision is one transaction.
 //!
 //! The parts, from the wire inwards: [`http`] and [`broker`] take in what devices send and
-//! believe none of it; [`pairing`], [`posture`], [`token`], [`action`], [`orders`] and [`update`] decide; [`store`] and
-//! [`record`] remember; [`bundle`] is what an auditor takes away. Operators come in by [`admin`].
+//! believe none of it; [`pairing`], [`posture`], [`token`], [`action`], [`orders`] and [`update`] decide; [`store`]
+//! remembers; [`bundle`] is what an auditor takes away. Operators come in by [`admin`].
 #![forbid(unsafe_code)]
 
 pub mod action;
@@ -25,7 +25,6 @@ pub mod pairing;
 pub mod policy;
 pub mod posture;
 pub mod rate;
-pub mod record;
 pub mod refusal;
 pub mod serve;
 pub mod session;
@@ -38,7 +37,7 @@ pub mod verdict;
 #[cfg(test)]
 mod hierarchy_tests;
 mod incident;
-mod lease;
+mod off_runtime;
 mod random;
 #[cfg(test)]
 mod testing;

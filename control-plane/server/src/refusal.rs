@@ -1,36 +1,11 @@
-//! What a device is told when it gets no pairing, or no authorization for an action.
+//! Why a request comes to nothing.
 
 use pawl_proto::codec::EncodeError;
-use pawl_proto::message::{PairingRefusal, RefusalCode, ShortText};
+use pawl_verifier::Refusal;
+use pawl_verifier::session::DamagedStatement;
 
 use crate::store::StoreError;
 use crate::verdict::IssueError;
-
-/// A request that was refused: why, for programs and for a technician.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: {message}")]
-pub struct Refusal {
-    /// For programs.
-    pub code: RefusalCode,
-    /// What is wrong and what to do.
-    pub message: String,
-}
-
-impl Refusal {
-    pub(crate) fn new(code: RefusalCode, message: impl std::fmt::Display) -> Self {
-        Self { code, message: message.to_string() }
-    }
-
-    /// The message on the wire.
-    #[must_use]
-    pub fn to_message(&self) -> PairingRefusal {
-        PairingRefusal {
-            version: Default::default(),
-            code: self.code,
-            message: ShortText::lossy(&self.message),
-        }
-    }
-}
 
 /// A request that comes to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -52,5 +27,11 @@ impl From<StoreError> for RequestError {
 impl From<EncodeError> for RequestError {
     fn from(error: EncodeError) -> Self {
         Self::Failed(error.into())
+    }
+}
+
+impl From<DamagedStatement> for RequestError {
+    fn from(error: DamagedStatement) -> Self {
+        StoreError::from(error).into()
     }
 }

@@ -1,120 +1,56 @@
-//! Verdicts: the one kind of message that renews a device's entitlement.
+//! Issues verdicts: loads what a verdict says beside its draft, signs it, stores it.
 
-use std::collections::BTreeMap;
-
+use pawl_proto::Nonce;
 use pawl_proto::codec::EncodeError;
-use pawl_proto::message::{Appraisal, Area, ShortText, Standing, Verdict};
-use pawl_proto::{Channel, Digest, Nonce, Topic, limits};
+use pawl_proto::message::Verdict;
+use pawl_verifier::lease::{LeaseError, LeaseIssuer};
+use pawl_verifier::pairing::Pairing;
+use pawl_verifier::verdict::{self, IssuedVerdict, VerdictContext, VerdictDraft};
 
 use crate::control_plane::ControlPlane;
 use crate::entitlement::entitlement;
-use crate::lease::{self, Appraised};
-use crate::store::{Device, Pairing, StoreError, Tx, VerdictRow};
+use crate::store::{Device, StoreError, Tx, VerdictRow};
 
-/// What a verdict is to say; numbers, nonce and signatures are added by [`Draft::issue`].
-pub(crate) struct Draft {
-    /// SHA-256 of the evidence that is answered.
-    pub(crate) answers: Option<Digest>,
-    /// The operator's decision.
-    pub(crate) standing: Standing,
-    /// The judgement, if something is judged.
-    pub(crate) result: Option<Appraisal>,
-    /// The judgement on each area.
-    pub(crate) areas: BTreeMap<Area, Appraisal>,
-    /// The policy by which it was judged.
-    pub(crate) policy: Option<Digest>,
-    /// Why.
-    pub(crate) reasons: Vec<String>,
-    /// The next report is to be whole.
-    pub(crate) whole: bool,
-    /// Seconds until it is due.
-    pub(crate) interval: u32,
-    /// The state to which a lease is bound, where one is due.
-    pub(crate) lease: Option<Appraised>,
+/// Returns a verdict that judges nothing and asks a device for a report at once. A suspended device is told again why.
+pub(crate) fn ask(device: &Device, whole: bool) -> VerdictDraft {
+    VerdictDraft::ask(device.standing, device.standing_reason.as_deref(), whole)
 }
 
-impl Draft {
-    /// A verdict that judges nothing and asks for a report at once.
-    pub(crate) fn challenge(standing: Standing, whole: bool) -> Self {
-        Self {
-            answers: None,
-            standing,
-            result: None,
-            areas: BTreeMap::new(),
-            policy: None,
-            reasons: Vec::new(),
-            whole,
-            interval: 0,
-            lease: None,
-        }
+/// Signs, stores and records a verdict, and returns it with its signed message. It leaves by the outbox once the
+/// transaction is committed, unless the caller delivers it.
+pub(crate) fn issue(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    pairing: &Pairing,
+    draft: VerdictDraft,
+) -> Result<(Verdict, Vec<u8>), IssueError> {
+    let now = plane.clock.now();
+    let accepted = tx.boot_states(pairing.device)?;
+    let held = tx.judged(pairing.id)?.map(|row| row.verdict.ahead).unwrap_or_default();
+    let entitlement = entitlement(plane, tx, pairing, draft.standing)?;
+    let issued = draft.issue(VerdictContext {
+        pairing,
+        entitlement,
+        sequence: tx.next_verdict_sequence(pairing.device)?,
+        records: tx.device_chain(pairing.device)?.map_or(0, |chain| chain.sequence),
+        nonce: Nonce(crate::random::bytes()),
+        now,
+        leases: LeaseIssuer {
+            key: &plane.keys.signing.lease,
+            policy: &plane.config.lease,
+            accepted: &accepted,
+            held: &held,
+        },
+        order_key: &plane.keys.signing.order,
+    })?;
+    let IssuedVerdict { verdict, message, lease_until, facts } = issued;
+    for fact in facts {
+        tx.record(pairing.device, now, fact)?;
     }
-
-    /// The same for a device as it stands: one that is suspended is told again why.
-    pub(crate) fn ask(device: &Device, whole: bool) -> Self {
-        let reason = device.standing_reason.clone().filter(|_| device.standing == Standing::Suspended);
-        Self { reasons: reason.into_iter().collect(), ..Self::challenge(device.standing, whole) }
-    }
-
-    /// Adds a reason to a judgement, first of all, which may make it worse. What is contraindicated brings
-    /// no lease.
-    pub(crate) fn weigh(&mut self, area: Area, weight: Appraisal, reason: String) {
-        self.result = self.result.map(|result| result.max(weight));
-        let on_area = self.areas.entry(area).or_insert(weight);
-        *on_area = weight.max(*on_area);
-        self.reasons.insert(0, format!("{area}: {reason}"));
-        if weight == Appraisal::Contraindicated {
-            self.lease = None;
-        }
-    }
-
-    /// Numbers, signs, stores and records the verdict, and gives the signed message. It leaves by
-    /// the outbox once the transaction is committed, unless the caller delivers it.
-    pub(crate) fn issue(
-        self,
-        plane: &ControlPlane,
-        tx: &Tx<'_>,
-        pairing: &Pairing,
-    ) -> Result<(Verdict, Vec<u8>), IssueError> {
-        let now = plane.clock.now();
-        let sequence = tx.next_verdict_sequence(pairing.device)?;
-        let leases = match &self.lease {
-            Some(appraised) => Some(lease::grant(plane, tx, pairing, appraised, sequence)?),
-            None => None,
-        };
-        let (lease, ahead) = leases.map_or((None, Vec::new()), |leases| (Some(leases.present), leases.ahead));
-        let lease_until = lease.as_ref().map(|_| now + u64::from(plane.config.lease.seconds));
-        let verdict = Verdict {
-            version: Default::default(),
-            device: pairing.device,
-            pairing: pairing.id,
-            epoch: pairing.epoch,
-            sequence,
-            time: now,
-            answers: self.answers,
-            entitlement: entitlement(plane, tx, pairing, self.standing)?,
-            result: self.result,
-            areas: self.areas,
-            reasons: self
-                .reasons
-                .iter()
-                .take(limits::REASONS)
-                .map(|reason| ShortText::lossy(reason))
-                .collect(),
-            policy: self.policy,
-            nonce: Nonce(crate::random::bytes()),
-            whole: self.whole,
-            interval: self.interval,
-            records: tx.device_chain(pairing.device)?.map_or(0, |chain| chain.sequence),
-            lease,
-            ahead,
-        };
-        tx.set_nonce(pairing.id, verdict.nonce)?;
-        let topic = Topic::new(pairing.device, Channel::Verdict);
-        let message = pawl_proto::signed::sign(&verdict, &topic, &plane.keys.signing.order)?;
-        let row = VerdictRow { verdict, lease_until };
-        tx.add_verdict(&row, &message)?;
-        Ok((row.verdict, message))
-    }
+    tx.set_nonce(pairing.id, verdict.nonce)?;
+    let row = VerdictRow { verdict, lease_until };
+    tx.add_verdict(&row, &message)?;
+    Ok((row.verdict, message))
 }
 
 /// A verdict that could not be issued.
@@ -126,8 +62,16 @@ pub enum IssueError {
     /// The message cannot be encoded.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The terms of a lease cannot be made: a PCR that it names was not quoted, or the stored
-    /// counter is damaged.
-    #[error("a lease cannot be made from this report")]
-    Lease,
+    /// The terms of a lease cannot be made.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+}
+
+impl From<verdict::IssueError> for IssueError {
+    fn from(error: verdict::IssueError) -> Self {
+        match error {
+            verdict::IssueError::Encode(error) => Self::Encode(error),
+            verdict::IssueError::Lease(error) => Self::Lease(error),
+        }
+    }
 }

@@ -11,11 +11,14 @@ use super::step::{approved_message, known};
 use crate::config::ActionConfig;
 use crate::control_plane::ControlPlane;
 use crate::entitlement::{Entitled, EntitlementError, entitled};
-use crate::record::Fact;
-use crate::refusal::{Refusal, RequestError};
-use crate::session::{self, Opening};
-use crate::store::{Purpose, SessionState, Tx};
+use crate::refusal::RequestError;
+use crate::session;
+use crate::store::Tx;
 use crate::token::device_key;
+use pawl_verifier::Refusal;
+use pawl_verifier::record::Fact;
+use pawl_verifier::session::Opening;
+use pawl_verifier::session::{Purpose, SessionState};
 
 /// Opens the session in which an action may be let. `request` is a compact JWS by the device key.
 ///
@@ -103,7 +106,7 @@ fn open(
         endorsement: None,
         epoch: pairing.epoch,
         evidence,
-        boot: session::boot_digest(&state),
+        boot: pawl_verifier::boot_digest(&state),
         time: now,
         expires: now + u64::from(plane.config.approvals.seconds),
     };

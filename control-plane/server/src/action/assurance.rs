@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::LEEWAY;
 use crate::control_plane::ControlPlane;
-use crate::record::Fact;
-use crate::store::{PairingState, StoreError, Tx};
+use crate::store::{StoreError, Tx};
+use pawl_verifier::pairing::PairingState;
+use pawl_verifier::record::Fact;
 
 /// What a receiver wants to know of an assurance.
 #[derive(Clone, Debug, Deserialize)]

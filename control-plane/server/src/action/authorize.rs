@@ -10,11 +10,14 @@ use pawl_proto::{Digest, SessionId, Text};
 use super::{AUTHORIZATION, LEEWAY};
 use crate::control_plane::ControlPlane;
 use crate::entitlement::{Entitled, EntitlementError, entitled};
-use crate::record::Fact;
-use crate::refusal::{Refusal, RequestError};
+use crate::refusal::RequestError;
 use crate::session;
-use crate::store::{Pairing, Purpose, Session, Tx};
-use crate::token::verifying_key;
+use crate::store::Tx;
+use pawl_verifier::Refusal;
+use pawl_verifier::pairing::Pairing;
+use pawl_verifier::pairing::verifying_key;
+use pawl_verifier::record::Fact;
+use pawl_verifier::session::{ApprovalSession, Purpose};
 
 /// Authorizes the one signature of an approved action, in the TPM session of this nonce. The
 /// session is used up by it, whatever the device makes of the answer.
@@ -80,7 +83,7 @@ fn authorize_in(
 /// still runs what was approved.
 fn still_entitled(
     tx: &Tx<'_>,
-    session: &Session,
+    session: &ApprovalSession,
     statement: &Statement,
     now: u64,
 ) -> Result<Pairing, RequestError> {
@@ -94,7 +97,7 @@ fn still_entitled(
         return Err(Refusal::new(RefusalCode::Stale, "the pairing in which this was approved is over").into());
     }
     let state = tx.reported_state(session.device)?;
-    if state.as_ref().map(session::boot_digest) != Some(statement.boot) {
+    if state.as_ref().map(pawl_verifier::boot_digest) != Some(statement.boot) {
         let message = "the device runs something else than when this was approved; ask again";
         return Err(Refusal::new(RefusalCode::PostureChanged, message).into());
     }
@@ -117,7 +120,7 @@ fn life(plane: &ControlPlane, statement: &Statement) -> Result<u64, Refusal> {
 fn claims(
     plane: &ControlPlane,
     tx: &Tx<'_>,
-    session: &Session,
+    session: &ApprovalSession,
     statement: &Statement,
     digest: Digest,
     pairing: &Pairing,

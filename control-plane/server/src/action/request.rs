@@ -3,9 +3,9 @@ use pawl_proto::message::{RefusalCode, ShortText};
 use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId};
 use serde::Deserialize;
 
-use crate::refusal::Refusal;
 use crate::token::assertion::{Assertion, claimed_device};
 use crate::token::jws::{self, Malformed};
+use pawl_verifier::Refusal;
 
 /// The type of a request, so that no other JWT of the device key passes for one.
 const TYPE: &str = "pawl-action+jwt";

@@ -5,9 +5,11 @@ use pawl_proto::codec::Version;
 use pawl_proto::message::{ActionApproved, ApprovalStep, Known, ShortText, Waiting};
 
 use crate::control_plane::ControlPlane;
-use crate::refusal::{Refusal, RequestError};
+use crate::refusal::RequestError;
 use crate::session::{self, Step};
-use crate::store::{Device, Purpose, Session, StoreError, Tx};
+use crate::store::{Device, StoreError, Tx};
+use pawl_verifier::Refusal;
+use pawl_verifier::session::{ApprovalSession, Purpose};
 
 /// How an action stands after a step of its device.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ pub(super) fn known(device: &Device) -> Known {
     Known { label: device.label.as_deref().map(ShortText::lossy), ends: None, replaced: None }
 }
 
-pub(super) fn approved_message(tx: &Tx<'_>, session: &Session) -> Result<ActionApproved, StoreError> {
+pub(super) fn approved_message(tx: &Tx<'_>, session: &ApprovalSession) -> Result<ActionApproved, StoreError> {
     let (statement, _) = session.asked()?;
     let approvals = tx.approvals(session.id)?;
     Ok(ActionApproved {

@@ -11,11 +11,11 @@ use serde_json::json;
 use super::{Outcome, Progress, Question, Reason, verify};
 use crate::orders;
 use crate::posture;
-use crate::record::Fact;
 use crate::refusal::RequestError;
 use crate::session;
 use crate::testing::{Approver, Device, Rig, SUBJECT, Wanted, action_step, authorization, jws};
-use crate::token::verifying_key;
+use pawl_verifier::pairing::verifying_key;
+use pawl_verifier::record::Fact;
 
 const ACTIONS: &str = "re_pair = 0\n\
     [[action]]\nname = \"restart\"\napprovals = 0\nseconds = 120\n\

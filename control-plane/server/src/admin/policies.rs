@@ -14,13 +14,15 @@ use serde::Deserialize;
 use super::AdminError;
 use super::routes::{Answer, Plane, parse};
 use super::view::{ExplanationView, IncidentView, LearntView};
-use crate::config::LeaseConfig;
 use crate::control_plane::ControlPlane;
 use crate::orders::OrderError;
 use crate::policy::{heading, render};
-use crate::posture::{LeasePcrs, Sample, Shown, appraise, quoted_values};
-use crate::session::boot_digest;
-use crate::store::{AcceptedState, Device, Tx};
+use crate::store::{Device, StoreError, Tx};
+use pawl_verifier::AcceptedState;
+use pawl_verifier::LeasePcrs;
+use pawl_verifier::boot_digest;
+use pawl_verifier::lease::LeasePolicy;
+use pawl_verifier::report::{AppraisalInput, KeptEvidence, appraise, quoted_values};
 
 /// The commands on policies that need to know what a device has shown.
 pub(super) fn routes() -> Router<Arc<ControlPlane>> {
@@ -32,7 +34,7 @@ pub(super) fn routes() -> Router<Arc<ControlPlane>> {
 /// What a device last showed, and what else it is judged by.
 struct Known {
     device: Device,
-    sample: Sample,
+    sample: KeptEvidence,
     quote: VerifiedQuote,
     /// The PCRs that its leases name.
     lease_pcrs: LeasePcrs,
@@ -53,8 +55,7 @@ async fn explain(State(plane): Plane, Path(device): Path<String>) -> Answer<Expl
     let known = known(&plane, parse(&device)?).await?;
     let policy = plane.policies.of(known.device.id);
     off_the_runtime(move || {
-        let shown = Shown {
-            device: known.device.id,
+        let input = AppraisalInput {
             policy: policy.as_deref(),
             quote: &known.quote,
             lease_pcrs: &known.lease_pcrs,
@@ -67,8 +68,8 @@ async fn explain(State(plane): Plane, Path(device): Path<String>) -> Answer<Expl
         };
         let state = known.state();
         // Where it stood in the life of the TPM was judged when it came: see the incidents.
-        let appraisal = appraise(&shown, known.accepted, None);
-        let mut view = ExplanationView::new(&shown, known.sample.at, &appraisal);
+        let appraisal = appraise(&input, known.accepted, None);
+        let mut view = ExplanationView::new(known.device.id, &input, known.sample.at, &appraisal);
         view.state = state;
         view.incidents = known.incidents;
         Ok(Json(view))
@@ -129,13 +130,17 @@ async fn known(plane: &ControlPlane, device: DeviceId) -> Result<Known, AdminErr
     plane.store.transaction(move |tx| read(tx, device, &lease)).await
 }
 
-fn read(tx: &Tx<'_>, id: DeviceId, lease: &LeaseConfig) -> Result<Known, AdminError> {
+fn read(tx: &Tx<'_>, id: DeviceId, lease: &LeasePolicy) -> Result<Known, AdminError> {
     let device = tx.device(id)?.ok_or_else(AdminError::unknown_device)?;
     let sample = tx.sample(id)?.ok_or_else(|| {
         let message = "the device has shown nothing yet: have it ask to be paired, or report";
         AdminError::new("nothing-reported", message)
     })?;
-    let (quote, boot_log, pairing) = (sample.quote()?, tx.sample_log(id)?, tx.live_pairing(id)?);
+    let (quote, boot_log, pairing) = (
+        sample.quote().map_err(|_| StoreError::Malformed("sample"))?,
+        tx.sample_log(id)?,
+        tx.live_pairing(id)?,
+    );
     let lease_pcrs =
         LeasePcrs::of(lease, pairing.as_ref(), boot_log.as_deref(), sample.measure_log(), quote.pcrs());
     Ok(Known {

@@ -11,7 +11,7 @@ use super::{AdminError, EnrolRequest, ReasonRequest, ResumeRequest, StateRequest
 use crate::control_plane::ControlPlane;
 use crate::entitlement::{self, AccessChange};
 use crate::orders;
-use crate::record::Fact;
+use pawl_verifier::record::Fact;
 
 pub(super) type Plane = State<Arc<ControlPlane>>;
 pub(super) type Answer<T> = Result<Json<T>, AdminError>;

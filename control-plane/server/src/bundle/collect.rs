@@ -9,8 +9,8 @@ use pawl_proto::record::Link;
 use super::contents::{Contents, DeviceEntry, Entry, Format};
 use super::text::Base64;
 use crate::control_plane::ControlPlane;
-use crate::record::{ApprovedBy, Fact, Record};
 use crate::store::{StoreError, Tx};
+use pawl_verifier::record::{ApprovedBy, Fact, Record};
 
 /// Everything that is kept about a device's records, as it is stored: whether it holds is for
 /// [`super::check`] to say.

@@ -147,8 +147,8 @@ async fn each_kind_of_record_is_checked_by_what_it_rests_on() {
 
 #[tokio::test]
 async fn a_quote_by_a_key_outside_the_endorsement_hierarchy_is_found() {
-    use crate::record::{Fact, Record};
     use pawl_proto::record::Link;
+    use pawl_verifier::record::{Fact, Record};
 
     let (rig, mut device) = eventful().await;
     let mut forged = contents(&rig.plane, &device).await;
@@ -199,12 +199,12 @@ fn forge(contents: &mut Contents, kind: &str, member: &str) -> bool {
     let mut altered = false;
     let mut previous = Link::START;
     for entry in &mut contents.records {
-        let record: crate::record::Record = pawl_proto::decode(&entry.body.0, 1 << 20).unwrap();
+        let record: pawl_verifier::record::Record = pawl_proto::decode(&entry.body.0, 1 << 20).unwrap();
         let mut value = serde_json::to_value(record).unwrap();
         if !altered && value["kind"] == kind {
             altered = alter(&mut value["detail"], member);
         }
-        let record: crate::record::Record = serde_json::from_value(value).unwrap();
+        let record: pawl_verifier::record::Record = serde_json::from_value(value).unwrap();
         let link = Link::forge(previous, &record).unwrap();
         previous = link.digest;
         *entry = super::Entry::new(link);
@@ -258,15 +258,16 @@ async fn the_devices_own_records_are_held_against_what_was_known_of_them() {
 async fn a_pairing_without_an_approval_is_found() {
     let (rig, device) = eventful().await;
     let mut forged = contents(&rig.plane, &device).await;
-    let decode =
-        |entry: &super::Entry| pawl_proto::decode::<crate::record::Record>(&entry.body.0, 1 << 20).unwrap();
+    let decode = |entry: &super::Entry| {
+        pawl_proto::decode::<pawl_verifier::record::Record>(&entry.body.0, 1 << 20).unwrap()
+    };
     let mut previous = pawl_proto::record::Link::START;
     let kept = forged.records.iter().map(decode);
-    let kept = kept.filter(|record| !matches!(record.fact, crate::record::Fact::Approved { .. }));
+    let kept = kept.filter(|record| !matches!(record.fact, pawl_verifier::record::Fact::Approved { .. }));
     let records: Vec<_> = (1..)
         .zip(kept)
         .map(|(sequence, record)| {
-            let record = crate::record::Record { sequence, ..record };
+            let record = pawl_verifier::record::Record { sequence, ..record };
             let link = pawl_proto::record::Link::forge(previous, &record).unwrap();
             previous = link.digest;
             super::Entry::new(link)
@@ -294,10 +295,10 @@ async fn records_of_an_earlier_version_are_counted_and_not_refused() {
     old.device_records.clear();
     let mut previous = pawl_proto::record::Link::START;
     for entry in &mut old.records {
-        let record: crate::record::Record = pawl_proto::decode(&entry.body.0, 1 << 20).unwrap();
+        let record: pawl_verifier::record::Record = pawl_proto::decode(&entry.body.0, 1 << 20).unwrap();
         let mut value = serde_json::to_value(record).unwrap();
         strip(&mut value);
-        let record: crate::record::Record = serde_json::from_value(value).unwrap();
+        let record: pawl_verifier::record::Record = serde_json::from_value(value).unwrap();
         let link = pawl_proto::record::Link::forge(previous, &record).unwrap();
         previous = link.digest;
         *entry = super::Entry::new(link);

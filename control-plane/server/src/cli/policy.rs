@@ -12,10 +12,11 @@ use super::command::{Server, path};
 use super::{Failure, digest, output, text};
 use crate::admin::view::{CheckedView, ExplanationView, LearntView, PolicyView};
 use crate::config::{Config, PolicyConfig};
-use crate::policy::{DevicePolicy, Directory, render_ima, sentences};
-use crate::posture::bank_hash;
+use crate::policy::{Directory, read, render_ima, sentences};
 use files::Files;
 pub(super) use files::FilesError;
+use pawl_verifier::DevicePolicy;
+use pawl_verifier::report::bank_hash;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyVerb {
@@ -54,7 +55,7 @@ pub(super) struct LearnArgs {
 /// Checks one policy, or all that the configuration at this path names.
 pub(super) fn check(file: Option<&Path>, config: &Path, json: bool) -> Result<(), Failure> {
     let checked = match file {
-        Some(file) => vec![checked(&DevicePolicy::read(file)?)],
+        Some(file) => vec![checked(&read(file)?)],
         None => of_directory(&Config::load(config)?.policy)?,
     };
     if json { Ok(output::json(&checked)?) } else { Ok(output::text(&text::checked_policies(&checked))?) }

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use pawl_verifier::pairing::ApprovalPolicy;
 use serde::Deserialize;
 
 /// `[approvals]`: how many persons must approve which pairing.
@@ -29,6 +30,17 @@ impl ApprovalsConfig {
     #[must_use]
     pub fn after_repair(&self) -> u8 {
         self.after_repair.unwrap_or(self.re_pair)
+    }
+
+    /// The policy in the terms of the verifier.
+    #[must_use]
+    pub fn policy(&self) -> ApprovalPolicy {
+        ApprovalPolicy {
+            pair: self.pair,
+            re_pair: self.re_pair,
+            after_repair: self.after_repair(),
+            seconds: self.seconds,
+        }
     }
 
     /// Whether persons must approve a pairing, and nobody is named who may.

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use pawl_proto::message::ShortText;
+use pawl_verifier::lease::LeasePolicy;
 use serde::Deserialize;
 
 pub use action::ActionConfig;
@@ -45,7 +46,7 @@ pub struct Config {
     pub endorsement: EndorsementConfig,
     /// What a lease allows.
     #[serde(default)]
-    pub lease: LeaseConfig,
+    pub lease: LeasePolicy,
     /// By which rules devices are judged.
     #[serde(default)]
     pub policy: PolicyConfig,
@@ -83,21 +84,6 @@ pub struct EndorsementConfig {
     /// A directory of certificates and revocation lists, PEM or DER, of TPM vendors' authorities. With it, a
     /// device needs a vendor's certificate, or has to be enrolled with `--without-certificate`.
     pub vendor_cas: Option<PathBuf>,
-}
-
-/// `[lease]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LeaseConfig {
-    /// For so many seconds of the TPM's clock, which stands still while power is off.
-    pub seconds: u32,
-    /// Over so many TPM resets.
-    pub resets: u32,
-    /// While these PCRs hold what was appraised.
-    pub pcrs: Vec<u8>,
-    /// A lease for a boot state still to come: for so many seconds of the TPM's clock. It survives one
-    /// reset more, the boot into that state.
-    pub ahead_seconds: u32,
 }
 
 /// `[report]`
@@ -181,13 +167,6 @@ impl Config {
             Some((key, _)) => Err((key, "give at least 1 second")),
             None => Ok(()),
         }
-    }
-}
-
-impl Default for LeaseConfig {
-    fn default() -> Self {
-        // PCR 10 grows with IMA and PCR 11 is extended while services start: neither stays put.
-        Self { seconds: 86_400, resets: 3, pcrs: vec![0, 2, 4, 7, 8, 9, 12, 14], ahead_seconds: 604_800 }
     }
 }
 

@@ -1,11 +1,10 @@
 //! Whether a device may have anything of this control plane now, and what: the operator's grant.
 
-mod change;
 mod grant;
 
-pub(crate) use change::parse;
-pub use change::{AccessChange, AccessError};
 pub(crate) use grant::{entitlement, granted, prospective, scopes};
+pub(crate) use pawl_verifier::entitlement::parse;
+pub use pawl_verifier::entitlement::{AccessChange, AccessError};
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +12,8 @@ mod tests;
 use pawl_proto::DeviceId;
 use pawl_proto::message::Standing;
 
-use crate::store::{Device, Pairing, PairingState, StoreError, Tx, VerdictRow};
+use crate::store::{Device, StoreError, Tx, VerdictRow};
+use pawl_verifier::pairing::{Pairing, PairingState};
 
 /// A device that is paired, in good standing, and holds a lease.
 pub(crate) struct Entitled {

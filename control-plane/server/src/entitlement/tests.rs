@@ -3,9 +3,9 @@ use pawl_proto::message::{Access, Audience, PairingRequest, RefusalCode, Scope, 
 use super::*;
 use crate::orders::{self, AccessChanged};
 use crate::pairing;
-use crate::record::Fact;
 use crate::refusal::RequestError;
 use crate::testing::{Device, Reporting, Rig, decode_verdict};
+use pawl_verifier::record::Fact;
 
 const OWN: &str = "https://localhost:8443";
 

@@ -35,7 +35,8 @@ pub use connections::Network;
 pub use server::{ServeError, run};
 
 use crate::control_plane::ControlPlane;
-use crate::refusal::{Refusal, RequestError};
+use crate::refusal::RequestError;
+use pawl_verifier::Refusal;
 
 /// From the head of a request to its answer; a boot log over a slow modem takes most of it.
 const TIMEOUT: Duration = Duration::from_secs(60);

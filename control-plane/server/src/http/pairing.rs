@@ -12,7 +12,8 @@ use super::connections::{From, Network};
 use super::refusal::{cbor, decode};
 use crate::control_plane::ControlPlane;
 use crate::pairing;
-use crate::refusal::{Refusal, RequestError};
+use crate::refusal::RequestError;
+use pawl_verifier::Refusal;
 
 /// A claim: 200 and an offer.
 pub(super) async fn begin(

@@ -6,7 +6,8 @@ use pawl_proto::message::RefusalCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::refusal::{Refusal, RequestError};
+use crate::refusal::RequestError;
+use pawl_verifier::Refusal;
 
 /// The media type of every pairing message.
 const CBOR: &str = "application/cbor";

@@ -15,7 +15,8 @@ use super::pairing::admit;
 use super::refusal::decode;
 use crate::control_plane::ControlPlane;
 use crate::pairing;
-use crate::refusal::{Refusal, RequestError};
+use crate::refusal::RequestError;
+use pawl_verifier::Refusal;
 
 /// The proof that opens a session: 200 when it is approved, 202 while somebody has yet to approve.
 pub(super) async fn open(

@@ -1,45 +1,99 @@
-//! Clones and rollbacks: signs that a device is not the one machine that it was.
-//!
-//! | incident | told by | in a verdict |
-//! | --- | --- | --- |
-//! | two places | a run of the daemon that another had followed reports again, and has run on meanwhile | contraindicated, until the pairing ends |
-//! | set back | epoch, resets or clock of the TPM are before what was seen, or a receipt contradicts it | contraindicated, while they are |
-//! | disk elsewhere, disk of another | a TPM asks to be paired, and its disk was paired with another one | warning, on both devices |
-//! | reimaged | a TPM whose pairing lives asks to be paired, and its disk knows of none | warning |
-//!
-//! Reports are told apart by the TPM's word on its resets and its clock, and follow one another
-//! because each repeats the nonce of the verdict on the one before. What a disk knows is the
-//! device's own word: it raises a warning and decides nothing.
+//! Incidents, as `pawl_verifier::incident` finds them: opened, counted and resolved in the database.
 
-mod asked;
-mod course;
-mod follow;
 mod settle;
-mod words;
 
-pub(crate) use asked::{asked, turned_away};
-pub(crate) use follow::{Now, begin, check_history, follow};
-pub(crate) use settle::{SettleError, digest, settle_by_operator, settle_by_pairing, settle_by_replacing};
-pub(crate) use words::{remedy, tell};
+pub(crate) use settle::{SettleError, settle_by_operator};
 
+use pawl_evidence::appraise::TpmTime;
 use pawl_proto::DeviceId;
+use pawl_proto::message::PairingRequest;
+use pawl_verifier::Refusal;
+use pawl_verifier::incident::{
+    IncidentKind, PairingSubject, Resolution, Sign, TpmSighting, contradiction, signs_of_refusal,
+    signs_of_request,
+};
 
-use crate::record::Fact;
-use crate::store::{IncidentKind, StoreError, Tx};
+use crate::store::{StoreError, Tx};
 
-/// Notes an incident, and records it when it was not open before.
-fn note(
+/// Opens the incident of a sign, or counts the sign where that incident is open.
+fn note(tx: &Tx<'_>, sign: &Sign, now: u64) -> Result<(), StoreError> {
+    let Sign { device, kind, other, detail } = sign;
+    if tx.note_incident(*device, *kind, *other, detail, now)? {
+        tracing::warn!(%device, incident = %kind, detail, "an incident");
+        tx.record(*device, now, sign.fact())?;
+    }
+    Ok(())
+}
+
+/// Resolves open incidents of a device.
+pub(crate) fn resolve(
     tx: &Tx<'_>,
     device: DeviceId,
-    kind: IncidentKind,
-    other: Option<DeviceId>,
-    detail: &str,
+    resolution: Resolution,
     now: u64,
 ) -> Result<(), StoreError> {
-    if tx.note_incident(device, kind, other, detail, now)? {
-        tracing::warn!(%device, incident = %words::name(kind), detail, "an incident");
-        let other = other.map(|other| other.to_string());
-        tx.record(device, now, Fact::Incident { incident: kind, other, detail: detail.to_owned() })?;
+    tx.settle_incidents(device, resolution.kinds, resolution.how, now)?;
+    Ok(())
+}
+
+/// Follows a TPM by one report, and opens or resolves incidents. False where no later report may build on this one.
+pub(crate) fn follow(tx: &Tx<'_>, sighting: &TpmSighting<'_>) -> Result<bool, StoreError> {
+    let device = sighting.device;
+    let open = tx.open_incidents(device)?;
+    let was_set_back = open.iter().any(|incident| incident.kind == IncidentKind::SetBack);
+    let update = tx.tpm_history(device)?.follow(sighting, was_set_back);
+    tx.set_tpm_history(device, &update.history)?;
+    let now = sighting.now_ms / 1000;
+    if let Some(sign) = &update.sign {
+        note(tx, sign, now)?;
+    }
+    if let Some(resolution) = update.resolved {
+        resolve(tx, device, resolution, now)?;
+    }
+    Ok(update.is_forward)
+}
+
+/// Opens an incident if a verified attestation on no nonce of ours contradicts what was seen of the TPM: a receipt, or
+/// a report for a pairing that has ended.
+pub(crate) fn check_history(
+    tx: &Tx<'_>,
+    device: DeviceId,
+    time: TpmTime,
+    now: u64,
+) -> Result<(), StoreError> {
+    match contradiction(device, tx.high_water(device)?, time) {
+        Some(sign) => note(tx, &sign, now),
+        None => Ok(()),
+    }
+}
+
+/// Opens the incident of a device that gets no session because its TPM went back.
+pub(crate) fn note_refusal(
+    tx: &Tx<'_>,
+    device: DeviceId,
+    refusal: &Refusal,
+    now: u64,
+) -> Result<(), StoreError> {
+    match signs_of_refusal(device, refusal) {
+        Some(sign) => note(tx, &sign, now),
+        None => Ok(()),
+    }
+}
+
+/// Opens the incidents of which a request for a pairing has signs. A request of a device that nobody enrolled warns of no
+/// other device.
+pub(crate) fn note_request(tx: &Tx<'_>, request: &PairingRequest, now: u64) -> Result<(), StoreError> {
+    if tx.device(request.device)?.is_none() {
+        return Ok(());
+    }
+    let is_former_enrolled = match request.former {
+        Some(former) => tx.device(former)?.is_some(),
+        None => false,
+    };
+    let live = tx.live_pairing(request.device)?;
+    let subject = PairingSubject { live: live.as_ref(), is_former_enrolled };
+    for sign in signs_of_request(request, subject) {
+        note(tx, &sign, now)?;
     }
     Ok(())
 }

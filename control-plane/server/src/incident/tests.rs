@@ -3,11 +3,13 @@ use std::sync::Arc;
 use pawl_proto::message::{Appraisal, Area, Finding, PairingRequest, Receipt, SessionProof, Verdict};
 use pawl_proto::{DeviceId, Nonce};
 
-use super::{SettleError, digest, settle_by_operator, settle_by_pairing};
+use pawl_verifier::incident::{incidents_digest, resolved_by_pairing};
+
+use super::{SettleError, resolve, settle_by_operator};
 use crate::control_plane::ControlPlane;
 use crate::pairing;
-use crate::store::{Incident, IncidentKind};
 use crate::testing::{Device, Reporting, Rig};
+use pawl_verifier::incident::{Incident, IncidentKind};
 
 const HOUR: u64 = 3600;
 
@@ -85,14 +87,14 @@ async fn a_copy_is_told_from_the_moment_on_at_which_both_have_reported() {
         let reason = "the copy was deleted".to_owned();
         rig.plane.store.transaction(move |tx| settle_by_operator(tx, id, seen, reason, 1)).await
     };
-    let looked_at = digest(&open(&rig.plane, id).await).unwrap();
+    let looked_at = incidents_digest(&open(&rig.plane, id).await).unwrap();
     // It is seen once more before the operator acts.
     pass(&rig, 10, &mut [&mut here, &mut there]);
     assert!(there.report(&mut reporting).await.lease.is_none());
     let refused = settle(looked_at).await;
     assert!(matches!(refused, Err(SettleError::Other)), "{refused:?}");
     assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::TwoPlaces]);
-    assert_eq!(settle(digest(&open(&rig.plane, id).await).unwrap()).await.unwrap(), 1);
+    assert_eq!(settle(incidents_digest(&open(&rig.plane, id).await).unwrap()).await.unwrap(), 1);
     pass(&rig, 10, &mut [&mut here, &mut there]);
     assert!(there.report(&mut reporting).await.lease.is_some());
     pass(&rig, 10, &mut [&mut here, &mut there]);
@@ -299,7 +301,8 @@ async fn a_reimaged_disk_is_told_until_somebody_has_looked_after_it() {
     assert!(reporting.report().await.reasons[0].as_str().contains("disk of this device was new"));
 
     let request = PairingRequest { finding: Finding::NewDisk, ..reporting.device.request() };
-    rig.plane.store.transaction(move |tx| settle_by_pairing(tx, &request, true, 1)).await.unwrap();
+    let resolution = resolved_by_pairing(&request, true);
+    rig.plane.store.transaction(move |tx| resolve(tx, id, resolution, 1)).await.unwrap();
     assert_eq!(open(&rig.plane, id).await, []);
     assert_eq!(reporting.report().await.areas[&Area::Hardware], Appraisal::Affirming);
 }

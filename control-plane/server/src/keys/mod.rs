@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 pub use audit::AuditKey;
 pub use authority::{Authority, LinkRequestError};
 pub use file::FileError;
-pub use offers::OfferKey;
 pub use purpose::AUDIT_EKU;
 pub(crate) use purpose::AUDIT_EKU_OID;
 pub use signing::SigningKeys;
+
+use pawl_verifier::pairing::OfferKey;
 
 use crate::config::Config;
 
@@ -89,7 +90,7 @@ impl Keys {
         authority.ensure_client(&broker_client, BROKER_USER)?;
         let signing = SigningKeys::load_or_create(dir)?;
         let audit = AuditKey::load_or_create(dir, &authority)?;
-        let offers = OfferKey::load_or_create(dir)?;
+        let offers = offers::load_or_create(dir)?;
         Ok(Self { authority, signing, audit, offers, https, broker_client, created })
     }
 }

@@ -4,6 +4,7 @@ use p256::ecdsa::SigningKey;
 use p256::pkcs8::DecodePrivateKey as _;
 use pawl_evidence::assurance::AuthorizationKey;
 use pawl_evidence::lease::LeaseKey;
+use pawl_verifier::pairing::PolicyKeys;
 use rcgen::KeyPair;
 use zeroize::Zeroizing;
 
@@ -23,6 +24,12 @@ pub struct SigningKeys {
 }
 
 impl SigningKeys {
+    /// The names that stand in the policies of devices' keys.
+    #[must_use]
+    pub fn policy_keys(&self) -> PolicyKeys {
+        PolicyKeys { lease: self.lease.name(), authorization: self.authorization.public().name() }
+    }
+
     pub(super) fn load_or_create(dir: &Path) -> Result<Self, KeysError> {
         Ok(Self {
             lease: LeaseKey::new(signing_key(&dir.join("lease.key"))?),

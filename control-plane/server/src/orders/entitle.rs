@@ -7,9 +7,9 @@ use super::event::OrderError;
 use super::standing::delivered;
 use crate::control_plane::ControlPlane;
 use crate::entitlement::{self, AccessChange};
-use crate::record::Fact;
 use crate::store::Tx;
-use crate::verdict::Draft;
+use crate::verdict;
+use pawl_verifier::record::Fact;
 
 /// A changed grant.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ fn tell(
         return Ok(None);
     }
     tx.set_asked(pairing.id, &pairing.scopes, &pairing.audiences)?;
-    let (verdict, _) = Draft::ask(&device, false).issue(plane, tx, &pairing)?;
+    let (verdict, _) = verdict::issue(plane, tx, &pairing, verdict::ask(&device, false))?;
     Ok(Some(verdict.sequence))
 }
 

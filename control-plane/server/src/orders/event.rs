@@ -4,13 +4,13 @@ use std::time::Duration;
 use pawl_evidence::appraise::Uncovered;
 use pawl_proto::codec::EncodeError;
 use pawl_proto::message::{Event, EventKind, ShortText};
-use pawl_proto::{Channel, DeviceId, Digest, Epoch, EventId, SessionId, Topic};
+use pawl_proto::{DeviceId, Digest, EventId, SessionId};
+use pawl_verifier::event::{EventContext, IssuedEvent, Order, OrderRefused, PendingOrder};
 
 use crate::broker::Delivered;
 use crate::control_plane::ControlPlane;
 use crate::entitlement::AccessError;
-use crate::record::Fact;
-use crate::store::{PairingState, StoreError, Tx};
+use crate::store::{StoreError, Tx};
 use crate::verdict::IssueError;
 
 /// So long an operator waits for the broker's word before being told that the order is stored.
@@ -70,37 +70,27 @@ fn order_in(
     session: Option<SessionId>,
 ) -> Result<Event, OrderError> {
     tx.device(device)?.ok_or(OrderError::UnknownDevice)?;
-    let pairing = tx
-        .newest_pairing(device)?
-        .filter(|pairing| pairing.state != PairingState::Ended)
-        .ok_or(OrderError::NotPaired)?;
-    let pending = tx.pending_events(device, pairing.epoch)?;
-    // An end that is ordered is not taken back by a lesser order: the broker retains the newest.
-    let stands_in_the_way = |other: EventKind| match kind {
-        EventKind::Revoke => other == EventKind::Revoke,
-        EventKind::Repair | EventKind::Refresh => other != EventKind::Refresh,
+    let newest = tx.newest_pairing(device)?;
+    let pending = match &newest {
+        Some(pairing) => tx.pending_events(device, pairing.epoch)?,
+        None => Vec::new(),
     };
-    if let Some(other) = pending.iter().find(|other| stands_in_the_way(other.kind)) {
-        return Err(OrderError::Pending { kind: other.kind, id: other.id });
-    }
-
+    let pending: Vec<PendingOrder> =
+        pending.iter().map(|row| PendingOrder { id: row.id, kind: row.kind, epoch: row.epoch }).collect();
+    let order = Order::new(newest.as_ref(), &pending, kind)?;
     let now = plane.clock.now();
-    let event = Event {
-        version: Default::default(),
+    let issued = order.issue(EventContext {
         id: EventId::from_random(crate::random::bytes()),
-        kind,
-        device,
-        epoch: pairing.epoch,
         sequence: tx.next_event_sequence(device)?,
-        time: now,
         reason,
-    };
-    let topic = Topic::new(device, Channel::Event);
-    let message = pawl_proto::signed::sign(&event, &topic, &plane.keys.signing.order)?;
+        now,
+        order_key: &plane.keys.signing.order,
+    })?;
+    let IssuedEvent { event, message, fact, .. } = issued;
     tx.add_event(&event, session, &message)?;
-    if kind != EventKind::Refresh {
+    if let (Some(pairing), Some(fact)) = (newest, fact) {
         tx.begin_revoking(pairing.id)?;
-        tx.record(device, now, revoke_ordered(&event, pairing.epoch))?;
+        tx.record(device, now, fact)?;
     }
     Ok(event)
 }
@@ -122,15 +112,6 @@ pub(crate) fn end(
         }
         Err(OrderError::Failed(error)) => Err(error),
         Err(_) => Ok(()),
-    }
-}
-
-fn revoke_ordered(event: &Event, epoch: Epoch) -> Fact {
-    Fact::RevokeOrdered {
-        event: event.id.to_string(),
-        order: event.kind.to_string(),
-        epoch: epoch.0,
-        reason: event.reason.as_str().to_owned(),
     }
 }
 
@@ -190,6 +171,15 @@ pub enum OrderError {
     /// The database failed, or a message could not be signed.
     #[error(transparent)]
     Failed(#[from] IssueError),
+}
+
+impl From<OrderRefused> for OrderError {
+    fn from(refused: OrderRefused) -> Self {
+        match refused {
+            OrderRefused::NotPaired => Self::NotPaired,
+            OrderRefused::Pending { kind, id } => Self::Pending { kind, id },
+        }
+    }
 }
 
 impl From<StoreError> for OrderError {

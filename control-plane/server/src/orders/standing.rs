@@ -8,10 +8,12 @@ use super::event::OrderError;
 use crate::broker::{Delivered, Listener};
 use crate::control_plane::ControlPlane;
 use crate::posture;
-use crate::record::Fact;
-use crate::session::boot_digest;
-use crate::store::{AcceptedBy, AcceptedState, Tx};
-use crate::verdict::Draft;
+use crate::store::Tx;
+use crate::verdict;
+use pawl_verifier::boot_digest;
+use pawl_verifier::record::Fact;
+use pawl_verifier::verdict::VerdictDraft;
+use pawl_verifier::{AcceptedBy, AcceptedState};
 
 /// So long an operator waits for the broker's word.
 const DELIVERY: Duration = Duration::from_secs(5);
@@ -115,10 +117,10 @@ fn change_in(
         Change::Suspend { reason } => {
             tx.set_standing(id, Standing::Suspended, Some(&reason))?;
             tx.record(id, now, Fact::Suspended { reason: reason.clone() })?;
-            let draft = Draft {
+            let draft = VerdictDraft {
                 reasons: vec![reason],
                 interval: plane.config.report_interval(),
-                ..Draft::challenge(Standing::Suspended, false)
+                ..VerdictDraft::challenge(Standing::Suspended, false)
             };
             (device.suspensions.saturating_add(1), draft)
         }
@@ -134,12 +136,12 @@ fn change_in(
             }
             tx.set_standing(id, Standing::Active, None)?;
             tx.record(id, now, Fact::Resumed {})?;
-            (suspension, Draft::challenge(Standing::Active, false))
+            (suspension, VerdictDraft::challenge(Standing::Active, false))
         }
     };
     let live = tx.live_pairing(id)?;
     let Some(pairing) = live else { return Ok((suspension, None)) };
-    let (verdict, _) = draft.issue(plane, tx, &pairing)?;
+    let (verdict, _) = verdict::issue(plane, tx, &pairing, draft)?;
     Ok((suspension, Some(verdict.sequence)))
 }
 
@@ -177,11 +179,11 @@ fn accept_in(
     let state = AcceptedState { name, by: AcceptedBy::Operator, pcrs: state, ahead: false, accepted_at: now };
     let new = tx.accept_boot_state(id, &state)?;
     if new {
-        tx.record(id, now, posture::accepted_fact(&state.pcrs, &state.name))?;
+        tx.record(id, now, Fact::accepted(&state.pcrs, &state.name))?;
     }
     let live = tx.live_pairing(id)?;
     if let Some(pairing) = live {
-        Draft::ask(&device, false).issue(plane, tx, &pairing)?;
+        verdict::issue(plane, tx, &pairing, verdict::ask(&device, false))?;
     }
     Ok((tx.boot_states(id)?.len(), new))
 }

@@ -2,9 +2,11 @@ use pawl_proto::message::{EventKind, Receipt, ShortText, SignedReceipt};
 use pawl_proto::signed::OrderKey;
 use pawl_proto::{Channel, Epoch, Topic};
 
+use pawl_verifier::receipt;
+
 use super::*;
-use crate::store::PairingState;
 use crate::testing::{Device, Rig};
+use pawl_verifier::pairing::PairingState;
 
 async fn paired() -> (Rig, Device) {
     let rig = Rig::new();
@@ -68,21 +70,27 @@ async fn a_receipt_that_proves_nothing_changes_nothing() {
     let mut forged = device.signed(&altered);
     assert!(matches!(
         receive_receipt(&rig.plane, None, forged.clone()).await,
-        Err(ReceiptError::Epoch { .. })
+        Err(ReceiptError::Unproven(receipt::ReceiptError::Epoch { .. }))
     ));
     forged.receipt = good.receipt.clone();
-    assert!(matches!(receive_receipt(&rig.plane, None, forged).await, Err(ReceiptError::Attest(_))));
+    assert!(matches!(
+        receive_receipt(&rig.plane, None, forged).await,
+        Err(ReceiptError::Unproven(receipt::ReceiptError::Attest(_)))
+    ));
 
     let mut stranger = Device::new();
     let foreign = stranger.signed(&receipt);
-    assert!(matches!(receive_receipt(&rig.plane, None, foreign).await, Err(ReceiptError::Attest(_))));
+    assert!(matches!(
+        receive_receipt(&rig.plane, None, foreign).await,
+        Err(ReceiptError::Unproven(receipt::ReceiptError::Attest(_)))
+    ));
     let from_elsewhere = receive_receipt(&rig.plane, Some(stranger.id()), good.clone()).await;
     assert!(matches!(from_elsewhere, Err(ReceiptError::OtherDevice)));
 
     device.tpm.epoch -= 1;
     let still_alive = device.signed(&Receipt { epoch: Epoch(7), ..receipt });
     let unmoved = receive_receipt(&rig.plane, None, still_alive).await;
-    assert!(matches!(unmoved, Err(ReceiptError::Epoch { .. })));
+    assert!(matches!(unmoved, Err(ReceiptError::Unproven(receipt::ReceiptError::Epoch { .. }))));
     assert_eq!(state(&rig, &device).await, PairingState::Live);
 }
 

@@ -2,17 +2,16 @@ use pawl_proto::message::{Broker, Certificate, PairingGrant, RefusalCode, ShortT
 use pawl_proto::signed::OrderKey;
 use pawl_proto::{Blob, PairingId};
 
-use super::claim::Claim;
 use super::grant::Open;
-use super::proof::Proven;
 use crate::control_plane::ControlPlane;
-use crate::refusal::Refusal;
+use pawl_verifier::Refusal;
+use pawl_verifier::pairing::{Claim, ProvenPairing};
 
 /// The link key's certificate and the authority's, for a key that signed the request.
 pub(super) fn link_chain(
     plane: &ControlPlane,
     claim: &Claim,
-    proven: &Proven,
+    proven: &ProvenPairing,
     request: &[u8],
 ) -> Result<Vec<Certificate>, Refusal> {
     let refuse = |error: &dyn std::fmt::Display| Refusal::new(RefusalCode::Proof, error);
@@ -29,7 +28,7 @@ pub(super) fn link_chain(
 pub(super) fn grant(
     plane: &ControlPlane,
     open: &Open,
-    proven: &Proven,
+    proven: &ProvenPairing,
     link_certificates: Vec<Certificate>,
     (verdict, message): (&Verdict, Vec<u8>),
 ) -> Result<PairingGrant, Refusal> {
@@ -41,7 +40,7 @@ pub(super) fn grant(
         device: open.claim.device,
         epoch: proven.epoch,
         control_plane: plane.config.name.clone(),
-        endorsement: ShortText::lossy(&open.case.endorsement),
+        endorsement: ShortText::lossy(&open.data.endorsement),
         link_certificates,
         broker: Broker {
             host: ShortText::lossy(&plane.config.broker.host),

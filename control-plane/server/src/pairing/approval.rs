@@ -1,38 +1,40 @@
 //! What follows from an approval, in the transaction that made it: the old pairing is over, and a
 //! new one may be proven.
 
-use pawl_evidence::tpm::Public;
-use pawl_proto::codec::Version;
-use pawl_proto::message::{
-    EventKind, PairingApproved, RefusalCode, ShortText, Standing, Statement, TpmStructure,
-};
-use pawl_proto::{DeviceId, Digest, Epoch, Nonce};
+use pawl_evidence::rand_core::OsRng;
+use pawl_proto::message::{EventKind, PairingApproved, RefusalCode, ShortText, Standing, Statement};
+use pawl_proto::{DeviceId, Digest, Nonce};
+use pawl_verifier::Refusal;
+use pawl_verifier::incident::{REPLACED_NEW, REPLACED_OLD};
+use pawl_verifier::pairing::{Claim, GrantSecrets, PairingSession, approve_pairing, epoch_above};
+use pawl_verifier::record::Fact;
+use zeroize::Zeroizing;
 
-use super::case::{Approved, Case};
-use super::claim::{Claim, check_enrolled, check_replaced};
-use super::credential;
+use super::enrolment::{check_device, check_place};
+use super::session_data;
 use crate::control_plane::ControlPlane;
 use crate::entitlement;
 use crate::incident;
 use crate::orders;
-use crate::record::Fact;
-use crate::refusal::{Refusal, RequestError};
+use crate::refusal::RequestError;
 use crate::session;
-use crate::store::{ApprovalRow, Session, StoreError, Tx};
+use crate::store::{StoreError, Tx};
+use pawl_verifier::session::{ApprovalSession, SessionApproval};
 
 /// Ends what the approved session ends, and gives the grant that its TPM alone can open.
 pub(super) fn carry_out(
     plane: &ControlPlane,
     tx: &Tx<'_>,
-    session: Session,
+    session: ApprovalSession,
 ) -> Result<PairingApproved, RequestError> {
     let now = plane.clock.now();
-    let case = Case::of(&session)?;
-    let claim = case.claim()?;
+    let data = session_data(&session)?;
+    let claim = data.claim()?;
     let (bytes, statement) = session.asked()?;
     // Again, since all this may have changed while persons approved.
-    check_enrolled(plane, tx, &claim, &case.vendor_check(plane), statement.replaces)?;
-    check_replaced(tx, claim.device, statement.replaces)?;
+    let vendor_check = data.vendor_check(plane.vendors.are_required());
+    check_device(plane, tx, &claim, &vendor_check, statement.replaces)?;
+    check_place(tx, claim.device, statement.replaces)?;
     if let Some(replaced) = statement.replaces {
         // The policy asks for a person; this keeps a fault there from ending another device.
         if !tx.approvals(session.id)?.iter().any(|approval| approval.confirmation.is_none()) {
@@ -50,34 +52,26 @@ pub(super) fn carry_out(
     let reason = because("a new pairing was approved", &statement);
     orders::end(plane, tx, claim.device, EventKind::Repair, reason, session.id)?;
 
-    let (secret, credential) = credential::make(&claim)?;
-    let approvals = tx.approvals(session.id)?;
-    let answer = PairingApproved {
-        version: Version,
-        statement: bytes.clone(),
-        approvals: approvals.iter().filter_map(ApprovalRow::granted).collect(),
-        credential,
+    let newest = tx.newest_pairing(claim.device)?.map(|pairing| pairing.epoch);
+    let secrets = GrantSecrets {
+        secret: Zeroizing::new(crate::random::bytes()),
         nonce: Nonce(crate::random::bytes()),
-        lease_key: structure(plane.keys.signing.lease.public())?,
-        authorization_key: structure(plane.keys.signing.authorization.public())?,
         policy_ref: Digest(crate::random::bytes()),
-        above: above(tx, &claim)?,
     };
-    let approved = Approved { secret: Digest::of(secret.as_slice()), answer: answer.clone() };
-    let body = Case { approved: Some(approved), ..case }.encode()?;
-    tx.put_session(&Session { body, ..session })?;
+    let signing = &plane.keys.signing;
+    let approved = approve_pairing(
+        &claim,
+        bytes.clone(),
+        tx.approvals(session.id)?.iter().filter_map(SessionApproval::granted).collect(),
+        (signing.lease.public(), signing.authorization.public()),
+        epoch_above(claim.epoch, newest, tx.high_water(claim.device)?),
+        &secrets,
+        &mut OsRng,
+    )?;
+    let answer = approved.answer.clone();
+    let body = PairingSession { approved: Some(approved), ..data }.encode()?;
+    tx.put_session(&ApprovalSession { body, ..session })?;
     Ok(answer)
-}
-
-/// The epoch above which the pairing must live. One in which no pairing ever lived, and after
-/// which nothing was seen, is good as it is.
-fn above(tx: &Tx<'_>, claim: &Claim) -> Result<Epoch, StoreError> {
-    let paired = tx.newest_pairing(claim.device)?.map(|pairing| pairing.epoch);
-    let seen = tx.high_water(claim.device)?.map(|highest| Epoch(highest.epoch));
-    if paired < Some(claim.epoch) && seen <= Some(claim.epoch) {
-        return Ok(Epoch(claim.epoch.0.saturating_sub(1)));
-    }
-    Ok(claim.epoch.max(paired.unwrap_or(claim.epoch)).max(seen.unwrap_or(claim.epoch)))
 }
 
 /// Puts the device in another one's place: who approved it vouches for it, and the other one is
@@ -86,7 +80,7 @@ fn above(tx: &Tx<'_>, claim: &Claim) -> Result<Epoch, StoreError> {
 fn replace(
     plane: &ControlPlane,
     tx: &Tx<'_>,
-    session: &Session,
+    session: &ApprovalSession,
     claim: &Claim,
     replaced: DeviceId,
 ) -> Result<(), RequestError> {
@@ -109,7 +103,8 @@ fn replace(
         return Ok(());
     }
     tx.set_replaced(replaced, device)?;
-    incident::settle_by_replacing(tx, replaced, device, now)?;
+    incident::resolve(tx, replaced, REPLACED_OLD, now)?;
+    incident::resolve(tx, device, REPLACED_NEW, now)?;
     if let Some(label) = &old.label {
         tx.enrol(old.ek_sha256, Some(&format!("{label}{SUFFIX}")), now)?;
     }
@@ -129,7 +124,7 @@ fn replace(
 fn inherit(
     plane: &ControlPlane,
     tx: &Tx<'_>,
-    session: &Session,
+    session: &ApprovalSession,
     device: DeviceId,
     replaced: DeviceId,
 ) -> Result<(), RequestError> {
@@ -146,9 +141,4 @@ fn inherit(
 
 fn because(what: &str, statement: &Statement) -> ShortText {
     ShortText::lossy(&format!("{what} (session {}): {}", statement.session, statement.reason))
-}
-
-fn structure(public: &Public) -> Result<TpmStructure, Refusal> {
-    let too_long = |error| Refusal::new(RefusalCode::Malformed, error);
-    TpmStructure::new(public.as_bytes().to_vec()).map_err(too_long)
 }

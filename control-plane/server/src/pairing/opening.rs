@@ -4,27 +4,29 @@ use std::sync::Arc;
 
 use pawl_proto::codec::Version;
 use pawl_proto::message::{
-    Access, ApprovalStep, Known, PairingApproved, PairingRequest, RefusalCode, SessionProof, ShortText,
-    Statement, Waiting,
+    ApprovalStep, EventKind, Known, PairingApproved, RefusalCode, SessionProof, Waiting,
 };
 use pawl_proto::{DeviceId, SessionId};
+use pawl_verifier::Refusal;
+use pawl_verifier::pairing::{
+    AppraisedDevice, Enrolment, LastOrder, OpenedOffer, Pairing, PairingBasis, PairingSession,
+    PairingStatement, PairingStep, Posture, RequiredApprovals, check_session,
+};
+use pawl_verifier::record::Fact;
+use pawl_verifier::session::stale;
 
-use super::approval;
-use super::case::{Case, Posture};
-use super::claim::{Enrolment, check_enrolled, check_replaced};
-use super::offer::Offered;
-use super::policy::{Policy, policy};
-use super::showing::Showing;
-use super::{known, proof};
+use super::appraisal::{PairingEvidence, appraise, keep_evidence, load_basis};
+use super::enrolment::{check_device, check_place, warn_of_stale_lists};
+use super::{approval, known, session_data};
 use crate::control_plane::ControlPlane;
 use crate::entitlement;
 use crate::http::Network;
 use crate::incident;
-use crate::posture::Quoted;
-use crate::record::Fact;
-use crate::refusal::{Refusal, RequestError};
-use crate::session::{self, Opening, Step, boot_digest};
-use crate::store::{Purpose, Session, SessionState, StoreError, Tx};
+use crate::refusal::RequestError;
+use crate::session::{self, Step};
+use crate::store::{StoreError, Tx};
+use pawl_verifier::session::Opening;
+use pawl_verifier::session::{ApprovalSession, Purpose, SessionState};
 
 /// How far a pairing's session is.
 #[derive(Debug)]
@@ -60,8 +62,9 @@ pub async fn open(
             ApprovalStep { version: Version, secret: proof.secret, approval: None, confirmation: None };
         return self::step(plane, id, step).await;
     }
-    let offered = Offered::of_proof(plane, id, &proof)?;
+    let offered = plane.keys.offers.open(id, &proof, plane.vendors.current().as_deref(), now)?;
     let device = offered.claim.device;
+    warn_of_stale_lists(device, &offered.vendor_check);
     if !plane.sessions.admit(device, plane.clock.monotonic_ms()) {
         tracing::debug!(%device, "too many pairing sessions");
         let message = "this device has opened too many sessions; try again in a minute";
@@ -110,7 +113,7 @@ fn progress(
             Progress::Approved(Box::new(approval::carry_out(plane, tx, session)?))
         }
         Step::Approved { session, just_now: false } => {
-            let approved = Case::of(&session)?.approved.ok_or(StoreError::Malformed("session"))?;
+            let approved = session_data(&session)?.approved.ok_or(StoreError::Malformed("session"))?;
             Progress::Approved(Box::new(approved.answer))
         }
         Step::Refused(refusal) => return Ok(Err(refusal)),
@@ -120,7 +123,7 @@ fn progress(
 fn waiting(
     plane: &ControlPlane,
     tx: &Tx<'_>,
-    session: &Session,
+    session: &ApprovalSession,
     secret: &[u8],
 ) -> Result<Waiting, RequestError> {
     let (_, statement) = session.asked()?;
@@ -130,107 +133,127 @@ fn waiting(
 
 async fn prove(
     plane: &Arc<ControlPlane>,
-    offered: Offered,
+    offer: OpenedOffer,
     proof: &SessionProof,
     from: Network,
 ) -> Result<Progress, RequestError> {
-    let (quoted, quote) = proof::check_session(&offered, proof)?;
-    let Offered { id, request, claim, vendor_check, nonce } = offered;
-    let (lease_pcrs, boot) = proof::remember_boot(plane, claim.device, &quoted.evidence, &quote).await?;
-    let showing = Showing::new(plane, claim, (quoted, quote), lease_pcrs)?;
-    let (asked, now) = (request.clone(), plane.clock.now());
-    let showing = plane
-        .store
-        .transaction(move |tx| {
-            incident::asked(tx, &asked, now)?;
-            showing.keep(tx, now)?;
-            Ok::<_, StoreError>(showing)
-        })
-        .await?;
-    let (plane_in_tx, secret) = (Arc::clone(plane), proof.secret.clone());
-    let progress = plane
-        .store
-        .transaction(move |tx| {
-            let plane = &plane_in_tx;
-            if tx.session(id)?.is_some() {
-                return Err(RequestError::from(session::stale()));
-            }
-            // Again, since all this may have changed after the offer was made.
-            let claim = &showing.claim;
-            let enrolment = check_enrolled(plane, tx, claim, &vendor_check, request.replaces)?;
-            check_replaced(tx, claim.device, request.replaces)?;
-            let posture = showing.appraise(plane, tx, boot)?;
-            let policy = policy(&plane.config.approvals, tx, claim.device, request.replaces)?;
-            check_attended(plane, &request, policy)?;
-            let granted = entitlement::prospective(plane, tx, claim.device, request.replaces)?;
-            let endorsement = vendor_check.describe(enrolment);
-            let case = Case::new(request, endorsement, vendor_check.anchor(), nonce);
-            let statement = statement(plane, id, &case, policy, (&showing.quoted, &posture), granted);
-            let case = Case { posture: Some(posture), ..case };
-            let opening = Opening {
-                purpose: Purpose::Pairing,
-                stranger: (enrolment == Enrolment::ByApproval).then(|| from.to_string()),
-                statement,
-                needed: policy.needed,
-                secret: secret.as_bytes(),
-                body: case.encode()?,
-            };
-            let session = session::open(&plane.config.limits, tx, opening)?;
-            let step = match session.state {
-                SessionState::Approved => Step::Approved { session, just_now: true },
-                _ => Step::Waiting(session),
-            };
-            Ok(progress(plane, tx, step, secret.as_bytes())??)
-        })
-        .await?;
-    plane.outbox.wake();
-    Ok(progress)
+    let (quoted, quote) = check_session(&offer, proof)?;
+    let (claim, epoch) = (offer.claim()?, offer.claim.epoch);
+    let evidence = Arc::new(PairingEvidence { claim, epoch, quoted, quote });
+    let (offer, secret) = (Arc::new(offer), proof.secret.clone());
+    loop {
+        let (basis, appraised) = appraise(plane, &evidence, PairingStep::Opening).await?;
+        let appraised = Arc::new(appraised);
+        let (of_offer, of_appraised, now) = (Arc::clone(&offer), Arc::clone(&appraised), plane.clock.now());
+        plane.store.transaction(move |tx| keep_evidence(tx, &of_offer.request, &of_appraised, now)).await?;
+        let (plane_in_tx, secret, of_evidence) = (Arc::clone(plane), secret.clone(), Arc::clone(&evidence));
+        let of_offer = Arc::clone(&offer);
+        let opened = plane
+            .store
+            .transaction(move |tx| {
+                let opening = ProvenOpening {
+                    offer: &of_offer,
+                    evidence: &of_evidence,
+                    appraised: &appraised,
+                    secret: secret.as_bytes(),
+                    from,
+                };
+                opening.commit(&plane_in_tx, tx, &basis)
+            })
+            .await?;
+        if let Some(progress) = opened {
+            plane.outbox.wake();
+            return Ok(progress);
+        }
+    }
 }
 
-/// Where persons must approve, somebody is there to be asked, and there is somebody who may.
-fn check_attended(plane: &ControlPlane, request: &PairingRequest, policy: Policy) -> Result<(), Refusal> {
-    if policy.needed == 0 {
+/// A proof that holds and was appraised.
+struct ProvenOpening<'a> {
+    offer: &'a OpenedOffer,
+    evidence: &'a PairingEvidence,
+    appraised: &'a AppraisedDevice,
+    secret: &'a [u8],
+    from: Network,
+}
+
+impl ProvenOpening<'_> {
+    /// Opens the session. None when the appraisal was computed from a state that is no longer the current one.
+    fn commit(
+        &self,
+        plane: &ControlPlane,
+        tx: &Tx<'_>,
+        basis: &PairingBasis,
+    ) -> Result<Option<Progress>, RequestError> {
+        let OpenedOffer { id, request, claim, vendor_check, nonce } = self.offer;
+        if tx.session(*id)?.is_some() {
+            return Err(RequestError::from(stale()));
+        }
+        if load_basis(tx, claim.device)? != *basis {
+            return Ok(None);
+        }
+        // Again, since all this may have changed after the offer was made.
+        let enrolment = check_device(plane, tx, claim, vendor_check, request.replaces)?;
+        check_place(tx, claim.device, request.replaces)?;
+        self.appraised.check_time()?;
+        self.appraised.check_result()?;
+        let policy = plane.config.approvals.policy();
+        let newest = basis.newest.as_ref();
+        let order = newest.map(|pairing| last_order(tx, pairing)).transpose()?.flatten();
+        let required = policy.required(newest.map(|pairing| (pairing, order)), request.replaces.is_some());
+        check_approvers(plane, required, request.attended)?;
+
+        let endorsement = vendor_check.describe(enrolment);
+        let statement = PairingStatement {
+            offer: self.offer,
+            endorsement: &endorsement,
+            required,
+            policy,
+            evidence: self.evidence.quoted.digest,
+            boot: &self.appraised.boot,
+            granted: entitlement::prospective(plane, tx, claim.device, request.replaces)?,
+            now: plane.clock.now(),
+        };
+        let statement = statement.build();
+        let judgement = &self.appraised.report.judgement;
+        let posture = Posture {
+            result: judgement.result,
+            reasons: judgement.reasons.clone(),
+            boot: self.appraised.boot.clone(),
+        };
+        let data = PairingSession::new(request.clone(), endorsement, vendor_check.anchor(), *nonce);
+        let data = PairingSession { posture: Some(posture), ..data };
+        let opening = Opening {
+            purpose: Purpose::Pairing,
+            stranger: (enrolment == Enrolment::ByApproval).then(|| self.from.to_string()),
+            statement,
+            needed: required.needed,
+            secret: self.secret,
+            body: data.encode()?,
+        };
+        let session = session::open(&plane.config.limits, tx, opening)?;
+        let step = match session.state {
+            SessionState::Approved => Step::Approved { session, just_now: true },
+            _ => Step::Waiting(session),
+        };
+        Ok(Some(progress(plane, tx, step, self.secret)??))
+    }
+}
+
+/// Returns the last order that ended a pairing.
+fn last_order(tx: &Tx<'_>, pairing: &Pairing) -> Result<Option<LastOrder>, StoreError> {
+    let events = tx.events(pairing.device)?;
+    let last = events.iter().rfind(|event| event.epoch == pairing.epoch && event.kind != EventKind::Refresh);
+    Ok(last.map(|event| LastOrder { kind: event.kind, by_operator: event.session.is_none() }))
+}
+
+/// Where persons must approve, somebody is at the device who can ask, and somebody may approve.
+fn check_approvers(plane: &ControlPlane, required: RequiredApprovals, attended: bool) -> Result<(), Refusal> {
+    required.check_attended(attended)?;
+    if required.needed == 0 {
         return Ok(());
     }
-    if !request.attended {
-        let message = "a person must approve this pairing";
-        return Err(Refusal::new(RefusalCode::ApprovalRequired, message));
-    }
     session::signers(plane).map(drop)
-}
-
-fn statement(
-    plane: &ControlPlane,
-    session: SessionId,
-    case: &Case,
-    policy: Policy,
-    (quoted, posture): (&Quoted, &Posture),
-    granted: Access,
-) -> Statement {
-    let now = plane.clock.now();
-    let request = &case.request;
-    Statement {
-        version: Version,
-        session,
-        device: request.device,
-        nonce: request.nonce,
-        origin: request.origin.clone(),
-        action: ShortText::lossy(policy.action),
-        resource: None,
-        subject: None,
-        context: None,
-        reason: request.reason.clone(),
-        scopes: request.scopes.clone(),
-        audiences: request.audiences.clone(),
-        granted: Some(granted),
-        replaces: request.replaces,
-        endorsement: Some(ShortText::lossy(&case.endorsement)),
-        epoch: request.epoch,
-        evidence: quoted.digest,
-        boot: boot_digest(&posture.boot),
-        time: now,
-        expires: now + u64::from(plane.config.approvals.seconds),
-    }
 }
 
 /// Records why a device that has shown who it is got no session.
@@ -242,7 +265,7 @@ fn record_refusal(
     now: u64,
 ) -> Result<(), StoreError> {
     let Some(device) = tx.device(device)? else { return Ok(()) };
-    incident::turned_away(tx, device.id, &refusal, now)?;
+    incident::note_refusal(tx, device.id, &refusal, now)?;
     let fact = Fact::Refused {
         code: refusal.code.to_string(),
         message: refusal.message,

@@ -13,9 +13,10 @@ use super::{Progress, offer, prove};
 use crate::control_plane::ControlPlane;
 use crate::http::Network;
 use crate::orders;
-use crate::refusal::{Refusal, RequestError};
-use crate::store::PairingState;
+use crate::refusal::RequestError;
 use crate::testing::{Device, Rig, decode_verdict, request_for};
+use pawl_verifier::Refusal;
+use pawl_verifier::pairing::PairingState;
 
 fn refused<T: std::fmt::Debug>(result: Result<T, RequestError>) -> Refusal {
     match result {
@@ -66,7 +67,7 @@ async fn the_lease_is_what_the_tpm_will_compute() {
 }
 
 fn lease_key(rig: &Rig) -> VerifyingKey {
-    crate::token::verifying_key(rig.plane.keys.signing.lease.public()).unwrap()
+    pawl_verifier::pairing::verifying_key(rig.plane.keys.signing.lease.public()).unwrap()
 }
 
 #[tokio::test]

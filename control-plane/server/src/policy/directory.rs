@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pawl_proto::DeviceId;
+use pawl_verifier::DevicePolicy;
 
-use super::{DevicePolicy, PolicyError, Problem};
+use super::{PolicyError, Problem, read};
 use crate::config::PolicyConfig;
 
 /// The file for devices that have none of their own.
@@ -29,25 +30,25 @@ impl Directory {
             }
             Err(error) => return Err(PolicyError::new(path, error)),
         };
-        let mut read = Self::default();
+        let mut directory = Self::default();
         for entry in entries {
             let file = entry.map_err(|error| PolicyError::new(path, error))?.path();
             if file.extension().is_some_and(|extension| extension == "toml") {
-                read.add(&file)?;
+                directory.add(&file)?;
             }
         }
-        Ok(read)
+        Ok(directory)
     }
 
     fn add(&mut self, file: &Path) -> Result<(), PolicyError> {
         if file.file_name().is_some_and(|name| name == DEFAULT) {
-            self.default = Some(Arc::new(DevicePolicy::read(file)?));
+            self.default = Some(Arc::new(read(file)?));
             return Ok(());
         }
         let name = file.file_stem().and_then(|name| name.to_str());
         let device = name.and_then(|name| name.parse().ok());
         let device = device.ok_or_else(|| PolicyError::new(file, Problem::Name))?;
-        self.devices.insert(device, Arc::new(DevicePolicy::read(file)?));
+        self.devices.insert(device, Arc::new(read(file)?));
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pawl_evidence::appraise::policy::{ImaSection, Policy};
 use pawl_evidence::ima::{FileDigest, RuleSet, Rules, Signer};
 use pawl_proto::Digest;
+use pawl_verifier::DevicePolicy;
 
 use super::{PolicyError, Problem};
 
@@ -16,47 +17,24 @@ const POLICY_MAX_LEN: u64 = 1024 * 1024;
 const DIGESTS_MAX_LEN: u64 = 64 * 1024 * 1024;
 const SIGNER_MAX_LEN: u64 = 64 * 1024;
 
-/// A policy and where it comes from.
-#[derive(Debug)]
-pub struct DevicePolicy {
-    /// Its file.
-    pub file: PathBuf,
-    /// SHA-256 of the file; where it names others, of its own SHA-256 and of theirs, one after the other.
-    pub digest: Digest,
-    /// What it says.
-    pub policy: Arc<Policy>,
-    /// What it says of single files that are run, with the lists that it names.
-    pub ima: Option<Rules>,
-}
-
-impl DevicePolicy {
-    /// Reads a policy and the files that it names, which stand beside it unless their paths say otherwise.
-    ///
-    /// # Errors
-    /// [`PolicyError`] names the file, and the key where there is one.
-    pub fn read(file: &Path) -> Result<Self, PolicyError> {
-        let fail = |problem| PolicyError::new(file, problem);
-        let text = String::from_utf8(load(file, POLICY_MAX_LEN)?).map_err(|_| fail(Problem::Text))?;
-        let policy: Policy = toml::from_str(&text).map_err(|error| fail(Problem::Parse(Box::new(error))))?;
-        let mut digests = vec![Digest::of(text.as_bytes())];
-        let ima = match &policy.ima {
-            Some(section) => Some(rules(file, section, &mut digests)?),
-            None => None,
-        };
-        let digest = match digests.as_slice() {
-            [alone] => *alone,
-            several => Digest::of(&several.iter().flat_map(|digest| digest.0).collect::<Vec<u8>>()),
-        };
-        Ok(Self { file: file.to_owned(), digest, policy: Arc::new(policy), ima })
-    }
-}
-
-impl DevicePolicy {
-    /// Whether evidence that came so many seconds after the challenge is older than it may be.
-    #[must_use]
-    pub fn is_too_old(&self, age: u64) -> bool {
-        self.policy.freshness.max_age.is_some_and(|max| age > max)
-    }
+/// Reads a policy and the files that it names, which stand beside it unless their paths say otherwise.
+///
+/// # Errors
+/// [`PolicyError`] names the file, and the key where there is one.
+pub fn read(file: &Path) -> Result<DevicePolicy, PolicyError> {
+    let fail = |problem| PolicyError::new(file, problem);
+    let text = String::from_utf8(load(file, POLICY_MAX_LEN)?).map_err(|_| fail(Problem::Text))?;
+    let policy: Policy = toml::from_str(&text).map_err(|error| fail(Problem::Parse(Box::new(error))))?;
+    let mut digests = vec![Digest::of(text.as_bytes())];
+    let ima = match &policy.ima {
+        Some(section) => Some(rules(file, section, &mut digests)?),
+        None => None,
+    };
+    let digest = match digests.as_slice() {
+        [alone] => *alone,
+        several => Digest::of(&several.iter().flat_map(|digest| digest.0).collect::<Vec<u8>>()),
+    };
+    Ok(DevicePolicy { file: file.to_owned(), digest, policy: Arc::new(policy), ima })
 }
 
 /// The rules on files, out of the lists that the section names; adds the digests of those.

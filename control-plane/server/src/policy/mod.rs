@@ -14,10 +14,11 @@ mod words;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use pawl_proto::DeviceId;
+use pawl_verifier::DevicePolicy;
 
 pub(crate) use directory::Directory;
 pub use error::{PolicyError, Problem};
-pub use file::DevicePolicy;
+pub use file::read;
 pub(crate) use remedy::remedy;
 pub(crate) use render::{heading, render, render_ima};
 pub(crate) use words::sentences;

@@ -118,7 +118,7 @@ fn lists_of_digests_are_read_and_belong_to_the_policys_identity() {
     let text = "[ima]\ndigest-files = ['base.txt']\n";
     let list = format!("# base\n\n{}  /usr/bin/true\n", "ab".repeat(32));
     let directory = directory(&[("default.toml", text), ("base.txt", &list)]);
-    let read = || DevicePolicy::read(&directory.path().join("default.toml"));
+    let read = || super::read(&directory.path().join("default.toml"));
     let first = read().unwrap();
     assert_eq!(first.ima.as_ref().unwrap().set().digests.len(), 1);
     let parts = [Digest::of(text.as_bytes()).0, Digest::of(list.as_bytes()).0].concat();

@@ -1,39 +1,31 @@
 use std::sync::Arc;
 
-use pawl_evidence::appraise::TpmTime;
-use pawl_evidence::attest::{AttestationKey, VerifiedQuote};
-use pawl_evidence::ima::Rules;
-use pawl_evidence::tpm::Public;
 use pawl_proto::DeviceId;
-use pawl_proto::limits;
-use pawl_proto::message::{Appraisal, Area, Report, Standing, Verdict};
+use pawl_proto::message::{Appraisal, Area, Audit, Evidence, Standing, Verdict};
+use pawl_verifier::audit::{ChainUpdate, Occasion, RecordsReport, follow_records};
+use pawl_verifier::incident::TpmSighting;
+use pawl_verifier::pairing::Pairing;
+use pawl_verifier::record::ChainHead;
+use pawl_verifier::report::{
+    Appraised, QuotedEvidence, ReportBasis, ReportDecision, ReportError, ReportOutcome, Terms,
+    appraise_report, verdict_fact,
+};
+use pawl_verifier::verdict::VerdictDraft;
 
-use super::appraisal::Shown;
-use super::audit::{self, Occasion, Seen};
-use super::complete::{self, Complete, Incomplete};
-use super::judgement::{judge, record_verdict};
-use super::lease_pcrs::LeasePcrs;
-use super::quoted::Quoted;
-use super::sample;
 use crate::control_plane::ControlPlane;
 use crate::incident;
-use crate::store::{Base, Device, Pairing, PairingState, StoreError, Tx};
-use crate::verdict::{Draft, IssueError};
+use crate::off_runtime::off_runtime;
+use crate::store::{Device, StoreError, Tx};
+use crate::verdict::{self, IssueError};
 
-/// Takes a report in and answers it. An error means that it was not decided about; what is
-/// refused for good is no error.
+/// Receives a report and answers it. An error means that nothing was decided; a report that is refused for good is no
+/// error.
 pub(crate) async fn receive(
     plane: &Arc<ControlPlane>,
     device: DeviceId,
     message: Vec<u8>,
 ) -> Result<(), StoreError> {
-    let plane_in_tx = Arc::clone(plane);
-    let answered = plane.store.transaction(move |tx| receive_in(&plane_in_tx, tx, device, &message)).await;
-    match answered {
-        Ok(Received::Refused(reason)) => {
-            tracing::warn!(%device, reason, "a report is refused");
-            Ok(())
-        }
+    match answer(plane, device, message.into()).await {
         Ok(Received::Answered(verdict)) => {
             plane.outbox.wake();
             tracing::info!(
@@ -42,8 +34,12 @@ pub(crate) async fn receive(
             );
             Ok(())
         }
-        Err(PostureError::Refused(reason)) => {
+        Ok(Received::Refused(reason)) => {
             tracing::warn!(%device, reason, "a report is refused");
+            Ok(())
+        }
+        Err(PostureError::Refused(error)) => {
+            tracing::warn!(%device, reason = %error, "a report is refused");
             Ok(())
         }
         Err(PostureError::Failed(IssueError::Store(error))) => Err(error),
@@ -54,7 +50,7 @@ pub(crate) async fn receive(
     }
 }
 
-/// What becomes of a report whose effects are kept.
+/// The answer to a report whose effects are committed.
 enum Received {
     /// The verdict on it.
     Answered(Box<Verdict>),
@@ -62,192 +58,154 @@ enum Received {
     Refused(String),
 }
 
-fn receive_in(
+/// Loads the state, appraises the report outside of any transaction, and commits if the state is still the same. When
+/// another transaction has changed it meanwhile, all of it is done again.
+async fn answer(
+    plane: &Arc<ControlPlane>,
+    device: DeviceId,
+    message: Arc<[u8]>,
+) -> Result<Received, PostureError> {
+    loop {
+        let (basis, boot_log) = plane.store.transaction(move |tx| load(tx, device)).await?;
+        let decision = {
+            let (plane, message, basis) = (Arc::clone(plane), Arc::clone(&message), basis.clone());
+            off_runtime(move || {
+                let policy = plane.policies.of(device);
+                let terms = Terms { policy: policy.as_deref(), lease: &plane.config.lease };
+                appraise_report(&basis, boot_log, device, &message, terms, plane.clock.now())
+            })
+            .await??
+        };
+        let (plane_in_tx, length) = (Arc::clone(plane), message.len());
+        let committed = plane
+            .store
+            .transaction(move |tx| commit(&plane_in_tx, tx, device, &basis, &decision, length))
+            .await?;
+        if let Some(received) = committed {
+            return Ok(received);
+        }
+        tracing::debug!(%device, "the device's state changed during the appraisal of its report: repeating it");
+    }
+}
+
+/// Loads what the appraisal of a report depends on, and the boot log of the last whole report.
+fn load(tx: &Tx<'_>, id: DeviceId) -> Result<(ReportBasis, Option<Vec<u8>>), PostureError> {
+    let basis = load_basis(tx, id)?;
+    let boot_log = tx.boot_log(basis.pairing.id)?;
+    Ok((basis, boot_log))
+}
+
+fn load_basis(tx: &Tx<'_>, id: DeviceId) -> Result<ReportBasis, PostureError> {
+    tx.device(id)?.ok_or_else(|| ReportError::new("nobody enrolled the device"))?;
+    let pairing = tx.newest_pairing(id)?.ok_or_else(|| ReportError::new("the device was never paired"))?;
+    Ok(ReportBasis { pairing, accepted: tx.boot_states(id)?, challenged_at: tx.last_verdict_time(id)? })
+}
+
+/// Commits a decision and answers the device. None when the decision was computed from a state that is no longer the
+/// current one. The boot log need not be compared: it changes only together with the pairing's base.
+fn commit(
     plane: &ControlPlane,
     tx: &Tx<'_>,
     id: DeviceId,
-    message: &[u8],
-) -> Result<Received, PostureError> {
-    let report: Report = pawl_proto::decode(message, limits::MESSAGE).map_err(refuse)?;
-    let device = tx.device(id)?.ok_or_else(|| refuse("nobody enrolled the device"))?;
-    let pairing = tx.newest_pairing(id)?.ok_or_else(|| refuse("the device was never paired"))?;
-    let public = Public::unmarshal(&pairing.attestation_key).map_err(refuse)?;
-    let key = AttestationKey::from_public(public).map_err(refuse)?;
-    let quoted = Quoted::verify(&key, &report).map_err(refuse)?;
-    let ended = quoted.evidence.epoch < pairing.epoch || pairing.state != PairingState::Live;
-    if ended && quoted.evidence.device == id {
-        let time = TpmTime::new(quoted.evidence.epoch.0, quoted.clock());
-        incident::check_history(tx, id, time, plane.clock.now())?;
-        return Ok(Received::Refused("its pairing has ended".to_owned()));
-    }
-    let verdict = decide(plane, tx, &device, &pairing, &quoted, message.len())?;
-    Ok(Received::Answered(Box::new(verdict)))
-}
-
-fn decide(
-    plane: &ControlPlane,
-    tx: &Tx<'_>,
-    device: &Device,
-    pairing: &Pairing,
-    quoted: &Quoted,
+    basis: &ReportBasis,
+    decision: &ReportDecision,
     length: usize,
-) -> Result<Verdict, PostureError> {
-    let id = device.id;
-    let evidence = &quoted.evidence;
-    if (evidence.device, evidence.pairing, evidence.epoch) != (id, pairing.id, pairing.epoch) {
-        return Err(refuse("the report is for another device, pairing or epoch"));
+) -> Result<Option<Received>, PostureError> {
+    if load_basis(tx, id)? != *basis {
+        return Ok(None);
     }
-    let policy = plane.policies.of(id);
-    let age = age(plane, tx, id)?;
-    let too_old = policy.as_ref().is_some_and(|policy| policy.is_too_old(age));
-    if evidence.nonce != pairing.nonce || too_old {
-        return challenge(plane, tx, device, pairing, quoted, false);
-    }
-    let rules = policy.as_ref().and_then(|policy| policy.ima.as_ref());
-    match examine(tx, pairing, quoted, rules)? {
-        Examined::Whole => challenge(plane, tx, device, pairing, quoted, true),
-        Examined::Contradiction(reason) => {
-            let draft = Draft {
+    let device = tx.device(id)?.ok_or_else(|| ReportError::new("nobody enrolled the device"))?;
+    let (pairing, quoted) = (&basis.pairing, &decision.quoted);
+    let verdict = match &decision.outcome {
+        ReportOutcome::Ended { time } => {
+            incident::check_history(tx, id, *time, plane.clock.now())?;
+            return Ok(Some(Received::Refused("its pairing has ended".to_owned())));
+        }
+        ReportOutcome::Challenge { whole } => challenge(plane, tx, &device, pairing, quoted, *whole)?,
+        ReportOutcome::Contradiction { reason } => {
+            let draft = VerdictDraft {
                 result: Some(Appraisal::Contraindicated),
                 areas: [(Area::Boot, Appraisal::Contraindicated)].into(),
-                reasons: vec![reason],
+                reasons: vec![reason.clone()],
                 interval: plane.config.report_interval(),
                 answers: Some(quoted.digest),
-                ..Draft::challenge(device.standing, true)
+                ..VerdictDraft::challenge(device.standing, true)
             };
-            issue(plane, tx, pairing, draft, quoted, Seen::default())
+            issue(plane, tx, pairing, draft, quoted, None)?
         }
-        Examined::Complete(quote, mut complete) => {
-            let boot_log = complete.boot_log.as_deref();
-            let lease_pcrs = LeasePcrs::of(
-                &plane.config.lease,
-                Some(pairing),
-                boot_log,
-                complete.measure_log(),
-                quote.pcrs(),
-            );
-            complete.base.lease_pcrs_added.clone_from(lease_pcrs.added());
-            let shown = Shown {
-                device: id,
-                policy: policy.as_deref(),
-                quote: &quote,
-                lease_pcrs: &lease_pcrs,
-                epoch: pairing.epoch,
-                age,
-                boot_log: complete.boot_log.as_deref(),
-                measure_log: complete.measure_log(),
-                measure_log_behind: complete.measured_behind,
-                ima: complete.ima_log(),
-            };
-            answer(plane, tx, device, pairing, &shown, quoted, &complete.base, length)
+        ReportOutcome::Appraised(appraised) => {
+            conclude(plane, tx, &device, pairing, quoted, appraised, length)?
         }
-    }
-}
-
-/// What a report turned out to be.
-enum Examined {
-    /// It builds on what is not known: a whole one is needed.
-    Whole,
-    /// A whole one that contradicts itself.
-    Contradiction(String),
-    /// All is there and tied to the quote.
-    Complete(Box<VerifiedQuote>, Box<Complete>),
-}
-
-/// Seconds since the nonce was given out that the next report has to repeat.
-fn age(plane: &ControlPlane, tx: &Tx<'_>, device: DeviceId) -> Result<u64, StoreError> {
-    let given = tx.last_verdict_time(device)?;
-    Ok(given.map_or(0, |given| plane.clock.now().saturating_sub(given)))
-}
-
-fn examine(
-    tx: &Tx<'_>,
-    pairing: &Pairing,
-    quoted: &Quoted,
-    rules: Option<&Rules>,
-) -> Result<Examined, PostureError> {
-    let evidence = &quoted.evidence;
-    let base = match evidence.since {
-        None => None,
-        Some(since) => match pairing.base.as_ref().filter(|base| base.evidence == since) {
-            Some(base) => Some(base),
-            None => return Ok(Examined::Whole),
-        },
     };
-    let quote = match quoted.composite(&complete::pcrs(evidence, base)) {
-        Ok(quote) => quote,
-        Err(_) if base.is_some() => return Ok(Examined::Whole),
-        Err(error) => return Ok(Examined::Contradiction(error.to_string())),
-    };
-    let before = match base {
-        Some(base) => Some((base, tx.boot_log(pairing.id)?)),
-        None => None,
-    };
-    match Complete::new(evidence, quoted.digest, before, quote.pcrs(), rules) {
-        Ok(complete) => Ok(Examined::Complete(Box::new(quote), Box::new(complete))),
-        Err(Incomplete::Unknown) if base.is_some() => Ok(Examined::Whole),
-        Err(error) => Ok(Examined::Contradiction(error.to_string())),
-    }
+    Ok(Some(Received::Answered(Box::new(verdict))))
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything that a verdict rests on")]
-fn answer(
+/// Keeps an appraised report, and issues the verdict on it.
+fn conclude(
     plane: &ControlPlane,
     tx: &Tx<'_>,
     device: &Device,
     pairing: &Pairing,
-    shown: &Shown<'_>,
-    quoted: &Quoted,
-    base: &Base,
+    quoted: &QuotedEvidence,
+    appraised: &Appraised,
     length: usize,
 ) -> Result<Verdict, PostureError> {
-    let now = plane.clock.now();
     let evidence = &quoted.evidence;
-    let accepted = tx.boot_states(device.id)?;
-    // Where its time stands in the life of the TPM is judged by what was seen of it, below.
-    let judgement = judge(shown, accepted, None);
-    let mut seen = Seen::default();
-    let forward = incident::follow(
-        tx,
-        &incident::Now {
-            device: device.id,
-            time: TpmTime::new(pairing.epoch.0, shown.quote.clock()),
-            evidence,
-            now_ms: plane.clock.now_ms(),
-        },
-    )?;
-    if forward {
-        if evidence.since.is_none() {
-            tx.set_boot_log(pairing.id, shown.boot_log)?;
-        }
-        sample::keep(tx, shown, quoted, &pairing.attestation_key, now)?;
-        tx.take_report(pairing.id, base, length, evidence.since.is_none(), evidence.host.as_ref(), now)?;
-        tx.settle_refreshes(device.id)?;
-        seen = audit::take(tx, device.id, pairing.id, evidence.audit.as_ref(), Occasion::Report, now)?;
-        if let Some(state) = shown.lease_pcrs.state(&base.pcrs) {
-            tx.set_reported_state(device.id, &state)?;
-            tx.boot_states_reached(device.id, &base.pcrs)?;
-        }
+    let sighting =
+        TpmSighting { device: device.id, time: appraised.time, evidence, now_ms: plane.clock.now_ms() };
+    let is_forward = incident::follow(tx, &sighting)?;
+    let mut records = ChainUpdate::default();
+    if is_forward {
+        keep(plane, tx, pairing, evidence, appraised, length)?;
+        let report =
+            RecordsReport { pairing: pairing.id, occasion: Occasion::Report, now: plane.clock.now() };
+        records = take_records(tx, device.id, evidence.audit.as_ref(), report)?;
     }
     let suspended = device.standing_reason.clone().filter(|_| device.standing == Standing::Suspended);
-    let mut draft = judgement.into_draft(plane, device.standing, suspended, quoted.digest);
+    let interval = plane.config.report_interval();
+    let mut draft =
+        appraised.judgement.clone().into_draft(device.standing, suspended, quoted.digest, interval);
     // A TPM that went back has no state that anything could build on.
-    draft.whole = !forward;
-    seen.tell(&mut draft);
-    incident::tell(&mut draft, &tx.open_incidents(device.id)?);
-    issue(plane, tx, pairing, draft, quoted, seen)
+    draft.whole = !is_forward;
+    records.weigh(&mut draft);
+    pawl_verifier::incident::weigh(&mut draft, &tx.open_incidents(device.id)?);
+    issue(plane, tx, pairing, draft, quoted, records.head)
+}
+
+/// Keeps what the next report builds on, and what operators look at.
+fn keep(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    pairing: &Pairing,
+    evidence: &Evidence,
+    appraised: &Appraised,
+    length: usize,
+) -> Result<(), StoreError> {
+    let (now, is_whole) = (plane.clock.now(), evidence.since.is_none());
+    if is_whole {
+        tx.set_boot_log(pairing.id, appraised.boot_log.as_deref())?;
+    }
+    let kept = appraised.kept.as_ref().ok_or(StoreError::Malformed("attestation key"))?;
+    tx.set_sample(pairing.device, kept, appraised.boot_log.as_deref())?;
+    tx.take_report(pairing.id, &appraised.base, length, is_whole, evidence.host.as_ref(), now)?;
+    tx.settle_refreshes(pairing.device)?;
+    if let Some(boot) = &appraised.boot {
+        tx.set_reported_state(pairing.device, boot)?;
+        tx.boot_states_reached(pairing.device, &appraised.base.pcrs)?;
+    }
+    Ok(())
 }
 
 fn issue(
     plane: &ControlPlane,
     tx: &Tx<'_>,
     pairing: &Pairing,
-    draft: Draft,
-    quoted: &Quoted,
-    seen: Seen,
+    draft: VerdictDraft,
+    quoted: &QuotedEvidence,
+    records: Option<ChainHead>,
 ) -> Result<Verdict, PostureError> {
-    let (verdict, _) = draft.issue(plane, tx, pairing)?;
-    record_verdict(tx, &verdict, quoted, seen.head)?;
+    let (verdict, _) = verdict::issue(plane, tx, pairing, draft)?;
+    record_verdict(tx, &verdict, quoted, records)?;
     Ok(verdict)
 }
 
@@ -257,26 +215,55 @@ fn challenge(
     tx: &Tx<'_>,
     device: &Device,
     pairing: &Pairing,
-    quoted: &Quoted,
+    quoted: &QuotedEvidence,
     whole: bool,
 ) -> Result<Verdict, PostureError> {
     if !plane.challenges.admit(device.id, plane.clock.monotonic_ms()) {
-        return Err(refuse("it is stale, and too many were"));
+        return Err(ReportError::new("it is stale, and too many were").into());
     }
-    let draft = Draft { answers: Some(quoted.digest), ..Draft::ask(device, whole) };
-    Ok(draft.issue(plane, tx, pairing)?.0)
+    let draft = VerdictDraft { answers: Some(quoted.digest), ..verdict::ask(device, whole) };
+    Ok(verdict::issue(plane, tx, pairing, draft)?.0)
 }
 
-fn refuse(reason: impl std::fmt::Display) -> PostureError {
-    PostureError::Refused(reason.to_string())
+/// Records a verdict, with the quote on which it rests.
+pub(crate) fn record_verdict(
+    tx: &Tx<'_>,
+    verdict: &Verdict,
+    quoted: &QuotedEvidence,
+    records: Option<ChainHead>,
+) -> Result<(), StoreError> {
+    let by = concat!("pawl-control-plane ", env!("CARGO_PKG_VERSION"));
+    tx.record(verdict.device, verdict.time, verdict_fact(verdict, quoted, records, by))
+}
+
+/// Keeps the device's own records that came with a report.
+pub(crate) fn take_records(
+    tx: &Tx<'_>,
+    device: DeviceId,
+    audit: Option<&Audit>,
+    report: RecordsReport,
+) -> Result<ChainUpdate, StoreError> {
+    let known = tx.device_chain(device)?;
+    let update = follow_records(known.as_ref(), audit, report, |chain, sequence| {
+        tx.device_record_digest(device, chain, sequence)
+    })?;
+    if let Some(chain) = &update.chain {
+        tx.set_device_chain(device, chain)?;
+        tx.add_device_records(device, &update.new)?;
+    }
+    if let Some(fact) = update.fact.clone() {
+        tracing::warn!(%device, ?fact, "a device's records");
+        tx.record(device, report.now, fact)?;
+    }
+    Ok(update)
 }
 
 /// A report that is not answered.
 #[derive(Debug, thiserror::Error)]
 enum PostureError {
     /// It is refused for good.
-    #[error("{0}")]
-    Refused(String),
+    #[error(transparent)]
+    Refused(#[from] ReportError),
     /// The control plane's own trouble.
     #[error(transparent)]
     Failed(#[from] IssueError),

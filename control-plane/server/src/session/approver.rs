@@ -6,18 +6,21 @@ use pawl_approval::{CodeError, Confirmation, UserCode};
 use pawl_proto::message::GivenApproval;
 use pawl_proto::{Digest, SessionId};
 
-use super::binding::{Binding, Refused};
-use super::end::{Wrong, end, refuse, sweep};
-use super::waiting::tries_left;
-use super::{check, signers};
+use pawl_verifier::session::{
+    ApprovalSession, Attempt, Binding, Refused, SessionState, StepContext, approve_elsewhere, end, refuse,
+};
+
+use super::end::{store, sweep};
+use super::open::reported;
+use super::signers;
 use crate::control_plane::ControlPlane;
-use crate::refusal::Refusal;
-use crate::store::{ApprovalRow, Session, SessionState, StoreError, Tx};
+use crate::store::{StoreError, Tx};
+use pawl_verifier::Refusal;
 
 /// An approval from elsewhere. It counts once the confirmation was typed at the device.
 pub struct Given {
     /// The session.
-    pub session: Session,
+    pub session: ApprovalSession,
     /// What the device wants: to be told to whoever stands there.
     pub confirmation: Confirmation,
 }
@@ -26,7 +29,7 @@ pub struct Given {
 ///
 /// # Errors
 /// [`ApproverError`]; a wrong code is counted.
-pub async fn request(plane: &Arc<ControlPlane>, code: &str) -> Result<Session, ApproverError> {
+pub async fn request(plane: &Arc<ControlPlane>, code: &str) -> Result<ApprovalSession, ApproverError> {
     let code: UserCode = code.parse()?;
     let now = plane.clock.now();
     plane.store.transaction(move |tx| find(tx, &code, now)).await?
@@ -52,28 +55,25 @@ pub async fn approve(
                 Ok(signers) => signers,
                 Err(nobody) => return Ok(Err(ApproverError::NoApprovers(nobody))),
             };
-            let mut session = match find(tx, &code, now)? {
+            let session = match find(tx, &code, now)? {
                 Ok(session) => session,
                 Err(error) => return Ok(Err(error)),
             };
-            let earlier = tx.approvals(session.id)?;
-            let approver = match check::approval(tx, &session, &given, &signers, &earlier, now)? {
-                Ok(approver) => approver,
-                Err(refused) => {
-                    let error = ApproverError::Refused { refused: refused.clone(), left: 0 };
-                    refuse(tx, &mut session, refused, Wrong::Approval)?;
-                    return Ok(Err(error.left(&session)));
+            let context = StepContext {
+                approvals: &tx.approvals(session.id)?,
+                signers: Ok(&signers),
+                reported: reported(tx, session.device)?,
+                now,
+            };
+            let digest = Digest(confirmation.digest());
+            let approval = match approve_elsewhere(&session, given, digest, &signers, context)? {
+                Ok(approval) => approval,
+                Err((change, refused)) => {
+                    let left = store(tx, change, now)?.tries_left();
+                    return Ok(Err(ApproverError::Refused { refused, left }));
                 }
             };
-            tracing::info!(session = %session.id, principal = %approver.principal, "approved elsewhere");
-            let digest = Digest(confirmation.digest());
-            let approval = ApprovalRow {
-                approver,
-                given_at: now,
-                signature: given.signature,
-                elsewhere: true,
-                confirmation: Some(digest),
-            };
+            tracing::info!(session = %session.id, principal = %approval.approver.principal, "approved elsewhere");
             tx.put_approval(session.id, &approval)?;
             Ok::<_, StoreError>(Ok(Given { session, confirmation }))
         })
@@ -88,7 +88,7 @@ pub async fn decline(
     plane: &Arc<ControlPlane>,
     id: SessionId,
     reason: String,
-) -> Result<Session, ApproverError> {
+) -> Result<ApprovalSession, ApproverError> {
     let now = plane.clock.now();
     plane
         .store
@@ -96,16 +96,20 @@ pub async fn decline(
             sweep(tx, now)?;
             let session = tx.session(id)?.filter(|session| session.state == SessionState::Waiting);
             let session = session.ok_or(ApproverError::NotOpen)?;
-            Ok(end(tx, session, SessionState::Declined, &reason, now)?)
+            Ok(store(tx, end(session, SessionState::Declined, &reason), now)?)
         })
         .await
 }
 
 /// The waiting session of this code. The handle alone finds it, so that wrong letters are counted
 /// against the session that they were meant for.
-fn find(tx: &Tx<'_>, code: &UserCode, now: u64) -> Result<Result<Session, ApproverError>, StoreError> {
+fn find(
+    tx: &Tx<'_>,
+    code: &UserCode,
+    now: u64,
+) -> Result<Result<ApprovalSession, ApproverError>, StoreError> {
     sweep(tx, now)?;
-    let Some(mut session) = tx.session_of_code(code.handle())? else {
+    let Some(session) = tx.session_of_code(code.handle())? else {
         return Ok(Err(ApproverError::UnknownCode));
     };
     let right = session.code.as_ref().is_some_and(|row| code.matches(row.digest.as_bytes()));
@@ -113,8 +117,9 @@ fn find(tx: &Tx<'_>, code: &UserCode, now: u64) -> Result<Result<Session, Approv
         return Ok(Ok(session));
     }
     let detail = "a wrong code was given for it".to_owned();
-    refuse(tx, &mut session, Refused { time: now, binding: Binding::Code, detail, key: None }, Wrong::Code)?;
-    Ok(Err(ApproverError::WrongCode { left: tries_left(&session) }))
+    let refused = Refused { time: now, binding: Binding::Code, detail, key: None };
+    let (change, _) = refuse(session, refused, Attempt::Code);
+    Ok(Err(ApproverError::WrongCode { left: store(tx, change, now)?.tries_left() }))
 }
 
 /// Why an approver's command was not carried out.
@@ -152,13 +157,4 @@ pub enum ApproverError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-impl ApproverError {
-    fn left(self, session: &Session) -> Self {
-        match self {
-            Self::Refused { refused, .. } => Self::Refused { refused, left: tries_left(session) },
-            other => other,
-        }
-    }
 }

@@ -4,7 +4,7 @@ use pawl_approval::AllowedSigners;
 use pawl_proto::message::RefusalCode;
 
 use crate::control_plane::ControlPlane;
-use crate::refusal::Refusal;
+use pawl_verifier::Refusal;
 
 /// Who may approve, read anew each time: whoever is taken from the list approves nothing more. A
 /// short file of the host's own; it is read within the transaction that depends on it.

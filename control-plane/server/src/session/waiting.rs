@@ -1,10 +1,10 @@
 use pawl_proto::codec::Version;
 use pawl_proto::message::{Approval, Known, ShortText, Waiting};
 
-use super::{TRIES, code};
 use crate::control_plane::ControlPlane;
 use crate::refusal::RequestError;
-use crate::store::{Session, StoreError, Tx};
+use crate::store::{StoreError, Tx};
+use pawl_verifier::session::{ApprovalSession, user_code};
 
 /// Seconds after which a device asks again.
 const RETRY: u32 = 2;
@@ -15,7 +15,7 @@ pub(crate) const APPROVE_PATH: &str = "/approve";
 pub(crate) fn waiting(
     plane: &ControlPlane,
     tx: &Tx<'_>,
-    session: &Session,
+    session: &ApprovalSession,
     secret: &[u8],
     known: Known,
 ) -> Result<Waiting, RequestError> {
@@ -29,21 +29,15 @@ pub(crate) fn waiting(
         version: Version,
         statement: statement.clone(),
         approval: Approval {
-            user_code: ShortText::lossy(&code::derive(secret, attempt).to_string()),
+            user_code: ShortText::lossy(&user_code(secret, attempt).to_string()),
             url: ShortText::lossy(&plane.config.url.join(APPROVE_PATH)),
         },
         needed: session.needed,
         approved: counting.map(|approval| approval.principal).collect(),
         unconfirmed: u8::try_from(unconfirmed).unwrap_or(u8::MAX),
-        tries_left: tries_left(session),
+        tries_left: session.tries_left(),
         expires_in: u32::try_from(left).unwrap_or(u32::MAX),
         retry_after: RETRY,
         known,
     })
-}
-
-/// How many more times something wrong may be given, of whichever kind is nearest its end.
-pub(crate) fn tries_left(session: &Session) -> u8 {
-    let wrong = session.wrong;
-    TRIES.saturating_sub(wrong.codes.max(wrong.confirmations).max(wrong.approvals))
 }

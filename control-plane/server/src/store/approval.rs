@@ -1,48 +1,18 @@
 use pawl_approval::{Approver, Fingerprint, Principal};
-use pawl_proto::message::{GrantedApproval, ShortText, SshSignature};
-use pawl_proto::{Digest, SessionId};
+use pawl_proto::SessionId;
+use pawl_proto::message::SshSignature;
+use pawl_verifier::session::SessionApproval;
 use rusqlite::{Row, params};
 
 use super::value::{from_bytes, from_text};
 use super::{StoreError, Tx};
-
-/// An approval that was verified before it was stored; others are not kept.
-#[derive(Clone, Debug)]
-pub struct ApprovalRow {
-    /// Who approved, with which key.
-    pub approver: Approver,
-    /// When.
-    pub given_at: u64,
-    /// The armored SSHSIG over the statement's digest.
-    pub signature: SshSignature,
-    /// Given on another device than the one that asks.
-    pub elsewhere: bool,
-    /// SHA-256 of the confirmation that the device has yet to say; none once the approval counts.
-    pub confirmation: Option<Digest>,
-}
-
-impl ApprovalRow {
-    /// The approval as a device is told of it, if it counts.
-    #[must_use]
-    pub fn granted(&self) -> Option<GrantedApproval> {
-        if self.confirmation.is_some() {
-            return None;
-        }
-        Some(GrantedApproval {
-            principal: ShortText::lossy(self.approver.principal.as_str()),
-            key: ShortText::lossy(&self.approver.key.to_string()),
-            time: self.given_at,
-            signature: self.signature.clone(),
-        })
-    }
-}
 
 impl Tx<'_> {
     /// Adds an approval of a session, in the place of an earlier one by the same key.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn put_approval(&self, session: SessionId, approval: &ApprovalRow) -> Result<(), StoreError> {
+    pub fn put_approval(&self, session: SessionId, approval: &SessionApproval) -> Result<(), StoreError> {
         self.sql.execute(
             "INSERT OR REPLACE INTO approval (session, principal, key, given_at, signature, confirmation, \
              elsewhere) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -63,7 +33,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn approvals(&self, session: SessionId) -> Result<Vec<ApprovalRow>, StoreError> {
+    pub fn approvals(&self, session: SessionId) -> Result<Vec<SessionApproval>, StoreError> {
         let mut statement = self.sql.prepare_cached(
             "SELECT principal, key, given_at, signature, confirmation, elsewhere FROM approval WHERE session = ?1 \
              ORDER BY given_at, key",
@@ -85,10 +55,10 @@ impl Tx<'_> {
     }
 }
 
-fn read(row: &Row<'_>) -> Result<ApprovalRow, StoreError> {
+fn read(row: &Row<'_>) -> Result<SessionApproval, StoreError> {
     let principal: Principal = from_text(&row.get::<_, String>(0)?, "principal")?;
     let confirmation: Option<Vec<u8>> = row.get(4)?;
-    Ok(ApprovalRow {
+    Ok(SessionApproval {
         approver: Approver { principal, key: from_text(&row.get::<_, String>(1)?, "fingerprint")? },
         given_at: row.get(2)?,
         elsewhere: row.get(5)?,

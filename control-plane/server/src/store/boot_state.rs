@@ -1,8 +1,6 @@
-use std::collections::BTreeMap;
-
-use pawl_proto::{DeviceId, PcrValue};
+use pawl_proto::DeviceId;
+use pawl_verifier::{AcceptedState, BootState};
 use rusqlite::{OptionalExtension as _, Row, params};
-use serde::{Deserialize, Serialize};
 
 use super::value::{from_blob, from_name, to_blob, to_name};
 use super::{StoreError, Tx};
@@ -13,45 +11,6 @@ UPDATE boot_state SET origin = 'first-pairing' WHERE name = 'the first pairing';
 -- Approved ahead, and not seen since.
 ALTER TABLE boot_state ADD COLUMN ahead INTEGER NOT NULL DEFAULT 0;
 ";
-
-/// What a device runs: values of the PCRs that leases name, all of one bank.
-pub type BootState = BTreeMap<u8, PcrValue>;
-
-/// A boot state that a device may be in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AcceptedState {
-    /// What an operator calls it.
-    pub name: String,
-    /// How it came to be accepted.
-    pub by: AcceptedBy,
-    /// The values.
-    pub pcrs: BootState,
-    /// It was approved ahead, and the device has not been in it since.
-    pub ahead: bool,
-    /// When it was accepted last.
-    pub accepted_at: u64,
-}
-
-impl AcceptedState {
-    /// What a device runs when it is first paired.
-    #[must_use]
-    pub fn at_first_pairing(pcrs: BootState, now: u64) -> Self {
-        let name = "the first pairing".to_owned();
-        Self { name, by: AcceptedBy::FirstPairing, pcrs, ahead: false, accepted_at: now }
-    }
-}
-
-/// How a boot state came to be accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AcceptedBy {
-    /// The device ran it when it was first paired: nobody has looked at what it is.
-    FirstPairing,
-    /// An operator accepted what the device had reported.
-    Operator,
-    /// An operator approved it before the device ran it.
-    PreApproval,
-}
 
 impl Tx<'_> {
     /// Accepts a boot state of a device; false when it was accepted before, and by no lesser word.
@@ -94,9 +53,7 @@ impl Tx<'_> {
     /// [`StoreError`]
     pub fn boot_states_reached(&self, device: DeviceId, quoted: &BootState) -> Result<(), StoreError> {
         let states = self.boot_states(device)?.into_iter().filter(|state| state.ahead);
-        let is_here =
-            |state: &AcceptedState| state.pcrs.iter().all(|(pcr, value)| quoted.get(pcr) == Some(value));
-        for state in states.filter(is_here) {
+        for state in states.filter(|state| state.is_reached_by(quoted)) {
             self.boot_state_reached(device, &state.pcrs)?;
         }
         Ok(())

@@ -1,5 +1,6 @@
 use pawl_proto::record::Link;
-use pawl_proto::{DeviceId, Digest, PairingId};
+use pawl_proto::{DeviceId, Digest};
+use pawl_verifier::audit::{DeviceChain, DeviceRecordRow};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::value::{from_bytes, from_text};
@@ -35,34 +36,6 @@ CREATE TABLE device_record (
     PRIMARY KEY (device, chain, sequence)
 ) STRICT, WITHOUT ROWID;
 ";
-
-/// How far a device's own records are known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceChain {
-    /// Which of the device's chains, from 1.
-    pub chain: u32,
-    /// The last record that is known; 0 before the first.
-    pub sequence: u64,
-    /// Its digest.
-    pub digest: Digest,
-    /// What was found wrong last, and is recorded already.
-    pub noted: Option<String>,
-}
-
-/// A record of a device as it came, under a quote of its TPM.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DeviceRecordRow {
-    /// Which of the device's chains.
-    pub chain: u32,
-    /// Its place in the chain.
-    pub sequence: u64,
-    /// In whose report it came.
-    pub pairing: PairingId,
-    /// When it came, Unix seconds.
-    pub received_at: u64,
-    /// The record.
-    pub link: Link,
-}
 
 impl Tx<'_> {
     /// How far a device's records are known; none before the first report that had any.

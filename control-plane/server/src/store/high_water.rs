@@ -1,7 +1,7 @@
 use pawl_evidence::appraise::HighWater;
-use pawl_proto::{DeviceId, Nonce};
+use pawl_proto::DeviceId;
+use pawl_verifier::incident::{DaemonRun, TpmHistory};
 use rusqlite::{OptionalExtension as _, params};
-use serde::{Deserialize, Serialize};
 
 use super::value::{from_blob, to_blob};
 use super::{StoreError, Tx};
@@ -35,21 +35,6 @@ INSERT OR REPLACE INTO tpm_seen (device, epoch, reset_count, clock, clock_max, r
 DROP TABLE high_water;
 ";
 
-/// A run of a daemon, and the TPM's time in its last report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Run {
-    /// Its random id.
-    pub id: Nonce,
-    /// The TPM's resets.
-    pub reset_count: u32,
-    /// The TPM's clock, milliseconds.
-    pub clock: u64,
-    /// When the report came, Unix milliseconds.
-    pub seen_ms: u64,
-    /// The TPM's time fell in this run.
-    pub fell: bool,
-}
-
 impl Tx<'_> {
     /// Returns the latest point at which the TPM of a device was seen.
     ///
@@ -72,10 +57,7 @@ impl Tx<'_> {
     }
 
     /// Remembers a later point. The caller has compared.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub fn raise_high_water(&self, device: DeviceId, to: HighWater) -> Result<(), StoreError> {
+    fn raise_high_water(&self, device: DeviceId, to: HighWater) -> Result<(), StoreError> {
         self.sql.execute(
             "INSERT INTO tpm_seen (device, epoch, reset_count, clock, clock_max) VALUES (?1, ?2, ?3, ?4, ?5) \
              ON CONFLICT (device) DO UPDATE SET epoch = ?2, reset_count = ?3, clock = ?4, clock_max = ?5",
@@ -84,11 +66,27 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Returns the runs in which the TPM of a device was last seen, newest last.
+    /// Returns what was seen of the TPM of a device.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn runs(&self, device: DeviceId) -> Result<Vec<Run>, StoreError> {
+    pub fn tpm_history(&self, device: DeviceId) -> Result<TpmHistory, StoreError> {
+        Ok(TpmHistory { highest: self.high_water(device)?, runs: self.runs(device)? })
+    }
+
+    /// Replaces what was seen of the TPM of a device.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn set_tpm_history(&self, device: DeviceId, history: &TpmHistory) -> Result<(), StoreError> {
+        if let Some(highest) = history.highest {
+            self.raise_high_water(device, highest)?;
+        }
+        self.set_runs(device, &history.runs)
+    }
+
+    /// Returns the runs in which the TPM of a device was last seen, newest last.
+    fn runs(&self, device: DeviceId) -> Result<Vec<DaemonRun>, StoreError> {
         let mut statement = self.sql.prepare_cached("SELECT runs FROM tpm_seen WHERE device = ?1")?;
         let runs: Option<Option<Vec<u8>>> =
             statement.query_row([device.as_str()], |row| row.get(0)).optional()?;
@@ -99,7 +97,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn set_runs(&self, device: DeviceId, runs: &[Run]) -> Result<(), StoreError> {
+    pub fn set_runs(&self, device: DeviceId, runs: &[DaemonRun]) -> Result<(), StoreError> {
         self.sql.execute(
             "UPDATE tpm_seen SET runs = ?2 WHERE device = ?1",
             params![device.as_str(), to_blob(&runs, "runs")?],

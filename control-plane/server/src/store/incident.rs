@@ -1,6 +1,6 @@
 use pawl_proto::DeviceId;
+use pawl_verifier::incident::{Incident, IncidentKind};
 use rusqlite::{Row, params};
-use serde::{Deserialize, Serialize};
 
 use super::value::{from_name, from_text, to_name};
 use super::{StoreError, Tx};
@@ -24,41 +24,6 @@ CREATE UNIQUE INDEX incident_open ON incident (device, kind, other) WHERE settle
 
 /// So many of a device are kept: who can ask to be paired cannot fill the disk.
 const KEPT: usize = 64;
-
-/// A sign that a device is not the one machine that it was.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Incident {
-    /// What it is.
-    pub kind: IncidentKind,
-    /// The other device that it is about.
-    pub other: Option<DeviceId>,
-    /// What was seen, for people.
-    pub detail: String,
-    /// When it was seen first.
-    pub first_at: u64,
-    /// When it was seen last.
-    pub last_at: u64,
-    /// How often it was seen.
-    pub times: u64,
-    /// When it was dealt with, and how.
-    pub settled: Option<(u64, String)>,
-}
-
-/// What may have become of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum IncidentKind {
-    /// Two live at the same time who both are this device.
-    TwoPlaces,
-    /// Its TPM was put back to an older state.
-    SetBack,
-    /// Its disk is in another machine.
-    DiskElsewhere,
-    /// It holds the disk of another device.
-    DiskOfAnother,
-    /// Its disk is new, although its pairing lives.
-    Reimaged,
-}
 
 impl Tx<'_> {
     /// Notes an incident; whether it was not open before.
@@ -138,12 +103,6 @@ impl Tx<'_> {
         }
         Ok(settled)
     }
-}
-
-impl IncidentKind {
-    /// All of them, the worst first.
-    pub const ALL: [Self; 5] =
-        [Self::TwoPlaces, Self::SetBack, Self::DiskElsewhere, Self::DiskOfAnother, Self::Reimaged];
 }
 
 fn read(row: &Row<'_>) -> Result<Incident, StoreError> {

@@ -25,20 +25,15 @@ mod verdict;
 
 use std::path::Path;
 
+use pawl_verifier::session::DamagedStatement;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-pub use approval::ApprovalRow;
-pub use boot_state::{AcceptedBy, AcceptedState, BootState};
 pub use device::{Device, LastSeen};
-pub use device_record::{DeviceChain, DeviceRecordRow};
 pub use event::EventRow;
-pub use high_water::Run;
-pub use incident::{Incident, IncidentKind};
-pub use pairing::{Base, Pairing, PairingState, Reported};
+pub use pairing::Reported;
 pub use receipt::ReceiptRow;
 pub use record::ChainError;
-pub use session::{CodeRow, Purpose, Session, SessionState, Wrong};
 pub use verdict::VerdictRow;
 
 /// So many transactions may wait; whoever comes later waits to be let in.
@@ -143,6 +138,12 @@ pub enum StoreError {
     /// The database's thread cannot be started.
     #[error("cannot start the database's thread: {0}")]
     Thread(std::io::Error),
+}
+
+impl From<DamagedStatement> for StoreError {
+    fn from(_: DamagedStatement) -> Self {
+        Self::Malformed("statement")
+    }
 }
 
 #[cfg(test)]

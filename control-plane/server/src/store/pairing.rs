@@ -1,83 +1,10 @@
-use std::collections::{BTreeMap, BTreeSet};
-
-use pawl_proto::message::{Audience, HostFacts, Scope};
-use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, PcrValue};
+use pawl_proto::message::HostFacts;
+use pawl_proto::{DeviceId, Epoch, Nonce, PairingId};
+use pawl_verifier::pairing::{Base, Pairing, PairingState};
 use rusqlite::{OptionalExtension as _, Row, params};
-use serde::{Deserialize, Serialize};
 
 use super::value::{from_blob, from_bytes, from_name, from_text, to_blob, to_name};
 use super::{StoreError, Tx};
-use crate::posture::{ImaState, MeasuredState};
-
-/// A pairing, current or ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pairing {
-    /// Its id.
-    pub id: PairingId,
-    /// The device.
-    pub device: DeviceId,
-    /// The epoch in which it lives.
-    pub epoch: Epoch,
-    /// How far its life has come.
-    pub state: PairingState,
-    /// When it was granted.
-    pub paired_at: u64,
-    /// When its end became known.
-    pub ended_at: Option<u64>,
-    /// The scopes that it asked for and those that were granted to it since: it has those of them that the
-    /// operator grants now.
-    pub scopes: Vec<Scope>,
-    /// The same of audiences, beside the control plane's own URL.
-    pub audiences: Vec<Audience>,
-    /// `TPMT_PUBLIC` of the attestation key, proven to live in the device's TPM.
-    pub attestation_key: Vec<u8>,
-    /// `TPMS_NV_PUBLIC` of the epoch counter, written.
-    pub counter: Vec<u8>,
-    /// `TPMT_PUBLIC` of the device key, certified.
-    pub device_key: Vec<u8>,
-    /// `TPMT_PUBLIC` of the action key, certified; the pairings of earlier versions have none.
-    pub action_key: Option<Vec<u8>>,
-    /// The policyRef of its leases.
-    pub policy_ref: Digest,
-    /// What the next report must repeat.
-    pub nonce: Nonce,
-    /// On what it may build.
-    pub base: Option<Base>,
-    /// The last report, for people.
-    pub reported: Option<Reported>,
-}
-
-/// How far a pairing's life has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PairingState {
-    /// It holds.
-    Live,
-    /// Its end is ordered: no token and no lease any more, and no receipt yet.
-    Revoking,
-    /// Its keys are known to be dead.
-    Ended,
-}
-
-/// The acknowledged evidence on which the next report builds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Base {
-    /// SHA-256 of that evidence.
-    pub evidence: Digest,
-    /// The boot in which it was made.
-    pub boot_id: String,
-    /// Every quoted PCR, all of one bank.
-    pub pcrs: BTreeMap<u8, PcrValue>,
-    /// systemd's measurement log, as far as it was reported.
-    #[serde(default)]
-    pub measured: Option<MeasuredState>,
-    /// How far the IMA log was followed.
-    pub ima: Option<ImaState>,
-    /// The PCRs that leases of this pairing name beside the configuration's: its boot chain measured kernel or
-    /// command line into them.
-    #[serde(default)]
-    pub lease_pcrs_added: BTreeSet<u8>,
-}
 
 /// The last report, for people.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +22,7 @@ pub struct Reported {
 }
 
 const COLUMNS: &str = "id, device, epoch, state, paired_at, ended_at, scopes, attestation_key, counter, device_key, \
-                       policy_ref, nonce, base, reported_at, report_bytes, report_whole, reports, host, action_key, audiences";
+                       policy_ref, nonce, base, action_key, audiences";
 
 impl Tx<'_> {
     /// Adds a pairing.
@@ -209,6 +136,18 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Returns the last report of a pairing, for people.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn reported(&self, id: PairingId) -> Result<Option<Reported>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT reported_at, report_bytes, report_whole, reports, host FROM pairing WHERE id = ?1",
+        )?;
+        let row = statement.query_row([id.to_string()], |row| Ok(read_reported(row))).optional()?;
+        Ok(row.transpose()?.flatten())
+    }
+
     /// Takes a report that was judged: the next one builds on it. Host facts that it left out
     /// stay as they were.
     ///
@@ -241,18 +180,7 @@ impl Tx<'_> {
 
 fn read(row: &Row<'_>) -> Result<Pairing, StoreError> {
     let base: Option<Vec<u8>> = row.get(12)?;
-    let host: Option<Vec<u8>> = row.get(17)?;
-    let audiences: Option<Vec<u8>> = row.get(19)?;
-    let reported = match (row.get(13)?, row.get(14)?, row.get(15)?) {
-        (Some(at), Some(bytes), Some(whole)) => Some(Reported {
-            at,
-            bytes,
-            whole,
-            count: row.get(16)?,
-            host: host.map(|blob| from_blob(&blob, "host facts")).transpose()?.unwrap_or_default(),
-        }),
-        _ => None,
-    };
+    let audiences: Option<Vec<u8>> = row.get(14)?;
     Ok(Pairing {
         id: from_text(&row.get::<_, String>(0)?, "pairing id")?,
         device: from_text(&row.get::<_, String>(1)?, "device id")?,
@@ -265,10 +193,18 @@ fn read(row: &Row<'_>) -> Result<Pairing, StoreError> {
         attestation_key: row.get(7)?,
         counter: row.get(8)?,
         device_key: row.get(9)?,
-        action_key: row.get(18)?,
+        action_key: row.get(13)?,
         policy_ref: from_bytes(&row.get::<_, Vec<u8>>(10)?, "policyRef")?,
         nonce: from_bytes(&row.get::<_, Vec<u8>>(11)?, "nonce")?,
         base: base.map(|blob| from_blob(&blob, "base")).transpose()?,
-        reported,
     })
+}
+
+fn read_reported(row: &Row<'_>) -> Result<Option<Reported>, StoreError> {
+    let host: Option<Vec<u8>> = row.get(4)?;
+    let (Some(at), Some(bytes), Some(whole)) = (row.get(0)?, row.get(1)?, row.get(2)?) else {
+        return Ok(None);
+    };
+    let host = host.map(|blob| from_blob(&blob, "host facts")).transpose()?.unwrap_or_default();
+    Ok(Some(Reported { at, bytes, whole, count: row.get(3)?, host }))
 }

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::value::from_bytes;
 use super::{StoreError, Tx};
-use crate::record::{Fact, Record};
+use pawl_verifier::record::{Fact, Record};
 
 impl Tx<'_> {
     /// Adds a record to the end of a device's chain.

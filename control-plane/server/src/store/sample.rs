@@ -1,9 +1,9 @@
 use pawl_proto::DeviceId;
+use pawl_verifier::report::KeptEvidence;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::value::{from_blob, to_blob};
 use super::{StoreError, Tx};
-use crate::posture::Sample;
 
 pub(super) const TABLES: &str = "
 -- What a device last showed, refused or not.
@@ -28,14 +28,14 @@ impl Tx<'_> {
     pub fn set_sample(
         &self,
         device: DeviceId,
-        sample: &Sample,
+        evidence: &KeptEvidence,
         boot_log: Option<&[u8]>,
     ) -> Result<(), StoreError> {
         let device = device.as_str();
         self.sql.execute(
             "INSERT INTO sample (device, body) SELECT id, ?2 FROM device WHERE id = ?1 \
              ON CONFLICT DO UPDATE SET body = ?2",
-            params![device, to_blob(sample, "sample")?],
+            params![device, to_blob(evidence, "sample")?],
         )?;
         match boot_log {
             Some(log) => self.sql.execute(
@@ -52,7 +52,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn sample(&self, device: DeviceId) -> Result<Option<Sample>, StoreError> {
+    pub fn sample(&self, device: DeviceId) -> Result<Option<KeptEvidence>, StoreError> {
         let mut statement = self.sql.prepare_cached("SELECT body FROM sample WHERE device = ?1")?;
         let body: Option<Vec<u8>> = statement.query_row([device.as_str()], |row| row.get(0)).optional()?;
         body.map(|body| from_blob(&body, "sample")).transpose()

@@ -5,7 +5,8 @@ use pawl_proto::record::Link;
 use pawl_proto::{DeviceId, Digest, Epoch, PairingId};
 
 use super::*;
-use crate::record::Fact;
+use pawl_verifier::audit::{DeviceChain, DeviceRecordRow};
+use pawl_verifier::record::Fact;
 
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();

@@ -1,16 +1,14 @@
 //! What tests share: a control plane in a temporary directory, and a TPM in software.
 
 mod action;
-mod activate;
 mod approver;
 mod broker;
 mod device;
 mod jws;
 mod mute_broker;
-mod records;
 mod reporting;
 mod session;
-mod structures;
+#[path = "../../../verifier/src/testing/mod.rs"]
 mod tpm;
 
 use pawl_proto::{DeviceId, Digest};
@@ -23,16 +21,15 @@ pub(crate) use broker::Broker;
 pub(crate) use device::{Device, decode_verdict, request_for};
 pub(crate) use jws::jws;
 pub(crate) use mute_broker::MuteBroker;
-pub(crate) use records::Records;
 pub(crate) use reporting::Reporting;
 pub(crate) use session::Asked;
-pub(crate) use tpm::{ENDORSEMENT, OWNER};
+pub(crate) use tpm::{ENDORSEMENT, OWNER, Records};
 
 use crate::clock::Clock;
 use crate::clock::tests::SetClock;
 use crate::config::Config;
 use crate::control_plane::ControlPlane;
-use crate::session::boot_digest;
+use pawl_verifier::boot_digest;
 
 /// A control plane whose clock stands until it is moved.
 pub(crate) struct Rig {

@@ -13,7 +13,7 @@ pub(crate) mod jws;
 use std::sync::Arc;
 
 use p256::ecdsa::VerifyingKey;
-use pawl_evidence::tpm::{Public, PublicKey};
+use pawl_evidence::tpm::Public;
 use pawl_proto::message::{Entitlement, Scope};
 use serde::{Deserialize, Serialize};
 
@@ -23,9 +23,11 @@ pub use jwk::{Jwk, JwkSet};
 
 use crate::control_plane::ControlPlane;
 use crate::entitlement::{self, Entitled, entitled, parse};
-use crate::record::Fact;
-use crate::store::{Pairing, Tx};
+use crate::store::Tx;
 use dpop::Proof;
+use pawl_verifier::pairing::Pairing;
+use pawl_verifier::pairing::verifying_key;
+use pawl_verifier::record::Fact;
 
 /// Where tokens are asked for; part of what devices sign.
 pub const PATH: &str = "/v1/token";
@@ -149,16 +151,6 @@ fn issue_in(
 /// The device key of a pairing.
 pub(crate) fn device_key(pairing: &Pairing) -> Option<VerifyingKey> {
     verifying_key(&Public::unmarshal(&pairing.device_key).ok()?)
-}
-
-/// The key in a public area, if it is one of P-256.
-pub(crate) fn verifying_key(public: &Public) -> Option<VerifyingKey> {
-    let PublicKey::Ecc { x, y, .. } = public.key() else { return None };
-    let (Ok(x), Ok(y)) = (<[u8; 32]>::try_from(x.as_slice()), <[u8; 32]>::try_from(y.as_slice())) else {
-        return None;
-    };
-    let point = p256::EncodedPoint::from_affine_coordinates(&x.into(), &y.into(), false);
-    VerifyingKey::from_encoded_point(&point).ok()
 }
 
 /// Returns for whom the token is, if that is granted: the resource that is named (RFC 8707), or the control

@@ -5,9 +5,12 @@ use pawl_proto::PcrValue;
 use pawl_proto::message::Appraisal;
 
 use super::{Update, UpdateError};
-use crate::posture::{LeasePcrs, MeasuredState, bank_hash};
-use crate::session::boot_digest;
-use crate::store::{Base, BootState, Pairing, Tx};
+use crate::store::Tx;
+use pawl_verifier::BootState;
+use pawl_verifier::LeasePcrs;
+use pawl_verifier::boot_digest;
+use pawl_verifier::pairing::{Base, Pairing};
+use pawl_verifier::report::{MeasureLogState, bank_hash};
 
 /// The boot state in which a device is, and the one that an update will bring it to.
 pub(super) struct Coming {
@@ -117,7 +120,7 @@ impl NextBoot<'_> {
 
     fn foretell(&self, index: u8) -> Result<Foretold, UpdateError> {
         let value = self.base.pcrs.get(&index).and_then(to_evidence).ok_or(UpdateError::NothingReported)?;
-        let measured = self.base.measured.as_ref().map(MeasuredState::log);
+        let measured = self.base.measured.as_ref().map(MeasureLogState::log);
         Ok(foretell(self.log, measured, &value, index, &self.predicted)?)
     }
 }

@@ -5,9 +5,12 @@ use pawl_proto::DeviceId;
 use super::coming::Coming;
 use super::{Update, UpdateError};
 use crate::control_plane::ControlPlane;
-use crate::posture::{self, LeasePcrs};
-use crate::store::{AcceptedBy, AcceptedState, BootState, Device, Pairing, Tx};
-use crate::verdict::Draft;
+use crate::store::{Device, Tx};
+use crate::verdict;
+use pawl_verifier::LeasePcrs;
+use pawl_verifier::pairing::Pairing;
+use pawl_verifier::record::Fact;
+use pawl_verifier::{AcceptedBy, AcceptedState, BootState};
 
 /// A boot state that is approved ahead.
 #[derive(Clone, Debug)]
@@ -48,8 +51,8 @@ pub async fn pre_approve(
                 };
                 tx.accept_boot_state(device.id, &state)?;
                 let by = format!("approved ahead by an operator: {name}");
-                tx.record(device.id, now, posture::accepted_fact(&coming, &by))?;
-                Draft::ask(&device, false).issue(&plane_in_tx, tx, &pairing)?;
+                tx.record(device.id, now, Fact::accepted(&coming, &by))?;
+                verdict::issue(&plane_in_tx, tx, &pairing, verdict::ask(&device, false))?;
             }
             Ok::<_, UpdateError>(PreApproved { name, present, coming })
         })
@@ -71,7 +74,7 @@ pub async fn withdraw(plane: &Arc<ControlPlane>, device: DeviceId) -> Result<usi
             let (device, pairing) = live(tx, device)?;
             let withdrawn = tx.withdraw_boot_states(device.id)?;
             if withdrawn > 0 {
-                Draft::ask(&device, false).issue(&plane_in_tx, tx, &pairing)?;
+                verdict::issue(&plane_in_tx, tx, &pairing, verdict::ask(&device, false))?;
             }
             Ok::<_, UpdateError>(withdrawn)
         })

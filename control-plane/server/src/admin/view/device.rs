@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::{AheadView, IncidentView};
 use crate::control_plane::ControlPlane;
 use crate::entitlement;
-use crate::incident;
-use crate::session::boot_digest;
-use crate::store::{Device, EventRow, Pairing, PairingState, ReceiptRow, StoreError, Tx, VerdictRow};
+use crate::store::{Device, EventRow, ReceiptRow, Reported, StoreError, Tx, VerdictRow};
+use pawl_verifier::boot_digest;
+use pawl_verifier::incident::incidents_digest;
+use pawl_verifier::pairing::{Pairing, PairingState};
 
 /// One line of `devices`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -212,7 +213,7 @@ pub(in crate::admin) fn line(
     let (now, interval) = (plane.clock.now(), plane.config.report_interval());
     let pairing = tx.newest_pairing(device.id)?;
     let judged = judged(tx, pairing.as_ref())?;
-    let last_report = pairing.as_ref().and_then(|pairing| Some(pairing.reported.as_ref()?.at));
+    let last_report = reported(tx, pairing.as_ref())?.map(|reported| reported.at);
     let live = pairing.as_ref().is_some_and(|pairing| pairing.state == PairingState::Live);
     Ok(DeviceLine {
         device: device.id,
@@ -241,7 +242,7 @@ pub(in crate::admin) fn whole(
 ) -> Result<DeviceView, StoreError> {
     let pairing = tx.newest_pairing(device.id)?;
     let judged = judged(tx, pairing.as_ref())?;
-    let reported = pairing.as_ref().and_then(|pairing| pairing.reported.clone());
+    let reported = reported(tx, pairing.as_ref())?;
     let evidence = pairing.as_ref().and_then(|pairing| Some(pairing.base.as_ref()?.evidence.to_string()));
     Ok(DeviceView {
         events: tx.events(device.id)?.into_iter().map(EventView::from).collect(),
@@ -251,7 +252,7 @@ pub(in crate::admin) fn whole(
         boot_states: tx.boot_states(device.id)?.len(),
         ahead: AheadView::all(tx, device.id, judged.as_ref())?,
         incidents: tx.incidents(device.id)?.into_iter().map(IncidentView::from).collect(),
-        open_incidents: incident::digest(&tx.open_incidents(device.id)?),
+        open_incidents: incidents_digest(&tx.open_incidents(device.id)?),
         device: device.id,
         label: device.label,
         ek_sha256: device.ek_sha256.to_string(),
@@ -291,6 +292,10 @@ fn reported_state(tx: &Tx<'_>, device: DeviceId) -> Result<Option<ReportedStateV
     let Some(pcrs) = tx.reported_state(device)? else { return Ok(None) };
     let accepted = tx.boot_states(device)?.iter().any(|state| state.pcrs == pcrs);
     Ok(Some(ReportedStateView { digest: boot_digest(&pcrs), accepted, pcrs }))
+}
+
+fn reported(tx: &Tx<'_>, pairing: Option<&Pairing>) -> Result<Option<Reported>, StoreError> {
+    pairing.map(|pairing| tx.reported(pairing.id)).transpose().map(Option::flatten)
 }
 
 fn judged(tx: &Tx<'_>, pairing: Option<&Pairing>) -> Result<Option<VerdictRow>, StoreError> {

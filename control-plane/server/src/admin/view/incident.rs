@@ -1,8 +1,8 @@
 use pawl_proto::DeviceId;
 use serde::{Deserialize, Serialize};
 
-use crate::incident::remedy;
-use crate::store::{Incident, IncidentKind};
+use pawl_verifier::incident::remedy;
+use pawl_verifier::incident::{Incident, IncidentKind};
 
 /// A sign of a clone or a rollback, in [`super::DeviceView`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,8 +8,9 @@ use pawl_proto::{DeviceId, Digest, PcrBank, PcrValue};
 use serde::{Deserialize, Serialize};
 
 use super::IncidentView;
-use crate::policy::{DevicePolicy, remedy};
-use crate::posture::{Shown, bank_hash, told_area, told_areas, told_result};
+use crate::policy::remedy;
+use pawl_verifier::DevicePolicy;
+use pawl_verifier::report::{AppraisalInput, bank_hash, told_area, told_areas, told_result};
 
 /// `policy explain`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,13 +87,18 @@ pub struct CheckedView {
 }
 
 impl ExplanationView {
-    pub(in crate::admin) fn new(shown: &Shown<'_>, shown_at: u64, appraisal: &appraise::Appraisal) -> Self {
-        let lines = lines(shown.boot_log, shown.lease_pcrs.bank());
+    pub(in crate::admin) fn new(
+        device: DeviceId,
+        input: &AppraisalInput<'_>,
+        shown_at: u64,
+        appraisal: &appraise::Appraisal,
+    ) -> Self {
+        let lines = lines(input.boot_log, input.lease_pcrs.bank());
         Self {
-            device: shown.device,
+            device,
             shown_at,
             state: None,
-            policy: shown.policy.map(PolicyView::from),
+            policy: input.policy.map(PolicyView::from),
             result: told_result(appraisal.result),
             areas: told_areas(appraisal),
             reasons: appraisal.reasons.iter().map(|reason| ReasonView::new(reason, &lines)).collect(),

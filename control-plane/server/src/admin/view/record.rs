@@ -3,8 +3,8 @@ use pawl_proto::{DeviceId, PairingId, limits};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::record::{Fact, Record};
-use crate::store::DeviceRecordRow;
+use pawl_verifier::audit::DeviceRecordRow;
+use pawl_verifier::record::{Fact, Record};
 
 /// One line of `records`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,9 +2,11 @@ use pawl_proto::message::{Access, Appraisal, Ending, Finding, HostFacts, Known};
 use pawl_proto::{DeviceId, SessionId};
 use serde::{Deserialize, Serialize};
 
-use crate::pairing::{self, Case};
-use crate::session::{self, Refused};
-use crate::store::{ApprovalRow, Purpose, Session, SessionState, StoreError, Tx};
+use crate::pairing;
+use crate::store::{StoreError, Tx};
+use pawl_verifier::pairing::PairingSession;
+use pawl_verifier::session::Refused;
+use pawl_verifier::session::{ApprovalSession, Purpose, SessionApproval, SessionState};
 
 /// One line of `sessions`. Codes and confirmations are never in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,7 +114,7 @@ pub struct ConfirmationView {
 }
 
 impl SessionView {
-    pub(in crate::admin) fn of(tx: &Tx<'_>, session: Session) -> Result<Self, StoreError> {
+    pub(in crate::admin) fn of(tx: &Tx<'_>, session: ApprovalSession) -> Result<Self, StoreError> {
         let (_, statement) = session.asked()?;
         let text = |text: &pawl_proto::message::ShortText| text.as_str().to_owned();
         Ok(Self {
@@ -134,7 +136,7 @@ impl SessionView {
             endorsement: statement.endorsement.as_ref().map(text),
             needed: session.needed,
             approved: tx.approvals(session.id)?.iter().map(ApprovalView::from).collect(),
-            tries_left: session::tries_left(&session),
+            tries_left: session.tries_left(),
             refusals: session.refusals,
             outcome: session.outcome,
         })
@@ -142,7 +144,7 @@ impl SessionView {
 }
 
 impl RequestView {
-    pub(in crate::admin) fn of(tx: &Tx<'_>, session: Session) -> Result<Self, StoreError> {
+    pub(in crate::admin) fn of(tx: &Tx<'_>, session: ApprovalSession) -> Result<Self, StoreError> {
         let (bytes, statement) = session.asked()?;
         let claims = match session.purpose {
             Purpose::Pairing => Some(ClaimsView::of(tx, &session)?),
@@ -173,8 +175,8 @@ impl RequestView {
 }
 
 impl ClaimsView {
-    fn of(tx: &Tx<'_>, session: &Session) -> Result<Self, StoreError> {
-        let Case { request, endorsement, posture, .. } = Case::of(session)?;
+    fn of(tx: &Tx<'_>, session: &ApprovalSession) -> Result<Self, StoreError> {
+        let PairingSession { request, endorsement, posture, .. } = pairing::session_data(session)?;
         let (appraisal, reasons) = match posture {
             Some(posture) => (Some(posture.result), posture.reasons),
             None => (None, Vec::new()),
@@ -191,8 +193,8 @@ impl ClaimsView {
     }
 }
 
-impl From<&ApprovalRow> for ApprovalView {
-    fn from(row: &ApprovalRow) -> Self {
+impl From<&SessionApproval> for ApprovalView {
+    fn from(row: &SessionApproval) -> Self {
         Self {
             principal: row.approver.principal.to_string(),
             key: row.approver.key.to_string(),

@@ -4,9 +4,10 @@ use pawl_proto::message::Lease;
 use pawl_proto::{DeviceId, Digest, PcrBank, PcrValue};
 use serde::{Deserialize, Serialize};
 
-use crate::session::boot_digest;
-use crate::store::{AcceptedState, BootState, StoreError, Tx, VerdictRow};
+use crate::store::{StoreError, Tx, VerdictRow};
 use crate::update::PreApproved;
+use pawl_verifier::boot_digest;
+use pawl_verifier::{AcceptedState, BootState};
 
 /// `pre-approve`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use pawl_proto::Blob;
 use pawl_proto::message::{Scope, ShortText, Statement, StatementBytes};
 
 use super::context::{Approved, Context, Done, Outcome, bytes, ensure, sha256};
-use crate::record::{ApprovedBy, Fact};
+use pawl_verifier::record::{ApprovedBy, Fact};
 
 /// The statement in a record.
 pub(super) fn read(statement: &str) -> Result<Approved, String> {

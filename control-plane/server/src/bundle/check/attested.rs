@@ -6,7 +6,7 @@ use pawl_proto::message::Receipt;
 use pawl_proto::{Digest, limits};
 
 use super::context::{Context, Done, Outcome, Paired, bytes, ensure, name, sha256};
-use crate::record::{Attested, Fact, TpmTime};
+use pawl_verifier::record::{Attested, Fact, TpmTime};
 
 /// The quote of a verdict is one of the pairing's TPM over this evidence.
 pub(super) fn verdict(context: &Context, fact: &Fact) -> Outcome {

@@ -8,7 +8,7 @@ use pawl_proto::{DeviceId, Digest};
 
 use crate::bundle::contents::Contents;
 use crate::bundle::text::digest;
-use crate::record::ChainHead;
+use pawl_verifier::record::ChainHead;
 
 /// What a check comes to: a sentence when it fails.
 pub(super) type Outcome = Result<Done, String>;

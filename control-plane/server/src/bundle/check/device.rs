@@ -8,7 +8,7 @@ use pawl_proto::record::{DeviceRecord, Link};
 use super::context::Context;
 use super::{Chain, Check, Checked, Failure};
 use crate::bundle::contents::{Contents, DeviceEntry};
-use crate::record::ChainHead;
+use pawl_verifier::record::ChainHead;
 
 pub(super) fn check(contents: &Contents, context: &Context, checked: &mut Checked) {
     let mut before: Option<&DeviceEntry> = None;

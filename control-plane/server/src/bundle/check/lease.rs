@@ -4,9 +4,9 @@ use pawl_evidence::lease::{LeaseTerms, to_be_signed};
 use pawl_evidence::tpm::PcrSelection;
 
 use super::context::{Context, Done, Outcome, bytes, ensure, name, sha256};
-use crate::posture::bank_hash;
-use crate::record::Fact;
-use crate::token::verifying_key;
+use pawl_verifier::pairing::verifying_key;
+use pawl_verifier::record::Fact;
+use pawl_verifier::report::bank_hash;
 
 /// The lease key of the pairing signed these terms for it.
 pub(super) fn check(context: &Context, fact: &Fact) -> Outcome {

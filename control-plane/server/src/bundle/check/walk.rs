@@ -6,7 +6,7 @@ use pawl_proto::record::Link;
 use super::context::{Context, Done, Outcome, Paired};
 use super::{Chain, Check, Checked, Failure, approval, attested, lease};
 use crate::bundle::contents::Contents;
-use crate::record::{Fact, Record, RecordFinding};
+use pawl_verifier::record::{Fact, Record, RecordFinding};
 
 pub(super) fn walk(contents: &Contents, checked: &mut Checked) -> Context {
     let mut context = Context::new(contents);

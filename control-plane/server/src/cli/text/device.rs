@@ -4,7 +4,8 @@ use pawl_proto::message::{Access, Entitlement};
 
 use super::{access, or_dash, standing_name, time};
 use crate::admin::view::{AheadView, DeviceLine, DeviceView, EventView, IncidentView, ReceiptView};
-use crate::store::{IncidentKind, PairingState};
+use pawl_verifier::incident::IncidentKind;
+use pawl_verifier::pairing::PairingState;
 
 /// Everything about a device, a line for each thing.
 pub(in crate::cli) fn device(view: &DeviceView) -> String {
@@ -138,6 +139,7 @@ fn incident_line(incident: &IncidentView) -> String {
         IncidentKind::DiskElsewhere => "disk in another machine",
         IncidentKind::DiskOfAnother => "disk of another device",
         IncidentKind::Reimaged => "disk is new",
+        _ => "an incident of a kind that this program does not know",
     };
     let seen = match incident.times {
         1 => time(incident.last_at),

@@ -5,7 +5,7 @@ use pawl_proto::message::{Access, Ending, Finding, HostFacts, Statement};
 use super::table::Table;
 use super::{access, or_dash, time};
 use crate::admin::view::{ApprovalView, ClaimsView, ConfirmationView, RequestView, SessionView};
-use crate::store::SessionState;
+use pawl_verifier::session::SessionState;
 
 /// Sessions, and under each who approved and what did not count.
 pub(in crate::cli) fn sessions(sessions: &Vec<SessionView>) -> String {

@@ -4,7 +4,7 @@ use pawl_proto::message::{EventKind, SessionProof, Statement};
 
 use super::*;
 use crate::orders;
-use crate::store::SessionState;
+use pawl_verifier::session::SessionState;
 
 #[tokio::test]
 async fn a_request_changes_nothing_and_the_approval_ends_the_old_pairing_at_once() {

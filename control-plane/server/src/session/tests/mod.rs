@@ -12,10 +12,13 @@ use pawl_proto::{PairingId, SessionId};
 use super::*;
 use crate::control_plane::ControlPlane;
 use crate::pairing;
-use crate::record::Fact;
-use crate::refusal::{Refusal, RequestError};
-use crate::store::{ChainError, PairingState, Session};
+use crate::refusal::RequestError;
+use crate::store::ChainError;
 use crate::testing::{Approver, Asked, Device, Rig};
+use pawl_verifier::Refusal;
+use pawl_verifier::pairing::PairingState;
+use pawl_verifier::record::Fact;
+use pawl_verifier::session::ApprovalSession;
 
 /// A paired device whose next pairing these persons have to approve.
 struct Stage {
@@ -59,7 +62,7 @@ async fn state_of(plane: &Arc<ControlPlane>, pairing: PairingId) -> PairingState
     plane.store.transaction(move |tx| tx.pairing(pairing)).await.unwrap().unwrap().state
 }
 
-async fn session(plane: &Arc<ControlPlane>, id: SessionId) -> Session {
+async fn session(plane: &Arc<ControlPlane>, id: SessionId) -> ApprovalSession {
     plane.store.transaction(move |tx| tx.session(id)).await.unwrap().unwrap()
 }
 

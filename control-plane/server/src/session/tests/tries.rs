@@ -1,7 +1,7 @@
 //! How often something wrong may be given, and by how many persons something right.
 
 use super::*;
-use crate::store::SessionState;
+use pawl_verifier::session::SessionState;
 
 #[tokio::test]
 async fn five_refused_approvals_end_the_session() {

@@ -1,0 +1,256 @@
+//! A device's own records, as they come with its reports.
+//!
+//! They are the device's claim. Each report says, under the quote, where the chain stands, and that must follow from
+//! the reports before it: a device cannot take back what it has reported. A finding never takes a lease; the verdict
+//! tells it, and it is recorded once.
+
+mod compare;
+mod shown;
+
+use pawl_proto::message::{Appraisal, Area, Audit, Finding};
+use pawl_proto::record::Link;
+use pawl_proto::{Digest, PairingId};
+
+use self::compare::Compared;
+use self::shown::ShownChain;
+use crate::record::{ChainHead, Fact, RecordFinding};
+use crate::verdict::VerdictDraft;
+
+/// How far a device's own records are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceChain {
+    /// Which of the device's chains, from 1.
+    pub chain: u32,
+    /// The last record that is known; 0 before the first.
+    pub sequence: u64,
+    /// Its digest.
+    pub digest: Digest,
+    /// The finding that was recorded last, until a good report.
+    pub noted: Option<String>,
+}
+
+impl DeviceChain {
+    const EMPTY: Self = Self { chain: 1, sequence: 0, digest: Link::START, noted: None };
+
+    fn head(&self) -> ChainHead {
+        ChainHead { chain: self.chain, sequence: self.sequence, digest: self.digest.to_string() }
+    }
+}
+
+/// A record of a device as it came, under a quote of its TPM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceRecordRow {
+    /// Which of the device's chains.
+    pub chain: u32,
+    /// Its place in the chain.
+    pub sequence: u64,
+    /// In whose report it came.
+    pub pairing: PairingId,
+    /// When it came, Unix seconds.
+    pub received_at: u64,
+    /// The record.
+    pub link: Link,
+}
+
+/// The kind of report that brings records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// The proof of a pairing, in a session in which the device found this: another chain may begin.
+    Pairing(Finding),
+    /// Any later report.
+    Report,
+}
+
+/// The report that brings records.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordsReport {
+    /// Its pairing.
+    pub pairing: PairingId,
+    /// Its kind.
+    pub occasion: Occasion,
+    /// Unix time, seconds.
+    pub now: u64,
+}
+
+/// What changes in the known records of a device.
+#[derive(Debug, Default)]
+pub struct ChainUpdate {
+    /// How far the records are known now; none where that stays as it was.
+    pub chain: Option<DeviceChain>,
+    /// The records that are new.
+    pub new: Vec<DeviceRecordRow>,
+    /// The record of a finding.
+    pub fact: Option<Fact>,
+    /// The last record that is kept of the chain that the device shows; none where it shows another
+    /// chain than is known.
+    pub head: Option<ChainHead>,
+    /// The reason that the verdict gives.
+    pub reason: Option<String>,
+}
+
+impl ChainUpdate {
+    /// Puts the finding into a verdict that judges: it is a warning at least.
+    pub fn weigh(&self, draft: &mut VerdictDraft) {
+        if let Some(reason) = &self.reason {
+            draft.result = draft.result.map(|result| result.max(Appraisal::Warning));
+            // The device's own software keeps them.
+            let runtime = draft.areas.entry(Area::Runtime).or_insert(Appraisal::Warning);
+            *runtime = Appraisal::Warning.max(*runtime);
+            draft.reasons.push(reason.clone());
+        }
+    }
+}
+
+/// Follows the records of a device by a report that the TPM quoted on a fresh nonce. `known` says how far they are known;
+/// `kept` returns the digest of a record by chain and sequence, if the record is kept.
+///
+/// # Errors
+/// Those of `kept`.
+pub fn follow_records<E>(
+    known: Option<&DeviceChain>,
+    audit: Option<&Audit>,
+    report: RecordsReport,
+    kept: impl Fn(u32, u64) -> Result<Option<Digest>, E>,
+) -> Result<ChainUpdate, E> {
+    let shown = match audit.map(ShownChain::parse) {
+        Some(Ok(shown)) => shown,
+        Some(Err(problem)) => {
+            return Ok(report.reject(known, RecordFinding::Malformed, None, problem.to_string()));
+        }
+        None if known.is_none() => return Ok(ChainUpdate::default()),
+        None => {
+            let detail = "the device sends none, though it has before: it cannot keep them, or hides them";
+            return Ok(report.reject(known, RecordFinding::Absent, None, detail.to_owned()));
+        }
+    };
+    let Some(known) = known else { return report.accept(&DeviceChain::EMPTY, shown, None, &kept) };
+    let compared = compare::compare(known.sequence, &shown, |sequence| {
+        if sequence == known.sequence {
+            return Ok(Some(known.digest));
+        }
+        kept(known.chain, sequence)
+    })?;
+    match compared {
+        Compared::Continues => report.accept(known, shown, None, &kept),
+        Compared::Gap => {
+            let (first, last) = (known.sequence.saturating_add(1), shown.first.saturating_sub(1));
+            let detail = format!("records {first} to {last} were dropped before they came");
+            report.accept(known, shown, Some(detail), &kept)
+        }
+        Compared::Fork(sequence) => {
+            let detail =
+                format!("record {sequence} is not the one that is known: the records were written anew");
+            report.differs(known, shown, RecordFinding::Fork, detail, &kept)
+        }
+        Compared::Regress => {
+            let (newest, sequence) = (shown.newest, known.sequence);
+            let detail =
+                format!("the device shows {newest} records where {sequence} are known: the end was cut off");
+            report.differs(known, shown, RecordFinding::Regress, detail, &kept)
+        }
+    }
+}
+
+impl RecordsReport {
+    /// Adds the new records. `gap` says what is missing before them.
+    fn accept<E>(
+        &self,
+        known: &DeviceChain,
+        shown: ShownChain,
+        gap: Option<String>,
+        kept: &impl Fn(u32, u64) -> Result<Option<Digest>, E>,
+    ) -> Result<ChainUpdate, E> {
+        let mut reached = DeviceChain { noted: None, ..known.clone() };
+        if shown.last > known.sequence {
+            (reached.sequence, reached.digest) = (shown.last, shown.head());
+        }
+        let new = shown.links.into_iter().filter(|(sequence, _)| *sequence > known.sequence);
+        let new: Vec<DeviceRecordRow> = new
+            .map(|(sequence, link)| DeviceRecordRow {
+                chain: reached.chain,
+                sequence,
+                pairing: self.pairing,
+                received_at: self.now,
+                link,
+            })
+            .collect();
+        let is_new = new.iter().any(|row| row.sequence == reached.sequence);
+        let is_kept = is_new || kept(reached.chain, reached.sequence)?.is_some();
+        let fact = gap
+            .clone()
+            .map(|detail| self.fact(RecordFinding::Gap, Some(known), Some(reached.head()), detail));
+        Ok(ChainUpdate {
+            head: is_kept.then(|| reached.head()),
+            chain: Some(reached),
+            new,
+            fact,
+            reason: gap.map(|detail| format!("records: {detail}")),
+        })
+    }
+
+    /// The device shows another chain than the known one. In a pairing it replaces the known chain; in any other report
+    /// it is a finding.
+    fn differs<E>(
+        &self,
+        known: &DeviceChain,
+        shown: ShownChain,
+        finding: RecordFinding,
+        detail: String,
+        kept: &impl Fn(u32, u64) -> Result<Option<Digest>, E>,
+    ) -> Result<ChainUpdate, E> {
+        let Occasion::Pairing(found) = self.occasion else {
+            let shown =
+                ChainHead { chain: known.chain, sequence: shown.last, digest: shown.head().to_string() };
+            return Ok(self.reject(Some(known), finding, Some(shown), detail));
+        };
+        let before = shown.first.saturating_sub(1);
+        let chain = DeviceChain {
+            chain: known.chain.saturating_add(1),
+            sequence: before,
+            digest: shown.previous,
+            noted: None,
+        };
+        let mut update = self.accept(&chain, shown, None, kept)?;
+        let finding = RecordFinding::began_anew(found);
+        let mut said = format!("another chain began with this pairing: {detail}");
+        if finding == RecordFinding::BeganAnewUnchanged {
+            said.push_str("; the device says that nothing about it had changed");
+            update.reason = Some(format!("records: {said}"));
+        }
+        update.fact = Some(self.fact(finding, Some(known), update.head.clone(), said));
+        Ok(update)
+    }
+
+    /// Leaves the known records as they are. Each verdict tells the finding, and one record has it.
+    fn reject(
+        &self,
+        known: Option<&DeviceChain>,
+        finding: RecordFinding,
+        shown: Option<ChainHead>,
+        detail: String,
+    ) -> ChainUpdate {
+        let reason = Some(format!("records: {detail}"));
+        let noted = format!("{finding:?}");
+        let chain = known.cloned().unwrap_or(DeviceChain::EMPTY);
+        if chain.noted.as_ref() == Some(&noted) {
+            return ChainUpdate { reason, ..ChainUpdate::default() };
+        }
+        let fact = Some(self.fact(finding, known, shown, detail));
+        let chain = Some(DeviceChain { noted: Some(noted), ..chain });
+        ChainUpdate { chain, fact, reason, ..ChainUpdate::default() }
+    }
+
+    fn fact(
+        &self,
+        finding: RecordFinding,
+        known: Option<&DeviceChain>,
+        shown: Option<ChainHead>,
+        detail: String,
+    ) -> Fact {
+        let (pairing, known) = (self.pairing.to_string(), known.map(DeviceChain::head));
+        Fact::DeviceRecords { finding, pairing, known, shown, detail }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+use pawl_proto::message::Audit;
+use pawl_proto::record::{DeviceRecord, Link};
+use pawl_proto::{Digest, limits};
+
+/// The last sequence that is believed: SQLite counts no further.
+const LAST: u64 = i64::MAX.unsigned_abs();
+
+/// What a report shows of a device's chain; it holds in itself.
+#[derive(Debug)]
+pub(super) struct ShownChain {
+    /// The sequence of the first link, or of the one that would come next.
+    pub(super) first: u64,
+    /// The digest of the record before it.
+    pub(super) previous: Digest,
+    /// The records that came, by sequence.
+    pub(super) links: Vec<(u64, Link)>,
+    /// The sequence of the last record that came, or of the one before `first`.
+    pub(super) last: u64,
+    /// The sequence of the last record that the device says there is.
+    pub(super) newest: u64,
+}
+
+impl ShownChain {
+    /// Reads the records of a report and chains them.
+    pub(super) fn parse(audit: &Audit) -> Result<Self, ShownError> {
+        let length: usize = audit.records.iter().map(|record| record.as_bytes().len()).sum();
+        if length > limits::RECORDS {
+            return Err(ShownError::TooMany);
+        }
+        let mut links: Vec<(u64, Link)> = Vec::new();
+        let (mut next, mut previous) = (audit.first, audit.previous);
+        if next == 0 || (next == 1 && previous != Link::START) {
+            return Err(ShownError::Start);
+        }
+        for bytes in &audit.records {
+            let record: DeviceRecord = pawl_proto::decode(bytes.as_bytes(), limits::RECORD)
+                .map_err(|_| ShownError::Record { sequence: next })?;
+            if record.sequence != next || next >= LAST {
+                return Err(ShownError::Record { sequence: next });
+            }
+            let link = Link::follow(previous, bytes.as_bytes().to_vec());
+            previous = link.digest;
+            links.push((next, link));
+            next += 1;
+        }
+        if previous != audit.head {
+            return Err(ShownError::Head);
+        }
+        let last = next - 1;
+        let newest =
+            last.checked_add(audit.pending).filter(|newest| *newest < LAST).ok_or(ShownError::Head)?;
+        Ok(Self { first: audit.first, previous: audit.previous, links, last, newest })
+    }
+
+    /// The digest of the last record that came, or of the one before `first`.
+    pub(super) fn head(&self) -> Digest {
+        self.links.last().map_or(self.previous, |(_, link)| link.digest)
+    }
+}
+
+/// Records that do not hold in themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ShownError {
+    #[error("they are more than a report may carry")]
+    TooMany,
+    #[error("the chain has no beginning")]
+    Start,
+    #[error("record {sequence} cannot be read, or stands in another's place")]
+    Record { sequence: u64 },
+    #[error("the head is not that of the records")]
+    Head,
+}

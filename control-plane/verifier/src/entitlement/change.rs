@@ -1,0 +1,95 @@
+use pawl_proto::limits;
+use pawl_proto::message::{Access, Audience, Scope};
+
+/// Reads scopes and audiences, as an operator writes them.
+///
+/// # Errors
+/// [`AccessError`] names the text that is no scope or no audience.
+pub fn parse(scopes: &[String], audiences: &[String]) -> Result<Access, AccessError> {
+    Ok(Access { scopes: self::scopes(scopes)?, audiences: self::audiences(audiences)? })
+}
+
+/// A change of what the operator grants a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessChange {
+    /// What is granted in addition.
+    pub add: Access,
+    /// What is taken back.
+    pub remove: Access,
+    /// Everything that `add` does not name is taken back.
+    pub exactly: bool,
+}
+
+impl AccessChange {
+    /// Returns the grant after the change, in order.
+    ///
+    /// # Errors
+    /// [`AccessError`] when it would be more than a verdict can carry.
+    pub fn apply(&self, before: &Access) -> Result<Access, AccessError> {
+        let base = if self.exactly { Access::default() } else { before.clone() };
+        let scopes = changed(base.scopes, &self.add.scopes, &self.remove.scopes);
+        let audiences = changed(base.audiences, &self.add.audiences, &self.remove.audiences);
+        if scopes.len() > limits::SCOPES {
+            return Err(AccessError::TooManyScopes);
+        }
+        if audiences.len() > limits::AUDIENCES {
+            return Err(AccessError::TooManyAudiences);
+        }
+        Ok(Access { scopes, audiences })
+    }
+}
+
+fn changed<T: Clone + Ord>(mut values: Vec<T>, add: &[T], remove: &[T]) -> Vec<T> {
+    values.extend_from_slice(add);
+    values.retain(|value| !remove.contains(value));
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+fn scopes(texts: &[String]) -> Result<Vec<Scope>, AccessError> {
+    texts.iter().map(|text| scope(text).ok_or_else(|| AccessError::Scope(text.clone()))).collect()
+}
+
+fn audiences(texts: &[String]) -> Result<Vec<Audience>, AccessError> {
+    texts.iter().map(|text| audience(text).ok_or_else(|| AccessError::Audience(text.clone()))).collect()
+}
+
+/// RFC 6749, section 3.3.
+fn scope(text: &str) -> Option<Scope> {
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    (!text.is_empty() && text.bytes().all(is_allowed)).then(|| Scope::new(text).ok()).flatten()
+}
+
+/// RFC 8707, section 2: an absolute URI without a fragment.
+fn audience(text: &str) -> Option<Audience> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let is_rest = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+    (is_scheme && is_rest).then(|| Audience::new(text).ok()).flatten()
+}
+
+/// A grant that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccessError {
+    /// Not a scope.
+    #[error("{0:?} is no scope: give 1 to 64 printable ASCII characters without space, quote and backslash")]
+    Scope(String),
+    /// Not an audience.
+    #[error(
+        "{0:?} is no audience: give an absolute URI without a fragment, of at most {max} bytes, such as \
+         https://api.example",
+        max = limits::AUDIENCE
+    )]
+    Audience(String),
+    /// More scopes than a verdict carries.
+    #[error("a device is granted at most {max} scopes: take others back with --remove-scope", max = limits::SCOPES)]
+    TooManyScopes,
+    /// More audiences than a verdict carries.
+    #[error(
+        "a device is granted at most {max} audiences: take others back with --remove-audience",
+        max = limits::AUDIENCES
+    )]
+    TooManyAudiences,
+}

@@ -1,0 +1,105 @@
+use pawl_evidence::appraise::TpmTime;
+use pawl_proto::message::{Evidence, Finding};
+use pawl_proto::{DeviceId, Epoch, Nonce, PairingId, Text};
+
+use super::*;
+
+fn evidence(run: u8) -> Evidence {
+    Evidence {
+        version: Default::default(),
+        device: DeviceId::from_digest([1; 32]),
+        pairing: PairingId::from_random([2; 16]),
+        epoch: Epoch(7),
+        nonce: Nonce([0; 32]),
+        since: None,
+        boot_id: Text::lossy("boot"),
+        run: Some(Nonce([run; 32])),
+        pcrs: Default::default(),
+        boot_log: None,
+        measure_log: None,
+        ima_log: None,
+        host: None,
+        audit: None,
+    }
+}
+
+/// Follows a report of this run, with the TPM's clock and the wall clock in seconds.
+fn follow(history: &TpmHistory, run: u8, clock: u64, now: u64) -> HistoryUpdate {
+    let evidence = evidence(run);
+    let time = TpmTime { epoch: 7, reset_count: 3, clock_ms: clock * 1000 };
+    let sighting = TpmSighting { device: evidence.device, time, evidence: &evidence, now_ms: now * 1000 };
+    let was_set_back = history.runs.iter().any(|run| run.fell);
+    history.follow(&sighting, was_set_back)
+}
+
+#[test]
+fn a_tpm_that_was_set_back_is_told_until_it_has_caught_up() {
+    let first = follow(&TpmHistory::default(), 1, 5_000, 10_000);
+    assert!(first.is_forward && first.sign.is_none());
+    let back = follow(&first.history, 1, 4_000, 10_300);
+    assert_eq!(back.sign.map(|sign| sign.kind), Some(IncidentKind::SetBack));
+    assert_eq!((back.is_forward, back.history.highest), (false, first.history.highest));
+    let on = follow(&back.history, 1, 4_300, 10_600);
+    assert!(!on.is_forward, "it has not come past where it was");
+    let past = follow(&on.history, 1, 5_001, 11_301);
+    assert!(past.is_forward);
+    assert_eq!(past.resolved.map(|resolution| resolution.kinds), Some(&[IncidentKind::SetBack][..]));
+}
+
+#[test]
+fn a_run_that_went_on_beside_another_is_in_two_places() {
+    let first = follow(&TpmHistory::default(), 1, 100, 1_000);
+    let second = follow(&first.history, 2, 500, 2_000);
+    let copy = follow(&second.history, 1, 1_150, 2_050);
+    assert_eq!(copy.sign.map(|sign| sign.kind), Some(IncidentKind::TwoPlaces));
+    assert!(!copy.is_forward);
+}
+
+#[test]
+fn eight_runs_are_remembered() {
+    let mut history = TpmHistory::default();
+    for run in 0..20_u8 {
+        history = follow(&history, run, 100 + u64::from(run), 1_000 + u64::from(run)).history;
+    }
+    assert_eq!(history.runs.len(), 8);
+    assert_eq!(history.runs.last().map(|run| run.id), Some(Nonce([19; 32])));
+}
+
+#[test]
+fn a_new_pairing_ends_earlier_runs_and_no_tpm_begins_one_in_its_past() {
+    let history = follow(&TpmHistory::default(), 1, 9_000, 1_000).history;
+    let evidence = evidence(2);
+    let sighting = |clock_ms| TpmSighting {
+        device: evidence.device,
+        time: TpmTime { epoch: 7, reset_count: 3, clock_ms },
+        evidence: &evidence,
+        now_ms: 2_000_000,
+    };
+    assert_eq!(history.begin(&sighting(9_500_000)).unwrap().runs.len(), 1);
+    assert_eq!(history.begin(&sighting(1_000)), None);
+}
+
+#[test]
+fn incidents_about_the_disk_stay_open_unless_a_person_approved() {
+    let request = |finding| crate::pairing::tests::request(finding);
+    let disk = |resolution: Resolution| resolution.kinds.contains(&IncidentKind::Reimaged);
+    assert!(disk(resolved_by_pairing(&request(Finding::NewDisk), true)));
+    assert!(!disk(resolved_by_pairing(&request(Finding::NewDisk), false)));
+    assert!(disk(resolved_by_pairing(&request(Finding::NothingChanged), false)));
+}
+
+#[test]
+fn a_disk_of_another_device_is_told_on_both() {
+    let former = DeviceId::from_digest([6; 32]);
+    let mut request = crate::pairing::tests::request(Finding::NewTpm);
+    request.former = Some(former);
+    let signs = |is_former_enrolled| {
+        signs_of_request(&request, PairingSubject { live: None, is_former_enrolled })
+            .into_iter()
+            .map(|sign| (sign.device, sign.kind))
+            .collect::<Vec<_>>()
+    };
+    let here = (request.device, IncidentKind::DiskOfAnother);
+    assert_eq!(signs(true), [here, (former, IncidentKind::DiskElsewhere)]);
+    assert_eq!(signs(false), [here]);
+}

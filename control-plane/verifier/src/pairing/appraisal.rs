@@ -1,0 +1,122 @@
+use pawl_evidence::appraise::{HighWater, TpmTime};
+use pawl_evidence::attest::VerifiedQuote;
+use pawl_proto::Epoch;
+use pawl_proto::message::{Appraisal, RefusalCode};
+
+use super::claim::Claim;
+use super::state::Pairing;
+use crate::boot_state::{AcceptedState, BootState};
+use crate::refusal::Refusal;
+use crate::report::{AppraisalContext, Appraised, QuotedEvidence, Terms};
+
+/// The state that the appraisal of a device in a pairing is computed from. The caller commits the result only while this
+/// state is still the current one, and otherwise loads it again and repeats the appraisal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PairingBasis {
+    /// The newest pairing of the device, also when it ended.
+    pub newest: Option<Pairing>,
+    /// The accepted boot states of the device.
+    pub accepted: Vec<AcceptedState>,
+    /// The latest point at which its TPM was seen.
+    pub highest: Option<HighWater>,
+}
+
+/// Where in a pairing a device is appraised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PairingStep {
+    /// At the opening of the session.
+    Opening,
+    /// At the proof of its keys.
+    Proof,
+}
+
+/// A device that asks to be paired, appraised.
+#[derive(Debug)]
+pub struct AppraisedDevice {
+    /// The appraisal.
+    pub report: Appraised,
+    /// The values of the PCRs that its leases name.
+    pub boot: BootState,
+    highest: Option<HighWater>,
+}
+
+/// Appraises a device that asks to be paired. Without a policy, the boot state of a device that has none accepted is
+/// compared with itself: its first pairing will accept it.
+///
+/// It parses and replays logs, so keep it out of database transactions.
+///
+/// # Errors
+/// [`Refusal`] when the report cannot be appraised. [`AppraisedDevice::check_time`] and [`AppraisedDevice::check_result`] refuse a bad
+/// result.
+pub fn appraise_device(
+    basis: &PairingBasis,
+    claim: &Claim,
+    epoch: Epoch,
+    (quoted, quote): (&QuotedEvidence, &VerifiedQuote),
+    terms: Terms<'_>,
+    step: PairingStep,
+    now: u64,
+) -> Result<AppraisedDevice, Refusal> {
+    /// A report may overtake the request on its way: the request's clock may be behind by so much, milliseconds.
+    const OVERTAKEN: u64 = 60_000;
+
+    let tolerance = if step == PairingStep::Opening { OVERTAKEN } else { 0 };
+    let highest = basis
+        .highest
+        .map(|highest| HighWater { clock_ms: highest.clock_ms.saturating_sub(tolerance), ..highest });
+    let context = AppraisalContext {
+        policy: terms.policy,
+        lease: terms.lease,
+        // A policy says itself what has to be measured. Accepted states are compared in all that was leased.
+        pairing: basis.newest.as_ref().filter(|_| terms.policy.is_none()),
+        accepted: &basis.accepted,
+        trust_first: true,
+        highest,
+        epoch,
+        attestation_key: claim.attestation_key.public().as_bytes(),
+        // The nonce is of this session, which is short.
+        age: 0,
+        now,
+    };
+    let report = Appraised::new(quoted, quote, None, context)
+        .map_err(|error| Refusal::new(RefusalCode::Proof, error))?;
+    let boot = report
+        .boot
+        .clone()
+        .ok_or_else(|| Refusal::new(RefusalCode::Posture, "a PCR that leases name was not quoted"))?;
+    Ok(AppraisedDevice { report, boot, highest })
+}
+
+impl AppraisedDevice {
+    /// Refuses a TPM that went back in time.
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub fn check_time(&self) -> Result<(), Refusal> {
+        check_time(self.highest, self.report.time)
+    }
+
+    /// Refuses a contraindicated device.
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub fn check_result(&self) -> Result<(), Refusal> {
+        let judgement = &self.report.judgement;
+        if judgement.result == Appraisal::Contraindicated {
+            return Err(Refusal::new(RefusalCode::Posture, judgement.reasons.join("; ")));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a TPM that was later before.
+///
+/// # Errors
+/// [`Refusal`]
+pub fn check_time(highest: Option<HighWater>, now: TpmTime) -> Result<(), Refusal> {
+    if highest.is_some_and(|highest| !highest.admits(now)) {
+        let message = "the TPM went back in time: an older state of it was restored, or it was cleared";
+        return Err(Refusal::new(RefusalCode::WentBackwards, message));
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+use pawl_proto::message::{EventKind, RefusalCode, Statement};
+
+use super::state::{Pairing, PairingState};
+use crate::refusal::Refusal;
+
+/// How many persons must approve which pairing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApprovalPolicy {
+    /// The first pairing of an enrolled device.
+    pub pair: u8,
+    /// Every other one, and each that takes another device's place.
+    pub re_pair: u8,
+    /// One that an operator ordered by `repair`.
+    pub after_repair: u8,
+    /// Seconds within which a session must be approved.
+    pub seconds: u32,
+}
+
+/// The kind of a pairing, and how many persons must approve it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequiredApprovals {
+    /// [`Statement::PAIR`] or [`Statement::RE_PAIR`].
+    pub action: &'static str,
+    /// How many persons.
+    pub needed: u8,
+}
+
+/// The last order that ended a pairing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastOrder {
+    /// What was ordered.
+    pub kind: EventKind,
+    /// An operator ordered it, and not the approval of another session.
+    pub by_operator: bool,
+}
+
+impl ApprovalPolicy {
+    /// Returns the approvals that a pairing needs. `newest` is the device's newest pairing, with the last order that
+    /// ended it; `replaces`: it takes another device's place.
+    ///
+    /// A pairing that takes another device's place ends that device, so it needs at least one person, whatever the
+    /// policy says.
+    #[must_use]
+    pub fn required(
+        &self,
+        newest: Option<(&Pairing, Option<LastOrder>)>,
+        replaces: bool,
+    ) -> RequiredApprovals {
+        let needed = match newest {
+            None if !replaces => return RequiredApprovals { action: Statement::PAIR, needed: self.pair },
+            Some((pairing, order)) if !replaces && was_repair_ordered(pairing, order) => self.after_repair,
+            Some(_) if !replaces => self.re_pair,
+            _ => self.re_pair.max(1),
+        };
+        RequiredApprovals { action: Statement::RE_PAIR, needed }
+    }
+}
+
+impl RequiredApprovals {
+    /// Checks that somebody is at the device who can ask, where a person must approve.
+    ///
+    /// # Errors
+    /// [`Refusal`]
+    pub fn check_attended(self, attended: bool) -> Result<(), Refusal> {
+        if self.needed > 0 && !attended {
+            let message = "a person must approve this pairing";
+            return Err(Refusal::new(RefusalCode::ApprovalRequired, message));
+        }
+        Ok(())
+    }
+}
+
+fn was_repair_ordered(pairing: &Pairing, order: Option<LastOrder>) -> bool {
+    pairing.state != PairingState::Live
+        && order.is_some_and(|order| order.kind == EventKind::Repair && order.by_operator)
+}

@@ -1,0 +1,134 @@
+use pawl_evidence::appraise::HighWater;
+use pawl_proto::message::{
+    Certificate, EventKind, Finding, HostFacts, PairingRequest, RefusalCode, Report, SessionProof, ShortText,
+    Standing, TpmStructure,
+};
+use pawl_proto::{Blob, DeviceId, Epoch, Nonce, SessionId};
+use rand_core::OsRng;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::testing::SoftTpm;
+
+const NOW: u64 = 1_700_000_000;
+
+/// The request of some device that found this.
+pub(crate) fn request(finding: Finding) -> PairingRequest {
+    PairingRequest { finding, ..request_of(&SoftTpm::new()) }
+}
+
+fn request_of(tpm: &SoftTpm) -> PairingRequest {
+    PairingRequest {
+        version: Default::default(),
+        device: DeviceId::from_digest(tpm.ek_sha256().0),
+        endorsement_key: TpmStructure::new(tpm.ek.clone()).unwrap(),
+        endorsement_certificates: Vec::<Certificate>::new(),
+        attestation_key: TpmStructure::new(tpm.ak_public()).unwrap(),
+        counter: TpmStructure::new(tpm.counter.as_bytes().to_vec()).unwrap(),
+        epoch: Epoch(tpm.epoch),
+        host: HostFacts::default(),
+        nonce: Nonce([1; 32]),
+        origin: ShortText::lossy("uid 0; tty1"),
+        finding: Finding::BothNew,
+        former: None,
+        replaces: None,
+        attended: true,
+        reason: ShortText::lossy("first installation"),
+        scopes: Vec::new(),
+        audiences: Vec::new(),
+    }
+}
+
+#[test]
+fn an_offer_binds_the_request_the_session_and_its_end() {
+    let tpm = SoftTpm::new();
+    let key = OfferKey::new(Zeroizing::new([7; 64]));
+    let (request, id) = (request_of(&tpm), SessionId::from_random([5; 16]));
+    let claim = Claim::parse(&request).unwrap();
+    let offer = key.offer(&claim, &request, id, NOW, &mut OsRng).unwrap();
+    let report = Report {
+        version: Default::default(),
+        evidence: Blob::default(),
+        attest: TpmStructure::default(),
+        signature: TpmStructure::default(),
+    };
+    let proof = SessionProof {
+        version: Default::default(),
+        request,
+        expires: offer.expires,
+        secret: Blob::new(tpm.activate(&offer.credential).unwrap()).unwrap(),
+        counter_attest: TpmStructure::default(),
+        counter_signature: TpmStructure::default(),
+        report,
+    };
+    assert!(key.open(id, &proof, None, NOW).is_ok());
+    assert!(key.open(id, &proof, None, NOW + OFFER_SECONDS - 1).is_ok());
+
+    let refused = |id, proof: &SessionProof, now| key.open(id, proof, None, now).is_err();
+    assert!(refused(id, &proof, NOW + OFFER_SECONDS), "its time is over");
+    assert!(refused(SessionId::from_random([9; 16]), &proof, NOW));
+    assert!(refused(id, &SessionProof { expires: proof.expires - 1, ..proof.clone() }, NOW));
+    let mut other = proof.request.clone();
+    other.attended = !other.attended;
+    assert!(refused(id, &SessionProof { request: other, ..proof.clone() }, NOW));
+    let other = OfferKey::new(Zeroizing::new([8; 64]));
+    assert!(other.open(id, &proof, None, NOW).is_err(), "another control plane's offer");
+}
+
+#[test]
+fn a_device_is_enrolled_or_vouched_for_by_a_person() {
+    let claim = Claim::parse(&request(Finding::BothNew)).unwrap();
+    let enrolled = EnrolledDevice {
+        ek_sha256: claim.ek_sha256,
+        standing: Standing::Active,
+        standing_reason: None,
+        without_certificate: false,
+    };
+    let other = Some(DeviceId::from_digest([6; 32]));
+    let check = |device: Option<&EnrolledDevice>, vendor: &VendorCheck, replaces, approvers| {
+        check_enrolled(device, &claim, vendor, replaces, approvers).map_err(|refusal| refusal.code)
+    };
+    let (open, none) = (VendorCheck::Unconfigured, VendorCheck::Uncertified("no certificate".to_owned()));
+    assert_eq!(check(Some(&enrolled), &open, None, false), Ok(Enrolment::Before));
+    assert_eq!(check(None, &open, None, true), Err(RefusalCode::NotEnrolled));
+    assert_eq!(check(None, &open, other, false), Err(RefusalCode::NotEnrolled));
+    assert_eq!(check(None, &open, other, true), Ok(Enrolment::ByApproval));
+    assert_eq!(check(None, &none, other, true), Err(RefusalCode::EndorsementKey));
+    assert_eq!(check(Some(&enrolled), &none, None, false), Err(RefusalCode::EndorsementKey));
+    let exempt = EnrolledDevice { without_certificate: true, ..enrolled.clone() };
+    assert_eq!(check(Some(&exempt), &none, None, false), Ok(Enrolment::Before));
+    let suspended = EnrolledDevice { standing: Standing::Suspended, ..enrolled };
+    assert_eq!(check(Some(&suspended), &open, None, false), Err(RefusalCode::Suspended));
+}
+
+#[test]
+fn a_replacement_needs_a_person_whatever_the_policy_says() {
+    let policy = ApprovalPolicy { pair: 0, re_pair: 0, after_repair: 0, seconds: 600 };
+    assert_eq!(policy.required(None, false).needed, 0);
+    assert_eq!(policy.required(None, true).needed, 1);
+    assert!(policy.required(None, true).check_attended(false).is_err());
+}
+
+#[test]
+fn a_repair_that_an_operator_ordered_has_a_policy_of_its_own() {
+    let policy = ApprovalPolicy { pair: 0, re_pair: 2, after_repair: 1, seconds: 600 };
+    let mut pairing = crate::receipt::tests::pairing(&SoftTpm::new());
+    let order = |by_operator| Some(LastOrder { kind: EventKind::Repair, by_operator });
+    assert_eq!(policy.required(Some((&pairing, order(true))), false).needed, 2, "it still lives");
+    pairing.state = PairingState::Revoking;
+    assert_eq!(policy.required(Some((&pairing, order(true))), false).needed, 1);
+    assert_eq!(policy.required(Some((&pairing, order(false))), false).needed, 2);
+    assert_eq!(policy.required(Some((&pairing, None)), false).needed, 2);
+}
+
+#[test]
+fn an_epoch_in_which_nothing_lived_is_good_as_it_is() {
+    let seen = |epoch| Some(HighWater { epoch, reset_count: 0, clock_ms: 0, clock_max_ms: 0 });
+    assert_eq!(epoch_above(Epoch(7), None, None), Epoch(6));
+    assert_eq!(epoch_above(Epoch(7), Some(Epoch(6)), seen(7)), Epoch(6));
+    assert_eq!(epoch_above(Epoch(7), Some(Epoch(7)), seen(7)), Epoch(7));
+    assert_eq!(epoch_above(Epoch(7), Some(Epoch(6)), seen(9)), Epoch(9));
+    assert!(check_epoch(Epoch(7), Some(Epoch(6)), Epoch(6)).is_ok());
+    assert!(check_epoch(Epoch(7), Some(Epoch(7)), Epoch(6)).is_err());
+    assert!(check_epoch(Epoch(7), None, Epoch(7)).is_err());
+}

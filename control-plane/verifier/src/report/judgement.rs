@@ -1,0 +1,157 @@
+use std::collections::BTreeMap;
+
+use pawl_evidence::appraise::{self, HighWater, Reason};
+use pawl_proto::message::{Appraisal, Area, Standing, Verdict};
+use pawl_proto::{Digest, limits};
+
+use super::appraisal::{AppraisalInput, appraise};
+use super::quoted::QuotedEvidence;
+use crate::boot_state::AcceptedState;
+use crate::lease::LeaseBasis;
+use crate::record::{ChainHead, Fact};
+use crate::verdict::VerdictDraft;
+
+/// The result of an appraisal, in the terms of a verdict.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// The trust tier.
+    pub result: Appraisal,
+    /// The reasons that decided it.
+    pub reasons: Vec<String>,
+    areas: BTreeMap<Area, Appraisal>,
+    policy: Option<Digest>,
+    /// More pieces of a log have to come: the device is to report again at once.
+    behind: bool,
+    /// None while the IMA log is behind and the policy has rules on it: a lease would cover files that nobody has judged.
+    lease: Option<LeaseBasis>,
+}
+
+/// Appraises evidence and returns the judgement on it.
+#[must_use]
+pub fn judge(
+    input: &AppraisalInput<'_>,
+    accepted: Vec<AcceptedState>,
+    highest: Option<HighWater>,
+) -> Judgement {
+    let appraisal = appraise(input, accepted, highest);
+    let behind = matches!(input.ima, appraise::ImaLog::Behind);
+    // A log that never ends must not postpone the appraisal of PCR 10.
+    let unjudged = behind && input.policy.is_some_and(|policy| policy.ima.is_some());
+    let lease = LeaseBasis {
+        clock: input.quote.clock(),
+        pcrs: input.quote.pcrs().clone(),
+        lease_pcrs: input.lease_pcrs.clone(),
+    };
+    Judgement {
+        result: told_result(appraisal.result),
+        reasons: told_reasons(&appraisal, input.policy.is_some()),
+        areas: told_areas(&appraisal),
+        policy: input.policy.map(|policy| policy.digest),
+        behind: behind || input.measure_log_behind,
+        lease: (!unjudged).then_some(lease),
+    }
+}
+
+/// Returns the reasons that decided the result; others are left out.
+fn told_reasons(appraisal: &appraise::Appraisal, under_policy: bool) -> Vec<String> {
+    let deciding: Vec<&Reason> =
+        appraisal.reasons.iter().filter(|reason| reason.verdict == appraisal.result).collect();
+    let more = deciding.len().saturating_sub(limits::REASONS);
+    // One of them gives way to the remark that there are more.
+    let told = if more > 0 { limits::REASONS.saturating_sub(1) } else { limits::REASONS };
+    let mut reasons: Vec<String> =
+        deciding.iter().take(told).map(|reason| told_reason(reason, under_policy)).collect();
+    if more > 0 {
+        let more = more.saturating_add(1);
+        reasons.push(format!("and {more} more reasons; on the control plane: policy explain"));
+    }
+    reasons
+}
+
+/// The rule comes before the text, which may be cut at its end.
+fn told_reason(reason: &Reason, under_policy: bool) -> String {
+    let Reason { area, rule, text, .. } = reason;
+    match (under_policy, reason.event) {
+        (false, _) => format!("{area}: {text}"),
+        (true, None) => format!("{area} ({rule}): {text}"),
+        (true, Some(event)) => format!("{area} ({rule}, line {event}): {text}"),
+    }
+}
+
+/// Returns the trust tier of a verdict in the form of messages.
+#[must_use]
+pub fn told_result(verdict: appraise::Verdict) -> Appraisal {
+    match verdict {
+        appraise::Verdict::Affirming => Appraisal::Affirming,
+        appraise::Verdict::Warning => Appraisal::Warning,
+        appraise::Verdict::Contraindicated => Appraisal::Contraindicated,
+    }
+}
+
+/// Returns the judgement on each area in the form of messages.
+#[must_use]
+pub fn told_areas(appraisal: &appraise::Appraisal) -> BTreeMap<Area, Appraisal> {
+    appraisal.areas().into_iter().map(|(area, verdict)| (told_area(area), told_result(verdict))).collect()
+}
+
+/// Returns an area in the form of messages.
+#[must_use]
+pub fn told_area(area: appraise::Area) -> Area {
+    match area {
+        appraise::Area::Hardware => Area::Hardware,
+        appraise::Area::Firmware => Area::Firmware,
+        appraise::Area::Boot => Area::Boot,
+        appraise::Area::Runtime => Area::Runtime,
+        appraise::Area::Freshness => Area::Freshness,
+    }
+}
+
+impl Judgement {
+    /// Returns the verdict on the evidence with the digest `answers`. It brings a lease, unless the result is
+    /// contraindicated or the operator has suspended the device. The next report is due after `interval` seconds,
+    /// or at once where a log is behind.
+    #[must_use]
+    pub fn into_draft(
+        self,
+        standing: Standing,
+        standing_reason: Option<String>,
+        answers: Digest,
+        interval: u32,
+    ) -> VerdictDraft {
+        let good = self.result != Appraisal::Contraindicated && standing == Standing::Active;
+        VerdictDraft {
+            answers: Some(answers),
+            standing,
+            result: Some(self.result),
+            areas: self.areas,
+            policy: self.policy,
+            reasons: standing_reason.into_iter().chain(self.reasons).collect(),
+            whole: false,
+            interval: if self.behind { 0 } else { interval },
+            lease: self.lease.filter(|_| good),
+        }
+    }
+}
+
+/// Returns the record of a verdict, with the quote on which it rests. `records` says how far the device's own records
+/// were known by then, `by` names the program that judged.
+#[must_use]
+pub fn verdict_fact(
+    verdict: &Verdict,
+    quoted: &QuotedEvidence,
+    records: Option<ChainHead>,
+    by: &str,
+) -> Fact {
+    Fact::Verdict {
+        sequence: verdict.sequence,
+        result: verdict.result.map(|result| result.to_string()).unwrap_or_default(),
+        reasons: verdict.reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
+        evidence: quoted.digest.to_string(),
+        quote: hex::encode(quoted.attest.as_bytes()),
+        signature: hex::encode(quoted.signature.as_bytes()),
+        at: Some(quoted.clock().into()),
+        by: Some(by.to_owned()),
+        policy: verdict.policy.map(|digest| digest.to_string()),
+        records,
+    }
+}

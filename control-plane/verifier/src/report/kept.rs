@@ -1,0 +1,154 @@
+use std::collections::BTreeMap;
+
+use pawl_evidence::appraise::ImaLog;
+use pawl_evidence::attest::{AttestationKey, VerifiedQuote};
+use pawl_evidence::ima::{Findings, Outcome, Rules};
+use pawl_evidence::tpm::Public;
+use pawl_proto::message::TpmStructure;
+use pawl_proto::{Blob, Digest, Epoch, PcrValue, limits};
+use serde::{Deserialize, Serialize};
+
+use super::appraisal::AppraisalInput;
+use super::quoted::{QuotedEvidence, pcr_values, quoted_values};
+
+/// The last evidence of a device, with the TPM's signature for it: it can be judged again and learnt from. The boot
+/// event log is kept beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptEvidence {
+    /// When it came, Unix seconds.
+    pub at: u64,
+    /// Seconds after the challenge.
+    pub age: u64,
+    /// The epoch in which it was made.
+    pub epoch: Epoch,
+    /// SHA-256 of the evidence, which the quote covers.
+    pub evidence: Digest,
+    /// The key that signed.
+    attestation_key: TpmStructure,
+    /// The quote.
+    attest: TpmStructure,
+    /// Its signature.
+    signature: TpmStructure,
+    /// The quoted PCRs, all of one bank.
+    pcrs: BTreeMap<u8, PcrValue>,
+    /// systemd's measurement log, as far as it was reported.
+    #[serde(default)]
+    measure_log: Option<Blob<{ limits::MEASURE_LOG }>>,
+    /// How far the IMA log was followed.
+    ima: ImaOutcome,
+    /// What the rules on files found in it, those that were in force then.
+    findings: Option<Findings>,
+}
+
+/// What the IMA log had to do with PCR 10.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ImaOutcome {
+    Absent,
+    Behind,
+    Anchored,
+    AnchoredBySha1,
+    Unanchored,
+    Inactive,
+    Diverged,
+}
+
+impl KeptEvidence {
+    /// Returns the evidence to keep of a report that came at `now`, Unix seconds.
+    ///
+    /// # Errors
+    /// [`KeptEvidenceError`] when the attestation key is longer than a TPM's structure.
+    pub fn new(
+        input: &AppraisalInput<'_>,
+        quoted: &QuotedEvidence,
+        attestation_key: &[u8],
+        now: u64,
+    ) -> Result<Self, KeptEvidenceError> {
+        let (ima, findings) = followed(input.ima);
+        Ok(Self {
+            at: now,
+            age: input.age,
+            epoch: input.epoch,
+            evidence: quoted.digest,
+            attestation_key: TpmStructure::new(attestation_key.to_vec()).map_err(|_| KeptEvidenceError)?,
+            attest: quoted.attest.clone(),
+            signature: quoted.signature.clone(),
+            pcrs: quoted_values(input.quote.pcrs()),
+            measure_log: input.measure_log.and_then(|log| Blob::new(log.to_vec()).ok()),
+            ima,
+            findings: findings.cloned(),
+        })
+    }
+
+    /// Verifies the quote anew and returns it.
+    ///
+    /// # Errors
+    /// [`KeptEvidenceError`]
+    pub fn quote(&self) -> Result<VerifiedQuote, KeptEvidenceError> {
+        let key = Public::unmarshal(self.attestation_key.as_bytes()).ok();
+        let key = key.and_then(|key| AttestationKey::from_public(key).ok());
+        let attest = key.and_then(|key| {
+            key.verify(self.attest.as_bytes(), self.signature.as_bytes(), self.evidence.as_bytes()).ok()
+        });
+        let pcrs = pcr_values(&self.pcrs).ok();
+        let quote = attest.zip(pcrs).and_then(|(attest, pcrs)| attest.quote(&pcrs).ok());
+        quote.ok_or(KeptEvidenceError)
+    }
+
+    /// Returns the quoted PCRs, all of one bank.
+    #[must_use]
+    pub fn pcrs(&self) -> &BTreeMap<u8, PcrValue> {
+        &self.pcrs
+    }
+
+    /// Returns systemd's measurement log, if the device has one.
+    #[must_use]
+    pub fn measure_log(&self) -> Option<&[u8]> {
+        self.measure_log.as_ref().map(Blob::as_bytes)
+    }
+
+    /// Returns a quoted PCR.
+    #[must_use]
+    pub fn pcr(&self, index: u8) -> Option<PcrValue> {
+        self.pcrs.get(&index).copied()
+    }
+
+    /// Returns the IMA log, as far as it was followed. Findings under other rules than `rules` are left out.
+    #[must_use]
+    pub fn ima_log(&self, rules: Option<&Rules>) -> ImaLog<'_> {
+        let outcome = match self.ima {
+            ImaOutcome::Absent => return ImaLog::Absent,
+            ImaOutcome::Behind => return ImaLog::Behind,
+            ImaOutcome::Anchored => Outcome::Anchored { consumed: 0, padded: false },
+            ImaOutcome::AnchoredBySha1 => Outcome::Anchored { consumed: 0, padded: true },
+            ImaOutcome::Unanchored => Outcome::Unanchored,
+            ImaOutcome::Inactive => Outcome::Inactive,
+            ImaOutcome::Diverged => Outcome::Diverged,
+        };
+        let findings = self.findings.as_ref().zip(rules);
+        let findings = findings.and_then(|(findings, rules)| findings.made_under(rules).then_some(findings));
+        ImaLog::Followed { outcome, findings }
+    }
+}
+
+fn followed(log: ImaLog<'_>) -> (ImaOutcome, Option<&Findings>) {
+    match log {
+        ImaLog::Absent => (ImaOutcome::Absent, None),
+        ImaLog::Behind => (ImaOutcome::Behind, None),
+        ImaLog::Followed { outcome, findings } => {
+            let ima = match outcome {
+                Outcome::Anchored { padded: false, .. } => ImaOutcome::Anchored,
+                Outcome::Anchored { padded: true, .. } => ImaOutcome::AnchoredBySha1,
+                Outcome::Unanchored => ImaOutcome::Unanchored,
+                Outcome::Inactive => ImaOutcome::Inactive,
+                Outcome::Diverged => ImaOutcome::Diverged,
+            };
+            (ima, findings)
+        }
+    }
+}
+
+/// Kept evidence that does not hold: it was damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the kept evidence of the device is damaged")]
+pub struct KeptEvidenceError;

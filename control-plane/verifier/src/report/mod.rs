@@ -1,0 +1,24 @@
+//! From a report to a judgement: verify the quote, complete the evidence from the report before, appraise it.
+
+mod appraisal;
+mod appraised;
+mod complete;
+mod decide;
+mod ima;
+mod judgement;
+mod kept;
+mod measure_log;
+mod quoted;
+
+#[cfg(test)]
+mod tests;
+
+pub use appraisal::{AppraisalInput, appraise};
+pub use appraised::{AppraisalContext, Appraised};
+pub use complete::{CompleteError, CompleteReport};
+pub use decide::{ReportBasis, ReportDecision, ReportError, ReportOutcome, Terms, appraise_report};
+pub use ima::ImaState;
+pub use judgement::{Judgement, judge, told_area, told_areas, told_result, verdict_fact};
+pub use kept::{KeptEvidence, KeptEvidenceError};
+pub use measure_log::MeasureLogState;
+pub use quoted::{QuotedError, QuotedEvidence, bank, bank_hash, pcr_values, quoted_values};

@@ -1,0 +1,132 @@
+use pawl_proto::message::{Appraisal, Evidence, Report, Standing};
+use pawl_proto::{Blob, DeviceId, Digest, Epoch, Nonce, PairingId, Text};
+
+use super::*;
+use crate::boot_state::AcceptedState;
+use crate::lease::LeasePolicy;
+use crate::pairing::{Pairing, PairingState};
+use crate::testing::SoftTpm;
+
+const CHALLENGED_AT: u64 = 1_000;
+
+/// A paired device and what a control plane keeps of it.
+struct Paired {
+    tpm: SoftTpm,
+    basis: ReportBasis,
+    lease: LeasePolicy,
+}
+
+impl Paired {
+    fn new() -> Self {
+        let tpm = SoftTpm::new();
+        let pairing = Pairing {
+            id: PairingId::from_random([3; 16]),
+            device: DeviceId::from_digest(tpm.ek_sha256().0),
+            epoch: Epoch(tpm.epoch),
+            state: PairingState::Live,
+            paired_at: 900,
+            ended_at: None,
+            scopes: Vec::new(),
+            audiences: Vec::new(),
+            attestation_key: tpm.ak_public(),
+            counter: tpm.counter.as_bytes().to_vec(),
+            device_key: Vec::new(),
+            action_key: None,
+            policy_ref: Digest([9; 32]),
+            nonce: Nonce([1; 32]),
+            base: None,
+        };
+        let lease = LeasePolicy::default();
+        let boot = lease.pcrs.iter().map(|pcr| (*pcr, tpm.pcrs[pcr])).collect();
+        let accepted = vec![AcceptedState::at_first_pairing(boot, 900)];
+        Self { tpm, basis: ReportBasis { pairing, accepted, challenged_at: Some(CHALLENGED_AT) }, lease }
+    }
+
+    fn evidence(&self, since: Option<Digest>) -> Evidence {
+        let pairing = &self.basis.pairing;
+        Evidence {
+            version: Default::default(),
+            device: pairing.device,
+            pairing: pairing.id,
+            epoch: pairing.epoch,
+            nonce: pairing.nonce,
+            since,
+            boot_id: Text::lossy("c0ffee"),
+            run: None,
+            pcrs: if since.is_none() { self.tpm.pcrs.clone() } else { Default::default() },
+            boot_log: None,
+            measure_log: None,
+            ima_log: None,
+            host: None,
+            audit: None,
+        }
+    }
+
+    fn decide(&mut self, evidence: &Evidence) -> Result<ReportDecision, ReportError> {
+        let bytes = pawl_proto::encode(evidence).unwrap();
+        let (attest, signature) = self.tpm.quote(Digest::of(&bytes).as_bytes());
+        let report =
+            Report { version: Default::default(), evidence: Blob::new(bytes).unwrap(), attest, signature };
+        let message = pawl_proto::encode(&report).unwrap();
+        let terms = Terms { policy: None, lease: &self.lease };
+        appraise_report(&self.basis, None, self.basis.pairing.device, &message, terms, CHALLENGED_AT + 5)
+    }
+
+    fn outcome(&mut self, evidence: &Evidence) -> ReportOutcome {
+        self.decide(evidence).unwrap().outcome
+    }
+}
+
+#[test]
+fn a_report_on_the_nonce_is_appraised_and_the_next_one_builds_on_it() {
+    let mut paired = Paired::new();
+    let ReportOutcome::Appraised(first) = paired.outcome(&paired.evidence(None)) else { panic!() };
+    assert_eq!(first.judgement.result, Appraisal::Affirming, "{:?}", first.judgement.reasons);
+    let draft = first.judgement.clone().into_draft(Standing::Active, None, Digest([4; 32]), 300);
+    assert_eq!((draft.interval, draft.lease.is_some()), (300, true));
+    let suspended = first.judgement.into_draft(Standing::Suspended, None, Digest([4; 32]), 300);
+    assert!(suspended.lease.is_none());
+
+    let since = Some(first.base.evidence);
+    paired.basis.pairing.base = Some(first.base);
+    let outcome = paired.outcome(&paired.evidence(since));
+    assert!(matches!(outcome, ReportOutcome::Appraised(_)), "{outcome:?}");
+}
+
+#[test]
+fn a_stale_report_and_one_on_unknown_evidence_are_challenged() {
+    let mut paired = Paired::new();
+    let stale = Evidence { nonce: Nonce([8; 32]), ..paired.evidence(None) };
+    assert!(matches!(paired.outcome(&stale), ReportOutcome::Challenge { whole: false }));
+    let unknown = paired.evidence(Some(Digest([7; 32])));
+    assert!(matches!(paired.outcome(&unknown), ReportOutcome::Challenge { whole: true }));
+}
+
+#[test]
+fn drift_is_contraindicated() {
+    let mut paired = Paired::new();
+    paired.tpm.pcrs.insert(4, pawl_proto::PcrValue::Sha256([0xee; 32]));
+    let ReportOutcome::Appraised(appraised) = paired.outcome(&paired.evidence(None)) else { panic!() };
+    assert_eq!(appraised.judgement.result, Appraisal::Contraindicated);
+    let draft = appraised.judgement.into_draft(Standing::Active, None, Digest([4; 32]), 300);
+    assert!(draft.lease.is_none());
+}
+
+#[test]
+fn values_that_the_quote_does_not_cover_contradict_a_whole_report() {
+    let mut paired = Paired::new();
+    let mut evidence = paired.evidence(None);
+    evidence.pcrs.insert(4, pawl_proto::PcrValue::Sha256([0xee; 32]));
+    assert!(matches!(paired.outcome(&evidence), ReportOutcome::Contradiction { .. }));
+}
+
+#[test]
+fn a_report_of_an_ended_pairing_is_told_apart_and_that_of_another_device_is_refused() {
+    let mut paired = Paired::new();
+    let evidence = paired.evidence(None);
+    paired.basis.pairing.state = PairingState::Revoking;
+    let ReportOutcome::Ended { time } = paired.outcome(&evidence) else { panic!() };
+    assert_eq!(time.epoch, paired.tpm.epoch);
+    let other = Evidence { device: DeviceId::from_digest([5; 32]), ..evidence };
+    assert!(paired.decide(&other).is_err());
+}

@@ -1,0 +1,156 @@
+use pawl_proto::message::{RefusalCode, Statement, StatementBytes};
+use pawl_proto::{DeviceId, Digest, SessionId};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
+
+use super::binding::Refused;
+use crate::refusal::Refusal;
+
+/// The number of failed attempts of each kind that end a session.
+pub const TRIES: u8 = 5;
+/// Seconds for which an approved session may be used.
+pub const USE_WITHIN: u64 = 600;
+
+/// An approval session: one request for an approval, from its opening until it is used up.
+#[derive(Clone, Debug)]
+pub struct ApprovalSession {
+    /// Its id; a pairing that comes of it takes the same bytes.
+    pub id: SessionId,
+    /// Its purpose.
+    pub purpose: Purpose,
+    /// The device that asks; not always an enrolled one.
+    pub device: DeviceId,
+    /// How far it is.
+    pub state: SessionState,
+    /// When it was opened, Unix seconds.
+    pub opened_at: u64,
+    /// When it is over, Unix seconds.
+    pub expires: u64,
+    /// SHA-256 of the secret that authenticates the device's next step.
+    pub secret: Digest,
+    /// The statement, encoded.
+    pub statement: StatementBytes,
+    /// How many persons must approve.
+    pub needed: u8,
+    /// By what an approver elsewhere finds it.
+    pub code: Option<CodeDigest>,
+    /// The failed attempts.
+    pub failed: FailedAttempts,
+    /// The first attempts that did not count, for the operator.
+    pub refusals: Vec<Refused>,
+    /// Why it is over, for people.
+    pub outcome: Option<String>,
+    /// The network address that the request came from, if nobody had enrolled the device.
+    pub stranger: Option<String>,
+    /// What its purpose keeps beside the statement, encoded.
+    pub body: Vec<u8>,
+}
+
+/// The purpose of an approval session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// A pairing.
+    Pairing,
+    /// A protected action.
+    Action,
+}
+
+/// How far an approval session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionState {
+    /// Persons still have to approve.
+    Waiting,
+    /// It was approved and is not used yet.
+    Approved,
+    /// It was used.
+    Spent,
+    /// An operator or an approver declined it, or it had too many failed attempts.
+    Declined,
+    /// Its time is over.
+    Expired,
+    /// A newer session of the device took its place.
+    Superseded,
+}
+
+/// The user code, as far as it is kept: the letters themselves follow from the session's secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeDigest {
+    /// The first group; no other waiting session has it.
+    pub handle: String,
+    /// Which code of this secret it is: others were taken.
+    pub attempt: u32,
+    /// SHA-256 of the secret letters.
+    pub digest: Digest,
+}
+
+/// The failed attempts in a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FailedAttempts {
+    /// Wrong user codes.
+    pub codes: u8,
+    /// Wrong confirmations.
+    pub confirmations: u8,
+    /// Approvals that do not count.
+    pub approvals: u8,
+    /// Proofs of an approved pairing that do not hold.
+    pub proofs: u8,
+}
+
+impl ApprovalSession {
+    /// Returns the statement, encoded and decoded.
+    ///
+    /// # Errors
+    /// [`DamagedStatement`]
+    pub fn asked(&self) -> Result<(&StatementBytes, Statement), DamagedStatement> {
+        Ok((&self.statement, self.statement.decode().map_err(|_| DamagedStatement)?))
+    }
+
+    /// Returns whether this is the secret of the session.
+    #[must_use]
+    pub fn is_opened_by(&self, secret: &[u8]) -> bool {
+        Digest::of(secret).as_bytes().ct_eq(self.secret.as_bytes()).into()
+    }
+
+    /// Returns how many failed attempts are left, of the kind that is nearest its end.
+    #[must_use]
+    pub fn tries_left(&self) -> u8 {
+        let failed = self.failed;
+        TRIES.saturating_sub(failed.codes.max(failed.confirmations).max(failed.approvals))
+    }
+
+    /// Returns whether it waits or is approved, and its time is over.
+    #[must_use]
+    pub fn is_overdue(&self, now: u64) -> bool {
+        matches!(self.state, SessionState::Waiting | SessionState::Approved) && self.expires <= now
+    }
+}
+
+/// A stored statement that cannot be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stored statement of a session is damaged")]
+pub struct DamagedStatement;
+
+/// Returns the refusal of a session that does not exist, or not for the device that asks.
+#[must_use]
+pub fn stale() -> Refusal {
+    Refusal::new(RefusalCode::Stale, "this session is unknown or over; start again")
+}
+
+/// Returns why a session cannot be continued.
+#[must_use]
+pub fn over(session: &ApprovalSession) -> Refusal {
+    match (session.state, &session.outcome) {
+        (SessionState::Declined, Some(reason)) => {
+            Refusal::new(RefusalCode::Declined, format_args!("the session was declined: {reason}"))
+        }
+        (SessionState::Superseded, _) => {
+            Refusal::new(RefusalCode::Stale, "a newer session of this device took the place of this one")
+        }
+        (SessionState::Expired, _) => {
+            Refusal::new(RefusalCode::Stale, "this session's time is over; start again")
+        }
+        _ => stale(),
+    }
+}

@@ -1,0 +1,117 @@
+use std::collections::BTreeMap;
+
+use p256::SecretKey;
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
+use pawl_evidence::rand_core::OsRng;
+use pawl_evidence::tpm::{HashAlgorithm, NvPublic, PcrSelection, Public};
+use pawl_proto::message::{Credential, TpmStructure};
+use pawl_proto::{Digest, PcrBank, PcrValue};
+
+use super::activate::activate;
+use super::structures::{ATTESTATION, endorsement_public, signing_public, sized};
+
+/// A TPM in software: it signs what a TPM would, and what one never would.
+pub(crate) struct SoftTpm {
+    pub(crate) ek: Vec<u8>,
+    ek_secret: SecretKey,
+    ak: SigningKey,
+    pub(crate) counter: NvPublic,
+    pub(crate) epoch: u64,
+    pub(crate) clock: u64,
+    pub(crate) reset_count: u32,
+    pub(crate) pcrs: BTreeMap<u8, PcrValue>,
+    /// The handle of the hierarchy in which its attestation key is.
+    pub(crate) hierarchy: u32,
+}
+
+/// TPM_RH_OWNER.
+pub(crate) const OWNER: u32 = 0x4000_0001;
+/// TPM_RH_ENDORSEMENT.
+pub(crate) const ENDORSEMENT: u32 = 0x4000_000b;
+
+/// `TPMS_ATTEST` and `TPMT_SIGNATURE`.
+pub(crate) type Attestation = (TpmStructure, TpmStructure);
+
+impl SoftTpm {
+    pub(crate) fn new() -> Self {
+        let ek_secret = SecretKey::random(&mut OsRng);
+        Self {
+            ek: endorsement_public(&VerifyingKey::from(ek_secret.public_key())),
+            ek_secret,
+            ak: SigningKey::random(&mut OsRng),
+            counter: NvPublic::epoch_counter(0x0180_5041),
+            epoch: 7,
+            clock: 60_000,
+            reset_count: 3,
+            pcrs: (0..=14).map(|index| (index, PcrValue::Sha256([index; 32]))).collect(),
+            hierarchy: ENDORSEMENT,
+        }
+    }
+
+    pub(crate) fn ek_sha256(&self) -> Digest {
+        Digest::of(&self.ek)
+    }
+
+    pub(crate) fn ak_public(&self) -> Vec<u8> {
+        signing_public(self.ak.verifying_key(), ATTESTATION, &[])
+    }
+
+    /// `TPM2_ActivateCredential` for the attestation key; none when it is for another TPM's.
+    pub(crate) fn activate(&self, credential: &Credential) -> Option<Vec<u8>> {
+        let name = Public::unmarshal(&self.ak_public()).unwrap().name();
+        activate(&self.ek_secret, name.as_bytes(), credential)
+    }
+
+    /// `TPM2_Quote` over all of `pcrs`.
+    pub(crate) fn quote(&mut self, extra: &[u8]) -> Attestation {
+        let selection =
+            PcrSelection::new(bank(PcrBank::of(&self.pcrs).unwrap()), self.pcrs.keys().copied()).unwrap();
+        let values: Vec<u8> = self.pcrs.values().flat_map(|value| value.as_bytes().to_vec()).collect();
+        let quote = [selection.marshal(), sized(Digest::of(&values).as_bytes())].concat();
+        self.attest([0x80, 0x18], extra, &quote)
+    }
+
+    /// `TPM2_Certify` of an object with this public area.
+    pub(crate) fn certify(&mut self, public: &[u8], extra: &[u8]) -> Attestation {
+        let name = sized(Public::unmarshal(public).unwrap().name().as_bytes());
+        self.attest([0x80, 0x17], extra, &[name.clone(), name].concat())
+    }
+
+    /// `TPM2_NV_Certify` of the epoch counter.
+    pub(crate) fn certify_counter(&mut self, extra: &[u8]) -> Attestation {
+        let name = sized(self.counter.name().as_bytes());
+        let contents = sized(&self.epoch.to_be_bytes());
+        self.attest([0x80, 0x14], extra, &[name, vec![0, 0], contents].concat())
+    }
+
+    fn attest(&mut self, kind: [u8; 2], extra: &[u8], attested: &[u8]) -> Attestation {
+        self.clock += 10;
+        let name = Public::unmarshal(&self.ak_public()).unwrap().name();
+        let place = [&self.hierarchy.to_be_bytes()[..], name.as_bytes()].concat();
+        let signer = [&[0x00, 0x0b], &Digest::of(&place).as_bytes()[..]].concat();
+        let attest = [
+            &[0xff, 0x54, 0x43, 0x47],
+            &kind[..],
+            &sized(&signer),
+            &sized(extra),
+            &self.clock.to_be_bytes(),
+            &self.reset_count.to_be_bytes(),
+            &0_u32.to_be_bytes(),
+            &[1],
+            &9_u64.to_be_bytes(),
+            attested,
+        ]
+        .concat();
+        let signature: Signature = self.ak.sign(&attest);
+        let signature = pawl_evidence::tpm::Signature::from_r_s(&signature.to_bytes().into()).marshal();
+        (TpmStructure::new(attest).unwrap(), TpmStructure::new(signature).unwrap())
+    }
+}
+
+fn bank(bank: PcrBank) -> HashAlgorithm {
+    match bank {
+        PcrBank::Sha256 => HashAlgorithm::Sha256,
+        PcrBank::Sha384 => HashAlgorithm::Sha384,
+    }
+}

@@ -1,0 +1,158 @@
+//! Verdicts: the signed messages that renew a device's entitlement.
+
+use std::collections::BTreeMap;
+
+use p256::ecdsa::SigningKey;
+use pawl_proto::codec::EncodeError;
+use pawl_proto::message::{Appraisal, Area, Entitlement, ShortText, Standing, Verdict};
+use pawl_proto::{Channel, Digest, Nonce, Topic, limits};
+
+use crate::lease::{LeaseBasis, LeaseError, LeaseIssuer};
+use crate::pairing::Pairing;
+use crate::record::Fact;
+
+/// What a verdict is to say; [`VerdictDraft::issue`] adds sequence, nonce and signatures.
+#[derive(Clone, Debug)]
+pub struct VerdictDraft {
+    /// SHA-256 of the evidence that is answered.
+    pub answers: Option<Digest>,
+    /// The operator's decision.
+    pub standing: Standing,
+    /// The judgement, if something is judged.
+    pub result: Option<Appraisal>,
+    /// The judgement on each area.
+    pub areas: BTreeMap<Area, Appraisal>,
+    /// SHA-256 of the policy by which it was judged.
+    pub policy: Option<Digest>,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// The next report is to be whole.
+    pub whole: bool,
+    /// Seconds until it is due.
+    pub interval: u32,
+    /// The state for which leases are signed, if any are.
+    pub lease: Option<LeaseBasis>,
+}
+
+/// What a verdict says beside its draft.
+pub struct VerdictContext<'a> {
+    /// The pairing.
+    pub pairing: &'a Pairing,
+    /// What the operator grants the device now.
+    pub entitlement: Entitlement,
+    /// Above that of every earlier verdict of the device.
+    pub sequence: u64,
+    /// The sequence of the last record of the device that is known.
+    pub records: u64,
+    /// The nonce of the next report, random.
+    pub nonce: Nonce,
+    /// Unix time, seconds.
+    pub now: u64,
+    /// Signs the leases.
+    pub leases: LeaseIssuer<'a>,
+    /// Signs the verdict.
+    pub order_key: &'a SigningKey,
+}
+
+/// A verdict that was signed.
+#[derive(Clone, Debug)]
+pub struct IssuedVerdict {
+    /// What it says.
+    pub verdict: Verdict,
+    /// The signed message.
+    pub message: Vec<u8>,
+    /// When its lease runs out by the wall clock, if it has one; the TPM's clock decides.
+    pub lease_until: Option<u64>,
+    /// The records of its leases.
+    pub facts: Vec<Fact>,
+}
+
+impl VerdictDraft {
+    /// Returns a verdict that judges nothing and asks for a report at once.
+    #[must_use]
+    pub fn challenge(standing: Standing, whole: bool) -> Self {
+        Self {
+            answers: None,
+            standing,
+            result: None,
+            areas: BTreeMap::new(),
+            policy: None,
+            reasons: Vec::new(),
+            whole,
+            interval: 0,
+            lease: None,
+        }
+    }
+
+    /// Returns the same for a device in its present standing; a suspended one is told `reason`, why.
+    #[must_use]
+    pub fn ask(standing: Standing, reason: Option<&str>, whole: bool) -> Self {
+        let reason = reason.filter(|_| standing == Standing::Suspended);
+        Self { reasons: reason.map(str::to_owned).into_iter().collect(), ..Self::challenge(standing, whole) }
+    }
+
+    /// Puts a reason first, which may make the judgement worse. A contraindicated device gets no lease.
+    pub fn weigh(&mut self, area: Area, weight: Appraisal, reason: String) {
+        self.result = self.result.map(|result| result.max(weight));
+        let on_area = self.areas.entry(area).or_insert(weight);
+        *on_area = weight.max(*on_area);
+        self.reasons.insert(0, format!("{area}: {reason}"));
+        if weight == Appraisal::Contraindicated {
+            self.lease = None;
+        }
+    }
+
+    /// Signs the verdict and its leases.
+    ///
+    /// # Errors
+    /// [`IssueError`]
+    pub fn issue(self, context: VerdictContext<'_>) -> Result<IssuedVerdict, IssueError> {
+        let VerdictContext { pairing, sequence, now, leases: issuer, .. } = context;
+        let mut facts = Vec::new();
+        let (mut lease, mut ahead) = (None, Vec::new());
+        if let Some(basis) = &self.lease {
+            let leases = issuer.issue(pairing, basis, sequence)?;
+            (lease, ahead, facts) = (Some(leases.present), leases.ahead, leases.facts);
+        }
+        let lease_until = lease.as_ref().map(|_| now.saturating_add(u64::from(issuer.policy.seconds)));
+        let verdict = Verdict {
+            version: Default::default(),
+            device: pairing.device,
+            pairing: pairing.id,
+            epoch: pairing.epoch,
+            sequence,
+            time: now,
+            answers: self.answers,
+            entitlement: context.entitlement,
+            result: self.result,
+            areas: self.areas,
+            reasons: self
+                .reasons
+                .iter()
+                .take(limits::REASONS)
+                .map(|reason| ShortText::lossy(reason))
+                .collect(),
+            policy: self.policy,
+            nonce: context.nonce,
+            whole: self.whole,
+            interval: self.interval,
+            records: context.records,
+            lease,
+            ahead,
+        };
+        let topic = Topic::new(pairing.device, Channel::Verdict);
+        let message = pawl_proto::signed::sign(&verdict, &topic, context.order_key)?;
+        Ok(IssuedVerdict { verdict, message, lease_until, facts })
+    }
+}
+
+/// Why a verdict could not be issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// The message cannot be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// A lease cannot be made.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+}
