@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pawl_control_plane::policy::DevicePolicy;
+use pawl_control_plane::policy;
 
 const PAGE: &str = include_str!("../../man/pawl-policy.toml.5");
 
@@ -18,7 +18,7 @@ fn the_page_has_every_key() {
 #[test]
 fn the_example_is_valid() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pawl-control-plane/policy.toml");
-    let policy = DevicePolicy::read(&example).unwrap().policy;
+    let policy = policy::read(&example).unwrap().policy;
     assert!(policy.secure_boot.required && policy.boot.accept_signed_images);
 }
 
@@ -39,7 +39,7 @@ fn expected(text: &str) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("default.toml");
     std::fs::write(&file, text).unwrap();
-    let error = DevicePolicy::read(&file).unwrap_err().to_string();
+    let error = policy::read(&file).unwrap_err().to_string();
     assert!(error.contains("default.toml") && error.contains("made-up"), "{error}");
     let (_, names) = error.split_once("expected ").unwrap_or_else(|| panic!("{error}"));
     names.split('`').skip(1).step_by(2).map(str::to_owned).collect()
