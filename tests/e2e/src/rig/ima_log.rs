@@ -1,20 +1,16 @@
 //! The kernel's log of what it measured, and the TPM that it measured into.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use pawl_evidence::ima::IMA_PCR;
 use pawl_evidence::tpm::HashAlgorithm;
 
 use super::Swtpm;
+use super::log_file::LogFile;
 
 /// A file in the form of `binary_runtime_measurements`.
-pub struct ImaLog {
-    path: PathBuf,
-    file: File,
-}
+pub struct ImaLog(LogFile);
 
 impl ImaLog {
     /// An empty one, as a boot begins with.
@@ -22,15 +18,13 @@ impl ImaLog {
     /// # Errors
     /// When the file cannot be made.
     pub fn create(path: PathBuf) -> Result<Self> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
-        let file = file.with_context(|| format!("create {}", path.display()))?;
-        Ok(Self { path, file })
+        LogFile::create(path).map(Self)
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// Measures files, each with its path and its contents, in the template `ima-ng`. Nobody may be connected to the
@@ -52,7 +46,7 @@ impl ImaLog {
             digests.push(HashAlgorithm::Sha256.digest(&[&data]).as_bytes().try_into()?);
         }
         tpm.extend_all(IMA_PCR, &digests)?;
-        self.file.write_all(&entries).with_context(|| format!("write {}", self.path.display()))
+        self.0.append(&entries)
     }
 }
 

@@ -1,8 +1,6 @@
 //! systemd's log of what it extended, and the TPM that it extended.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -10,12 +8,10 @@ use pawl_evidence::measure_log::{MeasureLog as Records, Target};
 use pawl_evidence::tpm::HashAlgorithm;
 
 use super::Swtpm;
+use super::log_file::LogFile;
 
 /// A file in the form of `tpm2-measure.log`, written as systemd does.
-pub struct MeasureLog {
-    path: PathBuf,
-    file: File,
-}
+pub struct MeasureLog(LogFile);
 
 impl MeasureLog {
     /// An empty one, as a boot begins with.
@@ -23,15 +19,13 @@ impl MeasureLog {
     /// # Errors
     /// When the file cannot be made.
     pub fn create(path: PathBuf) -> Result<Self> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
-        let file = file.with_context(|| format!("create {}", path.display()))?;
-        Ok(Self { path, file })
+        LogFile::create(path).map(Self)
     }
 
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// Measures what the log of one of the real boots in `tests/fixtures` has. Nobody may be connected to the TPM.
@@ -39,10 +33,25 @@ impl MeasureLog {
     /// # Errors
     /// When the TPM refuses, or a file cannot be read or written.
     pub fn measure_boot(&mut self, tpm: &Swtpm, boot: &str) -> Result<()> {
+        self.measure_boot_where(tpm, boot, |_| true)
+    }
+
+    /// The same with those records alone for which `is_measured` holds.
+    ///
+    /// # Errors
+    /// As for [`Self::measure_boot`].
+    pub fn measure_boot_where(
+        &mut self,
+        tpm: &Swtpm,
+        boot: &str,
+        is_measured: impl Fn(&str) -> bool,
+    ) -> Result<()> {
         let path =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(boot).join("tpm2-measure.log");
         let log = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        self.measure_records(tpm, &log)
+        let records = log.split_inclusive(|byte| *byte == b'\n');
+        let measured = records.filter(|record| is_measured(&String::from_utf8_lossy(record)));
+        self.measure_records(tpm, &measured.collect::<Vec<_>>().concat())
     }
 
     /// Measures what `log` has, in its order. Nobody may be connected to the TPM.
@@ -68,13 +77,25 @@ impl MeasureLog {
         self.add(tpm, record.as_bytes())
     }
 
+    /// Records that a text was measured into an NvPCR, which the caller extends.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn record_nvpcr(&mut self, index: u32, name: &str, text: &str) -> Result<()> {
+        let digest = HashAlgorithm::Sha256.digest(&[text.as_bytes()]);
+        let record = format!(
+            "\x1e{{\"nv_index\":{index},\"digests\":[{{\"hashAlg\":\"sha256\",\"digest\":\"{digest}\"}}],\
+             \"content_type\":\"systemd\",\"content\":{{\"nvIndexName\":\"{name}\",\"string\":\"{text}\"}}}}\n"
+        );
+        self.0.append(record.as_bytes())
+    }
+
     /// Whether a record is being added.
     ///
     /// # Errors
     /// When the mode cannot be set.
     pub fn set_sticky(&self, sticky: bool) -> Result<()> {
-        let mode = if sticky { 0o1600 } else { 0o600 };
-        fs::set_permissions(&self.path, Permissions::from_mode(mode)).context("set the mode of the log")
+        self.0.set_mode(if sticky { 0o1600 } else { 0o600 })
     }
 
     /// Extends, then appends, with the sticky bit set meanwhile.
@@ -89,7 +110,7 @@ impl MeasureLog {
             let sha384 = read.digest(HashAlgorithm::Sha384).unwrap_or(&made);
             tpm.extend_banks(pcr, sha256.as_bytes().try_into()?, sha384.as_bytes().try_into()?)?;
         }
-        self.file.write_all(record).with_context(|| format!("write {}", self.path.display()))?;
+        self.0.append(record)?;
         self.set_sticky(false)
     }
 }

@@ -11,6 +11,7 @@ mod ima_log;
 mod interposer;
 pub mod invocation;
 mod local_api;
+mod log_file;
 mod measure_log;
 mod old_keys;
 mod past_clock;
