@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::Policy;
 use super::allowed::{Allowed, AllowedList};
 use super::boot::Boot;
-use super::judge::{entry_digest, started_unified_image};
+use super::judge::{entry_digest, machine_tables, started_unified_image};
 use super::pattern::{CommandLinePattern, LoaderCommandPattern};
 use super::pcr::{PcrIndex, PcrSection};
 use crate::appraise::coverage::{BootCoverage, Uncovered, indices};
@@ -59,7 +59,8 @@ impl Learnt {
     ) -> Result<Self, LearnError> {
         let boot = Boot::read(log, measure_log, quoted)?;
         let unified = started_unified_image(&boot).and_then(|image| image.digest);
-        let mut learner = Learner { unified, ..Learner::default() };
+        let machine_tables = machine_tables(&boot).map(|event| event.number);
+        let mut learner = Learner { unified, machine_tables, ..Learner::default() };
         learner.policy.boot.require_os_separator = !boot.separated().is_empty();
         learner.policy.secure_boot.required = boot.facts().secure_boot() == Some(true);
         learner.policy.firmware.accept_any_version = boot.facts().firmware_version().is_none();
@@ -91,6 +92,8 @@ struct Learner<'f> {
     lines: BTreeMap<String, usize>,
     /// The unified kernel image that vouches for the initrd.
     unified: Option<Digest>,
+    /// The line of the SMBIOS tables that the firmware measured.
+    machine_tables: Option<usize>,
 }
 
 /// A rule that lists texts.
@@ -168,6 +171,9 @@ impl Learner<'_> {
             // It has the boot secret of this machine in it.
             Fact::Initrd if self.unified.is_some() => {}
             Fact::MachineTable | Fact::UserSpace(UserSpaceEvent::MachineId(_)) => {
+                self.policy.boot.accept_machine_identity = true;
+            }
+            Fact::FirmwareContent(_) if self.machine_tables == Some(event.number) => {
                 self.policy.boot.accept_machine_identity = true;
             }
             fact => match list_of(&mut self.policy, fact) {

@@ -79,8 +79,8 @@ pub struct BootSection {
     pub loader_commands: Vec<LoaderCommandPattern>,
     /// Files that it may read.
     pub files: AllowedList,
-    /// What tells one machine from another may have any value: the SMBIOS table with UUID and serial number (PCR 1),
-    /// the machine id (PCR 15).
+    /// What tells one machine from another may have any value: the SMBIOS tables with UUID and serial number, as firmware
+    /// and systemd's stub measure them (PCR 1), the machine id (PCR 15).
     pub accept_machine_identity: bool,
     /// systemd must have extended its os-separator into each judged PCR of 0 to 7, 9 and 12 to 14. Where it has done
     /// so for one of them, it must have for all, whatever this says.

@@ -144,6 +144,7 @@ impl fmt::Display for FirmwareContent {
             FirmwarePart::Code => "firmware code",
             FirmwarePart::Microcode => "microcode",
             FirmwarePart::Tables => "tables of the firmware",
+            FirmwarePart::MachineTables => "the firmware's SMBIOS tables",
             FirmwarePart::DeviceTree => "device tree",
             FirmwarePart::Configuration => "firmware configuration",
             FirmwarePart::OtherProcessor => "firmware of another processor",

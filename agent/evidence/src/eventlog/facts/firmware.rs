@@ -1,3 +1,4 @@
+use super::guid::Guid;
 use super::text;
 use crate::eventlog::kind::EventKind;
 use crate::little_endian::LogReader;
@@ -24,6 +25,8 @@ pub enum FirmwarePart {
     Microcode,
     /// Tables that are handed to the operating system, such as SMBIOS and ACPI.
     Tables,
+    /// The SMBIOS tables alone, in which firmware such as OVMF 2026.08 measures UUID and serial number.
+    MachineTables,
     /// The description of the hardware that U-Boot hands to the operating system.
     DeviceTree,
     /// Settings, straps and flags.
@@ -46,7 +49,11 @@ pub struct MemoryRegion {
 impl FirmwareContent {
     /// `None` when the kind of event is none of a part of the firmware.
     pub(super) fn read(kind: EventKind, data: &[u8]) -> Option<Self> {
-        let part = if is_device_tree(kind, data) { FirmwarePart::DeviceTree } else { part(kind)? };
+        let part = match part(kind)? {
+            _ if is_device_tree(kind, data) => FirmwarePart::DeviceTree,
+            FirmwarePart::Tables if names_smbios_alone(kind, data).is_some() => FirmwarePart::MachineTables,
+            part => part,
+        };
         Some(match kind {
             EventKind::EFI_PLATFORM_FIRMWARE_BLOB => {
                 Self { part, description: String::new(), region: MemoryRegion::read(data) }
@@ -105,6 +112,25 @@ fn part(kind: EventKind) -> Option<FirmwarePart> {
 /// U-Boot calls it so in a kind of event that other firmware has for other tables.
 fn is_device_tree(kind: EventKind, data: &[u8]) -> bool {
     kind == EventKind::TABLE_OF_DEVICES && text::ascii(data).as_deref() == Some("dts")
+}
+
+/// `Some` where the event says that it is of SMBIOS tables and of no others (UEFI_HANDOFF_TABLE_POINTERS).
+fn names_smbios_alone(kind: EventKind, data: &[u8]) -> Option<()> {
+    let data = match kind {
+        EventKind::EFI_HANDOFF_TABLES2 => read_described(data)?.1,
+        _ => data,
+    };
+    let mut reader = LogReader::new(data);
+    let mut left = reader.u64()?;
+    (left > 0).then_some(())?;
+    while left > 0 {
+        let guid = Guid::from_bytes(reader.bytes(16)?.try_into().ok()?);
+        // Where the table lies in memory.
+        reader.u64()?;
+        Guid::SMBIOS_TABLES.contains(&guid).then_some(())?;
+        left = left.saturating_sub(1);
+    }
+    reader.is_empty().then_some(())
 }
 
 /// A text with its length in a byte before it, then the rest.

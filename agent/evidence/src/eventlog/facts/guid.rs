@@ -12,6 +12,12 @@ impl Guid {
     pub(super) const IMAGE_SECURITY_DATABASE: Self =
         Self::new(0xd719_b2cb, 0x3d3a, 0x4596, [0xa3, 0xbc, 0xda, 0xd0, 0x0e, 0x67, 0x65, 0x6f]);
 
+    /// SMBIOS_TABLE_GUID and SMBIOS3_TABLE_GUID: tables of the UEFI system table.
+    pub(super) const SMBIOS_TABLES: [Self; 2] = [
+        Self::new(0xeb9d_2d31, 0x2d88, 0x11d3, [0x9a, 0x16, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d]),
+        Self::new(0xf2fd_1544, 0x9794, 0x4a2c, [0x99, 0x2e, 0xe5, 0xbb, 0xcf, 0x20, 0xe3, 0x94]),
+    ];
+
     /// Takes the fields as the text form shows them.
     pub(super) const fn new(first: u32, second: u16, third: u16, rest: [u8; 8]) -> Self {
         let [a, b, c, d] = first.to_le_bytes();

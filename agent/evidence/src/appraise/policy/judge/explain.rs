@@ -34,6 +34,8 @@ pub(super) struct Explainer<'p> {
     policy: &'p Policy,
     signers_vouch: bool,
     image_vouches_for_initrd: bool,
+    /// The line of the SMBIOS tables that the firmware measured.
+    machine_tables: Option<usize>,
     command_lines: CommandLines<'p>,
     loader_commands: PatternIndex<'p, LoaderCommandPattern>,
     versions: HashSet<&'p str>,
@@ -48,6 +50,7 @@ impl<'p> Explainer<'p> {
             policy,
             signers_vouch: keys_judged && secure_boot::signers_vouch(policy, boot),
             image_vouches_for_initrd: false,
+            machine_tables: firmware::machine_tables(boot).map(|event| event.number),
             command_lines: CommandLines::new(policy),
             loader_commands: PatternIndex::new(&policy.boot.loader_commands),
             versions: policy.firmware.versions.iter().map(String::as_str).collect(),
@@ -89,6 +92,11 @@ impl<'p> Explainer<'p> {
                 listed(&policy.secure_boot.machine_owner_keys, "secure-boot.machine-owner-keys")
             }
             Fact::FirmwareVersion(version) => self.version(version),
+            Fact::FirmwareContent(_)
+                if rules.accept_machine_identity && self.machine_tables == Some(event.number) =>
+            {
+                Ruling::Explained
+            }
             Fact::FirmwareContent(content) => firmware::content(policy, content, digest),
             Fact::Image(image) => self.image(image, digest),
             Fact::CommandLine(text) => self.command_lines.text(text),

@@ -2,7 +2,7 @@ use super::explain::Ruling;
 use crate::appraise::policy::Policy;
 use crate::appraise::policy::boot::Boot;
 use crate::appraise::{Area, Reason, Verdict};
-use crate::eventlog::{EventFact, FirmwareContent, Stage};
+use crate::eventlog::{EventFact, Fact, FirmwareContent, FirmwarePart, Stage};
 use crate::tpm::Digest;
 
 const VERSIONS: &str = "firmware.versions";
@@ -42,6 +42,19 @@ pub(super) fn content(policy: &Policy, content: &FirmwareContent, digest: &Diges
         "firmware.contents",
         format!("not in the list: {} {digest}, {content}", digest.algorithm()),
     )
+}
+
+/// The PCR of the firmware's settings and tables.
+const SETTINGS_PCR: u8 = 1;
+
+/// The SMBIOS tables that the firmware measured, with the machine's UUID and serial number. The kind of an event is the
+/// log's word: firmware measures them once, so that one event at most is taken for them.
+pub(in crate::appraise::policy) fn machine_tables<'b, 'a>(boot: &'b Boot<'a>) -> Option<&'b EventFact<'a>> {
+    boot.events().iter().find(|event| {
+        event.pcr == SETTINGS_PCR
+            && event.stage == Stage::Firmware
+            && matches!(&event.fact, Fact::FirmwareContent(content) if content.part == FirmwarePart::MachineTables)
+    })
 }
 
 /// What the firmware is made of is left to its version. A log can call an event what it likes, so this is about

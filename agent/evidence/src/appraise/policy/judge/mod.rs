@@ -13,6 +13,7 @@ mod secure_boot;
 mod unified;
 mod unlogged;
 
+pub(super) use firmware::machine_tables;
 pub(super) use secure_boot::entry_digest;
 pub(super) use unified::started as started_unified_image;
 
