@@ -202,6 +202,14 @@ pub(super) enum Verb {
     /// device is asked to report, and the answer brings it a lease for that state; `show` tells when it has
     /// it. A lease cannot be taken back from a device out of reach: it ends with its time, or by revoking
     /// the device.
+    ///
+    /// What systemd extends is taken from the present boot. So an update that changes it cannot be told: to a systemd
+    /// that extends the os-separator (261) from one that does not, to a systemd-stub that starts the kernel itself (258)
+    /// or measures the SMBIOS table (262) from one that does not, or to another signing key of the policy for the initrd,
+    /// where the lease names PCR 9 and no other PCR stands in for it. The device boots, its lease ahead does not fit, and
+    /// the verdict on its first report brings one. Where the present stub adds a boot secret (262), PCR 9 cannot be
+    /// told, and the lease names PCRs 12 and 13 in its place. No lease names PCR 11, PCR 15 or an NvPCR: nothing is
+    /// computed for them.
     PreApprove(PreApproveArgs),
     /// Put what was seen of clones and rollbacks of a device aside, once somebody has looked after it
     ///
