@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pawl_proto::bounded::SignatureBytes;
 use pawl_proto::codec::{Version, decode, encode};
 use pawl_proto::message::{Appraisal, Area, Entitlement, Lease, Standing, Verdict};
-use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, limits};
+use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, PcrBank, limits};
 
 fn verdict() -> Verdict {
     Verdict {
@@ -36,7 +36,7 @@ fn verdict() -> Verdict {
 
 fn lease(seed: u8) -> Lease {
     Lease {
-        bank: pawl_proto::PcrBank::Sha256,
+        bank: PcrBank::Sha256,
         pcrs: vec![0, 2, 4, 7, 8, 9, 12, 14],
         pcr_digest: Digest([seed; 32]),
         reset_count: u32::MAX,
@@ -56,6 +56,19 @@ fn what_a_verdict_does_not_say_has_no_entry() {
         assert!(!has(&bytes, later), "{later}");
     }
     assert_eq!(decode::<Verdict>(&bytes, limits::ORDER).unwrap(), verdict());
+}
+
+/// Versions before the sha384 bank signed leases without this field: one in a device's last verdict is over sha256.
+#[test]
+fn a_lease_without_a_bank_is_over_the_sha256_bank() {
+    let sha256 = encode(&verdict()).unwrap();
+    assert!(!has(&sha256, "bank"), "an earlier version encodes it otherwise");
+    assert_eq!(decode::<Verdict>(&sha256, limits::ORDER).unwrap().lease.unwrap().bank, PcrBank::Sha256);
+
+    let over_sha384 = Verdict { lease: Some(Lease { bank: PcrBank::Sha384, ..lease(1) }), ..verdict() };
+    let sha384 = encode(&over_sha384).unwrap();
+    assert!(has(&sha384, "bank"));
+    assert_eq!(decode::<Verdict>(&sha384, limits::ORDER).unwrap(), over_sha384);
 }
 
 #[test]

@@ -119,7 +119,9 @@ impl std::fmt::Display for Area {
 /// computes that policy: PolicyPCR, PolicyNV, and PolicyCounterTimer twice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lease {
-    /// The bank of the PCRs: that of the device's quotes.
+    /// The bank of the PCRs: that of the device's quotes. Without an entry it is sha256, as in leases of earlier versions,
+    /// which devices keep on their disks.
+    #[serde(default, skip_serializing_if = "PcrBank::is_default")]
     pub bank: PcrBank,
     /// The PCRs that must hold what was appraised, ascending.
     pub pcrs: Vec<u8>,

@@ -13,6 +13,7 @@ const MIGRATIONS: [&[&str]; 4] = [
         super::entitlement::GRANTS,
         super::session::STRANGERS,
         super::device::SUSPENSIONS,
+        super::verdict::UNREADABLE,
     ],
 ];
 

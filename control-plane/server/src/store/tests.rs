@@ -94,9 +94,23 @@ async fn what_the_first_version_wrote_is_found_again() {
             ("11".repeat(16), id.as_str()),
         )
         .unwrap();
+    // Its verdicts had a standing in place of an entitlement.
+    connection
+        .execute(
+            "INSERT INTO verdict (device, sequence, pairing, judged, body, message) VALUES (?1, 1, ?2, 1, x'a0', x'05')",
+            (id.as_str(), "00".repeat(16)),
+        )
+        .unwrap();
     drop(connection);
 
     let store = Store::open(&path).unwrap();
+    let judged = store
+        .transaction(move |tx| {
+            let pairing = tx.newest_pairing(id)?.unwrap().id;
+            Ok::<_, StoreError>((tx.judged(pairing)?.is_some(), tx.last_verdict_time(id)?))
+        })
+        .await;
+    assert_eq!(judged.unwrap(), (false, None), "the device could not report any more");
     let (device, pairing, events, sessions) = store
         .transaction(move |tx| {
             let device = tx.device(id)?.unwrap();

@@ -23,6 +23,10 @@ impl VerdictRow {
     }
 }
 
+/// Version 4 of the tables. Verdicts of earlier versions have no entitlement and cannot be read. They are dropped: each
+/// device gets a new one with its next report, and their numbers go on (`device.verdict_sequence`).
+pub(super) const UNREADABLE: &str = "DELETE FROM verdict;";
+
 impl Tx<'_> {
     /// The number of the next verdict of a device. It is given out once.
     ///
@@ -126,7 +130,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The broker lost what it held: the newest verdict of each live pairing is published anew.
+    /// The broker lost what it held: the newest verdict of each live pairing is published again.
     ///
     /// # Errors
     /// [`StoreError`]
