@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 
 use super::{Directory, Factory, LocalApi, Process, free_port, process, programs, wait};
@@ -94,6 +95,18 @@ port = {broker_port}
         })
     }
 
+    /// Lets it open so many files, as systemd lets services by default; what runs the tests may let it open any number.
+    ///
+    /// # Errors
+    /// When it does not run, or the limit cannot be set.
+    pub fn limit_open_files(&self, count: u64) -> Result<()> {
+        let process = self.process.as_ref().context("it does not run")?;
+        let pid = Pid::from_raw(i32::try_from(process.pid())?).context("it has no pid")?;
+        let limit = Rlimit { current: Some(count), maximum: Some(count) };
+        prlimit(Some(pid), Resource::Nofile, limit).context("limit its open files")?;
+        Ok(())
+    }
+
     /// Ends it with SIGTERM.
     ///
     /// # Errors
@@ -120,7 +133,7 @@ port = {broker_port}
             .with_context(|| format!("read the answer to `pawl-control-plane {}`", arguments.join(" ")))
     }
 
-    /// An operator's command, for whoever wants to run it in their own way.
+    /// An operator's command, for callers that run it in their own way.
     ///
     /// # Errors
     /// When the program is missing.

@@ -24,6 +24,8 @@ const AT_ONCE: Duration = Duration::from_secs(20);
 #[test]
 fn a_device_pairs_while_idle_connections_flood_https() {
     let rig = Rig::for_test().unwrap();
+    // Without a limit, the connections would use up its descriptors.
+    rig.control_plane.limit_open_files(1024).unwrap();
     // Some send nothing, some have done the handshake: both wait for nothing.
     let flood = |_: usize| TcpStream::connect((Ipv4Addr::LOCALHOST, rig.control_plane.port())).ok();
     assert_pairs_during(&rig, 1100, flood);
