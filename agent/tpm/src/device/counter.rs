@@ -4,7 +4,7 @@ use pawl_evidence::tpm::NvPublic;
 use tss_esapi::{
     attributes::NvIndexAttributesBuilder,
     constants::NvIndexType,
-    handles::{NvIndexHandle, NvIndexTpmHandle, TpmHandle},
+    handles::{NvIndexHandle, NvIndexTpmHandle},
     interface_types::{
         algorithm::HashingAlgorithm,
         reserved_handles::{NvAuth, Provision},
@@ -13,10 +13,7 @@ use tss_esapi::{
 };
 
 use super::{Device, wire::unreadable};
-use crate::{
-    Class, Counter, Error,
-    bus::{EMPTY_AUTH, NO_SESSION},
-};
+use crate::{Class, Counter, Error, bus::EMPTY_AUTH};
 
 const SIZE: u16 = 8;
 
@@ -81,16 +78,7 @@ impl Device {
         let handle = self.counter_handle;
         // ESYS keeps the attributes that it once saw; somebody may have made another index there since.
         self.forget_counter();
-        let tpm_handle = tpm_handle(handle)?;
-        let found = self.bus.run("TPM2_NV_ReadPublic", NO_SESSION, |context| {
-            let index = NvIndexHandle::from(context.tr_from_tpm_public(TpmHandle::NvIndex(tpm_handle))?);
-            Ok((index, context.nv_read_public(index)?.0))
-        });
-        let (index, public) = match found {
-            Ok(found) => found,
-            Err(error) if error.class() == Some(Class::Handle) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some((index, public)) = self.find_index(tpm_handle(handle)?)? else { return Ok(None) };
         let attributes =
             u32::try_from(public.attributes()).map_err(|error| unreadable("TPM2_NV_ReadPublic", &error))?;
         let sound = public.name_algorithm() == HashingAlgorithm::Sha256
@@ -150,12 +138,6 @@ impl Device {
         if let Some(index) = self.counter.take() {
             self.close(index);
         }
-    }
-
-    fn close(&self, index: NvIndexHandle) {
-        let mut object = index.into();
-        // Nothing of it is in the TPM: what fails to be closed is a little memory.
-        let _ = self.bus.run("Esys_TR_Close", NO_SESSION, |context| context.tr_close(&mut object));
     }
 }
 

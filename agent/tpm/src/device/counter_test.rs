@@ -1,11 +1,11 @@
-//! A self-test of what revocation rests on: a counter that is removed and defined anew starts above every value that it
+//! A self-test of what revocation rests on: a counter that is removed and defined again starts above every value that it
 //! ever had (TPM 2.0 part 3, TPM2_NV_Increment).
 
 use pawl_evidence::tpm::HashAlgorithm;
 use tss_esapi::{
     attributes::NvIndexAttributesBuilder,
     constants::NvIndexType,
-    handles::{NvIndexHandle, NvIndexTpmHandle, TpmHandle},
+    handles::{NvIndexHandle, NvIndexTpmHandle},
     interface_types::{
         algorithm::HashingAlgorithm,
         reserved_handles::{NvAuth, Provision},
@@ -14,10 +14,7 @@ use tss_esapi::{
 };
 
 use super::{Device, wire::unreadable};
-use crate::{
-    Class, CounterTest, Error,
-    bus::{EMPTY_AUTH, NO_SESSION},
-};
+use crate::{CounterTest, Error, bus::EMPTY_AUTH};
 
 /// So many indices above the epoch counter are looked at for a free one.
 const SPARES: u32 = 16;
@@ -91,21 +88,11 @@ impl Device {
 
     /// An index of this test, by the digest in its authPolicy. Nobody else's index is touched.
     fn left_behind(&self, handle: NvIndexTpmHandle) -> Result<Option<NvIndexHandle>, Error> {
-        let found = self.bus.run("TPM2_NV_ReadPublic", NO_SESSION, |context| {
-            let index = NvIndexHandle::from(context.tr_from_tpm_public(TpmHandle::NvIndex(handle))?);
-            Ok((index, context.nv_read_public(index)?.0))
-        });
-        let (index, public) = match found {
-            Ok(found) => found,
-            Err(error) if error.class() == Some(Class::Handle) => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        let Some((index, public)) = self.find_index(handle)? else { return Ok(None) };
         if public.authorization_policy().as_bytes() == mark().as_slice() {
             return Ok(Some(index));
         }
-        let mut object = index.into();
-        // Nothing of it is in the TPM: what fails to be closed is a little memory.
-        let _ = self.bus.run("Esys_TR_Close", NO_SESSION, |context| context.tr_close(&mut object));
+        self.close(index);
         Ok(None)
     }
 }

@@ -67,7 +67,7 @@ impl Device {
         Ok(parent)
     }
 
-    /// Makes the storage parent anew and pins it from now on. Returns its name.
+    /// Makes the storage parent again and pins it from now on. Returns its name.
     pub(super) fn pin_storage_parent(&mut self) -> Result<Vec<u8>, Error> {
         self.parent = None;
         self.pins.set(Pinned::StorageKey, None);

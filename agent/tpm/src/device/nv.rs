@@ -4,12 +4,12 @@ use tss_esapi::{
     constants::{CapabilityType, PropertyTag},
     handles::{NvIndexHandle, NvIndexTpmHandle, TpmHandle},
     interface_types::reserved_handles::NvAuth,
-    structures::CapabilityData,
+    structures::{CapabilityData, NvPublic},
 };
 
 use super::Device;
 use crate::{
-    Error,
+    Class, Error,
     bus::{Bus, EMPTY_AUTH, NO_SESSION},
 };
 
@@ -34,6 +34,28 @@ impl Device {
             .map(u32::from)
             .filter(|handle| (first..=last).contains(handle))
             .collect())
+    }
+
+    /// Loads an index and its public area; none where the TPM has no such index. The caller closes it.
+    pub(super) fn find_index(
+        &self,
+        handle: NvIndexTpmHandle,
+    ) -> Result<Option<(NvIndexHandle, NvPublic)>, Error> {
+        let found = self.bus.run("TPM2_NV_ReadPublic", NO_SESSION, |context| {
+            let index = NvIndexHandle::from(context.tr_from_tpm_public(TpmHandle::NvIndex(handle))?);
+            Ok((index, context.nv_read_public(index)?.0))
+        });
+        match found {
+            Err(error) if error.class() == Some(Class::Handle) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// Frees what the TSS keeps of an index.
+    pub(super) fn close(&self, index: NvIndexHandle) {
+        let mut object = index.into();
+        // Nothing of it is in the TPM: what fails to be closed is a little memory.
+        let _ = self.bus.run("Esys_TR_Close", NO_SESSION, |context| context.tr_close(&mut object));
     }
 
     /// The contents of an index that anybody, or else the owner, may read.
@@ -63,9 +85,7 @@ impl Device {
         } else {
             Ok(None)
         };
-        let mut object = index.into();
-        // Nothing of it is in the TPM: what fails to be closed is a little memory.
-        let _ = self.bus.run("Esys_TR_Close", NO_SESSION, |context| context.tr_close(&mut object));
+        self.close(index);
         contents
     }
 
