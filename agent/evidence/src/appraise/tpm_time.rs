@@ -103,7 +103,7 @@ mod tests {
             ("it runs on", at(5, 10, 9 * HOUR + 1)),
             ("a reset", at(5, 11, 9 * HOUR)),
             ("an unclean stop", at(5, 11, 9 * HOUR - CLOCK_SAVE_INTERVAL_MS)),
-            ("TPM2_Clear, and a counter that is defined anew", at(6, 0, 0)),
+            ("TPM2_Clear, and a counter that is defined again", at(6, 0, 0)),
         ] {
             assert!(mark.admits(now), "{what}");
         }
@@ -131,7 +131,7 @@ mod tests {
         assert!(mark.admits(at(5, 11, 8 * HOUR + 1)), "it runs on after the stop");
         assert!(!mark.admits(at(5, 12, 7 * HOUR)), "the mark sank with the first stop");
         assert!(mark.admits(at(5, 12, 8 * HOUR)) && !mark.is_passed_by(at(5, 12, 8 * HOUR)));
-        assert!(mark.raised_to(at(6, 0, 1)).admits(at(6, 1, 1)), "another epoch begins anew");
+        assert!(mark.raised_to(at(6, 0, 1)).admits(at(6, 1, 1)), "another epoch begins again");
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub struct Approver {
     pub time: u64,
 }
 
-/// What whoever acts on an assurance knows by itself, and compares it with.
+/// What the receiver of an assurance knows by itself, and compares it with.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
     /// The device; `None` where any device of the authority will do.

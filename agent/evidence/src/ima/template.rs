@@ -1,6 +1,6 @@
 //! Templates: which fields the kernel writes of a measurement (security/integrity/ima/ima_template.c).
 //!
-//! No digest covers the *name* of a template, only the bytes of its fields. Whoever may alter a log on its way can
+//! No digest covers the *name* of a template, only the bytes of its fields. Anyone who may alter a log on its way can
 //! give an entry another template, so nothing is read by name alone that could be read in two ways: digest and name
 //! come first in every template that is understood, and show by their form that they are what they ought to be.
 

@@ -5,7 +5,7 @@
 //! log gives a PCR to the quoted one. A record's text is free: root writes it. Only where the text's hash is the
 //! record's digest does the TPM vouch for it; [`Record::measured`] checks that.
 //!
-//! systemd sets the file's sticky bit before it extends a PCR and clears it after it has appended the record. Whoever
+//! systemd sets the file's sticky bit before it extends a PCR and clears it after it has appended the record. Anyone who
 //! reads a file with that bit set misses a record.
 
 mod error;

@@ -10,8 +10,12 @@ use pawl_evidence::appraise::{
     Appraisal, BootCoverage, BootLog, BootLogRule, BootState, Evidence, ImaLog, ReferenceValues, Uncovered,
     Verdict, appraise,
 };
-use pawl_evidence::eventlog::{EventFact, EventKind, EventLog, Fact, FirmwarePart, Tie};
+use pawl_evidence::boot_image::{BootChange, DigestSet};
+use pawl_evidence::eventlog::{
+    EventFact, EventKind, EventLog, Fact, FirmwarePart, PredictError, Tie, predict,
+};
 use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
+use serde_json::json;
 
 use crate::support::boot::Boot;
 use crate::support::log::LogWriter;
@@ -19,6 +23,19 @@ use crate::support::quoted::{quote, quote_of};
 
 const BOOTARGS: &str = "console=ttyS0 root=/dev/mmcblk0p2 ro";
 const DEFAULT: [u8; 8] = [0, 2, 4, 7, 8, 9, 12, 14];
+
+#[test]
+fn no_boot_of_u_boot_is_computed_from_files() {
+    let log = fixture("uboot-bootm-real.bin");
+    let log = EventLog::parse(&log).unwrap();
+    let separate = json!({"separate": {
+        "kernel": DigestSet::of(b"kernel"), "kernel-file": DigestSet::of(b"file"), "initrd": DigestSet::of(b"initrd"), "command-line": "ro", "is-signed": false,
+    }});
+    let change: BootChange = serde_json::from_value(separate).unwrap();
+    let refused = predict(&log, HashAlgorithm::Sha256, &change).unwrap_err();
+    assert_eq!(refused, PredictError::UBoot);
+    assert!(refused.to_string().contains("--pcr"), "{refused}");
+}
 
 #[test]
 fn the_events_of_u_boot_are_decoded() {

@@ -200,7 +200,7 @@ pub(super) enum Verb {
     ///
     /// The PCRs are computed from the device's last boot event log and from the files of the update. The
     /// device is asked to report, and the answer brings it a lease for that state; `show` tells when it has
-    /// it. A lease cannot be taken back from a device out of reach: it ends with its time, or by revoking
+    /// it. What U-Boot measures is not computed: for such a device give the PCRs with --pcr. A lease cannot be taken back from a device out of reach: it ends with its time, or by revoking
     /// the device.
     ///
     /// What systemd extends is taken from the present boot. So an update that changes it cannot be told: to a systemd

@@ -45,7 +45,7 @@ pub(super) fn device(status: Option<&LocalStatus>, config: Option<&Config>) -> F
     }
 }
 
-/// Whether a counter that is removed and defined anew starts above every value that it had: if not, whoever may define
+/// Whether a counter that is removed and defined again starts above every value that it had: if not, anyone who may define
 /// indices takes a revocation back.
 pub(super) async fn counter(client: &Client, daemon_answers: bool) -> Finding {
     const CHECK: &str = "tpm-counter";
@@ -56,13 +56,15 @@ pub(super) async fn counter(client: &Client, daemon_answers: bool) -> Finding {
         Ok(SelfTest { index, before, after, writes }) if after > before => Finding::ok(
             CHECK,
             format!(
-                "a counter that is removed and defined anew starts above its old value ({before}, then {after}; tested \
+                "a counter that is removed and defined again starts above its old value ({before}, then {after}; tested \
                  once since pawld's start at the free NV index {index:#010x}, with {writes} NV writes)"
             ),
         ),
         Ok(SelfTest { before, after, .. }) => Finding::failed(
             CHECK,
-            format!("a counter that is removed and defined anew starts at {after}, and had come to {before}"),
+            format!(
+                "a counter that is removed and defined again starts at {after}, and had come to {before}"
+            ),
             "do not use this TPM: a revocation on it can be taken back; ask its vendor for a firmware update",
         ),
         Err(ClientError::Refused { status: StatusCode::FORBIDDEN, .. }) => {
@@ -85,8 +87,13 @@ pub(super) fn endorsement(status: Option<&LocalStatus>) -> Finding {
         ),
         Some(LocalStatus { ek_kind, ek_certificates: 0, ek_sha256, .. }) => Finding::warning(
             CHECK,
-            format!("{ek_kind}, SHA-256 {ek_sha256}: the TPM holds no certificate for it"),
-            "compare this hash at the device with the one that the operator enrols: nothing else vouches for it",
+            format!(
+                "{ek_kind}, SHA-256 {ek_sha256}: the TPM holds no certificate for it, so before the pairing pawld cannot \
+                 tell it from a key that something on the TPM's bus put in its place; a control plane with vendor_cas \
+                 refuses it"
+            ),
+            "compare this hash at the device with the one that the operator enrols; with vendor_cas the operator enrols it \
+             --without-certificate",
         ),
         Some(LocalStatus { ek_kind, ek_certificates, ek_sha256, .. }) => Finding::ok(
             CHECK,

@@ -5,7 +5,7 @@ use crate::ima::PathPattern;
 
 /// `[ima]`
 ///
-/// Which digests, signers and exclusions there are is for [`crate::ima::Rules`]: whoever reads the policy makes
+/// Which digests, signers and exclusions there are is for [`crate::ima::Rules`]: the reader of the policy makes
 /// them of the files that it names.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]

@@ -4,7 +4,7 @@
 //! hashing what it was decoded from, or it *is* the digest, as with the image of a boot loader; what stands
 //! beside that in the event's data is a [`Tie::Claim`], to be shown and never to be judged on.
 //!
-//! The kind of an event is covered by no digest either, nor is the text before a command of GRUB. Whoever
+//! The kind of an event is covered by no digest either, nor is the text before a command of GRUB. Anyone who
 //! writes a log can choose both. Therefore a kind is decoded only in the PCRs where it belongs, and only if its
 //! data is whole and well formed; whatever remains is [`Fact::Other`].
 

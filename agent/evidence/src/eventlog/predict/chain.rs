@@ -19,7 +19,9 @@ pub(super) struct LoggedBoot<'f, 'a>(&'f [EventFact<'a>]);
 impl<'f, 'a> Chain<'f, 'a> {
     pub(super) fn of(facts: &'f [EventFact<'a>]) -> Result<Self, PredictError> {
         let has = |is: fn(&Fact<'_>) -> bool| facts.iter().any(|event| is(&event.fact));
-        if has(is_kernel_section) {
+        if has(|fact| *fact == Fact::Kernel) {
+            Err(PredictError::UBoot)
+        } else if has(is_kernel_section) {
             Ok(Self::Unified(LoggedBoot(facts)))
         } else if has(|fact| matches!(fact, Fact::LoaderCommand(_))) {
             Ok(Self::Grub(LoggedBoot(facts)))

@@ -11,6 +11,12 @@ pub enum PredictError {
     /// The log shows no kernel being started in a way that is known.
     #[error("the boot event log does not show how the kernel was started: nothing can be computed from it")]
     UnknownChain,
+    /// U-Boot started the kernel by itself.
+    #[error(
+        "U-Boot starts this device's kernel, and what U-Boot measures cannot be computed from files here: give the PCRs \
+         with --pcr N=HEX, or accept the device's state after the update"
+    )]
+    UBoot,
     /// Kernel and initrd were given for a device that boots a unified kernel image.
     #[error("the device boots a unified kernel image: give the new one as a whole")]
     IsUnified,

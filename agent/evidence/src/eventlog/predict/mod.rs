@@ -5,7 +5,7 @@
 //! tests the model on files that the device has booted already. Where the boot chain measures something that the
 //! files do not determine, there is an error instead of a guess: a wrong prediction would do no harm to trust, but
 //! would leave a device without its keys until it can report. Under Secure Boot the new files are taken to be signed
-//! by whoever signed the present ones.
+//! by the signers of the present ones.
 
 mod chain;
 mod database;

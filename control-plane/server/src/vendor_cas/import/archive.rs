@@ -166,6 +166,52 @@ mod tests {
         writer.finish().unwrap().into_inner()
     }
 
+    /// An archive of one file in LZX, which no free tool writes: its one block is an uncompressed one.
+    fn lzx_archive(name: &str, contents: &[u8]) -> Vec<u8> {
+        const LZX_OF_A_32_KIB_WINDOW: u16 = 15 << 8 | 3;
+        const UNCOMPRESSED_BLOCK: u32 = 3;
+        let size = u32::try_from(contents.len()).unwrap();
+        let head = (UNCOMPRESSED_BLOCK << 28 | size << 4).to_be_bytes();
+        // 16-bit words, low byte first; then the three last offsets, and the bytes themselves.
+        let mut block = vec![head[1], head[0], head[3], head[2]];
+        block.extend([1_u32, 1, 1].iter().flat_map(|offset| offset.to_le_bytes()));
+        block.extend(contents);
+        block.extend(vec![0; contents.len() % 2]);
+
+        let file = [&size.to_le_bytes()[..], &[0; 12], name.as_bytes(), &[0]].concat();
+        let (files_at, data_at) = (36 + 8, 36 + 8 + file.len());
+        let long = |value: usize| u32::try_from(value).unwrap().to_le_bytes();
+        let short = |value: usize| u16::try_from(value).unwrap().to_le_bytes();
+        [
+            &b"MSCF\0\0\0\0"[..],
+            &long(data_at + 8 + block.len()),
+            &[0; 4],
+            &long(files_at),
+            &[0; 4],
+            &[3, 1],
+            &short(1),
+            &short(1),
+            &[0; 6],
+            &long(data_at),
+            &short(1),
+            &LZX_OF_A_32_KIB_WINDOW.to_le_bytes(),
+            &file,
+            &[0; 4],
+            &short(block.len()),
+            &short(contents.len()),
+            &block,
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn an_archive_in_lzx_is_unpacked() {
+        let contents: Vec<u8> = (0..=u8::MAX).cycle().take(1001).collect();
+        let unpacked = unpack("a.cab", &lzx_archive("root.cer", &contents)).unwrap();
+        let [file] = &unpacked[..] else { panic!("{} files", unpacked.len()) };
+        assert_eq!((file.label.as_str(), file.contents.as_ref().unwrap()), ("a.cab: root.cer", &contents));
+    }
+
     #[test]
     fn files_are_unpacked_with_their_names() {
         let long = vec![7; 100_000];

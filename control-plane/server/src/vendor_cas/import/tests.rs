@@ -243,7 +243,7 @@ fn lists_are_imported_with_their_ca_and_a_newer_one_takes_the_place_of_an_older_
     assert!(newer.imported[0].notes.is_empty());
     assert_eq!(fs::read_dir(place.vendor_cas()).unwrap().count(), 2);
     assert!(place.reason("older.crl", &root.list(2025, 5)).ends_with("is as new, or newer"));
-    assert_eq!(place.import(&[place.put("same.crl", &root.list(2026, 6))]).refused.len(), 1, "signed anew");
+    assert_eq!(place.import(&[place.put("same.crl", &root.list(2026, 6))]).refused.len(), 1, "signed again");
 
     let namesake = Ca::root("Vendor", "Root CA");
     assert_eq!(

@@ -43,7 +43,7 @@ pub(super) fn judged<'p>(
     Ok(judged)
 }
 
-/// Rules that nothing is held to, because the PCR that they are about is not judged: whoever wrote them meant
+/// Rules that nothing is held to, because the PCR that they are about is not judged: their author meant
 /// something else.
 pub(super) fn idle_rules(policy: &Policy, pcrs: &BTreeMap<u8, Judged<'_>>) -> Vec<Reason> {
     let (keys, boot) = (&policy.secure_boot, &policy.boot);
