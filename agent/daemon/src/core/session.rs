@@ -56,9 +56,9 @@ impl Sessions {
         self.open = Some(Open { ticket, unattended: (!attended).then_some(request) });
     }
 
-    /// Opens a session for which nobody waits.
+    /// Opens a session for which nobody waits, unless one is open or approved already.
     pub(super) fn begin_unattended(&mut self, cx: &mut Context, request: PairRequest) {
-        if self.open.is_none() {
+        if !self.asks() {
             let origin = Text::lossy("the device, unasked");
             self.begin(cx, PairRequest { origin, ..request }, false);
         }

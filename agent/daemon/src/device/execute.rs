@@ -179,6 +179,10 @@ fn put(shared: &Shared, write: Write) -> Result<(), StoreError> {
             fail_point::reach("wipe.gate-closed");
         }
         Write::Revocation(revocation) => {
+            // The note before it is on the disk by now.
+            if revocation.counted && !revocation.receipted {
+                fail_point::reach("wipe.incremented");
+            }
             store.put_revocation(&revocation)?;
             if !revocation.receipted {
                 fail_point::reach("wipe.recorded");

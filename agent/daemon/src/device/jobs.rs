@@ -12,7 +12,6 @@ use crate::control_plane::{CallError, TokenError};
 use crate::core::{
     Call, CallAnswer, CallFailure, Input, Ticket, TpmAnswer, TpmCommand, TpmFailure, TpmFailureKind, VaultKey,
 };
-use crate::fail_point;
 use crate::posture::{self, Acknowledged, Subject};
 use crate::shared::Shared;
 use crate::store::PairingRecord;
@@ -26,9 +25,6 @@ pub(super) fn tpm(shared: &Arc<Shared>, ticket: Ticket, command: TpmCommand) -> 
     let shared = Arc::clone(shared);
     let mut job: Job = Box::pin(async move {
         let answer = run(&shared, command).await;
-        if matches!(answer, Ok(TpmAnswer::Incremented)) {
-            fail_point::reach("wipe.incremented");
-        }
         Input::Tpm(ticket, answer.map_err(|error| failure(&error)))
     });
     if is_urgent {

@@ -119,3 +119,18 @@ fn an_unattended_session_is_repeated_unless_a_person_is_wanted() {
         assert_eq!(rig.take(opened).is_some(), !wants_person);
     }
 }
+
+#[test]
+fn an_order_that_overtakes_an_approval_on_its_way_to_the_disk_opens_no_second_session() {
+    let mut rig = Rig::entitled(900);
+    let request = PairRequest { again: true, ..PairRequest::default() };
+    rig.feed(Input::Request(RequestId(1), Request::Pair(request)));
+    let ticket = rig.take(opened).unwrap();
+    rig.event(EventKind::Repair, EPOCH);
+    rig.feed(Input::SessionOver(ticket, Ok(Box::new(testing::approved()))));
+    let write = rig.take_write(|write| matches!(write, Write::Approved(_))).unwrap();
+    end_old(&mut rig);
+    assert!(rig.take(opened).is_none(), "a session beside the approved one");
+    rig.feed(Input::Written(write, Ok(())));
+    assert_eq!(rig.take(made), Some((ticket, false)));
+}
