@@ -14,7 +14,7 @@ use pawl_proto::message::{
 use pawl_proto::signed::OrderKey;
 use pawl_proto::{Blob, Channel, DeviceId, Digest, Epoch, Nonce, PairingId, SessionId, Text, Topic};
 
-use super::tpm::{BOUND_SIGNING, LOOSE_SIGNING, SoftTpm, sealed_public, signing_public};
+use super::soft_tpm::{BOUND_SIGNING, LOOSE_SIGNING, SoftTpm, sealed_public, signing_public};
 use crate::control_plane::ControlPlane;
 use crate::http::Network;
 use crate::pairing;

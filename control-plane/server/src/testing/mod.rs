@@ -9,7 +9,7 @@ mod mute_broker;
 mod reporting;
 mod session;
 #[path = "../../../verifier/src/testing/mod.rs"]
-mod tpm;
+mod soft_tpm;
 
 use pawl_proto::{DeviceId, Digest};
 use std::path::Path;
@@ -23,7 +23,7 @@ pub(crate) use jws::jws;
 pub(crate) use mute_broker::MuteBroker;
 pub(crate) use reporting::Reporting;
 pub(crate) use session::Asked;
-pub(crate) use tpm::{ENDORSEMENT, OWNER, Records};
+pub(crate) use soft_tpm::{ENDORSEMENT, OWNER, Records};
 
 use crate::clock::Clock;
 use crate::clock::tests::SetClock;
