@@ -41,12 +41,7 @@ impl Device {
                     tracing::warn!(token = name, "the vault did not take a token");
                 }
             }
-            Effect::TellHolders => {
-                shared.gate.tell_holders();
-                if self.core.is_revoking() {
-                    fail_point::reach("wipe.told");
-                }
-            }
+            Effect::TellHolders => shared.gate.tell_holders(),
             Effect::Tpm(ticket, command) => {
                 let job = jobs::tpm(shared, ticket, command);
                 self.sources.jobs.spawn(job);
@@ -182,6 +177,8 @@ fn put(shared: &Shared, write: Write) -> Result<(), StoreError> {
             // The note before it is on the disk by now.
             if revocation.counted && !revocation.receipted {
                 fail_point::reach("wipe.incremented");
+                // Holders were told before this write began.
+                fail_point::reach("wipe.told");
             }
             store.put_revocation(&revocation)?;
             if !revocation.receipted {
