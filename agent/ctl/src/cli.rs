@@ -85,6 +85,11 @@ pub enum Command {
     /// Tell by the exit code whether the device is entitled: 0 if it is, 10 if it is not
     Entitled(Entitled),
     /// Examine whatever the device needs to work, and name a remedy for each fault
+    ///
+    /// Run it as root: it reads the logs that the daemon reads. Of systemd's measurement log it tells whether the daemon
+    /// can open it, whether a record of it was never finished (the file's sticky bit), whether it is longer than the 256
+    /// KiB that are reported, whether it is absent although systemd measures this boot, and whether it explains the PCRs
+    /// that it has records of, as the kernel shows them (Linux 5.12 and later).
     Check(Check),
     /// Export a fresh TPM quote and the logs for a verifier
     ///

@@ -85,6 +85,9 @@ pub struct LocalStatus {
     /// clock is behind it, this is the time. None before the first verdict.
     #[serde(default)]
     pub time_floor: Option<u64>,
+    /// Why the daemon cannot open systemd's measurement log; none where it can, and where there is none.
+    #[serde(default)]
+    pub measure_log_problem: Option<String>,
 }
 
 /// A pairing, in [`LocalStatus`].

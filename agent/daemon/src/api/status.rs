@@ -69,6 +69,7 @@ impl Api {
             session,
             refused: status.refused,
             time_floor: self.shared.clock.floor(),
+            measure_log_problem: self.shared.logs.measure_problem(),
         })
     }
 

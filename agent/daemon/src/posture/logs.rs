@@ -50,6 +50,12 @@ impl Logs {
         log.piece(offset).map_err(|error| absent(log.path(), &error)).ok()
     }
 
+    /// Why systemd's measurement log cannot be opened; `None` where it can, and where there is none.
+    pub(crate) fn measure_problem(&self) -> Option<String> {
+        let error = self.0.measure.check().err().filter(|error| error.kind() != io::ErrorKind::NotFound);
+        error.map(|error| error.to_string())
+    }
+
     /// The kernel's log from `offset` on: as much as one report carries, which may end inside an entry. `bank` is the one
     /// that the report quotes.
     pub(crate) fn ima(&self, bank: PcrBank, offset: u64) -> Option<ImaLog> {

@@ -71,6 +71,14 @@ impl MeasureFile {
         Ok(bytes)
     }
 
+    /// Whether it can be opened.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub(super) fn check(&self) -> io::Result<()> {
+        self.open().map(drop)
+    }
+
     fn open(&self) -> io::Result<File> {
         match &self.passed {
             Some(file) => file.try_clone(),

@@ -6,6 +6,7 @@ mod endpoint;
 mod files;
 mod finding;
 mod logs;
+mod measure_log;
 mod network;
 mod tpm;
 
@@ -67,6 +68,7 @@ async fn examine(
     findings.push(tpm::counter(&client, status.is_some()).await);
     if let Some(config) = &config {
         findings.push(logs::boot(&logs::boot_log(config)));
+        findings.push(measure_log::finding(&measure_log::Places::of(config), status.as_ref()));
         findings.push(logs::ima(&config.logs.ima));
     }
 

@@ -183,6 +183,7 @@ mod tests {
             session: None,
             refused: Default::default(),
             time_floor: None,
+            measure_log_problem: None,
         }
     }
 
