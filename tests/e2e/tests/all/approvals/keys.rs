@@ -16,8 +16,8 @@ fn a_key_counts_on_its_dates_and_for_approvals_alone() {
     };
     let stranger = Approver::new(rig.directory(), "mallory").unwrap();
     let cases = [
-        (admitted("retired", "valid-before=\"20240101\""), "dates"),
-        (admitted("apprentice", "valid-after=\"20990101\""), "dates"),
+        (admitted("retired", "valid-before=\"20240101Z\""), "dates"),
+        (admitted("apprentice", "valid-after=\"20990101Z\""), "dates"),
         (admitted("committer", "namespaces=\"file,git\""), "namespace"),
         (stranger, "key"),
     ];
