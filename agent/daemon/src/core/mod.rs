@@ -64,13 +64,14 @@ pub struct Core {
     machine: Machine,
     /// The state that was announced last, and the code of its problem.
     announced: Option<(DeviceState, Option<String>)>,
+    has_stopped: bool,
 }
 
 impl Core {
     /// Returns the core of a device of which nothing is known yet: [`Input::Found`] comes first. `seed` decides the
     /// jitter of every delay.
     pub fn new(now: Now, settings: Settings, seed: u64) -> Self {
-        Self { machine: Machine::new(Context::new(now, settings, seed)), announced: None }
+        Self { machine: Machine::new(Context::new(now, settings, seed)), announced: None, has_stopped: false }
     }
 
     /// Takes what happened and returns what to do. Call it with [`Input::Timer`] when [`Core::deadline`] has come.
@@ -103,7 +104,12 @@ impl Core {
             Input::PairingMade(ticket, outcome) => machine.pairing_made(ticket, outcome),
             Input::Request(id, request) => callers::request(machine, id, request),
         }
-        machine.run_due();
+        if self.has_stopped {
+            let mut last = self.machine.cx.take_effects();
+            last.retain(|effect| matches!(effect, Effect::Write(..) | Effect::Acknowledge(_)));
+            return last;
+        }
+        self.machine.run_due();
         self.announce();
         self.machine.cx.take_effects()
     }
@@ -195,7 +201,9 @@ impl Core {
         }
     }
 
-    /// Returns what to do when the daemon stops.
+    /// Returns what to do when the daemon stops. From here on [`Core::handle`] returns only what has to outlive the stop:
+    /// writes, and the acknowledgements that wait for them. What the control plane was told to be known is then on the
+    /// disk.
     pub fn stop(&mut self, now: Now) -> Vec<Effect> {
         self.machine.cx.now = now;
         let state = self.state();
@@ -205,6 +213,7 @@ impl Core {
             let record = Arc::clone(paired.record());
             status::publish_status(&mut self.machine.cx, &record, state, false);
         }
+        self.has_stopped = true;
         self.machine.cx.take_effects()
     }
 }

@@ -175,14 +175,11 @@ impl Device {
         for effect in self.core.stop(now(&self.shared)) {
             self.execute(effect);
         }
-        // What the control plane was told to be known must outlive the stop.
         let written = async {
             while self.sources.disk.is_busy() {
                 let input = self.sources.disk.next().await;
                 for effect in self.core.handle(now(&self.shared), input) {
-                    if matches!(effect, crate::core::Effect::Acknowledge(_)) {
-                        self.execute(effect);
-                    }
+                    self.execute(effect);
                 }
             }
         };

@@ -73,7 +73,8 @@ fn a_key_is_allowed_as_openssh_writes_it() {
     let rig = Rig::for_test_with(&Terms::approved_by(1)).unwrap();
     let device = rig.paired_device("device", DeviceOptions::default()).unwrap();
     let alice = Approver::new(rig.directory(), "alice").unwrap();
-    let options = r#"namespaces="file,pawl-approval@v1,git",valid-after="20200101Z",valid-before="20990101Z""#;
+    let options =
+        r#"namespaces="file,pawl-approval@v1,git",valid-after="20200101Z",valid-before="20990101Z""#;
     fs::write(rig.control_plane.allowed_signers(), "# who may approve\n\n").unwrap();
     alice.admit_with(&rig.control_plane, options).unwrap();
     device.re_pair("another board").unwrap();

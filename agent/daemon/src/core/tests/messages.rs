@@ -32,6 +32,22 @@ fn a_verdict_that_the_disk_did_not_take_is_written_again_and_not_acknowledged() 
 }
 
 #[test]
+fn a_verdict_that_waits_for_another_ones_write_is_written_before_the_daemon_stops() {
+    let mut rig = Rig::paired();
+    rig.verdict(|_| {});
+    let first = rig.take_write(is_verdict).unwrap();
+    rig.verdict(|verdict| verdict.entitlement.standing = Standing::Suspended);
+    assert!(rig.take_write(is_verdict).is_none(), "two verdicts are written at once");
+    rig.stop();
+    rig.feed(Input::Written(first, Ok(())));
+    let second = rig.take_write(is_verdict).expect("the suspension is not on the disk");
+    rig.feed(Input::Written(second, Ok(())));
+    rig.seconds(3600);
+    let is_last = |effect: &Effect| matches!(effect, Effect::Write(..) | Effect::Acknowledge(_));
+    assert!(rig.effects.iter().all(is_last), "begun after the stop: {:?}", rig.effects);
+}
+
+#[test]
 fn an_event_of_an_earlier_epoch_is_history() {
     let mut rig = Rig::paired();
     rig.event(EventKind::Revoke, EPOCH - 1);

@@ -116,6 +116,12 @@ impl Rig {
     }
 
     /// Takes the first effect that `pick` knows.
+    /// Stops the core, and forgets the effects so far.
+    fn stop(&mut self) {
+        self.core.stop(self.now);
+        self.effects.clear();
+    }
+
     fn take<T>(&mut self, pick: impl Fn(&Effect) -> Option<T>) -> Option<T> {
         let (index, found) =
             self.effects.iter().enumerate().find_map(|(index, effect)| Some((index, pick(effect)?)))?;
