@@ -17,6 +17,11 @@ pub const IMA_PIECE: usize = 64 * 1024;
 pub const MEASURE_LOG: usize = 256 * 1024;
 /// One piece of it; longer logs travel in several reports.
 pub const MEASURE_PIECE: usize = 64 * 1024;
+/// The NvPCRs that a verdict asks for and a report certifies. Each costs the device's TPM one signature in every report;
+/// systemd 262 defines four.
+pub const NVPCRS: usize = 8;
+/// The NvPCRs of which a report says that the TPM has them.
+pub const NVPCRS_PRESENT: usize = 64;
 /// A `TPMT_PUBLIC`, `TPMS_ATTEST`, `TPMT_SIGNATURE` or `TPMS_NV_PUBLIC`.
 pub const TPM_STRUCTURE: usize = 2 * 1024;
 /// One X.509 certificate or certificate request, DER.

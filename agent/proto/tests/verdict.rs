@@ -27,6 +27,7 @@ fn verdict() -> Verdict {
         policy: None,
         nonce: Nonce([5; 32]),
         whole: false,
+        nvpcrs: Vec::new(),
         interval: 300,
         records: 6,
         lease: Some(lease(1)),
@@ -84,6 +85,7 @@ fn the_largest_verdict_is_short_enough_to_be_sent() {
         areas: areas.map(|area| (area, Appraisal::Contraindicated)).into(),
         reasons: vec![text; limits::REASONS],
         policy: Some(Digest([9; 32])),
+        nvpcrs: vec![0x01ff_ffff; limits::NVPCRS],
         ahead: (0..limits::LEASES_AHEAD).map(|_| lease(8)).collect(),
         ..verdict()
     };

@@ -40,5 +40,5 @@ pub use tcti::{Tcti, TctiError};
 pub use tpm::Tpm;
 pub use types::{
     Attestation, Authorization, Binding, Clock, Counter, CounterTest, Credential, Identity, KeyBlob,
-    LeaseGrant, PairingKeys,
+    LeaseGrant, NvDigest, PairingKeys,
 };

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Attestation, Binding, Clock, Counter, CounterTest, Credential, Error, Identity, KeyBlob, LeaseGrant,
-    Options, PairingKeys, Tcti,
+    NvDigest, Options, PairingKeys, Tcti,
     action::MAX_ACTIONS,
     device::Device,
     pins::{Pinned, Pins},
@@ -161,6 +161,32 @@ impl Tpm {
     /// [`Error::CounterAbsent`].
     pub async fn certify_counter(&self, qualifying: [u8; 32]) -> Result<Attestation, Error> {
         self.ask(Lane::Ordinary, move |device| device.certify_counter(qualifying)).await
+    }
+
+    /// The NV indices that are defined, of these.
+    ///
+    /// # Errors
+    /// What the TPM answers.
+    pub async fn defined_nv_indices(&self, handles: Vec<u32>) -> Result<Vec<u32>, Error> {
+        self.ask(Lane::Ordinary, move |device| device.defined_nv_indices(&handles)).await
+    }
+
+    /// An NV index of at most 64 bytes; `None` where it is undefined, was never written since the last reset, is longer, or
+    /// is not for anybody to read.
+    ///
+    /// # Errors
+    /// What the TPM answers.
+    pub async fn nv_digest(&self, handle: u32) -> Result<Option<NvDigest>, Error> {
+        self.ask(Lane::Ordinary, move |device| device.nv_digest(handle)).await
+    }
+
+    /// The attestation key's word on the contents of an NV index that anybody may read (TPM2_NV_Certify). They are those
+    /// that [`Tpm::nv_digest`] has read, if the attestation says so.
+    ///
+    /// # Errors
+    /// [`Error::Tpm`] of class handle where the index is undefined.
+    pub async fn certify_nv_digest(&self, handle: u32, qualifying: [u8; 32]) -> Result<Attestation, Error> {
+        self.ask(Lane::Ordinary, move |device| device.certify_nv_digest(handle, qualifying)).await
     }
 
     /// The attestation key's word on the PCRs (TPM2_Quote). One TPM command, once the attestation key is loaded.

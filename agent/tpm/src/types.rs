@@ -105,6 +105,15 @@ pub struct Credential {
     pub secret: Vec<u8>,
 }
 
+/// An NV index that anybody may read, and what it held when it was read. Nobody signs this.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NvDigest {
+    /// The index's TPMS_NV_PUBLIC.
+    pub public: Vec<u8>,
+    /// Its contents: a digest, or as little as one.
+    pub value: Vec<u8>,
+}
+
 /// What the attestation key signed, and its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attestation {

@@ -33,6 +33,7 @@ pub(crate) fn issue(
         entitlement,
         sequence: tx.next_verdict_sequence(pairing.device)?,
         records: tx.device_chain(pairing.device)?.map_or(0, |chain| chain.sequence),
+        nvpcrs: plane.policies.of(pairing.device).map(|policy| policy.nvpcrs()).unwrap_or_default(),
         nonce: Nonce(crate::random::bytes()),
         now,
         leases: LeaseIssuer {

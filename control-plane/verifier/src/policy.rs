@@ -19,6 +19,18 @@ pub struct DevicePolicy {
 }
 
 impl DevicePolicy {
+    /// Returns the handles of the NvPCRs that the policy names.
+    #[must_use]
+    pub fn nvpcrs(&self) -> Vec<u32> {
+        self.policy.nvpcr.keys().map(|index| index.get()).collect()
+    }
+
+    /// Returns whether the policy names no NvPCR but these.
+    #[must_use]
+    pub fn asks_only(&self, asked: &[u32]) -> bool {
+        self.policy.nvpcr.keys().all(|index| asked.contains(&index.get()))
+    }
+
     /// Returns whether evidence that came so many seconds after the challenge is older than it may be.
     #[must_use]
     pub fn is_too_old(&self, age: u64) -> bool {

@@ -44,6 +44,8 @@ pub struct VerdictContext<'a> {
     pub sequence: u64,
     /// The sequence of the last record of the device that is known.
     pub records: u64,
+    /// The handles of the NvPCRs that the device's policy names.
+    pub nvpcrs: Vec<u32>,
     /// The nonce of the next report, random.
     pub nonce: Nonce,
     /// Unix time, seconds.
@@ -135,6 +137,7 @@ impl VerdictDraft {
             policy: self.policy,
             nonce: context.nonce,
             whole: self.whole,
+            nvpcrs: context.nvpcrs,
             interval: self.interval,
             records: context.records,
             lease,

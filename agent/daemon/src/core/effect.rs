@@ -60,6 +60,8 @@ pub enum Effect {
         record: Arc<PairingRecord>,
         /// The nonce.
         nonce: Nonce,
+        /// The handles of the NvPCRs that it certifies.
+        nvpcrs: Vec<u32>,
         /// What the report builds on.
         base: Option<Acknowledged>,
     },

@@ -98,7 +98,7 @@ impl Paired {
             entitlement: newest.map(|verdict| verdict.entitlement.clone()),
             leases,
             keep: Keep::new(),
-            reports: Reports::new(last.as_ref().or(leased.as_ref()).map(|verdict| verdict.nonce)),
+            reports: Reports::new(last.as_ref().or(leased.as_ref())),
             tokens: Tokens::new(&cx.settings.tokens),
             check: None,
             subscribe: None,

@@ -16,6 +16,8 @@ use crate::store::PairingRecord;
 /// The schedule and the memory of one pairing's reports.
 pub(super) struct Reports {
     nonce: Option<Nonce>,
+    /// The handles of the NvPCRs that the control plane wants certified.
+    nvpcrs: Vec<u32>,
     interval: Duration,
     due: Option<Duration>,
     /// A report was requested, and none was begun since: no verdict postpones it.
@@ -42,9 +44,10 @@ const NO_NONCE: Nonce = Nonce([0; 32]);
 impl Reports {
     /// Begins with the nonce of the last verdict, which may have been used; the control plane then answers with
     /// another.
-    pub(super) fn new(nonce: Option<Nonce>) -> Self {
+    pub(super) fn new(last: Option<&Verdict>) -> Self {
         Self {
-            nonce,
+            nonce: last.map(|verdict| verdict.nonce),
+            nvpcrs: last.map(|verdict| verdict.nvpcrs.clone()).unwrap_or_default(),
             interval: SHORTEST_INTERVAL,
             due: None,
             is_requested: false,
@@ -79,7 +82,8 @@ impl Reports {
         let ticket = cx.ticket();
         self.making = Some(ticket);
         let (nonce, base) = (self.nonce.unwrap_or(NO_NONCE), self.base.clone());
-        cx.push(Effect::Report { ticket, record: Arc::clone(record), nonce, base });
+        let nvpcrs = self.nvpcrs.clone();
+        cx.push(Effect::Report { ticket, record: Arc::clone(record), nonce, nvpcrs, base });
     }
 
     /// Publishes a report that was made.
@@ -127,6 +131,7 @@ impl Reports {
     /// Takes from a verdict what the next report needs.
     pub(super) fn answered(&mut self, cx: &Context, verdict: &Verdict) {
         self.nonce = Some(verdict.nonce);
+        self.nvpcrs.clone_from(&verdict.nvpcrs);
         if verdict.whole {
             (self.base, self.pending) = (None, None);
         } else if verdict.result.is_some()

@@ -48,8 +48,8 @@ impl Device {
             }
             Effect::Write(ticket, write) => self.write(ticket, write),
             Effect::Call(ticket, call) => drop(self.sources.jobs.spawn(jobs::call(shared, ticket, call))),
-            Effect::Report { ticket, record, nonce, base } => {
-                let job = jobs::report(shared, ticket, record, nonce, base);
+            Effect::Report { ticket, record, nonce, nvpcrs, base } => {
+                let job = jobs::report(shared, ticket, record, (nonce, nvpcrs), base);
                 self.sources.jobs.spawn(job);
             }
             Effect::Examine => self.examine(),

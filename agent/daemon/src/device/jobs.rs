@@ -141,14 +141,14 @@ pub(super) fn report(
     shared: &Arc<Shared>,
     ticket: Ticket,
     record: Arc<PairingRecord>,
-    nonce: pawl_proto::Nonce,
+    (nonce, nvpcrs): (pawl_proto::Nonce, Vec<u32>),
     base: Option<Acknowledged>,
 ) -> Job {
     let shared = Arc::clone(shared);
     Box::pin(async move {
         let subject = Subject { device: record.device, pairing: record.pairing, epoch: record.epoch, nonce };
-        let prepared =
-            posture::prepare(&shared.tpm, &shared.logs, subject, base.as_ref(), &shared.audit).await;
+        let Shared { tpm, logs, audit, .. } = &*shared;
+        let prepared = posture::prepare(tpm, logs, subject, base.as_ref(), audit, &nvpcrs).await;
         let outcome = prepared.map_err(|error| error.to_string()).and_then(|prepared| {
             let payload = encode(&prepared.report).map_err(|error| error.to_string())?;
             Ok((payload, prepared.tells))

@@ -37,7 +37,7 @@ impl Making<'_> {
             epoch: Epoch(self.counter.epoch),
             nonce: self.answer.nonce,
         };
-        let prepared = posture::prepare(tpm, &shared.logs, subject, None, &shared.audit).await?;
+        let prepared = posture::prepare(tpm, &shared.logs, subject, None, &shared.audit, &[]).await?;
         Ok(PairingProof {
             version: Version,
             secret: secret.to_vec().try_into()?,

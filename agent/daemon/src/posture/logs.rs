@@ -7,6 +7,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use pawl_evidence::measure_log::MeasureLog as SystemdLog;
 use pawl_proto::message::{BootLog, ImaLog, MeasureLog};
 use pawl_proto::{Blob, Digest, PcrBank, limits};
 
@@ -54,6 +55,12 @@ impl Logs {
     pub(crate) fn measure_problem(&self) -> Option<String> {
         let error = self.0.measure.check().err().filter(|error| error.kind() != io::ErrorKind::NotFound);
         error.map(|error| error.to_string())
+    }
+
+    /// The handles of the NvPCRs that systemd's measurement log names. A log that cannot be read names none.
+    pub(crate) fn named_nvpcrs(&self) -> Vec<u32> {
+        let log = self.export_measure().ok().and_then(|log| SystemdLog::parse(&log).ok());
+        log.map(|log| log.nvpcr_names().into_keys().collect()).unwrap_or_default()
     }
 
     /// The kernel's log from `offset` on: as much as one report carries, which may end inside an entry. `bank` is the one

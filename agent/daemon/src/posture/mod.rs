@@ -4,6 +4,7 @@ mod growing;
 mod host;
 mod logs;
 mod measure_log;
+mod nvpcrs;
 mod report;
 
 pub(crate) use host::{boot_id, facts};

@@ -15,6 +15,7 @@ use pawl_tpm::Tpm;
 
 use super::host;
 use super::logs::Logs;
+use super::nvpcrs;
 use crate::audit::{Audit, Moment};
 
 /// Who reports, and on which nonce.
@@ -51,7 +52,7 @@ pub(crate) struct Prepared {
 }
 
 /// Makes a report: one that builds on `base`, or a whole one. It takes along what the control
-/// plane does not have yet of the records in `audit`.
+/// plane does not have yet of the records in `audit`, and certifies the NvPCRs of the handles `asked`.
 ///
 /// # Errors
 /// [`ReportError`]; above all what the TPM says.
@@ -61,6 +62,7 @@ pub(crate) async fn prepare(
     subject: Subject,
     base: Option<&Acknowledged>,
     audit: &Audit,
+    asked: &[u32],
 ) -> Result<Prepared, ReportError> {
     let records = audit.report().await;
     let mut known = base.map(|base| base.pcrs.clone());
@@ -70,22 +72,32 @@ pub(crate) async fn prepare(
             None => read(tpm).await?,
         };
         let wanted = Wanted::of(base, &pcrs)?;
+        // Before the log: a value that still holds after it has all its records there.
+        let nvpcrs = nvpcrs::read(tpm, asked).await;
         let logs = logs.clone();
         let found = tokio::task::spawn_blocking(move || wanted.read(&logs)).await;
         let found = found.map_err(|_| ReportError::Logs)?;
         let ima = found.ima.as_ref().map(ImaProgress::of);
         let measure = found.measure.as_ref().map_or_else(|| next_measured(base), end_of);
-        let evidence = evidence(subject, base, &pcrs, found, records.clone());
+        let present = match &found.named {
+            Some(named) => Some(nvpcrs::present(tpm, named.clone()).await),
+            None => None,
+        };
+        let evidence = Evidence { nvpcrs: present, ..evidence(subject, base, &pcrs, found, records.clone()) };
         let bytes = encode(&evidence)?;
         let digest = Digest::of(&bytes);
         let quoted = quote(tpm, &pcrs, digest).await?;
-        if quoted.covers(&pcrs)? {
+        if !quoted.covers(&pcrs)? {
+            continue;
+        }
+        if let Some(nvpcrs) = nvpcrs::certify(tpm, nvpcrs, digest).await? {
             let Quoted { attestation, moment, .. } = quoted;
             let report = Report {
                 version: Version,
                 evidence: bytes.try_into()?,
                 attest: attestation.attest.try_into()?,
                 signature: attestation.signature.try_into()?,
+                nvpcrs,
             };
             let complete = ima.as_ref().is_none_or(|ima| ima.complete);
             let ima = ima.map(|ima| ima.end).or_else(|| base.and_then(|base| base.ima));
@@ -198,6 +210,8 @@ struct Wanted {
 struct Found {
     boot: Option<BootLog>,
     measure: Option<MeasureLog>,
+    /// The handles of the NvPCRs that systemd's log names, where they are worth reporting.
+    named: Option<Vec<u32>>,
     ima: Option<ImaLog>,
 }
 
@@ -215,8 +229,9 @@ impl Wanted {
     fn read(self, logs: &Logs) -> Found {
         // Nothing new is no news, but in a whole report.
         let measure = logs.measure(self.measure).filter(|log| self.whole || !log.bytes.as_bytes().is_empty());
+        let named = (self.whole || measure.is_some()).then(|| logs.named_nvpcrs());
         let ima = self.ima.and_then(|offset| logs.ima(self.bank, offset));
-        Found { boot: logs.boot(self.whole), measure, ima }
+        Found { boot: logs.boot(self.whole), measure, named, ima }
     }
 }
 
@@ -262,6 +277,7 @@ fn evidence(
         pcrs: pcrs.iter().filter(|(index, _)| !unchanged(index)).map(|(i, v)| (*i, *v)).collect(),
         boot_log: logs.boot,
         measure_log: logs.measure,
+        nvpcrs: None,
         ima_log: logs.ima,
         host: base.is_none().then(host::facts),
         audit,
@@ -273,7 +289,7 @@ fn evidence(
 pub(crate) enum ReportError {
     #[error(transparent)]
     Tpm(#[from] pawl_tpm::Error),
-    #[error("the PCRs changed under every quote; the next try is due soon")]
+    #[error("PCRs or NvPCRs changed under every quote; the next try is due soon")]
     Restless,
     #[error("the TPM's quote is malformed")]
     Quote,

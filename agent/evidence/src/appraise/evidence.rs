@@ -1,5 +1,5 @@
 use super::tpm_time::TpmTime;
-use crate::attest::VerifiedQuote;
+use crate::attest::{VerifiedNvPcr, VerifiedQuote};
 use crate::ima::{Findings, Outcome};
 
 /// What a device has reported, as far as it was checked.
@@ -17,6 +17,8 @@ pub struct Evidence<'a> {
     /// systemd's log of what user space extended, whole; `None` where the device has none. Untrusted: the appraisal
     /// replays it after the boot event log.
     pub measure_log: Option<&'a [u8]>,
+    /// The NvPCRs that the TPM certified for this report.
+    pub nvpcrs: NvPcrs<'a>,
     /// What the IMA log has to do with PCR 10.
     pub ima: ImaLog<'a>,
 }
@@ -28,6 +30,15 @@ pub enum BootLog<'a> {
     Absent,
     /// The log, whole.
     Whole(&'a [u8]),
+}
+
+/// The NvPCRs of a report.
+#[derive(Debug, Clone, Copy)]
+pub enum NvPcrs<'a> {
+    /// Nobody asked the device for those that the policy names: the next report has them.
+    NotAsked,
+    /// Those that the device has of what it was asked for, certified for the same evidence as the quote.
+    Certified(&'a [VerifiedNvPcr]),
 }
 
 /// The IMA log of a device, as far as it was followed.

@@ -14,7 +14,7 @@ mod rules;
 mod tpm_time;
 
 pub use coverage::{BootCoverage, Uncovered};
-pub use evidence::{BootLog, Evidence, ImaLog};
+pub use evidence::{BootLog, Evidence, ImaLog, NvPcrs};
 pub use reason::{Appraisal, Area, Reason, Verdict};
 pub use reference::{BootLogRule, BootState, INITRD_PCR, INITRD_STAND_INS, ReferenceValues};
 pub use replayed::{Foretold, before_user_space, foretell};

@@ -1,7 +1,8 @@
 use thiserror::Error;
 
 use crate::tpm::{
-    Attest, Attested, ClockInfo, HashAlgorithm, MissingPcr, Name, ParseError, PcrSelection, PcrValues,
+    Attest, Attested, ClockInfo, Digest, HashAlgorithm, MissingPcr, Name, NvPublic, ParseError, PcrSelection,
+    PcrValues,
 };
 
 /// An attestation that an [`super::AttestationKey`] signed over the expected qualifying data.
@@ -15,6 +16,14 @@ pub struct VerifiedQuote {
     pcrs: PcrValues,
     clock: ClockInfo,
     firmware_version: u64,
+}
+
+/// An NV index with the contents that a TPM attested to: one digest. Whether the index is that of an NvPCR is for
+/// [`NvPublic::check_nvpcr`] to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedNvPcr {
+    public: NvPublic,
+    value: Digest,
 }
 
 /// Why an attestation is not believed.
@@ -61,6 +70,9 @@ pub enum AttestError {
     /// The certified NV contents are not a whole counter.
     #[error("the certified NV contents are not an 8-byte counter")]
     Counter,
+    /// The certified NV contents are not a whole digest.
+    #[error("the certified NV contents are not one digest of the index's algorithm")]
+    NvContents,
 }
 
 impl VerifiedAttest {
@@ -121,6 +133,31 @@ impl VerifiedAttest {
             (0, Ok(value)) => Ok(u64::from_be_bytes(value)),
             _ => Err(AttestError::Counter),
         }
+    }
+}
+
+impl VerifiedNvPcr {
+    /// Ties the public area of an NV index to what `TPM2_NV_Certify` says of it.
+    ///
+    /// # Errors
+    /// When the attestation is something else or about another index, or the contents are not one digest.
+    pub fn new(attest: &VerifiedAttest, public: NvPublic) -> Result<Self, AttestError> {
+        let Attested::NvCertify { index_name, offset, contents } = &attest.0.attested else {
+            return Err(AttestError::Kind { expected: "certification of an NV index" });
+        };
+        check_name(index_name, &public.name())?;
+        let value = Digest::new(public.name_algorithm(), contents).filter(|_| *offset == 0);
+        Ok(Self { public, value: value.ok_or(AttestError::NvContents)? })
+    }
+
+    /// The index's public area, whose name the TPM attested to.
+    pub fn public(&self) -> &NvPublic {
+        &self.public
+    }
+
+    /// What the index held.
+    pub fn value(&self) -> &Digest {
+        &self.value
     }
 }
 

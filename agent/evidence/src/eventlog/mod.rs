@@ -24,7 +24,7 @@ pub use facts::{
     Signature, SignatureDatabase, SignatureEntry, Stage, Tie, UserSpaceEvent, Variable,
 };
 #[cfg(feature = "verifier")]
-pub(crate) use facts::{OS_SEPARATOR, command_line_digests};
+pub(crate) use facts::{NVPCR_SEPARATOR, OS_SEPARATOR, command_line_digests};
 pub use header::EventLog;
 pub use kind::EventKind;
 #[cfg(feature = "verifier")]

@@ -12,12 +12,14 @@ mod error;
 mod escape;
 #[cfg(feature = "verifier")]
 mod facts;
+mod nvpcr;
 mod record;
 mod replay;
 
 pub use error::MeasureLogError;
 #[cfg(feature = "verifier")]
 pub use facts::{OS_SEPARATOR_PCRS, os_separator};
+pub use nvpcr::{NVPCR_INIT_PCR, NvPcrInit, NvPcrNames};
 pub use record::{Record, Target};
 
 /// The longest log that is read. A boot writes 11 KiB, and each restart of a phase 1 KiB more.
@@ -79,12 +81,8 @@ impl MeasureLog {
         self.records.iter().filter(move |record| record.target == Target::Pcr(pcr))
     }
 
-    /// The NV indexes of the NvPCRs that the log extends, each once, lowest first.
-    pub fn nv_indexes(&self) -> impl Iterator<Item = u32> + use<> {
-        let indexes = self.records.iter().filter_map(|record| match record.target {
-            Target::NvIndex(index) => Some(index),
-            Target::Pcr(_) => None,
-        });
-        indexes.collect::<std::collections::BTreeSet<u32>>().into_iter()
+    /// The records of one NvPCR, in the order in which they were extended.
+    pub fn of_nv_index(&self, index: u32) -> impl Iterator<Item = &Record> {
+        self.records.iter().filter(move |record| record.target == Target::NvIndex(index))
     }
 }

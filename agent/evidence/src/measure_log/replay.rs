@@ -26,13 +26,11 @@ impl MeasureLog {
         lead(records, before, quoted)
     }
 
-    /// What the records make of an NvPCR: systemd extends each with 32 zero bytes first, which is in no log. `None`
-    /// where no number of the index's records leads to the value.
+    /// How many of an NvPCR's records lead to a value; `None` where no number of them does. systemd extends each NvPCR
+    /// with as many zero bytes as a digest has first, which is in no log.
     pub fn leads_nv(&self, index: u32, value: &Digest) -> Option<usize> {
-        let bank = value.algorithm();
-        let zeros = Digest::filled(bank, 0);
-        let records = self.records.iter().filter(move |record| record.target == Target::NvIndex(index));
-        lead(records, &zeros.extend(zeros.as_bytes()), value)
+        let zeros = Digest::filled(value.algorithm(), 0);
+        lead(self.of_nv_index(index), &zeros.extend(zeros.as_bytes()), value)
     }
 }
 

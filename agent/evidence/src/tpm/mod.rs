@@ -21,7 +21,7 @@ pub use attributes::ObjectAttributes;
 pub(crate) use hash::sha256;
 pub use hash::{Digest, HashAlgorithm, UnknownHash};
 pub use name::{Hierarchy, Name};
-pub use nv::{CounterError, NvPublic};
+pub use nv::{CounterError, NvPcrError, NvPublic};
 pub use pcr_selection::{PCR_COUNT, PcrIndexError, PcrSelection};
 pub use pcr_values::{MissingPcr, PcrValues};
 pub use policy::{Comparison, PolicyDigest};

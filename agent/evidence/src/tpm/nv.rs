@@ -22,6 +22,22 @@ pub struct NvPublic {
     data_size: u16,
 }
 
+/// What the index of an NvPCR has (systemd 262): POLICYWRITE, type extend, OWNERREAD, AUTHREAD, CLEAR_STCLEAR, WRITTEN.
+const NVPCR: u32 = 1 << 3 | 4 << 4 | 1 << 17 | 1 << 18 | 1 << 27 | 1 << 29;
+/// What it may have besides: NO_DA, and ORDERLY, which systemd sets for the indexes that it writes often.
+const NVPCR_OPTIONAL: u32 = 1 << 25 | 1 << 26;
+
+/// Why an NV index is not that of an NvPCR.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NvPcrError {
+    /// It is of another type, can be written without its policy, or survives a reset.
+    #[error("its attributes are {0:#010x}, and an NvPCR of systemd 262 has {NVPCR:#010x}")]
+    Attributes(u32),
+    /// Its policy or its contents are not as long as a digest of its name algorithm.
+    #[error("its policy or its contents are not as long as a digest of its name algorithm")]
+    Shape,
+}
+
 /// Why an NV index cannot serve as the epoch counter.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CounterError {
@@ -99,6 +115,29 @@ impl NvPublic {
         Ok(())
     }
 
+    /// Checks that this is the index of an NvPCR, as systemd 262 defines it: one that can only be extended, whose policy
+    /// alone permits writing, and which is empty after each reset of the TPM.
+    ///
+    /// Whether the policy is that of systemd is told by the index's name, which systemd measures into PCR 9.
+    ///
+    /// # Errors
+    /// Says in what it differs.
+    pub fn check_nvpcr(&self) -> Result<(), NvPcrError> {
+        if self.attributes & !NVPCR_OPTIONAL != NVPCR {
+            return Err(NvPcrError::Attributes(self.attributes));
+        }
+        let length = self.name_algorithm.digest_len();
+        if usize::from(self.data_size) != length || self.auth_policy.len() != length {
+            return Err(NvPcrError::Shape);
+        }
+        Ok(())
+    }
+
+    /// The algorithm of the name. An index of type extend extends by it, too.
+    pub fn name_algorithm(&self) -> HashAlgorithm {
+        self.name_algorithm
+    }
+
     /// The bytes of TPMS_NV_PUBLIC.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -139,6 +178,37 @@ mod tests {
         let counter = NvPublic::epoch_counter(0x0180_5041);
         assert_eq!(NvPublic::unmarshal(counter.as_bytes()), Ok(counter.clone()));
         assert_eq!(counter.check_epoch_counter(), Ok(()));
+    }
+
+    #[test]
+    fn an_nvpcr_is_told_from_indexes_that_somebody_could_write() {
+        // As systemd 262 defines `hardware`, of the fixtures.
+        let header =
+            [&0x01d1_0200_u32.to_be_bytes()[..], &[0, 0x0b], &0x2806_0048_u32.to_be_bytes()].concat();
+        let bytes = [&header[..], &[0, 32], &[7; 32], &[0, 32]].concat();
+        let index = NvPublic::unmarshal(&bytes).unwrap();
+        assert_eq!(index.check_nvpcr(), Ok(()));
+        let with = |attributes| NvPublic { attributes, ..index.clone() };
+        assert_eq!(with(0x2c06_0048).check_nvpcr(), Ok(()), "orderly");
+        for attributes in [
+            0x2806_0048 | 1 << 2,      // AUTHWRITE
+            0x2806_0048 | 1 << 1,      // OWNERWRITE
+            0x2806_0048 | 1,           // PPWRITE
+            0x2806_0048 & !(0xf << 4), // an ordinary index
+            0x2806_0048 & !(1 << 27),  // one that survives a reset
+            0x2806_0048 & !(1 << 29),  // one that was never written
+            0x2806_0048 | 1 << 10,     // one that its policy may delete
+        ] {
+            assert_eq!(
+                with(attributes).check_nvpcr(),
+                Err(NvPcrError::Attributes(attributes)),
+                "{attributes:#x}"
+            );
+        }
+        let long = NvPublic { data_size: 64, ..index.clone() };
+        let without_policy = NvPublic { auth_policy: Vec::new(), ..index };
+        assert_eq!(long.check_nvpcr(), Err(NvPcrError::Shape));
+        assert_eq!(without_policy.check_nvpcr(), Err(NvPcrError::Shape));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use pawl_evidence::appraise::{
     Appraisal, Area, BootLog, BootLogRule, BootState, CLOCK_SAVE_INTERVAL_MS, Evidence, HighWater, ImaLog,
-    ReferenceValues, TpmTime, Verdict, appraise,
+    NvPcrs, ReferenceValues, TpmTime, Verdict, appraise,
 };
 use pawl_evidence::ima::{Aggregate, BinaryLog, IMA_PCR};
 use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
@@ -54,8 +54,15 @@ fn another_boots_log_a_cut_one_and_none_are_refused() {
     let reference = reference("x86-good");
     let (log, other) = (boot.event_log(), Boot::named("x86-cmdline-changed").event_log());
     let with = |boot_log| {
-        let evidence =
-            Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, measure_log: None, ima: ImaLog::Behind };
+        let evidence = Evidence {
+            quote: &quote,
+            epoch: 1,
+            age_s: 0,
+            boot_log,
+            measure_log: None,
+            nvpcrs: NvPcrs::NotAsked,
+            ima: ImaLog::Behind,
+        };
         let reasons = appraise(&evidence, &reference).reasons;
         Appraisal::new(reasons.into_iter().filter(|reason| reason.area != Area::Runtime).collect())
     };
@@ -80,7 +87,15 @@ fn a_log_that_leaves_out_a_whole_pcr_is_refused() {
     }
     let quote = boot.quote();
     let (boot_log, ima) = (BootLog::Whole(&without), ImaLog::Absent);
-    let evidence = Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, measure_log: None, ima };
+    let evidence = Evidence {
+        quote: &quote,
+        epoch: 1,
+        age_s: 0,
+        boot_log,
+        measure_log: None,
+        nvpcrs: NvPcrs::NotAsked,
+        ima,
+    };
     let appraisal = appraise(&evidence, &reference("x86-good"));
     assert!(refusals(&appraisal)[0].contains("does not explain PCR 4"), "{appraisal:?}");
 }
@@ -95,6 +110,7 @@ fn a_board_without_a_log_is_a_warning_where_that_is_allowed() {
         age_s: 0,
         boot_log: BootLog::Absent,
         measure_log: None,
+        nvpcrs: NvPcrs::NotAsked,
         ima: ImaLog::Absent,
     };
     assert_eq!(appraise(&evidence, &reference).result, Verdict::Warning);
@@ -143,7 +159,18 @@ fn appraise_boot(name: &str, reference: &ReferenceValues) -> Appraisal {
     let outcome = Aggregate::new(HashAlgorithm::Sha256).advance(BinaryLog::new(&ima_log), quoted).unwrap();
     let log = boot.event_log();
     let (boot_log, ima) = (BootLog::Whole(&log), ImaLog::Followed { outcome, findings: None });
-    appraise(&Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, measure_log: None, ima }, reference)
+    appraise(
+        &Evidence {
+            quote: &quote,
+            epoch: 1,
+            age_s: 0,
+            boot_log,
+            measure_log: None,
+            nvpcrs: NvPcrs::NotAsked,
+            ima,
+        },
+        reference,
+    )
 }
 
 fn refusals(appraisal: &Appraisal) -> Vec<&str> {

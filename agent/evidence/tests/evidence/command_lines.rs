@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{CommandLinePattern, Learnt, LoaderCommandPattern};
 use pawl_evidence::appraise::{
-    Appraisal, BootLog, BootLogRule, Evidence, ImaLog, ReferenceValues, Verdict, appraise,
+    Appraisal, BootLog, BootLogRule, Evidence, ImaLog, NvPcrs, ReferenceValues, Verdict, appraise,
 };
 use pawl_evidence::eventlog::EventKind;
 use pawl_evidence::tpm::PcrSelection;
@@ -71,8 +71,15 @@ fn judge(patterns: &[&str], line: &str) -> Appraisal {
     let log = log(line);
     let quote = quote_of(&log);
     let boot_log = BootLog::Whole(&log);
-    let evidence =
-        Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, measure_log: None, ima: ImaLog::Behind };
+    let evidence = Evidence {
+        quote: &quote,
+        epoch: 1,
+        age_s: 0,
+        boot_log,
+        measure_log: None,
+        nvpcrs: NvPcrs::NotAsked,
+        ima: ImaLog::Behind,
+    };
     let reference = ReferenceValues {
         lease_selection,
         policy: Some(Arc::new(policy)),

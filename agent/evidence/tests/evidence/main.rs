@@ -23,6 +23,7 @@ mod ima_templates;
 mod lease;
 mod measure_log;
 mod measure_log_policy;
+mod nvpcr;
 mod pcr_banks;
 mod peers;
 mod policy;

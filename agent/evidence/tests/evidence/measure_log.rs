@@ -53,7 +53,10 @@ fn the_records_of_an_nvpcr_give_its_value() {
         assert_eq!(log.leads_nv(index, &Digest::filled(HashAlgorithm::Sha256, 1)), None);
     }
     let log = MeasureLog::parse(&Boot::named("forky-more-events").measure_log()).unwrap();
-    assert_eq!(log.nv_indexes().collect::<Vec<_>>(), [0x1d1_0200, 0x1d1_0202, 0x1d1_0203]);
+    let names = log.nvpcr_names();
+    let names: Vec<_> = names.iter().map(|(index, name)| (*index, name.as_str())).collect();
+    let made = ["hardware", "cryptsetup", "verity", "login"];
+    assert_eq!(names, (0x1d1_0200..).zip(made).collect::<Vec<_>>());
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{Learnt, Policy};
 use pawl_evidence::appraise::{
-    Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, ImaLog, ReferenceValues, Verdict, appraise,
-    before_user_space,
+    Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, ImaLog, NvPcrs, ReferenceValues, Verdict,
+    appraise, before_user_space,
 };
 use pawl_evidence::attest::VerifiedQuote;
 use pawl_evidence::eventlog::{EventKind, EventLog};
@@ -335,7 +335,15 @@ fn appraise_logs(
     measure_log: Option<&[u8]>,
 ) -> Appraisal {
     let boot_log = BootLog::Whole(log);
-    let evidence = Evidence { quote, epoch: 1, age_s: 10, boot_log, measure_log, ima: ImaLog::Absent };
+    let evidence = Evidence {
+        quote,
+        epoch: 1,
+        age_s: 10,
+        boot_log,
+        measure_log,
+        nvpcrs: NvPcrs::NotAsked,
+        ima: ImaLog::Absent,
+    };
     let mut appraisal = appraise(&evidence, reference);
     // The IMA log is another test's.
     appraisal.reasons.retain(|reason| reason.area != Area::Runtime);

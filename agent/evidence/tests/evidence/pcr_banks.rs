@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{Learnt, Policy};
 use pawl_evidence::appraise::{
-    Appraisal, Area, BootLog, BootLogRule, Evidence, Foretold, ImaLog, ReferenceValues, Verdict, appraise,
-    foretell,
+    Appraisal, Area, BootLog, BootLogRule, Evidence, Foretold, ImaLog, NvPcrs, ReferenceValues, Verdict,
+    appraise, foretell,
 };
 use pawl_evidence::eventlog::{EventKind, EventLog, predict};
 use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
@@ -102,6 +102,7 @@ fn judge(policy: &Policy, name: &str) -> Appraisal {
         age_s: 10,
         boot_log: BootLog::Whole(&log),
         measure_log: Some(&measured),
+        nvpcrs: NvPcrs::NotAsked,
         ima: ImaLog::Absent,
     };
     let reference = ReferenceValues {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{Allowed, AllowedList, CommandLinePattern, LearnError, Learnt, Policy};
 use pawl_evidence::appraise::{
-    Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, ImaLog, ReferenceValues, Verdict, appraise,
+    Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, ImaLog, NvPcrs, ReferenceValues, Verdict,
+    appraise,
 };
 use pawl_evidence::eventlog::{EventKind, LOG_MAX_LEN};
 use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection};
@@ -167,6 +168,7 @@ fn without_a_log_accepted_states_stand_in_where_that_is_allowed() {
             age_s: 0,
             boot_log: BootLog::Absent,
             measure_log: None,
+            nvpcrs: NvPcrs::NotAsked,
             ima: ImaLog::Absent,
         };
         appraise(&evidence, &ReferenceValues { boot_states, ..reference(policy) })
@@ -272,6 +274,7 @@ fn learning_and_judging_go_once_through_a_log_of_many_command_lines() {
         age_s: 0,
         boot_log: BootLog::Whole(&log),
         measure_log: None,
+        nvpcrs: NvPcrs::NotAsked,
         ima: ImaLog::Absent,
     };
     assert_eq!(appraise(&evidence, &reference(&policy)).result, Verdict::Affirming);
@@ -328,8 +331,15 @@ fn judge_with(name: &str, reference: ReferenceValues) -> Appraisal {
     let boot = Boot::named(name);
     let (quote, log) = (boot.quote(), boot.event_log());
     let boot_log = BootLog::Whole(&log);
-    let evidence =
-        Evidence { quote: &quote, epoch: 1, age_s: 10, boot_log, measure_log: None, ima: ImaLog::Absent };
+    let evidence = Evidence {
+        quote: &quote,
+        epoch: 1,
+        age_s: 10,
+        boot_log,
+        measure_log: None,
+        nvpcrs: NvPcrs::NotAsked,
+        ima: ImaLog::Absent,
+    };
     let appraisal = appraise(&evidence, &reference);
     // A log that is withheld is a warning of its own, where no rule asks for it.
     Appraisal::new(

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{CommandLinePattern, LearnError, Learnt, Policy};
 use pawl_evidence::appraise::{
-    Appraisal, BootCoverage, BootLog, BootLogRule, BootState, Evidence, ImaLog, ReferenceValues, Uncovered,
-    Verdict, appraise,
+    Appraisal, BootCoverage, BootLog, BootLogRule, BootState, Evidence, ImaLog, NvPcrs, ReferenceValues,
+    Uncovered, Verdict, appraise,
 };
 use pawl_evidence::boot_image::{BootChange, DigestSet};
 use pawl_evidence::eventlog::{
@@ -212,7 +212,15 @@ fn judge_quoted(
     boot_log: BootLog<'_>,
     reference: ReferenceValues,
 ) -> Appraisal {
-    let evidence = Evidence { quote, epoch: 1, age_s: 0, boot_log, measure_log: None, ima: ImaLog::Absent };
+    let evidence = Evidence {
+        quote,
+        epoch: 1,
+        age_s: 0,
+        boot_log,
+        measure_log: None,
+        nvpcrs: NvPcrs::NotAsked,
+        ima: ImaLog::Absent,
+    };
     appraise(&evidence, &reference)
 }
 

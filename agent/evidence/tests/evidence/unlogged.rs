@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{LearnError, Learnt, PcrIndex, PcrSection, Policy};
 use pawl_evidence::appraise::{
-    Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, ImaLog, ReferenceValues, Verdict, appraise,
+    Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, ImaLog, NvPcrs, ReferenceValues, Verdict,
+    appraise,
 };
 use pawl_evidence::eventlog::{EventKind, EventLog};
 use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
@@ -147,7 +148,15 @@ fn judge(log: &[u8], reference: &ReferenceValues) -> Appraisal {
     let quote = Boot::named(BOOT).quote();
     let (boot_log, ima) = (BootLog::Whole(log), ImaLog::Absent);
     let appraisal = appraise(
-        &Evidence { quote: &quote, epoch: 1, age_s: 0, boot_log, measure_log: None, ima },
+        &Evidence {
+            quote: &quote,
+            epoch: 1,
+            age_s: 0,
+            boot_log,
+            measure_log: None,
+            nvpcrs: NvPcrs::NotAsked,
+            ima,
+        },
         reference,
     );
     let reasons = appraisal.reasons.into_iter();

@@ -23,6 +23,20 @@ pub struct Report {
     pub attest: TpmStructure,
     /// `TPMT_SIGNATURE` by the attestation key.
     pub signature: TpmStructure,
+    /// The NvPCRs that the last verdict asked for, as far as the TPM has them; at most [`limits::NVPCRS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nvpcrs: Vec<CertifiedNvPcr>,
+}
+
+/// An NvPCR and the attestation key's word on its value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CertifiedNvPcr {
+    /// `TPMS_NV_PUBLIC` of its index.
+    pub public: TpmStructure,
+    /// `TPMS_ATTEST` of `TPM2_NV_Certify` over the whole index. Its extraData is that of the quote.
+    pub attest: TpmStructure,
+    /// `TPMT_SIGNATURE` by the attestation key.
+    pub signature: TpmStructure,
 }
 
 /// What the quote covers besides the PCRs. A compromised host can write anything here that is
@@ -55,6 +69,10 @@ pub struct Evidence {
     pub boot_log: Option<BootLog>,
     /// systemd's measurement log, if the host has one and there is more of it.
     pub measure_log: Option<MeasureLog>,
+    /// The handles of the NvPCRs that the TPM has of those which systemd's measurement log names, at most
+    /// [`limits::NVPCRS_PRESENT`]: in whole reports, and in others that bring more of that log.
+    #[serde(default)]
+    pub nvpcrs: Option<Vec<u32>>,
     /// The kernel's IMA log, if the host has one.
     pub ima_log: Option<ImaLog>,
     /// In whole reports.

@@ -13,7 +13,7 @@ mod verdict;
 pub use action::{ActionApproved, ActionOffer, ActionState, Authorization, AuthorizationRequest};
 pub use entitlement::{Access, Audience, Entitlement, Lacking};
 pub use event::{Event, EventKind};
-pub use evidence::{Audit, BootLog, Evidence, HostFacts, ImaLog, MeasureLog, Report};
+pub use evidence::{Audit, BootLog, CertifiedNvPcr, Evidence, HostFacts, ImaLog, MeasureLog, Report};
 pub use pairing::{
     Broker, CertifiedKey, Credential, Finding, PairingGrant, PairingOffer, PairingProof, PairingRefusal,
     PairingRequest, RefusalCode,

@@ -42,6 +42,9 @@ pub struct Verdict {
     pub nonce: Nonce,
     /// The next report is to be a whole one.
     pub whole: bool,
+    /// The handles of the NvPCRs that the next report has to certify, at most [`crate::limits::NVPCRS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nvpcrs: Vec<u32>,
     /// Report again after so many seconds; 0 is at once.
     pub interval: u32,
     /// The control plane has the device's records up to this sequence.

@@ -71,7 +71,7 @@ impl Device {
         Ok(AttestationKey { loaded, public, name: name.value().to_vec() })
     }
 
-    fn attest(
+    pub(super) fn attest(
         &mut self,
         doing: &'static str,
         sessions: Sessions,

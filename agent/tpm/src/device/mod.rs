@@ -13,6 +13,7 @@ mod external;
 mod hierarchy;
 mod identity;
 mod nv;
+mod nv_digest;
 mod pcr;
 mod sign;
 mod templates;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
+use pawl_evidence::appraise::NvPcrs;
 use pawl_evidence::appraise::policy::Learnt;
-use pawl_evidence::attest::VerifiedQuote;
+use pawl_evidence::attest::{VerifiedNvPcr, VerifiedQuote};
 use pawl_evidence::ima::IMA_PCR;
 use pawl_proto::{DeviceId, Digest};
 use serde::Deserialize;
@@ -36,6 +37,7 @@ struct Known {
     device: Device,
     sample: KeptEvidence,
     quote: VerifiedQuote,
+    nvpcrs: Vec<VerifiedNvPcr>,
     /// The PCRs that its leases name.
     lease_pcrs: LeasePcrs,
     boot_log: Option<Vec<u8>>,
@@ -64,6 +66,10 @@ async fn explain(State(plane): Plane, Path(device): Path<String>) -> Answer<Expl
             boot_log: known.boot_log.as_deref(),
             measure_log: known.sample.measure_log(),
             measure_log_behind: false,
+            nvpcrs: match &policy {
+                Some(policy) if !policy.asks_only(known.sample.nvpcrs_asked()) => NvPcrs::NotAsked,
+                _ => NvPcrs::Certified(&known.nvpcrs),
+            },
             ima: known.sample.ima_log(policy.as_ref().and_then(|policy| policy.ima.as_ref())),
         };
         let state = known.state();
@@ -146,6 +152,7 @@ fn read(tx: &Tx<'_>, id: DeviceId, lease: &LeasePolicy) -> Result<Known, AdminEr
     Ok(Known {
         device,
         quote,
+        nvpcrs: sample.nvpcrs().map_err(|_| StoreError::Malformed("sample"))?,
         sample,
         lease_pcrs,
         boot_log,

@@ -12,8 +12,8 @@ mod update;
 use serde::{Deserialize, Serialize};
 
 pub use device::{
-    DeviceLine, DeviceView, EventView, HighestView, LeaseView, PairingView, ReceiptView, ReportView,
-    ReportedStateView, VerdictView,
+    DeviceLine, DeviceView, EventView, HighestView, LeaseView, NvPcrView, PairingView, ReceiptView,
+    ReportView, ReportedStateView, VerdictView,
 };
 pub(super) use device::{line, whole};
 pub use entitlement::AccessView;

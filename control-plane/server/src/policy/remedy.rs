@@ -62,6 +62,22 @@ pub(crate) fn remedy(rule: &str) -> &'static str {
             "If it is harmless, add its digest to `digests` of [pcr.N]; else find out what extends \
              that PCR."
         }
+        "nvpcr.certified" | "nvpcr.index" => {
+            "Boot a unified kernel image whose policy for the initrd is signed (`ukify --sign-initrd-pcrs`), with systemd \
+             262 or later; if the device does so, something removed the index or made it anew: reboot, and look who did."
+        }
+        "nvpcr.index-names" => {
+            "If the image is signed by another key on purpose, add the name to index-names; else find out who made \
+             the index."
+        }
+        "nvpcr.replay" => {
+            "Reboot the device, which makes its NvPCRs anew. If it stays so, something extends the NvPCR without a \
+             record, or records were removed."
+        }
+        "nvpcr.unexplained" => {
+            "If the record belongs there, add its digest to `digests` of [nvpcr.0xINDEX], or set unexplained; else find \
+             out what extended it."
+        }
         "ima.log" | "ima.require-anchored" => {
             "Boot with an IMA policy and a kernel that has its TPM driver built in; a log that was \
              altered means a compromised device."

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use pawl_evidence::appraise::policy::{
-    Allowed, BootSection, FirmwareSection, ImaSection, Learnt, PcrSection, SecureBootSection, Weight,
+    Allowed, BootSection, FirmwareSection, ImaSection, Learnt, MadeNvPcr, NvIndex, NvPcrSection, PcrSection,
+    SecureBootSection, Weight,
 };
 use pawl_proto::{DeviceId, Digest};
 
@@ -22,7 +23,7 @@ pub(crate) fn heading(device: DeviceId, label: Option<&str>, state: Option<Diges
 
 /// The file, with a comment for each rule. Reading it gives the same policy.
 pub(crate) fn render(learnt: &Learnt, heading: &str) -> String {
-    let Learnt { policy, lines } = learnt;
+    let Learnt { policy, lines, nvpcrs } = learnt;
     let mut file = Rendered { text: String::new(), lines };
     file.comment(heading);
     if let Some(age) = policy.freshness.max_age {
@@ -41,6 +42,10 @@ pub(crate) fn render(learnt: &Learnt, heading: &str) -> String {
     for (index, section) in &policy.pcr {
         file.pcr(index.get(), section);
     }
+    for (index, section) in &policy.nvpcr {
+        file.nvpcr(*index, section);
+    }
+    file.unnamed_nvpcrs(nvpcrs.iter().filter(|made| !policy.nvpcr.contains_key(&made.index)));
     if let Some(ima) = &policy.ima {
         file.ima(ima);
     }
@@ -211,6 +216,42 @@ impl Rendered<'_> {
              another value. Where the value differs from device to device and no lease names the PCR, write\n\
              unexplained = \"allow\" instead.",
         );
+    }
+
+    fn nvpcr(&mut self, index: NvIndex, section: &NvPcrSection) {
+        self.section(&format!("nvpcr.{index}"));
+        self.weight(
+            "unexplained",
+            section.unexplained,
+            "A record of this NvPCR that nothing else explains: refuse, warn or allow. The log must give its value in any\n\
+             case.",
+        );
+        let names = section.index_names.iter().map(|name| format!("{},", quoted(&name.to_string())));
+        self.items("index-names", names, "What the TPM may call the index.");
+        self.list("digests", &section.digests, "Records that are allowed in it.");
+        let values = section.values.iter().map(|value| format!("{},", quoted(&value.to_string())));
+        self.items("values", values, "Whole values, with which its records are not looked at.");
+    }
+
+    /// What the device has and the policy does not name. Named, each costs every device a signature of its TPM in every
+    /// report, and what goes into it differs between devices: that is for the operator to decide.
+    fn unnamed_nvpcrs<'n>(&mut self, made: impl Iterator<Item = &'n MadeNvPcr>) {
+        let sections: Vec<String> = made
+            .map(|made| {
+                format!(
+                    "[nvpcr.{}] # {}\nunexplained = \"allow\"\nindex-names = [\"{}\"]",
+                    made.index, made.name, made.index_name
+                )
+            })
+            .collect();
+        if !sections.is_empty() {
+            self.text.push('\n');
+            self.comment(
+                "NvPCRs that systemd made. They are judged where a section names them; these let their records be any that\n\
+                 systemd's log has. The names are those of one signing key, on each machine.",
+            );
+            self.comment(&sections.join("\n"));
+        }
     }
 
     fn ima(&mut self, ima: &ImaSection) {

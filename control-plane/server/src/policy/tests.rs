@@ -3,6 +3,7 @@ use std::path::Path;
 
 use pawl_evidence::appraise::policy::{Learnt, Policy};
 use pawl_evidence::eventlog::EventLog;
+use pawl_evidence::measure_log::MeasureLog;
 use pawl_evidence::tpm::{Digest as TpmDigest, HashAlgorithm, PcrSelection};
 use pawl_proto::{DeviceId, Digest};
 use tempfile::TempDir;
@@ -51,6 +52,7 @@ fn every_key_survives_being_rendered() {
          [boot]\nimages = {list}\naccept-signed-images = true\ncommand-lines = ['root=* \\? quiet']\n\
          command-line-digests = {list}\ninitrds = {list}\nloader-commands = ['set a=b']\nfiles = {list}\n\
          [pcr.5]\nunexplained = 'warn'\ndigests = {list}\nvalues = ['{digest}']\nunlogged = ['{digest}']\n\
+         [nvpcr.0x1d10200]\nunexplained = 'warn'\ndigests = {list}\nvalues = ['{digest}']\nindex-names = ['000b{digest}']\n\
          [ima]\nrequire-anchored = false\nunexplained = 'allow'\nviolations = 'refuse'\n\
          digest-files = ['a']\nsigner-files = ['b']\nexclusions = ['/var/**']\n"
     );
@@ -58,6 +60,40 @@ fn every_key_survives_being_rendered() {
     let rendered = render(&Learnt { policy: policy.clone(), ..Learnt::default() }, "");
     assert_eq!(toml::from_str::<Policy>(&rendered).unwrap(), policy, "{rendered}");
     assert_ne!(policy, Policy::default());
+    let told = sentences(&policy);
+    let about = told.iter().filter(|(rule, _)| rule.starts_with("nvpcr.0x1d10200")).count();
+    assert_eq!(about, 5, "{told:?}");
+}
+
+#[test]
+fn the_nvpcrs_of_a_device_are_learnt_as_sections_to_be_taken_up() {
+    let boot =
+        |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/forky-good").join(name);
+    let (log, measured) =
+        (fs::read(boot("binary_bios_measurements")).unwrap(), fs::read(boot("tpm2-measure.log")).unwrap());
+    let firmware = EventLog::parse(&log).unwrap().replay().unwrap();
+    let mut pcrs = MeasureLog::parse(&measured).unwrap().replay(&firmware);
+    pcrs.insert(8, TpmDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
+    let learnt = Learnt::from_boot(&log, Some(&measured), &pcrs, &PcrSelection::lease_default()).unwrap();
+    let rendered = render(&learnt, "");
+    assert!(learnt.policy.nvpcr.is_empty() && learnt.nvpcrs.len() == 4, "{learnt:?}");
+    assert_eq!(toml::from_str::<Policy>(&rendered).unwrap(), learnt.policy, "{rendered}");
+    let (_, sections) = rendered.split_once("# [nvpcr.").unwrap();
+    let sections: String = format!("# [nvpcr.{sections}")
+        .lines()
+        .map(|line| format!("{}\n", line.trim_start_matches("# ")))
+        .collect();
+    let taken_up: Policy = toml::from_str(&sections).unwrap_or_else(|error| panic!("{error}\n{sections}"));
+    assert_eq!(
+        taken_up.nvpcr.keys().map(|index| index.get()).collect::<Vec<_>>(),
+        [0x01d1_0200, 0x01d1_0201, 0x01d1_0202, 0x01d1_0203]
+    );
+    assert!(taken_up.nvpcr.values().all(|section| section.index_names.len() == 1));
+}
+
+#[test]
+fn a_verdict_asks_for_as_many_nvpcrs_as_a_policy_names() {
+    assert_eq!(pawl_evidence::appraise::policy::NVPCRS_MAX, pawl_proto::limits::NVPCRS);
 }
 
 #[test]

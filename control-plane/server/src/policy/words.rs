@@ -1,7 +1,8 @@
 //! What a policy means, a sentence for each of its rules.
 
 use pawl_evidence::appraise::policy::{
-    Allowed, BootSection, FirmwareSection, ImaSection, PcrSection, Policy, SecureBootSection, Weight,
+    Allowed, BootSection, FirmwareSection, ImaSection, NvIndex, NvPcrSection, PcrSection, Policy,
+    SecureBootSection, Weight,
 };
 
 /// The rules in the order of the file, each with its meaning.
@@ -21,6 +22,9 @@ pub(crate) fn sentences(policy: &Policy) -> Vec<(String, String)> {
     said.boot(&policy.boot);
     for (index, section) in &policy.pcr {
         said.pcr(index.get(), section);
+    }
+    for (index, section) in &policy.nvpcr {
+        said.nvpcr(*index, section);
     }
     if let Some(ima) = &policy.ima {
         said.ima(ima);
@@ -98,6 +102,26 @@ impl Sentences {
             self.say(&key("unlogged"), text);
         }
         let what = "An event of it that no rule explains";
+        self.say(&key("unexplained"), format!("{what} {}.", weighs(rules.unexplained)));
+    }
+
+    fn nvpcr(&mut self, index: NvIndex, rules: &NvPcrSection) {
+        let key = |key: &str| format!("nvpcr.{index}.{key}");
+        let text = "The TPM must certify it, systemd must have made it in the initrd, and systemd's log must give its value.";
+        self.say(&format!("nvpcr.{index}"), text);
+        if !rules.index_names.is_empty() {
+            let names: Vec<String> = rules.index_names.iter().map(ToString::to_string).collect();
+            self.say(&key("index-names"), format!("The TPM must call its index {}.", or(&names)));
+        }
+        self.list(&key("digests"), "Records that are allowed in it", &rules.digests);
+        if !rules.values.is_empty() {
+            let values: Vec<String> = rules.values.iter().map(ToString::to_string).collect();
+            self.say(
+                &key("values"),
+                format!("With the value {} its records are not looked at.", or(&values)),
+            );
+        }
+        let what = "A record of it that no rule explains";
         self.say(&key("unexplained"), format!("{what} {}.", weighs(rules.unexplained)));
     }
 

@@ -98,7 +98,13 @@ fn load(tx: &Tx<'_>, id: DeviceId) -> Result<(ReportBasis, Option<Vec<u8>>), Pos
 fn load_basis(tx: &Tx<'_>, id: DeviceId) -> Result<ReportBasis, PostureError> {
     tx.device(id)?.ok_or_else(|| ReportError::new("nobody enrolled the device"))?;
     let pairing = tx.newest_pairing(id)?.ok_or_else(|| ReportError::new("the device was never paired"))?;
-    Ok(ReportBasis { pairing, accepted: tx.boot_states(id)?, challenged_at: tx.last_verdict_time(id)? })
+    let last = tx.last_verdict(id)?;
+    Ok(ReportBasis {
+        pairing,
+        accepted: tx.boot_states(id)?,
+        challenged_at: last.as_ref().map(|verdict| verdict.time),
+        nvpcrs_asked: last.map(|verdict| verdict.nvpcrs).unwrap_or_default(),
+    })
 }
 
 /// Commits a decision and answers the device. None when the decision was computed from a state that is no longer the

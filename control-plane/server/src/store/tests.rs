@@ -107,7 +107,7 @@ async fn what_the_first_version_wrote_is_found_again() {
     let judged = store
         .transaction(move |tx| {
             let pairing = tx.newest_pairing(id)?.unwrap().id;
-            Ok::<_, StoreError>((tx.judged(pairing)?.is_some(), tx.last_verdict_time(id)?))
+            Ok::<_, StoreError>((tx.judged(pairing)?.is_some(), tx.last_verdict(id)?))
         })
         .await;
     assert_eq!(judged.unwrap(), (false, None), "the device could not report any more");

@@ -78,16 +78,16 @@ impl Tx<'_> {
         statement.query_row([pairing.to_string()], |row| Ok(read(row))).optional()?.transpose()
     }
 
-    /// When the last verdict of a device was given, and with it the nonce of its next report.
+    /// The last verdict of a device, which gave out the nonce of its next report.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn last_verdict_time(&self, device: DeviceId) -> Result<Option<u64>, StoreError> {
+    pub fn last_verdict(&self, device: DeviceId) -> Result<Option<Verdict>, StoreError> {
         let mut statement = self.sql.prepare_cached(
             "SELECT body, lease_until FROM verdict WHERE device = ?1 ORDER BY sequence DESC LIMIT 1",
         )?;
         let row = statement.query_row([device.as_str()], |row| Ok(read(row))).optional()?.transpose()?;
-        Ok(row.map(|row| row.verdict.time))
+        Ok(row.map(|row| row.verdict))
     }
 
     /// The newest verdicts that the broker has not taken yet, one for each device, at most

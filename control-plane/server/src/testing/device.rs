@@ -170,6 +170,7 @@ impl Device {
                 .filter(|_| since.is_none())
                 .map(|log| BootLog { digest: Digest::of(log), bytes: Some(Blob::new(log.clone()).unwrap()) }),
             measure_log: None,
+            nvpcrs: None,
             ima_log: None,
             host: None,
             audit: self.audit.clone(),
@@ -184,7 +185,13 @@ impl Device {
     pub(crate) fn quoted(&mut self, evidence: &Evidence) -> Report {
         let bytes = pawl_proto::encode(evidence).unwrap();
         let (attest, signature) = self.tpm.quote(Digest::of(&bytes).as_bytes());
-        Report { version: Default::default(), evidence: Blob::new(bytes).unwrap(), attest, signature }
+        Report {
+            version: Default::default(),
+            evidence: Blob::new(bytes).unwrap(),
+            attest,
+            signature,
+            nvpcrs: Vec::new(),
+        }
     }
 
     /// Ends the epoch as an event tells it to, or a person on the device, and makes the receipt.

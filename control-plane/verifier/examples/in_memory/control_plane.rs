@@ -186,7 +186,12 @@ impl ControlPlane {
         let pairing = self.pairing.clone().ok_or_else(stale)?;
         let device = pairing.device;
         let accepted = self.accepted.clone();
-        let basis = ReportBasis { pairing, accepted, challenged_at: Some(self.challenged_at) };
+        let basis = ReportBasis {
+            pairing,
+            accepted,
+            challenged_at: Some(self.challenged_at),
+            nvpcrs_asked: Vec::new(),
+        };
         let terms = Terms { policy: None, lease: &self.lease };
         let decision = appraise_report(&basis, None, device, message, terms, now)?;
         let digest = decision.quoted.digest;
@@ -246,6 +251,8 @@ impl ControlPlane {
             entitlement: entitlement(self.granted.clone(), pairing, URL, Standing::Active),
             sequence: self.sequence,
             records: 0,
+            // No policy names any.
+            nvpcrs: Vec::new(),
             nonce: Nonce(random()),
             now,
             leases: LeaseIssuer {

@@ -140,6 +140,7 @@ impl Device {
             pcrs: if since.is_none() { quoted_values(&pcrs) } else { Default::default() },
             boot_log: None,
             measure_log: None,
+            nvpcrs: None,
             ima_log: None,
             host: None,
             audit: None,
@@ -151,6 +152,7 @@ impl Device {
             evidence: evidence.try_into()?,
             attest: attest.try_into()?,
             signature: signature.try_into()?,
+            nvpcrs: Vec::new(),
         })
     }
 

@@ -17,6 +17,7 @@ fn evidence(run: u8) -> Evidence {
         pcrs: Default::default(),
         boot_log: None,
         measure_log: None,
+        nvpcrs: None,
         ima_log: None,
         host: None,
         audit: None,

@@ -1,4 +1,4 @@
-use pawl_evidence::appraise::{HighWater, TpmTime};
+use pawl_evidence::appraise::{HighWater, NvPcrs, TpmTime};
 use pawl_evidence::attest::VerifiedQuote;
 use pawl_proto::Epoch;
 use pawl_proto::message::{Appraisal, RefusalCode};
@@ -76,6 +76,8 @@ pub fn appraise_device(
         attestation_key: claim.attestation_key.public().as_bytes(),
         // The nonce is of this session, which is short.
         age: 0,
+        // The first verdict asks for them.
+        nvpcrs: NvPcrs::NotAsked,
         now,
     };
     let report = Appraised::new(quoted, quote, None, context)

@@ -66,6 +66,9 @@ pub struct Base {
     /// systemd's measurement log, as far as it was reported.
     #[serde(default)]
     pub measured: Option<MeasureLogState>,
+    /// The handles of the NvPCRs that the TPM has, of those that systemd's log names.
+    #[serde(default)]
+    pub nvpcrs: Vec<u32>,
     /// How far the IMA log was followed.
     pub ima: Option<ImaState>,
     /// The PCRs that leases of this pairing name beside the configuration's: its boot chain measured kernel or

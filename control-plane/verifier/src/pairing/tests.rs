@@ -51,6 +51,7 @@ fn an_offer_binds_the_request_the_session_and_its_end() {
         evidence: Blob::default(),
         attest: TpmStructure::default(),
         signature: TpmStructure::default(),
+        nvpcrs: Vec::new(),
     };
     let proof = SessionProof {
         version: Default::default(),

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use pawl_evidence::appraise::{
-    self, Appraisal, BootLog, BootLogRule, BootState as ReferenceState, Evidence, HighWater, ImaLog,
+    self, Appraisal, BootLog, BootLogRule, BootState as ReferenceState, Evidence, HighWater, ImaLog, NvPcrs,
     ReferenceValues,
 };
 use pawl_evidence::attest::VerifiedQuote;
@@ -31,6 +31,8 @@ pub struct AppraisalInput<'a> {
     pub measure_log: Option<&'a [u8]>,
     /// More pieces of systemd's log have to come.
     pub measure_log_behind: bool,
+    /// The NvPCRs that the TPM certified, where the device was asked for them.
+    pub nvpcrs: NvPcrs<'a>,
     /// The IMA log, as far as it was followed.
     pub ima: ImaLog<'a>,
 }
@@ -51,6 +53,7 @@ pub fn appraise(
         age_s: input.age,
         boot_log: input.boot_log.map_or(BootLog::Absent, BootLog::Whole),
         measure_log: input.measure_log,
+        nvpcrs: input.nvpcrs,
         ima: input.ima,
     };
     let reference = ReferenceValues {

@@ -1,4 +1,4 @@
-use pawl_evidence::appraise::{HighWater, TpmTime};
+use pawl_evidence::appraise::{HighWater, NvPcrs, TpmTime};
 use pawl_evidence::attest::VerifiedQuote;
 use pawl_proto::Epoch;
 
@@ -34,6 +34,8 @@ pub struct AppraisalContext<'a> {
     pub attestation_key: &'a [u8],
     /// Seconds between the challenge and the quote's arrival.
     pub age: u64,
+    /// The NvPCRs that the TPM certified; not asked for where no verdict could ask yet.
+    pub nvpcrs: NvPcrs<'a>,
     /// Unix time, seconds.
     pub now: u64,
 }
@@ -95,6 +97,7 @@ impl Appraised {
             boot_log: complete.boot_log.as_deref(),
             measure_log: complete.measure_log(),
             measure_log_behind: complete.measured_behind,
+            nvpcrs: context.nvpcrs,
             ima: complete.ima_log(),
         };
         let judgement = judge(&input, accepted, context.highest);

@@ -85,6 +85,7 @@ impl CompleteReport {
                 boot_id: evidence.boot_id.as_str().to_owned(),
                 pcrs: quoted_values(quoted),
                 measured,
+                nvpcrs: evidence.nvpcrs.clone().or_else(|| Some(base?.nvpcrs.clone())).unwrap_or_default(),
                 ima: followed.state,
                 lease_pcrs_added: base.map(|base| base.lease_pcrs_added.clone()).unwrap_or_default(),
             },

@@ -1,4 +1,4 @@
-use pawl_evidence::appraise::TpmTime;
+use pawl_evidence::appraise::{NvPcrs, TpmTime};
 use pawl_evidence::attest::AttestationKey;
 use pawl_evidence::tpm::Public;
 use pawl_proto::DeviceId;
@@ -23,6 +23,8 @@ pub struct ReportBasis {
     pub accepted: Vec<AcceptedState>,
     /// When the nonce of the next report was given out, Unix seconds.
     pub challenged_at: Option<u64>,
+    /// The handles of the NvPCRs that the same verdict asked for.
+    pub nvpcrs_asked: Vec<u32>,
 }
 
 /// The operator's terms for the appraisal of a report.
@@ -51,8 +53,8 @@ pub enum ReportOutcome {
         /// The epoch and the TPM's time in the report.
         time: TpmTime,
     },
-    /// The report is stale, or builds on evidence that is not kept any more: the answer judges nothing and brings
-    /// a new nonce.
+    /// The report is stale, builds on evidence that is not kept any more, or lacks NvPCRs that no verdict asked for: the
+    /// answer judges nothing and brings a new nonce.
     Challenge {
         /// The next report is to be a whole one.
         whole: bool,
@@ -108,7 +110,10 @@ fn decide(
     }
     let age = basis.challenged_at.map_or(0, |at| now.saturating_sub(at));
     let is_too_old = terms.policy.is_some_and(|policy| policy.is_too_old(age));
-    if evidence.nonce != pairing.nonce || is_too_old {
+    // The policy may have come into force after the last verdict. The device could not know of the NvPCRs, so it is asked
+    // for them; a challenge does not end its lease.
+    let is_unasked = terms.policy.is_some_and(|policy| !policy.asks_only(&basis.nvpcrs_asked));
+    if evidence.nonce != pairing.nonce || is_too_old || is_unasked {
         return Ok(ReportOutcome::Challenge { whole: false });
     }
     let whole = ReportOutcome::Challenge { whole: true };
@@ -135,6 +140,7 @@ fn decide(
         epoch: pairing.epoch,
         attestation_key: &pairing.attestation_key,
         age,
+        nvpcrs: NvPcrs::Certified(&quoted.nvpcrs),
         now,
     };
     match Appraised::new(quoted, &quote, base.map(|base| (base, boot_log)), context) {

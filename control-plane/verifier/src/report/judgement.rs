@@ -20,7 +20,7 @@ pub struct Judgement {
     pub reasons: Vec<String>,
     areas: BTreeMap<Area, Appraisal>,
     policy: Option<Digest>,
-    /// More pieces of a log have to come: the device is to report again at once.
+    /// More pieces of a log have to come, or NvPCRs: the device is to report again at once.
     behind: bool,
     /// None while the IMA log is behind and the policy has rules on it: a lease would cover files that nobody has judged.
     lease: Option<LeaseBasis>,
@@ -35,8 +35,10 @@ pub fn judge(
 ) -> Judgement {
     let appraisal = appraise(input, accepted, highest);
     let behind = matches!(input.ima, appraise::ImaLog::Behind);
+    let not_asked = matches!(input.nvpcrs, appraise::NvPcrs::NotAsked)
+        && input.policy.is_some_and(|policy| !policy.policy.nvpcr.is_empty());
     // A log that never ends must not postpone the appraisal of PCR 10.
-    let unjudged = behind && input.policy.is_some_and(|policy| policy.ima.is_some());
+    let unjudged = not_asked || behind && input.policy.is_some_and(|policy| policy.ima.is_some());
     let lease = LeaseBasis {
         clock: input.quote.clock(),
         pcrs: input.quote.pcrs().clone(),
@@ -47,7 +49,7 @@ pub fn judge(
         reasons: told_reasons(&appraisal, input.policy.is_some()),
         areas: told_areas(&appraisal),
         policy: input.policy.map(|policy| policy.digest),
-        behind: behind || input.measure_log_behind,
+        behind: behind || input.measure_log_behind || not_asked,
         lease: (!unjudged).then_some(lease),
     }
 }

@@ -1,15 +1,15 @@
 use std::collections::BTreeMap;
 
-use pawl_evidence::appraise::ImaLog;
-use pawl_evidence::attest::{AttestationKey, VerifiedQuote};
+use pawl_evidence::appraise::{ImaLog, NvPcrs};
+use pawl_evidence::attest::{AttestationKey, VerifiedAttest, VerifiedNvPcr, VerifiedQuote};
 use pawl_evidence::ima::{Findings, Outcome, Rules};
 use pawl_evidence::tpm::Public;
-use pawl_proto::message::TpmStructure;
+use pawl_proto::message::{CertifiedNvPcr, TpmStructure};
 use pawl_proto::{Blob, Digest, Epoch, PcrValue, limits};
 use serde::{Deserialize, Serialize};
 
 use super::appraisal::AppraisalInput;
-use super::quoted::{QuotedEvidence, pcr_values, quoted_values};
+use super::quoted::{QuotedEvidence, pcr_values, quoted_values, verify_nvpcrs};
 
 /// The last evidence of a device, with the TPM's signature for it: it can be judged again and learnt from. The boot
 /// event log is kept beside it.
@@ -34,6 +34,12 @@ pub struct KeptEvidence {
     /// systemd's measurement log, as far as it was reported.
     #[serde(default)]
     measure_log: Option<Blob<{ limits::MEASURE_LOG }>>,
+    /// The handles of the NvPCRs that the device was asked for.
+    #[serde(default)]
+    nvpcrs_asked: Vec<u32>,
+    /// The NvPCRs that the TPM certified.
+    #[serde(default)]
+    nvpcrs: Vec<CertifiedNvPcr>,
     /// How far the IMA log was followed.
     ima: ImaOutcome,
     /// What the rules on files found in it, those that were in force then.
@@ -75,6 +81,11 @@ impl KeptEvidence {
             signature: quoted.signature.clone(),
             pcrs: quoted_values(input.quote.pcrs()),
             measure_log: input.measure_log.and_then(|log| Blob::new(log.to_vec()).ok()),
+            nvpcrs_asked: match (input.nvpcrs, input.policy) {
+                (NvPcrs::Certified(_), Some(policy)) => policy.nvpcrs(),
+                _ => Vec::new(),
+            },
+            nvpcrs: quoted.certified.clone(),
             ima,
             findings: findings.cloned(),
         })
@@ -85,14 +96,24 @@ impl KeptEvidence {
     /// # Errors
     /// [`KeptEvidenceError`]
     pub fn quote(&self) -> Result<VerifiedQuote, KeptEvidenceError> {
-        let key = Public::unmarshal(self.attestation_key.as_bytes()).ok();
-        let key = key.and_then(|key| AttestationKey::from_public(key).ok());
-        let attest = key.and_then(|key| {
-            key.verify(self.attest.as_bytes(), self.signature.as_bytes(), self.evidence.as_bytes()).ok()
-        });
-        let pcrs = pcr_values(&self.pcrs).ok();
-        let quote = attest.zip(pcrs).and_then(|(attest, pcrs)| attest.quote(&pcrs).ok());
-        quote.ok_or(KeptEvidenceError)
+        let pcrs = pcr_values(&self.pcrs).map_err(|_| KeptEvidenceError)?;
+        self.attest(&self.key()?)?.quote(&pcrs).map_err(|_| KeptEvidenceError)
+    }
+
+    /// Verifies the certified NvPCRs anew and returns them.
+    ///
+    /// # Errors
+    /// [`KeptEvidenceError`]
+    pub fn nvpcrs(&self) -> Result<Vec<VerifiedNvPcr>, KeptEvidenceError> {
+        let key = self.key()?;
+        let quoted_at = self.attest(&key)?.clock();
+        verify_nvpcrs(&key, &self.nvpcrs, self.evidence, quoted_at).map_err(|_| KeptEvidenceError)
+    }
+
+    /// Returns the handles of the NvPCRs that the device was asked for.
+    #[must_use]
+    pub fn nvpcrs_asked(&self) -> &[u32] {
+        &self.nvpcrs_asked
     }
 
     /// Returns the quoted PCRs, all of one bank.
@@ -128,6 +149,18 @@ impl KeptEvidence {
         let findings = self.findings.as_ref().zip(rules);
         let findings = findings.and_then(|(findings, rules)| findings.made_under(rules).then_some(findings));
         ImaLog::Followed { outcome, findings }
+    }
+}
+
+impl KeptEvidence {
+    fn key(&self) -> Result<AttestationKey, KeptEvidenceError> {
+        let public = Public::unmarshal(self.attestation_key.as_bytes()).map_err(|_| KeptEvidenceError)?;
+        AttestationKey::from_public(public).map_err(|_| KeptEvidenceError)
+    }
+
+    fn attest(&self, key: &AttestationKey) -> Result<VerifiedAttest, KeptEvidenceError> {
+        key.verify(self.attest.as_bytes(), self.signature.as_bytes(), self.evidence.as_bytes())
+            .map_err(|_| KeptEvidenceError)
     }
 }
 

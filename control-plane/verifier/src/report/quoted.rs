@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
-use pawl_evidence::attest::{AttestError, AttestationKey, VerifiedAttest, VerifiedQuote};
-use pawl_evidence::tpm::{self, ClockInfo, HashAlgorithm, PcrValues};
-use pawl_proto::message::{Evidence, Report, TpmStructure};
+use pawl_evidence::attest::{AttestError, AttestationKey, VerifiedAttest, VerifiedNvPcr, VerifiedQuote};
+use pawl_evidence::tpm::{self, ClockInfo, HashAlgorithm, NvPublic, ParseError, PcrValues};
+use pawl_proto::message::{CertifiedNvPcr, Evidence, Report, TpmStructure};
 use pawl_proto::{DecodeError, Digest, PcrBank, PcrValue, limits};
 
 /// Evidence under a quote whose signature holds. The PCR values in it are a claim until
@@ -17,6 +17,10 @@ pub struct QuotedEvidence {
     pub attest: TpmStructure,
     /// The signature over it.
     pub signature: TpmStructure,
+    /// The certified NvPCRs as they came, to be kept.
+    pub certified: Vec<CertifiedNvPcr>,
+    /// The NvPCRs that the same key certified for the same evidence.
+    pub nvpcrs: Vec<VerifiedNvPcr>,
     verified: VerifiedAttest,
 }
 
@@ -30,9 +34,16 @@ impl QuotedEvidence {
         let digest = Digest::of(bytes);
         let verified =
             key.verify(report.attest.as_bytes(), report.signature.as_bytes(), digest.as_bytes())?;
-        let evidence = pawl_proto::decode(bytes, limits::MESSAGE)?;
+        let evidence: Evidence = pawl_proto::decode(bytes, limits::MESSAGE)?;
+        let present = evidence.nvpcrs.as_ref().map_or(0, Vec::len);
+        if present > limits::NVPCRS_PRESENT || report.nvpcrs.len() > limits::NVPCRS {
+            return Err(QuotedError::TooManyNvPcrs);
+        }
+        let nvpcrs = verify_nvpcrs(key, &report.nvpcrs, digest, verified.clock())?;
         Ok(Self {
             evidence,
+            certified: report.nvpcrs.clone(),
+            nvpcrs,
             digest,
             attest: report.attest.clone(),
             signature: report.signature.clone(),
@@ -53,6 +64,27 @@ impl QuotedEvidence {
     pub fn composite(&self, pcrs: &BTreeMap<u8, PcrValue>) -> Result<VerifiedQuote, QuotedError> {
         Ok(self.verified.clone().quote(&pcr_values(pcrs)?)?)
     }
+}
+
+/// Verifies that the key certified NvPCRs for the evidence with this digest and in the boot of the quote. A device can prepare
+/// evidence ahead of a reboot, and an NvPCR's value from before the reboot says nothing about the boot after it. Whether the
+/// indexes are NvPCRs, and which values are allowed, is for the policy.
+pub(super) fn verify_nvpcrs(
+    key: &AttestationKey,
+    certified: &[CertifiedNvPcr],
+    evidence: Digest,
+    quoted_at: ClockInfo,
+) -> Result<Vec<VerifiedNvPcr>, QuotedError> {
+    let verify = |nvpcr: &CertifiedNvPcr| {
+        let public = NvPublic::unmarshal(nvpcr.public.as_bytes()).map_err(QuotedError::NvPublic)?;
+        let attest = key.verify(nvpcr.attest.as_bytes(), nvpcr.signature.as_bytes(), evidence.as_bytes())?;
+        let boot = |clock: ClockInfo| (clock.reset_count, clock.restart_count);
+        if boot(attest.clock()) != boot(quoted_at) {
+            return Err(QuotedError::OtherBoot);
+        }
+        Ok(VerifiedNvPcr::new(&attest, public)?)
+    };
+    certified.iter().map(verify).collect()
 }
 
 /// Returns values of one bank in the form of pawl-evidence.
@@ -106,6 +138,15 @@ pub enum QuotedError {
     /// The TPM signed for something that is no evidence.
     #[error("evidence: {0}")]
     Decode(#[from] DecodeError),
+    /// More NvPCRs than a verdict asks for, or than a log names.
+    #[error("the report has more NvPCRs than it may")]
+    TooManyNvPcrs,
+    /// The TPM was reset or resumed between the quote and the certification.
+    #[error("an NvPCR was certified in another boot than the PCRs were quoted in")]
+    OtherBoot,
+    /// The public area of an NV index cannot be read.
+    #[error("NvPCR: {0}")]
+    NvPublic(ParseError),
     /// The values are of several banks.
     #[error("the PCR values are of several banks: a device reports one")]
     Banks,

@@ -1,10 +1,16 @@
+use std::sync::Arc;
+
+use pawl_evidence::appraise::policy::Policy;
 use pawl_proto::message::{Appraisal, Evidence, Report, Standing};
 use pawl_proto::{Blob, DeviceId, Digest, Epoch, Nonce, PairingId, Text};
+
+mod nvpcr;
 
 use super::*;
 use crate::boot_state::AcceptedState;
 use crate::lease::LeasePolicy;
 use crate::pairing::{Pairing, PairingState};
+use crate::policy::DevicePolicy;
 use crate::testing::SoftTpm;
 
 const CHALLENGED_AT: u64 = 1_000;
@@ -14,6 +20,7 @@ struct Paired {
     tpm: SoftTpm,
     basis: ReportBasis,
     lease: LeasePolicy,
+    policy: Option<DevicePolicy>,
 }
 
 impl Paired {
@@ -39,7 +46,15 @@ impl Paired {
         let lease = LeasePolicy::default();
         let boot = lease.pcrs.iter().map(|pcr| (*pcr, tpm.pcrs[pcr])).collect();
         let accepted = vec![AcceptedState::at_first_pairing(boot, 900)];
-        Self { tpm, basis: ReportBasis { pairing, accepted, challenged_at: Some(CHALLENGED_AT) }, lease }
+        let basis =
+            ReportBasis { pairing, accepted, challenged_at: Some(CHALLENGED_AT), nvpcrs_asked: Vec::new() };
+        Self { tpm, basis, lease, policy: None }
+    }
+
+    fn set_policy(&mut self, policy: Policy) {
+        let policy = Arc::new(policy);
+        self.policy =
+            Some(DevicePolicy { file: "test.toml".into(), digest: Digest([6; 32]), policy, ima: None });
     }
 
     fn evidence(&self, since: Option<Digest>) -> Evidence {
@@ -56,6 +71,7 @@ impl Paired {
             pcrs: if since.is_none() { self.tpm.pcrs.clone() } else { Default::default() },
             boot_log: None,
             measure_log: None,
+            nvpcrs: None,
             ima_log: None,
             host: None,
             audit: None,
@@ -63,12 +79,25 @@ impl Paired {
     }
 
     fn decide(&mut self, evidence: &Evidence) -> Result<ReportDecision, ReportError> {
+        let report = self.report(evidence);
+        self.decide_report(&report)
+    }
+
+    fn report(&mut self, evidence: &Evidence) -> Report {
         let bytes = pawl_proto::encode(evidence).unwrap();
         let (attest, signature) = self.tpm.quote(Digest::of(&bytes).as_bytes());
-        let report =
-            Report { version: Default::default(), evidence: Blob::new(bytes).unwrap(), attest, signature };
-        let message = pawl_proto::encode(&report).unwrap();
-        let terms = Terms { policy: None, lease: &self.lease };
+        Report {
+            version: Default::default(),
+            evidence: Blob::new(bytes).unwrap(),
+            attest,
+            signature,
+            nvpcrs: Vec::new(),
+        }
+    }
+
+    fn decide_report(&self, report: &Report) -> Result<ReportDecision, ReportError> {
+        let message = pawl_proto::encode(report).unwrap();
+        let terms = Terms { policy: self.policy.as_ref(), lease: &self.lease };
         appraise_report(&self.basis, None, self.basis.pairing.device, &message, terms, CHALLENGED_AT + 5)
     }
 

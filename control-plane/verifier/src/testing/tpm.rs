@@ -85,6 +85,12 @@ impl SoftTpm {
         self.attest([0x80, 0x14], extra, &[name, vec![0, 0], contents].concat())
     }
 
+    /// `TPM2_NV_Certify` of an NV index of this name.
+    pub(crate) fn certify_nv(&mut self, public: &NvPublic, contents: &[u8], extra: &[u8]) -> Attestation {
+        let name = sized(public.name().as_bytes());
+        self.attest([0x80, 0x14], extra, &[name, vec![0, 0], sized(contents)].concat())
+    }
+
     fn attest(&mut self, kind: [u8; 2], extra: &[u8], attested: &[u8]) -> Attestation {
         self.clock += 10;
         let name = Public::unmarshal(&self.ak_public()).unwrap().name();

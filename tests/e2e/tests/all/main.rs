@@ -28,6 +28,7 @@ mod lease;
 mod local_socket;
 mod look_then_act;
 mod measure_log;
+mod nvpcr;
 mod pairing;
 mod pcr_banks;
 mod policy;

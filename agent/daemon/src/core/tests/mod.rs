@@ -203,6 +203,7 @@ impl Rig {
             policy: None,
             nonce: Nonce([5; 32]),
             whole: false,
+            nvpcrs: Vec::new(),
             interval: 300,
             records: 0,
             lease: None,

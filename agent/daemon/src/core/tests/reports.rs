@@ -11,6 +11,14 @@ fn is_report(effect: &Effect) -> Option<Ticket> {
     }
 }
 
+/// A report that was begun, and the NvPCRs that it certifies.
+fn certified(effect: &Effect) -> Option<(Ticket, Vec<u32>)> {
+    match effect {
+        Effect::Report { ticket, nvpcrs, .. } => Some((*ticket, nvpcrs.clone())),
+        _ => None,
+    }
+}
+
 fn made(rig: &mut Rig, ticket: Ticket) {
     let tells = Acknowledged {
         digest: Digest([4; 32]),
@@ -39,6 +47,34 @@ fn a_verdict_sets_when_the_next_report_is_due() {
     assert!(rig.take(is_report).is_none());
     rig.seconds(1);
     assert!(rig.take(is_report).is_some());
+}
+
+#[test]
+fn a_report_certifies_exactly_the_nvpcrs_that_the_last_verdict_named() {
+    let mut rig = Rig::paired();
+    let first = rig.take(certified).unwrap();
+    assert_eq!(first.1, [0; 0], "no verdict named any");
+    made(&mut rig, first.0);
+    let verdicts: [&[u32]; 4] = [&[0x01d1_0200, 0x01d1_0203], &[0x01d1_0203], &[], &[0x01d1_0201]];
+    for named in verdicts {
+        rig.verdict(|verdict| verdict.nvpcrs = named.to_vec());
+        rig.seconds(INTERVAL);
+        let (ticket, nvpcrs) = rig.take(certified).unwrap();
+        assert_eq!(nvpcrs, named);
+        made(&mut rig, ticket);
+    }
+}
+
+#[test]
+fn after_a_restart_a_report_certifies_the_nvpcrs_that_the_stored_verdict_named() {
+    let mut rig = Rig::new();
+    let mut found = rig.found();
+    let message = rig.signed_verdict(|verdict| verdict.nvpcrs = vec![0x01d1_0200]);
+    found.verdict = Some(message);
+    rig.feed(Input::Found(Box::new(found)));
+    rig.feed(Input::Link(LinkInput::Connected));
+    rig.feed(Input::Link(LinkInput::Subscribed));
+    assert_eq!(rig.take(certified).unwrap().1, [0x01d1_0200]);
 }
 
 #[test]

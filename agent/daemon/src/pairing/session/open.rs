@@ -74,7 +74,7 @@ async fn prove(
         epoch: request.epoch,
         nonce: offer.nonce,
     };
-    let prepared = posture::prepare(&shared.tpm, &shared.logs, subject, None, &shared.audit).await?;
+    let prepared = posture::prepare(&shared.tpm, &shared.logs, subject, None, &shared.audit, &[]).await?;
     let proof = SessionProof {
         version: Version,
         request: request.clone(),

@@ -5,7 +5,8 @@ use thiserror::Error;
 use super::Policy;
 use super::allowed::{Allowed, AllowedList};
 use super::boot::Boot;
-use super::judge::{entry_digest, machine_tables, started_unified_image};
+use super::judge::{entry_digest, machine_tables, made_nvpcrs, started_unified_image};
+use super::nvpcr::NvIndex;
 use super::pattern::{CommandLinePattern, LoaderCommandPattern};
 use super::pcr::{PcrIndex, PcrSection};
 use crate::appraise::coverage::{BootCoverage, Uncovered, indices};
@@ -13,7 +14,8 @@ use crate::eventlog::{
     BOOT_PHASES_PCR, DatabaseName, EventFact, EventLogError, FIRMWARE_PCRS, Fact, SignatureDatabase,
     SignatureEntry, Tie, UserSpaceEvent, command_line_digests,
 };
-use crate::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
+use crate::measure_log::NvPcrInit;
+use crate::tpm::{Digest, HashAlgorithm, Name, PcrSelection, PcrValues};
 
 /// A boot from which nothing can be learnt.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -39,6 +41,20 @@ pub struct Learnt {
     pub policy: Policy,
     /// In which line the entries stand that have no name: command lines, commands, versions.
     pub lines: BTreeMap<String, usize>,
+    /// The NvPCRs that systemd made in this boot. The policy names none: what goes into them is of one machine, or of its
+    /// users.
+    pub nvpcrs: Vec<MadeNvPcr>,
+}
+
+/// An NvPCR that systemd made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeNvPcr {
+    /// The handle of its NV index.
+    pub index: NvIndex,
+    /// What systemd calls it.
+    pub name: String,
+    /// What the TPM calls the index.
+    pub index_name: Name,
 }
 
 impl Learnt {
@@ -77,7 +93,18 @@ impl Learnt {
             learner.learn_sections(&boot);
         }
         BootCoverage::of_boot(&boot).check(&indices(lease))?;
-        Ok(Self { policy: learner.policy, lines: learner.lines })
+        let nvpcrs = made_nvpcrs(&boot).into_iter().filter_map(MadeNvPcr::of).collect();
+        Ok(Self { policy: learner.policy, lines: learner.lines, nvpcrs })
+    }
+}
+
+impl MadeNvPcr {
+    fn of(made: NvPcrInit<'_>) -> Option<Self> {
+        Some(Self {
+            index: NvIndex::new(made.index)?,
+            name: made.name.to_owned(),
+            index_name: made.tpm_name?,
+        })
     }
 }
 

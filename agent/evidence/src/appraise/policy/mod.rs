@@ -9,13 +9,15 @@ mod allowed;
 mod boot;
 mod judge;
 mod learn;
+mod nvpcr;
 mod pattern;
 mod pcr;
 mod runtime;
 mod sections;
 
 pub use allowed::{Allowed, AllowedList};
-pub use learn::{LearnError, Learnt};
+pub use learn::{LearnError, Learnt, MadeNvPcr};
+pub use nvpcr::{NVPCRS_MAX, NvIndex, NvPcrSection};
 pub use pattern::{CommandLinePattern, LoaderCommandPattern, PatternError};
 pub use pcr::{PcrIndex, PcrSection};
 pub use runtime::ImaSection;
@@ -46,6 +48,9 @@ pub struct Policy {
     pub boot: BootSection,
     /// Single PCRs: events and values for which no other rule is made.
     pub pcr: BTreeMap<PcrIndex, PcrSection>,
+    /// NvPCRs that are judged, at most [`NVPCRS_MAX`]. Others are not looked at.
+    #[serde(deserialize_with = "nvpcr::sections")]
+    pub nvpcr: BTreeMap<NvIndex, NvPcrSection>,
     /// What was run since the boot; `None` where only the log's own integrity counts.
     pub ima: Option<ImaSection>,
 }

@@ -55,7 +55,7 @@ impl TryFrom<String> for PcrIndex {
     }
 }
 
-fn values<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Digest>, D::Error> {
+pub(super) fn values<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Digest>, D::Error> {
     let written = Vec::<String>::deserialize(deserializer)?;
     written.iter().map(|text| digest(text).map_err(serde::de::Error::custom)).collect()
 }

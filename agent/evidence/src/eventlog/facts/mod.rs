@@ -43,4 +43,4 @@ pub use user_space::UserSpaceEvent;
 pub use variable::Variable;
 
 pub(super) use text::load_options;
-pub(crate) use user_space::OS_SEPARATOR;
+pub(crate) use user_space::{NVPCR_SEPARATOR, OS_SEPARATOR};

@@ -41,7 +41,7 @@ impl UserSpaceEvent {
 
 /// The text of [`UserSpaceEvent::OsSeparator`].
 pub(crate) const OS_SEPARATOR: &str = "os-separator";
-const NVPCR_SEPARATOR: &str = "nvpcr-separator";
+pub(crate) const NVPCR_SEPARATOR: &str = "nvpcr-separator";
 /// A soft reboot and a restarted phase repeat some of them.
 const PHASES: [&str; 6] = ["enter-initrd", "leave-initrd", "sysinit", "ready", "shutdown", "final"];
 const KERNEL_PCR: u8 = 9;

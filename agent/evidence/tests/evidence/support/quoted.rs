@@ -1,8 +1,10 @@
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature as EcdsaSignature, SigningKey};
-use pawl_evidence::attest::{AttestationKey, VerifiedQuote};
+use pawl_evidence::attest::{AttestError, AttestationKey, VerifiedAttest, VerifiedNvPcr, VerifiedQuote};
 use pawl_evidence::eventlog::EventLog;
-use pawl_evidence::tpm::{Digest, HashAlgorithm, Hierarchy, PcrSelection, PcrValues, Public, Signature};
+use pawl_evidence::tpm::{
+    Digest, HashAlgorithm, Hierarchy, NvPublic, PcrSelection, PcrValues, Public, Signature,
+};
 use rand_core::OsRng;
 
 use super::boot::NONCE;
@@ -21,13 +23,31 @@ pub(crate) fn quote_of(log: &[u8]) -> VerifiedQuote {
 
 /// The quote of a TPM with these PCRs, by a key of its own.
 pub(crate) fn quote(pcrs: &PcrValues) -> VerifiedQuote {
-    let key = SigningKey::random(&mut OsRng);
-    let ak = AttestationKey::from_public(ak_public(&key)).unwrap();
     let bank = pcrs.sole_bank().unwrap();
     let selection = PcrSelection::new(bank, pcrs.iter().map(|(_, index, _)| index)).unwrap();
     let values: Vec<u8> = pcrs.iter().flat_map(|(_, _, value)| value.as_bytes().to_vec()).collect();
+    let quoted =
+        [&selection.marshal()[..], &sized(HashAlgorithm::Sha256.digest(&[&values]).as_bytes())].concat();
+    attest([0x80, 0x18], &quoted).quote(pcrs).unwrap()
+}
+
+/// What a TPM certifies of an NV index, by a key of its own: its public area is as given, or is another one.
+pub(crate) fn nv_certified(
+    public: &NvPublic,
+    certified: &NvPublic,
+    contents: &[u8],
+) -> Result<VerifiedNvPcr, AttestError> {
+    let body = [&sized(certified.name().as_bytes())[..], &[0, 0], &sized(contents)].concat();
+    VerifiedNvPcr::new(&attest([0x80, 0x14], &body), public.clone())
+}
+
+/// An attestation of this type, by a key of its own.
+fn attest(kind: [u8; 2], body: &[u8]) -> VerifiedAttest {
+    let key = SigningKey::random(&mut OsRng);
+    let ak = AttestationKey::from_public(ak_public(&key)).unwrap();
     let attest = [
-        &[0xff, 0x54, 0x43, 0x47, 0x80, 0x18][..],
+        &[0xff, 0x54, 0x43, 0x47][..],
+        &kind,
         &sized(ak.name().in_hierarchy(Hierarchy::Endorsement).as_bytes()),
         &sized(&NONCE),
         &60_000_u64.to_be_bytes(),
@@ -35,13 +55,12 @@ pub(crate) fn quote(pcrs: &PcrValues) -> VerifiedQuote {
         &0_u32.to_be_bytes(),
         &[1],
         &9_u64.to_be_bytes(),
-        &selection.marshal(),
-        &sized(HashAlgorithm::Sha256.digest(&[&values]).as_bytes()),
+        body,
     ]
     .concat();
     let signature: EcdsaSignature = key.sign(&attest);
     let signature = Signature::from_r_s(&signature.to_bytes().into()).marshal();
-    ak.verify(&attest, &signature, &NONCE).unwrap().quote(pcrs).unwrap()
+    ak.verify(&attest, &signature, &NONCE).unwrap()
 }
 
 /// The public area of a restricted ECDSA P-256 signing key.

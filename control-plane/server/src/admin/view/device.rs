@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use pawl_evidence::measure_log::MeasureLog;
 use pawl_proto::message::{
     Access, Appraisal, Area, Audience, Cause, DeviceState, Entitlement, EventKind, HostFacts, Scope, Standing,
 };
@@ -87,6 +88,9 @@ pub struct DeviceView {
     pub receipts: Vec<ReceiptView>,
     /// How far its TPM is known to have come.
     pub highest: Option<HighestView>,
+    /// The NvPCRs that its TPM has, of those that systemd's log names.
+    #[serde(default)]
+    pub nvpcrs: Vec<NvPcrView>,
     /// The boot state that it last reported or asked to be paired in, which `accept` names.
     pub reported_state: Option<ReportedStateView>,
     /// How many boot states are accepted.
@@ -97,6 +101,17 @@ pub struct DeviceView {
     pub incidents: Vec<IncidentView>,
     /// The digest of those that are open, which `settle` names; none where none is.
     pub open_incidents: Option<Digest>,
+}
+
+/// An NvPCR, in [`DeviceView`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NvPcrView {
+    /// The handle of its NV index, as policies name it.
+    pub index: String,
+    /// What systemd's log calls it; a claim of the device. Empty where the log does not say it.
+    pub name: String,
+    /// Whether the device's policy names it. It is only known to be present otherwise.
+    pub judged: bool,
 }
 
 /// The boot state that a device last reported, in [`DeviceView`].
@@ -248,6 +263,7 @@ pub(in crate::admin) fn whole(
         events: tx.events(device.id)?.into_iter().map(EventView::from).collect(),
         receipts: tx.receipts(device.id)?.into_iter().map(ReceiptView::from).collect(),
         highest: highest(tx, device.id)?,
+        nvpcrs: nvpcrs(plane, device.id, pairing.as_ref()),
         reported_state: reported_state(tx, device.id)?,
         boot_states: tx.boot_states(device.id)?.len(),
         ahead: AheadView::all(tx, device.id, judged.as_ref())?,
@@ -286,6 +302,19 @@ pub(in crate::admin) fn whole(
             reports: reported.count,
         }),
     })
+}
+
+fn nvpcrs(plane: &ControlPlane, device: DeviceId, pairing: Option<&Pairing>) -> Vec<NvPcrView> {
+    let Some(base) = pairing.and_then(|pairing| pairing.base.as_ref()) else { return Vec::new() };
+    let log = base.measured.as_ref().and_then(|measured| MeasureLog::parse(measured.log()).ok());
+    let mut names = log.unwrap_or_default().nvpcr_names();
+    let judged = plane.policies.of(device).map(|policy| policy.nvpcrs()).unwrap_or_default();
+    let view = |index: &u32| NvPcrView {
+        index: format!("{index:#x}"),
+        name: names.remove(index).unwrap_or_default(),
+        judged: judged.contains(index),
+    };
+    base.nvpcrs.iter().map(view).collect()
 }
 
 fn reported_state(tx: &Tx<'_>, device: DeviceId) -> Result<Option<ReportedStateView>, StoreError> {

@@ -3,7 +3,9 @@ use std::fmt::Write as _;
 use pawl_proto::message::{Access, Entitlement};
 
 use super::{access, or_dash, standing_name, time};
-use crate::admin::view::{AheadView, DeviceLine, DeviceView, EventView, IncidentView, ReceiptView};
+use crate::admin::view::{
+    AheadView, DeviceLine, DeviceView, EventView, IncidentView, NvPcrView, ReceiptView,
+};
 use pawl_verifier::incident::IncidentKind;
 use pawl_verifier::pairing::PairingState;
 
@@ -104,6 +106,10 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
         let (epoch, resets, clock) = (highest.epoch, highest.reset_count, highest.clock);
         lines.push(("TPM", format!("epoch {epoch}, resets {resets}, clock {clock} ms")));
     }
+    if !view.nvpcrs.is_empty() {
+        let nvpcrs: Vec<String> = view.nvpcrs.iter().map(nvpcr).collect();
+        lines.push(("NvPCRs", nvpcrs.join(", ")));
+    }
     if let Some(state) = &view.reported_state {
         let accepted = if state.accepted { "accepted" } else { "not accepted" };
         lines.push(("boot state", format!("{}, {accepted}", state.digest)));
@@ -150,6 +156,12 @@ fn incident_line(incident: &IncidentView) -> String {
         _ => String::new(),
     };
     format!("{name}, {seen}: {}{settled}", incident.detail)
+}
+
+fn nvpcr(view: &NvPcrView) -> String {
+    let name = if view.name.is_empty() { "unnamed" } else { view.name.as_str() };
+    let how = if view.judged { "judged" } else { "present" };
+    format!("{name} {} ({how})", view.index)
 }
 
 fn event_line(event: &EventView) -> String {

@@ -6,6 +6,7 @@ mod events;
 mod explain;
 mod firmware;
 mod freshness;
+mod nvpcr;
 mod os_separator;
 mod pcrs;
 mod runtime;
@@ -14,6 +15,7 @@ mod unified;
 mod unlogged;
 
 pub(super) use firmware::machine_tables;
+pub(super) use nvpcr::made as made_nvpcrs;
 pub(super) use secure_boot::entry_digest;
 pub(super) use unified::started as started_unified_image;
 
@@ -60,7 +62,8 @@ fn judge_boot(policy: &Policy, evidence: &Evidence<'_>, reference: &ReferenceVal
             (Boot::unlogged(quoted), explained)
         }
     };
+    let nvpcrs = nvpcr::are_allowed(policy, &boot, evidence);
     // What is required comes first: it is what to mend first.
     let required = [secure_boot::is_on(policy, &boot), firmware::version_is_allowed(policy, &boot)];
-    required.into_iter().flatten().chain(explained).collect()
+    required.into_iter().flatten().chain(explained).chain(nvpcrs).collect()
 }

@@ -28,6 +28,7 @@ impl Impostor {
                 bytes: Some(Blob::new(self.boot_log.clone()).unwrap()),
             }),
             measure_log: None,
+            nvpcrs: None,
             ima_log: None,
             host: Some(HostFacts::default()),
             audit: None,
@@ -39,6 +40,7 @@ impl Impostor {
             evidence: Blob::new(evidence).unwrap(),
             attest: blob(&quote.attest),
             signature: blob(&quote.signature),
+            nvpcrs: Vec::new(),
         }
     }
 }

@@ -1,0 +1,175 @@
+use crate::appraise::policy::boot::Boot;
+use crate::appraise::policy::{NvIndex, NvPcrSection, Policy};
+use crate::appraise::{Area, Evidence, NvPcrs, Reason, Verdict};
+use crate::attest::VerifiedNvPcr;
+use crate::eventlog::{EventFact, Fact, NVPCR_SEPARATOR, Stage, Tie, UserSpaceEvent};
+use crate::measure_log::{MeasureLog, NVPCR_INIT_PCR, NvPcrInit, Record};
+use crate::tpm::Name;
+
+const CERTIFIED: &str = "nvpcr.certified";
+const INDEX: &str = "nvpcr.index";
+const INDEX_NAMES: &str = "nvpcr.index-names";
+const REPLAY: &str = "nvpcr.replay";
+const UNEXPLAINED: &str = "nvpcr.unexplained";
+
+/// Judges the NvPCRs that the policy names. The logs must account for their PCRs.
+pub(super) fn are_allowed(policy: &Policy, boot: &Boot<'_>, evidence: &Evidence<'_>) -> Vec<Reason> {
+    let NvPcrs::Certified(certified) = evidence.nvpcrs else {
+        return policy.nvpcr.keys().map(|index| not_asked(*index)).collect();
+    };
+    let log = evidence.measure_log.and_then(|log| MeasureLog::parse(log).ok()).unwrap_or_default();
+    let inits = made(boot);
+    let judge = |(index, section): (&NvIndex, &NvPcrSection)| {
+        let of_index: Vec<&NvPcrInit<'_>> = inits.iter().filter(|init| init.index == index.get()).collect();
+        let judged = Judged { index: *index, section, inits: of_index, log: &log, policy };
+        let found = certified.iter().find(|nvpcr| nvpcr.public().index() == index.get());
+        judged.reasons(found).unwrap_or_else(|refused| vec![refused])
+    };
+    policy.nvpcr.iter().flat_map(judge).collect()
+}
+
+fn not_asked(index: NvIndex) -> Reason {
+    let text = format!("NvPCR {index} was not certified yet: the next report has it");
+    Reason::new(CERTIFIED, Area::Boot, Verdict::Warning, text)
+}
+
+/// The NvPCRs that systemd made before it measured, still in the initrd, that no more come. Root can make an index anew
+/// later, and measure whatever it likes behind that separator.
+pub(in crate::appraise::policy) fn made<'b>(boot: &'b Boot<'_>) -> Vec<NvPcrInit<'b>> {
+    let separator = boot.bank().digest(&[NVPCR_SEPARATOR.as_bytes()]);
+    let of_pcr = || boot.events().iter().filter(|event| event.pcr == NVPCR_INIT_PCR);
+    // By the digest, so that a log cannot hide the separator behind another meaning.
+    if !boot.accounts_for(NVPCR_INIT_PCR) || !of_pcr().any(|event| event.digest == Some(separator)) {
+        return Vec::new();
+    }
+    let before = of_pcr().take_while(|event| event.digest != Some(separator));
+    before.filter_map(init).collect()
+}
+
+fn init<'b>(event: &'b EventFact<'_>) -> Option<NvPcrInit<'b>> {
+    match &event.fact {
+        Fact::UserSpace(UserSpaceEvent::NvPcr(text))
+            if event.tie == Tie::Digest && event.stage == Stage::UserSpace =>
+        {
+            NvPcrInit::parse(text)
+        }
+        _ => None,
+    }
+}
+
+/// An NvPCR that the policy names.
+struct Judged<'a> {
+    index: NvIndex,
+    section: &'a NvPcrSection,
+    /// The records that it was made.
+    inits: Vec<&'a NvPcrInit<'a>>,
+    log: &'a MeasureLog,
+    policy: &'a Policy,
+}
+
+impl Judged<'_> {
+    /// # Errors
+    /// The one reason against it, where nothing can be said of its records.
+    fn reasons(&self, found: Option<&VerifiedNvPcr>) -> Result<Vec<Reason>, Reason> {
+        let found = found.ok_or_else(|| {
+            self.refused(
+                CERTIFIED,
+                "is not there, or was not written since the boot: the TPM certified nothing",
+            )
+        })?;
+        let public = found.public();
+        if let Err(error) = public.check_nvpcr() {
+            return Err(self.refused(INDEX, format_args!("is no NvPCR that systemd made: {error}")));
+        }
+        self.check_made(&public.name())?;
+        self.check_replay(found)?;
+        let mut reasons = self.weigh_records(found);
+        if reasons.is_empty() {
+            let text = format!("{self} is as the policy wants it, and systemd's log gives its value");
+            reasons.push(Reason::new(UNEXPLAINED, Area::Boot, Verdict::Affirming, text));
+        }
+        Ok(reasons)
+    }
+
+    /// The index is the one that systemd made in this boot, and its name is allowed.
+    fn check_made(&self, name: &Name) -> Result<(), Reason> {
+        if self.inits.is_empty() {
+            let text = "is not among those that PCR 9 says systemd made in the initrd of this boot";
+            return Err(self.refused(INDEX, text));
+        }
+        if self.inits.iter().all(|init| init.tpm_name.is_none()) {
+            let text = "was made by systemd 259 to 261, which does not measure the name of the index: nothing shows \
+                        that it was not made anew";
+            return Err(self.refused(INDEX, text));
+        }
+        if !self.inits.iter().any(|init| init.tpm_name.as_ref() == Some(name)) {
+            let text = format_args!(
+                "has the name {name}, and systemd measured another one into PCR 9: the index was made anew"
+            );
+            return Err(self.refused(INDEX, text));
+        }
+        if !self.section.index_names.is_empty() && !self.section.index_names.contains(name) {
+            let text = format_args!("has the name {name}, which is not in the list");
+            return Err(self.refused(INDEX_NAMES, text));
+        }
+        Ok(())
+    }
+
+    /// The records of systemd's log, all of them, give the value. The device reads the log while the value stands still.
+    fn check_replay(&self, found: &VerifiedNvPcr) -> Result<(), Reason> {
+        let (value, records) = (found.value(), self.log.of_nv_index(self.index.get()).count());
+        let text = match self.log.leads_nv(self.index.get(), value) {
+            Some(led) if led == records => return Ok(()),
+            Some(led) => format!(
+                "has the value {value} of the first {led} records, and systemd's log has {records}: it was set back"
+            ),
+            None => format!(
+                "has the value {value}, which the {records} records in systemd's log do not give: records are missing, \
+                 or something else extended it"
+            ),
+        };
+        Err(self.refused(REPLAY, text))
+    }
+
+    fn weigh_records(&self, found: &VerifiedNvPcr) -> Vec<Reason> {
+        let Some(verdict) = self.section.unexplained.verdict() else { return Vec::new() };
+        if self.section.values.contains(found.value()) {
+            return Vec::new();
+        }
+        let algorithm = found.value().algorithm();
+        let is_explained = |record: &&Record| {
+            let listed = record.digest(algorithm).is_some_and(|digest| self.section.digests.allows(digest));
+            let measured = || record.measured(algorithm);
+            let is_identity = || measured().is_some_and(|text| text.starts_with(MACHINE_IDENTITY));
+            listed || (self.policy.boot.accept_machine_identity && is_identity())
+        };
+        let unexplained = self.log.of_nv_index(self.index.get()).filter(|record| !is_explained(record));
+        unexplained
+            .map(|record| {
+                let digest = record.digest(algorithm).map(ToString::to_string).unwrap_or_default();
+                let text = record.text.as_deref().unwrap_or_default().escape_debug();
+                let text = format!(
+                    "no rule explains this in {self}: {algorithm} {digest}, \"{text}\" (record {} of systemd's log)",
+                    record.number
+                );
+                Reason::new(UNEXPLAINED, Area::Boot, verdict, text)
+            })
+            .collect()
+    }
+
+    fn refused(&self, rule: &'static str, text: impl std::fmt::Display) -> Reason {
+        Reason::new(rule, Area::Boot, Verdict::Contraindicated, format!("{self} {text}"))
+    }
+}
+
+/// What systemd measures of the machine into the NvPCR `hardware`.
+const MACHINE_IDENTITY: &[u8] = b"product-id:";
+
+impl std::fmt::Display for Judged<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.inits.first() {
+            Some(init) => write!(f, "NvPCR {} ({})", self.index, init.name),
+            None => write!(f, "NvPCR {}", self.index),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+use std::collections::BTreeMap;
+
+use super::MeasureLog;
+use super::record::Target;
+use crate::hex;
+use crate::tpm::Name;
+
+/// The PCR into which systemd measures that it made an NvPCR.
+pub const NVPCR_INIT_PCR: u8 = 9;
+/// A log can name as many as it likes. systemd defines four; more than these are left out.
+const NAMED_MAX: usize = 64;
+/// systemd names them as it names units: this is more than it accepts in a file name.
+const NAME_MAX_LEN: usize = 64;
+
+/// What systemd 262 measures when it has made an NvPCR: `nvpcr-init:NAME:0xINDEX:TPM-NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NvPcrInit<'t> {
+    /// What systemd calls it.
+    pub name: &'t str,
+    /// The handle of its NV index.
+    pub index: u32,
+    /// The name that the TPM gives the index, which covers its attributes and its policy. systemd 259 to 261 measured a
+    /// value in this place: `None`.
+    pub tpm_name: Option<Name>,
+}
+
+/// The NvPCRs that a log speaks of, by the handles of their NV indexes. A claim of whoever writes the log.
+pub type NvPcrNames = BTreeMap<u32, String>;
+
+impl<'t> NvPcrInit<'t> {
+    /// Reads the text of the record; `None` where it is another one.
+    pub fn parse(text: &'t str) -> Option<Self> {
+        let (name, rest) = text.strip_prefix("nvpcr-init:")?.split_once(':')?;
+        let (index, tpm_name) = rest.strip_prefix("0x")?.split_once(':')?;
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.is_empty() || name.len() > NAME_MAX_LEN || !name.bytes().all(is_name) {
+            return None;
+        }
+        let is_hex = index.len() <= 8 && index.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let index = u32::from_str_radix(index, 16).ok().filter(|_| is_hex)?;
+        let tpm_name = hex::read(tpm_name.as_bytes()).and_then(|name| Name::from_bytes(&name).ok());
+        Some(Self { name, index, tpm_name })
+    }
+}
+
+impl MeasureLog {
+    /// The NvPCRs that the log says systemd made or extended, each with its name; the name is empty where the log does
+    /// not say it.
+    pub fn nvpcr_names(&self) -> NvPcrNames {
+        let mut names = NvPcrNames::new();
+        for record in &self.records {
+            let (index, name) = match record.target {
+                Target::NvIndex(index) => (index, ""),
+                Target::Pcr(NVPCR_INIT_PCR) => {
+                    let Some(made) = record.text.as_deref().and_then(NvPcrInit::parse) else { continue };
+                    (made.index, made.name)
+                }
+                Target::Pcr(_) => continue,
+            };
+            let is_full = names.len() >= NAMED_MAX && !names.contains_key(&index);
+            if !is_full {
+                let known = names.entry(index).or_default();
+                if known.is_empty() {
+                    name.clone_into(known);
+                }
+            }
+        }
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_of_a_made_nvpcr_is_read_and_others_are_not() {
+        let name = format!("000b{}", "ab".repeat(32));
+        let text = format!("nvpcr-init:hardware:0x1d10200:{name}");
+        let made = NvPcrInit::parse(&text).unwrap();
+        assert_eq!((made.name, made.index), ("hardware", 0x01d1_0200));
+        assert_eq!(made.tpm_name.unwrap().to_string(), name);
+        let old = format!("nvpcr-init:hardware:0x1d10200:sha256:{}", "ab".repeat(32));
+        assert_eq!(NvPcrInit::parse(&old).unwrap().tpm_name, None, "systemd 259 to 261");
+        for other in [
+            "nvpcr-separator",
+            "nvpcr-init:hardware",
+            "nvpcr-init::0x1d10200:000b",
+            "nvpcr-init:a b:0x1d10200:000b",
+            "nvpcr-init:hardware:1d10200:000b",
+            "nvpcr-init:hardware:0x+1d1020:000b",
+            "nvpcr-init:hardware:0x000001d10200:000b",
+        ] {
+            assert_eq!(NvPcrInit::parse(other), None, "{other}");
+        }
+    }
+}
