@@ -17,6 +17,8 @@ pub struct Evidence<'a> {
     /// systemd's log of what user space extended, whole; `None` where the device has none. Untrusted: the appraisal
     /// replays it after the boot event log.
     pub measure_log: Option<&'a [u8]>,
+    /// The log is longer than what is here of it.
+    pub measure_log_cut: bool,
     /// The NvPCRs that the TPM certified for this report.
     pub nvpcrs: NvPcrs<'a>,
     /// What the IMA log has to do with PCR 10.

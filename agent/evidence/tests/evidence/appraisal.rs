@@ -60,6 +60,7 @@ fn another_boots_log_a_cut_one_and_none_are_refused() {
             age_s: 0,
             boot_log,
             measure_log: None,
+            measure_log_cut: false,
             nvpcrs: NvPcrs::NotAsked,
             ima: ImaLog::Behind,
         };
@@ -93,6 +94,7 @@ fn a_log_that_leaves_out_a_whole_pcr_is_refused() {
         age_s: 0,
         boot_log,
         measure_log: None,
+        measure_log_cut: false,
         nvpcrs: NvPcrs::NotAsked,
         ima,
     };
@@ -110,6 +112,7 @@ fn a_board_without_a_log_is_a_warning_where_that_is_allowed() {
         age_s: 0,
         boot_log: BootLog::Absent,
         measure_log: None,
+        measure_log_cut: false,
         nvpcrs: NvPcrs::NotAsked,
         ima: ImaLog::Absent,
     };
@@ -166,6 +169,7 @@ fn appraise_boot(name: &str, reference: &ReferenceValues) -> Appraisal {
             age_s: 0,
             boot_log,
             measure_log: None,
+            measure_log_cut: false,
             nvpcrs: NvPcrs::NotAsked,
             ima,
         },

@@ -77,6 +77,7 @@ fn judge(patterns: &[&str], line: &str) -> Appraisal {
         age_s: 0,
         boot_log,
         measure_log: None,
+        measure_log_cut: false,
         nvpcrs: NvPcrs::NotAsked,
         ima: ImaLog::Behind,
     };

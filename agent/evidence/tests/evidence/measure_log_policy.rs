@@ -341,6 +341,7 @@ fn appraise_logs(
         age_s: 10,
         boot_log,
         measure_log,
+        measure_log_cut: false,
         nvpcrs: NvPcrs::NotAsked,
         ima: ImaLog::Absent,
     };

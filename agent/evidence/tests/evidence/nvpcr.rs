@@ -71,6 +71,30 @@ fn an_nvpcr_that_lacks_a_record_or_was_set_back_is_contraindicated() {
 }
 
 #[test]
+fn an_nvpcr_whose_records_are_behind_the_kept_part_of_the_log_is_contraindicated_for_that() {
+    let mut seen = Seen::of("forky-more-events");
+    let records = seen.measured.split_inclusive(|byte| *byte == b'\n');
+    let kept: Vec<&[u8]> = records.take_while(|record| !contains(record, b"into an NvPCR")).collect();
+    let log = EventLog::parse(&seen.log).unwrap().replay().unwrap();
+    let replayed = MeasureLog::parse(&kept.concat()).unwrap().replay(&log);
+    seen.measured = kept.concat();
+    seen.is_cut = true;
+    // A PCR that has records behind the kept part is refused for the same reason.
+    let refused = seen.judge(&naming(""));
+    let refused = refused.reasons.iter().find(|reason| reason.verdict == Verdict::Contraindicated).unwrap();
+    assert!(refused.text.contains("longer than what the control plane keeps"), "{refused:?}");
+    for pcr in (0..16).filter(|pcr| *pcr != 10) {
+        let reset = Digest::at_reset(HashAlgorithm::Sha256, pcr);
+        seen.pcrs.insert(pcr, replayed.get(HashAlgorithm::Sha256, pcr).copied().unwrap_or(reset)).unwrap();
+    }
+    let judged = seen.judge_nvpcrs(&naming("[nvpcr.0x1d10203]\nunexplained = 'allow'"));
+    assert_eq!(refusals(&judged), ["nvpcr.replay"]);
+    assert!(judged[0].text.contains("longer than what the control plane keeps"), "{judged:?}");
+    // What the kept part explains is not affected.
+    assert_eq!(refusals(&seen.judge_nvpcrs(&naming("[nvpcr.0x1d10200]"))), [""; 0]);
+}
+
+#[test]
 fn an_index_that_is_absent_or_was_made_anew_is_contraindicated() {
     let policy = naming("[nvpcr.0x1d10200]\nunexplained = 'allow'");
     let mut seen = Seen::of("forky-good");
@@ -187,6 +211,8 @@ struct Seen {
     measured: Vec<u8>,
     pcrs: PcrValues,
     nvpcrs: Vec<VerifiedNvPcr>,
+    /// The log goes on, and the control plane did not keep it.
+    is_cut: bool,
 }
 
 impl Seen {
@@ -198,6 +224,7 @@ impl Seen {
             measured: boot.measure_log(),
             pcrs: boot.quoted_pcrs(),
             nvpcrs: Vec::new(),
+            is_cut: false,
         };
         let listed = String::from_utf8(boot.read("nvpcrs.txt")).unwrap();
         for part in listed.split("== 0x").skip(1) {
@@ -242,6 +269,7 @@ impl Seen {
             age_s: 10,
             boot_log: BootLog::Whole(&self.log),
             measure_log: Some(&self.measured),
+            measure_log_cut: self.is_cut,
             nvpcrs,
             ima: ImaLog::Absent,
         };

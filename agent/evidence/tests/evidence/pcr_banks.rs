@@ -102,6 +102,7 @@ fn judge(policy: &Policy, name: &str) -> Appraisal {
         age_s: 10,
         boot_log: BootLog::Whole(&log),
         measure_log: Some(&measured),
+        measure_log_cut: false,
         nvpcrs: NvPcrs::NotAsked,
         ima: ImaLog::Absent,
     };

@@ -168,6 +168,7 @@ fn without_a_log_accepted_states_stand_in_where_that_is_allowed() {
             age_s: 0,
             boot_log: BootLog::Absent,
             measure_log: None,
+            measure_log_cut: false,
             nvpcrs: NvPcrs::NotAsked,
             ima: ImaLog::Absent,
         };
@@ -274,6 +275,7 @@ fn learning_and_judging_go_once_through_a_log_of_many_command_lines() {
         age_s: 0,
         boot_log: BootLog::Whole(&log),
         measure_log: None,
+        measure_log_cut: false,
         nvpcrs: NvPcrs::NotAsked,
         ima: ImaLog::Absent,
     };
@@ -337,6 +339,7 @@ fn judge_with(name: &str, reference: ReferenceValues) -> Appraisal {
         age_s: 10,
         boot_log,
         measure_log: None,
+        measure_log_cut: false,
         nvpcrs: NvPcrs::NotAsked,
         ima: ImaLog::Absent,
     };

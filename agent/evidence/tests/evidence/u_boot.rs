@@ -218,6 +218,7 @@ fn judge_quoted(
         age_s: 0,
         boot_log,
         measure_log: None,
+        measure_log_cut: false,
         nvpcrs: NvPcrs::NotAsked,
         ima: ImaLog::Absent,
     };

@@ -154,6 +154,7 @@ fn judge(log: &[u8], reference: &ReferenceValues) -> Appraisal {
             age_s: 0,
             boot_log,
             measure_log: None,
+            measure_log_cut: false,
             nvpcrs: NvPcrs::NotAsked,
             ima,
         },

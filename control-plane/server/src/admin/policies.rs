@@ -65,6 +65,7 @@ async fn explain(State(plane): Plane, Path(device): Path<String>) -> Answer<Expl
             age: known.sample.age,
             boot_log: known.boot_log.as_deref(),
             measure_log: known.sample.measure_log(),
+            measure_log_cut: known.sample.is_measure_log_cut(),
             measure_log_behind: false,
             nvpcrs: match &policy {
                 Some(policy) if !policy.asks_only(known.sample.nvpcrs_asked()) => NvPcrs::NotAsked,

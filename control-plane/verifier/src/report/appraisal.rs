@@ -29,6 +29,8 @@ pub struct AppraisalInput<'a> {
     pub boot_log: Option<&'a [u8]>,
     /// systemd's measurement log, as far as it was reported.
     pub measure_log: Option<&'a [u8]>,
+    /// systemd's log is longer than what is kept of it.
+    pub measure_log_cut: bool,
     /// More pieces of systemd's log have to come.
     pub measure_log_behind: bool,
     /// The NvPCRs that the TPM certified, where the device was asked for them.
@@ -53,6 +55,7 @@ pub fn appraise(
         age_s: input.age,
         boot_log: input.boot_log.map_or(BootLog::Absent, BootLog::Whole),
         measure_log: input.measure_log,
+        measure_log_cut: input.measure_log_cut,
         nvpcrs: input.nvpcrs,
         ima: input.ima,
     };

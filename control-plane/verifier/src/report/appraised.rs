@@ -96,6 +96,7 @@ impl Appraised {
             age: context.age,
             boot_log: complete.boot_log.as_deref(),
             measure_log: complete.measure_log(),
+            measure_log_cut: complete.is_measure_log_cut(),
             measure_log_behind: complete.measured_behind,
             nvpcrs: context.nvpcrs,
             ima: complete.ima_log(),

@@ -105,6 +105,12 @@ impl CompleteReport {
         self.base.measured.as_ref().map(MeasureLogState::log)
     }
 
+    /// Returns whether systemd's log is longer than what is kept of it.
+    #[must_use]
+    pub fn is_measure_log_cut(&self) -> bool {
+        self.base.measured.as_ref().is_some_and(MeasureLogState::is_cut)
+    }
+
     /// Returns the IMA log, as far as it was followed.
     #[must_use]
     pub fn ima_log(&self) -> ImaLog<'_> {

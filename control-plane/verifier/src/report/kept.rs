@@ -34,6 +34,9 @@ pub struct KeptEvidence {
     /// systemd's measurement log, as far as it was reported.
     #[serde(default)]
     measure_log: Option<Blob<{ limits::MEASURE_LOG }>>,
+    /// systemd's log is longer than what is kept of it.
+    #[serde(default)]
+    measure_log_cut: bool,
     /// The handles of the NvPCRs that the device was asked for.
     #[serde(default)]
     nvpcrs_asked: Vec<u32>,
@@ -81,6 +84,7 @@ impl KeptEvidence {
             signature: quoted.signature.clone(),
             pcrs: quoted_values(input.quote.pcrs()),
             measure_log: input.measure_log.and_then(|log| Blob::new(log.to_vec()).ok()),
+            measure_log_cut: input.measure_log_cut,
             nvpcrs_asked: match (input.nvpcrs, input.policy) {
                 (NvPcrs::Certified(_), Some(policy)) => policy.nvpcrs(),
                 _ => Vec::new(),
@@ -126,6 +130,12 @@ impl KeptEvidence {
     #[must_use]
     pub fn measure_log(&self) -> Option<&[u8]> {
         self.measure_log.as_ref().map(Blob::as_bytes)
+    }
+
+    /// Returns whether systemd's log is longer than what is kept of it.
+    #[must_use]
+    pub fn is_measure_log_cut(&self) -> bool {
+        self.measure_log_cut
     }
 
     /// Returns a quoted PCR.

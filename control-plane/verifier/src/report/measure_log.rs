@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 /// systemd's measurement log of a device's present boot, as far as it was reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeasureLogState {
-    /// The log from its start. What is longer than the limit is left out: the PCRs that it explains are then not
-    /// accounted for.
+    /// The log from its start. What is longer than the limit is not kept: a device is refused where a PCR or an NvPCR
+    /// needs those records, until its next boot.
     log: Blob<{ limits::MEASURE_LOG }>,
     /// Where in the device's log the next piece begins.
     next: u64,
@@ -41,6 +41,11 @@ impl MeasureLogState {
         self.log.as_bytes()
     }
 
+    /// Whether the log is longer than what is kept of it.
+    pub(crate) fn is_cut(&self) -> bool {
+        u64::try_from(self.log().len()).is_ok_and(|kept| kept < self.next)
+    }
+
     /// Whether more pieces have to come.
     pub(crate) fn is_behind(&self) -> bool {
         self.next < self.size
@@ -58,7 +63,7 @@ mod tests {
     #[test]
     fn pieces_are_joined_and_a_gap_is_told() {
         let first = follow(None, Some(&piece(0, 9, b"abcd"))).unwrap().unwrap();
-        assert!(first.is_behind());
+        assert!(first.is_behind() && !first.is_cut());
         let second = follow(Some(&first), Some(&piece(4, 9, b"efghi"))).unwrap().unwrap();
         assert_eq!((second.log(), second.is_behind()), (&b"abcdefghi"[..], false));
         assert_eq!(follow(Some(&second), None).unwrap().unwrap(), second);
@@ -79,6 +84,10 @@ mod tests {
         }
         let state = state.unwrap();
         assert_eq!((state.log().len(), state.is_behind()), (limits::MEASURE_LOG, false));
+        assert!(state.is_cut());
+        let more =
+            follow(Some(&state), Some(&piece(6 * 64 * 1024, 6 * 64 * 1024 + 1, b"x"))).unwrap().unwrap();
+        assert!(more.is_cut() && more.log() == state.log(), "the device can go on to report");
     }
 
     #[test]

@@ -15,6 +15,10 @@ const REQUIRED: &str = "boot-log.required";
 const REPLAY: &str = "boot-log.replay";
 const MEASURE_LOG: &str = "boot-log.user-space";
 
+/// Why a log that is too long may not explain a value.
+pub(in crate::appraise) const CUT: &str = "the known part of systemd's log does not give: the log is longer than what the \
+    control plane keeps of it. Reboot the device, which begins a new log";
+
 /// How it weighs that the logs do not explain a PCR, and why; the sentence goes on from "… does not explain PCR 0".
 pub(in crate::appraise) type Unexplained = (Verdict, String);
 
@@ -27,7 +31,7 @@ pub(in crate::appraise) fn accounts_for_pcrs(
 ) -> Vec<Reason> {
     let mut reasons = match replayed::of_evidence(evidence) {
         None | Some(Err(EventLogError::Empty)) => vec![absent(rule)],
-        Some(Ok(replayed)) => compare(&replayed, evidence.quote.pcrs(), weigh),
+        Some(Ok(replayed)) => compare(&replayed, evidence, weigh),
         Some(Err(error)) => {
             vec![Reason::new(REPLAY, Area::Boot, Verdict::Contraindicated, error.to_string())]
         }
@@ -69,9 +73,10 @@ pub(in crate::appraise) fn cause(index: u8) -> &'static str {
 
 fn compare(
     replayed: &Replayed,
-    quoted: &PcrValues,
+    evidence: &Evidence<'_>,
     weigh: impl Fn(u8, &Digest) -> Unexplained,
 ) -> Vec<Reason> {
+    let quoted = evidence.quote.pcrs();
     if !quoted.iter().any(|(bank, index, _)| replayed.mentions(bank, index)) {
         let banks = |pcrs: &PcrValues| {
             let banks: BTreeSet<&str> = pcrs.iter().map(|(bank, ..)| bank.as_str()).collect();
@@ -90,7 +95,10 @@ fn compare(
     let mut reasons: Vec<Reason> = unexplained
         .map(|(bank, index, value)| {
             let (verdict, why) = weigh(index, value);
-            let text = format!("{} PCR {index} ({bank}){why}", fails_to_explain(replayed));
+            let text = match evidence.measure_log_cut && verdict == Verdict::Contraindicated {
+                true => format!("PCR {index} ({bank}) has a value that {CUT}"),
+                false => format!("{} PCR {index} ({bank}){why}", fails_to_explain(replayed)),
+            };
             Reason::new(REPLAY, Area::of_pcr(index), verdict, text)
         })
         .collect();

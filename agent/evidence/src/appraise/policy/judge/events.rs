@@ -7,7 +7,7 @@ use super::unified::{self, IMAGES_PCR};
 use super::{command_line, os_separator};
 use crate::appraise::policy::boot::Boot;
 use crate::appraise::policy::{Policy, Weight};
-use crate::appraise::rules::boot_coverage;
+use crate::appraise::rules::{boot_coverage, boot_log::CUT};
 use crate::appraise::{Area, BootCoverage, BootState, Evidence, Reason, ReferenceValues, Verdict};
 use crate::eventlog::{EventFact, Stage};
 
@@ -34,8 +34,11 @@ pub(super) fn are_explained(
     let accepted = accepted(reference, evidence.quote.pcrs());
     let left: BTreeMap<_, _> =
         pcrs.iter().filter(|(_, judged)| accepted.is_none() || !judged.leased).collect();
-    let mut reasons: Vec<Reason> =
-        left.iter().flat_map(|(pcr, judged)| refusals(policy, &explainer, boot, **pcr, judged)).collect();
+    let is_cut = evidence.measure_log_cut;
+    let mut reasons: Vec<Reason> = left
+        .iter()
+        .flat_map(|(pcr, judged)| refusals(policy, &explainer, (boot, is_cut), **pcr, judged))
+        .collect();
     reasons.extend(idle);
     let coverage = BootCoverage::of_boot(boot);
     let those = |is: fn(&Judged<'_>) -> bool| -> BTreeSet<u8> {
@@ -62,7 +65,7 @@ pub(super) fn are_explained(
 fn refusals(
     policy: &Policy,
     explainer: &Explainer<'_>,
-    boot: &Boot<'_>,
+    (boot, is_cut): (&Boot<'_>, bool),
     pcr: u8,
     judged: &Judged<'_>,
 ) -> Vec<Reason> {
@@ -76,7 +79,12 @@ fn refusals(
         return Vec::new();
     }
     if !boot.accounts_for(pcr) {
-        let text = format!("PCR {pcr} has the value {value}, for which the boot event log does not account");
+        let text = match is_cut {
+            true => format!("PCR {pcr} has the value {value}, which {CUT}"),
+            false => {
+                format!("PCR {pcr} has the value {value}, for which the boot event log does not account")
+            }
+        };
         return vec![refuse(UNEXPLAINED, text)];
     }
     let separators =

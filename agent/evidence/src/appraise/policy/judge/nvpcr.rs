@@ -1,5 +1,6 @@
 use crate::appraise::policy::boot::Boot;
 use crate::appraise::policy::{NvIndex, NvPcrSection, Policy};
+use crate::appraise::rules::boot_log::CUT;
 use crate::appraise::{Area, Evidence, NvPcrs, Reason, Verdict};
 use crate::attest::VerifiedNvPcr;
 use crate::eventlog::{EventFact, Fact, NVPCR_SEPARATOR, Stage, Tie, UserSpaceEvent};
@@ -21,7 +22,14 @@ pub(super) fn are_allowed(policy: &Policy, boot: &Boot<'_>, evidence: &Evidence<
     let inits = made(boot);
     let judge = |(index, section): (&NvIndex, &NvPcrSection)| {
         let of_index: Vec<&NvPcrInit<'_>> = inits.iter().filter(|init| init.index == index.get()).collect();
-        let judged = Judged { index: *index, section, inits: of_index, log: &log, policy };
+        let judged = Judged {
+            index: *index,
+            section,
+            inits: of_index,
+            log: &log,
+            is_cut: evidence.measure_log_cut,
+            policy,
+        };
         let found = certified.iter().find(|nvpcr| nvpcr.public().index() == index.get());
         judged.reasons(found).unwrap_or_else(|refused| vec![refused])
     };
@@ -64,6 +72,8 @@ struct Judged<'a> {
     /// The records that it was made.
     inits: Vec<&'a NvPcrInit<'a>>,
     log: &'a MeasureLog,
+    /// The log goes on behind what is known of it.
+    is_cut: bool,
     policy: &'a Policy,
 }
 
@@ -119,7 +129,9 @@ impl Judged<'_> {
     fn check_replay(&self, found: &VerifiedNvPcr) -> Result<(), Reason> {
         let (value, records) = (found.value(), self.log.of_nv_index(self.index.get()).count());
         let text = match self.log.leads_nv(self.index.get(), value) {
+            // Records that are not known cannot have been extended before these.
             Some(led) if led == records => return Ok(()),
+            _ if self.is_cut => format!("has the value {value}, which {CUT}"),
             Some(led) => format!(
                 "has the value {value} of the first {led} records, and systemd's log has {records}: it was set back"
             ),
