@@ -27,7 +27,11 @@ fn known() -> Keys {
     let sections = expected("made-up = 1").into_iter();
     sections
         .flat_map(|section| {
-            let written = if section == "pcr" { "pcr.5".to_owned() } else { section.clone() };
+            let written = match section.as_str() {
+                "pcr" => "pcr.5",
+                "nvpcr" => "nvpcr.0x1d10200",
+                section => section,
+            };
             let keys = expected(&format!("[{written}]\nmade-up = 1"));
             keys.into_iter().map(move |key| (section.clone(), key))
         })
@@ -53,7 +57,7 @@ fn page() -> Keys {
     while let Some(line) = lines.next() {
         if let Some(title) = line.strip_prefix(".SH ") {
             let table = title.strip_prefix('[').and_then(|title| title.strip_suffix(']'));
-            section = table.map(|table| plain(table).trim_end_matches(".N").to_owned());
+            section = table.map(|table| plain(table).split('.').next().unwrap().to_owned());
         } else if let (".TP", Some(section)) = (line, &section) {
             let tag = lines.next().unwrap();
             keys.insert((section.clone(), plain(tag.trim_start_matches(".B "))));
