@@ -32,6 +32,7 @@ pub(super) async fn run(plane: Arc<ControlPlane>, client: AsyncClient) {
         client,
         tasks: JoinSet::new(),
         in_flight: HashMap::new(),
+        may_wait: false,
         refused: HashSet::new(),
         again: None,
     };
@@ -57,6 +58,8 @@ struct Publisher {
     tasks: JoinSet<Outcome>,
     /// The message that each task publishes.
     in_flight: HashMap<Id, Message>,
+    /// The last look into the database found as much as there was room for: more may wait.
+    may_wait: bool,
     /// What the broker refused. It waits until `again`, and others do not wait behind it.
     refused: HashSet<Message>,
     /// When failed messages are published again.
@@ -76,13 +79,21 @@ impl Publisher {
     async fn ended(&mut self, task: Id, outcome: Outcome) {
         let message = self.in_flight.remove(&task);
         let is_lost = match outcome {
-            Outcome::Delivered => return self.publish().await,
+            Outcome::Delivered => return self.publish_more().await,
             Outcome::Refused => self.refused.len() >= MOST_REFUSED,
             Outcome::Lost => true,
         };
         self.again.get_or_insert_with(|| Instant::now() + AGAIN);
         if !is_lost {
             self.refused.extend(message);
+            self.publish_more().await;
+        }
+    }
+
+    /// Publishes more of what waits, half of what may be in flight at a time: one look into the database for many
+    /// messages.
+    async fn publish_more(&mut self) {
+        if self.may_wait && self.in_flight.len() <= usize::from(IN_FLIGHT) / 2 {
             self.publish().await;
         }
     }
@@ -95,6 +106,7 @@ impl Publisher {
         }
         match self.waiting().await {
             Ok(parcels) => {
+                self.may_wait = parcels.len() == self.room();
                 for parcel in parcels {
                     let message = parcel.message;
                     let task = publish(Arc::clone(&self.plane), self.client.clone(), parcel);
@@ -108,9 +120,13 @@ impl Publisher {
         }
     }
 
+    fn room(&self) -> usize {
+        usize::from(IN_FLIGHT).saturating_sub(self.in_flight.len())
+    }
+
     /// Reads the messages that wait, as many as may still be in flight.
     async fn waiting(&self) -> Result<Vec<Parcel>, StoreError> {
-        let room = usize::from(IN_FLIGHT).saturating_sub(self.in_flight.len());
+        let room = self.room();
         if room == 0 {
             return Ok(Vec::new());
         }
