@@ -1,6 +1,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use pawl_verifier::event::OrderRefused;
 use serde::{Deserialize, Serialize};
 
 use crate::entitlement::AccessError;
@@ -49,8 +50,8 @@ impl From<OrderError> for AdminError {
     fn from(error: OrderError) -> Self {
         let code = match &error {
             OrderError::UnknownDevice => "unknown-device",
-            OrderError::NotPaired => "not-paired",
-            OrderError::Pending { .. } => "pending",
+            OrderError::Refused(OrderRefused::NotPaired) => "not-paired",
+            OrderError::Refused(OrderRefused::Pending { .. }) => "pending",
             OrderError::NothingReported => "nothing-reported",
             OrderError::Uncovered(_) => "uncovered",
             OrderError::Access(_) => "malformed",

@@ -121,17 +121,9 @@ pub enum OrderError {
     /// Nobody enrolled it.
     #[error("no such device; `pawl-control-plane devices` lists them")]
     UnknownDevice,
-    /// There is nothing to end or to refresh.
-    #[error("the device has no pairing")]
-    NotPaired,
-    /// Another order has to be carried out first.
-    #[error("{kind} {id} is pending: the device has not answered it yet")]
-    Pending {
-        /// What is pending.
-        kind: EventKind,
-        /// Its id.
-        id: EventId,
-    },
+    /// There is nothing to order, or another order has to be carried out first.
+    #[error(transparent)]
+    Refused(#[from] OrderRefused),
     /// No report has come yet whose boot state could be accepted.
     #[error("the device has reported nothing that could be accepted")]
     NothingReported,
@@ -171,15 +163,6 @@ pub enum OrderError {
     /// The database failed, or a message could not be signed.
     #[error(transparent)]
     Failed(#[from] IssueError),
-}
-
-impl From<OrderRefused> for OrderError {
-    fn from(refused: OrderRefused) -> Self {
-        match refused {
-            OrderRefused::NotPaired => Self::NotPaired,
-            OrderRefused::Pending { kind, id } => Self::Pending { kind, id },
-        }
-    }
 }
 
 impl From<StoreError> for OrderError {

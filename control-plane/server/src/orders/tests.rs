@@ -2,6 +2,7 @@ use pawl_proto::message::{EventKind, Receipt, ShortText, SignedReceipt};
 use pawl_proto::signed::OrderKey;
 use pawl_proto::{Channel, Epoch, Topic};
 
+use pawl_verifier::event::OrderRefused;
 use pawl_verifier::receipt;
 
 use super::*;
@@ -57,7 +58,10 @@ async fn the_receipt_settles_it() {
         .unwrap();
     assert!(events.iter().all(|event| event.settled));
     assert_eq!(receipts.len(), 1);
-    assert!(matches!(order_of(&rig, &device, EventKind::Refresh).await, Err(OrderError::NotPaired)));
+    assert!(matches!(
+        order_of(&rig, &device, EventKind::Refresh).await,
+        Err(OrderError::Refused(OrderRefused::NotPaired))
+    ));
 }
 
 #[tokio::test]
@@ -100,9 +104,15 @@ async fn a_lesser_order_does_not_replace_the_end() {
     order_of(&rig, &device, EventKind::Refresh).await.unwrap();
     order_of(&rig, &device, EventKind::Refresh).await.unwrap();
     order_of(&rig, &device, EventKind::Repair).await.unwrap();
-    assert!(matches!(order_of(&rig, &device, EventKind::Refresh).await, Err(OrderError::Pending { .. })));
+    assert!(matches!(
+        order_of(&rig, &device, EventKind::Refresh).await,
+        Err(OrderError::Refused(OrderRefused::Pending { .. }))
+    ));
     order_of(&rig, &device, EventKind::Revoke).await.unwrap();
-    assert!(matches!(order_of(&rig, &device, EventKind::Repair).await, Err(OrderError::Pending { .. })));
+    assert!(matches!(
+        order_of(&rig, &device, EventKind::Repair).await,
+        Err(OrderError::Refused(OrderRefused::Pending { .. }))
+    ));
 
     let waiting = rig.plane.store.transaction(|tx| tx.unpublished_events(9)).await.unwrap();
     assert_eq!(waiting.len(), 1, "the broker retains the newest alone");
