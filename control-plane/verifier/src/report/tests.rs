@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::Policy;
 use pawl_proto::message::{Appraisal, Evidence, Report, Standing};
-use pawl_proto::{Blob, DeviceId, Digest, Epoch, Nonce, PairingId, Text};
+use pawl_proto::{Blob, DeviceId, Digest, Nonce, Text};
 
 mod measure_log;
 mod nvpcr;
@@ -10,7 +10,7 @@ mod nvpcr;
 use super::*;
 use crate::boot_state::AcceptedState;
 use crate::lease::LeasePolicy;
-use crate::pairing::{Pairing, PairingState};
+use crate::pairing::PairingState;
 use crate::policy::DevicePolicy;
 use crate::testing::SoftTpm;
 
@@ -27,23 +27,7 @@ struct Paired {
 impl Paired {
     fn new() -> Self {
         let tpm = SoftTpm::new();
-        let pairing = Pairing {
-            id: PairingId::from_random([3; 16]),
-            device: DeviceId::from_digest(tpm.ek_sha256().0),
-            epoch: Epoch(tpm.epoch),
-            state: PairingState::Live,
-            paired_at: 900,
-            ended_at: None,
-            scopes: Vec::new(),
-            audiences: Vec::new(),
-            attestation_key: tpm.ak_public(),
-            counter: tpm.counter.as_bytes().to_vec(),
-            device_key: Vec::new(),
-            action_key: None,
-            policy_ref: Digest([9; 32]),
-            nonce: Nonce([1; 32]),
-            base: None,
-        };
+        let pairing = crate::receipt::tests::pairing(&tpm);
         let lease = LeasePolicy::default();
         let boot = lease.pcrs.iter().map(|pcr| (*pcr, tpm.pcrs[pcr])).collect();
         let accepted = vec![AcceptedState::at_first_pairing(boot, 900)];

@@ -1,7 +1,7 @@
 //! What the device does in a session: ask, bring an approval, bring a confirmation.
 
 use pawl_approval::{AllowedSigners, Confirmation, Fingerprint};
-use pawl_proto::message::{ApprovalStep, GivenApproval};
+use pawl_proto::message::{ApprovalStep, GivenApproval, Statement, StatementBytes};
 use pawl_proto::{Digest, Text};
 
 use super::approval::SessionApproval;
@@ -23,6 +23,18 @@ pub struct StepContext<'a> {
     pub reported: Option<Digest>,
     /// Unix time, seconds.
     pub now: u64,
+}
+
+impl<'a> StepContext<'a> {
+    fn check(
+        self,
+        bytes: &'a StatementBytes,
+        statement: &'a Statement,
+        signers: &'a AllowedSigners,
+    ) -> ApprovalCheck<'a> {
+        let Self { approvals: earlier, reported, now, .. } = self;
+        ApprovalCheck { bytes, statement, earlier, signers, reported, now }
+    }
 }
 
 /// What follows from a step. The caller commits the changes in each case: failed attempts are counted.
@@ -104,14 +116,7 @@ pub fn step(
         Err(nobody) => return Ok(StepOutcome::refused(nobody.clone())),
     };
     let (bytes, statement) = session.asked()?;
-    let check = ApprovalCheck {
-        bytes,
-        statement: &statement,
-        earlier: context.approvals,
-        signers,
-        reported: context.reported,
-        now: context.now,
-    };
+    let check = context.check(bytes, &statement, signers);
     let (checked, attempt) = match (&given.approval, &given.confirmation) {
         (Some(approval), _) => (given_here(check, approval), Attempt::Approval),
         (None, typed) => {
@@ -214,14 +219,7 @@ pub fn approve_elsewhere(
     context: StepContext<'_>,
 ) -> Result<Result<SessionApproval, (SessionChange, Refused)>, DamagedStatement> {
     let (bytes, statement) = session.asked()?;
-    let check = ApprovalCheck {
-        bytes,
-        statement: &statement,
-        earlier: context.approvals,
-        signers,
-        reported: context.reported,
-        now: context.now,
-    };
+    let check = context.check(bytes, &statement, signers);
     Ok(match check.check(&given) {
         Ok(approver) => Ok(SessionApproval {
             approver,
