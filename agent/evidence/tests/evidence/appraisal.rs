@@ -1,11 +1,12 @@
 use pawl_evidence::appraise::{
-    Appraisal, Area, BootLog, BootLogRule, BootState, CLOCK_SAVE_INTERVAL_MS, Evidence, HighWater, ImaLog,
-    NvPcrs, ReferenceValues, TpmTime, Verdict, appraise,
+    Appraisal, Area, BootLog, BootLogRule, BootState, CLOCK_SAVE_INTERVAL_MS, HighWater, ImaLog,
+    ReferenceValues, TpmTime, Verdict, appraise,
 };
 use pawl_evidence::ima::{Aggregate, BinaryLog, IMA_PCR};
 use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
 
 use crate::support::boot::Boot;
+use crate::support::quoted::of_boot;
 
 #[test]
 fn a_second_boot_of_the_same_is_affirmed() {
@@ -54,16 +55,7 @@ fn another_boots_log_a_cut_one_and_none_are_refused() {
     let reference = reference("x86-good");
     let (log, other) = (boot.event_log(), Boot::named("x86-cmdline-changed").event_log());
     let with = |boot_log| {
-        let evidence = Evidence {
-            quote: &quote,
-            epoch: 1,
-            age_s: 0,
-            boot_log,
-            measure_log: None,
-            measure_log_cut: false,
-            nvpcrs: NvPcrs::NotAsked,
-            ima: ImaLog::Behind,
-        };
+        let evidence = of_boot(&quote, boot_log, ImaLog::Behind);
         let reasons = appraise(&evidence, &reference).reasons;
         Appraisal::new(reasons.into_iter().filter(|reason| reason.area != Area::Runtime).collect())
     };
@@ -88,16 +80,7 @@ fn a_log_that_leaves_out_a_whole_pcr_is_refused() {
     }
     let quote = boot.quote();
     let (boot_log, ima) = (BootLog::Whole(&without), ImaLog::Absent);
-    let evidence = Evidence {
-        quote: &quote,
-        epoch: 1,
-        age_s: 0,
-        boot_log,
-        measure_log: None,
-        measure_log_cut: false,
-        nvpcrs: NvPcrs::NotAsked,
-        ima,
-    };
+    let evidence = of_boot(&quote, boot_log, ima);
     let appraisal = appraise(&evidence, &reference("x86-good"));
     assert!(refusals(&appraisal)[0].contains("does not explain PCR 4"), "{appraisal:?}");
 }
@@ -106,16 +89,7 @@ fn a_log_that_leaves_out_a_whole_pcr_is_refused() {
 fn a_board_without_a_log_is_a_warning_where_that_is_allowed() {
     let quote = Boot::named("arm64-good").quote();
     let reference = ReferenceValues { boot_log: BootLogRule::AllowAbsent, ..reference("arm64-good") };
-    let evidence = Evidence {
-        quote: &quote,
-        epoch: 1,
-        age_s: 0,
-        boot_log: BootLog::Absent,
-        measure_log: None,
-        measure_log_cut: false,
-        nvpcrs: NvPcrs::NotAsked,
-        ima: ImaLog::Absent,
-    };
+    let evidence = of_boot(&quote, BootLog::Absent, ImaLog::Absent);
     assert_eq!(appraise(&evidence, &reference).result, Verdict::Warning);
 }
 
@@ -162,19 +136,7 @@ fn appraise_boot(name: &str, reference: &ReferenceValues) -> Appraisal {
     let outcome = Aggregate::new(HashAlgorithm::Sha256).advance(BinaryLog::new(&ima_log), quoted).unwrap();
     let log = boot.event_log();
     let (boot_log, ima) = (BootLog::Whole(&log), ImaLog::Followed { outcome, findings: None });
-    appraise(
-        &Evidence {
-            quote: &quote,
-            epoch: 1,
-            age_s: 0,
-            boot_log,
-            measure_log: None,
-            measure_log_cut: false,
-            nvpcrs: NvPcrs::NotAsked,
-            ima,
-        },
-        reference,
-    )
+    appraise(&of_boot(&quote, boot_log, ima), reference)
 }
 
 fn refusals(appraisal: &Appraisal) -> Vec<&str> {

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{CommandLinePattern, Learnt, LoaderCommandPattern};
-use pawl_evidence::appraise::{
-    Appraisal, BootLog, BootLogRule, Evidence, ImaLog, NvPcrs, ReferenceValues, Verdict, appraise,
-};
+use pawl_evidence::appraise::{Appraisal, BootLog, BootLogRule, ImaLog, ReferenceValues, Verdict, appraise};
 use pawl_evidence::eventlog::EventKind;
 use pawl_evidence::tpm::PcrSelection;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::support::log::LogWriter;
-use crate::support::quoted::quote_of;
+use crate::support::quoted::{of_boot, quote_of};
 
 const GOOD: &str = "/vmlinuz root=/dev/sda2 ro console=ttyS0 ima_policy=tcb";
 
@@ -71,16 +69,7 @@ fn judge(patterns: &[&str], line: &str) -> Appraisal {
     let log = log(line);
     let quote = quote_of(&log);
     let boot_log = BootLog::Whole(&log);
-    let evidence = Evidence {
-        quote: &quote,
-        epoch: 1,
-        age_s: 0,
-        boot_log,
-        measure_log: None,
-        measure_log_cut: false,
-        nvpcrs: NvPcrs::NotAsked,
-        ima: ImaLog::Behind,
-    };
+    let evidence = of_boot(&quote, boot_log, ImaLog::Behind);
     let reference = ReferenceValues {
         lease_selection,
         policy: Some(Arc::new(policy)),

@@ -13,7 +13,7 @@ use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection};
 
 use crate::support::boot::Boot;
 use crate::support::log::{LogWriter, utf16};
-use crate::support::quoted::quote_of;
+use crate::support::quoted::{of_boot, quote_of};
 
 #[test]
 fn what_was_learnt_from_a_boot_affirms_it() {
@@ -162,16 +162,7 @@ fn without_a_log_accepted_states_stand_in_where_that_is_allowed() {
     let boot = Boot::named("arm64-good");
     let quote = boot.quote();
     let without_log = |policy: &Policy, boot_states| {
-        let evidence = Evidence {
-            quote: &quote,
-            epoch: 1,
-            age_s: 0,
-            boot_log: BootLog::Absent,
-            measure_log: None,
-            measure_log_cut: false,
-            nvpcrs: NvPcrs::NotAsked,
-            ima: ImaLog::Absent,
-        };
+        let evidence = of_boot(&quote, BootLog::Absent, ImaLog::Absent);
         appraise(&evidence, &ReferenceValues { boot_states, ..reference(policy) })
     };
     let mut policy = learn("arm64-good");
@@ -269,16 +260,7 @@ fn learning_and_judging_go_once_through_a_log_of_many_command_lines() {
     assert!(policy.boot.command_line_digests.is_empty());
     policy.secure_boot.required = false;
 
-    let evidence = Evidence {
-        quote: &quote,
-        epoch: 1,
-        age_s: 0,
-        boot_log: BootLog::Whole(&log),
-        measure_log: None,
-        measure_log_cut: false,
-        nvpcrs: NvPcrs::NotAsked,
-        ima: ImaLog::Absent,
-    };
+    let evidence = of_boot(&quote, BootLog::Whole(&log), ImaLog::Absent);
     assert_eq!(appraise(&evidence, &reference(&policy)).result, Verdict::Affirming);
     policy.boot.command_lines.pop();
     let appraisal = appraise(&evidence, &reference(&policy));

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{CommandLinePattern, LearnError, Learnt, Policy};
 use pawl_evidence::appraise::{
-    Appraisal, BootCoverage, BootLog, BootLogRule, BootState, Evidence, ImaLog, NvPcrs, ReferenceValues,
-    Uncovered, Verdict, appraise,
+    Appraisal, BootCoverage, BootLog, BootLogRule, BootState, ImaLog, ReferenceValues, Uncovered, Verdict,
+    appraise,
 };
 use pawl_evidence::boot_image::{BootChange, DigestSet};
 use pawl_evidence::eventlog::{
@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::support::boot::Boot;
 use crate::support::log::LogWriter;
-use crate::support::quoted::{quote, quote_of};
+use crate::support::quoted::{of_boot, quote, quote_of};
 
 const BOOTARGS: &str = "console=ttyS0 root=/dev/mmcblk0p2 ro";
 const DEFAULT: [u8; 8] = [0, 2, 4, 7, 8, 9, 12, 14];
@@ -212,16 +212,7 @@ fn judge_quoted(
     boot_log: BootLog<'_>,
     reference: ReferenceValues,
 ) -> Appraisal {
-    let evidence = Evidence {
-        quote,
-        epoch: 1,
-        age_s: 0,
-        boot_log,
-        measure_log: None,
-        measure_log_cut: false,
-        nvpcrs: NvPcrs::NotAsked,
-        ima: ImaLog::Absent,
-    };
+    let evidence = of_boot(quote, boot_log, ImaLog::Absent);
     appraise(&evidence, &reference)
 }
 

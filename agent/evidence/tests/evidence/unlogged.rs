@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{LearnError, Learnt, PcrIndex, PcrSection, Policy};
 use pawl_evidence::appraise::{
-    Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, ImaLog, NvPcrs, ReferenceValues, Verdict,
-    appraise,
+    Appraisal, Area, BootLog, BootLogRule, BootState, ImaLog, ReferenceValues, Verdict, appraise,
 };
 use pawl_evidence::eventlog::{EventKind, EventLog};
 use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
 
 use crate::support::boot::Boot;
+use crate::support::quoted::of_boot;
 
 const BOOT: &str = "x86-good";
 
@@ -147,19 +147,7 @@ fn by_value(name: &str) -> ReferenceValues {
 fn judge(log: &[u8], reference: &ReferenceValues) -> Appraisal {
     let quote = Boot::named(BOOT).quote();
     let (boot_log, ima) = (BootLog::Whole(log), ImaLog::Absent);
-    let appraisal = appraise(
-        &Evidence {
-            quote: &quote,
-            epoch: 1,
-            age_s: 0,
-            boot_log,
-            measure_log: None,
-            measure_log_cut: false,
-            nvpcrs: NvPcrs::NotAsked,
-            ima,
-        },
-        reference,
-    );
+    let appraisal = appraise(&of_boot(&quote, boot_log, ima), reference);
     let reasons = appraisal.reasons.into_iter();
     Appraisal::new(reasons.filter(|reason| reason.area != Area::Runtime).collect())
 }

@@ -118,11 +118,21 @@ impl Rig {
     /// What went wrong on the way there.
     pub fn paired_device(&self, name: &str, options: DeviceOptions) -> Result<Device> {
         let mut device = self.device(name, options)?;
+        self.pair(&mut device, name)?;
+        Ok(device)
+    }
+
+    /// Starts a device, enrols it and pairs it, and waits until it is entitled. Gives its id.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn pair(&self, device: &mut Device, label: &str) -> Result<String> {
         device.start()?;
-        self.control_plane.enrol(&device.status()?.ek_sha256, name)?;
+        let status = device.status()?;
+        self.control_plane.enrol(&status.ek_sha256, label)?;
         device.pair()?;
         device.wait_until_entitled()?;
-        Ok(device)
+        Ok(status.device.to_string())
     }
 
     /// A person whom the control plane lets approve.

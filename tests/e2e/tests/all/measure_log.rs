@@ -20,7 +20,7 @@ fn a_device_of_systemd_262_with_the_sha384_bank_alone_is_affirmed_under_the_poli
 fn check_learnt_policy(options: DeviceOptions) {
     let rig = Rig::for_test().unwrap();
     let (mut device, mut log) = booted_with(&rig, "forky-good", options);
-    let id = pair(&rig, &mut device);
+    let id = rig.pair(&mut device, "device").unwrap();
     let learnt = rig.control_plane.learn_policy(&id).unwrap();
     assert!(learnt.contains("require-os-separator = true"), "{learnt}");
     assert!(learnt.contains("unified-images = [") && !learnt.contains("initrds = ["), "{learnt}");
@@ -54,13 +54,13 @@ fn check_learnt_policy(options: DeviceOptions) {
 fn another_machine_is_affirmed_under_the_same_policy_and_another_command_line_is_not() {
     let rig = Rig::for_test().unwrap();
     let (mut device, _log) = booted(&rig, "forky-good");
-    let id = pair(&rig, &mut device);
+    let id = rig.pair(&mut device, "device").unwrap();
     let learnt = rig.control_plane.learn_policy(&id).unwrap();
     rig.control_plane.set_policy("default", &learnt).unwrap();
     judged(&rig, &device, Appraisal::Affirming);
 
     let (mut other, _log) = booted(&rig, "forky-other-machine");
-    pair(&rig, &mut other);
+    rig.pair(&mut other, "device").unwrap();
     judged(&rig, &other, Appraisal::Affirming);
 
     let (mut changed, _log) = booted(&rig, "forky-cmdline-changed");
@@ -81,7 +81,7 @@ fn another_machine_is_affirmed_under_the_same_policy_and_another_command_line_is
 fn a_log_with_an_unfinished_record_is_refused_and_read_again() {
     let rig = Rig::for_test().unwrap();
     let (mut device, log) = booted(&rig, "forky-good");
-    pair(&rig, &mut device);
+    rig.pair(&mut device, "device").unwrap();
     device.stop().unwrap();
     log.set_sticky(true).unwrap();
     device.start().unwrap();
@@ -104,15 +104,6 @@ fn booted_with(rig: &Rig, boot: &str, options: DeviceOptions) -> (Device, Measur
     let device = rig.device(boot, options).unwrap();
     log.measure_boot(&device.tpm, boot).unwrap();
     (device, log)
-}
-
-fn pair(rig: &Rig, device: &mut Device) -> String {
-    device.start().unwrap();
-    let status = device.status().unwrap();
-    rig.control_plane.enrol(&status.ek_sha256, "device").unwrap();
-    device.pair().unwrap();
-    device.wait_until_entitled().unwrap();
-    status.device.to_string()
 }
 
 fn refused(device: &Device) -> VerdictStatus {

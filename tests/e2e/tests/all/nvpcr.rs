@@ -22,7 +22,7 @@ const AUTHWRITE: &str = "authwrite|policywrite|nt=extend|ownerread|authread|clea
 fn an_nvpcr_that_the_policy_names_is_certified_and_judged_and_another_is_shown_as_present() {
     let rig = Rig::for_test().unwrap();
     let (mut device, _tools) = booted(&rig, "device");
-    let id = pair(&rig, &mut device);
+    let id = rig.pair(&mut device, "device").unwrap();
     assert_eq!(shown(&rig, &id), json!([nvpcr("hardware", HARDWARE, false), nvpcr("login", LOGIN, false)]));
 
     let learnt = rig.control_plane.learn_policy(&id).unwrap();
@@ -43,12 +43,12 @@ fn an_nvpcr_that_the_policy_names_is_certified_and_judged_and_another_is_shown_a
 fn a_device_can_be_paired_under_a_policy_that_names_an_nvpcr() {
     let rig = Rig::for_test().unwrap();
     let (mut device, _tools) = booted(&rig, "device");
-    let id = pair(&rig, &mut device);
+    let id = rig.pair(&mut device, "device").unwrap();
     let learnt = rig.control_plane.learn_policy(&id).unwrap();
     rig.control_plane.set_policy("default", &named(&learnt)).unwrap();
 
     let (mut other, tools) = booted(&rig, "other");
-    pair(&rig, &mut other);
+    rig.pair(&mut other, "device").unwrap();
     judged(&rig, &other, Appraisal::Affirming);
     other.stop().unwrap();
     tools.extend(&other, HARDWARE, &digest("an unlogged extend"));
@@ -60,7 +60,7 @@ fn a_device_can_be_paired_under_a_policy_that_names_an_nvpcr() {
 fn an_nvpcr_that_lacks_a_record_was_set_back_or_made_anew_is_contraindicated() {
     let rig = Rig::for_test().unwrap();
     let (mut device, tools) = booted(&rig, "device");
-    let id = pair(&rig, &mut device);
+    let id = rig.pair(&mut device, "device").unwrap();
     let learnt = rig.control_plane.learn_policy(&id).unwrap();
     rig.control_plane.set_policy(&id, &named(&learnt)).unwrap();
     judged(&rig, &device, Appraisal::Affirming);
@@ -154,15 +154,6 @@ fn booted(rig: &Rig, name: &str) -> (Device, NvTools) {
     tools.extend(&device, HARDWARE, &digest(PRODUCT));
     log.record_nvpcr(HARDWARE, "hardware", PRODUCT).unwrap();
     (device, tools)
-}
-
-fn pair(rig: &Rig, device: &mut Device) -> String {
-    device.start().unwrap();
-    let status = device.status().unwrap();
-    rig.control_plane.enrol(&status.ek_sha256, "device").unwrap();
-    device.pair().unwrap();
-    device.wait_until_entitled().unwrap();
-    status.device.to_string()
 }
 
 fn digest(text: &str) -> [u8; 32] {

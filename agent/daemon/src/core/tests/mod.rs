@@ -254,7 +254,13 @@ impl Rig {
         self.feed(Input::Called(ticket, Ok(CallAnswer::Token(token))));
     }
 
-    /// Answers the TPM commands that make a receipt, and the write that keeps it.
+    /// Answers the increment that is with the TPM.
+    fn end_epoch(&mut self) {
+        let increment = self.take_tpm(is_increment_command).unwrap();
+        self.answer(increment, TpmAnswer::Incremented);
+    }
+
+    /// Answers the TPM commands that make a receipt.
     fn receipt(&mut self) {
         let counter = self.take_tpm(|command| matches!(command, TpmCommand::Counter)).unwrap();
         self.answer(counter, TpmAnswer::Counter(Some(Epoch(EPOCH + 1))));
@@ -262,6 +268,7 @@ impl Rig {
         self.answer(certify, TpmAnswer::Certified { attest: vec![1], signature: vec![2] });
     }
 
+    /// Answers the write that keeps a receipt.
     fn store_receipt(&mut self) {
         let stored = self.take_write(|write| matches!(write, Write::Receipt(..))).unwrap();
         self.feed(Input::Written(stored, Ok(())));

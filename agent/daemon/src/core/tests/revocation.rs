@@ -25,8 +25,7 @@ fn a_session_that_a_wipe_ends_holds_the_increment_up_for_nothing() {
 fn holders_are_told_and_the_receipt_is_made_while_the_disk_hangs() {
     let mut rig = Rig::entitled(900);
     rig.event(EventKind::Revoke, EPOCH);
-    let increment = rig.take_tpm(is_increment_command).unwrap();
-    rig.answer(increment, TpmAnswer::Incremented);
+    rig.end_epoch();
     let told = rig.position(|effect| matches!(effect, Effect::TellHolders)).unwrap();
     let unlinked = rig.position(|effect| matches!(effect, Effect::Write(_, Write::DestroyKeys))).unwrap();
     assert!(told < unlinked, "{:?}", rig.effects);
@@ -82,8 +81,7 @@ fn a_wipe_is_answered_once_the_disk_has_the_receipt() {
     let mut rig = Rig::entitled(900);
     rig.feed(Input::Link(LinkInput::Lost("cut".to_owned())));
     rig.feed(Input::Request(RequestId(1), Request::Wipe(Text::lossy("sold"))));
-    let increment = rig.take_tpm(is_increment_command).unwrap();
-    rig.answer(increment, TpmAnswer::Incremented);
+    rig.end_epoch();
     rig.receipt();
     assert!(rig.take_reply().is_none());
     rig.store_receipt();
@@ -97,8 +95,7 @@ fn a_wipe_is_answered_once_the_disk_has_the_receipt() {
 fn an_order_is_acknowledged_once_the_broker_has_the_receipt() {
     let mut rig = Rig::entitled(900);
     rig.event(EventKind::Revoke, EPOCH);
-    let increment = rig.take_tpm(is_increment_command).unwrap();
-    rig.answer(increment, TpmAnswer::Incremented);
+    rig.end_epoch();
     rig.receipt();
     rig.store_receipt();
     assert!(!rig.has(|effect| is_acknowledged(effect, 8)));
@@ -112,8 +109,7 @@ fn an_order_is_acknowledged_once_the_broker_has_the_receipt() {
 fn an_ordered_repair_opens_a_session_by_itself() {
     let mut rig = Rig::entitled(900);
     rig.event(EventKind::Repair, EPOCH);
-    let increment = rig.take_tpm(is_increment_command).unwrap();
-    rig.answer(increment, TpmAnswer::Incremented);
+    rig.end_epoch();
     rig.receipt();
     rig.store_receipt();
     rig.feed(Input::Link(LinkInput::Delivered(ParcelKind::Receipt(Epoch(EPOCH)))));

@@ -1,5 +1,6 @@
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature as EcdsaSignature, SigningKey};
+use pawl_evidence::appraise::{BootLog, Evidence, ImaLog, NvPcrs};
 use pawl_evidence::attest::{AttestError, AttestationKey, VerifiedAttest, VerifiedNvPcr, VerifiedQuote};
 use pawl_evidence::eventlog::EventLog;
 use pawl_evidence::tpm::{
@@ -8,6 +9,20 @@ use pawl_evidence::tpm::{
 use rand_core::OsRng;
 
 use super::boot::NONCE;
+
+/// The evidence of a device whose systemd keeps no log and makes no NvPCRs, just quoted in its first epoch.
+pub(crate) fn of_boot<'a>(quote: &'a VerifiedQuote, boot_log: BootLog<'a>, ima: ImaLog<'a>) -> Evidence<'a> {
+    Evidence {
+        quote,
+        epoch: 1,
+        age_s: 0,
+        boot_log,
+        measure_log: None,
+        measure_log_cut: false,
+        nvpcrs: NvPcrs::NotAsked,
+        ima,
+    }
+}
 
 /// The quote of a TPM that booted as this log says: PCRs 0 to 14 of the sha256 bank.
 pub(crate) fn quote_of(log: &[u8]) -> VerifiedQuote {
