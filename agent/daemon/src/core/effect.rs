@@ -90,7 +90,7 @@ pub enum Effect {
     ResumeSession(Ticket, Box<Approved>),
     /// Has an open session ask the control plane now.
     PollSession(Ticket),
-    /// Drops what still runs for a session, and shows why it came to nothing.
+    /// Aborts the steps of a session that still run, and shows its caller why no pairing was made.
     FailSession(Ticket, Problem),
     /// Shows how far an approved session is.
     ShowStage(Ticket, SessionStage),

@@ -46,7 +46,7 @@ impl Idle {
         }
     }
 
-    /// A session came to nothing; `wants_person`: another one needs somebody at the device.
+    /// Shows why the last session brought no pairing. `wants_person`: the next one needs somebody at the device.
     pub(super) fn failed(&mut self, problem: Problem, wants_person: bool) {
         self.problem = problem;
         self.wants_person |= wants_person;

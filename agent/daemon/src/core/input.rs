@@ -1,5 +1,5 @@
-//! What the core is told. Everything here may be hostile but the clocks: the disk is somebody else's, the broker
-//! sends what it likes, and the TPM's bus can be tampered with.
+//! The inputs of the core. Only the clocks are trusted: an attacker may have written the disk, the broker may send
+//! anything, and an interposer may alter the TPM's answers.
 
 use std::fmt;
 
@@ -182,7 +182,7 @@ impl HeldToken {
     }
 }
 
-/// Why a session came to nothing.
+/// Why a session ended without an approval.
 #[derive(Clone, Debug)]
 pub struct SessionFailure {
     /// For the caller.

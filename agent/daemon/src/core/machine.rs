@@ -292,7 +292,7 @@ impl Machine {
         }
     }
 
-    /// While nothing lives, the gate's problem is the session that waits.
+    /// Without a live pairing, the closed gate reports the session that waits for its approval.
     pub(super) fn show_session(&mut self) {
         if let (true, Phase::Idle(idle)) = (self.sessions.is_open(), &mut self.phase) {
             idle.forget_retry();

@@ -1,7 +1,7 @@
 //! The end of an epoch, from the order to the receipt:
 //!
 //! 1. the gate closes, and the executor zeroizes memory;
-//! 2. TPM2_NV_Increment begins: with it every copy of the keys is dead. A refusal is retried until the TPM gives in;
+//! 2. TPM2_NV_Increment begins: with it every copy of the keys is dead. After a refusal it is tried again until the TPM does it;
 //! 3. holders are told, and the disk is told to unlink keys and vault. Nothing here waits for the disk;
 //! 4. [`receipts`](super::receipts) makes the receipt. Over a link that stands it goes to the broker, and the order is
 //!    acknowledged; it is kept until the control plane has confirmed it.
@@ -49,7 +49,7 @@ pub(super) struct Order {
     pub(super) reason: ShortText,
 }
 
-/// Who waits for the end of the epoch.
+/// A caller of the local API that is answered when the epoch has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
     Wipe(RequestId),
@@ -241,7 +241,8 @@ impl Revoking {
         Outcome::Answer(std::mem::take(&mut self.callers), Err(problem))
     }
 
-    /// Answers somebody on the device who asks for what is being done already. A refused increment is tried at once.
+    /// Handles another caller's request for the end that is under way. If the TPM has refused the increment, it is tried
+    /// again at once and the caller gets that refusal.
     pub(super) fn ask(&mut self, cx: &mut Context, caller: Caller) -> Outcome {
         match (&self.step, &self.refusal) {
             (Step::Waiting(_), Some(refusal)) => {

@@ -21,14 +21,14 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 pub(super) struct Sessions {
     open: Option<Open>,
     granted: Option<Granted>,
-    /// Between sessions for which nobody waits.
+    /// The delay between sessions that the device opens by itself.
     backoff: Backoff,
 }
 
 /// A session that is not approved.
 pub(super) struct Open {
     ticket: Ticket,
-    /// What is requested again if this comes to nothing: nobody waits for the answer.
+    /// Of a session that the device opened by itself: what the next one requests if this one fails.
     pub(super) unattended: Option<PairRequest>,
 }
 
@@ -56,7 +56,7 @@ impl Sessions {
         self.open = Some(Open { ticket, unattended: (!attended).then_some(request) });
     }
 
-    /// Opens a session for which nobody waits, unless one is open or approved already.
+    /// Opens a session that no caller has requested, unless one is open or approved already.
     pub(super) fn begin_unattended(&mut self, cx: &mut Context, request: PairRequest) {
         if !self.asks() {
             let origin = Text::lossy("the device, unasked");
@@ -167,7 +167,7 @@ pub(super) struct Making {
     pub(super) unattended: Option<PairRequest>,
 }
 
-/// Shows that a session came to nothing.
+/// Has the executor show why a session ended without a pairing.
 pub(super) fn fail(cx: &mut Context, ticket: Ticket, problem: Problem) {
     cx.push(Effect::FailSession(ticket, problem));
 }

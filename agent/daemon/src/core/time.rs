@@ -25,7 +25,7 @@ impl Now {
     }
 }
 
-/// NTP slews the clock by less between two inputs; whoever sets it moves it further. Seconds.
+/// A larger change of the wall clock between two inputs is a step, and not NTP slewing the clock. Seconds.
 const CLOCK_STEP: i128 = 5;
 
 /// Pseudo-random numbers from one seed (SplitMix64): the jitter of delays. Nothing secret comes from it.

@@ -99,7 +99,7 @@ impl Tokens {
         }
     }
 
-    /// The wall clock was set: what a token has left is counted anew.
+    /// The wall clock was set: computes again how long each token is valid.
     pub(super) fn clock_jumped(&mut self, cx: &Context) {
         for schedule in self.0.values_mut().filter(|schedule| !schedule.is_denied) {
             let is_idle = schedule.request.is_none() && schedule.error.is_none();

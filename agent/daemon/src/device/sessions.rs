@@ -69,7 +69,7 @@ impl Device {
         }
     }
 
-    /// Drops what still runs for a session, shows and records why it came to nothing.
+    /// Aborts the steps of a session that still run, logs why no pairing was made, and shows it to the caller.
     pub(super) fn fail_session(&mut self, ticket: Ticket, problem: &Problem) {
         SecurityEvent::PAIRING_REFUSED
             .log(None, format_args!("no pairing was made: {}; {}", problem.reason, problem.remedy));

@@ -24,7 +24,7 @@ pub struct NvPcrInit<'t> {
     pub tpm_name: Option<Name>,
 }
 
-/// The NvPCRs that a log speaks of, by the handles of their NV indexes. A claim of whoever writes the log.
+/// The NvPCRs that a log speaks of, by the handles of their NV indexes. Root can write anything into the log.
 pub type NvPcrNames = BTreeMap<u32, String>;
 
 impl<'t> NvPcrInit<'t> {

@@ -64,14 +64,14 @@ pub(crate) fn remedy(rule: &str) -> &'static str {
         }
         "nvpcr.certified" | "nvpcr.index" => {
             "Boot a unified kernel image whose policy for the initrd is signed (`ukify --sign-initrd-pcrs`), with systemd \
-             262 or later; if the device does so, something removed the index or made it anew: reboot, and look who did."
+             262 or later; if the device does so, something removed the index or defined it again: reboot, and find out what did."
         }
         "nvpcr.index-names" => {
             "If the image is signed by another key on purpose, add the name to index-names; else find out who made \
              the index."
         }
         "nvpcr.replay" => {
-            "Reboot the device, which makes its NvPCRs anew. If it stays so, something extends the NvPCR without a \
+            "Reboot the device: systemd then makes its NvPCRs again. If the finding comes back, something extends the NvPCR without a \
              record, or records were removed."
         }
         "nvpcr.unexplained" => {

@@ -95,7 +95,7 @@ impl KeptEvidence {
         })
     }
 
-    /// Verifies the quote anew and returns it.
+    /// Verifies the quote again and returns it.
     ///
     /// # Errors
     /// [`KeptEvidenceError`]
@@ -104,7 +104,7 @@ impl KeptEvidence {
         self.attest(&self.key()?)?.quote(&pcrs).map_err(|_| KeptEvidenceError)
     }
 
-    /// Verifies the certified NvPCRs anew and returns them.
+    /// Verifies the certified NvPCRs again and returns them.
     ///
     /// # Errors
     /// [`KeptEvidenceError`]

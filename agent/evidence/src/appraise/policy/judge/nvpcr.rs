@@ -41,8 +41,8 @@ fn not_asked(index: NvIndex) -> Reason {
     Reason::new(CERTIFIED, Area::Boot, Verdict::Warning, text)
 }
 
-/// The NvPCRs that systemd made before it measured, still in the initrd, that no more come. Root can make an index anew
-/// later, and measure whatever it likes behind that separator.
+/// The NvPCRs that systemd made before it measured `nvpcr-separator` at the end of the initrd. Records behind the
+/// separator do not count: root can remove an index, define it again, and measure any record for it.
 pub(in crate::appraise::policy) fn made<'b>(boot: &'b Boot<'_>) -> Vec<NvPcrInit<'b>> {
     let separator = boot.bank().digest(&[NVPCR_SEPARATOR.as_bytes()]);
     let of_pcr = || boot.events().iter().filter(|event| event.pcr == NVPCR_INIT_PCR);
