@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pawl_proto::{EventId, Topic};
 use rumqttc::{AsyncClient, PublishNoticeError, PublishOptions};
-use tokio::task::{Id, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::outbox::Delivered;
@@ -39,10 +39,16 @@ pub(super) async fn run(plane: Arc<ControlPlane>, client: AsyncClient) {
     loop {
         tokio::select! {
             () = publisher.plane.outbox.woken() => publisher.publish().await,
-            Some(ended) = publisher.tasks.join_next_with_id() => match ended {
-                Ok((task, outcome)) => publisher.ended(task, outcome).await,
-                Err(error) => publisher.ended(error.id(), Outcome::Lost).await,
-            },
+            Some(ended) = publisher.tasks.join_next_with_id() => {
+                publisher.ended(ended);
+                // What else has ended by now needs no look into the database of its own.
+                while let Some(ended) = publisher.tasks.try_join_next_with_id() {
+                    publisher.ended(ended);
+                }
+                if publisher.may_wait {
+                    publisher.publish().await;
+                }
+            }
             () = at(publisher.again) => {
                 publisher.again = None;
                 publisher.refused.clear();
@@ -76,25 +82,18 @@ enum Outcome {
 }
 
 impl Publisher {
-    async fn ended(&mut self, task: Id, outcome: Outcome) {
+    fn ended(&mut self, ended: Result<(Id, Outcome), JoinError>) {
+        let (task, outcome) = ended.unwrap_or_else(|error| (error.id(), Outcome::Lost));
         let message = self.in_flight.remove(&task);
-        let is_lost = match outcome {
-            Outcome::Delivered => return self.publish_more().await,
-            Outcome::Refused => self.refused.len() >= MOST_REFUSED,
-            Outcome::Lost => true,
-        };
-        self.again.get_or_insert_with(|| Instant::now() + AGAIN);
-        if !is_lost {
-            self.refused.extend(message);
-            self.publish_more().await;
+        if matches!(outcome, Outcome::Delivered) {
+            return;
         }
-    }
-
-    /// Publishes more of what waits, half of what may be in flight at a time: one look into the database for many
-    /// messages.
-    async fn publish_more(&mut self) {
-        if self.may_wait && self.in_flight.len() <= usize::from(IN_FLIGHT) / 2 {
-            self.publish().await;
+        self.again.get_or_insert_with(|| Instant::now() + AGAIN);
+        if matches!(outcome, Outcome::Refused) && self.refused.len() < MOST_REFUSED {
+            self.refused.extend(message);
+        } else {
+            // It is still the first in the database: another look would publish it again at once.
+            self.may_wait = false;
         }
     }
 
