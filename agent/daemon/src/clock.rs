@@ -34,7 +34,7 @@ struct Floor {
 
 /// `time.cbor`: the floor, for the next process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct KnownTime {
+pub struct KnownTime {
     version: Version,
     /// Seconds since 1970.
     time: u64,

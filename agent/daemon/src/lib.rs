@@ -1,5 +1,5 @@
 //! The device daemon: [`core`] decides and does no I/O, the rest carries it out. The man page is made of
-//! [`Arguments`].
+//! [`Arguments`]. The simulator runs `core`, and `store` on a disk of its own.
 
 mod action;
 mod api;
@@ -23,7 +23,7 @@ mod problem;
 mod random;
 mod service;
 mod shared;
-mod store;
+pub mod store;
 mod telemetry;
 mod tls;
 mod tpm_search;

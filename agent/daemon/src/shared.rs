@@ -42,7 +42,7 @@ impl Shared {
         clock: WallClock,
     ) -> Self {
         let logs = Logs::new(config.logs.clone(), tpm.tcti().number());
-        let audit = Audit::new(&config.state_dir, clock.clone());
+        let audit = Audit::new(store.disk(), &config.state_dir, clock.clone());
         Self {
             config,
             tpm,

@@ -5,10 +5,9 @@
 //! cannot do is to take back a head that the control plane was told under a quote.
 
 use std::collections::VecDeque;
-use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use pawl_proto::bounded::TooLong;
 use pawl_proto::codec::{self, EncodeError};
@@ -16,7 +15,7 @@ use pawl_proto::record::{DeviceRecord, Link};
 use pawl_proto::{DeviceId, Digest, limits};
 
 use super::segment::{self, Frames, Header};
-use crate::store::atomic;
+use crate::store::{Disk, DiskFile, atomic};
 use crate::telemetry::event::SecurityEvent;
 
 /// The segments that are kept: 256 KiB in all.
@@ -24,12 +23,13 @@ const SEGMENTS: usize = 4;
 
 /// A chain that can be appended to.
 pub(super) struct Chain {
+    disk: Arc<dyn Disk>,
     folder: PathBuf,
     device: DeviceId,
     /// Oldest first.
     segments: VecDeque<Segment>,
     /// The newest segment, for writing.
-    newest: Option<File>,
+    newest: Option<Box<dyn DiskFile>>,
     /// The digest of the last record.
     pub(super) head: Digest,
     /// The sequence of the record that comes next.
@@ -47,28 +47,26 @@ impl Chain {
     ///
     /// # Errors
     /// When the disk does not let it.
-    pub(super) fn open(folder: &Path, device: DeviceId) -> Result<Self, ChainError> {
-        match Self::take_up(folder, device) {
+    pub(super) fn open(disk: &Arc<dyn Disk>, folder: &Path, device: DeviceId) -> Result<Self, ChainError> {
+        match Self::take_up(disk, folder, device) {
             Err(ChainError::Damaged(how)) => {
                 let aside = folder.with_extension("old");
                 SecurityEvent::RECORDS_DAMAGED.log(
                     None,
                     format_args!("{how}; a new chain begins, and the old one is kept in {}", aside.display()),
                 );
-                match fs::remove_dir_all(&aside) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-                    _ => {}
-                }
-                fs::rename(folder, &aside)?;
-                Self::take_up(folder, device)
+                atomic::remove_folder(&**disk, &aside)?;
+                disk.rename(folder, &aside)?;
+                Self::take_up(disk, folder, device)
             }
             other => other,
         }
     }
 
-    fn take_up(folder: &Path, device: DeviceId) -> Result<Self, ChainError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    fn take_up(disk: &Arc<dyn Disk>, folder: &Path, device: DeviceId) -> Result<Self, ChainError> {
+        disk.make_folder(folder)?;
         let mut chain = Self {
+            disk: Arc::clone(disk),
             folder: folder.to_owned(),
             device,
             segments: VecDeque::new(),
@@ -81,18 +79,20 @@ impl Chain {
             chain.take_up_segment(*first, index + 1 == segments.len())?;
         }
         if let Some(newest) = chain.segments.back() {
-            let file = OpenOptions::new().write(true).open(chain.path(newest.first))?;
-            file.set_len(u64::try_from(newest.length).unwrap_or(u64::MAX))?;
-            file.sync_all()?;
+            let file = disk.open(&chain.path(newest.first))?;
+            file.set_length(u64::try_from(newest.length).unwrap_or(u64::MAX))?;
+            file.sync()?;
             chain.newest = Some(file);
         }
         Ok(chain)
     }
 
     fn segments_on_disk(&self) -> Result<Vec<u64>, ChainError> {
-        let mut segments: Vec<u64> = fs::read_dir(&self.folder)?
-            .filter_map(Result::ok)
-            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".seg")?.parse().ok())
+        let mut segments: Vec<u64> = self
+            .disk
+            .list(&self.folder)?
+            .iter()
+            .filter_map(|name| name.strip_suffix(".seg")?.parse().ok())
             .take(SEGMENTS + 1)
             .collect();
         if segments.len() > SEGMENTS {
@@ -106,12 +106,12 @@ impl Chain {
     /// the next.
     fn take_up_segment(&mut self, first: u64, newest: bool) -> Result<(), ChainError> {
         let path = self.path(first);
-        let bytes = segment::read(&path)?;
+        let bytes = segment::read(&*self.disk, &path)?;
         let mut frames = Frames::of(&bytes);
         let Some(header) = frames.header() else {
             if newest {
                 // The power failed while it was made; nothing was in it.
-                fs::remove_file(&path)?;
+                self.disk.remove(&path)?;
                 return Ok(());
             }
             return Err(ChainError::Damaged("a segment has no header"));
@@ -164,7 +164,7 @@ impl Chain {
         let (Some(newest), Some(file)) = (self.segments.back_mut(), &self.newest) else {
             return Err(ChainError::Damaged("there is no segment to write to"));
         };
-        file.write_all_at(&frame, u64::try_from(newest.length).unwrap_or(u64::MAX))?;
+        file.write_at(&frame, u64::try_from(newest.length).unwrap_or(u64::MAX))?;
         newest.length += frame.len();
         self.follow(&body);
         Ok(())
@@ -176,16 +176,16 @@ impl Chain {
         if self.segments.len() >= SEGMENTS
             && let Some(oldest) = self.segments.pop_front()
         {
-            fs::remove_file(self.path(oldest.first))?;
+            self.disk.remove(&self.path(oldest.first))?;
         }
         let header = Header::new(self.device, self.next, self.head).frame()?;
         let path = self.path(self.next);
         // One that is there was never part of the chain: a power cut came before its header was whole.
-        atomic::remove(&path)?;
-        let file = atomic::create(&path)?;
-        file.write_all_at(&header, 0)?;
-        file.sync_all()?;
-        File::open(&self.folder)?.sync_all()?;
+        atomic::remove(&*self.disk, &path)?;
+        let file = self.disk.create(&path)?;
+        file.write_at(&header, 0)?;
+        file.sync()?;
+        self.disk.sync_folder(&self.folder)?;
         self.segments.push_back(Segment { first: self.next, length: header.len() });
         self.newest = Some(file);
         Ok(())
@@ -193,7 +193,7 @@ impl Chain {
 
     /// Makes what was appended last.
     pub(super) fn sync(&self) -> Result<(), ChainError> {
-        self.newest.as_ref().map_or(Ok(()), File::sync_data).map_err(ChainError::Disk)
+        self.newest.as_ref().map_or(Ok(()), |file| file.sync_contents()).map_err(ChainError::Disk)
     }
 
     /// Visits the records after `sequence`, oldest first, until `visit` wants no more.
@@ -208,7 +208,7 @@ impl Chain {
             if end.saturating_sub(1) <= sequence {
                 continue;
             }
-            let bytes = segment::read(&self.path(segment.first))?;
+            let bytes = segment::read(&*self.disk, &self.path(segment.first))?;
             let mut frames = Frames::of(bytes.get(..segment.length).ok_or_else(changed)?);
             let header = frames.header().ok_or_else(changed)?;
             let (mut next, mut previous) = (header.first, header.previous);

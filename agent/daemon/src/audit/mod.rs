@@ -28,6 +28,7 @@ pub use entry::Moment;
 pub(crate) use entry::judged;
 
 use crate::clock::WallClock;
+use crate::store::Disk;
 use entry::Entry;
 use writer::Writer;
 
@@ -66,8 +67,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Audit {
     /// The chain in `records/` of the state directory. The disk is not touched yet.
-    pub(crate) fn new(state_dir: &Path, clock: WallClock) -> Self {
-        let writer = Mutex::new(Writer::new(state_dir.join("records"), clock.clone()));
+    pub(crate) fn new(disk: Arc<dyn Disk>, state_dir: &Path, clock: WallClock) -> Self {
+        let writer = Mutex::new(Writer::new(disk, state_dir.join("records"), clock.clone()));
         Self { inner: Arc::new(Inner { clock, state: Mutex::default(), writer }) }
     }
 

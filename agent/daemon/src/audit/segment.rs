@@ -1,13 +1,14 @@
 //! One file of the chain: frames, each a length and that many bytes. The first frame is a header;
 //! each of the others is a record.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use pawl_proto::codec::{self, EncodeError, Version};
 use pawl_proto::{DeviceId, Digest, limits};
 use serde::{Deserialize, Serialize};
+
+use crate::store::Disk;
 
 /// The size of one segment, bytes.
 pub(super) const SIZE: usize = 64 * 1024;
@@ -46,10 +47,9 @@ pub(super) fn frame(body: &[u8]) -> Result<Vec<u8>, EncodeError> {
 }
 
 /// The bytes of a segment; an error when it is larger than any that was written.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+pub(super) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let bound = u64::try_from(SIZE).unwrap_or(u64::MAX);
-    File::open(path)?.take(bound.saturating_add(1)).read_to_end(&mut bytes)?;
+    let bytes = disk.read(path, bound.saturating_add(1))?;
     if bytes.len() > SIZE {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a segment is larger than it can be"));
     }

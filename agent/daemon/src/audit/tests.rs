@@ -9,6 +9,7 @@ use pawl_proto::{Digest, Text, codec, limits};
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::FileSystem;
 
 fn device(number: u8) -> DeviceId {
     DeviceId::from_digest([number; 32])
@@ -25,7 +26,7 @@ struct Run {
 
 impl Run {
     fn start(folder: &TempDir) -> Self {
-        let audit = Audit::new(folder.path(), WallClock::system());
+        let audit = Audit::new(Arc::new(FileSystem), folder.path(), WallClock::system());
         audit.identify(device(1));
         Self { audit }
     }
@@ -100,7 +101,7 @@ fn the_chain_goes_on_after_a_restart() {
 #[test]
 fn nothing_is_written_before_the_device_is_known_and_nothing_is_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let audit = Audit::new(folder.path(), WallClock::system());
+    let audit = Audit::new(Arc::new(FileSystem), folder.path(), WallClock::system());
     audit.record(None, token(1));
     audit.flush();
     assert!(!folder.path().join("records").exists());

@@ -1,6 +1,7 @@
 //! The one writer of the chain.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_proto::DeviceId;
@@ -10,9 +11,11 @@ use tokio::time::Instant;
 use super::chain::{Chain, ChainError};
 use super::entry::Entry;
 use crate::clock::WallClock;
+use crate::store::Disk;
 
 /// Writes entries, and counts those that the disk does not take.
 pub(super) struct Writer {
+    disk: Arc<dyn Disk>,
     folder: PathBuf,
     clock: WallClock,
     /// None until it is wanted, and after an error: then it is opened anew, which cuts away what
@@ -26,8 +29,8 @@ pub(super) struct Writer {
 const COMPLAINTS: Duration = Duration::from_secs(60);
 
 impl Writer {
-    pub(super) fn new(folder: PathBuf, clock: WallClock) -> Self {
-        Self { folder, clock, chain: None, missed: 0, complained: None }
+    pub(super) fn new(disk: Arc<dyn Disk>, folder: PathBuf, clock: WallClock) -> Self {
+        Self { disk, folder, clock, chain: None, missed: 0, complained: None }
     }
 
     /// Appends the entries, and makes them last. `dropped` were lost before they came here.
@@ -75,7 +78,7 @@ impl Writer {
     fn chain(&mut self, device: DeviceId) -> Result<&mut Chain, ChainError> {
         let chain = match self.chain.take().filter(|chain| chain.is_of(device)) {
             Some(chain) => chain,
-            None => Chain::open(&self.folder, device)?,
+            None => Chain::open(&self.disk, &self.folder, device)?,
         };
         let chain = self.chain.insert(chain);
         if chain.is_empty() {

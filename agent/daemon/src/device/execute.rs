@@ -9,13 +9,12 @@ use tokio::sync::mpsc;
 use super::{Device, gather, jobs};
 use crate::action::{Acting, Actions};
 use crate::core::{Effect, HeldToken, Input, OpenGate, Ticket, Write};
-use crate::fail_point;
 use crate::gate::{Opened, Signer};
 use crate::link::{Endpoint, Link};
 use crate::posture;
 use crate::service;
 use crate::shared::Shared;
-use crate::store::{PairingRecord, StoreError};
+use crate::store::PairingRecord;
 use crate::tls;
 use crate::vault::{Binding, Vault};
 
@@ -147,7 +146,10 @@ impl Device {
                     .disk
                     .write(ticket, move || sealed.map_or(Ok(()), |sealed| shared.store.put_vault(&sealed)));
             }
-            write => self.sources.disk.write(ticket, move || put(&shared, write)),
+            write => self
+                .sources
+                .disk
+                .write(ticket, move || shared.store.put(write, || shared.clock.to_keep(posture::boot_id()))),
         }
     }
 }
@@ -156,55 +158,6 @@ fn seal(shared: &Shared) -> Option<Vec<u8>> {
     let (_, acting) = shared.gate.acting().ok()?;
     let binding = Binding { pairing: acting.record.pairing, epoch: acting.record.epoch };
     shared.gate.with_vault(|vault| vault.seal(binding)).ok().flatten()
-}
-
-fn put(shared: &Shared, write: Write) -> Result<(), StoreError> {
-    let store = &shared.store;
-    match write {
-        Write::Verdict { sequence, message, has_lease } => {
-            store.put_verdict(sequence, &message, has_lease)?;
-            if let Some(time) = shared.clock.to_keep(posture::boot_id()) {
-                store.put_time(&time)?;
-            }
-        }
-        Write::RemoveLease => store.remove_lease()?,
-        Write::Vault => {}
-        Write::RevocationNote(revocation) => {
-            store.announce_revocation(&revocation)?;
-            fail_point::reach("wipe.gate-closed");
-        }
-        Write::Revocation(revocation) => {
-            // The note before it is on the disk by now.
-            if revocation.counted && !revocation.receipted {
-                fail_point::reach("wipe.incremented");
-                // Holders were told before this write began.
-                fail_point::reach("wipe.told");
-            }
-            store.put_revocation(&revocation)?;
-            if !revocation.receipted {
-                fail_point::reach("wipe.recorded");
-            }
-        }
-        Write::DestroyKeys => {
-            store.destroy_keys()?;
-            fail_point::reach("wipe.unlinked");
-        }
-        Write::Receipt(ended, message) => {
-            store.put_receipt(ended, &message)?;
-            fail_point::reach("wipe.receipt-stored");
-        }
-        Write::RemoveReceipt(ended) => {
-            store.remove_receipt(ended)?;
-            fail_point::reach("wipe.receipt-taken");
-        }
-        Write::ForgetPairing => store.forget_pairing()?,
-        Write::Approved(approved) => {
-            store.keep_approved(&approved)?;
-            fail_point::reach("re-pair.kept");
-        }
-        Write::DiscardUnfinished => store.discard_unfinished()?,
-    }
-    Ok(())
 }
 
 /// Opens the gate with the tokens that the sealed vault holds.

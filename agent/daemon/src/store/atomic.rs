@@ -1,116 +1,100 @@
 //! Files that are whole or absent, also after a power cut.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use super::{Disk, DiskFile};
 
 /// Writes a file, mode 0600, so that a reader finds the old contents or the new ones, and the new
 /// ones from here on.
-pub(super) fn write(path: &Path, contents: &[u8]) -> io::Result<()> {
-    replace(path, contents, File::sync_all)?;
-    sync_parent(path)
+pub(super) fn write(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result<()> {
+    prepare(disk, path, contents)?.replace()?;
+    sync_parent(disk, path)
 }
 
 /// A file's new contents, on the disk beside it.
 pub(super) struct Prepared<'a> {
+    disk: &'a dyn Disk,
     path: &'a Path,
     temporary: PathBuf,
 }
 
 /// Writes new contents beside a file.
-pub(super) fn prepare<'a>(path: &'a Path, contents: &[u8]) -> io::Result<Prepared<'a>> {
-    let temporary = temporary(path, contents, File::sync_all)?;
-    Ok(Prepared { path, temporary })
+pub(super) fn prepare<'a>(disk: &'a dyn Disk, path: &'a Path, contents: &[u8]) -> io::Result<Prepared<'a>> {
+    let (temporary, file) = temporary(disk, path, contents)?;
+    file.sync()?;
+    Ok(Prepared { disk, path, temporary })
 }
 
 impl Prepared<'_> {
     /// Puts the contents in the file's place.
     pub(super) fn replace(self) -> io::Result<()> {
-        fs::rename(&self.temporary, self.path)
+        self.disk.rename(&self.temporary, self.path)
     }
 
     /// Drops the contents.
     pub(super) fn discard(self) -> io::Result<()> {
-        remove(&self.temporary)
+        remove(self.disk, &self.temporary)
     }
 }
 
 /// The same, without waiting for the disk: it outlives the process, and perhaps the power.
-pub(super) fn write_soon(path: &Path, contents: &[u8]) -> io::Result<()> {
-    replace(path, contents, |_| Ok(()))
+pub(super) fn write_soon(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result<()> {
+    let (temporary, _) = temporary(disk, path, contents)?;
+    disk.rename(&temporary, path)
 }
 
-fn replace(path: &Path, contents: &[u8], sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
-    fs::rename(temporary(path, contents, sync)?, path)
-}
-
-/// Writes contents to the temporary file of `path`. Returns its name.
-fn temporary(
-    path: &Path,
-    contents: &[u8],
-    sync: impl FnOnce(&File) -> io::Result<()>,
-) -> io::Result<PathBuf> {
+/// Writes contents to the temporary file of `path`. Returns its name, and the file.
+fn temporary(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result<(PathBuf, Box<dyn DiskFile>)> {
     let temporary = path.with_extension("tmp");
     // An earlier process may have left one. It is removed, never opened: it could be a link to another file.
-    remove(&temporary)?;
-    let mut file = create(&temporary)?;
-    file.write_all(contents)?;
-    sync(&file)?;
-    Ok(temporary)
-}
-
-/// Creates a file, mode 0600, that nobody else can have prepared: the call fails where the name exists, also
-/// where it is a symbolic link (open(2), `O_EXCL`).
-pub(crate) fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    remove(disk, &temporary)?;
+    let file = disk.create(&temporary)?;
+    file.write_at(contents, 0)?;
+    Ok((temporary, file))
 }
 
 /// Reads a file of at most `limit` bytes; none when it does not exist.
-pub(super) fn read(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut contents = Vec::new();
-    file.take(limit + 1).read_to_end(&mut contents)?;
-    if u64::try_from(contents.len()).unwrap_or(u64::MAX) > limit {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is larger than it can be"));
+pub(super) fn read(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    match disk.read(path, limit.saturating_add(1)) {
+        Ok(contents) if u64::try_from(contents.len()).unwrap_or(u64::MAX) > limit => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the file is larger than it can be"))
+        }
+        Ok(contents) => Ok(Some(contents)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
-    Ok(Some(contents))
 }
 
 /// Removes a file, if it is there.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    unless_missing(disk.remove(path))
 }
 
 /// Removes a folder and what is in it, if it is there.
-pub(super) fn remove_folder(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
+pub(crate) fn remove_folder(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    unless_missing(disk.remove_folder(path))
+}
+
+fn unless_missing(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
-/// Makes the names in a folder last.
-pub(super) fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), sync)
+/// Makes the name of a file last.
+pub(super) fn sync_parent(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| disk.sync_folder(folder))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+    use crate::store::FileSystem;
 
     #[test]
     fn a_link_in_place_of_the_temporary_file_is_not_written_through() {
@@ -118,11 +102,11 @@ mod tests {
         let (path, victim) = (folder.path().join("record"), folder.path().join("victim"));
         fs::write(&victim, b"untouched").unwrap();
         symlink(&victim, path.with_extension("tmp")).unwrap();
-        write(&path, b"secret").unwrap();
+        write(&FileSystem, &path, b"secret").unwrap();
         assert_eq!(fs::read(&victim).unwrap(), b"untouched");
         assert_eq!(fs::read(&path).unwrap(), b"secret");
         assert!(fs::symlink_metadata(&path).unwrap().is_file(), "the record is a link");
-        assert!(create(&path).is_err(), "an existing file was opened");
+        assert!(FileSystem.create(&path).is_err(), "an existing file was opened");
     }
 
     #[test]
@@ -132,7 +116,7 @@ mod tests {
         let prepared = path.with_extension("tmp");
         fs::write(&prepared, b"").unwrap();
         fs::set_permissions(&prepared, fs::Permissions::from_mode(0o666)).unwrap();
-        write_soon(&path, b"secret").unwrap();
+        write_soon(&FileSystem, &path, b"secret").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
@@ -140,15 +124,15 @@ mod tests {
     fn a_file_is_replaced_whole_and_read_within_its_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("record");
-        assert_eq!(read(&path, 10).unwrap(), None);
-        write(&path, b"first").unwrap();
-        write(&path, b"second").unwrap();
-        assert_eq!(read(&path, 6).unwrap().as_deref(), Some(b"second".as_slice()));
-        assert!(read(&path, 5).is_err(), "a file above its limit was read");
-        remove(&path).unwrap();
-        remove(&path).unwrap();
+        assert_eq!(read(&FileSystem, &path, 10).unwrap(), None);
+        write(&FileSystem, &path, b"first").unwrap();
+        write(&FileSystem, &path, b"second").unwrap();
+        assert_eq!(read(&FileSystem, &path, 6).unwrap().as_deref(), Some(b"second".as_slice()));
+        assert!(read(&FileSystem, &path, 5).is_err(), "a file above its limit was read");
+        remove(&FileSystem, &path).unwrap();
+        remove(&FileSystem, &path).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "a temporary file stayed");
-        remove_folder(folder.path()).unwrap();
-        remove_folder(folder.path()).unwrap();
+        remove_folder(&FileSystem, folder.path()).unwrap();
+        remove_folder(&FileSystem, folder.path()).unwrap();
     }
 }

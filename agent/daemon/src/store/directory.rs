@@ -37,19 +37,35 @@ pub(super) fn open(path: &Path) -> Result<File, DirectoryError> {
 
 /// A state directory that this process must not use.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DirectoryError {
+pub enum DirectoryError {
+    /// Another user owns it.
     #[error(
         "{}: user {owner} owns the state directory and pawld runs as user {user}; \
          start pawld with systemctl, or chown the directory",
         path.display()
     )]
-    Owner { path: PathBuf, owner: u32, user: u32 },
+    Owner {
+        /// The directory.
+        path: PathBuf,
+        /// The user id of its owner.
+        owner: u32,
+        /// The user id of this process.
+        user: u32,
+    },
+    /// Others may enter it.
     #[error("{}: others may enter the state directory; run: chmod 0700 {}", .0.display(), .0.display())]
     Open(PathBuf),
+    /// Another process has locked it.
     #[error("{}: another pawld uses the state directory; stop that one, or give this one a state_dir of its own", .0.display())]
     InUse(PathBuf),
+    /// The disk refused.
     #[error("{}: {error}; check the disk and the owner of the state directory", path.display())]
-    Io { path: PathBuf, error: io::Error },
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What the disk said.
+        error: io::Error,
+    },
 }
 
 #[cfg(test)]

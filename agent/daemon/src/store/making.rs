@@ -1,10 +1,7 @@
 //! `pairing.new/`: a pairing in the making, from its approval until it takes the place of the old
 //! one.
 
-use std::fs::{self, OpenOptions};
 use std::io;
-
-use nix::fcntl::posix_fallocate;
 
 use super::ending::REVOCATION;
 use super::record::KeyFile;
@@ -14,11 +11,14 @@ const NEW: &str = "pairing.new";
 const APPROVED: &str = "pairing.new/approved.cbor";
 const STAGED: &str = "pairing.new/pairing.cbor";
 /// KiB held back for a pairing that is asked for: its files take some 40 KiB at most, in blocks of the disk.
-pub(crate) const RESERVE_KIB: u16 = 256;
+pub(crate) const RESERVE_KIB: u64 = 256;
+const RESERVE: u64 = RESERVE_KIB * 1024;
 const RESERVED: &str = "reserve";
 
 /// What an earlier process left in the making.
-pub(crate) enum Unfinished {
+#[derive(Debug)]
+pub enum Unfinished {
+    /// No pairing is in the making.
     Nothing,
     /// An approval was kept, and no pairing has come of it yet.
     Approved(Box<Approved>),
@@ -30,8 +30,8 @@ pub(crate) enum Unfinished {
 
 impl Store {
     /// What an earlier process left in the making.
-    pub(crate) fn unfinished(&self) -> Unfinished {
-        if !self.root.join(NEW).exists() {
+    pub fn unfinished(&self) -> Unfinished {
+        if !self.disk.exists(&self.root.join(NEW)) {
             return Unfinished::Nothing;
         }
         if let Ok(Some(_)) = self.load::<PairingRecord>(STAGED) {
@@ -52,13 +52,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Space`] when the disk does not have so much left.
-    pub(crate) fn reserve(&self) -> Result<(), StoreError> {
+    pub fn reserve(&self) -> Result<(), StoreError> {
         let path = self.root.join(RESERVED);
         let allocate = || {
-            atomic::remove(&path)?;
-            let file = atomic::create(&path)?;
-            posix_fallocate(&file, 0, (i32::from(RESERVE_KIB) * 1024).into())?;
-            file.sync_all()
+            atomic::remove(&*self.disk, &path)?;
+            let file = self.disk.create(&path)?;
+            file.allocate(RESERVE)?;
+            file.sync()
         };
         allocate().map_err(|error| {
             self.release();
@@ -72,42 +72,37 @@ impl Store {
     }
 
     /// Gives reserved space back.
-    pub(crate) fn release(&self) {
-        if let Err(error) = atomic::remove(&self.root.join(RESERVED)) {
+    pub fn release(&self) {
+        if let Err(error) = self.remove(RESERVED) {
             tracing::warn!(%error, "cannot release the disk space reserved for a pairing; the next one replaces it");
         }
     }
 
     /// Leaves half of the reserve for what follows.
     fn release_half(&self) -> Result<(), StoreError> {
-        let path = self.root.join(RESERVED);
-        match OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .and_then(|file| file.set_len(u64::from(RESERVE_KIB) * 1024 / 2))
-        {
+        match self.disk.open(&self.root.join(RESERVED)).and_then(|file| file.set_length(RESERVE / 2)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.error(RESERVED, error)),
             _ => Ok(()),
         }
     }
 
     /// Keeps an approval before anything is done on it.
-    pub(crate) fn keep_approved(&self, approved: &Approved) -> Result<(), StoreError> {
+    pub fn keep_approved(&self, approved: &Approved) -> Result<(), StoreError> {
         self.discard_unfinished()?;
         self.release_half()?;
         self.make_folder(NEW)?;
         self.save(APPROVED, approved)?;
-        atomic::sync(&self.root).map_err(|error| self.error("", error))
+        self.sync_folder("")
     }
 
     /// Drops a pairing in the making.
-    pub(crate) fn discard_unfinished(&self) -> Result<(), StoreError> {
-        atomic::remove_folder(&self.root.join(NEW)).map_err(|error| self.error(NEW, error))?;
-        atomic::sync(&self.root).map_err(|error| self.error("", error))
+    pub fn discard_unfinished(&self) -> Result<(), StoreError> {
+        self.remove_folder(NEW)?;
+        self.sync_folder("")
     }
 
     /// Writes the new pairing beside the old one. Its record comes last: where that is, all is.
-    pub(crate) fn stage(
+    pub fn stage(
         &self,
         record: &PairingRecord,
         keys: &PairingKeys,
@@ -127,16 +122,16 @@ impl Store {
 
     /// Puts the staged pairing in the place of the old one. Cut in between, it is done again at the
     /// next start.
-    pub(crate) fn commit(&self) -> Result<(), StoreError> {
+    pub fn commit(&self) -> Result<(), StoreError> {
         let mut live = self.lock();
-        let (new, current) = (self.root.join(NEW), self.root.join("pairing"));
-        atomic::remove(&self.root.join(APPROVED)).map_err(|error| self.error(APPROVED, error))?;
-        atomic::remove_folder(&current).map_err(|error| self.error("pairing", error))?;
+        self.remove(APPROVED)?;
+        self.remove_folder("pairing")?;
         // Before the new record is there: the note names an epoch, which may be the new one's on
         // another TPM.
-        atomic::remove(&self.root.join(REVOCATION)).map_err(|error| self.error(REVOCATION, error))?;
-        fs::rename(&new, &current).map_err(|error| self.error("pairing", error))?;
-        atomic::sync(&self.root).map_err(|error| self.error("", error))?;
+        self.remove(REVOCATION)?;
+        let (new, current) = (self.root.join(NEW), self.root.join("pairing"));
+        self.disk.rename(&new, &current).map_err(|error| self.error("pairing", error))?;
+        self.sync_folder("")?;
         *live = Live { pairing: true, generation: live.generation.wrapping_add(1), verdict: 0 };
         Ok(())
     }

@@ -15,25 +15,27 @@
 //! | `revocation.cbor` | why the last pairing ended |
 //! | `receipts/{epoch}.cbor` | receipts that nobody has taken yet |
 //! | `time.cbor` | the earliest that it can be now, from the last verdict |
-//! | `records/` | the assurance records, which [`crate::audit`] keeps |
+//! | `records/` | the assurance records, which `audit` keeps |
 //! | `reserve` | disk space for the pairing that is asked for |
 //! | `lock` | locked (flock(2)) while a daemon uses the directory |
 
 pub(crate) mod atomic;
 mod directory;
+mod disk;
 mod ending;
+mod examine;
 mod making;
+mod put;
 mod record;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
+use std::fmt;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pawl_proto::codec::{self, DecodeError, EncodeError};
 use pawl_proto::limits;
@@ -41,21 +43,30 @@ use pawl_tpm::KeyBlob;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::clock::KnownTime;
+pub use crate::clock::KnownTime;
 
-pub(crate) use making::Unfinished;
-pub use record::{Approved, PairingRecord, Revocation};
-pub(crate) use record::{PairingKeys, TpmNames};
+pub use directory::DirectoryError;
+pub use disk::{Disk, DiskFile, FileSystem};
+pub use making::Unfinished;
+pub(crate) use record::TpmNames;
+pub use record::{Approved, PairingKeys, PairingRecord, Revocation};
 
 const RECORD: usize = 128 * 1024;
 const VAULT: usize = 1024 * 1024;
 
-/// The state directory, held by one daemon.
-pub(crate) struct Store {
+/// The state directory, held by one daemon. Its methods block for as long as the disk takes.
+pub struct Store {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
     live: Mutex<Live>,
     /// Held until the process ends.
-    _lock: File,
+    _lock: Box<dyn Send + Sync>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("root", &self.root).finish_non_exhaustive()
+    }
 }
 
 /// What guards the files of the live pairing, whose writes happen on other threads. Nobody holds it while the disk
@@ -75,21 +86,34 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the directory belongs to another user, others may enter it, or another process uses it.
-    pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
-        let lock = directory::open(root)?;
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        Self::open_on(Arc::new(FileSystem), root)
+    }
+
+    /// Opens the directory on this disk, as [`open`](Self::open) does.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(disk: Arc<dyn Disk>, root: &Path) -> Result<Self, StoreError> {
+        let lock = disk.lock(root)?;
         let live = Mutex::new(Live { pairing: true, generation: 0, verdict: 0 });
-        let store = Self { root: root.to_owned(), live, _lock: lock };
+        let store = Self { disk, root: root.to_owned(), live, _lock: lock };
         store.make_folder("receipts")?;
         Ok(store)
     }
 
+    /// The disk that holds the directory.
+    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
+    }
+
     /// The pairing, live or over.
-    pub(crate) fn pairing(&self) -> Result<Option<PairingRecord>, StoreError> {
+    pub fn pairing(&self) -> Result<Option<PairingRecord>, StoreError> {
         self.load("pairing/pairing.cbor")
     }
 
     /// The keys of the pairing; none when one of them is gone.
-    pub(crate) fn keys(&self) -> Result<Option<PairingKeys>, StoreError> {
+    pub fn keys(&self) -> Result<Option<PairingKeys>, StoreError> {
         let key = |name: &str| -> Result<Option<KeyBlob>, StoreError> {
             Ok(self.load::<record::KeyFile>(name)?.map(record::KeyFile::into_blob))
         };
@@ -102,22 +126,17 @@ impl Store {
     }
 
     /// The last verdict, as it was received.
-    pub(crate) fn verdict(&self) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn verdict(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(VERDICT, limits::ORDER)
     }
 
     /// The last verdict with a lease, as it was received.
-    pub(crate) fn lease(&self) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn lease(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(LEASE, limits::ORDER)
     }
 
     /// Keeps a verdict of the live pairing, unless a newer one is kept.
-    pub(crate) fn put_verdict(
-        &self,
-        sequence: u64,
-        message: &[u8],
-        has_lease: bool,
-    ) -> Result<(), StoreError> {
+    pub fn put_verdict(&self, sequence: u64, message: &[u8], has_lease: bool) -> Result<(), StoreError> {
         let Some(generation) = self.live_generation() else { return Ok(()) };
         if sequence <= self.lock().verdict {
             return Ok(());
@@ -143,12 +162,12 @@ impl Store {
     fn write_live(&self, generation: u64, name: &str, contents: &[u8]) -> Result<(), StoreError> {
         let path = self.root.join(name);
         let write = || {
-            let prepared = atomic::prepare(&path, contents)?;
+            let prepared = atomic::prepare(&*self.disk, &path, contents)?;
             let live = self.lock();
             if live.pairing && live.generation == generation {
                 prepared.replace()?;
                 drop(live);
-                atomic::sync_parent(&path)
+                atomic::sync_parent(&*self.disk, &path)
             } else {
                 prepared.discard()
             }
@@ -157,27 +176,27 @@ impl Store {
     }
 
     /// Removes the last verdict with a lease.
-    pub(crate) fn remove_lease(&self) -> Result<(), StoreError> {
-        atomic::remove(&self.root.join(LEASE)).map_err(|error| self.error(LEASE, error))
+    pub fn remove_lease(&self) -> Result<(), StoreError> {
+        self.remove(LEASE)
     }
 
     /// The earliest that it can be now, as an earlier process knew.
-    pub(crate) fn time(&self) -> Result<Option<KnownTime>, StoreError> {
+    pub fn time(&self) -> Result<Option<KnownTime>, StoreError> {
         self.load(TIME)
     }
 
     /// Keeps the earliest that it can be now. It outlives the pairing.
-    pub(crate) fn put_time(&self, time: &KnownTime) -> Result<(), StoreError> {
+    pub fn put_time(&self, time: &KnownTime) -> Result<(), StoreError> {
         self.save(TIME, time)
     }
 
     /// The sealed tokens.
-    pub(crate) fn vault(&self) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn vault(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(VAULT_FILE, VAULT)
     }
 
     /// Keeps the sealed tokens of the live pairing.
-    pub(crate) fn put_vault(&self, sealed: &[u8]) -> Result<(), StoreError> {
+    pub fn put_vault(&self, sealed: &[u8]) -> Result<(), StoreError> {
         match self.live_generation() {
             Some(generation) => self.write_live(generation, VAULT_FILE, sealed),
             None => Ok(()),
@@ -185,18 +204,13 @@ impl Store {
     }
 
     /// Unlinks every key, token and lease, and makes that last. The record of the pairing stays.
-    pub(crate) fn destroy_keys(&self) -> Result<(), StoreError> {
+    pub fn destroy_keys(&self) -> Result<(), StoreError> {
         let mut live = self.lock();
         live.pairing = false;
         for name in [VAULT_FILE, LINK_KEY, DEVICE_KEY, VAULT_KEY, ACTION_KEY, VERDICT, LEASE] {
-            atomic::remove(&self.root.join(name)).map_err(|error| self.error(name, error))?;
+            self.remove(name)?;
         }
-        let folder = self.root.join("pairing");
-        if folder.exists() {
-            atomic::sync(&folder).map_err(|error| self.error("pairing", error))
-        } else {
-            Ok(())
-        }
+        if self.disk.exists(&self.root.join("pairing")) { self.sync_folder("pairing") } else { Ok(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Live> {
@@ -216,19 +230,27 @@ impl Store {
 
     fn read(&self, name: &str, limit: usize) -> Result<Option<Vec<u8>>, StoreError> {
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        atomic::read(&self.root.join(name), limit).map_err(|error| self.error(name, error))
+        atomic::read(&*self.disk, &self.root.join(name), limit).map_err(|error| self.error(name, error))
     }
 
     fn write(&self, name: &str, contents: &[u8]) -> Result<(), StoreError> {
-        atomic::write(&self.root.join(name), contents).map_err(|error| self.error(name, error))
+        atomic::write(&*self.disk, &self.root.join(name), contents).map_err(|error| self.error(name, error))
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StoreError> {
+        atomic::remove(&*self.disk, &self.root.join(name)).map_err(|error| self.error(name, error))
     }
 
     fn make_folder(&self, name: &str) -> Result<(), StoreError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(self.root.join(name))
-            .map_err(|error| self.error(name, error))
+        self.disk.make_folder(&self.root.join(name)).map_err(|error| self.error(name, error))
+    }
+
+    fn remove_folder(&self, name: &str) -> Result<(), StoreError> {
+        atomic::remove_folder(&*self.disk, &self.root.join(name)).map_err(|error| self.error(name, error))
+    }
+
+    fn sync_folder(&self, name: &str) -> Result<(), StoreError> {
+        self.disk.sync_folder(&self.root.join(name)).map_err(|error| self.error(name, error))
     }
 
     fn error(&self, name: &str, error: io::Error) -> StoreError {
@@ -247,20 +269,39 @@ const LEASE: &str = "pairing/lease.cose";
 
 /// What went wrong in the state directory.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
+pub enum StoreError {
+    /// The disk refused.
     #[error("{}: {error}; check the disk, its free space and the owner of the state directory", path.display())]
-    Io { path: PathBuf, error: io::Error },
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the disk said.
+        error: io::Error,
+    },
+    /// A file is not what was written.
     #[error("{} is damaged ({error}); pair the device again", path.display())]
-    Damaged { path: PathBuf, error: DecodeError },
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why it does not decode.
+        error: DecodeError,
+    },
+    /// The disk is too full for a pairing.
     #[error(
         "{}: a pairing needs {} KiB of free disk space; free some, then try again",
         .0.display(), making::RESERVE_KIB
     )]
     Space(PathBuf),
+    /// This process must not use the state directory.
     #[error(transparent)]
-    Directory(#[from] directory::DirectoryError),
+    Directory(#[from] DirectoryError),
+    /// A key is larger than any that a TPM makes.
     #[error("{name} cannot be encoded")]
-    Unencodable { name: String },
+    Unencodable {
+        /// The file.
+        name: String,
+    },
+    /// A value does not encode.
     #[error(transparent)]
     Encode(#[from] EncodeError),
 }

@@ -133,11 +133,16 @@ pub struct Approved {
 }
 
 /// The keys of a pairing. Their private halves are wrapped by the TPM that made them.
-pub(crate) struct PairingKeys {
-    pub(crate) link: KeyBlob,
-    pub(crate) device: KeyBlob,
-    pub(crate) vault: KeyBlob,
-    pub(crate) action: KeyBlob,
+#[derive(Clone)]
+pub struct PairingKeys {
+    /// Authenticates the device to the broker and to the control plane.
+    pub link: KeyBlob,
+    /// Signs DPoP proofs, client assertions and assurances.
+    pub device: KeyBlob,
+    /// Seals the key of the vault.
+    pub vault: KeyBlob,
+    /// Signs what an approval session authorizes.
+    pub action: KeyBlob,
 }
 
 /// One key file: `TPMT_PUBLIC`, and the contents of the `TPM2B_PRIVATE`.

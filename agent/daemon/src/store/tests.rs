@@ -1,5 +1,6 @@
 //! What the disk holds after each step, and what a damaged disk is taken for.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use pawl_proto::codec::Version;
@@ -211,7 +212,7 @@ fn a_write_that_hangs_keeps_no_wipe_from_unlinking_and_brings_nothing_back() {
     let path = folder.path().join(VERDICT);
     let generation = store.live_generation().unwrap();
     // The disk has taken the contents of a verdict, and the wipe comes before they are in place.
-    let prepared = atomic::prepare(&path, b"late").unwrap();
+    let prepared = atomic::prepare(&FileSystem, &path, b"late").unwrap();
     store.destroy_keys().unwrap();
     assert!(!path.exists());
     drop(prepared);
