@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::http::Network;
 use crate::keys::{Keys, KeysError};
 use crate::policy::{Policies, PolicyError};
+use crate::random::Random;
 use crate::rate::RateLimit;
 use crate::store::{Store, StoreError};
 use crate::vendor_cas::{VendorCasError, Vendors};
@@ -30,11 +31,13 @@ pub struct ControlPlane {
     /// The configuration.
     pub config: Config,
     /// The keys.
-    pub keys: Keys,
+    pub keys: Arc<Keys>,
     /// The database.
     pub store: Store,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub random: Random,
     /// Whose TPMs are genuine.
     pub vendors: Vendors,
     /// By which rules devices are judged.
@@ -63,10 +66,24 @@ impl ControlPlane {
     /// # Errors
     /// [`OpenError`] says what cannot be read or made.
     pub fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let keys = Arc::new(Keys::load_or_create(&config)?);
+        let store = Store::open(&config.state_dir.join("control-plane.sqlite"))?;
+        Self::with(config, keys, store, clock, Random::system())
+    }
+
+    /// Puts a control plane together from its parts.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what cannot be read: policies, or the vendors' certificates.
+    pub fn with(
+        config: Config,
+        keys: Arc<Keys>,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        random: Random,
+    ) -> Result<Self, OpenError> {
         let vendors = Vendors::open(config.endorsement.vendor_cas.as_deref(), clock.now())?;
         let policies = Policies::open(config.policy.clone())?;
-        let keys = Keys::load_or_create(&config)?;
-        let store = Store::open(&config.state_dir.join("control-plane.sqlite"))?;
         let pairings = RateLimit::new(config.limits.pairings_burst, config.limits.pairings_per_second);
         let requests = RateLimit::new(config.limits.requests_burst, config.limits.requests_per_second);
         Ok(Self {
@@ -74,6 +91,7 @@ impl ControlPlane {
             keys,
             store,
             clock,
+            random,
             vendors,
             policies,
             outbox: Outbox::default(),

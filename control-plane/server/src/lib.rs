@@ -36,8 +36,8 @@ pub mod verdict;
 
 #[cfg(test)]
 mod hierarchy_tests;
-mod incident;
+pub mod incident;
 mod off_runtime;
-mod random;
+pub mod random;
 #[cfg(test)]
 mod testing;

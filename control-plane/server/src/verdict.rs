@@ -34,7 +34,7 @@ pub(crate) fn issue(
         sequence: tx.next_verdict_sequence(pairing.device)?,
         records: tx.device_chain(pairing.device)?.map_or(0, |chain| chain.sequence),
         nvpcrs: plane.policies.of(pairing.device).map(|policy| policy.nvpcrs()).unwrap_or_default(),
-        nonce: Nonce(crate::random::bytes()),
+        nonce: Nonce(plane.random.bytes()),
         now,
         leases: LeaseIssuer {
             key: &plane.keys.signing.lease,

@@ -21,14 +21,14 @@ pub mod receipt;
 pub mod record;
 pub mod report;
 pub mod session;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod verdict;
 
 mod boot_state;
 mod lease_pcrs;
 mod policy;
 mod refusal;
-#[cfg(test)]
-mod testing;
 
 pub use boot_state::{AcceptedBy, AcceptedState, BootState, boot_digest};
 pub use lease_pcrs::{CoverageError, LeasePcrs, check_coverage};

@@ -30,7 +30,7 @@ pub async fn ask(plane: &Arc<ControlPlane>, request: String) -> Result<ActionOff
     let offer = plane
         .store
         .transaction(move |tx| {
-            let secret = Zeroizing::new(crate::random::bytes::<32>());
+            let secret = Zeroizing::new(plane_in_tx.random.bytes::<32>());
             match open(&plane_in_tx, tx, device, &request, &secret) {
                 // What was refused to an authentic device is recorded with it.
                 Err(Refused::Recorded(refusal, action)) => {
@@ -90,7 +90,7 @@ fn open(
     };
     let statement = Statement {
         version: Version,
-        session: SessionId::from_random(crate::random::bytes()),
+        session: SessionId::from_random(plane.random.bytes()),
         device: id,
         nonce: asked.nonce,
         origin: asked.origin,

@@ -91,7 +91,7 @@ impl From<ApproverError> for AdminError {
             ApproverError::Refused { .. } => "approval-refused",
             ApproverError::NotOpen => "not-open",
             ApproverError::NoApprovers(_) => "no-approvers",
-            ApproverError::Random | ApproverError::Store(_) => {
+            ApproverError::Store(_) => {
                 tracing::error!(%error, "a command failed");
                 "failed"
             }

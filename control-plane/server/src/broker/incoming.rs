@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use pawl_proto::message::{SignedReceipt, Status};
 use pawl_proto::{Channel, DeviceId, Topic, limits};
-use rumqttc::mqttbytes::v5::Publish;
 
 use crate::control_plane::ControlPlane;
 use crate::orders;
@@ -14,10 +13,13 @@ use crate::store::StoreError;
 ///
 /// So is a message of a device whose rows in the database are damaged: the broker would send it again for ever, ahead of
 /// all other devices' messages.
-pub(super) async fn handle(plane: &Arc<ControlPlane>, publish: &Publish) -> Result<(), StoreError> {
-    match decide(plane, publish).await {
+///
+/// # Errors
+/// [`StoreError`] when the database failed.
+pub async fn receive(plane: &Arc<ControlPlane>, topic: &[u8], payload: &[u8]) -> Result<(), StoreError> {
+    match decide(plane, topic, payload).await {
         Err(error @ StoreError::Malformed(_)) => {
-            let topic = String::from_utf8_lossy(&publish.topic);
+            let topic = String::from_utf8_lossy(topic);
             tracing::error!(%topic, %error, "a message is dropped: restore the database, or enrol the device again");
             Ok(())
         }
@@ -27,9 +29,8 @@ pub(super) async fn handle(plane: &Arc<ControlPlane>, publish: &Publish) -> Resu
 
 /// The broker's ACL says who may write to a topic, so the topic tells which device speaks, and a
 /// message that speaks of another is refused: no device can harm but itself.
-async fn decide(plane: &Arc<ControlPlane>, publish: &Publish) -> Result<(), StoreError> {
-    let Some(topic) = std::str::from_utf8(&publish.topic).ok().and_then(|text| text.parse::<Topic>().ok())
-    else {
+async fn decide(plane: &Arc<ControlPlane>, topic: &[u8], payload: &[u8]) -> Result<(), StoreError> {
+    let Some(topic) = std::str::from_utf8(topic).ok().and_then(|text| text.parse::<Topic>().ok()) else {
         tracing::warn!("a message on a topic that is none of ours");
         return Ok(());
     };
@@ -39,9 +40,9 @@ async fn decide(plane: &Arc<ControlPlane>, publish: &Publish) -> Result<(), Stor
         return Ok(());
     }
     match topic.channel {
-        Channel::Status => status(plane, device, &publish.payload).await,
-        Channel::Posture => posture::receive(plane, device, publish.payload.to_vec()).await,
-        Channel::Receipt => receipt(plane, device, &publish.payload).await,
+        Channel::Status => status(plane, device, payload).await,
+        Channel::Posture => posture::receive(plane, device, payload.to_vec()).await,
+        Channel::Receipt => receipt(plane, device, payload).await,
         Channel::Verdict | Channel::Event => Ok(()),
     }
 }

@@ -17,6 +17,7 @@ mod subscriptions;
 mod tls;
 
 pub use client_ids::ClientIds;
+pub use incoming::receive;
 pub use outbox::{Delivered, Listener, Outbox};
 pub use session::run;
 pub use subscriptions::Subscriptions;

@@ -146,7 +146,7 @@ async fn check_client_ids(plane: Arc<ControlPlane>) {
 
 /// Takes a message in, and acknowledges it when its transaction is committed.
 async fn take(plane: &Arc<ControlPlane>, client: &AsyncClient, publish: &Publish) -> Result<(), String> {
-    incoming::handle(plane, publish).await.map_err(|error| error.to_string())?;
+    incoming::receive(plane, &publish.topic, &publish.payload).await.map_err(|error| error.to_string())?;
     client.try_ack(publish).map_err(|error| error.to_string())
 }
 

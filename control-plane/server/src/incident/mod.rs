@@ -2,7 +2,7 @@
 
 mod settle;
 
-pub(crate) use settle::{SettleError, settle_by_operator};
+pub use settle::{SettleError, settle_by_operator};
 
 use pawl_evidence::appraise::TpmTime;
 use pawl_proto::DeviceId;

@@ -10,7 +10,7 @@ use crate::store::{StoreError, Tx};
 ///
 /// # Errors
 /// [`SettleError`] when something else is open.
-pub(crate) fn settle_by_operator(
+pub fn settle_by_operator(
     tx: &Tx<'_>,
     device: DeviceId,
     seen: Digest,
@@ -34,7 +34,7 @@ pub(crate) fn settle_by_operator(
 
 /// Why incidents are not settled.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SettleError {
+pub enum SettleError {
     /// Something was seen that the operator has not looked at.
     #[error("something else was seen meanwhile: look at it (`pawl-control-plane show`), and name that")]
     Other,

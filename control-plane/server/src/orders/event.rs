@@ -80,7 +80,7 @@ fn order_in(
     let order = Order::new(newest.as_ref(), &pending, kind)?;
     let now = plane.clock.now();
     let issued = order.issue(EventContext {
-        id: EventId::from_random(crate::random::bytes()),
+        id: EventId::from_random(plane.random.bytes()),
         sequence: tx.next_event_sequence(device)?,
         reason,
         now,

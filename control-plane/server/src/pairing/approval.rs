@@ -1,7 +1,6 @@
 //! What follows from an approval, in the transaction that made it: the old pairing is over, and a
 //! new one may be proven.
 
-use pawl_evidence::rand_core::OsRng;
 use pawl_proto::message::{EventKind, PairingApproved, RefusalCode, ShortText, Standing, Statement};
 use pawl_proto::{DeviceId, Digest, Nonce};
 use pawl_verifier::Refusal;
@@ -54,9 +53,9 @@ pub(super) fn carry_out(
 
     let newest = tx.newest_pairing(claim.device)?.map(|pairing| pairing.epoch);
     let secrets = GrantSecrets {
-        secret: Zeroizing::new(crate::random::bytes()),
-        nonce: Nonce(crate::random::bytes()),
-        policy_ref: Digest(crate::random::bytes()),
+        secret: Zeroizing::new(plane.random.bytes()),
+        nonce: Nonce(plane.random.bytes()),
+        policy_ref: Digest(plane.random.bytes()),
     };
     let signing = &plane.keys.signing;
     let approved = approve_pairing(
@@ -66,7 +65,7 @@ pub(super) fn carry_out(
         (signing.lease.public(), signing.authorization.public()),
         epoch_above(claim.epoch, newest, tx.high_water(claim.device)?),
         &secrets,
-        &mut OsRng,
+        &mut plane.random.clone(),
     )?;
     let answer = approved.answer.clone();
     let body = PairingSession { approved: Some(approved), ..data }.encode()?;

@@ -43,7 +43,7 @@ pub(super) fn enter(
     accept_first(plane, tx, open, appraised)?;
     appraised.check_result()?;
 
-    let nonce = Nonce(crate::random::bytes());
+    let nonce = Nonce(plane.random.bytes());
     let pairing = new_pairing(session.id, data, claim, proven, approved.answer.policy_ref, nonce, now);
     // TPM2_NV_Certify has just shown where the counter stands: what lived below it is dead.
     tx.end_pairings_below(device, epoch, now)?;

@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use pawl_evidence::rand_core::OsRng;
 use pawl_proto::SessionId;
 use pawl_proto::message::{PairingOffer, PairingRequest};
 use pawl_verifier::pairing::{Claim, OfferError};
@@ -19,8 +18,8 @@ pub async fn offer(plane: &Arc<ControlPlane>, request: PairingRequest) -> Result
     let claim = Claim::parse(&request)?;
     let vendor_check = claim.check_vendor(plane.vendors.current().as_deref(), &request, now)?;
     warn_of_stale_lists(claim.device, &vendor_check);
-    let session = SessionId::from_random(crate::random::bytes());
-    let offer = plane.keys.offers.offer(&claim, &request, session, now, &mut OsRng)?;
+    let session = SessionId::from_random(plane.random.bytes());
+    let offer = plane.keys.offers.offer(&claim, &request, session, now, &mut plane.random.clone())?;
     let (plane_in_tx, replaces) = (Arc::clone(plane), request.replaces);
     plane
         .store

@@ -1,10 +1,12 @@
 //! What an approver does who is not at the device: look at a request, approve it, decline it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use pawl_approval::{CodeError, Confirmation, UserCode};
 use pawl_proto::message::GivenApproval;
 use pawl_proto::{Digest, SessionId};
+use rand_core::RngCore as _;
 
 use pawl_verifier::session::{
     ApprovalSession, Attempt, Binding, Refused, SessionState, StepContext, approve_elsewhere, end, refuse,
@@ -45,7 +47,11 @@ pub async fn approve(
     given: GivenApproval,
 ) -> Result<Given, ApproverError> {
     let code: UserCode = code.parse()?;
-    let confirmation = Confirmation::generate(getrandom::fill).map_err(|_| ApproverError::Random)?;
+    let mut random = plane.random.clone();
+    let Ok(confirmation) = Confirmation::generate(|bytes| {
+        random.fill_bytes(bytes);
+        Ok::<_, Infallible>(())
+    });
     let now = plane.clock.now();
     let plane_in_tx = Arc::clone(plane);
     plane
@@ -151,9 +157,6 @@ pub enum ApproverError {
     /// Nobody may approve.
     #[error("{}", .0.message)]
     NoApprovers(Refusal),
-    /// No confirmation could be made.
-    #[error("the host has no randomness")]
-    Random,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -24,6 +24,7 @@ mod value;
 mod verdict;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pawl_verifier::session::DamagedStatement;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
@@ -44,8 +45,27 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 /// A handle on the database. When the last one is dropped, waiting transactions are finished and
 /// the thread ends.
 #[derive(Clone)]
-pub struct Store {
-    jobs: mpsc::Sender<Job>,
+pub struct Store(Engine);
+
+#[derive(Clone)]
+enum Engine {
+    Thread(mpsc::Sender<Job>),
+    Inline(Arc<Mutex<Inline>>),
+}
+
+/// A database whose transactions run on the caller's thread.
+struct Inline {
+    connection: Connection,
+    is_failing: Box<dyn FnMut(Outage) -> bool + Send>,
+}
+
+/// When a database of a simulation may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// Before the transaction has begun.
+    Before,
+    /// After it was committed: what it did stands, and its caller does not learn of it.
+    Committed,
 }
 
 /// One transaction: what the database can be asked and told.
@@ -74,7 +94,19 @@ impl Store {
                 }
             })
             .map_err(StoreError::Thread)?;
-        Ok(Self { jobs })
+        Ok(Self(Engine::Thread(jobs)))
+    }
+
+    /// Opens an empty database in memory whose transactions run on the caller's thread: for simulations. It fails with
+    /// [`StoreError::Closed`] where `is_failing` says so.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is no memory for it.
+    pub fn in_memory(is_failing: impl FnMut(Outage) -> bool + Send + 'static) -> Result<Self, StoreError> {
+        let mut connection = Connection::open_in_memory()?;
+        schema::prepare(&mut connection)?;
+        let inline = Inline { connection, is_failing: Box::new(is_failing) };
+        Ok(Self(Engine::Inline(Arc::new(Mutex::new(inline)))))
     }
 
     /// Runs `work` as one transaction, which commits if and only if `work` succeeds.
@@ -89,13 +121,32 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        let jobs = match &self.0 {
+            Engine::Thread(jobs) => jobs,
+            Engine::Inline(inline) => {
+                return inline.lock().unwrap_or_else(PoisonError::into_inner).transaction(work);
+            }
+        };
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             // Nobody waits for the answer any more when the request was dropped.
             let _ = answer.send(run(connection, work));
         });
-        self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
+        jobs.send(job).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Inline {
+    fn transaction<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if (self.is_failing)(Outage::Before) {
+            return Err(StoreError::Closed.into());
+        }
+        let done = run(&mut self.connection, work)?;
+        if (self.is_failing)(Outage::Committed) { Err(StoreError::Closed.into()) } else { Ok(done) }
     }
 }
 

@@ -14,12 +14,12 @@ use pawl_proto::message::{
 use pawl_proto::signed::OrderKey;
 use pawl_proto::{Blob, Channel, DeviceId, Digest, Epoch, Nonce, PairingId, SessionId, Text, Topic};
 
-use super::soft_tpm::{BOUND_SIGNING, LOOSE_SIGNING, SoftTpm, sealed_public, signing_public};
 use crate::control_plane::ControlPlane;
 use crate::http::Network;
 use crate::pairing;
 use crate::refusal::RequestError;
 use crate::store::Tx;
+use pawl_verifier::testing::{BOUND_SIGNING, LOOSE_SIGNING, SoftTpm, sealed_public, signing_public};
 
 /// A device that does as the daemon would, on a TPM in software.
 pub(crate) struct Device {

@@ -8,8 +8,6 @@ mod jws;
 mod mute_broker;
 mod reporting;
 mod session;
-#[path = "../../../verifier/src/testing/mod.rs"]
-mod soft_tpm;
 
 use pawl_proto::{DeviceId, Digest};
 use std::path::Path;
@@ -21,9 +19,9 @@ pub(crate) use broker::Broker;
 pub(crate) use device::{Device, decode_verdict, request_for};
 pub(crate) use jws::jws;
 pub(crate) use mute_broker::MuteBroker;
+pub(crate) use pawl_verifier::testing::{ENDORSEMENT, OWNER, Records};
 pub(crate) use reporting::Reporting;
 pub(crate) use session::Asked;
-pub(crate) use soft_tpm::{ENDORSEMENT, OWNER, Records};
 
 use crate::clock::Clock;
 use crate::clock::tests::SetClock;

@@ -126,7 +126,7 @@ fn issue_in(
     let scope = granted_scope(&granted, request.scope.as_deref())?;
     let audience = granted_audience(&granted, request.resource.as_deref(), plane.config.url.as_str())?;
     let expires = (now + u64::from(plane.config.token.seconds)).min(lease_until);
-    let jti = hex::encode(crate::random::bytes::<16>());
+    let jti = hex::encode(plane.random.bytes::<16>());
     let claims = Claims {
         iss: plane.config.url.as_str(),
         sub: device.as_str(),

@@ -8,7 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 /// `TPM2_ActivateCredential` with an endorsement key on P-256 (TPM 2.0 Library, part 1, section 24).
 /// None when the credential is for another endorsement key or another object's name.
-pub(crate) fn activate(ek: &SecretKey, object: &[u8], credential: &Credential) -> Option<Vec<u8>> {
+#[must_use]
+pub fn activate(ek: &SecretKey, object: &[u8], credential: &Credential) -> Option<Vec<u8>> {
     let (x, rest) = sized(credential.secret.as_bytes())?;
     let (y, _) = sized(rest)?;
     let ephemeral = p256::PublicKey::from_sec1_bytes(&[&[4], x, y].concat()).ok()?;

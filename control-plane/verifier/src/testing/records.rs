@@ -4,19 +4,21 @@ use pawl_proto::record::{DeviceFact, DeviceRecord, Link, RecordBytes};
 
 /// The chain of records that a device keeps.
 #[derive(Clone, Default)]
-pub(crate) struct Records {
+pub struct Records {
     links: Vec<Link>,
 }
 
 impl Records {
     /// A chain of so many records; `seed` tells it from another one.
-    pub(crate) fn of(length: usize, seed: u64) -> Self {
+    #[must_use]
+    pub fn of(length: usize, seed: u64) -> Self {
         let mut records = Self::default();
         records.grow(length, seed);
         records
     }
 
-    pub(crate) fn grow(&mut self, by: usize, seed: u64) {
+    /// Appends so many records.
+    pub fn grow(&mut self, by: usize, seed: u64) {
         for _ in 0..by {
             let record = DeviceRecord {
                 version: Version,
@@ -32,12 +34,13 @@ impl Records {
     }
 
     /// The end of the chain is cut off.
-    pub(crate) fn cut(&mut self, to: usize) {
+    pub fn cut(&mut self, to: usize) {
         self.links.truncate(to);
     }
 
     /// What a report says when the control plane has so many.
-    pub(crate) fn after(&self, known: usize) -> Audit {
+    #[must_use]
+    pub fn after(&self, known: usize) -> Audit {
         let before = self.links[..known].last().map_or(Link::START, |link| link.digest);
         let new = self.links[known..].iter();
         Audit {

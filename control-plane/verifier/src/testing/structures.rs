@@ -11,36 +11,40 @@ const RESTRICTED: u32 = 1 << 16;
 const SIGN: u32 = 1 << 18;
 
 /// The attributes of link and device keys.
-pub(crate) const BOUND_SIGNING: u32 = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | NO_DA | SIGN;
+pub const BOUND_SIGNING: u32 = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | NO_DA | SIGN;
 /// The same, of a key that could leave its TPM.
-pub(crate) const LOOSE_SIGNING: u32 = BOUND_SIGNING & !FIXED_TPM;
-pub(crate) const ATTESTATION: u32 = BOUND_SIGNING | USER_WITH_AUTH | RESTRICTED;
+pub const LOOSE_SIGNING: u32 = BOUND_SIGNING & !FIXED_TPM;
+/// The attributes of the attestation key.
+pub const ATTESTATION: u32 = BOUND_SIGNING | USER_WITH_AUTH | RESTRICTED;
 
 const ECC: [u8; 4] = [0x00, 0x23, 0x00, 0x0b];
 const NULL: [u8; 2] = [0x00, 0x10];
 const P256: [u8; 2] = [0x00, 0x03];
 
-pub(crate) fn sized(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn sized(bytes: &[u8]) -> Vec<u8> {
     [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
 }
 
-/// An ECDSA key.
-pub(crate) fn signing_public(key: &VerifyingKey, attributes: u32, policy: &[u8]) -> Vec<u8> {
+/// The `TPMT_PUBLIC` of an ECDSA key.
+#[must_use]
+pub fn signing_public(key: &VerifyingKey, attributes: u32, policy: &[u8]) -> Vec<u8> {
     let head =
         [&ECC[..], &attributes.to_be_bytes(), &sized(policy), &NULL, &[0x00, 0x18, 0x00, 0x0b]].concat();
     [head, P256.to_vec(), NULL.to_vec(), point(key)].concat()
 }
 
-/// An endorsement key of the template L-2.
-pub(crate) fn endorsement_public(key: &VerifyingKey) -> Vec<u8> {
+/// The `TPMT_PUBLIC` of an endorsement key of the template L-2.
+#[must_use]
+pub fn endorsement_public(key: &VerifyingKey) -> Vec<u8> {
     let policy = hex::decode("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa").unwrap();
     let aes_128_cfb = [0x00, 0x06, 0x00, 0x80, 0x00, 0x43];
     let head = [&ECC[..], &0x0003_00b2_u32.to_be_bytes(), &sized(&policy), &aes_128_cfb, &NULL].concat();
     [head, P256.to_vec(), NULL.to_vec(), point(key)].concat()
 }
 
-/// A sealed object.
-pub(crate) fn sealed_public(policy: &[u8]) -> Vec<u8> {
+/// The `TPMT_PUBLIC` of a sealed object.
+#[must_use]
+pub fn sealed_public(policy: &[u8]) -> Vec<u8> {
     let attributes = FIXED_TPM | FIXED_PARENT | NO_DA;
     let head = [&[0x00, 0x08, 0x00, 0x0b], &attributes.to_be_bytes()[..], &sized(policy), &NULL].concat();
     [head, sized(&[0x5e; 32])].concat()

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use p256::SecretKey;
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
-use pawl_evidence::rand_core::OsRng;
+use pawl_evidence::rand_core::{CryptoRngCore, OsRng};
 use pawl_evidence::tpm::{HashAlgorithm, NvPublic, PcrSelection, Public};
 use pawl_proto::message::{Credential, TpmStructure};
 use pawl_proto::{Digest, PcrBank, PcrValue};
@@ -12,34 +12,49 @@ use super::activate::activate;
 use super::structures::{ATTESTATION, endorsement_public, signing_public, sized};
 
 /// A TPM in software: it signs what a TPM would, and what one never would.
-pub(crate) struct SoftTpm {
-    pub(crate) ek: Vec<u8>,
+#[derive(Clone)]
+pub struct SoftTpm {
+    /// The endorsement key's `TPMT_PUBLIC`.
+    pub ek: Vec<u8>,
     ek_secret: SecretKey,
     ak: SigningKey,
-    pub(crate) counter: NvPublic,
-    pub(crate) epoch: u64,
-    pub(crate) clock: u64,
-    pub(crate) reset_count: u32,
-    pub(crate) pcrs: BTreeMap<u8, PcrValue>,
+    /// The epoch counter's NV index.
+    pub counter: NvPublic,
+    /// Its value.
+    pub epoch: u64,
+    /// Milliseconds of the TPM's clock. Each attestation advances it by ten.
+    pub clock: u64,
+    /// TPM resets.
+    pub reset_count: u32,
+    /// The PCR values.
+    pub pcrs: BTreeMap<u8, PcrValue>,
     /// The handle of the hierarchy in which its attestation key is.
-    pub(crate) hierarchy: u32,
+    pub hierarchy: u32,
 }
 
 /// TPM_RH_OWNER.
-pub(crate) const OWNER: u32 = 0x4000_0001;
+pub const OWNER: u32 = 0x4000_0001;
 /// TPM_RH_ENDORSEMENT.
-pub(crate) const ENDORSEMENT: u32 = 0x4000_000b;
+pub const ENDORSEMENT: u32 = 0x4000_000b;
 
 /// `TPMS_ATTEST` and `TPMT_SIGNATURE`.
-pub(crate) type Attestation = (TpmStructure, TpmStructure);
+pub type Attestation = (TpmStructure, TpmStructure);
 
 impl SoftTpm {
-    pub(crate) fn new() -> Self {
-        let ek_secret = SecretKey::random(&mut OsRng);
+    /// A new TPM with keys of the operating system's randomness.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "each one is another TPM")]
+    pub fn new() -> Self {
+        Self::with(&mut OsRng)
+    }
+
+    /// A new TPM with keys from this source.
+    pub fn with(random: &mut impl CryptoRngCore) -> Self {
+        let ek_secret = SecretKey::random(random);
         Self {
             ek: endorsement_public(&VerifyingKey::from(ek_secret.public_key())),
             ek_secret,
-            ak: SigningKey::random(&mut OsRng),
+            ak: SigningKey::random(random),
             counter: NvPublic::epoch_counter(0x0180_5041),
             epoch: 7,
             clock: 60_000,
@@ -49,22 +64,27 @@ impl SoftTpm {
         }
     }
 
-    pub(crate) fn ek_sha256(&self) -> Digest {
+    /// SHA-256 of the endorsement key.
+    #[must_use]
+    pub fn ek_sha256(&self) -> Digest {
         Digest::of(&self.ek)
     }
 
-    pub(crate) fn ak_public(&self) -> Vec<u8> {
+    /// The attestation key's `TPMT_PUBLIC`.
+    #[must_use]
+    pub fn ak_public(&self) -> Vec<u8> {
         signing_public(self.ak.verifying_key(), ATTESTATION, &[])
     }
 
     /// `TPM2_ActivateCredential` for the attestation key; none when it is for another TPM's.
-    pub(crate) fn activate(&self, credential: &Credential) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn activate(&self, credential: &Credential) -> Option<Vec<u8>> {
         let name = Public::unmarshal(&self.ak_public()).unwrap().name();
         activate(&self.ek_secret, name.as_bytes(), credential)
     }
 
     /// `TPM2_Quote` over all of `pcrs`.
-    pub(crate) fn quote(&mut self, extra: &[u8]) -> Attestation {
+    pub fn quote(&mut self, extra: &[u8]) -> Attestation {
         let selection =
             PcrSelection::new(bank(PcrBank::of(&self.pcrs).unwrap()), self.pcrs.keys().copied()).unwrap();
         let values: Vec<u8> = self.pcrs.values().flat_map(|value| value.as_bytes().to_vec()).collect();
@@ -73,20 +93,20 @@ impl SoftTpm {
     }
 
     /// `TPM2_Certify` of an object with this public area.
-    pub(crate) fn certify(&mut self, public: &[u8], extra: &[u8]) -> Attestation {
+    pub fn certify(&mut self, public: &[u8], extra: &[u8]) -> Attestation {
         let name = sized(Public::unmarshal(public).unwrap().name().as_bytes());
         self.attest([0x80, 0x17], extra, &[name.clone(), name].concat())
     }
 
     /// `TPM2_NV_Certify` of the epoch counter.
-    pub(crate) fn certify_counter(&mut self, extra: &[u8]) -> Attestation {
+    pub fn certify_counter(&mut self, extra: &[u8]) -> Attestation {
         let name = sized(self.counter.name().as_bytes());
         let contents = sized(&self.epoch.to_be_bytes());
         self.attest([0x80, 0x14], extra, &[name, vec![0, 0], contents].concat())
     }
 
     /// `TPM2_NV_Certify` of an NV index of this name.
-    pub(crate) fn certify_nv(&mut self, public: &NvPublic, contents: &[u8], extra: &[u8]) -> Attestation {
+    pub fn certify_nv(&mut self, public: &NvPublic, contents: &[u8], extra: &[u8]) -> Attestation {
         let name = sized(public.name().as_bytes());
         self.attest([0x80, 0x14], extra, &[name, vec![0, 0], sized(contents)].concat())
     }
