@@ -10,7 +10,7 @@ use pawl_config::{ControlPlane as Settings, HttpsUrl};
 use pawl_proto::codec::{self, DecodeError, EncodeError};
 use pawl_proto::limits;
 use pawl_proto::message::{PairingRefusal, RefusalCode};
-use reqwest::{Client, Response};
+use reqwest::{Client, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -54,10 +54,15 @@ impl ControlPlane {
         Ok(Self { client, url: settings.url.clone() })
     }
 
-    /// `POST /v1/receipts` with an encoded receipt.
-    pub(crate) async fn deliver_receipt(&self, receipt: Vec<u8>) -> Result<(), CallError> {
+    /// `POST /v1/receipts` with an encoded receipt. Returns the signed event that ended the epoch, if the control plane
+    /// tells it. An answer that is cut short tells none: the receipt is there.
+    pub(crate) async fn deliver_receipt(&self, receipt: Vec<u8>) -> Result<Option<Vec<u8>>, CallError> {
         let response = self.post("/v1/receipts", receipt).await?;
-        if response.status().is_success() { Ok(()) } else { Err(refusal(response).await) }
+        match response.status() {
+            StatusCode::OK => Ok(body(response, limits::ORDER).await.ok()),
+            status if status.is_success() => Ok(None),
+            _ => Err(refusal(response).await),
+        }
     }
 
     async fn post(&self, path: &str, body: Vec<u8>) -> Result<Response, CallError> {

@@ -101,6 +101,11 @@ impl Idle {
         self.unusable.as_ref()
     }
 
+    /// Returns the end of the last pairing, if only the counter told of it.
+    pub(super) fn unexplained(&self) -> Option<&Revocation> {
+        self.revocation.as_ref().filter(|revocation| revocation.cause == Cause::Recovery)
+    }
+
     /// Returns what ended the last pairing.
     pub(super) fn cause(&self) -> Option<Cause> {
         self.revocation.as_ref().map(|revocation| revocation.cause)

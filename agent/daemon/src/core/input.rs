@@ -144,8 +144,9 @@ pub enum TpmFailureKind {
 /// What a call of the control plane gave.
 #[derive(Debug)]
 pub enum CallAnswer {
-    /// It has the receipt: HTTP status 204.
-    ReceiptTaken,
+    /// It has the receipt, and tells the signed event that ended the epoch if the receipt says that the device does not
+    /// know it.
+    ReceiptTaken(Option<Vec<u8>>),
     /// A token.
     Token(Token),
 }

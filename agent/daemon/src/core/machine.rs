@@ -16,14 +16,14 @@ use super::input::{
     CallAnswer, CallFailure, Found, LinkInput, MakingFailure, MessageId, SessionFailure, TpmAnswer,
     TpmFailure,
 };
-use super::orders::Refused;
+use super::orders::{self, Refused};
 use super::paired::{self, Paired};
 use super::receipts::Receipts;
 use super::revocation::{self, Caller, Order, Revoking};
 use super::session::{self, Making, Open, Sessions};
 use super::start::{self, Start};
 use crate::problem::{self, problem};
-use crate::store::{Approved, PairingRecord};
+use crate::store::{Approved, PairingRecord, Revocation};
 use crate::telemetry::event::SecurityEvent;
 
 /// The phase of the device, and what runs beside it.
@@ -202,9 +202,31 @@ impl Machine {
     }
 
     pub(super) fn called(&mut self, ticket: Ticket, answer: Result<CallAnswer, CallFailure>) {
+        // Written before the receipt is removed: without the receipt the control plane is not asked again.
+        if let Ok(CallAnswer::ReceiptTaken(Some(event))) = &answer {
+            self.learn_order(event);
+        }
         self.receipts.called(&mut self.cx, ticket, &answer);
         if let Phase::Paired(paired) = &mut self.phase {
             paired.called(&mut self.cx, ticket, answer);
+        }
+    }
+
+    /// Takes the event that ended the last epoch, if this device does not know what did: its process was killed between
+    /// the increment and the write of the cause.
+    fn learn_order(&mut self, message: &[u8]) {
+        let Phase::Idle(idle) = &self.phase else { return };
+        let (Some(record), Some(revocation)) = (idle.record(), idle.unexplained()) else { return };
+        match orders::verify_ending(record, message) {
+            Ok((cause, event)) => {
+                let revocation =
+                    Revocation { cause, event: Some(event.id), reason: event.reason, ..revocation.clone() };
+                tracing::warn!(event = %event.id, ?cause, "the control plane tells which order ended the epoch");
+                let idle = Idle::revoked(record.clone(), revocation.clone(), self.cx.now.boot);
+                self.cx.write(Write::Revocation(revocation));
+                self.become_idle(idle);
+            }
+            Err(refusal) => self.refused.count(&mut self.cx, refusal),
         }
     }
 

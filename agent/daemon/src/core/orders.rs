@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pawl_proto::codec::DecodeError;
-use pawl_proto::message::{Event, Verdict};
+use pawl_proto::message::{Cause, Event, EventKind, Verdict};
 use pawl_proto::signed::{self, VerifyError};
 use pawl_proto::{Channel, Topic};
 
@@ -57,6 +57,18 @@ pub(super) fn verify(
             Ok(Order::Event(event))
         }
         Channel::Status | Channel::Posture | Channel::Receipt => Err(Refusal::Forged),
+    }
+}
+
+/// Verifies the event that ended the pairing of `record`. Returns what it makes of the end.
+pub(super) fn verify_ending(record: &PairingRecord, message: &[u8]) -> Result<(Cause, Event), Refusal> {
+    let topic = Topic::new(record.device, Channel::Event);
+    let event: Event = signed::verify(message, &topic, &record.order_keys)?;
+    accept_event(record, &mut Seen::default(), &event)?;
+    match event.kind {
+        EventKind::Revoke => Ok((Cause::Revoke, event)),
+        EventKind::Repair => Ok((Cause::Repair, event)),
+        EventKind::Refresh => Err(Refusal::Malformed),
     }
 }
 

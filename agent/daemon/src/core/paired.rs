@@ -289,7 +289,7 @@ impl Paired {
     ) {
         let outcome = match answer {
             Ok(CallAnswer::Token(token)) => Ok(token),
-            Ok(CallAnswer::ReceiptTaken) => return,
+            Ok(CallAnswer::ReceiptTaken(_)) => return,
             Err(failure) => Err(failure.text),
         };
         let (entitlement, pairing) = (self.granted(), (self.record.device, self.record.epoch));

@@ -120,7 +120,7 @@ pub(super) fn call(shared: &Arc<Shared>, ticket: Ticket, call: Call) -> Job {
 
 async fn receipt(shared: &Shared, message: Vec<u8>) -> Result<CallAnswer, CallFailure> {
     let outcome = shared.control_plane.deliver_receipt(message).await;
-    outcome.map(|()| CallAnswer::ReceiptTaken).map_err(|error: CallError| CallFailure {
+    outcome.map(CallAnswer::ReceiptTaken).map_err(|error: CallError| CallFailure {
         text: error.to_string(),
         is_transient: error.is_transient(),
     })

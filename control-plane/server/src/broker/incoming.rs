@@ -72,7 +72,7 @@ async fn receipt(plane: &Arc<ControlPlane>, device: DeviceId, payload: &[u8]) ->
         }
     };
     match orders::receive_receipt(plane, Some(device), signed).await {
-        Ok(()) => Ok(()),
+        Ok(_) => Ok(()),
         Err(orders::ReceiptError::Store(error)) => Err(error),
         Err(error) => {
             tracing::warn!(%device, %error, "a receipt is refused");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use pawl_proto::limits;
 use pawl_proto::message::SignedReceipt;
@@ -12,14 +13,16 @@ use pawl_proto::message::SignedReceipt;
 use crate::control_plane::ControlPlane;
 use crate::orders::{self, ReceiptError};
 
-/// A receipt: 204. Nobody is authenticated but the attestation key that signed it.
+/// A receipt: 204, or 200 with the signed event that ended the epoch where the device does not know it. Nobody is
+/// authenticated but the attestation key that signed it.
 pub(super) async fn take(State(plane): State<Arc<ControlPlane>>, body: Bytes) -> Response {
     let result = match pawl_proto::decode::<SignedReceipt>(&body, limits::ORDER) {
         Ok(signed) => orders::receive_receipt(&plane, None, signed).await,
         Err(error) => Err(error.into()),
     };
     match result {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Ok(None) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Some(event)) => ([(CONTENT_TYPE, "application/cose")], event).into_response(),
         Err(ReceiptError::Store(error)) => {
             tracing::error!(%error, "a receipt cannot be stored");
             StatusCode::SERVICE_UNAVAILABLE.into_response()

@@ -1,4 +1,4 @@
-use pawl_proto::message::{EventKind, Receipt, ShortText, SignedReceipt};
+use pawl_proto::message::{Cause, EventKind, Receipt, ShortText, SignedReceipt};
 use pawl_proto::signed::OrderKey;
 use pawl_proto::{Channel, Epoch, Topic};
 
@@ -62,6 +62,28 @@ async fn the_receipt_settles_it() {
         order_of(&rig, &device, EventKind::Refresh).await,
         Err(OrderError::Refused(OrderRefused::NotPaired))
     ));
+}
+
+#[tokio::test]
+async fn a_device_that_does_not_know_what_ended_its_epoch_is_told() {
+    let (rig, mut device) = paired().await;
+    let ordered = order_of(&rig, &device, EventKind::Repair).await.unwrap();
+    let known = device.wipe(None);
+    let receipt: Receipt = pawl_proto::decode(known.receipt.as_bytes(), 2048).unwrap();
+    let unknown = device.signed(&Receipt { cause: Cause::Recovery, ..receipt });
+
+    assert_eq!(receive_receipt(&rig.plane, None, known).await.unwrap(), None);
+    let topic = Topic::new(device.id(), Channel::Event);
+    let keys = [OrderKey::from(&rig.plane.keys.signing.order)];
+    // The answer may have been lost: it is the same again.
+    for _ in 0..2 {
+        let event = receive_receipt(&rig.plane, None, unknown.clone()).await.unwrap().unwrap();
+        assert_eq!(pawl_proto::signed::verify(&event, &topic, &keys).as_ref(), Ok(&ordered.event));
+    }
+
+    // It is nothing to go by once the device was paired again.
+    device.pair(&rig.plane).await.unwrap();
+    assert_eq!(receive_receipt(&rig.plane, None, unknown).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 use pawl_proto::message::{Event, EventKind};
 use pawl_proto::{Channel, DeviceId, Epoch, EventId, SessionId, Topic};
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::value::{from_name, from_text, to_name};
 use super::{StoreError, Tx};
@@ -84,6 +84,18 @@ impl Tx<'_> {
             .prepare_cached(&format!("SELECT {COLUMNS} FROM event WHERE device = ?1 ORDER BY sequence"))?;
         let rows = statement.query_map([device.as_str()], |row| Ok(read(row)))?;
         rows.map(|row| row?).collect()
+    }
+
+    /// The signed message of the newest order that ends this epoch.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn ending_event(&self, device: DeviceId, epoch: Epoch) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT message FROM event WHERE device = ?1 AND epoch = ?2 AND kind IN ('revoke', 'repair') \
+             ORDER BY sequence DESC LIMIT 1",
+        )?;
+        Ok(statement.query_row(params![device.as_str(), epoch.0], |row| row.get(0)).optional()?)
     }
 
     /// The orders for this epoch whose end is not known yet.

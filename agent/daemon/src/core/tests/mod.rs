@@ -16,7 +16,7 @@ use p256::ecdsa::SigningKey;
 use pawl_proto::bounded::SignatureBytes;
 use pawl_proto::codec::Version;
 use pawl_proto::local::Token;
-use pawl_proto::message::{Appraisal, Entitlement, Event, EventKind, Lease, Standing, Verdict};
+use pawl_proto::message::{Appraisal, Cause, Entitlement, Event, EventKind, Lease, Standing, Verdict};
 use pawl_proto::signed::{self, OrderKey};
 use pawl_proto::{Channel, Digest, Epoch, EventId, Nonce, PcrBank, Text, Topic};
 use zeroize::Zeroizing;
@@ -215,6 +215,13 @@ impl Rig {
 
     /// Hands in an event of the control plane, as message 8.
     fn event(&mut self, kind: EventKind, epoch: u64) {
+        let payload = self.signed_event(kind, epoch);
+        let topic = Topic::new(self.record.device, Channel::Event).to_string();
+        let id = Some(MessageId(8));
+        self.feed(Input::Link(LinkInput::Message { topic, payload, id }));
+    }
+
+    fn signed_event(&self, kind: EventKind, epoch: u64) -> Vec<u8> {
         let event = Event {
             version: Version,
             id: EventId::from_random([1; 16]),
@@ -225,10 +232,7 @@ impl Rig {
             time: 1,
             reason: Text::lossy("lost"),
         };
-        let topic = Topic::new(self.record.device, Channel::Event);
-        let payload = signed::sign(&event, &topic, &self.key).unwrap();
-        let id = Some(MessageId(8));
-        self.feed(Input::Link(LinkInput::Message { topic: topic.to_string(), payload, id }));
+        signed::sign(&event, &Topic::new(self.record.device, Channel::Event), &self.key).unwrap()
     }
 
     /// A verdict brings a lease, and the TPM accepts it for `seconds`.

@@ -39,7 +39,7 @@ fn a_receipt_is_kept_until_the_control_plane_confirms_it() {
     rig.seconds(1);
     let call = rig.take_call(is_receipt).unwrap();
     assert!(!rig.has(is_removed));
-    rig.feed(Input::Called(call, Ok(CallAnswer::ReceiptTaken)));
+    rig.feed(Input::Called(call, Ok(CallAnswer::ReceiptTaken(None))));
     assert!(rig.has(is_removed));
     assert!(!rig.core.status().receipt_waiting);
 }
@@ -82,4 +82,63 @@ fn receipts_of_an_earlier_process_are_handed_in() {
     let found = Found { pairing: Ok(None), receipts: vec![(Epoch(1), vec![1])], ..rig.found() };
     rig.feed(Input::Found(Box::new(found)));
     assert!(rig.take_call(is_receipt).is_some());
+}
+
+/// A device whose process was killed before it wrote why the epoch ended.
+fn unexplained() -> Rig {
+    let mut rig = Rig::new();
+    let found = Found { counter: Some(Epoch(EPOCH + 1)), ..rig.found() };
+    rig.feed(Input::Found(Box::new(found)));
+    rig.receipt();
+    rig.store_receipt();
+    rig
+}
+
+/// Answers the call with the receipt.
+fn take_receipt(rig: &mut Rig, event: Vec<u8>) {
+    let call = rig.take_call(is_receipt).unwrap();
+    rig.feed(Input::Called(call, Ok(CallAnswer::ReceiptTaken(Some(event)))));
+}
+
+#[test]
+fn an_order_that_the_control_plane_tells_with_the_receipt_is_followed() {
+    let mut rig = unexplained();
+    let event = rig.signed_event(EventKind::Repair, EPOCH);
+    take_receipt(&mut rig, event);
+    let written = rig.position(|effect| {
+        matches!(effect, Effect::Write(_, Write::Revocation(revocation)) if revocation.cause == Cause::Repair)
+    });
+    let removed = rig.position(|effect| matches!(effect, Effect::Write(_, Write::RemoveReceipt(_))));
+    assert!(written.unwrap() < removed.unwrap(), "after a power cut in between nobody would ask again");
+    rig.feed(Input::Timer);
+    assert!(rig.has(|effect| matches!(effect, Effect::OpenSession { attended: false, .. })));
+}
+
+#[test]
+fn only_the_signed_event_of_the_ended_epoch_is_such_an_order() {
+    let changed = |change: fn(&mut Rig) -> Vec<u8>| {
+        let mut rig = unexplained();
+        let event = change(&mut rig);
+        take_receipt(&mut rig, event);
+        rig.feed(Input::Timer);
+        rig.has(|effect| matches!(effect, Effect::OpenSession { .. }))
+    };
+    assert!(changed(|rig| rig.signed_event(EventKind::Repair, EPOCH)));
+    assert!(!changed(|rig| rig.signed_event(EventKind::Repair, EPOCH + 1)));
+    assert!(!changed(|rig| rig.signed_event(EventKind::Refresh, EPOCH)));
+    assert!(!changed(|rig| {
+        let mut event = rig.signed_event(EventKind::Repair, EPOCH);
+        event.pop();
+        event
+    }));
+}
+
+#[test]
+fn a_device_that_knows_why_its_epoch_ended_takes_no_other_order() {
+    let mut rig = revoked();
+    rig.feed(Input::Link(LinkInput::Undelivered(ParcelKind::Receipt(Epoch(EPOCH)))));
+    let event = rig.signed_event(EventKind::Repair, EPOCH);
+    rig.effects.retain(|effect| !matches!(effect, Effect::Write(..)));
+    take_receipt(&mut rig, event);
+    assert!(!rig.has(|effect| matches!(effect, Effect::Write(_, Write::Revocation(_)))));
 }

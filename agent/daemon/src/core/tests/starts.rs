@@ -4,7 +4,7 @@ fn revocation(counted: bool, receipted: bool) -> Revocation {
     Revocation {
         version: Version,
         ended: Epoch(EPOCH),
-        cause: pawl_proto::message::Cause::Wipe,
+        cause: Cause::Wipe,
         event: None,
         reason: Text::lossy("sold"),
         time: 1,

@@ -73,6 +73,35 @@ fn an_order_that_follows_from_an_approval_waives_no_person() {
     wait_for_technician_wanted(&device);
 }
 
+#[test]
+fn an_order_whose_cause_was_not_written_is_learnt_with_the_receipt() {
+    let rig = Rig::for_test_with(&Terms::approved_by(1)).unwrap();
+    let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    let (id, epoch) = {
+        let before = device.status().unwrap();
+        (before.device.to_string(), before.counter.unwrap())
+    };
+    device.stop().unwrap();
+    device.start_doomed("wipe.told").unwrap();
+    device.wait_until_entitled().unwrap();
+    rig.control_plane.repair(&id, "board recalled").unwrap();
+    device.wait_for_death().unwrap();
+    // As if the kill had come between the increment and the write, which takes a few milliseconds.
+    std::fs::remove_file(device.state_dir().join("revocation.cbor")).unwrap();
+
+    device.start().unwrap();
+    let status = wait_for_technician_wanted(&device);
+    assert!(status.problem.unwrap().reason.contains("board recalled"));
+    let receipt = verified_receipt(&rig, &id, epoch.0);
+    assert_eq!(receipt["cause"], "recovery");
+
+    // The next process knows it from the disk: there is no receipt left to hand in.
+    device.stop().unwrap();
+    device.start().unwrap();
+    let status = wait_for_technician_wanted(&device);
+    assert!(status.problem.unwrap().reason.contains("board recalled"));
+}
+
 /// Waits until the device says that a person must come.
 pub(super) fn wait_for_technician_wanted(device: &Device) -> LocalStatus {
     let status = device
