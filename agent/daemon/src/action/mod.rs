@@ -9,6 +9,7 @@ mod assurance;
 mod error;
 mod session;
 mod table;
+mod turns;
 
 use std::sync::Arc;
 
@@ -34,8 +35,8 @@ pub(crate) async fn begin(
     owner: Owner,
     asking: Asking,
 ) -> Result<ActionStatus, ActionError> {
-    let turn = shared.gate.with_actions(|actions| actions.turn())?;
-    let turn = turn.acquire_owned().await.map_err(|_| ActionError::Stopping)?;
+    let queued = shared.gate.with_actions(|actions| actions.turns.queue(owner))?;
+    let turn = queued.turn().await.map_err(|_| ActionError::Stopping)?;
     shared.gate.with_actions(|actions| actions.sessions.check_room(owner))??;
     let task = Arc::clone(shared);
     let session = detached(async move {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use pawl_proto::SessionId;
 use pawl_tpm::KeyBlob;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::ActionError;
 use super::session::Session;
+use super::turns::Turns;
 use crate::store::PairingRecord;
 
 /// What it takes to act.
@@ -20,25 +21,16 @@ pub(crate) struct Acting {
     pub(crate) key: Arc<KeyBlob>,
 }
 
-/// The actions that begin at the same time.
-const TURNS: usize = 4;
-
 /// The actions of a pairing. They end with the gate that holds them.
 pub(crate) struct Actions {
     acting: Arc<Acting>,
-    turns: Arc<Semaphore>,
+    pub(super) turns: Turns,
     pub(super) sessions: Sessions<Arc<Mutex<Session>>>,
 }
 
 impl Actions {
     pub(crate) fn new(acting: Acting) -> Self {
-        let turns = Arc::new(Semaphore::new(TURNS));
-        Self { acting: Arc::new(acting), turns, sessions: Sessions::default() }
-    }
-
-    /// Who begins an action waits for a turn.
-    pub(super) fn turn(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.turns)
+        Self { acting: Arc::new(acting), turns: Turns::default(), sessions: Sessions::default() }
     }
 
     pub(crate) fn acting(&self) -> Arc<Acting> {
@@ -47,7 +39,7 @@ impl Actions {
 }
 
 /// Who asks: a user, by the kernel's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Owner(pub(crate) u32);
 
 impl Owner {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, StatusCode};
 use pawl_proto::local::Problem;
 use serde::Serialize;
@@ -20,13 +20,14 @@ pub(super) type Response = hyper::Response<Full<Bytes>>;
 pub(super) struct Answer {
     status: StatusCode,
     body: Vec<u8>,
+    closes: bool,
 }
 
 impl Answer {
     pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Self {
         match serde_json::to_vec(value) {
-            Ok(body) => Self { status, body },
-            Err(_) => Self { status: StatusCode::INTERNAL_SERVER_ERROR, body: Vec::new() },
+            Ok(body) => Self { status, body, closes: false },
+            Err(_) => Self { status: StatusCode::INTERNAL_SERVER_ERROR, body: Vec::new(), closes: false },
         }
     }
 
@@ -36,7 +37,7 @@ impl Answer {
 
     /// It is done, and there is nothing to say.
     pub(super) fn no_content() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: Vec::new() }
+        Self { status: StatusCode::NO_CONTENT, body: Vec::new(), closes: false }
     }
 
     /// The caller may not, now or at all.
@@ -65,12 +66,27 @@ impl Answer {
         Self::json(StatusCode::NOT_FOUND, &problem)
     }
 
+    /// The caller has too many calls that wait.
+    pub(super) fn too_many_waiting() -> Self {
+        let reason = "too many calls of this process, of this user or of all users wait already";
+        let remedy = "ask again later; one process needs one call that waits for the entitlement";
+        Self::json(StatusCode::TOO_MANY_REQUESTS, &problem("busy", reason, remedy))
+    }
+
+    /// Closes the connection behind this answer.
+    pub(super) fn closing(self) -> Self {
+        Self { closes: true, ..self }
+    }
+
     pub(super) fn into_response(self) -> Response {
         let mut response = Response::new(Full::new(Bytes::from(self.body)));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.closes {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 }

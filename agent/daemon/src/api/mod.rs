@@ -32,7 +32,7 @@ use std::time::Duration;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request as HttpRequest};
+use hyper::{Method, Request as HttpRequest, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use pawl_proto::limits;
 use pawl_proto::local::Problem;
@@ -116,6 +116,8 @@ impl Api {
                     () = seat.evicted() => tracing::debug!(?peer, "closed a connection that waited for its caller"),
                 }
             });
+            // A request that has come already is read before another caller can take its place.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -125,8 +127,15 @@ impl Api {
             let (head, body) = request.into_parts();
             let answer = match answer::receive(body, DEADLINE).await {
                 Ok(body) => {
-                    let _serving = seat.serve();
-                    api.route(peer, HttpRequest::from_parts(head, body)).await
+                    let serving = seat.serve();
+                    let waits = may_wait(&head.method, &head.uri);
+                    if waits && !serving.wait() {
+                        Answer::too_many_waiting()
+                    } else {
+                        let answer = api.route(peer, HttpRequest::from_parts(head, body)).await;
+                        // The connection has its place among the waiting calls until it ends.
+                        if waits { answer.closing() } else { answer }
+                    }
                 }
                 Err(refused) => refused,
             };
@@ -180,5 +189,15 @@ impl Api {
         let (reply, answer) = tokio::sync::oneshot::channel();
         self.device.send(request(reply)).await.map_err(|_| problem::stopping())?;
         answer.await.map_err(|_| problem::stopping())
+    }
+}
+
+/// Whether the answer to this request may take long: it comes with a change of the entitlement, or from the control
+/// plane.
+fn may_wait(method: &Method, uri: &Uri) -> bool {
+    match uri.path() {
+        "/v1/entitlement" => uri.query().and_then(|query| answer::parameter(query, "wait")).is_some(),
+        "/v1/session/approval" | "/v1/session/confirmation" | "/v1/actions" => method == Method::POST,
+        path => path.starts_with("/v1/actions/"),
     }
 }

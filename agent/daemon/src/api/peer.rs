@@ -38,7 +38,7 @@ impl Peer {
 
     /// Whose places on the socket it takes.
     pub(super) fn holder(self) -> Holder {
-        Holder { user: self.user, administrates: self.administrates() }
+        Holder { user: self.user, process: self.process, administrates: self.administrates() }
     }
 
     /// Who asks, in the kernel's words, and then in their own: from where.

@@ -1,137 +1,206 @@
 //! Who may hold a connection to the socket.
 //!
-//! Each user has places of their own, so no user keeps another one out; root and the daemon's user
-//! have theirs apart from all others'. A newcomer who finds none takes that of a connection of the
-//! same user that still waits for its caller: for the head of a request, or its body. A connection
+//! Each process and each user has places of their own, so none keeps another one out; root and the
+//! daemon's user have theirs apart from all others'. A newcomer who finds none takes that of a
+//! connection that still waits for its caller: for the head of a request, or its body. A connection
 //! whose request has come whole is never closed for another.
+//!
+//! A call that may wait for long, for the entitlement or for the control plane, gives its place back
+//! and has one among the waiting calls until its connection ends. So waiting calls take no place of
+//! those that are answered at once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Connections of one user at once.
-const OF_ONE_USER: usize = 32;
-/// Connections of all users at once but those who administrate.
-const OF_USERS: usize = 128;
+/// How many places there are.
+struct Places {
+    of_a_process: usize,
+    of_a_user: usize,
+    /// Of all users but those who administrate.
+    of_users: usize,
+}
+
+/// Connections whose calls do not wait.
+const CALLS: Places = Places { of_a_process: 16, of_a_user: 32, of_users: 128 };
+/// Connections whose call waits.
+const WAITING_CALLS: Places = Places { of_a_process: 8, of_a_user: 32, of_users: 256 };
 
 /// The connections that stand.
 #[derive(Default)]
-pub(super) struct Room(Mutex<Places>);
+pub(super) struct Room(Mutex<Connections>);
 
 #[derive(Default)]
-struct Places {
+struct Connections {
     next: u64,
     /// Oldest first.
-    taken: Vec<Place>,
+    standing: Vec<Connection>,
 }
 
-struct Place {
+struct Connection {
     number: u64,
     holder: Holder,
-    state: Arc<State>,
+    stage: Stage,
+    evicted: Arc<Notify>,
 }
 
-/// Whose place it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// No request has come whole.
+    Idle,
+    /// A request is being answered.
+    Serving,
+    /// The last request of this connection may wait for long.
+    Waiting,
+}
+
+/// Whose connection it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Holder {
     /// None when the kernel does not say.
     pub(super) user: Option<u32>,
+    /// The process that connected; none when the kernel does not say.
+    pub(super) process: Option<i32>,
     pub(super) administrates: bool,
 }
 
-#[derive(Default)]
-struct State {
-    serving: Mutex<bool>,
-    evicted: Notify,
-}
-
 impl Room {
-    /// A place; none where all that could make room are being served.
+    /// Gives a connection a place among the calls; none where all that could make room are being served.
     pub(super) fn admit(self: &Arc<Self>, holder: Holder) -> Option<Seat> {
-        let mut places = self.places();
-        if places.of(holder).count() >= OF_ONE_USER {
-            places.evict(|place| place.holder == holder)?;
-        } else if !holder.administrates && places.of_users().count() >= OF_USERS {
-            let crowd = places.crowd()?;
-            places.evict(|place| place.holder == crowd)?;
-        }
-        let number = places.next;
-        places.next += 1;
-        let state = Arc::new(State::default());
-        places.taken.push(Place { number, holder, state: Arc::clone(&state) });
-        Some(Seat { room: Arc::clone(self), number, state })
+        let mut connections = self.connections();
+        connections.make_room(holder)?;
+        let number = connections.next;
+        connections.next += 1;
+        let evicted = Arc::new(Notify::new());
+        let stage = Stage::Idle;
+        connections.standing.push(Connection { number, holder, stage, evicted: Arc::clone(&evicted) });
+        Some(Seat { room: Arc::clone(self), number, evicted })
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
+    fn connections(&self) -> MutexGuard<'_, Connections> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Places {
-    fn of(&self, holder: Holder) -> impl Iterator<Item = &Place> {
-        self.taken.iter().filter(move |place| place.holder == holder)
+impl Connections {
+    /// Closes a connection that waits for its caller, where the newcomer has no place without that.
+    fn make_room(&mut self, newcomer: Holder) -> Option<()> {
+        let calls = |connection: &Connection| connection.stage != Stage::Waiting;
+        match self.full(newcomer, &CALLS, calls) {
+            None => Some(()),
+            Some(Full::Process) => self.evict(|connection| connection.holder == newcomer),
+            Some(Full::User) => self.evict(|connection| connection.holder.user == newcomer.user),
+            Some(Full::Users) => {
+                let crowd = self.crowd()?;
+                self.evict(|connection| connection.holder.user == crowd)
+            }
+        }
     }
 
-    fn of_users(&self) -> impl Iterator<Item = &Place> {
-        self.taken.iter().filter(|place| !place.holder.administrates)
+    /// Whose places among `of` are taken.
+    fn full(&self, newcomer: Holder, places: &Places, of: impl Fn(&Connection) -> bool) -> Option<Full> {
+        let count = |is: &dyn Fn(Holder) -> bool| {
+            self.standing.iter().filter(|connection| of(connection) && is(connection.holder)).count()
+        };
+        if count(&|holder| holder == newcomer) >= places.of_a_process {
+            Some(Full::Process)
+        } else if count(&|holder| holder.user == newcomer.user) >= places.of_a_user {
+            Some(Full::User)
+        } else if !newcomer.administrates && count(&|holder| !holder.administrates) >= places.of_users {
+            Some(Full::Users)
+        } else {
+            None
+        }
     }
 
-    /// The user with most connections, of those who do not administrate.
-    fn crowd(&self) -> Option<Holder> {
-        self.of_users().map(|place| place.holder).max_by_key(|holder| self.of(*holder).count())
+    /// The user with most calls, of those who do not administrate.
+    fn crowd(&self) -> Option<Option<u32>> {
+        let calls = self.standing.iter().filter(|connection| connection.stage != Stage::Waiting);
+        let users = calls.filter(|connection| !connection.holder.administrates);
+        let users: Vec<Option<u32>> = users.map(|connection| connection.holder.user).collect();
+        users.iter().max_by_key(|user| users.iter().filter(|other| other == user).count()).copied()
     }
 
     /// Closes the oldest connection of these that waits for its caller.
-    fn evict(&mut self, of: impl Fn(&Place) -> bool) -> Option<()> {
-        let at = self.taken.iter().position(|place| of(place) && !place.state.is_serving())?;
-        self.taken.remove(at).state.evicted.notify_one();
+    fn evict(&mut self, of: impl Fn(&Connection) -> bool) -> Option<()> {
+        let is_idle = |connection: &Connection| connection.stage == Stage::Idle;
+        let at = self.standing.iter().position(|connection| of(connection) && is_idle(connection))?;
+        self.standing.remove(at).evicted.notify_one();
         Some(())
+    }
+
+    fn find(&mut self, number: u64) -> Option<&mut Connection> {
+        self.standing.iter_mut().find(|connection| connection.number == number)
     }
 }
 
-impl State {
-    fn is_serving(&self) -> bool {
-        *self.serving.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set_serving(&self, serving: bool) {
-        *self.serving.lock().unwrap_or_else(PoisonError::into_inner) = serving;
-    }
+/// Whose places are taken.
+enum Full {
+    Process,
+    User,
+    Users,
 }
 
 /// The place of one connection, until it is dropped.
 pub(super) struct Seat {
     room: Arc<Room>,
     number: u64,
-    state: Arc<State>,
+    evicted: Arc<Notify>,
 }
 
 impl Seat {
     /// Resolves when the place goes to another connection.
     pub(super) async fn evicted(&self) {
-        self.state.evicted.notified().await;
+        self.evicted.notified().await;
     }
 
     /// The connection keeps its place while this value lives: its request has come whole.
-    pub(super) fn serve(&self) -> Serving {
-        self.state.set_serving(true);
-        Serving(Arc::clone(&self.state))
+    pub(super) fn serve(&self) -> Serving<'_> {
+        self.change(Stage::Idle, Stage::Serving);
+        Serving(self)
+    }
+
+    fn change(&self, from: Stage, to: Stage) {
+        let mut connections = self.room.connections();
+        // It is not there any more where it was evicted.
+        if let Some(connection) = connections.find(self.number)
+            && connection.stage == from
+        {
+            connection.stage = to;
+        }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // It is not there any more where it was evicted.
-        self.room.places().taken.retain(|place| place.number != self.number);
+        self.room.connections().standing.retain(|connection| connection.number != self.number);
     }
 }
 
 /// A request that is being answered.
-pub(super) struct Serving(Arc<State>);
+pub(super) struct Serving<'a>(&'a Seat);
 
-impl Drop for Serving {
+impl Serving<'_> {
+    /// Moves the connection to the waiting calls, until it ends; whether there was a place.
+    pub(super) fn wait(&self) -> bool {
+        let mut connections = self.0.room.connections();
+        let Some(holder) = connections.find(self.0.number).map(|connection| connection.holder) else {
+            return false;
+        };
+        let waiting = |connection: &Connection| connection.stage == Stage::Waiting;
+        let is_full = connections.full(holder, &WAITING_CALLS, waiting).is_some();
+        if let Some(connection) = connections.find(self.0.number)
+            && !is_full
+        {
+            connection.stage = Stage::Waiting;
+        }
+        !is_full
+    }
+}
+
+impl Drop for Serving<'_> {
     fn drop(&mut self) {
-        self.0.set_serving(false);
+        self.0.change(Stage::Serving, Stage::Idle);
     }
 }
 
@@ -139,10 +208,10 @@ impl Drop for Serving {
 mod tests {
     use super::*;
 
-    const ROOT: Holder = Holder { user: Some(0), administrates: true };
+    const ROOT: Holder = Holder { user: Some(0), process: Some(1), administrates: true };
 
-    fn user(user: u32) -> Holder {
-        Holder { user: Some(user), administrates: false }
+    fn process(user: u32, process: usize) -> Holder {
+        Holder { user: Some(user), process: i32::try_from(process).ok(), administrates: false }
     }
 
     fn is_evicted(seat: &Seat) -> bool {
@@ -151,43 +220,107 @@ mod tests {
         std::future::Future::poll(evicted, &mut context).is_ready()
     }
 
+    /// Connections of as many processes of a user as it takes, whose requests are being answered.
+    fn serve(room: &Arc<Room>, user: u32, count: usize) -> Vec<Seat> {
+        (0..count)
+            .map(|number| {
+                let seat = room.admit(process(user, number / CALLS.of_a_process)).unwrap();
+                std::mem::forget(seat.serve());
+                seat
+            })
+            .collect()
+    }
+
+    /// The same, and their calls wait.
+    fn wait(room: &Arc<Room>, user: u32, count: usize) -> Vec<Seat> {
+        (0..count)
+            .map(|number| {
+                let seat = room.admit(process(user, number / WAITING_CALLS.of_a_process)).unwrap();
+                let serving = seat.serve();
+                assert!(serving.wait());
+                drop(serving);
+                seat
+            })
+            .collect()
+    }
+
+    fn can_wait(room: &Arc<Room>, holder: Holder) -> bool {
+        room.admit(holder).unwrap().serve().wait()
+    }
+
     #[test]
-    fn a_user_at_the_limit_loses_their_own_oldest_idle_connection() {
+    fn a_process_at_its_limit_loses_its_own_oldest_idle_connection() {
         let room = Arc::new(Room::default());
-        let other = room.admit(user(2)).unwrap();
-        let seats: Vec<Seat> = (0..=OF_ONE_USER).map(|_| room.admit(user(1)).unwrap()).collect();
+        let others = [process(2, 1), process(1, 2)].map(|other| room.admit(other).unwrap());
+        let seats: Vec<Seat> = (0..=CALLS.of_a_process).map(|_| room.admit(process(1, 1)).unwrap()).collect();
         let evicted: Vec<bool> = seats.iter().map(is_evicted).collect();
         assert!(evicted[0] && !evicted[1..].contains(&true), "{evicted:?}");
-        assert!(!is_evicted(&other));
+        assert!(!others.iter().any(is_evicted));
+    }
+
+    #[test]
+    fn a_process_whose_calls_are_served_leaves_places_to_the_others_of_its_user() {
+        let room = Arc::new(Room::default());
+        let _served = serve(&room, 1, CALLS.of_a_process);
+        assert!(room.admit(process(1, 0)).is_none());
+        assert!(room.admit(process(1, 1)).is_some());
     }
 
     #[test]
     fn users_fill_no_place_of_root() {
         let room = Arc::new(Room::default());
-        let seats: Vec<(Seat, Serving)> = (0..OF_USERS)
-            .map(|number| room.admit(user(u32::try_from(number / OF_ONE_USER).unwrap() + 1)).unwrap())
-            .map(|seat| {
-                let serving = seat.serve();
-                (seat, serving)
-            })
-            .collect();
-        assert!(room.admit(user(99)).is_none(), "all are being served");
+        let seats: Vec<Seat> = (1..=4).flat_map(|user| serve(&room, user, CALLS.of_a_user)).collect();
+        assert_eq!(seats.len(), CALLS.of_users);
+        assert!(room.admit(process(99, 1)).is_none(), "all are being served");
         assert!(room.admit(ROOT).is_some());
         drop(seats);
-        assert!(room.admit(user(99)).is_some());
-        assert!(room.places().taken.is_empty());
+        assert!(room.admit(process(99, 1)).is_some());
+        assert!(room.connections().standing.is_empty());
     }
 
     #[test]
     fn the_user_with_most_connections_makes_room_for_another() {
         let room = Arc::new(Room::default());
-        let few = room.admit(user(1)).unwrap();
-        let mut crowd = Vec::new();
-        for number in 0..OF_USERS - 1 {
-            crowd.push(room.admit(user(u32::try_from(number / OF_ONE_USER).unwrap() + 2)).unwrap());
-        }
-        let newcomer = room.admit(user(99)).unwrap();
+        let few = room.admit(process(1, 1)).unwrap();
+        let crowd: Vec<Seat> = (0..CALLS.of_users - 1)
+            .map(|number| (u32::try_from(number / CALLS.of_a_user).unwrap() + 2, number))
+            .map(|(user, number)| room.admit(process(user, number / CALLS.of_a_process)).unwrap())
+            .collect();
+        let newcomer = room.admit(process(99, 1)).unwrap();
         assert!(crowd.iter().any(is_evicted));
         assert!(!is_evicted(&few) && !is_evicted(&newcomer));
+    }
+
+    #[test]
+    fn waiting_calls_take_no_place_of_others() {
+        let room = Arc::new(Room::default());
+        let waiting = wait(&room, 1, WAITING_CALLS.of_a_user);
+        assert!(!can_wait(&room, process(1, 99)), "the user has no place for another waiting call");
+        let served = serve(&room, 1, CALLS.of_a_user);
+        assert!(can_wait(&room, process(2, 1)));
+        assert!(!waiting.iter().chain(&served).any(is_evicted));
+        drop(waiting);
+        drop(served);
+        assert!(can_wait(&room, process(1, 99)));
+    }
+
+    #[test]
+    fn waiting_calls_of_users_take_no_place_of_root() {
+        let room = Arc::new(Room::default());
+        let users = WAITING_CALLS.of_users / WAITING_CALLS.of_a_user;
+        let waiting: Vec<Seat> = (1..=u32::try_from(users).unwrap())
+            .flat_map(|user| wait(&room, user, WAITING_CALLS.of_a_user))
+            .collect();
+        assert!(!can_wait(&room, process(99, 1)));
+        assert!(can_wait(&room, ROOT));
+        assert!(!waiting.iter().any(is_evicted));
+    }
+
+    #[test]
+    fn a_process_has_a_part_of_its_users_waiting_calls() {
+        let room = Arc::new(Room::default());
+        let _waiting = wait(&room, 1, WAITING_CALLS.of_a_process);
+        assert!(!can_wait(&room, process(1, 0)));
+        assert!(can_wait(&room, process(1, 1)));
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use nix::sys::signal::Signal;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 
@@ -121,6 +122,14 @@ port = {broker_port}
     /// When it cannot be waited for.
     pub fn kill(&mut self) -> Result<()> {
         self.process.take().map_or(Ok(()), Process::kill)
+    }
+
+    /// Stops it where it is (SIGSTOP): it accepts connections and answers none.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze(&self) -> Result<()> {
+        self.process.as_ref().context("it does not run")?.signal(Signal::SIGSTOP)
     }
 
     /// An operator's command and its JSON.
