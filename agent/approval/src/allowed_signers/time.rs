@@ -1,30 +1,25 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A time in an option, to the second, in UTC.
+use time::{Date, Month, UtcDateTime};
+
+/// A time in an option, to the second, in UTC, from 1970 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time {
-    year: u64,
-    month: u64,
-    day: u64,
-    hour: u64,
-    minute: u64,
-    second: u64,
-}
+pub struct Time(UtcDateTime);
 
 impl Time {
     /// Unix time in seconds.
     #[must_use]
     pub fn unix_s(self) -> u64 {
-        let days = days_before_year(self.year) + days_before_month(self.year, self.month) + self.day - 1;
-        ((days * 24 + self.hour) * 60 + self.minute) * 60 + self.second
+        self.0.unix_timestamp().unsigned_abs()
     }
 }
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { year, month, day, hour, minute, second } = self;
-        write!(f, "{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+        let (date, time) = (self.0.date(), self.0.time());
+        write!(f, "{}-{:02}-{:02} ", date.year(), u8::from(date.month()), date.day())?;
+        write!(f, "{:02}:{:02}:{:02} UTC", time.hour(), time.minute(), time.second())
     }
 }
 
@@ -38,22 +33,17 @@ impl FromStr for Time {
         if !matches!(digits.len(), 8 | 12 | 14) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(NotATime);
         }
-        let number = |from, to| digits.get(from..to).map_or(Ok(0), str::parse).map_err(|_| NotATime);
-        let time = Self {
-            year: number(0, 4)?,
-            month: number(4, 6)?,
-            day: number(6, 8)?,
-            hour: number(8, 10)?,
-            minute: number(10, 12)?,
-            second: number(12, 14)?,
-        };
-        let is_valid = time.year >= 1970
-            && (1..=12).contains(&time.month)
-            && (1..=days_of_month(time.year, time.month)).contains(&time.day)
-            && time.hour < 24
-            && time.minute < 60
-            && time.second < 60;
-        if is_valid { Ok(time) } else { Err(NotATime) }
+        let two_digits = |at| digits.get(at..at + 2).map_or(Ok(0), str::parse::<u8>).map_err(|_| NotATime);
+        let year = digits
+            .get(..4)
+            .and_then(|year| year.parse().ok())
+            .filter(|year| *year >= 1970)
+            .ok_or(NotATime)?;
+        let month = Month::try_from(two_digits(4)?).map_err(|_| NotATime)?;
+        let date = Date::from_calendar_date(year, month, two_digits(6)?).map_err(|_| NotATime)?;
+        let time =
+            time::Time::from_hms(two_digits(8)?, two_digits(10)?, two_digits(12)?).map_err(|_| NotATime)?;
+        Ok(Self(UtcDateTime::new(date, time)))
     }
 }
 
@@ -64,26 +54,6 @@ impl FromStr for Time {
      would depend on the host's time zone"
 )]
 pub struct NotATime;
-
-/// Days from 1970 to the beginning of the year.
-fn days_before_year(year: u64) -> u64 {
-    let leap_days = |year: u64| year / 4 - year / 100 + year / 400;
-    (year - 1970) * 365 + leap_days(year - 1) - leap_days(1969)
-}
-
-fn days_before_month(year: u64, month: u64) -> u64 {
-    (1..month).map(|month| days_of_month(year, month)).sum()
-}
-
-fn days_of_month(year: u64, month: u64) -> u64 {
-    let is_leap = year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
-    match month {
-        2 if is_leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
 
 #[cfg(test)]
 mod tests {

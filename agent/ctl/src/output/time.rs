@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use time::UtcDateTime;
+
 const DAY: u64 = 86_400;
 
 /// Seconds since 1970 by this host's clock; 0 where it stands before that.
@@ -9,10 +11,16 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
-/// `2026-03-01 12:00:00 UTC`
+/// Formats a Unix time as `2026-03-01 12:00:00 UTC`; a time after the year 9999 as `@SECONDS`.
 pub(crate) fn utc(time: u64) -> String {
-    let (year, month, day) = date(time / DAY);
-    let (hour, minute, second) = (time % DAY / 3600, time % 3600 / 60, time % 60);
+    let Some(time) = i64::try_from(time).ok().and_then(|time| UtcDateTime::from_unix_timestamp(time).ok())
+    else {
+        return format!("@{time}");
+    };
+    let (date, time) = (time.date(), time.time());
+    let (hour, minute, second) = time.as_hms();
+    let (year, month, day) = date.to_calendar_date();
+    let month = u8::from(month);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
@@ -34,21 +42,6 @@ pub(crate) fn span(seconds: u64) -> String {
         (0, hours, minutes) => format!("{hours} h {minutes} min"),
         (days, hours, _) => format!("{days} d {hours} h"),
     }
-}
-
-/// The civil date of a day counted from 1970-01-01, by the 400-year cycle of the Gregorian calendar that
-/// begins on 0000-03-01, so that a leap day ends its year.
-fn date(day: u64) -> (u64, u64, u64) {
-    const CYCLE: u64 = 146_097;
-    let day = day + 719_468;
-    let of_cycle = day % CYCLE;
-    let year_of_cycle = (of_cycle - of_cycle / 1460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
-    let of_year = of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day_of_month = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = day / CYCLE * 400 + year_of_cycle + u64::from(month <= 2);
-    (year, month, day_of_month)
 }
 
 #[cfg(test)]
@@ -85,6 +78,11 @@ mod tests {
         }
         assert_eq!(from_now(100, 40), "in 1 min 0 s");
         assert_eq!(from_now(40, 100), "1 min 0 s ago");
-        assert!(!utc(u64::MAX / 2).is_empty());
+    }
+
+    #[test]
+    fn a_time_after_the_year_9999_is_shown_in_seconds() {
+        assert_eq!(utc(253_402_300_800), "@253402300800");
+        assert_eq!(utc(u64::MAX), "@18446744073709551615");
     }
 }

@@ -1,6 +1,10 @@
+use time::{Date, Month, Time, UtcDateTime};
+
 use super::der::{Element, GENERALIZED_TIME, UTC_TIME};
 
 /// A Time of RFC 5280, section 4.1.2.5, in seconds since 1970; `None` when it is malformed.
+///
+/// A leap second (`…60Z`) is the second after `…59Z`.
 pub(super) fn read_time(element: Element<'_>) -> Option<i64> {
     let text = std::str::from_utf8(element.content).ok()?.strip_suffix('Z')?;
     if !text.bytes().all(|character| character.is_ascii_digit()) {
@@ -8,38 +12,32 @@ pub(super) fn read_time(element: Element<'_>) -> Option<i64> {
     }
     let (year, text) = match element.tag {
         UTC_TIME => {
-            let (year, text) = take(text, 2)?;
+            let (year, text) = text.split_at_checked(2)?;
+            let year: i32 = year.parse().ok()?;
             (if year < 50 { 2000 + year } else { 1900 + year }, text)
         }
-        GENERALIZED_TIME => take(text, 4)?,
+        GENERALIZED_TIME => {
+            let (year, text) = text.split_at_checked(4)?;
+            (year.parse().ok()?, text)
+        }
         _ => return None,
     };
-    let (month, text) = take(text, 2)?;
-    let (day, text) = take(text, 2)?;
-    let (hour, text) = take(text, 2)?;
-    let (minute, text) = take(text, 2)?;
-    let (second, text) = take(text, 2)?;
-    let valid = (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && (0..24).contains(&hour)
-        && (0..60).contains(&minute)
-        && (0..=60).contains(&second)
-        && text.is_empty();
-    valid.then(|| ((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second)
+    let (month, text) = two_digits(text)?;
+    let (day, text) = two_digits(text)?;
+    let (hour, text) = two_digits(text)?;
+    let (minute, text) = two_digits(text)?;
+    let (second, text) = two_digits(text)?;
+    if second > 60 || !text.is_empty() {
+        return None;
+    }
+    let date = Date::from_calendar_date(year, Month::try_from(month).ok()?, day).ok()?;
+    let time = Time::from_hms(hour, minute, 0).ok()?;
+    Some(UtcDateTime::new(date, time).unix_timestamp() + i64::from(second))
 }
 
-fn take(text: &str, digits: usize) -> Option<(i64, &str)> {
-    let (number, rest) = text.split_at_checked(digits)?;
+fn two_digits(text: &str) -> Option<(u8, &str)> {
+    let (number, rest) = text.split_at_checked(2)?;
     Some((number.parse().ok()?, rest))
-}
-
-/// Days of the proleptic Gregorian calendar, counted in years that begin in March so that the leap day is
-/// their last.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let month = (month + 9) % 12;
-    let leap_days = year / 4 - year / 100 + year / 400;
-    year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1 - 719_468
 }
 
 #[cfg(test)]
@@ -56,6 +54,7 @@ mod tests {
         assert_eq!(time(UTC_TIME, "491231235959Z"), Some(2_524_607_999));
         assert_eq!(time(GENERALIZED_TIME, "20000229120000Z"), Some(951_825_600));
         assert_eq!(time(GENERALIZED_TIME, "99991231235959Z"), Some(253_402_300_799));
+        assert_eq!(time(UTC_TIME, "161231235960Z"), time(UTC_TIME, "170101000000Z"));
     }
 
     #[test]
@@ -64,6 +63,8 @@ mod tests {
             "",
             "Z",
             "20001301000000Z",
+            "20000431000000Z",
+            "20000101000061Z",
             "2000010100000Z",
             "20000101000000",
             "2000010100000éZ",

@@ -15,6 +15,7 @@ pub(super) use policy::{checked_policies, explanation, learnt};
 pub(super) use record::{checked, device_records, records};
 pub(super) use session::{confirmation, declined, request, sessions};
 use table::Table;
+use time::UtcDateTime;
 pub(super) use update::{pre_approved, settled, withdrawn};
 pub(super) use vendor_cas::{imported, listed};
 
@@ -147,19 +148,16 @@ fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-/// A Unix time in UTC (proleptic Gregorian calendar, RFC 3339).
+/// Formats a Unix time by RFC 3339, in UTC; a time after the year 9999 as `@SECONDS`.
 fn time(seconds: u64) -> String {
-    // Howard Hinnant's civil_from_days, for days since 1970, which are never negative here.
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    let Some(time) = i64::try_from(seconds).ok().and_then(|time| UtcDateTime::from_unix_timestamp(time).ok())
+    else {
+        return format!("@{seconds}");
+    };
+    let (date, time) = (time.date(), time.time());
+    let (hour, minute, second) = time.as_hms();
+    let (year, month, day) = date.to_calendar_date();
+    let month = u8::from(month);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
@@ -172,5 +170,7 @@ mod tests {
         assert_eq!(time(0), "1970-01-01T00:00:00Z");
         assert_eq!(time(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(time(1_700_000_000), "2023-11-14T22:13:20Z");
+        assert_eq!(time(253_402_300_799), "9999-12-31T23:59:59Z");
+        assert_eq!(time(253_402_300_800), "@253402300800");
     }
 }
