@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use pawl_proto::local;
 use pawl_proto::message::{self, Scope};
+use pawl_proto::{BaseUrl, local};
 
 use crate::error::ConfigError;
 use crate::layer::{Layer, TokenLayer};
-use crate::url::HttpsUrl;
 use crate::value::{Audience, Endorsement, LogLevel, TokenName};
 use crate::{load, owner_auth};
 
@@ -36,7 +35,7 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct ControlPlane {
     /// Its address.
-    pub url: HttpsUrl,
+    pub url: BaseUrl,
     /// A PEM file: the only certificate authority that may vouch for that address.
     pub ca: PathBuf,
 }

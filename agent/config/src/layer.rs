@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use pawl_proto::BaseUrl;
 use serde::Deserialize;
 
 use crate::config::TokenConfig;
-use crate::url::HttpsUrl;
 use crate::value::{AbsolutePath, Audience, CounterIndex, Endorsement, LogLevel, Scopes, TokenName};
 
 /// What a later source does to an earlier one.
@@ -49,7 +49,7 @@ table!(Layer {
 });
 
 table!(ControlPlaneLayer {
-    url: Option<HttpsUrl>,
+    url: Option<BaseUrl>,
     ca: Option<AbsolutePath>,
 });
 

@@ -14,14 +14,12 @@ mod error;
 mod layer;
 mod load;
 mod owner_auth;
-mod url;
 mod value;
 
 pub use config::{Config, ControlPlane, Logs, Pairing, TokenConfig, TpmConfig};
 pub use environment::environment;
 pub use error::{ConfigError, EXIT_CODE, Origin};
 pub use owner_auth::OwnerAuthError;
-pub use url::{HttpsUrl, HttpsUrlError};
 pub use value::{Audience, Endorsement, LogLevel, TokenName, ValueError};
 
 /// Where the configuration is when nobody says otherwise.

@@ -6,6 +6,7 @@
 //! which topic. A value of a type of this crate is valid, or it does not exist.
 #![forbid(unsafe_code)]
 
+pub mod base_url;
 pub mod bounded;
 pub mod codec;
 pub mod id;
@@ -17,6 +18,7 @@ pub mod record;
 pub mod signed;
 pub mod topic;
 
+pub use base_url::{BaseUrl, BaseUrlError};
 pub use bounded::{Blob, Digest, Nonce, Text};
 pub use codec::{DecodeError, decode, encode};
 pub use id::{DeviceId, Epoch, EventId, PairingId, SessionId};

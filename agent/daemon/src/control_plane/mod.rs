@@ -6,7 +6,8 @@ mod token;
 
 use std::time::Duration;
 
-use pawl_config::{ControlPlane as Settings, HttpsUrl};
+use pawl_config::ControlPlane as Settings;
+use pawl_proto::BaseUrl;
 use pawl_proto::codec::{self, DecodeError, EncodeError};
 use pawl_proto::limits;
 use pawl_proto::message::{PairingRefusal, RefusalCode};
@@ -24,7 +25,7 @@ pub(crate) use token::{TokenError, proof};
 #[derive(Clone)]
 pub(crate) struct ControlPlane {
     client: Client,
-    url: HttpsUrl,
+    url: BaseUrl,
 }
 
 /// The longest that one call may take. The control plane gives up after 60 s, and its answer then says so: a device

@@ -7,11 +7,11 @@ mod action;
 mod approvals;
 mod limits;
 mod policy;
-mod url;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use pawl_proto::BaseUrl;
 use pawl_proto::message::ShortText;
 use pawl_verifier::lease::LeasePolicy;
 use serde::Deserialize;
@@ -20,7 +20,6 @@ pub use action::ActionConfig;
 pub use approvals::ApprovalsConfig;
 pub use limits::LimitsConfig;
 pub use policy::PolicyConfig;
-pub use url::{BaseUrl, BaseUrlError};
 
 /// Where the configuration stands unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/pawl-control-plane/control-plane.toml";

@@ -3,7 +3,8 @@
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Request, header};
-use pawl_config::{Config, HttpsUrl};
+use pawl_config::Config;
+use pawl_proto::BaseUrl;
 use pawl_proto::local::LocalStatus;
 use rustls::RootCertStore;
 use tokio::net::TcpStream;
@@ -118,7 +119,7 @@ fn trusted(check: &'static str, config: &Config, findings: &mut Vec<Finding>) ->
     authorities.ok()
 }
 
-async fn health(url: &HttpsUrl, stream: TlsStream<TcpStream>, findings: &mut Vec<Finding>) -> Option<String> {
+async fn health(url: &BaseUrl, stream: TlsStream<TcpStream>, findings: &mut Vec<Finding>) -> Option<String> {
     const CHECK: &str = "control-plane";
     let host = url.to_string();
     let request = Request::get("/v1/health")
