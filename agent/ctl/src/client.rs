@@ -14,6 +14,7 @@ use pawl_proto::local::{
     EvidenceExport, LocalRecords, LocalStatus, PairRequest, Problem, SelfTest, SessionStatus, Token,
     WipeRequest, Wiped,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -267,15 +268,8 @@ fn request(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes
         .map_err(|error| ClientError::Request(error.to_string()))
 }
 
-/// `unreserved` of RFC 3986 stays as it is.
-fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
+/// Escapes what is not `unreserved` in RFC 3986.
+fn escape(text: &str) -> PercentEncode<'_> {
+    const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, &RESERVED)
 }

@@ -7,6 +7,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, StatusCode};
 use pawl_proto::local::Problem;
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -117,20 +118,13 @@ pub(super) fn parameter(query: &str, key: &str) -> Option<String> {
     percent_decode(value)
 }
 
+/// Decodes the value of a form's field; `None` when an escape is malformed (the library would leave it as it is).
 fn percent_decode(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16);
-                u8::try_from(digit()? * 16 + digit()?).ok()?
-            }
-            b'+' => b' ',
-            other => other,
-        });
+    let is_escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
     }
-    String::from_utf8(decoded).ok()
+    Some(percent_decode_str(&text.replace('+', " ")).decode_utf8().ok()?.into_owned())
 }
 
 #[cfg(test)]
@@ -139,11 +133,14 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded_and_broken_ones_are_none() {
-        let query = "method=GET&url=https%3A%2F%2Fapi.example%2Fv1%3Fa%3Db&broken=%zz&cut=%4";
+        let query =
+            "method=GET&url=https%3A%2F%2Fapi.example%2Fv1%3Fa%3Db&broken=%zz&cut=%4&plus=a+b%2B&latin=%e9";
         assert_eq!(parameter(query, "method").as_deref(), Some("GET"));
         assert_eq!(parameter(query, "url").as_deref(), Some("https://api.example/v1?a=b"));
         assert_eq!(parameter(query, "broken"), None);
         assert_eq!(parameter(query, "cut"), None);
+        assert_eq!(parameter(query, "plus").as_deref(), Some("a b+"));
+        assert_eq!(parameter(query, "latin"), None);
         assert_eq!(parameter(query, "absent"), None);
     }
 }
