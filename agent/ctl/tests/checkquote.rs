@@ -53,7 +53,7 @@ impl Swtpm {
     }
 
     fn hex(&self, file: &str) -> String {
-        fs::read(self.directory.path().join(file)).unwrap().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(fs::read(self.directory.path().join(file)).unwrap())
     }
 
     fn text(&self, file: &str) -> String {

@@ -32,10 +32,10 @@ pub mod endorsement;
 pub mod eventlog;
 #[cfg(feature = "verifier")]
 mod external_key;
-mod hex;
 pub mod ima;
 pub mod lease;
 mod little_endian;
+mod lower_hex;
 pub mod measure_log;
 pub mod nv_certificates;
 pub mod tpm;

@@ -6,6 +6,8 @@ use serde::de::{Deserializer, Error as _, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use crate::lower_hex;
+
 /// A byte string of at most `MAX` bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Blob<const MAX: usize>(Vec<u8>);
@@ -188,7 +190,7 @@ macro_rules! fixed_bytes {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                f.write_str(&hex::encode(self.0))
             }
         }
 
@@ -232,7 +234,7 @@ macro_rules! fixed_bytes {
                     }
 
                     fn visit_str<E: serde::de::Error>(self, digits: &str) -> Result<$name, E> {
-                        from_hex(digits).map($name).ok_or_else(|| E::invalid_value(Unexpected::Str(digits), &self))
+                        lower_hex::read(digits).map($name).ok_or_else(|| E::invalid_value(Unexpected::Str(digits), &self))
                     }
                 }
 
@@ -263,27 +265,6 @@ fixed_bytes!(
     SignatureBytes,
     64
 );
-
-fn from_hex<const LENGTH: usize>(digits: &str) -> Option<[u8; LENGTH]> {
-    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
-    if pairs.len() != LENGTH || !rest.is_empty() {
-        return None;
-    }
-    let mut bytes = [0; LENGTH];
-    for ([high, low], byte) in pairs.iter().zip(&mut bytes) {
-        *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
-    }
-    Some(bytes)
-}
-
-/// The value of a lower-case hexadecimal digit.
-pub(crate) fn hex_digit(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
-}
 
 impl Digest {
     /// SHA-256 of some bytes.

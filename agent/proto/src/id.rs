@@ -7,7 +7,7 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use crate::bounded::hex_digit;
+use crate::lower_hex;
 
 /// A device, which is one TPM: the first 32 characters of the lower-case base32 (RFC 4648) of
 /// SHA-256 over the public area of its endorsement key.
@@ -102,7 +102,7 @@ macro_rules! random_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                f.write_str(&hex::encode(self.0))
             }
         }
 
@@ -110,14 +110,7 @@ macro_rules! random_id {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                let digits: [u8; 32] = text.as_bytes().try_into().map_err(|_| $error)?;
-                let mut bytes = [0; 16];
-                for (pair, byte) in digits.chunks_exact(2).zip(&mut bytes) {
-                    for digit in pair {
-                        *byte = *byte << 4 | hex_digit(*digit).ok_or($error)?;
-                    }
-                }
-                Ok(Self(bytes))
+                lower_hex::read(text).map(Self).ok_or($error)
             }
         }
     };

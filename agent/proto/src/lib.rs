@@ -12,6 +12,7 @@ pub mod codec;
 pub mod id;
 pub mod limits;
 pub mod local;
+mod lower_hex;
 pub mod message;
 pub mod pcr;
 pub mod record;

@@ -7,7 +7,8 @@ use std::str::FromStr;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::bounded::{Digest, hex_digit};
+use crate::bounded::Digest;
+use crate::lower_hex;
 
 /// The bank of the PCRs that a device quotes and that its leases name: sha256 where the TPM has it active, else sha384.
 /// SHA-1 is no bank to go by.
@@ -111,16 +112,15 @@ impl FromStr for PcrValue {
 
     /// Reads lower-case hexadecimal digits.
     fn from_str(text: &str) -> Result<Self, PcrValueError> {
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let byte = |[high, low]: &[u8; 2]| Some(hex_digit(*high)? << 4 | hex_digit(*low)?);
-        let bytes: Option<Vec<u8>> = if pairs.len() <= 48 { pairs.iter().map(byte).collect() } else { None };
-        Self::new(&bytes.filter(|_| rest.is_empty()).ok_or(PcrValueError)?)
+        let sha256 = || lower_hex::read(text).map(Self::Sha256);
+        let sha384 = || lower_hex::read(text).map(Self::Sha384);
+        sha256().or_else(sha384).ok_or(PcrValueError)
     }
 }
 
 impl fmt::Display for PcrValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.as_bytes()))
     }
 }
 

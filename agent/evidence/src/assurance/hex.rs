@@ -3,11 +3,7 @@
 use serde::{Deserialize as _, Deserializer, Serializer, de};
 
 pub(super) fn serialize<S: Serializer>(digest: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut text = String::with_capacity(64);
-    for digit in digest.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]) {
-        text.extend(char::from_digit(digit.into(), 16));
-    }
-    serializer.serialize_str(&text)
+    serializer.serialize_str(&::hex::encode(digest))
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
@@ -16,7 +12,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
 }
 
 fn parse(text: &str) -> Option<[u8; 32]> {
-    crate::hex::read(text.as_bytes())?.try_into().ok()
+    crate::lower_hex::read(text.as_bytes())?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl TryFrom<BTreeMap<String, String>> for DigestSet {
 
     fn try_from(texts: BTreeMap<String, String>) -> Result<Self, DigestSetError> {
         let read = |algorithm: HashAlgorithm| {
-            let bytes = crate::hex::read(texts.get(algorithm.as_str())?.as_bytes())?;
+            let bytes = crate::lower_hex::read(texts.get(algorithm.as_str())?.as_bytes())?;
             Digest::new(algorithm, &bytes)
         };
         let digests: Option<Vec<Digest>> = HashAlgorithm::ALL.into_iter().map(read).collect();

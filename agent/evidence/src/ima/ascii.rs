@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use super::entry::{Entry, ima_template_data};
 use super::error::ImaError;
 use super::template::{self, FIELDS_MAX, Field};
-use crate::hex;
+use crate::lower_hex;
 use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
 
 /// The entries of `ascii_runtime_measurements` or of such a list for one bank, or of a piece of it that begins with an
@@ -60,12 +60,12 @@ fn read_line(line: &[u8], offset: usize, end: usize) -> Result<Entry<'_>, ImaErr
         return Err(malformed());
     };
     let pcr = read_pcr(pcr).ok_or_else(malformed)?;
-    let stated = hex::read(stated).and_then(|bytes| of_its_size(&bytes)).ok_or_else(malformed)?;
+    let stated = lower_hex::read(stated).and_then(|bytes| of_its_size(&bytes)).ok_or_else(malformed)?;
     // The kernel replaces spaces in names by underscores: a space always ends a field.
     let columns: Vec<&[u8]> = columns.split(|byte| *byte == b' ').take(FIELDS_MAX + 1).collect();
     let data = match (template, columns.as_slice()) {
         (template::IMA, [digest, name]) => {
-            hex::read(digest).and_then(|digest| ima_template_data(&digest, name))
+            lower_hex::read(digest).and_then(|digest| ima_template_data(&digest, name))
         }
         (template::IMA, _) => None,
         _ => {
@@ -99,10 +99,10 @@ fn field_data(field: Field, column: &[u8]) -> Option<Vec<u8>> {
             // Very old kernels name neither SHA-1 nor MD5.
             let colon = column.iter().rposition(|byte| *byte == b':').unwrap_or(0);
             let (label, hex) = column.split_at_checked(colon)?;
-            Some([label, b":\0", &hex::read(hex.strip_prefix(b":").unwrap_or(hex))?].concat())
+            Some([label, b":\0", &lower_hex::read(hex.strip_prefix(b":").unwrap_or(hex))?].concat())
         }
         Field::Name | Field::Text => Some([column, b"\0"].concat()),
-        Field::Signature | Field::Buffer | Field::Bytes => hex::read(column),
+        Field::Signature | Field::Buffer | Field::Bytes => lower_hex::read(column),
         Field::Number(size) => {
             let number: u64 = std::str::from_utf8(column).ok()?.parse().ok()?;
             let (bytes, rest) =

@@ -75,7 +75,7 @@ impl FromStr for FileDigest {
         if algorithm == HashAlgorithm::Sha1 {
             return Err(FileDigestError::Weak);
         }
-        let digest = crate::hex::read(hex.as_bytes()).and_then(|bytes| Digest::new(algorithm, &bytes));
+        let digest = crate::lower_hex::read(hex.as_bytes()).and_then(|bytes| Digest::new(algorithm, &bytes));
         Ok(Self { of, digest: digest.ok_or(FileDigestError::Form)? })
     }
 }

@@ -2,7 +2,7 @@ use serde::Deserialize;
 
 use super::error::MeasureLogError;
 use super::escape::unescape;
-use crate::hex;
+use crate::lower_hex;
 use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
 
 /// A TPM has no more banks than that.
@@ -97,7 +97,7 @@ fn read_digests(written: &[WrittenDigest]) -> Result<Vec<Digest>, &'static str> 
     let mut digests: Vec<Digest> = Vec::new();
     for WrittenDigest { hash_alg, digest } in written {
         let Ok(bank) = hash_alg.parse::<HashAlgorithm>() else { continue };
-        let digest = hex::read(digest.as_bytes()).and_then(|bytes| Digest::new(bank, &bytes));
+        let digest = lower_hex::read(digest.as_bytes()).and_then(|bytes| Digest::new(bank, &bytes));
         let digest = digest.ok_or("a digest does not have the form or length of its algorithm")?;
         if digests.iter().any(|known| known.algorithm() == bank) {
             return Err("it has two digests of one algorithm");

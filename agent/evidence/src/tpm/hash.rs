@@ -152,7 +152,7 @@ impl Ord for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, self.as_bytes())
+        f.write_str(&hex::encode(self.as_bytes()))
     }
 }
 
@@ -165,10 +165,6 @@ impl fmt::Debug for Digest {
 /// SHA-256 as a plain array, for the digests whose algorithm is fixed.
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     hash::<Sha256>(parts).into()
-}
-
-pub(super) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
 fn hash<H: sha2::Digest>(parts: &[&[u8]]) -> sha2::digest::Output<H> {

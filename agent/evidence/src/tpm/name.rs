@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::hash::{HashAlgorithm, write_hex};
+use super::hash::HashAlgorithm;
 use super::reader::{ParseError, Reader};
 
 /// What identifies an object or an NV index inside a TPM: the name algorithm's id and the digest of the
@@ -78,7 +78,7 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
+        f.write_str(&hex::encode(&self.0))
     }
 }
 

@@ -31,16 +31,11 @@ fn replace_key(answer: &mut [u8]) {
     let before = HashAlgorithm::Sha256.digest(&[&answer[public.clone()]]);
     let x = "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
     let y = "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
-    answer[public.end - 66..public.end - 34].copy_from_slice(&from_hex(x));
-    answer[public.end - 32..public.end].copy_from_slice(&from_hex(y));
+    answer[public.end - 66..public.end - 34].copy_from_slice(&hex::decode(x).unwrap());
+    answer[public.end - 32..public.end].copy_from_slice(&hex::decode(y).unwrap());
     let after = HashAlgorithm::Sha256.digest(&[&answer[public]]);
     let name = answer.windows(32).position(|window| window == before.as_bytes()).unwrap();
     answer[name..name + 32].copy_from_slice(after.as_bytes());
-}
-
-fn from_hex(text: &str) -> Vec<u8> {
-    let digit = |digit: u8| char::from(digit).to_digit(16).unwrap() as u8;
-    text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
 /// Sessions whose salt was encrypted to a key.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::allowed::AllowedList;
 use super::pcr;
 use super::sections::Weight;
-use crate::hex;
+use crate::lower_hex;
 use crate::tpm::{Digest, Name};
 
 /// A policy names no more NvPCRs than that. Each costs the device one signature of its TPM in every report, a third of a
@@ -83,7 +83,7 @@ pub(super) fn sections<'de, D: serde::Deserializer<'de>>(
 fn names<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Name>, D::Error> {
     let written = Vec::<String>::deserialize(deserializer)?;
     let read = |text: &String| {
-        let bytes = hex::read(text.trim().to_ascii_lowercase().as_bytes());
+        let bytes = lower_hex::read(text.trim().to_ascii_lowercase().as_bytes());
         bytes.and_then(|bytes| Name::from_bytes(&bytes).ok()).ok_or_else(|| {
             serde::de::Error::custom(format!(
                 "{text:?} is no name of an NV index: give it as tpm2_nvreadpublic does"

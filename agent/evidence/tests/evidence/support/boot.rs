@@ -139,10 +139,7 @@ pub(crate) fn read_pcr_listing(text: &str) -> PcrValues {
 }
 
 pub(crate) fn from_hex(text: &str) -> Vec<u8> {
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-        .collect()
+    hex::decode(text).unwrap()
 }
 
 fn folder() -> PathBuf {

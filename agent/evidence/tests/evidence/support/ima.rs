@@ -53,7 +53,8 @@ impl Record {
     }
 
     pub(crate) fn ascii_for(&self, bank: HashAlgorithm) -> Vec<u8> {
-        let mut line = format!("{:2} {} {}", self.pcr, hex(&self.stated(bank)), self.template).into_bytes();
+        let mut line =
+            format!("{:2} {} {}", self.pcr, hex::encode(self.stated(bank)), self.template).into_bytes();
         for (field, printed) in &self.fields {
             line.push(b' ');
             // Names are printed byte for byte, which a string cannot hold.
@@ -111,13 +112,9 @@ pub(crate) fn text(text: &[u8]) -> (Vec<u8>, String) {
 }
 
 pub(crate) fn bytes(bytes: &[u8]) -> (Vec<u8>, String) {
-    (bytes.to_vec(), hex(bytes))
+    (bytes.to_vec(), hex::encode(bytes))
 }
 
 fn sized(bytes: &[u8]) -> Vec<u8> {
     [&u32::try_from(bytes.len()).unwrap().to_le_bytes(), bytes].concat()
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

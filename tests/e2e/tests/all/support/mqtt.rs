@@ -134,7 +134,7 @@ impl Subscription {
 
     /// The messages before the first one with this payload on `topic`, which is waited for.
     pub(crate) fn until(&self, topic: &str, payload: &[u8]) -> Vec<String> {
-        let last = format!("{topic} {}", hex(payload));
+        let last = format!("{topic} {}", hex::encode(payload));
         let seen = wait::until("the last message is seen", wait::SOON, || {
             let log = self.process.log()?;
             anyhow::ensure!(log.lines().any(|line| line == last), "not seen among\n{log}");
@@ -147,8 +147,4 @@ impl Subscription {
             .map(str::to_owned)
             .collect()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
