@@ -40,7 +40,6 @@ pub mod measure_log;
 pub mod nv_certificates;
 pub mod tpm;
 #[cfg(feature = "verifier")]
-mod wildcard;
 #[cfg(feature = "verifier")]
 mod x509;
 

@@ -1,8 +1,7 @@
 use std::fmt;
 
+use pawl_wildcard::Step;
 use thiserror::Error;
-
-use crate::wildcard::{self, Step};
 
 /// Longer ones than people write; the cost of a comparison is bounded by it.
 const PATTERN_MAX_LEN: usize = 512;
@@ -59,7 +58,7 @@ impl PathPattern {
 
     /// Whether the whole path matches. Takes time in proportion to the path times the pattern at worst.
     pub fn matches(&self, path: &[u8]) -> bool {
-        wildcard::matches(&self.steps, path.iter().copied(), |byte| byte == b'/')
+        pawl_wildcard::matches(&self.steps, path.iter().copied(), |byte| byte != b'/')
     }
 }
 

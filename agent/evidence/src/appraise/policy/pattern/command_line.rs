@@ -1,9 +1,9 @@
+use pawl_wildcard::Step;
 use serde::Deserialize;
 
 use super::parameter::{Parameter, parameters};
 use super::written::{Written, part_fits, words};
 use super::{Pattern, PatternError, only_literally};
-use crate::wildcard::Step;
 
 /// A pattern for the kernel's command line, parameter by parameter.
 ///
@@ -117,7 +117,7 @@ impl TryFrom<String> for CommandLinePattern {
 
 /// What a wildcard may stand for.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b'$')
+    pawl_wildcard::is_plain(byte) && !matches!(byte, b'\'' | b'\\' | b'$')
 }
 
 /// Whether a wildcard could be part of a parameter's name in this word.

@@ -1,11 +1,11 @@
 use std::ops::Range;
 
+use pawl_wildcard::Step;
 use serde::Deserialize;
 
 use super::command_line::has_wildcard_in_name;
 use super::written::{Written, part_fits, words};
 use super::{Pattern, PatternError, only_literally};
-use crate::wildcard::Step;
 
 /// A pattern for a command of GRUB, word by word.
 ///
@@ -154,7 +154,7 @@ fn loads_a_kernel(name: &[u8]) -> bool {
 
 /// What a wildcard may stand for.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b"\"'\\$;&|<>{}#".contains(&byte)
+    pawl_wildcard::is_plain(byte) && !b"'\\$;&|<>{}#".contains(&byte)
 }
 
 #[cfg(test)]

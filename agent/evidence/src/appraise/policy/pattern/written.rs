@@ -1,7 +1,8 @@
 use std::fmt;
 
+use pawl_wildcard::Step;
+
 use super::is_printable_ascii;
-use crate::wildcard::{self, Step};
 
 /// A pattern as it was written, and what it means.
 #[derive(Clone, PartialEq, Eq)]
@@ -82,7 +83,7 @@ impl fmt::Debug for Written {
 
 /// Whether a part of a text fits a part of a pattern; `stands_for` says which bytes a wildcard may be.
 pub(super) fn part_fits(steps: &[Step<u8>], part: &[u8], stands_for: impl Fn(u8) -> bool) -> bool {
-    wildcard::matches(steps, part.iter().copied(), |byte| !stands_for(byte))
+    pawl_wildcard::matches(steps, part.iter().copied(), stands_for)
 }
 
 /// Words between spaces, whatever is quoted.
