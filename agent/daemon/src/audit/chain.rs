@@ -64,7 +64,10 @@ impl Chain {
     }
 
     fn take_up(disk: &Arc<dyn Disk>, folder: &Path, device: DeviceId) -> Result<Self, ChainError> {
-        disk.make_folder(folder)?;
+        if !disk.exists(folder) {
+            disk.make_folder(folder)?;
+            atomic::sync_parent(&**disk, folder)?;
+        }
         let mut chain = Self {
             disk: Arc::clone(disk),
             folder: folder.to_owned(),

@@ -84,7 +84,7 @@ fn unless_missing(removed: io::Result<()>) -> io::Result<()> {
 }
 
 /// Makes the name of a file last.
-pub(super) fn sync_parent(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+pub(crate) fn sync_parent(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| disk.sync_folder(folder))
 }
 

@@ -35,7 +35,8 @@ impl Store {
     pub fn forget_pairing(&self) -> Result<(), StoreError> {
         self.lock().pairing = false;
         self.remove_folder("pairing")?;
-        self.remove(REVOCATION)
+        self.remove(REVOCATION)?;
+        self.sync_folder("")
     }
 
     /// Keeps a receipt until somebody has taken it.

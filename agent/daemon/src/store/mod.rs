@@ -175,9 +175,10 @@ impl Store {
         write().map_err(|error| self.error(name, error))
     }
 
-    /// Removes the last verdict with a lease.
+    /// Removes the last verdict with a lease, for good: a device that is barred must not find it after a power cut.
     pub fn remove_lease(&self) -> Result<(), StoreError> {
-        self.remove(LEASE)
+        self.remove(LEASE)?;
+        self.sync_pairing()
     }
 
     /// The earliest that it can be now, as an earlier process knew.
@@ -210,6 +211,10 @@ impl Store {
         for name in [VAULT_FILE, LINK_KEY, DEVICE_KEY, VAULT_KEY, ACTION_KEY, VERDICT, LEASE] {
             self.remove(name)?;
         }
+        self.sync_pairing()
+    }
+
+    fn sync_pairing(&self) -> Result<(), StoreError> {
         if self.disk.exists(&self.root.join("pairing")) { self.sync_folder("pairing") } else { Ok(()) }
     }
 
