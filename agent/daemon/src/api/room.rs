@@ -225,7 +225,7 @@ mod tests {
         (0..count)
             .map(|number| {
                 let seat = room.admit(process(user, number / CALLS.of_a_process)).unwrap();
-                std::mem::forget(seat.serve());
+                seat.change(Stage::Idle, Stage::Serving);
                 seat
             })
             .collect()
