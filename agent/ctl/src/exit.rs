@@ -72,8 +72,8 @@ impl Failure {
 
 /// The control plane or an approver said no, or nobody said yes in time.
 pub(crate) fn is_refusal(error: &str) -> bool {
-    let code = serde_json::from_value::<RefusalCode>(serde_json::Value::from(error));
-    code.is_ok() || ["expired", "technician-wanted"].contains(&error)
+    let is_code = RefusalCode::KNOWN.iter().any(|code| code.as_str() == error);
+    is_code || ["expired", "technician-wanted"].contains(&error)
 }
 
 impl From<ClientError> for Failure {

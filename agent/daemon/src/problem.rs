@@ -124,6 +124,17 @@ pub(crate) fn drifted(reasons: &str) -> Problem {
     )
 }
 
+/// The control plane is newer, and says of the device what this version cannot weigh.
+pub(crate) fn unknown_verdict(word: &str, reasons: &str) -> Problem {
+    problem(
+        "unknown-verdict",
+        format!(
+            "the control plane calls this device {word}, which this version of pawld does not know: {reasons}"
+        ),
+        "update the package pawl on this device; nothing was destroyed",
+    )
+}
+
 /// The TPM did not accept the lease.
 pub(crate) fn tpm_refused(failure: &TpmFailure) -> Problem {
     let reason = format!("the TPM does not accept the lease: {}", failure.text);

@@ -163,6 +163,7 @@ impl TooLong {
 
 /// Why a text is none that may be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TextError {
     /// It is too long.
     #[error(transparent)]

@@ -83,6 +83,7 @@ impl<'de> Deserialize<'de> for Version {
 
 /// A message that could not be encoded.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// CBOR cannot hold it.
     #[error("a message cannot be encoded: {0}")]
@@ -97,6 +98,7 @@ pub enum EncodeError {
 
 /// Why some bytes are not the message that was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// Longer than this message may be.
     #[error("the message is too long: {0}")]

@@ -167,6 +167,7 @@ impl fmt::Display for Epoch {
 
 /// A text that is no id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum IdError {
     /// Not 32 characters of lower-case base32.
     #[error("a device id has 32 characters, each a to z or 2 to 7")]

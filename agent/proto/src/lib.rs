@@ -14,6 +14,7 @@ pub mod limits;
 pub mod local;
 mod lower_hex;
 pub mod message;
+pub mod open;
 pub mod pcr;
 pub mod record;
 pub mod signed;

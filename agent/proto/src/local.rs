@@ -27,6 +27,7 @@ use crate::id::{DeviceId, Epoch, PairingId, SessionId};
 use crate::message::{
     Access, Appraisal, Area, Audience, DeviceState, Finding, Known, Scope, ShortText, Standing,
 };
+use crate::open::open_enum;
 use crate::record::DeviceRecord;
 
 /// The socket's path where no other is configured.
@@ -267,22 +268,22 @@ pub struct SessionStatus {
     pub problem: Option<Problem>,
 }
 
-/// How far a session is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SessionStage {
-    /// The control plane is asked, and the TPM proves itself. Nothing has changed yet.
-    Opening,
-    /// Somebody has to approve. Nothing has changed yet.
-    Waiting,
-    /// It was approved: the old pairing ends.
-    Ending,
-    /// The old pairing is over, and the new one is made.
-    Pairing,
-    /// The new pairing is there.
-    Done,
-    /// It came to nothing.
-    Failed,
+open_enum! {
+    /// How far a session is.
+    pub enum SessionStage {
+        /// The control plane is asked, and the TPM proves itself. Nothing has changed yet.
+        Opening = "opening",
+        /// Somebody has to approve. Nothing has changed yet.
+        Waiting = "waiting",
+        /// It was approved: the old pairing ends.
+        Ending = "ending",
+        /// The old pairing is over, and the new one is made.
+        Pairing = "pairing",
+        /// The new pairing is there.
+        Done = "done",
+        /// It came to nothing.
+        Failed = "failed",
+    }
 }
 
 /// What a session asks for, for people and for an approver's key.

@@ -4,14 +4,16 @@
 //! out without breaking all that follow. Both sides keep such a chain; the head of the device's
 //! stands in every report, under the quote.
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_cbor::Value;
 
 use crate::bounded::{Blob, Digest};
 use crate::codec::{self, EncodeError, Version};
 use crate::id::{DeviceId, Epoch, EventId, PairingId, SessionId};
 use crate::limits;
-use crate::message::{Appraisal, Cause, Scope, ShortText};
+use crate::message::{Appraisal, Cause, EventKind, Scope, ShortText};
+use crate::open::Word;
 
 /// A record in its chain.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +81,7 @@ pub struct DeviceRecord {
 
 /// What a device records.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 #[serde(tag = "kind", content = "detail", rename_all = "kebab-case")]
 pub enum DeviceFact {
     /// The chain begins: there was none, or none that could be read.
@@ -159,4 +162,101 @@ pub enum DeviceFact {
         /// How many.
         count: u64,
     },
+    /// An order came that this version of the device does not know. The device did nothing about it.
+    Ignored {
+        /// The order.
+        event: EventId,
+        /// What it is called.
+        order: EventKind,
+    },
+    /// A fact of a newer version.
+    #[serde(untagged, deserialize_with = "Self::unknown")]
+    Unknown(UnknownFact),
 }
+
+fact_kinds! {
+    DeviceFact {
+        Began = "began",
+        Opened = "opened",
+        Approved = "approved",
+        Refused = "refused",
+        Paired = "paired",
+        Verdict = "verdict",
+        Token = "token",
+        Assurance = "assurance",
+        Wiped = "wiped",
+        Missed = "missed",
+        Ignored = "ignored",
+    }
+}
+
+impl DeviceFact {
+    fn unknown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnknownFact, D::Error> {
+        UnknownFact::unless(Self::KINDS, deserializer)
+    }
+}
+
+/// A fact of a record that this version does not know. It is kept as it came: the chain covers its bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnknownFact {
+    /// What kind of fact it is.
+    pub kind: Word,
+    /// What it says.
+    pub detail: Option<Opaque>,
+}
+
+impl UnknownFact {
+    /// Reads a fact whose kind is none of `known`: one of a known kind with another detail is malformed.
+    ///
+    /// # Errors
+    /// Those of the deserializer.
+    pub fn unless<'de, D: Deserializer<'de>>(known: &[&str], deserializer: D) -> Result<Self, D::Error> {
+        let fact = Self::deserialize(deserializer)?;
+        if known.contains(&fact.kind.as_str()) {
+            return Err(D::Error::custom(format_args!("the detail of {} is malformed", fact.kind)));
+        }
+        Ok(fact)
+    }
+}
+
+/// What nobody here can read. In JSON it is its CBOR encoding, in hexadecimal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opaque(Value);
+
+impl Serialize for Opaque {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return self.0.serialize(serializer);
+        }
+        let encoded = serde_cbor::to_vec(&self.0).map_err(serde::ser::Error::custom)?;
+        serializer.serialize_str(&hex::encode(encoded))
+    }
+}
+
+impl<'de> Deserialize<'de> for Opaque {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self)
+    }
+}
+
+/// Declares the kinds of an enum of facts, whose last variant is `Unknown` with an [`UnknownFact`]. A variant that is
+/// missing here does not compile.
+#[macro_export]
+macro_rules! fact_kinds {
+    ($name:ident { $($variant:ident = $kind:literal,)+ }) => {
+        impl $name {
+            /// The kinds that this version knows.
+            pub const KINDS: &'static [&'static str] = &[$($kind),+];
+
+            /// Returns which kind of fact it is, as the record has it.
+            #[must_use]
+            pub fn kind(&self) -> &str {
+                match self {
+                    $(Self::$variant { .. } => $kind,)+
+                    Self::Unknown(fact) => fact.kind.as_str(),
+                }
+            }
+        }
+    };
+}
+use fact_kinds;

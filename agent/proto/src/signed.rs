@@ -112,6 +112,7 @@ pub fn verify<T: Serialize + DeserializeOwned>(
 
 /// Why an order is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum VerifyError {
     /// Not a COSE_Sign1 in deterministic form.
     #[error("not a COSE_Sign1 message in deterministic form")]

@@ -19,6 +19,7 @@ pub struct Topic {
 
 /// What is said on a topic, and by whom. The broker's ACL holds each side to its channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Channel {
     /// Device: on line or not, state, epoch. Retained; not signed, so a hint.
     Status,

@@ -96,7 +96,7 @@ impl<'a> Order<'a> {
         };
         let topic = Topic::new(event.device, Channel::Event);
         let message = pawl_proto::signed::sign(&event, &topic, context.order_key)?;
-        if kind == EventKind::Refresh {
+        if !matches!(kind, EventKind::Revoke | EventKind::Repair) {
             return Ok(IssuedEvent { event, message, state: pairing.state, fact: None });
         }
         let fact = Some(Fact::RevokeOrdered {
@@ -111,6 +111,7 @@ impl<'a> Order<'a> {
 
 /// Why nothing can be ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OrderRefused {
     /// There is no pairing to end or to refresh.
     #[error("the device has no pairing")]

@@ -2,7 +2,7 @@
 
 use pawl_evidence::attest::{AkError, AttestError, AttestationKey};
 use pawl_evidence::tpm::{ClockInfo, NvPublic, ParseError, Public};
-use pawl_proto::message::{Cause, Receipt, SignedReceipt};
+use pawl_proto::message::{Receipt, SignedReceipt};
 use pawl_proto::{Digest, Epoch};
 
 use crate::pairing::Pairing;
@@ -57,7 +57,7 @@ fn fact(receipt: &Receipt, signed: &SignedReceipt, clock: ClockInfo) -> Fact {
         ended: receipt.ended.0,
         epoch: receipt.epoch.0,
         event: receipt.event.map(|id| id.to_string()),
-        cause: cause_name(receipt),
+        cause: receipt.cause.to_string(),
         reason: receipt.reason.as_str().to_owned(),
         receipt: Digest::of(signed.receipt.as_bytes()).to_string(),
         attested: Some(Attested {
@@ -69,18 +69,9 @@ fn fact(receipt: &Receipt, signed: &SignedReceipt, clock: ClockInfo) -> Fact {
     }
 }
 
-fn cause_name(receipt: &Receipt) -> String {
-    match receipt.cause {
-        Cause::Revoke => "revoke",
-        Cause::Repair => "repair",
-        Cause::Wipe => "wipe",
-        Cause::Recovery => "recovery",
-    }
-    .to_owned()
-}
-
 /// Why a receipt proves nothing.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReceiptError {
     /// There is no such pairing of that device.
     #[error("the receipt is about a pairing that this control plane never granted")]

@@ -6,6 +6,7 @@ use crate::key::KeyError;
 
 /// Why an `allowed_signers` file cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AllowedSignersError {
     /// It cannot be read.
     #[error("the allowed signers cannot be read: {0}")]
@@ -28,6 +29,7 @@ pub enum AllowedSignersError {
 
 /// What is wrong with a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LineError {
     /// Too short to be one.
     #[error("expected: PRINCIPALS [OPTIONS] KEY-TYPE BASE64-KEY")]

@@ -3,6 +3,7 @@ use crate::key::Fingerprint;
 
 /// Why a verified signature does not count. For the operator: it says what is listed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refusal {
     /// No line has the key.
     #[error("the key {key} is not among the allowed signers")]

@@ -70,6 +70,7 @@ fn draw_letter<E>(fill: &mut impl FnMut(&mut [u8]) -> Result<(), E>) -> Result<u
 
 /// What was typed is no code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CodeError {
     /// Too few letters or too many.
     #[error("a code of {expected} letters is wanted, in groups of four")]

@@ -160,6 +160,7 @@ fn sk_ecdsa(reader: &mut Reader<'_>) -> Option<KeyKind> {
 
 /// Why a key cannot approve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyError {
     /// Not the encoding of a key.
     #[error("this is no SSH public key: expected a line such as `ssh-ed25519 AAAA… comment`")]

@@ -106,6 +106,7 @@ fn read_identities(mut reader: Reader<'_>) -> Option<Vec<Identity>> {
 
 /// What went wrong with the agent.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AgentError {
     /// Nobody listens at the socket.
     #[error("the ssh-agent at {} does not answer ({error}): log in anew, or start one", path.display())]

@@ -8,6 +8,7 @@ use crate::sshsig::SignatureError;
 
 /// Why there is no key to sign with.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FindError {
     /// An agent is wanted and `$SSH_AUTH_SOCK` is not set.
     #[error(
@@ -67,6 +68,7 @@ fn or_nothing(held: &str) -> &str {
 
 /// Why there is no signature.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SignError {
     /// The agent did not sign.
     #[error(transparent)]

@@ -146,6 +146,7 @@ fn decrypt(private: &[u8], passphrase: &str, salt: &[u8], rounds: u32) -> Option
 
 /// Why a private key's file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyFileError {
     /// PEM of OpenSSL, PuTTY's or something else.
     #[error(

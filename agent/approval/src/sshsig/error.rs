@@ -2,6 +2,7 @@ use crate::key::KeyError;
 
 /// Why a signature does not count. Meant for operators: it holds nothing that is not printable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SignatureError {
     /// More than [`Signature::MAX_LEN`](super::Signature::MAX_LEN) bytes.
     #[error("the signature is longer than {} bytes", super::Signature::MAX_LEN)]

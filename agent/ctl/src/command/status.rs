@@ -62,8 +62,8 @@ fn screen(status: &LocalStatus, style: Style, now: u64) -> String {
 fn tone(state: DeviceState) -> Tone {
     match state {
         DeviceState::Entitled => Tone::Good,
-        DeviceState::Unpaired | DeviceState::Pairing | DeviceState::Lapsed => Tone::Doubtful,
         DeviceState::Revoked => Tone::Bad,
+        _ => Tone::Doubtful,
     }
 }
 
@@ -81,6 +81,7 @@ impl Screen {
             SessionStage::Pairing => "approved: the new pairing is made",
             SessionStage::Done => "the new pairing is there",
             SessionStage::Failed => "came to nothing",
+            _ => session.stage.as_str(),
         };
         // Not twice what stands above it.
         let own = session.problem.as_ref().filter(|own| why_so.is_none_or(|why| why.error != own.error));
@@ -109,15 +110,11 @@ impl Screen {
 
     fn verdict(&mut self, verdict: &VerdictStatus) {
         let now = self.now;
-        let result = match verdict.result {
-            Some(Appraisal::Affirming) => "affirming",
-            Some(Appraisal::Warning) => "warning",
-            Some(Appraisal::Contraindicated) => "contraindicated",
-            None => "none yet",
-        };
+        let result = verdict.result.as_ref().map_or("none yet", Appraisal::as_str);
         let standing = match verdict.standing {
-            Standing::Active => "",
-            Standing::Suspended => ", suspended by the operator",
+            Standing::Active => String::new(),
+            Standing::Suspended => ", suspended by the operator".to_owned(),
+            other => format!(", {other} by the operator"),
         };
         let next = verdict.next_report.map(|next| format!("; next report {}", from_now(next, now)));
         let age = from_now(verdict.time, now);

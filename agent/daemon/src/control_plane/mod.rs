@@ -101,7 +101,7 @@ async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, CallError
 async fn refusal(response: Response) -> CallError {
     let status = response.status();
     match read::<PairingRefusal>(response).await {
-        Ok(refusal) => CallError::Refused { code: refusal.code, message: refusal.message.to_string() },
+        Ok(refusal) => CallError::refused(status.as_u16(), refusal),
         Err(_) => CallError::Status(status.as_u16()),
     }
 }
@@ -114,6 +114,12 @@ fn innermost(error: &reqwest::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+/// Whether a call that was answered with this HTTP status may succeed later.
+fn is_transient(status: u16) -> bool {
+    // 408: the control plane took too long. 429: too many calls.
+    matches!(status, 408 | 429 | 500..)
 }
 
 /// Why a call did not succeed.
@@ -141,13 +147,21 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
+    /// Returns the error of a call that was refused with this HTTP status.
+    fn refused(status: u16, refusal: PairingRefusal) -> Self {
+        if !refusal.code.is_known() && is_transient(status) {
+            // A code of a newer control plane says no more than the status.
+            return Self::Status(status);
+        }
+        Self::Refused { code: refusal.code, message: refusal.message.to_string() }
+    }
+
     /// Whether the same call may succeed later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Clock { .. } | Self::Interrupted(_) => true,
             Self::Refused { code, .. } => *code == RefusalCode::Busy,
-            // 408: the control plane took too long. 429: too many calls.
-            Self::Status(status) => matches!(status, 408 | 429 | 500..),
+            Self::Status(status) => is_transient(*status),
             Self::TooLong | Self::Malformed(_) | Self::Encode(_) => false,
         }
     }
@@ -196,6 +210,20 @@ impl CallError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_with_an_unknown_code_counts_by_its_http_status() {
+        let refusal = |status| {
+            let code = "quota".parse::<pawl_proto::open::Word>().unwrap().into();
+            let message = pawl_proto::Text::lossy("too many devices");
+            CallError::refused(status, PairingRefusal { version: Default::default(), code, message })
+        };
+        assert!(refusal(503).is_transient());
+        let permanent = refusal(403);
+        assert!(!permanent.is_transient());
+        assert_eq!(permanent.to_string(), "too many devices");
+        assert!(permanent.remedy().contains("show the operator this message"));
+    }
 
     #[test]
     fn a_call_that_the_control_plane_gave_up_is_repeated() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pawl_proto::codec::DecodeError;
 use pawl_proto::message::{Cause, Event, EventKind, Verdict};
+use pawl_proto::record::DeviceFact;
 use pawl_proto::signed::{self, VerifyError};
 use pawl_proto::{Channel, Topic};
 
@@ -20,7 +21,8 @@ use crate::telemetry::event::SecurityEvent;
 pub(super) enum Order {
     Verdict(Box<Verdict>),
     Event(Event),
-    /// An event for an earlier epoch, which the broker retains. It asks for nothing.
+    /// An event for an earlier epoch, or of an unknown kind and seen before: the broker retains it. It asks for
+    /// nothing.
     Past,
 }
 
@@ -53,10 +55,15 @@ pub(super) fn verify(
             if event.device == record.device && event.epoch < record.epoch {
                 return Ok(Order::Past);
             }
+            // The broker delivers a retained event again; an unknown one is logged once.
+            let is_repeated = !event.kind.is_known() && event.sequence <= seen.event;
+            if is_repeated && event.device == record.device && event.epoch == record.epoch {
+                return Ok(Order::Past);
+            }
             accept_event(record, seen, &event)?;
             Ok(Order::Event(event))
         }
-        Channel::Status | Channel::Posture | Channel::Receipt => Err(Refusal::Forged),
+        _ => Err(Refusal::Forged),
     }
 }
 
@@ -68,8 +75,18 @@ pub(super) fn verify_ending(record: &PairingRecord, message: &[u8]) -> Result<(C
     match event.kind {
         EventKind::Revoke => Ok((Cause::Revoke, event)),
         EventKind::Repair => Ok((Cause::Repair, event)),
-        EventKind::Refresh => Err(Refusal::Malformed),
+        _ => Err(Refusal::Malformed),
     }
+}
+
+/// Records that an order came which only a newer version knows, and does nothing about it.
+pub(super) fn ignore(cx: &mut Context, event: &Event) {
+    let Event { id, kind, epoch, reason, .. } = event;
+    let text = format!(
+        "an order that this version does not know is ignored: order={kind} event={id} reason={reason}"
+    );
+    cx.security(SecurityEvent::ORDER_UNKNOWN, Some(*epoch), text);
+    cx.record(Some(*epoch), None, DeviceFact::Ignored { event: *id, order: *kind });
 }
 
 fn accept_verdict(record: &PairingRecord, seen: &mut Seen, verdict: &Verdict) -> Result<(), Refusal> {
@@ -141,9 +158,7 @@ impl From<VerifyError> for Refusal {
         match error {
             VerifyError::Payload(DecodeError::TooLong(_)) => Self::Oversize,
             VerifyError::Envelope | VerifyError::Payload(_) => Self::Malformed,
-            VerifyError::Algorithm | VerifyError::UnknownKey | VerifyError::Signature | VerifyError::Key => {
-                Self::Forged
-            }
+            _ => Self::Forged,
         }
     }
 }

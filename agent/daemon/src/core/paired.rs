@@ -164,6 +164,7 @@ impl Paired {
                 return Outcome::Wipe(order, id);
             }
             Ok(Order::Event(Event { kind: EventKind::Refresh, .. })) => self.reports.report_now(cx),
+            Ok(Order::Event(event)) => orders::ignore(cx, &event),
             Ok(Order::Past) => tracing::debug!("ignoring an event for an earlier epoch"),
             Ok(Order::Verdict(verdict)) => {
                 self.judged(cx, *verdict, payload, id);
@@ -399,6 +400,9 @@ fn barring(verdict: &Verdict) -> Option<Problem> {
     match (verdict.entitlement.standing, verdict.result) {
         (Standing::Suspended, _) => Some(problem::suspended(&reasons())),
         (Standing::Active, Some(Appraisal::Contraindicated)) => Some(problem::drifted(&reasons())),
-        (Standing::Active, _) => None,
+        (Standing::Active, None | Some(Appraisal::Affirming | Appraisal::Warning)) => None,
+        // A newer control plane may mean worse than what this version knows.
+        (Standing::Active, Some(result)) => Some(problem::unknown_verdict(result.as_str(), &reasons())),
+        (standing, _) => Some(problem::unknown_verdict(standing.as_str(), &reasons())),
     }
 }

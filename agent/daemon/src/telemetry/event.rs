@@ -60,6 +60,10 @@ events! {
     RECEIPT_TAKEN INFO "receipt-taken" "0a6a6dbbf83c46e58227c678e1414cf1"
     /// A message of the broker was not an order of the control plane for this pairing.
     ORDER_REFUSED WARN "order-refused" "f6f33927a38d4bb3af51273d4907a197"
+    /// The control plane gave an order that only a newer version of this daemon knows.
+    ORDER_UNKNOWN WARN "order-unknown" "fa3a4c0ad57a4660a985cbb317e5b5d4"
+    /// The control plane's verdict has a value that only a newer version of this daemon knows.
+    UNKNOWN_VERDICT WARN "unknown-verdict" "05b23e8ae3824339a812687d787923e8"
     /// A new pairing was approved.
     PAIRING_APPROVED INFO "pairing-approved" "f05b3c29617c48f797ffbaab51736b0c"
     /// Nothing came of the request for a pairing.
@@ -107,6 +111,7 @@ impl SecurityEvent {
             "lease-refused" => Self::LEASE_REFUSED,
             "drifted" => Self::DRIFTED,
             "suspended" => Self::SUSPENDED,
+            "unknown-verdict" => Self::UNKNOWN_VERDICT,
             "revoked-counter-owed" => Self::COUNTER_OWED,
             "technician-wanted" => Self::TECHNICIAN_WANTED,
             "moved-disk" => Self::MOVED_DISK,

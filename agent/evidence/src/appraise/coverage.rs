@@ -28,6 +28,7 @@ pub struct BootCoverage {
 
 /// What would be left to anybody's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Uncovered {
     /// The kernel.
     #[error(

@@ -23,6 +23,7 @@ pub enum KeyRole {
 
 /// Why an object cannot serve in its role.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum KeyError {
     /// It is another kind of object.
     #[error("the {role} is not {expected}")]

@@ -31,6 +31,7 @@ pub struct AttestationKey {
 
 /// Why a public area is not that of an attestation key.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum AkError {
     /// It is another kind of key.
     #[error("the attestation key is not an ECDSA P-256 key with SHA-256")]

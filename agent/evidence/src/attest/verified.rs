@@ -28,6 +28,7 @@ pub struct VerifiedNvPcr {
 
 /// Why an attestation is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum AttestError {
     /// The signature cannot be read.
     #[error("the attestation's signature is malformed: {0}")]

@@ -8,6 +8,7 @@ use super::unified::UnifiedImage;
 /// What a device will boot, in place of what it boots now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum BootChange {
     /// A unified kernel image.
     Unified(Box<UnifiedImage>),

@@ -4,6 +4,7 @@ use super::IMAGE_MAX_LEN;
 
 /// Why it cannot be told what booting a file will measure.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ImageError {
     /// The file, or a section of it in memory, is longer than [`IMAGE_MAX_LEN`].
     #[error("the file has or needs {0} bytes, more than the {IMAGE_MAX_LEN} that are read")]

@@ -28,6 +28,7 @@ pub struct Credential {
 
 /// Why there is no credential for an endorsement key.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum CredentialError {
     /// The key is not an endorsement key of a known template.
     #[error("cannot encrypt to this endorsement key: {0}")]

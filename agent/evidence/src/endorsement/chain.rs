@@ -29,6 +29,7 @@ pub struct EkEndorsement {
 
 /// Why an endorsement key is not accepted on its certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum EndorsementError {
     /// The key is no endorsement key of a known template.
     #[error("not an endorsement key: {0}")]

@@ -23,6 +23,7 @@ pub enum CaRank {
 
 /// Why a CA's certificate cannot be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum CaProblem {
     /// It may not sign certificates.
     #[error("its key usage does not allow it to sign certificates")]

@@ -8,6 +8,7 @@ const NEITHER: &str = "it is neither a well-formed X.509 certificate nor a revoc
 
 /// What a vendor publishes.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum VendorItem {
     /// A CA's certificate.
     Ca(Box<VendorCa>),

@@ -13,6 +13,7 @@ pub struct VendorList {
 
 /// Why a revocation list cannot be relied on.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ListProblem {
     /// No CA that is known has its issuer's name.
     #[error("no known CA is named {0}, its issuer")]

@@ -5,6 +5,7 @@ use crate::tpm::HashAlgorithm;
 
 /// Why an event log cannot be read or replayed. Offsets count bytes from the start of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum EventLogError {
     /// There is no log: the firmware has no TPM support, or the kernel got no log from it.
     #[error("the boot event log is empty: firmware or kernel provides none")]

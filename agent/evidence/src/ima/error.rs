@@ -4,6 +4,7 @@ use crate::tpm::HashAlgorithm;
 
 /// Why an IMA log cannot be read. Offsets count bytes from the start of the piece of log.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ImaError {
     /// The log ends inside an entry.
     #[error("the IMA log is cut off inside the entry at offset {offset}")]

@@ -48,6 +48,7 @@ impl fmt::Display for FileDigest {
 
 /// A text that is no digest of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum FileDigestError {
     /// Not the form of one.
     #[error(

@@ -4,6 +4,7 @@ use super::{MEASURE_LOG_MAX_LEN, RECORD_MAX_LEN};
 
 /// Why systemd's measurement log cannot be read. Offsets count bytes from its start.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum MeasureLogError {
     /// The log is longer than [`MEASURE_LOG_MAX_LEN`].
     #[error("systemd's measurement log has {0} bytes, more than the {MEASURE_LOG_MAX_LEN} that are read")]

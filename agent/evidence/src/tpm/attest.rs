@@ -46,6 +46,7 @@ pub struct ClockInfo {
 
 /// What is attested (TPMU_ATTEST).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Attested {
     /// `TPM2_Quote`.
     Quote {

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 /// A hash algorithm that PCR banks, names and policies can use (TPM_ALG_ID, TCG Algorithm Registry).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum HashAlgorithm {
     /// For old logs only; nothing is trusted on the word of SHA-1.
     Sha1,

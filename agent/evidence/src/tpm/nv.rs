@@ -29,6 +29,7 @@ const NVPCR_OPTIONAL: u32 = 1 << 25 | 1 << 26;
 
 /// Why an NV index is not that of an NvPCR.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum NvPcrError {
     /// It is of another type, can be written without its policy, or survives a reset.
     #[error("its attributes are {0:#010x}, and an NvPCR of systemd 262 has {NVPCR:#010x}")]
@@ -40,6 +41,7 @@ pub enum NvPcrError {
 
 /// Why an NV index cannot serve as the epoch counter.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum CounterError {
     /// The handle is not the owner's.
     #[error("NV index {0:#010x} is outside the owner's range 0x01800000 to 0x01bfffff")]

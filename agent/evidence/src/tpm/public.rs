@@ -23,6 +23,7 @@ pub struct Public {
 
 /// What depends on the kind of object.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PublicKey {
     /// An RSA key.
     Rsa {

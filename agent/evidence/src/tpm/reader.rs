@@ -2,6 +2,7 @@ use thiserror::Error;
 
 /// Why bytes are not the TPM structure that they were taken for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ParseError {
     /// The bytes end inside a field.
     #[error("{field} ends early: {missing} bytes are missing at offset {offset}")]

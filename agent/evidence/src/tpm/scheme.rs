@@ -10,6 +10,7 @@ const ALG_ECDSA: u16 = 0x0018;
 
 /// The cipher with which a storage key protects its children (TPMT_SYM_DEF_OBJECT). Always AES in CFB mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SymmetricCipher {
     /// 128-bit key: the low-range endorsement keys.
     Aes128Cfb,
@@ -19,6 +20,7 @@ pub enum SymmetricCipher {
 
 /// The one way in which a key signs (TPMT_RSA_SCHEME, TPMT_ECC_SCHEME).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SignatureScheme {
     /// RSASSA-PKCS1-v1_5.
     Rsassa(HashAlgorithm),
@@ -30,6 +32,7 @@ pub enum SignatureScheme {
 
 /// An elliptic curve (TPM_ECC_CURVE).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Curve {
     /// NIST P-256.
     P256,

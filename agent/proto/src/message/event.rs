@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ShortText;
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, EventId};
+use crate::open::open_enum;
 
 /// Control plane: an order, signed, retained by the broker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,24 +28,14 @@ pub struct Event {
     pub reason: ShortText,
 }
 
-/// What is ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EventKind {
-    /// Destroy the keys and tokens of the epoch.
-    Revoke,
-    /// Destroy them, and pair again.
-    Repair,
-    /// Report now.
-    Refresh,
-}
-
-impl std::fmt::Display for EventKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Revoke => "revoke",
-            Self::Repair => "repair",
-            Self::Refresh => "refresh",
-        })
+open_enum! {
+    /// What is ordered.
+    pub enum EventKind {
+        /// Destroy the keys and tokens of the epoch.
+        Revoke = "revoke",
+        /// Destroy them, and pair again.
+        Repair = "repair",
+        /// Report now.
+        Refresh = "refresh",
     }
 }

@@ -8,6 +8,7 @@ use crate::bounded::{Blob, Nonce};
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, PairingId, SessionId};
 use crate::limits;
+use crate::open::open_enum;
 use crate::signed::OrderKey;
 
 /// Device: who it says it is, and what it wants. Nothing here is proven yet.
@@ -49,18 +50,18 @@ pub struct PairingRequest {
     pub audiences: Vec<Audience>,
 }
 
-/// What a device finds of its own past. A claim, as all that the disk says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Finding {
-    /// The pairing on the disk was made with this TPM.
-    NothingChanged,
-    /// The pairing on the disk was made with another TPM.
-    NewTpm,
-    /// The TPM has an epoch counter, and the disk knows of no pairing.
-    NewDisk,
-    /// Neither the TPM nor the disk was ever paired.
-    BothNew,
+open_enum! {
+    /// What a device finds of its own past. A claim, as all that the disk says.
+    pub enum Finding {
+        /// The pairing on the disk was made with this TPM.
+        NothingChanged = "nothing-changed",
+        /// The pairing on the disk was made with another TPM.
+        NewTpm = "new-tpm",
+        /// The TPM has an epoch counter, and the disk knows of no pairing.
+        NewDisk = "new-disk",
+        /// Neither the TPM nor the disk was ever paired.
+        BothNew = "both-new",
+    }
 }
 
 /// Control plane: a credential that only the claimed TPM can open.
@@ -174,64 +175,40 @@ pub struct PairingRefusal {
     pub message: ShortText,
 }
 
-/// Why a pairing or an action was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RefusalCode {
-    /// Nobody enrolled this endorsement key.
-    NotEnrolled,
-    /// The endorsement key or its certificate does not hold.
-    EndorsementKey,
-    /// An earlier pairing lived in this epoch, or the one that the approval ended.
-    EpochSpent,
-    /// Epoch, resetCount or clock went backwards.
-    WentBackwards,
-    /// The session is unknown, over, or its nonce is stale: ask anew.
-    Stale,
-    /// The proof does not hold.
-    Proof,
-    /// The device runs what nobody approved.
-    Posture,
-    /// The request itself is malformed.
-    Malformed,
-    /// Too many requests at once.
-    Busy,
-    /// The device is suspended.
-    Suspended,
-    /// A person must approve, and nobody stands at the device.
-    ApprovalRequired,
-    /// A person must approve, and the control plane knows nobody who may.
-    NoApprovers,
-    /// The approval, the code or the confirmation does not count here. Why is told to the operator.
-    ApprovalRefused,
-    /// The operator or the approver said no.
-    Declined,
-    /// What the device runs is not what was approved.
-    PostureChanged,
-    /// No policy lets this action.
-    ActionUnknown,
-}
-
-/// Shown to a technician beside the message.
-impl std::fmt::Display for RefusalCode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::NotEnrolled => "not-enrolled",
-            Self::EndorsementKey => "endorsement-key",
-            Self::EpochSpent => "epoch-spent",
-            Self::WentBackwards => "went-backwards",
-            Self::Stale => "stale",
-            Self::Proof => "proof",
-            Self::Posture => "posture",
-            Self::Malformed => "malformed",
-            Self::Busy => "busy",
-            Self::Suspended => "suspended",
-            Self::ApprovalRequired => "approval-required",
-            Self::NoApprovers => "no-approvers",
-            Self::ApprovalRefused => "approval-refused",
-            Self::Declined => "declined",
-            Self::PostureChanged => "posture-changed",
-            Self::ActionUnknown => "action-unknown",
-        })
+open_enum! {
+    /// Why a pairing or an action was refused.
+    pub enum RefusalCode {
+        /// Nobody enrolled this endorsement key.
+        NotEnrolled = "not-enrolled",
+        /// The endorsement key or its certificate does not hold.
+        EndorsementKey = "endorsement-key",
+        /// An earlier pairing lived in this epoch, or the one that the approval ended.
+        EpochSpent = "epoch-spent",
+        /// Epoch, resetCount or clock went backwards.
+        WentBackwards = "went-backwards",
+        /// The session is unknown, over, or its nonce is stale: ask anew.
+        Stale = "stale",
+        /// The proof does not hold.
+        Proof = "proof",
+        /// The device runs what nobody approved.
+        Posture = "posture",
+        /// The request itself is malformed.
+        Malformed = "malformed",
+        /// Too many requests at once.
+        Busy = "busy",
+        /// The device is suspended.
+        Suspended = "suspended",
+        /// A person must approve, and nobody stands at the device.
+        ApprovalRequired = "approval-required",
+        /// A person must approve, and the control plane knows nobody who may.
+        NoApprovers = "no-approvers",
+        /// The approval, the code or the confirmation does not count here. Why is told to the operator.
+        ApprovalRefused = "approval-refused",
+        /// The operator or the approver said no.
+        Declined = "declined",
+        /// What the device runs is not what was approved.
+        PostureChanged = "posture-changed",
+        /// No policy lets this action.
+        ActionUnknown = "action-unknown",
     }
 }

@@ -6,6 +6,7 @@ use super::{ShortText, TpmStructure};
 use crate::bounded::Blob;
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, EventId, PairingId};
+use crate::open::open_enum;
 
 /// Device: a receipt and `TPM2_NV_Certify` over the epoch counter; on the receipt channel, or
 /// to `POST /v1/receipts` when the broker is out of reach.
@@ -45,18 +46,18 @@ pub struct Receipt {
     pub time: u64,
 }
 
-/// What began a wipe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cause {
-    /// A `revoke` event.
-    Revoke,
-    /// A `repair` event.
-    Repair,
-    /// A command on the device.
-    Wipe,
-    /// The counter was found ahead of the pairing at start: a wipe that was cut short, a disk
-    /// from before it, or somebody who moved the counter on. Also a granted pairing that the device
-    /// could not store.
-    Recovery,
+open_enum! {
+    /// What began a wipe.
+    pub enum Cause {
+        /// A `revoke` event.
+        Revoke = "revoke",
+        /// A `repair` event.
+        Repair = "repair",
+        /// A command on the device.
+        Wipe = "wipe",
+        /// The counter was found ahead of the pairing at start: a wipe that was cut short, a disk
+        /// from before it, or somebody who moved the counter on. Also a granted pairing that the device
+        /// could not store.
+        Recovery = "recovery",
+    }
 }

@@ -8,6 +8,7 @@ use super::{Entitlement, ShortText};
 use crate::bounded::{Digest, Nonce, SignatureBytes};
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, PairingId};
+use crate::open::open_enum;
 use crate::pcr::PcrBank;
 
 /// Control plane: the judgement on a report, or a change of the device's standing; signed.
@@ -58,63 +59,41 @@ pub struct Verdict {
     pub ahead: Vec<Lease>,
 }
 
-/// The operator's decision, apart from any judgement on the device's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Standing {
-    /// The device may work.
-    Active,
-    /// It may not, until the operator resumes it; nothing is destroyed.
-    Suspended,
-}
-
-/// A judgement on evidence (RFC 9334; the values are those of EAR).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Appraisal {
-    /// What was reported is what was approved.
-    Affirming,
-    /// Acceptable, and somebody should look.
-    Warning,
-    /// Not what was approved: no lease.
-    Contraindicated,
-}
-
-impl std::fmt::Display for Appraisal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Affirming => "affirming",
-            Self::Warning => "warning",
-            Self::Contraindicated => "contraindicated",
-        })
+open_enum! {
+    /// The operator's decision, apart from any judgement on the device's state.
+    pub enum Standing {
+        /// The device may work.
+        Active = "active",
+        /// It may not, until the operator resumes it; nothing is destroyed.
+        Suspended = "suspended",
     }
 }
 
-/// What of the device a judgement is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Area {
-    /// The TPM.
-    Hardware,
-    /// What runs before the boot loader, with its settings and keys.
-    Firmware,
-    /// Boot loader, kernel, command line.
-    Boot,
-    /// What was run since.
-    Runtime,
-    /// Whether the evidence is of now.
-    Freshness,
+open_enum! {
+    /// A judgement on evidence (RFC 9334; the values are those of EAR).
+    pub enum Appraisal {
+        /// What was reported is what was approved.
+        Affirming = "affirming",
+        /// Acceptable, and somebody should look.
+        Warning = "warning",
+        /// Not what was approved: no lease.
+        Contraindicated = "contraindicated",
+    }
 }
 
-impl std::fmt::Display for Area {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Hardware => "hardware",
-            Self::Firmware => "firmware",
-            Self::Boot => "boot",
-            Self::Runtime => "runtime",
-            Self::Freshness => "freshness",
-        })
+open_enum! {
+    /// What of the device a judgement is about.
+    pub enum Area {
+        /// The TPM.
+        Hardware = "hardware",
+        /// What runs before the boot loader, with its settings and keys.
+        Firmware = "firmware",
+        /// Boot loader, kernel, command line.
+        Boot = "boot",
+        /// What was run since.
+        Runtime = "runtime",
+        /// Whether the evidence is of now.
+        Freshness = "freshness",
     }
 }
 

@@ -52,6 +52,7 @@ impl From<OrderError> for AdminError {
             OrderError::UnknownDevice => "unknown-device",
             OrderError::Refused(OrderRefused::NotPaired) => "not-paired",
             OrderError::Refused(OrderRefused::Pending { .. }) => "pending",
+            OrderError::Refused(_) => "refused",
             OrderError::NothingReported => "nothing-reported",
             OrderError::Uncovered(_) => "uncovered",
             OrderError::Access(_) => "malformed",

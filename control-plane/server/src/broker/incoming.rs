@@ -43,7 +43,7 @@ async fn decide(plane: &Arc<ControlPlane>, topic: &[u8], payload: &[u8]) -> Resu
         Channel::Status => status(plane, device, payload).await,
         Channel::Posture => posture::receive(plane, device, payload.to_vec()).await,
         Channel::Receipt => receipt(plane, device, payload).await,
-        Channel::Verdict | Channel::Event => Ok(()),
+        _ => Ok(()),
     }
 }
 

@@ -6,6 +6,8 @@ use super::{Bundle, Chain, Check, Contents, check, collect};
 use crate::control_plane::ControlPlane;
 use crate::orders;
 use crate::pairing;
+use pawl_verifier::record::Fact;
+
 use crate::testing::{Device, Records, Rig, Wanted, authorization, decode_verdict};
 
 /// A device to which everything has happened that a record is kept of.
@@ -61,6 +63,28 @@ async fn everything_in_a_bundle_is_checked_and_holds() {
     assert_eq!((checked.receipts, checked.approvals, checked.assurances), (1, 1, 1));
     assert_eq!((checked.device_records, checked.unchecked), (5, 0));
     assert!(checked.approvers[0].starts_with("alice namespaces=\"pawl-approval@v1\" ssh-ed25519 "));
+}
+
+/// A newer control plane wrote it, and an older program checks it.
+#[tokio::test]
+async fn a_fact_of_a_newer_version_is_counted_and_its_chain_checked() {
+    let (rig, device) = eventful().await;
+    let newer = |kind: &str| -> Result<Fact, _> {
+        serde_json::from_value(serde_json::json!({"kind": kind, "detail": {"moons": 2}}))
+    };
+    let (id, fact) = (device.id(), newer("moon-phase").unwrap());
+    rig.plane.store.transaction(move |tx| tx.record(id, 9, fact)).await.unwrap();
+    let records = rig.plane.store.transaction(move |tx| tx.records(id)).await;
+    let records = records.unwrap_or_else(|error: crate::store::ChainError| panic!("{error}"));
+    let (last, link) = records.last().unwrap();
+    assert_eq!(last.fact.kind(), "moon-phase");
+    assert_eq!(pawl_proto::encode(last).unwrap(), link.body);
+    let mut contents = contents(&rig.plane, &device).await;
+    let checked = check(&contents);
+    assert_eq!((checked.failures.as_slice(), checked.unchecked), ([].as_slice(), 1));
+    *contents.records.last_mut().unwrap().body.0.last_mut().unwrap() ^= 1;
+    assert_eq!(check(&contents).failures[0].check, Check::Chain);
+    assert!(newer("verdict").is_err(), "a known fact with another detail is taken for an unknown one");
 }
 
 #[tokio::test]

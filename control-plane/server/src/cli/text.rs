@@ -90,7 +90,7 @@ pub(super) fn devices(devices: &Vec<DeviceLine>) -> String {
             device.device.to_string(),
             or_dash(device.label.clone()),
             device::certificate(device).to_owned(),
-            standing_name(device.standing).to_owned(),
+            device.standing.to_string(),
             or_dash(device.pairing.map(device::pairing_state)),
             or_dash(device.epoch),
             or_dash(device.verdict),
@@ -109,6 +109,7 @@ pub(super) fn order(order: &OrderView) -> String {
         }
         EventKind::Repair => "Ordered to pair again: no token and no lease until it has.",
         EventKind::Refresh => "Asked to report now.",
+        _ => "Ordered.",
     };
     let delivery = match order.delivery {
         Delivery::Published => "published",
@@ -129,19 +130,13 @@ pub(super) fn standing(changed: &StandingView) -> String {
             format!("Suspended: no token and no lease until `resume --suspension {number}`; {told}.\n")
         }
         Standing::Active => format!("Resumed: the next good report brings a lease; {told}.\n"),
+        other => format!("The standing is {other} from now on; {told}.\n"),
     }
 }
 
 pub(super) fn accepted(accepted: &Accepted) -> String {
     let did = if accepted.new { "Accepted" } else { "Accepted before" };
     format!("{did}; the device has {} accepted boot states.\n", accepted.boot_states)
-}
-
-fn standing_name(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Active => "active",
-        Standing::Suspended => "suspended",
-    }
 }
 
 fn or_dash(value: Option<impl ToString>) -> String {

@@ -46,21 +46,10 @@ impl IntoResponse for RequestError {
 
 fn status(code: RefusalCode) -> StatusCode {
     match code {
-        RefusalCode::NotEnrolled
-        | RefusalCode::EndorsementKey
-        | RefusalCode::WentBackwards
-        | RefusalCode::Proof
-        | RefusalCode::Posture
-        | RefusalCode::Suspended
-        | RefusalCode::ApprovalRequired
-        | RefusalCode::NoApprovers
-        | RefusalCode::ApprovalRefused
-        | RefusalCode::Declined
-        | RefusalCode::PostureChanged
-        | RefusalCode::ActionUnknown => StatusCode::FORBIDDEN,
         RefusalCode::EpochSpent => StatusCode::CONFLICT,
         RefusalCode::Stale => StatusCode::GONE,
         RefusalCode::Malformed => StatusCode::BAD_REQUEST,
         RefusalCode::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::FORBIDDEN,
     }
 }

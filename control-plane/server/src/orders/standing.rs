@@ -127,12 +127,12 @@ fn change_in(
         Change::Resume { suspension } => {
             match device.standing {
                 Standing::Active => return Err(OrderError::NotSuspended),
-                Standing::Suspended if device.suspensions != suspension => {
+                _ if device.suspensions != suspension => {
                     let reason = device.standing_reason.unwrap_or_default();
                     let now = device.suspensions;
                     return Err(OrderError::OtherSuspension { seen: suspension, now, reason });
                 }
-                Standing::Suspended => {}
+                _ => {}
             }
             tx.set_standing(id, Standing::Active, None)?;
             tx.record(id, now, Fact::Resumed {})?;

@@ -1,9 +1,11 @@
 use pawl_proto::message::{Cause, EventKind, Receipt, ShortText, SignedReceipt};
+use pawl_proto::open::Word;
 use pawl_proto::signed::OrderKey;
 use pawl_proto::{Channel, Epoch, Topic};
 
 use pawl_verifier::event::OrderRefused;
 use pawl_verifier::receipt;
+use pawl_verifier::record::Fact;
 
 use super::*;
 use crate::testing::{Device, Rig};
@@ -84,6 +86,21 @@ async fn a_device_that_does_not_know_what_ended_its_epoch_is_told() {
     // It is nothing to go by once the device was paired again.
     device.pair(&rig.plane).await.unwrap();
     assert_eq!(receive_receipt(&rig.plane, None, unknown).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_receipt_with_a_cause_of_a_newer_device_settles_the_order() {
+    let (rig, mut device) = paired().await;
+    let ordered = order_of(&rig, &device, EventKind::Revoke).await.unwrap();
+    let receipt = device.wipe(Some(&ordered.event));
+    let cause = "tamper-switch".parse::<Word>().unwrap().into();
+    let receipt = Receipt { cause, ..pawl_proto::decode(receipt.receipt.as_bytes(), 2048).unwrap() };
+    receive_receipt(&rig.plane, Some(device.id()), device.signed(&receipt)).await.unwrap();
+    assert_eq!(state(&rig, &device).await, PairingState::Ended);
+    let id = device.id();
+    let records = rig.plane.store.transaction(move |tx| tx.records(id)).await;
+    let last = records.unwrap_or_else(|error: crate::store::ChainError| panic!("{error}")).pop().unwrap().0;
+    assert!(matches!(last.fact, Fact::Receipt { cause, .. } if cause == "tamper-switch"));
 }
 
 #[tokio::test]

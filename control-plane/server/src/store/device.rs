@@ -2,7 +2,7 @@ use pawl_proto::message::{DeviceState, Standing, Status};
 use pawl_proto::{DeviceId, Digest};
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::value::{from_bytes, from_name, from_text, to_name};
+use super::value::{from_bytes, from_name, from_text, known, to_name};
 use super::{StoreError, Tx};
 
 /// An enrolled device.
@@ -185,7 +185,8 @@ fn read(row: &Row<'_>) -> Result<Device, StoreError> {
         ek_sha256: from_bytes(&row.get::<_, Vec<u8>>(1)?, "digest")?,
         label: row.get(2)?,
         enrolled_at: row.get(3)?,
-        standing: from_name(row.get(4)?, "standing")?,
+        standing: from_name(row.get(4)?, "standing")
+            .and_then(|standing: Standing| known(standing, standing.is_known(), "standing"))?,
         standing_reason: row.get(5)?,
         suspensions: row.get(14)?,
         ek_kind: row.get(6)?,

@@ -2,7 +2,7 @@ use pawl_proto::message::{Event, EventKind};
 use pawl_proto::{Channel, DeviceId, Epoch, EventId, SessionId, Topic};
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::value::{from_name, from_text, to_name};
+use super::value::{from_name, from_text, known, to_name};
 use super::{StoreError, Tx};
 
 /// An event and what became of it.
@@ -191,7 +191,8 @@ fn read(row: &Row<'_>) -> Result<EventRow, StoreError> {
     let session: Option<String> = row.get(9)?;
     Ok(EventRow {
         id: from_text(&row.get::<_, String>(0)?, "event id")?,
-        kind: from_name(row.get(1)?, "event kind")?,
+        kind: from_name(row.get(1)?, "event kind")
+            .and_then(|kind: EventKind| known(kind, kind.is_known(), "event kind"))?,
         epoch: Epoch(row.get(2)?),
         sequence: row.get(3)?,
         time: row.get(4)?,

@@ -42,6 +42,11 @@ pub(super) fn to_name<T: Serialize>(value: T, what: &'static str) -> Result<Stri
     }
 }
 
+/// Returns a value that this program wrote, and so knows.
+pub(super) fn known<T>(value: T, is_known: bool, what: &'static str) -> Result<T, StoreError> {
+    if is_known { Ok(value) } else { Err(StoreError::Malformed(what)) }
+}
+
 pub(super) fn from_name<T: serde::Serialize + DeserializeOwned>(
     name: String,
     what: &'static str,

@@ -63,6 +63,19 @@ fn records_are_taken_over_as_they_come_and_may_come_again() {
     assert!(watched.findings.is_empty());
 }
 
+/// A newer device records what this control plane does not know.
+#[test]
+fn a_record_of_an_unknown_fact_is_kept_and_the_chain_goes_on() {
+    let mut watched = Watched::default();
+    let mut chain = Records::of(1, 1);
+    let json = r#"{"kind": "moon-phase", "detail": {"moons": 2}}"#;
+    chain.add(serde_json::from_str(json).unwrap());
+    chain.grow(1, 1);
+    let seen = watched.report(chain.after(0));
+    assert_eq!((seen.reason, seen.new.len(), watched.known()), (None, 3, 3));
+    assert!(watched.findings.is_empty());
+}
+
 #[test]
 fn an_end_that_was_cut_off_is_found_and_recorded_once() {
     let mut watched = Watched::default();

@@ -72,6 +72,7 @@ fn audience(text: &str) -> Option<Audience> {
 
 /// A grant that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AccessError {
     /// Not a scope.
     #[error("{0:?} is no scope: give 1 to 64 printable ASCII characters without space, quote and backslash")]

@@ -209,7 +209,7 @@ pub fn check_enrolled(
             Some(why) if !device.without_certificate => Err(uncertified(why)),
             _ => Ok(Enrolment::Before),
         },
-        Standing::Suspended => {
+        _ => {
             let reason = device.standing_reason.as_deref().unwrap_or_default();
             let message = format!("the device is suspended ({reason}); an operator must resume it first");
             Err(Refusal::new(RefusalCode::Suspended, message))

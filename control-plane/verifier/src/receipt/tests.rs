@@ -1,4 +1,4 @@
-use pawl_proto::message::ShortText;
+use pawl_proto::message::{Cause, ShortText};
 use pawl_proto::{Blob, DeviceId, Nonce, PairingId};
 
 use super::*;

@@ -15,6 +15,7 @@ pub struct ChainHead {
 /// What is wrong, or new, with the records of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum RecordFinding {
     /// They cannot be read, do not follow from one another, or are more than a report may carry.
     Malformed,

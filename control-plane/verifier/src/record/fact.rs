@@ -1,6 +1,7 @@
 use pawl_proto::DeviceId;
 use pawl_proto::message::Access;
-use serde::{Deserialize, Serialize};
+use pawl_proto::record::UnknownFact;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{ApprovedBy, Attested, ChainHead, LeaseSigned, RecordFinding, TpmTime};
 use crate::boot_state::BootState;
@@ -26,6 +27,7 @@ pub struct Record {
 /// A field that a record of an earlier version may lack is optional, and stays so: a record is never
 /// written again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 #[serde(tag = "kind", content = "detail", rename_all = "kebab-case")]
 pub enum Fact {
     /// An operator enrolled the device.
@@ -298,9 +300,44 @@ pub enum Fact {
         /// In words.
         detail: String,
     },
+    /// A fact of a newer version of the control plane.
+    #[serde(untagged, deserialize_with = "Self::unknown")]
+    Unknown(UnknownFact),
+}
+
+pawl_proto::fact_kinds! {
+    Fact {
+        Enrolled = "enrolled",
+        CertificateRequirement = "certificate-requirement",
+        Paired = "paired",
+        Refused = "refused",
+        Verdict = "verdict",
+        Lease = "lease",
+        Granted = "granted",
+        Suspended = "suspended",
+        Resumed = "resumed",
+        Accepted = "accepted",
+        RevokeOrdered = "revoke-ordered",
+        Receipt = "receipt",
+        Token = "token",
+        Approved = "approved",
+        SessionOpened = "session-opened",
+        ApprovalRefused = "approval-refused",
+        SessionOver = "session-over",
+        Replaced = "replaced",
+        Assurance = "assurance",
+        AssuranceUsed = "assurance-used",
+        Incident = "incident",
+        IncidentsSettled = "incidents-settled",
+        DeviceRecords = "device-records",
+    }
 }
 
 impl Fact {
+    fn unknown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UnknownFact, D::Error> {
+        UnknownFact::unless(Self::KINDS, deserializer)
+    }
+
     /// Returns the record of what an operator grants from now on, or of what was inherited from another device.
     #[must_use]
     pub fn granted(granted: &Access, from: Option<DeviceId>) -> Self {

@@ -31,6 +31,7 @@ pub struct CompleteReport {
 
 /// Why a report cannot be completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CompleteError {
     /// It builds on evidence that is not kept any more: the device has to send a whole report.
     #[error("the report builds on what is not known here")]

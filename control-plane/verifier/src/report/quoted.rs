@@ -131,6 +131,7 @@ pub fn bank_hash(bank: PcrBank) -> HashAlgorithm {
 
 /// Why a report is not believed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum QuotedError {
     /// The quote does not hold.
     #[error(transparent)]

@@ -20,17 +20,22 @@ impl Records {
     /// Appends so many records.
     pub fn grow(&mut self, by: usize, seed: u64) {
         for _ in 0..by {
-            let record = DeviceRecord {
-                version: Version,
-                sequence: u64::try_from(self.links.len()).unwrap() + 1,
-                time: 5,
-                clock: Some(1_000),
-                resets: Some(2),
-                epoch: None,
-                fact: DeviceFact::Missed { count: seed },
-            };
-            self.links.push(Link::forge(self.head(), &record).unwrap());
+            self.add(DeviceFact::Missed { count: seed });
         }
+    }
+
+    /// Adds a record of this fact.
+    pub(crate) fn add(&mut self, fact: DeviceFact) {
+        let record = DeviceRecord {
+            version: Version,
+            sequence: u64::try_from(self.links.len()).unwrap() + 1,
+            time: 5,
+            clock: Some(1_000),
+            resets: Some(2),
+            epoch: None,
+            fact,
+        };
+        self.links.push(Link::forge(self.head(), &record).unwrap());
     }
 
     /// The end of the chain is cut off.

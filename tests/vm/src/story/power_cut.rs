@@ -80,7 +80,7 @@ fn in_a_pairing(stage: &mut Stage<'_>, chance: &mut Chance, facts: &mut Facts) -
             stage.machine.wait_until_inactive("workload")?;
             pair(stage).map(drop)
         }
-        DeviceState::Pairing => bail!("the device is still pairing"),
+        other => bail!("the device is {other}"),
     }
 }
 

@@ -55,6 +55,7 @@ pub(in crate::command) fn sentence(status: &LocalStatus) -> String {
             "another TPM and a known disk: the pairing on this disk was made with another device".to_owned()
         }
         (Finding::BothNew, _) => "a new TPM and a new disk: neither was paired before".to_owned(),
+        (other, _) => format!("{other}, which this version of pawlctl does not know"),
     }
 }
 

@@ -38,10 +38,10 @@ impl Milestones {
 /// How many of the lines are true at this stage.
 fn reached(stage: SessionStage) -> usize {
     match stage {
-        // One that failed may have been further; so far it was for certain.
-        SessionStage::Opening | SessionStage::Waiting | SessionStage::Failed => 1,
         SessionStage::Ending => 2,
         SessionStage::Pairing | SessionStage::Done => 3,
+        // One that failed may have been further; so far it was for certain.
+        _ => 1,
     }
 }
 

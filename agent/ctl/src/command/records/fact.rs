@@ -6,19 +6,19 @@ use pawl_proto::record::DeviceFact;
 use crate::output;
 
 /// The kind, and the detail.
-pub(super) fn words(fact: &DeviceFact) -> (&'static str, String) {
-    match fact {
-        DeviceFact::Began { device } => ("began", format!("the chain of device {device}")),
+pub(super) fn words(fact: &DeviceFact) -> (&str, String) {
+    let detail = match fact {
+        DeviceFact::Began { device } => format!("the chain of device {device}"),
         DeviceFact::Opened { session, origin, action, statement } => {
-            ("opened", format!("{action} in session {session} from {origin}; statement {statement}"))
+            format!("{action} in session {session} from {origin}; statement {statement}")
         }
-        DeviceFact::Approved { session, by } => ("approved", format!("session {session} {}", approvers(by))),
+        DeviceFact::Approved { session, by } => format!("session {session} {}", approvers(by)),
         DeviceFact::Refused { session: Some(session), code } => {
-            ("refused", format!("session {session}: {code}"))
+            format!("session {session}: {code}")
         }
-        DeviceFact::Refused { session: None, code } => ("refused", code.to_string()),
+        DeviceFact::Refused { session: None, code } => code.to_string(),
         DeviceFact::Paired { pairing, scopes } => {
-            ("paired", format!("pairing {pairing} with the scopes: {}", output::words(scopes)))
+            format!("pairing {pairing} with the scopes: {}", output::words(scopes))
         }
         DeviceFact::Verdict { sequence, result, evidence, lease } => {
             let result = result.map_or_else(|| "no judgement".to_owned(), |result| result.to_string());
@@ -27,21 +27,27 @@ pub(super) fn words(fact: &DeviceFact) -> (&'static str, String) {
                 Some(clock) => format!("lease until {} of the TPM's clock", output::span(clock / 1000)),
                 None => "no lease".to_owned(),
             };
-            ("verdict", format!("{sequence}: {result}; {lease}{evidence}"))
+            format!("{sequence}: {result}; {lease}{evidence}")
         }
         DeviceFact::Token { name, expires } => {
-            ("token", format!("{name}, expires {}", output::utc(*expires)))
+            format!("{name}, expires {}", output::utc(*expires))
         }
         DeviceFact::Assurance { session, action, digest } => {
-            ("assurance", format!("{action} in session {session}; signed {digest}"))
+            format!("{action} in session {session}; signed {digest}")
         }
         DeviceFact::Wiped { cause, event, receipt } => {
             let event = event.map(|event| format!(", event {event}")).unwrap_or_default();
             let receipt = receipt.map(|digest| format!("; receipt {digest}")).unwrap_or_default();
-            ("wiped", format!("by {}{event}{receipt}", cause_words(*cause)))
+            format!("by {}{event}{receipt}", cause_words(cause))
         }
-        DeviceFact::Missed { count } => ("missed", format!("{count} records that could not be written")),
-    }
+        DeviceFact::Missed { count } => format!("{count} records that could not be written"),
+        DeviceFact::Ignored { event, order } => {
+            format!("order {event}: {order}, which this version of pawld does not know")
+        }
+        DeviceFact::Unknown(_) => "of a newer version".to_owned(),
+        _ => String::new(),
+    };
+    (fact.kind(), detail)
 }
 
 fn approvers(by: &[ShortText]) -> String {
@@ -52,12 +58,13 @@ fn approvers(by: &[ShortText]) -> String {
     format!("by {}", names.join(" and "))
 }
 
-fn cause_words(cause: Cause) -> &'static str {
+fn cause_words(cause: &Cause) -> &str {
     match cause {
         Cause::Revoke => "a revocation",
         Cause::Repair => "a re-pair",
         Cause::Wipe => "a command on the device",
         Cause::Recovery => "a counter that was ahead at the start",
+        _ => cause.as_str(),
     }
 }
 

@@ -1,3 +1,6 @@
+use pawl_proto::open::Word;
+use pawl_proto::record::DeviceFact;
+
 use super::*;
 
 fn is_verdict(write: &Write) -> bool {
@@ -63,6 +66,67 @@ fn an_event_of_a_later_epoch_is_refused() {
     rig.event(EventKind::Revoke, EPOCH + 1);
     assert!(rig.has(|effect| matches!(effect, Effect::Security(SecurityEvent::ORDER_REFUSED, ..))));
     assert_eq!(rig.core.status().refused.get("wrong-epoch"), Some(&1));
+}
+
+fn word(name: &str) -> Word {
+    name.parse().unwrap()
+}
+
+/// A newer control plane may give orders that this version does not know.
+#[test]
+fn an_event_of_an_unknown_kind_is_acknowledged_recorded_once_and_not_called_an_attack() {
+    let mut rig = Rig::paired();
+    let kind = EventKind::from(word("rotate-keys"));
+    for _ in 0..3 {
+        rig.event_at(5, kind, EPOCH);
+        assert!(rig.take(|effect| is_acknowledged(effect, 8).then_some(())).is_some());
+    }
+    let count = |rig: &Rig, wanted: fn(&Effect) -> bool| rig.effects.iter().filter(|e| wanted(e)).count();
+    assert_eq!(count(&rig, |e| matches!(e, Effect::Security(SecurityEvent::ORDER_UNKNOWN, ..))), 1);
+    assert_eq!(count(&rig, |e| matches!(e, Effect::Security(SecurityEvent::ORDER_REFUSED, ..))), 0);
+    let is_ignored = |effect: &Effect| match effect {
+        Effect::Record { fact: DeviceFact::Ignored { order, .. }, .. } => Some(*order),
+        _ => None,
+    };
+    assert_eq!(rig.take(is_ignored), Some(kind));
+    assert_eq!(rig.take(is_ignored), None);
+    assert!(!rig.has(is_increment) && rig.core.status().refused.is_empty());
+    rig.event_at(6, EventKind::Revoke, EPOCH);
+    assert!(rig.has(is_increment), "the order after it is not carried out");
+}
+
+#[test]
+fn a_verdict_with_an_unknown_result_or_standing_closes_the_gate_and_destroys_nothing() {
+    let changes: [fn(&mut Verdict); 2] = [
+        |verdict| verdict.result = Some(word("uncertain").into()),
+        |verdict| verdict.entitlement.standing = word("quarantined").into(),
+    ];
+    for change in changes {
+        let mut rig = Rig::paired();
+        rig.lease(900);
+        assert_eq!(rig.core.state(), DeviceState::Entitled);
+        rig.verdict(|verdict| {
+            verdict.lease = Some(lease(900_000));
+            change(verdict);
+        });
+        assert_eq!(rig.core.state(), DeviceState::Lapsed);
+        let problem = rig.core.status().problem.unwrap();
+        assert_eq!(problem.error, "unknown-verdict");
+        assert!(!rig.has(is_increment));
+        assert!(rig.take_write(is_verdict).is_some());
+        rig.lease(900);
+        assert_eq!(rig.core.state(), DeviceState::Entitled, "the next verdict does not count");
+    }
+}
+
+#[test]
+fn a_verdict_on_an_unknown_area_counts_by_its_result() {
+    let mut rig = Rig::paired();
+    rig.verdict(|verdict| {
+        verdict.areas.insert(word("supply-chain").into(), Appraisal::Affirming);
+        verdict.lease = Some(lease(900_000));
+    });
+    assert!(rig.take_tpm(|command| matches!(command, TpmCommand::Unseal(_))).is_some());
 }
 
 #[test]

@@ -215,20 +215,28 @@ impl Rig {
 
     /// Hands in an event of the control plane, as message 8.
     fn event(&mut self, kind: EventKind, epoch: u64) {
-        let payload = self.signed_event(kind, epoch);
+        self.event_at(1, kind, epoch);
+    }
+
+    fn event_at(&mut self, sequence: u64, kind: EventKind, epoch: u64) {
+        let payload = self.signed_event_at(sequence, kind, epoch);
         let topic = Topic::new(self.record.device, Channel::Event).to_string();
         let id = Some(MessageId(8));
         self.feed(Input::Link(LinkInput::Message { topic, payload, id }));
     }
 
     fn signed_event(&self, kind: EventKind, epoch: u64) -> Vec<u8> {
+        self.signed_event_at(1, kind, epoch)
+    }
+
+    fn signed_event_at(&self, sequence: u64, kind: EventKind, epoch: u64) -> Vec<u8> {
         let event = Event {
             version: Version,
             id: EventId::from_random([1; 16]),
             kind,
             device: self.record.device,
             epoch: Epoch(epoch),
-            sequence: 1,
+            sequence,
             time: 1,
             reason: Text::lossy("lost"),
         };

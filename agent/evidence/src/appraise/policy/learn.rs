@@ -19,6 +19,7 @@ use crate::tpm::{Digest, HashAlgorithm, Name, PcrSelection, PcrValues};
 
 /// A boot from which nothing can be learnt.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum LearnError {
     /// The log cannot be read, or there is none.
     #[error(transparent)]

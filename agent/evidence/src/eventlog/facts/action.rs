@@ -2,6 +2,7 @@ use super::text;
 
 /// What EV_EFI_ACTION and EV_ACTION report (TCG PC Client Platform Firmware Profile, section 10.4.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Action {
     /// The firmware starts a boot option.
     CallingApplication,

@@ -86,6 +86,7 @@ pub enum Fact<'a> {
 
 /// What of a section of a unified kernel image was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SectionPart {
     /// Its name.
     Name,

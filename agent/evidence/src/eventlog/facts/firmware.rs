@@ -16,6 +16,7 @@ pub struct FirmwareContent {
 
 /// Parts of firmware, by the kinds of event that measure them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FirmwarePart {
     /// The code that measures first, or its version where that is no text.
     RootOfTrust,

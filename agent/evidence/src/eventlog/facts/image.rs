@@ -13,6 +13,7 @@ pub struct Image {
 
 /// What an image was loaded as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ImageRole {
     /// A boot loader, a unified kernel image, a kernel.
     Application,

@@ -29,6 +29,7 @@ pub struct SignatureDatabase {
 /// The variables that Secure Boot goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum DatabaseName {
     /// `PK`: whose machine it is.
     PlatformKey,
@@ -55,6 +56,7 @@ pub struct SignatureEntry {
 
 /// What an entry allows or forbids.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Signature {
     /// Whatever is signed under a certificate.
     Certificate(CertificateId),

@@ -4,6 +4,7 @@ use crate::eventlog::EventLogError;
 
 /// Why PCR values cannot be told beforehand, in words for an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum PredictError {
     /// The log of the present boot cannot be read.
     #[error(transparent)]

@@ -24,6 +24,7 @@ pub struct Offender {
 /// Why an entry is not explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Why {
     /// No rule allows its digest, and it is not signed.
     Unknown,

@@ -16,6 +16,7 @@ pub struct PathPattern {
 
 /// A text that cannot be a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum PatternError {
     /// Nothing, or more than a pattern may be.
     #[error("a path pattern has 1 to {PATTERN_MAX_LEN} bytes")]

@@ -16,6 +16,7 @@ pub struct Signer {
 
 /// A file that is no signer's key.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SignerError {
     /// Neither of the two forms.
     #[error(

@@ -41,7 +41,8 @@ pub struct Checked {
     pub approvals: u64,
     /// Authorized actions, each with the approval of its session.
     pub assurances: u64,
-    /// Records of an earlier version, which lack what it takes to check them.
+    /// Records of an earlier version, which lack what it takes to check them, and of a newer one, whose facts this
+    /// version does not know. Their chain is checked.
     pub unchecked: u64,
     /// What does not hold, in the order of the records.
     pub failures: Vec<Failure>,

@@ -38,6 +38,10 @@ fn fail(checked: &mut Checked, sequence: u64, check: Check, problem: impl Into<S
 /// Checks what the fact of a record rests on.
 fn examine(context: &mut Context, record: &Record, checked: &mut Checked) {
     let judged = match &record.fact {
+        Fact::Unknown(_) => {
+            checked.unchecked += 1;
+            None
+        }
         Fact::Paired { pairing, scopes, counter, .. } => {
             Some((Check::Pairing, approval::pairing(context, pairing, scopes, counter.is_some())))
         }

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use pawl_proto::message::{Access, Entitlement};
 
-use super::{access, or_dash, standing_name, time};
+use super::{access, or_dash, time};
 use crate::admin::view::{
     AheadView, DeviceLine, DeviceView, EventView, IncidentView, NvPcrView, ReceiptView,
 };
@@ -39,10 +39,10 @@ pub(in crate::cli) fn device(view: &DeviceView) -> String {
 fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
     let standing = match (view.suspension, &view.standing_reason) {
         (Some(number), Some(reason)) => {
-            format!("{}, suspension {number}: {reason}", standing_name(view.standing))
+            format!("{}, suspension {number}: {reason}", view.standing)
         }
-        (Some(number), None) => format!("{}, suspension {number}", standing_name(view.standing)),
-        (None, _) => standing_name(view.standing).to_owned(),
+        (Some(number), None) => format!("{}, suspension {number}", view.standing),
+        (None, _) => view.standing.to_string(),
     };
     let mut lines = vec![
         ("device", view.device.to_string()),

@@ -68,7 +68,7 @@ pub(in crate::cli) fn checked(checked: &Checked) -> String {
         ),
     );
     if checked.unchecked > 0 {
-        say("not checked", format!("{}, of an earlier version, which lack what it takes", checked.unchecked));
+        say("not checked", format!("{}, of another version of the control plane", checked.unchecked));
     }
     for approver in &checked.approvers {
         say("approver", approver.clone());

@@ -150,13 +150,15 @@ fn host_line(host: &HostFacts) -> String {
     if said.is_empty() { "unnamed".to_owned() } else { said.join(", ") }
 }
 
-fn finding(finding: Finding) -> &'static str {
+fn finding(finding: Finding) -> String {
     match finding {
         Finding::NothingChanged => "nothing changed",
         Finding::NewTpm => "new TPM, old disk",
         Finding::NewDisk => "same TPM, new disk",
         Finding::BothNew => "TPM and disk both new",
+        other => return format!("{other}, which this version does not know"),
     }
+    .to_owned()
 }
 
 fn ending(ending: &Ending) -> String {

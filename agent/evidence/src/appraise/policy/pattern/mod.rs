@@ -18,6 +18,7 @@ use thiserror::Error;
 
 /// A text that is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum PatternError {
     /// A wildcard could stand for the name of a parameter.
     #[error(
