@@ -15,7 +15,6 @@ mod gate;
 mod jws;
 mod link;
 mod marker;
-mod pairing;
 mod passed;
 mod posture;
 mod problem;

@@ -12,8 +12,8 @@ use pawl_proto::{Digest, Nonce, SessionId};
 use serde_json::json;
 
 use super::ActionError;
+use crate::core::StatementError;
 use crate::gate::Signer;
-use crate::pairing::StatementError;
 use crate::shared::Shared;
 use crate::store::PairingRecord;
 use crate::{jws, random};

@@ -7,7 +7,7 @@ use pawl_proto::message::RefusalCode;
 
 use crate::approval::ApprovalError;
 use crate::control_plane::CallError;
-use crate::pairing::StatementError;
+use crate::core::StatementError;
 use crate::problem::problem;
 
 /// Why there is no assurance.

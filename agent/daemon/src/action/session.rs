@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{Acting, ActionError, Asking};
 use crate::approval;
-use crate::pairing::StatementError;
+use crate::core::StatementError;
 use crate::shared::Shared;
 use crate::telemetry::event::SecurityEvent;
 

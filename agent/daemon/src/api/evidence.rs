@@ -9,7 +9,7 @@ use pawl_proto::local::EvidenceExport;
 use super::Api;
 use super::answer::{Answer, parameter};
 use super::peer::Peer;
-use crate::posture::{self, ReportError};
+use crate::posture::{self, QuoteError};
 use crate::problem::problem;
 use crate::random;
 
@@ -27,7 +27,7 @@ impl Api {
             Ok(export) => Answer::ok(&export),
             Err(error) => {
                 let remedy = match &error {
-                    ReportError::Tpm(error) => error.remedy(),
+                    QuoteError::Tpm(error) => error.remedy(),
                     _ => "ask again; if it fails again, see the log: journalctl -u pawld",
                 };
                 Answer::unavailable(&problem("no-evidence", error.to_string(), remedy))
@@ -35,10 +35,10 @@ impl Api {
         }
     }
 
-    async fn export(&self, nonce: Digest) -> Result<EvidenceExport, ReportError> {
+    async fn export(&self, nonce: Digest) -> Result<EvidenceExport, QuoteError> {
         let identity = self.shared.identity().await?;
-        let public = Public::unmarshal(&identity.ak_public).map_err(|_| ReportError::Quote)?;
-        let ak_pem = public.to_spki_pem().map_err(|_| ReportError::Quote)?;
+        let public = Public::unmarshal(&identity.ak_public).map_err(|_| QuoteError::Malformed)?;
+        let ak_pem = public.to_spki_pem().map_err(|_| QuoteError::Malformed)?;
         let (attestation, pcrs) = posture::quote_stable(&self.shared.tpm, nonce).await?;
         let mut notes = Vec::new();
         let mut log = |name: &str, contents: io::Result<Vec<u8>>| match contents {
@@ -53,7 +53,7 @@ impl Api {
             (logs.export_boot(), logs.export_measure(), logs.export_ima())
         })
         .await;
-        let (boot_log, measure_log, ima_log) = read.map_err(|_| ReportError::Logs)?;
+        let (boot_log, measure_log, ima_log) = read.map_err(|_| QuoteError::Logs)?;
         let (boot_log, ima_log) = (log("boot log", boot_log), log("IMA log", ima_log));
         let measure_log = log("systemd measurement log", measure_log);
         Ok(EvidenceExport {

@@ -3,15 +3,14 @@
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use pawl_proto::Text;
-use pawl_proto::local::{ApprovalRequest, ConfirmationRequest, SessionStatus};
+use pawl_proto::local::{ApprovalRequest, ConfirmationRequest};
 use tokio::sync::oneshot;
 
 use super::Api;
 use super::answer::{self, Answer};
 use super::peer::Peer;
 use crate::approval;
-use crate::device::Request;
-use crate::pairing::{Reply, Unanswered};
+use crate::device::{HandedIn, Request, Unanswered};
 use crate::problem;
 
 impl Api {
@@ -74,17 +73,11 @@ impl Api {
     }
 
     /// Hands something to the session, and answers with what the control plane made of it.
-    async fn hand_in(&self, request: impl FnOnce(Reply) -> Request) -> Answer {
-        let (reply, outcome) = oneshot::channel::<Result<SessionStatus, Unanswered>>();
-        if self.device.send(request(reply)).await.is_err() {
-            return Answer::unavailable(&problem::stopping());
-        }
-        match outcome.await {
+    async fn hand_in(&self, request: impl FnOnce(oneshot::Sender<HandedIn>) -> Request) -> Answer {
+        match self.ask(request).await {
             Ok(Ok(status)) => Answer::ok(&status),
-            Ok(Err(Unanswered::NoSession)) => Answer::conflict(&problem::no_session()),
-            Ok(Err(Unanswered::Unreachable(problem))) => Answer::unavailable(&problem),
-            // The session ended in the meantime: that is the answer.
-            Err(_) => self.show_session().await,
+            Ok(Err(Unanswered::NoSession(problem))) => Answer::conflict(&problem),
+            Ok(Err(Unanswered::Unreachable(problem))) | Err(problem) => Answer::unavailable(&problem),
         }
     }
 }

@@ -16,7 +16,7 @@ impl Api {
             Ok(snapshot) => snapshot,
             Err(problem) => return Answer::unavailable(&problem),
         };
-        let Snapshot { status, pairing, verdict, past, session } = snapshot;
+        let Snapshot { status, pairing, verdict, session } = snapshot;
         let tpm = async {
             let identity = self.shared.identity().await?;
             let counter = self.shared.tpm.counter().await?.map(|counter| Epoch(counter.epoch));
@@ -64,8 +64,8 @@ impl Api {
             tokens: status.tokens,
             broker: status.broker,
             receipt_waiting: status.receipt_waiting,
-            finding: name.map_or(Finding::NothingChanged, |name| past.finding(name)),
-            former: name.and_then(|name| past.former(name)),
+            finding: name.map_or(Finding::NothingChanged, |name| status.past.finding(name)),
+            former: name.and_then(|name| status.past.former(name)),
             session,
             refused: status.refused,
             time_floor: self.shared.clock.floor(),

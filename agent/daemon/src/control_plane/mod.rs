@@ -18,7 +18,6 @@ use serde::de::DeserializeOwned;
 use crate::clock::WallClock;
 use crate::tls::{self, TlsError};
 
-pub(crate) use pairing::Answer;
 pub(crate) use token::{TokenError, proof};
 
 /// The other end of the wire, and the one authority that vouches for it.

@@ -1,21 +1,13 @@
 //! The four calls of a pairing.
 
 use pawl_proto::message::{
-    ApprovalStep, PairingApproved, PairingGrant, PairingOffer, PairingProof, PairingRequest, SessionProof,
-    Waiting,
+    ApprovalStep, PairingGrant, PairingOffer, PairingProof, PairingRequest, SessionProof,
 };
 use pawl_proto::{SessionId, codec};
 use reqwest::{Response, StatusCode};
 
 use super::{CallError, ControlPlane, read, refusal};
-
-/// How a session stands.
-pub(crate) enum Answer {
-    /// The old pairing is over for the control plane; the new one may be made.
-    Approved(Box<PairingApproved>),
-    /// Somebody has yet to approve. Nothing has changed.
-    Waiting(Box<Waiting>),
-}
+use crate::core::SessionAnswer;
 
 impl ControlPlane {
     /// `POST /v1/pairings`.
@@ -32,12 +24,12 @@ impl ControlPlane {
         &self,
         id: SessionId,
         proof: &SessionProof,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<SessionAnswer, CallError> {
         answer(self.post(&format!("/v1/pairings/{id}/session"), codec::encode(proof)?).await?).await
     }
 
     /// `POST /v1/pairings/{id}/approval`.
-    pub(crate) async fn step(&self, id: SessionId, step: &ApprovalStep) -> Result<Answer, CallError> {
+    pub(crate) async fn step(&self, id: SessionId, step: &ApprovalStep) -> Result<SessionAnswer, CallError> {
         answer(self.post(&format!("/v1/pairings/{id}/approval"), codec::encode(step)?).await?).await
     }
 
@@ -51,10 +43,10 @@ impl ControlPlane {
     }
 }
 
-async fn answer(response: Response) -> Result<Answer, CallError> {
+async fn answer(response: Response) -> Result<SessionAnswer, CallError> {
     match response.status() {
-        StatusCode::OK => Ok(Answer::Approved(Box::new(read(response).await?))),
-        StatusCode::ACCEPTED => Ok(Answer::Waiting(Box::new(read(response).await?))),
+        StatusCode::OK => Ok(SessionAnswer::Approved(Box::new(read(response).await?))),
+        StatusCode::ACCEPTED => Ok(SessionAnswer::Waiting(Box::new(read(response).await?))),
         _ => Err(refusal(response).await),
     }
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use pawl_proto::Text;
-use pawl_proto::local::{Deprovisioned, PairRequest, Problem, Wiped};
+use pawl_proto::local::{Deprovisioned, PairRequest, Problem, SessionStage, Wiped};
 use pawl_proto::message::{Cause, ShortText};
 
 use super::effect::{Reply, Ticket, TpmCommand, Write};
 use super::idle::Idle;
 use super::input::{Request, RequestId, TpmAnswer, TpmFailure};
 use super::machine::{Machine, Phase};
+use super::pairing::view::Step;
 use super::revocation::{Caller, Order};
 use super::session;
 use crate::problem::{self, problem};
@@ -38,11 +39,13 @@ pub(super) fn request(machine: &mut Machine, id: RequestId, request: Request) {
             };
             machine.cx.reply(Some(id), reply);
         }
+        Request::Approve(approval) => hand_in(machine, id, Step::Approval(approval)),
+        Request::Confirm(code) => hand_in(machine, id, Step::Confirmation(code)),
         Request::GiveUp => {
             let is_approved =
-                machine.sessions.granted().is_some() || matches!(machine.phase, Phase::Making(..));
+                machine.sessions.granted().is_some() || matches!(machine.phase, Phase::Creating(..));
             let reply = if machine.sessions.give_up(&mut machine.cx) {
-                machine.session_failed(problem::given_up(), None, false);
+                machine.without_session(problem::given_up(), None, false);
                 Reply::Done
             } else {
                 Reply::Refused(if is_approved { problem::approved() } else { problem::no_session() })
@@ -51,7 +54,7 @@ pub(super) fn request(machine: &mut Machine, id: RequestId, request: Request) {
         }
         Request::Wipe(reason) => wipe(machine, Caller::Wipe(id), reason),
         Request::Deprovision => {
-            let lives = matches!(machine.phase, Phase::Paired(_) | Phase::Making(..) | Phase::Revoking(_));
+            let lives = matches!(machine.phase, Phase::Paired(_) | Phase::Creating(..) | Phase::Revoking(_));
             if lives || machine.sessions.asks() {
                 wipe(machine, Caller::Deprovision(id), Text::lossy("deprovisioned"));
             } else {
@@ -61,10 +64,16 @@ pub(super) fn request(machine: &mut Machine, id: RequestId, request: Request) {
     }
 }
 
+fn hand_in(machine: &mut Machine, id: RequestId, step: Step) {
+    if !machine.sessions.hand_in(&mut machine.cx, id, step) {
+        machine.cx.reply(Some(id), Reply::Refused(problem::no_session()));
+    }
+}
+
 fn pair(machine: &mut Machine, request: PairRequest) -> Result<(), Problem> {
     match machine.phase {
         _ if machine.callers.is_deprovisioned => Err(problem::deprovisioned()),
-        Phase::Making(..) => Err(problem::pairing()),
+        Phase::Creating(..) => Err(problem::pairing()),
         _ if machine.sessions.granted().is_some() => Err(problem::pairing()),
         Phase::Paired(_) if !request.again => Err(problem::already_paired()),
         Phase::Paired(_) | Phase::Idle(_) | Phase::Revoking(_) => {
@@ -86,18 +95,31 @@ fn wipe(machine: &mut Machine, caller: Caller, reason: ShortText) {
         return;
     }
     let asked = machine.sessions.drop_all(&mut machine.cx);
+    let is_committing = machine.is_committing();
     match &mut machine.phase {
         Phase::Revoking(revoking) => {
             let outcome = revoking.ask(&mut machine.cx, caller);
             machine.revoking(outcome);
         }
-        Phase::Making(making, _) => {
-            session::fail(&mut machine.cx, making.ticket, problem::given_up());
+        Phase::Creating(creating, _) => {
+            let (view, granted) = (creating.view.clone(), creating.granted());
+            match granted {
+                // The control plane counts it as live until it has the receipt.
+                Some(record) => {
+                    let order = Order { cause: Cause::Wipe, event: None, reason };
+                    machine.revoke(record, order, None, Some(caller));
+                }
+                None => {
+                    machine.become_idle(Idle::unpaired(problem::unpaired()));
+                    command(machine, TpmCommand::EndEpoch, caller);
+                }
+            }
             machine.cx.write(Write::DiscardUnfinished);
-            machine.become_idle(Idle::unpaired(problem::unpaired()));
-            command(machine, TpmCommand::EndEpoch, caller);
+            if view.status().stage != SessionStage::Done {
+                session::fail(&mut machine.cx, &view, problem::given_up());
+            }
         }
-        Phase::Idle(_) if asked => {
+        Phase::Idle(_) if asked || is_committing => {
             machine.become_idle(Idle::unpaired(problem::unpaired()));
             command(machine, TpmCommand::EndEpoch, caller);
         }

@@ -1,9 +1,12 @@
 //! What all phases work with: the time, the effects so far, and how the gate stands.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use pawl_proto::Epoch;
 use pawl_proto::local::Problem;
+use pawl_proto::message::{Audience, Scope};
 use pawl_proto::record::DeviceFact;
 
 use super::effect::{Effect, Reply, Ticket, TpmCommand, Write};
@@ -23,6 +26,10 @@ pub struct Settings {
     pub pairs_by_itself: bool,
     /// The NV index of the counter.
     pub counter: u32,
+    /// The scopes of a pairing whose caller names none.
+    pub scopes: Vec<Scope>,
+    /// The audiences that a pairing requests.
+    pub audiences: Vec<Audience>,
 }
 
 /// A token of the configuration.
@@ -49,7 +56,7 @@ pub(super) struct Context {
     pub(super) now: Now,
     pub(super) settings: Settings,
     effects: Vec<Effect>,
-    tickets: u64,
+    tickets: Rc<Cell<u64>>,
     jitter: Jitter,
     gate: GateState,
 }
@@ -60,7 +67,7 @@ impl Context {
             now,
             settings,
             effects: Vec::new(),
-            tickets: 0,
+            tickets: Rc::default(),
             jitter: Jitter::new(seed),
             gate: GateState::Closed(problem::unpaired()),
         }
@@ -75,8 +82,17 @@ impl Context {
     }
 
     pub(super) fn ticket(&mut self) -> Ticket {
-        self.tickets += 1;
-        Ticket(self.tickets)
+        next_ticket(&self.tickets)
+    }
+
+    /// Returns the counter of the tickets, for a procedure.
+    pub(super) fn tickets(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.tickets)
+    }
+
+    /// Returns a jitter of its own for a procedure.
+    pub(super) fn fork_jitter(&mut self) -> Jitter {
+        self.jitter.fork()
     }
 
     pub(super) fn tpm(&mut self, command: TpmCommand) -> Ticket {
@@ -148,4 +164,10 @@ impl Context {
             GateState::Closed(problem) => Some(problem),
         }
     }
+}
+
+/// Returns the next ticket of this counter.
+pub(super) fn next_ticket(tickets: &Cell<u64>) -> Ticket {
+    tickets.set(tickets.get() + 1);
+    Ticket(tickets.get())
 }

@@ -1,23 +1,30 @@
 //! What the core has done for it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_proto::local::{Deprovisioned, PairRequest, Problem, SessionStage, Token, Wiped};
-use pawl_proto::message::Entitlement;
+use pawl_proto::local::{Deprovisioned, Problem, SessionStatus, Token, Wiped};
+use pawl_proto::message::{
+    ApprovalStep, Credential, Entitlement, PairingProof, PairingRequest, SessionProof,
+};
 use pawl_proto::record::DeviceFact;
-use pawl_proto::{Channel, Digest, Epoch, Nonce};
-use pawl_tpm::LeaseGrant;
+use pawl_proto::{Channel, DeviceId, Digest, Epoch, Nonce, PcrBank, SessionId};
+use pawl_tpm::{Binding, LeaseGrant};
 
 use super::input::{MessageId, RequestId, VaultKey};
 use crate::audit::Moment;
-use crate::posture::Acknowledged;
 use crate::store::{Approved, PairingRecord, Revocation};
 use crate::telemetry::event::SecurityEvent;
 
 /// Names an effect whose result comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
+
+impl Ticket {
+    /// Names what the executor reads at its start, before the core asks for anything.
+    pub const START: Self = Self(0);
+}
 
 /// Something to do. The executor begins effects in their order and waits for none before it begins the next.
 #[derive(Debug)]
@@ -52,21 +59,12 @@ pub enum Effect {
     Write(Ticket, Write),
     /// Calls the control plane.
     Call(Ticket, Call),
-    /// Makes a report.
-    Report {
-        /// Names the result.
-        ticket: Ticket,
-        /// The pairing that reports.
-        record: Arc<PairingRecord>,
-        /// The nonce.
-        nonce: Nonce,
-        /// The handles of the NvPCRs that it certifies.
-        nvpcrs: Vec<u32>,
-        /// What the report builds on.
-        base: Option<Acknowledged>,
-    },
-    /// Reads the disk and the TPM's counter.
-    Examine,
+    /// Reads what the host knows; [`Input::Gathered`](super::Input::Gathered) has it.
+    Gather(Ticket, Gather),
+    /// Reads the disk and the TPM's counter, and changes neither.
+    Examine(Ticket),
+    /// Salts sessions to the endorsement key of this TPM name and to no other: the control plane is shown this one.
+    PinEndorsementKey(Vec<u8>),
     /// Takes the pairing's keys into use, and connects to its broker.
     Connect(Arc<PairingRecord>),
     /// Asks the broker for the subscriptions again.
@@ -77,32 +75,6 @@ pub enum Effect {
     Publish(Parcel),
     /// Acknowledges a message of the broker.
     Acknowledge(MessageId),
-    /// Opens a session for a pairing.
-    OpenSession {
-        /// Names the result.
-        ticket: Ticket,
-        /// What is asked for.
-        request: PairRequest,
-        /// Somebody is at the device, who can show a code or approve.
-        attended: bool,
-    },
-    /// Shows the session of a kept approval.
-    ResumeSession(Ticket, Box<Approved>),
-    /// Has an open session ask the control plane now.
-    PollSession(Ticket),
-    /// Aborts the steps of a session that still run, and shows its caller why no pairing was made.
-    FailSession(Ticket, Problem),
-    /// Shows how far an approved session is.
-    ShowStage(Ticket, SessionStage),
-    /// Makes the pairing that was approved, in a new epoch.
-    MakePairing {
-        /// Names the session and the result.
-        ticket: Ticket,
-        /// The approval.
-        approved: Box<Approved>,
-        /// An earlier process may have made keys in the present epoch, which then has to end first.
-        ends_epoch: bool,
-    },
     /// Answers a request of the local socket.
     Reply(RequestId, Reply),
     /// Leaves an audit record.
@@ -158,6 +130,72 @@ pub enum TpmCommand {
     Deprovision,
     /// Ends the present epoch, whichever it is.
     EndEpoch,
+    /// Defines the counter where the TPM has none, and reads it.
+    ProvisionCounter,
+    /// Reads endorsement key and attestation key.
+    Identity,
+    /// TPM2_ActivateCredential: only the TPM that the credential was made for opens it.
+    Activate(Credential),
+    /// Creates the keys of a pairing.
+    CreateKeys(Box<Binding>),
+    /// TPM2_Certify over each of these keys, with this qualifying data.
+    CertifyKeys(Arc<NewKeys>, Nonce),
+    /// Signs a PKCS #10 request (RFC 2986) for the device's id with the link key.
+    RequestLink {
+        /// The keys.
+        keys: Arc<NewKeys>,
+        /// The device.
+        device: DeviceId,
+        /// The epoch of the keys.
+        epoch: u64,
+    },
+    /// Reads the PCRs that every report quotes.
+    ReadPcrs,
+    /// Reads NvPCRs, without those that are not there or cannot be read.
+    ReadNvPcrs(Vec<u32>),
+    /// Finds out which of these NV indices the TPM has.
+    PresentNvPcrs(Vec<u32>),
+    /// TPM2_Quote over the PCRs that every report quotes.
+    Quote {
+        /// The bank.
+        bank: PcrBank,
+        /// The qualifying data.
+        digest: Digest,
+    },
+    /// TPM2_NV_Certify over NvPCRs, with this qualifying data, without those that the TPM does not certify.
+    CertifyNvPcrs(Vec<u32>, Digest),
+}
+
+/// The keys of a pairing that is being created.
+pub struct NewKeys(pub pawl_tpm::PairingKeys);
+
+impl fmt::Debug for NewKeys {
+    /// Leaves the keys out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewKeys")
+    }
+}
+
+/// What the host knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gather {
+    /// For a pairing request: facts about the host, and a fresh random nonce.
+    Host,
+    /// For a report: the logs, and the audit records that the control plane does not have.
+    Logs(LogRange),
+}
+
+/// The logs that a report takes along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogRange {
+    /// The report is a whole one: it has the boot log and the facts about the host.
+    pub whole: bool,
+    /// The bank that is quoted.
+    pub bank: PcrBank,
+    /// The offset in systemd's measurement log.
+    pub measure: u64,
+    /// The offset in the IMA log; none where that log is left out.
+    pub ima: Option<u64>,
 }
 
 /// A write to the disk.
@@ -188,10 +226,29 @@ pub enum Write {
     RemoveReceipt(Epoch),
     /// Drops the record of a dead pairing.
     ForgetPairing,
+    /// Allocates the disk space of a pairing.
+    Reserve,
+    /// Gives that space back.
+    Release,
     /// An approval, before anything is done on it.
     Approved(Box<Approved>),
     /// Drops an unfinished pairing.
     DiscardUnfinished,
+    /// A granted pairing, beside the old one.
+    Stage(Box<Staged>),
+    /// Puts the staged pairing in the place of the old one.
+    Commit,
+}
+
+/// A granted pairing.
+#[derive(Clone, Debug)]
+pub struct Staged {
+    /// Its record.
+    pub record: PairingRecord,
+    /// Its keys.
+    pub keys: Arc<NewKeys>,
+    /// The first verdict, as it was received.
+    pub verdict: Vec<u8>,
 }
 
 /// A call of the control plane.
@@ -201,6 +258,14 @@ pub enum Call {
     Receipt(Vec<u8>),
     /// Requests the token of this name.
     Token(String),
+    /// Requests a pairing.
+    RequestPairing(Box<PairingRequest>),
+    /// Opens the session that was offered. Sent again, it asks how the session stands.
+    OpenSession(SessionId, Arc<SessionProof>),
+    /// Asks how a session stands, and hands in an approval or a confirmation.
+    Step(SessionId, Box<ApprovalStep>),
+    /// Hands in the proof of an approved pairing. Sent again as it was, it gets the same grant.
+    Prove(SessionId, Arc<PairingProof>),
 }
 
 /// Something to publish, and how to know it again when the broker has it.
@@ -242,6 +307,10 @@ pub enum Reply {
     Wiped(Wiped),
     /// The counter was removed.
     Deprovisioned(Deprovisioned),
+    /// How the session stands, after what the caller handed in.
+    Session(Box<SessionStatus>),
+    /// The control plane did not answer; the session goes on.
+    Unreachable(Problem),
     /// It was refused.
     Refused(Problem),
 }

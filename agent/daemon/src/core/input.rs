@@ -1,17 +1,23 @@
 //! The inputs of the core. Only the clocks are trusted: an attacker may have written the disk, the broker may send
 //! anything, and an interposer may alter the TPM's answers.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use pawl_proto::Epoch;
 use pawl_proto::local::{PairRequest, Problem, Token};
-use pawl_proto::message::ShortText;
+use pawl_proto::message::{
+    self, BootLog, GivenApproval, HostFacts, ImaLog, MeasureLog, PairingApproved, PairingGrant, PairingOffer,
+    RefusalCode, ShortText, Waiting,
+};
+use pawl_proto::{Epoch, Nonce, PcrValue, Text};
+use pawl_tpm::{Attestation, Counter, Identity, NvDigest};
 use zeroize::Zeroizing;
 
-use super::effect::{ParcelKind, Ticket};
+use super::effect::{NewKeys, ParcelKind, Ticket};
+use super::procedure::UNEXPECTED;
 use crate::audit::Moment;
-use crate::posture::Acknowledged;
-use crate::store::{Approved, PairingRecord, Revocation};
+use crate::store::{Approved, PairingRecord, Revocation, Unfinished};
 
 /// Names a message of the broker that can be acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,9 +33,9 @@ pub enum Input {
     /// A deadline of the core has come.
     Timer,
     /// What [`Effect::Examine`](super::Effect::Examine) found on the disk and in the TPM.
-    Found(Box<Found>),
+    Found(Ticket, Box<Found>),
     /// The TPM did not even tell its counter.
-    NotFound(TpmFailure),
+    NotFound(Ticket, TpmFailure),
     /// The link to the broker.
     Link(LinkInput),
     /// A command of the TPM has ended.
@@ -38,14 +44,10 @@ pub enum Input {
     Written(Ticket, Result<(), String>),
     /// A call of the control plane has ended.
     Called(Ticket, Result<CallAnswer, CallFailure>),
-    /// A report was made, or not: its encoding, and what it tells.
-    ReportMade(Ticket, Result<(Vec<u8>, Acknowledged), String>),
+    /// What the host knows was read, or could not be.
+    Gathered(Ticket, Result<Gathered, String>),
     /// The gate was opened; these tokens were in the vault.
     VaultOpened(Vec<HeldToken>),
-    /// A session is over: approved, or not.
-    SessionOver(Ticket, Result<Box<Approved>, SessionFailure>),
-    /// An approved pairing is on the disk, or nothing comes of it.
-    PairingMade(Ticket, Result<(), MakingFailure>),
     /// A request on the local socket.
     Request(RequestId, Request),
 }
@@ -105,6 +107,95 @@ pub enum TpmAnswer {
     Deprovisioned(bool),
     /// An epoch was ended: it, and the one that is now.
     Ended(Epoch, Epoch),
+    /// The counter, which the TPM has in any case now.
+    Provisioned(Counter),
+    /// Endorsement key and attestation key.
+    Identity(Arc<Identity>),
+    /// What the credential held.
+    Activated(Secret),
+    /// The keys of a pairing.
+    Created(NewKeys),
+    /// The certificates of those keys.
+    KeysCertified(Box<KeyCertificates>),
+    /// A PKCS #10 request, DER.
+    LinkRequested(Vec<u8>),
+    /// The PCRs that every report quotes; all of one bank.
+    Pcrs(BTreeMap<u8, PcrValue>),
+    /// The NvPCRs that could be read.
+    NvPcrs(Vec<NvPcr>),
+    /// The NV indices that the TPM has.
+    PresentNvPcrs(Vec<u32>),
+    /// A quote.
+    Quoted(Attestation),
+    /// The NvPCRs that the TPM certified, by their handles.
+    NvPcrsCertified(Vec<(u32, Attestation)>),
+}
+
+/// What the attestation key says of each key of a pairing.
+#[derive(Debug)]
+pub struct KeyCertificates {
+    /// Of the link key.
+    pub link: Attestation,
+    /// Of the device key.
+    pub device: Attestation,
+    /// Of the vault key.
+    pub vault: Attestation,
+    /// Of the action key.
+    pub action: Attestation,
+}
+
+/// An NvPCR, and what was read of it.
+#[derive(Clone, Debug)]
+pub struct NvPcr {
+    /// Its handle.
+    pub handle: u32,
+    /// What was read.
+    pub found: NvDigest,
+}
+
+/// What a credential held, zeroized when it is dropped.
+pub struct Secret(pub Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for Secret {
+    /// Leaves the secret out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// What [`Effect::Gather`](super::Effect::Gather) read.
+#[derive(Debug)]
+pub enum Gathered {
+    /// For a pairing request.
+    Host {
+        /// Facts about the host.
+        facts: HostFacts,
+        /// Fresh and random.
+        nonce: Nonce,
+    },
+    /// For a report.
+    Logs(Box<GatheredLogs>),
+}
+
+/// What a report takes along of the host.
+#[derive(Clone, Debug)]
+pub struct GatheredLogs {
+    /// Linux's random id of this boot.
+    pub boot_id: Text<64>,
+    /// The random id of this run of the daemon.
+    pub run: Nonce,
+    /// Facts about the host, for a whole report.
+    pub facts: Option<HostFacts>,
+    /// The firmware's log.
+    pub boot: Option<BootLog>,
+    /// A piece of systemd's measurement log.
+    pub measure: Option<MeasureLog>,
+    /// The handles of the NvPCRs that systemd's log names; none where it was not read.
+    pub named_nvpcrs: Option<Vec<u32>>,
+    /// A piece of the IMA log.
+    pub ima: Option<ImaLog>,
+    /// The audit records that the control plane does not have; none while the disk does not give them.
+    pub audit: Option<message::Audit>,
 }
 
 /// The key of the vault, zeroized when it is dropped.
@@ -118,7 +209,8 @@ impl fmt::Debug for VaultKey {
 }
 
 /// Why a TPM command failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
 pub struct TpmFailure {
     /// What follows from it.
     pub kind: TpmFailureKind,
@@ -126,6 +218,12 @@ pub struct TpmFailure {
     pub text: String,
     /// What to do.
     pub remedy: String,
+}
+
+impl TpmFailure {
+    pub(super) fn unexpected() -> Self {
+        Self { kind: TpmFailureKind::Transient, text: UNEXPECTED.to_owned(), remedy: String::new() }
+    }
 }
 
 /// What follows from a failed TPM command.
@@ -149,15 +247,55 @@ pub enum CallAnswer {
     ReceiptTaken(Option<Vec<u8>>),
     /// A token.
     Token(Token),
+    /// A session is offered.
+    Offered(Box<PairingOffer>),
+    /// How a session stands.
+    Session(SessionAnswer),
+    /// A pairing was granted.
+    Granted(Box<PairingGrant>),
+}
+
+/// How an approval session stands.
+#[derive(Clone, Debug)]
+pub enum SessionAnswer {
+    /// The old pairing is over for the control plane; the new one may be made.
+    Approved(Box<PairingApproved>),
+    /// Somebody has yet to approve. Nothing has changed.
+    Waiting(Box<Waiting>),
 }
 
 /// Why a call of the control plane failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
 pub struct CallFailure {
     /// What failed, for people.
     pub text: String,
+    /// What to do.
+    pub remedy: String,
     /// Whether the same call may succeed soon.
     pub is_transient: bool,
+    /// The code with which the control plane refused the call; none where it did not.
+    pub refusal: Option<RefusalCode>,
+}
+
+impl CallFailure {
+    pub(super) fn unexpected() -> Self {
+        let (text, remedy) = (UNEXPECTED.to_owned(), String::new());
+        Self { text, remedy, is_transient: false, refusal: None }
+    }
+
+    /// The call was not made.
+    pub(super) fn local(error: &dyn std::error::Error) -> Self {
+        let (text, remedy) =
+            (error.to_string(), "show the operator of the control plane this message".to_owned());
+        Self { text, remedy, is_transient: false, refusal: None }
+    }
+
+    /// Returns whether what was handed in did not count, and the session goes on.
+    pub(super) fn spares_the_session(&self) -> bool {
+        use RefusalCode::{ApprovalRefused, Malformed, NoApprovers};
+        matches!(self.refusal, Some(ApprovalRefused | NoApprovers | Malformed))
+    }
 }
 
 /// A token in the vault, without its secret.
@@ -183,29 +321,15 @@ impl HeldToken {
     }
 }
 
-/// Why a session ended without an approval.
-#[derive(Clone, Debug)]
-pub struct SessionFailure {
-    /// For the caller.
-    pub problem: Problem,
-    /// The policy wants a person: asking again changes nothing.
-    pub wants_person: bool,
-}
-
-/// Why an approved pairing was not made.
-#[derive(Debug)]
-pub struct MakingFailure {
-    /// For the caller.
-    pub problem: Problem,
-    /// The control plane granted it and the disk did not take it: its epoch has to end.
-    pub granted: Option<Box<PairingRecord>>,
-}
-
 /// What the local socket asks of the core.
 #[derive(Clone, Debug)]
 pub enum Request {
     /// A session for a pairing.
     Pair(PairRequest),
+    /// Hand in an approval that was given at the device.
+    Approve(GivenApproval),
+    /// Hand in the confirmation that an approver elsewhere was shown.
+    Confirm(Text<32>),
     /// Give up the session.
     GiveUp,
     /// End the pairing, for this reason.
@@ -217,10 +341,8 @@ pub enum Request {
 /// What is on the disk and in the TPM.
 #[derive(Debug)]
 pub struct Found {
-    /// A granted pairing had been cut short, and has taken its place.
-    pub completed: bool,
-    /// An approval of which no pairing has come yet.
-    pub approved: Option<Box<Approved>>,
+    /// What an earlier process left of a pairing that it created.
+    pub unfinished: Unfinished,
     /// The pairing, live or over.
     pub pairing: Result<Option<PairingRecord>, Problem>,
     /// Whether all keys of the pairing are there.
@@ -243,8 +365,16 @@ impl Found {
     /// Returns whether the decision depends on which TPM this is. The name is not read otherwise: some TPMs take
     /// seconds for it, and a start must not.
     pub fn needs_attestation_name(&self) -> bool {
-        let Ok(Some(record)) = &self.pairing else { return self.approved.is_some() };
-        self.approved.is_some() || self.counter > Some(record.epoch) || self.pending(record).is_some()
+        let Ok(Some(record)) = &self.pairing else { return self.approved().is_some() };
+        self.approved().is_some() || self.counter > Some(record.epoch) || self.pending(record).is_some()
+    }
+
+    /// Returns the approval of which no pairing has come yet.
+    pub(super) fn approved(&self) -> Option<&Approved> {
+        match &self.unfinished {
+            Unfinished::Approved(approved) => Some(approved),
+            Unfinished::Nothing | Unfinished::Staged | Unfinished::Scraps => None,
+        }
     }
 
     /// Returns the revocation that is recorded for this pairing.

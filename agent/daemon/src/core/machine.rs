@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_proto::Text;
-use pawl_proto::local::{PairRequest, Problem, SessionStage};
+use pawl_proto::local::{PairRequest, Problem};
 use pawl_proto::message::Cause;
 use pawl_proto::record::DeviceFact;
 
@@ -12,18 +12,18 @@ use super::callers::{self, Callers};
 use super::context::Context;
 use super::effect::{Effect, Ticket, Write};
 use super::idle::Idle;
-use super::input::{
-    CallAnswer, CallFailure, Found, LinkInput, MakingFailure, MessageId, SessionFailure, TpmAnswer,
-    TpmFailure,
-};
+use super::input::{CallAnswer, CallFailure, Found, Gathered, LinkInput, MessageId, TpmAnswer, TpmFailure};
 use super::orders::{self, Refused};
 use super::paired::{self, Paired};
+use super::pairing::{PairingError, Past};
+use super::procedure::Outcome;
 use super::receipts::Receipts;
 use super::revocation::{self, Caller, Order, Revoking};
-use super::session::{self, Making, Open, Sessions};
+use super::session::{self, Creating, Failure, Sessions};
 use super::start::{self, Start};
-use crate::problem::{self, problem};
-use crate::store::{Approved, PairingRecord, Revocation};
+use super::time::earliest;
+use crate::problem;
+use crate::store::{PairingRecord, Revocation, Unfinished};
 use crate::telemetry::event::SecurityEvent;
 
 /// The phase of the device, and what runs beside it.
@@ -33,19 +33,33 @@ pub(super) struct Machine {
     pub(super) sessions: Sessions,
     pub(super) receipts: Receipts,
     pub(super) refused: Refused,
-    /// When to read disk and counter again, after the TPM did not answer.
-    pub(super) examine: Option<Duration>,
+    examination: Examination,
     pub(super) callers: Callers,
+    /// A pairing that was cut short before its commit has taken its place.
+    has_completed: bool,
+    /// The device's past is known.
+    has_past: bool,
 }
 
 pub(super) enum Phase {
     /// No pairing, or one that is over.
     Idle(Box<Idle>),
-    /// A pairing was approved, and is being made. What the device is if that fails stands beside it.
-    Making(Making, Box<Idle>),
+    /// A pairing was approved, and is being created. What the device is if that fails stands beside it.
+    Creating(Box<Creating>, Box<Idle>),
     Paired(Box<Paired>),
     /// The epoch is being ended.
     Revoking(Box<Revoking>),
+}
+
+/// The reading of disk and counter.
+enum Examination {
+    None,
+    /// It is under way. Its result is of no use once an epoch is ended or a pairing created: that changes both.
+    Reading(Ticket),
+    /// The TPM did not answer; when to read again.
+    Again(Duration),
+    /// An earlier process was cut short between the stage of a pairing and its commit.
+    Committing(Ticket, Box<Found>),
 }
 
 const EXAMINE_AGAIN: Duration = Duration::from_secs(5);
@@ -58,15 +72,16 @@ impl Machine {
             sessions: Sessions::new(),
             receipts: Receipts::default(),
             refused: Refused::default(),
-            examine: None,
+            examination: Examination::Reading(Ticket::START),
+            has_completed: false,
+            has_past: false,
             callers: Callers::default(),
         }
     }
 
     pub(super) fn run_due(&mut self) {
-        if self.cx.is_due(self.examine) {
-            self.examine = None;
-            self.cx.push(Effect::Examine);
+        if self.cx.is_due(self.examination.deadline()) {
+            self.examine();
         }
         match &mut self.phase {
             Phase::Idle(idle) => {
@@ -75,20 +90,68 @@ impl Machine {
                     self.show_session();
                 }
             }
-            Phase::Making(..) => {}
+            Phase::Creating(..) => {}
             Phase::Paired(paired) => paired.run_due(&mut self.cx),
             Phase::Revoking(revoking) => {
                 let outcome = revoking.run_due(&mut self.cx);
                 self.revoking(outcome);
             }
         }
+        if let Err(failure) = self.sessions.run(&mut self.cx) {
+            self.session_failed(failure);
+        }
+        if let Phase::Creating(creating, _) = &mut self.phase
+            && let Some(outcome) = creating.procedure.run(&mut self.cx)
+        {
+            self.pairing_created(outcome);
+        }
         self.receipts.run_due(&mut self.cx);
     }
 
+    /// Handles what was found. A pairing that was staged takes its place first.
+    pub(super) fn found(&mut self, ticket: Ticket, found: Found) {
+        if !self.examination.is_reading(ticket) {
+            return;
+        }
+        self.examination = Examination::None;
+        match found.unfinished {
+            Unfinished::Staged => {
+                let commit = self.cx.write(Write::Commit);
+                self.examination = Examination::Committing(commit, Box::new(found));
+                return;
+            }
+            Unfinished::Scraps => drop(self.cx.write(Write::DiscardUnfinished)),
+            // The space that an earlier process reserved. A session reserves its own.
+            Unfinished::Nothing if ticket == Ticket::START => drop(self.cx.write(Write::Release)),
+            Unfinished::Nothing | Unfinished::Approved(_) => {}
+        }
+        self.enter(found);
+    }
+
+    /// Handles the commit of a pairing that was staged.
+    fn committed(&mut self, ticket: Ticket, outcome: &Result<(), String>) {
+        if !matches!(self.examination, Examination::Committing(commit, _) if commit == ticket) {
+            return;
+        }
+        let Examination::Committing(_, found) = std::mem::replace(&mut self.examination, Examination::None)
+        else {
+            return;
+        };
+        match outcome {
+            Ok(()) => {
+                self.has_completed = true;
+                self.examine();
+            }
+            Err(error) => {
+                tracing::error!(error, "a granted pairing cannot take its place yet");
+                self.enter(*found);
+            }
+        }
+    }
+
     /// Enters the phase that follows from disk and counter.
-    pub(super) fn found(&mut self, found: Found) {
-        self.examine = None;
-        if found.completed
+    fn enter(&mut self, found: Found) {
+        if std::mem::take(&mut self.has_completed)
             && let Ok(Some(PairingRecord { epoch, pairing, scopes, .. })) = &found.pairing
         {
             tracing::warn!("a granted pairing was cut short; it takes the place of the old one");
@@ -96,19 +159,20 @@ impl Machine {
             let fact = DeviceFact::Paired { pairing: *pairing, scopes: scopes.clone() };
             self.cx.record(Some(*epoch), None, fact);
         }
+        if !self.has_past {
+            self.has_past = true;
+            self.sessions.set_past(Past::found(&found));
+        }
         self.leave();
         let start = start::decide(&found, self.cx.now.unix);
         if !self.sessions.asks() {
             match start::approval(&found) {
-                Some(approved) => {
+                Some((approved, statement)) => {
                     tracing::warn!("resuming the approved pairing");
-                    self.sessions.resume(
-                        &mut self.cx,
-                        Box::new(approved.clone()),
-                        start::may_have_keys(&found),
-                    );
+                    let ends_epoch = start::may_have_keys(&found);
+                    self.sessions.resume_approved(Box::new(approved.clone()), &statement, ends_epoch);
                 }
-                None if found.approved.is_some() => {
+                None if found.approved().is_some() => {
                     tracing::warn!("dropping a kept approval: it is over, or another TPM's");
                     self.cx.write(Write::DiscardUnfinished);
                 }
@@ -141,13 +205,41 @@ impl Machine {
             }
         }
         self.receipts.found(&self.cx, receipts);
-        self.make_granted();
+        self.create_granted();
     }
 
-    /// The TPM did not tell its counter.
-    pub(super) fn not_found(&mut self, failure: &TpmFailure) {
+    /// Handles that the TPM did not tell its counter.
+    pub(super) fn not_found(&mut self, ticket: Ticket, failure: &TpmFailure) {
+        if !self.examination.is_reading(ticket) {
+            return;
+        }
         tracing::error!(error = failure.text, remedy = failure.remedy, "cannot read the epoch counter");
-        self.examine = Some(self.cx.after(EXAMINE_AGAIN));
+        self.examination = Examination::Again(self.cx.after(EXAMINE_AGAIN));
+    }
+
+    fn examine(&mut self) {
+        let ticket = self.cx.ticket();
+        self.cx.push(Effect::Examine(ticket));
+        self.examination = Examination::Reading(ticket);
+    }
+
+    /// Returns when disk and counter are read again.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let creating = match &self.phase {
+            Phase::Creating(creating, _) => creating.procedure.deadline(),
+            _ => None,
+        };
+        earliest([self.examination.deadline(), self.sessions.deadline(), self.receipts.deadline(), creating])
+    }
+
+    /// Returns whether a pairing that an earlier process staged has yet to take its place.
+    pub(super) fn is_committing(&self) -> bool {
+        matches!(self.examination, Examination::Committing(..))
+    }
+
+    /// Returns whether the phase is about to follow from disk and counter.
+    pub(super) fn is_examining(&self) -> bool {
+        matches!(self.examination, Examination::Committing(..) | Examination::Reading(_))
     }
 
     /// Gives up what the present phase has of the world outside.
@@ -174,11 +266,26 @@ impl Machine {
                 let outcome = revoking.link(&mut self.cx, &input);
                 self.revoking(outcome);
             }
-            Phase::Idle(_) | Phase::Making(..) => {}
+            Phase::Idle(_) | Phase::Creating(..) => {}
         }
     }
 
+    /// Hands a result to the procedure that awaits it. Returns one that none awaits.
+    fn resume(&mut self, ticket: Ticket, outcome: Outcome) -> Option<Outcome> {
+        let rest = self.sessions.resume(ticket, outcome);
+        match &mut self.phase {
+            Phase::Creating(creating, _) => creating.procedure.resume(ticket, rest),
+            Phase::Paired(paired) => paired.resume(ticket, rest),
+            Phase::Idle(_) | Phase::Revoking(_) => rest,
+        }
+    }
+
+    pub(super) fn gathered(&mut self, ticket: Ticket, outcome: Result<Gathered, String>) {
+        self.resume(ticket, Outcome::Gathered(outcome));
+    }
+
     pub(super) fn tpm(&mut self, ticket: Ticket, answer: Result<TpmAnswer, TpmFailure>) {
+        let Some(Outcome::Tpm(answer)) = self.resume(ticket, Outcome::Tpm(answer)) else { return };
         if let Some(caller) = self.callers.take(ticket) {
             return callers::command_over(self, caller, answer);
         }
@@ -196,12 +303,13 @@ impl Machine {
                 self.revoking(outcome);
             }
             // No link carries a receipt that was made late.
-            Phase::Idle(_) | Phase::Making(..) if receipt.is_some() => self.receipts.deliver(&self.cx),
-            Phase::Idle(_) | Phase::Making(..) => {}
+            Phase::Idle(_) | Phase::Creating(..) if receipt.is_some() => self.receipts.deliver(&self.cx),
+            Phase::Idle(_) | Phase::Creating(..) => {}
         }
     }
 
     pub(super) fn called(&mut self, ticket: Ticket, answer: Result<CallAnswer, CallFailure>) {
+        let Some(Outcome::Called(answer)) = self.resume(ticket, Outcome::Called(answer)) else { return };
         // Written before the receipt is removed: without the receipt the control plane is not asked again.
         if let Ok(CallAnswer::ReceiptTaken(Some(event))) = &answer {
             self.learn_order(event);
@@ -234,16 +342,12 @@ impl Machine {
         if let Err(error) = outcome {
             tracing::error!(error, "a write failed");
         }
+        self.resume(ticket, Outcome::Written(outcome.clone()));
+        self.committed(ticket, outcome);
         match self.sessions.written(ticket, outcome) {
-            Some(Ok(())) => self.end_old_pairing(),
-            Some(Err(granted)) => {
-                let text = outcome.as_ref().err().map_or("", String::as_str);
-                let remedy = "check the disk, its free space and the owner of the state directory";
-                let problem = problem("state-not-kept", text, remedy);
-                session::fail(&mut self.cx, granted.ticket, problem.clone());
-                self.session_failed(problem, granted.unattended, false);
-            }
-            None => {}
+            Ok(true) => self.end_old_pairing(),
+            Ok(false) => {}
+            Err(failure) => self.session_failed(failure),
         }
         match &mut self.phase {
             Phase::Paired(paired) => paired.written(&mut self.cx, ticket, outcome),
@@ -251,7 +355,7 @@ impl Machine {
                 let outcome = revoking.written(ticket);
                 self.revoking(outcome);
             }
-            Phase::Idle(_) | Phase::Making(..) => {}
+            Phase::Idle(_) | Phase::Creating(..) => {}
         }
     }
 
@@ -263,13 +367,13 @@ impl Machine {
                 let record = Arc::clone(paired.record());
                 self.revoke(record, order, message, None);
                 // The order may be what became of an approval.
-                self.sessions.poll(&mut self.cx);
+                self.sessions.poll();
             }
             paired::Outcome::Examine => {
                 tracing::warn!("the epoch counter does not fit the pairing");
                 self.cx.close_gate(problem::other_tpm());
                 self.cx.push(Effect::TellHolders);
-                self.cx.push(Effect::Examine);
+                self.examine();
             }
             paired::Outcome::MovedDisk => self.moved_disk(),
         }
@@ -293,6 +397,7 @@ impl Machine {
     ) {
         let is_linked = matches!(&self.phase, Phase::Paired(paired) if paired.broker().connected);
         let revoking = Revoking::begin(&mut self.cx, record, order, is_linked, message, caller);
+        self.examination = Examination::None;
         self.phase = Phase::Revoking(Box::new(revoking));
     }
 
@@ -309,7 +414,7 @@ impl Machine {
                 }
                 self.receipts.deliver(&self.cx);
                 callers::answer(self, callers, &Ok(wiped));
-                self.make_granted();
+                self.create_granted();
             }
         }
     }
@@ -319,18 +424,6 @@ impl Machine {
         if let (true, Phase::Idle(idle)) = (self.sessions.is_open(), &mut self.phase) {
             idle.forget_retry();
             self.cx.close_gate(problem::pairing());
-        }
-    }
-
-    pub(super) fn session_over(&mut self, ticket: Ticket, outcome: Result<Box<Approved>, SessionFailure>) {
-        let Some(open) = self.sessions.take(ticket) else { return };
-        match outcome {
-            Ok(approved) => self.sessions.approved(&mut self.cx, open, approved),
-            Err(SessionFailure { problem, wants_person }) => {
-                let Open { unattended, .. } = open;
-                session::fail(&mut self.cx, ticket, problem.clone());
-                self.session_failed(problem, unattended, wants_person);
-            }
         }
     }
 
@@ -352,55 +445,62 @@ impl Machine {
                 }
             }
             // An order has ended it already.
-            Phase::Revoking(_) | Phase::Making(..) => {}
+            Phase::Revoking(_) | Phase::Creating(..) => {}
         }
-        self.make_granted();
+        self.create_granted();
     }
 
-    /// Makes the approved pairing, once the old one has ended.
-    fn make_granted(&mut self) {
+    /// Creates the approved pairing, once the old one has ended.
+    fn create_granted(&mut self) {
         let Phase::Idle(idle) = &self.phase else { return };
         let idle = idle.clone();
-        if let Some(making) = self.sessions.make(&mut self.cx) {
-            self.phase = Phase::Making(making, idle);
+        if let Some(creating) = self.sessions.create(&mut self.cx) {
+            self.examination = Examination::None;
+            self.phase = Phase::Creating(Box::new(creating), idle);
         }
     }
 
-    pub(super) fn pairing_made(&mut self, ticket: Ticket, outcome: Result<(), MakingFailure>) {
-        match &self.phase {
-            Phase::Making(making, _) if making.ticket == ticket => {}
-            _ => return,
-        }
-        let Err(failure) = outcome else {
-            self.sessions.succeeded();
-            self.cx.push(Effect::ShowStage(ticket, SessionStage::Done));
-            return self.cx.push(Effect::Examine);
+    fn pairing_created(&mut self, outcome: Result<(), PairingError>) {
+        let Err(error) = outcome else {
+            if let Phase::Creating(creating, _) = &self.phase {
+                self.sessions.created(creating);
+            }
+            return self.examine();
         };
         let idle = Box::new(Idle::unpaired(problem::unpaired()));
-        let Phase::Making(making, mut idle) = std::mem::replace(&mut self.phase, Phase::Idle(idle)) else {
+        let Phase::Creating(creating, mut idle) = std::mem::replace(&mut self.phase, Phase::Idle(idle))
+        else {
             return;
         };
-        session::fail(&mut self.cx, ticket, failure.problem.clone());
-        idle.failed(failure.problem.clone(), false);
-        if let Some(request) = making.unattended {
+        let problem = error.problem(creating.unattended.is_none());
+        idle.failed(problem.clone(), false);
+        if let Some(request) = creating.unattended.clone() {
             let time = self.sessions.next_try(&mut self.cx);
             idle.retry_at(time, request);
         }
-        match failure.granted {
+        match creating.granted() {
             None => self.become_idle(*idle),
             Some(record) => {
-                let reason = format!("the device could not store the pairing: {}", failure.problem.reason);
+                let reason = format!("the device could not store the pairing: {}", problem.reason);
                 let order = Order { cause: Cause::Recovery, event: None, reason: Text::lossy(&reason) };
-                let record = Arc::new(*record);
                 let revoking = Revoking::begin(&mut self.cx, record, order, false, None, None);
                 self.phase = Phase::Revoking(Box::new(revoking.then(*idle)));
             }
         }
+        self.cx.write(Write::DiscardUnfinished);
+        session::fail(&mut self.cx, &creating.view, problem);
     }
 
-    /// Nothing came of a session. A live pairing goes on; where there is none, the reason is shown, and an unattended
-    /// session is opened again, unless a person is all that is missing.
-    pub(super) fn session_failed(
+    /// Handles a session of which nothing came. A live pairing goes on; where there is none, the reason is shown, and an
+    /// unattended session is opened again, unless a person is all that is missing.
+    fn session_failed(&mut self, failure: Failure) {
+        let Failure { view, problem, unattended, wants_person } = failure;
+        session::fail(&mut self.cx, &view, problem.clone());
+        self.without_session(problem, unattended, wants_person);
+    }
+
+    /// Shows without a live pairing why no session is open any more.
+    pub(super) fn without_session(
         &mut self,
         problem: Problem,
         unattended: Option<PairRequest>,
@@ -421,9 +521,22 @@ impl Machine {
     pub(super) fn record(&self) -> Option<&PairingRecord> {
         match &self.phase {
             Phase::Idle(idle) => idle.record(),
-            Phase::Making(..) => None,
+            Phase::Creating(..) => None,
             Phase::Paired(paired) => Some(paired.record()),
             Phase::Revoking(revoking) => Some(revoking.record()),
+        }
+    }
+}
+
+impl Examination {
+    fn is_reading(&self, ticket: Ticket) -> bool {
+        matches!(self, Self::Reading(reading) if *reading == ticket)
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        match self {
+            Self::Again(at) => Some(*at),
+            Self::None | Self::Reading(_) | Self::Committing(..) => None,
         }
     }
 }

@@ -8,14 +8,17 @@
 //! | [`callers`] | what callers of the local API are answered, and when |
 //! | [`start`] | which phase follows from disk and counter |
 //! | [`idle`] | a device without a live pairing |
-//! | [`session`] | the approval session, and the pairing that is made of it |
+//! | [`session`], [`pairing`] | approval sessions, and the pairing that is created of an approved one |
+//! | [`procedure`] | how what takes several steps is written |
 //! | [`paired`], [`keep`] | a live pairing: messages, verdicts, and what is acknowledged when |
 //! | [`lease`], [`tokens`], [`reports`] | what a live pairing renews |
+//! | [`evidence`] | a report's evidence and quote |
 //! | [`revocation`], [`receipts`] | the end of an epoch, and the proof of it |
 
 mod callers;
 mod context;
 mod effect;
+mod evidence;
 mod idle;
 mod input;
 mod keep;
@@ -23,6 +26,8 @@ mod lease;
 mod machine;
 mod orders;
 mod paired;
+mod pairing;
+mod procedure;
 mod receipts;
 mod reports;
 mod revocation;
@@ -37,23 +42,31 @@ mod tokens;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pawl_proto::local::SessionStatus;
 use pawl_proto::message::DeviceState;
 
 use crate::problem;
 
 pub use context::{Settings, TokenSettings};
-pub use effect::{Call, Effect, OpenGate, Parcel, ParcelKind, Reply, Ticket, TpmCommand, Write};
-pub use input::{
-    CallAnswer, CallFailure, Found, HeldToken, Input, LinkInput, MakingFailure, MessageId, Request,
-    RequestId, SessionFailure, TpmAnswer, TpmFailure, TpmFailureKind, VaultKey,
+pub use effect::{
+    Call, Effect, Gather, LogRange, NewKeys, OpenGate, Parcel, ParcelKind, Reply, Staged, Ticket, TpmCommand,
+    Write,
 };
+pub use input::{
+    CallAnswer, CallFailure, Found, Gathered, GatheredLogs, HeldToken, Input, KeyCertificates, LinkInput,
+    MessageId, NvPcr, Request, RequestId, Secret, SessionAnswer, TpmAnswer, TpmFailure, TpmFailureKind,
+    VaultKey,
+};
+pub use pairing::Past;
 pub use status::Status;
 pub use time::Now;
 
 pub use crate::audit::Moment;
-pub use crate::posture::Acknowledged;
-pub use crate::store::{Approved, PairingRecord, Revocation};
+pub use crate::store::{Approved, PairingRecord, Revocation, Unfinished};
 pub use crate::telemetry::event::SecurityEvent;
+
+pub(crate) use evidence::covers;
+pub(crate) use pairing::StatementError;
 
 use context::Context;
 use machine::{Machine, Phase};
@@ -84,24 +97,18 @@ impl Core {
         }
         match input {
             Input::Timer => {}
-            Input::Found(found) => machine.found(*found),
-            Input::NotFound(failure) => machine.not_found(&failure),
+            Input::Found(ticket, found) => machine.found(ticket, *found),
+            Input::NotFound(ticket, failure) => machine.not_found(ticket, &failure),
             Input::Link(input) => machine.link(input),
             Input::Tpm(ticket, answer) => machine.tpm(ticket, answer),
             Input::Written(ticket, outcome) => machine.written(ticket, &outcome),
             Input::Called(ticket, answer) => machine.called(ticket, answer),
-            Input::ReportMade(ticket, outcome) => {
-                if let Phase::Paired(paired) = &mut machine.phase {
-                    paired.report_made(&mut machine.cx, ticket, outcome);
-                }
-            }
+            Input::Gathered(ticket, outcome) => machine.gathered(ticket, outcome),
             Input::VaultOpened(tokens) => {
                 if let Phase::Paired(paired) = &mut machine.phase {
                     paired.vault_opened(&machine.cx, tokens);
                 }
             }
-            Input::SessionOver(ticket, outcome) => machine.session_over(ticket, outcome),
-            Input::PairingMade(ticket, outcome) => machine.pairing_made(ticket, outcome),
             Input::Request(id, request) => callers::request(machine, id, request),
         }
         if self.has_stopped {
@@ -118,17 +125,17 @@ impl Core {
     pub fn deadline(&self) -> Option<Duration> {
         let phase = match &self.machine.phase {
             Phase::Idle(idle) => idle.deadline(),
-            Phase::Making(..) => None,
+            Phase::Creating(..) => None,
             Phase::Paired(paired) => paired.deadline(&self.machine.cx),
             Phase::Revoking(revoking) => revoking.deadline(),
         };
-        time::earliest([phase, self.machine.receipts.deadline(), self.machine.examine])
+        time::earliest([phase, self.machine.deadline()])
     }
 
     /// Returns the device's state.
     pub fn state(&self) -> DeviceState {
         match &self.machine.phase {
-            Phase::Making(..) => DeviceState::Pairing,
+            Phase::Creating(..) => DeviceState::Pairing,
             Phase::Idle(_) | Phase::Revoking(_) if self.machine.sessions.asks() => DeviceState::Pairing,
             Phase::Idle(idle) => idle.state(),
             Phase::Paired(_) => paired::state(&self.machine.cx),
@@ -139,6 +146,16 @@ impl Core {
     /// Returns whether an epoch is being ended.
     pub fn is_revoking(&self) -> bool {
         matches!(self.machine.phase, Phase::Revoking(_))
+    }
+
+    /// Returns whether the phase is about to follow from disk and counter.
+    pub fn is_examining(&self) -> bool {
+        self.machine.is_examining()
+    }
+
+    /// Returns how the session stands that was begun last.
+    pub fn session(&self) -> Option<SessionStatus> {
+        self.machine.sessions.status()
     }
 
     /// Tells systemd when the state or its reason has changed, and the control plane when the state has.
@@ -173,7 +190,7 @@ impl Core {
                 status::publish_status(&mut self.machine.cx, &record, state, true);
             }
             Phase::Revoking(revoking) => revoking.announce(&mut self.machine.cx),
-            Phase::Idle(_) | Phase::Making(..) => {}
+            Phase::Idle(_) | Phase::Creating(..) => {}
         }
     }
 
@@ -196,6 +213,7 @@ impl Core {
             leases_ahead: paired.map_or(0, |paired| paired.leases().ahead()),
             tokens: paired.map(|paired| paired.tokens().status(&self.machine.cx)).unwrap_or_default(),
             broker: paired.map(|paired| paired.broker().clone()).unwrap_or_default(),
+            past: self.machine.sessions.past().clone(),
             receipt_waiting: self.machine.receipts.is_waiting(),
             refused: self.machine.refused.counts(),
         }

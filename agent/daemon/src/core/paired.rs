@@ -13,6 +13,7 @@ use super::input::{CallAnswer, CallFailure, HeldToken, LinkInput, MessageId, Tpm
 use super::keep::Keep;
 use super::lease::{LeaseOutcome, Leases};
 use super::orders::{self, Order, Refused, Seen};
+use super::procedure::Outcome as Answer;
 use super::reports::Reports;
 use super::revocation;
 use super::status::publish_status;
@@ -20,7 +21,6 @@ use super::time::earliest;
 use super::tokens::Tokens;
 use crate::audit;
 use crate::backoff::Backoff;
-use crate::posture::Acknowledged;
 use crate::problem;
 use crate::store::PairingRecord;
 
@@ -290,7 +290,7 @@ impl Paired {
     ) {
         let outcome = match answer {
             Ok(CallAnswer::Token(token)) => Ok(token),
-            Ok(CallAnswer::ReceiptTaken(_)) => return,
+            Ok(_) => return,
             Err(failure) => Err(failure.text),
         };
         let (entitlement, pairing) = (self.granted(), (self.record.device, self.record.epoch));
@@ -302,13 +302,9 @@ impl Paired {
         self.plan_tokens(cx);
     }
 
-    pub(super) fn report_made(
-        &mut self,
-        cx: &mut Context,
-        ticket: Ticket,
-        outcome: Result<(Vec<u8>, Acknowledged), String>,
-    ) {
-        self.reports.made(cx, ticket, outcome);
+    /// Hands in the result that a report awaits. Returns one that it does not await.
+    pub(super) fn resume(&mut self, ticket: Ticket, outcome: Option<Answer>) -> Option<Answer> {
+        self.reports.resume(ticket, outcome)
     }
 
     pub(super) fn written(&mut self, cx: &mut Context, ticket: Ticket, outcome: &Result<(), String>) {
@@ -341,9 +337,7 @@ impl Paired {
         }
         self.leases.run_due(cx);
         self.keep.run_due(cx);
-        if self.broker.connected {
-            self.reports.run_due(cx, &self.record);
-        }
+        self.reports.run(cx, &self.record, self.broker.connected);
         self.tokens.run_due(cx);
         if cx.is_due(self.subscribe) {
             self.subscribe = None;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_proto::message::Verdict;
-use pawl_proto::{Digest, Nonce};
+use pawl_proto::{Digest, Nonce, encode};
 
 use super::context::Context;
 use super::effect::{Effect, Parcel, ParcelKind, Ticket};
+use super::evidence::{self, Acknowledged, Prepared, ReportError, Subject};
+use super::procedure::{Outcome, Procedure};
 use crate::audit::Moment;
 use crate::backoff::Backoff;
-use crate::posture::Acknowledged;
 use crate::store::PairingRecord;
 
 /// The schedule and the memory of one pairing's reports.
@@ -27,7 +28,7 @@ pub(super) struct Reports {
     pending: Option<Acknowledged>,
     /// What the control plane has acknowledged.
     base: Option<Acknowledged>,
-    making: Option<Ticket>,
+    making: Option<Procedure<Result<Prepared, ReportError>>>,
     sent: u64,
     backoff: Backoff,
 }
@@ -73,31 +74,35 @@ impl Reports {
         self.due.filter(|_| self.making.is_none())
     }
 
-    /// Begins a report, where one is due.
-    pub(super) fn run_due(&mut self, cx: &mut Context, record: &Arc<PairingRecord>) {
-        if !cx.is_due(self.deadline()) {
-            return;
+    /// Hands in the result that the report awaits. Returns one that it does not await.
+    pub(super) fn resume(&mut self, ticket: Ticket, outcome: Option<Outcome>) -> Option<Outcome> {
+        match &mut self.making {
+            Some(making) => making.resume(ticket, outcome),
+            None => outcome,
         }
-        (self.due, self.is_requested) = (None, false);
-        let ticket = cx.ticket();
-        self.making = Some(ticket);
-        let (nonce, base) = (self.nonce.unwrap_or(NO_NONCE), self.base.clone());
-        let nvpcrs = self.nvpcrs.clone();
-        cx.push(Effect::Report { ticket, record: Arc::clone(record), nonce, nvpcrs, base });
+    }
+
+    /// Begins a report, where one is due and the broker is connected, and goes on with one that was begun.
+    pub(super) fn run(&mut self, cx: &mut Context, record: &Arc<PairingRecord>, is_connected: bool) {
+        if is_connected && cx.is_due(self.deadline()) {
+            (self.due, self.is_requested) = (None, false);
+            let PairingRecord { device, pairing, epoch, .. } = **record;
+            let subject = Subject { device, pairing, epoch, nonce: self.nonce.unwrap_or(NO_NONCE) };
+            let (base, nvpcrs) = (self.base.clone(), self.nvpcrs.clone());
+            self.making = Some(Procedure::new(cx, |port| async move {
+                evidence::report(&port, subject, base.as_ref(), &nvpcrs).await
+            }));
+        }
+        if let Some(outcome) = self.making.as_mut().and_then(|making| making.run(cx)) {
+            self.making = None;
+            self.made(cx, outcome);
+        }
     }
 
     /// Publishes a report that was made.
-    pub(super) fn made(
-        &mut self,
-        cx: &mut Context,
-        ticket: Ticket,
-        outcome: Result<(Vec<u8>, Acknowledged), String>,
-    ) {
-        if self.making != Some(ticket) {
-            return;
-        }
-        self.making = None;
-        match outcome {
+    fn made(&mut self, cx: &mut Context, outcome: Result<Prepared, ReportError>) {
+        let encoded = outcome.and_then(|Prepared { report, tells }| Ok((encode(&report)?, tells)));
+        match encoded {
             Ok((payload, tells)) => {
                 let digest: Digest = tells.digest;
                 tracing::debug!(evidence = %digest, bytes = payload.len(), "report");
@@ -113,7 +118,7 @@ impl Reports {
                 }
             }
             Err(error) => {
-                tracing::warn!(error, "no report was made");
+                tracing::warn!(%error, "no report was made");
                 (self.due, self.is_requested) = (Some(cx.retry(&mut self.backoff)), true);
             }
         }

@@ -1,40 +1,58 @@
-//! Approval sessions for a pairing. One runs beside the phases: a live pairing goes on until the approval, and neither
-//! a wipe nor a revocation ends the session.
+//! Approval sessions for a pairing, and the pairing that is created of an approved one. A session runs beside the phases: a
+//! live pairing goes on until the approval, and neither a wipe nor a revocation ends the session.
 
-use pawl_proto::Text;
-use pawl_proto::local::{PairRequest, Problem, SessionStage};
-use pawl_proto::message::Cause;
+use std::cell::OnceCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pawl_proto::codec::DecodeError;
+use pawl_proto::local::{PairRequest, Problem, SessionStage, SessionStatus};
+use pawl_proto::message::{Cause, Known, Statement};
+use pawl_proto::record::DeviceFact;
+use pawl_proto::{Epoch, Text};
 
 use super::context::Context;
-use super::effect::{Effect, Ticket, Write};
+use super::effect::{Ticket, Write};
+use super::input::RequestId;
+use super::pairing::creation::{self, Creation};
+use super::pairing::session::{self, NewSession};
+use super::pairing::view::{Step, View};
+use super::pairing::{PairingError, Past};
+use super::procedure::{Outcome, Procedure};
 use super::revocation::Order;
+use crate::approval;
 use crate::backoff::Backoff;
 use crate::problem;
-use crate::store::Approved;
-
-use std::time::Duration;
+use crate::store::{Approved, PairingRecord};
+use crate::telemetry::event::SecurityEvent;
 
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 
-/// The session that waits for its approval, and the approved one whose pairing is not begun yet.
+/// The session that waits for its approval, and the approved one whose pairing is not being created yet.
 pub(super) struct Sessions {
     open: Option<Open>,
     granted: Option<Granted>,
+    /// The session that was begun last.
+    view: Option<View>,
+    /// What the device found of its past when it started, or was paired last.
+    past: Past,
     /// The delay between sessions that the device opens by itself.
     backoff: Backoff,
 }
 
 /// A session that is not approved.
 pub(super) struct Open {
-    ticket: Ticket,
+    procedure: Procedure<Result<Box<Approved>, PairingError>>,
+    view: View,
     /// Of a session that the device opened by itself: what the next one requests if this one fails.
-    pub(super) unattended: Option<PairRequest>,
+    unattended: Option<PairRequest>,
 }
 
-/// An approved session. Its pairing is made as soon as the old one has ended.
+/// An approved session. Its pairing is created as soon as the old one has ended.
 pub(super) struct Granted {
-    pub(super) ticket: Ticket,
+    pub(super) view: View,
     pub(super) approved: Box<Approved>,
     pub(super) unattended: Option<PairRequest>,
     /// An earlier process may have made keys in the present epoch.
@@ -43,17 +61,31 @@ pub(super) struct Granted {
     writing: Option<Ticket>,
 }
 
+/// Why no pairing comes of a session.
+pub(super) struct Failure {
+    pub(super) view: View,
+    pub(super) problem: Problem,
+    /// What the device requests again by itself.
+    pub(super) unattended: Option<PairRequest>,
+    /// The policy wants a person: asking again changes nothing.
+    pub(super) wants_person: bool,
+}
+
 impl Sessions {
     pub(super) fn new() -> Self {
-        Self { open: None, granted: None, backoff: Backoff::new(FIRST_RETRY, LONGEST_RETRY) }
+        let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
+        Self { open: None, granted: None, view: None, past: Past::default(), backoff }
     }
 
     /// Opens a session in the place of one that waits. `attended`: somebody is at the device.
     pub(super) fn begin(&mut self, cx: &mut Context, request: PairRequest, attended: bool) {
-        self.fail_open(cx, &problem::given_up());
-        let ticket = cx.ticket();
-        cx.push(Effect::OpenSession { ticket, request: request.clone(), attended });
-        self.open = Some(Open { ticket, unattended: (!attended).then_some(request) });
+        self.give_up(cx);
+        let view = View::opening();
+        let (past, settings) = (self.past.clone(), cx.settings.clone());
+        let new = NewSession { request: request.clone(), attended, past, settings };
+        let procedure = Procedure::new(cx, |port| session::run(port, new, view.clone()));
+        self.view = Some(view.clone());
+        self.open = Some(Open { procedure, view, unattended: (!attended).then_some(request) });
     }
 
     /// Opens a session that no caller has requested, unless one is open or approved already.
@@ -65,11 +97,17 @@ impl Sessions {
     }
 
     /// Takes over an approval that an earlier process kept.
-    pub(super) fn resume(&mut self, cx: &mut Context, approved: Box<Approved>, ends_epoch: bool) {
-        let ticket = cx.ticket();
-        cx.push(Effect::ResumeSession(ticket, approved.clone()));
-        let unattended = approved.statement().ok().map(|statement| Approved::again(&statement));
-        self.granted = Some(Granted { ticket, approved, unattended, ends_epoch, writing: None });
+    pub(super) fn resume_approved(
+        &mut self,
+        approved: Box<Approved>,
+        statement: &Statement,
+        ends_epoch: bool,
+    ) {
+        let asked = approval::asked(&approved.answer.statement, statement, &Known::default());
+        let view = View::resumed(statement.session, asked);
+        self.view = Some(view.clone());
+        let unattended = Some(again(statement));
+        self.granted = Some(Granted { view, approved, unattended, ends_epoch, writing: None });
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -80,79 +118,122 @@ impl Sessions {
         self.granted.as_ref()
     }
 
-    /// Whether a pairing is being asked for, approved or not.
+    /// Returns whether a pairing is being asked for, approved or not.
     pub(super) fn asks(&self) -> bool {
         self.open.is_some() || self.granted.is_some()
     }
 
+    /// Returns how the session stands that was begun last.
+    pub(super) fn status(&self) -> Option<SessionStatus> {
+        self.view.as_ref().map(View::status)
+    }
+
+    pub(super) fn past(&self) -> &Past {
+        &self.past
+    }
+
+    pub(super) fn set_past(&mut self, past: Past) {
+        self.past = past;
+    }
+
     /// Has an open session ask the control plane now: it may have approved.
-    pub(super) fn poll(&self, cx: &mut Context) {
-        if let Some(open) = &self.open {
-            cx.push(Effect::PollSession(open.ticket));
+    pub(super) fn poll(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.view.prompt();
+            open.procedure.wake();
         }
+    }
+
+    /// Hands an approval or a confirmation to the open session. Returns whether there is one.
+    pub(super) fn hand_in(&mut self, cx: &mut Context, caller: RequestId, step: Step) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        open.view.hand_in(cx, caller, step);
+        open.procedure.wake();
+        true
     }
 
     /// Gives up a session that is not approved. Returns whether there was one.
     pub(super) fn give_up(&mut self, cx: &mut Context) -> bool {
-        self.fail_open(cx, &problem::given_up())
+        let Some(open) = self.open.take() else { return false };
+        fail(cx, &open.view, problem::given_up());
+        true
     }
 
     /// Drops every session, approved or not. Returns whether there was one.
     pub(super) fn drop_all(&mut self, cx: &mut Context) -> bool {
         let granted = self.granted.take();
         if let Some(granted) = &granted {
-            fail(cx, granted.ticket, problem::given_up());
             cx.write(Write::DiscardUnfinished);
+            fail(cx, &granted.view, problem::given_up());
         }
-        self.fail_open(cx, &problem::given_up()) || granted.is_some()
+        self.give_up(cx) || granted.is_some()
     }
 
-    fn fail_open(&mut self, cx: &mut Context, why: &Problem) -> bool {
-        let Some(open) = self.open.take() else { return false };
-        fail(cx, open.ticket, why.clone());
-        true
+    /// Hands in the result that the open session awaits. Returns one that it does not await.
+    pub(super) fn resume(&mut self, ticket: Ticket, outcome: Outcome) -> Option<Outcome> {
+        match &mut self.open {
+            Some(open) => open.procedure.resume(ticket, Some(outcome)),
+            None => Some(outcome),
+        }
     }
 
-    /// Takes the open session that this ticket names.
-    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Open> {
-        self.open.take_if(|open| open.ticket == ticket)
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.open.as_ref().and_then(|open| open.procedure.deadline())
     }
 
-    /// Keeps an approval. Nothing is done on it before the disk has it.
-    pub(super) fn approved(&mut self, cx: &mut Context, open: Open, approved: Box<Approved>) {
-        let writing = cx.write(Write::Approved(approved.clone()));
-        let Open { ticket, unattended } = open;
-        self.granted =
-            Some(Granted { ticket, approved, unattended, ends_epoch: false, writing: Some(writing) });
-    }
-
-    /// Handles the result of a write, if it is the approval's. Returns the outcome.
-    pub(super) fn written(
-        &mut self,
-        ticket: Ticket,
-        outcome: &Result<(), String>,
-    ) -> Option<Result<(), Granted>> {
-        let granted = self.granted.as_mut().filter(|granted| granted.writing == Some(ticket))?;
-        granted.writing = None;
+    /// Runs the open session. An approval goes to the disk: nothing is done on it before the disk has it.
+    pub(super) fn run(&mut self, cx: &mut Context) -> Result<(), Failure> {
+        let Some(outcome) = self.open.as_mut().and_then(|open| open.procedure.run(cx)) else { return Ok(()) };
+        let Some(Open { view, unattended, .. }) = self.open.take() else { return Ok(()) };
         match outcome {
-            Ok(()) => Some(Ok(())),
-            Err(_) => self.granted.take().map(Err),
+            Ok(approved) => {
+                view.reach(SessionStage::Ending);
+                view.close(cx);
+                let writing = Some(cx.write(Write::Approved(approved.clone())));
+                self.granted = Some(Granted { view, approved, unattended, ends_epoch: false, writing });
+                Ok(())
+            }
+            Err(error) => Err(Failure {
+                view,
+                problem: error.problem(unattended.is_none()),
+                wants_person: error.wants_person(),
+                unattended,
+            }),
         }
     }
 
-    /// Has the approved pairing made, once nothing of the old one is left to be done.
-    pub(super) fn make(&mut self, cx: &mut Context) -> Option<Making> {
-        let granted = self.granted.take_if(|granted| granted.writing.is_none())?;
-        let Granted { ticket, approved, unattended, ends_epoch, .. } = granted;
-        cx.push(Effect::ShowStage(ticket, SessionStage::Pairing));
-        cx.close_gate(problem::pairing());
-        cx.push(Effect::MakePairing { ticket, approved, ends_epoch });
-        Some(Making { ticket, unattended })
+    /// Handles the result of a write, if it is the approval's. Returns whether the disk has the approval now.
+    pub(super) fn written(&mut self, ticket: Ticket, outcome: &Result<(), String>) -> Result<bool, Failure> {
+        let Some(granted) = self.granted.as_mut().filter(|granted| granted.writing == Some(ticket)) else {
+            return Ok(false);
+        };
+        granted.writing = None;
+        let Err(error) = outcome else { return Ok(true) };
+        let error = PairingError::Store(error.clone());
+        let Some(Granted { view, unattended, .. }) = self.granted.take() else { return Ok(false) };
+        Err(Failure { view, problem: error.problem(true), unattended, wants_person: false })
     }
 
-    /// A pairing was made.
-    pub(super) fn succeeded(&mut self) {
+    /// Has the approved pairing created, once nothing of the old one is left to be done.
+    pub(super) fn create(&mut self, cx: &mut Context) -> Option<Creating> {
+        let granted = self.granted.take_if(|granted| granted.writing.is_none())?;
+        let Granted { view, approved, unattended, ends_epoch, .. } = granted;
+        view.reach(SessionStage::Pairing);
+        cx.close_gate(problem::pairing());
+        let ended = self.past.epoch(approved.attestation_name.as_bytes()).unwrap_or(Epoch(0));
+        let (above, granted) = (approved.answer.above.max(ended), Rc::default());
+        let creation = Creation { approved, above, ends_epoch, granted: Rc::clone(&granted) };
+        let procedure = Procedure::new(cx, |port| creation::run(port, creation));
+        Some(Creating { procedure, view, unattended, granted })
+    }
+
+    /// Handles the pairing that was created.
+    pub(super) fn created(&mut self, creating: &Creating) {
         self.backoff.reset();
+        creating.view.reach(SessionStage::Done);
+        if let Some(record) = creating.granted.get() {
+            self.past = Past::of(record);
+        }
     }
 
     /// Returns when an unattended session is tried again.
@@ -161,22 +242,54 @@ impl Sessions {
     }
 }
 
-/// An approved pairing that is being made.
-pub(super) struct Making {
-    pub(super) ticket: Ticket,
+/// An approved pairing that is being created.
+pub(super) struct Creating {
+    pub(super) procedure: Procedure<Result<(), PairingError>>,
+    pub(super) view: View,
     pub(super) unattended: Option<PairRequest>,
+    granted: Rc<OnceCell<Arc<PairingRecord>>>,
 }
 
-/// Has the executor show why a session ended without a pairing.
-pub(super) fn fail(cx: &mut Context, ticket: Ticket, problem: Problem) {
-    cx.push(Effect::FailSession(ticket, problem));
+impl Creating {
+    /// Returns the record, once the control plane has granted the pairing. If it is not used, its epoch has to end.
+    pub(super) fn granted(&self) -> Option<Arc<PairingRecord>> {
+        self.granted.get().cloned()
+    }
+}
+
+/// Shows why a session ended without a pairing, to its callers and to the operator, and gives back the reserved space.
+pub(super) fn fail(cx: &mut Context, view: &View, problem: Problem) {
+    let text = format!("no pairing was made: {}; {}", problem.reason, problem.remedy);
+    cx.security(SecurityEvent::PAIRING_REFUSED, None, text);
+    cx.write(Write::Release);
+    // Without a session id nobody was asked. An attempt that is repeated until there is a network must not push older
+    // records out.
+    if let Some(id) = view.status().id {
+        cx.record(None, None, DeviceFact::Refused { session: Some(id), code: Text::lossy(&problem.error) });
+    }
+    view.fail(problem);
+    view.close(cx);
 }
 
 /// Returns the order that ends the pairing before an approved one.
 pub(super) fn order(approved: &Approved) -> Order {
-    let reason = approved.statement().map_or_else(
+    let reason = statement(approved).map_or_else(
         |_| "a new pairing was approved".to_owned(),
         |statement| format!("a new pairing was approved: {}", statement.reason),
     );
     Order { cause: Cause::Repair, event: None, reason: Text::lossy(&reason) }
+}
+
+/// Returns what was approved.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn statement(approved: &Approved) -> Result<Statement, DecodeError> {
+    approved.answer.statement.decode()
+}
+
+/// Returns what has to be requested again, if nothing comes of an approval.
+fn again(statement: &Statement) -> PairRequest {
+    let (reason, scopes) = (statement.reason.clone(), statement.scopes.clone());
+    PairRequest { reason, scopes, ..PairRequest::default() }
 }

@@ -3,7 +3,7 @@
 
 use pawl_proto::Text;
 use pawl_proto::codec::Version;
-use pawl_proto::message::{Cause, ShortText};
+use pawl_proto::message::{Cause, ShortText, Statement};
 
 use super::input::Found;
 use super::revocation::Order;
@@ -44,7 +44,7 @@ pub(super) fn decide(found: &Found, unix: u64) -> Start {
             (Some(Revocation { cause, event, reason, .. }), _) => {
                 Start::Wipe(record.clone(), Order { cause, event, reason })
             }
-            (None, Some(approved)) if approved.attestation_name == record.attestation_name => {
+            (None, Some((approved, _))) if approved.attestation_name == record.attestation_name => {
                 Start::Wipe(record.clone(), session::order(approved))
             }
             (None, _) => match &found.keys {
@@ -65,14 +65,15 @@ pub(super) fn decide(found: &Found, unix: u64) -> Start {
     }
 }
 
-/// Returns the kept approval, if this TPM asked for it and no pairing was made since.
-pub(super) fn approval(found: &Found) -> Option<&Approved> {
-    let approved = found.approved.as_deref()?;
+/// Returns the kept approval and what it is for, if this TPM asked for it and no pairing was made since.
+pub(super) fn approval(found: &Found) -> Option<(&Approved, Statement)> {
+    let approved = found.approved()?;
     let is_ours = found.attestation_name.as_deref() == Some(approved.attestation_name.as_bytes());
     let before = found.pairing.as_ref().ok().and_then(Option::as_ref);
     let before = before.filter(|record| record.attestation_name == approved.attestation_name);
     let is_new = before.is_none_or(|before| before.epoch <= approved.answer.above);
-    (is_ours && is_new && approved.statement().is_ok()).then_some(approved)
+    let statement = session::statement(approved).ok()?;
+    (is_ours && is_new).then_some((approved, statement))
 }
 
 /// Returns whether an earlier process may have made keys on the approval. It had ended the old epoch first: where the

@@ -11,6 +11,7 @@ use pawl_tpm::LeaseGrant;
 
 use super::context::Context;
 use super::effect::{Effect, Parcel, ParcelKind};
+use super::pairing::Past;
 use crate::store::PairingRecord;
 
 /// How the device stands.
@@ -38,6 +39,8 @@ pub struct Status {
     pub tokens: Vec<TokenStatus>,
     /// The connection to the broker.
     pub broker: BrokerStatus,
+    /// What the device found of its past.
+    pub past: Past,
     /// The control plane still lacks a receipt.
     pub receipt_waiting: bool,
     /// The refused messages, by kind.

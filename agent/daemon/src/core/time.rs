@@ -42,13 +42,22 @@ impl Jitter {
         backoff.delay_by(self.fraction())
     }
 
+    /// Returns a jitter that goes its own way from here.
+    pub(super) fn fork(&mut self) -> Self {
+        Self(u64::from_be_bytes(self.bits()))
+    }
+
     fn fraction(&mut self) -> f64 {
+        let [.., a, b, c, d] = self.bits();
+        f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
+    }
+
+    fn bits(&mut self) -> [u8; 8] {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let [.., a, b, c, d] = (bits ^ (bits >> 31)).to_be_bytes();
-        f64::from(u32::from_be_bytes([a, b, c, d])) / f64::from(u32::MAX)
+        (bits ^ (bits >> 31)).to_be_bytes()
     }
 }
 

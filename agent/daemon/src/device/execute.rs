@@ -47,11 +47,11 @@ impl Device {
             }
             Effect::Write(ticket, write) => self.write(ticket, write),
             Effect::Call(ticket, call) => drop(self.sources.jobs.spawn(jobs::call(shared, ticket, call))),
-            Effect::Report { ticket, record, nonce, nvpcrs, base } => {
-                let job = jobs::report(shared, ticket, record, (nonce, nvpcrs), base);
-                self.sources.jobs.spawn(job);
+            Effect::Gather(ticket, gather) => {
+                drop(self.sources.jobs.spawn(jobs::gather(shared, ticket, gather)));
             }
-            Effect::Examine => self.examine(),
+            Effect::Examine(ticket) => self.examine(ticket),
+            Effect::PinEndorsementKey(name) => shared.tpm.pin_endorsement_key(&name),
             Effect::Connect(record) => self.connect(&record),
             Effect::Subscribe => self.link.iter().for_each(Link::subscribe),
             Effect::Disconnect => {
@@ -71,14 +71,6 @@ impl Device {
                     link.acknowledge(acknowledgement);
                 }
             }
-            Effect::OpenSession { ticket, request, attended } => self.open_session(ticket, request, attended),
-            Effect::ResumeSession(ticket, approved) => self.resume_session(ticket, &approved),
-            Effect::PollSession(ticket) => self.poll_session(ticket),
-            Effect::FailSession(ticket, problem) => self.fail_session(ticket, &problem),
-            Effect::ShowStage(ticket, stage) => self.show_stage(ticket, stage),
-            Effect::MakePairing { ticket, approved, ends_epoch } => {
-                self.make_pairing(ticket, approved, ends_epoch);
-            }
             Effect::Reply(id, reply) => {
                 if let Some(waiting) = self.callers.remove(&id) {
                     waiting.answer(reply);
@@ -93,12 +85,12 @@ impl Device {
         None
     }
 
-    fn examine(&mut self) {
+    fn examine(&mut self, ticket: Ticket) {
         let shared = Arc::clone(&self.shared);
         self.sources.jobs.spawn(async move {
-            match gather::again(&shared).await {
-                Ok(found) => Input::Found(Box::new(found)),
-                Err(error) => Input::NotFound(jobs::failure(&error)),
+            match gather::found(&shared).await {
+                Ok(found) => Input::Found(ticket, Box::new(found)),
+                Err(error) => Input::NotFound(ticket, jobs::failure(&error)),
             }
         });
     }

@@ -5,16 +5,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use pawl_proto::{Epoch, encode};
+use pawl_proto::{Epoch, Nonce};
 use pawl_tpm::{Class, Error, LeaseGrant, LeaseStep};
 
+use super::pairing;
 use crate::control_plane::{CallError, TokenError};
 use crate::core::{
-    Call, CallAnswer, CallFailure, Input, Ticket, TpmAnswer, TpmCommand, TpmFailure, TpmFailureKind, VaultKey,
+    Call, CallAnswer, CallFailure, Gather, Gathered, GatheredLogs, Input, NewKeys, Secret, Ticket, TpmAnswer,
+    TpmCommand, TpmFailure, TpmFailureKind, VaultKey,
 };
-use crate::posture::{self, Acknowledged, Subject};
+use crate::fail_point;
+use crate::posture::{self, nvpcrs};
+use crate::random;
 use crate::shared::Shared;
-use crate::store::PairingRecord;
 
 /// Something that waits.
 pub(super) type Job = Pin<Box<dyn Future<Output = Input> + Send>>;
@@ -58,6 +61,30 @@ async fn run(shared: &Arc<Shared>, command: TpmCommand) -> Result<TpmAnswer, Err
             let counter = counter(shared).await?;
             let name = shared.identity().await?.ak_name.clone();
             TpmAnswer::Checked(counter, name == record.attestation_name.as_bytes())
+        }
+        TpmCommand::ProvisionCounter => TpmAnswer::Provisioned(tpm.provision_counter().await?),
+        TpmCommand::Identity => TpmAnswer::Identity(shared.identity().await?),
+        TpmCommand::Activate(credential) => {
+            TpmAnswer::Activated(Secret(pairing::activate(tpm, credential).await?))
+        }
+        TpmCommand::CreateKeys(binding) => {
+            fail_point::reach("re-pair.wiped");
+            let keys = tpm.create_keys(*binding).await?;
+            fail_point::reach("pair.keys-created");
+            TpmAnswer::Created(NewKeys(keys))
+        }
+        TpmCommand::CertifyKeys(keys, nonce) => {
+            TpmAnswer::KeysCertified(Box::new(pairing::certify(tpm, &keys.0, nonce).await?))
+        }
+        TpmCommand::RequestLink { keys, device, epoch } => {
+            TpmAnswer::LinkRequested(pairing::link_request(tpm, &keys.0.link, device, epoch).await?)
+        }
+        TpmCommand::ReadPcrs => TpmAnswer::Pcrs(posture::read_pcrs(tpm).await?),
+        TpmCommand::ReadNvPcrs(asked) => TpmAnswer::NvPcrs(nvpcrs::read(tpm, &asked).await),
+        TpmCommand::PresentNvPcrs(named) => TpmAnswer::PresentNvPcrs(nvpcrs::present(tpm, named).await),
+        TpmCommand::Quote { bank, digest } => TpmAnswer::Quoted(posture::quote(tpm, bank, digest).await?),
+        TpmCommand::CertifyNvPcrs(handles, digest) => {
+            TpmAnswer::NvPcrsCertified(nvpcrs::certify(tpm, handles, digest).await)
         }
         TpmCommand::Deprovision => TpmAnswer::Deprovisioned(tpm.deprovision().await?),
         TpmCommand::EndEpoch => {
@@ -110,24 +137,53 @@ pub(super) fn failure(error: &Error) -> TpmFailure {
 pub(super) fn call(shared: &Arc<Shared>, ticket: Ticket, call: Call) -> Job {
     let shared = Arc::clone(shared);
     Box::pin(async move {
+        let control_plane = &shared.control_plane;
         let answer = match call {
-            Call::Receipt(message) => receipt(&shared, message).await,
-            Call::Token(name) => token(&shared, &name).await,
+            Call::Receipt(message) => {
+                control_plane.deliver_receipt(message).await.map(CallAnswer::ReceiptTaken)
+            }
+            Call::Token(name) => return Input::Called(ticket, token(&shared, &name).await),
+            Call::RequestPairing(request) => control_plane
+                .request_pairing(&request)
+                .await
+                .map(|offer| CallAnswer::Offered(Box::new(offer))),
+            Call::OpenSession(id, proof) => {
+                let opened = control_plane.open_session(id, &proof).await;
+                if opened.is_ok() {
+                    fail_point::reach("re-pair.proven");
+                }
+                opened.map(CallAnswer::Session)
+            }
+            Call::Step(id, step) => control_plane.step(id, &step).await.map(CallAnswer::Session),
+            Call::Prove(id, proof) => {
+                fail_point::reach("pair.activated");
+                let granted = control_plane.prove(id, &proof).await;
+                if granted.is_ok() {
+                    fail_point::reach("pair.granted");
+                }
+                granted.map(|grant| CallAnswer::Granted(Box::new(grant)))
+            }
         };
-        Input::Called(ticket, answer)
+        Input::Called(ticket, answer.map_err(|error| call_failure(&error)))
     })
 }
 
-async fn receipt(shared: &Shared, message: Vec<u8>) -> Result<CallAnswer, CallFailure> {
-    let outcome = shared.control_plane.deliver_receipt(message).await;
-    outcome.map(CallAnswer::ReceiptTaken).map_err(|error: CallError| CallFailure {
+fn call_failure(error: &CallError) -> CallFailure {
+    let refusal = match error {
+        CallError::Refused { code, .. } => Some(*code),
+        _ => None,
+    };
+    CallFailure {
         text: error.to_string(),
+        remedy: error.remedy().to_owned(),
         is_transient: error.is_transient(),
-    })
+        refusal,
+    }
 }
 
 async fn token(shared: &Shared, name: &str) -> Result<CallAnswer, CallFailure> {
-    let refused = |text: String| CallFailure { text, is_transient: true };
+    let refused =
+        |text: String| CallFailure { text, remedy: String::new(), is_transient: true, refusal: None };
     let configured = shared.config.tokens.iter().find(|token| token.name.as_str() == name);
     let configured = configured.ok_or_else(|| refused("no token has this name".to_owned()))?;
     let (signer, acting) = shared.gate.acting().map_err(|problem| refused(problem.reason))?;
@@ -136,23 +192,20 @@ async fn token(shared: &Shared, name: &str) -> Result<CallAnswer, CallFailure> {
     outcome.map(CallAnswer::Token).map_err(|error: TokenError| refused(error.to_string()))
 }
 
-/// Returns the job of a report.
-pub(super) fn report(
-    shared: &Arc<Shared>,
-    ticket: Ticket,
-    record: Arc<PairingRecord>,
-    (nonce, nvpcrs): (pawl_proto::Nonce, Vec<u32>),
-    base: Option<Acknowledged>,
-) -> Job {
+/// Returns the job that reads what the host knows.
+pub(super) fn gather(shared: &Arc<Shared>, ticket: Ticket, gather: Gather) -> Job {
     let shared = Arc::clone(shared);
     Box::pin(async move {
-        let subject = Subject { device: record.device, pairing: record.pairing, epoch: record.epoch, nonce };
-        let Shared { tpm, logs, audit, .. } = &*shared;
-        let prepared = posture::prepare(tpm, logs, subject, base.as_ref(), audit, &nvpcrs).await;
-        let outcome = prepared.map_err(|error| error.to_string()).and_then(|prepared| {
-            let payload = encode(&prepared.report).map_err(|error| error.to_string())?;
-            Ok((payload, prepared.tells))
-        });
-        Input::ReportMade(ticket, outcome)
+        let gathered = match gather {
+            Gather::Host => Ok(Gathered::Host { facts: posture::facts(), nonce: Nonce(random::bytes()) }),
+            Gather::Logs(range) => {
+                let audit = shared.audit.report().await;
+                let logs = shared.logs.clone();
+                let read = tokio::task::spawn_blocking(move || posture::gather(&logs, range)).await;
+                read.map(|logs| Gathered::Logs(Box::new(GatheredLogs { audit, ..logs })))
+                    .map_err(|error| error.to_string())
+            }
+        };
+        Input::Gathered(ticket, gathered)
     })
 }

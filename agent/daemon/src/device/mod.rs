@@ -5,8 +5,8 @@ mod disk;
 mod execute;
 mod gather;
 mod jobs;
+mod pairing;
 mod requests;
-mod sessions;
 mod snapshot;
 mod sources;
 mod timer;
@@ -20,16 +20,14 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use crate::clock;
-use crate::core::{Core, Input, LinkInput, MessageId, Now, RequestId, Settings, TokenSettings};
+use crate::core::{Core, Input, LinkInput, MessageId, Now, RequestId, Settings, Ticket, TokenSettings};
 use crate::link::{Acknowledgement, Link, LinkEvent};
-use crate::pairing::Past;
 use crate::random;
 use crate::service;
 use crate::shared::Shared;
 
 use requests::Waiting;
-pub(crate) use requests::{Request, lacking};
-use sessions::SessionJob;
+pub(crate) use requests::{HandedIn, Request, Unanswered, lacking};
 pub(crate) use snapshot::Snapshot;
 use sources::{Event, Sources};
 
@@ -37,11 +35,8 @@ use sources::{Event, Sources};
 pub(crate) struct Device {
     shared: Arc<Shared>,
     core: Core,
-    /// What the device found of its past, at its start or when it was paired last.
-    past: Past,
     link: Option<Link>,
     sources: Sources,
-    session: Option<SessionJob>,
     /// Messages of the broker that the core has not acknowledged yet.
     messages: BTreeMap<MessageId, Acknowledgement>,
     /// Callers of the local API that the core has not answered yet.
@@ -60,30 +55,27 @@ impl Device {
     /// # Errors
     /// When the TPM does not even tell its counter.
     pub(crate) async fn start(shared: Arc<Shared>) -> Result<Self, StartError> {
-        let found = gather::at_start(&shared).await?;
-        let past = Past::look(&shared).await?;
+        let found = gather::found(&shared).await?;
         let seed = u64::from_be_bytes(random::bytes());
         let core = Core::new(now(&shared), settings(&shared), seed);
         let mut device = Self {
             core,
-            past,
             link: None,
             sources: Sources::new().map_err(StartError::Timer)?,
-            session: None,
             messages: BTreeMap::new(),
             callers: BTreeMap::new(),
             next_id: 0,
             shared,
         };
-        device.feed(Input::Found(Box::new(found)));
+        device.feed(Input::Found(Ticket::START, Box::new(found)));
         device.settle().await;
         Ok(device)
     }
 
-    /// Finishes what an earlier process left of a wipe, so that no caller sees it half done.
+    /// Finishes what an earlier process left of a wipe or of a pairing's commit, so that no caller sees it half done.
     async fn settle(&mut self) {
         let settled = async {
-            while self.core.is_revoking() || self.sources.disk.is_busy() {
+            while self.core.is_revoking() || self.core.is_examining() || self.sources.disk.is_busy() {
                 let event = self.sources.next(self.core.deadline()).await;
                 self.event(event);
             }
@@ -215,5 +207,7 @@ fn settings(shared: &Shared) -> Settings {
         tokens: config.tokens.iter().map(token).collect(),
         pairs_by_itself: config.pairing.automatic,
         counter: config.tpm.counter,
+        scopes: config.pairing.scopes.clone(),
+        audiences: config.audiences(),
     }
 }

@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 
 use super::{Device, Snapshot};
 use crate::core::{self, Input, RequestId};
-use crate::pairing::{Reply, Step};
 use crate::shared::Shared;
 
 /// A question, and where the answer goes.
@@ -16,16 +15,28 @@ pub(crate) enum Request {
     Status(oneshot::Sender<Snapshot>),
     Pair(PairRequest, oneshot::Sender<Result<(), Problem>>),
     Session(oneshot::Sender<Option<SessionStatus>>),
-    Approve(GivenApproval, Reply),
-    Confirm(Text<32>, Reply),
+    Approve(GivenApproval, oneshot::Sender<HandedIn>),
+    Confirm(Text<32>, oneshot::Sender<HandedIn>),
     GiveUp(oneshot::Sender<Result<(), Problem>>),
     Wipe(WipeRequest, oneshot::Sender<Result<Wiped, Problem>>),
     Deprovision(oneshot::Sender<Result<Deprovisioned, Problem>>),
 }
 
+/// How the session stands after an approval or a confirmation, or why nothing came of it.
+pub(crate) type HandedIn = Result<SessionStatus, Unanswered>;
+
+/// Why something that was handed in has no outcome.
+pub(crate) enum Unanswered {
+    /// No session waits for anything.
+    NoSession(Problem),
+    /// The control plane did not answer; the session goes on.
+    Unreachable(Problem),
+}
+
 /// A caller that the core has not answered yet.
 pub(super) enum Waiting {
     Done(oneshot::Sender<Result<(), Problem>>),
+    Session(oneshot::Sender<HandedIn>),
     Wiped(oneshot::Sender<Result<Wiped, Problem>>),
     Deprovisioned(oneshot::Sender<Result<Deprovisioned, Problem>>),
 }
@@ -36,6 +47,13 @@ impl Waiting {
         match (self, reply) {
             (Self::Done(caller), core::Reply::Done) => drop(caller.send(Ok(()))),
             (Self::Done(caller), core::Reply::Refused(problem)) => drop(caller.send(Err(problem))),
+            (Self::Session(caller), core::Reply::Session(status)) => drop(caller.send(Ok(*status))),
+            (Self::Session(caller), core::Reply::Unreachable(problem)) => {
+                drop(caller.send(Err(Unanswered::Unreachable(problem))));
+            }
+            (Self::Session(caller), core::Reply::Refused(problem)) => {
+                drop(caller.send(Err(Unanswered::NoSession(problem))));
+            }
             (Self::Wiped(caller), core::Reply::Wiped(wiped)) => drop(caller.send(Ok(wiped))),
             (Self::Wiped(caller), core::Reply::Refused(problem)) => drop(caller.send(Err(problem))),
             (Self::Deprovisioned(caller), core::Reply::Deprovisioned(done)) => drop(caller.send(Ok(done))),
@@ -49,9 +67,11 @@ impl Device {
     pub(super) fn request(&mut self, request: Request) {
         match request {
             Request::Status(reply) => drop(reply.send(self.snapshot())),
-            Request::Session(reply) => drop(reply.send(self.session_status())),
-            Request::Approve(approval, reply) => self.step(reply, |reply| Step::Approval(approval, reply)),
-            Request::Confirm(code, reply) => self.step(reply, |reply| Step::Confirmation(code, reply)),
+            Request::Session(reply) => drop(reply.send(self.core.session())),
+            Request::Approve(approval, reply) => {
+                self.ask(core::Request::Approve(approval), Waiting::Session(reply));
+            }
+            Request::Confirm(code, reply) => self.ask(core::Request::Confirm(code), Waiting::Session(reply)),
             Request::Pair(request, reply) => self.ask(core::Request::Pair(request), Waiting::Done(reply)),
             Request::GiveUp(reply) => self.ask(core::Request::GiveUp, Waiting::Done(reply)),
             Request::Wipe(request, reply) => {

@@ -5,7 +5,6 @@ use pawl_proto::message::{Entitlement, Verdict};
 
 use super::Device;
 use crate::core::Status;
-use crate::pairing::Past;
 use crate::store::PairingRecord;
 
 /// The state machine's part of the status; the TPM's part is added by the call that shows it.
@@ -13,7 +12,6 @@ pub(crate) struct Snapshot {
     pub(crate) status: Status,
     pub(crate) pairing: Option<PairingStatus>,
     pub(crate) verdict: Option<VerdictStatus>,
-    pub(crate) past: Past,
     pub(crate) session: Option<SessionStatus>,
 }
 
@@ -24,8 +22,7 @@ impl Device {
         Snapshot {
             pairing: status.record.as_ref().map(|record| pairing(record, status.entitlement.as_ref())),
             verdict: status.verdict.as_ref().map(|verdict| self.verdict(verdict, &status)),
-            past: self.past.clone(),
-            session: self.session_status().filter(|session| session.stage != SessionStage::Done),
+            session: self.core.session().filter(|session| session.stage != SessionStage::Done),
             status,
         }
     }

@@ -36,7 +36,7 @@ pub(crate) fn boot_id() -> Text<64> {
 
 /// The random id of this run of the daemon: what a copy of this machine that was started by itself
 /// does not have.
-pub(super) fn run() -> Nonce {
+pub(crate) fn run() -> Nonce {
     static RUN: LazyLock<Nonce> = LazyLock::new(|| Nonce(random::bytes()));
     *RUN
 }

@@ -1,13 +1,14 @@
-//! Posture: what this device reports of itself.
+//! Posture: what the host and the TPM say of this device, for reports.
 
+mod gather;
 mod growing;
 mod host;
 mod logs;
 mod measure_log;
-mod nvpcrs;
-mod report;
+pub(crate) mod nvpcrs;
+mod quote;
 
-pub(crate) use host::{boot_id, facts};
+pub(crate) use gather::gather;
+pub(crate) use host::{boot_id, facts, run};
 pub(crate) use logs::Logs;
-pub use report::Acknowledged;
-pub(crate) use report::{ReportError, Subject, bank_hash, prepare, quote_stable};
+pub(crate) use quote::{QuoteError, bank_hash, quote, quote_stable, quoted_pcrs, read_pcrs};

@@ -1,30 +1,14 @@
 //! Reads what the core decides on at a start.
 
-use super::{Store, StoreError, Unfinished};
+use super::{Store, StoreError};
 use crate::core::Found;
 use crate::problem;
 
 impl Store {
-    /// Completes or drops a pairing that an earlier process left in the making, and reads the rest. What the TPM knows
-    /// is not in it yet.
+    /// Reads what a start decides on, without what the TPM knows.
     pub fn examine(&self) -> Found {
-        let (mut completed, mut approved) = (false, None);
-        match self.unfinished() {
-            Unfinished::Nothing => {}
-            Unfinished::Approved(kept) => approved = Some(kept),
-            Unfinished::Staged => match self.commit() {
-                Ok(()) => completed = true,
-                Err(error) => tracing::error!(%error, "a granted pairing cannot take its place yet"),
-            },
-            Unfinished::Scraps => {
-                if let Err(error) = self.discard_unfinished() {
-                    tracing::error!(%error, "an unfinished pairing stays on the disk");
-                }
-            }
-        }
         Found {
-            completed,
-            approved,
+            unfinished: self.unfinished(),
             pairing: self.pairing().map_err(|error| problem::damaged(&error)),
             keys: self.keys().map(|keys| keys.is_some()).map_err(|error| problem::damaged(&error)),
             revocation: unless_damaged("revocation", self.revocation()),

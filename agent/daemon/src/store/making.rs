@@ -15,16 +15,16 @@ pub(crate) const RESERVE_KIB: u64 = 256;
 const RESERVE: u64 = RESERVE_KIB * 1024;
 const RESERVED: &str = "reserve";
 
-/// What an earlier process left in the making.
+/// What an earlier process left of a pairing that it created.
 #[derive(Debug)]
 pub enum Unfinished {
-    /// No pairing is in the making.
+    /// Nothing.
     Nothing,
-    /// An approval was kept, and no pairing has come of it yet.
+    /// An approval of which no pairing has come yet.
     Approved(Box<Approved>),
     /// The new pairing is there in full, and has only to take its place.
     Staged,
-    /// Nothing that could be gone on with.
+    /// Files of which nothing can be made.
     Scraps,
 }
 

@@ -1,6 +1,6 @@
 //! Carries out what the core has written to the disk.
 
-use super::{KnownTime, Store, StoreError};
+use super::{KnownTime, PairingKeys, Store, StoreError};
 use crate::core::Write;
 use crate::fail_point;
 
@@ -48,11 +48,22 @@ impl Store {
                 fail_point::reach("wipe.receipt-taken");
             }
             Write::ForgetPairing => self.forget_pairing()?,
+            Write::Reserve => self.reserve()?,
+            Write::Release => self.release(),
             Write::Approved(approved) => {
+                fail_point::reach("re-pair.approved");
                 self.keep_approved(&approved)?;
                 fail_point::reach("re-pair.kept");
             }
             Write::DiscardUnfinished => self.discard_unfinished()?,
+            Write::Stage(staged) => {
+                self.stage(&staged.record, &PairingKeys::from(&staged.keys.0), &staged.verdict)?;
+                fail_point::reach("pair.staged");
+            }
+            Write::Commit => {
+                self.commit()?;
+                fail_point::reach("pair.committed");
+            }
         }
         Ok(())
     }

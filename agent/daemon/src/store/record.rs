@@ -145,6 +145,14 @@ pub struct PairingKeys {
     pub action: KeyBlob,
 }
 
+impl From<&pawl_tpm::PairingKeys> for PairingKeys {
+    fn from(keys: &pawl_tpm::PairingKeys) -> Self {
+        let pawl_tpm::PairingKeys { link, device, vault, action, storage_key: _ } = keys;
+        let [link, device, vault, action] = [link, device, vault, action].map(KeyBlob::clone);
+        Self { link, device, vault, action }
+    }
+}
+
 /// One key file: `TPMT_PUBLIC`, and the contents of the `TPM2B_PRIVATE`.
 #[derive(Serialize, Deserialize)]
 pub(super) struct KeyFile {

@@ -133,37 +133,22 @@ fn a_verdict_on_an_unknown_area_counts_by_its_result() {
 fn without_any_verdict_a_report_still_asks_for_a_nonce() {
     let mut rig = Rig::new();
     let found = Found { verdict: Some(b"damaged".to_vec()), lease: Some(b"damaged".to_vec()), ..rig.found() };
-    rig.feed(Input::Found(Box::new(found)));
+    rig.find(found);
     rig.feed(Input::Link(LinkInput::Connected));
-    let nonce = rig.take(|effect| match effect {
-        Effect::Report { nonce, .. } => Some(*nonce),
-        _ => None,
-    });
-    assert_eq!(nonce, Some(Nonce([0; 32])), "the device never reports again");
+    let ticket = rig.take_report().expect("the device never reports again");
+    assert_eq!(rig.make_report(ticket).nonce, Nonce([0; 32]));
 }
 
 #[test]
 fn a_report_that_nobody_subscribes_to_is_followed_by_another() {
     let mut rig = Rig::paired();
     rig.verdict(|_| {});
-    let is_report = |effect: &Effect| match effect {
-        Effect::Report { ticket, .. } => Some(*ticket),
-        _ => None,
-    };
-    let ticket = rig.take(is_report).unwrap();
-    let digest = Digest([4; 32]);
-    let tells = Acknowledged {
-        digest,
-        moment: Moment { clock_ms: 0, resets: 0 },
-        pcrs: BTreeMap::new(),
-        measure: 0,
-        ima: None,
-        ima_complete: true,
-    };
-    rig.feed(Input::ReportMade(ticket, Ok((vec![1], tells))));
+    let ticket = rig.take_report().unwrap();
+    let evidence = rig.make_report(ticket);
+    let digest = Digest::of(&pawl_proto::encode(&evidence).unwrap());
     rig.feed(Input::Link(LinkInput::Undelivered(ParcelKind::Posture(digest))));
     rig.seconds(2);
-    assert!(rig.take(is_report).is_some());
+    assert!(rig.take_report().is_some());
 }
 
 #[test]

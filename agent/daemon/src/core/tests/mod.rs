@@ -2,10 +2,11 @@
 
 mod leases;
 mod messages;
+mod pairing;
+mod peers;
 mod receipts;
 mod reports;
 mod revocation;
-mod sessions;
 mod starts;
 mod tokens;
 
@@ -14,11 +15,13 @@ use std::time::Duration;
 
 use p256::ecdsa::SigningKey;
 use pawl_proto::bounded::SignatureBytes;
-use pawl_proto::codec::Version;
+use pawl_proto::codec::{self, Version};
 use pawl_proto::local::Token;
-use pawl_proto::message::{Appraisal, Cause, Entitlement, Event, EventKind, Lease, Standing, Verdict};
+use pawl_proto::message::{
+    Appraisal, Cause, Entitlement, Event, EventKind, Evidence, HostFacts, Lease, Report, Standing, Verdict,
+};
 use pawl_proto::signed::{self, OrderKey};
-use pawl_proto::{Channel, Digest, Epoch, EventId, Nonce, PcrBank, Text, Topic};
+use pawl_proto::{Channel, Digest, Epoch, EventId, Nonce, PcrBank, Text, Topic, limits};
 use zeroize::Zeroizing;
 
 use super::*;
@@ -51,7 +54,13 @@ impl Rig {
             audience: AUDIENCE.to_owned(),
             named_audience: None,
         };
-        let settings = Settings { tokens: vec![token], pairs_by_itself: false, counter: 0x0180_0000 };
+        let settings = Settings {
+            tokens: vec![token],
+            pairs_by_itself: false,
+            counter: 0x0180_0000,
+            scopes: vec![Text::lossy("telemetry")],
+            audiences: Vec::new(),
+        };
         Self { core: Core::new(now, settings, 1), now, effects: Vec::new(), record, key, sequence: 0 }
     }
 
@@ -59,7 +68,7 @@ impl Rig {
     fn paired() -> Self {
         let mut rig = Self::new();
         let found = rig.found();
-        rig.feed(Input::Found(Box::new(found)));
+        rig.find(found);
         rig.feed(Input::Link(LinkInput::Connected));
         rig.feed(Input::Link(LinkInput::Subscribed));
         rig
@@ -77,8 +86,7 @@ impl Rig {
 
     fn found(&self) -> Found {
         Found {
-            completed: false,
-            approved: None,
+            unfinished: Unfinished::Nothing,
             pairing: Ok(Some(self.record.clone())),
             keys: Ok(true),
             revocation: None,
@@ -88,6 +96,11 @@ impl Rig {
             counter: Some(Epoch(EPOCH)),
             attestation_name: Some(b"ak".to_vec()),
         }
+    }
+
+    /// Hands in what the executor reads at its start.
+    fn find(&mut self, found: Found) {
+        self.feed(Input::Found(Ticket::START, Box::new(found)));
     }
 
     fn feed(&mut self, input: Input) {
@@ -156,6 +169,49 @@ impl Rig {
             Effect::Call(ticket, call) if is(call) => Some(*ticket),
             _ => None,
         })
+    }
+
+    /// The link is lost, and the TPM then tells this epoch.
+    fn check_epoch(&mut self, epoch: u64) {
+        self.feed(Input::Link(LinkInput::Lost("gone".to_owned())));
+        let check = self.take_tpm(|command| matches!(command, TpmCommand::Check(_))).unwrap();
+        self.answer(check, TpmAnswer::Checked(Some(Epoch(epoch)), true));
+    }
+
+    fn take_examination(&mut self) -> Option<Ticket> {
+        self.take(|effect| match effect {
+            Effect::Examine(ticket) => Some(*ticket),
+            _ => None,
+        })
+    }
+
+    /// Takes the first effect of a report that builds on none.
+    fn take_report(&mut self) -> Option<Ticket> {
+        self.take_tpm(|command| matches!(command, TpmCommand::ReadPcrs))
+    }
+
+    /// Does what a report wants of TPM and host, from its first effect on. Returns the evidence.
+    fn make_report(&mut self, ticket: Ticket) -> Evidence {
+        let mut tpm = peers::SoftTpm::new(Some(EPOCH));
+        self.answer(ticket, tpm.answer(&TpmCommand::ReadPcrs));
+        let gather = self.take(|effect| match effect {
+            Effect::Gather(ticket, gather) => Some((*ticket, *gather)),
+            _ => None,
+        });
+        let (ticket, gather) = gather.expect("the logs were not read");
+        self.feed(Input::Gathered(ticket, Ok(peers::gathered(gather))));
+        let quote = self.take(|effect| match effect {
+            Effect::Tpm(ticket, command @ TpmCommand::Quote { .. }) => Some((*ticket, command.clone())),
+            _ => None,
+        });
+        let (ticket, command) = quote.expect("no quote was made");
+        self.answer(ticket, tpm.answer(&command));
+        let payload = self.take(|effect| match effect {
+            Effect::Publish(Parcel { kind: ParcelKind::Posture(_), payload }) => Some(payload.clone()),
+            _ => None,
+        });
+        let report: Report = codec::decode(&payload.expect("no report was sent"), limits::MESSAGE).unwrap();
+        codec::decode(report.evidence.as_bytes(), limits::MESSAGE).unwrap()
     }
 
     fn take_reply(&mut self) -> Option<Reply> {
@@ -313,4 +369,9 @@ fn is_increment_command(command: &TpmCommand) -> bool {
 
 fn is_acknowledged(effect: &Effect, id: u64) -> bool {
     matches!(effect, Effect::Acknowledge(MessageId(acknowledged)) if *acknowledged == id)
+}
+
+/// Whether a session begins with this effect.
+fn is_opened(effect: &Effect) -> bool {
+    matches!(effect, Effect::Write(_, Write::Reserve))
 }

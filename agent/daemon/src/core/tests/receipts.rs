@@ -20,7 +20,7 @@ fn is_receipt(call: &Call) -> bool {
 
 fn refused(rig: &mut Rig, is_transient: bool) {
     let call = rig.take_call(is_receipt).expect("the receipt was not handed in");
-    let failure = CallFailure { text: "no".to_owned(), is_transient };
+    let failure = CallFailure { text: "no".to_owned(), remedy: String::new(), is_transient, refusal: None };
     rig.feed(Input::Called(call, Err(failure)));
 }
 
@@ -80,7 +80,7 @@ fn a_receipt_that_the_tpm_does_not_make_is_tried_again_in_this_process() {
 fn receipts_of_an_earlier_process_are_handed_in() {
     let mut rig = Rig::new();
     let found = Found { pairing: Ok(None), receipts: vec![(Epoch(1), vec![1])], ..rig.found() };
-    rig.feed(Input::Found(Box::new(found)));
+    rig.find(found);
     assert!(rig.take_call(is_receipt).is_some());
 }
 
@@ -88,7 +88,7 @@ fn receipts_of_an_earlier_process_are_handed_in() {
 fn unexplained() -> Rig {
     let mut rig = Rig::new();
     let found = Found { counter: Some(Epoch(EPOCH + 1)), ..rig.found() };
-    rig.feed(Input::Found(Box::new(found)));
+    rig.find(found);
     rig.receipt();
     rig.store_receipt();
     rig
@@ -111,7 +111,7 @@ fn an_order_that_the_control_plane_tells_with_the_receipt_is_followed() {
     let removed = rig.position(|effect| matches!(effect, Effect::Write(_, Write::RemoveReceipt(_))));
     assert!(written.unwrap() < removed.unwrap(), "after a power cut in between nobody would ask again");
     rig.feed(Input::Timer);
-    assert!(rig.has(|effect| matches!(effect, Effect::OpenSession { attended: false, .. })));
+    assert!(rig.has(is_opened));
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn only_the_signed_event_of_the_ended_epoch_is_such_an_order() {
         let event = change(&mut rig);
         take_receipt(&mut rig, event);
         rig.feed(Input::Timer);
-        rig.has(|effect| matches!(effect, Effect::OpenSession { .. }))
+        rig.has(is_opened)
     };
     assert!(changed(|rig| rig.signed_event(EventKind::Repair, EPOCH)));
     assert!(!changed(|rig| rig.signed_event(EventKind::Repair, EPOCH + 1)));

@@ -4,38 +4,11 @@ const INTERVAL: u64 = 300;
 /// Reports follow each other no faster.
 const GAP: Duration = Duration::from_millis(250);
 
-fn is_report(effect: &Effect) -> Option<Ticket> {
-    match effect {
-        Effect::Report { ticket, .. } => Some(*ticket),
-        _ => None,
-    }
-}
-
-/// A report that was begun, and the NvPCRs that it certifies.
-fn certified(effect: &Effect) -> Option<(Ticket, Vec<u32>)> {
-    match effect {
-        Effect::Report { ticket, nvpcrs, .. } => Some((*ticket, nvpcrs.clone())),
-        _ => None,
-    }
-}
-
-fn made(rig: &mut Rig, ticket: Ticket) {
-    let tells = Acknowledged {
-        digest: Digest([4; 32]),
-        moment: Moment { clock_ms: 0, resets: 0 },
-        pcrs: BTreeMap::new(),
-        measure: 0,
-        ima: None,
-        ima_complete: true,
-    };
-    rig.feed(Input::ReportMade(ticket, Ok((vec![1], tells))));
-}
-
 /// A device that has sent its first report, and has a verdict on it.
 fn after_first_report() -> Rig {
     let mut rig = Rig::paired();
-    let ticket = rig.take(is_report).unwrap();
-    made(&mut rig, ticket);
+    let ticket = rig.take_report().unwrap();
+    rig.make_report(ticket);
     rig.verdict(|_| {});
     rig
 }
@@ -44,24 +17,40 @@ fn after_first_report() -> Rig {
 fn a_verdict_sets_when_the_next_report_is_due() {
     let mut rig = after_first_report();
     rig.seconds(INTERVAL - 1);
-    assert!(rig.take(is_report).is_none());
+    assert!(rig.take_report().is_none());
     rig.seconds(1);
-    assert!(rig.take(is_report).is_some());
+    assert!(rig.take_report().is_some());
+}
+
+/// Begins a report, and returns the NvPCRs that it reads.
+fn begin_report(rig: &mut Rig) -> Vec<u32> {
+    let mut tpm = peers::SoftTpm::new(Some(EPOCH));
+    let ticket = rig.take_report().expect("no report was begun");
+    rig.answer(ticket, tpm.answer(&TpmCommand::ReadPcrs));
+    let read = rig.take(|effect| match effect {
+        Effect::Tpm(ticket, TpmCommand::ReadNvPcrs(handles)) => Some((*ticket, handles.clone())),
+        _ => None,
+    });
+    let (ticket, handles) = read.unwrap_or((ticket, Vec::new()));
+    // It fails, and the next one begins from its start.
+    rig.fail(ticket, TpmFailureKind::Transient);
+    handles
 }
 
 #[test]
 fn a_report_certifies_exactly_the_nvpcrs_that_the_last_verdict_named() {
     let mut rig = Rig::paired();
-    let first = rig.take(certified).unwrap();
-    assert_eq!(first.1, [0; 0], "no verdict named any");
-    made(&mut rig, first.0);
-    let verdicts: [&[u32]; 4] = [&[0x01d1_0200, 0x01d1_0203], &[0x01d1_0203], &[], &[0x01d1_0201]];
+    assert_eq!(begin_report(&mut rig), [0; 0], "no verdict named any");
+    let gather = rig.take(|effect| match effect {
+        Effect::Gather(ticket, _) => Some(*ticket),
+        _ => None,
+    });
+    rig.feed(Input::Gathered(gather.unwrap(), Err("stopping".to_owned())));
+    let verdicts: [&[u32]; 3] = [&[0x01d1_0200, 0x01d1_0203], &[0x01d1_0203], &[0x01d1_0201]];
     for named in verdicts {
         rig.verdict(|verdict| verdict.nvpcrs = named.to_vec());
         rig.seconds(INTERVAL);
-        let (ticket, nvpcrs) = rig.take(certified).unwrap();
-        assert_eq!(nvpcrs, named);
-        made(&mut rig, ticket);
+        assert_eq!(begin_report(&mut rig), named);
     }
 }
 
@@ -71,10 +60,10 @@ fn after_a_restart_a_report_certifies_the_nvpcrs_that_the_stored_verdict_named()
     let mut found = rig.found();
     let message = rig.signed_verdict(|verdict| verdict.nvpcrs = vec![0x01d1_0200]);
     found.verdict = Some(message);
-    rig.feed(Input::Found(Box::new(found)));
+    rig.find(found);
     rig.feed(Input::Link(LinkInput::Connected));
     rig.feed(Input::Link(LinkInput::Subscribed));
-    assert_eq!(rig.take(certified).unwrap().1, [0x01d1_0200]);
+    assert_eq!(begin_report(&mut rig), [0x01d1_0200]);
 }
 
 #[test]
@@ -83,31 +72,31 @@ fn a_verdict_does_not_postpone_a_report_that_was_requested() {
     rig.event(EventKind::Refresh, EPOCH);
     rig.verdict(|_| {});
     rig.advance(GAP);
-    let ticket = rig.take(is_report).expect("the request was lost");
-    made(&mut rig, ticket);
+    let ticket = rig.take_report().expect("the request was lost");
+    rig.make_report(ticket);
     rig.verdict(|_| {});
     rig.seconds(INTERVAL - 1);
-    assert!(rig.take(is_report).is_none(), "one request, one report");
+    assert!(rig.take_report().is_none(), "one request, one report");
 }
 
 #[test]
 fn a_request_during_a_report_leads_to_another_one() {
     let mut rig = after_first_report();
     rig.seconds(INTERVAL);
-    let ticket = rig.take(is_report).unwrap();
+    let ticket = rig.take_report().unwrap();
     rig.event(EventKind::Refresh, EPOCH);
-    made(&mut rig, ticket);
+    rig.make_report(ticket);
     rig.advance(GAP);
-    assert!(rig.take(is_report).is_some());
+    assert!(rig.take_report().is_some());
 }
 
 #[test]
 fn a_verdict_does_not_postpone_a_report_that_failed() {
     let mut rig = after_first_report();
     rig.seconds(INTERVAL);
-    let ticket = rig.take(is_report).unwrap();
-    rig.feed(Input::ReportMade(ticket, Err("the TPM is busy".to_owned())));
+    let ticket = rig.take_report().unwrap();
+    rig.fail(ticket, TpmFailureKind::Transient);
     rig.verdict(|_| {});
     rig.seconds(2);
-    assert!(rig.take(is_report).is_some());
+    assert!(rig.take_report().is_some());
 }

@@ -17,7 +17,7 @@ fn start(change: impl FnOnce(&mut Found)) -> Rig {
     let mut rig = Rig::new();
     let mut found = rig.found();
     change(&mut found);
-    rig.feed(Input::Found(Box::new(found)));
+    rig.find(found);
     rig
 }
 
@@ -74,14 +74,35 @@ fn a_pairing_without_its_keys_is_not_used() {
     assert_eq!(rig.core.state(), DeviceState::Unpaired);
 }
 
+fn is_examination(effect: &Effect) -> bool {
+    matches!(effect, Effect::Examine(_))
+}
+
+#[test]
+fn what_was_read_before_a_wipe_began_does_not_undo_it() {
+    let mut rig = Rig::entitled(900);
+    rig.check_epoch(EPOCH + 1);
+    let ticket = rig.take_examination().unwrap();
+    rig.event(EventKind::Revoke, EPOCH);
+    let found = rig.found();
+    rig.feed(Input::Found(ticket, Box::new(found)));
+    assert_eq!(rig.core.state(), DeviceState::Revoked);
+}
+
 #[test]
 fn a_tpm_that_fails_at_an_examination_is_asked_again() {
     let mut rig = Rig::entitled(900);
     let failure =
         TpmFailure { kind: TpmFailureKind::Transient, text: "busy".to_owned(), remedy: String::new() };
-    rig.feed(Input::NotFound(failure));
+    rig.feed(Input::NotFound(Ticket::START, failure.clone()));
     rig.seconds(5);
-    assert!(rig.has(|effect| matches!(effect, Effect::Examine)));
+    assert!(!rig.has(is_examination), "nothing was read");
+    rig.check_epoch(EPOCH + 1);
+    let ticket = rig.take_examination().unwrap();
+    rig.feed(Input::NotFound(ticket, failure));
+    assert!(!rig.has(is_examination));
+    rig.seconds(5);
+    assert!(rig.has(is_examination));
 }
 
 #[test]

@@ -93,7 +93,12 @@ fn a_failed_request_is_repeated_with_back_off() {
     rig.feed(Input::VaultOpened(Vec::new()));
     for _ in 0..4 {
         let ticket = rig.take_call(|call| matches!(call, Call::Token(_))).unwrap();
-        let failure = CallFailure { text: "unreachable".to_owned(), is_transient: true };
+        let failure = CallFailure {
+            text: "unreachable".to_owned(),
+            remedy: String::new(),
+            is_transient: true,
+            refusal: None,
+        };
         rig.feed(Input::Called(ticket, Err(failure)));
         assert!(!is_requested(&rig));
         rig.seconds(120);

@@ -12,29 +12,27 @@ use pawl_proto::signed::VerifyError;
 use super::parent::ParentError;
 use super::statement::StatementError;
 use crate::approval::ApprovalError;
-use crate::control_plane::CallError;
-use crate::posture::ReportError;
+use crate::core::evidence::ReportError;
+use crate::core::input::{CallFailure, TpmFailure};
 use crate::problem::{problem, technician_wanted};
-use crate::store::{PairingRecord, StoreError};
 
 /// Why a pairing was not made.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PairingError {
+pub(in crate::core) enum PairingError {
     #[error(transparent)]
-    Tpm(#[from] pawl_tpm::Error),
+    Tpm(#[from] TpmFailure),
     #[error(transparent)]
-    Call(#[from] CallError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    Call(#[from] CallFailure),
+    /// The disk did not take something.
+    #[error("{0}")]
+    Store(String),
+    #[error("the host could not be described: {0}")]
+    Host(String),
     #[error(transparent)]
     Report(#[from] ReportError),
     /// The control plane granted a pairing that the disk did not take. Its epoch has to end again.
-    #[error("{error}; the granted pairing was ended")]
-    NotKept {
-        error: StoreError,
-        /// The granted pairing.
-        record: Box<PairingRecord>,
-    },
+    #[error("{0}; the granted pairing was ended")]
+    NotKept(String),
     #[error("the TPM has no epoch counter")]
     Counter,
     #[error(transparent)]
@@ -57,23 +55,21 @@ pub(crate) enum PairingError {
     Verdict(#[from] VerifyError),
     #[error(transparent)]
     Parent(#[from] ParentError),
-    #[error("the link key's certificate request cannot be made: {0}")]
-    LinkRequest(String),
     #[error("a structure is larger than the protocol allows: {0}")]
     TooLong(#[from] TooLong),
 }
 
 impl PairingError {
-    /// What a caller is told. Where nobody stood at the device, a person may be all that is missing.
-    pub(crate) fn problem(&self, attended: bool) -> Problem {
+    /// Returns what a caller is told. Where nobody is at the device, a person may be all that is missing.
+    pub(in crate::core) fn problem(&self, attended: bool) -> Problem {
         let code = match self {
-            Self::Call(CallError::Refused { message, .. }) if !attended && self.wants_person() => {
-                return technician_wanted(message);
+            Self::Call(CallFailure { text, .. }) if !attended && self.wants_person() => {
+                return technician_wanted(text);
             }
-            Self::Call(CallError::Refused { code, .. }) => &code.to_string(),
-            Self::Call(call) if call.is_transient() => "control-plane-unreachable",
+            Self::Call(CallFailure { refusal: Some(code), .. }) => &code.to_string(),
+            Self::Call(call) if call.is_transient => "control-plane-unreachable",
             Self::Tpm(_) | Self::Report(ReportError::Tpm(_)) | Self::Parent(_) => "tpm",
-            Self::Store(_) | Self::NotKept { .. } => "state-not-kept",
+            Self::Store(_) | Self::NotKept(_) => "state-not-kept",
             Self::Statement(_) | Self::Approval(_) => "statement-differs",
             Self::Expired => "expired",
             _ => "pairing-failed",
@@ -81,17 +77,17 @@ impl PairingError {
         problem(code, self.to_string(), self.remedy())
     }
 
-    /// Whether the policy wants a person to approve: asking again changes nothing.
-    pub(crate) fn wants_person(&self) -> bool {
+    /// Returns whether the policy wants a person to approve: asking again changes nothing.
+    pub(in crate::core) fn wants_person(&self) -> bool {
         use RefusalCode::{ApprovalRequired, NoApprovers};
-        matches!(self, Self::Call(CallError::Refused { code: ApprovalRequired | NoApprovers, .. }))
+        matches!(self, Self::Call(CallFailure { refusal: Some(ApprovalRequired | NoApprovers), .. }))
     }
 
-    fn remedy(&self) -> &'static str {
+    fn remedy(&self) -> &str {
         match self {
-            Self::Tpm(error) | Self::Report(ReportError::Tpm(error)) => error.remedy(),
-            Self::Call(call) => call.remedy(),
-            Self::Store(_) | Self::NotKept { .. } => {
+            Self::Tpm(error) | Self::Report(ReportError::Tpm(error)) => &error.remedy,
+            Self::Call(call) => &call.remedy,
+            Self::Store(_) | Self::NotKept(_) => {
                 "check the disk, its free space and the owner of the state directory"
             }
             Self::Statement(_) | Self::Approval(_) | Self::OtherGrant => {
@@ -111,7 +107,12 @@ mod tests {
     use super::*;
 
     fn refused(code: RefusalCode) -> PairingError {
-        PairingError::Call(CallError::Refused { code, message: "no".to_owned() })
+        PairingError::Call(CallFailure {
+            text: "no".to_owned(),
+            remedy: "ask".to_owned(),
+            is_transient: false,
+            refusal: Some(code),
+        })
     }
 
     #[test]

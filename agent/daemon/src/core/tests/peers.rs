@@ -1,0 +1,493 @@
+//! What the core talks to: a TPM, a control plane and a disk, as far as a pairing needs them.
+
+use p256::ecdsa::SigningKey;
+use p256::ecdsa::signature::Signer as _;
+use pawl_evidence::lease::lease_key_public;
+use pawl_evidence::tpm::{HashAlgorithm, Hierarchy, Name, PcrSelection, PcrValues, Public, Signature};
+use pawl_proto::message::{
+    Approval, ApprovalStep, Broker, Credential, Evidence, PairingApproved, PairingGrant, PairingOffer,
+    PairingProof, PairingRequest, RefusalCode, SessionProof, Statement, StatementBytes, Waiting,
+};
+use pawl_proto::{Blob, DeviceId, PairingId, PcrValue, SessionId, limits};
+use pawl_tpm::{Attestation, Counter, EndorsementKind, Identity, KeyBlob};
+
+use super::*;
+
+pub(super) const AK_NAME: &[u8] = b"ak";
+
+fn sized(bytes: &[u8]) -> Vec<u8> {
+    [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
+}
+
+/// `TPMT_PUBLIC` of a P-256 key.
+fn public(key: &SigningKey) -> Vec<u8> {
+    let point = key.verifying_key().to_encoded_point(false);
+    let head = [0, 0x23, 0, 0x0b, 0, 5, 4, 0x72, 0, 0, 0, 0x10, 0, 0x18, 0, 0x0b, 0, 3, 0, 0x10];
+    [&head[..], &sized(point.x().unwrap()), &sized(point.y().unwrap())].concat()
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_slice(&[seed; 32]).unwrap()
+}
+
+fn name(public: &[u8]) -> Name {
+    Public::unmarshal(public).unwrap().name()
+}
+
+/// A TPM.
+pub(super) struct SoftTpm {
+    pub(super) counter: Option<u64>,
+    pub(super) pcrs: BTreeMap<u8, PcrValue>,
+    /// The values with which the next quotes find the PCRs changed.
+    pub(super) changes: u32,
+    /// The storage root key that the bus shows.
+    pub(super) storage_key: SigningKey,
+    /// The contents of the NvPCRs, by their handles.
+    pub(super) nvpcrs: BTreeMap<u32, Vec<u8>>,
+}
+
+impl SoftTpm {
+    pub(super) fn new(counter: Option<u64>) -> Self {
+        let value = PcrValue::new(&[0; 32]).unwrap();
+        let pcrs = (0..=15).map(|index| (index, value)).collect();
+        Self { counter, pcrs, changes: 0, storage_key: key(31), nvpcrs: BTreeMap::new() }
+    }
+
+    pub(super) fn answer(&mut self, command: &TpmCommand) -> TpmAnswer {
+        match command {
+            TpmCommand::Increment => {
+                self.counter = self.counter.map(|value| value + 1);
+                TpmAnswer::Incremented
+            }
+            TpmCommand::EndEpoch => {
+                let ended = self.counter.unwrap_or(1);
+                self.counter = Some(ended + 1);
+                TpmAnswer::Ended(Epoch(ended), Epoch(ended + 1))
+            }
+            TpmCommand::Counter => TpmAnswer::Counter(self.counter.map(Epoch)),
+            TpmCommand::ProvisionCounter => {
+                let epoch = *self.counter.get_or_insert(1);
+                TpmAnswer::Provisioned(Counter { epoch, public: vec![1], name: vec![2] })
+            }
+            TpmCommand::Certify(_) => TpmAnswer::Certified { attest: vec![1], signature: vec![2] },
+            TpmCommand::Check(record) => {
+                TpmAnswer::Checked(self.counter.map(Epoch), record.attestation_name.as_bytes() == AK_NAME)
+            }
+            TpmCommand::Identity => TpmAnswer::Identity(Arc::new(Identity {
+                endorsement: EndorsementKind::EccP256,
+                ek_public: b"ek public".to_vec(),
+                ek_name: b"ek".to_vec(),
+                ek_certificates: Vec::new(),
+                pcr_banks: Vec::new(),
+                ak_public: public(&key(30)),
+                ak_name: AK_NAME.to_vec(),
+            })),
+            TpmCommand::Activate(credential) => {
+                TpmAnswer::Activated(Secret(Zeroizing::new(credential.secret.as_bytes().to_vec())))
+            }
+            TpmCommand::CreateKeys(_) => {
+                let blob = |seed| KeyBlob { public: public(&key(seed)), private: vec![seed] };
+                let storage_key = name(&public(&self.storage_key)).as_bytes().to_vec();
+                let (link, device, vault, action) = (blob(1), blob(2), blob(3), blob(4));
+                TpmAnswer::Created(NewKeys(pawl_tpm::PairingKeys {
+                    link,
+                    device,
+                    vault,
+                    action,
+                    storage_key,
+                }))
+            }
+            TpmCommand::CertifyKeys(keys, nonce) => {
+                let certify = |key: &KeyBlob| certify(&key.public, *nonce);
+                let pawl_tpm::PairingKeys { link, device, vault, action, .. } = &keys.0;
+                TpmAnswer::KeysCertified(Box::new(KeyCertificates {
+                    link: certify(link),
+                    device: certify(device),
+                    vault: certify(vault),
+                    action: certify(action),
+                }))
+            }
+            TpmCommand::RequestLink { .. } => TpmAnswer::LinkRequested(vec![5]),
+            TpmCommand::ReadPcrs => TpmAnswer::Pcrs(self.pcrs.clone()),
+            TpmCommand::ReadNvPcrs(handles) => TpmAnswer::NvPcrs(self.read_nvpcrs(handles)),
+            TpmCommand::PresentNvPcrs(handles) => TpmAnswer::PresentNvPcrs(
+                handles.iter().copied().filter(|handle| self.nvpcrs.contains_key(handle)).collect(),
+            ),
+            TpmCommand::Quote { digest, .. } => TpmAnswer::Quoted(self.quote(*digest)),
+            TpmCommand::CertifyNvPcrs(handles, digest) => {
+                let certified = self.read_nvpcrs(handles).into_iter();
+                TpmAnswer::NvPcrsCertified(
+                    certified
+                        .map(|nvpcr| (nvpcr.handle, certify_nvpcr(&nvpcr.found.value, *digest)))
+                        .collect(),
+                )
+            }
+            TpmCommand::Unseal(_) => {
+                TpmAnswer::Unsealed { key: VaultKey(Zeroizing::new([1; 32])), clock_ms: 0 }
+            }
+            TpmCommand::MatchPcrs(_) => TpmAnswer::Matched(None),
+            TpmCommand::Deprovision => TpmAnswer::Deprovisioned(self.counter.take().is_some()),
+        }
+    }
+
+    fn read_nvpcrs(&self, handles: &[u32]) -> Vec<NvPcr> {
+        let known = handles.iter().filter_map(|handle| Some((*handle, self.nvpcrs.get(handle)?.clone())));
+        known
+            .map(|(handle, value)| NvPcr { handle, found: pawl_tpm::NvDigest { public: vec![6], value } })
+            .collect()
+    }
+
+    fn quote(&mut self, digest: Digest) -> Attestation {
+        if self.changes > 0 {
+            self.changes -= 1;
+            let changes = u8::try_from(self.changes).unwrap();
+            self.pcrs.insert(9, PcrValue::new(&[changes + 1; 32]).unwrap());
+        }
+        let selection = PcrSelection::new(HashAlgorithm::Sha256, 0..=15).unwrap();
+        let mut values = PcrValues::default();
+        for (index, value) in &self.pcrs {
+            let value = pawl_evidence::tpm::Digest::new(HashAlgorithm::Sha256, value.as_bytes()).unwrap();
+            values.insert(*index, value).unwrap();
+        }
+        let composite = values.composite(&selection, HashAlgorithm::Sha256).unwrap();
+        attest(0x8018, digest.as_bytes(), &[selection.marshal(), sized(composite.as_bytes())].concat())
+    }
+}
+
+/// A `TPMS_ATTEST` of this type, signed by the attestation key.
+fn attest(kind: u16, extra: &[u8], attested: &[u8]) -> Attestation {
+    let attest = [
+        &[0xff, 0x54, 0x43, 0x47][..],
+        &kind.to_be_bytes(),
+        &sized(b""),
+        &sized(extra),
+        &[0; 16],
+        &[1],
+        &[0; 8],
+        attested,
+    ]
+    .concat();
+    let signature: p256::ecdsa::Signature = key(30).sign(&attest);
+    Attestation { attest, signature: Signature::from_r_s(&signature.to_bytes().into()).marshal() }
+}
+
+/// What TPM2_Certify says of a key below the genuine storage root key.
+fn certify(public_area: &[u8], nonce: Nonce) -> Attestation {
+    let (name, parent) = (name(public_area), name(&public(&key(31))));
+    let qualified = name.below(&parent.in_hierarchy(Hierarchy::Owner));
+    attest(0x8017, nonce.as_bytes(), &[sized(name.as_bytes()), sized(qualified.as_bytes())].concat())
+}
+
+fn certify_nvpcr(value: &[u8], digest: Digest) -> Attestation {
+    attest(0x8014, digest.as_bytes(), &[sized(&[0, 0x0b]), vec![0, 0], sized(value)].concat())
+}
+
+/// A control plane that approves at once, or after so many steps.
+pub(super) struct Plane {
+    pub(super) key: SigningKey,
+    /// How many persons have yet to approve.
+    pub(super) needed: u8,
+    pub(super) above: u64,
+    statement: Option<StatementBytes>,
+    session: SessionId,
+    sessions: u8,
+    proof: Option<PairingProof>,
+    pub(super) alter_statement: fn(&mut Statement),
+    pub(super) alter_approval: fn(&mut PairingApproved),
+    pub(super) alter_grant: fn(&mut PairingGrant),
+    /// What was handed in.
+    pub(super) steps: Vec<ApprovalStep>,
+    pub(super) request: Option<PairingRequest>,
+}
+
+impl Plane {
+    pub(super) fn new(key: SigningKey, above: u64) -> Self {
+        Self {
+            key,
+            needed: 0,
+            above,
+            statement: None,
+            session: SessionId::from_random([0; 16]),
+            sessions: 0,
+            proof: None,
+            alter_statement: |_| {},
+            alter_approval: |_| {},
+            alter_grant: |_| {},
+            steps: Vec::new(),
+            request: None,
+        }
+    }
+
+    pub(super) fn answer(&mut self, call: &Call) -> Result<CallAnswer, CallFailure> {
+        Ok(match call {
+            Call::Receipt(_) => CallAnswer::ReceiptTaken(None),
+            Call::Token(name) => panic!("a token was requested: {name}"),
+            Call::RequestPairing(request) => {
+                self.request = Some((**request).clone());
+                self.sessions += 1;
+                (self.session, self.proof) = (SessionId::from_random([self.sessions; 16]), None);
+                CallAnswer::Offered(Box::new(PairingOffer {
+                    version: Version,
+                    session: self.session,
+                    credential: credential(),
+                    nonce: Nonce([3; 32]),
+                    expires: 1,
+                }))
+            }
+            Call::OpenSession(id, proof) => {
+                assert_eq!(*id, self.session);
+                self.statement = Some(self.state(proof));
+                CallAnswer::Session(self.stand())
+            }
+            Call::Step(_, step) => {
+                self.steps.push((**step).clone());
+                if step.approval.is_some() || step.confirmation.is_some() {
+                    self.needed = self.needed.saturating_sub(1);
+                }
+                CallAnswer::Session(self.stand())
+            }
+            // The same proof gets the same grant, and another one none.
+            Call::Prove(_, proof) if self.proof.as_ref().is_some_and(|before| *before != **proof) => {
+                return Err(refusal(RefusalCode::Stale));
+            }
+            Call::Prove(_, proof) => {
+                self.proof = Some((**proof).clone());
+                CallAnswer::Granted(Box::new(self.grant(proof)))
+            }
+        })
+    }
+
+    fn state(&self, proof: &SessionProof) -> StatementBytes {
+        let request = &proof.request;
+        let mut statement = Statement {
+            version: Version,
+            session: self.session,
+            device: request.device,
+            nonce: request.nonce,
+            origin: request.origin.clone(),
+            action: Text::lossy(Statement::RE_PAIR),
+            resource: None,
+            subject: None,
+            context: None,
+            reason: request.reason.clone(),
+            scopes: request.scopes.clone(),
+            audiences: request.audiences.clone(),
+            granted: None,
+            replaces: request.replaces,
+            endorsement: None,
+            epoch: request.epoch,
+            evidence: Digest::of(proof.report.evidence.as_bytes()),
+            boot: Digest([0; 32]),
+            time: 1,
+            expires: 601,
+        };
+        (self.alter_statement)(&mut statement);
+        StatementBytes::of(&statement).unwrap()
+    }
+
+    /// How the session stands.
+    pub(super) fn stand(&self) -> SessionAnswer {
+        let statement = self.statement.clone().unwrap();
+        if self.needed > 0 {
+            return SessionAnswer::Waiting(Box::new(Waiting {
+                version: Version,
+                statement,
+                approval: Approval {
+                    user_code: Text::lossy("CODE"),
+                    url: Text::lossy("https://plane.example"),
+                },
+                needed: self.needed,
+                approved: Vec::new(),
+                unconfirmed: 0,
+                tries_left: 5,
+                expires_in: 600,
+                retry_after: 5,
+                known: pawl_proto::message::Known::default(),
+            }));
+        }
+        let mut approved = approved(statement, self.above);
+        (self.alter_approval)(&mut approved);
+        SessionAnswer::Approved(Box::new(approved))
+    }
+
+    fn grant(&self, proof: &PairingProof) -> PairingGrant {
+        let bytes = proof.report.evidence.as_bytes();
+        let evidence: Evidence = pawl_proto::codec::decode(bytes, limits::MESSAGE).unwrap();
+        let (device, pairing, epoch) = (evidence.device, evidence.pairing, evidence.epoch);
+        assert_eq!(pairing, PairingId::from(self.session));
+        let verdict = signed::sign(
+            &first_verdict(device, pairing, epoch),
+            &Topic::new(device, Channel::Verdict),
+            &self.key,
+        );
+        let mut grant = PairingGrant {
+            version: Version,
+            pairing,
+            device,
+            epoch,
+            control_plane: Text::lossy("plane"),
+            endorsement: Text::lossy("none"),
+            link_certificates: Vec::new(),
+            broker: Broker { host: Text::default(), port: 1, authority: Vec::new().try_into().unwrap() },
+            scopes: Vec::new(),
+            order_keys: vec![OrderKey::from(&self.key)],
+            verdict: verdict.unwrap().try_into().unwrap(),
+        };
+        (self.alter_grant)(&mut grant);
+        grant
+    }
+}
+
+fn credential() -> Credential {
+    Credential { id_object: vec![1].try_into().unwrap(), secret: vec![7; 32].try_into().unwrap() }
+}
+
+/// An approval of this statement, of which no device checks the credential.
+pub(super) fn approved(statement: StatementBytes, above: u64) -> PairingApproved {
+    let lease_key = lease_key_public(&[1; 32], &[2; 32]).as_bytes().to_vec();
+    PairingApproved {
+        version: Version,
+        statement,
+        approvals: Vec::new(),
+        credential: credential(),
+        nonce: Nonce([4; 32]),
+        lease_key: lease_key.clone().try_into().unwrap(),
+        authorization_key: lease_key.try_into().unwrap(),
+        policy_ref: Digest([3; 32]),
+        above: Epoch(above),
+    }
+}
+
+fn first_verdict(device: DeviceId, pairing: PairingId, epoch: Epoch) -> Verdict {
+    Verdict {
+        version: Version,
+        device,
+        pairing,
+        epoch,
+        sequence: 1,
+        time: 1,
+        answers: None,
+        entitlement: Entitlement { standing: Standing::Active, scopes: Vec::new(), audiences: Vec::new() },
+        result: Some(Appraisal::Affirming),
+        areas: BTreeMap::new(),
+        reasons: Vec::new(),
+        policy: None,
+        nonce: Nonce([5; 32]),
+        whole: false,
+        nvpcrs: Vec::new(),
+        interval: 300,
+        records: 0,
+        lease: None,
+        ahead: Vec::new(),
+    }
+}
+
+/// A disk that keeps each write whole, or loses it.
+pub(super) struct Disk {
+    pub(super) pairing: Option<PairingRecord>,
+    has_keys: bool,
+    pub(super) approved: Option<Box<Approved>>,
+    staged: Option<PairingRecord>,
+    pub(super) revocation: Option<Revocation>,
+    receipts: BTreeMap<Epoch, Vec<u8>>,
+    pub(super) is_reserved: bool,
+    pub(super) is_full: bool,
+}
+
+impl Disk {
+    pub(super) fn new(pairing: Option<PairingRecord>) -> Self {
+        Self {
+            has_keys: pairing.is_some(),
+            pairing,
+            approved: None,
+            staged: None,
+            revocation: None,
+            receipts: BTreeMap::new(),
+            is_reserved: false,
+            is_full: false,
+        }
+    }
+
+    pub(super) fn write(&mut self, write: &Write) -> Result<(), String> {
+        if self.is_full && matches!(write, Write::Reserve | Write::Approved(_) | Write::Stage(_)) {
+            return Err("no space left".to_owned());
+        }
+        match write {
+            Write::Reserve => self.is_reserved = true,
+            Write::Release => self.is_reserved = false,
+            Write::Approved(approved) => self.approved = Some(approved.clone()),
+            Write::DiscardUnfinished => (self.approved, self.staged) = (None, None),
+            Write::Stage(staged) => (self.staged, self.is_reserved) = (Some(staged.record.clone()), false),
+            Write::Commit => {
+                self.pairing = Some(self.staged.take().ok_or("nothing is staged")?);
+                (self.approved, self.revocation, self.has_keys) = (None, None, true);
+            }
+            Write::RevocationNote(revocation) | Write::Revocation(revocation) => {
+                self.revocation = Some(revocation.clone());
+            }
+            Write::DestroyKeys => self.has_keys = false,
+            Write::Receipt(epoch, receipt) => drop(self.receipts.insert(*epoch, receipt.clone())),
+            Write::RemoveReceipt(epoch) => drop(self.receipts.remove(epoch)),
+            Write::ForgetPairing => (self.pairing, self.revocation) = (None, None),
+            Write::Verdict { .. } | Write::RemoveLease | Write::Vault => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn found(&self, tpm: &SoftTpm) -> Found {
+        Found {
+            unfinished: match (&self.staged, &self.approved) {
+                (Some(_), _) => Unfinished::Staged,
+                (None, Some(approved)) => Unfinished::Approved(approved.clone()),
+                (None, None) => Unfinished::Nothing,
+            },
+            pairing: Ok(self.pairing.clone()),
+            keys: Ok(self.has_keys),
+            revocation: self.revocation.clone(),
+            verdict: None,
+            lease: None,
+            receipts: self.receipts.clone().into_iter().collect(),
+            counter: tpm.counter.map(Epoch),
+            attestation_name: Some(AK_NAME.to_vec()),
+        }
+    }
+}
+
+/// What the host knows.
+pub(super) fn gathered(gather: Gather) -> Gathered {
+    match gather {
+        Gather::Host => Gathered::Host { facts: HostFacts::default(), nonce: Nonce([8; 32]) },
+        Gather::Logs(_) => Gathered::Logs(Box::new(GatheredLogs {
+            boot_id: Text::lossy("boot"),
+            run: Nonce([1; 32]),
+            facts: None,
+            boot: None,
+            measure: None,
+            named_nvpcrs: None,
+            ima: None,
+            audit: None,
+        })),
+    }
+}
+
+/// An approval that is given at the device.
+pub(super) fn given() -> pawl_proto::message::GivenApproval {
+    pawl_proto::message::GivenApproval {
+        statement: StatementBytes(Blob::new(b"statement".to_vec()).unwrap()),
+        signature: Blob::new(b"signature".to_vec()).unwrap(),
+    }
+}
+
+pub(super) fn silence() -> CallFailure {
+    CallFailure {
+        text: "timed out".to_owned(),
+        remedy: "check the network".to_owned(),
+        is_transient: true,
+        refusal: None,
+    }
+}
+
+pub(super) fn refusal(code: RefusalCode) -> CallFailure {
+    let (text, remedy) = ("no".to_owned(), "ask".to_owned());
+    CallFailure { text, remedy, is_transient: false, refusal: Some(code) }
+}
