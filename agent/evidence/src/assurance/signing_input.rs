@@ -1,5 +1,6 @@
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
+use pawl_jose::{ALGORITHM, SIGNATURE_LEN};
 use serde::{Deserialize, Serialize};
 
 use super::claims::Claims;
@@ -11,10 +12,7 @@ pub const ASSURANCE_MAX_LEN: usize = 16 * 1024;
 /// The `typ` of an assurance (RFC 7515, section 4.1.9).
 pub const ASSURANCE_TYPE: &str = "pawl-assurance+jwt";
 
-const ALGORITHM: &str = "ES256";
 const CERTIFICATES_MAX: usize = 4;
-/// What follows the signing input: a dot, and 64 bytes in base64url.
-const SIGNATURE_LEN: usize = 1 + 86;
 
 /// Header and claims of an assurance, as the TPM is asked to sign them (RFC 7515, section 5.1).
 ///
@@ -52,7 +50,7 @@ impl SigningInput {
         let header = serde_json::to_vec(&header).map_err(|_| AssuranceError::Header)?;
         let claims = serde_json::to_vec(claims).map_err(|_| AssuranceError::Claims)?;
         // What cannot be read again shall not be signed.
-        Self::parse(&format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims)))
+        Self::parse(&pawl_jose::signing_input(header, claims))
     }
 
     /// Reads the two parts and the dot between them.
@@ -63,8 +61,8 @@ impl SigningInput {
         if text.len().saturating_add(SIGNATURE_LEN) > ASSURANCE_MAX_LEN {
             return Err(AssuranceError::TooLong);
         }
-        let (header, claims) = text.split_once('.').ok_or(AssuranceError::Form)?;
-        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| AssuranceError::Header)?;
+        let [header, claims] = pawl_jose::split(text).map_err(|_| AssuranceError::Form)?;
+        let header: Header = serde_json::from_slice(&header).map_err(|_| AssuranceError::Header)?;
         if header.alg != ALGORITHM {
             return Err(AssuranceError::Algorithm);
         }
@@ -72,7 +70,7 @@ impl SigningInput {
             return Err(AssuranceError::Type);
         }
         let certificate = first_certificate(&header.x5c).ok_or(AssuranceError::Certificates)?;
-        let claims = serde_json::from_slice(&decode(claims)?).map_err(|_| AssuranceError::Claims)?;
+        let claims = serde_json::from_slice(&claims).map_err(|_| AssuranceError::Claims)?;
         Ok(Self { text: text.to_owned(), certificate, claims })
     }
 
@@ -98,13 +96,8 @@ impl SigningInput {
 
     /// The compact JWS, with a signature r ‖ s.
     pub fn signed(&self, signature: &[u8; 64]) -> String {
-        format!("{}.{}", self.text, URL_SAFE_NO_PAD.encode(signature))
+        pawl_jose::signed(&self.text, signature)
     }
-}
-
-/// Base64url in its one form: no padding, and no bits that say nothing.
-pub(super) fn decode(part: &str) -> Result<Vec<u8>, AssuranceError> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| AssuranceError::Form)
 }
 
 /// The others are a hint for receivers that know the authority by its name alone.

@@ -1,10 +1,11 @@
 use p256::ecdsa::Signature;
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
+use pawl_jose::{Compact, CompactError};
 
 use super::certificate;
 use super::claims::{Claims, Expected};
 use super::error::AssuranceError;
-use super::signing_input::{ASSURANCE_MAX_LEN, SigningInput, decode};
+use super::signing_input::{ASSURANCE_MAX_LEN, SigningInput};
 
 /// How far the clocks of the control plane and of the receiver may be apart, in seconds.
 const LEEWAY: u64 = 60;
@@ -38,14 +39,13 @@ pub fn verify(
     now_unix: u64,
     expected: &Expected<'_>,
 ) -> Result<Assurance, AssuranceError> {
-    if jws.len() > ASSURANCE_MAX_LEN {
-        return Err(AssuranceError::TooLong);
-    }
-    let (signed, signature) = jws.rsplit_once('.').ok_or(AssuranceError::Form)?;
-    let signed = SigningInput::parse(signed)?;
-    let signature = <[u8; 64]>::try_from(decode(signature)?).map_err(|_| AssuranceError::Form)?;
+    let jws = Compact::parse(jws, ASSURANCE_MAX_LEN).map_err(|error| match error {
+        CompactError::TooLong => AssuranceError::TooLong,
+        CompactError::Form | CompactError::Signature => AssuranceError::Form,
+    })?;
+    let signed = SigningInput::parse(jws.signing_input())?;
     let key = certificate::check(signed.certificate(), trusted_ca_der, now_unix)?;
-    let signature = Signature::from_slice(&signature).map_err(|_| AssuranceError::Signature)?;
+    let signature = Signature::from_slice(jws.signature()).map_err(|_| AssuranceError::Signature)?;
     key.verifying.verify_prehash(&signed.digest(), &signature).map_err(|_| AssuranceError::Signature)?;
     let claims = signed.claims();
     if claims.sub != key.device {

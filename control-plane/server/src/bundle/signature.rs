@@ -1,8 +1,9 @@
 //! The signature of a bundle: a JWS (RFC 7515) whose payload names the digest of the contents.
 
 use base64::Engine as _;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD as BASE64URL};
+use base64::prelude::BASE64_STANDARD;
 use p256::ecdsa::Signature;
+use pawl_jose::{ALGORITHM, Compact};
 use pawl_proto::{DeviceId, Digest};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -57,46 +58,40 @@ impl Claims {
 
 pub(super) fn sign(contents: &Contents, key: &AuditKey, authority: &[u8]) -> Result<String, BundleError> {
     let header = Header {
-        alg: "ES256".to_owned(),
+        alg: ALGORITHM.to_owned(),
         typ: TYPE.to_owned(),
         x5c: [key.certificate().as_ref(), authority].map(|der| BASE64_STANDARD.encode(der)).to_vec(),
     };
     let header = serde_json::to_vec(&header).map_err(BundleError::Contents)?;
     let claims = serde_json::to_vec(&Claims::of(contents)?).map_err(BundleError::Contents)?;
-    let signed = format!("{}.{}", BASE64URL.encode(header), BASE64URL.encode(claims));
-    let signature = key.sign(signed.as_bytes());
-    Ok(format!("{signed}.{}", BASE64URL.encode(signature)))
+    let input = pawl_jose::signing_input(header, claims);
+    let signature = key.sign(input.as_bytes());
+    Ok(pawl_jose::signed(&input, &signature))
 }
 
 pub(super) fn verify(jws: &str, contents: &Contents, authority: &[u8]) -> Result<(), SignatureError> {
-    if jws.len() > MAX_LENGTH {
-        return Err(SignatureError::Form);
-    }
-    let (signed, signature) = jws.rsplit_once('.').ok_or(SignatureError::Form)?;
-    let (header, claims) = signed.split_once('.').ok_or(SignatureError::Form)?;
-    let decode = |part: &str| BASE64URL.decode(part).map_err(|_| SignatureError::Form);
-    let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| SignatureError::Form)?;
-    if header.alg != "ES256" || header.typ != TYPE {
+    let jws = Compact::parse(jws, MAX_LENGTH).map_err(|_| SignatureError::Form)?;
+    let header: Header = jws.header().map_err(|_| SignatureError::Form)?;
+    if header.alg != ALGORITHM || header.typ != TYPE {
         return Err(SignatureError::Form);
     }
     let leaf = header.x5c.first().ok_or(SignatureError::Form)?;
     let leaf = BASE64_STANDARD.decode(leaf).map_err(|_| SignatureError::Form)?;
-    verify_signed(&leaf.into(), authority, contents.time, signed, &decode(signature)?)?;
+    verify_signed(&leaf.into(), authority, contents.time, &jws)?;
 
-    let claims: Claims = serde_json::from_slice(&decode(claims)?).map_err(|_| SignatureError::Form)?;
+    let claims: Claims = jws.claims().map_err(|_| SignatureError::Form)?;
     match Claims::of(contents) {
         Ok(due) if due == claims => Ok(()),
         _ => Err(SignatureError::Contents),
     }
 }
 
-/// Whether the authority gave the key in `leaf` this purpose, and the key signed `signed`.
+/// Whether the authority gave the key in `leaf` this purpose, and the key signed the JWS.
 fn verify_signed(
     leaf: &CertificateDer<'_>,
     authority: &[u8],
     at: u64,
-    signed: &str,
-    signature: &[u8],
+    jws: &Compact<'_>,
 ) -> Result<(), SignatureError> {
     let authority = CertificateDer::from(authority);
     let anchor = anchor_from_trusted_cert(&authority).map_err(|_| SignatureError::Authority)?;
@@ -111,8 +106,8 @@ fn verify_signed(
         None,
     )
     .map_err(SignatureError::Certificate)?;
-    let signature = Signature::from_slice(signature).map_err(|_| SignatureError::Form)?;
-    leaf.verify_signature(ECDSA_P256_SHA256, signed.as_bytes(), signature.to_der().as_bytes())
+    let signature = Signature::from_slice(jws.signature()).map_err(|_| SignatureError::Form)?;
+    leaf.verify_signature(ECDSA_P256_SHA256, jws.signing_input().as_bytes(), signature.to_der().as_bytes())
         .map_err(|_| SignatureError::Signature)
 }
 

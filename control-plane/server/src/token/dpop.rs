@@ -5,7 +5,7 @@ use pawl_proto::Digest;
 use serde::Deserialize;
 
 use super::error::{TokenError, TokenErrorCode};
-use super::jwk::Jwk;
+use super::jwk::jwk;
 use super::jws::{self, Malformed};
 
 /// So old, or so far ahead, may a proof be: seconds.
@@ -40,7 +40,7 @@ impl Proof {
         if verified.header.typ.as_deref() != Some("dpop+jwt") {
             return Err(refuse(Malformed("typ: it is dpop+jwt")));
         }
-        let expected = Jwk::from(key);
+        let expected = jwk(key);
         if verified.header.jwk.as_ref() != Some(&expected) {
             return Err(refuse(Malformed("jwk: it is the device key")));
         }

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use error::TokenErrorBody;
 pub use error::{TokenError, TokenErrorCode};
-pub use jwk::{Jwk, JwkSet};
+pub use jwk::JwkSet;
+pub(crate) use jwk::jwk;
 
 use crate::control_plane::ControlPlane;
 use crate::entitlement::{self, Entitled, entitled, parse};
@@ -136,12 +137,12 @@ fn issue_in(
         iat: now,
         exp: expires,
         jti: &jti,
-        cnf: Confirmation { jkt: Jwk::from(&key).thumbprint() },
+        cnf: Confirmation { jkt: jwk(&key).thumbprint() },
         epoch: pairing.epoch.0,
         pairing: pairing.id.to_string(),
     };
     let signer = &plane.keys.signing.token;
-    let kid = Jwk::from(signer.verifying_key()).thumbprint();
+    let kid = jwk(signer.verifying_key()).thumbprint();
     let access_token = jws::sign(&jws::Header::access_token(kid), &claims, signer)?;
     let fact = Fact::Token { jti: jti.clone(), audience: audience.to_owned(), scope: scope.clone(), expires };
     tx.record(device, now, fact)?;

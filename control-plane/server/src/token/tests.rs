@@ -25,7 +25,7 @@ struct Asking {
 impl Asking {
     fn of(device: &Device) -> Self {
         let (id, jti) = (device.id().to_string(), hex::encode(crate::random::bytes::<16>()));
-        let jwk = serde_json::to_value(Jwk::from(device.device_key.verifying_key())).unwrap();
+        let jwk = serde_json::to_value(jwk(device.device_key.verifying_key())).unwrap();
         Self {
             header: json!({"alg": "ES256"}),
             assertion: json!({"iss": id, "sub": id, "aud": ENDPOINT, "jti": jti, "exp": NOW + 60}),
@@ -74,7 +74,7 @@ async fn a_token_is_bound_to_the_device_key_and_ends_with_the_lease() {
     let token = super::jws::verify::<Value>(&response.access_token, key).unwrap();
     assert_eq!(token.header.typ.as_deref(), Some("at+jwt"));
     let claims = token.claims;
-    assert_eq!(claims["cnf"]["jkt"], Jwk::from(device.device_key.verifying_key()).thumbprint());
+    assert_eq!(claims["cnf"]["jkt"], jwk(device.device_key.verifying_key()).thumbprint());
     assert_eq!(
         (&claims["iss"], &claims["aud"]),
         (&json!("https://localhost:8443"), &json!("https://api.example"))
@@ -92,7 +92,7 @@ async fn a_token_is_bound_to_the_device_key_and_ends_with_the_lease() {
 #[tokio::test]
 async fn a_thumbprint_is_that_of_rfc_7638() {
     // RFC 9449, section 6.1, and the key of its section 4.1.
-    let key: Jwk = serde_json::from_value(json!({
+    let key: pawl_jose::Jwk = serde_json::from_value(json!({
         "kty": "EC", "crv": "P-256",
         "x": "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs",
         "y": "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"
@@ -145,7 +145,7 @@ async fn a_proof_that_is_wrong_anywhere_is_refused() {
     asking.proof_header["typ"] = json!("JWT");
     assert_eq!(refusal(&rig, &device, &asking).await.code, TokenErrorCode::InvalidDpopProof);
     let mut asking = Asking::of(&device);
-    asking.proof_header["jwk"] = serde_json::to_value(Jwk::from(device.link_key.verifying_key())).unwrap();
+    asking.proof_header["jwk"] = serde_json::to_value(jwk(device.link_key.verifying_key())).unwrap();
     assert_eq!(refusal(&rig, &device, &asking).await.code, TokenErrorCode::InvalidDpopProof);
 }
 
