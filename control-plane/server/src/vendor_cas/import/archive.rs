@@ -166,7 +166,7 @@ mod tests {
         writer.finish().unwrap().into_inner()
     }
 
-    /// An archive of one file in LZX, which no free tool writes: its one block is an uncompressed one.
+    /// An archive of one file in LZX, whose one block is an uncompressed one.
     fn lzx_archive(name: &str, contents: &[u8]) -> Vec<u8> {
         const LZX_OF_A_32_KIB_WINDOW: u16 = 15 << 8 | 3;
         const UNCOMPRESSED_BLOCK: u32 = 3;
@@ -205,11 +205,28 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_in_lzx_is_unpacked() {
+    fn an_uncompressed_block_in_lzx_is_unpacked() {
         let contents: Vec<u8> = (0..=u8::MAX).cycle().take(1001).collect();
         let unpacked = unpack("a.cab", &lzx_archive("root.cer", &contents)).unwrap();
         let [file] = &unpacked[..] else { panic!("{} files", unpacked.len()) };
         assert_eq!((file.label.as_str(), file.contents.as_ref().unwrap()), ("a.cab: root.cer", &contents));
+    }
+
+    #[test]
+    fn compressed_blocks_in_lzx_are_unpacked() {
+        let archive = include_bytes!("../../../../../tests/fixtures/lzx/certificates.cab");
+        let root = include_bytes!("../../../../../tests/fixtures/lzx/root.cer");
+        let line = |number| {
+            format!("{number}: a text that repeats itself, and is longer than one block of an archive\n")
+        };
+        let lines: String = (0..600).map(line).collect();
+        let unpacked = unpack("a.cab", archive).unwrap();
+        let files: Vec<(&str, &[u8])> =
+            unpacked.iter().map(|file| (file.label.as_str(), file.contents.as_deref().unwrap())).collect();
+        assert!(
+            files == [("a.cab: lines.txt", lines.as_bytes()), ("a.cab: Example/RootCA/root.cer", root)],
+            "other contents than were packed"
+        );
     }
 
     #[test]
