@@ -29,6 +29,7 @@ pub(crate) struct Shared {
     /// The keys of the live pairing.
     keys: Mutex<Option<Arc<PairingKeys>>>,
     identity: OnceCell<Arc<Identity>>,
+    certificate_needs_owner: OnceCell<bool>,
     counter_test: OnceCell<CounterTest>,
 }
 
@@ -54,8 +55,18 @@ impl Shared {
             clock,
             keys: Mutex::default(),
             identity: OnceCell::new(),
+            certificate_needs_owner: OnceCell::new(),
             counter_test: OnceCell::new(),
         }
+    }
+
+    /// Whether the owner alone may read the certificate of the endorsement key in the TPM.
+    ///
+    /// # Errors
+    /// What the TPM says.
+    pub(crate) async fn certificate_needs_owner(&self) -> Result<bool, pawl_tpm::Error> {
+        let kind = self.identity().await?.endorsement;
+        self.certificate_needs_owner.get_or_try_init(|| self.tpm.certificate_needs_owner(kind)).await.copied()
     }
 
     /// Takes the keys of a pairing into use, or none.

@@ -56,6 +56,9 @@ pub struct LocalStatus {
     pub ek_kind: String,
     /// How many certificates for it the TPM's NV holds: its own, and what chain there is.
     pub ek_certificates: u32,
+    /// Whether the owner alone may read its own: OWNERREAD without AUTHREAD.
+    #[serde(default)]
+    pub ek_certificate_needs_owner: bool,
     /// The TPM's active PCR banks, of those that are known, as tpm2-tools name them.
     pub pcr_banks: Vec<String>,
     /// The TPM counter's value.

@@ -8,8 +8,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 use crate::{
-    Attestation, Binding, Clock, Counter, CounterTest, Credential, Error, Identity, KeyBlob, LeaseGrant,
-    NvDigest, Options, PairingKeys, Tcti,
+    Attestation, Binding, Clock, Counter, CounterTest, Credential, EndorsementKind, Error, Identity, KeyBlob,
+    LeaseGrant, NvDigest, Options, PairingKeys, Tcti,
     action::MAX_ACTIONS,
     device::Device,
     pins::{Pinned, Pins},
@@ -81,6 +81,15 @@ impl Tpm {
     /// [`Error::EndorsementAuth`] where the endorsement hierarchy has an authorization value.
     pub async fn identity(&self) -> Result<Identity, Error> {
         self.ask(Lane::Ordinary, Device::identity).await
+    }
+
+    /// Returns whether the TPM has a certificate of this endorsement key that the owner alone may read. Then nothing tells
+    /// the key from one that something on the bus put in its place, until one of the two is pinned.
+    ///
+    /// # Errors
+    /// What the TPM says.
+    pub async fn certificate_needs_owner(&self, kind: EndorsementKind) -> Result<bool, Error> {
+        self.ask(Lane::Ordinary, move |device| device.certificate_needs_owner(kind)).await
     }
 
     /// The epoch counter; `None` where it is undefined or was never incremented.

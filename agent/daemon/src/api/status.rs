@@ -19,19 +19,22 @@ impl Api {
         let Snapshot { status, pairing, verdict, session } = snapshot;
         let tpm = async {
             let identity = self.shared.identity().await?;
+            let needs_owner = self.shared.certificate_needs_owner().await?;
             let counter = self.shared.tpm.counter().await?.map(|counter| Epoch(counter.epoch));
             let lease = match &status.lease {
                 Some(grant) => Some(self.lease(grant, status.leases_ahead).await?),
                 None => None,
             };
-            Ok::<_, pawl_tpm::Error>((identity, counter, lease))
+            Ok::<_, pawl_tpm::Error>((identity, needs_owner, counter, lease))
         };
         // A TPM that fails is when a technician needs the rest.
-        let (identity, counter, lease, tpm) = match tpm.await {
-            Ok((identity, counter, lease)) => (Some(identity), counter, lease, None),
+        let (identity, needs_owner, counter, lease, tpm) = match tpm.await {
+            Ok((identity, needs_owner, counter, lease)) => {
+                (Some(identity), needs_owner, counter, lease, None)
+            }
             Err(error) => {
                 let problem = problem("tpm", error.to_string(), error.remedy());
-                (self.shared.known_identity(), None, None, Some(problem))
+                (self.shared.known_identity(), false, None, None, Some(problem))
             }
         };
         let identity = identity.as_deref();
@@ -54,6 +57,7 @@ impl Api {
             ek_kind: identity.map(|identity| identity.endorsement.to_string()).unwrap_or_default(),
             ek_certificates: identity
                 .map_or(0, |identity| u32::try_from(identity.ek_certificates.len()).unwrap_or(u32::MAX)),
+            ek_certificate_needs_owner: needs_owner,
             pcr_banks: identity
                 .map(|identity| identity.pcr_banks.iter().map(|bank| bank.as_str().to_owned()).collect())
                 .unwrap_or_default(),

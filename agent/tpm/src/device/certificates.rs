@@ -8,6 +8,9 @@ use crate::{EndorsementChoice, EndorsementKind, Error};
 /// Where the certificates of the chain are, one after the other, without regard for the bounds of indices.
 const CHAIN: (u32, u32) = (0x01c0_0100, 0x01c0_01ff);
 const LEAVES: (u32, u32) = (0x01c0_0002, 0x01c0_0016);
+/// In this order one is chosen.
+const KINDS: [EndorsementKind; 3] =
+    [EndorsementKind::EccP256, EndorsementKind::EccP384, EndorsementKind::Rsa2048];
 /// A chain of three with long names takes half of it.
 const MAX_CHAIN: usize = 16 * 1024;
 
@@ -17,8 +20,6 @@ impl Device {
         if let EndorsementChoice::Only(kind) = self.endorsement {
             return Ok(kind);
         }
-        const KINDS: [EndorsementKind; 3] =
-            [EndorsementKind::EccP256, EndorsementKind::EccP384, EndorsementKind::Rsa2048];
         let present = self.nv_indices(LEAVES.0, LEAVES.1)?;
         for kind in KINDS.into_iter().filter(|kind| present.contains(&leaf_index(*kind))) {
             // Some makers define an index and leave it empty.
@@ -27,6 +28,29 @@ impl Device {
             }
         }
         Ok(EndorsementKind::EccP256)
+    }
+
+    /// The endorsement keys to which the session that proves the owner's authorization may be salted, best first: those
+    /// whose certificate everybody may read, then the others that have an index for one, then the one without.
+    /// [`Self::endorsement_kind`] may itself need that session, to read a certificate.
+    pub(super) fn salt_kinds(&self) -> Result<Vec<EndorsementKind>, Error> {
+        if let EndorsementChoice::Only(kind) = self.endorsement {
+            return Ok(vec![kind]);
+        }
+        let (mut comparable, mut others) = (Vec::new(), Vec::new());
+        let present = self.nv_indices(LEAVES.0, LEAVES.1)?;
+        for kind in KINDS.into_iter().filter(|kind| present.contains(&leaf_index(*kind))) {
+            match self.read_public_nv(leaf_index(kind))? {
+                Some(contents) if !certificates_in_nv(&contents).is_empty() => comparable.push(kind),
+                Some(_) => {}
+                None => others.push(kind),
+            }
+        }
+        comparable.append(&mut others);
+        if !comparable.contains(&EndorsementKind::EccP256) {
+            comparable.push(EndorsementKind::EccP256);
+        }
+        Ok(comparable)
     }
 
     /// The certificate of an endorsement key and what there is of its chain; empty where the TPM has none.
@@ -50,6 +74,12 @@ impl Device {
 }
 
 impl Device {
+    /// As [`crate::Tpm::certificate_needs_owner`].
+    pub(crate) fn certificate_needs_owner(&self, kind: EndorsementKind) -> Result<bool, Error> {
+        let leaf = leaf_index(kind);
+        Ok(!self.nv_indices(leaf, leaf)?.is_empty() && !self.is_public_nv(leaf)?)
+    }
+
     /// The certificate of an endorsement key, where the TPM has one that can be read without an authorization.
     pub(super) fn public_leaf(&self, kind: EndorsementKind) -> Result<Option<Vec<u8>>, Error> {
         let leaf = leaf_index(kind);

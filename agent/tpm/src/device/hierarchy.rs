@@ -113,8 +113,23 @@ impl Device {
     /// of no use to who would guess the value; to the endorsement key, since the storage parent is itself made with
     /// this authorization.
     fn owner_session(&self) -> Result<Session, Error> {
-        let salt = self.endorsement_salt(self.endorsement_kind()?)?;
+        let salt = self.owner_salt()?;
         self.bus.session(SessionType::Hmac, Some(salt.key()))
+    }
+
+    /// The endorsement key that is pinned, or else the best one to salt to.
+    fn owner_salt(&self) -> Result<Loaded, Error> {
+        let mut replaced = Error::KeyReplaced { key: Pinned::EndorsementKey.what() };
+        for kind in self.salt_kinds()? {
+            match self.endorsement_salt(kind) {
+                // Another kind's key may be the pinned one.
+                Err(error @ Error::KeyReplaced { .. }) if self.pins.has(Pinned::EndorsementKey) => {
+                    replaced = error;
+                }
+                salt => return salt,
+            }
+        }
+        Err(replaced)
     }
 }
 

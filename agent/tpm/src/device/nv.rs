@@ -69,6 +69,14 @@ impl Device {
         self.read_index(handle, false)
     }
 
+    /// Whether anybody may read an index.
+    pub(super) fn is_public_nv(&self, handle: u32) -> Result<bool, Error> {
+        let handle = NvIndexTpmHandle::new(handle).map_err(|_| Error::Malformed("NV handle"))?;
+        let Some((index, public)) = self.find_index(handle)? else { return Ok(false) };
+        self.close(index);
+        Ok(public.attributes().auth_read())
+    }
+
     fn read_index(&self, handle: u32, as_owner: bool) -> Result<Option<Vec<u8>>, Error> {
         let doing = "TPM2_NV_ReadPublic";
         let handle = NvIndexTpmHandle::new(handle).map_err(|_| Error::Malformed("NV handle"))?;

@@ -17,6 +17,7 @@ mod endorsement;
 mod lease;
 mod objects;
 mod one_command;
+mod owner_certificate;
 mod pins;
 mod policies;
 mod refusals;

@@ -95,6 +95,19 @@ pub(super) fn endorsement(status: Option<&LocalStatus>) -> Finding {
             "compare this hash at the device with the one that the operator enrols; with vendor_cas the operator enrols it \
              --without-certificate",
         ),
+        Some(LocalStatus {
+            ek_kind, ek_certificates, ek_certificate_needs_owner: true, ek_sha256, ..
+        }) => Finding::warning(
+            CHECK,
+            format!(
+                "{ek_kind}, SHA-256 {ek_sha256}: {ek_certificates} in the TPM, but the owner alone may read the \
+                     certificate (its NV index has OWNERREAD without AUTHREAD), so before the pairing pawld cannot tell the \
+                     key from one that something on the TPM's bus put in its place; with tpm.owner_auth set, that learns \
+                     enough to guess at a weak owner authorization"
+            ),
+            "compare this hash at the device with the one that the operator enrols; use a long random owner \
+                 authorization, or set it after the pairing",
+        ),
         Some(LocalStatus { ek_kind, ek_certificates, ek_sha256, .. }) => Finding::ok(
             CHECK,
             format!(

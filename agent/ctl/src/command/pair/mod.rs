@@ -163,6 +163,7 @@ mod tests {
             ek_sha256: String::new(),
             ek_kind: String::new(),
             ek_certificates: 0,
+            ek_certificate_needs_owner: false,
             pcr_banks: Vec::new(),
             counter: Some(Epoch(7)),
             pairing: Some(PairingStatus {
