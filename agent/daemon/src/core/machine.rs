@@ -97,7 +97,7 @@ impl Machine {
                 self.revoking(outcome);
             }
         }
-        if let Err(failure) = self.sessions.run(&mut self.cx) {
+        if let Some(failure) = self.sessions.run(&mut self.cx) {
             self.session_failed(failure);
         }
         if let Phase::Creating(creating, _) = &mut self.phase
@@ -345,9 +345,9 @@ impl Machine {
         self.resume(ticket, Outcome::Written(outcome.clone()));
         self.committed(ticket, outcome);
         match self.sessions.written(ticket, outcome) {
-            Ok(true) => self.end_old_pairing(),
-            Ok(false) => {}
-            Err(failure) => self.session_failed(failure),
+            Some(Ok(())) => self.end_old_pairing(),
+            Some(Err(failure)) => self.session_failed(*failure),
+            None => {}
         }
         match &mut self.phase {
             Phase::Paired(paired) => paired.written(&mut self.cx, ticket, outcome),

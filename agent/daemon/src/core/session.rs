@@ -182,18 +182,18 @@ impl Sessions {
     }
 
     /// Runs the open session. An approval goes to the disk: nothing is done on it before the disk has it.
-    pub(super) fn run(&mut self, cx: &mut Context) -> Result<(), Failure> {
-        let Some(outcome) = self.open.as_mut().and_then(|open| open.procedure.run(cx)) else { return Ok(()) };
-        let Some(Open { view, unattended, .. }) = self.open.take() else { return Ok(()) };
+    pub(super) fn run(&mut self, cx: &mut Context) -> Option<Failure> {
+        let outcome = self.open.as_mut().and_then(|open| open.procedure.run(cx))?;
+        let Open { view, unattended, .. } = self.open.take()?;
         match outcome {
             Ok(approved) => {
                 view.reach(SessionStage::Ending);
                 view.close(cx);
                 let writing = Some(cx.write(Write::Approved(approved.clone())));
                 self.granted = Some(Granted { view, approved, unattended, ends_epoch: false, writing });
-                Ok(())
+                None
             }
-            Err(error) => Err(Failure {
+            Err(error) => Some(Failure {
                 view,
                 problem: error.problem(unattended.is_none()),
                 wants_person: error.wants_person(),
@@ -202,16 +202,18 @@ impl Sessions {
         }
     }
 
-    /// Handles the result of a write, if it is the approval's. Returns whether the disk has the approval now.
-    pub(super) fn written(&mut self, ticket: Ticket, outcome: &Result<(), String>) -> Result<bool, Failure> {
-        let Some(granted) = self.granted.as_mut().filter(|granted| granted.writing == Some(ticket)) else {
-            return Ok(false);
-        };
+    /// Handles the result of a write, if it is the approval's. Returns whether the disk has taken it.
+    pub(super) fn written(
+        &mut self,
+        ticket: Ticket,
+        outcome: &Result<(), String>,
+    ) -> Option<Result<(), Box<Failure>>> {
+        let granted = self.granted.as_mut().filter(|granted| granted.writing == Some(ticket))?;
         granted.writing = None;
-        let Err(error) = outcome else { return Ok(true) };
-        let error = PairingError::Store(error.clone());
-        let Some(Granted { view, unattended, .. }) = self.granted.take() else { return Ok(false) };
-        Err(Failure { view, problem: error.problem(true), unattended, wants_person: false })
+        let Err(error) = outcome else { return Some(Ok(())) };
+        let problem = PairingError::Store(error.clone()).problem(true);
+        let Granted { view, unattended, .. } = self.granted.take()?;
+        Some(Err(Box::new(Failure { view, problem, unattended, wants_person: false })))
     }
 
     /// Has the approved pairing created, once nothing of the old one is left to be done.

@@ -231,11 +231,8 @@ fn a_tpm_that_fails_at_any_command_of_a_creation_leaves_no_pairing_and_no_approv
     loop {
         let mut device = Device::unpaired();
         device.pair();
-        device.run_until(|effect| is_write(effect, |write| matches!(write, Write::Approved(_)))).map(
-            |effect| {
-                device.carry_out(effect);
-            },
-        );
+        let kept = device.run_until(|effect| is_write(effect, |write| matches!(write, Write::Approved(_))));
+        device.carry_out(kept.unwrap());
         let is_new = |effect: &Effect| matches!(effect, Effect::Tpm(..)) && !failed.contains(&name(effect));
         let proven = |effect: &Effect| is_call(effect, |call| matches!(call, Call::Prove(..)));
         let effect = device.run_until(|effect| is_new(effect) || proven(effect)).unwrap();
