@@ -58,6 +58,9 @@ pub struct ControlPlane {
     pub pairings: RateLimit<Network>,
     /// All other requests over HTTPS, of each network address.
     pub requests: RateLimit<Network>,
+    /// What happens between appraisals and their commits.
+    #[cfg(test)]
+    pub(crate) appraisals: crate::testing::Appraisals,
 }
 
 impl ControlPlane {
@@ -102,6 +105,8 @@ impl ControlPlane {
             questions: RateLimit::new(QUESTIONS.0, QUESTIONS.1),
             pairings,
             requests,
+            #[cfg(test)]
+            appraisals: Default::default(),
         })
     }
 }

@@ -35,6 +35,8 @@ pub mod vendor_cas;
 pub mod verdict;
 
 #[cfg(test)]
+mod concurrency_tests;
+#[cfg(test)]
 mod hierarchy_tests;
 pub mod incident;
 mod off_runtime;

@@ -16,6 +16,7 @@ use super::AdminError;
 use super::routes::{Answer, Plane, parse};
 use super::view::{ExplanationView, IncidentView, LearntView};
 use crate::control_plane::ControlPlane;
+use crate::off_runtime::off_runtime;
 use crate::orders::OrderError;
 use crate::policy::{heading, render};
 use crate::store::{Device, StoreError, Tx};
@@ -23,6 +24,7 @@ use pawl_verifier::AcceptedState;
 use pawl_verifier::LeasePcrs;
 use pawl_verifier::boot_digest;
 use pawl_verifier::lease::LeasePolicy;
+use pawl_verifier::pairing::Pairing;
 use pawl_verifier::report::{AppraisalInput, KeptEvidence, appraise, quoted_values};
 
 /// The commands on policies that need to know what a device has shown.
@@ -129,35 +131,48 @@ async fn learn(
 async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, AdminError> + Send + 'static,
 ) -> Result<T, AdminError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| AdminError::new("failed", error))?
+    off_runtime(work).await?
 }
 
 async fn known(plane: &ControlPlane, device: DeviceId) -> Result<Known, AdminError> {
     let lease = plane.config.lease.clone();
-    plane.store.transaction(move |tx| read(tx, device, &lease)).await
+    let stored = plane.store.transaction(move |tx| Stored::load(tx, device)).await?;
+    off_the_runtime(move || stored.parse(&lease)).await
 }
 
-fn read(tx: &Tx<'_>, id: DeviceId, lease: &LeasePolicy) -> Result<Known, AdminError> {
-    let device = tx.device(id)?.ok_or_else(AdminError::unknown_device)?;
-    let sample = tx.sample(id)?.ok_or_else(|| {
-        let message = "the device has shown nothing yet: have it ask to be paired, or report";
-        AdminError::new("nothing-reported", message)
-    })?;
-    let (quote, boot_log, pairing) = (
-        sample.quote().map_err(|_| StoreError::Malformed("sample"))?,
-        tx.sample_log(id)?,
-        tx.live_pairing(id)?,
-    );
-    let lease_pcrs =
-        LeasePcrs::of(lease, pairing.as_ref(), boot_log.as_deref(), sample.measure_log(), quote.pcrs());
-    Ok(Known {
-        device,
-        quote,
-        nvpcrs: sample.nvpcrs().map_err(|_| StoreError::Malformed("sample"))?,
-        sample,
-        lease_pcrs,
-        boot_log,
-        accepted: tx.boot_states(id)?,
-        incidents: tx.open_incidents(id)?.into_iter().map(IncidentView::from).collect(),
-    })
+/// What the database has of a device, unparsed.
+struct Stored {
+    device: Device,
+    sample: KeptEvidence,
+    boot_log: Option<Vec<u8>>,
+    pairing: Option<Pairing>,
+    accepted: Vec<AcceptedState>,
+    incidents: Vec<IncidentView>,
+}
+
+impl Stored {
+    fn load(tx: &Tx<'_>, id: DeviceId) -> Result<Self, AdminError> {
+        let device = tx.device(id)?.ok_or_else(AdminError::unknown_device)?;
+        let sample = tx.sample(id)?.ok_or_else(|| {
+            let message = "the device has shown nothing yet: have it ask to be paired, or report";
+            AdminError::new("nothing-reported", message)
+        })?;
+        Ok(Self {
+            device,
+            sample,
+            boot_log: tx.sample_log(id)?,
+            pairing: tx.live_pairing(id)?,
+            accepted: tx.boot_states(id)?,
+            incidents: tx.open_incidents(id)?.into_iter().map(IncidentView::from).collect(),
+        })
+    }
+
+    fn parse(self, lease: &LeasePolicy) -> Result<Known, AdminError> {
+        let Self { device, sample, boot_log, pairing, accepted, incidents } = self;
+        let quote = sample.quote().map_err(|_| StoreError::Malformed("sample"))?;
+        let (log, measured) = (boot_log.as_deref(), sample.measure_log());
+        let lease_pcrs = LeasePcrs::of(lease, pairing.as_ref(), log, measured, quote.pcrs());
+        let nvpcrs = sample.nvpcrs().map_err(|_| StoreError::Malformed("sample"))?;
+        Ok(Known { device, quote, nvpcrs, sample, lease_pcrs, boot_log, accepted, incidents })
+    }
 }

@@ -7,13 +7,14 @@ use pawl_proto::{DeviceId, Digest};
 use super::event::OrderError;
 use crate::broker::{Delivered, Listener};
 use crate::control_plane::ControlPlane;
-use crate::posture;
-use crate::store::Tx;
+use crate::off_runtime::off_runtime;
+use crate::store::{StoreError, Tx};
 use crate::verdict;
 use pawl_verifier::boot_digest;
 use pawl_verifier::record::Fact;
+use pawl_verifier::report::KeptEvidence;
 use pawl_verifier::verdict::VerdictDraft;
-use pawl_verifier::{AcceptedBy, AcceptedState};
+use pawl_verifier::{AcceptedBy, AcceptedState, BootState, CoverageError, check_coverage};
 
 /// So long an operator waits for the broker's word.
 const DELIVERY: Duration = Duration::from_secs(5);
@@ -155,28 +156,67 @@ pub async fn accept(
     device: DeviceId,
     seen: Digest,
 ) -> Result<(usize, bool), OrderError> {
-    let plane_in_tx = Arc::clone(plane);
-    let accepted = plane.store.transaction(move |tx| accept_in(&plane_in_tx, tx, device, seen)).await?;
-    plane.outbox.wake();
-    Ok(accepted)
+    loop {
+        let shown = plane.store.transaction(move |tx| load_shown(tx, device, seen)).await?;
+        let of_check = shown.clone();
+        off_runtime(move || of_check.check()).await??;
+        #[cfg(test)]
+        plane.appraisals.done(&plane.store).await;
+        let plane_in_tx = Arc::clone(plane);
+        let accepted =
+            plane.store.transaction(move |tx| accept_in(&plane_in_tx, tx, device, seen, shown)).await?;
+        if let Some(accepted) = accepted {
+            plane.outbox.wake();
+            return Ok(accepted);
+        }
+    }
 }
 
-fn accept_in(
-    plane: &ControlPlane,
-    tx: &Tx<'_>,
-    id: DeviceId,
-    seen: Digest,
-) -> Result<(usize, bool), OrderError> {
-    let device = tx.device(id)?.ok_or(OrderError::UnknownDevice)?;
+/// What a device last showed.
+#[derive(Clone, PartialEq)]
+struct Shown {
+    state: BootState,
+    evidence: Option<KeptEvidence>,
+    boot_log: Option<Vec<u8>>,
+}
+
+impl Shown {
+    /// Checks that the boot state covers kernel and command line.
+    fn check(&self) -> Result<(), OrderError> {
+        let Some(evidence) = &self.evidence else { return Ok(()) };
+        match check_coverage(&self.state, evidence, self.boot_log.as_deref()) {
+            Ok(()) => Ok(()),
+            Err(CoverageError::Uncovered(uncovered)) => Err(uncovered.into()),
+            Err(CoverageError::Damaged(_)) => Err(StoreError::Malformed("sample").into()),
+        }
+    }
+}
+
+fn load_shown(tx: &Tx<'_>, id: DeviceId, seen: Digest) -> Result<Shown, OrderError> {
+    tx.device(id)?.ok_or(OrderError::UnknownDevice)?;
     let state = tx.reported_state(id)?.ok_or(OrderError::NothingReported)?;
     let reported = boot_digest(&state);
     if reported != seen {
         return Err(OrderError::OtherState { seen, reported });
     }
-    posture::check_coverage(tx, id, &state)??;
+    Ok(Shown { state, evidence: tx.sample(id)?, boot_log: tx.sample_log(id)? })
+}
+
+/// Accepts what the device showed. None when it has shown something else since it was checked.
+fn accept_in(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    id: DeviceId,
+    seen: Digest,
+    shown: Shown,
+) -> Result<Option<(usize, bool)>, OrderError> {
+    if load_shown(tx, id, seen)? != shown {
+        return Ok(None);
+    }
+    let device = tx.device(id)?.ok_or(OrderError::UnknownDevice)?;
     let now = plane.clock.now();
-    let name = "accepted by an operator".to_owned();
-    let state = AcceptedState { name, by: AcceptedBy::Operator, pcrs: state, ahead: false, accepted_at: now };
+    let (name, pcrs) = ("accepted by an operator".to_owned(), shown.state);
+    let state = AcceptedState { name, by: AcceptedBy::Operator, pcrs, ahead: false, accepted_at: now };
     let new = tx.accept_boot_state(id, &state)?;
     if new {
         tx.record(id, now, Fact::accepted(&state.pcrs, &state.name))?;
@@ -185,5 +225,5 @@ fn accept_in(
     if let Some(pairing) = live {
         verdict::issue(plane, tx, &pairing, verdict::ask(&device, false))?;
     }
-    Ok((tx.boot_states(id)?.len(), new))
+    Ok(Some((tx.boot_states(id)?.len(), new)))
 }

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use pawl_evidence::attest::VerifiedQuote;
-use pawl_proto::message::PairingRequest;
 use pawl_proto::{DeviceId, Epoch};
 use pawl_verifier::pairing::{AppraisedDevice, Claim, PairingBasis, PairingStep, appraise_device};
 use pawl_verifier::report::{QuotedEvidence, Terms};
 
 use crate::control_plane::ControlPlane;
-use crate::incident;
 use crate::off_runtime::off_runtime;
 use crate::refusal::RequestError;
 use crate::store::{StoreError, Tx};
@@ -48,24 +46,14 @@ pub(super) async fn appraise(
         appraise_device(&of_basis, claim, *epoch, (quoted, quote), terms, step, now)
     })
     .await??;
+    #[cfg(test)]
+    plane.appraisals.done(&plane.store).await;
     let boot = appraised.boot.clone();
     plane.store.transaction(move |tx| tx.set_reported_state(device, &boot)).await?;
     Ok((basis, appraised))
 }
 
-/// Keeps the evidence of a device that asks to be paired, also if the device is refused for it: an operator may learn a
-/// policy from it.
-pub(super) fn keep_evidence(
-    tx: &Tx<'_>,
-    request: &PairingRequest,
-    appraised: &AppraisedDevice,
-    now: u64,
-) -> Result<(), StoreError> {
-    incident::note_request(tx, request, now)?;
-    keep_sample(tx, request.device, appraised)
-}
-
-/// Keeps the last evidence of a device.
+/// Keeps the last evidence of a device, also if the device is refused for it: an operator may learn a policy from it.
 pub(super) fn keep_sample(
     tx: &Tx<'_>,
     device: DeviceId,

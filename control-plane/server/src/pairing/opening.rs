@@ -15,7 +15,7 @@ use pawl_verifier::pairing::{
 use pawl_verifier::record::Fact;
 use pawl_verifier::session::stale;
 
-use super::appraisal::{PairingEvidence, appraise, keep_evidence, load_basis};
+use super::appraisal::{PairingEvidence, appraise, keep_sample, load_basis};
 use super::enrolment::{check_device, check_place, warn_of_stale_lists};
 use super::{approval, known, session_data};
 use crate::control_plane::ControlPlane;
@@ -141,11 +141,20 @@ async fn prove(
     let (claim, epoch) = (offer.claim()?, offer.claim.epoch);
     let evidence = Arc::new(PairingEvidence { claim, epoch, quoted, quote });
     let (offer, secret) = (Arc::new(offer), proof.secret.clone());
+    let mut is_noted = false;
     loop {
         let (basis, appraised) = appraise(plane, &evidence, PairingStep::Opening).await?;
         let appraised = Arc::new(appraised);
         let (of_offer, of_appraised, now) = (Arc::clone(&offer), Arc::clone(&appraised), plane.clock.now());
-        plane.store.transaction(move |tx| keep_evidence(tx, &of_offer.request, &of_appraised, now)).await?;
+        // One request is one sign of an incident, however often it is appraised.
+        let is_first = !std::mem::replace(&mut is_noted, true);
+        let keep = move |tx: &Tx<'_>| {
+            if is_first {
+                incident::note_request(tx, &of_offer.request, now)?;
+            }
+            keep_sample(tx, of_offer.request.device, &of_appraised)
+        };
+        plane.store.transaction(keep).await?;
         let (plane_in_tx, secret, of_evidence) = (Arc::clone(plane), secret.clone(), Arc::clone(&evidence));
         let of_offer = Arc::clone(&offer);
         let opened = plane

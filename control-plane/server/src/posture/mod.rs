@@ -1,9 +1,7 @@
 //! Posture: receives reports and answers them with verdicts.
 
-mod coverage;
 mod receive;
 
-pub(crate) use coverage::check_coverage;
 pub(crate) use receive::{receive, record_verdict, take_records};
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What tests share: a control plane in a temporary directory, and a TPM in software.
 
 mod action;
+mod appraisals;
 mod approver;
 mod broker;
 mod device;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use action::{SUBJECT, Wanted, action_step, authorization};
+pub(crate) use appraisals::Appraisals;
 pub(crate) use approver::Approver;
 pub(crate) use broker::Broker;
 pub(crate) use device::{Device, decode_verdict, request_for};

@@ -5,10 +5,10 @@ use pawl_proto::PcrValue;
 use pawl_proto::message::Appraisal;
 
 use super::{Update, UpdateError};
-use crate::store::Tx;
 use pawl_verifier::BootState;
 use pawl_verifier::LeasePcrs;
 use pawl_verifier::boot_digest;
+use pawl_verifier::lease::LeasePolicy;
 use pawl_verifier::pairing::{Base, Pairing};
 use pawl_verifier::report::{MeasureLogState, bank_hash};
 
@@ -18,6 +18,16 @@ pub(super) struct Coming {
     pub(super) coming: BootState,
 }
 
+/// The state from which a state to come is computed. The boot log need not be compared: it changes only together with
+/// the pairing's base.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct UpdateBasis {
+    /// The live pairing, with the last report.
+    pub(super) pairing: Pairing,
+    /// The last judgement on it.
+    pub(super) judged: Option<Appraisal>,
+}
+
 /// Where the firmware measures the databases of Secure Boot.
 const KEYS_PCR: u8 = 7;
 
@@ -25,14 +35,14 @@ impl Coming {
     /// Computes the state to come from the last report and its logs. What the update does not touch stays
     /// as it is, so the present state has to be one that was found good.
     pub(super) fn compute(
-        lease_pcrs: &LeasePcrs,
-        tx: &Tx<'_>,
-        pairing: &Pairing,
+        lease: &LeasePolicy,
+        basis: &UpdateBasis,
+        boot_log: Option<&[u8]>,
         update: &Update,
     ) -> Result<Self, UpdateError> {
-        let base = pairing.base.as_ref().ok_or(UpdateError::NothingReported)?;
-        let judged = tx.judged(pairing.id)?.and_then(|row| row.verdict.result);
-        if judged == Some(Appraisal::Contraindicated) {
+        let base = basis.pairing.base.as_ref().ok_or(UpdateError::NothingReported)?;
+        let lease_pcrs = LeasePcrs::of_pairing(lease, &basis.pairing);
+        if basis.judged == Some(Appraisal::Contraindicated) {
             return Err(UpdateError::Contraindicated);
         }
         let present = lease_pcrs.state(&base.pcrs).ok_or(UpdateError::NothingReported)?;
@@ -44,8 +54,7 @@ impl Coming {
         }
         let mut coming = present.clone();
         if update.boot.is_some() || !update.databases.is_empty() {
-            let bytes = tx.boot_log(pairing.id)?.ok_or(UpdateError::NoLog)?;
-            let log = EventLog::parse(&bytes)?;
+            let log = EventLog::parse(boot_log.ok_or(UpdateError::NoLog)?)?;
             let bank = bank_hash(lease_pcrs.bank());
             if let Some(now) = &update.present {
                 explains(&log, bank, now).map_err(UpdateError::Present)?;

@@ -2,12 +2,12 @@ use std::sync::Arc;
 
 use pawl_proto::DeviceId;
 
-use super::coming::Coming;
+use super::coming::{Coming, UpdateBasis};
 use super::{Update, UpdateError};
 use crate::control_plane::ControlPlane;
+use crate::off_runtime::off_runtime;
 use crate::store::{Device, Tx};
 use crate::verdict;
-use pawl_verifier::LeasePcrs;
 use pawl_verifier::pairing::Pairing;
 use pawl_verifier::record::Fact;
 use pawl_verifier::{AcceptedBy, AcceptedState, BootState};
@@ -32,33 +32,63 @@ pub async fn pre_approve(
     device: DeviceId,
     update: Update,
 ) -> Result<PreApproved, UpdateError> {
-    let plane_in_tx = Arc::clone(plane);
-    let approved = plane
-        .store
-        .transaction(move |tx| {
-            let (device, pairing) = live(tx, device)?;
-            let lease_pcrs = LeasePcrs::of_pairing(&plane_in_tx.config.lease, &pairing);
-            let Coming { present, coming } = Coming::compute(&lease_pcrs, tx, &pairing, &update)?;
-            let name = update.name.as_str().to_owned();
-            if !update.dry_run {
-                let now = plane_in_tx.clock.now();
-                let state = AcceptedState {
-                    name: name.clone(),
-                    by: AcceptedBy::PreApproval,
-                    pcrs: coming.clone(),
-                    ahead: true,
-                    accepted_at: now,
-                };
-                tx.accept_boot_state(device.id, &state)?;
-                let by = format!("approved ahead by an operator: {name}");
-                tx.record(device.id, now, Fact::accepted(&coming, &by))?;
-                verdict::issue(&plane_in_tx, tx, &pairing, verdict::ask(&device, false))?;
-            }
-            Ok::<_, UpdateError>(PreApproved { name, present, coming })
-        })
-        .await?;
-    plane.outbox.wake();
-    Ok(approved)
+    let update = Arc::new(update);
+    loop {
+        let (basis, boot_log) = plane.store.transaction(move |tx| load(tx, device)).await?;
+        let (of_plane, of_basis, of_update) = (Arc::clone(plane), basis.clone(), Arc::clone(&update));
+        let computed = off_runtime(move || {
+            Coming::compute(&of_plane.config.lease, &of_basis, boot_log.as_deref(), &of_update)
+        });
+        let Coming { present, coming } = computed.await??;
+        #[cfg(test)]
+        plane.appraisals.done(&plane.store).await;
+        let approved = PreApproved { name: update.name.as_str().to_owned(), present, coming };
+        if update.dry_run {
+            return Ok(approved);
+        }
+        let (plane_in_tx, of_approved) = (Arc::clone(plane), approved.clone());
+        let is_committed =
+            plane.store.transaction(move |tx| commit(&plane_in_tx, tx, device, &basis, &of_approved)).await?;
+        if is_committed {
+            plane.outbox.wake();
+            return Ok(approved);
+        }
+    }
+}
+
+/// Loads what the computation depends on, and the boot log of the last whole report.
+fn load(tx: &Tx<'_>, id: DeviceId) -> Result<(UpdateBasis, Option<Vec<u8>>), UpdateError> {
+    let (_, basis) = load_basis(tx, id)?;
+    let boot_log = tx.boot_log(basis.pairing.id)?;
+    Ok((basis, boot_log))
+}
+
+fn load_basis(tx: &Tx<'_>, id: DeviceId) -> Result<(Device, UpdateBasis), UpdateError> {
+    let (device, pairing) = live(tx, id)?;
+    let judged = tx.judged(pairing.id)?.and_then(|row| row.verdict.result);
+    Ok((device, UpdateBasis { pairing, judged }))
+}
+
+/// Approves the computed state. False when it was computed from a state that is no longer the current one.
+fn commit(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    id: DeviceId,
+    basis: &UpdateBasis,
+    approved: &PreApproved,
+) -> Result<bool, UpdateError> {
+    let (device, current) = load_basis(tx, id)?;
+    if current != *basis {
+        return Ok(false);
+    }
+    let (name, now) = (approved.name.clone(), plane.clock.now());
+    let by = format!("approved ahead by an operator: {name}");
+    let pcrs = approved.coming.clone();
+    let state = AcceptedState { name, by: AcceptedBy::PreApproval, pcrs, ahead: true, accepted_at: now };
+    tx.accept_boot_state(device.id, &state)?;
+    tx.record(device.id, now, Fact::accepted(&approved.coming, &by))?;
+    verdict::issue(plane, tx, &current.pairing, verdict::ask(&device, false))?;
+    Ok(true)
 }
 
 /// Takes back what was approved ahead and has not come, and asks the device to report, so that it gives up
