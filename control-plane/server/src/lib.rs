@@ -41,5 +41,6 @@ mod hierarchy_tests;
 pub mod incident;
 mod off_runtime;
 pub mod random;
+pub mod records;
 #[cfg(test)]
 mod testing;

@@ -12,6 +12,7 @@ use crate::clock::WallClock;
 use crate::config::Config;
 use crate::control_plane::{ControlPlane, OpenError};
 use crate::http::{self, ServeError};
+use crate::records;
 
 /// Running requests may take so long when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -72,7 +73,14 @@ async fn parts(plane: &Arc<ControlPlane>, stopping: &watch::Receiver<bool>) -> R
             () = stopped(stopping.clone()) => Ok(()),
         }
     };
-    tokio::try_join!(operators, devices, messages).map(|_| ())
+    let retention = async {
+        tokio::select! {
+            () = records::trim_regularly(plane) => {}
+            () = stopped(stopping.clone()) => {}
+        }
+        Ok(())
+    };
+    tokio::try_join!(operators, devices, messages, retention).map(|_| ())
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {

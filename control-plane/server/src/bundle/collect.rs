@@ -33,6 +33,7 @@ pub(crate) fn collect(plane: &ControlPlane, tx: &Tx<'_>, device: DeviceId) -> Re
         attestation_keys: tx.attestation_keys(device)?.into_iter().map(Base64).collect(),
         lease_keys: vec![Base64(plane.keys.signing.lease.public().as_bytes().to_vec())],
         approvers: approvers.into_iter().collect(),
+        checkpoint: tx.checkpoint(device)?,
         device_records: device_records.collect(),
         records: links.into_iter().map(Entry::new).collect(),
     })

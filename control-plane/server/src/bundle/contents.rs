@@ -3,6 +3,7 @@ use pawl_proto::{DeviceId, PairingId};
 use serde::{Deserialize, Serialize};
 
 use super::text::{Base64, Hex};
+use crate::records::Checkpoint;
 
 /// What is in a bundle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,7 +24,10 @@ pub struct Contents {
     pub lease_keys: Vec<Base64>,
     /// Who approved, and their keys: lines of an `allowed_signers` file.
     pub approvers: Vec<String>,
-    /// The control plane's records about the device, from the first.
+    /// What stands for the control plane's records that were dropped; none while there are all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
+    /// The control plane's records about the device: those that the checkpoint carries, and those after it.
     pub records: Vec<Entry>,
     /// The device's own records that the control plane has.
     pub device_records: Vec<DeviceEntry>,

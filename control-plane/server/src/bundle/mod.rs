@@ -14,6 +14,7 @@ pub use check::{Chain, Check, Checked, Failure, check};
 pub(crate) use collect::collect;
 pub use contents::{Contents, DeviceEntry, Entry, Format};
 pub use signature::SignatureError;
+pub(crate) use signature::{sign_claims, verify_claims};
 pub use text::{Base64, Hex};
 
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@ use p256::ecdsa::Signature;
 use pawl_jose::{ALGORITHM, Compact};
 use pawl_proto::{DeviceId, Digest};
 use rustls::pki_types::{CertificateDer, UnixTime};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use webpki::ring::ECDSA_P256_SHA256;
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -57,33 +58,54 @@ impl Claims {
 }
 
 pub(super) fn sign(contents: &Contents, key: &AuditKey, authority: &[u8]) -> Result<String, BundleError> {
+    sign_claims(TYPE, &Claims::of(contents)?, key, authority).map_err(BundleError::Contents)
+}
+
+/// Signs claims with the audit key, as a JWS of this type.
+pub(crate) fn sign_claims(
+    typ: &str,
+    claims: &impl Serialize,
+    key: &AuditKey,
+    authority: &[u8],
+) -> Result<String, serde_json::Error> {
     let header = Header {
         alg: ALGORITHM.to_owned(),
-        typ: TYPE.to_owned(),
+        typ: typ.to_owned(),
         x5c: [key.certificate().as_ref(), authority].map(|der| BASE64_STANDARD.encode(der)).to_vec(),
     };
-    let header = serde_json::to_vec(&header).map_err(BundleError::Contents)?;
-    let claims = serde_json::to_vec(&Claims::of(contents)?).map_err(BundleError::Contents)?;
-    let input = pawl_jose::signing_input(header, claims);
+    let input = pawl_jose::signing_input(serde_json::to_vec(&header)?, serde_json::to_vec(claims)?);
     let signature = key.sign(input.as_bytes());
     Ok(pawl_jose::signed(&input, &signature))
 }
 
 pub(super) fn verify(jws: &str, contents: &Contents, authority: &[u8]) -> Result<(), SignatureError> {
+    let claims: Claims = verify_claims(TYPE, jws, contents.time, authority)?;
+    match Claims::of(contents) {
+        Ok(due) if due == claims => {}
+        _ => return Err(SignatureError::Contents),
+    }
+    match &contents.checkpoint {
+        Some(checkpoint) => checkpoint.verify(contents.device, authority),
+        None => Ok(()),
+    }
+}
+
+/// Returns the claims of a JWS of this type, if an audit key of this authority signed it.
+pub(crate) fn verify_claims<T: DeserializeOwned>(
+    typ: &str,
+    jws: &str,
+    at: u64,
+    authority: &[u8],
+) -> Result<T, SignatureError> {
     let jws = Compact::parse(jws, MAX_LENGTH).map_err(|_| SignatureError::Form)?;
     let header: Header = jws.header().map_err(|_| SignatureError::Form)?;
-    if header.alg != ALGORITHM || header.typ != TYPE {
+    if header.alg != ALGORITHM || header.typ != typ {
         return Err(SignatureError::Form);
     }
     let leaf = header.x5c.first().ok_or(SignatureError::Form)?;
     let leaf = BASE64_STANDARD.decode(leaf).map_err(|_| SignatureError::Form)?;
-    verify_signed(&leaf.into(), authority, contents.time, &jws)?;
-
-    let claims: Claims = jws.claims().map_err(|_| SignatureError::Form)?;
-    match Claims::of(contents) {
-        Ok(due) if due == claims => Ok(()),
-        _ => Err(SignatureError::Contents),
-    }
+    verify_signed(&leaf.into(), authority, at, &jws)?;
+    jws.claims().map_err(|_| SignatureError::Form)
 }
 
 /// Whether the authority gave the key in `leaf` this purpose, and the key signed the JWS.

@@ -7,6 +7,7 @@ mod action;
 mod approvals;
 mod limits;
 mod policy;
+mod records;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub use action::ActionConfig;
 pub use approvals::ApprovalsConfig;
 pub use limits::LimitsConfig;
 pub use policy::PolicyConfig;
+pub use records::RecordsConfig;
 
 /// Where the configuration stands unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/pawl-control-plane/control-plane.toml";
@@ -61,6 +63,9 @@ pub struct Config {
     /// What clients may take before anybody knows them.
     #[serde(default)]
     pub limits: LimitsConfig,
+    /// How many records are kept.
+    #[serde(default)]
+    pub records: RecordsConfig,
     /// The protected actions; one that is not named is refused.
     #[serde(default, rename = "action")]
     pub actions: Vec<ActionConfig>,
@@ -155,6 +160,7 @@ impl Config {
         }
         self.approvals.check()?;
         self.limits.check()?;
+        self.records.check()?;
         action::check(&self.actions)?;
         let positive = [
             ("lease.seconds", self.lease.seconds),

@@ -7,6 +7,7 @@
 
 mod approval;
 mod boot_state;
+mod checkpoint;
 mod device;
 mod device_record;
 mod entitlement;

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::value::from_bytes;
 use super::{StoreError, Tx};
+use crate::records::{Place, follow};
 use pawl_verifier::record::{Fact, Record};
 
 impl Tx<'_> {
@@ -37,10 +38,18 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`]
     pub fn record_links(&self, device: DeviceId) -> Result<Vec<Link>, StoreError> {
+        self.record_links_to(device, i64::MAX.unsigned_abs())
+    }
+
+    /// The same up to the record of this sequence.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn record_links_to(&self, device: DeviceId, last: u64) -> Result<Vec<Link>, StoreError> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT body, previous, digest FROM record WHERE device = ?1 ORDER BY sequence",
+            "SELECT body, previous, digest FROM record WHERE device = ?1 AND sequence <= ?2 ORDER BY sequence",
         )?;
-        let mut rows = statement.query([device.as_str()])?;
+        let mut rows = statement.query(params![device.as_str(), last])?;
         let mut links = Vec::new();
         while let Some(row) = rows.next()? {
             links.push(Link {
@@ -69,17 +78,12 @@ impl Tx<'_> {
     /// # Errors
     /// [`ChainError::Broken`] at the first record that does not follow from the one before.
     pub fn records(&self, device: DeviceId) -> Result<Vec<(Record, Link)>, ChainError> {
-        let mut records: Vec<(Record, Link)> = Vec::new();
-        for link in self.record_links(device)? {
-            let sequence = u64::try_from(records.len()).unwrap_or(u64::MAX).saturating_add(1);
-            let before = records.last().map_or(Link::START, |(_, link)| link.digest);
-            let record = link
-                .check(before)
-                .filter(|record: &Record| record.sequence == sequence && record.device == device)
-                .ok_or(ChainError::Broken(sequence))?;
-            records.push((record, link));
-        }
-        Ok(records)
+        let checkpoint = self.checkpoint(device)?;
+        let places = follow(device, checkpoint.as_ref(), self.record_links(device)?).into_iter();
+        let records = places.map(|Place { sequence, link, record }| {
+            record.map(|record| (record, link)).ok_or(ChainError::Broken(sequence))
+        });
+        records.collect()
     }
 }
 

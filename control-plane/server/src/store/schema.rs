@@ -14,6 +14,7 @@ const MIGRATIONS: [&[&str]; 4] = [
         super::session::STRANGERS,
         super::device::SUSPENSIONS,
         super::verdict::UNREADABLE,
+        super::checkpoint::CHECKPOINTS,
     ],
 ];
 

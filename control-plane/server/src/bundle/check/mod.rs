@@ -25,6 +25,9 @@ pub struct Checked {
     pub approvers: Vec<String>,
     /// Records of the control plane.
     pub records: u64,
+    /// The last of its records for which a signed checkpoint stands; none while there are all of them.
+    #[serde(default)]
+    pub checkpoint: Option<u64>,
     /// The digest of the last one, hexadecimal.
     pub head: Option<String>,
     /// Records of the device.
@@ -127,6 +130,7 @@ pub fn check(contents: &Contents) -> Checked {
         time: contents.time,
         approvers: contents.approvers.clone(),
         records: count(contents.records.len()),
+        checkpoint: contents.checkpoint.as_ref().map(|checkpoint| checkpoint.sequence),
         head: contents.records.last().map(|record| record.digest.0.to_string()),
         device_records: count(contents.device_records.len()),
         pairings: 0,

@@ -1,22 +1,23 @@
 //! The control plane's records, in their order.
 
 use pawl_proto::limits;
-use pawl_proto::record::Link;
 
 use super::context::{Context, Done, Outcome, Paired};
 use super::{Chain, Check, Checked, Failure, approval, attested, lease};
-use crate::bundle::contents::Contents;
+use crate::bundle::contents::{Contents, Entry};
+use crate::records::{MAX_CARRIED, Place, follow};
 use pawl_verifier::record::{Fact, Record, RecordFinding};
 
 pub(super) fn walk(contents: &Contents, checked: &mut Checked) -> Context {
     let mut context = Context::new(contents);
-    let mut before = Link::START;
-    for (sequence, entry) in (1..).zip(&contents.records) {
-        let link = entry.link();
-        let record = link
-            .check(before)
-            .filter(|record: &Record| record.sequence == sequence && record.device == contents.device);
-        before = link.digest;
+    let checkpoint = contents.checkpoint.as_ref();
+    let carried = checkpoint.map_or(0, |checkpoint| checkpoint.carried.len());
+    if contents.records.len() < carried || carried > MAX_CARRIED {
+        let sequence = checkpoint.map_or(0, |checkpoint| checkpoint.sequence);
+        fail(checked, sequence, Check::Chain, "records that the checkpoint carries are missing");
+    }
+    let links = contents.records.iter().map(Entry::link);
+    for Place { sequence, link, record } in follow(contents.device, checkpoint, links) {
         match record {
             Some(record) => examine(&mut context, &record, checked),
             None => {

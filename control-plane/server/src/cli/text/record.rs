@@ -54,6 +54,12 @@ pub(in crate::cli) fn checked(checked: &Checked) -> String {
         "records",
         format!("{} of the control plane, {} of the device", checked.records, checked.device_records),
     );
+    if let Some(sequence) = checked.checkpoint {
+        say(
+            "checkpoint",
+            format!("stands for records 1 to {sequence}, but for those on which later ones rest"),
+        );
+    }
     say("head", or_dash(checked.head.clone()));
     say(
         "checked",
