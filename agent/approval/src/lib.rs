@@ -9,7 +9,8 @@
 //! are read by this crate's own bounded reader, and not by the crate `ssh-key`: its stable line refuses
 //! the ECDSA key files whose scalar begins with a zero byte, one in 256.
 //!
-//! The feature `sign` adds the module `sign`: making such signatures with a key file or an ssh-agent.
+//! The feature `sign` adds the module `sign`: having `ssh-keygen` or an ssh-agent make such
+//! signatures.
 #![forbid(unsafe_code)]
 
 pub mod allowed_signers;

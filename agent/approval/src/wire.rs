@@ -51,12 +51,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What was not read yet.
-    #[cfg(feature = "sign")]
-    pub(crate) fn rest(self) -> &'a [u8] {
-        self.0
-    }
-
     /// `Some` when all was read.
     pub(crate) fn end(self) -> Option<()> {
         self.0.is_empty().then_some(())
@@ -77,17 +71,6 @@ pub(crate) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
     let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&len.to_be_bytes());
     out.extend_from_slice(bytes);
-}
-
-/// Appends the number as an `mpint`.
-#[cfg(feature = "sign")]
-pub(crate) fn put_positive(out: &mut Vec<u8>, number: &[u8]) {
-    let zeros = number.iter().take_while(|digit| **digit == 0).count();
-    let mut digits: Vec<u8> = number.iter().copied().skip(zeros).collect();
-    if digits.first().is_some_and(|first| *first >= 0x80) {
-        digits.insert(0, 0);
-    }
-    put_string(out, &digits);
 }
 
 #[cfg(test)]
@@ -124,18 +107,5 @@ mod tests {
     fn numbers_are_padded_on_the_left() {
         assert_eq!(left_padded::<3>(&[1, 2]), Some([0, 1, 2]));
         assert_eq!(left_padded::<1>(&[1, 2]), None);
-    }
-
-    #[cfg(feature = "sign")]
-    #[test]
-    fn a_written_number_is_read_again() {
-        for (number, written) in
-            [(&[0, 0, 0x80][..], &[0, 0, 0, 2, 0, 0x80][..]), (&[0, 0x7f], &[0, 0, 0, 1, 0x7f])]
-        {
-            let mut out = Vec::new();
-            put_positive(&mut out, number);
-            assert_eq!(out, written);
-            assert_eq!(Reader::new(&out).positive().and_then(left_padded::<3>), left_padded::<3>(number));
-        }
     }
 }

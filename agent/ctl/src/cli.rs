@@ -146,6 +146,7 @@ impl Pair {
 pub struct Approving {
     /// Approve here with this SSH key: a file, "agent" for ssh-agent's only key, or SHA256:… for one of its keys
     ///
+    /// With a private key's file ssh-keygen signs, and asks for the passphrase itself; pawlctl never reads the key.
     /// Shows the whole statement that is signed, and asks before it signs. With sudo, an agent is reached by
     /// sudo --preserve-env=SSH_AUTH_SOCK.
     #[arg(long, value_name = "KEY")]

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::keys::{key, verifies};
 use common::session::{Look, Script, body, entitled, statement, waiting};
 use common::terminal::Terminal;
@@ -84,19 +86,19 @@ fn nothing_is_signed_without_a_yes() {
 }
 
 #[test]
-fn a_passphrase_is_not_shown() {
+fn ssh_keygen_asks_for_a_passphrase_and_shows_nothing_of_it() {
     let directory = tempdir().unwrap();
     let alice = key(directory.path(), "alice", "open sesame");
     let server = Script::new(asked(json!({})), [asked(json!({}))])
         .then(entitled().stage("ending"), [Look::done()])
         .serve();
     let mut terminal = on_terminal(&server, &["re-pair", "--sign-with", alice.to_str().unwrap()], 120);
-    terminal.wait_for("passphrase of ");
-    assert!(!terminal.echoes());
-    terminal.type_line("open sesame");
     terminal.wait_for("sign? [y/N] ");
     assert!(terminal.echoes());
     terminal.type_line("y");
+    terminal.wait_for("Enter passphrase");
+    assert!(!terminal.echoes());
+    terminal.type_line("open sesame");
     let (code, shown) = terminal.end();
     assert!(code == 0 && !shown.contains("sesame"), "{shown}");
     let approval = body(&server.wait_for("POST /v1/session/approval "));
@@ -105,14 +107,36 @@ fn a_passphrase_is_not_shown() {
 }
 
 #[test]
+fn a_wrong_passphrase_signs_nothing_and_leaves_the_session_open() {
+    let directory = tempdir().unwrap();
+    let alice = key(directory.path(), "alice", "open sesame");
+    let server = Script::new(asked(json!({})), [asked(json!({}))]).serve();
+    let mut terminal = on_terminal(&server, &["re-pair", "--sign-with", alice.to_str().unwrap()], 120);
+    terminal.wait_for("sign? [y/N] ");
+    terminal.type_line("y");
+    terminal.wait_for("Enter passphrase");
+    terminal.type_line("open barley");
+    let (code, shown) = terminal.end();
+    assert!(code == 1 && shown.contains("ssh-keygen failed: "), "{shown}");
+    assert!(shown.contains("the session stays open"), "{shown}");
+    assert!(!server.requests().iter().any(|request| request.contains("/approval")));
+}
+
+#[test]
 fn an_interrupted_passphrase_leaves_a_terminal_that_shows_what_is_typed() {
     let directory = tempdir().unwrap();
     let alice = key(directory.path(), "alice", "open sesame");
-    let server = Script::new(asked(json!({})), []).serve();
+    let server = Script::new(asked(json!({})), [asked(json!({}))]).serve();
     let mut terminal = on_terminal(&server, &["re-pair", "--sign-with", alice.to_str().unwrap()], 120);
-    terminal.wait_for("passphrase of ");
+    terminal.wait_for("sign? [y/N] ");
+    terminal.type_line("y");
+    terminal.wait_for("Enter passphrase");
+    assert!(!terminal.echoes());
     kill_process(Pid::from_child(terminal.process()), Signal::INT).unwrap();
-    terminal.wait_for("interrupted: nothing was asked for");
-    assert!(terminal.echoes());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !terminal.echoes() {
+        assert!(Instant::now() < deadline, "the terminal hides what is typed");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     assert_eq!(terminal.end().0, 130);
 }

@@ -2,7 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::agent::AgentError;
-use super::key_file::KeyFileError;
+use super::keygen::KeygenError;
 use crate::key::{Fingerprint, KeyError, NotAFingerprint};
 use crate::sshsig::SignatureError;
 
@@ -44,7 +44,7 @@ pub enum FindError {
         /// Why not.
         error: io::Error,
     },
-    /// The file has no private key and no usable public one.
+    /// The public half cannot be used.
     #[error("{}: {error}", path.display())]
     PublicKey {
         /// The file.
@@ -52,13 +52,13 @@ pub enum FindError {
         /// What is wrong with the public key.
         error: KeyError,
     },
-    /// The private key cannot be used.
+    /// `ssh-keygen` does not tell the public half of the key.
     #[error("{}: {error}", path.display())]
     KeyFile {
         /// The file.
         path: PathBuf,
         /// Why not.
-        error: KeyFileError,
+        error: KeygenError,
     },
 }
 
@@ -73,9 +73,14 @@ pub enum SignError {
     /// The agent did not sign.
     #[error(transparent)]
     Agent(#[from] AgentError),
-    /// The key of the file did not sign.
-    #[error("the key could not sign")]
-    Failed,
+    /// `ssh-keygen` did not sign.
+    #[error(transparent)]
+    Keygen(#[from] KeygenError),
+    /// The `.pub` file beside the private key is another one's.
+    #[error(
+        "the signature is by another key than the .pub file names: put the right .pub file beside the private key"
+    )]
+    OtherKey,
     /// What came back is not the signature that was asked for.
     #[error("the signature that was made is of no use: {0}")]
     Unusable(#[from] SignatureError),

@@ -1,40 +1,33 @@
-use std::fs::File;
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::path::Path;
-
-use zeroize::Zeroizing;
+use std::path::{Path, PathBuf};
 
 use super::agent::Agent;
 use super::error::FindError;
-use super::key_file::{self, KeyFile, KeyFileError};
+use super::keygen::KeyFile;
 use super::{Holder, Identity, Signer};
-use crate::key::{Fingerprint, PublicKey};
+use crate::key::Fingerprint;
 
-/// Key files are a few KiB at most; what is cut here is none.
-const MAX_FILE_LEN: u16 = u16::MAX;
+/// Public keys are a few KiB at most; what is cut here is none.
+const PUBLIC_MAX_LEN: u64 = 64 * 1024;
 
 /// See [`Signer::find`].
-pub(super) fn find(
-    spec: &str,
-    agent: Option<Agent>,
-    passphrase: impl FnOnce(&Path) -> Option<Zeroizing<String>>,
-) -> Result<Signer, FindError> {
+pub(super) fn find(spec: &str, agent: Option<&Path>) -> Result<Signer, FindError> {
+    let through_agent = || agent.map(Agent::at).ok_or(FindError::NoAgent);
     if spec == "agent" {
-        return only_key(agent.ok_or(FindError::NoAgent)?);
+        return only_key(through_agent()?);
     }
     if spec.starts_with("SHA256:") {
-        return listed(agent.ok_or(FindError::NoAgent)?, spec.parse()?);
+        return listed(through_agent()?, spec.parse()?);
     }
     let path = Path::new(spec);
-    let text = read(path).map_err(|error| FindError::Read { path: path.to_owned(), error })?;
-    if !key_file::is_private(&text) {
-        let key: PublicKey = String::from_utf8_lossy(&text)
-            .parse()
-            .map_err(|error| FindError::PublicKey { path: path.to_owned(), error })?;
-        return listed(agent.ok_or(FindError::NoAgent)?, key.fingerprint());
+    if path.extension().is_some_and(|extension| extension == "pub") {
+        let text = read(path).map_err(|error| FindError::Read { path: path.to_owned(), error })?;
+        let fingerprint = identity(path, &text)?.key.fingerprint();
+        return listed(through_agent()?, fingerprint);
     }
-    in_file(path, &text, agent, passphrase)
-        .map_err(|error| FindError::KeyFile { path: path.to_owned(), error })
+    in_file(path, agent)
 }
 
 /// The key in the agent, where there is no choice.
@@ -57,29 +50,40 @@ fn listed(agent: Agent, fingerprint: Fingerprint) -> Result<Signer, FindError> {
     }
 }
 
-/// The key in a file, through the agent if that holds it: then nobody is asked for a passphrase.
-fn in_file(
-    path: &Path,
-    text: &[u8],
-    agent: Option<Agent>,
-    passphrase: impl FnOnce(&Path) -> Option<Zeroizing<String>>,
-) -> Result<Signer, KeyFileError> {
-    let file = KeyFile::parse(text)?;
-    // An agent that does not answer is as good as none: the file is at hand.
-    if let Some(agent) = agent
-        && let Ok(signer) = listed(agent, file.key().fingerprint())
-    {
-        return Ok(signer);
-    }
-    let (key, comment) = file.load(|| passphrase(path))?;
-    Ok(Signer { identity: Identity::new(file.key().clone(), &comment), holder: Holder::File(Box::new(key)) })
+/// The key in a file, with which `ssh-keygen` signs. Its public half stands beside it, or `ssh-keygen` tells it.
+fn in_file(path: &Path, agent: Option<&Path>) -> Result<Signer, FindError> {
+    fs::metadata(path).map_err(|error| FindError::Read { path: path.to_owned(), error })?;
+    let file = KeyFile::new(path, agent);
+    let beside = beside(path);
+    let identity = match read(&beside) {
+        Ok(text) => identity(&beside, &text)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let text =
+                file.public_half().map_err(|error| FindError::KeyFile { path: path.to_owned(), error })?;
+            identity(path, &text)?
+        }
+        Err(error) => return Err(FindError::Read { path: beside, error }),
+    };
+    Ok(Signer { identity, holder: Holder::File(file) })
 }
 
-fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    // A vector that grows leaves copies of a key behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(MAX_FILE_LEN.into()));
-    File::open(path)?.take(MAX_FILE_LEN.into()).read_to_end(&mut text)?;
-    Ok(text)
+fn beside(path: &Path) -> PathBuf {
+    let mut beside = OsString::from(path);
+    beside.push(".pub");
+    beside.into()
+}
+
+/// Reads `ALGORITHM BASE64 COMMENT`.
+fn identity(path: &Path, text: &str) -> Result<Identity, FindError> {
+    let key = text.parse().map_err(|error| FindError::PublicKey { path: path.to_owned(), error });
+    let comment = text.trim().splitn(3, ' ').nth(2).unwrap_or_default();
+    Ok(Identity::new(key?, comment.as_bytes()))
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = Vec::new();
+    File::open(path)?.take(PUBLIC_MAX_LEN).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn lines(identities: &[Identity]) -> String {

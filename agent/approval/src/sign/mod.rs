@@ -1,22 +1,21 @@
-//! Making signatures, for the commands that people run: with a key in an ssh-agent (a forwarded one too)
-//! or in a file. Blocking.
+//! Making signatures, for the commands that people run: by an ssh-agent (a forwarded one too), or by `ssh-keygen` with
+//! a key in a file. Blocking.
+//!
+//! This process never holds a private key or a passphrase.
 
 mod agent;
 mod error;
 mod find;
-mod key_file;
-mod software;
+mod keygen;
 
 use std::fmt;
 use std::path::Path;
 
-use zeroize::Zeroizing;
-
 use self::agent::Agent;
 pub use self::agent::AgentError;
 pub use self::error::{FindError, SignError};
-pub use self::key_file::KeyFileError;
-use self::software::SoftwareKey;
+use self::keygen::KeyFile;
+pub use self::keygen::KeygenError;
 use crate::key::{Fingerprint, PublicKey};
 use crate::sshsig::{Signature, Touch, make};
 
@@ -31,38 +30,41 @@ impl Signer {
     /// - `agent`: the only key that the agent holds;
     /// - `SHA256:…`: the agent's key with this fingerprint;
     /// - the path of a `.pub` file: the agent must hold its private half;
-    /// - the path of a private key: used through the agent if that holds it, else loaded. ed25519 and
-    ///   ecdsa on P-256 and P-384 can be loaded; `passphrase` is asked, once, if the file is encrypted, and
-    ///   says `None` when the person gave up.
+    /// - the path of a private key: `ssh-keygen` signs with it, through the agent if that holds it. The public half is
+    ///   read from the file with `.pub` behind its name; where there is none, `ssh-keygen` tells it.
     ///
     /// `agent` is the path in `$SSH_AUTH_SOCK`, if that is set.
     ///
     /// # Errors
     /// [`FindError`] says what the person can do.
-    pub fn find(
-        spec: &str,
-        agent: Option<&Path>,
-        passphrase: impl FnOnce(&Path) -> Option<Zeroizing<String>>,
-    ) -> Result<Self, FindError> {
-        find::find(spec, agent.map(Agent::at), passphrase)
+    pub fn find(spec: &str, agent: Option<&Path>) -> Result<Self, FindError> {
+        find::find(spec, agent)
     }
 
-    /// Signs the message for the namespace. May wait two minutes, for a touch or for what the agent asks
-    /// of its user.
+    /// Signs the message for the namespace. An agent has two minutes, for a touch or for what it asks of its user;
+    /// `ssh-keygen` asks for a passphrase on the terminal and waits for as long as the person does.
     ///
-    /// The signature has been verified when it is returned: an agent is not believed.
+    /// The signature has been verified when it is returned, and is one by this key: an agent is not believed.
     ///
     /// # Errors
     /// [`SignError`] says what the person can do.
     pub fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignError> {
-        let to_be_signed = make::to_be_signed(namespace, message);
-        let signature = match &self.holder {
-            Holder::Agent(agent) => agent.sign(&self.identity.key, &to_be_signed)?,
-            Holder::File(key) => key.sign(&to_be_signed).ok_or(SignError::Failed)?,
+        let armored = match &self.holder {
+            Holder::Agent(agent) => {
+                let signature = agent.sign(&self.identity.key, &make::to_be_signed(namespace, message))?;
+                make::assemble(&self.identity.key, namespace, &signature)
+            }
+            Holder::File(file) => file.sign(namespace, message)?,
         };
-        let armored = make::assemble(&self.identity.key, namespace, &signature);
-        Signature::parse(&armored)?.verify(namespace, message, Touch::Require)?;
-        Ok(armored)
+        let verified = Signature::parse(&armored)?.verify(namespace, message, Touch::Require)?;
+        if verified.key() == &self.identity.key { Ok(armored) } else { Err(SignError::OtherKey) }
+    }
+
+    /// Ends an `ssh-keygen` that is signing in another thread, for a person who gave up.
+    pub fn stop(&self) {
+        if let Holder::File(file) = &self.holder {
+            file.stop();
+        }
     }
 
     /// The key's name for people.
@@ -100,7 +102,7 @@ impl fmt::Debug for Signer {
 /// Where the private half is.
 enum Holder {
     Agent(Agent),
-    File(Box<SoftwareKey>),
+    File(KeyFile),
 }
 
 /// A key as people tell it from others.

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use pawl_approval::sign::{AgentError, FindError, SignError, Signer};
 use pawl_approval::{NAMESPACE, SignatureError};
-use zeroize::Zeroizing;
 
 use crate::keygen::{Claim, KINDS, Keygen, public_key, public_line, run, ssh_keygen};
 use crate::sshsig::joined;
@@ -42,7 +41,7 @@ impl SshAgent {
     }
 
     fn find(&self, spec: &str) -> Result<Signer, FindError> {
-        Signer::find(spec, Some(&self.socket), no_question)
+        Signer::find(spec, Some(&self.socket))
     }
 }
 
@@ -51,10 +50,6 @@ impl Drop for SshAgent {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn no_question(_: &Path) -> Option<Zeroizing<String>> {
-    unreachable!("asked for a passphrase")
 }
 
 #[test]
@@ -121,18 +116,18 @@ fn a_file_whose_key_the_agent_holds_needs_no_passphrase() {
 }
 
 #[test]
-fn without_an_agent_the_file_is_loaded() {
+fn without_an_agent_the_file_signs() {
     let keygen = Keygen::new();
     let key = keygen.key("ed25519", "256");
     let nobody = keygen.path("nobody.sock");
-    let signer = Signer::find(key.to_str().unwrap(), Some(&nobody), no_question).unwrap();
+    let signer = Signer::find(key.to_str().unwrap(), Some(&nobody)).unwrap();
     assert!(signer.sign(NAMESPACE, MESSAGE).is_ok());
 
-    let error = Signer::find("agent", Some(&nobody), no_question).unwrap_err();
+    let error = Signer::find("agent", Some(&nobody)).unwrap_err();
     assert!(matches!(error, FindError::Agent(AgentError::Connect { .. })), "{error}");
     let public = key.with_extension("pub");
     for spec in ["agent", &public_key(&key).fingerprint().to_string(), public.to_str().unwrap()] {
-        assert!(matches!(Signer::find(spec, None, no_question), Err(FindError::NoAgent)), "{spec}");
+        assert!(matches!(Signer::find(spec, None), Err(FindError::NoAgent)), "{spec}");
     }
 }
 
@@ -181,7 +176,7 @@ fn an_agent_that_does_not_speak_the_protocol_is_told_apart() {
     ] {
         let keygen = Keygen::new();
         let socket = scripted(&keygen, vec![bytes.clone()]);
-        let error = Signer::find("agent", Some(&socket), no_question).unwrap_err();
+        let error = Signer::find("agent", Some(&socket)).unwrap_err();
         assert!(error.to_string().contains(expected), "{bytes:?}: {error}");
     }
 }
@@ -194,7 +189,7 @@ fn a_signature_of_the_agents_own_choice_is_not_passed_on() {
     let list = answer(12, &[&[0, 0, 0, 1][..], &joined(&[&blob, b"mine\x1b[2J"])].concat());
     let forged = joined(&[b"ssh-ed25519", &[7; 64]]);
     let socket = scripted(&keygen, vec![list, answer(14, &joined(&[&forged]))]);
-    let signer = Signer::find("agent", Some(&socket), no_question).unwrap();
+    let signer = Signer::find("agent", Some(&socket)).unwrap();
     assert_eq!(signer.comment(), "mine?[2J");
     let error = signer.sign(NAMESPACE, MESSAGE).unwrap_err();
     assert!(matches!(error, SignError::Unusable(SignatureError::Invalid)), "{error}");

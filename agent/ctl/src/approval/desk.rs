@@ -48,7 +48,7 @@ impl Desk {
         again: String,
         voice: &mut Voice,
     ) -> Result<Self, Failure> {
-        let mut keyboard = Keyboard::find(voice);
+        let keyboard = Keyboard::find(voice);
         let key = match options.sign_with {
             None => None,
             Some(_) if keyboard.is_none() && !options.yes => {
@@ -59,7 +59,7 @@ impl Desk {
                     "say --yes with --sign-with",
                 ));
             }
-            Some(name) => Some(Key::find(name, keyboard.as_mut(), voice).await?),
+            Some(name) => Some(Key::find(name).await?),
         };
         Ok(Self {
             wanted,

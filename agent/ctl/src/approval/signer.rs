@@ -6,12 +6,10 @@ use std::thread;
 
 use pawl_approval::NAMESPACE;
 use pawl_approval::sign::Signer;
-use tokio::sync::{mpsc, oneshot};
-use zeroize::Zeroizing;
+use tokio::sync::oneshot;
 
 use crate::exit::{Exit, Failure};
-use crate::output::{Voice, plain};
-use crate::terminal::Keyboard;
+use crate::output::plain;
 
 /// A key that was found. It may stand in an agent or need a finger, so each use has a thread of its own, which
 /// nobody waits for once the command ends.
@@ -20,29 +18,13 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// Finds the key that `--sign-with` names, and asks for its passphrase where it has one.
+    /// Finds the key that `--sign-with` names.
     ///
     /// # Errors
     /// When there is none; the reason says what to do.
-    pub(crate) async fn find(
-        name: String,
-        keyboard: Option<&mut Keyboard>,
-        voice: &mut Voice,
-    ) -> Result<Self, Failure> {
+    pub(crate) async fn find(name: String) -> Result<Self, Failure> {
         let agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
-        let (wanted, mut passphrase_wanted) = mpsc::channel::<PathBuf>(1);
-        let (passphrase, typed) = oneshot::channel::<Option<Zeroizing<String>>>();
-        let found = on_thread(move || {
-            Signer::find(&name, agent.as_deref(), |path| {
-                wanted.blocking_send(path.to_owned()).ok()?;
-                typed.blocking_recv().ok().flatten()
-            })
-        })?;
-        // The search drops its end where it needs no passphrase.
-        if let Some(path) = passphrase_wanted.recv().await {
-            // It is gone where the search has given up by itself.
-            let _ = passphrase.send(ask(&path, keyboard, voice).await);
-        }
+        let found = on_thread(move || Signer::find(&name, agent.as_deref()))?;
         match found.await.map_err(Failure::internal)? {
             Ok(signer) => Ok(Self { signer: Arc::new(signer) }),
             Err(error) => Err(Failure::new(
@@ -54,11 +36,13 @@ impl Key {
         }
     }
 
-    /// Signs a statement's digest; armored.
+    /// Signs a statement's digest; armored. `ssh-keygen` may ask for a passphrase on the terminal, and ends with the
+    /// returned future.
     ///
     /// # Errors
     /// When the key's holder does not sign.
     pub(crate) async fn sign(&self, message: String) -> Result<String, Failure> {
+        let _stop = Stop(&self.signer);
         let signer = Arc::clone(&self.signer);
         let signed = on_thread(move || signer.sign(NAMESPACE, message.as_bytes()))?;
         signed.await.map_err(Failure::internal)?.map_err(|error| {
@@ -86,13 +70,14 @@ impl Key {
     }
 }
 
-async fn ask(
-    path: &std::path::Path,
-    keyboard: Option<&mut Keyboard>,
-    voice: &mut Voice,
-) -> Option<Zeroizing<String>> {
-    let question = format!("passphrase of {}: ", path.display());
-    keyboard?.ask_silently(voice, &question).await.filter(|passphrase| !passphrase.is_empty())
+/// Ends `ssh-keygen` when nobody waits for its signature any more; otherwise the terminal would go on hiding what is
+/// typed.
+struct Stop<'a>(&'a Signer);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 /// Does what may block, past the runtime, whose end would wait for it.

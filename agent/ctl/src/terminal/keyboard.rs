@@ -9,7 +9,6 @@ use rustix::termios::{QueueSelector, tcflush};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use super::echo::Silence;
 use crate::output::Voice;
 
 /// More than any answer; what is longer is cut.
@@ -17,15 +16,32 @@ const LINE_LIMIT: usize = 1024;
 
 /// Lines that a person types.
 ///
-/// They are read on a thread of its own, which ends with the process: a read from a terminal cannot be called back.
+/// They are read on a thread of its own, which ends with the process: a read from a terminal cannot be called back. It
+/// reads a line only while one is wanted, so that `ssh-keygen` gets the passphrase that a person types for it.
 pub(crate) struct Keyboard {
-    lines: Option<mpsc::Receiver<Zeroizing<String>>>,
+    reader: Option<Reader>,
+}
+
+struct Reader {
+    wanted: std::sync::mpsc::Sender<()>,
+    lines: mpsc::Receiver<Zeroizing<String>>,
+    is_reading: bool,
+}
+
+impl Reader {
+    /// Has the thread read a line, where it is not reading one.
+    fn want(&mut self) {
+        if !self.is_reading {
+            // A thread that has ended closes `lines` too.
+            self.is_reading = self.wanted.send(()).is_ok();
+        }
+    }
 }
 
 impl Keyboard {
     /// None where nobody can be asked: the questions go to standard error, the answers come from standard input.
     pub(crate) fn find(voice: &Voice) -> Option<Self> {
-        (voice.to_terminal() && io::stdin().is_terminal()).then_some(Self { lines: None })
+        (voice.to_terminal() && io::stdin().is_terminal()).then_some(Self { reader: None })
     }
 
     /// Asks, and waits for the answer; none when the input ends. What was typed before the question is no answer.
@@ -34,49 +50,47 @@ impl Keyboard {
         self.typed(voice).await
     }
 
-    /// The same, and nothing of it is shown.
-    pub(crate) async fn ask_silently(
-        &mut self,
-        voice: &mut Voice,
-        question: &str,
-    ) -> Option<Zeroizing<String>> {
-        let _silence = Silence::begin().ok()?;
-        self.ask(voice, question).await
-    }
-
     /// Asks; [`Keyboard::typed`] has the answer.
     pub(crate) fn prompt(&mut self, voice: &mut Voice, question: &str) {
         // Where the terminal cannot forget, the lines that have come so far are dropped all the same.
         let _ = tcflush(io::stdin(), QueueSelector::IFlush);
-        let lines = self.lines.get_or_insert_with(listen);
-        while lines.try_recv().is_ok() {}
+        let reader = self.reader.get_or_insert_with(listen);
+        while reader.lines.try_recv().is_ok() {
+            reader.is_reading = false;
+        }
+        reader.want();
         voice.ask(question);
     }
 
     /// The next line; none when the input ends.
     pub(crate) async fn typed(&mut self, voice: &mut Voice) -> Option<Zeroizing<String>> {
-        let line = self.lines.get_or_insert_with(listen).recv().await?;
+        let reader = self.reader.get_or_insert_with(listen);
+        reader.want();
+        let line = reader.lines.recv().await?;
+        reader.is_reading = false;
         voice.answered();
         Some(line)
     }
 }
 
-fn listen() -> mpsc::Receiver<Zeroizing<String>> {
-    let (sender, receiver) = mpsc::channel(1);
+fn listen() -> Reader {
+    let (sender, lines) = mpsc::channel(1);
+    let (wanted, each_wanted) = std::sync::mpsc::channel();
     // Without a thread the channel closes, which is how an input that has ended looks.
     let _ = thread::Builder::new().name("keyboard".to_owned()).spawn(move || {
         let Ok(input) = io::stdin().as_fd().try_clone_to_owned() else { return };
         let mut input = File::from(input);
-        while let Some(line) = read_line(&mut input) {
+        while each_wanted.recv().is_ok() {
+            let Some(line) = read_line(&mut input) else { return };
             if sender.blocking_send(line).is_err() {
                 return;
             }
         }
     });
-    receiver
+    Reader { wanted, lines, is_reading: false }
 }
 
-/// A line, past the buffer of [`io::Stdin`], in which a passphrase would stay.
+/// A line, past the buffer of [`io::Stdin`], in which a confirmation would stay.
 fn read_line(input: &mut File) -> Option<Zeroizing<String>> {
     // Large enough from the start: a vector that grows leaves copies behind.
     let mut line = Zeroizing::new(Vec::with_capacity(LINE_LIMIT));

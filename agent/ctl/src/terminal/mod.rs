@@ -1,6 +1,5 @@
 //! The person at the terminal, if there is one.
 
-mod echo;
 mod interrupt;
 mod keyboard;
 

@@ -26,7 +26,9 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    pub(crate) fn run(mut command: Command, columns: u16) -> Self {
+    /// Runs a command on a terminal that controls it, as a login does: `ssh-keygen` asks at /dev/tty.
+    pub(crate) fn run(command: Command, columns: u16) -> Self {
+        let mut command = controlled(&command);
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&controller).unwrap();
         unlockpt(&controller).unwrap();
@@ -90,4 +92,17 @@ impl Terminal {
         }
         (code, self.shown)
     }
+}
+
+/// The command in a session of its own, under the same process id.
+fn controlled(command: &Command) -> Command {
+    let mut controlled = Command::new("setsid");
+    controlled.arg("--ctty").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => controlled.env(name, value),
+            None => controlled.env_remove(name),
+        };
+    }
+    controlled
 }

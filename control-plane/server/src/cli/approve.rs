@@ -26,7 +26,7 @@ pub(super) async fn approve(
         consent()?;
     }
     let agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
-    let signer = Signer::find(sign_with, agent.as_deref(), terminal::passphrase)?;
+    let signer = Signer::find(sign_with, agent.as_deref())?;
     if signer.is_security_key() {
         say("Touch your security key now.\n");
     }

@@ -162,7 +162,8 @@ pub(super) enum Verb {
         /// What stands on the device's screen
         #[arg(long, value_name = "CODE")]
         code: String,
-        /// A private key file, a .pub file whose key the agent holds, `agent`, or a fingerprint
+        /// A private key file, with which ssh-keygen signs; or a key in the ssh-agent: its .pub file, its fingerprint, or
+        /// `agent` for the only one
         #[arg(long, value_name = "KEY")]
         sign_with: String,
         /// Do not ask

@@ -1,0 +1,126 @@
+//! `ssh-keygen`, which signs with a key in a file: this process never reads a private key or a passphrase.
+//!
+//! It asks for a passphrase or a PIN by itself, on the terminal, and uses the ssh-agent where that holds the key.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The longest output that is read: a signature by RSA with 8192 bits takes about 3 KiB.
+const OUTPUT_MAX: u64 = 16 * 1024;
+/// The part of an error output that is shown, in characters.
+const SAID_MAX: usize = 200;
+
+/// A key in a file.
+pub(super) struct KeyFile {
+    path: PathBuf,
+    /// The socket of the agent to use where it holds the key.
+    agent: Option<PathBuf>,
+    /// The `ssh-keygen` that is running.
+    running: Mutex<Option<Pid>>,
+}
+
+impl KeyFile {
+    pub(super) fn new(path: &Path, agent: Option<&Path>) -> Self {
+        Self { path: path.to_owned(), agent: agent.map(Path::to_owned), running: Mutex::new(None) }
+    }
+
+    /// Returns the public half, as a `.pub` file has it. Asks for the passphrase of an encrypted key.
+    pub(super) fn public_half(&self) -> Result<String, KeygenError> {
+        self.run(&["-y"], b"")
+    }
+
+    /// Signs the message for the namespace; armored.
+    pub(super) fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, KeygenError> {
+        self.run(&["-q", "-Y", "sign", "-n", namespace], message)
+    }
+
+    /// Ends `ssh-keygen` if it is running; it shows again what is typed at the terminal.
+    pub(super) fn stop(&self) {
+        if let Some(process) = *self.running.lock().unwrap_or_else(PoisonError::into_inner) {
+            // A process that is ending by itself needs no signal.
+            let _ = kill_process(process, Signal::TERM);
+        }
+    }
+
+    fn run(&self, arguments: &[&str], input: &[u8]) -> Result<String, KeygenError> {
+        let mut command = Command::new("ssh-keygen");
+        command.args(arguments).arg("-f").arg(&self.path).env_remove("SSH_AUTH_SOCK");
+        if let Some(agent) = &self.agent {
+            command.env("SSH_AUTH_SOCK", agent);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => KeygenError::Missing,
+            _ => KeygenError::Run(error),
+        })?;
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) =
+            i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let output = talk(&mut child, input);
+        // Nobody may signal the process once it is waited for: its id could be another one's.
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        *running = None;
+        let status = child.wait().map_err(KeygenError::Run)?;
+        drop(running);
+        let (output, said) = output.map_err(KeygenError::Run)?;
+        if status.success() {
+            return Ok(output);
+        }
+        let said = in_one_line(&said);
+        // It then took the message for the passphrase.
+        let is_alone = File::open("/dev/tty").is_err();
+        Err(if is_alone { KeygenError::NoTerminal(said) } else { KeygenError::Failed(said) })
+    }
+}
+
+/// Gives the process its input, and returns its output and what it said of errors.
+fn talk(child: &mut Child, input: &[u8]) -> io::Result<(String, String)> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let errors = thread::spawn(move || stderr.map_or(Ok(String::new()), |stream| read(stream)));
+    if let Some(mut stdin) = stdin {
+        // A process that refuses its arguments reads nothing; its status tells.
+        let _ = stdin.write_all(input);
+    }
+    let output = stdout.map_or(Ok(String::new()), |stream| read(stream));
+    let said = errors.join().unwrap_or_else(|_| Ok(String::new()))?;
+    Ok((output?, said))
+}
+
+fn read(stream: impl io::Read) -> io::Result<String> {
+    let mut text = Vec::new();
+    stream.take(OUTPUT_MAX).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn in_one_line(said: &str) -> String {
+    let words: Vec<_> = said.split_whitespace().collect();
+    words.join(" ").chars().map(|c| if c.is_control() { '?' } else { c }).take(SAID_MAX).collect()
+}
+
+/// Why `ssh-keygen` did not do what was asked of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeygenError {
+    /// It is not installed.
+    #[error(
+        "ssh-keygen signs with keys in files and is not installed: install the package openssh-client, or sign through \
+         an ssh-agent"
+    )]
+    Missing,
+    /// It could not be run.
+    #[error("ssh-keygen cannot be run: {0}")]
+    Run(io::Error),
+    /// It failed; what it said.
+    #[error("ssh-keygen failed: {0}")]
+    Failed(String),
+    /// It failed, and had no terminal at which it could have asked for a passphrase; what it said.
+    #[error(
+        "ssh-keygen failed: {0}; it had no terminal to ask at: add a key that has a passphrase to an ssh-agent first"
+    )]
+    NoTerminal(String),
+}
