@@ -10,10 +10,17 @@ use super::effect::{Reply, Ticket, TpmCommand, Write};
 use super::idle::Idle;
 use super::input::{Request, RequestId, TpmAnswer, TpmFailure};
 use super::machine::{Machine, Phase};
+use super::orders::Ending;
 use super::pairing::view::Step;
-use super::revocation::{Caller, Order};
-use super::session;
+use super::{session, succession};
 use crate::problem::{self, problem};
+
+/// A caller that is answered when an epoch has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    Wipe(RequestId),
+    Deprovision(RequestId),
+}
 
 /// The callers for whom a TPM command runs.
 #[derive(Default)]
@@ -45,7 +52,7 @@ pub(super) fn request(machine: &mut Machine, id: RequestId, request: Request) {
             let is_approved =
                 machine.sessions.granted().is_some() || matches!(machine.phase, Phase::Creating(..));
             let reply = if machine.sessions.give_up(&mut machine.cx) {
-                machine.without_session(problem::given_up(), None, false);
+                succession::without_session(machine, problem::given_up(), None, false);
                 Reply::Done
             } else {
                 Reply::Refused(if is_approved { problem::approved() } else { problem::no_session() })
@@ -78,7 +85,7 @@ fn pair(machine: &mut Machine, request: PairRequest) -> Result<(), Problem> {
         Phase::Paired(_) if !request.again => Err(problem::already_paired()),
         Phase::Paired(_) | Phase::Idle(_) | Phase::Revoking(_) => {
             machine.sessions.begin(&mut machine.cx, request, true);
-            machine.show_session();
+            succession::show_session(machine);
             Ok(())
         }
     }
@@ -89,13 +96,13 @@ fn wipe(machine: &mut Machine, caller: Caller, reason: ShortText) {
     if let Phase::Paired(paired) = &machine.phase {
         // Before anything else, a session's end included.
         let record = Arc::clone(paired.record());
-        let order = Order { cause: Cause::Wipe, event: None, reason };
+        let order = Ending { cause: Cause::Wipe, event: None, reason };
         machine.revoke(record, order, None, Some(caller));
         machine.sessions.drop_all(&mut machine.cx);
         return;
     }
     let asked = machine.sessions.drop_all(&mut machine.cx);
-    let is_committing = machine.is_committing();
+    let is_committing = machine.examination.is_committing();
     match &mut machine.phase {
         Phase::Revoking(revoking) => {
             let outcome = revoking.ask(&mut machine.cx, caller);
@@ -106,7 +113,7 @@ fn wipe(machine: &mut Machine, caller: Caller, reason: ShortText) {
             match granted {
                 // The control plane counts it as live until it has the receipt.
                 Some(record) => {
-                    let order = Order { cause: Cause::Wipe, event: None, reason };
+                    let order = Ending { cause: Cause::Wipe, event: None, reason };
                     machine.revoke(record, order, None, Some(caller));
                 }
                 None => {

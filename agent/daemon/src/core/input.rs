@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use pawl_proto::local::{PairRequest, Problem, Token};
+use pawl_proto::local::{PairRequest, Token};
 use pawl_proto::message::{
     self, BootLog, GivenApproval, HostFacts, ImaLog, MeasureLog, PairingApproved, PairingGrant, PairingOffer,
     RefusalCode, ShortText, Waiting,
@@ -15,9 +15,9 @@ use pawl_tpm::{Attestation, Counter, Identity, NvDigest};
 use zeroize::Zeroizing;
 
 use super::effect::{NewKeys, ParcelKind, Ticket};
+use super::examination::Found;
 use super::procedure::UNEXPECTED;
 use crate::audit::Moment;
-use crate::store::{Approved, PairingRecord, Revocation, Unfinished};
 
 /// Names a message of the broker that can be acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -336,51 +336,6 @@ pub enum Request {
     Wipe(ShortText),
     /// End the pairing and remove the counter from the TPM.
     Deprovision,
-}
-
-/// What is on the disk and in the TPM.
-#[derive(Debug)]
-pub struct Found {
-    /// What an earlier process left of a pairing that it created.
-    pub unfinished: Unfinished,
-    /// The pairing, live or over.
-    pub pairing: Result<Option<PairingRecord>, Problem>,
-    /// Whether all keys of the pairing are there.
-    pub keys: Result<bool, Problem>,
-    /// Why the last pairing ended, or was to end.
-    pub revocation: Option<Revocation>,
-    /// The last verdict, as it was received.
-    pub verdict: Option<Vec<u8>>,
-    /// The last verdict with a lease, as it was received.
-    pub lease: Option<Vec<u8>>,
-    /// The receipts that the control plane has not confirmed.
-    pub receipts: Vec<(Epoch, Vec<u8>)>,
-    /// The TPM's counter.
-    pub counter: Option<Epoch>,
-    /// The TPM name of the attestation key, where [`Found::needs_attestation_name`] says so.
-    pub attestation_name: Option<Vec<u8>>,
-}
-
-impl Found {
-    /// Returns whether the decision depends on which TPM this is. The name is not read otherwise: some TPMs take
-    /// seconds for it, and a start must not.
-    pub fn needs_attestation_name(&self) -> bool {
-        let Ok(Some(record)) = &self.pairing else { return self.approved().is_some() };
-        self.approved().is_some() || self.counter > Some(record.epoch) || self.pending(record).is_some()
-    }
-
-    /// Returns the approval of which no pairing has come yet.
-    pub(super) fn approved(&self) -> Option<&Approved> {
-        match &self.unfinished {
-            Unfinished::Approved(approved) => Some(approved),
-            Unfinished::Nothing | Unfinished::Staged | Unfinished::Scraps => None,
-        }
-    }
-
-    /// Returns the revocation that is recorded for this pairing.
-    pub(super) fn pending(&self, record: &PairingRecord) -> Option<&Revocation> {
-        self.revocation.as_ref().filter(|revocation| revocation.ended == record.epoch)
-    }
 }
 
 /// When the TPM made an attestation, for the audit record.

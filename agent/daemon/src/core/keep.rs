@@ -3,10 +3,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use pawl_proto::local::Problem;
+use pawl_proto::message::{Appraisal, Standing, Verdict};
+use pawl_proto::{Channel, Topic, signed};
+
 use super::context::Context;
 use super::effect::{Effect, Ticket, Write};
 use super::input::MessageId;
 use crate::backoff::Backoff;
+use crate::problem;
+use crate::store::PairingRecord;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
@@ -109,5 +115,27 @@ impl Keep {
             self.retry = None;
             self.write_next(cx);
         }
+    }
+}
+
+/// Verifies a kept verdict again: the disk is not trusted.
+pub(super) fn kept(record: &PairingRecord, message: Option<Vec<u8>>) -> Option<Verdict> {
+    let topic = Topic::new(record.device, Channel::Verdict);
+    let verdict: Verdict = signed::verify(&message?, &topic, &record.order_keys)
+        .inspect_err(|error| tracing::warn!(%error, "a kept verdict is damaged; the next one replaces it"))
+        .ok()?;
+    (verdict.pairing == record.pairing && verdict.epoch == record.epoch).then_some(verdict)
+}
+
+/// Returns why a verdict keeps the device from working; none when it does not.
+pub(super) fn barring(verdict: &Verdict) -> Option<Problem> {
+    let reasons = || verdict.reasons.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("; ");
+    match (verdict.entitlement.standing, verdict.result) {
+        (Standing::Suspended, _) => Some(problem::suspended(&reasons())),
+        (Standing::Active, Some(Appraisal::Contraindicated)) => Some(problem::drifted(&reasons())),
+        (Standing::Active, None | Some(Appraisal::Affirming | Appraisal::Warning)) => None,
+        // A newer control plane may mean worse than what this version knows.
+        (Standing::Active, Some(result)) => Some(problem::unknown_verdict(result.as_str(), &reasons())),
+        (standing, _) => Some(problem::unknown_verdict(standing.as_str(), &reasons())),
     }
 }

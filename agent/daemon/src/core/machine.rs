@@ -3,28 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_proto::Text;
-use pawl_proto::local::{PairRequest, Problem};
-use pawl_proto::message::Cause;
-use pawl_proto::record::DeviceFact;
+use pawl_proto::local::PairRequest;
 
+use super::callers::Caller;
 use super::callers::{self, Callers};
 use super::context::Context;
 use super::effect::{Effect, Ticket, Write};
+use super::examination::{Examination, Found};
 use super::idle::Idle;
-use super::input::{CallAnswer, CallFailure, Found, Gathered, LinkInput, MessageId, TpmAnswer, TpmFailure};
-use super::orders::{self, Refused};
+use super::input::{CallAnswer, CallFailure, Gathered, LinkInput, MessageId, TpmAnswer, TpmFailure};
+use super::orders::{self, Ending, Refused};
 use super::paired::{self, Paired};
-use super::pairing::{PairingError, Past};
 use super::procedure::Outcome;
 use super::receipts::Receipts;
-use super::revocation::{self, Caller, Order, Revoking};
-use super::session::{self, Creating, Failure, Sessions};
+use super::revocation::{self, Revoking};
+use super::session::{Creating, Sessions};
 use super::start::{self, Start};
+use super::succession;
 use super::time::earliest;
 use crate::problem;
-use crate::store::{PairingRecord, Revocation, Unfinished};
-use crate::telemetry::event::SecurityEvent;
+use crate::store::{PairingRecord, Revocation};
 
 /// The phase of the device, and what runs beside it.
 pub(super) struct Machine {
@@ -33,12 +31,8 @@ pub(super) struct Machine {
     pub(super) sessions: Sessions,
     pub(super) receipts: Receipts,
     pub(super) refused: Refused,
-    examination: Examination,
+    pub(super) examination: Examination,
     pub(super) callers: Callers,
-    /// A pairing that was cut short before its commit has taken its place.
-    has_completed: bool,
-    /// The device's past is known.
-    has_past: bool,
 }
 
 pub(super) enum Phase {
@@ -51,19 +45,6 @@ pub(super) enum Phase {
     Revoking(Box<Revoking>),
 }
 
-/// The reading of disk and counter.
-enum Examination {
-    None,
-    /// It is under way. Its result is of no use once an epoch is ended or a pairing created: that changes both.
-    Reading(Ticket),
-    /// The TPM did not answer; when to read again.
-    Again(Duration),
-    /// An earlier process was cut short between the stage of a pairing and its commit.
-    Committing(Ticket, Box<Found>),
-}
-
-const EXAMINE_AGAIN: Duration = Duration::from_secs(5);
-
 impl Machine {
     pub(super) fn new(cx: Context) -> Self {
         Self {
@@ -72,22 +53,18 @@ impl Machine {
             sessions: Sessions::new(),
             receipts: Receipts::default(),
             refused: Refused::default(),
-            examination: Examination::Reading(Ticket::START),
-            has_completed: false,
-            has_past: false,
+            examination: Examination::at_start(),
             callers: Callers::default(),
         }
     }
 
     pub(super) fn run_due(&mut self) {
-        if self.cx.is_due(self.examination.deadline()) {
-            self.examine();
-        }
+        self.examination.run_due(&mut self.cx);
         match &mut self.phase {
             Phase::Idle(idle) => {
                 if let Some(request) = idle.take_due(self.cx.now.boot) {
                     self.sessions.begin_unattended(&mut self.cx, request);
-                    self.show_session();
+                    succession::show_session(self);
                 }
             }
             Phase::Creating(..) => {}
@@ -98,71 +75,26 @@ impl Machine {
             }
         }
         if let Some(failure) = self.sessions.run(&mut self.cx) {
-            self.session_failed(failure);
+            succession::session_failed(self, failure);
         }
         if let Phase::Creating(creating, _) = &mut self.phase
             && let Some(outcome) = creating.procedure.run(&mut self.cx)
         {
-            self.pairing_created(outcome);
+            succession::created(self, outcome);
         }
         self.receipts.run_due(&mut self.cx);
     }
 
-    /// Handles what was found. A pairing that was staged takes its place first.
+    /// Handles what was found on the disk and in the TPM.
     pub(super) fn found(&mut self, ticket: Ticket, found: Found) {
-        if !self.examination.is_reading(ticket) {
-            return;
-        }
-        self.examination = Examination::None;
-        match found.unfinished {
-            Unfinished::Staged => {
-                let commit = self.cx.write(Write::Commit);
-                self.examination = Examination::Committing(commit, Box::new(found));
-                return;
-            }
-            Unfinished::Scraps => drop(self.cx.write(Write::DiscardUnfinished)),
-            // The space that an earlier process reserved. A session reserves its own.
-            Unfinished::Nothing if ticket == Ticket::START => drop(self.cx.write(Write::Release)),
-            Unfinished::Nothing | Unfinished::Approved(_) => {}
-        }
-        self.enter(found);
-    }
-
-    /// Handles the commit of a pairing that was staged.
-    fn committed(&mut self, ticket: Ticket, outcome: &Result<(), String>) {
-        if !matches!(self.examination, Examination::Committing(commit, _) if commit == ticket) {
-            return;
-        }
-        let Examination::Committing(_, found) = std::mem::replace(&mut self.examination, Examination::None)
-        else {
-            return;
-        };
-        match outcome {
-            Ok(()) => {
-                self.has_completed = true;
-                self.examine();
-            }
-            Err(error) => {
-                tracing::error!(error, "a granted pairing cannot take its place yet");
-                self.enter(*found);
-            }
+        if let Some(found) = self.examination.found(&mut self.cx, ticket, found) {
+            self.enter(found);
         }
     }
 
     /// Enters the phase that follows from disk and counter.
     fn enter(&mut self, found: Found) {
-        if std::mem::take(&mut self.has_completed)
-            && let Ok(Some(PairingRecord { epoch, pairing, scopes, .. })) = &found.pairing
-        {
-            tracing::warn!("a granted pairing was cut short; it takes the place of the old one");
-            self.cx.security(SecurityEvent::PAIRED, Some(*epoch), format!("pairing {pairing}"));
-            let fact = DeviceFact::Paired { pairing: *pairing, scopes: scopes.clone() };
-            self.cx.record(Some(*epoch), None, fact);
-        }
-        if !self.has_past {
-            self.has_past = true;
-            self.sessions.set_past(Past::found(&found));
-        }
+        self.sessions.learn_past(&found);
         self.leave();
         let start = start::decide(&found, self.cx.now.unix);
         if !self.sessions.asks() {
@@ -205,41 +137,16 @@ impl Machine {
             }
         }
         self.receipts.found(&self.cx, receipts);
-        self.create_granted();
+        succession::create(self);
     }
 
-    /// Handles that the TPM did not tell its counter.
-    pub(super) fn not_found(&mut self, ticket: Ticket, failure: &TpmFailure) {
-        if !self.examination.is_reading(ticket) {
-            return;
-        }
-        tracing::error!(error = failure.text, remedy = failure.remedy, "cannot read the epoch counter");
-        self.examination = Examination::Again(self.cx.after(EXAMINE_AGAIN));
-    }
-
-    fn examine(&mut self) {
-        let ticket = self.cx.ticket();
-        self.cx.push(Effect::Examine(ticket));
-        self.examination = Examination::Reading(ticket);
-    }
-
-    /// Returns when disk and counter are read again.
+    /// Returns when something is due that runs beside the phases, or the creation of a pairing.
     pub(super) fn deadline(&self) -> Option<Duration> {
         let creating = match &self.phase {
             Phase::Creating(creating, _) => creating.procedure.deadline(),
             _ => None,
         };
         earliest([self.examination.deadline(), self.sessions.deadline(), self.receipts.deadline(), creating])
-    }
-
-    /// Returns whether a pairing that an earlier process staged has yet to take its place.
-    pub(super) fn is_committing(&self) -> bool {
-        matches!(self.examination, Examination::Committing(..))
-    }
-
-    /// Returns whether the phase is about to follow from disk and counter.
-    pub(super) fn is_examining(&self) -> bool {
-        matches!(self.examination, Examination::Committing(..) | Examination::Reading(_))
     }
 
     /// Gives up what the present phase has of the world outside.
@@ -253,7 +160,7 @@ impl Machine {
         self.cx.close_gate(idle.problem().clone());
         self.cx.push(Effect::TellHolders);
         self.phase = Phase::Idle(Box::new(idle));
-        self.show_session();
+        succession::show_session(self);
     }
 
     pub(super) fn link(&mut self, input: LinkInput) {
@@ -343,10 +250,12 @@ impl Machine {
             tracing::error!(error, "a write failed");
         }
         self.resume(ticket, Outcome::Written(outcome.clone()));
-        self.committed(ticket, outcome);
+        if let Some(found) = self.examination.written(&mut self.cx, ticket, outcome) {
+            self.enter(*found);
+        }
         match self.sessions.written(ticket, outcome) {
-            Some(Ok(())) => self.end_old_pairing(),
-            Some(Err(failure)) => self.session_failed(*failure),
+            Some(Ok(())) => succession::approved(self),
+            Some(Err(failure)) => succession::session_failed(self, *failure),
             None => {}
         }
         match &mut self.phase {
@@ -373,13 +282,13 @@ impl Machine {
                 tracing::warn!("the epoch counter does not fit the pairing");
                 self.cx.close_gate(problem::other_tpm());
                 self.cx.push(Effect::TellHolders);
-                self.examine();
+                self.examination.begin(&mut self.cx);
             }
             paired::Outcome::MovedDisk => self.moved_disk(),
         }
     }
 
-    fn moved_disk(&mut self) {
+    pub(super) fn moved_disk(&mut self) {
         if let Phase::Paired(paired) = &self.phase {
             let problem = problem::moved_disk(paired.record().device.as_str());
             self.leave();
@@ -391,13 +300,13 @@ impl Machine {
     pub(super) fn revoke(
         &mut self,
         record: Arc<PairingRecord>,
-        order: Order,
+        order: Ending,
         message: Option<MessageId>,
         caller: Option<Caller>,
     ) {
-        let is_linked = matches!(&self.phase, Phase::Paired(paired) if paired.broker().connected);
+        let is_linked = matches!(&self.phase, Phase::Paired(paired) if paired.broker.connected);
         let revoking = Revoking::begin(&mut self.cx, record, order, is_linked, message, caller);
-        self.examination = Examination::None;
+        self.examination.abandon();
         self.phase = Phase::Revoking(Box::new(revoking));
     }
 
@@ -414,106 +323,8 @@ impl Machine {
                 }
                 self.receipts.deliver(&self.cx);
                 callers::answer(self, callers, &Ok(wiped));
-                self.create_granted();
+                succession::create(self);
             }
-        }
-    }
-
-    /// Without a live pairing, the closed gate reports the session that waits for its approval.
-    pub(super) fn show_session(&mut self) {
-        if let (true, Phase::Idle(idle)) = (self.sessions.is_open(), &mut self.phase) {
-            idle.forget_retry();
-            self.cx.close_gate(problem::pairing());
-        }
-    }
-
-    /// An approved session ends the old pairing before anything new is made.
-    fn end_old_pairing(&mut self) {
-        let Some(granted) = self.sessions.granted() else { return };
-        let (order, name) = (session::order(&granted.approved), granted.approved.attestation_name.clone());
-        match &self.phase {
-            Phase::Paired(paired) if paired.record().attestation_name == name => {
-                let record = Arc::clone(paired.record());
-                self.revoke(record, order, None, None);
-            }
-            // Another TPM's disk, whose epoch has the number of ours: nothing of it lives here.
-            Phase::Paired(_) => self.moved_disk(),
-            Phase::Idle(idle) => {
-                let unusable = idle.unusable_pairing().filter(|record| record.attestation_name == name);
-                if let Some(record) = unusable.cloned() {
-                    self.revoke(record, order, None, None);
-                }
-            }
-            // An order has ended it already.
-            Phase::Revoking(_) | Phase::Creating(..) => {}
-        }
-        self.create_granted();
-    }
-
-    /// Creates the approved pairing, once the old one has ended.
-    fn create_granted(&mut self) {
-        let Phase::Idle(idle) = &self.phase else { return };
-        let idle = idle.clone();
-        if let Some(creating) = self.sessions.create(&mut self.cx) {
-            self.examination = Examination::None;
-            self.phase = Phase::Creating(Box::new(creating), idle);
-        }
-    }
-
-    fn pairing_created(&mut self, outcome: Result<(), PairingError>) {
-        let Err(error) = outcome else {
-            if let Phase::Creating(creating, _) = &self.phase {
-                self.sessions.created(creating);
-            }
-            return self.examine();
-        };
-        let idle = Box::new(Idle::unpaired(problem::unpaired()));
-        let Phase::Creating(creating, mut idle) = std::mem::replace(&mut self.phase, Phase::Idle(idle))
-        else {
-            return;
-        };
-        let problem = error.problem(creating.unattended.is_none());
-        idle.failed(problem.clone(), false);
-        if let Some(request) = creating.unattended.clone() {
-            let time = self.sessions.next_try(&mut self.cx);
-            idle.retry_at(time, request);
-        }
-        match creating.granted() {
-            None => self.become_idle(*idle),
-            Some(record) => {
-                let reason = format!("the device could not store the pairing: {}", problem.reason);
-                let order = Order { cause: Cause::Recovery, event: None, reason: Text::lossy(&reason) };
-                let revoking = Revoking::begin(&mut self.cx, record, order, false, None, None);
-                self.phase = Phase::Revoking(Box::new(revoking.then(*idle)));
-            }
-        }
-        self.cx.write(Write::DiscardUnfinished);
-        session::fail(&mut self.cx, &creating.view, problem);
-    }
-
-    /// Handles a session of which nothing came. A live pairing goes on; where there is none, the reason is shown, and an
-    /// unattended session is opened again, unless a person is all that is missing.
-    fn session_failed(&mut self, failure: Failure) {
-        let Failure { view, problem, unattended, wants_person } = failure;
-        session::fail(&mut self.cx, &view, problem.clone());
-        self.without_session(problem, unattended, wants_person);
-    }
-
-    /// Shows without a live pairing why no session is open any more.
-    pub(super) fn without_session(
-        &mut self,
-        problem: Problem,
-        unattended: Option<PairRequest>,
-        wants_person: bool,
-    ) {
-        let Phase::Idle(idle) = &mut self.phase else { return };
-        let problem = idle.explain(problem, wants_person);
-        self.cx.close_gate(problem.clone());
-        // What the operator ordered stays ordered, although the caller has given up.
-        let is_ordered = unattended.is_none() && idle.cause() == Some(Cause::Repair);
-        idle.failed(problem, is_ordered || wants_person && unattended.is_some());
-        if let Some(request) = unattended.filter(|_| !wants_person) {
-            idle.retry_at(self.sessions.next_try(&mut self.cx), request);
         }
     }
 
@@ -524,19 +335,6 @@ impl Machine {
             Phase::Creating(..) => None,
             Phase::Paired(paired) => Some(paired.record()),
             Phase::Revoking(revoking) => Some(revoking.record()),
-        }
-    }
-}
-
-impl Examination {
-    fn is_reading(&self, ticket: Ticket) -> bool {
-        matches!(self, Self::Reading(reading) if *reading == ticket)
-    }
-
-    fn deadline(&self) -> Option<Duration> {
-        match self {
-            Self::Again(at) => Some(*at),
-            Self::None | Self::Reading(_) | Self::Committing(..) => None,
         }
     }
 }

@@ -6,9 +6,10 @@
 //! | --- | --- |
 //! | [`machine`] | the ways from one phase to another |
 //! | [`callers`] | what callers of the local API are answered, and when |
-//! | [`start`] | which phase follows from disk and counter |
+//! | [`examination`], [`start`] | what is found on the disk and in the TPM, and which phase follows |
 //! | [`idle`] | a device without a live pairing |
 //! | [`session`], [`pairing`] | approval sessions, and the pairing that is created of an approved one |
+//! | [`succession`] | what becomes of the old pairing and of the device when a session is over |
 //! | [`procedure`] | how what takes several steps is written |
 //! | [`paired`], [`keep`] | a live pairing: messages, verdicts, and what is acknowledged when |
 //! | [`lease`], [`tokens`], [`reports`] | what a live pairing renews |
@@ -19,6 +20,7 @@ mod callers;
 mod context;
 mod effect;
 mod evidence;
+mod examination;
 mod idle;
 mod input;
 mod keep;
@@ -34,6 +36,7 @@ mod revocation;
 mod session;
 mod start;
 mod status;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -52,10 +55,10 @@ pub use effect::{
     Call, Effect, Gather, LogRange, NewKeys, OpenGate, Parcel, ParcelKind, Reply, Staged, Ticket, TpmCommand,
     Write,
 };
+pub use examination::Found;
 pub use input::{
-    CallAnswer, CallFailure, Found, Gathered, GatheredLogs, HeldToken, Input, KeyCertificates, LinkInput,
-    MessageId, NvPcr, Request, RequestId, Secret, SessionAnswer, TpmAnswer, TpmFailure, TpmFailureKind,
-    VaultKey,
+    CallAnswer, CallFailure, Gathered, GatheredLogs, HeldToken, Input, KeyCertificates, LinkInput, MessageId,
+    NvPcr, Request, RequestId, Secret, SessionAnswer, TpmAnswer, TpmFailure, TpmFailureKind, VaultKey,
 };
 pub use pairing::Past;
 pub use status::Status;
@@ -70,7 +73,6 @@ pub(crate) use pairing::StatementError;
 
 use context::Context;
 use machine::{Machine, Phase};
-use paired::Paired;
 
 /// The device.
 pub struct Core {
@@ -98,7 +100,7 @@ impl Core {
         match input {
             Input::Timer => {}
             Input::Found(ticket, found) => machine.found(ticket, *found),
-            Input::NotFound(ticket, failure) => machine.not_found(ticket, &failure),
+            Input::NotFound(ticket, failure) => machine.examination.not_found(&machine.cx, ticket, &failure),
             Input::Link(input) => machine.link(input),
             Input::Tpm(ticket, answer) => machine.tpm(ticket, answer),
             Input::Written(ticket, outcome) => machine.written(ticket, &outcome),
@@ -150,7 +152,7 @@ impl Core {
 
     /// Returns whether the phase is about to follow from disk and counter.
     pub fn is_examining(&self) -> bool {
-        self.machine.is_examining()
+        self.machine.examination.is_under_way()
     }
 
     /// Returns how the session stands that was begun last.
@@ -200,20 +202,20 @@ impl Core {
             Phase::Paired(paired) => Some(paired.as_ref()),
             _ => None,
         };
-        let next = paired.and_then(|paired| paired.reports().deadline());
+        let next = paired.and_then(|paired| paired.reports.deadline());
         Status {
             state: self.state(),
             problem: self.machine.cx.problem().cloned(),
             record: self.machine.record().cloned(),
-            entitlement: paired.and_then(Paired::entitlement).cloned(),
-            verdict: paired.and_then(Paired::verdict).cloned(),
+            entitlement: paired.and_then(|paired| paired.entitlement.clone()),
+            verdict: paired.and_then(|paired| paired.verdict.clone()),
             next_report: next.map(|next| next.saturating_sub(self.machine.cx.now.boot)),
-            reports: paired.map_or(0, |paired| paired.reports().count()),
-            lease: paired.and_then(|paired| paired.leases().present()).cloned(),
-            leases_ahead: paired.map_or(0, |paired| paired.leases().ahead()),
-            tokens: paired.map(|paired| paired.tokens().status(&self.machine.cx)).unwrap_or_default(),
-            broker: paired.map(|paired| paired.broker().clone()).unwrap_or_default(),
-            past: self.machine.sessions.past().clone(),
+            reports: paired.map_or(0, |paired| paired.reports.count()),
+            lease: paired.and_then(|paired| paired.leases.present()).cloned(),
+            leases_ahead: paired.map_or(0, |paired| paired.leases.ahead()),
+            tokens: paired.map(|paired| paired.tokens.status(&self.machine.cx)).unwrap_or_default(),
+            broker: paired.map(|paired| paired.broker.clone()).unwrap_or_default(),
+            past: self.machine.sessions.past(),
             receipt_waiting: self.machine.receipts.is_waiting(),
             refused: self.machine.refused.counts(),
         }

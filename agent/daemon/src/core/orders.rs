@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pawl_proto::codec::DecodeError;
-use pawl_proto::message::{Cause, Event, EventKind, Verdict};
+use pawl_proto::codec::{DecodeError, Version};
+use pawl_proto::message::{Cause, Event, EventKind, ShortText, Verdict};
 use pawl_proto::record::DeviceFact;
 use pawl_proto::signed::{self, VerifyError};
-use pawl_proto::{Channel, Topic};
+use pawl_proto::{Channel, Epoch, EventId, Topic};
 
 use super::context::Context;
-use crate::store::PairingRecord;
+use crate::store::{PairingRecord, Revocation};
 use crate::telemetry::event::SecurityEvent;
 
 /// An order that was verified: its signature, its topic, its device, pairing and epoch, and
@@ -195,4 +195,27 @@ impl Refused {
     pub(super) fn counts(&self) -> BTreeMap<String, u64> {
         self.kinds.iter().map(|(kind, tally)| (kind.as_str().to_owned(), tally.count)).collect()
     }
+}
+
+/// Why an epoch ends.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) cause: Cause,
+    pub(super) event: Option<EventId>,
+    pub(super) reason: ShortText,
+}
+
+impl Ending {
+    /// Returns what is kept of the end of an epoch that begins at this Unix time.
+    pub(super) fn into_revocation(self, ended: Epoch, time: u64) -> Revocation {
+        let Self { cause, event, reason } = self;
+        Revocation { version: Version, ended, cause, event, reason, time, counted: false, receipted: false }
+    }
+}
+
+/// Returns what ended a pairing, for the log.
+pub(super) fn reason(revocation: &Revocation) -> String {
+    let Revocation { cause, event, reason, .. } = revocation;
+    let event = event.map(|event| format!(", event {event}")).unwrap_or_default();
+    format!("{cause:?}, {:?}{event}", reason.as_str())
 }

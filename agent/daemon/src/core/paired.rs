@@ -3,19 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_proto::local::{BrokerStatus, Problem};
-use pawl_proto::message::{Appraisal, Cause, DeviceState, Entitlement, Event, EventKind, Standing, Verdict};
-use pawl_proto::{Channel, Topic, signed};
+use pawl_proto::local::BrokerStatus;
+use pawl_proto::message::{Cause, DeviceState, Entitlement, Event, EventKind, Standing, Verdict};
 
 use super::context::Context;
 use super::effect::{Effect, ParcelKind, Ticket, TpmCommand, Write};
 use super::input::{CallAnswer, CallFailure, HeldToken, LinkInput, MessageId, TpmAnswer, TpmFailure};
-use super::keep::Keep;
+use super::keep::{Keep, barring, kept};
 use super::lease::{LeaseOutcome, Leases};
-use super::orders::{self, Order, Refused, Seen};
+use super::orders::{self, Ending, Order, Refused, Seen};
 use super::procedure::Outcome as Answer;
 use super::reports::Reports;
-use super::revocation;
 use super::status::publish_status;
 use super::time::earliest;
 use super::tokens::Tokens;
@@ -29,15 +27,15 @@ const LONGEST_SUBSCRIPTION: Duration = Duration::from_secs(300);
 
 pub(super) struct Paired {
     record: Arc<PairingRecord>,
-    broker: BrokerStatus,
+    pub(super) broker: BrokerStatus,
     seen: Seen,
-    verdict: Option<Verdict>,
+    pub(super) verdict: Option<Verdict>,
     /// What the newest verdict grants.
-    entitlement: Option<Entitlement>,
-    leases: Leases,
+    pub(super) entitlement: Option<Entitlement>,
+    pub(super) leases: Leases,
     keep: Keep,
-    reports: Reports,
-    tokens: Tokens,
+    pub(super) reports: Reports,
+    pub(super) tokens: Tokens,
     /// The comparison of TPM and pairing that is under way.
     check: Option<Ticket>,
     /// When to ask the broker for the subscriptions again.
@@ -50,7 +48,7 @@ pub(super) struct Paired {
 pub(super) enum Outcome {
     Stay,
     /// End the epoch.
-    Wipe(revocation::Order, Option<MessageId>),
+    Wipe(Ending, Option<MessageId>),
     /// The counter is not where the pairing has it.
     Examine,
     /// This is another TPM than the one that made the pairing.
@@ -156,12 +154,10 @@ impl Paired {
     ) -> Outcome {
         match orders::verify(&self.record, &mut self.seen, topic, &payload) {
             Ok(Order::Event(Event { kind: EventKind::Revoke, id: event, reason, .. })) => {
-                let order = revocation::Order { cause: Cause::Revoke, event: Some(event), reason };
-                return Outcome::Wipe(order, id);
+                return Outcome::Wipe(Ending { cause: Cause::Revoke, event: Some(event), reason }, id);
             }
             Ok(Order::Event(Event { kind: EventKind::Repair, id: event, reason, .. })) => {
-                let order = revocation::Order { cause: Cause::Repair, event: Some(event), reason };
-                return Outcome::Wipe(order, id);
+                return Outcome::Wipe(Ending { cause: Cause::Repair, event: Some(event), reason }, id);
             }
             Ok(Order::Event(Event { kind: EventKind::Refresh, .. })) => self.reports.report_now(cx),
             Ok(Order::Event(event)) => orders::ignore(cx, &event),
@@ -348,55 +344,9 @@ impl Paired {
     pub(super) fn record(&self) -> &Arc<PairingRecord> {
         &self.record
     }
-
-    pub(super) fn broker(&self) -> &BrokerStatus {
-        &self.broker
-    }
-
-    pub(super) fn verdict(&self) -> Option<&Verdict> {
-        self.verdict.as_ref()
-    }
-
-    pub(super) fn entitlement(&self) -> Option<&Entitlement> {
-        self.entitlement.as_ref()
-    }
-
-    pub(super) fn leases(&self) -> &Leases {
-        &self.leases
-    }
-
-    pub(super) fn reports(&self) -> &Reports {
-        &self.reports
-    }
-
-    pub(super) fn tokens(&self) -> &Tokens {
-        &self.tokens
-    }
 }
 
 /// Returns the state of a paired device.
 pub(super) fn state(cx: &Context) -> DeviceState {
     if cx.is_open() { DeviceState::Entitled } else { DeviceState::Lapsed }
-}
-
-/// Verifies a kept verdict again: the disk is not trusted.
-fn kept(record: &PairingRecord, message: Option<Vec<u8>>) -> Option<Verdict> {
-    let topic = Topic::new(record.device, Channel::Verdict);
-    let verdict: Verdict = signed::verify(&message?, &topic, &record.order_keys)
-        .inspect_err(|error| tracing::warn!(%error, "a kept verdict is damaged; the next one replaces it"))
-        .ok()?;
-    (verdict.pairing == record.pairing && verdict.epoch == record.epoch).then_some(verdict)
-}
-
-/// Returns why a verdict keeps the device from working; none when it does not.
-fn barring(verdict: &Verdict) -> Option<Problem> {
-    let reasons = || verdict.reasons.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("; ");
-    match (verdict.entitlement.standing, verdict.result) {
-        (Standing::Suspended, _) => Some(problem::suspended(&reasons())),
-        (Standing::Active, Some(Appraisal::Contraindicated)) => Some(problem::drifted(&reasons())),
-        (Standing::Active, None | Some(Appraisal::Affirming | Appraisal::Warning)) => None,
-        // A newer control plane may mean worse than what this version knows.
-        (Standing::Active, Some(result)) => Some(problem::unknown_verdict(result.as_str(), &reasons())),
-        (standing, _) => Some(problem::unknown_verdict(standing.as_str(), &reasons())),
-    }
 }

@@ -9,20 +9,19 @@
 //! Recovery needs no journal: a pairing whose epoch is not the counter's value has been revoked, and a start that finds
 //! this begins at step 3. The note that is written beside step 2 serves a process that is killed before the increment.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_proto::Epoch;
-use pawl_proto::EventId;
-use pawl_proto::codec::Version;
 use pawl_proto::local::{Problem, Wiped};
-use pawl_proto::message::{Cause, DeviceState, ShortText};
+use pawl_proto::message::DeviceState;
 
+use super::callers::Caller;
 use super::context::Context;
 use super::effect::{Effect, Parcel, ParcelKind, Ticket, TpmCommand, Write};
 use super::idle::Idle;
-use super::input::{LinkInput, MessageId, RequestId, TpmAnswer, TpmFailure};
+use super::input::{LinkInput, MessageId, TpmAnswer, TpmFailure};
+use super::orders::{self, Ending};
 use super::receipts::{Made, Receipts};
 use super::status::publish_status;
 use super::time::earliest;
@@ -40,21 +39,6 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 const TPM_PATIENCE: Duration = Duration::from_millis(250);
 /// How long the broker may take before the receipt goes over HTTPS, and the disk before a caller is answered.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// Why an epoch ends.
-#[derive(Debug)]
-pub(super) struct Order {
-    pub(super) cause: Cause,
-    pub(super) event: Option<EventId>,
-    pub(super) reason: ShortText,
-}
-
-/// A caller of the local API that is answered when the epoch has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Caller {
-    Wipe(RequestId),
-    Deprovision(RequestId),
-}
 
 /// An epoch that is being ended.
 pub(super) struct Revoking {
@@ -107,21 +91,12 @@ impl Revoking {
     pub(super) fn begin(
         cx: &mut Context,
         record: Arc<PairingRecord>,
-        order: Order,
+        order: Ending,
         is_linked: bool,
         message: Option<MessageId>,
         caller: Option<Caller>,
     ) -> Self {
-        let revocation = Revocation {
-            version: Version,
-            ended: record.epoch,
-            cause: order.cause,
-            event: order.event,
-            reason: order.reason,
-            time: cx.now.unix,
-            counted: false,
-            receipted: false,
-        };
+        let revocation = order.into_revocation(record.epoch, cx.now.unix);
         cx.close_gate(problem::revoked(&revocation));
         let ticket = cx.tpm(TpmCommand::Increment);
         cx.write(Write::RevocationNote(revocation.clone()));
@@ -185,7 +160,10 @@ impl Revoking {
         match answer {
             Ok(_) => {
                 let to_dead = cx.now.boot.saturating_sub(self.ordered_at).as_micros();
-                let text = format!("the pairing has ended: {}; to_dead_us={to_dead}", Why(&self.revocation));
+                let text = format!(
+                    "the pairing has ended: {}; to_dead_us={to_dead}",
+                    orders::reason(&self.revocation)
+                );
                 let event = SecurityEvent::of_wipe(self.revocation.cause);
                 cx.security(event, Some(self.record.epoch), text);
                 if self.refusal.take().is_some() {
@@ -375,16 +353,5 @@ impl Revoking {
 
     pub(super) fn record(&self) -> &Arc<PairingRecord> {
         &self.record
-    }
-}
-
-/// What ended a pairing, for the log.
-struct Why<'a>(&'a Revocation);
-
-impl fmt::Display for Why<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Revocation { cause, event, reason, .. } = self.0;
-        write!(f, "{cause:?}, {:?}", reason.as_str())?;
-        event.map_or(Ok(()), |event| write!(f, ", event {event}"))
     }
 }

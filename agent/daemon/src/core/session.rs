@@ -14,13 +14,14 @@ use pawl_proto::{Epoch, Text};
 
 use super::context::Context;
 use super::effect::{Ticket, Write};
+use super::examination::Found;
 use super::input::RequestId;
+use super::orders::Ending;
 use super::pairing::creation::{self, Creation};
 use super::pairing::session::{self, NewSession};
 use super::pairing::view::{Step, View};
 use super::pairing::{PairingError, Past};
 use super::procedure::{Outcome, Procedure};
-use super::revocation::Order;
 use crate::approval;
 use crate::backoff::Backoff;
 use crate::problem;
@@ -37,7 +38,7 @@ pub(super) struct Sessions {
     /// The session that was begun last.
     view: Option<View>,
     /// What the device found of its past when it started, or was paired last.
-    past: Past,
+    past: Option<Past>,
     /// The delay between sessions that the device opens by itself.
     backoff: Backoff,
 }
@@ -74,14 +75,14 @@ pub(super) struct Failure {
 impl Sessions {
     pub(super) fn new() -> Self {
         let backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
-        Self { open: None, granted: None, view: None, past: Past::default(), backoff }
+        Self { open: None, granted: None, view: None, past: None, backoff }
     }
 
     /// Opens a session in the place of one that waits. `attended`: somebody is at the device.
     pub(super) fn begin(&mut self, cx: &mut Context, request: PairRequest, attended: bool) {
         self.give_up(cx);
         let view = View::opening();
-        let (past, settings) = (self.past.clone(), cx.settings.clone());
+        let (past, settings) = (self.past(), cx.settings.clone());
         let new = NewSession { request: request.clone(), attended, past, settings };
         let procedure = Procedure::new(cx, |port| session::run(port, new, view.clone()));
         self.view = Some(view.clone());
@@ -128,12 +129,13 @@ impl Sessions {
         self.view.as_ref().map(View::status)
     }
 
-    pub(super) fn past(&self) -> &Past {
-        &self.past
+    pub(super) fn past(&self) -> Past {
+        self.past.clone().unwrap_or_default()
     }
 
-    pub(super) fn set_past(&mut self, past: Past) {
-        self.past = past;
+    /// Learns the device's past, which is what was found first.
+    pub(super) fn learn_past(&mut self, found: &Found) {
+        self.past.get_or_insert_with(|| Past::found(found));
     }
 
     /// Has an open session ask the control plane now: it may have approved.
@@ -222,7 +224,7 @@ impl Sessions {
         let Granted { view, approved, unattended, ends_epoch, .. } = granted;
         view.reach(SessionStage::Pairing);
         cx.close_gate(problem::pairing());
-        let ended = self.past.epoch(approved.attestation_name.as_bytes()).unwrap_or(Epoch(0));
+        let ended = self.past().epoch(approved.attestation_name.as_bytes()).unwrap_or(Epoch(0));
         let (above, granted) = (approved.answer.above.max(ended), Rc::default());
         let creation = Creation { approved, above, ends_epoch, granted: Rc::clone(&granted) };
         let procedure = Procedure::new(cx, |port| creation::run(port, creation));
@@ -234,7 +236,7 @@ impl Sessions {
         self.backoff.reset();
         creating.view.reach(SessionStage::Done);
         if let Some(record) = creating.granted.get() {
-            self.past = Past::of(record);
+            self.past = Some(Past::of(record));
         }
     }
 
@@ -274,12 +276,12 @@ pub(super) fn fail(cx: &mut Context, view: &View, problem: Problem) {
 }
 
 /// Returns the order that ends the pairing before an approved one.
-pub(super) fn order(approved: &Approved) -> Order {
+pub(super) fn order(approved: &Approved) -> Ending {
     let reason = statement(approved).map_or_else(
         |_| "a new pairing was approved".to_owned(),
         |statement| format!("a new pairing was approved: {}", statement.reason),
     );
-    Order { cause: Cause::Repair, event: None, reason: Text::lossy(&reason) }
+    Ending { cause: Cause::Repair, event: None, reason: Text::lossy(&reason) }
 }
 
 /// Returns what was approved.

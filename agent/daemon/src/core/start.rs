@@ -5,8 +5,8 @@ use pawl_proto::Text;
 use pawl_proto::codec::Version;
 use pawl_proto::message::{Cause, ShortText, Statement};
 
-use super::input::Found;
-use super::revocation::Order;
+use super::examination::Found;
+use super::orders::Ending;
 use super::session;
 use crate::problem;
 use crate::store::{Approved, PairingRecord, Revocation};
@@ -21,7 +21,7 @@ pub(super) enum Start {
     Unusable(PairingRecord, Problem),
     Paired(PairingRecord),
     /// The pairing has to end, and the counter has not moved.
-    Wipe(PairingRecord, Order),
+    Wipe(PairingRecord, Ending),
     /// The epoch is over. The receipt was not made yet.
     Finish(PairingRecord, Revocation),
     /// The epoch is over, and its receipt was made.
@@ -42,7 +42,7 @@ pub(super) fn decide(found: &Found, unix: u64) -> Start {
             // this one's epoch.
             (Some(_), _) if is_of_another_tpm(found, record) => moved_disk(record),
             (Some(Revocation { cause, event, reason, .. }), _) => {
-                Start::Wipe(record.clone(), Order { cause, event, reason })
+                Start::Wipe(record.clone(), Ending { cause, event, reason })
             }
             (None, Some((approved, _))) if approved.attestation_name == record.attestation_name => {
                 Start::Wipe(record.clone(), session::order(approved))

@@ -3,7 +3,7 @@
 use pawl_proto::message::Finding;
 use pawl_proto::{DeviceId, Epoch};
 
-use crate::core::input::Found;
+use crate::core::examination::Found;
 use crate::store::PairingRecord;
 
 /// What the disk and the TPM knew of a pairing before this process changed either, or the pairing that it created since.
