@@ -1,7 +1,5 @@
 //! A device that has nothing to do: its memory, its threads, and how often they wake up.
 
-mod process;
-
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -9,8 +7,8 @@ use pawl_e2e::rig::wait;
 
 use crate::amount::Amount;
 use crate::measure::Measure;
+use crate::process::{self, Memory, Thread};
 use crate::subject::Subject;
-use process::{Memory, Thread};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Tokio ends helper threads that had nothing to do for ten seconds.

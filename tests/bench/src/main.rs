@@ -8,6 +8,7 @@
 //! | size of the daemon | 6 MB | the file, as released |
 //! | resident memory | 8 MB | `VmRSS`, idle; with `Pss` and the parts of it |
 //! | voluntary context switches | 5 | all threads, 60 idle seconds |
+//! | written to the disk for a steady report | 8 KiB | `write_bytes` of `/proc/PID/io`, from a report's order until its verdict is kept, median and mean |
 //! | warm start | 50 ms | from the start of the process to `READY=1`, paired, median |
 //! | a steady report | below 1 KiB | the MQTT payload; the first one is told, too |
 //!
@@ -27,9 +28,11 @@
 
 mod amount;
 mod broker;
+mod disk;
 mod idle;
 mod measure;
 mod orders;
+mod process;
 mod report;
 mod revocation;
 mod run;

@@ -17,7 +17,7 @@ use crate::tap::CommandCode;
 
 const RUNS: usize = 30;
 /// The daemon sends no two reports within 250 ms, and has dealt with a verdict by then.
-const PACE: Duration = Duration::from_millis(300);
+pub(crate) const PACE: Duration = Duration::from_millis(300);
 
 /// Asks for one report and waits until it is judged.
 pub(crate) fn on_request(client: &mut Client, orders: &mut Orders, subject: &Subject) -> Result<Vec<u8>> {

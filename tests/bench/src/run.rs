@@ -8,7 +8,7 @@ use crate::broker::Client;
 use crate::measure::Table;
 use crate::orders::Orders;
 use crate::subject::{Subject, Tapped};
-use crate::{idle, report, revocation, sizes, start};
+use crate::{disk, idle, report, revocation, sizes, start};
 
 /// Takes every measure, and adds each to `table` when it has it.
 pub(crate) fn run(table: &Table) -> Result<()> {
@@ -31,6 +31,7 @@ fn on_rig(table: &Table, rig: &Rig) -> Result<()> {
     for measure in sizes::reports(&plain, &first, &steady)? {
         table.add(&measure);
     }
+    table.add(&disk::measure(&mut client, &mut orders, &plain)?);
     for measure in idle::measure(&plain)? {
         table.add(&measure);
     }

@@ -121,6 +121,11 @@ impl ModelDisk {
         state.blocks = Some(state.tree.blocks());
     }
 
+    /// Returns how many blocks the files take.
+    pub fn blocks(&self) -> u64 {
+        self.state().tree.blocks()
+    }
+
     /// Ends every fault but those that hang: the disk has space and works, and nothing is armed.
     pub fn repair(&self) {
         let mut state = self.state();
@@ -169,7 +174,8 @@ impl ModelDisk {
         self.state().tree.durable(path)
     }
 
-    /// Puts a file on the disk, or replaces it, as somebody with the disk in their hands does.
+    /// Writes over a file, under all the names that it has, or makes it: as rot does, or somebody who has the disk in
+    /// their hands.
     ///
     /// # Errors
     /// Where its folder is missing.

@@ -8,37 +8,68 @@ use super::{Disk, DiskFile};
 /// Writes a file, mode 0600, so that a reader finds the old contents or the new ones, and the new
 /// ones from here on.
 pub(super) fn write(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result<()> {
-    prepare(disk, path, contents)?.replace()?;
-    sync_parent(disk, path)
+    write_all(disk, &[path], contents)
 }
 
-/// A file's new contents, on the disk beside it.
+/// Writes the same contents to files of one folder, each as [`write`] does.
+pub(super) fn write_all(disk: &dyn Disk, paths: &[&Path], contents: &[u8]) -> io::Result<()> {
+    prepare(disk, paths, contents)?.replace()?;
+    paths.first().map_or(Ok(()), |path| sync_parent(disk, path))
+}
+
+/// The new contents of files, on the disk beside them.
 pub(super) struct Prepared<'a> {
     disk: &'a dyn Disk,
-    path: &'a Path,
-    temporary: PathBuf,
+    files: Vec<(PathBuf, &'a Path)>,
 }
 
-/// Writes new contents beside a file.
-pub(super) fn prepare<'a>(disk: &'a dyn Disk, path: &'a Path, contents: &[u8]) -> io::Result<Prepared<'a>> {
-    let (temporary, file) = temporary(disk, path, contents)?;
-    file.sync()?;
-    Ok(Prepared { disk, path, temporary })
+/// Writes new contents beside files of one folder.
+pub(super) fn prepare<'a>(
+    disk: &'a dyn Disk,
+    paths: &[&'a Path],
+    contents: &[u8],
+) -> io::Result<Prepared<'a>> {
+    let mut files: Vec<(PathBuf, &Path)> = Vec::new();
+    for path in paths {
+        let temporary = match files.first() {
+            Some((first, _)) => second(disk, first, path, contents)?,
+            None => synced(disk, path, contents)?,
+        };
+        files.push((temporary, path));
+    }
+    Ok(Prepared { disk, files })
 }
 
 impl Prepared<'_> {
-    /// Puts the contents in the file's place.
+    /// Puts the contents in the files' places, in their order.
     pub(super) fn replace(self) -> io::Result<()> {
-        self.disk.rename(&self.temporary, self.path)
+        self.files.iter().try_for_each(|(temporary, path)| self.disk.rename(temporary, path))
     }
 
     /// Drops the contents.
     pub(super) fn discard(self) -> io::Result<()> {
-        remove(self.disk, &self.temporary)
+        self.files.iter().try_for_each(|(temporary, _)| remove(self.disk, temporary))
     }
 }
 
-/// The same, without waiting for the disk: it outlives the process, and perhaps the power.
+/// Gives the contents of `first` a second name, so that the disk takes them once. A file system without hard links
+/// takes them again.
+fn second(disk: &dyn Disk, first: &Path, path: &Path, contents: &[u8]) -> io::Result<PathBuf> {
+    let temporary = path.with_extension("tmp");
+    remove(disk, &temporary)?;
+    match disk.link(first, &temporary) {
+        Ok(()) => Ok(temporary),
+        Err(_) => synced(disk, path, contents),
+    }
+}
+
+fn synced(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result<PathBuf> {
+    let (temporary, file) = temporary(disk, path, contents)?;
+    file.sync()?;
+    Ok(temporary)
+}
+
+/// Writes a file as [`write`] does, without waiting for the disk: it outlives the process, and perhaps the power.
 pub(super) fn write_soon(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result<()> {
     let (temporary, _) = temporary(disk, path, contents)?;
     disk.rename(&temporary, path)
@@ -91,7 +122,7 @@ pub(crate) fn sync_parent(disk: &dyn Disk, path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
     use super::*;
     use crate::store::FileSystem;
@@ -118,6 +149,23 @@ mod tests {
         fs::set_permissions(&prepared, fs::Permissions::from_mode(0o666)).unwrap();
         write_soon(&FileSystem, &path, b"secret").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn equal_files_are_one_on_the_disk_and_part_when_one_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+        for contents in [b"first".as_slice(), b"second"] {
+            write_all(&FileSystem, &[&one, &other], contents).unwrap();
+            assert_eq!(
+                (fs::read(&one).unwrap(), fs::read(&other).unwrap()),
+                (contents.into(), contents.into())
+            );
+            assert_eq!(fs::metadata(&one).unwrap().ino(), fs::metadata(&other).unwrap().ino());
+        }
+        write(&FileSystem, &one, b"third").unwrap();
+        assert_eq!((fs::read(&one).unwrap(), fs::read(&other).unwrap()), (b"third".into(), b"second".into()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "a temporary file stayed");
     }
 
     #[test]

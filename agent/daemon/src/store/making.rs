@@ -2,6 +2,7 @@
 //! one.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::ending::REVOCATION;
 use super::record::KeyFile;
@@ -115,8 +116,9 @@ impl Store {
             let file = KeyFile::new(key).map_err(|_| StoreError::Unencodable { name: name.clone() })?;
             self.save(&name, &file)?;
         }
-        self.write("pairing.new/verdict.cose", verdict)?;
-        self.write("pairing.new/lease.cose", verdict)?;
+        let names = ["lease.cose", "verdict.cose"].map(|name| self.root.join(NEW).join(name));
+        atomic::write_all(&*self.disk, &names.each_ref().map(PathBuf::as_path), verdict)
+            .map_err(|error| self.error(NEW, error))?;
         self.save(STAGED, record)
     }
 

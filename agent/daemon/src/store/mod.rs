@@ -9,7 +9,7 @@
 //! | `pairing/pairing.cbor` | the pairing; it stays when the pairing ends |
 //! | `pairing/{link,device,vault,action}.key` | key blobs, wrapped by the TPM |
 //! | `pairing/vault.bin` | the sealed tokens |
-//! | `pairing/verdict.cose`, `pairing/lease.cose` | the last verdict, and the last one with leases |
+//! | `pairing/verdict.cose`, `pairing/lease.cose` | the last verdict, and the last one with leases; one file with two names where they are the same |
 //! | `pairing.new/approved.cbor` | what was approved, until a pairing has come of it |
 //! | `pairing.new/…` | the rest of a pairing in the making, its `pairing.cbor` last |
 //! | `revocation.cbor` | why the last pairing ended |
@@ -141,10 +141,9 @@ impl Store {
         if sequence <= self.lock().verdict {
             return Ok(());
         }
-        if has_lease {
-            self.write_live(generation, LEASE, message)?;
-        }
-        self.write_live(generation, VERDICT, message)?;
+        // The lease comes first: where the power fails in between, the broker still has the verdict.
+        let names: &[&str] = if has_lease { &[LEASE, VERDICT] } else { &[VERDICT] };
+        self.write_live(generation, names, message)?;
         let mut live = self.lock();
         if live.generation == generation {
             live.verdict = sequence;
@@ -158,21 +157,23 @@ impl Store {
         live.pairing.then_some(live.generation)
     }
 
-    /// Writes a file of the live pairing of `generation`. Where that has ended in the meantime, nothing is left of it.
-    fn write_live(&self, generation: u64, name: &str, contents: &[u8]) -> Result<(), StoreError> {
-        let path = self.root.join(name);
+    /// Writes the same contents to files of the live pairing of `generation`. Where that has ended in the meantime,
+    /// nothing is left of them.
+    fn write_live(&self, generation: u64, names: &[&str], contents: &[u8]) -> Result<(), StoreError> {
+        let paths: Vec<PathBuf> = names.iter().map(|name| self.root.join(name)).collect();
         let write = || {
-            let prepared = atomic::prepare(&*self.disk, &path, contents)?;
+            let paths: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+            let prepared = atomic::prepare(&*self.disk, &paths, contents)?;
             let live = self.lock();
             if live.pairing && live.generation == generation {
                 prepared.replace()?;
                 drop(live);
-                atomic::sync_parent(&*self.disk, &path)
+                paths.first().map_or(Ok(()), |path| atomic::sync_parent(&*self.disk, path))
             } else {
                 prepared.discard()
             }
         };
-        write().map_err(|error| self.error(name, error))
+        write().map_err(|error| self.error(names.first().copied().unwrap_or_default(), error))
     }
 
     /// Removes the last verdict with a lease, for good: a device that is barred must not find it after a power cut.
@@ -199,7 +200,7 @@ impl Store {
     /// Keeps the sealed tokens of the live pairing.
     pub fn put_vault(&self, sealed: &[u8]) -> Result<(), StoreError> {
         match self.live_generation() {
-            Some(generation) => self.write_live(generation, VAULT_FILE, sealed),
+            Some(generation) => self.write_live(generation, &[VAULT_FILE], sealed),
             None => Ok(()),
         }
     }

@@ -212,11 +212,11 @@ fn a_write_that_hangs_keeps_no_wipe_from_unlinking_and_brings_nothing_back() {
     let path = folder.path().join(VERDICT);
     let generation = store.live_generation().unwrap();
     // The disk has taken the contents of a verdict, and the wipe comes before they are in place.
-    let prepared = atomic::prepare(&FileSystem, &path, b"late").unwrap();
+    let prepared = atomic::prepare(&FileSystem, &[&path], b"late").unwrap();
     store.destroy_keys().unwrap();
     assert!(!path.exists());
     drop(prepared);
-    store.write_live(generation, VERDICT, b"late").unwrap();
+    store.write_live(generation, &[VERDICT], b"late").unwrap();
     assert!(!path.exists(), "a write brought a file of a dead pairing back");
     assert!(!path.with_extension("tmp").exists());
 }
@@ -229,6 +229,6 @@ fn a_write_for_the_pairing_before_does_not_reach_the_next_one() {
     store.keep_approved(&approved()).unwrap();
     store.stage(&record(5), &keys(), b"verdict of the next").unwrap();
     store.commit().unwrap();
-    store.write_live(generation, VERDICT, b"verdict of the one before").unwrap();
+    store.write_live(generation, &[VERDICT], b"verdict of the one before").unwrap();
     assert_eq!(store.verdict().unwrap().as_deref(), Some(b"verdict of the next".as_slice()));
 }

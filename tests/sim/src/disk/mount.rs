@@ -109,6 +109,10 @@ impl Disk for Mount {
         self.change_tree(|tree| tree.rename(from, to))
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change_tree(|tree| tree.link(from, to))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         // Nothing changes where it is missing: that is no operation at which power could fail.
         self.state()?.tree.find(path)?;

@@ -128,6 +128,24 @@ fn a_verdict_with_a_lease() {
     cut_everywhere(&paired(), |store| put(store, verdict(1, b"new", true)));
 }
 
+/// Creation, write and sync come before the link.
+#[test]
+fn a_verdict_with_a_lease_where_the_disk_has_no_hard_links() {
+    let disk = paired();
+    let store = open(&disk);
+    let blocks = disk.blocks();
+    disk.fail_in(3, std::io::ErrorKind::Unsupported);
+    put(&store, verdict(1, b"new", true)).unwrap();
+    drop(store);
+    disk.restart(Stop::Power, &mut |_| 0);
+    let store = open(&disk);
+    assert_eq!(
+        (store.lease().unwrap(), store.verdict().unwrap()),
+        (Some(b"new".to_vec()), Some(b"new".to_vec()))
+    );
+    assert_eq!(disk.blocks(), blocks + 1, "the link did not fail");
+}
+
 #[test]
 fn a_verdict_without_a_lease() {
     cut_everywhere(&paired(), |store| put(store, verdict(1, b"new", false)));

@@ -114,6 +114,20 @@ fn a_rename_gives_the_old_file_or_the_new_one() {
 }
 
 #[test]
+fn a_file_with_two_names_is_one() {
+    let (disk, mount) = disk();
+    let file = durable(&mount, b"old");
+    let other = Path::new("/state/other");
+    mount.link(Path::new(FILE), other).unwrap();
+    let blocks = disk.state().tree.blocks();
+    file.write_at(b"new", 0).unwrap();
+    assert_eq!((disk.read(other), blocks), (Some(b"new".to_vec()), 1));
+    mount.remove(Path::new(FILE)).unwrap();
+    assert_eq!(disk.read(other).as_deref(), Some(b"new".as_slice()));
+    assert!(mount.link(Path::new(FILE), other).is_err());
+}
+
+#[test]
 fn a_killed_process_loses_nothing_and_the_disk() {
     let (disk, mount) = disk();
     let file = create(&mount, b"unsynced");

@@ -1,6 +1,6 @@
 //! Files and folders, each as processes see it and as it lies on the medium.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -81,6 +81,15 @@ impl Tree {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         self.add(folder, name, Node::File(File::default()))
+    }
+
+    pub(super) fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let (id, (folder, name)) = (self.open(from)?, self.parent(to)?);
+        if self.folder(folder)?.names.contains_key(&name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.folder_mut(folder)?.change(Renaming::Add(name, id));
+        Ok(())
     }
 
     pub(super) fn open(&self, path: &Path) -> io::Result<Id> {
@@ -186,8 +195,8 @@ impl Tree {
 
     /// Returns the blocks that files take.
     pub(super) fn blocks(&self) -> u64 {
-        let files = self.files().into_iter().filter_map(|path| self.file(self.find(&path).ok()?).ok());
-        files.map(File::blocks).sum()
+        let files: BTreeSet<Id> = self.files().iter().filter_map(|path| self.find(path).ok()).collect();
+        files.into_iter().filter_map(|id| self.file(id).ok()).map(File::blocks).sum()
     }
 
     /// Returns how many blocks a file grows by when `length` bytes of it are written.
@@ -209,11 +218,14 @@ impl Tree {
         files
     }
 
-    /// Replaces a file, for good.
+    /// Writes over a file under all its names, or makes it, for good.
     pub(super) fn put(&mut self, path: &Path, contents: &[u8]) -> io::Result<()> {
+        if let Ok(id) = self.open(path) {
+            *self.file_mut(id)? = File::of(contents.to_vec(), 0);
+            return Ok(());
+        }
         let (folder, name) = self.parent(path)?;
-        let file = File { contents: contents.to_vec(), durable: contents.to_vec(), ..File::default() };
-        self.add(folder, name.clone(), Node::File(file))?;
+        self.add(folder, name.clone(), Node::File(File::of(contents.to_vec(), 0)))?;
         let folder = self.folder_mut(folder)?;
         if let Some(id) = folder.names.get(&name) {
             folder.durable.insert(name, *id);

@@ -6,15 +6,15 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 /// One thread.
-pub(super) struct Thread {
-    pub(super) id: String,
-    pub(super) name: String,
+pub(crate) struct Thread {
+    pub(crate) id: String,
+    pub(crate) name: String,
     /// Voluntary context switches since it started.
-    pub(super) switches: u64,
+    pub(crate) switches: u64,
 }
 
 /// The threads of a process, by their ids.
-pub(super) fn threads(pid: u32) -> Result<Vec<Thread>> {
+pub(crate) fn threads(pid: u32) -> Result<Vec<Thread>> {
     let mut threads = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/task")).context("list the daemon's threads")? {
         let entry = entry?;
@@ -30,16 +30,16 @@ pub(super) fn threads(pid: u32) -> Result<Vec<Thread>> {
 }
 
 /// The memory of a process, in bytes.
-pub(super) struct Memory {
-    pub(super) resident: u64,
-    pub(super) anonymous: u64,
-    pub(super) files: u64,
+pub(crate) struct Memory {
+    pub(crate) resident: u64,
+    pub(crate) anonymous: u64,
+    pub(crate) files: u64,
     /// Pages that it shares count in part.
-    pub(super) proportional: u64,
+    pub(crate) proportional: u64,
 }
 
 impl Memory {
-    pub(super) fn of(pid: u32) -> Result<Self> {
+    pub(crate) fn of(pid: u32) -> Result<Self> {
         let process = Path::new("/proc").join(pid.to_string());
         let status = Status::read(&process.join("status"))?;
         let rollup = Status::read(&process.join("smaps_rollup"))?;
@@ -52,6 +52,12 @@ impl Memory {
             proportional: bytes(&rollup, "Pss")?,
         })
     }
+}
+
+/// Returns how many bytes a process has had written to disks: whole pages, counted when they are written to for the
+/// first time after they were last on the disk. A file system in memory counts none.
+pub(crate) fn written(pid: u32) -> Result<u64> {
+    Status::read(&Path::new("/proc").join(pid.to_string()).join("io"))?.number("write_bytes")
 }
 
 /// A file of lines `Key: value`.
