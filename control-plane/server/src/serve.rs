@@ -76,6 +76,7 @@ async fn parts(plane: &Arc<ControlPlane>, stopping: &watch::Receiver<bool>) -> R
     let retention = async {
         tokio::select! {
             () = records::trim_regularly(plane) => {}
+            () = broker::revocations::keep(plane) => {}
             () = stopped(stopping.clone()) => {}
         }
         Ok(())

@@ -11,6 +11,7 @@ mod incoming;
 mod memory;
 mod outbox;
 mod publisher;
+pub(crate) mod revocations;
 mod session;
 mod subscriptions;
 mod tls;

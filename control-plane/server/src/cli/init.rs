@@ -22,6 +22,8 @@ struct Broker {
     ca: PathBuf,
     certificate: PathBuf,
     key: PathBuf,
+    /// The certificates that it must not accept any more.
+    crl: PathBuf,
 }
 
 /// Makes keys and certificates, or finds them, and says where they are.
@@ -31,7 +33,12 @@ pub(super) fn init(config: &Config, json: bool) -> Result<(), Failure> {
     let made = Initialised {
         state_dir: config.state_dir.clone(),
         ca: config.state_dir.join("ca.pem"),
-        broker: Broker { ca: files.authority, certificate: files.server.certificate, key: files.server.key },
+        broker: Broker {
+            ca: files.authority,
+            certificate: files.server.certificate,
+            key: files.server.key,
+            crl: files.revocations,
+        },
         created: keys.created,
     };
     if json {
@@ -43,12 +50,14 @@ pub(super) fn init(config: &Config, json: bool) -> Result<(), Failure> {
          Give to the devices (control_plane.ca)   {}\n\
          Give to the broker  (cafile)             {}\n\
          \x20                   (certfile)           {}\n\
-         \x20                   (keyfile)            {}\n\n\
+         \x20                   (keyfile)            {}\n\
+         \x20                   (crlfile)            {}, again whenever it changes\n\n\
          Back up the directory: devices trust these keys alone.\n",
         made.state_dir.display(),
         made.ca.display(),
         made.broker.ca.display(),
         made.broker.certificate.display(),
         made.broker.key.display(),
+        made.broker.crl.display(),
     ))?)
 }

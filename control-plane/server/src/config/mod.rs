@@ -79,6 +79,15 @@ pub struct BrokerConfig {
     pub host: String,
     /// The TCP port.
     pub port: u16,
+    /// So many seconds after a device was replaced its link certificate is revoked, if its TPM has not proven by then
+    /// that the pairing has ended.
+    #[serde(default = "cut_replaced_seconds")]
+    pub cut_replaced_seconds: u64,
+}
+
+/// A week: a device that is switched on again by then still learns that it was revoked.
+fn cut_replaced_seconds() -> u64 {
+    604_800
 }
 
 /// `[endorsement]`

@@ -2,9 +2,9 @@ use std::path::Path;
 
 use p256::ecdsa::VerifyingKey;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PublicKeyData, RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -60,14 +60,40 @@ impl Authority {
         device: &str,
         key: &VerifyingKey,
         request: &[u8],
-    ) -> Result<CertificateDer<'static>, LinkRequestError> {
+    ) -> Result<LinkCertificate, LinkRequestError> {
         let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(request))
             .map_err(|_| LinkRequestError::Signature)?;
         if request.public_key.der_bytes() != key.to_encoded_point(false).as_bytes() {
             return Err(LinkRequestError::OtherKey);
         }
         let params = client_params(device).map_err(LinkRequestError::Issue)?;
-        self.issue(&params, &request.public_key).map_err(LinkRequestError::Issue)
+        let serial = params.serial_number.as_ref().map(SerialNumber::to_bytes).unwrap_or_default();
+        let der = self.issue(&params, &request.public_key).map_err(LinkRequestError::Issue)?;
+        Ok(LinkCertificate { der, serial })
+    }
+
+    /// A list (RFC 5280, section 5, PEM) of certificates that a broker must not accept any more, by their serial
+    /// numbers. It is valid for good: a broker with a list that has expired would refuse every device. `number` rises
+    /// with every list.
+    ///
+    /// # Errors
+    /// When it cannot be signed, which does not happen.
+    pub fn revocation_list(&self, number: u64, serials: &[Vec<u8>]) -> Result<String, rcgen::Error> {
+        let revoked = serials.iter().map(|serial| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(serial),
+            revocation_time: date_time_ymd(1975, 1, 1),
+            reason_code: Some(RevocationReason::CessationOfOperation),
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(1975, 1, 1),
+            next_update: date_time_ymd(9999, 12, 31),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer)?.pem()
     }
 
     /// A client certificate for the broker with a new key, which no file has.
@@ -162,6 +188,14 @@ pub(super) fn common_name(name: &str) -> DistinguishedName {
     let mut distinguished_name = DistinguishedName::new();
     distinguished_name.push(DnType::CommonName, name);
     distinguished_name
+}
+
+/// The certificate of a device's link key.
+pub struct LinkCertificate {
+    /// The certificate.
+    pub der: CertificateDer<'static>,
+    /// Its serial number, which a revocation list names.
+    pub serial: Vec<u8>,
 }
 
 /// Why no certificate is issued for a link key.

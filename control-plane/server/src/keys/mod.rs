@@ -15,7 +15,7 @@ mod signing;
 use std::path::{Path, PathBuf};
 
 pub use audit::AuditKey;
-pub use authority::{Authority, LinkRequestError};
+pub use authority::{Authority, LinkCertificate, LinkRequestError};
 pub use file::FileError;
 pub use purpose::AUDIT_EKU;
 pub(crate) use purpose::AUDIT_EKU_OID;
@@ -61,6 +61,8 @@ pub struct Identity {
 pub struct BrokerFiles {
     /// The authority of the devices' certificates.
     pub authority: PathBuf,
+    /// The certificates that it must not accept any more.
+    pub revocations: PathBuf,
     /// The broker's own.
     pub server: Identity,
 }
@@ -85,6 +87,9 @@ impl Keys {
         if !broker.authority.exists() {
             file::write(&broker.authority, authority.certificate_pem())?;
         }
+        if !broker.revocations.exists() {
+            file::write(&broker.revocations, &authority.revocation_list(0, &[])?)?;
+        }
 
         let broker_client = Identity::within(dir, "mqtt");
         authority.ensure_client(&broker_client, BROKER_USER)?;
@@ -92,6 +97,20 @@ impl Keys {
         let audit = AuditKey::load_or_create(dir, &authority)?;
         let offers = offers::load_or_create(dir)?;
         Ok(Self { authority, signing, audit, offers, https, broker_client, created })
+    }
+
+    /// Writes the list of the link certificates that the broker must not accept any more.
+    ///
+    /// # Errors
+    /// [`KeysError`]
+    pub fn write_revocations(
+        &self,
+        config: &Config,
+        number: u64,
+        serials: &[Vec<u8>],
+    ) -> Result<(), KeysError> {
+        let path = BrokerFiles::within(&config.state_dir).revocations;
+        Ok(file::write(&path, &self.authority.revocation_list(number, serials)?)?)
     }
 }
 
@@ -106,7 +125,11 @@ impl BrokerFiles {
     #[must_use]
     pub fn within(state_dir: &Path) -> Self {
         let dir = state_dir.join("broker");
-        Self { authority: dir.join("ca.pem"), server: Identity::within(&dir, "server") }
+        Self {
+            authority: dir.join("ca.pem"),
+            revocations: dir.join("crl.pem"),
+            server: Identity::within(&dir, "server"),
+        }
     }
 }
 

@@ -7,21 +7,29 @@ use crate::control_plane::ControlPlane;
 use pawl_verifier::Refusal;
 use pawl_verifier::pairing::{Claim, ProvenPairing};
 
+/// The certificates of a link key, leaf first.
+pub(super) struct LinkChain {
+    pub(super) certificates: Vec<Certificate>,
+    /// The leaf's serial number.
+    pub(super) serial: Vec<u8>,
+}
+
 /// The link key's certificate and the authority's, for a key that signed the request.
 pub(super) fn link_chain(
     plane: &ControlPlane,
     claim: &Claim,
     proven: &ProvenPairing,
     request: &[u8],
-) -> Result<Vec<Certificate>, Refusal> {
+) -> Result<LinkChain, Refusal> {
     let refuse = |error: &dyn std::fmt::Display| Refusal::new(RefusalCode::Proof, error);
     let leaf = plane
         .keys
         .authority
         .link_certificate(claim.device.as_str(), &proven.link_key, request)
         .map_err(|error| refuse(&error))?;
-    let chain = [leaf.to_vec(), plane.keys.authority.certificate().to_vec()];
-    chain.into_iter().map(|der| Certificate::new(der).map_err(|error| refuse(&error))).collect()
+    let chain = [leaf.der.to_vec(), plane.keys.authority.certificate().to_vec()];
+    let certificates = chain.into_iter().map(|der| Certificate::new(der).map_err(|error| refuse(&error)));
+    Ok(LinkChain { certificates: certificates.collect::<Result<_, _>>()?, serial: leaf.serial })
 }
 
 /// The grant as the device gets it.

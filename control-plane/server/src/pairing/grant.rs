@@ -122,7 +122,9 @@ async fn grant(
                     return Ok(None);
                 }
                 let (verdict, message) = entry::enter(plane, tx, open, proven, &appraised, report_length)?;
-                let grant = answer::grant(plane, open, proven, chain.clone(), (&verdict, message))?;
+                let certificates = chain.certificates.clone();
+                let grant = answer::grant(plane, open, proven, certificates, (&verdict, message))?;
+                tx.set_link_serial(grant.pairing, &chain.serial)?;
                 spend(tx, open, GrantedPairing { proof: digest, answer: grant.clone() })?;
                 Ok::<_, RequestError>(Some((grant, verdict)))
             })

@@ -14,6 +14,7 @@ mod entitlement;
 mod event;
 mod high_water;
 mod incident;
+mod link;
 mod once;
 mod pairing;
 mod receipt;
@@ -33,6 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use device::{Device, LastSeen};
 pub use event::EventRow;
+pub use link::DeadLink;
 pub use pairing::Reported;
 pub use receipt::ReceiptRow;
 pub use record::ChainError;

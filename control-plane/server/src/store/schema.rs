@@ -15,6 +15,7 @@ const MIGRATIONS: [&[&str]; 4] = [
         super::device::SUSPENSIONS,
         super::verdict::UNREADABLE,
         super::checkpoint::CHECKPOINTS,
+        super::link::SERIALS,
     ],
 ];
 

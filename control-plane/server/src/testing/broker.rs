@@ -64,6 +64,11 @@ impl Broker {
         let list = std::fs::read_to_string(&path).unwrap();
         let (rest, _) = list.split_once("user pawl-control-plane\n").unwrap();
         std::fs::write(&path, format!("{rest}user pawl-control-plane\n{allowed}\n")).unwrap();
+        self.reload();
+    }
+
+    /// Has it read its files again, and waits until it has.
+    pub(crate) fn reload(&self) {
         let broker = Pid::from_child(self.child.as_ref().unwrap());
         let reloads =
             || std::fs::read_to_string(self.dir.join("log")).unwrap().matches("Reloading config.").count();

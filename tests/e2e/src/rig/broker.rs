@@ -158,6 +158,7 @@ impl Moved<'_> {
             "cafile" => self.certificates.join("ca.pem"),
             "certfile" => self.certificates.join("server.pem"),
             "keyfile" => self.certificates.join("server.key"),
+            "crlfile" => self.certificates.join("crl.pem"),
             "acl_file" => self.place.join("pawl.acl"),
             "persistence_location" => self.place.join("data/"),
             _ => return line.to_owned(),
