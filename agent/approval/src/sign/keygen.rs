@@ -81,12 +81,12 @@ impl KeyFile {
 /// Gives the process its input, and returns its output and what it said of errors.
 fn talk(child: &mut Child, input: &[u8]) -> io::Result<(String, String)> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let errors = thread::spawn(move || stderr.map_or(Ok(String::new()), |stream| read(stream)));
+    let errors = thread::spawn(move || stderr.map_or(Ok(String::new()), read));
     if let Some(mut stdin) = stdin {
         // A process that refuses its arguments reads nothing; its status tells.
         let _ = stdin.write_all(input);
     }
-    let output = stdout.map_or(Ok(String::new()), |stream| read(stream));
+    let output = stdout.map_or(Ok(String::new()), read);
     let said = errors.join().unwrap_or_else(|_| Ok(String::new()))?;
     Ok((output?, said))
 }
