@@ -1,12 +1,17 @@
 //! The core under time and inputs of the test's choice.
 
+mod creation;
+mod device;
+mod evidence;
 mod leases;
 mod messages;
-mod pairing;
 mod peers;
 mod receipts;
+mod refusals;
 mod reports;
 mod revocation;
+mod sessions;
+mod soft_tpm;
 mod starts;
 mod tokens;
 
@@ -192,14 +197,14 @@ impl Rig {
 
     /// Does what a report wants of TPM and host, from its first effect on. Returns the evidence.
     fn make_report(&mut self, ticket: Ticket) -> Evidence {
-        let mut tpm = peers::SoftTpm::new(Some(EPOCH));
+        let mut tpm = soft_tpm::SoftTpm::new(Some(EPOCH));
         self.answer(ticket, tpm.answer(&TpmCommand::ReadPcrs));
         let gather = self.take(|effect| match effect {
             Effect::Gather(ticket, gather) => Some((*ticket, *gather)),
             _ => None,
         });
         let (ticket, gather) = gather.expect("the logs were not read");
-        self.feed(Input::Gathered(ticket, Ok(peers::gathered(gather))));
+        self.feed(Input::Gathered(ticket, Ok(peers::gathered(gather, &peers::no_logs()))));
         let quote = self.take(|effect| match effect {
             Effect::Tpm(ticket, command @ TpmCommand::Quote { .. }) => Some((*ticket, command.clone())),
             _ => None,

@@ -24,7 +24,7 @@ fn a_verdict_sets_when_the_next_report_is_due() {
 
 /// Begins a report, and returns the NvPCRs that it reads.
 fn begin_report(rig: &mut Rig) -> Vec<u32> {
-    let mut tpm = peers::SoftTpm::new(Some(EPOCH));
+    let mut tpm = soft_tpm::SoftTpm::new(Some(EPOCH));
     let ticket = rig.take_report().expect("no report was begun");
     rig.answer(ticket, tpm.answer(&TpmCommand::ReadPcrs));
     let read = rig.take(|effect| match effect {

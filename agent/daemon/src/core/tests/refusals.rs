@@ -1,0 +1,218 @@
+//! Approval sessions of which nothing comes: the old pairing lives, or ends by a wipe alone.
+
+use pawl_proto::local::{PairRequest, SessionStage};
+use pawl_proto::message::{GrantedApproval, RefusalCode, Statement};
+
+use super::device::{Device, is_call, is_write, name};
+use super::peers::refusal;
+use super::sessions::{is_approved, is_step, waiting};
+use super::*;
+
+#[test]
+fn an_approval_that_the_disk_did_not_take_changes_nothing() {
+    let mut device = Device::entitled();
+    device.pair();
+    let kept = device.run_until(|effect| is_write(effect, |write| matches!(write, Write::Approved(_))));
+    device.fail(&kept.unwrap());
+    assert_eq!(device.rig.core.state(), DeviceState::Entitled);
+    assert_eq!(
+        (device.stage(), device.session_problem()),
+        (SessionStage::Failed, "state-not-kept".to_owned())
+    );
+    device.run();
+    assert_eq!(device.tpm.counter, Some(EPOCH));
+    assert!(!device.disk.is_reserved, "the reserved space is not given back");
+}
+
+#[test]
+fn a_tpm_that_fails_at_any_command_of_a_session_changes_nothing() {
+    let mut failed = Vec::new();
+    loop {
+        let mut device = Device::entitled();
+        device.pair();
+        // The next command that was not failed before.
+        let is_new = |effect: &Effect| matches!(effect, Effect::Tpm(..)) && !failed.contains(&name(effect));
+        let kept = |effect: &Effect| is_write(effect, |write| matches!(write, Write::Approved(_)));
+        let effect = device.run_until(|effect| is_new(effect) || kept(effect)).unwrap();
+        if kept(&effect) {
+            break;
+        }
+        failed.push(name(&effect));
+        device.fail(&effect);
+        device.run();
+        assert_eq!(device.session_problem(), "tpm", "{effect:?}");
+        assert_eq!(device.rig.core.state(), DeviceState::Entitled, "{effect:?}");
+        assert_eq!((device.tpm.counter, device.disk.is_reserved), (Some(EPOCH), false), "{effect:?}");
+    }
+    let commands = ["ProvisionCounter", "Identity", "Activate", "Certify", "ReadPcrs", "Quote", "Counter"];
+    assert_eq!(failed, commands);
+}
+
+#[test]
+fn a_full_disk_stops_the_request_and_not_the_approved_pairing() {
+    let mut device = Device::entitled();
+    device.disk.is_full = true;
+    device.pair();
+    device.run();
+    assert_eq!(device.session_problem(), "state-not-kept");
+    assert!(device.plane.request.is_none(), "the control plane was asked");
+}
+
+/// Nothing came of the session, and the pairing lives.
+fn assert_untouched(device: &mut Device, problem: &str) {
+    device.run();
+    assert_eq!((device.stage(), device.session_problem().as_str()), (SessionStage::Failed, problem));
+    assert_eq!(device.rig.core.state(), DeviceState::Entitled);
+    assert_eq!((device.tpm.counter, device.disk.is_reserved), (Some(EPOCH), false));
+    assert!(device.disk.approved.is_none());
+}
+
+#[test]
+fn a_session_that_the_control_plane_refuses_at_any_call_changes_nothing() {
+    let calls: [fn(&Call) -> bool; 3] = [
+        |call| matches!(call, Call::RequestPairing(_)),
+        |call| matches!(call, Call::OpenSession(..)),
+        |call| matches!(call, Call::Step(..)),
+    ];
+    for is in calls {
+        let mut device = Device::entitled();
+        device.plane.needed = 1;
+        device.pair();
+        let call = device.run_until(|effect| is_call(effect, is));
+        let call = call.or_else(|| {
+            device.rig.seconds(5);
+            device.next()
+        });
+        let Some(Effect::Call(ticket, _)) = call else { panic!("the call was not made") };
+        device.rig.feed(Input::Called(ticket, Err(refusal(RefusalCode::Suspended))));
+        assert_untouched(&mut device, "suspended");
+    }
+}
+
+#[test]
+fn a_control_plane_that_is_silent_at_the_request_ends_the_session() {
+    let mut device = Device::entitled();
+    device.pair();
+    let call = device.run_until(|effect| is_call(effect, |call| matches!(call, Call::RequestPairing(_))));
+    device.fail(&call.unwrap());
+    assert_untouched(&mut device, "control-plane-unreachable");
+}
+
+#[test]
+fn the_proof_of_a_session_is_not_sent_for_ever() {
+    let mut device = Device::entitled();
+    device.pair();
+    for _ in 0..20 {
+        if let Some(call) = device.run_until(|effect| is_call(effect, |_| true)) {
+            device.fail_if(&call, |call| matches!(call, Call::OpenSession(..)));
+        }
+        device.rig.seconds(8);
+    }
+    assert_untouched(&mut device, "control-plane-unreachable");
+}
+
+#[test]
+fn a_session_that_nobody_approves_expires() {
+    let mut device = waiting();
+    for _ in 0..200 {
+        device.rig.seconds(5);
+        if let Some(step) = device.run_until(is_step) {
+            device.fail(&step);
+        }
+    }
+    assert_untouched(&mut device, "expired");
+}
+
+#[test]
+fn a_statement_or_an_approval_that_is_not_what_was_asked_for_ends_the_session() {
+    fn other_reason(statement: &mut Statement) {
+        statement.reason = Text::lossy("another");
+    }
+    let mut device = Device::entitled();
+    device.plane.alter_statement = other_reason;
+    device.pair();
+    assert_untouched(&mut device, "statement-differs");
+
+    let mut device = Device::entitled();
+    device.plane.alter_approval = |approved| {
+        approved.approvals.push(GrantedApproval {
+            principal: Text::lossy("alice"),
+            key: Text::lossy("SHA256:none"),
+            time: 1,
+            signature: b"no signature".to_vec().try_into().unwrap(),
+        });
+    };
+    device.pair();
+    assert_untouched(&mut device, "statement-differs");
+
+    let mut device = Device::entitled();
+    device.plane.above = EPOCH + 1;
+    device.pair();
+    assert_untouched(&mut device, "pairing-failed");
+
+    // The statement is another one once it has been shown.
+    let mut device = waiting();
+    device.plane.alter_statement = other_reason;
+    device.plane.restate();
+    device.rig.seconds(5);
+    assert_untouched(&mut device, "statement-differs");
+}
+
+#[test]
+fn a_session_is_given_up_and_what_its_last_call_brings_is_ignored() {
+    let mut device = waiting();
+    device.rig.seconds(5);
+    let step = device.next().unwrap();
+    device.rig.feed(Input::Request(RequestId(9), Request::GiveUp));
+    assert!(matches!(device.rig.take_reply(), Some(Reply::Done)));
+    device.plane.needed = 0;
+    device.carry_out(step);
+    assert_untouched(&mut device, "given-up");
+    device.rig.feed(Input::Request(RequestId(10), Request::GiveUp));
+    assert!(
+        matches!(device.rig.take_reply(), Some(Reply::Refused(problem)) if problem.error == "no-session")
+    );
+}
+
+#[test]
+fn a_wipe_ends_the_session_of_an_unpaired_device_and_its_epoch() {
+    let mut device = Device::unpaired();
+    device.plane.needed = 1;
+    device.pair();
+    device.run();
+    device.rig.feed(Input::Request(RequestId(9), Request::Wipe(Text::lossy("sold"))));
+    device.run();
+    assert!(matches!(device.rig.take_reply(), Some(Reply::Wiped(wiped)) if wiped.ended == Epoch(1)));
+    assert_eq!((device.tpm.counter, device.session_problem().as_str()), (Some(2), "given-up"));
+    assert_eq!(device.rig.core.state(), DeviceState::Unpaired);
+}
+
+#[test]
+fn a_wipe_drops_an_approval_that_is_on_its_way_to_the_disk() {
+    let mut device = Device::entitled();
+    device.pair();
+    let kept = device.run_until(is_approved).unwrap();
+    device.rig.feed(Input::Request(RequestId(9), Request::Wipe(Text::lossy("sold"))));
+    device.carry_out(kept);
+    device.run();
+    device.rig.feed(Input::Link(LinkInput::Delivered(ParcelKind::Receipt(Epoch(EPOCH)))));
+    device.run();
+    assert!(device.disk.approved.is_none(), "the next start would pair by itself");
+    assert_eq!((device.rig.core.state(), device.tpm.counter), (DeviceState::Revoked, Some(EPOCH + 1)));
+}
+
+#[test]
+fn deprovisioning_ends_a_session_first() {
+    let mut device = Device::unpaired();
+    device.plane.needed = 1;
+    device.pair();
+    device.run();
+    device.rig.feed(Input::Request(RequestId(9), Request::Deprovision));
+    device.run();
+    assert!(matches!(device.rig.take_reply(), Some(Reply::Deprovisioned(done)) if done.removed));
+    assert_eq!(device.tpm.counter, None);
+    device.rig.feed(Input::Request(RequestId(10), Request::Pair(PairRequest::default())));
+    assert!(
+        matches!(device.rig.take_reply(), Some(Reply::Refused(problem)) if problem.error == "deprovisioned")
+    );
+}
