@@ -20,129 +20,128 @@ use crate::vault::{Binding, Vault};
 
 const LINK_EVENTS: usize = 16;
 
-impl Device {
-    /// Begins an effect. Returns the input that follows from it at once, if there is one.
-    pub(super) fn execute(&mut self, effect: Effect) -> Option<Input> {
-        let shared = &self.shared;
-        match effect {
-            Effect::CloseGate(problem) => shared.gate.close(problem),
-            Effect::OpenGate(open) => return open_gate(shared, *open),
-            Effect::RenewGate { until, lease } => {
-                if let Some(keys) = shared.keys() {
-                    shared.gate.renew(until, &Signer { key: Arc::new(keys.device.clone()), lease });
-                }
+/// Begins an effect. Returns the input that follows from it at once, if there is one.
+pub(super) fn execute(device: &mut Device, effect: Effect) -> Option<Input> {
+    let shared = &device.shared;
+    match effect {
+        Effect::CloseGate(problem) => shared.gate.close(problem),
+        Effect::OpenGate(open) => return open_gate(shared, *open),
+        Effect::RenewGate { until, lease } => {
+            if let Some(keys) = shared.keys() {
+                shared.gate.renew(until, &Signer { key: Arc::new(keys.device.clone()), lease });
             }
-            Effect::RestrictGate(entitlement) => drop(shared.gate.restrict(&entitlement)),
-            Effect::PutToken { name, token, audience } => {
-                let now = shared.clock.unix();
-                let put = shared.gate.with_vault(|vault| vault.put(&name, token, &audience, now).is_ok());
-                if put != Ok(true) {
-                    tracing::warn!(token = name, "the vault did not take a token");
-                }
-            }
-            Effect::TellHolders => shared.gate.tell_holders(),
-            Effect::Tpm(ticket, command) => {
-                let job = jobs::tpm(shared, ticket, command);
-                self.sources.jobs.spawn(job);
-            }
-            Effect::Write(ticket, write) => self.write(ticket, write),
-            Effect::Call(ticket, call) => drop(self.sources.jobs.spawn(jobs::call(shared, ticket, call))),
-            Effect::Gather(ticket, gather) => {
-                drop(self.sources.jobs.spawn(jobs::gather(shared, ticket, gather)));
-            }
-            Effect::Examine(ticket) => self.examine(ticket),
-            Effect::PinEndorsementKey(name) => shared.tpm.pin_endorsement_key(&name),
-            Effect::Connect(record) => self.connect(&record),
-            Effect::Subscribe => self.link.iter().for_each(Link::subscribe),
-            Effect::Disconnect => {
-                self.link = None;
-                self.sources.link = None;
-                self.messages.clear();
-                shared.use_keys(None);
-            }
-            Effect::Publish(parcel) => {
-                if let Some(link) = &self.link {
-                    link.publish(parcel);
-                }
-            }
-            Effect::Acknowledge(id) => {
-                let acknowledgement = self.messages.remove(&id);
-                if let Some(link) = &self.link {
-                    link.acknowledge(acknowledgement);
-                }
-            }
-            Effect::Reply(id, reply) => {
-                if let Some(waiting) = self.callers.remove(&id) {
-                    waiting.answer(reply);
-                }
-            }
-            Effect::Record { epoch, moment, fact } => shared.audit.record_at(epoch, moment, fact),
-            Effect::RecordsAcknowledged(sequence) => shared.audit.acknowledged(sequence),
-            Effect::RaiseClock(time) => shared.clock.heard(time),
-            Effect::Security(event, epoch, text) => event.log(epoch, format_args!("{text}")),
-            Effect::ShowState(text) => service::status(&text),
         }
-        None
-    }
-
-    fn examine(&mut self, ticket: Ticket) {
-        let shared = Arc::clone(&self.shared);
-        self.sources.jobs.spawn(async move {
-            match gather::found(&shared).await {
-                Ok(found) => Input::Found(ticket, Box::new(found)),
-                Err(error) => Input::NotFound(ticket, jobs::failure(&error)),
+        Effect::RestrictGate(entitlement) => drop(shared.gate.restrict(&entitlement)),
+        Effect::PutToken { name, token, audience } => {
+            let now = shared.clock.unix();
+            let put = shared.gate.with_vault(|vault| vault.put(&name, token, &audience, now).is_ok());
+            if put != Ok(true) {
+                tracing::warn!(token = name, "the vault did not take a token");
             }
+        }
+        Effect::TellHolders => shared.gate.tell_holders(),
+        Effect::Tpm(ticket, command) => {
+            let job = jobs::tpm(shared, ticket, command);
+            device.sources.jobs.spawn(job);
+        }
+        Effect::Write(ticket, write) => begin_write(device, ticket, write),
+        Effect::Call(ticket, call) => drop(device.sources.jobs.spawn(jobs::call(shared, ticket, call))),
+        Effect::Gather(ticket, gather) => {
+            drop(device.sources.jobs.spawn(jobs::gather(shared, ticket, gather)));
+        }
+        Effect::Examine(ticket) => examine(device, ticket),
+        Effect::PinEndorsementKey(name) => shared.tpm.pin_endorsement_key(&name),
+        Effect::Connect(record) => connect(device, &record),
+        Effect::Subscribe => device.link.iter().for_each(Link::subscribe),
+        Effect::Disconnect => {
+            device.link = None;
+            device.sources.link = None;
+            device.messages.clear();
+            shared.use_keys(None);
+        }
+        Effect::Publish(parcel) => {
+            if let Some(link) = &device.link {
+                link.publish(parcel);
+            }
+        }
+        Effect::Acknowledge(id) => {
+            let acknowledgement = device.messages.remove(&id);
+            if let Some(link) = &device.link {
+                link.acknowledge(acknowledgement);
+            }
+        }
+        Effect::Reply(id, reply) => {
+            if let Some(waiting) = device.callers.remove(&id) {
+                waiting.answer(reply);
+            }
+        }
+        Effect::Record { epoch, moment, fact } => shared.audit.record_at(epoch, moment, fact),
+        Effect::RecordsAcknowledged(sequence) => shared.audit.acknowledged(sequence),
+        Effect::RaiseClock(time) => shared.clock.heard(time),
+        Effect::Security(event, epoch, text) => event.log(epoch, format_args!("{text}")),
+        Effect::ShowState(text) => service::status(&text),
+    }
+    None
+}
+
+fn examine(device: &mut Device, ticket: Ticket) {
+    let shared = Arc::clone(&device.shared);
+    device.sources.jobs.spawn(async move {
+        match gather::found(&shared).await {
+            Ok(found) => Input::Found(ticket, Box::new(found)),
+            Err(error) => Input::NotFound(ticket, jobs::failure(&error)),
+        }
+    });
+}
+
+/// Takes the keys of a pairing into use, and connects to its broker. The link goes on trying; without one, the kept
+/// lease is all there is.
+fn connect(device: &mut Device, record: &Arc<PairingRecord>) {
+    let shared = &device.shared;
+    let keys = match shared.store.keys() {
+        Ok(Some(keys)) => Arc::new(keys),
+        Ok(None) => return tracing::error!("the keys of the pairing have gone"),
+        Err(error) => return tracing::error!(%error, "the keys of the pairing cannot be read"),
+    };
+    shared.use_keys(Some(Arc::clone(&keys)));
+    record.pin_keys(&shared.tpm);
+    shared.audit.identify(record.device);
+    let last_will = Status {
+        version: Version,
+        device: record.device,
+        online: false,
+        state: DeviceState::Lapsed,
+        epoch: record.epoch,
+    };
+    let (events, inbox) = mpsc::channel(LINK_EVENTS);
+    let link = tls::broker(record, &keys.link, &shared.tpm, &shared.clock)
+        .map_err(|error| error.to_string())
+        .and_then(|tls| {
+            let broker = record.broker.clone();
+            let endpoint = Endpoint { device: record.device, broker, tls, last_will };
+            Link::start(endpoint, events).map_err(|error| error.to_string())
         });
+    match link {
+        Ok(link) => (device.link, device.sources.link) = (Some(link), Some(inbox)),
+        Err(error) => tracing::error!(error, "there is no link to the broker"),
     }
+}
 
-    /// Takes the keys of a pairing into use, and connects to its broker. The link goes on trying; without one, the kept
-    /// lease is all there is.
-    fn connect(&mut self, record: &Arc<PairingRecord>) {
-        let shared = &self.shared;
-        let keys = match shared.store.keys() {
-            Ok(Some(keys)) => Arc::new(keys),
-            Ok(None) => return tracing::error!("the keys of the pairing have gone"),
-            Err(error) => return tracing::error!(%error, "the keys of the pairing cannot be read"),
-        };
-        shared.use_keys(Some(Arc::clone(&keys)));
-        record.pin_keys(&shared.tpm);
-        shared.audit.identify(record.device);
-        let last_will = Status {
-            version: Version,
-            device: record.device,
-            online: false,
-            state: DeviceState::Lapsed,
-            epoch: record.epoch,
-        };
-        let (events, inbox) = mpsc::channel(LINK_EVENTS);
-        let link = tls::broker(record, &keys.link, &shared.tpm, &shared.clock)
-            .map_err(|error| error.to_string())
-            .and_then(|tls| {
-                let broker = record.broker.clone();
-                let endpoint = Endpoint { device: record.device, broker, tls, last_will };
-                Link::start(endpoint, events).map_err(|error| error.to_string())
-            });
-        match link {
-            Ok(link) => (self.link, self.sources.link) = (Some(link), Some(inbox)),
-            Err(error) => tracing::error!(error, "there is no link to the broker"),
-        }
-    }
-
-    fn write(&mut self, ticket: Ticket, write: Write) {
-        let shared = Arc::clone(&self.shared);
-        match write {
-            // It is sealed now: the gate may be another one when the disk comes to it.
-            Write::Vault => {
-                let sealed = shared.keys().and_then(|_| seal(&shared));
-                self.sources
-                    .disk
-                    .write(ticket, move || sealed.map_or(Ok(()), |sealed| shared.store.put_vault(&sealed)));
-            }
-            write => self
+fn begin_write(device: &mut Device, ticket: Ticket, write: Write) {
+    let shared = Arc::clone(&device.shared);
+    match write {
+        // It is sealed now: the gate may be another one when the disk comes to it.
+        Write::Vault => {
+            let sealed = shared.keys().and_then(|_| seal(&shared));
+            device
                 .sources
                 .disk
-                .write(ticket, move || shared.store.put(write, || shared.clock.to_keep(posture::boot_id()))),
+                .write(ticket, move || sealed.map_or(Ok(()), |sealed| shared.store.put_vault(&sealed)));
         }
+        write => device
+            .sources
+            .disk
+            .write(ticket, move || shared.store.put(write, || shared.clock.to_keep(posture::boot_id()))),
     }
 }
 

@@ -20,12 +20,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use crate::clock;
-use crate::core::{Core, Input, LinkInput, MessageId, Now, RequestId, Settings, Ticket, TokenSettings};
+use crate::core::{self, Core, Input, LinkInput, MessageId, Now, RequestId, Settings, Ticket, TokenSettings};
 use crate::link::{Acknowledgement, Link, LinkEvent};
 use crate::random;
 use crate::service;
 use crate::shared::Shared;
 
+use execute::execute;
 use requests::Waiting;
 pub(crate) use requests::{HandedIn, Request, Unanswered, lacking};
 pub(crate) use snapshot::Snapshot;
@@ -153,9 +154,34 @@ impl Device {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             for effect in self.core.handle(now(&self.shared), input) {
-                inputs.extend(self.execute(effect));
+                inputs.extend(execute(self, effect));
             }
         }
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Status(reply) => drop(reply.send(Snapshot::of(&self.core, &self.shared.clock))),
+            Request::Session(reply) => drop(reply.send(self.core.session())),
+            Request::Approve(approval, reply) => {
+                self.ask(core::Request::Approve(approval), Waiting::Session(reply));
+            }
+            Request::Confirm(code, reply) => self.ask(core::Request::Confirm(code), Waiting::Session(reply)),
+            Request::Pair(request, reply) => self.ask(core::Request::Pair(request), Waiting::Done(reply)),
+            Request::GiveUp(reply) => self.ask(core::Request::GiveUp, Waiting::Done(reply)),
+            Request::Wipe(request, reply) => {
+                self.ask(core::Request::Wipe(request.reason), Waiting::Wiped(reply));
+            }
+            Request::Deprovision(reply) => {
+                self.ask(core::Request::Deprovision, Waiting::Deprovisioned(reply));
+            }
+        }
+    }
+
+    fn ask(&mut self, request: core::Request, caller: Waiting) {
+        let id = RequestId(self.fresh_id());
+        self.callers.insert(id, caller);
+        self.feed(Input::Request(id, request));
     }
 
     fn fresh_id(&mut self) -> u64 {
@@ -165,13 +191,13 @@ impl Device {
 
     async fn stop(mut self) -> Option<JoinHandle<()>> {
         for effect in self.core.stop(now(&self.shared)) {
-            self.execute(effect);
+            execute(&mut self, effect);
         }
         let written = async {
             while self.sources.disk.is_busy() {
                 let input = self.sources.disk.next().await;
                 for effect in self.core.handle(now(&self.shared), input) {
-                    self.execute(effect);
+                    execute(&mut self, effect);
                 }
             }
         };

@@ -6,8 +6,8 @@ use pawl_proto::local::{Deprovisioned, PairRequest, Problem, SessionStatus, Wipe
 use pawl_proto::message::{Entitlement, GivenApproval, Lacking};
 use tokio::sync::oneshot;
 
-use super::{Device, Snapshot};
-use crate::core::{self, Input, RequestId};
+use super::Snapshot;
+use crate::core;
 use crate::shared::Shared;
 
 /// A question, and where the answer goes.
@@ -60,33 +60,6 @@ impl Waiting {
             (Self::Deprovisioned(caller), core::Reply::Refused(problem)) => drop(caller.send(Err(problem))),
             _ => tracing::error!("a request was answered as if it were another one"),
         }
-    }
-}
-
-impl Device {
-    pub(super) fn request(&mut self, request: Request) {
-        match request {
-            Request::Status(reply) => drop(reply.send(self.snapshot())),
-            Request::Session(reply) => drop(reply.send(self.core.session())),
-            Request::Approve(approval, reply) => {
-                self.ask(core::Request::Approve(approval), Waiting::Session(reply));
-            }
-            Request::Confirm(code, reply) => self.ask(core::Request::Confirm(code), Waiting::Session(reply)),
-            Request::Pair(request, reply) => self.ask(core::Request::Pair(request), Waiting::Done(reply)),
-            Request::GiveUp(reply) => self.ask(core::Request::GiveUp, Waiting::Done(reply)),
-            Request::Wipe(request, reply) => {
-                self.ask(core::Request::Wipe(request.reason), Waiting::Wiped(reply));
-            }
-            Request::Deprovision(reply) => {
-                self.ask(core::Request::Deprovision, Waiting::Deprovisioned(reply));
-            }
-        }
-    }
-
-    fn ask(&mut self, request: core::Request, caller: Waiting) {
-        let id = RequestId(self.fresh_id());
-        self.callers.insert(id, caller);
-        self.feed(Input::Request(id, request));
     }
 }
 

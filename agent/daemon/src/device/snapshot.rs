@@ -3,8 +3,8 @@
 use pawl_proto::local::{PairingStatus, SessionStage, SessionStatus, VerdictStatus};
 use pawl_proto::message::{Entitlement, Verdict};
 
-use super::Device;
-use crate::core::Status;
+use crate::clock::WallClock;
+use crate::core::{Core, Status};
 use crate::store::PairingRecord;
 
 /// The state machine's part of the status; the TPM's part is added by the call that shows it.
@@ -15,28 +15,28 @@ pub(crate) struct Snapshot {
     pub(crate) session: Option<SessionStatus>,
 }
 
-impl Device {
+impl Snapshot {
     /// Returns how the device stands.
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let status = self.core.status();
-        Snapshot {
+    pub(super) fn of(core: &Core, clock: &WallClock) -> Self {
+        let status = core.status();
+        Self {
             pairing: status.record.as_ref().map(|record| pairing(record, status.entitlement.as_ref())),
-            verdict: status.verdict.as_ref().map(|verdict| self.verdict(verdict, &status)),
-            session: self.core.session().filter(|session| session.stage != SessionStage::Done),
+            verdict: status.verdict.as_ref().map(|last| verdict(last, &status, clock)),
+            session: core.session().filter(|session| session.stage != SessionStage::Done),
             status,
         }
     }
+}
 
-    fn verdict(&self, verdict: &Verdict, status: &Status) -> VerdictStatus {
-        VerdictStatus {
-            result: verdict.result,
-            standing: verdict.entitlement.standing,
-            areas: verdict.areas.clone(),
-            reasons: verdict.reasons.clone(),
-            time: verdict.time,
-            next_report: status.next_report.map(|ahead| self.shared.clock.unix_in(ahead)),
-            reports: status.reports,
-        }
+fn verdict(verdict: &Verdict, status: &Status, clock: &WallClock) -> VerdictStatus {
+    VerdictStatus {
+        result: verdict.result,
+        standing: verdict.entitlement.standing,
+        areas: verdict.areas.clone(),
+        reasons: verdict.reasons.clone(),
+        time: verdict.time,
+        next_report: status.next_report.map(|ahead| clock.unix_in(ahead)),
+        reports: status.reports,
     }
 }
 
