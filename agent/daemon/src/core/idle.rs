@@ -36,14 +36,20 @@ impl Idle {
     /// A device whose pairing was ended. If the operator ordered a new one, a session is due at once; the operator's
     /// policy says whether that takes a person.
     pub(super) fn revoked(record: PairingRecord, revocation: Revocation, now: Duration) -> Self {
-        let is_ordered = revocation.cause == Cause::Repair && revocation.event.is_some();
-        let request = PairRequest { reason: revocation.reason.clone(), ..PairRequest::default() };
-        Self {
-            record: Some(record),
-            retry: is_ordered.then_some((now, request)),
-            revocation: Some(revocation.clone()),
-            ..Self::unpaired(problem::revoked(&revocation))
-        }
+        let problem = problem::revoked(&revocation);
+        let mut idle = Self { record: Some(record), revocation: Some(revocation), ..Self::unpaired(problem) };
+        idle.retry = idle.ordered().map(|request| (now, request));
+        idle
+    }
+
+    /// Returns the request for the pairing that the operator ordered; none where there is no such order, or it needs a
+    /// person.
+    pub(super) fn ordered(&self) -> Option<PairRequest> {
+        let is_ordered = |revocation: &&Revocation| {
+            revocation.cause == Cause::Repair && revocation.event.is_some() && !self.wants_person
+        };
+        let revocation = self.revocation.as_ref().filter(is_ordered)?;
+        Some(PairRequest { reason: revocation.reason.clone(), ..PairRequest::default() })
     }
 
     /// Shows why the last session brought no pairing. `wants_person`: the next one needs somebody at the device.

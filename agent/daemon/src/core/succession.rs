@@ -86,7 +86,7 @@ fn not_created(machine: &mut Machine, error: &PairingError) {
 }
 
 /// Handles a session of which nothing came. A live pairing goes on; where there is none, the reason is shown, and an
-/// unattended session is opened again, unless a person is all that is missing.
+/// unattended session is opened again, unless a person is all that is missing. So is one that the operator ordered.
 pub(super) fn session_failed(machine: &mut Machine, failure: Failure) {
     let Failure { view, problem, unattended, wants_person } = failure;
     session::fail(&mut machine.cx, &view, problem.clone());
@@ -103,10 +103,12 @@ pub(super) fn without_session(
     let Phase::Idle(idle) = &mut machine.phase else { return };
     let problem = idle.explain(problem, wants_person);
     machine.cx.close_gate(problem.clone());
-    // What the operator ordered stays ordered, although the caller has given up.
-    let is_ordered = unattended.is_none() && idle.cause() == Some(Cause::Repair);
-    idle.failed(problem, is_ordered || wants_person && unattended.is_some());
-    if let Some(request) = unattended.filter(|_| !wants_person) {
+    // What the operator ordered stays ordered, although the session of a caller came to nothing.
+    let (is_attended, ordered) = (unattended.is_none(), idle.ordered());
+    let is_after_repair = is_attended && idle.cause() == Some(Cause::Repair);
+    idle.failed(problem, is_after_repair && ordered.is_none() || wants_person && !is_attended);
+    let request = if is_attended { ordered } else { unattended.filter(|_| !wants_person) };
+    if let Some(request) = request {
         idle.retry_at(machine.sessions.next_try(&mut machine.cx), request);
     }
 }

@@ -205,3 +205,35 @@ fn a_device_that_pairs_by_itself_opens_its_first_session_at_its_start() {
     device.assert_paired(1);
     assert!(!device.plane.request.unwrap().attended);
 }
+
+#[test]
+fn an_order_stays_an_order_although_the_open_session_comes_to_nothing() {
+    let mut device = waiting();
+    device.rig.event(EventKind::Repair, EPOCH);
+    device.run();
+    device.rig.feed(Input::Link(LinkInput::Delivered(ParcelKind::Receipt(Epoch(EPOCH)))));
+    device.run();
+    device.rig.feed(Input::Request(RequestId(9), Request::GiveUp));
+    device.plane.needed = 0;
+    device.rig.seconds(2);
+    device.run();
+    assert!(!device.plane.request.as_ref().unwrap().attended, "no session follows from the order");
+    device.assert_paired(EPOCH + 1);
+}
+
+#[test]
+fn an_order_that_overtakes_the_answer_to_an_approval_ends_one_epoch_and_opens_no_session() {
+    let mut device = waiting();
+    device.plane.needed = 1;
+    device.rig.feed(Input::Request(RequestId(7), Request::Approve(given())));
+    let step = device.run_until(is_step).unwrap();
+    // The control plane has the approval, and its order is here before its answer.
+    device.rig.event(EventKind::Repair, EPOCH);
+    device.run();
+    device.rig.feed(Input::Link(LinkInput::Delivered(ParcelKind::Receipt(Epoch(EPOCH)))));
+    device.run();
+    device.carry_out(step);
+    device.run();
+    device.assert_paired(EPOCH + 1);
+    assert_eq!(device.plane.sessions, 1);
+}
