@@ -181,3 +181,30 @@ fn the_same_inputs_give_the_same_effects() {
     };
     assert_eq!(run(), run());
 }
+
+#[test]
+fn every_message_that_is_not_for_this_pairing_is_refused_by_its_kind() {
+    let mut rig = Rig::entitled(900);
+    rig.verdict(|verdict| verdict.device = pawl_proto::DeviceId::from_digest([9; 32]));
+    rig.verdict(|verdict| verdict.pairing = pawl_proto::PairingId::from_random([9; 16]));
+    rig.verdict(|verdict| verdict.epoch = Epoch(EPOCH + 1));
+    rig.verdict(|verdict| verdict.sequence = 0);
+    let verdicts = Topic::new(rig.record.device, Channel::Verdict).to_string();
+    let elsewhere = Topic::new(pawl_proto::DeviceId::from_digest([9; 32]), Channel::Verdict).to_string();
+    let reports = Topic::new(rig.record.device, Channel::Posture).to_string();
+    for topic in [verdicts, elsewhere, reports, "pawl/v1/none".to_owned()] {
+        let payload = b"no message".to_vec();
+        rig.feed(Input::Link(LinkInput::Message { topic, payload, id: Some(MessageId(1)) }));
+    }
+    let refused = rig.core.status().refused;
+    let expected = [
+        ("forged", 2),
+        ("malformed", 1),
+        ("replayed", 1),
+        ("wrong-device", 2),
+        ("wrong-epoch", 1),
+        ("wrong-pairing", 1),
+    ];
+    assert_eq!(refused.iter().map(|(kind, count)| (kind.as_str(), *count)).collect::<Vec<_>>(), expected);
+    assert_eq!(rig.core.state(), DeviceState::Entitled);
+}

@@ -216,3 +216,39 @@ fn deprovisioning_ends_a_session_first() {
         matches!(device.rig.take_reply(), Some(Reply::Refused(problem)) if problem.error == "deprovisioned")
     );
 }
+
+#[test]
+fn a_device_whose_keys_are_gone_is_paired_anew_in_a_later_epoch() {
+    let mut device = Device::paired(Rig::new());
+    let found = Found { keys: Ok(false), ..device.disk.found(&device.tpm) };
+    device.rig.find(found);
+    assert_eq!(device.rig.problem(), "state-damaged");
+    device.pair();
+    device.run();
+    device.rig.seconds(10);
+    device.run();
+    device.assert_paired(EPOCH + 1);
+}
+
+#[test]
+fn a_live_pairing_is_not_paired_again_unless_the_caller_says_so() {
+    let mut device = Device::entitled();
+    device.rig.feed(Input::Request(RequestId(1), Request::Pair(PairRequest::default())));
+    assert!(
+        matches!(device.rig.take_reply(), Some(Reply::Refused(problem)) if problem.error == "already-paired")
+    );
+}
+
+#[test]
+fn a_tpm_that_fails_at_a_callers_command_is_told_to_the_caller() {
+    let mut device = Device::unpaired();
+    device.run();
+    device.rig.feed(Input::Request(RequestId(9), Request::Deprovision));
+    let command = device.next().unwrap();
+    device.rig.feed(Input::Request(RequestId(10), Request::Deprovision));
+    assert!(matches!(device.rig.take_reply(), Some(Reply::Refused(problem)) if problem.error == "busy"));
+    device.carry_out(command);
+    let command = device.next().unwrap();
+    device.fail(&command);
+    assert!(matches!(device.rig.take_reply(), Some(Reply::Refused(problem)) if problem.error == "tpm"));
+}

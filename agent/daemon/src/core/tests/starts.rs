@@ -114,3 +114,55 @@ fn a_resumed_approval_ends_an_epoch_only_where_keys_may_have_been_made_in_it() {
     assert!(start::may_have_keys(&found(EPOCH + 1, old())));
     assert!(start::may_have_keys(&found(EPOCH, Ok(None))), "a first pairing");
 }
+
+#[test]
+fn a_disk_that_was_moved_to_another_tpm_is_found_out_while_the_pairing_runs() {
+    let mut rig = Rig::entitled(900);
+    rig.feed(Input::Link(LinkInput::Lost("gone".to_owned())));
+    let check = rig.take_tpm(|command| matches!(command, TpmCommand::Check(_))).unwrap();
+    rig.answer(check, TpmAnswer::Checked(Some(Epoch(EPOCH)), false));
+    assert_eq!((rig.problem().as_str(), rig.core.state()), ("moved-disk", DeviceState::Unpaired));
+    assert!(rig.has(|effect| matches!(effect, Effect::Disconnect)));
+    assert!(!rig.has(is_increment), "the epoch of this TPM is another pairing's");
+}
+
+#[test]
+fn a_kept_approval_that_another_tpm_asked_for_is_dropped() {
+    let rig = start(|found| {
+        found.unfinished = Unfinished::Approved(Box::new(testing::approved()));
+        found.attestation_name = Some(b"another".to_vec());
+        found.pairing = Ok(None);
+    });
+    assert!(rig.has(|effect| matches!(effect, Effect::Write(_, Write::DiscardUnfinished))));
+    assert!(rig.core.session().is_none());
+}
+
+#[test]
+fn a_suspension_that_is_on_the_disk_bars_the_device_also_after_a_restart() {
+    let mut rig = Rig::new();
+    let mut found = rig.found();
+    found.lease = Some(rig.signed_verdict(|verdict| verdict.lease = Some(lease(900_000))));
+    found.verdict = Some(rig.signed_verdict(|verdict| {
+        verdict.entitlement.standing = Standing::Suspended;
+        verdict.reasons = vec![Text::lossy("stolen")];
+    }));
+    rig.find(found);
+    assert_eq!(rig.problem(), "suspended");
+    assert!(!rig.has(|effect| matches!(effect, Effect::Tpm(_, TpmCommand::Unseal(_)))));
+    // Resumed, and not judged yet.
+    rig.verdict(|verdict| verdict.result = None);
+    assert_eq!(rig.problem(), "waiting");
+}
+
+#[test]
+fn a_start_asks_which_tpm_this_is_only_where_something_depends_on_it() {
+    let rig = Rig::new();
+    let found = || rig.found();
+    assert!(!found().needs_attestation_name());
+    assert!(Found { counter: Some(Epoch(EPOCH + 1)), ..found() }.needs_attestation_name());
+    assert!(Found { revocation: Some(revocation(false, false)), ..found() }.needs_attestation_name());
+    let unfinished = || Unfinished::Approved(Box::new(testing::approved()));
+    assert!(Found { unfinished: unfinished(), ..found() }.needs_attestation_name());
+    assert!(Found { unfinished: unfinished(), pairing: Ok(None), ..found() }.needs_attestation_name());
+    assert!(!Found { pairing: Ok(None), ..found() }.needs_attestation_name());
+}
