@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use nix::sys::signal::Signal;
 use pawl_evidence::eventlog::{EventKind, EventLog};
 use pawl_evidence::tpm::HashAlgorithm;
 
@@ -51,6 +52,37 @@ impl Swtpm {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Stops it where it is (SIGSTOP): it takes connections and commands, and answers none.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze(&self) -> Result<()> {
+        self.process.as_ref().context("it does not run")?.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn thaw(&self) -> Result<()> {
+        self.process.as_ref().context("it does not run")?.signal(Signal::SIGCONT)
+    }
+
+    /// Whether a command waits that it has not read.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn has_unread_command(&self) -> Result<bool> {
+        let connections = fs::read_to_string("/proc/net/tcp")?;
+        let local = format!(":{:04X}", self.port);
+        Ok(connections.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|fields| {
+            let is_ours = fields.get(1).is_some_and(|address| address.ends_with(&local));
+            let unread = fields.get(4).and_then(|queues| queues.split_once(':')).map(|(_, unread)| unread);
+            // A listener's queue counts connections.
+            is_ours && fields.get(3) == Some(&"01") && unread.is_some_and(|unread| unread != "00000000")
+        }))
     }
 
     /// The event log of the boot that it measured, if it measured one.

@@ -26,12 +26,33 @@ fn a_report_that_met_no_broker_arrives_later() {
     let device = rig.paired_device("device", DeviceOptions::default()).unwrap();
     let id = device.status().unwrap().device.to_string();
     wait_for_connection(&device, true);
-    let before = reports(&rig, &id);
-    // Between the order to report and the report.
-    rig.broker.kill().unwrap();
+    let (before, made) = (reports(&rig, &id), reports_made(&device));
+    // The device begins a report only while it is connected. The TPM holds up this one, which the order began, until the
+    // broker is gone.
+    device.tpm.freeze().unwrap();
     rig.control_plane.refresh(&id).unwrap();
+    wait::until("the report waits for the TPM", wait::SOON, || {
+        anyhow::ensure!(device.tpm.has_unread_command()?, "the TPM has no command");
+        Ok(())
+    })
+    .unwrap();
+    rig.broker.kill().unwrap();
+    device.tpm.thaw().unwrap();
+    wait_for_connection(&device, false);
+    wait::until("the report is made", wait::SOON, || {
+        anyhow::ensure!(reports_made(&device) > made, "{made} were made");
+        Ok(())
+    })
+    .unwrap();
+    assert!(!device.status().unwrap().broker.connected, "the report met a broker");
     rig.broker.resume().unwrap();
     wait_for_reports(&rig, &id, before + 1);
+}
+
+/// How many reports the daemon has made since its start, by its log.
+fn reports_made(device: &Device) -> usize {
+    let log = device.log().unwrap();
+    log.lines().filter(|line| line.contains("evidence=") && line.contains(" bytes=")).count()
 }
 
 #[test]

@@ -25,8 +25,8 @@ fn an_end_that_was_cut_off_is_told() {
 #[test]
 fn a_log_that_was_removed_is_told() {
     let told = told_after(|records| fs::remove_dir_all(records.folder()).unwrap());
-    // The new chain is shorter, or has something else in the first one's places.
-    assert!(["regress", "fork"].contains(&told[0].as_str()), "{told:?}");
+    // The new chain's first record is another one than the known, however long either chain is.
+    assert_eq!(told, ["fork"]);
 }
 
 #[test]
@@ -105,7 +105,12 @@ fn a_full_disk_stops_no_wipe() {
     assert_wiped(&device, "the disk is full");
     assert_eq!(verified_receipt(&rig, &id, epoch.0)["cause"], "revoke");
 
-    // With room again it can be paired, and the chain says what it could not keep.
+    // A record may have found room in the last page of its file. Without room it is counted.
+    let wipe_is_kept =
+        fs::read(Records::of(&device).newest()).unwrap().windows(5).any(|word| word == b"wiped");
+    let due = if wipe_is_kept { r#""kind":"wiped""# } else { r#""kind":"missed""# };
+
+    // With room again it can be paired, and the chain has the wipe, or says that it could not keep it.
     disk.free();
     device.pair().unwrap();
     device.wait_until_entitled().unwrap();
@@ -113,7 +118,7 @@ fn a_full_disk_stops_no_wipe() {
     let output = device.pawlctl(&["records", "--json"]).unwrap();
     assert!(output.status.success(), "{output:?}");
     let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(printed.contains(r#""kind":"missed""#) || printed.contains(r#""kind":"wiped""#), "{printed}");
+    assert!(printed.contains(due), "{due} is not among {printed}");
     // Nothing may be left open on it.
     device.stop().unwrap();
 }
