@@ -46,6 +46,15 @@ fn a_refusal_says_what_no_wildcard_fits() {
     assert!(text.contains("it has 1214 bytes, more than the 1012"), "{text}");
 }
 
+#[test]
+fn a_wildcard_fits_no_quote_no_backslash_and_no_dollar() {
+    let pattern = CommandLinePattern::new("console=*".to_owned()).unwrap();
+    assert!(pattern.fits("console=ttyS0"));
+    for line in ["console=\"ttyS0\"", "console='ttyS0'", "console=a\\b", "console=$a"] {
+        assert!(!pattern.fits(line), "{line}");
+    }
+}
+
 /// A learnt policy is without wildcards: any text fits itself, whatever is in it, and no other one does.
 #[test]
 fn a_learnt_command_line_of_any_bytes_fits_itself_alone() {

@@ -108,6 +108,15 @@ port = {broker_port}
         Ok(())
     }
 
+    /// How many files and connections it has open.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn open_files(&self) -> Result<usize> {
+        let pid = self.process.as_ref().context("it does not run")?.pid();
+        Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+    }
+
     /// Ends it with SIGTERM.
     ///
     /// # Errors

@@ -22,6 +22,9 @@ const AT_ONCE: Duration = Duration::from_secs(8);
 /// Answered once the device is no longer entitled.
 const WAIT: &str = r"GET /v1/entitlement?wait=false HTTP/1.1\r\nHost: x\r\n\r\n";
 
+/// Its body does not come.
+const UNFINISHED_BODY: &str = r"POST /v1/actions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
+
 /// Holds COUNT connections, each with a request whose body does not end.
 const UNFINISHED_BODIES: &str = r#"
     use Socket; $| = 1; my ($path, $count) = @ARGV; my @held;
@@ -93,12 +96,20 @@ const STATUS: &str = r#"
 #[test]
 fn unfinished_bodies_of_one_user_lock_nobody_out() {
     let (rig, device) = device();
-    let _flood = flood(&rig, &device, UNFINISHED_BODIES, "70");
+    // More than all places of all users.
+    let _flood = flood(&rig, &device, UNFINISHED_BODIES, "200");
 
     let start = Instant::now();
     assert!(pawlctl(&device).status.success(), "the daemon's own user: {:?}", pawlctl(&device));
     assert_served(&device, WORKLOAD, "another user");
     assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
+}
+
+#[test]
+fn unfinished_bodies_of_a_users_processes_give_way_to_its_next_call() {
+    let (rig, device) = device();
+    let _flood = flood_by(&rig, &device, WORKLOAD, WAITING_CALLS, &["64", UNFINISHED_BODY]);
+    assert_served(&device, WORKLOAD, "the user whose bodies do not end");
 }
 
 #[test]
@@ -122,6 +133,26 @@ fn a_body_that_does_not_end_is_given_up_after_its_deadline() {
     caller.wait_for_end().unwrap();
     let answer = fs::read_to_string(&log).unwrap();
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[test]
+fn a_connection_that_sends_no_request_is_closed_after_its_deadline() {
+    let (rig, device) = device();
+    let log = rig.directory().log("silent");
+    let silent = user(
+        WORKLOAD,
+        r#"
+        use Socket; my ($path) = @ARGV;
+        socket(my $caller, AF_UNIX, SOCK_STREAM, 0) or die $!;
+        connect($caller, pack_sockaddr_un($path)) or die "connect: $!";
+        print sysread($caller, my $byte, 1) == 0 ? "closed" : "answered";
+        "#,
+        &device,
+        &[],
+    );
+    let mut caller = Process::spawn("silent", &silent, &log).unwrap();
+    caller.wait_for_end().unwrap();
+    assert_eq!(fs::read_to_string(&log).unwrap(), "closed");
 }
 
 #[test]
