@@ -94,3 +94,55 @@ pub enum AccessError {
     )]
     TooManyAudiences,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(scopes: &[&str], audiences: &[&str]) -> Access {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        parse(&owned(scopes), &owned(audiences)).unwrap()
+    }
+
+    #[test]
+    fn a_change_adds_takes_back_and_leaves_the_rest() {
+        let before = access(&["telemetry", "door"], &["https://api.example"]);
+        let change = AccessChange { add: access(&["update", "door"], &[]), ..AccessChange::default() };
+        assert_eq!(
+            change.apply(&before).unwrap(),
+            access(&["door", "telemetry", "update"], &["https://api.example"])
+        );
+        let change =
+            AccessChange { remove: access(&["door"], &["https://api.example"]), ..AccessChange::default() };
+        assert_eq!(change.apply(&before).unwrap(), access(&["telemetry"], &[]));
+        let change = AccessChange { add: access(&["update"], &[]), exactly: true, ..AccessChange::default() };
+        assert_eq!(change.apply(&before).unwrap(), access(&["update"], &[]));
+    }
+
+    #[test]
+    fn a_grant_fits_into_a_verdict() {
+        let add = |scopes, audiences| {
+            let add = Access {
+                scopes: (0..scopes).map(|number| Scope::lossy(&format!("s{number}"))).collect(),
+                audiences: (0..audiences)
+                    .map(|number| Audience::lossy(&format!("https://{number}")))
+                    .collect(),
+            };
+            AccessChange { add, ..AccessChange::default() }.apply(&Access::default())
+        };
+        assert!(add(limits::SCOPES, limits::AUDIENCES).is_ok());
+        assert_eq!(add(limits::SCOPES + 1, 0), Err(AccessError::TooManyScopes));
+        assert_eq!(add(0, limits::AUDIENCES + 1), Err(AccessError::TooManyAudiences));
+    }
+
+    #[test]
+    fn a_text_that_is_no_scope_or_no_audience_is_named() {
+        for wrong in ["", "two words", "quo\"te", "back\\slash", "t\u{fc}r", &"s".repeat(65)] {
+            assert_eq!(parse(&[wrong.to_owned()], &[]), Err(AccessError::Scope(wrong.to_owned())));
+        }
+        for wrong in ["", "api.example", "https:", "1s:x", "https://a#b", "https://a b", ":x"] {
+            assert_eq!(parse(&[], &[wrong.to_owned()]), Err(AccessError::Audience(wrong.to_owned())));
+        }
+        assert!(parse(&[], &["urn:example:api".to_owned()]).is_ok());
+    }
+}

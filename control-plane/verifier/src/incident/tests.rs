@@ -1,8 +1,11 @@
 use pawl_evidence::appraise::TpmTime;
-use pawl_proto::message::{Evidence, Finding};
+use pawl_proto::message::{Appraisal, Area, Evidence, Finding, RefusalCode, Standing};
 use pawl_proto::{DeviceId, Epoch, Nonce, PairingId, Text};
 
 use super::*;
+use crate::record::Fact;
+use crate::refusal::Refusal;
+use crate::verdict::VerdictDraft;
 
 fn evidence(run: u8) -> Evidence {
     Evidence {
@@ -103,4 +106,76 @@ fn a_disk_of_another_device_is_told_on_both() {
     let here = (request.device, IncidentKind::DiskOfAnother);
     assert_eq!(signs(true), [here, (former, IncidentKind::DiskElsewhere)]);
     assert_eq!(signs(false), [here]);
+}
+
+fn incident(kind: IncidentKind) -> Incident {
+    let detail = "it was seen".to_owned();
+    Incident { kind, other: None, detail, first_at: 1, last_at: 2, times: 1, settled: None }
+}
+
+#[test]
+fn open_incidents_make_a_verdict_worse_and_the_worst_is_told_first() {
+    let draft = || VerdictDraft {
+        result: Some(Appraisal::Affirming),
+        ..VerdictDraft::ask(Standing::Active, None, false)
+    };
+    let mut warned = draft();
+    weigh(&mut warned, &[incident(IncidentKind::Reimaged)]);
+    assert_eq!(warned.result, Some(Appraisal::Warning));
+    let mut refused = draft();
+    weigh(&mut refused, &[incident(IncidentKind::Reimaged), incident(IncidentKind::SetBack)]);
+    assert_eq!(refused.result, Some(Appraisal::Contraindicated));
+    assert_eq!(refused.areas[&Area::Freshness], Appraisal::Contraindicated);
+    assert!(refused.reasons[0].starts_with("freshness: it was seen; "), "{:?}", refused.reasons);
+    assert_eq!(refused.reasons.len(), 2);
+    let mut challenge = VerdictDraft::ask(Standing::Suspended, Some("audit"), true);
+    weigh(&mut challenge, &[incident(IncidentKind::TwoPlaces)]);
+    assert_eq!((challenge.result, challenge.reasons.len()), (None, 2), "it judges nothing");
+    assert!(VerdictDraft::ask(Standing::Active, Some("audit"), true).reasons.is_empty());
+}
+
+#[test]
+fn an_operator_names_what_they_have_looked_at() {
+    let one = incident(IncidentKind::Reimaged);
+    let digest = incidents_digest(std::slice::from_ref(&one)).unwrap();
+    let again = Incident { times: 2, ..one.clone() };
+    assert_ne!(incidents_digest(&[again]), Some(digest));
+    assert_ne!(incidents_digest(&[one, incident(IncidentKind::SetBack)]), Some(digest));
+    assert_eq!(incidents_digest(&[]), None);
+}
+
+#[test]
+fn a_refused_tpm_that_went_back_is_a_sign_and_no_other_refusal_is() {
+    let device = DeviceId::from_digest([1; 32]);
+    let sign = |code| signs_of_refusal(device, &Refusal::new(code, "it went back in time"));
+    let back = sign(RefusalCode::WentBackwards).unwrap();
+    assert_eq!(
+        (back.kind, back.device, back.detail.as_str()),
+        (IncidentKind::SetBack, device, "it went back in time")
+    );
+    assert!(matches!(back.fact(), Fact::Incident { incident: IncidentKind::SetBack, .. }));
+    assert_eq!(sign(RefusalCode::Posture), None);
+}
+
+#[test]
+fn what_a_disk_tells_is_a_sign_where_it_contradicts_what_is_known() {
+    let pairing = crate::receipt::tests::pairing(&crate::testing::SoftTpm::new());
+    let signs = |finding, former, live: bool| {
+        let mut request = crate::pairing::tests::request(finding);
+        request.former = former;
+        let subject = PairingSubject { live: live.then_some(&pairing), is_former_enrolled: true };
+        signs_of_request(&request, subject).into_iter().map(|sign| sign.kind).collect::<Vec<_>>()
+    };
+    let other = Some(DeviceId::from_digest([9; 32]));
+    assert_eq!(
+        signs(Finding::NewTpm, other, false),
+        [IncidentKind::DiskOfAnother, IncidentKind::DiskElsewhere]
+    );
+    assert_eq!(signs(Finding::NewDisk, None, true), [IncidentKind::Reimaged]);
+    assert_eq!(signs(Finding::BothNew, None, true), [IncidentKind::Reimaged]);
+    assert_eq!(signs(Finding::NewDisk, None, false), []);
+    assert_eq!(signs(Finding::NothingChanged, None, true), []);
+    // A newer device may find what this version does not know: that contradicts nothing.
+    let unknown = "half-new".parse::<pawl_proto::open::Word>().unwrap().into();
+    assert_eq!(signs(unknown, None, true), []);
 }

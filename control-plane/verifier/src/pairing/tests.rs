@@ -133,3 +133,96 @@ fn an_epoch_in_which_nothing_lived_is_good_as_it_is() {
     assert!(check_epoch(Epoch(7), Some(Epoch(7)), Epoch(6)).is_err());
     assert!(check_epoch(Epoch(7), None, Epoch(7)).is_err());
 }
+
+#[test]
+fn a_request_that_is_malformed_or_of_a_foreign_make_is_refused() {
+    type Change = fn(&mut PairingRequest);
+    let code = |change: Change| {
+        let mut request = request(Finding::BothNew);
+        change(&mut request);
+        Claim::parse(&request).err().map(|refusal| refusal.code)
+    };
+    let certificate = || Certificate::new(vec![1]).unwrap();
+    assert_eq!(code(|_| {}), None);
+    for change in [
+        (|r| r.endorsement_key = TpmStructure::default()) as Change,
+        |r| r.device = DeviceId::from_digest([9; 32]),
+        |r| r.scopes = vec![pawl_proto::Text::default(); 33],
+        |r| r.audiences = vec![pawl_proto::Text::default(); 17],
+        |r| r.attestation_key = TpmStructure::default(),
+        |r| r.counter = TpmStructure::default(),
+        |r| r.epoch = Epoch(u64::MAX),
+    ] {
+        assert_eq!(code(change), Some(RefusalCode::Malformed));
+    }
+    let mut many = request(Finding::BothNew);
+    many.endorsement_certificates = vec![certificate(); 9];
+    assert_eq!(Claim::parse(&many).err().unwrap().code, RefusalCode::Malformed);
+    // A signing key in place of the endorsement key, and the other way round.
+    let foreign: Change = |r| {
+        r.endorsement_key = r.attestation_key.clone();
+        r.device = DeviceId::from_endorsement_key(r.endorsement_key.as_bytes());
+    };
+    assert_eq!(code(foreign), Some(RefusalCode::EndorsementKey));
+    assert_eq!(code(|r| r.attestation_key = r.endorsement_key.clone()), Some(RefusalCode::Proof));
+}
+
+#[test]
+fn an_approver_reads_how_the_endorsement_key_was_checked() {
+    let claim = Claim::parse(&request(Finding::BothNew)).unwrap();
+    let unconfigured = claim.check_vendor(None, &request(Finding::BothNew), NOW).unwrap();
+    let certified = |stale_lists| VendorCheck::Certified { anchor: "root.pem".to_owned(), stale_lists };
+    let uncertified = VendorCheck::Uncertified("no certificate".to_owned());
+    for (check, enrolment, words) in [
+        (&unconfigured, Enrolment::Before, "enrolled by hash"),
+        (&unconfigured, Enrolment::ByApproval, "approved by hash"),
+        (&certified(Vec::new()), Enrolment::Before, "certificate, CA root.pem"),
+        (&certified(vec!["Example".to_owned()]), Enrolment::Before, "revocation list out of date: Example"),
+        (&uncertified, Enrolment::Before, "without-certificate: no certificate"),
+    ] {
+        assert!(check.describe(enrolment).contains(words), "{}", check.describe(enrolment));
+    }
+    assert_eq!(certified(Vec::new()).anchor().as_deref(), Some("root.pem"));
+    assert_eq!((unconfigured.anchor(), uncertified.anchor()), (None, None));
+}
+
+#[test]
+fn a_device_takes_the_place_of_one_other_known_device() {
+    let (own, old) = (DeviceId::from_digest([1; 32]), DeviceId::from_digest([2; 32]));
+    let replaced = ReplacedDevice { id: old, is_enrolled: true, replaced_by: None };
+    assert!(check_replaced(own, None).is_ok());
+    assert!(check_replaced(own, Some(replaced)).is_ok());
+    assert!(check_replaced(own, Some(ReplacedDevice { replaced_by: Some(own), ..replaced })).is_ok());
+    for wrong in [
+        ReplacedDevice { id: own, ..replaced },
+        ReplacedDevice { is_enrolled: false, ..replaced },
+        ReplacedDevice { replaced_by: Some(DeviceId::from_digest([3; 32])), ..replaced },
+    ] {
+        assert_eq!(check_replaced(own, Some(wrong)).unwrap_err().code, RefusalCode::Malformed);
+    }
+}
+
+#[test]
+fn what_a_session_keeps_survives_its_encoding() {
+    let nonce = Nonce([4; 32]);
+    let data = |ca| PairingSession::new(request(Finding::NewTpm), "enrolled by hash".to_owned(), ca, nonce);
+    let with_ca = data(Some("root.pem".to_owned()));
+    assert_eq!(PairingSession::decode(&with_ca.encode().unwrap()).unwrap(), with_ca);
+    assert!(PairingSession::decode(b"no session").is_err());
+    assert!(
+        matches!(with_ca.vendor_check(true), VendorCheck::Certified { anchor, .. } if anchor == "root.pem")
+    );
+    assert!(matches!(data(None).vendor_check(true), VendorCheck::Uncertified(_)));
+    assert!(matches!(data(None).vendor_check(false), VendorCheck::Unconfigured));
+    assert!(with_ca.claim().is_ok());
+}
+
+#[test]
+fn a_device_that_changed_since_its_approval_is_refused() {
+    let boot: crate::BootState = SoftTpm::new().pcrs.into_iter().collect();
+    assert!(check_unchanged(&boot, crate::boot_digest(&boot)).is_ok());
+    let changed = check_unchanged(&boot, pawl_proto::Digest([1; 32]));
+    assert_eq!(changed.unwrap_err().code, RefusalCode::PostureChanged);
+    use pawl_evidence::endorsement::EkTemplate::{EccP256, EccP384, Rsa2048};
+    assert_eq!([Rsa2048, EccP256, EccP384].map(ek_kind), ["rsa-2048", "ecc-p256", "ecc-p384"]);
+}

@@ -4,6 +4,7 @@ use pawl_evidence::appraise::policy::Policy;
 use pawl_proto::message::{Appraisal, Evidence, Report, Standing};
 use pawl_proto::{Blob, DeviceId, Digest, Nonce, Text};
 
+mod kept;
 mod measure_log;
 mod nvpcr;
 

@@ -26,3 +26,6 @@ pub use state::{
     over, stale,
 };
 pub use step::{ApprovalChange, StepAnswer, StepContext, StepOutcome, approve_elsewhere, step};
+
+#[cfg(test)]
+mod tests;
