@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -50,19 +51,7 @@ fn the_control_plane_learns_of_a_granted_pairing_that_the_device_could_not_store
     let mut device = rig.device("device", DeviceOptions::default()).unwrap();
     device.start().unwrap();
     let id = enrol(&rig, &device);
-    let staging = device.state_dir().join("pairing.new");
-    let fault = std::thread::spawn({
-        let staging = staging.clone();
-        // A directory stands where the record is to go: the last file of a pairing that is staged.
-        move || {
-            let limit = Instant::now() + Duration::from_secs(60);
-            while !staging.join("approved.cbor").exists() {
-                assert!(Instant::now() < limit, "nothing was approved");
-                std::hint::spin_loop();
-            }
-            fs::create_dir_all(staging.join("pairing.cbor/in-the-way")).unwrap();
-        }
-    });
+    let fault = refuse_the_record(&device);
     device.pair().unwrap();
     fault.join().unwrap();
 
@@ -85,6 +74,43 @@ fn the_control_plane_learns_of_a_granted_pairing_that_the_device_could_not_store
 }
 
 #[test]
+fn where_the_daemon_dies_before_the_receipt_the_next_pairing_ends_the_one_that_could_not_be_stored() {
+    for fail_point in
+        ["wipe.gate-closed", "wipe.incremented", "wipe.recorded", "wipe.unlinked", "wipe.receipt-stored"]
+    {
+        let rig = Rig::for_test().unwrap();
+        let mut device = rig.device("device", DeviceOptions::default()).unwrap();
+        device.start_doomed(fail_point).unwrap();
+        wait::until("the daemon answers", wait::SOON, || device.status().map(drop)).unwrap();
+        let id = enrol(&rig, &device);
+        let fault = refuse_the_record(&device);
+        device.pair().unwrap();
+        fault.join().unwrap();
+        device.wait_for_death().unwrap();
+        let pairing = || rig.control_plane.show(&id).unwrap()["pairing"].clone();
+        let lost = pairing();
+        assert_eq!(lost["state"], "live", "{fail_point}");
+
+        let record = device.state_dir().join("pairing.new/pairing.cbor");
+        if record.is_dir() {
+            fs::remove_dir_all(record).unwrap();
+        }
+        device.start().unwrap();
+        wait::until("the device is paired", wait::SOON, || {
+            let state = device.status()?.state;
+            if state == DeviceState::Unpaired || state == DeviceState::Revoked {
+                device.pair()?;
+            }
+            ensure!(state == DeviceState::Entitled, "{fail_point}: {state:?}");
+            Ok(())
+        })
+        .unwrap();
+        let now = pairing();
+        assert!(now["state"] == "live" && now["id"] != lost["id"], "{fail_point}: {lost:#}, then {now:#}");
+    }
+}
+
+#[test]
 fn a_second_daemon_does_not_touch_a_state_directory_that_is_in_use() {
     let rig = Rig::for_test().unwrap();
     let device = rig.paired_device("device", DeviceOptions::default()).unwrap();
@@ -94,6 +120,19 @@ fn a_second_daemon_does_not_touch_a_state_directory_that_is_in_use() {
     assert_eq!(output.status.code(), Some(73), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("another pawld uses the state directory"));
     assert_eq!(device.status().unwrap().state, DeviceState::Entitled);
+}
+
+/// Has the disk refuse the record of the next pairing, the last file that is staged: a directory stands in its place.
+fn refuse_the_record(device: &Device) -> JoinHandle<()> {
+    let staging = device.state_dir().join("pairing.new");
+    std::thread::spawn(move || {
+        let limit = Instant::now() + Duration::from_secs(60);
+        while !staging.join("approved.cbor").exists() {
+            assert!(Instant::now() < limit, "nothing was approved");
+            std::hint::spin_loop();
+        }
+        fs::create_dir_all(staging.join("pairing.cbor/in-the-way")).unwrap();
+    })
 }
 
 fn enrol(rig: &Rig, device: &Device) -> String {
