@@ -159,7 +159,10 @@ impl Paired {
             Ok(Order::Event(Event { kind: EventKind::Repair, id: event, reason, .. })) => {
                 return Outcome::Wipe(Ending { cause: Cause::Repair, event: Some(event), reason }, id);
             }
-            Ok(Order::Event(Event { kind: EventKind::Refresh, .. })) => self.reports.report_now(cx),
+            Ok(Order::Event(Event { kind: EventKind::Refresh, .. })) => {
+                tracing::debug!("the control plane orders a report");
+                self.reports.report_now(cx);
+            }
             Ok(Order::Event(event)) => orders::ignore(cx, &event),
             Ok(Order::Past) => tracing::debug!("ignoring an event for an earlier epoch"),
             Ok(Order::Verdict(verdict)) => {

@@ -70,6 +70,10 @@ impl<'a> PeImage<'a> {
 
     /// The Authenticode digest: what firmware measures when it loads the image, and what a signature is made over
     /// (Windows Authenticode Portable Executable Signature Format).
+    ///
+    /// The crate `authenticode` gives the same digest for each image of systemd-boot. It differs where firmware would not:
+    /// for a certificate table that has a length and no place, it leaves the length in, and EDK II takes it off the end. It
+    /// also reads whole signatures, by crates for certificates that we do not use.
     pub fn authenticode(&self, algorithm: HashAlgorithm) -> Digest {
         let mut parts = self.hashed_headers();
         let mut hashed_to = self.headers_len;

@@ -26,12 +26,14 @@ fn a_report_that_met_no_broker_arrives_later() {
     let device = rig.paired_device("device", DeviceOptions::default()).unwrap();
     let id = device.status().unwrap().device.to_string();
     wait_for_connection(&device, true);
-    let (before, made) = (reports(&rig, &id), reports_made(&device));
+    let ordered = || device.log().unwrap().matches("the control plane orders a report").count();
+    let (before, made, orders) = (reports(&rig, &id), reports_made(&device), ordered());
     // The device begins a report only while it is connected. The TPM holds up this one, which the order began, until the
     // broker is gone.
     device.tpm.freeze().unwrap();
     rig.control_plane.refresh(&id).unwrap();
     wait::until("the report waits for the TPM", wait::SOON, || {
+        anyhow::ensure!(ordered() > orders, "the order has not come");
         anyhow::ensure!(device.tpm.has_unread_command()?, "the TPM has no command");
         Ok(())
     })
