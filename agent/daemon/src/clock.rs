@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug)]
 pub(crate) struct WallClock {
     now: fn() -> SystemTime,
+    uptime: fn() -> Duration,
     floor: Arc<Mutex<Floor>>,
 }
 
@@ -50,7 +51,12 @@ const KEEP_EVERY: u64 = 3600;
 impl WallClock {
     /// The system's clock.
     pub(crate) fn system() -> Self {
-        Self { now: SystemTime::now, floor: Arc::default() }
+        Self::with(SystemTime::now, uptime)
+    }
+
+    /// A wall clock and a CLOCK_BOOTTIME of the caller's.
+    pub(crate) fn with(now: fn() -> SystemTime, uptime: fn() -> Duration) -> Self {
+        Self { now, uptime, floor: Arc::default() }
     }
 
     /// Seconds since 1970.
@@ -67,20 +73,20 @@ impl WallClock {
     /// The earliest that it can be now, in seconds since 1970. None before the first verdict.
     pub(crate) fn floor(&self) -> Option<u64> {
         let (time, heard_at) = self.lock().heard?;
-        Some(time.saturating_add(uptime().saturating_sub(heard_at).as_secs()))
+        Some(time.saturating_add((self.uptime)().saturating_sub(heard_at).as_secs()))
     }
 
     /// Raises the floor to the time in a verdict whose signature was checked. An earlier time changes nothing.
     pub(crate) fn heard(&self, time: u64) {
         if self.floor().is_none_or(|floor| floor < time) {
-            self.lock().heard = Some((time, uptime()));
+            self.lock().heard = Some((time, (self.uptime)()));
         }
     }
 
     /// Raises the floor to what an earlier process kept. What has passed since is known within one boot.
     pub(crate) fn resume(&self, known: &KnownTime, boot_id: &Text<64>) {
         let same_boot = known.boot_id == *boot_id && !boot_id.as_str().is_empty();
-        let passed = if same_boot { uptime().as_secs().saturating_sub(known.uptime) } else { 0 };
+        let passed = if same_boot { (self.uptime)().as_secs().saturating_sub(known.uptime) } else { 0 };
         self.heard(known.time.saturating_add(passed));
         self.lock().kept = Some(known.time);
     }
@@ -93,7 +99,7 @@ impl WallClock {
             return None;
         }
         floor.kept = Some(time);
-        Some(KnownTime { version: Version, time, boot_id, uptime: uptime().as_secs() })
+        Some(KnownTime { version: Version, time, boot_id, uptime: (self.uptime)().as_secs() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Floor> {
@@ -119,7 +125,7 @@ mod tests {
     const YEAR_2026: u64 = 1_780_000_000;
 
     fn at_1970() -> WallClock {
-        WallClock { now: || UNIX_EPOCH + Duration::from_secs(90), floor: Arc::default() }
+        WallClock::with(|| UNIX_EPOCH + Duration::from_secs(90), uptime)
     }
 
     fn boot(id: &str) -> Text<64> {
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_ahead_of_the_floor_is_believed() {
-        let clock = WallClock { now: || UNIX_EPOCH + Duration::from_secs(YEAR_2026), floor: Arc::default() };
+        let clock = WallClock::with(|| UNIX_EPOCH + Duration::from_secs(YEAR_2026), uptime);
         clock.heard(YEAR_2026 - 300);
         assert_eq!(clock.unix(), YEAR_2026);
     }

@@ -54,6 +54,12 @@ impl Gate {
         Self { state, holders: watch::Sender::new(false), marker, uptime: clock::uptime }
     }
 
+    /// The same gate on another CLOCK_BOOTTIME.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn on(self, uptime: fn() -> Duration) -> Self {
+        Self { uptime, ..self }
+    }
+
     /// Opens the gate.
     pub(crate) fn open(&self, opened: Opened) {
         *self.lock() = State::Open(Box::new(opened));
@@ -198,7 +204,7 @@ mod tests {
     }
 
     fn closed() -> Gate {
-        Gate { uptime: boottime, ..Gate::closed(problem::unpaired(), Marker::none()) }
+        Gate::closed(problem::unpaired(), Marker::none()).on(boottime)
     }
 
     fn opened(lasts: Duration) -> Opened {

@@ -21,6 +21,8 @@ mod problem;
 mod random;
 mod service;
 mod shared;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod store;
 mod telemetry;
 mod tls;

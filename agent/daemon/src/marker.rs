@@ -19,7 +19,7 @@ impl Marker {
     }
 
     /// For a gate that nothing of systemd depends on.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn none() -> Self {
         Self { path: None }
     }

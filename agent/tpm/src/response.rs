@@ -5,7 +5,8 @@ use std::fmt;
 pub struct ResponseCode(u32);
 
 impl ResponseCode {
-    pub(crate) const fn new(raw: u32) -> Self {
+    /// A code as the TPM or the TSS gives it.
+    pub const fn new(raw: u32) -> Self {
         Self(raw)
     }
 

@@ -125,6 +125,12 @@ impl Audit {
         }
     }
 
+    /// The same as [`report`](Self::report), on the caller's thread.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn report_now(&self) -> Option<message::Audit> {
+        self.inner.report()
+    }
+
     /// The records after the one of sequence `after`, at most `count`, oldest first.
     ///
     /// # Errors

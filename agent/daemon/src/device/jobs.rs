@@ -114,7 +114,7 @@ async fn matching(shared: &Shared, leases: &[Arc<LeaseGrant>]) -> Result<Option<
 }
 
 /// Returns what the core knows of an error of the TPM.
-pub(super) fn failure(error: &Error) -> TpmFailure {
+pub(crate) fn failure(error: &Error) -> TpmFailure {
     let kind = match error {
         Error::Lease { step: LeaseStep::Pcrs, .. } => TpmFailureKind::Pcrs,
         Error::Lease { step: LeaseStep::Epoch, .. } => TpmFailureKind::Key,

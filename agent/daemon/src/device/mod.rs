@@ -27,6 +27,8 @@ use crate::service;
 use crate::shared::Shared;
 
 use execute::execute;
+#[cfg(feature = "simulation")]
+pub(crate) use jobs::failure;
 use requests::Waiting;
 pub(crate) use requests::{HandedIn, Request, Unanswered, lacking};
 pub(crate) use snapshot::Snapshot;

@@ -4,7 +4,7 @@ use p256::SecretKey;
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use pawl_evidence::rand_core::{CryptoRngCore, OsRng};
-use pawl_evidence::tpm::{HashAlgorithm, NvPublic, PcrSelection, Public};
+use pawl_evidence::tpm::{HashAlgorithm, Name, NvPublic, PcrSelection, Public};
 use pawl_proto::message::{Credential, TpmStructure};
 use pawl_proto::{Digest, PcrBank, PcrValue};
 
@@ -96,6 +96,13 @@ impl SoftTpm {
     pub fn certify(&mut self, public: &[u8], extra: &[u8]) -> Attestation {
         let name = sized(Public::unmarshal(public).unwrap().name().as_bytes());
         self.attest([0x80, 0x17], extra, &[name.clone(), name].concat())
+    }
+
+    /// `TPM2_Certify` of an object with this public area below a key with the qualified name `parent`.
+    pub fn certify_below(&mut self, public: &[u8], parent: &Name, extra: &[u8]) -> Attestation {
+        let name = Public::unmarshal(public).unwrap().name();
+        let qualified = name.below(parent);
+        self.attest([0x80, 0x17], extra, &[sized(name.as_bytes()), sized(qualified.as_bytes())].concat())
     }
 
     /// `TPM2_NV_Certify` of the epoch counter.
