@@ -1,0 +1,81 @@
+//! Runs lifetimes: `./dev sim`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use pawl_sim::plane::Setup;
+use pawl_sim::run::{self, Lifetime};
+use pawl_sim::seen::{Seen, Sight};
+
+/// Runs the device's core and the control plane's transitions under seeds, with every fault injected, and checks what is
+/// promised after every step.
+#[derive(Parser)]
+#[command(name = "pawl-sim")]
+struct Arguments {
+    /// How many lifetimes.
+    #[arg(default_value_t = 2000)]
+    lifetimes: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// Runs one seed again.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Prints each step.
+    #[arg(long)]
+    trace: bool,
+    /// Goes on after a failure, and prints one line for each.
+    #[arg(long)]
+    keep_going: bool,
+    /// Prints how often each fault and event was seen.
+    #[arg(long)]
+    counts: bool,
+    /// Seconds for finding a shorter trace of a failure.
+    #[arg(long, default_value_t = 60)]
+    shrink: u64,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    run::note_panics();
+    let setup = Arc::new(Setup::new());
+    let begun = Instant::now();
+    let seeds = match arguments.seed {
+        Some(seed) => seed..seed.saturating_add(1),
+        None => arguments.first..arguments.first.saturating_add(arguments.lifetimes),
+    };
+    let (mut seen, mut steps, mut lifetimes, mut failures) = (Seen::default(), 0, 0, 0);
+    for seed in seeds {
+        let lifetime = run::lifetime(&setup, seed, arguments.trace);
+        seen.add(&lifetime.seen);
+        steps += lifetime.steps;
+        lifetimes += 1;
+        let Lifetime { violation: Some(violation), .. } = lifetime else { continue };
+        failures += 1;
+        println!("seed {seed}: {}: {}", violation.promise.text(), violation.detail);
+        if arguments.keep_going {
+            continue;
+        }
+        let limit = Duration::from_secs(arguments.shrink);
+        let plan = run::shrink(&setup, seed, violation.promise, limit);
+        println!("the shortest trace found has {} decisions:", plan.len());
+        for decision in &plan {
+            println!("{:>12} ms  device {}  {:?}", decision.at, decision.device, decision.action);
+        }
+        if arguments.trace {
+            println!("and does this:");
+            drop(run::play(&setup, seed, plan, true));
+        }
+        break;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("{lifetimes} lifetimes, {steps} steps, {failures} failures, {seconds:.1} s");
+    if arguments.counts {
+        for sight in Sight::ALL {
+            println!("{:>10}  {}", seen.count(*sight), sight.text());
+        }
+    }
+    if failures > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,228 @@
+//! The fair continuation: no more faults, the daemon works, a technician does what the documentation says, operators and
+//! approvers do their part. It must bring every device back, whatever went before.
+
+use std::path::Path;
+
+use pawl_proto::message::{DeviceState, EventKind};
+use pawl_proto::{Epoch, PairingId};
+use pawl_verifier::pairing::PairingState;
+
+use crate::device::{self, ROOT};
+use crate::faults;
+use crate::people;
+use crate::plan::PERSONS;
+use crate::promises::Promise;
+use crate::seen::Sight;
+use crate::world::{Event, Ms, World};
+
+/// How often a technician looks, and how often before this counts as a device that nobody can bring back.
+const ROUND: Ms = 30_000;
+const ROUNDS: u32 = 160;
+/// From which round on a technician runs `pawlctl re-pair` on a device that only lapsed.
+const PATIENCE: u32 = 30;
+
+/// Plays the fair continuation, and checks what must be true at its end.
+pub fn play(world: &mut World) {
+    faults::end_all(world);
+    for index in 0..world.devices.len() {
+        let Some(device) = world.devices.get_mut(index) else { continue };
+        let was_other = std::mem::take(&mut device.boots) != 0;
+        if was_other && device.process.is_some() {
+            device::stop(world, index, true);
+        } else if world.devices.get(index).is_some_and(|device| device.process.is_none()) {
+            let run = world.devices.get(index).map_or(0, |device| device.run);
+            world.after(60_000, Event::Start(index, run));
+        }
+    }
+    let mut settled = false;
+    for round in 0..ROUNDS {
+        let until = world.now + ROUND;
+        world.run_until(until);
+        if world.violation.is_some() {
+            return;
+        }
+        let waiting: Vec<usize> = (0..world.devices.len()).filter(|index| !is_well(world, *index)).collect();
+        for index in &waiting {
+            help(world, *index, round);
+        }
+        if waiting.is_empty() && is_settled(world) {
+            settled = true;
+            break;
+        }
+    }
+    if world.violation.is_some() {
+        return;
+    }
+    for index in 0..world.devices.len() {
+        if !is_well(world, index) {
+            let detail = state(world, index);
+            return world.broken(Promise::EveryDeviceComesBack, format!("device {index}: {detail}"));
+        }
+        world.saw(Sight::BroughtBack);
+    }
+    let alive = world.ledger.orders.iter().find(|(index, epoch)| lives(world, *index, *epoch));
+    if let Some((index, epoch)) = alive {
+        let detail = format!("device {index}: epoch {epoch} was to end, and lives");
+        return world.broken(Promise::NoOrderIsLost, detail);
+    }
+    if !settled {
+        let detail = unsettled(world).unwrap_or_default();
+        return world.broken(Promise::OrdersAreSettled, detail);
+    }
+    check_orders(world);
+    check_records(world);
+}
+
+fn is_well(world: &World, index: usize) -> bool {
+    let Some(device) = world.devices.get(index) else { return true };
+    let Some(process) = &device.process else { return false };
+    device.set_clocks(world.now);
+    process.core.state() == DeviceState::Entitled
+        && process.parts.in_use().is_some()
+        && !process.core.status().receipt_waiting
+}
+
+fn state(world: &World, index: usize) -> String {
+    let Some(process) = world.devices.get(index).and_then(|device| device.process.as_ref()) else {
+        return "pawld does not run".to_owned();
+    };
+    let status = process.core.status();
+    format!(
+        "{}: {:?}; receipt waiting: {}; session: {:?}",
+        status.state,
+        status.problem.map(|problem| problem.reason),
+        status.receipt_waiting,
+        process.core.session().map(|session| (session.stage, session.problem.map(|problem| problem.reason))),
+    )
+}
+
+/// What operators and a technician do about a device that does not work.
+fn help(world: &mut World, index: usize, round: u32) {
+    people::set_standing(world, index, true);
+    if round % 4 == 1 {
+        people::settle(world, index);
+        people::entitle(world, index, true);
+    }
+    if round % 4 == 3 {
+        people::accept(world, index);
+    }
+    let Some(process) = world.devices.get(index).and_then(|device| device.process.as_ref()) else { return };
+    let state = process.core.state();
+    if process.core.status().problem.is_some_and(|problem| problem.error == "deprovisioned") {
+        // systemctl restart pawld, as the problem says.
+        return device::stop(world, index, false);
+    }
+    let has_session = process.core.session().is_some_and(|session| session.waiting.is_some());
+    if has_session {
+        for person in 0..PERSONS {
+            people::approve_here(world, index, person);
+            let until = world.now + 1_500;
+            world.run_until(until);
+        }
+        return;
+    }
+    match state {
+        DeviceState::Unpaired | DeviceState::Revoked | DeviceState::Pairing if round % 4 == 2 => {
+            people::pair(world, index, true);
+        }
+        DeviceState::Lapsed if round >= PATIENCE && round % 4 == 2 => people::pair(world, index, true),
+        _ => {}
+    }
+}
+
+fn is_settled(world: &World) -> bool {
+    let is_alive = world.ledger.orders.iter().any(|(index, epoch)| lives(world, *index, *epoch));
+    !is_alive && unsettled(world).is_none()
+}
+
+/// Returns whether an epoch of a device has not ended.
+fn lives(world: &World, index: usize, epoch: u64) -> bool {
+    world.devices.get(index).is_some_and(|device| device.tpm.highest() <= epoch)
+}
+
+/// Returns what the control plane does not know of yet.
+fn unsettled(world: &World) -> Option<String> {
+    for (index, device) in world.devices.iter().enumerate() {
+        let (id, counter) = (device.tpm.device(), device.tpm.epoch().unwrap_or(0));
+        let events = world.plane.look(move |tx| tx.events(id)).ok()?;
+        let open = events
+            .iter()
+            .find(|event| event.kind != EventKind::Refresh && event.epoch < Epoch(counter) && !event.settled);
+        if let Some(event) = open {
+            return Some(format!("device {index}: the end of epoch {} is not settled", event.epoch));
+        }
+        for granted in world.ledger.granted.iter().filter(|granted| granted.device == index) {
+            let pairing: PairingId = granted.pairing;
+            let state = world.plane.look(move |tx| tx.pairing(pairing)).ok()?.map(|pairing| pairing.state);
+            if granted.epoch < counter && state != Some(PairingState::Ended) {
+                return Some(format!(
+                    "device {index}: pairing {pairing} of epoch {} is {state:?}",
+                    granted.epoch
+                ));
+            }
+        }
+    }
+    None
+}
+
+fn check_orders(world: &mut World) {
+    for (index, epoch) in world.ledger.owed.clone() {
+        if world.ledger.of(index).disk_touched {
+            continue;
+        }
+        let Some(device) = world.devices.get(index) else { continue };
+        let id = device.tpm.device();
+        let Ok(receipts) = world.plane.look(move |tx| tx.receipts(id)) else { continue };
+        if !receipts.iter().any(|row| row.receipt.ended == Epoch(epoch)) {
+            return world
+                .broken(Promise::ReceiptsArrive, format!("device {index}: no receipt of epoch {epoch}"));
+        }
+        let left = device.disk.read(&Path::new(ROOT).join(format!("receipts/{epoch}.cbor")));
+        if left.is_some() {
+            return world.broken(
+                Promise::ReceiptsArrive,
+                format!("device {index}: the receipt of epoch {epoch} stays"),
+            );
+        }
+    }
+}
+
+/// After one more report the control plane has the records up to the present head.
+fn check_records(world: &mut World) {
+    for index in 0..world.devices.len() {
+        if world.ledger.of(index).disk_touched {
+            continue;
+        }
+        let now = world.now;
+        let Some(device) = world.devices.get(index) else { continue };
+        device.set_clocks(now);
+        let id = device.tpm.device();
+        let Some(audit) = device.process.as_ref().and_then(|process| process.parts.report_records()) else {
+            continue;
+        };
+        let head = audit.first + u64::try_from(audit.records.len()).unwrap_or(0) - 1;
+        people::order(world, index, EventKind::Refresh);
+        let mut known = 0;
+        for _ in 0..40 {
+            let until = world.now + 15_000;
+            world.run_until(until);
+            known = world
+                .plane
+                .look(move |tx| tx.device_chain(id))
+                .ok()
+                .flatten()
+                .map_or(0, |chain| chain.sequence);
+            if known >= head {
+                break;
+            }
+        }
+        if world.violation.is_none() && known < head {
+            world.broken(
+                Promise::RecordsArrive,
+                format!(
+                    "device {index}: the control plane has the records up to {known}, the device up to {head}"
+                ),
+            );
+        }
+    }
+}
