@@ -2,14 +2,15 @@
 
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_proto::{Channel, Topic};
 use rumqttc::{
-    AsyncClient, Event, EventLoop, Incoming, PubAckReason, PublishNoticeError, PublishOptions, PublishResult,
-    QoS, SubscribeFilter, SubscribeNoticeError,
+    AsyncClient, Event, EventLoop, Incoming, NoticeFailureReason, PubAckReason, PublishNoticeError,
+    PublishOptions, PublishResult, QoS, SubscribeFilter, SubscribeNoticeError,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -20,6 +21,10 @@ use crate::core::ParcelKind;
 
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
+/// A broker that acknowledges nothing for this time has lost the message: MQTT sends it again on the next connection
+/// only (MQTT 5.0, section 4.4).
+const ACKNOWLEDGED_WITHIN: Duration =
+    if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(20) };
 /// What a stop grants to parcels that are still under way.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -35,13 +40,15 @@ pub(super) async fn run(
     };
     let (client, eventloop) = AsyncClient::builder(options).capacity(16).build();
     let (packets, mut received) = mpsc::channel(16);
-    let poller = tokio::spawn(poll(eventloop, packets));
+    let reconnect = Arc::new(Notify::new());
+    let poller = tokio::spawn(poll(eventloop, packets, Arc::clone(&reconnect)));
     let mut session = Session {
         endpoint,
         client,
         events,
         outbox: Outbox::default(),
         connected: false,
+        reconnect,
         subscriptions: JoinSet::new(),
     };
     let mut in_flight = None;
@@ -73,11 +80,26 @@ pub(super) async fn run(
 }
 
 /// Drives the connection, and waits between tries.
-async fn poll(mut eventloop: EventLoop, packets: mpsc::Sender<Packet>) {
+async fn poll(mut eventloop: EventLoop, packets: mpsc::Sender<Packet>, reconnect: Arc<Notify>) {
     let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
     let mut connected_at: Option<Instant> = None;
     loop {
-        let (packet, wait) = match eventloop.poll().await {
+        let polled = tokio::select! {
+            polled = eventloop.poll() => polled,
+            () = reconnect.notified() => {
+                // The outbox sends again what was in flight; the client is not to do it as well.
+                eventloop.clean();
+                eventloop.drain_pending_as_failed(NoticeFailureReason::SessionReset);
+                connected_at = None;
+                let error = "the broker acknowledges nothing".to_owned();
+                if packets.send(Packet::Lost(error)).await.is_err() {
+                    return;
+                }
+                sleep(backoff.delay()).await;
+                continue;
+            }
+        };
+        let (packet, wait) = match polled {
             Ok(Event::Incoming(Incoming::ConnAck(_))) => {
                 // The first connection of a process starts a clean session, because what was in
                 // flight in the process before is unknown; later ones resume it.
@@ -116,6 +138,8 @@ struct Session {
     events: mpsc::Sender<LinkEvent>,
     outbox: Outbox,
     connected: bool,
+    /// Has the connection made again.
+    reconnect: Arc<Notify>,
     /// The subscription that the broker has yet to answer.
     subscriptions: JoinSet<Result<(), SubscribeNoticeError>>,
 }
@@ -178,7 +202,12 @@ impl Session {
         let topic = Topic::new(self.endpoint.device, parcel.kind.channel()).to_string();
         let options = PublishOptions::at_least_once().retain(parcel.kind == ParcelKind::Status);
         match self.client.try_publish_tracked(topic, parcel.payload.clone(), options) {
-            Ok(notice) => Some(Box::pin(notice.wait_async())),
+            Ok(notice) => Some(Box::pin(async {
+                match timeout(ACKNOWLEDGED_WITHIN, notice.wait_async()).await {
+                    Ok(outcome) => outcome.map_err(NotAcknowledged::Lost),
+                    Err(_) => Err(NotAcknowledged::InTime),
+                }
+            })),
             Err(error) => {
                 tracing::debug!(%error, "a parcel waits");
                 self.outbox.lost();
@@ -205,8 +234,16 @@ impl Session {
                 }
             },
             Ok(_) => true,
-            Err(error) => {
+            Err(NotAcknowledged::Lost(error)) => {
                 tracing::debug!(%error, "a parcel is sent again");
+                return self.outbox.lost();
+            }
+            Err(NotAcknowledged::InTime) => {
+                let limit = ACKNOWLEDGED_WITHIN.as_secs();
+                tracing::warn!(limit_s = limit, "the broker does not acknowledge a parcel; connecting again");
+                // Nothing is sent on the connection that is given up.
+                self.connected = false;
+                self.reconnect.notify_one();
                 return self.outbox.lost();
             }
         };
@@ -243,7 +280,15 @@ impl Session {
 type InFlight = Pin<Box<dyn Future<Output = Fate> + Send>>;
 
 /// What became of a parcel.
-type Fate = Result<PublishResult, PublishNoticeError>;
+type Fate = Result<PublishResult, NotAcknowledged>;
+
+/// Why a parcel is sent again.
+enum NotAcknowledged {
+    /// The connection ended first.
+    Lost(PublishNoticeError),
+    /// The broker has not answered.
+    InTime,
+}
 
 /// Waits for the parcel in flight; for ever where there is none. Dropped before it is ready, it
 /// has taken nothing.
