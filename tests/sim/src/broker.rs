@@ -82,14 +82,17 @@ impl Broker {
     }
 }
 
-/// A client connects. Returns the connection, and whether the session was there; none while the broker is away.
-pub fn connect(world: &mut World, client: Client) -> Option<(u64, bool)> {
+/// A client connects; `is_clean`: without the session that was there. Returns the connection, and whether the session was there; none while the broker is away.
+pub fn connect(world: &mut World, client: Client, is_clean: bool) -> Option<(u64, bool)> {
     if world.now < world.broker.weather.down {
         return None;
     }
     let broker = &mut world.broker;
     broker.connections += 1;
     let connection = broker.connections;
+    if is_clean {
+        broker.sessions.remove(&client);
+    }
     let is_present = broker.sessions.contains_key(&client);
     let session = broker.sessions.entry(client).or_default();
     (session.connection, session.last_at) = (Some(connection), 0);

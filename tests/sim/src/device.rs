@@ -118,6 +118,8 @@ pub struct Link {
     pub outbox: VecDeque<Parcel>,
     /// The first parcel is in flight.
     pub in_flight: bool,
+    /// The first connection of a link starts with a clean session.
+    pub is_first: bool,
     /// The next pause between two attempts.
     pub pause: Ms,
 }

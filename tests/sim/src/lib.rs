@@ -25,5 +25,6 @@ pub mod recovery;
 pub mod rng;
 pub mod run;
 pub mod seen;
+pub mod sshsig;
 pub mod tpm;
 pub mod world;

@@ -13,6 +13,7 @@ use crate::world::{Event, Ms, World};
 
 const FIRST_PAUSE: Ms = 500;
 const LONGEST_PAUSE: Ms = 60_000;
+const ACKNOWLEDGED_WITHIN: Ms = 20_000;
 
 /// Takes a pairing's keys into use, and begins to connect.
 pub fn begin(world: &mut World, index: usize, record: &PairingRecord) {
@@ -30,6 +31,7 @@ pub fn begin(world: &mut World, index: usize, record: &PairingRecord) {
         connection: None,
         outbox: VecDeque::new(),
         in_flight: false,
+        is_first: true,
         pause: FIRST_PAUSE,
     });
     let latency = device.rng.between(20, 200);
@@ -64,14 +66,14 @@ pub fn connect(world: &mut World, index: usize, run: u64, number: u64) {
         return;
     }
     let Some(keys) = keys else { return };
-    let epoch = link.epoch;
+    let (epoch, is_first) = (link.epoch, link.is_first);
     if let Err(error) = device.tpm.use_link(&keys.link, epoch) {
         return lost(world, index, format!("the link key does not sign: {error}"));
     }
-    match broker::connect(world, index) {
+    match broker::connect(world, index, is_first) {
         Some((connection, _)) => {
             if let Some(link) = self::link(world, index) {
-                (link.connection, link.in_flight) = (Some(connection), false);
+                (link.connection, link.in_flight, link.is_first) = (Some(connection), false, false);
             }
             world.trace(|| format!("device {index}: connected to the broker"));
             let (granted, latency) = (broker::subscribe(world, index), world.rng.between(2, 40));
@@ -172,9 +174,9 @@ fn send_next(world: &mut World, index: usize) {
     };
     let fate = broker::publish(world, plane, &Topic::new(id, channel), &parcel.payload);
     let latency = world.rng.between(2, 40);
-    if fate != Fate::Silence {
-        world.after(latency, Event::Puback { device: index, run, connection, fate });
-    }
+    // A broker that does not answer in time has lost the message: the link connects again.
+    let latency = if fate == Fate::Silence { ACKNOWLEDGED_WITHIN } else { latency };
+    world.after(latency, Event::Puback { device: index, run, connection, fate });
 }
 
 /// The broker has answered a PUBLISH.
@@ -182,6 +184,10 @@ pub fn acknowledged(world: &mut World, index: usize, connection: u64, fate: Fate
     let Some(link) = link(world, index) else { return };
     if link.connection != Some(connection) || !std::mem::take(&mut link.in_flight) {
         return;
+    }
+    if fate == Fate::Silence {
+        broker::disconnect(world, index, connection);
+        return lost(world, index, "the broker acknowledges nothing".to_owned());
     }
     let Some(parcel) = link.outbox.pop_front() else { return };
     let input = match fate {

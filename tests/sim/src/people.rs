@@ -1,6 +1,5 @@
 //! Persons: a technician at a device, approvers with their SSH keys, and operators of the control plane.
 
-use pawl_approval::NAMESPACE;
 use pawl_control_plane::entitlement::AccessChange;
 use pawl_control_plane::incident::{SettleError, settle_by_operator};
 use pawl_control_plane::orders;
@@ -47,8 +46,7 @@ fn shown(world: &World, index: usize) -> Option<(StatementBytes, String)> {
 
 /// A person signs a statement.
 fn sign(world: &mut World, person: usize, statement: &StatementBytes) -> Option<GivenApproval> {
-    let signer = &world.setup.persons.get(person)?.signer;
-    let armored = signer.sign(NAMESPACE, statement.to_be_signed().as_bytes()).ok()?;
+    let armored = world.setup.persons.get(person)?.sign(statement.to_be_signed().as_bytes());
     let signature = SshSignature::new(armored.into_bytes()).ok()?;
     let given = GivenApproval { statement: statement.clone(), signature };
     let session = statement.decode().ok()?.session;

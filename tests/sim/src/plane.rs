@@ -1,15 +1,12 @@
 //! The control plane: its real transitions on a database in memory, with the simulation's clock and random bytes.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::future::Future;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use pawl_approval::sign::Signer;
 use pawl_control_plane::clock::Clock;
 use pawl_control_plane::config::Config;
 use pawl_control_plane::control_plane::ControlPlane;
@@ -20,6 +17,7 @@ use pawl_evidence::rand_core::RngCore as _;
 use tempfile::TempDir;
 
 use crate::rng::Rng;
+use crate::sshsig::Person;
 use crate::world::Ms;
 
 /// Unix time at which every world begins, ms.
@@ -33,20 +31,6 @@ pub struct Setup {
     pub persons: Vec<Person>,
     _dir: TempDir,
 }
-
-/// Somebody who may approve.
-pub struct Person {
-    /// Their name in the list of approvers.
-    pub name: &'static str,
-    /// Their key.
-    pub signer: Signer,
-}
-
-const KEYS: [(&str, &str, &str); 3] = [
-    ("alice", include_str!("../persons/alice"), include_str!("../persons/alice.pub")),
-    ("bob", include_str!("../persons/bob"), include_str!("../persons/bob.pub")),
-    ("carol", include_str!("../persons/carol"), include_str!("../persons/carol.pub")),
-];
 
 /// How many persons must approve.
 #[derive(Clone, Copy, Debug)]
@@ -72,16 +56,8 @@ impl Setup {
     fn make() -> Result<Self, Box<dyn std::error::Error>> {
         let dir = tempfile::tempdir()?;
         let signers = dir.path().join("allowed_signers");
-        let lines = KEYS.map(|(name, _, public)| format!("{name} {public}")).concat();
-        fs::write(&signers, lines)?;
-        let mut persons = Vec::new();
-        for (name, private, _) in KEYS {
-            let path: PathBuf = dir.path().join(name);
-            fs::write(&path, private)?;
-            fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-            let signer = Signer::find(&path.to_string_lossy(), None, |_| None)?;
-            persons.push(Person { name, signer });
-        }
+        let persons: Vec<Person> = ["alice", "bob", "carol"].map(Person::new).into();
+        fs::write(&signers, persons.iter().map(Person::line).collect::<String>())?;
         let file = dir.path().join("control-plane.toml");
         let text = format!(
             "state_dir = {:?}\nlisten = \"127.0.0.1:8443\"\nname = \"simulated fleet\"\nhost_names = [\"localhost\"]\n\

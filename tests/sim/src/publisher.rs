@@ -54,7 +54,7 @@ pub fn tick(world: &mut World) {
 
 fn connect(world: &mut World) -> bool {
     let plane = world.devices.len();
-    let Some((connection, is_present)) = broker::connect(world, plane) else {
+    let Some((connection, is_present)) = broker::connect(world, plane, false) else {
         let pause = world.rng.between(500, 20_000);
         world.after(pause, Event::PlaneTick);
         return false;
