@@ -10,7 +10,7 @@ use pawl_proto::{Epoch, Nonce};
 use pawl_tpm::Error;
 use pawld::core::{
     Effect, Gather, Gathered, GatheredLogs, Input, KeyCertificates, NewKeys, Secret, Ticket, TpmAnswer,
-    TpmCommand, VaultKey, Write,
+    TpmCommand, TpmFailureKind, VaultKey, Write,
 };
 use pawld::simulation;
 use zeroize::Zeroizing;
@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::device::{self, Inbound};
 use crate::https;
 use crate::link;
+use crate::promises::Promise;
 use crate::seen::Sight;
 use crate::world::{Event, Ms, World};
 
@@ -83,7 +84,10 @@ pub fn execute(world: &mut World, index: usize, effect: Effect) -> Option<Option
             world.seen.saw(Sight::TokenServed);
             parts.put_token(&name, token, &audience);
         }
-        Effect::TellHolders => parts.tell_holders(),
+        Effect::TellHolders => {
+            parts.tell_holders();
+            world.ledger.with(index, |truth| truth.tell_by = None);
+        }
         Effect::Tpm(ticket, command) => begin_command(world, index, ticket, command),
         Effect::Write(ticket, write) => {
             // The vault is sealed now: the gate may be another one when the disk comes to it.
@@ -235,7 +239,23 @@ pub fn command_done(world: &mut World, index: usize) {
         world.trace(|| format!("device {index}: the TPM refuses: {error}"));
     }
     let answer = answer.map_err(|error| simulation::failure(&error));
+    let is_transient = answer.as_ref().is_err_and(|failure| failure.kind == TpmFailureKind::Transient);
+    let was_open = is_transient && is_open(world, index);
     feed(world, index, Input::Tpm(ticket, answer));
+    if was_open && is_running(world, index) && !is_open(world, index) {
+        let detail = format!("device {index} closed its gate");
+        world.broken(Promise::TransientErrorsCloseNothing, detail);
+    }
+}
+
+fn is_running(world: &World, index: usize) -> bool {
+    world.devices.get(index).is_some_and(|device| device.process.is_some())
+}
+
+fn is_open(world: &World, index: usize) -> bool {
+    let Some(device) = world.devices.get(index) else { return false };
+    device.set_clocks(world.now);
+    device.process.as_ref().is_some_and(|process| process.parts.in_use().is_some())
 }
 
 /// Has the TPM carry a command out.

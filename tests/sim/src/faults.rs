@@ -136,6 +136,8 @@ fn sleep(world: &mut World, index: usize, ms: Ms) {
     let now = world.now;
     if let Some(device) = world.devices.get_mut(index).filter(|device| device.process.is_some()) {
         device.asleep_until = now + ms;
+        // Nobody works there, and nobody is told.
+        world.ledger.with(index, |truth| truth.tell_by = truth.tell_by.map(|by| by + ms));
         world.saw(Sight::Slept);
         // The broker notices by and by.
         broker::cut(world, index);

@@ -44,6 +44,8 @@ pub struct Truth {
     pub disk_touched: bool,
     /// The epochs that root has ended.
     pub root_ended: BTreeSet<u64>,
+    /// By when holders must have been told of a wipe.
+    pub tell_by: Option<Ms>,
     disk_trouble_until: Ms,
 }
 
@@ -106,6 +108,12 @@ impl Ledger {
 
     /// Returns what is true of a device.
     #[must_use]
+    pub fn get(&self, index: usize) -> Option<&Truth> {
+        self.devices.get(index)
+    }
+
+    /// Returns a copy of what is true of a device.
+    #[must_use]
     pub fn of(&self, index: usize) -> Truth {
         self.devices.get(index).cloned().unwrap_or_default()
     }
@@ -121,6 +129,7 @@ impl Ledger {
     pub fn process_ended(&mut self, index: usize, is_power: bool) {
         self.with(index, |truth| {
             truth.wiping.clear();
+            truth.tell_by = None;
             if is_power {
                 truth.noted.clear();
             }

@@ -42,6 +42,9 @@ promises! {
     NothingAfterAWipe: "from the moment a wipe begins, the process that began it serves no token, and neither does a process that finds its note",
     WorksInItsEpoch: "a gate is open only with keys of this TPM and in the epoch of its counter",
     WorksUnderALease: "a gate is open only while the TPM accepts its lease",
+    TransientErrorsCloseNothing: "a TPM that is busy closes no gate whose lease still runs",
+    HoldersAreTold: "holders are told within 400 ms after a wipe began, whatever TPM and disk do",
+    LapsesEndByThemselves: "once the faults are over, a device whose pairing lives works again without a technician",
     NoEpochFalls: "no counter falls",
     OwnApproval: "no session is approved without as many persons as it needs, each of whom signed for this very session",
     AsManyAsThePolicyWants: "a session needs as many persons as the policy wants, and only an operator's repair lowers that",
@@ -94,8 +97,11 @@ impl World {
         let Some(record) = process.core.status().record else { return };
         let is_ours = record.attestation_name.as_bytes() == device.tpm.attestation_name();
         if is_ours && device.tpm.epoch() == Some(record.epoch.0) {
+            let tell_by = self.now + TELL_WITHIN;
             self.ledger.with(index, |truth| {
-                truth.wiping.insert(record.pairing);
+                if truth.wiping.insert(record.pairing) {
+                    truth.tell_by = Some(tell_by);
+                }
             });
         }
     }
@@ -430,12 +436,16 @@ fn check_lease_key_of(approved: &PairingApproved) -> Option<()> {
     check_lease_key(&public).ok()
 }
 
-/// The promises about gates, after every step.
-pub fn check(world: &mut World) {
-    for index in 0..world.devices.len() {
-        check_gate(world, index);
+/// The promises about gates, after every step at a device: nothing else opens one, and none outlives the next step there.
+pub fn check(world: &mut World, device: Option<usize>) {
+    match device {
+        Some(index) => check_gate(world, index),
+        None => (0..world.devices.len()).for_each(|index| check_gate(world, index)),
     }
 }
+
+/// How long holders may work on after a wipe began, ms.
+const TELL_WITHIN: Ms = 400;
 
 /// The TPM's clock and CLOCK_BOOTTIME need not agree better than this, ms.
 const SLACK: Ms = 500;
@@ -448,8 +458,12 @@ fn check_gate(world: &mut World, index: usize) {
     }
     device.set_clocks(now);
     let Some(process) = &device.process else { return };
+    let Some(truth) = world.ledger.get(index) else { return };
+    if truth.tell_by.is_some_and(|by| by < now) {
+        let detail = format!("device {index} has not told holders of a wipe");
+        return world.broken(Promise::HoldersAreTold, detail);
+    }
     let Some(acting) = process.parts.in_use() else { return };
-    let truth = world.ledger.of(index);
     let pairing = acting.record.pairing;
     if truth.wiping.contains(&pairing) || truth.noted.contains(&pairing) {
         let detail = format!("device {index} works with pairing {pairing}, whose wipe has begun");
@@ -478,6 +492,10 @@ fn check_gate(world: &mut World, index: usize) {
         && keys.lease.as_ref().is_none_or(|lease| lease.signature != acting.lease.signature)
     {
         keys.lease = Some(pawl_tpm::LeaseGrant::clone(&acting.lease));
+    }
+    // The status is costly.
+    if !world.steps.is_multiple_of(4) {
+        return;
     }
     let Some(process) = world.devices.get(index).and_then(|device| device.process.as_ref()) else { return };
     if let Some(token) = process.parts.token(TOKEN)

@@ -7,7 +7,7 @@ use pawl_proto::message::{DeviceState, EventKind};
 use pawl_proto::{Epoch, PairingId};
 use pawl_verifier::pairing::PairingState;
 
-use crate::device::{self, ROOT};
+use crate::device::{self, ROOT, SCOPE, TOKEN};
 use crate::faults;
 use crate::people;
 use crate::plan::PERSONS;
@@ -79,7 +79,16 @@ fn is_well(world: &World, index: usize) -> bool {
     device.set_clocks(world.now);
     process.core.state() == DeviceState::Entitled
         && process.parts.in_use().is_some()
+        && (process.parts.token(TOKEN).is_some() || !is_granted(world, index))
         && !process.core.status().receipt_waiting
+}
+
+/// Returns whether the operator grants the scope of the token.
+fn is_granted(world: &World, index: usize) -> bool {
+    let Some(device) = world.devices.get(index) else { return false };
+    let id = device.tpm.device();
+    let granted = world.plane.look(move |tx| tx.granted(id));
+    granted.is_ok_and(|granted| granted.scopes.iter().any(|scope| scope.as_str() == SCOPE))
 }
 
 fn state(world: &World, index: usize) -> String {
@@ -125,8 +134,27 @@ fn help(world: &mut World, index: usize, round: u32) {
         DeviceState::Unpaired | DeviceState::Revoked | DeviceState::Pairing if round % 4 == 2 => {
             people::pair(world, index, true);
         }
-        DeviceState::Lapsed if round >= PATIENCE && round % 4 == 2 => people::pair(world, index, true),
+        DeviceState::Lapsed if round >= PATIENCE && round % 4 == 2 => {
+            check_lapse(world, index);
+            people::pair(world, index, true);
+        }
         _ => {}
+    }
+}
+
+/// A device that has lapsed for so long must have a reason that a technician is needed for.
+fn check_lapse(world: &mut World, index: usize) {
+    let Some(device) = world.devices.get(index) else { return };
+    let (id, counter) = (device.tpm.device(), device.tpm.epoch());
+    let Some(process) = &device.process else { return };
+    let Ok(live) = world.plane.look(move |tx| tx.live_pairing(id)) else { return };
+    let record = process.parts.store.pairing().ok().flatten();
+    let is_alive = live.is_some_and(|live| {
+        record.is_some_and(|record| record.pairing == live.id) && counter == Some(live.epoch.0)
+    });
+    if is_alive && !world.ledger.of(index).disk_touched {
+        let detail = state(world, index);
+        world.broken(Promise::LapsesEndByThemselves, format!("device {index}: {detail}"));
     }
 }
 

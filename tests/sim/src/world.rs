@@ -268,15 +268,15 @@ impl World {
             self.fingerprint = (self.fingerprint ^ value).wrapping_mul(0x0100_0000_01b3);
         }
         // A machine that sleeps does nothing, and hears nothing.
-        if let Some(device) = device.and_then(|index| self.devices.get(index))
-            && device.asleep_until > self.now
+        if let Some(machine) = device.and_then(|index| self.devices.get(index))
+            && machine.asleep_until > self.now
             && event.is_at_a_device()
         {
-            let until = device.asleep_until;
+            let until = machine.asleep_until;
             return self.at(until, event);
         }
         self.dispatch(event);
-        promises::check(self);
+        promises::check(self, device);
     }
 
     fn is_current(&self, index: usize, run: u64) -> bool {

@@ -5,6 +5,8 @@
 
 mod outbox;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
