@@ -19,142 +19,142 @@ const EXIT_CODES: &str = "\
 Exit codes:
    0  done
    1  failed, or a check failed
-  10  the device is not entitled: no token until it is
-  64  wrong usage of this command
-  69  the daemon cannot be reached, or has gone away
-  75  still waiting when --timeout was over
-  76  refused by the control plane or an approver, or approved by nobody in time
-  77  not permitted to this user
-  78  the configuration is missing or wrong
+  10  the device is not entitled to tokens
+  64  wrong usage
+  69  pawld is not running or does not answer
+  75  still waiting when --timeout expired
+  76  refused by the control plane or an approver, or not approved in time
+  77  permission denied
+  78  the configuration is missing or invalid
  130  interrupted";
 
-/// Looks after this device's pairing: what it is, whether it holds, and how to end it.
+/// Shows, makes and ends this device's pairing with its control plane, through the pawld daemon.
 #[derive(Debug, Parser)]
 #[command(name = "pawlctl", version, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// What is asked for
+    /// The subcommand
     #[command(subcommand)]
     pub command: Command,
     /// Print JSON for programs
     #[arg(long, global = true)]
     pub json: bool,
-    /// The daemon's socket [default: /run/pawl/pawld.sock]
+    /// Path of the daemon's socket [default: /run/pawl/pawld.sock]
     #[arg(long, global = true, value_name = "PATH")]
     pub socket: Option<PathBuf>,
 }
 
-/// What is asked for.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show the device's state, why it is so, and what to do
+    /// Show the device's state, the reason for it, and what to do
     Status,
     /// Pair the device with its control plane and wait for the outcome
     ///
-    /// For a device without a live pairing. Where the operator's policy wants a person's approval, this shows the
-    /// code for it and waits, as re-pair does.
+    /// For a device without a live pairing. If the operator's policy requires a person's approval, this shows the user
+    /// code and waits, as re-pair does.
     Pair(Pair),
     /// Pair the device again: after a repair, a swapped disk or TPM, or an operator's order
     ///
-    /// Says what was found and what would end, opens a session, and shows the code with which somebody approves it
-    /// from elsewhere. With --sign-with it is approved here. A live pairing works on until the approval; Ctrl-C
-    /// before the approval gives the session up. After it the daemon goes on, with or without this command.
+    /// Shows what pawld detected and which pairing will end, opens an approval session, and shows the user code for an
+    /// approver elsewhere. With --sign-with you approve here. A live pairing keeps working until the approval. Ctrl-C
+    /// before the approval cancels the session; after the approval the daemon completes the pairing by itself.
     ///
-    /// With --json, each change is one object on a line of standard output, and the last line is the outcome: the
-    /// status, or what is wrong.
+    /// With --json, each change is one JSON object on a line of standard output. The last line is the outcome: the
+    /// device's status, or the problem.
     #[command(name = "re-pair")]
     RePair(Pair),
-    /// Print an access token of the vault
+    /// Print an access token from the vault
     ///
-    /// Prints the token alone. It is bound to the device key (RFC 9449): a receiver wants a proof beside it.
-    /// With --method and --url, both are printed as the two header lines of that one request, for curl -H @- .
+    /// Prints only the token. It is bound to the device key (RFC 9449): the resource server also requires a DPoP proof.
+    /// With --method and --url this prints token and proof as the two header lines of one request, for curl -H @- .
     Token(Token),
     /// Have the device's TPM sign for one protected action, and print the assurance
     ///
-    /// The control plane decides by its policy for the action, or an approver does. Prints the assurance alone, a
-    /// compact JWS (RFC 7515) that counts for this action, resource, digest and session only.
+    /// The control plane decides by its policy for the action, or asks an approver. Prints only the assurance, a
+    /// compact JWS (RFC 7515) that is valid for this action, resource, digest and session only.
     Action(Action),
-    /// Show the device's assurance records, and check that their chain holds
+    /// Show the device's assurance records and verify their hash chain
     Records(Records),
-    /// Destroy the pairing's keys and tokens for good, by the TPM's counter
+    /// Destroy the pairing's keys and tokens permanently, by incrementing the TPM's counter
     Wipe(Wipe),
-    /// End the pairing, and remove everything of Pawl from the TPM
+    /// End the pairing and remove all Pawl data from the TPM
     ///
-    /// Wipes the pairing as wipe does, then undefines the epoch counter. For a device that leaves Pawl. A counter
-    /// that is defined again starts above every earlier value, so nothing of an old pairing ever works again.
+    /// Wipes the pairing as wipe does, then undefines the epoch counter. For a device that no longer uses Pawl. If the
+    /// counter is defined again, it starts above every earlier value, so an old pairing can never work again.
     Deprovision(Deprovision),
-    /// Tell by the exit code whether the device is entitled: 0 if it is, 10 if it is not
+    /// Exit with 0 if the device is entitled to tokens, with 10 if it is not
     Entitled(Entitled),
-    /// Examine whatever the device needs to work, and name a remedy for each fault
+    /// Check everything that the device needs, and name a remedy for each fault
     ///
-    /// Run it as root: it reads the logs that the daemon reads. Of systemd's measurement log it tells whether the daemon
-    /// can open it, whether a record of it was never finished (the file's sticky bit), whether it is longer than the 256
-    /// KiB that are reported, whether it is absent although systemd measures this boot, and whether it explains the PCRs
-    /// that it has records of, as the kernel shows them (Linux 5.12 and later).
+    /// Run it as root: it reads the logs that the daemon reads. For systemd's measurement log it checks that the daemon
+    /// can open it, that its last record is complete (the file's sticky bit), that it fits into the 256 KiB that a report
+    /// carries, that it exists if systemd measures this boot, and that it explains the PCRs that it has records of, as
+    /// the kernel shows them (Linux 5.12 and later).
     Check(Check),
     /// Export a fresh TPM quote and the logs for a verifier
     ///
     /// Writes attest.bin (TPMS_ATTEST), signature.bin (TPMT_SIGNATURE), ak.pem, nonce.hex (the quote's
-    /// extraData), pcrs.bin (the values of the quoted PCRs, one after the other by index), and
-    /// where the host has them bootlog.bin, measurelog.bin and ima.txt.
+    /// extraData), pcrs.bin (the values of the quoted PCRs, in ascending order of index), and,
+    /// if the host has these logs, bootlog.bin, measurelog.bin and ima.txt.
     ///
-    /// tpm2-tools check them with: tpm2_checkquote -u ak.pem -m attest.bin -s signature.bin -g sha256
+    /// Verify with tpm2-tools: tpm2_checkquote -u ak.pem -m attest.bin -s signature.bin -g sha256
     /// -q $(cat nonce.hex)
     Evidence(Evidence),
-    /// Replay a boot event log without a TPM or a daemon, and print the PCR values
+    /// Replay a boot event log without TPM or daemon, and print the PCR values
     ///
-    /// Prints the PCRs that the log extends, or whose start it states. An IMA log adds PCR 10 of the sha1 and
-    /// sha256 banks: what goes into it in others depends on how the kernel is built.
+    /// Prints the PCRs that the log extends or whose initial value it states. An IMA log adds PCR 10 of the sha1 and
+    /// sha256 banks. What the kernel extends in other banks depends on its build options.
     Replay(Replay),
 }
 
 /// `pair` and `re-pair`.
 #[derive(Debug, Args)]
 pub struct Pair {
-    /// Why; whoever approves sees it
+    /// The reason; the approver sees it
     #[arg(long, value_name = "TEXT", value_parser = reason, default_value = "")]
     pub reason: ShortText,
-    /// A scope to ask for, instead of those in the configuration; may be repeated
+    /// A scope to request instead of those in the configuration; may be repeated
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
     pub scopes: Vec<Scope>,
-    /// The device whose place this one takes, after its TPM was swapped: its pairing ends
+    /// The device that this one replaces, after its TPM was swapped; its pairing ends
     #[arg(long, value_name = "DEVICE")]
     pub replaces: Option<DeviceId>,
-    /// Follow the session that is open already, instead of opening one
+    /// Follow the open session instead of opening a new one
     #[arg(long, conflicts_with_all = ["reason", "scopes", "replaces"])]
     pub attach: bool,
-    /// Hand in the confirmation that an approver was shown, and go on with the session that is open
+    /// Submit the confirmation code that the approver reads to you, and follow the open session
     #[arg(long, value_name = "CODE", value_parser = confirmation, conflicts_with_all = ["reason", "scopes", "replaces"])]
     pub confirm: Option<Confirmation>,
-    /// Stop waiting after so many seconds; the daemon goes on
+    /// Stop waiting after this many seconds; the daemon continues
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "900")]
     pub timeout: Duration,
-    /// Who approves, and how it is shown
+    /// Options for the approval
     #[command(flatten)]
     pub approving: Approving,
 }
 
 impl Pair {
-    /// Another command has opened the session.
+    /// Returns whether another command opened the session.
     #[must_use]
     pub fn is_attached(&self) -> bool {
         self.attach || self.confirm.is_some()
     }
 }
 
-/// How a session is approved here, or shown to who approves it elsewhere.
+/// Options for an approval, here or elsewhere.
 #[derive(Debug, Args)]
 pub struct Approving {
     /// Approve here with this SSH key: a file, "agent" for ssh-agent's only key, or SHA256:… for one of its keys
     ///
     /// With a private key's file ssh-keygen signs, and asks for the passphrase itself; pawlctl never reads the key.
-    /// Shows the whole statement that is signed, and asks before it signs. With sudo, an agent is reached by
-    /// sudo --preserve-env=SSH_AUTH_SOCK.
+    /// Shows the whole statement and asks before it signs. To use ssh-agent under sudo, run
+    /// sudo --preserve-env=SSH_AUTH_SOCK pawlctl ….
     #[arg(long, value_name = "KEY")]
     pub sign_with: Option<String>,
     /// Sign without asking on the terminal
     #[arg(long, requires = "sign_with")]
     pub yes: bool,
-    /// Draw no QR code
+    /// Do not draw a QR code
     #[arg(long)]
     pub no_qr: bool,
 }
@@ -162,34 +162,34 @@ pub struct Approving {
 /// `action`.
 #[derive(Debug, Args)]
 pub struct Action {
-    /// The action's name, which a policy of the control plane has
+    /// The action's name in the control plane's policy
     #[arg(value_name = "ACTION", value_parser = some_text, required_unless_present = "attach", conflicts_with = "attach")]
     pub action: Option<ShortText>,
-    /// On what it acts
+    /// Target of the action
     #[arg(long, value_name = "TEXT", value_parser = some_text, required_unless_present = "attach", conflicts_with = "attach")]
     pub resource: Option<ShortText>,
-    /// SHA-256 of what it acts with, 64 hexadecimal digits
+    /// SHA-256 of the input, 64 hexadecimal digits
     #[arg(long, value_name = "HEX", value_parser = digits, required_unless_present_any = ["attach", "file"])]
     pub digest: Option<String>,
-    /// The file that it acts with, instead of its SHA-256
+    /// The input as a file, instead of its SHA-256
     #[arg(long, value_name = "PATH", conflicts_with_all = ["attach", "digest"])]
     pub file: Option<PathBuf>,
-    /// The session of your own in which the assurance shall count, and in no other
+    /// Your application's session; the assurance is valid in no other
     #[arg(long, value_name = "TEXT", value_parser = some_text, required_unless_present = "attach", conflicts_with = "attach")]
     pub session: Option<ShortText>,
-    /// Why; whoever approves sees it
+    /// The reason; the approver sees it
     #[arg(long, value_name = "TEXT", value_parser = reason, default_value = "", conflicts_with = "attach")]
     pub reason: ShortText,
-    /// Go on with an action that was asked for before
+    /// Follow an action that was requested before
     #[arg(long, value_name = "ID", conflicts_with = "digest")]
     pub attach: Option<SessionId>,
-    /// With --attach: hand in the confirmation that an approver was shown
+    /// With --attach: submit the confirmation code that the approver reads to you
     #[arg(long, value_name = "CODE", value_parser = confirmation, requires = "attach", conflicts_with = "action")]
     pub confirm: Option<Confirmation>,
-    /// Stop waiting after so many seconds
+    /// Stop waiting after this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "900")]
     pub timeout: Duration,
-    /// Who approves, and how it is shown
+    /// Options for the approval
     #[command(flatten)]
     pub approving: Approving,
 }
@@ -197,7 +197,7 @@ pub struct Action {
 /// `records`.
 #[derive(Debug, Args)]
 pub struct Records {
-    /// Begin behind the record with this number
+    /// Start after the record with this number
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub after: u64,
 }
@@ -205,13 +205,13 @@ pub struct Records {
 /// `token`.
 #[derive(Debug, Args)]
 pub struct Token {
-    /// The name that the configuration gives it
+    /// The token's name in the configuration
     #[arg(value_name = "NAME")]
     pub name: TokenName,
-    /// The method of the request that the token is for
+    /// HTTP method of the request
     #[arg(long, requires = "url")]
     pub method: Option<String>,
-    /// The address of the request that the token is for
+    /// URL of the request
     #[arg(long, requires = "method")]
     pub url: Option<String>,
 }
@@ -219,10 +219,10 @@ pub struct Token {
 /// `wipe`.
 #[derive(Debug, Args)]
 pub struct Wipe {
-    /// Why; it goes into the receipt
+    /// The reason; the receipt carries it
     #[arg(long, value_name = "TEXT", value_parser = some_text)]
     pub reason: ShortText,
-    /// Do not ask on the terminal
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
 }
@@ -230,7 +230,7 @@ pub struct Wipe {
 /// `deprovision`.
 #[derive(Debug, Args)]
 pub struct Deprovision {
-    /// Do not ask on the terminal
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
 }
@@ -238,10 +238,10 @@ pub struct Deprovision {
 /// `entitled`.
 #[derive(Debug, Args)]
 pub struct Entitled {
-    /// Wait until it is
+    /// Wait until the device is entitled
     #[arg(long)]
     pub wait: bool,
-    /// While it is, keep running, and tell systemd so: for pawl-entitled.service
+    /// Keep running while the device is entitled, and notify systemd; used by pawl-entitled.service
     #[arg(long)]
     pub hold: bool,
 }
@@ -249,7 +249,7 @@ pub struct Entitled {
 /// `check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// The device's configuration
+    /// Path of the device's configuration
     #[arg(long, value_name = "PATH", default_value = pawl_config::PATH)]
     pub config: PathBuf,
 }
@@ -263,7 +263,7 @@ pub struct Evidence {
     /// Replace what an earlier export left in the directory
     #[arg(long)]
     pub force: bool,
-    /// A verifier's nonce for the quote, 64 hexadecimal digits; a random one otherwise
+    /// A verifier's nonce for the quote, 64 hexadecimal digits; random by default
     #[arg(long, value_name = "HEX", value_parser = digits)]
     pub nonce: Option<String>,
 }
@@ -271,13 +271,13 @@ pub struct Evidence {
 /// `replay`.
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// A firmware's event log: binary_bios_measurements
+    /// The firmware's event log: binary_bios_measurements
     #[arg(value_name = "BOOTLOG")]
     pub boot_log: PathBuf,
-    /// systemd's log of what it extended later: tpm2-measure.log
+    /// systemd's measurement log: tpm2-measure.log
     #[arg(long, value_name = "LOG")]
     pub measure_log: Option<PathBuf>,
-    /// An IMA log as well: binary_runtime_measurements or ascii_runtime_measurements
+    /// The IMA log: binary_runtime_measurements or ascii_runtime_measurements
     #[arg(long, value_name = "LOG")]
     pub ima: Option<PathBuf>,
 }

@@ -177,7 +177,7 @@ impl Client {
         }
         match serde_json::from_slice(&response.body) {
             Ok(problem) => Err(ClientError::Refused { status: response.status, problem }),
-            Err(_) => Err(self.odd(format!("it answers {} without a reason", response.status))),
+            Err(_) => Err(self.odd(format!("status {} without a problem in JSON", response.status))),
         }
     }
 
@@ -215,7 +215,7 @@ impl Client {
     fn decode<T: DeserializeOwned>(&self, response: &Response) -> Result<T, ClientError> {
         // The parser's own words would repeat what it read, which may be a token.
         serde_json::from_slice(&response.body)
-            .map_err(|error| self.odd(format!("its JSON has a fault in column {}", error.column())))
+            .map_err(|error| self.odd(format!("invalid JSON in column {}", error.column())))
     }
 
     fn odd(&self, what: String) -> ClientError {
@@ -226,17 +226,17 @@ impl Client {
 /// Why the daemon gave no answer, or none that was asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    #[error("pawld cannot be reached at {}: {source}", socket.display())]
+    #[error("pawld is not running: cannot connect to {}: {source}", socket.display())]
     Unreachable { socket: PathBuf, source: io::Error },
-    #[error("this user may not open {}", socket.display())]
+    #[error("permission denied: {}", socket.display())]
     NotPermitted { socket: PathBuf },
-    #[error("pawld closed the connection at {} without an answer: too many callers, or it stopped", socket.display())]
+    #[error("pawld closed the connection at {} without a response: it has too many clients, or it stopped", socket.display())]
     Crowded { socket: PathBuf },
     #[error("pawld did not answer at {} within {} s", socket.display(), after.as_secs())]
     Timeout { socket: PathBuf, after: Duration },
-    #[error("what answers at {} does not speak as this version of pawld does: {what}", socket.display())]
+    #[error("unexpected response at {}; is pawld another version? ({what})", socket.display())]
     Answer { socket: PathBuf, what: String },
-    #[error("the request cannot be made: {0}")]
+    #[error("cannot build the request: {0}")]
     Request(String),
     #[error("{}", problem.reason)]
     Refused { status: StatusCode, problem: Problem },

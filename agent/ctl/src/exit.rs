@@ -66,7 +66,12 @@ impl Failure {
 
     /// The system refused something that it does not refuse while it is well.
     pub(crate) fn internal(error: impl ToString) -> Self {
-        Self::new(Exit::Failed, "internal", error, "look for what ails this host: memory, disk, limits")
+        Self::new(
+            Exit::Failed,
+            "internal",
+            error,
+            "check this host's free memory, free disk space and process limits",
+        )
     }
 }
 
@@ -84,29 +89,30 @@ impl From<ClientError> for Failure {
                 Exit::Unreachable,
                 "daemon-unreachable",
                 reason,
-                "start it (systemctl start pawld) or name its socket with --socket",
+                "see: systemctl status pawld; start it: systemctl start pawld; if its socket is elsewhere, use --socket",
             ),
             ClientError::NotPermitted { .. } => Self::new(
                 Exit::NotPermitted,
                 "not-permitted",
                 reason,
-                "run this as root, or as a member of the group that owns the socket",
+                "run it as root: sudo pawlctl SUBCOMMAND …; or join the group that owns the socket",
             ),
             ClientError::Crowded { .. } => Self::new(
                 Exit::Unreachable,
                 "daemon-crowded",
                 reason,
-                "try again; `ss -xp` shows which programs hold the daemon's socket",
+                "try again; `ss -xp` shows which programs are connected to the daemon's socket",
             ),
             ClientError::Timeout { .. } => {
-                Self::new(Exit::Unreachable, "daemon-silent", reason, "see what it does: journalctl -u pawld")
+                Self::new(Exit::Unreachable, "daemon-silent", reason, "see its log: journalctl -u pawld")
             }
-            ClientError::Answer { .. } => {
-                Self::new(Exit::Failed, "not-understood", reason, "install pawld and pawlctl of one version")
-            }
-            ClientError::Request(_) => {
-                Self::new(Exit::Usage, "request", reason, "shorten what it has to hold")
-            }
+            ClientError::Answer { .. } => Self::new(
+                Exit::Failed,
+                "not-understood",
+                reason,
+                "install the same version of pawld and pawlctl, then restart pawld",
+            ),
+            ClientError::Request(_) => Self::new(Exit::Usage, "request", reason, "use shorter values"),
             ClientError::Refused { status: StatusCode::FORBIDDEN, problem } => {
                 Self { exit: Exit::NotPermitted, problem }
             }
@@ -121,6 +127,11 @@ impl From<ClientError> for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::new(Exit::Configuration, "configuration", error, "correct it, then restart pawld")
+        Self::new(
+            Exit::Configuration,
+            "configuration",
+            error,
+            "correct the file, then run: systemctl restart pawld",
+        )
     }
 }

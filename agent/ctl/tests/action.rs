@@ -117,7 +117,7 @@ fn a_key_signs_for_this_action_alone() {
     assert!(verifies(directory.path(), &alice, &stated, given["signature"].as_str().unwrap()));
 
     for (field, other) in [
-        ("digest of what is acted with", Statement { subject: Some(Digest([0; 32])), ..update() }),
+        ("digest of the input", Statement { subject: Some(Digest([0; 32])), ..update() }),
         (
             "session of the workload",
             Statement { context: Some(ShortText::new("job 8").unwrap()), ..update() },
@@ -142,7 +142,10 @@ fn another_command_can_come_back_to_an_action() {
 
     let server = daemon(&[(confirmation, vec![waits(200, json!({"refused": "it is another one"}))])]);
     let run = server.pawlctl(&["action", "--attach", ID, "--confirm", "bcdfghjk"]);
-    assert!(run.code == 76 && run.stderr.contains("does not count: it is another one"), "{run:?}");
+    assert!(
+        run.code == 76 && run.stderr.contains("confirmation code rejected: it is another one"),
+        "{run:?}"
+    );
 
     let server = daemon(&[("GET /v1/actions/", vec![reply(404, &problem("no-session", "it is over"))])]);
     assert_eq!(server.pawlctl(&["action", "--attach", ID]).code, 1);
@@ -174,7 +177,10 @@ fn patience_ends_and_the_action_stays_asked_for() {
     let server = daemon(&[("POST /v1/actions ", vec![waiting.clone()]), ("GET /v1/actions/", vec![waiting])]);
     let run = server.pawlctl(&[&wanted(&firmware(directory.path()))[..], &["--timeout", "1"]].concat());
     assert_eq!(run.code, 75, "{run:?}");
-    assert!(run.stderr.ends_with(&format!("to do: wait on with: pawlctl action --attach {ID}\n")), "{run:?}");
+    assert!(
+        run.stderr.ends_with(&format!("to do: continue waiting with: pawlctl action --attach {ID}\n")),
+        "{run:?}"
+    );
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn a_key_file_approves_what_was_shown() {
         "  device    abcdefghijklmnopqrstuvwxyz234567\n",
         "  origin    uid 0; script\n",
         "  opened    2027-01-15 08:00:00 UTC\n",
-        "\nsigned\napproved: the old pairing ends\n",
+        "\nsigned\napproved; ending the old pairing\n",
     ] {
         assert!(run.stderr.contains(line), "{line}: {run:?}");
     }
@@ -94,7 +94,7 @@ fn what_was_not_asked_for_is_not_signed() {
     for (field, statement) in [("origin", other_origin), ("action", action), ("device", other_device)] {
         let server = Script::new(entitled(), [asked(&statement, json!({}))]).serve();
         let run = server.pawlctl(&["re-pair", "--sign-with", alice.to_str().unwrap(), "--yes"]);
-        let expected = format!("nothing was signed: the statement is not what was asked for here ({field})");
+        let expected = format!("nothing was signed: the statement differs from your request ({field})");
         assert!(run.code == 1 && run.stderr.contains(&expected), "{run:?}");
         let requests = server.requests();
         let given_up = requests.iter().filter(|request| request.starts_with("DELETE /v1/session ")).count();
@@ -113,7 +113,7 @@ fn an_approval_that_does_not_count_leaves_the_session_open() {
         .serve();
     let run = server.pawlctl(&["re-pair", "--sign-with", alice.to_str().unwrap(), "--yes"]);
     assert_eq!(run.code, 76, "{run:?}");
-    let expected = "pawlctl: refused: the control plane does not take it; the session stays open\n  \
+    let expected = "pawlctl: the control plane does not take it; the session stays open\n  \
                     to do: approve with another key";
     assert!(run.stderr.contains(expected), "{run:?}");
     assert!(!server.requests().iter().any(|request| request.starts_with("DELETE")));
@@ -143,7 +143,7 @@ fn an_approval_waits_for_a_control_plane_that_is_far_away() {
         .serve();
     let run = server.pawlctl(&["re-pair", "--sign-with", alice.to_str().unwrap(), "--yes"]);
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.stderr.contains("signed\nnot handed in yet: no route\napproved"), "{run:?}");
+    assert!(run.stderr.contains("signed\nnot sent yet: no route; retrying\napproved"), "{run:?}");
     assert_eq!(handed_in(&server), handed_in(&server), "the same approval twice");
 }
 
@@ -154,7 +154,7 @@ fn a_confirmation_is_handed_in_for_the_open_session() {
         Script::new(waits.clone(), [waits.clone()]).then(waits.stage("ending"), [Look::done()]).serve();
     let run = server.pawlctl(&["re-pair", "--confirm", "bcdf ghjk"]);
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.stderr.starts_with("the confirmation was handed in\n"), "{run:?}");
+    assert!(run.stderr.starts_with("confirmation code sent\n"), "{run:?}");
     let requests = server.requests();
     let confirmation = requests.iter().find(|request| request.starts_with("POST")).unwrap();
     assert!(
@@ -170,7 +170,7 @@ fn a_wrong_confirmation_says_so() {
     let server = Script::new(waits.clone(), [waits]).then(asked(&statement(), refused), []).serve();
     let run = server.pawlctl(&["re-pair", "--confirm", "BCDF-GHJK"]);
     assert_eq!(run.code, 76, "{run:?}");
-    assert!(run.stderr.contains("the confirmation does not count: it is another one"), "{run:?}");
+    assert!(run.stderr.contains("confirmation code rejected: it is another one"), "{run:?}");
 }
 
 #[test]

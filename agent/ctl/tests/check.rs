@@ -45,7 +45,7 @@ fn each_fault_is_named_with_a_remedy() {
     for (check, result, remedy) in [
         ("configuration", "failed", "chmod go-w"),
         ("daemon", "failed", "systemctl start pawld"),
-        ("state-dir", "warning", "systemd unit"),
+        ("state-dir", "warning", "start pawld with systemd"),
         ("control-plane-ca", "failed", "control_plane.ca"),
         ("tpm", "failed", "firmware"),
         ("boot-log", "warning", "securityfs"),

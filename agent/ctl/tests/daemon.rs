@@ -96,7 +96,7 @@ fn a_wipe_says_which_epoch_ended() {
     let server = Server::always(reply(200, r#"{"ended": 7, "epoch": 8}"#));
     let run = server.pawlctl(&["wipe", "--reason", "device stolen"]);
     assert_eq!(run.code, 0);
-    assert!(run.stdout.contains("epoch 7 has ended, the counter stands at 8"), "{run:?}");
+    assert!(run.stdout.contains("epoch 7 has ended; the TPM counter is now 8"), "{run:?}");
     assert!(server.requests()[0].ends_with(r#"{"reason":"device stolen"}"#));
     assert_eq!(server.pawlctl(&["wipe", "--reason", "x", "--json"]).stdout, "{\"ended\":7,\"epoch\":8}\n");
 }
@@ -121,13 +121,13 @@ fn hostile_answers_are_refused_and_not_repeated() {
         (endless_head.into_bytes(), "no HTTP answer"),
         (endless_body.into_bytes(), "more than 262144 bytes"),
         (b"HTTP/1.1 200 X\r\ncontent-length: 9\r\n\r\n{".to_vec(), "ended early"),
-        (reply(200, ""), "fault in column 0"),
-        (reply(200, "s3cret"), "fault in column 1"),
-        (reply(200, "{\"access_token\":\"s3cret\"}"), "fault in column"),
-        (deep, "fault in column"),
-        (reply(500, "s3cret"), "500 Internal Server Error without a reason"),
-        (reply(301, "{}"), "301 Moved Permanently without a reason"),
-        (reply(403, "{\"error\": 1}"), "403 Forbidden without a reason"),
+        (reply(200, ""), "invalid JSON in column 0"),
+        (reply(200, "s3cret"), "invalid JSON in column 1"),
+        (reply(200, "{\"access_token\":\"s3cret\"}"), "invalid JSON in column"),
+        (deep, "invalid JSON in column"),
+        (reply(500, "s3cret"), "500 Internal Server Error without a problem"),
+        (reply(301, "{}"), "301 Moved Permanently without a problem"),
+        (reply(403, "{\"error\": 1}"), "403 Forbidden without a problem"),
     ] {
         let server = Server::always(answer);
         let run = server.pawlctl(&["token", "a"]);

@@ -8,7 +8,7 @@ use common::{Server, command, problem, reply};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-const PAIRED: &str = "paired with Example fleet, which checked the EK by certificate: device abcdefghijklmnopqrstuvwxyz234567, epoch 8\n";
+const PAIRED: &str = "paired with Example fleet: device abcdefghijklmnopqrstuvwxyz234567, epoch 8; EK verified by certificate\n";
 
 /// The way of a session that policy alone approves.
 fn unattended() -> Script {
@@ -26,14 +26,14 @@ fn what_is_found_and_what_ends_is_said_before_anything_is_asked() {
     assert_eq!((run.code, run.stdout.as_str()), (0, PAIRED), "{run:?}");
     let expected = "\
 re-pairing device abcdefghijklmnopqrstuvwxyz234567
-  found     nothing changed: the pairing on this disk was made with this TPM
-  ends      pairing 00000000000000000000000000000001 of epoch 7 with Example fleet, its keys and its scopes: telemetry
-            all of it at the approval, and nothing before
-  wanted    a new pairing, with the scopes: telemetry
+  found     same TPM, same disk
+  ends      pairing 00000000000000000000000000000001 of epoch 7 with Example fleet, with its keys and scopes: telemetry
+            all of this ends at the approval, not before
+  new       pairing with the scopes: telemetry
   reason    new board
 opening a session with the control plane
-approved: the old pairing ends
-the new pairing is made
+approved; ending the old pairing
+creating the new pairing
 ";
     assert_eq!(run.stderr, expected);
     let asked = body(&server.wait_for("POST /v1/pair "));
@@ -51,7 +51,7 @@ fn a_first_pairing_goes_the_same_way() {
     let run = server.pawlctl(&["pair"]);
     assert_eq!((run.code, run.stdout.as_str()), (0, PAIRED), "{run:?}");
     assert!(run.stderr.starts_with("pairing device"), "{run:?}");
-    assert!(run.stderr.ends_with("approved\nthe new pairing is made\n"), "{run:?}");
+    assert!(run.stderr.ends_with("approved\ncreating the new pairing\n"), "{run:?}");
     assert_eq!(body(&server.wait_for("POST /v1/pair "))["again"], false);
 }
 
@@ -85,26 +85,28 @@ fn a_session_that_waits_shows_all_that_an_approver_needs() {
     let (_, waited) = run.stderr.split_once("opening a session with the control plane\n").unwrap();
     let expected = format!(
         "\
-waiting for the approval of 2 persons
+waiting for approval by 2 persons
   action    re-pair
   origin    uid 0; script
   scopes    telemetry
   known as  pump 4
   ends      pairing 01010101010101010101010101010101 of epoch 7, made 2026-09-21 14:13:20 UTC, with the scopes telemetry updates
-  lost      updates (to keep them, ask again and name every scope with --scope)
+  lost      updates (to keep them, press Ctrl-C and name every scope with --scope)
   digest    {}
+
+  Give the approver this code:
 
     BCDF-GHJK-LMNP
 
-  is the code. Whoever approves gives it at
+  The approver enters it at
     https://control.example/approve
-  or approves here:
+  or approves here with an SSH key:
     pawlctl re-pair --attach --sign-with KEY
-refused: another device's approval; 4 tries are left
+another device's approval; 4 tries left
 approved by alice: 1 of 2
-an approval from elsewhere wants its confirmation here: pawlctl re-pair --attach --confirm CODE
-approved: the old pairing ends
-the new pairing is made
+an approver elsewhere signed; type the confirmation code the approver reads to you: pawlctl re-pair --attach --confirm CODE
+approved; ending the old pairing
+creating the new pairing
 ",
         pawl_proto::message::StatementBytes::of(&statement).unwrap().to_be_signed()
     );
@@ -148,7 +150,7 @@ fn a_session_that_comes_to_nothing_says_why() {
             Script::new(look.clone(), [look.stage("opening"), look.failed(error, "bob said no")]).serve();
         let run = server.pawlctl(&["re-pair"]);
         assert_eq!(run.code, code, "{run:?}");
-        let expected = "pawlctl: bob said no; nothing has changed: the old pairing works on\n  \
+        let expected = "pawlctl: bob said no; nothing has changed: the old pairing still works\n  \
                         to do: call the operator\n";
         assert!(run.stdout.is_empty() && run.stderr.ends_with(expected), "{run:?}");
     }
@@ -182,21 +184,21 @@ fn another_session_ends_this_one() {
     let look = entitled();
     let looks = [look.stage("waiting"), look.stage("opening").of_another_session()];
     let run = Script::new(look, looks).serve().pawlctl(&["re-pair"]);
-    assert!(run.code == 1 && run.stderr.contains("another session was begun"), "{run:?}");
+    assert!(run.code == 1 && run.stderr.contains("another session was opened"), "{run:?}");
 }
 
 #[test]
 fn a_daemon_that_starts_anew_has_forgotten_what_nobody_approved() {
     let look = entitled();
     let run = Script::new(look.clone(), [look.stage("waiting"), look]).serve().pawlctl(&["re-pair"]);
-    assert!(run.code == 1 && run.stderr.contains("nothing has changed\n  to do: ask again"), "{run:?}");
+    assert!(run.code == 1 && run.stderr.contains("nothing has changed\n  to do: start again"), "{run:?}");
 }
 
 #[test]
 fn a_daemon_that_goes_away_leaves_what_was_approved() {
     for (stage, holds) in [
-        ("waiting", "nothing has changed unless somebody has approved meanwhile"),
-        ("pairing", "the pairing is approved, and pawld goes on with it as soon as it runs"),
+        ("waiting", "nothing has changed unless somebody approved in the meantime"),
+        ("pairing", "the pairing is approved, and pawld completes it as soon as it runs"),
     ] {
         let mut alive = 3;
         let look = entitled().stage(stage);
@@ -236,8 +238,8 @@ fn patience_ends_and_the_session_stays_open() {
     let server = Script::new(look.clone(), [asked]).serve();
     let run = server.pawlctl(&["re-pair", "--timeout", "1"]);
     assert_eq!(run.code, 75, "{run:?}");
-    let expected = "pawlctl: not approved after 1 s; nothing has changed, and the session stays open\n  \
-                    to do: wait on with: pawlctl re-pair --attach\n";
+    let expected = "pawlctl: not approved after 1 s; nothing has changed; the session stays open\n  \
+                    to do: continue waiting with: pawlctl re-pair --attach\n";
     assert!(run.stderr.ends_with(expected), "{run:?}");
     assert!(!server.requests().iter().any(|request| request.starts_with("DELETE")));
 
@@ -272,7 +274,7 @@ fn whoever_interrupts_gives_the_session_up() {
         let script = Script::new(look.clone(), [asked.clone()]);
         let (run, requests) = interrupt(script, &["re-pair"], signal);
         assert_eq!(run.code, 130, "{run:?}");
-        let expected = "pawlctl: interrupted: the session was given up, and nothing has changed: the old pairing works on\n";
+        let expected = "pawlctl: interrupted: the session was cancelled; nothing has changed: the old pairing still works\n";
         assert!(run.stderr.ends_with(expected) && gave_up(&requests), "{run:?}");
     }
 }
@@ -282,13 +284,13 @@ fn an_approval_that_came_first_stands() {
     let look = entitled();
     let (run, requests) =
         interrupt(Script::new(look.clone(), [look.stage("pairing")]), &["re-pair"], Signal::INT);
-    assert!(run.code == 130 && run.stderr.contains("the daemon goes on with it"), "{run:?}");
+    assert!(run.code == 130 && run.stderr.contains("the daemon completes it"), "{run:?}");
     assert!(!gave_up(&requests), "{requests:?}");
 
     let asked = look.waiting(&statement(), waiting(json!({})));
     let script = Script::new(look, [asked]).given_up(reply(409, &problem("approved", "too late")));
     let (run, requests) = interrupt(script, &["re-pair"], Signal::INT);
-    assert!(run.code == 130 && run.stderr.contains("the daemon goes on with it"), "{run:?}");
+    assert!(run.code == 130 && run.stderr.contains("the daemon completes it"), "{run:?}");
     assert!(gave_up(&requests), "{requests:?}");
 }
 

@@ -60,12 +60,12 @@ fn all_pages_are_shown_and_the_chain_is_checked() {
     assert_eq!(run.code, 0, "{run:?}");
     let expected = format!(
         "\
-2027-01-15 08:00:00 UTC       1  began      the chain of device abcdefghijklmnopqrstuvwxyz234567
+2027-01-15 08:00:00 UTC       1  began      chain of device abcdefghijklmnopqrstuvwxyz234567
 2027-01-15 08:00:00 UTC       2  opened     re-pair in session {id} from uid 0; script; statement {}
 2027-01-15 08:00:00 UTC       3  approved   session {id} by alice
 2027-01-15 08:00:00 UTC       4  wiped      by a re-pair; receipt {}
-2027-01-15 08:00:00 UTC       5  missed     2 records that could not be written
-chain holds: records 1 to 5
+2027-01-15 08:00:00 UTC       5  missed     2 records could not be written
+chain verified: records 1 to 5
 ",
         "03".repeat(32),
         "04".repeat(32),
@@ -89,7 +89,7 @@ fn a_program_gets_the_records_and_then_the_outcome() {
 fn what_the_bound_has_dropped_is_said() {
     let run = daemon(records().split_off(2)).pawlctl(&["records"]);
     assert_eq!(run.code, 0, "{run:?}");
-    let expected = "chain holds: records 3 to 5; older ones were dropped to keep within their bound\n";
+    let expected = "chain verified: records 3 to 5; older records were dropped to save space\n";
     assert!(run.stdout.ends_with(expected), "{run:?}");
     assert_eq!(daemon(Vec::new()).pawlctl(&["records"]).stdout, "no records\n");
 }
@@ -101,12 +101,12 @@ fn a_record_that_was_altered_or_taken_out_is_found() {
     let mut cut = records();
     cut.remove(2);
     for (records, complaint) in [
-        (altered, "the chain breaks at record 3: its digest is that of another record"),
-        (cut, "the chain breaks at record 3: record 4 stands in its place"),
+        (altered, "the chain breaks at record 3: its digest does not match its content"),
+        (cut, "the chain breaks at record 3: record 4 is in its place"),
     ] {
         let run = daemon(records.clone()).pawlctl(&["records"]);
         assert!(run.code == 1 && run.stderr.contains(complaint), "{run:?}");
-        assert!(!run.stdout.contains("chain holds"), "{run:?}");
+        assert!(!run.stdout.contains("chain verified"), "{run:?}");
         let run = daemon(records).pawlctl(&["records", "--json"]);
         assert_eq!((run.code, run.json_lines().last().unwrap()["error"].as_str()), (1, Some("chain-broken")));
     }

@@ -51,15 +51,15 @@ fn a_confirmation_is_asked_for_until_it_counts() {
         .then(entitled().stage("ending"), [Look::done()])
         .serve();
     let mut terminal = on_terminal(&server, &["re-pair"], 120);
-    let question = "confirmation that the approver was shown: ";
+    let question = "confirmation code: ";
     terminal.wait_for(question);
     terminal.type_line("bcdf");
     terminal.wait_for(question);
     terminal.type_line("bcdf ghjk");
-    terminal.wait_for("refused: it is another one; 4 tries are left");
+    terminal.wait_for("it is another one; 4 tries left");
     terminal.wait_for(question);
     terminal.type_line("BCDF-GHJL");
-    terminal.wait_for("approved: the old pairing ends");
+    terminal.wait_for("approved; ending the old pairing");
     let (code, shown) = terminal.end();
     assert_eq!(code, 0, "{shown}");
     assert!(shown.contains("paired with Example fleet"), "{shown}");
@@ -81,7 +81,7 @@ fn nothing_is_signed_without_a_yes() {
     terminal.wait_for("sign? [y/N] ");
     terminal.type_line("");
     let (code, shown) = terminal.end();
-    assert!(code == 1 && shown.contains("you did not sign"), "{shown}");
+    assert!(code == 1 && shown.contains("you answered no; nothing was signed"), "{shown}");
     assert!(!server.requests().iter().any(|request| request.contains("/approval")));
 }
 

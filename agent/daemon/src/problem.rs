@@ -1,4 +1,4 @@
-//! What a refused caller is told: what is wrong, and what to do.
+//! The problems that pawld reports to callers: what is wrong, and what to do.
 
 use pawl_proto::DeviceId;
 use pawl_proto::local::{NO_TPM, Problem};
@@ -19,65 +19,65 @@ pub(crate) fn unpaired() -> Problem {
 
 /// A pairing is asked for, or being made.
 pub(crate) fn pairing() -> Problem {
-    problem("pairing", "this device is being paired", "wait, and follow it with: pawlctl status")
+    problem("pairing", "this device is being paired", "wait; see the progress with: pawlctl status")
 }
 
-/// A pairing lives, and nobody said that it may end.
+/// The device has a live pairing, and the request does not replace it.
 pub(crate) fn already_paired() -> Problem {
     problem(
         "already-paired",
         "this device is paired",
-        "to pair it anew, run: pawlctl re-pair; the old pairing works until the new one is approved",
+        "to pair it again, run: pawlctl re-pair; the old pairing works until the new one is approved",
     )
 }
 
-/// The operator's policy wants a person to approve, and nobody stood at the device. `reason` is the
+/// The operator's policy requires a person's approval, and the daemon paired by itself. `reason` is the
 /// control plane's.
 pub(crate) fn technician_wanted(reason: &str) -> Problem {
     problem("technician-wanted", reason, "run at the device: pawlctl re-pair")
 }
 
-/// The operator has ended the pairing and wants a new one; `problem` is what is in its way.
+/// The operator ordered a repair; `problem` prevents the new pairing.
 pub(crate) fn ordered(problem: Problem, why: &ShortText) -> Problem {
     let reason = format!("the operator ordered a repair: {why}; {}", problem.reason);
     Problem { reason, ..problem }
 }
 
-/// A session was ended from this device before it was approved.
+/// The session was cancelled at the device before its approval.
 pub(crate) fn given_up() -> Problem {
-    problem("given-up", "the request for a pairing was given up", "run: pawlctl re-pair")
+    problem("given-up", "the pairing request was cancelled at the device", "run: pawlctl re-pair")
 }
 
 /// No session is under way.
 pub(crate) fn no_session() -> Problem {
-    problem("no-session", "no pairing is asked for", "run: pawlctl re-pair")
+    problem("no-session", "no session is open", "run: pawlctl re-pair")
 }
 
-/// A session can no longer be given up.
+/// The session is approved and can no longer be cancelled.
 pub(crate) fn approved() -> Problem {
     problem(
         "approved",
         "the pairing was approved, and the old one has ended",
-        "wait for the new one, and follow it with: pawlctl status",
+        "wait for the new pairing; see the progress with: pawlctl status",
     )
 }
 
-/// Another caller asked for the same, and is answered in this one's place.
+/// Another caller is already ending the epoch.
 pub(crate) fn busy() -> Problem {
-    problem("busy", "another caller ends the epoch already", "see how the device stands: pawlctl status")
+    problem("busy", "another command is already ending the epoch", "see the state with: pawlctl status")
 }
 
-/// There is nothing that a wipe would end.
+/// There is no pairing to wipe.
 pub(crate) fn nothing_to_wipe() -> Problem {
-    problem("nothing-to-wipe", "this device has no live pairing", "nothing needs to be done")
+    problem("nothing-to-wipe", "this device has no live pairing", "nothing to do")
 }
 
 /// Paired, and no verdict has come yet.
 pub(crate) fn waiting() -> Problem {
     problem(
         "waiting",
-        "the control plane has not judged this device's posture yet",
-        "wait for the next verdict; if none comes, run: pawlctl check",
+        "the control plane has not sent a verdict yet",
+        "wait; if no verdict comes within a few minutes, run: pawlctl check",
     )
 }
 
@@ -85,8 +85,8 @@ pub(crate) fn waiting() -> Problem {
 pub(crate) fn lease_expired() -> Problem {
     problem(
         "lease-expired",
-        "the lease has run out: no verdict came in time",
-        "check that the device reaches the broker: pawlctl check",
+        "the lease has expired: no verdict came in time",
+        "check the connection to the broker: pawlctl check",
     )
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn suspended(reason: &str) -> Problem {
         } else {
             format!("the operator suspended this device: {reason}")
         },
-        "ask the operator to resume it; nothing was destroyed",
+        "ask the operator to resume it; the pairing is kept",
     )
 }
 
@@ -110,28 +110,26 @@ pub(crate) fn not_granted(device: DeviceId, lacking: &Lacking) -> Problem {
     let grant = format!("pawl-control-plane entitle {device}{scopes}{}", audience.unwrap_or_default());
     problem(
         "not-granted",
-        format!("the operator has not granted this device {lacking}"),
-        format!("ask the operator to run on the control plane: {grant}"),
+        format!("the operator does not grant this device {lacking}"),
+        format!("ask the operator to run: {grant}"),
     )
 }
 
-/// The control plane judged the posture and gave no lease.
+/// The verdict brought no lease.
 pub(crate) fn drifted(reasons: &str) -> Problem {
     problem(
         "drifted",
         format!("the control plane does not accept what this device runs: {reasons}"),
-        "boot an approved state, or ask the operator to accept this one; nothing was destroyed",
+        "boot an approved system, or ask the operator to accept this one; the pairing is kept",
     )
 }
 
-/// The control plane is newer, and says of the device what this version cannot weigh.
+/// The verdict contains a result that this version does not know.
 pub(crate) fn unknown_verdict(word: &str, reasons: &str) -> Problem {
     problem(
         "unknown-verdict",
-        format!(
-            "the control plane calls this device {word}, which this version of pawld does not know: {reasons}"
-        ),
-        "update the package pawl on this device; nothing was destroyed",
+        format!("the control plane sent the result {word}, unknown to this version of pawld: {reasons}"),
+        "update the package pawl on this device; the pairing is kept",
     )
 }
 
@@ -150,11 +148,11 @@ pub(crate) fn revoked(revocation: &Revocation) -> Problem {
     )
 }
 
-/// The TPM refused to move the counter on: keys and tokens are gone from this disk, and copies
-/// of them are not yet dead.
+/// The TPM refused to increment its counter: this disk holds no keys and tokens any more, but copies of it still
+/// work.
 pub(crate) fn counter_owed(failure: &TpmFailure) -> Problem {
     let reason = format!(
-        "keys and tokens were removed, but the TPM refused to end their epoch: {}; pawld goes on trying",
+        "keys and tokens were removed from the disk, but the TPM refused to increment its counter: {}; pawld keeps retrying",
         failure.text
     );
     problem("revoked-counter-owed", reason, failure.remedy.clone())
@@ -165,7 +163,7 @@ pub(crate) fn moved_disk(device: &str) -> Problem {
     problem(
         "moved-disk",
         format!("the pairing on this disk belongs to device {device}, which has another TPM"),
-        format!("pair this device in its place: pawlctl re-pair --replaces {device}"),
+        format!("to replace that device, run: pawlctl re-pair --replaces {device}; or put its disk back"),
     )
 }
 
@@ -174,36 +172,36 @@ pub(crate) fn damaged(error: &crate::store::StoreError) -> Problem {
     problem("state-damaged", error.to_string(), "pair the device again: pawlctl re-pair")
 }
 
-/// Pawl was taken out of this TPM.
+/// Pawl was removed from this TPM.
 pub(crate) fn deprovisioned() -> Problem {
     problem(
         "deprovisioned",
-        "nothing of Pawl is in this device's TPM any more",
-        "to pair the device after all, run: systemctl restart pawld && pawlctl pair",
+        "Pawl was removed from this device's TPM",
+        "to pair the device again, run: systemctl restart pawld && pawlctl pair",
     )
 }
 
-/// There is no TPM yet, or only others than the one that this device was paired with.
+/// No TPM was found, or none that this device was paired with.
 pub(crate) fn no_tpm(error: &pawl_tpm::Error) -> Problem {
     problem(NO_TPM, error.to_string(), error.remedy())
 }
 
 /// The daemon is stopping.
 pub(crate) fn stopping() -> Problem {
-    problem("stopping", "the daemon is stopping", "ask again when it has started: systemctl start pawld")
+    problem("stopping", "the daemon is stopping", "start it, then try again: systemctl start pawld")
 }
 
 /// The TPM has no epoch counter, or one that is behind the pairing.
 pub(crate) fn other_tpm() -> Problem {
     problem(
         "tpm-replaced",
-        "the epoch counter of this TPM does not fit the pairing on this disk: the TPM was replaced, cleared, \
-         or put back to an older state",
+        "the TPM's epoch counter does not match the pairing on this disk: the TPM was replaced, cleared, \
+         or reset to an older state",
         "pair the device again: pawlctl re-pair",
     )
 }
 
-/// The epoch is live and its keys are gone.
+/// The epoch is live but its keys are missing.
 pub(crate) fn keys_missing() -> Problem {
     problem(
         "state-damaged",

@@ -20,7 +20,7 @@ impl Board {
         let large = self.style.paint(Tone::Strong, &code);
         let drawing = self.drawing(&format!("{url}#{code}")).unwrap_or_default();
         format!(
-            "\n    {large}\n\n{drawing}  is the code. Whoever approves gives it at\n    {url}\n  or approves here:\n    {}\n",
+            "\n  Give the approver this code:\n\n    {large}\n\n{drawing}  The approver enters it at\n    {url}\n  or approves here with an SSH key:\n    {}\n",
             self.here
         )
     }
@@ -56,11 +56,13 @@ mod tests {
     #[test]
     fn code_and_address_stand_on_lines_of_their_own() {
         let expected = "
+  Give the approver this code:
+
     BCDF-GHJK-LMNP
 
-  is the code. Whoever approves gives it at
+  The approver enters it at
     https://control.example/approve
-  or approves here:
+  or approves here with an SSH key:
     pawlctl re-pair --attach --sign-with KEY
 ";
         assert_eq!(board(None).show(&waiting()), expected);

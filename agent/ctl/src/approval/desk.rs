@@ -17,7 +17,7 @@ use crate::terminal::{self, Keyboard};
 /// How often a session that waits is looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-const CONFIRMATION: &str = "confirmation that the approver was shown: ";
+const CONFIRMATION: &str = "confirmation code: ";
 
 /// The place at this device where a session is approved or confirmed.
 pub(crate) struct Desk {
@@ -55,8 +55,8 @@ impl Desk {
                 return Err(Failure::new(
                     Exit::Usage,
                     "nobody-to-ask",
-                    "nobody at a terminal can be asked whether to sign",
-                    "say --yes with --sign-with",
+                    "cannot ask whether to sign: no terminal",
+                    "run it on a terminal, or add --yes to sign without a question",
                 ));
             }
             Some(name) => Some(Key::find(name).await?),
@@ -147,15 +147,15 @@ impl Desk {
             Err(failure) => return Ok(Step::Decline(failure)),
         };
         let mut sheet = Sheet::new(voice.style());
-        sheet.headline(Tone::Doubtful, &format!("to be signed with {}", key.describe()));
+        sheet.headline(Tone::Doubtful, &format!("you are about to sign with {}", key.describe()));
         statement::show(&mut sheet, &stated);
         voice.say(&sheet.into_text());
         if !self.sign_unasked && !self.agreed(voice).await {
-            let declined = "you did not sign";
+            let declined = "you answered no; nothing was signed";
             return Ok(Step::Decline(Failure::new(Exit::Failed, "declined", declined, "")));
         }
         if key.wants_touch() {
-            voice.say("touch the key");
+            voice.say("touch your security key now");
         }
         let signature = key.sign(bytes.to_be_signed()).await?;
         voice.say("signed");
@@ -171,10 +171,8 @@ impl Desk {
     /// Waits for a while, or for a confirmation where one is wanted.
     async fn listen(&mut self, waiting: &WaitingStatus, voice: &mut Voice) -> Option<Step> {
         let Some(keyboard) = self.keyboard.as_mut().filter(|_| waiting.unconfirmed > 0) else {
-            voice.live(&format!(
-                "waiting for an approval; {} left",
-                span(waiting.expires.saturating_sub(now()))
-            ));
+            voice
+                .live(&format!("waiting for approval; {} left", span(waiting.expires.saturating_sub(now()))));
             sleep(INTERVAL).await;
             return None;
         };
@@ -190,7 +188,10 @@ impl Desk {
             }
             Ok(None) => {
                 self.keyboard = None;
-                voice.say(&format!("nothing more is typed here: {} --confirm CODE", self.again));
+                voice.say(&format!(
+                    "the input has ended; submit the confirmation code with: {} --confirm CODE",
+                    self.again
+                ));
                 None
             }
         }

@@ -19,11 +19,13 @@ pub(super) fn since(
     let again =
         before.is_none_or(|before| before.tries_left > now.tries_left || before.refused != now.refused);
     if let Some(why) = now.refused.as_ref().filter(|_| again) {
-        news.push(plain(&format!("refused: {why}; {}", tries(now.tries_left))));
+        news.push(plain(&format!("{why}; {}", tries(now.tries_left))));
     }
     if now.unconfirmed > before.map_or(0, |before| before.unconfirmed) {
         let how = confirm.map(|command| format!(": {command}")).unwrap_or_default();
-        news.push(format!("an approval from elsewhere wants its confirmation here{how}"));
+        news.push(format!(
+            "an approver elsewhere signed; type the confirmation code the approver reads to you{how}"
+        ));
     }
     news
 }
@@ -35,9 +37,9 @@ pub(crate) fn gist(waiting: &WaitingStatus) -> WaitingStatus {
 
 fn tries(left: u8) -> String {
     match left {
-        0 => "no try is left".to_owned(),
-        1 => "1 try is left".to_owned(),
-        left => format!("{left} tries are left"),
+        0 => "no tries left".to_owned(),
+        1 => "1 try left".to_owned(),
+        left => format!("{left} tries left"),
     }
 }
 
@@ -69,8 +71,8 @@ mod tests {
         };
         let expected = [
             "approved by alice: 1 of 2",
-            "refused: another key; 4 tries are left",
-            "an approval from elsewhere wants its confirmation here: pawlctl x",
+            "another key; 4 tries left",
+            "an approver elsewhere signed; type the confirmation code the approver reads to you: pawlctl x",
         ];
         assert_eq!(since(None, &first, Some("pawlctl x")), expected);
         assert_eq!(since(Some(&waiting()), &first, Some("pawlctl x")), expected);
@@ -82,7 +84,7 @@ mod tests {
             tries_left: 1,
             ..first.clone()
         };
-        let expected = ["approved by bob\u{fffd}: 2 of 2", "refused: another key; 1 try is left"];
+        let expected = ["approved by bob\u{fffd}: 2 of 2", "another key; 1 try left"];
         assert_eq!(since(Some(&first), &second, None), expected);
     }
 }

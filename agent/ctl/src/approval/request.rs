@@ -1,14 +1,14 @@
-//! What a session asks for, before anybody has approved it.
+//! Formats the request of a waiting session.
 
 use pawl_proto::local::{Asked, WaitingStatus};
 use pawl_proto::message::{Access, Ending, Scope};
 
 use crate::output::{Sheet, Style, Tone, utc, words};
 
-/// The request as the control plane has it, and what it knows of what would end.
+/// Formats the request as the control plane received it, and the pairings that it will end.
 pub(super) fn show(asked: Option<&Asked>, waiting: &WaitingStatus, style: Style) -> String {
     let mut sheet = Sheet::new(style);
-    sheet.headline(Tone::Doubtful, &format!("waiting for the approval of {}", persons(waiting.needed)));
+    sheet.headline(Tone::Doubtful, &format!("waiting for approval by {}", persons(waiting.needed)));
     if let Some(asked) = asked {
         sheet.line("action", &asked.action);
         sheet.line("origin", &asked.origin);
@@ -17,10 +17,11 @@ pub(super) fn show(asked: Option<&Asked>, waiting: &WaitingStatus, style: Style)
         sheet.line("audiences", &words(&asked.audiences));
         if let Some(granted) = &asked.granted {
             sheet.line("granted", &access(granted));
-            sheet.line("not given", &not_given(asked, granted));
+            sheet.line("denied", &not_given(asked, granted));
         }
         sheet.line("replaces", &asked.replaces.as_ref().map(ToString::to_string).unwrap_or_default());
-        let replaced = asked.known.replaced.as_ref().map(|last| format!("whose last is {}", ending(last)));
+        let replaced =
+            asked.known.replaced.as_ref().map(|last| format!("whose last pairing: {}", ending(last)));
         sheet.line("", &replaced.unwrap_or_default());
         sheet.line("EK", asked.endorsement.as_deref().unwrap_or_default());
         let label = asked.known.label.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -32,7 +33,7 @@ pub(super) fn show(asked: Option<&Asked>, waiting: &WaitingStatus, style: Style)
     sheet.into_text()
 }
 
-/// What the operator grants.
+/// Formats the scopes and audiences that the operator grants.
 pub(super) fn access(granted: &Access) -> String {
     let scopes = if granted.scopes.is_empty() {
         "no scope".to_owned()
@@ -42,7 +43,7 @@ pub(super) fn access(granted: &Access) -> String {
     format!("{scopes}; audiences {}", words(&granted.audiences))
 }
 
-/// What is asked for beyond the operator's grant: the pairing does not get it.
+/// Formats the requested scopes and audiences that the operator does not grant. The pairing will not have them.
 fn not_given(asked: &Asked, granted: &Access) -> String {
     let scopes = asked.scopes.iter().filter(|scope| !granted.scopes.contains(scope)).map(AsRef::as_ref);
     let audiences =
@@ -51,7 +52,7 @@ fn not_given(asked: &Asked, granted: &Access) -> String {
     if beyond.is_empty() {
         return String::new();
     }
-    format!("{} (the operator has not granted it)", beyond.join(" "))
+    format!("{} (the operator does not grant it)", beyond.join(" "))
 }
 
 pub(super) fn persons(number: u8) -> String {
@@ -67,7 +68,7 @@ fn ending(ending: &Ending) -> String {
     format!("pairing {} of epoch {}, made {}{scopes}", ending.pairing, ending.epoch, utc(ending.paired_at))
 }
 
-/// Scopes are never taken over silently: those that would go are offered.
+/// Formats the scopes of the ending pairings that the request does not include. The new pairing does not inherit them.
 fn lost(asked: &Asked) -> String {
     let known = &asked.known;
     let mut lost: Vec<Scope> = Vec::new();
@@ -79,7 +80,7 @@ fn lost(asked: &Asked) -> String {
     if lost.is_empty() {
         return String::new();
     }
-    format!("{} (to keep them, ask again and name every scope with --scope)", words(&lost))
+    format!("{} (to keep them, press Ctrl-C and name every scope with --scope)", words(&lost))
 }
 
 #[cfg(test)]
@@ -137,20 +138,20 @@ mod tests {
     #[test]
     fn what_ends_and_what_is_lost_is_said() {
         let expected = format!(
-            "waiting for the approval of 2 persons
+            "waiting for approval by 2 persons
   action    re-pair
   origin    uid 0; ssh 192.0.2.7\u{fffd}[2J
   reason    new TPM
   scopes    telemetry
   audiences https://api.example
   granted   scopes door telemetry; audiences https://control.example
-  not given https://api.example (the operator has not granted it)
+  denied    https://api.example (the operator does not grant it)
   replaces  abcdefghijklmnopqrstuvwxyz234566
-            whose last is pairing 02020202020202020202020202020202 of epoch 3, made 2000-02-29 00:00:00 UTC, with the scopes updates door
+            whose last pairing: pairing 02020202020202020202020202020202 of epoch 3, made 2000-02-29 00:00:00 UTC, with the scopes updates door
   EK        no certificate; enrolled --without-certificate
   known as  pump 4
   ends      pairing 01010101010101010101010101010101 of epoch 7, made 2000-02-29 00:00:00 UTC, with the scopes telemetry updates
-  lost      updates door (to keep them, ask again and name every scope with --scope)
+  lost      updates door (to keep them, press Ctrl-C and name every scope with --scope)
   digest    {}
 ",
             "ab".repeat(32)
@@ -163,6 +164,6 @@ mod tests {
         let mut asked = asked();
         asked.scopes = scopes(&["door", "updates", "telemetry"]);
         assert!(!show(Some(&asked), &waiting(1), Style::never()).contains("lost"));
-        assert_eq!(show(None, &waiting(1), Style::never()), "waiting for the approval of 1 person\n");
+        assert_eq!(show(None, &waiting(1), Style::never()), "waiting for approval by 1 person\n");
     }
 }

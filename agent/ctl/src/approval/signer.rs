@@ -31,7 +31,7 @@ impl Key {
                 Exit::Failed,
                 "signing-key",
                 error,
-                "name another key with --sign-with, or leave it out and have somebody approve elsewhere",
+                "use another key with --sign-with, or omit the option and have somebody approve elsewhere",
             )),
         }
     }
@@ -50,7 +50,7 @@ impl Key {
                 Exit::Failed,
                 "not-signed",
                 error,
-                "the session stays open: go on with --attach, or approve elsewhere",
+                "the session stays open: continue with --attach, or approve elsewhere",
             )
         })
     }

@@ -83,7 +83,7 @@ impl Wanted {
             ("scopes", other(self.scopes.as_ref(), &statement.scopes)),
             ("replaces", other(self.replaces.as_ref(), &statement.replaces)),
             ("resource", other(self.resource.as_ref(), &statement.resource)),
-            ("digest of what is acted with", other(self.subject.as_ref(), &statement.subject)),
+            ("digest of the input", other(self.subject.as_ref(), &statement.subject)),
             ("session of the workload", other(self.context.as_ref(), &statement.context)),
         ];
         fields.into_iter().find_map(|(field, differs)| differs.then_some(field))
@@ -94,8 +94,8 @@ fn differs(field: &str) -> Failure {
     Failure::new(
         Exit::Failed,
         "statement-differs",
-        format!("nothing was signed: the statement is not what was asked for here ({field})"),
-        "ask anew; if it stays so, do not trust this device or its control plane, and call the operator",
+        format!("nothing was signed: the statement differs from your request ({field})"),
+        "try again; if it happens again, do not trust this device or its control plane, and call the operator",
     )
 }
 
@@ -219,7 +219,7 @@ mod tests {
             ("scopes", |statement| statement.scopes.push(Scope::new("updates").unwrap())),
             ("replaces", |statement| statement.replaces = Some(device('6'))),
             ("resource", |statement| statement.resource = Some(text("/dev/mtd0"))),
-            ("digest of what", |statement| statement.subject = Some(Digest([0; 32]))),
+            ("digest of the input", |statement| statement.subject = Some(Digest([0; 32]))),
             ("session of the workload", |statement| statement.context = Some(text("x"))),
         ];
         for (field, alter) in alterations {

@@ -57,8 +57,8 @@ pub(crate) fn confirmed(waiting: Option<&WaitingStatus>, again: &str) -> Result<
         Some(why) => Err(Failure::new(
             Exit::Refused,
             "confirmation-refused",
-            format!("the confirmation does not count: {why}; the session stays open"),
-            format!("read it again from the approver's screen: {again} --confirm CODE"),
+            format!("confirmation code rejected: {why}; the session stays open"),
+            format!("ask the approver to read the code again, then: {again} --confirm CODE"),
         )),
     }
 }
@@ -67,8 +67,8 @@ fn approval_refused(why: &str, again: &str) -> Failure {
     Failure::new(
         Exit::Refused,
         "approval-refused",
-        format!("refused: {why}; the session stays open"),
-        format!("approve with another key: {again} --sign-with KEY; or have the operator look why"),
+        format!("{why}; the session stays open"),
+        format!("approve with another key: {again} --sign-with KEY; or ask the operator for the reason"),
     )
 }
 

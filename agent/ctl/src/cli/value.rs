@@ -10,7 +10,7 @@ pub(super) fn reason(text: &str) -> Result<ShortText, String> {
 }
 
 pub(super) fn some_text(text: &str) -> Result<ShortText, String> {
-    if text.trim().is_empty() { Err("say something".to_owned()) } else { reason(text) }
+    if text.trim().is_empty() { Err("must not be empty".to_owned()) } else { reason(text) }
 }
 
 pub(super) fn confirmation(text: &str) -> Result<Confirmation, String> {
@@ -19,7 +19,7 @@ pub(super) fn confirmation(text: &str) -> Result<Confirmation, String> {
 
 pub(super) fn scope(text: &str) -> Result<Scope, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("a scope has printable ASCII characters without spaces".to_owned());
+        return Err("a scope consists of printable ASCII characters without spaces".to_owned());
     }
     Scope::new(text).map_err(|error| error.to_string())
 }
@@ -27,7 +27,7 @@ pub(super) fn scope(text: &str) -> Result<Scope, String> {
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
-        _ => Err("a number of seconds from 1 to 86400".to_owned()),
+        _ => Err("must be a number of seconds from 1 to 86400".to_owned()),
     }
 }
 
@@ -36,6 +36,6 @@ pub(super) fn digits(text: &str) -> Result<String, String> {
     if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         Ok(text.to_ascii_lowercase())
     } else {
-        Err("64 hexadecimal digits".to_owned())
+        Err("must be 64 hexadecimal digits".to_owned())
     }
 }

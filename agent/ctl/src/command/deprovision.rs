@@ -9,8 +9,8 @@ use crate::exit::{Answer, Exit, Failure};
 use crate::output;
 
 const WARNING: &str = "\
-This ends the device's pairing for good, as pawlctl wipe does, and removes the epoch counter from the TPM.
-It is for a device that leaves Pawl. It can be paired again later, in an epoch above every earlier one.";
+This ends the device's pairing permanently, as pawlctl wipe does, and removes the epoch counter from the TPM.
+Use it for a device that no longer uses Pawl. You can pair it again later, in a higher epoch.";
 
 pub(super) async fn run(client: &Client, options: &cli::Deprovision, json: bool) -> Result<Answer, Failure> {
     if !options.yes && !wipe::confirmed(WARNING, "deprovision").map_err(Failure::internal)? {
@@ -22,7 +22,7 @@ pub(super) async fn run(client: &Client, options: &cli::Deprovision, json: bool)
 
 fn sentence(Deprovisioned { counter, removed }: &Deprovisioned) -> String {
     if *removed {
-        format!("deprovisioned: the counter at NV index {counter:#010x} is removed from the TPM\n")
+        format!("deprovisioned: removed the counter at NV index {counter:#010x} from the TPM\n")
     } else {
         format!("deprovisioned: there was no counter at NV index {counter:#010x}\n")
     }

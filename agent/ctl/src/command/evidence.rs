@@ -53,10 +53,12 @@ impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Self {
         let (name, remedy) = match &error {
             ExportError::NotEmpty(_) => {
-                ("not-empty", "name another directory, or replace what is there with --force")
+                ("not-empty", "use another directory, or add --force to replace its files")
             }
-            ExportError::Write { .. } => ("not-written", "name a directory that this user may write to"),
-            ExportError::NotHex { .. } => ("not-understood", "install pawld and pawlctl of one version"),
+            ExportError::Write { .. } => ("not-written", "use a directory that this user can write to"),
+            ExportError::NotHex { .. } => {
+                ("not-understood", "install the same version of pawld and pawlctl, then restart pawld")
+            }
         };
         Self::new(Exit::Failed, name, error, remedy)
     }

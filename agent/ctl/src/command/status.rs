@@ -1,5 +1,6 @@
 //! `pawlctl status`
 
+use std::collections::BTreeMap;
 use std::io;
 
 use pawl_proto::local::{
@@ -19,7 +20,7 @@ pub(super) async fn run(client: &Client, json: bool) -> Result<Answer, Failure> 
     Ok(Answer::done(text))
 }
 
-/// The whole status for people, at the time `now`.
+/// Formats the status for people, at the time `now`.
 fn screen(status: &LocalStatus, style: Style, now: u64) -> String {
     let mut screen = Screen { sheet: Sheet::new(style), now };
     screen.sheet.headline(tone(status.state), &status.state.to_string());
@@ -28,7 +29,7 @@ fn screen(status: &LocalStatus, style: Style, now: u64) -> String {
         screen.sheet.line("to do", &problem.remedy);
     }
     if let Some(problem) = &status.tpm {
-        screen.sheet.line("TPM", &format!("does not answer: {}", problem.reason));
+        screen.sheet.line("TPM", &format!("not answering: {}", problem.reason));
         screen.sheet.line("to do", &problem.remedy);
     }
     if status.finding != Finding::NothingChanged {
@@ -49,14 +50,27 @@ fn screen(status: &LocalStatus, style: Style, now: u64) -> String {
     }
     screen.broker(&status.broker);
     if status.receipt_waiting {
-        screen.sheet.line("receipt", "waits on the disk until the control plane takes it");
+        screen.sheet.line("receipt", "stored on disk until the control plane acknowledges it");
     }
     if !status.refused.is_empty() {
-        let kinds: Vec<_> = status.refused.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        screen.sheet.line("refused", &kinds.join(", "));
+        screen.sheet.line("ignored", &format!("messages: {}", ignored(&status.refused)));
     }
     screen.sheet.line("pawld", &status.version);
     screen.sheet.into_text()
+}
+
+/// The counts of ignored messages. Orders that the broker still retains for an earlier epoch, or delivers again, are
+/// harmless; other kinds need an investigation.
+fn ignored(counts: &BTreeMap<String, u64>) -> String {
+    let is_outdated = |kind: &str| ["wrong-epoch", "replayed"].contains(&kind);
+    let outdated: u64 = counts.iter().filter(|(kind, _)| is_outdated(kind)).map(|(_, count)| count).sum();
+    let outdated = (outdated > 0).then(|| format!("{outdated} outdated (harmless)"));
+    let others =
+        counts.iter().filter(|(kind, _)| !is_outdated(kind)).map(|(kind, count)| match kind.as_str() {
+            "forged" => format!("{count} forged (find out who can publish to the broker)"),
+            kind => format!("{count} {kind}"),
+        });
+    outdated.into_iter().chain(others).collect::<Vec<_>>().join(", ")
 }
 
 fn tone(state: DeviceState) -> Tone {
@@ -75,23 +89,24 @@ struct Screen {
 impl Screen {
     fn session(&mut self, session: &SessionStatus, why_so: Option<&Problem>) {
         let stage = match session.stage {
-            SessionStage::Opening => "the control plane is asked",
-            SessionStage::Waiting => "waits for an approval",
-            SessionStage::Ending => "approved: the old pairing ends",
-            SessionStage::Pairing => "approved: the new pairing is made",
-            SessionStage::Done => "the new pairing is there",
-            SessionStage::Failed => "came to nothing",
+            SessionStage::Opening => "opening a session with the control plane",
+            SessionStage::Waiting => "waiting for approval",
+            SessionStage::Ending => "approved; ending the old pairing",
+            SessionStage::Pairing => "approved; creating the new pairing",
+            SessionStage::Done => "paired",
+            SessionStage::Failed => "the last session failed",
             _ => session.stage.as_str(),
         };
-        // Not twice what stands above it.
+        // Do not repeat the device's problem, which is shown above.
         let own = session.problem.as_ref().filter(|own| why_so.is_none_or(|why| why.error != own.error));
-        let why = own.map(|problem| format!(": {}", problem.reason));
+        let why = own.map(|problem| format!(" ({})", problem.reason));
         self.sheet.line("session", &format!("{stage}{}", why.unwrap_or_default()));
         if let Some(waiting) = &session.waiting {
             let ends = from_now(waiting.expires, self.now);
-            let approved = format!("{} of {} have approved", waiting.approved.len(), waiting.needed);
+            let approved = format!("{} of {} persons have approved", waiting.approved.len(), waiting.needed);
             self.sheet.line("", &format!("{approved}; ends {ends}"));
-            self.sheet.line("code", &format!("{}, to be given at {}", waiting.user_code, waiting.url));
+            self.sheet
+                .line("code", &format!("{}; the approver enters it at {}", waiting.user_code, waiting.url));
         }
     }
 
@@ -101,7 +116,7 @@ impl Screen {
         self.sheet.line("epoch", &status.counter.map(|counter| counter.to_string()).unwrap_or_default());
         if let Some(pairing) = &status.pairing {
             self.sheet.line("pairing", &format!("{} in epoch {}", pairing.id, pairing.epoch));
-            let with = format!("{}, which checked the EK by {}", pairing.control_plane, pairing.endorsement);
+            let with = format!("{}; EK verified by {}", pairing.control_plane, pairing.endorsement);
             self.sheet.line("with", &with);
             self.sheet.line("scopes", &words(&pairing.scopes));
             self.sheet.line("audiences", &words(&pairing.audiences));
@@ -116,7 +131,10 @@ impl Screen {
             Standing::Suspended => ", suspended by the operator".to_owned(),
             other => format!(", {other} by the operator"),
         };
-        let next = verdict.next_report.map(|next| format!("; next report {}", from_now(next, now)));
+        let next = verdict.next_report.map(|next| match next.checked_sub(now) {
+            Some(left) => format!("; next report in {}", span(left)),
+            None => "; next report overdue".to_owned(),
+        });
         let age = from_now(verdict.time, now);
         self.sheet.line("verdict", &format!("{result}{standing}, {age}{}", next.unwrap_or_default()));
         let areas: Vec<_> = verdict.areas.iter().map(|(area, result)| format!("{area} {result}")).collect();
@@ -131,15 +149,15 @@ impl Screen {
     fn lease(&mut self, lease: &LeaseStatus) {
         let until = format!("until {} ({})", utc(lease.until), from_now(lease.until, self.now));
         let tpm = match (&lease.tpm_error, lease.accepted) {
-            (_, true) => format!("the TPM accepts it, for {} more TPM resets", lease.resets_left),
-            (Some(error), false) => format!("the TPM refuses it: {error}"),
+            (_, true) => format!("accepted by the TPM; valid for {} more TPM resets", lease.resets_left),
+            (Some(error), false) => format!("refused by the TPM: {error}"),
             (None, false) => "not in force".to_owned(),
         };
         self.sheet.line("lease", &until);
         self.sheet.line("", &tpm);
-        self.sheet.line("", &format!("ends at {} of the TPM's clock", span(lease.clock / 1000)));
+        self.sheet.line("", &format!("expires when the TPM clock reaches {}", span(lease.clock / 1000)));
         if lease.ahead > 0 {
-            self.sheet.line("", &format!("{} more for boot states that were approved ahead", lease.ahead));
+            self.sheet.line("", &format!("{} more for pre-approved boot states", lease.ahead));
         }
     }
 
@@ -154,7 +172,7 @@ impl Screen {
         self.sheet.line("token", &format!("{} ({scopes}{audience}): {state}", token.name));
     }
 
-    /// Nothing while no pairing has named one.
+    /// Shows nothing while no pairing names a broker.
     fn broker(&mut self, broker: &BrokerStatus) {
         let Some(address) = &broker.address else { return };
         let state = match (&broker.error, broker.connected) {
@@ -185,7 +203,7 @@ mod tests {
                   "tpm_error": "TPM_RC_POLICY (0x126)", "ahead": 1},
         "tokens": [{"name": "telemetry", "scopes": ["telemetry"], "expires_at": null, "error": null}],
         "broker": {"connected": false, "address": "broker.example:8883", "error": "refused\u001b[2J"},
-        "receipt_waiting": true, "refused": {"forged": 2}, "finding": "new-tpm",
+        "receipt_waiting": true, "refused": {"forged": 2, "wrong-epoch": 1}, "finding": "new-tpm",
         "former": "abcdefghijklmnopqrstuvwxyz234566",
         "session": {"id": "00000000000000000000000000000002", "stage": "waiting", "asked": null, "problem": null,
                     "waiting": {"user_code": "BCDF-GHJK-LMNP", "url": "https://control.example/approve",
@@ -201,28 +219,28 @@ mod tests {
 lapsed
   why       the lease ran out
   to do     see the broker
-  found     another TPM and a known disk: the pairing on this disk was made with device abcdefghijklmnopqrstuvwxyz234566
-  session   waits for an approval
-            1 of 2 have approved; ends in 9 min 0 s
-  code      BCDF-GHJK-LMNP, to be given at https://control.example/approve
+  found     new TPM, old disk: the pairing on this disk belongs to device abcdefghijklmnopqrstuvwxyz234566
+  session   waiting for approval
+            1 of 2 persons have approved; ends in 9 min 0 s
+  code      BCDF-GHJK-LMNP; the approver enters it at https://control.example/approve
   device    abcdefghijklmnopqrstuvwxyz234567
   EK        rsa-2048, SHA-256 00ff
   epoch     7
   pairing   00000000000000000000000000000001 in epoch 7
-  with      Example fleet, which checked the EK by certificate
+  with      Example fleet; EK verified by certificate
   scopes    telemetry updates
   audiences https://control.example:8443
   verdict   affirming, suspended by the operator, 1 min 40 s ago; next report in 5 min 0 s
             hardware affirming, boot affirming, runtime warning
             maintenance
   lease     until 1970-01-01 00:15:40 UTC (1 min 0 s ago)
-            the TPM refuses it: TPM_RC_POLICY (0x126)
-            ends at 2 min 0 s of the TPM's clock
-            1 more for boot states that were approved ahead
+            refused by the TPM: TPM_RC_POLICY (0x126)
+            expires when the TPM clock reaches 2 min 0 s
+            1 more for pre-approved boot states
   token     telemetry (telemetry): not fetched yet
   broker    broker.example:8883: refused\u{fffd}[2J
-  receipt   waits on the disk until the control plane takes it
-  refused   2 forged
+  receipt   stored on disk until the control plane acknowledges it
+  ignored   messages: 1 outdated (harmless), 2 forged (find out who can publish to the broker)
   pawld     0.1.0
 ";
         assert_eq!(screen, expected);
@@ -235,7 +253,7 @@ lapsed
         status.tpm = Some(Problem { error: "tpm".to_owned(), reason, remedy });
         (status.broker.connected, status.broker.error) = (true, Some("no order can arrive".to_owned()));
         let screen = screen(&status, Style::never(), 1000);
-        assert!(screen.contains("does not answer: TPM_RC_FAILURE (0x101)\n  to do     restart the device"));
+        assert!(screen.contains("not answering: TPM_RC_FAILURE (0x101)\n  to do     restart the device"));
         assert!(screen.contains("connected, but no order can arrive"));
     }
 }

@@ -10,11 +10,11 @@ use crate::exit::{Answer, Exit, Failure};
 use crate::output;
 
 const WARNING: &str = "\
-This ends the device's pairing for good. The TPM's counter goes one step on, and with that
-  - the pairing's keys are dead, on this disk and on every copy of it;
-  - all tokens in the vault are destroyed;
+This ends the device's pairing permanently. It increments the TPM's counter. Then
+  - the pairing's keys no longer work, on this disk or on any copy of it;
+  - the tokens in the vault are destroyed;
   - every unit that is bound to pawl-entitled.service stops.
-Only a new pairing brings the device back (pawlctl pair).";
+Afterwards the device needs a new pairing (pawlctl pair).";
 
 pub(super) async fn run(client: &Client, options: cli::Wipe, json: bool) -> Result<Answer, Failure> {
     if !options.yes && !confirmed(WARNING, "wipe").map_err(Failure::internal)? {
@@ -26,7 +26,7 @@ pub(super) async fn run(client: &Client, options: cli::Wipe, json: bool) -> Resu
 
 fn sentence(wiped: &Wiped) -> String {
     format!(
-        "wiped: epoch {} has ended, the counter stands at {}; pair again with pawlctl pair\n",
+        "wiped: epoch {} has ended; the TPM counter is now {}; to pair again, run: pawlctl pair\n",
         wiped.ended, wiped.epoch
     )
 }
@@ -37,7 +37,7 @@ pub(super) fn confirmed(warning: &str, word: &str) -> io::Result<bool> {
         return Ok(true);
     }
     let mut stderr = io::stderr().lock();
-    write!(stderr, "{warning}\nType {word} to go on: ")?;
+    write!(stderr, "{warning}\nType {word} to continue: ")?;
     stderr.flush()?;
     let mut line = String::new();
     io::stdin().lock().take(64).read_line(&mut line)?;

@@ -24,9 +24,10 @@ pub(crate) fn utc(time: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
-/// `in 3 min` or `3 min ago`
+/// `in 3 min`, `just now` or `3 min ago`
 pub(crate) fn from_now(time: u64, now: u64) -> String {
     match time.checked_sub(now) {
+        Some(0) => "just now".to_owned(),
         Some(ahead) => format!("in {}", span(ahead)),
         None => format!("{} ago", span(now.saturating_sub(time))),
     }

@@ -159,7 +159,7 @@ impl Session {
         match self.ask(shared, approval, confirmation).await {
             Ok(state) => self.take(shared, state, None),
             Err(ActionError::Call(error)) if error.spares_the_session() => {
-                tracing::warn!(session = %self.id, %error, "what was handed in does not count");
+                tracing::warn!(session = %self.id, %error, "approval or confirmation rejected");
                 let state = self.ask(shared, None, None).await?;
                 self.take(shared, state, Some(error.to_string()))
             }

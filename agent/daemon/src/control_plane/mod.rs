@@ -175,7 +175,7 @@ impl CallError {
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
             Self::Clock { .. } => {
-                "set the clock, and keep it right: timedatectl set-ntp true; see to the RTC's battery"
+                "set the clock and keep it synchronized: timedatectl set-ntp true; if the time is lost at power off, replace the RTC battery"
             }
             Self::Unreachable { .. } | Self::Interrupted(_) => {
                 "check the network, the address and the authority with: pawlctl check"

@@ -88,8 +88,7 @@ pub fn refuse(mut session: ApprovalSession, refused: Refused, attempt: Attempt) 
     *count = count.saturating_add(1);
     let noted = note(session, refused);
     if noted.session.tries_left() > 0 {
-        let message =
-            "this does not count for this session; its operator can see why: pawl-control-plane sessions";
+        let message = "approval rejected; the operator can see the reason with: pawl-control-plane sessions";
         return (noted, Refusal::new(RefusalCode::ApprovalRefused, message));
     }
     let mut ended = end(noted.session, SessionState::Declined, "too many failed attempts");

@@ -13,8 +13,7 @@ use pawl_proto::local::PairRequest;
 use pawl_proto::message::{Scope, ShortText};
 
 /// What whoever stands at the device is told, whatever it was that failed.
-const TOLD: &str =
-    "this does not count for this session; its operator can see why: pawl-control-plane sessions";
+const TOLD: &str = "approval rejected; the operator can see the reason with: pawl-control-plane sessions";
 
 /// A device that waits for the approval of a person.
 fn waiting() -> (Rig, Device, Approver) {

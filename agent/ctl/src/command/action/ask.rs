@@ -35,7 +35,7 @@ fn digest_of(path: &Path) -> Result<String, Failure> {
     let mut hash = Sha256::new();
     File::open(path).and_then(|mut file| io::copy(&mut file, &mut hash)).map_err(|error| {
         let reason = format!("cannot read {}: {error}", path.display());
-        Failure::new(Exit::Failed, "file", reason, "name a file that this user can read, or say --digest")
+        Failure::new(Exit::Failed, "file", reason, "use a file that this user can read, or use --digest")
     })?;
     Ok(hex::encode(hash.finalize()))
 }

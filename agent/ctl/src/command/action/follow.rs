@@ -118,7 +118,7 @@ async fn hand_in(
     match Handed::of(&step, waiting, &again(answered.id)) {
         Handed::In => Ok(answered),
         Handed::NotYet(why) => {
-            voice.say(&plain(&format!("not handed in yet: {why}")));
+            voice.say(&plain(&format!("not sent yet: {why}; retrying")));
             desk.keep(step);
             Ok(answered)
         }
@@ -132,7 +132,7 @@ fn out_of_patience(session: SessionId, patience: Duration) -> Failure {
     Failure::new(
         Exit::StillWaiting,
         "timeout",
-        format!("not approved after {waited}; nothing was signed, and the session stays open"),
-        format!("wait on with: {}", again(session)),
+        format!("not approved after {waited}; nothing was signed; the session stays open"),
+        format!("continue waiting with: {}", again(session)),
     )
 }

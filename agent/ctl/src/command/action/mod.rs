@@ -50,7 +50,7 @@ async fn begin_and_follow(
         (Some(request), ..) => client.act(request).await.map_err(refused)?,
         (None, Some(session), None) => client.action(session).await.map_err(refused)?,
         (None, Some(session), Some(code)) => follow::confirm(client, session, code).await?,
-        (None, None, _) => return Err(Failure::internal("neither an action nor a session was named")),
+        (None, None, _) => return Err(Failure::internal("neither an action nor a session was given")),
     };
     *begun = Some(status.id);
     follow::follow(client, desk, status, options.timeout, voice).await
@@ -80,8 +80,8 @@ fn interrupted(begun: Option<SessionId>) -> Failure {
         Some(session) => Failure::new(
             Exit::Interrupted,
             "interrupted",
-            "interrupted: the action stays asked for until its session ends",
-            format!("come back to it: {}", follow::again(session)),
+            "interrupted: the session stays open until it expires",
+            format!("return to it with: {}", follow::again(session)),
         ),
     }
 }

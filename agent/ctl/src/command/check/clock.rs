@@ -1,4 +1,4 @@
-//! Whether the wall clock is right enough for certificates and tokens.
+//! Checks that the wall clock is accurate enough for certificates and tokens.
 
 use std::time::UNIX_EPOCH;
 
@@ -6,24 +6,23 @@ use crate::output::{span, utc};
 
 use super::finding::Finding;
 
-/// Nothing of Pawl is older: 2026-01-01.
+/// 2026-01-01: no release of Pawl is older.
 const EARLIEST: u64 = 1_767_225_600;
 
 /// Token servers commonly allow a minute or two.
 const TOLERANCE: u64 = 120;
 
-const REMEDY: &str = "set the clock and keep it right: timedatectl set-ntp true; see to the RTC's battery";
+const REMEDY: &str = "set the clock and keep it synchronized: timedatectl set-ntp true; if the time is lost at power off, replace the RTC battery";
 
-/// `floor` is the earliest that it can be by what the daemon knows, `date` what the control plane takes the time to be, in
-/// its `Date` header.
+/// `floor` is the daemon's lower bound of the current time; `date` is the `Date` header of the control plane's response.
 pub(super) fn finding(now: u64, floor: Option<u64>, date: Option<String>) -> Finding {
     const CHECK: &str = "clock";
     if let Some(floor) = floor.filter(|floor| now.saturating_add(TOLERANCE) < *floor) {
         return Finding::warning(
             CHECK,
             format!(
-                "it says {}; the control plane's last verdict and the time since make it {} at least, and pawld goes by \
-                 that",
+                "the clock shows {}, but by the control plane's last verdict it is at least {}; pawld uses the later \
+                 time",
                 utc(now),
                 utc(floor)
             ),
@@ -34,22 +33,25 @@ pub(super) fn finding(now: u64, floor: Option<u64>, date: Option<String>) -> Fin
         return Finding::failed(
             CHECK,
             format!(
-                "it says {}, which is past, and pawld has no other time: the control plane's certificate is not valid \
-                 then",
+                "the clock shows {}, in the past, and pawld has no other time: the control plane's certificate is not valid \
+                 at that time",
                 utc(now)
             ),
             REMEDY,
         );
     }
     let Some(theirs) = date.as_deref().and_then(seconds) else {
-        return Finding::skipped(CHECK, format!("it says {}; the control plane's is not known", utc(now)));
+        return Finding::skipped(
+            CHECK,
+            format!("the clock shows {}; the control plane's time is unknown", utc(now)),
+        );
     };
     let difference = now.abs_diff(theirs);
     if difference > TOLERANCE {
         let direction = if now > theirs { "ahead of" } else { "behind" };
         return Finding::failed(
             CHECK,
-            format!("it is {} {direction} the control plane's", span(difference)),
+            format!("the clock is {} {direction} the control plane's", span(difference)),
             REMEDY,
         );
     }

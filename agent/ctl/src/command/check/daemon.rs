@@ -1,4 +1,4 @@
-//! Whether the daemon runs and answers.
+//! Checks that the daemon runs and answers.
 
 use pawl_proto::local::LocalStatus;
 
@@ -19,16 +19,16 @@ pub(super) fn finding(answer: &Result<LocalStatus, ClientError>) -> Finding {
         Err(error @ ClientError::NotPermitted { .. }) => Finding::failed(
             CHECK,
             error.to_string(),
-            "run this as root, or join the group that owns the socket",
+            "run it as root: sudo pawlctl check; or join the group that owns the socket",
         ),
         Err(error @ ClientError::Unreachable { .. }) => Finding::failed(
             CHECK,
             error.to_string(),
-            "systemctl start pawld, then journalctl -u pawld if it ends",
+            "see: systemctl status pawld; start it: systemctl start pawld; its log: journalctl -u pawld",
         ),
         Err(ClientError::Refused { problem, .. }) => {
             Finding::failed(CHECK, problem.reason.clone(), problem.remedy.clone())
         }
-        Err(error) => Finding::failed(CHECK, error.to_string(), "see what it does: journalctl -u pawld"),
+        Err(error) => Finding::failed(CHECK, error.to_string(), "see its log: journalctl -u pawld"),
     }
 }

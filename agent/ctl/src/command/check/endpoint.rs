@@ -103,11 +103,11 @@ async fn within<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
 /// Why there is no TLS connection, by what a technician does about it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TlsFault {
-    #[error("its certificate is not from the certificate authority that is pinned")]
+    #[error("its certificate was not issued by the configured CA")]
     UnknownIssuer,
-    #[error("its certificate is for another name")]
+    #[error("its certificate is for another host name")]
     Name,
-    #[error("its certificate is outside its period of validity")]
+    #[error("its certificate has expired or is not valid yet")]
     Period,
     #[error("{0}")]
     Other(String),
@@ -142,7 +142,7 @@ impl From<rustls::Error> for TlsFault {
 
 impl From<InvalidDnsNameError> for TlsFault {
     fn from(_: InvalidDnsNameError) -> Self {
-        Self::Other("its name is neither a host name nor an address".to_owned())
+        Self::Other("the server's name is neither a host name nor an IP address".to_owned())
     }
 }
 
@@ -154,11 +154,11 @@ pub(super) fn authorities(path: &Path) -> Result<RootCertStore, AuthoritiesError
         let certificate = certificate.map_err(|error| failed(error.to_string()))?;
         store.add(certificate).map_err(|error| failed(error.to_string()))?;
     }
-    if store.is_empty() { Err(failed("it holds no certificate".to_owned())) } else { Ok(store) }
+    if store.is_empty() { Err(failed("the file contains no certificate".to_owned())) } else { Ok(store) }
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("no certificate authority can be read from {path}: {what}")]
+#[error("cannot read a CA certificate from {path}: {what}")]
 pub(super) struct AuthoritiesError {
     path: String,
     what: String,

@@ -20,10 +20,12 @@ const SHARED: u32 = 0o077;
 pub(super) fn configuration(path: &Path, error: Option<&ConfigError>) -> Finding {
     const CHECK: &str = "configuration";
     match (error, mode(path)) {
-        (Some(error), _) => Finding::failed(CHECK, error.to_string(), "correct it, then restart pawld"),
+        (Some(error), _) => {
+            Finding::failed(CHECK, error.to_string(), "correct the file, then run: systemctl restart pawld")
+        }
         (None, Ok(mode)) if mode & WRITABLE != 0 => Finding::failed(
             CHECK,
-            format!("{} may be changed by others than its owner (mode {mode:03o})", path.display()),
+            format!("users other than the owner can write to {} (mode {mode:03o})", path.display()),
             format!("chmod go-w {}", path.display()),
         ),
         (None, Ok(_)) => Finding::ok(CHECK, format!("{} is valid", path.display())),
@@ -36,14 +38,14 @@ pub(super) fn state_dir(path: &Path) -> Finding {
     match mode(path) {
         Ok(mode) if mode & SHARED != 0 => Finding::failed(
             CHECK,
-            format!("{} is open to others than its owner (mode {mode:03o})", path.display()),
+            format!("users other than the owner can access {} (mode {mode:03o})", path.display()),
             format!("chmod 0700 {}", path.display()),
         ),
-        Ok(_) => Finding::ok(CHECK, format!("{} is its owner's alone", path.display())),
+        Ok(_) => Finding::ok(CHECK, format!("{} is accessible only to its owner", path.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::warning(
             CHECK,
-            format!("there is no {}", path.display()),
-            "start pawld by its systemd unit, which creates it",
+            format!("{} does not exist", path.display()),
+            "start pawld with systemd, which creates it: systemctl start pawld",
         ),
         Err(error) => unreadable(CHECK, path, &error),
     }
@@ -55,12 +57,12 @@ pub(super) fn socket(path: &Path) -> Finding {
     match mode(path) {
         Ok(mode) if mode & WORLD != 0 => Finding::failed(
             CHECK,
-            format!("every user of this host may open {} (mode {mode:03o})", path.display()),
-            format!("chmod 0660 {}, and give it the group of the workloads", path.display()),
+            format!("every user of this host can open {} (mode {mode:03o})", path.display()),
+            format!("run: chmod 0660 {}; and set its group to that of the workloads", path.display()),
         ),
-        Ok(_) => Finding::ok(CHECK, format!("{} is for its owner and its group", path.display())),
+        Ok(_) => Finding::ok(CHECK, format!("{} is accessible to its owner and group", path.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Finding::skipped(CHECK, format!("there is no {}: pawld makes it", path.display()))
+            Finding::skipped(CHECK, format!("{} does not exist; pawld creates it", path.display()))
         }
         Err(error) => unreadable(CHECK, path, &error),
     }
@@ -72,11 +74,11 @@ pub(super) fn authority(path: &Path) -> Finding {
         (Err(error), _) => Finding::failed(
             CHECK,
             error.to_string(),
-            "put the control plane's certificate authority there, PEM (control_plane.ca)",
+            "copy the control plane's CA certificate (PEM) to this path (control_plane.ca)",
         ),
         (Ok(_), Ok(mode)) if mode & WRITABLE != 0 => Finding::failed(
             CHECK,
-            format!("{} may be changed by others than its owner (mode {mode:03o})", path.display()),
+            format!("users other than the owner can write to {} (mode {mode:03o})", path.display()),
             format!("chmod go-w {}", path.display()),
         ),
         (Ok(roots), _) => Finding::ok(CHECK, format!("{} in {}", certificates(roots.len()), path.display())),
@@ -95,8 +97,8 @@ fn mode(path: &Path) -> io::Result<u32> {
 pub(super) fn unreadable(check: &'static str, path: &Path, error: &io::Error) -> Finding {
     let detail = format!("cannot examine {}: {error}", path.display());
     match error.kind() {
-        io::ErrorKind::PermissionDenied => Finding::skipped(check, format!("{detail}; run this as root")),
-        _ => Finding::failed(check, detail, "see that the path is right and its disk is well"),
+        io::ErrorKind::PermissionDenied => Finding::skipped(check, format!("{detail}; run as root")),
+        _ => Finding::failed(check, detail, "check the path, and the disk: dmesg"),
     }
 }
 

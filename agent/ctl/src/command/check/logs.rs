@@ -30,8 +30,8 @@ pub(super) fn boot(path: &Path) -> Finding {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Finding::warning(
                 CHECK,
-                format!("there is no {}", path.display()),
-                "mount securityfs; where firmware keeps no log (many Arm boards) there is none to have",
+                format!("{} does not exist", path.display()),
+                "mount securityfs; if the firmware keeps no log (many Arm boards), none is available",
             );
         }
         Err(error) => return unreadable(CHECK, path, &error),
@@ -42,11 +42,13 @@ pub(super) fn boot(path: &Path) -> Finding {
         Err(EventLogError::Empty) => Finding::warning(
             CHECK,
             format!("{} is empty", path.display()),
-            "see whether the firmware has an option for TPM measurements or its event log",
+            "enable TPM measurements or the event log in the firmware's setup, if it has such an option",
         ),
-        Err(error) => {
-            Finding::failed(CHECK, error.to_string(), "update the firmware, or report the log to Pawl")
-        }
+        Err(error) => Finding::failed(
+            CHECK,
+            error.to_string(),
+            "update the firmware; if that does not help, send the log to the Pawl project",
+        ),
     }
 }
 
@@ -56,8 +58,8 @@ pub(super) fn ima(path: &Path) -> Finding {
         Ok(_) => Finding::ok(CHECK, format!("{} can be read", path.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::warning(
             CHECK,
-            format!("there is no {}", path.display()),
-            "boot a kernel with IMA and ima_policy=tcb if files shall be measured",
+            format!("{} does not exist", path.display()),
+            "if you need file measurement, boot a kernel with IMA and the parameter ima_policy=tcb",
         ),
         Err(error) => unreadable(CHECK, path, &error),
     }

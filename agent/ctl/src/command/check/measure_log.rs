@@ -66,7 +66,7 @@ pub(super) fn finding(places: &Places, status: Option<&LocalStatus>) -> Finding 
         return Finding::failed(
             CHECK,
             format!("pawld cannot read {}: {problem}", places.log.display()),
-            "restart pawld: systemd 253 or later opens the log for it (OpenFile=) if it is there by then",
+            "run: systemctl restart pawld; systemd 253 or later then opens the log for it (OpenFile=)",
         );
     }
     let log = match read(&places.log) {
@@ -74,21 +74,21 @@ pub(super) fn finding(places: &Places, status: Option<&LocalStatus>) -> Finding 
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && status.is_some() => {
             return Finding::ok(
                 CHECK,
-                format!("pawld can read {}; what is in it only root sees", places.log.display()),
+                format!("pawld can read {}; run as root to check its content", places.log.display()),
             );
         }
         Err(error) => return unreadable(CHECK, &places.log, &error),
     };
     if log.len() > limits::MEASURE_LOG {
         let text = format!(
-            "{} has more than the {} bytes that are reported",
+            "{} is longer than the {} bytes that a report carries",
             places.log.display(),
             limits::MEASURE_LOG
         );
         return Finding::warning(
             CHECK,
             text,
-            "reboot before systemd extends another PCR, which nothing would explain",
+            "reboot the device: the control plane cannot explain what systemd measures after this",
         );
     }
     match MeasureLog::parse(&log) {
@@ -97,26 +97,25 @@ pub(super) fn finding(places: &Places, status: Option<&LocalStatus>) -> Finding 
     }
 }
 
-const REBOOT: &str =
-    "reboot: systemd begins a new log with each boot; if it stays so, something else writes to the log";
+const REBOOT: &str = "reboot the device: systemd starts a new log at each boot; if the fault remains, another program writes to the log";
 
 fn absent(places: &Places) -> Finding {
     let log = places.log.display();
     if places.extender.exists() && places.measured_image.exists() {
         return Finding::warning(
             CHECK,
-            format!("there is no {log}, though systemd measures this boot"),
-            "see `systemctl status systemd-pcrphase.service`; a log that was removed comes with the next boot",
+            format!("{log} does not exist, although systemd measures this boot"),
+            "see: systemctl status systemd-pcrphase.service; if the log was deleted, reboot the device",
         );
     }
-    Finding::ok(CHECK, format!("there is no {log}: systemd extends no PCR of this boot"))
+    Finding::ok(CHECK, format!("{log} does not exist: systemd does not measure this boot"))
 }
 
 fn unfinished(log: &Path) -> Finding {
     Finding::failed(
         CHECK,
-        format!("a record of {} is not finished: its sticky bit stays set", log.display()),
-        "reboot: systemd was interrupted while it extended a PCR, and nothing completes the record",
+        format!("the last record of {} is incomplete: its sticky bit stays set", log.display()),
+        "reboot the device: systemd was interrupted while it extended a PCR, and cannot complete the record",
     )
 }
 
@@ -128,9 +127,7 @@ fn compare(log: &MeasureLog, boot_log: &Path, pcrs: &PcrValues) -> Finding {
         .into_iter()
         .find(|bank| pcrs.bank(*bank).next().is_some());
     let (Some(firmware), Some(bank)) = (firmware, bank) else {
-        let text = format!(
-            "{records} records; the kernel shows no PCRs, or no boot event log, to compare them with"
-        );
+        let text = format!("{records} records, not compared: the kernel shows no PCRs or no boot event log");
         return Finding::ok(CHECK, text);
     };
     let has_records = |pcr: u8| log.records().iter().any(|record| record.target == Target::Pcr(pcr));
@@ -143,9 +140,9 @@ fn compare(log: &MeasureLog, boot_log: &Path, pcrs: &PcrValues) -> Finding {
         .map(|(pcr, _)| pcr.to_string())
         .collect();
     if unexplained.is_empty() {
-        return Finding::ok(CHECK, format!("{records} records, which explain the PCRs that they are of"));
+        return Finding::ok(CHECK, format!("{records} records; they explain their PCRs"));
     }
-    let text = format!("{records} records, which do not explain PCR {}", unexplained.join(", "));
+    let text = format!("{records} records; they do not explain PCR {}", unexplained.join(", "));
     Finding::failed(CHECK, text, REBOOT)
 }
 
@@ -242,7 +239,7 @@ mod tests {
             let machine = Machine::of(boot);
             let found = machine.finding();
             assert_eq!(found.result, Outcome::Ok, "{boot}: {found:?}");
-            assert!(found.detail.contains("which explain the PCRs"), "{boot}: {found:?}");
+            assert!(found.detail.contains("they explain their PCRs"), "{boot}: {found:?}");
         }
         let machine = Machine::of("forky-good");
         let log = fs::read(&machine.places.log).unwrap();

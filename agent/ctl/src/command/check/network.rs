@@ -31,8 +31,10 @@ pub(super) async fn control_plane(
     let authorities = trusted("tls", config, findings)?;
     match endpoint.handshake(stream, authorities, floor).await {
         Ok(stream) => {
-            findings
-                .push(Finding::ok("tls", format!("{endpoint} has a certificate of the pinned authority")));
+            findings.push(Finding::ok(
+                "tls",
+                format!("{endpoint} has a certificate issued by the configured CA"),
+            ));
             health(url, stream, findings).await
         }
         Err(fault) => {
@@ -50,17 +52,17 @@ pub(super) async fn broker(
 ) {
     const CHECK: &str = "broker";
     let Some(broker) = status.map(|status| &status.broker) else {
-        return findings.push(Finding::skipped(CHECK, "only a running daemon knows it"));
+        return findings.push(Finding::skipped(CHECK, "unknown while pawld is not running"));
     };
     let Some(address) = &broker.address else {
-        return findings.push(Finding::skipped(CHECK, "a pairing names it"));
+        return findings.push(Finding::skipped(CHECK, "unknown until the device is paired"));
     };
     findings.push(match (&broker.error, broker.connected) {
         (_, true) => Finding::ok(CHECK, format!("pawld is connected to {address}")),
         (error, false) => Finding::failed(
             CHECK,
-            format!("pawld is not connected to {address}: {}", error.as_deref().unwrap_or("no cause known")),
-            "see the lines below; where they are all well, the broker's own log says why",
+            format!("pawld is not connected to {address}: {}", error.as_deref().unwrap_or("cause unknown")),
+            "see the lines below; if they are all ok, see the broker's log",
         ),
     });
     let (Some(endpoint), Some(config)) = (Endpoint::parse(address), config) else { return };
@@ -69,11 +71,13 @@ pub(super) async fn broker(
     let floor = status.and_then(|status| status.time_floor);
     let handshake = endpoint.handshake(stream, authorities, floor).await;
     findings.push(match handshake.map(drop) {
-        Ok(()) => Finding::ok("broker-tls", format!("{endpoint} has a certificate of the pinned authority")),
+        Ok(()) => {
+            Finding::ok("broker-tls", format!("{endpoint} has a certificate issued by the configured CA"))
+        }
         Err(fault @ TlsFault::UnknownIssuer) => Finding::warning(
             "broker-tls",
             format!("{endpoint}: {fault}"),
-            "well only where the control plane names another authority for its broker when the device pairs",
+            "fine only if the broker uses a different CA, which the control plane names at pairing",
         ),
         Err(fault) => Finding::failed("broker-tls", format!("{endpoint}: {fault}"), remedy(&fault)),
     });
@@ -88,15 +92,17 @@ async fn reach(
     let [dns, tcp] = checks;
     let addresses = endpoint.resolve().await;
     findings.push(match &addresses {
-        _ if endpoint.is_address() => Finding::skipped(dns, format!("{} is an address", endpoint.host)),
+        _ if endpoint.is_address() => {
+            Finding::skipped(dns, format!("{} is an IP address; no name to resolve", endpoint.host))
+        }
         Ok(addresses) => {
             let addresses: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
             Finding::ok(dns, format!("{} is {}", endpoint.host, addresses.join(", ")))
         }
         Err(error) => Finding::failed(
             dns,
-            format!("{} has no address: {error}", endpoint.host),
-            "see to the spelling, to the network, and to the name server (resolvectl status)",
+            format!("cannot resolve {}: {error}", endpoint.host),
+            "check the spelling, the network cable, and the name server: resolvectl status",
         ),
     });
     let stream = endpoint.connect(&addresses.ok()?).await;
@@ -105,7 +111,7 @@ async fn reach(
         Err(error) => Finding::failed(
             tcp,
             format!("{endpoint} does not answer: {error}"),
-            format!("see that the server runs and that firewalls let TCP port {} through", endpoint.port),
+            format!("check that the server runs, and that firewalls allow TCP port {}", endpoint.port),
         ),
     });
     stream.ok()
@@ -114,7 +120,7 @@ async fn reach(
 fn trusted(check: &'static str, config: &Config, findings: &mut Vec<Finding>) -> Option<RootCertStore> {
     let authorities = endpoint::authorities(&config.control_plane.ca);
     if authorities.is_err() {
-        findings.push(Finding::skipped(check, "no certificate authority to check with"));
+        findings.push(Finding::skipped(check, "no CA certificate to verify it with"));
     }
     authorities.ok()
 }
@@ -131,18 +137,18 @@ async fn health(url: &BaseUrl, stream: TlsStream<TcpStream>, findings: &mut Vec<
     };
     let (finding, date) = match answer {
         Ok(answer) if answer.status.is_success() => {
-            (Finding::ok(CHECK, format!("{url} is well")), answer.date)
+            (Finding::ok(CHECK, format!("control plane {url} is healthy")), answer.date)
         }
         Ok(answer) => (
             Finding::failed(
                 CHECK,
                 format!("{url} answers {}", answer.status),
-                "see that control_plane.url is a control plane, and its log",
+                "check control_plane.url, and the control plane's log",
             ),
             answer.date,
         ),
         Err(error) => {
-            (Finding::failed(CHECK, format!("{url}: {error}"), "see the control plane's log"), None)
+            (Finding::failed(CHECK, format!("{url}: {error}"), "check the control plane's log"), None)
         }
     };
     findings.push(finding);
@@ -152,15 +158,13 @@ async fn health(url: &BaseUrl, stream: TlsStream<TcpStream>, findings: &mut Vec<
 fn remedy(fault: &TlsFault) -> &'static str {
     match fault {
         TlsFault::UnknownIssuer => {
-            "put the authority that issued it into control_plane.ca, if it is the right server"
+            "if this is the right server, put the CA that issued its certificate into control_plane.ca"
         }
         TlsFault::Name => {
-            "name the server as its certificate does, or have a certificate issued for this name"
+            "use the host name in the server's certificate, or have a certificate issued for this name"
         }
         TlsFault::Period => "set this device's clock, or have the server's certificate renewed",
-        TlsFault::Other(_) => {
-            "see that a TLS 1.3 server listens there and that nothing between breaks TLS open"
-        }
+        TlsFault::Other(_) => "check that a TLS 1.3 server listens there, and that no proxy intercepts TLS",
     }
 }
 

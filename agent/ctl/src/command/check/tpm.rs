@@ -13,28 +13,29 @@ use pawl_proto::local::{LocalStatus, SelfTest};
 use super::finding::Finding;
 use crate::client::{Client, ClientError};
 
-const NO_DEVICE: &str = "switch the TPM on in the firmware, see that the kernel has its driver (dmesg | grep -i tpm), or set tpm.tcti";
+const NO_DEVICE: &str =
+    "enable the TPM in the firmware's setup, check its kernel driver (dmesg | grep -i tpm), or set tpm.tcti";
 
 /// A daemon that answers holds the TPM; without one the way to it is tried.
 pub(super) fn device(status: Option<&LocalStatus>, config: Option<&Config>) -> Finding {
     const CHECK: &str = "tpm";
     if let Some(status) = status {
         let counter = status.counter.map_or_else(
-            || "the epoch counter is made at the first pairing".to_owned(),
-            |epoch| format!("the epoch counter stands at {epoch}"),
+            || "the first pairing creates the epoch counter".to_owned(),
+            |epoch| format!("epoch counter: {epoch}"),
         );
-        return Finding::ok(CHECK, format!("pawld uses it; {counter}"));
+        return Finding::ok(CHECK, format!("in use by pawld; {counter}"));
     }
     let Some(config) = config else {
-        return Finding::skipped(CHECK, "neither a daemon nor a configuration says where it is");
+        return Finding::skipped(CHECK, "unknown: pawld is not running and the configuration is invalid");
     };
     let tcti = &config.tpm.tcti;
     match reach(tcti) {
         Ok(()) => Finding::ok(CHECK, format!("{tcti} can be opened")),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Finding::failed(
             CHECK,
-            format!("this user may not open {tcti}"),
-            "run this as root; the daemon's user has to be in the group that owns the device (tss)",
+            format!("permission denied: {tcti}"),
+            "run as root; the daemon's user must be in the group that owns the device (tss)",
         ),
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Finding::failed(
             CHECK,
@@ -50,25 +51,25 @@ pub(super) fn device(status: Option<&LocalStatus>, config: Option<&Config>) -> F
 pub(super) async fn counter(client: &Client, daemon_answers: bool) -> Finding {
     const CHECK: &str = "tpm-counter";
     if !daemon_answers {
-        return Finding::skipped(CHECK, "only a running daemon tests the TPM's counters");
+        return Finding::skipped(CHECK, "not tested: pawld is not running");
     }
     match client.self_test().await {
         Ok(SelfTest { index, before, after, writes }) if after > before => Finding::ok(
             CHECK,
             format!(
-                "a counter that is removed and defined again starts above its old value ({before}, then {after}; tested \
-                 once since pawld's start at the free NV index {index:#010x}, with {writes} NV writes)"
+                "a counter that is removed and defined again starts above its old value ({before}, then {after}); tested once \
+                 since pawld's start, at the free NV index {index:#010x}, with {writes} NV writes"
             ),
         ),
         Ok(SelfTest { before, after, .. }) => Finding::failed(
             CHECK,
             format!(
-                "a counter that is removed and defined again starts at {after}, and had come to {before}"
+                "a counter that is removed and defined again starts at {after}, although its last value was {before}"
             ),
-            "do not use this TPM: a revocation on it can be taken back; ask its vendor for a firmware update",
+            "do not use this TPM: a revocation can be undone on it; ask its vendor for a firmware update",
         ),
         Err(ClientError::Refused { status: StatusCode::FORBIDDEN, .. }) => {
-            Finding::skipped(CHECK, "run this as root to test the TPM's counters")
+            Finding::skipped(CHECK, "run as root to test the TPM's counters")
         }
         Err(ClientError::Refused { problem, .. }) => {
             Finding::warning(CHECK, format!("not tested: {}", problem.reason), problem.remedy)
@@ -80,19 +81,19 @@ pub(super) async fn counter(client: &Client, daemon_answers: bool) -> Finding {
 pub(super) fn endorsement(status: Option<&LocalStatus>) -> Finding {
     const CHECK: &str = "ek-certificate";
     match status {
-        None => Finding::skipped(CHECK, "only a running daemon reads the TPM's endorsement key"),
+        None => Finding::skipped(CHECK, "unknown while pawld is not running"),
         Some(LocalStatus { ek_kind, pairing: Some(pairing), .. }) => Finding::ok(
             CHECK,
-            format!("{ek_kind}; {} checked it by {}", pairing.control_plane, pairing.endorsement),
+            format!("{ek_kind}; {} verified it by {}", pairing.control_plane, pairing.endorsement),
         ),
         Some(LocalStatus { ek_kind, ek_certificates: 0, ek_sha256, .. }) => Finding::warning(
             CHECK,
             format!(
-                "{ek_kind}, SHA-256 {ek_sha256}: the TPM holds no certificate for it, so before the pairing pawld cannot \
-                 tell it from a key that something on the TPM's bus put in its place; a control plane with vendor_cas \
-                 refuses it"
+                "{ek_kind}, SHA-256 {ek_sha256}: the TPM holds no certificate for it. Before the pairing pawld cannot detect \
+                 an attacker on the TPM's bus who substitutes another key. A control plane with vendor_cas refuses the \
+                 device"
             ),
-            "compare this hash at the device with the one that the operator enrols; with vendor_cas the operator enrols it \
+            "compare this hash with the one that the operator enrols; with vendor_cas, the operator enrols the device with \
              --without-certificate",
         ),
         Some(LocalStatus {
@@ -100,18 +101,18 @@ pub(super) fn endorsement(status: Option<&LocalStatus>) -> Finding {
         }) => Finding::warning(
             CHECK,
             format!(
-                "{ek_kind}, SHA-256 {ek_sha256}: {ek_certificates} in the TPM, but the owner alone may read the \
-                     certificate (its NV index has OWNERREAD without AUTHREAD), so before the pairing pawld cannot tell the \
-                     key from one that something on the TPM's bus put in its place; with tpm.owner_auth set, that learns \
-                     enough to guess at a weak owner authorization"
+                "{ek_kind}, SHA-256 {ek_sha256}: {ek_certificates} in the TPM, but only the owner can read the \
+                     certificate (its NV index has OWNERREAD without AUTHREAD). Before the pairing pawld cannot detect an \
+                     attacker on the TPM's bus who substitutes another key; with tpm.owner_auth set, such an attacker \
+                     learns enough to guess a weak owner authorization"
             ),
-            "compare this hash at the device with the one that the operator enrols; use a long random owner \
-                 authorization, or set it after the pairing",
+            "compare this hash with the one that the operator enrols; use a long random owner authorization, or set \
+                 it after the pairing",
         ),
         Some(LocalStatus { ek_kind, ek_certificates, ek_sha256, .. }) => Finding::ok(
             CHECK,
             format!(
-                "{ek_kind}, SHA-256 {ek_sha256}: {ek_certificates} in the TPM; the control plane checks it at pairing"
+                "{ek_kind}, SHA-256 {ek_sha256}: {ek_certificates} in the TPM; the control plane verifies it at pairing"
             ),
         ),
     }
@@ -121,18 +122,18 @@ pub(super) fn endorsement(status: Option<&LocalStatus>) -> Finding {
 pub(super) fn banks(status: Option<&LocalStatus>) -> Finding {
     const CHECK: &str = "pcr-bank";
     let Some(status) = status else {
-        return Finding::skipped(CHECK, "only a running daemon asks the TPM for its PCR banks");
+        return Finding::skipped(CHECK, "unknown while pawld is not running");
     };
     let active = &status.pcr_banks;
     match ["sha256", "sha384"].into_iter().find(|bank| active.iter().any(|active| active == bank)) {
-        Some(bank) => Finding::ok(CHECK, format!("reports and leases go by the {bank} bank")),
+        Some(bank) => Finding::ok(CHECK, format!("reports and leases use the {bank} bank")),
         None => {
             let only =
-                if active.is_empty() { String::new() } else { format!(", only {}", active.join(", ")) };
+                if active.is_empty() { String::new() } else { format!(", enabled: {}", active.join(", ")) };
             Finding::failed(
                 CHECK,
                 format!(
-                    "the TPM has neither its sha256 nor its sha384 PCR bank active{only}: it cannot be paired"
+                    "the sha256 and sha384 PCR banks are both disabled{only}: the device cannot be paired"
                 ),
                 "enable the SHA-256 or SHA-384 PCR bank in the firmware's setup, or run tpm2_pcrallocate sha256:all as \
                  root and restart the device",
@@ -164,7 +165,7 @@ fn reach(tcti: &str) -> io::Result<()> {
 
 /// Opens one of `/dev/tpmrm*`; which of them pawld uses depends on which was paired.
 fn reach_any_resource_manager() -> io::Result<()> {
-    let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "there is no /dev/tpmrm*"));
+    let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "no /dev/tpmrm* exists"));
     for entry in fs::read_dir("/dev")?.flatten() {
         if entry.file_name().to_string_lossy().starts_with("tpmrm") {
             outcome = OpenOptions::new().read(true).write(true).open(entry.path()).map(drop);

@@ -13,7 +13,7 @@ use crate::output::span;
 /// For the daemon's answer when somebody wants to go.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-const LOOK: &str = "see how it stands: pawlctl status";
+const LOOK: &str = "see the state with: pawlctl status";
 
 /// The daemon went away, or does not answer any more.
 pub(super) fn adrift(error: ClientError, watch: &Watch) -> Failure {
@@ -23,9 +23,9 @@ pub(super) fn adrift(error: ClientError, watch: &Watch) -> Failure {
         return failure;
     }
     let holds = if watch.is_approved() {
-        "the pairing is approved, and pawld goes on with it as soon as it runs"
+        "the pairing is approved, and pawld completes it as soon as it runs"
     } else {
-        "nothing has changed unless somebody has approved meanwhile"
+        "nothing has changed unless somebody approved in the meantime"
     };
     let exit = if stopping { Exit::Unreachable } else { failure.exit };
     let reason = format!("{}; {holds}", failure.problem.reason);
@@ -33,7 +33,7 @@ pub(super) fn adrift(error: ClientError, watch: &Watch) -> Failure {
         exit,
         &failure.problem.error,
         reason,
-        "start it (systemctl start pawld), then: pawlctl status",
+        "start it: systemctl start pawld; then: pawlctl status",
     )
 }
 
@@ -41,13 +41,13 @@ pub(super) fn adrift(error: ClientError, watch: &Watch) -> Failure {
 pub(super) fn out_of_patience(problem: Option<&Problem>, watch: &Watch, patience: Duration) -> Failure {
     let waited = span(patience.as_secs());
     if watch.stage() == Some(SessionStage::Waiting) {
-        let reason = format!("not approved after {waited}; nothing has changed, and the session stays open");
-        let remedy = "wait on with: pawlctl re-pair --attach";
+        let reason = format!("not approved after {waited}; nothing has changed; the session stays open");
+        let remedy = "continue waiting with: pawlctl re-pair --attach";
         return Failure::new(Exit::StillWaiting, "timeout", reason, remedy);
     }
     let (reason, remedy) = match problem {
         Some(problem) => (problem.reason.clone(), problem.remedy.clone()),
-        None => (format!("not done after {waited}"), format!("the daemon goes on; {LOOK}")),
+        None => (format!("not finished after {waited}"), format!("the daemon continues; {LOOK}")),
     };
     Failure::new(Exit::StillWaiting, "timeout", reason, remedy)
 }
@@ -55,7 +55,7 @@ pub(super) fn out_of_patience(problem: Option<&Problem>, watch: &Watch, patience
 /// The session came to nothing; `lives`: the pairing of before is still there.
 pub(super) fn refused(mut problem: Problem, lives: bool) -> Failure {
     if lives {
-        problem.reason.push_str("; nothing has changed: the old pairing works on");
+        problem.reason.push_str("; nothing has changed: the old pairing still works");
     }
     Failure::of_session(problem)
 }
@@ -64,8 +64,8 @@ pub(super) fn superseded() -> Failure {
     Failure::new(
         Exit::Failed,
         "superseded",
-        "another session was begun on this device, and this one is over",
-        "follow the other one: pawlctl re-pair --attach",
+        "another session was opened on this device and replaced this one",
+        "follow the other session: pawlctl re-pair --attach",
     )
 }
 
@@ -73,8 +73,8 @@ pub(super) fn forgotten() -> Failure {
     Failure::new(
         Exit::Failed,
         "session-lost",
-        "pawld was started anew and knows nothing of the session; nothing has changed",
-        "ask again: pawlctl re-pair",
+        "pawld was restarted and lost the session; nothing has changed",
+        "start again: pawlctl re-pair",
     )
 }
 
@@ -85,31 +85,31 @@ pub(super) fn nothing_open() -> Failure {
 
 /// Interrupted before anything was asked.
 pub(super) fn untouched() -> Failure {
-    interrupted("nothing was asked for, and nothing has changed", "")
+    interrupted("no session was opened; nothing has changed", "")
 }
 
 /// Interrupted while another command has the session.
 pub(super) fn left() -> Failure {
-    interrupted("the session stays open", "come back to it: pawlctl re-pair --attach")
+    interrupted("the session stays open", "return to it with: pawlctl re-pair --attach")
 }
 
 pub(super) fn interrupted_after_approval() -> Failure {
-    interrupted("the pairing was approved, and the daemon goes on with it", LOOK)
+    interrupted("the pairing was approved; the daemon completes it", LOOK)
 }
 
 /// Interrupted before the approval. `answer` is what the daemon said to that, if it said anything.
 pub(super) fn given_up(answer: Option<Result<(), ClientError>>, lives: bool) -> Failure {
-    let old = if lives { ": the old pairing works on" } else { "" };
+    let old = if lives { ": the old pairing still works" } else { "" };
     match answer {
-        Some(Ok(())) => interrupted(&format!("the session was given up, and nothing has changed{old}"), ""),
+        Some(Ok(())) => interrupted(&format!("the session was cancelled; nothing has changed{old}"), ""),
         Some(Err(ClientError::Refused { problem, .. })) if problem.error == "approved" => {
             interrupted_after_approval()
         }
         Some(Err(ClientError::Refused { problem, .. })) if problem.error == "no-session" => {
-            interrupted(&format!("no session was open, and nothing has changed{old}"), "")
+            interrupted(&format!("no session was open; nothing has changed{old}"), "")
         }
         _ => interrupted(
-            "pawld could not be told; unless somebody has approved, the session ends by itself within ten minutes",
+            "pawld did not answer; unless somebody approved, the session expires within ten minutes",
             LOOK,
         ),
     }
@@ -134,9 +134,9 @@ mod tests {
     #[test]
     fn who_gives_up_is_told_what_holds() {
         let reason = |answer, lives| given_up(answer, lives).problem.reason;
-        let given_up = "interrupted: the session was given up, and nothing has changed";
+        let given_up = "interrupted: the session was cancelled; nothing has changed";
         assert_eq!(reason(Some(Ok(())), false), given_up);
-        assert_eq!(reason(Some(Ok(())), true), format!("{given_up}: the old pairing works on"));
+        assert_eq!(reason(Some(Ok(())), true), format!("{given_up}: the old pairing still works"));
         assert!(reason(refused("approved"), true).contains("was approved"));
         assert!(reason(refused("no-session"), true).contains("no session was open"));
         assert!(reason(None, true).contains("within ten minutes"));
@@ -160,7 +160,7 @@ mod tests {
         watch.judge(Some(&session(SessionStage::Waiting)), &before, Duration::ZERO);
         let failure = out_of_patience(None, &watch, Duration::from_secs(900));
         assert_eq!(failure.exit, Exit::StillWaiting);
-        let expected = "not approved after 15 min; nothing has changed, and the session stays open";
+        let expected = "not approved after 15 min; nothing has changed; the session stays open";
         assert_eq!(failure.problem.reason, expected);
     }
 }

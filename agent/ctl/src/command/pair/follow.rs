@@ -85,7 +85,7 @@ impl<'a> Follower<'a> {
     ) -> Result<(), Failure> {
         let request = ConfirmationRequest { code: confirmation.to_string() };
         let session = self.client.confirm_session(&request).await?;
-        voice.say("the confirmation was handed in");
+        voice.say("confirmation code sent");
         confirmed(session.waiting.as_ref(), AGAIN)
     }
 
@@ -154,7 +154,7 @@ impl<'a> Follower<'a> {
     ) -> Result<(), Failure> {
         let waiting = session.and_then(|session| session.waiting.as_ref().map(|waiting| (session, waiting)));
         let Some((session, waiting)) = waiting else {
-            voice.live(&format!("under way for {}", span(started.elapsed().as_secs())));
+            voice.live(&format!("in progress for {}", span(started.elapsed().as_secs())));
             sleep(INTERVAL).await;
             return Ok(());
         };
@@ -181,7 +181,7 @@ impl<'a> Follower<'a> {
         match Handed::of(&step, answer.map(|session| session.waiting), AGAIN) {
             Handed::In => Ok(()),
             Handed::NotYet(why) => {
-                voice.say(&plain(&format!("not handed in yet: {why}")));
+                voice.say(&plain(&format!("not sent yet: {why}; retrying")));
                 self.desk.keep(step);
                 Ok(())
             }

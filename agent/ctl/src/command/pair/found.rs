@@ -41,21 +41,18 @@ pub(super) fn living(status: &LocalStatus) -> Option<&PairingStatus> {
 /// What the daemon found, in words.
 pub(in crate::command) fn sentence(status: &LocalStatus) -> String {
     match (status.finding, &status.former) {
-        (Finding::NothingChanged, _) => {
-            "nothing changed: the pairing on this disk was made with this TPM".to_owned()
-        }
+        (Finding::NothingChanged, _) => "same TPM, same disk".to_owned(),
         (Finding::NewDisk, _) => {
-            "the same TPM and a new disk: this TPM was paired before, and this disk knows of no pairing"
-                .to_owned()
+            "same TPM, new disk: this TPM was paired before, but the disk holds no pairing".to_owned()
         }
         (Finding::NewTpm, Some(former)) => {
-            format!("another TPM and a known disk: the pairing on this disk was made with device {former}")
+            format!("new TPM, old disk: the pairing on this disk belongs to device {former}")
         }
         (Finding::NewTpm, None) => {
-            "another TPM and a known disk: the pairing on this disk was made with another device".to_owned()
+            "new TPM, old disk: the pairing on this disk belongs to another device".to_owned()
         }
-        (Finding::BothNew, _) => "a new TPM and a new disk: neither was paired before".to_owned(),
-        (other, _) => format!("{other}, which this version of pawlctl does not know"),
+        (Finding::BothNew, _) => "new TPM, new disk: neither was paired before".to_owned(),
+        (other, _) => format!("{other} (unknown to this version of pawlctl)"),
     }
 }
 
@@ -65,14 +62,14 @@ pub(super) fn show(status: &LocalStatus, request: &PairRequest, way: Way, style:
     sheet.headline(Tone::Doubtful, &format!("{} device {}", way.verb(), status.device));
     sheet.line("found", &sentence(status));
     if let (Finding::NewTpm, Some(former), None) = (status.finding, &status.former, &request.replaces) {
-        sheet.line("", &format!("to take its place: pawlctl re-pair --replaces {former}"));
+        sheet.line("", &format!("to replace that device: pawlctl re-pair --replaces {former}"));
     }
     let mut label = "ends";
     for ending in endings(status, request) {
         sheet.line(label, &ending);
         label = "";
     }
-    sheet.line("wanted", &wanted(request));
+    sheet.line("new", &wanted(request));
     sheet.line("reason", request.reason.as_str());
     sheet.into_text()
 }
@@ -82,27 +79,27 @@ fn endings(status: &LocalStatus, request: &PairRequest) -> Vec<String> {
     if let Some(pairing) = living(status) {
         let scopes = words(&pairing.scopes);
         let of = format!("pairing {} of epoch {} with {}", pairing.id, pairing.epoch, pairing.control_plane);
-        endings.push(format!("{of}, its keys and its scopes: {scopes}"));
+        endings.push(format!("{of}, with its keys and scopes: {scopes}"));
         if !status.tokens.is_empty() {
             endings.push(format!("tokens in the vault: {}", status.tokens.len()));
         }
     }
     if let Some(replaced) = &request.replaces {
-        endings.push(format!("whatever pairing device {replaced} has"));
+        endings.push(format!("the pairing of device {replaced}, if it has one"));
     }
     if endings.is_empty() {
-        endings.push("nothing that this device knows of".to_owned());
+        endings.push("no pairing that this device knows of".to_owned());
     } else {
-        endings.push("all of it at the approval, and nothing before".to_owned());
+        endings.push("all of this ends at the approval, not before".to_owned());
     }
     endings
 }
 
 fn wanted(request: &PairRequest) -> String {
     if request.scopes.is_empty() {
-        "a new pairing, with the scopes of this device's configuration".to_owned()
+        "pairing with the scopes in this device's configuration".to_owned()
     } else {
-        format!("a new pairing, with the scopes: {}", words(&request.scopes))
+        format!("pairing with the scopes: {}", words(&request.scopes))
     }
 }
 
@@ -129,10 +126,10 @@ mod tests {
         };
         let expected = "\
 re-pairing device abcdefghijklmnopqrstuvwxyz234567
-  found     nothing changed: the pairing on this disk was made with this TPM
-  ends      pairing 01010101010101010101010101010101 of epoch 7 with Example fleet, its keys and its scopes: telemetry
-            all of it at the approval, and nothing before
-  wanted    a new pairing, with the scopes: a b
+  found     same TPM, same disk
+  ends      pairing 01010101010101010101010101010101 of epoch 7 with Example fleet, with its keys and scopes: telemetry
+            all of this ends at the approval, not before
+  new       pairing with the scopes: a b
   reason    new board
 ";
         assert_eq!(shown(&status(DeviceState::Entitled, None), &request), expected);
@@ -144,9 +141,9 @@ re-pairing device abcdefghijklmnopqrstuvwxyz234567
         status.finding = Finding::NewDisk;
         let expected = "\
 re-pairing device abcdefghijklmnopqrstuvwxyz234567
-  found     the same TPM and a new disk: this TPM was paired before, and this disk knows of no pairing
-  ends      nothing that this device knows of
-  wanted    a new pairing, with the scopes of this device's configuration
+  found     same TPM, new disk: this TPM was paired before, but the disk holds no pairing
+  ends      no pairing that this device knows of
+  new       pairing with the scopes in this device's configuration
 ";
         assert_eq!(shown(&status, &PairRequest::default()), expected);
     }
@@ -155,14 +152,14 @@ re-pairing device abcdefghijklmnopqrstuvwxyz234567
     fn another_tpm_is_offered_the_place_of_the_former_once() {
         let mut status = status(DeviceState::Unpaired, None);
         (status.finding, status.former) = (Finding::NewTpm, Some(former()));
-        let offer = format!("            to take its place: pawlctl re-pair --replaces {}\n", former());
+        let offer = format!("            to replace that device: pawlctl re-pair --replaces {}\n", former());
         assert!(shown(&status, &PairRequest::default()).contains(&offer));
 
         let request = PairRequest { replaces: Some(former()), ..PairRequest::default() };
         let text = shown(&status, &request);
         assert!(!text.contains(&offer));
         let ends = format!(
-            "  ends      whatever pairing device {} has\n            all of it at the approval, and nothing before\n",
+            "  ends      the pairing of device {}, if it has one\n            all of this ends at the approval, not before\n",
             former()
         );
         assert!(text.contains(&ends), "{text}");

@@ -15,14 +15,14 @@ pub(super) struct Milestones {
 impl Milestones {
     /// `ends` says whether a pairing lives that the approval ends; `open`, whether the session is open already.
     pub(super) fn new(ends: bool, open: bool) -> Self {
-        let approved = if ends { "approved: the old pairing ends" } else { "approved" };
+        let approved = if ends { "approved; ending the old pairing" } else { "approved" };
         Self { approved, told: usize::from(open), trouble: None }
     }
 
     /// The lines that have become true.
     pub(super) fn since(&mut self, session: Option<&SessionStatus>, status: &LocalStatus) -> Vec<String> {
         let mut lines = Vec::new();
-        let all = ["opening a session with the control plane", self.approved, "the new pairing is made"];
+        let all = ["opening a session with the control plane", self.approved, "creating the new pairing"];
         let reached = session.map_or(self.told, |session| reached(session.stage)).max(self.told);
         lines.extend(all.iter().take(reached).skip(self.told).map(|line| (*line).to_owned()));
         self.told = reached;
@@ -73,7 +73,7 @@ mod tests {
         assert_eq!(opening, ["opening a session with the control plane"]);
         assert!(milestones.since(Some(&session(SessionStage::Waiting)), &quiet).is_empty());
         let done = milestones.since(Some(&session(SessionStage::Done)), &quiet);
-        assert_eq!(done, ["approved: the old pairing ends", "the new pairing is made"]);
+        assert_eq!(done, ["approved; ending the old pairing", "creating the new pairing"]);
         assert!(milestones.since(None, &quiet).is_empty());
     }
 

@@ -134,11 +134,11 @@ fn unknown(before: &LocalStatus) -> Wanted {
 }
 
 fn sentence(status: &LocalStatus) -> String {
-    let with = status.pairing.as_ref().map(|pairing| {
-        format!(" with {}, which checked the EK by {}", pairing.control_plane, pairing.endorsement)
-    });
     let epoch = status.counter.map(|epoch| format!(", epoch {epoch}")).unwrap_or_default();
-    format!("paired{}: device {}{epoch}\n", output::plain(&with.unwrap_or_default()), status.device)
+    let Some(pairing) = &status.pairing else { return format!("paired: device {}{epoch}\n", status.device) };
+    let with = output::plain(&pairing.control_plane.to_string());
+    let check = output::plain(&pairing.endorsement);
+    format!("paired with {with}: device {}{epoch}; EK verified by {check}\n", status.device)
 }
 
 #[cfg(test)]
@@ -207,8 +207,8 @@ mod tests {
     fn the_outcome_is_one_line() {
         assert_eq!(
             sentence(&status(DeviceState::Entitled, None)),
-            "paired with Example fleet, which checked the EK by certificate: device \
-             abcdefghijklmnopqrstuvwxyz234567, epoch 7\n"
+            "paired with Example fleet: device abcdefghijklmnopqrstuvwxyz234567, epoch 7; EK verified by \
+             certificate\n"
         );
     }
 }

@@ -113,8 +113,8 @@ impl Watch {
 fn why(session: &SessionStatus, status: &LocalStatus) -> Problem {
     session.problem.clone().or_else(|| status.problem.clone()).unwrap_or_else(|| Problem {
         error: "failed".to_owned(),
-        reason: "the session came to nothing, and pawld does not say why".to_owned(),
-        remedy: "see what it did: journalctl -u pawld".to_owned(),
+        reason: "the session failed, and pawld gives no reason".to_owned(),
+        remedy: "see its log: journalctl -u pawld".to_owned(),
     })
 }
 

@@ -65,11 +65,11 @@ fn digest(digits: &str) -> Option<Digest> {
 /// The first record that does not follow.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Broken {
-    #[error("the chain breaks at record {sequence}: its digest is that of another record")]
+    #[error("the chain breaks at record {sequence}: its digest does not match its content")]
     Altered { sequence: u64 },
     #[error("the chain breaks at record {sequence}: it does not follow record {last}")]
     Unlinked { sequence: u64, last: u64 },
-    #[error("the chain breaks at record {expected}: record {found} stands in its place")]
+    #[error("the chain breaks at record {expected}: record {found} is in its place")]
     Missing { expected: u64, found: u64 },
 }
 

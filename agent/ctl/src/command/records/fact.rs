@@ -8,7 +8,7 @@ use crate::output;
 /// The kind, and the detail.
 pub(super) fn words(fact: &DeviceFact) -> (&str, String) {
     let detail = match fact {
-        DeviceFact::Began { device } => format!("the chain of device {device}"),
+        DeviceFact::Began { device } => format!("chain of device {device}"),
         DeviceFact::Opened { session, origin, action, statement } => {
             format!("{action} in session {session} from {origin}; statement {statement}")
         }
@@ -21,10 +21,11 @@ pub(super) fn words(fact: &DeviceFact) -> (&str, String) {
             format!("pairing {pairing} with the scopes: {}", output::words(scopes))
         }
         DeviceFact::Verdict { sequence, result, evidence, lease } => {
-            let result = result.map_or_else(|| "no judgement".to_owned(), |result| result.to_string());
+            let result =
+                result.map_or_else(|| "no attestation result".to_owned(), |result| result.to_string());
             let evidence = evidence.map(|digest| format!("; evidence {digest}")).unwrap_or_default();
             let lease = match lease {
-                Some(clock) => format!("lease until {} of the TPM's clock", output::span(clock / 1000)),
+                Some(clock) => format!("lease until TPM clock {}", output::span(clock / 1000)),
                 None => "no lease".to_owned(),
             };
             format!("{sequence}: {result}; {lease}{evidence}")
@@ -40,11 +41,11 @@ pub(super) fn words(fact: &DeviceFact) -> (&str, String) {
             let receipt = receipt.map(|digest| format!("; receipt {digest}")).unwrap_or_default();
             format!("by {}{event}{receipt}", cause_words(cause))
         }
-        DeviceFact::Missed { count } => format!("{count} records that could not be written"),
+        DeviceFact::Missed { count } => format!("{count} records could not be written"),
         DeviceFact::Ignored { event, order } => {
-            format!("order {event}: {order}, which this version of pawld does not know")
+            format!("order {event}: {order}, unknown to this version of pawld")
         }
-        DeviceFact::Unknown(_) => "of a newer version".to_owned(),
+        DeviceFact::Unknown(_) => "record of a newer version".to_owned(),
         _ => String::new(),
     };
     (fact.kind(), detail)
@@ -52,7 +53,7 @@ pub(super) fn words(fact: &DeviceFact) -> (&str, String) {
 
 fn approvers(by: &[ShortText]) -> String {
     if by.is_empty() {
-        return "by the operator's policy".to_owned();
+        return "automatically (no approver required)".to_owned();
     }
     let names: Vec<_> = by.iter().map(ShortText::as_str).collect();
     format!("by {}", names.join(" and "))
@@ -63,7 +64,7 @@ fn cause_words(cause: &Cause) -> &str {
         Cause::Revoke => "a revocation",
         Cause::Repair => "a re-pair",
         Cause::Wipe => "a command on the device",
-        Cause::Recovery => "a counter that was ahead at the start",
+        Cause::Recovery => "recovery: the TPM counter was ahead of the disk",
         _ => cause.as_str(),
     }
 }
@@ -89,7 +90,7 @@ mod tests {
             (
                 DeviceFact::Began { device: "abcdefghijklmnopqrstuvwxyz234567".parse().unwrap() },
                 "began",
-                "the chain of device abcdefghijklmnopqrstuvwxyz234567".to_owned(),
+                "chain of device abcdefghijklmnopqrstuvwxyz234567".to_owned(),
             ),
             (
                 DeviceFact::Opened {
@@ -109,7 +110,7 @@ mod tests {
             (
                 DeviceFact::Approved { session, by: Vec::new() },
                 "approved",
-                format!("session {id} by the operator's policy"),
+                format!("session {id} automatically (no approver required)"),
             ),
             (
                 DeviceFact::Refused { session: Some(session), code: text("declined") },
@@ -130,12 +131,12 @@ mod tests {
                     lease: Some(90_000),
                 },
                 "verdict",
-                format!("3: affirming; lease until 1 min 30 s of the TPM's clock; evidence {hash}"),
+                format!("3: affirming; lease until TPM clock 1 min 30 s; evidence {hash}"),
             ),
             (
                 DeviceFact::Verdict { sequence: 4, result: None, evidence: None, lease: None },
                 "verdict",
-                "4: no judgement; no lease".to_owned(),
+                "4: no attestation result; no lease".to_owned(),
             ),
             (
                 DeviceFact::Token { name: text("telemetry"), expires: 0 },
@@ -156,7 +157,7 @@ mod tests {
                 "wiped",
                 format!("by a re-pair, event {id}; receipt {hash}"),
             ),
-            (DeviceFact::Missed { count: 2 }, "missed", "2 records that could not be written".to_owned()),
+            (DeviceFact::Missed { count: 2 }, "missed", "2 records could not be written".to_owned()),
         ] {
             assert_eq!(words(&fact), (kind, detail));
         }

@@ -47,11 +47,9 @@ fn line(record: &LocalRecord) -> String {
 fn sentence(checked: &Checked, after: u64) -> String {
     match (checked.first, checked.last) {
         (Some(first), Some(last)) if first > after + 1 => {
-            format!(
-                "chain holds: records {first} to {last}; older ones were dropped to keep within their bound\n"
-            )
+            format!("chain verified: records {first} to {last}; older records were dropped to save space\n")
         }
-        (Some(first), Some(last)) => format!("chain holds: records {first} to {last}\n"),
+        (Some(first), Some(last)) => format!("chain verified: records {first} to {last}\n"),
         _ => "no records\n".to_owned(),
     }
 }
@@ -61,7 +59,7 @@ fn broken(error: chain::Broken) -> Failure {
         Exit::Failed,
         "chain-broken",
         error,
-        "keep this disk for whoever looks into it, and call the operator: the records were altered or damaged",
+        "the records were altered or damaged: keep this disk for an investigation, and call the operator",
     )
 }
 
@@ -75,9 +73,9 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
-        assert_eq!(sentence(&checked(1, 57), 0), "chain holds: records 1 to 57\n");
-        assert_eq!(sentence(&checked(8, 57), 7), "chain holds: records 8 to 57\n");
-        assert!(sentence(&checked(12, 57), 0).contains("older ones were dropped"));
+        assert_eq!(sentence(&checked(1, 57), 0), "chain verified: records 1 to 57\n");
+        assert_eq!(sentence(&checked(8, 57), 7), "chain verified: records 8 to 57\n");
+        assert!(sentence(&checked(12, 57), 0).contains("older records were dropped"));
         assert_eq!(sentence(&Checked { chain: "holds", first: None, last: None }, 0), "no records\n");
     }
 }

@@ -26,11 +26,13 @@ pub(super) enum ReplayError {
 impl From<ReplayError> for Failure {
     fn from(error: ReplayError) -> Self {
         let (name, remedy) = match &error {
-            ReplayError::Read { .. } => ("not-read", "name a file that this user may read"),
-            ReplayError::TooLong { .. } => ("too-long", "name a measurement log: this is something else"),
-            ReplayError::BootLog { .. } => ("boot-log", "name a whole binary_bios_measurements"),
-            ReplayError::MeasureLog { .. } => ("measure-log", "name a whole tpm2-measure.log"),
-            ReplayError::ImaLog { .. } => ("ima-log", "name a whole binary_runtime_measurements"),
+            ReplayError::Read { .. } => ("not-read", "use a file that this user can read"),
+            ReplayError::TooLong { .. } => {
+                ("too-long", "check the file's name: this is not a measurement log")
+            }
+            ReplayError::BootLog { .. } => ("boot-log", "use a complete binary_bios_measurements"),
+            ReplayError::MeasureLog { .. } => ("measure-log", "use a complete tpm2-measure.log"),
+            ReplayError::ImaLog { .. } => ("ima-log", "use a complete binary_runtime_measurements"),
         };
         Self::new(Exit::Failed, name, error, remedy)
     }

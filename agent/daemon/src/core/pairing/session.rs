@@ -192,7 +192,7 @@ impl<'a> Session<'a> {
         self.refused = None;
         match self.ask(approval, confirmation).await {
             Err(error) if error.spares_the_session() => {
-                tracing::warn!(%error, "what was handed in does not count");
+                tracing::warn!(%error, "approval or confirmation rejected");
                 self.refused = Some(error.text);
                 self.ask(None, None).await
             }

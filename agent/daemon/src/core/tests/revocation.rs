@@ -69,7 +69,7 @@ fn a_refused_increment_is_tried_again_until_the_tpm_gives_in() {
     rig.feed(Input::Request(RequestId(2), Request::Wipe(Text::lossy("sold"))));
     let Some(Reply::Refused(problem)) = rig.take_reply() else { panic!("no answer") };
     assert_eq!(problem.error, "revoked-counter-owed");
-    assert!(problem.reason.contains("goes on trying"), "{}", problem.reason);
+    assert!(problem.reason.contains("keeps retrying"), "{}", problem.reason);
 
     let increment = rig.take_tpm(is_increment_command).expect("the increment was given up");
     rig.answer(increment, TpmAnswer::Incremented);

@@ -103,7 +103,7 @@ pub(in crate::cli) fn request(view: &RequestView, statement: &Statement) -> Stri
         if let Some(granted) = &statement.granted {
             lines.push(("granted", access(granted)));
             let beyond = beyond(statement, granted);
-            let line = || ("not given", format!("{} (the operator has not granted it)", beyond.join(" ")));
+            let line = || ("not granted", format!("{} (the operator does not grant it)", beyond.join(" ")));
             lines.extend((!beyond.is_empty()).then(line));
         }
         let lost = view.scopes_lost();

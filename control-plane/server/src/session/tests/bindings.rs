@@ -55,7 +55,7 @@ async fn stays_refused(
 ) {
     let refusal = refused(result);
     assert_eq!(refusal.code, RefusalCode::ApprovalRefused, "{binding}");
-    let told = "this does not count for this session; its operator can see why: pawl-control-plane sessions";
+    let told = "approval rejected; the operator can see the reason with: pawl-control-plane sessions";
     assert_eq!(refusal.message, told, "{binding}");
     assert_eq!(last_binding(stage.plane(), asked.id).await, Some(binding));
     assert_eq!(asked.poll(stage.plane()).await.unwrap().waits().tries_left, 4, "{binding}");

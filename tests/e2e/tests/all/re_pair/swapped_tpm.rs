@@ -40,7 +40,7 @@ fn a_new_board_takes_the_place_of_the_old_one() {
     assert!(rig.control_plane.show(new.as_str()).is_err());
 
     let status = approve_here(&device, &alice);
-    // What the old device could is offered, and not given by itself.
+    // The old device's scopes are offered, not granted automatically.
     assert_eq!(status.pairing.unwrap().scopes, scopes(&["telemetry"]));
     let shown = rig.control_plane.show(new.as_str()).unwrap();
     assert_eq!((&shown["label"], &shown["replaces"]), (&"pump 7".into(), &old.as_str().into()));

@@ -126,7 +126,7 @@ fn each_fault_of_a_certificate_has_its_remedy() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     for (server, remedy) in [
         (theirs.server("127.0.0.1", 2096), "into control_plane.ca"),
-        (ours.server("control.example", 2096), "as its certificate does"),
+        (ours.server("control.example", 2096), "host name in the server's certificate"),
         (ours.server("127.0.0.1", 2001), "clock"),
     ] {
         let (findings, date) = control_plane(&ours, server, WELL);
