@@ -30,6 +30,7 @@ pub fn feed(world: &mut World, index: usize, input: Input) {
         let Some(device) = world.devices.get_mut(index) else { return };
         device.set_clocks(now);
         let Some(process) = &mut device.process else { return };
+        let was_revoking = process.core.is_revoking();
         let effects = process.core.handle(process.parts.now(), input);
         for effect in effects {
             match execute(world, index, effect) {
@@ -38,6 +39,7 @@ pub fn feed(world: &mut World, index: usize, input: Input) {
                 None => return,
             }
         }
+        world.begun(index, was_revoking);
     }
     set_timer(world, index);
 }

@@ -16,6 +16,7 @@ pub mod faults;
 pub mod https;
 pub mod ledger;
 pub mod link;
+pub mod mutants;
 pub mod people;
 pub mod plan;
 pub mod plane;

@@ -5,12 +5,14 @@ use std::path::Path;
 
 use pawl_evidence::lease::check_lease_key;
 use pawl_proto::local::Token;
-use pawl_proto::message::{EventKind, PairingApproved, PairingGrant, Receipt, SignedReceipt, Verdict};
+use pawl_proto::message::{
+    Appraisal, EventKind, PairingApproved, PairingGrant, Receipt, SignedReceipt, Standing, Verdict,
+};
 use pawl_proto::signed::{self, OrderKey};
 use pawl_proto::{Channel, Digest, Epoch, PairingId, SessionId, Topic};
 use pawl_verifier::boot_digest;
 use pawl_verifier::pairing::PairingState;
-use pawld::core::Write;
+use pawld::core::{TpmCommand, Write};
 
 use crate::device::{ROOT, TOKEN};
 use crate::ledger::{GrantedPairing, Published};
@@ -43,6 +45,8 @@ promises! {
     WorksInItsEpoch: "a gate is open only with keys of this TPM and in the epoch of its counter",
     WorksUnderALease: "a gate is open only while the TPM accepts its lease",
     TransientErrorsCloseNothing: "a TPM that is busy closes no gate whose lease still runs",
+    BarredDevicesDoNotWork: "a gate is open only while the last verdict does not bar the device",
+    WipesAreNoted: "the note of a wipe goes to the disk as soon as the increment goes to the TPM",
     HoldersAreTold: "holders are told within 400 ms after a wipe began, whatever TPM and disk do",
     LapsesEndByThemselves: "once the faults are over, a device whose pairing lives works again without a technician",
     NoEpochFalls: "no counter falls",
@@ -103,6 +107,18 @@ impl World {
                     truth.tell_by = Some(tell_by);
                 }
             });
+        }
+    }
+
+    /// The effects of an input have begun.
+    pub fn begun(&mut self, index: usize, was_revoking: bool) {
+        let Some(process) = self.devices.get(index).and_then(|device| device.process.as_ref()) else {
+            return;
+        };
+        let increments = process.tpm.iter().any(|(_, command)| matches!(command, TpmCommand::Increment));
+        let is_noted = process.writes.iter().any(|(_, write, _)| matches!(write, Write::RevocationNote(_)));
+        if increments && !was_revoking && process.core.is_revoking() && !is_noted {
+            self.broken(Promise::WipesAreNoted, format!("device {index} ends its epoch"));
         }
     }
 
@@ -498,9 +514,11 @@ fn check_gate(world: &mut World, index: usize) {
         return;
     }
     let Some(process) = world.devices.get(index).and_then(|device| device.process.as_ref()) else { return };
-    if let Some(token) = process.parts.token(TOKEN)
-        && let Some(entitlement) = process.core.status().entitlement
-    {
+    let status = process.core.status();
+    if status.verdict.as_ref().is_some_and(is_barring) {
+        return world.broken(Promise::BarredDevicesDoNotWork, format!("device {index}"));
+    }
+    if let (Some(token), Some(entitlement)) = (process.parts.token(TOKEN), status.entitlement) {
         let lacks = entitlement.lacking(token.scope.split_ascii_whitespace(), crate::device::AUDIENCE);
         if lacks.is_some() {
             let detail = format!("device {index} serves a token outside {:?}", entitlement.scopes);
@@ -510,6 +528,10 @@ fn check_gate(world: &mut World, index: usize) {
     if process.core.session().is_some_and(|session| session.waiting.is_some()) {
         world.saw(Sight::WorksWhileItWaits);
     }
+}
+
+fn is_barring(verdict: &Verdict) -> bool {
+    verdict.entitlement.standing == Standing::Suspended || verdict.result == Some(Appraisal::Contraindicated)
 }
 
 fn is_ending(device: &mut crate::device::Device, now: Ms, clock_before: u64) -> bool {
