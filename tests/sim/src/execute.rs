@@ -325,7 +325,7 @@ pub fn run(world: &mut World, index: usize, command: TpmCommand) -> Result<TpmAn
         TpmCommand::CreateKeys(binding) => {
             let keys = tpm.create_keys(&binding)?;
             let epoch = binding.counter.epoch;
-            world.ledger.created(index, epoch, &keys);
+            world.ledger.created(index, epoch, binding.policy_ref, &keys);
             Ok(TpmAnswer::Created(NewKeys(keys)))
         }
         TpmCommand::CertifyKeys(keys, nonce) => {

@@ -66,6 +66,8 @@ pub struct KeySet {
     pub device: usize,
     /// The epoch.
     pub epoch: u64,
+    /// Stands for the approval on which they were made.
+    pub policy_ref: [u8; 32],
     /// The link key.
     pub link: KeyBlob,
     /// The device key.
@@ -166,10 +168,11 @@ impl Ledger {
     }
 
     /// A TPM has made keys.
-    pub fn created(&mut self, index: usize, epoch: u64, keys: &PairingKeys) {
+    pub fn created(&mut self, index: usize, epoch: u64, policy_ref: [u8; 32], keys: &PairingKeys) {
         self.keys.push(KeySet {
             device: index,
             epoch,
+            policy_ref,
             link: keys.link.clone(),
             device_key: keys.device.clone(),
             vault: keys.vault.clone(),

@@ -8,13 +8,14 @@ use clap::Parser;
 use pawl_sim::plane::Setup;
 use pawl_sim::run::{self, Lifetime};
 use pawl_sim::seen::{Seen, Sight};
+use pawl_sim::world::DEVICES;
 
 /// Runs the device's core and the control plane's transitions under seeds, with every fault injected, and checks what is
 /// promised after every step.
 #[derive(Parser)]
 #[command(name = "pawl-sim")]
 struct Arguments {
-    /// How many lifetimes.
+    /// How many seeds.
     #[arg(default_value_t = 2000)]
     lifetimes: u64,
     /// The first seed.
@@ -71,7 +72,10 @@ fn main() -> ExitCode {
         break;
     }
     let seconds = begun.elapsed().as_secs_f64();
-    println!("{lifetimes} lifetimes, {steps} steps, {failures} failures, {seconds:.1} s");
+    println!(
+        "{lifetimes} seeds, {} device lifetimes, {steps} steps, {failures} failures, {seconds:.1} s",
+        lifetimes * u64::try_from(DEVICES).unwrap_or(1)
+    );
     if arguments.counts {
         for sight in Sight::ALL {
             println!("{:>10}  {}", seen.count(*sight), sight.text());

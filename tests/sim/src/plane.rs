@@ -62,7 +62,7 @@ impl Setup {
         let text = format!(
             "state_dir = {:?}\nlisten = \"127.0.0.1:8443\"\nname = \"simulated fleet\"\nhost_names = [\"localhost\"]\n\
              url = \"https://localhost:8443\"\n[broker]\nhost = \"localhost\"\nport = 8883\n\
-             [lease]\nseconds = 900\n[report]\ninterval = 300\n[approvals]\nallowed_signers = {signers:?}\n",
+             [lease]\nseconds = 1800\n[report]\ninterval = 600\n[token]\nseconds = 1200\n[approvals]\nallowed_signers = {signers:?}\n",
             dir.path().join("state"),
         );
         fs::write(&file, text)?;
