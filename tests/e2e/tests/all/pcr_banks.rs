@@ -86,7 +86,7 @@ fn a_tpm_with_the_sha1_bank_alone_is_told_by_check_before_it_is_paired() {
     let found = bank_finding(&device);
     assert_eq!(found["result"], "failed", "{found:#}");
     let text = found.to_string();
-    assert!(text.contains("only sha1") && text.contains("tpm2_pcrallocate sha256:all"), "{text}");
+    assert!(text.contains("enabled: sha1:") && text.contains("tpm2_pcrallocate sha256:all"), "{text}");
 
     rig.control_plane.enrol(&device.status().unwrap().ek_sha256, "device").unwrap();
     let refused = device.pawlctl(&["pair"]).unwrap();

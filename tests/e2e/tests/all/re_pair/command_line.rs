@@ -19,7 +19,7 @@ fn one_command_makes_a_repaired_device_trusted_again() {
     assert!(output.status.success(), "{out}{err}");
     assert_eq!(out.lines().count(), 1, "{out}");
     assert!(out.starts_with("paired with Example fleet"), "{out}");
-    for told in ["nothing changed", "ends", "board repaired", "approved"] {
+    for told in ["same TPM, same disk", "ends", "board repaired", "approved"] {
         assert!(err.contains(told), "no {told:?} in {err}");
     }
     let new = device.wait_until_entitled().unwrap();
