@@ -4,34 +4,35 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{Authorization, Error, KeyBlob, Tpm, device::Device, queue::Lane};
 
-/// The smallest TPMs have three slots for sessions: one stays free for all other work.
+/// The number of actions that may be open at once. The smallest TPMs have three slots for sessions; one stays
+/// free for all other work.
 ///
-/// The sessions are not saved out of the TPM meanwhile. The kernel's resource manager does that by itself; and
-/// tss-esapi would remember the handle of each session that was ever saved, since ESYS closes it at the save and
-/// refuses to close or flush it once more.
+/// Open sessions are not saved out of the TPM (TPM2_ContextSave). The kernel's resource manager does that by
+/// itself. Besides, tss-esapi keeps the handle of every session that was saved, because ESYS closes the handle
+/// at the save and refuses to close or flush it afterwards.
 pub(crate) const MAX_ACTIONS: usize = 2;
 
 impl Tpm {
-    /// Opens the policy session in which the action key will sign once, and draws the nonce that the control plane
-    /// has to sign for it.
+    /// Opens the policy session in which the action key signs once, and returns it with the session's nonce,
+    /// which the control plane has to sign.
     ///
-    /// Nothing is checked yet, so that a revocation in between ends the action. The session holds one of the TPM's
-    /// few slots until the result is dropped: ask the control plane at once, and not for long. Two actions can be
-    /// under way; who comes third waits for one of them to end.
+    /// No policy command runs yet, so that a revocation before [`Tpm::complete_action`] ends the action. The
+    /// session occupies one of the TPM's few session slots until the result is dropped: ask the control plane at
+    /// once. Two actions can be open; a third call waits until one of them ends.
     ///
     /// # Errors
-    /// What the TPM answers.
+    /// [`Error::Tpm`] with the TPM's refusal.
     pub async fn begin_action(&self) -> Result<PendingAction, Error> {
         let permit = self.action_permit().await?;
-        // Before the session, so that it ends even where nobody waits for the answer any more.
+        // Made before the session exists: if the caller drops this future, the drop ends the session.
         let place = Place { held: Arc::new(()), _forget: Forget(self.clone()), _permit: permit };
         let holder = Arc::downgrade(&place.held);
         let nonce_tpm = self.ask(Lane::Ordinary, move |device| device.begin_action(holder)).await?;
         Ok(PendingAction { nonce_tpm, _place: place })
     }
 
-    /// Signs a SHA-256 digest with the action key of `epoch`, as the control plane has authorized for this session
-    /// and this digest; r and s of 32 bytes each. The session is spent whatever comes of it.
+    /// Signs a SHA-256 digest with the action key of `epoch`, as the control plane authorized for this session
+    /// and this digest. Returns r ‖ s, 32 bytes each. The session ends, whether the TPM signs or not.
     ///
     /// # Errors
     /// [`Error::Action`] with the step that the TPM refused.
@@ -50,21 +51,22 @@ impl Tpm {
     }
 }
 
-/// An action that waits for the control plane's authorization. Dropping it ends its session in the TPM.
+/// An open action: a policy session that waits for the control plane's authorization. Dropping it ends the
+/// session in the TPM.
 pub struct PendingAction {
     nonce_tpm: [u8; 32],
     _place: Place,
 }
 
 impl PendingAction {
-    /// What the TPM drew for this session (`nonceTPM`), for the control plane to sign.
+    /// Returns the session's `nonceTPM`, for the control plane to sign.
     pub fn nonce_tpm(&self) -> &[u8; 32] {
         &self.nonce_tpm
     }
 }
 
-/// One of the few places for sessions. Its fields are dropped in this order: it is given up, the TPM's thread is told,
-/// and the next in line may ask for a session.
+/// One of the [`MAX_ACTIONS`] places. Rust drops the fields in this order: `held` marks the action as abandoned,
+/// `_forget` asks the TPM's thread to flush abandoned sessions, `_permit` admits the next action.
 struct Place {
     held: Arc<()>,
     _forget: Forget,
@@ -79,7 +81,8 @@ impl Drop for Forget {
             device.forget_actions();
             Ok(())
         };
-        // A full queue or a stopped thread: the next action that begins, or the end of the thread, sees to it.
+        // If the queue is full or the thread has stopped, the next `begin_action` or the end of the thread
+        // flushes the session.
         let _ = self.0.submit(Lane::Ordinary, forget, drop);
     }
 }

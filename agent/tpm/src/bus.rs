@@ -19,19 +19,20 @@ use tss_esapi::{
 
 use crate::{Class, Error, ResponseCode, tcti::Transport};
 
-/// The connection to the TPM. Shared by what has to be given back through it.
+/// The connection to the TPM. Objects and sessions share it, because they flush themselves through it when
+/// dropped.
 pub(crate) struct Bus {
     context: RefCell<Context>,
     broken: Cell<bool>,
 }
 
-/// The sessions of a command, in the order of the handles that they authorize.
+/// The authorization sessions of a command, in the order of the handles that they authorize.
 pub(crate) type Sessions = (Option<AuthSession>, Option<AuthSession>, Option<AuthSession>);
 
 pub(crate) const NO_SESSION: Sessions = (None, None, None);
-/// One handle with an empty authorization value.
+/// Authorizes one handle with an empty authorization value.
 pub(crate) const EMPTY_AUTH: Sessions = (Some(AuthSession::Password), None, None);
-/// Two of them.
+/// Authorizes two handles with empty authorization values.
 pub(crate) const EMPTY_AUTHS: Sessions = (Some(AuthSession::Password), Some(AuthSession::Password), None);
 
 impl Bus {
@@ -43,9 +44,10 @@ impl Bus {
         Ok(Rc::new(Self { context: RefCell::new(context), broken: Cell::new(false) }))
     }
 
-    /// Runs one command, again after a pause while the TPM says that it is busy.
+    /// Runs one command. While the TPM answers that it is busy, pauses and runs it again.
     ///
-    /// A command may be given twice, so whatever a failure undoes (a session's attributes) belongs into `command`.
+    /// `command` can run several times, so it must set up again whatever a failed command resets (a session's
+    /// attributes).
     pub(crate) fn run<T>(
         &self,
         doing: &'static str,
@@ -54,7 +56,7 @@ impl Bus {
     ) -> Result<T, Error> {
         let mut pauses = PAUSES_MS.iter();
         loop {
-            // Commands are single calls into the TSS: none runs another inside.
+            // No command starts another one inside, so the `RefCell` is free.
             let result = self.context.borrow_mut().execute_with_sessions(sessions, &mut command);
             let error = match result {
                 Ok(value) => return Ok(value),
@@ -78,7 +80,7 @@ impl Bus {
         Ok(Loaded { bus: self.clone(), handle })
     }
 
-    /// Starts a session, salted to `salt` where parameters are to be encrypted.
+    /// Starts a session with SHA-256, salted to `salt` if parameters are to be encrypted.
     pub(crate) fn session(
         self: &Rc<Self>,
         kind: SessionType,
@@ -87,7 +89,7 @@ impl Bus {
         self.session_with(HashingAlgorithm::Sha256, kind, salt)
     }
 
-    /// The same, with the hash algorithm of the object that its policy is to authorize.
+    /// Starts a session with the hash algorithm of the object that its policy authorizes.
     pub(crate) fn session_with(
         self: &Rc<Self>,
         hash: HashingAlgorithm,
@@ -106,7 +108,7 @@ impl Bus {
         Ok(Session { auth, _loaded: loaded })
     }
 
-    /// Whether the connection, or what we believe to be loaded, is lost.
+    /// Returns whether the connection, or what this process believes to be loaded, is lost.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.get()
     }
@@ -128,14 +130,14 @@ impl Bus {
     }
 
     fn flush(&self, handle: ObjectHandle) {
-        // What cannot be flushed goes when the connection is closed, so close it.
+        // Closing the connection frees whatever could not be flushed.
         if self.run("TPM2_FlushContext", NO_SESSION, |context| context.flush_context(handle)).is_err() {
             self.give_up();
         }
     }
 }
 
-/// Some two seconds in all: the self-test of a slow TPM takes about one.
+/// Waits about two seconds in all: the self-test of a slow TPM takes about one.
 const PAUSES_MS: [u64; 10] = [2, 5, 10, 20, 50, 100, 200, 400, 600, 800];
 
 fn response_code(error: tss_esapi::Error) -> Option<ResponseCode> {
@@ -167,7 +169,7 @@ impl Drop for Loaded {
     }
 }
 
-/// A session in the TPM; dropping it ends it.
+/// A session in the TPM; dropping it flushes it.
 pub(crate) struct Session {
     auth: AuthSession,
     _loaded: Loaded,
@@ -186,20 +188,19 @@ impl Session {
     }
 }
 
-/// Which side of a command is encrypted on the bus.
+/// The direction of parameter encryption (TPM 2.0 Library, part 1, section 21).
 #[derive(Clone, Copy)]
 pub(crate) enum Encrypt {
-    /// The first parameter that we send.
+    /// The first parameter of the command.
     Command,
-    /// The first parameter that comes back.
+    /// The first parameter of the response.
     Response,
 }
 
 /// Has the next command under a salted session encrypted.
 ///
-/// To be called directly before every such command, inside its closure: after a command that failed, whichever it
-/// was, the TSS (seen in 3.2.1 to 4.2.0) has silently dropped these attributes, and would send the next secret in
-/// the clear.
+/// Call it inside the command's closure, directly before every such command. After any failed command the TSS
+/// (seen in 3.2.1 to 4.2.0) silently drops these attributes and would send the next secret in the clear.
 pub(crate) fn encrypt(context: &mut Context, session: AuthSession, side: Encrypt) -> tss_esapi::Result<()> {
     let builder = SessionAttributesBuilder::new();
     let (attributes, mask) = match side {

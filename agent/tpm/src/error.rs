@@ -2,132 +2,132 @@ use pawl_evidence::tpm::HashAlgorithm;
 
 use crate::{ActionStep, Class, LeaseStep, ResponseCode, Tcti};
 
-/// Why the TPM did not do what it was asked.
+/// Why a TPM operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No connection to the TPM.
     #[error("cannot reach a TPM at {tcti}{}", because(*code))]
     Unreachable {
-        /// Where it was looked for.
+        /// The configured TCTI.
         tcti: Tcti,
-        /// What the TSS said.
+        /// The TSS's response code, if it gave one.
         code: Option<ResponseCode>,
     },
-    /// There are TPMs, and none is the one that is wanted.
-    #[error("none of the TPMs at {tcti} is the one that this device was paired with")]
+    /// TPMs were found, but none has the attestation key of the pairing.
+    #[error("none of the TPMs at {tcti} is the TPM that this device was paired with")]
     OtherTpm {
-        /// Where they are.
+        /// The configured TCTI.
         tcti: Tcti,
     },
     /// The TPM's thread has ended or could not be started.
     #[error("the TPM's thread has stopped")]
     Stopped,
-    /// More work waits for the TPM than it gets done.
-    #[error("too much work waits for the TPM")]
+    /// The queue of the TPM's thread is full.
+    #[error("the queue for the TPM is full")]
     Overloaded,
-    /// The configured handle of the counter is none that an owner may use.
+    /// The configured handle of the counter is outside the owner range.
     #[error("{handle:#010x} is outside the owner's NV handles, 0x01800000 to 0x01bfffff")]
     CounterHandle {
         /// The handle.
         handle: u32,
     },
-    /// There is no counter, or it was never incremented.
+    /// The counter is undefined, or was never incremented.
     #[error("the TPM has no epoch counter at {handle:#010x}")]
     CounterAbsent {
-        /// Where it should be.
+        /// The configured handle.
         handle: u32,
     },
-    /// The counter's index is in use for something else.
+    /// The counter's NV index belongs to another program.
     #[error("the NV index {handle:#010x} is not Pawl's: its attributes are {attributes:#010x}")]
     CounterTaken {
         /// The index.
         handle: u32,
-        /// What its owner made it (TPMA_NV).
+        /// The index's TPMA_NV attributes.
         attributes: u32,
     },
-    /// Every index is taken at which the self-test may define a counter.
+    /// Every NV index that the self-test may use is defined already.
     #[error("no NV index from {first:#010x} to {last:#010x} is free for the self-test")]
     NoSpareIndex {
-        /// The first that was looked at.
+        /// The first index that was tried.
         first: u32,
-        /// The last.
+        /// The last index that was tried.
         last: u32,
     },
-    /// The key, or what it was to be made for, belongs to another epoch.
-    #[error("the epoch counter is not at {expected} as asked: the pairing is revoked{}", because(*code))]
+    /// The key, or the epoch for which keys were requested, is not the counter's present epoch.
+    #[error("the epoch counter is not at {expected}: the pairing is revoked{}", because(*code))]
     Epoch {
-        /// The epoch asked for.
+        /// The requested epoch.
         expected: u64,
-        /// The TPM's refusal; none where the counter was read and compared.
+        /// The TPM's refusal; `None` if pawl read the counter and compared it.
         code: Option<ResponseCode>,
     },
     /// The TPM refused a lease.
     #[error("the TPM refused the lease: {step}{}", because(*code))]
     Lease {
-        /// Which part of it.
+        /// The step that failed.
         step: LeaseStep,
-        /// The TPM's refusal; none where the lease never got to the TPM.
+        /// The TPM's refusal; `None` if the lease was refused before the TPM saw it.
         code: Option<ResponseCode>,
     },
     /// The TPM refused an action.
     #[error("the TPM refused the action: {step}{}", because(*code))]
     Action {
-        /// Which part of it.
+        /// The step that failed.
         step: ActionStep,
-        /// The TPM's refusal; none where the session was gone before it was asked.
+        /// The TPM's refusal; `None` if the session had ended before.
         code: Option<ResponseCode>,
     },
-    /// The owner hierarchy wants an authorization value that is missing or wrong.
+    /// The owner hierarchy's authorization value is missing or wrong.
     #[error("the TPM's owner hierarchy refused the authorization: {code}")]
     OwnerAuth {
         /// The TPM's refusal.
         code: ResponseCode,
     },
-    /// The endorsement hierarchy has an authorization value.
+    /// The endorsement hierarchy's authorization value is not empty.
     #[error("the TPM's endorsement hierarchy refused the authorization: {code}")]
     EndorsementAuth {
         /// The TPM's refusal.
         code: ResponseCode,
     },
-    /// A key that a session was to be salted to is not the one that it has to be. Nothing was encrypted to it.
+    /// A key to which a session was to be salted is not the expected one. Nothing was encrypted to it.
     #[error(
-        "the TPM answers with another {key} than the one that is pinned or certified: this is another TPM, or something \
+        "the TPM's {key} is not the one that is pinned or certified: this is another TPM, or something \
          between CPU and TPM replaces keys"
     )]
     KeyReplaced {
-        /// Which key.
+        /// The name of the key, for the message.
         key: &'static str,
     },
-    /// The PCRs would not hold still, or a bank is not there.
+    /// The PCRs kept changing, or a bank does not exist.
     #[error("the PCRs could not be read: {0}")]
     Pcrs(&'static str),
     /// Neither the sha256 nor the sha384 bank is active.
     #[error("the TPM has neither its sha256 nor its sha384 PCR bank active{}", only(active))]
     Banks {
-        /// Those that are.
+        /// The active banks.
         active: Vec<HashAlgorithm>,
     },
-    /// What was handed in is not what the TPM's formats allow.
+    /// The caller's input is not in the TPM's format.
     #[error("malformed {0}")]
     Malformed(&'static str),
-    /// The TPM or the TSS answered what cannot be understood.
-    #[error("{doing}: an answer that cannot be understood ({reason})")]
+    /// The answer of the TPM or the TSS is malformed.
+    #[error("{doing}: malformed answer ({reason})")]
     Answer {
         /// The command.
         doing: &'static str,
         /// What is wrong with it.
         reason: String,
     },
-    /// No randomness from the operating system.
+    /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes")]
     Random,
-    /// Any other refusal.
+    /// Any other refusal by the TPM.
     #[error("{doing}: {code}")]
     Tpm {
         /// The command.
         doing: &'static str,
-        /// The TPM's answer.
+        /// The TPM's response code.
         code: ResponseCode,
     },
 }
@@ -142,7 +142,7 @@ fn because(code: Option<ResponseCode>) -> String {
 }
 
 impl Error {
-    /// What a technician does about it, in one sentence.
+    /// Returns what a technician does about it, in one sentence.
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => Class::Transport.remedy(),
@@ -150,22 +150,22 @@ impl Error {
                 "Load the driver of the TPM that this device was paired with, or pair the device again."
             }
             Self::Stopped => "Restart pawld.",
-            Self::Overloaded => "Ask for fewer signatures at a time.",
+            Self::Overloaded => "Request fewer signatures at a time.",
             Self::CounterHandle { .. } => {
-                "Choose a handle in the owner's range in the configuration, or leave it out."
+                "Set tpm.counter to a handle in the owner's range, or remove the setting."
             }
             Self::CounterAbsent { .. } => {
-                "Pair the device: that makes a new counter, above every value of the old."
+                "Pair the device: that defines a new counter, which starts above every value of the old one."
             }
             Self::CounterTaken { .. } => Class::NvDefined.remedy(),
             Self::NoSpareIndex { .. } => {
-                "Remove an index that nobody needs (tpm2_nvundefine), or set tpm.counter to where there is room."
+                "Remove an unused NV index (tpm2_nvundefine), or set tpm.counter to a range with a free index."
             }
             Self::Epoch { .. } => "Pair the device again.",
             Self::Lease { step, .. } => step.remedy(),
             Self::Action { step, .. } => step.remedy(),
             Self::OwnerAuth { .. } => {
-                "Give the owner authorization to pawld (owner_auth in the configuration), or correct it."
+                "Set or correct the owner authorization in pawld's configuration (owner_auth)."
             }
             Self::EndorsementAuth { .. } => {
                 "Pawl needs the endorsement authorization to be empty: run tpm2_changeauth -c endorsement -p OLD."
@@ -175,21 +175,21 @@ impl Error {
                  replaced on purpose, pair the device again."
             }
             Self::Pcrs(_) => {
-                "Try again; if it persists, see whether the firmware's setup has a PCR bank switched off."
+                "Try again; if it persists, check whether a PCR bank is disabled in the firmware's setup."
             }
             Self::Banks { .. } => {
                 "Enable the SHA-256 or SHA-384 PCR bank in the firmware's setup, or run tpm2_pcrallocate sha256:all as \
                  root and restart the device."
             }
             Self::Malformed(_) => {
-                "Pair the device again; if it persists the control plane sends what it should not."
+                "Pair the device again; if it persists, the control plane sends malformed data: report it."
             }
             Self::Answer { .. } | Self::Random => Class::Other.remedy(),
             Self::Tpm { code, .. } => code.class().remedy(),
         }
     }
 
-    /// The TPM's own error, where it gave one.
+    /// Returns the TPM's response code, if there is one.
     pub fn response_code(&self) -> Option<ResponseCode> {
         match self {
             Self::Unreachable { code, .. }
@@ -201,7 +201,7 @@ impl Error {
         }
     }
 
-    /// Which part of a lease was refused, where that is what happened.
+    /// Returns which step of a lease was refused, if a lease was refused.
     pub fn lease_step(&self) -> Option<LeaseStep> {
         match self {
             Self::Lease { step, .. } => Some(*step),
@@ -209,7 +209,7 @@ impl Error {
         }
     }
 
-    /// Which part of an action was refused, where that is what happened.
+    /// Returns which step of an action was refused, if an action was refused.
     pub fn action_step(&self) -> Option<ActionStep> {
         match self {
             Self::Action { step, .. } => Some(*step),
@@ -221,7 +221,8 @@ impl Error {
         self.response_code().map(ResponseCode::class)
     }
 
-    /// A refusal, where it is one and not a failure to ask, becomes what `refusal` makes of its code.
+    /// Converts a refusal by the TPM with `refusal`. Leaves failures of the transport and of the TPM itself as
+    /// they are.
     pub(crate) fn if_refused(self, refusal: impl FnOnce(ResponseCode) -> Self) -> Self {
         match self {
             Self::Tpm { code, .. }
@@ -233,7 +234,7 @@ impl Error {
         }
     }
 
-    /// The same for a refused authorization value.
+    /// Converts the refusal of an authorization value with `refusal`.
     pub(crate) fn if_unauthorized(self, refusal: impl FnOnce(ResponseCode) -> Self) -> Self {
         match self {
             Self::Tpm { code, .. } if code.class() == Class::Authorization => refusal(code),

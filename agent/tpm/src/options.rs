@@ -4,29 +4,29 @@ use zeroize::Zeroizing;
 
 use crate::Tcti;
 
-/// Where the epoch counter lives when the configuration says nothing: in the range that the TCG's registry of
-/// reserved handles leaves to the owner, 0x01800000 to 0x01bfffff.
+/// The epoch counter's default NV handle. It is in the range that the TCG Registry of Reserved TPM 2.0 Handles
+/// leaves to the owner, 0x01800000 to 0x01bfffff.
 pub const DEFAULT_COUNTER: u32 = 0x0180_5041;
 
-/// How to reach a TPM, and what to use in it.
+/// Which TPM to open, and what to use in it.
 #[derive(Clone)]
 pub struct Options {
-    /// Where the TPM is.
+    /// How to reach the TPM.
     pub tcti: Tcti,
     /// NV handle of the epoch counter, in the owner range.
     pub counter: u32,
-    /// The authorization value of the owner hierarchy, where one is set.
+    /// The authorization value of the owner hierarchy, if one is set.
     pub owner_auth: Option<Zeroizing<Vec<u8>>>,
-    /// Which endorsement key to use. The device's id depends on it: it must not change between pairings.
+    /// Which endorsement key to use. The device id derives from it, so it must not change between pairings.
     pub endorsement: EndorsementChoice,
-    /// The name of the attestation key of the TPM that is wanted, where the TCTI stands for several places and only
-    /// one TPM will do. The key is derived from the seed of the endorsement hierarchy, as the endorsement key is: it
-    /// tells TPMs apart at the cost of a key that a report needs anyway.
+    /// The name of the required TPM's attestation key. Only a TPM with this key is opened. The key derives from
+    /// the seed of the endorsement hierarchy, as the endorsement key does, so it identifies the TPM; reports
+    /// need it anyway.
     pub attestation_name: Option<Vec<u8>>,
 }
 
 impl Options {
-    /// Options for a TPM without owner authorization, with the defaults for all else.
+    /// Returns the defaults: any TPM, no owner authorization.
     pub fn new(tcti: Tcti) -> Self {
         Self {
             tcti,
@@ -44,11 +44,11 @@ pub enum EndorsementChoice {
     /// The first of ECC P-256, ECC P-384 and RSA-2048 that has a certificate in the TPM, else ECC P-256.
     #[default]
     Auto,
-    /// This one, certificate or not.
+    /// Always this one, with or without a certificate.
     Only(EndorsementKind),
 }
 
-/// The templates of the TCG EK Credential Profile that Pawl knows.
+/// The templates of the TCG EK Credential Profile that Pawl supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndorsementKind {
     /// Template L-1.
@@ -78,9 +78,9 @@ impl fmt::Display for EndorsementChoice {
     }
 }
 
-/// A name of an endorsement key that Pawl does not know.
+/// The name of an endorsement key is unknown.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no endorsement key: use auto, rsa-2048, ecc-p256 or ecc-p384")]
+#[error("unknown endorsement key `{0}`: use auto, rsa-2048, ecc-p256 or ecc-p384")]
 pub struct UnknownEndorsement(String);
 
 impl FromStr for EndorsementChoice {

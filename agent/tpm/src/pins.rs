@@ -1,11 +1,12 @@
-//! The keys that sessions may be salted to.
+//! Pins the keys that sessions may be salted to.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::Error;
 
-/// Names of keys (name algorithm and digest), shared with the TPM's thread. Where a name is pinned, no salt is encrypted
-/// to a key of another name: whoever alters answers on the bus cannot have a session salted to a key of their own.
+/// Names of keys (name algorithm and digest), shared with the TPM's thread. If a name is pinned, no salt is
+/// encrypted to a key with another name, so an attacker who alters answers on the bus cannot have a session
+/// salted to a key of theirs.
 #[derive(Debug, Default)]
 pub(crate) struct Pins(Mutex<Names>);
 
@@ -23,12 +24,12 @@ pub(crate) enum Pinned {
 }
 
 impl Pins {
-    /// Pins a name, or no longer.
+    /// Pins a name, or removes the pin.
     pub(crate) fn set(&self, key: Pinned, name: Option<Vec<u8>>) {
         *self.lock().of(key) = name;
     }
 
-    /// Pins a name unless there is one.
+    /// Pins a name unless one is pinned.
     pub(crate) fn set_first(&self, key: Pinned, name: &[u8]) {
         self.lock().of(key).get_or_insert_with(|| name.to_vec());
     }
@@ -38,10 +39,10 @@ impl Pins {
         self.lock().of(key).is_some()
     }
 
-    /// Checks a key that the TPM, or something on the bus, has answered with.
+    /// Checks a key that the TPM, or something on the bus, answered with.
     ///
     /// # Errors
-    /// [`Error::KeyReplaced`]
+    /// [`Error::KeyReplaced`] if another name is pinned.
     pub(crate) fn check(&self, key: Pinned, name: &[u8]) -> Result<(), Error> {
         match self.lock().of(key) {
             Some(pinned) if pinned != name => Err(Error::KeyReplaced { key: key.what() }),
@@ -64,7 +65,7 @@ impl Names {
 }
 
 impl Pinned {
-    /// For people.
+    /// Returns the key's name for messages.
     pub(crate) fn what(self) -> &'static str {
         match self {
             Self::StorageKey => "storage root key",

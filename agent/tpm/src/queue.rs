@@ -5,8 +5,7 @@ use std::{
 
 use crate::Error;
 
-/// What waits for the one worker that serves it: first in, first out, but all of the urgent lane before any of
-/// the other.
+/// The jobs that wait for the TPM's thread: first in, first out, but every urgent job before any ordinary one.
 pub(crate) struct Queue<J> {
     lanes: Mutex<Lanes<J>>,
     changed: Condvar,
@@ -24,7 +23,7 @@ pub(crate) enum Lane {
     Ordinary,
 }
 
-/// A TPM signs a few hundred times a second at best: who comes after so many would wait for seconds.
+/// A TPM signs a few hundred times a second at best, so a later job would wait for seconds.
 const MAX_ORDINARY: usize = 512;
 
 impl<J> Queue<J> {
@@ -47,7 +46,7 @@ impl<J> Queue<J> {
         Ok(())
     }
 
-    /// The next job; waits for it. `None` after the queue was closed and emptied.
+    /// Waits for the next job and returns it; `None` once the queue is closed and empty.
     pub(crate) fn pop(&self) -> Option<J> {
         let mut lanes = self.lock();
         loop {
@@ -59,23 +58,23 @@ impl<J> Queue<J> {
         }
     }
 
-    /// Takes no more; what waits will still be served.
+    /// Refuses new jobs; queued jobs will still be done.
     pub(crate) fn close(&self) {
         self.lock().open = false;
         self.changed.notify_all();
     }
 
-    /// Takes no more, and drops what waits.
+    /// Refuses new jobs and drops the queued ones.
     pub(crate) fn abandon(&self) {
         let mut lanes = self.lock();
         lanes.open = false;
         let dropped = (std::mem::take(&mut lanes.urgent), std::mem::take(&mut lanes.ordinary));
-        // Dropping a job can run foreign code: not under the lock.
+        // Dropping a job can run code of callers, so not under the lock.
         drop(lanes);
         drop(dropped);
     }
 
-    /// No foreign code runs under the lock, so that a poisoned one still guards a sound state.
+    /// No code of callers runs under the lock, so the state is consistent even if the lock is poisoned.
     fn lock(&self) -> MutexGuard<'_, Lanes<J>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// What the TPM, or the TSS beneath us, answered instead of success (TPM 2.0 Library, part 2, 6.6).
+/// A response code of the TPM or the TSS other than success (TPM 2.0 Library, part 2, 6.6).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ResponseCode(u32);
 
@@ -10,17 +10,17 @@ impl ResponseCode {
         Self(raw)
     }
 
-    /// The code as it came.
+    /// Returns the unmodified code.
     pub const fn raw(self) -> u32 {
         self.0
     }
 
-    /// The specification's name for it, without the number of the parameter, handle or session that it is about.
+    /// Returns the specification's name of the code, without the number of the parameter, handle or session.
     pub fn name(self) -> &'static str {
         self.entry().map_or("an unknown code", |&(_, name, _)| name)
     }
 
-    /// What it means for an operator.
+    /// Returns the kind of the error, by what an operator does about it.
     pub fn class(self) -> Class {
         if self.layer() == Layer::Tcti {
             return Class::Transport;
@@ -28,19 +28,20 @@ impl ResponseCode {
         self.entry().map_or(Class::Other, |&(_, _, class)| class)
     }
 
-    /// Whether it is this code, whichever parameter, handle or session it is about.
+    /// Returns whether this is `code`, for any parameter, handle or session.
     pub(crate) fn is(self, code: u32) -> bool {
         self.entry().is_some_and(|&(base, _, _)| base == code)
     }
 
-    /// TPM_RC_REFERENCE_H0 to TPM_RC_REFERENCE_S6: an object or a session is not in the TPM any more.
+    /// Returns whether the code is one of TPM_RC_REFERENCE_H0 to TPM_RC_REFERENCE_S6: the TPM no longer has the
+    /// object or session.
     pub(crate) fn is_reference(self) -> bool {
         self.layer() == Layer::Tpm && self.0 & 0xfff0 == 0x0910
     }
 
     fn layer(self) -> Layer {
         match self.0 >> 16 {
-            // A resource manager answers in the TPM's stead with the TPM's codes, under a layer of its own.
+            // A resource manager answers with the TPM's codes under its own layer number.
             0 | 11 => Layer::Tpm,
             10 => Layer::Tcti,
             _ => Layer::Software,
@@ -78,42 +79,42 @@ enum Layer {
     Software,
 }
 
-/// Kinds of refusal, by what an operator does about them.
+/// Kinds of errors, by what an operator does about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Class {
-    /// The TPM was busy for longer than we were ready to wait.
+    /// The TPM stayed busy through all retries.
     Busy,
-    /// Too many wrong authorizations: the TPM waits before it listens again.
+    /// Too many wrong authorizations: the TPM refuses further ones for a while.
     Lockout,
-    /// No room for the counter.
+    /// The TPM has no NV space for the counter.
     NvSpace,
-    /// The index exists already.
+    /// The NV index exists already.
     NvDefined,
-    /// A wrong or missing authorization value.
+    /// An authorization value is wrong or missing.
     Authorization,
-    /// A policy is not met.
+    /// A policy is not satisfied.
     Policy,
-    /// No slot for an object or a session.
+    /// The TPM has no free slot for an object or a session.
     Memory,
-    /// The object is not there (any more).
+    /// The TPM does not have the object, or lost it in a reset.
     Handle,
-    /// What we handed over is not what this TPM made, or was changed since.
+    /// The TPM refused a parameter: another TPM made it, or it was changed.
     Input,
-    /// A hierarchy or the TPM as a whole is switched off, or was not started.
+    /// A hierarchy or the whole TPM is disabled or was not started.
     Disabled,
-    /// The TPM found itself broken.
+    /// The TPM is in failure mode.
     Failure,
     /// The TPM lacks the command or algorithm.
     Unsupported,
-    /// The TPM could not be reached.
+    /// The TPM cannot be reached.
     Transport,
-    /// Anything else.
+    /// Any other code.
     Other,
 }
 
 impl Class {
-    /// What to do, in one sentence.
+    /// Returns what to do, in one sentence.
     pub fn remedy(self) -> &'static str {
         match self {
             Self::Busy => {
@@ -135,7 +136,7 @@ impl Class {
             Self::Memory => {
                 "Another program fills the TPM's slots: reach it through the kernel's resource manager, device:/dev/tpmrm0."
             }
-            Self::Handle => "The object is gone from the TPM: restart pawld, and pair again if it persists.",
+            Self::Handle => "The TPM no longer has the object: restart pawld; if it persists, pair the device again.",
             Self::Input => {
                 "The key does not belong to this TPM or was damaged on the disk: pair the device again."
             }
@@ -155,7 +156,7 @@ impl Class {
 }
 
 const TPM: &[(u32, &str, Class)] = &[
-    // Format one: about a parameter, a handle or a session.
+    // Format one: errors of a parameter, a handle or a session.
     (0x081, "TPM_RC_ASYMMETRIC", Class::Unsupported),
     (0x082, "TPM_RC_ATTRIBUTES", Class::Input),
     (0x083, "TPM_RC_HASH", Class::Unsupported),
@@ -247,7 +248,7 @@ const TPM: &[(u32, &str, Class)] = &[
     (0x923, "TPM_RC_NV_UNAVAILABLE", Class::Busy),
 ];
 
-/// The codes of the software beneath us that a device can meet. A TCTI's are of class transport whatever they say.
+/// The codes of the TSS that a device can meet. Every code of a TCTI is of class transport.
 const TSS: &[(u32, &str, Class)] = &[
     (0x01, "TSS2_BASE_RC_GENERAL_FAILURE", Class::Other),
     (0x06, "TSS2_BASE_RC_INSUFFICIENT_BUFFER", Class::Input),

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// The parts of a lease, in the order in which the TPM checks them.
+/// The steps in which the TPM checks a lease, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseStep {
     /// The lease key's signature (TPM2_VerifySignature).
@@ -13,9 +13,9 @@ pub enum LeaseStep {
     Reboots,
     /// TPM2_PolicyCounterTimer over clock.
     Deadline,
-    /// TPM2_PolicyAuthorize: what was checked is not what was signed.
+    /// TPM2_PolicyAuthorize: the signed policy is not the one that was checked.
     Authorize,
-    /// The key itself, which asks for another lease key or another pairing.
+    /// The use of the key, which requires another lease key or another pairing.
     Use,
 }
 
@@ -44,33 +44,33 @@ impl fmt::Display for LeaseStep {
             Self::Epoch => "the epoch has moved on",
             Self::Reboots => "more reboots than it allows",
             Self::Deadline => "its deadline has passed",
-            Self::Authorize => "what was signed is not what was checked",
-            Self::Use => "it is for another pairing than the key",
+            Self::Authorize => "the signed policy is not the one that was checked",
+            Self::Use => "it is for another pairing than the key's",
         })
     }
 }
 
-/// The parts of an action, in the order in which the TPM checks them.
+/// The steps in which the TPM checks an action, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionStep {
-    /// The policy session is gone: the TPM was reset, or the connection to it broke.
+    /// The policy session has ended: the TPM was reset, or the connection to it broke.
     Session,
     /// TPM2_PolicyNV.
     Epoch,
-    /// TPM2_PolicySigned: not the control plane's signature over this session, this command and this pairing.
+    /// TPM2_PolicySigned: the control plane did not sign this session, this command and this pairing.
     Authorization,
-    /// The authorization's time is over (TPM2_PolicySigned or TPM2_Sign).
+    /// The authorization has expired (TPM2_PolicySigned or TPM2_Sign).
     Expired,
-    /// TPM2_Sign: what was authorized is another digest, key or pairing.
+    /// TPM2_Sign: another digest, key or pairing was authorized.
     Use,
 }
 
 impl ActionStep {
     pub(crate) fn remedy(self) -> &'static str {
         match self {
-            Self::Session => "Ask for the action again: the TPM was reset while it was under way.",
+            Self::Session => "Request the action again: the TPM was reset during it.",
             Self::Epoch => "The pairing is revoked: pair the device again.",
-            Self::Expired => "Ask for the action again, and check how fast the control plane answers.",
+            Self::Expired => "Request the action again, and check how fast the control plane answers.",
             Self::Authorization | Self::Use => {
                 "Ask for the action again; if it persists pair the device again, since its control plane authorizes what this pairing does not."
             }
@@ -81,11 +81,11 @@ impl ActionStep {
 impl fmt::Display for ActionStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Session => "its session is gone",
+            Self::Session => "its policy session has ended",
             Self::Epoch => "the epoch has moved on",
             Self::Authorization => "it is not authorized by the control plane for this session and command",
             Self::Expired => "its authorization has expired",
-            Self::Use => "the key does not serve what was authorized",
+            Self::Use => "another digest, key or pairing was authorized",
         })
     }
 }

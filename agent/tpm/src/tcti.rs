@@ -3,7 +3,7 @@ use std::{fmt, fs, net::IpAddr, path::Path, str::FromStr};
 use tss_esapi::tcti_ldr::{DeviceConfig, ServerAddress, TctiNameConf, TpmSimulatorConfig};
 
 /// How to reach a TPM, in the notation of the TSS: `device:/dev/tpmrm0`, `swtpm:host=127.0.0.1,port=2321` or
-/// `swtpm:path=/run/swtpm.sock`. `auto` is any of the kernel's resource managers, `/dev/tpmrm*`.
+/// `swtpm:path=/run/swtpm.sock`. `auto` means each of the kernel's resource managers, `/dev/tpmrm*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tcti(Places);
 
@@ -11,11 +11,11 @@ pub struct Tcti(Places);
 enum Places {
     One(Transport),
     AnyOf(Vec<Transport>),
-    /// Whatever `/dev` holds when the TPM is opened: a driver may come late, or again under another number.
+    /// Every resource manager in `/dev` when the TPM is opened: a driver may load late, or under another number.
     ResourceManagers,
 }
 
-/// The way to a single TPM.
+/// The address of a single TPM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
     Device(String),
@@ -23,7 +23,7 @@ pub(crate) enum Transport {
     SwtpmUnix(String),
 }
 
-/// A TCTI that Pawl does not understand.
+/// A TCTI is malformed or not supported.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "`{text}` does not name a TPM ({reason}): use auto, device:/dev/tpmrm0, swtpm:host=127.0.0.1,port=2321 or swtpm:path=/run/swtpm.sock"
@@ -45,12 +45,12 @@ impl FromStr for Tcti {
 }
 
 impl Tcti {
-    /// Any of these places, tried in this order.
+    /// Returns a TCTI that tries these places in this order.
     pub fn any_of(tctis: &[Self]) -> Self {
         Self(Places::AnyOf(tctis.iter().flat_map(Self::places).collect()))
     }
 
-    /// Whether it is a device of the kernel, which a driver that is loaded later may still bring.
+    /// Returns whether the TPM is a kernel device, which a driver that loads later may still create.
     pub fn may_come_late(&self) -> bool {
         match &self.0 {
             Places::ResourceManagers => true,
@@ -59,14 +59,15 @@ impl Tcti {
         }
     }
 
-    /// The kernel's number of the TPM: 1 for `/dev/tpmrm1`. Its logs are under that number, too.
+    /// Returns the kernel's number of the TPM: 1 for `/dev/tpmrm1`. The kernel uses the same number for its
+    /// logs.
     pub fn number(&self) -> Option<u32> {
         let Places::One(Transport::Device(path)) = &self.0 else { return None };
         let name = path.strip_prefix("/dev/tpm")?;
         name.strip_prefix("rm").unwrap_or(name).parse().ok()
     }
 
-    /// The places that it stands for now.
+    /// Returns the places that exist now.
     pub(crate) fn places(&self) -> Vec<Transport> {
         match &self.0 {
             Places::One(place) => vec![place.clone()],
@@ -82,7 +83,7 @@ impl From<Transport> for Tcti {
     }
 }
 
-/// The kernel's resource managers, by number.
+/// Returns the kernel's resource managers in the order of their numbers.
 fn resource_managers(directory: &Path) -> Vec<Transport> {
     let number = |name: &str| name.strip_prefix("tpmrm")?.parse::<u32>().ok();
     let mut found: Vec<_> = fs::read_dir(directory)
@@ -110,7 +111,7 @@ fn parse(text: &str) -> Result<Transport, &'static str> {
     }
 }
 
-/// The TSS cuts its options at commas and C strings at NUL, so neither may stand in a path.
+/// The TSS splits its options at commas and ends C strings at NUL, so a path must contain neither.
 fn path(text: &str) -> Result<String, &'static str> {
     if !text.starts_with('/') {
         return Err("the path is not absolute");
@@ -125,7 +126,7 @@ fn tcp(text: &str) -> Result<Transport, &'static str> {
     let (host, port) = text.split_once(',').ok_or("host and port are both needed")?;
     let host = host.strip_prefix("host=").ok_or("host= is missing")?;
     let port = port.strip_prefix("port=").ok_or("port= is missing")?;
-    // The TSS takes the port above for control, so the highest is not free to use.
+    // The TSS uses the port above for control, so 65535 is unusable.
     match (host.parse(), port.parse()) {
         (Err(_), _) => Err("the host is not an IP address"),
         (_, Err(_) | Ok(0 | u16::MAX)) => Err("the port is not between 1 and 65534"),
@@ -161,7 +162,7 @@ impl Transport {
         matches!(self, Self::Device(_))
     }
 
-    /// The same for the TSS.
+    /// Returns the address as the TSS's type.
     pub(crate) fn name_conf(&self) -> tss_esapi::Result<TctiNameConf> {
         Ok(match self {
             Self::Device(path) => TctiNameConf::Device(DeviceConfig::from_str(path)?),

@@ -16,10 +16,10 @@ use crate::{
     queue::{Lane, Queue},
 };
 
-/// A handle to the thread that owns the TPM. Clones share it.
+/// A handle to the thread that owns the TPM. Clones share the thread.
 ///
-/// When the last one is dropped the thread finishes what is queued, gives its slots in the TPM back and ends.
-/// A future that is dropped does not take its work back.
+/// When the last handle is dropped, the thread finishes the queued work, frees its slots in the TPM and ends.
+/// Dropping a future does not cancel its work.
 #[derive(Clone)]
 pub struct Tpm {
     thread: Arc<Thread>,
@@ -29,7 +29,8 @@ impl Tpm {
     /// Opens the TPM on a thread of its own. Blocks for the few milliseconds that this takes.
     ///
     /// # Errors
-    /// [`Error::Unreachable`], [`Error::CounterHandle`], or what the TPM answers when asked for the counter.
+    /// [`Error::Unreachable`]; [`Error::OtherTpm`]; [`Error::CounterHandle`]; [`Error::Tpm`] if the TPM refuses
+    /// to look up the counter.
     pub fn start(options: Options) -> Result<Self, Error> {
         if !(0x0180_0000..=0x01bf_ffff).contains(&options.counter) {
             return Err(Error::CounterHandle { handle: options.counter });
@@ -47,61 +48,62 @@ impl Tpm {
         Ok(Self { thread: Arc::new(Thread { queue, tcti, actions, pins, handle: Mutex::new(Some(handle)) }) })
     }
 
-    /// Where the TPM was found.
+    /// Returns where the TPM was found.
     pub fn tcti(&self) -> &Tcti {
         &self.thread.tcti
     }
 
-    /// Finishes what is queued, gives the slots in the TPM back and ends the thread; blocks for that time. Other
-    /// clones get [`Error::Stopped`] from now on.
+    /// Finishes the queued work, frees the slots in the TPM and ends the thread; blocks until then. Other clones
+    /// get [`Error::Stopped`] from now on.
     pub fn close(self) {
         self.thread.queue.close();
         let handle = self.thread.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(handle) = handle {
-            // A thread that panicked has nothing to finish.
+            // A thread that panicked has nothing left to finish.
             let _ = handle.join();
         }
     }
 
-    /// Pins the storage root key of a pairing by its name: no session is salted to another one from now on.
-    /// [`Tpm::create_keys`] pins the one that it used.
+    /// Pins the storage root key of a pairing by its name: from now on no session is salted to another one.
+    /// [`Tpm::create_keys`] pins the key that it used.
     pub fn pin_storage_key(&self, name: &[u8]) {
         self.thread.pins.set(Pinned::StorageKey, Some(name.to_vec()));
     }
 
-    /// Pins the endorsement key by its name. Where none is pinned, [`Tpm::identity`] pins the one that it finds.
+    /// Pins the endorsement key by its name. Without a pin, [`Tpm::identity`] pins the key that it finds.
     pub fn pin_endorsement_key(&self, name: &[u8]) {
         self.thread.pins.set(Pinned::EndorsementKey, Some(name.to_vec()));
     }
 
-    /// The endorsement key, its certificates, and the attestation key. Nothing of it is proof: the control plane
-    /// checks it by [`Tpm::activate_credential`].
+    /// Returns the endorsement key, its certificates, and the attestation key. None of it is proof: the control
+    /// plane verifies it through [`Tpm::activate_credential`].
     ///
     /// # Errors
-    /// [`Error::EndorsementAuth`] where the endorsement hierarchy has an authorization value.
+    /// [`Error::EndorsementAuth`] if the endorsement hierarchy has an authorization value.
     pub async fn identity(&self) -> Result<Identity, Error> {
         self.ask(Lane::Ordinary, Device::identity).await
     }
 
-    /// Returns whether the TPM has a certificate of this endorsement key that the owner alone may read. Then nothing tells
-    /// the key from one that something on the bus put in its place, until one of the two is pinned.
+    /// Returns whether the certificate of this endorsement key can be read only with the owner's authorization.
+    /// If so, nothing distinguishes the key from one that an attacker on the bus substitutes, until a name is
+    /// pinned.
     ///
     /// # Errors
-    /// What the TPM says.
+    /// [`Error::Tpm`] with the TPM's refusal.
     pub async fn certificate_needs_owner(&self, kind: EndorsementKind) -> Result<bool, Error> {
         self.ask(Lane::Ordinary, move |device| device.certificate_needs_owner(kind)).await
     }
 
-    /// The epoch counter; `None` where it is undefined or was never incremented.
+    /// Returns the epoch counter; `None` if it is undefined or was never incremented.
     ///
     /// # Errors
-    /// [`Error::CounterTaken`] where the index is somebody else's.
+    /// [`Error::CounterTaken`] if the index belongs to another program.
     pub async fn counter(&self) -> Result<Option<Counter>, Error> {
         self.ask(Lane::Ordinary, Device::counter).await
     }
 
-    /// The epoch counter, defined where it is undefined and incremented once where it never was. A counter that
-    /// is defined anew starts above every value that any counter of this TPM ever had.
+    /// Returns the epoch counter. Defines it if it is undefined, and increments it once if it never was. A
+    /// counter that is defined anew starts above every value that any counter of this TPM ever had.
     ///
     /// # Errors
     /// [`Error::CounterTaken`], [`Error::OwnerAuth`], and [`Error::Tpm`] of class lockout or NV space.
@@ -109,9 +111,9 @@ impl Tpm {
         self.ask(Lane::Ordinary, Device::provision_counter).await
     }
 
-    /// Tests that a counter which is removed and defined anew starts above every value that it had: on that revocation
-    /// rests. The test uses a free NV index beside the epoch counter, writes NV [`CounterTest::WRITES`] times, and
-    /// removes what it defined.
+    /// Tests that a counter that is removed and defined anew starts above every value that it had; revocation
+    /// relies on that. The test uses a free NV index above the epoch counter, writes NV [`CounterTest::WRITES`]
+    /// times, and removes what it defined.
     ///
     /// # Errors
     /// [`Error::NoSpareIndex`], [`Error::OwnerAuth`], and [`Error::Tpm`] of class lockout or NV space.
@@ -119,17 +121,18 @@ impl Tpm {
         self.ask(Lane::Ordinary, Device::test_counter).await
     }
 
-    /// Ends the epoch with a single TPM2_NV_Increment, ahead of everything queued. When this returns `Ok`, every
-    /// key of the epoch is dead, wherever copies of it lie.
+    /// Ends the epoch with a single TPM2_NV_Increment, ahead of all queued work. After `Ok`, no key of the epoch
+    /// works any more, and no copy of it.
     ///
     /// # Errors
-    /// [`Error::CounterAbsent`] where the counter is gone: the keys of every epoch are dead then too.
+    /// [`Error::CounterAbsent`] if the counter is undefined; then the keys of every epoch are unusable too.
     pub async fn revoke(&self) -> Result<(), Error> {
         self.ask(Lane::Urgent, Device::revoke).await
     }
 
-    /// Removes the epoch counter, which is all that is kept in the TPM; whether there was one. Every key of every
-    /// epoch is dead then. A counter that is defined anew starts above every value that this one ever had.
+    /// Removes the epoch counter, the only thing that Pawl keeps in the TPM, and returns whether there was one.
+    /// All keys of all epochs become unusable. A counter that is defined anew starts above every value that this
+    /// one ever had.
     ///
     /// # Errors
     /// [`Error::CounterTaken`], [`Error::OwnerAuth`], and [`Error::Tpm`] of class lockout.
@@ -137,105 +140,106 @@ impl Tpm {
         self.ask(Lane::Ordinary, Device::deprovision).await
     }
 
-    /// Makes the keys of a pairing. The vault's 32 bytes are made here, from the TPM's and the operating system's
-    /// randomness, and are to be had by [`Tpm::unseal`] alone.
+    /// Creates the keys of a pairing. The vault's 32 bytes are drawn here, from the randomness of the TPM and of
+    /// the operating system; only [`Tpm::unseal`] returns them.
     ///
     /// # Errors
-    /// [`Error::Epoch`] where the counter has moved on, [`Error::OwnerAuth`], [`Error::Malformed`].
+    /// [`Error::Epoch`] if the counter has moved on, [`Error::OwnerAuth`], [`Error::Malformed`].
     pub async fn create_keys(&self, binding: Binding) -> Result<PairingKeys, Error> {
         self.ask(Lane::Ordinary, move |device| device.create_keys(&binding)).await
     }
 
-    /// Opens a credential that was made for this TPM's endorsement key and attestation key
-    /// (TPM2_ActivateCredential). The secret does not cross the bus in the clear.
+    /// Opens a credential for this TPM's endorsement key and attestation key (TPM2_ActivateCredential) and
+    /// returns the secret in it. The secret crosses the bus encrypted.
     ///
     /// # Errors
-    /// [`Error::Tpm`] of class input for a credential that was made for other keys.
+    /// [`Error::Tpm`] of class input if the credential is for other keys.
     pub async fn activate_credential(&self, credential: Credential) -> Result<Zeroizing<Vec<u8>>, Error> {
         self.ask(Lane::Ordinary, move |device| device.activate_credential(&credential)).await
     }
 
-    /// The attestation key's word that `key` is in this TPM, with its name (TPM2_Certify).
+    /// Returns the attestation key's statement that `key` is in this TPM, with the key's name (TPM2_Certify).
     ///
     /// # Errors
-    /// [`Error::Tpm`] of class input for a key that another TPM made.
+    /// [`Error::Tpm`] of class input if another TPM made the key.
     pub async fn certify(&self, key: &KeyBlob, qualifying: [u8; 32]) -> Result<Attestation, Error> {
         let key = key.clone();
         self.ask(Lane::Ordinary, move |device| device.certify(&key, qualifying)).await
     }
 
-    /// The attestation key's word on the counter's value (TPM2_NV_Certify).
+    /// Returns the attestation key's statement of the counter's value (TPM2_NV_Certify).
     ///
     /// # Errors
-    /// [`Error::CounterAbsent`].
+    /// [`Error::CounterAbsent`] if the counter is undefined.
     pub async fn certify_counter(&self, qualifying: [u8; 32]) -> Result<Attestation, Error> {
         self.ask(Lane::Ordinary, move |device| device.certify_counter(qualifying)).await
     }
 
-    /// The NV indices that are defined, of these.
+    /// Returns those of the given NV indices that are defined.
     ///
     /// # Errors
-    /// What the TPM answers.
+    /// [`Error::Tpm`] with the TPM's refusal.
     pub async fn defined_nv_indices(&self, handles: Vec<u32>) -> Result<Vec<u32>, Error> {
         self.ask(Lane::Ordinary, move |device| device.defined_nv_indices(&handles)).await
     }
 
-    /// An NV index of at most 64 bytes; `None` where it is undefined, was never written since the last reset, is longer, or
-    /// is not for anybody to read.
+    /// Reads an NV index of at most 64 bytes. Returns `None` if it is undefined, longer, not written since the
+    /// last reset, or not readable by everybody.
     ///
     /// # Errors
-    /// What the TPM answers.
+    /// [`Error::Tpm`] with the TPM's refusal.
     pub async fn nv_digest(&self, handle: u32) -> Result<Option<NvDigest>, Error> {
         self.ask(Lane::Ordinary, move |device| device.nv_digest(handle)).await
     }
 
-    /// The attestation key's word on the contents of an NV index that anybody may read (TPM2_NV_Certify). They are those
-    /// that [`Tpm::nv_digest`] has read, if the attestation says so.
+    /// Returns the attestation key's statement of the contents of an NV index that anybody may read
+    /// (TPM2_NV_Certify). Compare with what [`Tpm::nv_digest`] read: the contents may have changed since.
     ///
     /// # Errors
-    /// [`Error::Tpm`] of class handle where the index is undefined.
+    /// [`Error::Tpm`] of class handle if the index is undefined.
     pub async fn certify_nv_digest(&self, handle: u32, qualifying: [u8; 32]) -> Result<Attestation, Error> {
         self.ask(Lane::Ordinary, move |device| device.certify_nv_digest(handle, qualifying)).await
     }
 
-    /// The attestation key's word on the PCRs (TPM2_Quote). One TPM command, once the attestation key is loaded.
+    /// Returns the attestation key's statement of the PCRs (TPM2_Quote). Takes one TPM command once the
+    /// attestation key is loaded.
     ///
     /// # Errors
-    /// What the TPM answers.
+    /// [`Error::Tpm`] with the TPM's refusal.
     pub async fn quote(&self, selection: &PcrSelection, qualifying: [u8; 32]) -> Result<Attestation, Error> {
         let selection = selection.clone();
         self.ask(Lane::Ordinary, move |device| device.quote(&selection, qualifying)).await
     }
 
-    /// The bank to quote and to be leased by: sha256 where it is active, else sha384.
+    /// Returns the PCR bank for quotes and leases: sha256 if it is active, else sha384.
     ///
     /// # Errors
-    /// [`Error::Banks`] where neither is.
+    /// [`Error::Banks`] if neither is active.
     pub async fn pcr_bank(&self) -> Result<HashAlgorithm, Error> {
         self.ask(Lane::Ordinary, Device::pcr_bank).await
     }
 
-    /// The PCRs, all of one moment. Nobody signs them: compare with a quote.
+    /// Reads the PCRs, all at one moment. The values are not signed: compare them with a quote.
     ///
     /// # Errors
-    /// [`Error::Pcrs`] where a bank is not there or the PCRs kept changing.
+    /// [`Error::Pcrs`] if a bank does not exist or the PCRs kept changing.
     pub async fn read_pcrs(&self, selection: &PcrSelection) -> Result<PcrValues, Error> {
         let selection = selection.clone();
         self.ask(Lane::Ordinary, move |device| device.read_pcrs(&selection)).await
     }
 
-    /// The TPM's clock.
+    /// Reads the TPM's clock.
     ///
     /// # Errors
-    /// What the TPM answers.
+    /// [`Error::Tpm`] with the TPM's refusal.
     pub async fn clock(&self) -> Result<Clock, Error> {
         self.ask(Lane::Ordinary, Device::clock).await
     }
 
-    /// Signs a SHA-256 digest with the link key of `epoch`; r and s of 32 bytes each.
+    /// Signs a SHA-256 digest with the link key of `epoch`. Returns r ‖ s, 32 bytes each.
     ///
     /// # Errors
-    /// [`Error::Epoch`] where the epoch has moved on.
+    /// [`Error::Epoch`] if the epoch has ended.
     pub async fn sign_with_link(
         &self,
         key: &KeyBlob,
@@ -246,7 +250,8 @@ impl Tpm {
         self.ask(Lane::Ordinary, move |device| device.sign_with_link(&key, epoch, digest)).await
     }
 
-    /// The same for a TLS library, which cannot await. It may be called on a runtime's thread, and blocks it.
+    /// Signs as [`Tpm::sign_with_link`] does, for a TLS library, which cannot await. Blocks the calling thread,
+    /// which may be one of an async runtime.
     ///
     /// # Errors
     /// As [`Tpm::sign_with_link`].
@@ -266,7 +271,7 @@ impl Tpm {
         answer.recv().unwrap_or(Err(Error::Stopped))
     }
 
-    /// Signs a SHA-256 digest with the device key under a lease; r and s of 32 bytes each.
+    /// Signs a SHA-256 digest with the device key under a lease. Returns r ‖ s, 32 bytes each.
     ///
     /// # Errors
     /// [`Error::Lease`] with the step that the TPM refused.
@@ -280,7 +285,7 @@ impl Tpm {
         self.ask(Lane::Ordinary, move |device| device.sign_with_device(&key, &lease, digest)).await
     }
 
-    /// The vault's 32 bytes, under a lease. They do not cross the bus in the clear.
+    /// Returns the vault's 32 bytes, under a lease. They cross the bus encrypted.
     ///
     /// # Errors
     /// [`Error::Lease`] with the step that the TPM refused.
@@ -289,7 +294,7 @@ impl Tpm {
         self.ask(Lane::Ordinary, move |device| device.unseal(&vault, &lease)).await
     }
 
-    /// Has the TPM check a lease without using anything.
+    /// Has the TPM check a lease without using a key.
     ///
     /// # Errors
     /// [`Error::Lease`] with the step that the TPM refused.
@@ -298,9 +303,9 @@ impl Tpm {
         self.ask(Lane::Ordinary, move |device| device.check_lease(&lease)).await
     }
 
-    /// Waits until one more action may be under way.
+    /// Waits until fewer than [`crate::action::MAX_ACTIONS`] actions are open.
     pub(crate) async fn action_permit(&self) -> Result<OwnedSemaphorePermit, Error> {
-        // Nobody closes it.
+        // The semaphore is never closed.
         self.thread.actions.clone().acquire_owned().await.map_err(|_| Error::Stopped)
     }
 
@@ -310,7 +315,7 @@ impl Tpm {
         work: impl FnOnce(&mut Device) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
-        // Who no longer waits does not get an answer; the work is done all the same.
+        // If the caller has dropped the future, its answer is dropped; the work is done all the same.
         self.submit(lane, work, move |result| drop(reply.send(result)))?;
         answer.await.unwrap_or(Err(Error::Stopped))
     }
@@ -353,7 +358,7 @@ impl Worker {
             Ok(device) => device,
             Err(error) => return drop(opened.send(Err(error))),
         };
-        // `start` waits for it, and has nothing to wait for otherwise.
+        // `start` waits for this message, so its receiver exists.
         let _ = opened.send(Ok(device.tcti().clone()));
         let mut device = Some(device);
         while let Some(job) = self.queue.pop() {
@@ -361,7 +366,7 @@ impl Worker {
         }
     }
 
-    /// A connection that broke is not used again: the next job opens another.
+    /// Does one job. Opens the TPM again if the connection was lost.
     fn serve(&self, device: &mut Option<Device>, job: Job) {
         if device.as_ref().is_some_and(Device::is_broken) {
             *device = None;
@@ -377,7 +382,7 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// However the thread ends, nobody waits for it in vain.
+    /// Drops all queued jobs, so that their callers get [`Error::Stopped`] however the thread ends.
     fn drop(&mut self) {
         self.queue.abandon();
     }

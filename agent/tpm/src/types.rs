@@ -5,19 +5,19 @@ use pawl_evidence::tpm::HashAlgorithm;
 
 use crate::EndorsementKind;
 
-/// Who this device is: its endorsement key and its attestation key.
+/// The identity of the device: its endorsement key and its attestation key.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// Which template made the endorsement key.
+    /// The template of the endorsement key.
     pub endorsement: EndorsementKind,
     /// The endorsement key's TPMT_PUBLIC.
     pub ek_public: Vec<u8>,
     /// The endorsement key's name (name algorithm and digest).
     pub ek_name: Vec<u8>,
-    /// The endorsement key's certificate and after it what the TPM holds of its chain, DER. Empty where the TPM
-    /// has no certificate. Read from NV as it stands there: nothing is checked.
+    /// The endorsement key's certificate, then the chain that the TPM holds, each in DER. Empty if the TPM has
+    /// no certificate. Read from NV and not verified.
     pub ek_certificates: Vec<Vec<u8>>,
-    /// The hash algorithms of the active PCR banks, of those that are known here.
+    /// The hash algorithms of the active PCR banks, as far as Pawl supports them.
     pub pcr_banks: Vec<HashAlgorithm>,
     /// The attestation key's TPMT_PUBLIC.
     pub ak_public: Vec<u8>,
@@ -25,25 +25,25 @@ pub struct Identity {
     pub ak_name: Vec<u8>,
 }
 
-/// The epoch counter, as it stood when it was read.
+/// The epoch counter at the time it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counter {
     /// The counter's value.
     pub epoch: u64,
     /// Its TPMS_NV_PUBLIC, with the written attribute set.
     pub public: Vec<u8>,
-    /// Its name (name algorithm and digest), which policies name it by.
+    /// Its name (name algorithm and digest), by which policies refer to it.
     pub name: Vec<u8>,
 }
 
-/// What [`crate::Tpm::test_counter`] found.
+/// The result of [`crate::Tpm::test_counter`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CounterTest {
-    /// The NV index at which the counter was.
+    /// The NV index that the test used.
     pub handle: u32,
-    /// The highest value of the counter that was removed.
+    /// The highest value of the removed counter.
     pub before: u64,
-    /// The first value of the one that was defined after it.
+    /// The first value of the counter that was defined after it.
     pub after: u64,
 }
 
@@ -51,42 +51,42 @@ impl CounterTest {
     /// NV writes of one test: two definitions, three increments, two removals.
     pub const WRITES: u32 = 7;
 
-    /// Returns whether the TPM keeps what revocation rests on.
+    /// Returns whether a counter that is defined anew starts above its old values.
     pub fn is_passed(&self) -> bool {
         self.after > self.before
     }
 }
 
-/// What the keys of a pairing are bound to.
+/// What the keys of a pairing are bound to: an epoch, the control plane's keys, and the pairing.
 #[derive(Clone, Debug)]
 pub struct Binding {
-    /// The counter whose epoch the keys live in.
+    /// The counter with the epoch in which the keys work.
     pub counter: Counter,
-    /// TPMT_PUBLIC of the key by which the control plane signs leases.
+    /// TPMT_PUBLIC of the key with which the control plane signs leases.
     pub lease_public: Vec<u8>,
-    /// TPMT_PUBLIC of the key by which the control plane authorizes actions.
+    /// TPMT_PUBLIC of the key with which the control plane authorizes actions.
     pub action_public: Vec<u8>,
-    /// The policyRef of the pairing: a lease or an authorization for another pairing is not good for these keys.
+    /// The policyRef of the pairing: these keys refuse leases and authorizations for another pairing.
     pub policy_ref: [u8; 32],
 }
 
 /// The four keys of a pairing.
 pub struct PairingKeys {
-    /// Authenticates the TLS client; dead after the epoch.
+    /// Authenticates the TLS client; works in its epoch only.
     pub link: KeyBlob,
-    /// Signs proofs and assertions under a lease.
+    /// Signs proofs and assertions; works under a lease.
     pub device: KeyBlob,
-    /// Seals the vault's 32 bytes under a lease.
+    /// Seals the vault's 32 bytes; opens under a lease.
     pub vault: KeyBlob,
-    /// Signs one assurance for each authorization; dead after the epoch.
+    /// Signs one assurance for each authorization; works in its epoch only.
     pub action: KeyBlob,
-    /// The name of their parent, the storage root key, as the bus told it. It is true if the attestation key certifies
-    /// one of the keys below it.
+    /// The name of the keys' parent, the storage root key, as the bus reported it. Trust it once the attestation
+    /// key has certified one of the keys below it.
     pub storage_key: Vec<u8>,
 }
 
-/// A key as it lies on the disk. Its private part is encrypted by the TPM that made it, and is of no use to
-/// another; it has no `Debug` all the same, since nobody needs to read it.
+/// A key as stored on disk. The TPM that created it encrypts the private part, which no other TPM can load. It
+/// has no `Debug` so that it stays out of logs.
 #[derive(Clone)]
 pub struct KeyBlob {
     /// TPMT_PUBLIC.

@@ -1,4 +1,4 @@
-//! The action key: one signature for each authorization by the control plane.
+//! Signs with the action key, once for each authorization by the control plane.
 
 use std::{sync::Weak, time::Duration};
 
@@ -18,17 +18,17 @@ use crate::{
     bus::{NO_SESSION, Session},
 };
 
-/// A policy session in which nothing was checked yet.
+/// A policy session in which no policy command has run yet.
 pub(super) struct PendingSession {
-    /// What the TPM made up for it: no two sessions have the same.
+    /// The session's nonceTPM; no two sessions have the same.
     nonce_tpm: [u8; 32],
     session: Session,
-    /// Gone when nobody will complete the action.
+    /// Dead once the caller has dropped its `PendingAction`.
     holder: Weak<()>,
 }
 
 impl Device {
-    /// As [`crate::Tpm::begin_action`], for as long as `holder` lives. Returns the session's nonceTPM.
+    /// Implements [`crate::Tpm::begin_action`]; keeps the session while `holder` lives. Returns its nonceTPM.
     pub(crate) fn begin_action(&mut self, holder: Weak<()>) -> Result<[u8; 32], Error> {
         self.forget_actions();
         let session = self.bus.session(SessionType::Policy, None)?;
@@ -41,12 +41,12 @@ impl Device {
         Ok(nonce_tpm)
     }
 
-    /// Ends the sessions that nobody holds any more.
+    /// Ends the sessions whose `PendingAction` was dropped.
     pub(crate) fn forget_actions(&mut self) {
         self.pending_actions.retain(|pending| pending.holder.strong_count() > 0);
     }
 
-    /// As [`crate::Tpm::complete_action`]. Whatever comes of it, the session ends with it.
+    /// Implements [`crate::Tpm::complete_action`]. Ends the session on success and on failure.
     pub(crate) fn complete_action(
         &mut self,
         nonce_tpm: [u8; 32],
@@ -71,8 +71,8 @@ impl Device {
         Some(self.pending_actions.swap_remove(at).session)
     }
 
-    /// Has the TPM check the control plane's signature: from then on the session is good for the command of this
-    /// cpHash alone. The authorization key's slot is free again when this returns.
+    /// Has the TPM check the control plane's signature, which limits the session to the command with this
+    /// cpHash. Frees the authorization key's slot before it returns.
     fn policy_signed(
         &self,
         session: PolicySession,

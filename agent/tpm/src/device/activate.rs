@@ -1,4 +1,4 @@
-//! TPM2_ActivateCredential.
+//! Opens credentials of the control plane (TPM2_ActivateCredential).
 
 use tss_esapi::{
     constants::SessionType,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Device {
-    /// As [`crate::Tpm::activate_credential`].
+    /// Implements [`crate::Tpm::activate_credential`].
     pub(crate) fn activate_credential(
         &mut self,
         credential: &Credential,
@@ -35,12 +35,13 @@ impl Device {
         Ok(Zeroizing::new(opened.as_bytes().to_vec()))
     }
 
-    /// What authorizes the use of an endorsement key, salted to that key itself: the authorization of the
-    /// endorsement hierarchy, which all templates ask for or allow.
+    /// Starts the policy session that authorizes the use of an endorsement key, salted to that key. The session
+    /// satisfies PolicySecret(TPM_RH_ENDORSEMENT), which all templates require or allow.
     ///
-    /// The high range is content with the key's own, too, which is empty. But the key is not exempt from the TPM's
-    /// protection against guessing: a power cut at any time after such a use counts as a failed guess (TPM 2.0 part
-    /// 1, section 19.8), and after a few of them the TPM would be locked and the device could not be paired.
+    /// Keys of the high range also accept their own authorization value, which is empty. It is not used here,
+    /// because these keys are subject to the TPM's dictionary attack protection: a power cut at any time after
+    /// such a use counts as a failed attempt (TPM 2.0 Library, part 1, section 19.8). A few power cuts would
+    /// lock the TPM and prevent pairing.
     fn endorsement_session(&self, kind: EndorsementKind, key: &Loaded) -> Result<Session, Error> {
         let is_high_range = kind == EndorsementKind::EccP384;
         let hash = if is_high_range { HashingAlgorithm::Sha384 } else { HashingAlgorithm::Sha256 };

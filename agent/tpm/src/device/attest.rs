@@ -1,4 +1,4 @@
-//! The attestation key, and what it signs.
+//! Creates the attestation key and signs quotes and certificates with it.
 
 use pawl_evidence::tpm::PcrSelection;
 use tss_esapi::{
@@ -19,7 +19,7 @@ use crate::{
     bus::{EMPTY_AUTH, EMPTY_AUTHS, Loaded, NO_SESSION, Sessions},
 };
 
-/// The attestation key in its slot.
+/// The loaded attestation key.
 pub(super) struct AttestationKey {
     pub(super) loaded: Loaded,
     pub(super) public: Public,
@@ -27,7 +27,7 @@ pub(super) struct AttestationKey {
 }
 
 impl Device {
-    /// As [`crate::Tpm::quote`].
+    /// Implements [`crate::Tpm::quote`].
     pub(crate) fn quote(
         &mut self,
         selection: &PcrSelection,
@@ -39,7 +39,7 @@ impl Device {
         })
     }
 
-    /// As [`crate::Tpm::certify`].
+    /// Implements [`crate::Tpm::certify`].
     pub(crate) fn certify(&mut self, key: &KeyBlob, qualifying: [u8; 32]) -> Result<Attestation, Error> {
         let object = self.load_key(key)?;
         self.attest("TPM2_Certify", EMPTY_AUTHS, qualifying, |context, key, data| {
@@ -47,7 +47,7 @@ impl Device {
         })
     }
 
-    /// As [`crate::Tpm::certify_counter`].
+    /// Implements [`crate::Tpm::certify_counter`].
     pub(crate) fn certify_counter(&mut self, qualifying: [u8; 32]) -> Result<Attestation, Error> {
         let (index, _) = self.find_counter()?.ok_or(Error::CounterAbsent { handle: self.counter_handle })?;
         self.attest("TPM2_NV_Certify", EMPTY_AUTHS, qualifying, |context, key, data| {
@@ -55,7 +55,7 @@ impl Device {
         })
     }
 
-    /// The attestation key. It is made once and stays loaded, so that a report costs one command.
+    /// Returns the attestation key. It is created once and stays loaded, so that a report costs one command.
     pub(super) fn attestation_key(&mut self) -> Result<&AttestationKey, Error> {
         let key = match self.attestation_key.take() {
             Some(key) => key,
@@ -82,7 +82,7 @@ impl Device {
         let bus = self.bus.clone();
         let mut sign = |key| bus.run(doing, sessions, |context| command(context, key, data.clone()));
         let signed = match sign(self.attestation_key()?.loaded.key()) {
-            // A reset of the TPM behind our back empties its slots. The same key can be made again.
+            // A TPM reset empties the slots. The template gives the same key again.
             Err(error) if error.class() == Some(Class::Handle) => {
                 self.attestation_key = None;
                 sign(self.attestation_key()?.loaded.key())

@@ -1,4 +1,4 @@
-//! The policies under which the keys of a pairing are used, checked by the TPM.
+//! Satisfies the policies of a pairing's keys: leases and the epoch.
 
 use pawl_evidence::lease;
 use tss_esapi::{
@@ -17,7 +17,7 @@ use crate::{
     bus::{EMPTY_AUTH, NO_SESSION, Session},
 };
 
-/// A lease whose signature the TPM has verified. The ticket proves that to the TPM itself, later on.
+/// A lease whose signature the TPM has verified. `ticket` proves that to the TPM in TPM2_PolicyAuthorize.
 pub(super) struct VerifiedLease<'a> {
     grant: &'a LeaseGrant,
     approved: [u8; 32],
@@ -26,26 +26,26 @@ pub(super) struct VerifiedLease<'a> {
     ticket: TPMT_TK_VERIFIED,
 }
 
-/// Whether the parameters of a session's commands can be encrypted.
+/// The key to which a session is salted. Parameters can be encrypted only in a salted session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Salt {
     None,
     StorageParent,
 }
 
-/// IMA extends PCR 10 whenever a new file is used, and any extend, of whichever PCR, voids a PolicyPCR that has
-/// run. A device can be busy, but not for so many times in a row within milliseconds.
+/// IMA extends PCR 10 whenever a new file is used, and an extend of any PCR invalidates every PolicyPCR that has
+/// run. Even a busy device does not extend PCRs this many times in a row within milliseconds.
 const ATTEMPTS: u32 = 16;
 const PCR_CHANGED: ResponseCode = ResponseCode::new(0x128);
 
 impl Device {
-    /// As [`crate::Tpm::check_lease`].
+    /// Implements [`crate::Tpm::check_lease`].
     pub(crate) fn check_lease(&mut self, grant: &LeaseGrant) -> Result<(), Error> {
         let lease = self.verify_lease(grant)?;
         self.under_lease(&lease, Salt::None, |_, _| Ok(()))
     }
 
-    /// Steps that need a slot for the lease key; it is free again when this returns.
+    /// Verifies the lease's signature in the TPM. Needs a slot for the lease key and frees it before it returns.
     pub(super) fn verify_lease<'a>(&self, grant: &'a LeaseGrant) -> Result<VerifiedLease<'a>, Error> {
         let refused = |code| Error::Lease { step: LeaseStep::Signature, code: Some(code) };
         let signature = wire::signature(&grant.signature)?;
@@ -67,8 +67,8 @@ impl Device {
         Ok(VerifiedLease { grant, approved, key_name, selection, ticket })
     }
 
-    /// Uses a key under a lease: `action` gets a session that the lease authorized, and may be run again where the
-    /// PCRs changed under it.
+    /// Runs `action` in a session that the lease authorizes. Runs it again in a new session if PCRs changed
+    /// meanwhile.
     pub(super) fn under_lease<T>(
         &mut self,
         lease: &VerifiedLease<'_>,
@@ -100,7 +100,7 @@ impl Device {
         })
     }
 
-    /// Uses the link key: `action` gets a session that is good while the counter stands at `epoch`.
+    /// Runs `action` in a session that works while the counter equals `epoch`; the link key needs no more.
     pub(super) fn in_epoch<T>(
         &mut self,
         epoch: u64,
@@ -122,7 +122,7 @@ impl Device {
         }
     }
 
-    /// The four conditions of a lease, in the order of their digest, and its authorization.
+    /// Runs the lease's four conditions in the order in which its digest has them, then TPM2_PolicyAuthorize.
     fn satisfy(&mut self, lease: &VerifiedLease<'_>, session: PolicySession) -> Result<(), Error> {
         let terms = &lease.grant.terms;
         let at = |step| move |error: Error| error.if_refused(|code| Error::Lease { step, code: Some(code) });
@@ -189,7 +189,7 @@ impl Device {
     }
 }
 
-/// Offsets into TPMS_TIME_INFO.
+/// Offsets in TPMS_TIME_INFO.
 const CLOCK: u16 = 8;
 const RESET_COUNT: u16 = 16;
 

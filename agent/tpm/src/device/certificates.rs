@@ -1,28 +1,29 @@
-//! The endorsement key's certificates, as the TPM's maker left them in NV (TCG EK Credential Profile, 2.2.1).
+//! Reads the endorsement key's certificates from NV (TCG EK Credential Profile, 2.2.1).
 
 use pawl_evidence::nv_certificates::certificates_in_nv;
 
 use super::Device;
 use crate::{EndorsementChoice, EndorsementKind, Error};
 
-/// Where the certificates of the chain are, one after the other, without regard for the bounds of indices.
+/// The NV range of the certificate chain. Certificates stand one after the other and may cross the end of an
+/// index.
 const CHAIN: (u32, u32) = (0x01c0_0100, 0x01c0_01ff);
 const LEAVES: (u32, u32) = (0x01c0_0002, 0x01c0_0016);
-/// In this order one is chosen.
+/// The order of preference.
 const KINDS: [EndorsementKind; 3] =
     [EndorsementKind::EccP256, EndorsementKind::EccP384, EndorsementKind::Rsa2048];
-/// A chain of three with long names takes half of it.
+/// The size limit of the chain: twice what three certificates with long names take.
 const MAX_CHAIN: usize = 16 * 1024;
 
 impl Device {
-    /// Which endorsement key this device goes by.
+    /// Returns which endorsement key this device uses.
     pub(super) fn endorsement_kind(&self) -> Result<EndorsementKind, Error> {
         if let EndorsementChoice::Only(kind) = self.endorsement {
             return Ok(kind);
         }
         let present = self.nv_indices(LEAVES.0, LEAVES.1)?;
         for kind in KINDS.into_iter().filter(|kind| present.contains(&leaf_index(*kind))) {
-            // Some makers define an index and leave it empty.
+            // Some manufacturers define an index and leave it empty.
             if !certificates_in_nv(&self.read_nv(leaf_index(kind))?).is_empty() {
                 return Ok(kind);
             }
@@ -30,9 +31,9 @@ impl Device {
         Ok(EndorsementKind::EccP256)
     }
 
-    /// The endorsement keys to which the session that proves the owner's authorization may be salted, best first: those
-    /// whose certificate everybody may read, then the others that have an index for one, then the one without.
-    /// [`Self::endorsement_kind`] may itself need that session, to read a certificate.
+    /// Returns the endorsement keys to which the owner's session may be salted, best first: keys with a
+    /// certificate that everybody may read, then keys with an index for a certificate, then keys without one.
+    /// [`Self::endorsement_kind`] may need that session itself to read a certificate.
     pub(super) fn salt_kinds(&self) -> Result<Vec<EndorsementKind>, Error> {
         if let EndorsementChoice::Only(kind) = self.endorsement {
             return Ok(vec![kind]);
@@ -53,7 +54,7 @@ impl Device {
         Ok(comparable)
     }
 
-    /// The certificate of an endorsement key and what there is of its chain; empty where the TPM has none.
+    /// Returns the certificate of an endorsement key and the chain from NV; empty if the TPM has no certificate.
     pub(super) fn endorsement_certificates(&self, kind: EndorsementKind) -> Result<Vec<Vec<u8>>, Error> {
         let leaf = leaf_index(kind);
         if self.nv_indices(leaf, leaf)?.is_empty() {
@@ -74,13 +75,13 @@ impl Device {
 }
 
 impl Device {
-    /// As [`crate::Tpm::certificate_needs_owner`].
+    /// Implements [`crate::Tpm::certificate_needs_owner`].
     pub(crate) fn certificate_needs_owner(&self, kind: EndorsementKind) -> Result<bool, Error> {
         let leaf = leaf_index(kind);
         Ok(!self.nv_indices(leaf, leaf)?.is_empty() && !self.is_public_nv(leaf)?)
     }
 
-    /// The certificate of an endorsement key, where the TPM has one that can be read without an authorization.
+    /// Returns the certificate of an endorsement key, if it can be read without an authorization.
     pub(super) fn public_leaf(&self, kind: EndorsementKind) -> Result<Option<Vec<u8>>, Error> {
         let leaf = leaf_index(kind);
         if self.nv_indices(leaf, leaf)?.is_empty() {

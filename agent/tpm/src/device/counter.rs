@@ -1,4 +1,4 @@
-//! The epoch counter: the one NV index of Pawl.
+//! The epoch counter: Pawl's only NV index.
 
 use pawl_evidence::tpm::NvPublic;
 use tss_esapi::{
@@ -18,7 +18,7 @@ use crate::{Class, Counter, Error, bus::EMPTY_AUTH};
 const SIZE: u16 = 8;
 
 impl Device {
-    /// As [`crate::Tpm::counter`].
+    /// Implements [`crate::Tpm::counter`].
     pub(crate) fn counter(&mut self) -> Result<Option<Counter>, Error> {
         match self.find_counter()? {
             Some((index, true)) => self.read_counter(index).map(Some),
@@ -26,7 +26,7 @@ impl Device {
         }
     }
 
-    /// As [`crate::Tpm::provision_counter`].
+    /// Implements [`crate::Tpm::provision_counter`].
     pub(crate) fn provision_counter(&mut self) -> Result<Counter, Error> {
         let (index, written) = match self.find_counter()? {
             Some(found) => found,
@@ -38,7 +38,7 @@ impl Device {
         self.read_counter(index)
     }
 
-    /// As [`crate::Tpm::revoke`].
+    /// Implements [`crate::Tpm::revoke`].
     pub(crate) fn revoke(&mut self) -> Result<(), Error> {
         let index = self.counter_index()?;
         self.increment(index).map_err(|error| {
@@ -50,7 +50,7 @@ impl Device {
         })
     }
 
-    /// As [`crate::Tpm::deprovision`].
+    /// Implements [`crate::Tpm::deprovision`].
     pub(crate) fn deprovision(&mut self) -> Result<bool, Error> {
         let Some((index, _)) = self.find_counter()? else { return Ok(false) };
         self.as_owner(|bus, sessions| {
@@ -58,12 +58,12 @@ impl Device {
                 context.nv_undefine_space(Provision::Owner, index)
             })
         })?;
-        // ESYS has closed it.
+        // TPM2_NV_UndefineSpace made ESYS close the handle.
         self.counter = None;
         Ok(true)
     }
 
-    /// The counter, without asking the TPM where it was found before.
+    /// Returns the counter's ESYS handle; asks the TPM only if the counter was not found before.
     pub(super) fn counter_index(&mut self) -> Result<NvIndexHandle, Error> {
         if let Some(index) = self.counter {
             return Ok(index);
@@ -72,11 +72,11 @@ impl Device {
         Ok(index)
     }
 
-    /// Looks for the counter, and tells whether it was ever incremented. What is found is remembered only if it is
-    /// ours: nobody else's index is ever written to.
+    /// Finds the counter and returns whether it was ever incremented. Remembers the index only if its public
+    /// area is ours, so that no foreign index is ever written to.
     pub(super) fn find_counter(&mut self) -> Result<Option<(NvIndexHandle, bool)>, Error> {
         let handle = self.counter_handle;
-        // ESYS keeps the attributes that it once saw; somebody may have made another index there since.
+        // ESYS caches attributes; another program may have defined the index anew since.
         self.forget_counter();
         let Some((index, public)) = self.find_index(tpm_handle(handle)?)? else { return Ok(None) };
         let attributes =
@@ -116,7 +116,7 @@ impl Device {
         let value = self
             .bus
             .run(doing, EMPTY_AUTH, |context| context.nv_read(NvAuth::NvIndex(index), index, SIZE, 0))
-            // An authorization value is the one property of an index that its public area does not show.
+            // The public area does not show whether an index has an authorization value.
             .map_err(|error| {
                 error.if_unauthorized(|_| Error::CounterTaken {
                     handle: self.counter_handle,
@@ -125,7 +125,7 @@ impl Device {
             })?;
         let value = <[u8; 8]>::try_from(value.as_bytes())
             .map_err(|_| Error::Answer { doing, reason: "not eight bytes".into() })?;
-        // `find_counter` saw every field of the public area, so this is it.
+        // `find_counter` compared every field of the public area, so this value equals the TPM's.
         let public = NvPublic::epoch_counter(self.counter_handle);
         Ok(Counter {
             epoch: u64::from_be_bytes(value),

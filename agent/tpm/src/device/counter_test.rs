@@ -1,5 +1,5 @@
-//! A self-test of what revocation rests on: a counter that is removed and defined again starts above every value that it
-//! ever had (TPM 2.0 part 3, TPM2_NV_Increment).
+//! Tests the property that revocation relies on: a counter that is removed and defined again starts above every
+//! value that it ever had (TPM 2.0 Library, part 3, TPM2_NV_Increment).
 
 use pawl_evidence::tpm::HashAlgorithm;
 use tss_esapi::{
@@ -16,14 +16,14 @@ use tss_esapi::{
 use super::{Device, wire::unreadable};
 use crate::{CounterTest, Error, bus::EMPTY_AUTH};
 
-/// So many indices above the epoch counter are looked at for a free one.
+/// How many indices above the epoch counter to try.
 const SPARES: u32 = 16;
-/// The owner range ends here.
+/// The end of the owner range.
 const LAST_OWNER_HANDLE: u32 = 0x01bf_ffff;
 const SIZE: u16 = 8;
 
 impl Device {
-    /// As [`crate::Tpm::test_counter`].
+    /// Implements [`crate::Tpm::test_counter`].
     pub(crate) fn test_counter(&mut self) -> Result<CounterTest, Error> {
         let (handle, spare) = self.spare_index()?;
         let before = self.highest_value_of(spare, 2)?;
@@ -31,7 +31,7 @@ impl Device {
         Ok(CounterTest { handle, before, after })
     }
 
-    /// Defines a counter, increments it so many times, reads it and removes it.
+    /// Defines a counter, increments it `increments` times, reads it and removes it.
     fn highest_value_of(&self, handle: NvIndexTpmHandle, increments: u32) -> Result<u64, Error> {
         let public = test_public(handle).map_err(|error| unreadable("TPM2_NV_DefineSpace", &error))?;
         let index = self.as_owner(|bus, sessions| {
@@ -40,7 +40,7 @@ impl Device {
             })
         })?;
         let value = self.count(index, increments);
-        // Removed whatever came of it; what comes of the removal matters only if all else went well.
+        // Remove the counter on failure too. Report the failure of the removal only if all else succeeded.
         let removed = self.remove(index);
         value.and_then(|value| removed.map(|()| value))
     }
@@ -68,7 +68,8 @@ impl Device {
         })
     }
 
-    /// The first free index above the epoch counter. What a test that was cut short left there is removed.
+    /// Returns the first free index above the epoch counter. Removes the index that an interrupted test left
+    /// there.
     fn spare_index(&self) -> Result<(u32, NvIndexTpmHandle), Error> {
         let first = self.counter_handle.saturating_add(1);
         let last = self.counter_handle.saturating_add(SPARES).min(LAST_OWNER_HANDLE);
@@ -86,7 +87,8 @@ impl Device {
         Err(Error::NoSpareIndex { first, last })
     }
 
-    /// An index of this test, by the digest in its authPolicy. Nobody else's index is touched.
+    /// Returns the index if an earlier run of this test left it, which the digest in its authPolicy shows.
+    /// Foreign indices are never touched.
     fn left_behind(&self, handle: NvIndexTpmHandle) -> Result<Option<NvIndexHandle>, Error> {
         let Some((index, public)) = self.find_index(handle)? else { return Ok(None) };
         if public.authorization_policy().as_bytes() == mark().as_slice() {
@@ -97,7 +99,8 @@ impl Device {
     }
 }
 
-/// The attributes of the epoch counter. No attribute lets the policy be used: it marks the index as this test's.
+/// Returns the test index's public area: the epoch counter's attributes, and a policy digest that marks the
+/// index as this test's. No attribute allows that policy to be used.
 fn test_public(handle: NvIndexTpmHandle) -> tss_esapi::Result<NvPublic> {
     let attributes = NvIndexAttributesBuilder::new()
         .with_nv_index_type(NvIndexType::Counter)

@@ -1,4 +1,4 @@
-//! The keys of a pairing: made, and loaded again.
+//! Creates and loads the keys of a pairing.
 
 use pawl_evidence::{assurance, lease, tpm};
 use tss_esapi::{
@@ -20,7 +20,7 @@ use crate::{
 };
 
 impl Device {
-    /// As [`crate::Tpm::create_keys`].
+    /// Implements [`crate::Tpm::create_keys`].
     pub(crate) fn create_keys(&mut self, binding: &Binding) -> Result<PairingKeys, Error> {
         let epoch = binding.counter.epoch;
         let counter = self.counter()?.ok_or(Error::CounterAbsent { handle: self.counter_handle })?;
@@ -77,7 +77,8 @@ impl Device {
         Ok(KeyBlob { public: marshal(doing, &made.out_public)?, private: made.out_private.to_vec() })
     }
 
-    /// The vault's 32 bytes. The TPM's half crosses the bus in the clear, which is why it is but a half.
+    /// Returns the vault's 32 bytes: random bytes of the TPM XOR random bytes of the operating system. The TPM's
+    /// bytes cross the bus in the clear, so they alone must not determine the secret.
     fn vault_secret(&self) -> Result<SensitiveData, Error> {
         let doing = "TPM2_GetRandom";
         let from_tpm = self.bus.run(doing, NO_SESSION, |context| context.get_random(32))?;
@@ -92,7 +93,7 @@ impl Device {
         SensitiveData::from_bytes(secret.as_slice()).map_err(|error| wire::unreadable(doing, &error))
     }
 
-    /// Loads a key of a pairing. The parent's slot is free again when this returns.
+    /// Loads a key of a pairing. Frees the parent's slot before it returns.
     pub(super) fn load_key(&mut self, blob: &KeyBlob) -> Result<Loaded, Error> {
         let (private, public) = wire::key(blob)?;
         let parent = self.storage_parent()?;

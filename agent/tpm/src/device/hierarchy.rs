@@ -1,5 +1,5 @@
-//! The hierarchies' authorization, and the primaries that are made and left again: the storage parent and the
-//! endorsement key. Sessions are salted to one of the two.
+//! The hierarchies' authorization, and the two primaries to which sessions are salted: the storage parent and
+//! the endorsement key.
 
 use std::rc::Rc;
 
@@ -19,38 +19,38 @@ use crate::{
     pins::Pinned,
 };
 
-/// The storage parent, out of the TPM's slots.
+/// The storage parent, saved out of the TPM's slots.
 pub(super) struct SavedParent {
     context: SavedTpmContext,
     name: Vec<u8>,
 }
 
-/// A primary in its slot, and its public area as the answer to TPM2_CreatePrimary had it. The TSS encrypts salts to that
-/// one.
+/// A loaded primary, and its public area from the answer to TPM2_CreatePrimary. The TSS encrypts salts to that
+/// public area.
 pub(super) struct Primary {
     pub(super) loaded: Loaded,
     pub(super) public: tpm::Public,
 }
 
 impl Primary {
-    /// Returns name algorithm and digest, computed here.
+    /// Returns the name (name algorithm and digest), computed from the public area.
     pub(super) fn name(&self) -> Vec<u8> {
         self.public.name().as_bytes().to_vec()
     }
 }
 
 impl Device {
-    /// The parent of the keys of a pairing, in a slot of its own until it is dropped.
+    /// Loads the parent of a pairing's keys; it occupies a slot until it is dropped.
     ///
     /// # Errors
-    /// [`Error::KeyReplaced`] where it is not the one that is pinned.
+    /// [`Error::KeyReplaced`] if the key is not the pinned one.
     pub(super) fn storage_parent(&mut self) -> Result<Loaded, Error> {
         if let Some(saved) = self.parent.take() {
             self.pins.check(Pinned::StorageKey, &saved.name)?;
             let loaded = self
                 .bus
                 .load("TPM2_ContextLoad", NO_SESSION, |context| context.context_load(saved.context.clone()));
-            // A context does not outlive a reset of the TPM; the same parent can be made again.
+            // A saved context does not survive a TPM reset. Then create the same parent again.
             if let Ok(parent) = loaded {
                 self.parent = Some(saved);
                 return Ok(parent);
@@ -67,7 +67,7 @@ impl Device {
         Ok(parent)
     }
 
-    /// Makes the storage parent again and pins it from now on. Returns its name.
+    /// Creates the storage parent again and pins its name. Returns the name.
     pub(super) fn pin_storage_parent(&mut self) -> Result<Vec<u8>, Error> {
         self.parent = None;
         self.pins.set(Pinned::StorageKey, None);
@@ -78,11 +78,11 @@ impl Device {
         Ok(name)
     }
 
-    /// The endorsement key, to salt a session to.
+    /// Loads the endorsement key, to salt a session to it.
     ///
     /// # Errors
-    /// [`Error::KeyReplaced`] where it is not the one that is pinned, or where none is pinned and the TPM's certificate
-    /// is for another key.
+    /// [`Error::KeyReplaced`] if the key is not the pinned one or, without a pin, if the TPM's certificate is
+    /// for another key.
     pub(super) fn endorsement_salt(&self, kind: EndorsementKind) -> Result<Loaded, Error> {
         let key = endorsement_primary(&self.bus, &template(templates::endorsement(kind))?)?;
         self.pins.check(Pinned::EndorsementKey, &key.name())?;
@@ -109,20 +109,20 @@ impl Device {
         result.map_err(|error| error.if_unauthorized(|code| Error::OwnerAuth { code }))
     }
 
-    /// An authorization value does not go over the bus: an HMAC proves it. Salted, so that the HMAC on its own is
-    /// of no use to who would guess the value; to the endorsement key, since the storage parent is itself made with
-    /// this authorization.
+    /// Starts the session that proves the owner's authorization value with an HMAC, so that the value itself
+    /// does not cross the bus. The salt prevents an off-line guess of the value from the HMAC. The session is
+    /// salted to the endorsement key, because creating the storage parent needs this authorization.
     fn owner_session(&self) -> Result<Session, Error> {
         let salt = self.owner_salt()?;
         self.bus.session(SessionType::Hmac, Some(salt.key()))
     }
 
-    /// The endorsement key that is pinned, or else the best one to salt to.
+    /// Loads the pinned endorsement key, or else the best one to salt to.
     fn owner_salt(&self) -> Result<Loaded, Error> {
         let mut replaced = Error::KeyReplaced { key: Pinned::EndorsementKey.what() };
         for kind in self.salt_kinds()? {
             match self.endorsement_salt(kind) {
-                // Another kind's key may be the pinned one.
+                // The pin may belong to an endorsement key of another kind.
                 Err(error @ Error::KeyReplaced { .. }) if self.pins.has(Pinned::EndorsementKey) => {
                     replaced = error;
                 }
@@ -156,13 +156,13 @@ fn primary(
     Ok(Primary { loaded, public })
 }
 
-/// A primary of the endorsement hierarchy, whose authorization value must be empty.
+/// Creates a primary of the endorsement hierarchy, whose authorization value must be empty.
 pub(super) fn endorsement_primary(bus: &Rc<Bus>, template: &tss::Public) -> Result<Primary, Error> {
     primary(bus, EMPTY_AUTH, Hierarchy::Endorsement, template)
         .map_err(|error| error.if_unauthorized(|code| Error::EndorsementAuth { code }))
 }
 
-/// Whether a certificate holds this public key. Who issued it, the control plane checks.
+/// Returns whether a certificate contains this public key. The control plane checks the issuer.
 fn names_key(certificate: &[u8], key: &tpm::Public) -> bool {
     let number = match key.key() {
         tpm::PublicKey::Rsa { modulus, .. } => modulus.clone(),

@@ -1,4 +1,4 @@
-//! Who the device is.
+//! Reads the device's endorsement key, certificates and attestation key.
 
 use super::{
     Device,
@@ -9,7 +9,7 @@ use super::{
 use crate::{Error, Identity, pins::Pinned};
 
 impl Device {
-    /// As [`crate::Tpm::identity`].
+    /// Implements [`crate::Tpm::identity`].
     pub(crate) fn identity(&mut self) -> Result<Identity, Error> {
         let kind = self.endorsement_kind()?;
         let endorsement_key = endorsement_primary(&self.bus, &template(templates::endorsement(kind))?)?;

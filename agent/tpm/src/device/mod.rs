@@ -1,4 +1,5 @@
-//! What is done with the TPM, one file per concern. All of it runs on the TPM's thread.
+//! The TPM commands behind each method of [`crate::Tpm`], one file per concern. All of it runs on the TPM's
+//! thread.
 
 mod action;
 mod activate;
@@ -36,25 +37,25 @@ use crate::{
     tcti::{Tcti, Transport},
 };
 
-/// An open TPM, and what is kept of it between two jobs: one transient slot, for the attestation key, and a session
-/// for each action under way.
+/// An open TPM. Between two jobs it occupies one transient slot, for the attestation key, and one session slot
+/// for each open action.
 pub(crate) struct Device {
     bus: Rc<Bus>,
     tcti: Tcti,
     counter_handle: u32,
-    /// Looked up beforehand, so that a wipe is one command.
+    /// Looked up beforehand, so that a wipe is a single command.
     counter: Option<NvIndexHandle>,
     has_owner_auth: bool,
     endorsement: EndorsementChoice,
     attestation_key: Option<AttestationKey>,
     parent: Option<SavedParent>,
     pins: Arc<Pins>,
-    /// The sessions of actions that wait for the control plane: few, one slot each.
+    /// The sessions of actions that wait for the control plane, one slot each.
     pending_actions: Vec<PendingSession>,
 }
 
 impl Device {
-    /// Opens the first TPM, of the places that the options stand for, that is the one that is wanted.
+    /// Opens the first TPM, of the places that the options list, that has the configured attestation key.
     pub(crate) fn open(options: &Options, pins: &Arc<Pins>) -> Result<Self, Error> {
         let mut refusal = Error::Unreachable { tcti: options.tcti.clone(), code: None };
         for place in options.tcti.places() {
@@ -65,7 +66,7 @@ impl Device {
             match opened {
                 Ok((device, true)) => return Ok(device),
                 Ok((_, false)) => refusal = Error::OtherTpm { tcti: options.tcti.clone() },
-                // That another TPM was found says more than what is wrong at a further place.
+                // `OtherTpm` says more than the failure of a further place.
                 Err(_) if matches!(refusal, Error::OtherTpm { .. }) => {}
                 Err(error) => refusal = error,
             }
@@ -95,18 +96,18 @@ impl Device {
             device.set_owner_auth(auth)?;
         }
         match device.find_counter() {
-            // A counter that is not there yet, or not ours, is told when it is asked for.
+            // Report a missing or foreign counter when it is used, not here.
             Ok(_) | Err(Error::CounterTaken { .. }) => Ok(device),
             Err(error) => Err(error),
         }
     }
 
-    /// Where this TPM is.
+    /// Returns where this TPM was found.
     pub(crate) fn tcti(&self) -> &Tcti {
         &self.tcti
     }
 
-    /// Whether this connection is of no more use.
+    /// Returns whether this connection must not be used again.
     pub(crate) fn is_broken(&self) -> bool {
         self.bus.is_broken()
     }

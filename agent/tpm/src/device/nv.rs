@@ -1,4 +1,4 @@
-//! Reading NV indices that belong to others.
+//! Reads NV indices of other owners.
 
 use tss_esapi::{
     constants::{CapabilityType, PropertyTag},
@@ -13,13 +13,13 @@ use crate::{
     bus::{Bus, EMPTY_AUTH, NO_SESSION},
 };
 
-/// Certificates are of one or two KiB.
+/// Size limit for the contents of an index. Certificates have one or two KiB.
 const MAX_INDEX: usize = 8 * 1024;
-/// What the specification guarantees of TPM_PT_NV_BUFFER_MAX.
+/// The smallest TPM_PT_NV_BUFFER_MAX that the specification allows.
 const SMALLEST_BUFFER: u16 = 512;
 
 impl Device {
-    /// The handles of the NV indices from `first` to `last`.
+    /// Returns the handles of the NV indices from `first` to `last`.
     pub(super) fn nv_indices(&self, first: u32, last: u32) -> Result<Vec<u32>, Error> {
         const MOST: u32 = 254;
         let (data, _) = self.bus.run("TPM2_GetCapability", NO_SESSION, |context| {
@@ -36,7 +36,7 @@ impl Device {
             .collect())
     }
 
-    /// Loads an index and its public area; none where the TPM has no such index. The caller closes it.
+    /// Loads an index and its public area; `None` if the TPM has no such index. The caller closes it.
     pub(super) fn find_index(
         &self,
         handle: NvIndexTpmHandle,
@@ -51,25 +51,25 @@ impl Device {
         }
     }
 
-    /// Frees what the TSS keeps of an index.
+    /// Frees the TSS's memory for an index.
     pub(super) fn close(&self, index: NvIndexHandle) {
         let mut object = index.into();
-        // Nothing of it is in the TPM: what fails to be closed is a little memory.
+        // Nothing stays in the TPM: a failure leaks a little memory of the TSS.
         let _ = self.bus.run("Esys_TR_Close", NO_SESSION, |context| context.tr_close(&mut object));
     }
 
-    /// The contents of an index that anybody, or else the owner, may read.
+    /// Reads an index with its own empty authorization, or else with the owner's.
     pub(super) fn read_nv(&self, handle: u32) -> Result<Vec<u8>, Error> {
         let contents = self.read_index(handle, true)?;
         contents.ok_or(Error::Answer { doing: "TPM2_NV_Read", reason: "no contents".into() })
     }
 
-    /// The contents of an index, if anybody may read it.
+    /// Reads an index if anybody may read it.
     pub(super) fn read_public_nv(&self, handle: u32) -> Result<Option<Vec<u8>>, Error> {
         self.read_index(handle, false)
     }
 
-    /// Whether anybody may read an index.
+    /// Returns whether anybody may read an index.
     pub(super) fn is_public_nv(&self, handle: u32) -> Result<bool, Error> {
         let handle = NvIndexTpmHandle::new(handle).map_err(|_| Error::Malformed("NV handle"))?;
         let Some((index, public)) = self.find_index(handle)? else { return Ok(false) };
@@ -107,7 +107,7 @@ impl Device {
             .unwrap_or(SMALLEST_BUFFER);
         let mut contents = Vec::with_capacity(size);
         while contents.len() < size {
-            // Both are below MAX_INDEX.
+            // Both lengths are at most MAX_INDEX.
             let offset = u16::try_from(contents.len()).unwrap_or(u16::MAX);
             let length = u16::try_from(size - contents.len()).unwrap_or(u16::MAX).min(most);
             let read = |bus: &Bus, sessions, reader| {

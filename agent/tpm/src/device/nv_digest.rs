@@ -1,4 +1,4 @@
-//! NV indices of others that hold one digest, as the NvPCRs of systemd.
+//! Reads and certifies NV indices that hold one digest, such as systemd's NvPCRs.
 
 use tss_esapi::{
     handles::{NvIndexHandle, NvIndexTpmHandle, TpmHandle},
@@ -12,10 +12,10 @@ use crate::{
     bus::{EMPTY_AUTH, EMPTY_AUTHS, NO_SESSION},
 };
 
-/// The longest digest.
+/// The length of the longest digest, in bytes.
 const MAX_LEN: u16 = 64;
 
-/// An index that is opened.
+/// An NV index that ESYS has opened; dropping it closes it.
 struct Opened {
     index: NvIndexHandle,
     public: NvPublic,
@@ -23,7 +23,7 @@ struct Opened {
 }
 
 impl Device {
-    /// As [`crate::Tpm::defined_nv_indices`].
+    /// Implements [`crate::Tpm::defined_nv_indices`].
     pub(crate) fn defined_nv_indices(&mut self, handles: &[u32]) -> Result<Vec<u32>, Error> {
         let (Some(first), Some(last)) = (handles.iter().min(), handles.iter().max()) else {
             return Ok(Vec::new());
@@ -32,7 +32,7 @@ impl Device {
         Ok(handles.iter().copied().filter(|handle| defined.contains(handle)).collect())
     }
 
-    /// As [`crate::Tpm::nv_digest`].
+    /// Implements [`crate::Tpm::nv_digest`].
     pub(crate) fn nv_digest(&mut self, handle: u32) -> Result<Option<NvDigest>, Error> {
         let Some(opened) = self.open_nv_digest(handle)? else { return Ok(None) };
         let contents = self.read_nv_digest(&opened);
@@ -40,7 +40,7 @@ impl Device {
         Ok(Some(NvDigest { public: marshal(&opened.public)?, value: contents? }))
     }
 
-    /// As [`crate::Tpm::certify_nv_digest`].
+    /// Implements [`crate::Tpm::certify_nv_digest`].
     pub(crate) fn certify_nv_digest(
         &mut self,
         handle: u32,
@@ -57,7 +57,7 @@ impl Device {
         certified
     }
 
-    /// Opens the index, if it is one that anybody may read and that holds something short.
+    /// Opens the index, if anybody may read it and it holds at most [`MAX_LEN`] bytes.
     fn open_nv_digest(&self, handle: u32) -> Result<Option<Opened>, Error> {
         let doing = "TPM2_NV_ReadPublic";
         let handle = NvIndexTpmHandle::new(handle).map_err(|_| Error::Malformed("NV handle"))?;
@@ -93,12 +93,12 @@ impl Device {
 
     fn close_nv_digest(&self, index: NvIndexHandle) {
         let mut object = index.into();
-        // Nothing of it is in the TPM: what fails to be closed is a little memory.
+        // Nothing stays in the TPM: a failure leaks a little memory of the TSS.
         let _ = self.bus.run("Esys_TR_Close", NO_SESSION, |context| context.tr_close(&mut object));
     }
 }
 
-/// TPMS_NV_PUBLIC, which the TSS's type does not write.
+/// Marshals TPMS_NV_PUBLIC. The TSS's type lacks that method.
 fn marshal(public: &NvPublic) -> Result<Vec<u8>, Error> {
     let doing = "TPM2_NV_ReadPublic";
     let attributes = u32::try_from(public.attributes()).map_err(|error| unreadable(doing, &error))?;

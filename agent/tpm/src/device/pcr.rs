@@ -1,4 +1,4 @@
-//! The banks of PCRs, and TPM2_PCR_Read.
+//! Lists PCR banks and reads PCRs (TPM2_PCR_Read).
 
 use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
 use tss_esapi::constants::CapabilityType;
@@ -8,12 +8,13 @@ use super::{Device, wire};
 use crate::{Error, bus::NO_SESSION};
 
 const DOING: &str = "TPM2_PCR_Read";
-/// One command brings eight PCRs, so that all of them take a few milliseconds: longer than this in a row, nothing
-/// keeps extending PCRs.
+/// One command returns eight PCRs, so reading all of them takes a few milliseconds. Nothing extends PCRs during
+/// this many attempts in a row.
 const ATTEMPTS: u32 = 16;
 
 impl Device {
-    /// The hash algorithms of the active banks, of those that are known here. A bank that is not active has no PCRs.
+    /// Returns the hash algorithms of the active banks, as far as Pawl supports them. An inactive bank has no
+    /// PCRs.
     pub(crate) fn pcr_banks(&mut self) -> Result<Vec<HashAlgorithm>, Error> {
         const LISTING: &str = "TPM2_GetCapability";
         const MOST: u32 = 16;
@@ -27,14 +28,14 @@ impl Device {
         Ok(active.filter_map(|bank| HashAlgorithm::from_id(bank.hashing_algorithm().into())).collect())
     }
 
-    /// As [`crate::Tpm::pcr_bank`].
+    /// Implements [`crate::Tpm::pcr_bank`].
     pub(crate) fn pcr_bank(&mut self) -> Result<HashAlgorithm, Error> {
         let banks = self.pcr_banks()?;
         let usable = [HashAlgorithm::Sha256, HashAlgorithm::Sha384];
         usable.into_iter().find(|bank| banks.contains(bank)).ok_or(Error::Banks { active: banks })
     }
 
-    /// As [`crate::Tpm::read_pcrs`].
+    /// Implements [`crate::Tpm::read_pcrs`].
     pub(crate) fn read_pcrs(&mut self, selection: &PcrSelection) -> Result<PcrValues, Error> {
         let selection = wire::selection(selection)?;
         for _ in 0..ATTEMPTS {
@@ -45,7 +46,7 @@ impl Device {
         Err(Error::Pcrs("they kept changing"))
     }
 
-    /// `None` where a PCR was extended between two commands.
+    /// Returns `None` if a PCR was extended between two commands.
     fn read_pcrs_once(&self, mut wanted: PcrSelectionList) -> Result<Option<PcrValues>, Error> {
         let mut values = PcrValues::default();
         let mut moment = None;
@@ -65,7 +66,7 @@ impl Device {
     }
 }
 
-/// The digests come in the order of the banks, and of the PCRs in them.
+/// Adds the digests of one answer, which stand in the order of the banks and of the PCRs in each bank.
 fn collect(values: &mut PcrValues, read: &PcrSelectionList, digests: &DigestList) -> Result<(), Error> {
     let unexpected =
         || Error::Answer { doing: DOING, reason: "digests that do not match their selection".into() };
@@ -75,7 +76,7 @@ fn collect(values: &mut PcrValues, read: &PcrSelectionList, digests: &DigestList
         for slot in bank.selected() {
             let digest =
                 digests.next().and_then(|digest| Digest::new(algorithm, digest)).ok_or_else(unexpected)?;
-            // A slot is one bit of the selection.
+            // A slot is a single bit of the selection.
             let index = u32::from(slot).trailing_zeros();
             let index = u8::try_from(index).map_err(|_| unexpected())?;
             values.insert(index, digest).map_err(|_| unexpected())?;

@@ -1,4 +1,4 @@
-//! Signing with the keys of a pairing.
+//! Signs with the link key and the device key.
 
 use tss_esapi::structures::{Digest, SignatureScheme};
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Device {
-    /// As [`crate::Tpm::sign_with_link`].
+    /// Implements [`crate::Tpm::sign_with_link`].
     pub(crate) fn sign_with_link(
         &mut self,
         key: &KeyBlob,
@@ -20,7 +20,7 @@ impl Device {
         self.in_epoch(epoch, |device, session| device.sign(&key, session, digest))
     }
 
-    /// As [`crate::Tpm::sign_with_device`].
+    /// Implements [`crate::Tpm::sign_with_device`].
     pub(crate) fn sign_with_device(
         &mut self,
         key: &KeyBlob,

@@ -1,4 +1,4 @@
-//! The vault key.
+//! Opens the vault key.
 
 use zeroize::Zeroizing;
 
@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Device {
-    /// As [`crate::Tpm::unseal`]. What is returned is wiped when it is dropped; what the TSS copied on the way, in
-    /// buffers of its own, is not.
+    /// Implements [`crate::Tpm::unseal`]. The result is zeroized on drop; copies in the TSS's own buffers are
+    /// not.
     pub(crate) fn unseal(
         &mut self,
         vault: &KeyBlob,

@@ -1,4 +1,4 @@
-//! Between the TPM's wire format and the TSS's types.
+//! Converts between the TPM's wire format and the TSS's types.
 
 use pawl_evidence::tpm::PcrSelection;
 use tss_esapi::{
@@ -14,7 +14,7 @@ pub(super) fn marshal(what: &'static str, value: &impl Marshall) -> Result<Vec<u
     value.marshall().map_err(|error| unreadable(what, &error))
 }
 
-/// A TPMT_PUBLIC with nothing behind it.
+/// Reads a TPMT_PUBLIC; refuses trailing bytes.
 pub(super) fn public(what: &'static str, bytes: &[u8]) -> Result<Public, Error> {
     let mut used = 0;
     match Public::unmarshall_offset(bytes, &mut used) {
@@ -29,7 +29,7 @@ pub(super) fn key(blob: &KeyBlob) -> Result<(Private, Public), Error> {
     Ok((private, public("public part of a key", &blob.public)?))
 }
 
-/// An ECDSA signature as r and s of 32 bytes each.
+/// Returns an ECDSA signature as r ‖ s, 32 bytes each.
 pub(super) fn r_s(doing: &'static str, signature: &Signature) -> Result<[u8; 64], Error> {
     let Signature::EcDsa(signature) = signature else {
         return Err(Error::Answer { doing, reason: "not an ECDSA signature".into() });
@@ -43,7 +43,7 @@ pub(super) fn r_s(doing: &'static str, signature: &Signature) -> Result<[u8; 64]
     Ok(out)
 }
 
-/// TPMs may leave leading zeros out.
+/// Pads on the left: TPMs may omit leading zeros.
 fn right_align(out: &mut [u8], number: &[u8]) -> Option<()> {
     let start = out.len().checked_sub(number.len())?;
     out.get_mut(start..)?.copy_from_slice(number);
@@ -57,7 +57,7 @@ pub(super) fn signature(r_s: &[u8; 64]) -> Result<Signature, Error> {
     build().map(Signature::EcDsa).map_err(|_| Error::Malformed("signature"))
 }
 
-/// The same banks in the same order with the same bytes as [`PcrSelection::marshal`]: policies hash them.
+/// Returns the same banks, order and bytes as [`PcrSelection::marshal`], because policies hash them.
 pub(super) fn selection(selection: &PcrSelection) -> Result<PcrSelectionList, Error> {
     const MALFORMED: Error = Error::Malformed("PCR selection");
     let mut list = TPML_PCR_SELECTION::default();
@@ -80,7 +80,7 @@ pub(super) fn selection(selection: &PcrSelection) -> Result<PcrSelectionList, Er
     PcrSelectionList::try_from(list).map_err(|_| MALFORMED)
 }
 
-/// Something that the TSS could not put into words.
+/// Converts a failure inside the TSS's Rust wrapper, which has no response code.
 pub(super) fn unreadable(doing: &'static str, error: &tss_esapi::Error) -> Error {
     Error::Answer { doing, reason: error.to_string() }
 }
