@@ -6,40 +6,41 @@ use super::policy::Boot;
 use crate::eventlog::{EventFact, EventLogError, Fact, SectionPart, Stage};
 use crate::tpm::{PcrSelection, PcrValues};
 
-/// Where the firmware measures the images that it starts.
+/// The PCR into which firmware measures the images that it starts.
 const IMAGES_PCR: u8 = 4;
-/// Where it measures Secure Boot's state and keys.
+/// The PCR into which firmware measures Secure Boot's state and keys.
 const SECURE_BOOT_PCR: u8 = 7;
-/// Where systemd-boot and systemd-stub measure command lines.
+/// The PCR into which systemd-boot and systemd-stub measure command lines.
 const LOADER_PCR: u8 = 12;
-/// Where U-Boot measures the command line.
+/// The PCR into which U-Boot measures the command line.
 const BOOTARGS_PCR: u8 = 1;
 /// The PCRs into which firmware and boot loaders measure kernels.
 const KERNEL_PCRS: [u8; 3] = [IMAGES_PCR, 8, 9];
 
-/// The PCRs into which a boot chain measured the kernel and its command line, as far as a quote vouches for the log.
+/// The PCRs into which a boot chain measured the kernel and its command line. Only events that a quote confirms
+/// count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BootCoverage {
-    /// Alternatives: a lease covers the kernel when it names all PCRs of one of them.
+    /// Alternatives: a lease covers the kernel if it names all PCRs of one of them.
     kernel: Vec<BTreeSet<u8>>,
-    /// The same for the command line.
+    /// Alternatives for the command line.
     command_line: Vec<BTreeSet<u8>>,
 }
 
-/// What would be left to anybody's choice.
+/// What a lease would leave unprotected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Uncovered {
     /// The kernel.
     #[error(
-        "no PCR of the lease covers the kernel that was started, so that a lease would work under any: use a boot \
+        "no PCR of the lease covers the kernel, so the lease would work under any kernel: use a boot \
          chain that measures it (UEFI, GRUB, systemd-boot, U-Boot with CONFIG_MEASURED_BOOT), and name its PCR in \
          lease.pcrs"
     )]
     Kernel,
     /// Its command line.
     #[error(
-        "no PCR of the lease covers the kernel's command line, so that a lease would work under any, such as \
+        "no PCR of the lease covers the kernel's command line, so the lease would work under any, such as \
          init=/bin/sh: use a boot chain that measures it (UEFI, GRUB, systemd-boot, U-Boot with CONFIG_MEASURED_BOOT \
          and bootargs that are not empty), and name its PCR in lease.pcrs"
     )]
@@ -47,10 +48,11 @@ pub enum Uncovered {
 }
 
 impl BootCoverage {
-    /// Reads it out of a boot event log, and systemd's behind it. Events of PCRs for which the log does not account do not count.
+    /// Reads a boot event log, and systemd's measurement log if there is one. Ignores events of PCRs whose
+    /// quoted value the logs do not explain.
     ///
     /// # Errors
-    /// When the log cannot be read, or is empty.
+    /// If the boot event log is malformed or empty.
     pub fn of_log(log: &[u8], measure_log: Option<&[u8]>, quoted: &PcrValues) -> Result<Self, EventLogError> {
         Ok(Self::of_boot(&Boot::read(log, measure_log, quoted)?))
     }
@@ -63,7 +65,7 @@ impl BootCoverage {
             pcrs.into_iter().map(|pcr| [pcr].into()).collect()
         };
         if has(|event| event.fact == Fact::Kernel) {
-            // With empty bootargs the kernel takes its command line from the device tree.
+            // If bootargs is empty, the kernel takes its command line from the device tree.
             let command_line = pcrs(|event| {
                 matches!(&event.fact, Fact::CommandLine(text) if !text.is_empty())
                     && event.pcr == BOOTARGS_PCR
@@ -73,7 +75,7 @@ impl BootCoverage {
         if has(is_unified_kernel) {
             return Self { kernel: pcrs(is_started_image), command_line: unified_command_line(boot) };
         }
-        // Events with the digest of the line, or with its text.
+        // Events that have the digest or the text of the command line.
         let command_line = pcrs(|event| matches!(event.fact, Fact::CommandLine(_) | Fact::LoadOptions));
         let is_grub = has(|event| matches!(event.fact, Fact::LoadedFile { .. } | Fact::LoaderCommand(_)));
         let kernel = match is_grub {
@@ -83,7 +85,7 @@ impl BootCoverage {
         Self { kernel, command_line }
     }
 
-    /// The PCRs that a lease has to name beside these.
+    /// Returns the PCRs that a lease must name in addition to these.
     pub fn missing_from(&self, lease: &BTreeSet<u8>) -> BTreeSet<u8> {
         let missing = |alternatives: &[BTreeSet<u8>]| {
             let missing = alternatives.iter().map(|pcrs| pcrs.difference(lease).copied().collect());
@@ -92,15 +94,15 @@ impl BootCoverage {
         missing(&self.kernel).into_iter().chain(missing(&self.command_line)).collect()
     }
 
-    /// Whether these PCRs cover the command line.
+    /// Returns whether these PCRs cover the command line.
     pub(super) fn has_command_line_in(&self, pcrs: &BTreeSet<u8>) -> bool {
         is_covered(&self.command_line, pcrs)
     }
 
-    /// Whether these PCRs cover kernel and command line.
+    /// Checks that these PCRs cover the kernel and the command line.
     ///
     /// # Errors
-    /// [`Uncovered`]
+    /// [`Uncovered`] names what is not covered.
     pub fn check(&self, pcrs: &BTreeSet<u8>) -> Result<(), Uncovered> {
         match (is_covered(&self.kernel, pcrs), is_covered(&self.command_line, pcrs)) {
             (true, true) => Ok(()),
@@ -114,8 +116,8 @@ fn is_covered(alternatives: &[BTreeSet<u8>], pcrs: &BTreeSet<u8>) -> bool {
     alternatives.iter().any(|all| all.is_subset(pcrs))
 }
 
-/// Whether a boot chain of which there is no log has measured a kernel into a PCR of the lease, as far as PCRs tell:
-/// one that was never extended holds zeros.
+/// Returns whether any PCR of the lease into which kernels are measured was extended. Without a log, only this
+/// shows whether the boot chain measures kernels: a PCR that was never extended holds zeros.
 pub(super) fn has_extended_kernel_pcr(quoted: &PcrValues, lease: &PcrSelection) -> bool {
     let mut leased = lease.iter().filter(|(_, index)| KERNEL_PCRS.contains(index));
     leased.any(|(bank, index)| {
@@ -123,8 +125,9 @@ pub(super) fn has_extended_kernel_pcr(quoted: &PcrValues, lease: &PcrSelection) 
     })
 }
 
-/// The kernel's own stub measures the line. Else the image holds it, and another one replaces it only as PCR 12
-/// shows; or not at all, under Secure Boot.
+/// Returns the PCRs that cover the command line of a unified kernel image. If the kernel's EFI stub measures the
+/// command line, its PCR does. Otherwise the image contains the line; a replacement is measured into PCR 12, and
+/// Secure Boot forbids it altogether.
 fn unified_command_line(boot: &Boot<'_>) -> Vec<BTreeSet<u8>> {
     let options = boot.events().iter().filter(|event| event.fact == Fact::LoadOptions);
     let mut alternatives: BTreeSet<BTreeSet<u8>> = options.map(|event| [event.pcr].into()).collect();
@@ -143,7 +146,7 @@ fn is_started_image(event: &EventFact<'_>) -> bool {
     event.pcr == IMAGES_PCR && event.stage == Stage::Loader && matches!(event.fact, Fact::Image(_))
 }
 
-/// The PCRs of the bank by which everything is judged.
+/// Returns the selected PCRs of the sole bank that appraisal uses.
 pub(super) fn indices(selection: &PcrSelection) -> BTreeSet<u8> {
     selection.iter().map(|(_, index)| index).collect()
 }

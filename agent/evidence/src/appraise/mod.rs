@@ -1,8 +1,8 @@
-//! The judgement on a device's evidence.
+//! Appraises a device's evidence.
 //!
-//! Every rule looks at all the evidence and gives its reasons; the worst of them is the result. What no rule
-//! and no reference value provides for is refused. There are two sets of rules: under a [`policy`] what was booted
-//! is judged event by event, and without one the PCRs must have exactly the values of an accepted state.
+//! Every rule examines all of the evidence and gives reasons; the worst reason decides the result. Whatever no
+//! rule and no reference value allows is refused. There are two sets of rules: under a [`policy`] the boot is
+//! appraised event by event; without one the PCRs must equal an accepted state.
 
 mod coverage;
 mod evidence;

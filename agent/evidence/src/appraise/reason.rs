@@ -1,70 +1,70 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The result of an appraisal, best first (the tiers of EAR, draft-ietf-rats-ear).
+/// A trust tier, best first (EAR, draft-ietf-rats-ear; AR4SI).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
-    /// The device is in a state that was approved.
+    /// The device is in an approved state.
     Affirming,
-    /// It is, but part of what ought to be known about it is not.
+    /// The device is in an approved state, but some required information about it is missing.
     Warning,
-    /// It is not, or it cannot be told.
+    /// The device is not in an approved state, or its state cannot be determined.
     Contraindicated,
 }
 
-/// What of the device a reason is about.
+/// The part of a device that a reason is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Area {
     /// The TPM.
     Hardware,
-    /// What runs before the boot loader, with its configuration.
+    /// The firmware and its configuration, before the boot loader.
     Firmware,
     /// Boot loader, kernel, command line.
     Boot,
-    /// What was run since.
+    /// Whatever ran since boot.
     Runtime,
-    /// Whether the evidence is of now.
+    /// The age of the evidence.
     Freshness,
 }
 
-/// Why a rule judges as it does, in words for a technician.
+/// One finding of a rule, in a technician's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// What it is about.
+    /// The area it is about.
     pub area: Area,
-    /// How it weighs.
+    /// Its weight.
     pub verdict: Verdict,
-    /// The rule. One that an operator can change is named as in the policy: section, point, key.
+    /// The rule. A rule that an operator can change has its name in the policy: section, dot, key.
     pub rule: &'static str,
-    /// The line of the boot event log that it is about.
+    /// The line of the boot event log.
     pub event: Option<usize>,
-    /// One sentence, which names the PCR where there is one.
+    /// One sentence. It names the PCR, if there is one.
     pub text: String,
 }
 
-/// A judgement with all its reasons.
+/// The attestation result: the trust tier and all reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appraisal {
-    /// The worst verdict of all reasons.
+    /// The worst tier of all reasons.
     pub result: Verdict,
-    /// The reasons, worst first, and of equals in the order of their areas.
+    /// The reasons, worst first; reasons of the same tier in the order of their areas.
     pub reasons: Vec<Reason>,
 }
 
 impl Appraisal {
-    /// Sums up reasons. None at all is contraindicated: nothing was looked at.
+    /// Combines reasons. Without any reason the result is contraindicated, because nothing was appraised.
     pub fn new(mut reasons: Vec<Reason>) -> Self {
         reasons.sort_by_key(|reason| (std::cmp::Reverse(reason.verdict), reason.area));
         let result = reasons.first().map_or(Verdict::Contraindicated, |worst| worst.verdict);
         Self { result, reasons }
     }
 
-    /// The verdict on one area; `None` when no rule had anything to say about it.
+    /// Returns the tier of one area; `None` if no rule applied to it.
     pub fn area(&self, area: Area) -> Option<Verdict> {
         self.areas().get(&area).copied()
     }
 
-    /// The verdict on each area about which a rule had something to say.
+    /// Returns the tier of each area to which a rule applied.
     pub fn areas(&self) -> BTreeMap<Area, Verdict> {
         let mut areas = BTreeMap::new();
         for reason in &self.reasons {
@@ -80,14 +80,14 @@ impl Reason {
         Self { area, verdict, rule, event: None, text: text.into() }
     }
 
-    /// It is about this line of the boot event log.
+    /// Sets the line of the boot event log.
     pub(super) fn at(self, event: usize) -> Self {
         Self { event: Some(event), ..self }
     }
 }
 
 impl Area {
-    /// What a PCR is about (TCG PC Client Platform Firmware Profile, section 3.3.4).
+    /// Returns the area of a PCR (TCG PC Client Platform Firmware Profile, section 3.3.4).
     pub(super) fn of_pcr(index: u8) -> Self {
         match index {
             0..=3 | 6 | 7 => Self::Firmware,

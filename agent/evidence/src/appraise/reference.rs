@@ -4,39 +4,40 @@ use super::policy::Policy;
 use super::tpm_time::HighWater;
 use crate::tpm::{HashAlgorithm, PcrSelection, PcrValues};
 
-/// What evidence is compared with.
+/// The reference values for an appraisal.
 #[derive(Debug, Clone)]
 pub struct ReferenceValues {
     /// The PCRs that a lease will name.
     pub lease_selection: PcrSelection,
-    /// The rules; `None` where exact states alone are compared.
+    /// The rules; `None` if only accepted states are compared.
     pub policy: Option<Arc<Policy>>,
-    /// The states in which a device of this kind may be. Without any and without a policy, nothing is accepted.
-    /// Under a policy they explain what its lists do not know.
+    /// The accepted states. Without accepted states and without a policy, every device is refused. Under a
+    /// policy they explain events that its lists lack.
     pub boot_states: Vec<BootState>,
-    /// What is asked of the boot event log where there is no policy to say so.
+    /// The requirements for the boot event log without a policy.
     pub boot_log: BootLogRule,
-    /// The latest point at which this TPM was seen; `None` at its first report.
+    /// The latest known time of this TPM; `None` at its first report.
     pub high_water: Option<HighWater>,
 }
 
-/// Values of the lease's PCRs that are accepted.
+/// An accepted state: values of the lease's PCRs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootState {
-    /// What an operator calls it.
+    /// The operator's name for it.
     pub name: String,
-    /// Must have each PCR of the lease; see [`Self::differences`] for the one exception.
+    /// The values. It must have each PCR of the lease; see [`Self::differences`] for the one exception.
     pub pcrs: PcrValues,
 }
 
-/// The initrd, as the kernel measures it. With a boot secret in it, it differs on each machine and cannot be told ahead.
+/// The PCR of the initrd, as the kernel measures it. An initrd with a boot secret differs on each machine and
+/// cannot be predicted.
 pub const INITRD_PCR: u8 = 9;
-/// What a unified kernel image measures in its place: the image, and what its stub adds to the initrd in it.
+/// The PCRs that determine a unified kernel image's initrd: the image, and what its stub adds to the initrd.
 pub const INITRD_STAND_INS: [u8; 3] = [4, 12, 13];
 
 impl BootState {
-    /// The PCRs that are not as in this state: those of the lease, and what else the state has. A state without
-    /// [`INITRD_PCR`] is complete if it has all of [`INITRD_STAND_INS`].
+    /// Returns the PCRs that differ from this state: those of the lease, and all others that the state has. A
+    /// state without [`INITRD_PCR`] is complete if it has all of [`INITRD_STAND_INS`].
     pub fn differences(&self, lease: &PcrSelection, quoted: &PcrValues) -> Vec<(HashAlgorithm, u8)> {
         let is_missing_well = |bank, index| {
             let stands_in = |other: &u8| self.pcrs.get(bank, *other).is_some();
@@ -57,11 +58,11 @@ impl BootState {
     }
 }
 
-/// What is asked of the boot event log.
+/// The requirements for the boot event log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BootLogRule {
-    /// It must be there and must account for the quoted PCRs.
+    /// It must be present and must explain the quoted PCRs.
     Require,
-    /// It may be absent: boards without UEFI have none. If it is there it must account for the quoted PCRs.
+    /// It may be absent, as on boards without UEFI. If it is present, it must explain the quoted PCRs.
     AllowAbsent,
 }

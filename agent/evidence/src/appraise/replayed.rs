@@ -3,55 +3,56 @@ use crate::eventlog::{BOOT_PHASES_PCR, EventLog, EventLogError};
 use crate::measure_log::{MeasureLog, MeasureLogError, OS_SEPARATOR_PCRS, os_separator};
 use crate::tpm::{Digest, HashAlgorithm, PcrValues};
 
-/// systemd extends PCR 11 by these in their order. Where it keeps no log of it, they are tried; the TPM's driver may
-/// miss the first of them.
+/// The texts that systemd extends into PCR 11, in this order. Without a log of systemd they are tried; the TPM's
+/// driver may load too late for the first ones.
 const BOOT_PHASES: [&str; 4] = ["enter-initrd", "leave-initrd", "sysinit", "ready"];
 
-/// The logs of a boot, replayed one after the other: all that the firmware's log has was extended before systemd ran.
+/// The logs of a boot, replayed one after the other: everything in the firmware's log was extended before
+/// systemd ran.
 pub(super) struct Replayed {
     firmware: PcrValues,
     user_space: Option<MeasureLog>,
 }
 
-/// How logs account for a PCR.
+/// How logs explain a PCR's quoted value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Account {
-    /// The firmware's log, and behind it this many of the PCR's records in systemd's.
+    /// By the firmware's log and this many of the PCR's records in systemd's log.
     Logged(usize),
-    /// The firmware's log and an os-separator, of which the device keeps no log.
+    /// By the firmware's log and an os-separator, of which the device keeps no log.
     OsSeparator,
-    /// The firmware's log and phases of the boot, of which the device keeps no log.
+    /// By the firmware's log and boot phases, of which the device keeps no log.
     Phases,
 }
 
 impl Replayed {
-    /// Replays the firmware's log. A log of systemd that cannot be read accounts for nothing.
+    /// Replays the firmware's log. A malformed log of systemd explains nothing.
     pub(super) fn new(log: &EventLog<'_>, measure_log: Option<&[u8]>) -> Result<Self, EventLogError> {
         let user_space = measure_log.map(|log| MeasureLog::parse(log).unwrap_or_default());
         Ok(Self { firmware: log.replay()?, user_space })
     }
 
-    /// Nothing is logged.
+    /// Returns the replay of no logs.
     pub(super) fn nothing() -> Self {
         Self { firmware: PcrValues::default(), user_space: None }
     }
 
-    /// What the firmware's log makes of PCRs.
+    /// Returns the PCR values that the firmware's log gives.
     pub(super) fn firmware(&self) -> &PcrValues {
         &self.firmware
     }
 
-    /// systemd's log, if the device has one.
+    /// Returns systemd's log, if the device has one.
     pub(super) fn user_space(&self) -> Option<&MeasureLog> {
         self.user_space.as_ref()
     }
 
-    /// Whether the firmware's log has events of this PCR in this bank.
+    /// Returns whether the firmware's log has events of this PCR in this bank.
     pub(super) fn mentions(&self, bank: HashAlgorithm, pcr: u8) -> bool {
         self.firmware.get(bank, pcr).is_some()
     }
 
-    /// How the logs account for a quoted value; `None` where they do not.
+    /// Returns how the logs explain a quoted value; `None` if they do not.
     pub(super) fn account(&self, pcr: u8, quoted: &Digest) -> Option<Account> {
         let before = self.before_user_space(quoted.algorithm(), pcr);
         match &self.user_space {
@@ -62,14 +63,14 @@ impl Replayed {
         }
     }
 
-    /// What a PCR held when the firmware's log ended.
+    /// Returns a PCR's value at the end of the firmware's log.
     fn before_user_space(&self, bank: HashAlgorithm, pcr: u8) -> Digest {
         self.firmware.get(bank, pcr).copied().unwrap_or_else(|| Digest::at_reset(bank, pcr))
     }
 }
 
-/// The PCR values that the kernel found when IMA started: what the logs account for without what systemd extended
-/// later, and the quoted values of all others. IMA's `boot_aggregate` is over them.
+/// Returns the PCR values at the start of IMA, which IMA's `boot_aggregate` covers: of PCRs that the logs
+/// explain, the value before systemd's extends; of all others, the quoted value.
 pub fn before_user_space(
     boot_log: Option<&[u8]>,
     measure_log: Option<&[u8]>,
@@ -86,22 +87,22 @@ pub fn before_user_space(
     values
 }
 
-/// What a boot to come gives a PCR, if systemd extends in it what it extended in the present one.
+/// A PCR's value after a future boot, if systemd extends in it the same as in the present boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foretold {
-    /// This value.
+    /// The predicted value.
     Value(Digest),
-    /// It cannot be told: the boot chain measures something there that differs on each machine and boot chain.
+    /// Cannot be predicted: the boot chain measures something that differs on each machine and boot.
     Unknown,
-    /// The logs do not account for the present value, so that nothing follows from them.
+    /// The logs do not explain the present value, so that nothing can be predicted from them.
     Unaccounted,
 }
 
-/// Tells a PCR after a boot in which the firmware's log gives `predicted`. `quoted` is the present value, and names the
-/// bank.
+/// Predicts a PCR after a boot in which the firmware's log gives `predicted`. `quoted` is the present value and
+/// determines the bank.
 ///
 /// # Errors
-/// When the present log cannot be read.
+/// If the present boot event log is malformed.
 pub fn foretell(
     log: &EventLog<'_>,
     measure_log: Option<&[u8]>,
@@ -128,12 +129,12 @@ pub fn foretell(
     })
 }
 
-/// Why systemd's log cannot be read, where it cannot.
+/// Returns why systemd's log is malformed, if it is.
 pub(super) fn measure_log_error(evidence: &Evidence<'_>) -> Option<MeasureLogError> {
     evidence.measure_log.and_then(|log| MeasureLog::parse(log).err())
 }
 
-/// The logs of a device that has a boot event log.
+/// Replays the logs of a device that has a boot event log.
 pub(super) fn of_evidence(evidence: &Evidence<'_>) -> Option<Result<Replayed, EventLogError>> {
     let BootLog::Whole(log) = evidence.boot_log else { return None };
     Some(EventLog::parse(log).and_then(|log| Replayed::new(&log, evidence.measure_log)))
@@ -144,7 +145,7 @@ fn ends_with_os_separator(pcr: u8, before: &Digest, quoted: &Digest) -> bool {
     OS_SEPARATOR_PCRS.contains(&pcr) && before.extend(separator.as_bytes()) == *quoted
 }
 
-/// Whether some of the phases of a boot, in their order, lead from the one value to the other.
+/// Returns whether some of the boot phases, in their order, extend one value to the other.
 fn phases_lead(from: &Digest, to: &Digest) -> bool {
     let bank = from.algorithm();
     (0..1_u8 << BOOT_PHASES.len()).any(|some| {
@@ -156,7 +157,7 @@ fn phases_lead(from: &Digest, to: &Digest) -> bool {
 }
 
 impl Account {
-    /// How many of the PCR's records in systemd's log it takes.
+    /// Returns how many of the PCR's records in systemd's log the explanation uses.
     pub(super) fn records(self) -> usize {
         match self {
             Self::Logged(records) => records,

@@ -1,10 +1,10 @@
 use crate::tpm::ClockInfo;
 
-/// The longest interval, in milliseconds, at which a TPM saves its clock, which is what an unclean stop can cost
-/// (TPM 2.0 part 2, TPM_PT_CLOCK_UPDATE).
+/// The longest interval, in milliseconds, at which a TPM saves its clock. An unclean stop can lose that much
+/// (TPM 2.0 Library, part 2, TPM_PT_CLOCK_UPDATE).
 pub const CLOCK_SAVE_INTERVAL_MS: u64 = 1 << 22;
 
-/// A point in the life of a TPM, as it attests to it.
+/// A time of a TPM, as it attests to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TpmTime {
     /// The value of the epoch counter.
@@ -15,43 +15,46 @@ pub struct TpmTime {
     pub clock_ms: u64,
 }
 
-/// The latest point at which a TPM was seen.
+/// The latest known time of a TPM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HighWater {
     /// The highest epoch.
     pub epoch: u64,
     /// The highest number of resets in that epoch.
     pub reset_count: u32,
-    /// The highest clock after that reset.
+    /// The highest clock after that reset, in milliseconds.
     pub clock_ms: u64,
-    /// The highest clock in that epoch. It is above `clock_ms` where an unclean stop cost some of the clock.
+    /// The highest clock in that epoch, in milliseconds. It is above `clock_ms` if an unclean stop lost some of
+    /// the clock.
     pub clock_max_ms: u64,
 }
 
 impl TpmTime {
-    /// Joins an epoch and the clock in an attestation. The clock must be from a key of the endorsement hierarchy.
+    /// Combines an epoch with the clock of an attestation. A key of the endorsement hierarchy must have signed
+    /// the clock; for other keys the TPM obfuscates it.
     pub fn new(epoch: u64, clock: ClockInfo) -> Self {
         Self { epoch, reset_count: clock.reset_count, clock_ms: clock.clock_ms }
     }
 }
 
 impl HighWater {
-    /// Returns the mark of a TPM that is seen for the first time.
+    /// Returns the high-water mark of a TPM's first report.
     pub fn first(time: TpmTime) -> Self {
         let TpmTime { epoch, reset_count, clock_ms } = time;
         Self { epoch, reset_count, clock_ms, clock_max_ms: clock_ms }
     }
 
-    /// Returns whether a TPM that was seen here can be at `now` if nobody restored an older state of it.
+    /// Returns whether a TPM with this mark can be at `now` without anybody restoring an older state of it.
     ///
-    /// The counter never falls. In a later epoch resets and clock may be anything: `TPM2_Clear` sets both to zero, and
-    /// the counter starts above its old value after it. Within an epoch resets never fall, the clock never falls
-    /// between two resets, and all resets together can cost no more of the clock than the TPM had not saved.
+    /// The counter never falls. In a later epoch resets and clock may have any value: `TPM2_Clear` sets both to
+    /// zero, and the counter then starts above its old value. Within an epoch the resets never fall, the clock
+    /// never falls between two resets, and all resets together lose at most the part of the clock that the TPM
+    /// had not saved.
     pub fn admits(&self, now: TpmTime) -> bool {
         self.leads_to(now, CLOCK_SAVE_INTERVAL_MS)
     }
 
-    /// The same without the allowance for an unclean stop: the TPM has come past all that was seen of it.
+    /// As [`Self::admits`], without the allowance for an unclean stop: the TPM is past every time of this mark.
     pub fn is_passed_by(&self, now: TpmTime) -> bool {
         self.leads_to(now, 0)
     }
@@ -64,12 +67,12 @@ impl HighWater {
             && now.clock_ms >= self.clock_max_ms.saturating_sub(clock_loss_ms)
     }
 
-    /// Returns whether `now` can be neither after this mark nor before it, so that somebody restored an older state of the
-    /// TPM. A message that was long on its way is before this mark.
+    /// Returns whether `now` can be neither after nor before this mark, which means that somebody restored an
+    /// older state of the TPM. A delayed message is before the mark.
     ///
-    /// In an earlier epoch, `now` contradicts the mark if it is after more resets or at a later clock: the counter fell.
-    /// In the same epoch, it does if more resets go with a clock that is lower than an unclean stop explains, whichever
-    /// of the two was first.
+    /// In an earlier epoch, `now` contradicts the mark if it has more resets or a later clock: the counter fell.
+    /// In the same epoch, it does if more resets go with a lower clock than an unclean stop explains, whichever
+    /// of the two came first.
     pub fn is_contradicted_by(&self, now: TpmTime) -> bool {
         if now.epoch < self.epoch {
             return (now.reset_count, now.clock_ms) > (self.reset_count, self.clock_ms);
@@ -78,7 +81,7 @@ impl HighWater {
         !self.admits(now) && !Self::first(now).admits(TpmTime { epoch, reset_count, clock_ms })
     }
 
-    /// Returns the mark after the TPM was seen at `now`, which this one admits.
+    /// Returns the mark after a report at `now`, which this mark must admit.
     #[must_use]
     pub fn raised_to(self, now: TpmTime) -> Self {
         let before = if now.epoch == self.epoch { self.clock_max_ms } else { 0 };

@@ -3,26 +3,26 @@ use serde::{Deserialize, Serialize};
 use super::error::AssuranceError;
 use super::hex;
 
-/// What an assurance says (RFC 7519, with one claim of our own).
+/// The claims of an assurance (RFC 7519, with one private claim).
 ///
-/// Read from a JWS they are no more than text: only those of a verified assurance are true.
+/// Claims read from a JWS are untrusted; only those of a verified [`Assurance`](super::Assurance) are true.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// The control plane.
+    /// The issuer: the control plane.
     pub iss: String,
     /// The device's id.
     pub sub: String,
-    /// The control plane's session in which the action was let. No two assurances have the same.
+    /// The id of the approval session. No two assurances have the same.
     pub jti: String,
-    /// From when it holds, seconds since 1970.
+    /// Start of validity, in seconds since 1970.
     pub iat: u64,
-    /// When it is over, seconds since 1970.
+    /// End of validity, in seconds since 1970.
     pub exp: u64,
     /// The action.
     pub pawl: ActionClaims,
 }
 
-/// What was let, for which state of the device, and by whom.
+/// The permitted action, the device's state, and who approved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionClaims {
     /// The id of the device's pairing.
@@ -31,33 +31,33 @@ pub struct ActionClaims {
     pub epoch: u64,
     /// The action's name in the control plane's policy.
     pub action: String,
-    /// On what it acts.
+    /// The target of the action.
     pub resource: String,
-    /// SHA-256 of what it acts with.
+    /// SHA-256 of the action's input.
     #[serde(with = "hex")]
     pub digest: [u8; 32],
-    /// The workload's own session, or the receiver's challenge.
+    /// The workload's own session id, or the receiver's challenge.
     pub session: String,
-    /// Who asked on the device, as its kernel and its daemon told.
+    /// Which workload requested the action, as the device's kernel and daemon reported it.
     pub origin: String,
-    /// SHA-256 over the values of the PCRs that leases name: what the device ran.
+    /// SHA-256 of the values of the lease's PCRs: what the device ran.
     #[serde(with = "hex")]
     pub boot: [u8; 32],
-    /// SHA-256 of the evidence that was judged last.
+    /// SHA-256 of the evidence that was appraised last.
     #[serde(with = "hex")]
     pub evidence: [u8; 32],
-    /// SHA-256 of the statement that was approved.
+    /// SHA-256 of the approved statement.
     #[serde(with = "hex")]
     pub statement: [u8; 32],
-    /// Who let it.
+    /// Who approved.
     pub approved: Approved,
 }
 
-/// Who let an action: `"policy"`, or an array of persons.
+/// Who approved an action: `"policy"`, or an array of persons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub enum Approved {
-    /// The operator's policy, which asks nobody.
+    /// The operator's policy, which requires no person.
     Policy,
     /// These persons, one or more.
     Persons(Vec<Approver>),
@@ -70,31 +70,31 @@ pub struct Approver {
     pub by: String,
     /// The fingerprint of their SSH key, `SHA256:…`.
     pub key: String,
-    /// When, seconds since 1970 on the control plane's clock.
+    /// The time of the approval, in seconds since 1970 on the control plane's clock.
     pub time: u64,
 }
 
-/// What the receiver of an assurance knows by itself, and compares it with.
+/// The values that the receiver of an assurance expects.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
-    /// The device; `None` where any device of the authority will do.
+    /// The device id; `None` to accept any device of the CA.
     pub device: Option<&'a str>,
     /// The action's name.
     pub action: &'a str,
-    /// On what it acts.
+    /// The target of the action.
     pub resource: &'a str,
-    /// SHA-256 of what it acts with.
+    /// SHA-256 of the action's input.
     pub digest: &'a [u8; 32],
-    /// The session that the assurance was asked for. It should be fresh: it tells one use from the next.
+    /// The session id or challenge for which the assurance was requested. Use a fresh one to detect reuse.
     pub session: &'a str,
 }
 
 impl Claims {
-    /// Whether they cover this action.
+    /// Checks that the claims cover this action.
     ///
     /// # Errors
-    /// Says what they are for instead: [`AssuranceError::Device`], [`AssuranceError::Action`],
-    /// [`AssuranceError::Resource`], [`AssuranceError::Digest`], [`AssuranceError::Session`].
+    /// The first difference: [`AssuranceError::Device`], [`AssuranceError::Action`],
+    /// [`AssuranceError::Resource`], [`AssuranceError::Digest`] or [`AssuranceError::Session`].
     pub fn check(&self, expected: &Expected<'_>) -> Result<(), AssuranceError> {
         let equal = |same: bool, error| if same { Ok(()) } else { Err(error) };
         let pawl = &self.pawl;
@@ -134,7 +134,7 @@ impl TryFrom<Written> for Approved {
     fn try_from(written: Written) -> Result<Self, Self::Error> {
         match written {
             Written::Word(Word::Policy) => Ok(Self::Policy),
-            Written::Persons(persons) if persons.is_empty() => Err("approved by nobody"),
+            Written::Persons(persons) if persons.is_empty() => Err("no approver"),
             Written::Persons(persons) => Ok(Self::Persons(persons)),
         }
     }

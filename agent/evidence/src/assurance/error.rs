@@ -2,65 +2,65 @@ use thiserror::Error;
 
 use super::signing_input::ASSURANCE_MAX_LEN;
 
-/// Why an assurance is not believed, or does not cover what it is shown for.
+/// Why an assurance is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AssuranceError {
-    /// It is longer than any assurance.
+    /// It is longer than [`ASSURANCE_MAX_LEN`].
     #[error("the assurance is longer than {ASSURANCE_MAX_LEN} bytes")]
     TooLong,
-    /// It is no compact JWS (RFC 7515, section 7.1).
+    /// It is not a compact JWS (RFC 7515, section 7.1).
     #[error("the assurance is not a compact JWS: three parts in base64url, of which the last is 64 bytes")]
     Form,
-    /// The header is not JSON, lacks a member, or has one that is not known here.
+    /// The header is not JSON, lacks a member, or has an unknown member.
     #[error("the assurance's header is not a JSON object of alg, typ and x5c")]
     Header,
-    /// Another signature algorithm.
+    /// The signature algorithm is not ES256.
     #[error("the assurance's algorithm is not ES256")]
     Algorithm,
-    /// A JWS that was made for something else.
+    /// The JWS has another type than an assurance.
     #[error("the JWS is not of the type pawl-assurance+jwt")]
     Type,
-    /// There is no certificate to begin with, or too many, or one that is not Base64.
+    /// The certificate list is empty, too long, or not Base64.
     #[error("the assurance's x5c does not hold one to four certificates in Base64")]
     Certificates,
-    /// The claims are not JSON, lack a member, or have one of the wrong type.
+    /// The claims are not JSON, lack a member, or have a member of the wrong type.
     #[error("the assurance's claims are malformed")]
     Claims,
-    /// The trusted certificate is none.
+    /// The trusted CA certificate is malformed.
     #[error(
-        "the trusted certificate is not a well-formed certificate of an authority: give the control plane's ca.pem, in DER"
+        "the trusted certificate is not a well-formed CA certificate: give the control plane's ca.pem, in DER"
     )]
     Authority,
-    /// The key's certificate cannot be read.
+    /// The action key's certificate is malformed.
     #[error("the action key's certificate is not a well-formed X.509 certificate")]
     Certificate,
-    /// The key's certificate is another authority's.
-    #[error("the action key's certificate is not signed by the trusted authority")]
+    /// Another CA signed the action key's certificate.
+    #[error("the trusted CA did not sign the action key's certificate")]
     Issuer,
     /// A certificate is not valid at this time.
     #[error("a certificate of the assurance is not valid at this time")]
     Validity,
-    /// The certificate is for something else: another key of the same device, or another authority.
-    #[error("the certificate is not an action key's: its key purpose is another one")]
+    /// The certificate has another purpose: another key of the device, or another CA.
+    #[error("the certificate is not for an action key: it lacks that key purpose")]
     Purpose,
-    /// The certificate is for another kind of key.
+    /// The certified key is of another kind.
     #[error("the action key is not on the curve P-256")]
     Key,
-    /// The signature is not by the key in the certificate over these bytes.
+    /// The certified key did not sign these bytes.
     #[error("the assurance is not signed by the action key")]
     Signature,
-    /// Certificate and claims name two devices.
+    /// Certificate and claims name different devices.
     #[error("the assurance names another device than the action key's certificate")]
     Subject,
-    /// It begins in the future.
+    /// It is not valid yet.
     #[error("the assurance is not valid yet")]
     NotYet,
-    /// It is over.
+    /// It has expired.
     #[error("the assurance has expired")]
     Expired,
     /// It is for another device.
-    #[error("the assurance is another device's")]
+    #[error("the assurance is for another device")]
     Device,
     /// It is for another action.
     #[error("the assurance is for another action")]

@@ -1,4 +1,5 @@
-//! A digest as 64 lower-case hexadecimal digits: one form, so that equal digests are equal texts.
+//! Serializes a digest as 64 lower-case hexadecimal digits. Only this form is accepted, so that equal digests
+//! are equal texts.
 
 use serde::{Deserialize as _, Deserializer, Serializer, de};
 

@@ -6,30 +6,29 @@ use super::policy::to_be_signed;
 use crate::external_key::ExternalKey;
 use crate::tpm::{Name, Public};
 
-/// The control plane's key for authorizations, together with how a TPM knows it.
+/// The control plane's authorization key, with its TPM public area.
 pub struct AuthorizationKey(ExternalKey);
 
 impl AuthorizationKey {
-    /// Takes a key that is used for authorizations and for nothing else.
+    /// Wraps a key. Use it for authorizations only.
     pub fn new(signing: SigningKey) -> Self {
         Self(ExternalKey::new(signing))
     }
 
-    /// What the device loads into its TPM.
+    /// Returns the public area that the device loads into its TPM.
     pub fn public(&self) -> &Public {
         self.0.public()
     }
 
-    /// The name that is part of the action keys' policies.
+    /// Returns the name that the action keys' policies contain.
     pub fn name(&self) -> Name {
         self.0.public().name()
     }
 
-    /// Allows one command in one policy session; the signature is r ‖ s. The arguments are those of
-    /// [`to_be_signed`].
+    /// Authorizes one command in one policy session; returns r ‖ s. The arguments are those of [`to_be_signed`].
     ///
     /// # Errors
-    /// When the signature cannot be computed, which does not happen with a valid key.
+    /// If the signature cannot be computed, which does not happen with a valid key.
     pub fn authorize(
         &self,
         nonce_tpm: &[u8; 32],

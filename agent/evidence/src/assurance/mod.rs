@@ -1,12 +1,13 @@
-//! Assurances: what a TPM signs for one protected action, once, because the control plane let it.
+//! Assurances: statements that a TPM signs for one protected action, once, with the control plane's
+//! authorization.
 //!
-//! The action key of a pairing signs in its epoch alone ([`action_policy`]: PolicyNV), and only what the control
-//! plane's authorization key allows (PolicySigned). An authorization is over the `nonceTPM` of one policy session,
-//! the hash of one `TPM2_Sign` command and an expiration ([`to_be_signed`]): it is good in one TPM, for one digest,
-//! for some seconds, once. The control plane also writes what the digest is of: the [`SigningInput`] of a JWS
-//! (RFC 7515), whose [`Claims`] say which action of which device was let, why and by whom.
+//! The action key of a pairing works only in its epoch ([`action_policy`]: PolicyNV), and signs only what the
+//! control plane's authorization key allows (PolicySigned). An authorization covers the `nonceTPM` of one policy
+//! session, the hash of one `TPM2_Sign` command and an expiration ([`to_be_signed`]): it works in one TPM, for
+//! one digest, for some seconds, once. The control plane also composes the signed text, the [`SigningInput`] of
+//! a JWS (RFC 7515), whose [`Claims`] say which action of which device was approved, why and by whom.
 //!
-//! `verify` checks such a JWS without a TPM, without the control plane and without a network.
+//! [`verify`](verify()) checks such a JWS without a TPM, without the control plane and without a network.
 
 mod claims;
 mod error;

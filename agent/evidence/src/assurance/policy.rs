@@ -7,8 +7,8 @@ const ALG_NULL: u16 = 0x0010;
 const ST_HASHCHECK: u16 = 0x8024;
 const RH_NULL: u32 = 0x4000_0007;
 
-/// The `authPolicy` of the action key: the epoch is current, and the control plane authorizes this very use for
-/// this pairing.
+/// Returns the `authPolicy` of the action key: the epoch is current, and the control plane authorizes this use
+/// for this pairing.
 pub fn action_policy(
     counter: &Name,
     epoch: u64,
@@ -21,9 +21,9 @@ pub fn action_policy(
         .finish()
 }
 
-/// `cpHashA` of the one command that an authorization allows: `TPM2_Sign` by the key of this name over `digest`, in
-/// the key's own scheme and with an empty ticket, as keys that are not restricted take it (TPM 2.0 part 1, section
-/// 16.7; part 3, section 20.2).
+/// Returns `cpHashA` of the only command that an authorization allows: `TPM2_Sign` by the key with this name
+/// over `digest`, with the key's own scheme and the empty ticket that unrestricted keys take (TPM 2.0 Library,
+/// part 1, section 16.7; part 3, section 20.2).
 pub fn cp_hash_of_sign(action_key: &Name, digest: &[u8; 32]) -> [u8; 32] {
     const DIGEST_SIZE: [u8; 2] = [0, 32];
     const EMPTY: [u8; 2] = [0, 0];
@@ -39,11 +39,11 @@ pub fn cp_hash_of_sign(action_key: &Name, digest: &[u8; 32]) -> [u8; 32] {
     ])
 }
 
-/// The digest that the authorization key signs: `aHash` of `TPM2_PolicySigned` (TPM 2.0 part 3, section 23.3).
+/// Returns the digest that the authorization key signs: `aHash` of `TPM2_PolicySigned` (TPM 2.0 Library, part 3,
+/// section 23.3).
 ///
-/// The authorization ends `expiration_s` seconds after the TPM opened the session. The type leaves out what would
-/// make another thing of it: zero (it never ends) and negative numbers (the TPM hands out a ticket, which can be
-/// used again).
+/// The authorization ends `expiration_s` seconds after the TPM opened the session. The type excludes zero, which
+/// never expires, and negative numbers, for which the TPM returns a reusable ticket.
 pub fn to_be_signed(
     nonce_tpm: &[u8; 32],
     expiration_s: NonZeroU16,

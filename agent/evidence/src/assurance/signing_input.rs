@@ -7,17 +7,17 @@ use super::claims::Claims;
 use super::error::AssuranceError;
 use crate::tpm::sha256;
 
-/// The longest assurance in bytes: two certificates of some 600 bytes, and texts of bounded length.
+/// The longest assurance, in bytes: two certificates of some 600 bytes, and texts of bounded length.
 pub const ASSURANCE_MAX_LEN: usize = 16 * 1024;
 /// The `typ` of an assurance (RFC 7515, section 4.1.9).
 pub const ASSURANCE_TYPE: &str = "pawl-assurance+jwt";
 
 const CERTIFICATES_MAX: usize = 4;
 
-/// Header and claims of an assurance, as the TPM is asked to sign them (RFC 7515, section 5.1).
+/// Header and claims of an assurance, which the TPM signs (RFC 7515, section 5.1).
 ///
-/// It is in the form of an assurance, and nothing of it is believed: the device compares [`SigningInput::claims`] with
-/// what it asked for, before its TPM signs.
+/// The form is valid; the content is untrusted. Before its TPM signs, the device compares
+/// [`SigningInput::claims`] with its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningInput {
     text: String,
@@ -25,7 +25,8 @@ pub struct SigningInput {
     claims: Claims,
 }
 
-/// A header with other members is refused: one of them could change the meaning of the rest (RFC 7515, section 4.1.11).
+/// Unknown members are refused, because one of them could change the meaning of the rest (RFC 7515, section
+/// 4.1.11).
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
@@ -35,12 +36,12 @@ struct Header {
 }
 
 impl SigningInput {
-    /// Writes down what the TPM shall sign. `x5c` are certificates in DER: the action key's, and that of the
-    /// authority that signed it.
+    /// Composes the text that the TPM signs. `x5c` are certificates in DER: the action key's, then that of the
+    /// CA that signed it.
     ///
     /// # Errors
-    /// [`AssuranceError::TooLong`], [`AssuranceError::Certificates`], and [`AssuranceError::Claims`] where nobody
-    /// approved.
+    /// [`AssuranceError::TooLong`], [`AssuranceError::Certificates`], and [`AssuranceError::Claims`] if the list
+    /// of approvers is empty.
     pub fn new(claims: &Claims, x5c: &[&[u8]]) -> Result<Self, AssuranceError> {
         let header = Header {
             alg: ALGORITHM.into(),
@@ -49,14 +50,14 @@ impl SigningInput {
         };
         let header = serde_json::to_vec(&header).map_err(|_| AssuranceError::Header)?;
         let claims = serde_json::to_vec(claims).map_err(|_| AssuranceError::Claims)?;
-        // What cannot be read again shall not be signed.
+        // Parse the result, so that nothing unreadable is signed.
         Self::parse(&pawl_jose::signing_input(header, claims))
     }
 
-    /// Reads the two parts and the dot between them.
+    /// Parses the two parts and the dot between them.
     ///
     /// # Errors
-    /// Says what is malformed, or not an assurance's.
+    /// The first part that is malformed or not an assurance's.
     pub fn parse(text: &str) -> Result<Self, AssuranceError> {
         if text.len().saturating_add(SIGNATURE_LEN) > ASSURANCE_MAX_LEN {
             return Err(AssuranceError::TooLong);
@@ -74,33 +75,33 @@ impl SigningInput {
         Ok(Self { text: text.to_owned(), certificate, claims })
     }
 
-    /// The two parts and the dot between them.
+    /// Returns the two parts and the dot between them.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// What it says.
+    /// Returns the claims.
     pub fn claims(&self) -> &Claims {
         &self.claims
     }
 
-    /// The certificate of the key that shall sign, DER.
+    /// Returns the DER certificate of the key that must sign.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate
     }
 
-    /// SHA-256 of the text: what `TPM2_Sign` gets.
+    /// Returns the SHA-256 of the text, the digest for `TPM2_Sign`.
     pub fn digest(&self) -> [u8; 32] {
         sha256(&[self.text.as_bytes()])
     }
 
-    /// The compact JWS, with a signature r ‖ s.
+    /// Returns the compact JWS with the signature r ‖ s.
     pub fn signed(&self, signature: &[u8; 64]) -> String {
         pawl_jose::signed(&self.text, signature)
     }
 }
 
-/// The others are a hint for receivers that know the authority by its name alone.
+/// Returns the first certificate. The others only help receivers find the CA.
 fn first_certificate(x5c: &[String]) -> Option<Vec<u8>> {
     if x5c.len() > CERTIFICATES_MAX {
         return None;

@@ -7,32 +7,32 @@ use super::claims::{Claims, Expected};
 use super::error::AssuranceError;
 use super::signing_input::{ASSURANCE_MAX_LEN, SigningInput};
 
-/// How far the clocks of the control plane and of the receiver may be apart, in seconds.
+/// Allowed difference between the clocks of control plane and receiver, in seconds.
 const LEEWAY: u64 = 60;
 
-/// An assurance that holds: a TPM of the named device signed it, in the epoch that it names, because the control plane
+/// A verified assurance: a TPM of the named device signed it, in the named epoch, because the control plane
 /// authorized that signature.
 ///
-/// Whether the pairing is still alive, and whether the assurance was used before, only the control plane knows. Who
-/// remembers used ones goes by [`Claims::jti`]: a second text with a valid signature can be made from the first by
-/// anybody (ECDSA).
+/// Only the control plane knows whether the pairing is still valid and whether the assurance was used before. To
+/// detect reuse, store [`Claims::jti`] and not the text: from one valid ECDSA signature anybody can make a
+/// second one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assurance(Claims);
 
 impl Assurance {
-    /// What it says.
+    /// Returns the claims.
     pub fn claims(&self) -> &Claims {
         &self.0
     }
 }
 
-/// Checks an assurance off line.
+/// Verifies an assurance off line.
 ///
-/// `trusted_ca_der` is the certificate of the control plane's authority, and all that is trusted; `now_unix` is in
+/// `trusted_ca_der` is the certificate of the control plane's CA, the only trust anchor. `now_unix` is in
 /// seconds since 1970.
 ///
 /// # Errors
-/// The first check that failed, in this order: form, certificate, signature, device, time, what it covers.
+/// The first check that failed, in this order: form, certificate, signature, device, time, expected values.
 pub fn verify(
     jws: &str,
     trusted_ca_der: &[u8],

@@ -2,13 +2,14 @@ use thiserror::Error;
 
 use crate::tpm::{Curve, HashAlgorithm, ObjectAttributes, Public, PublicKey, SignatureScheme};
 
-/// What every object of a pairing has: it cannot leave the TPM, and wrong guesses cannot lock it.
+/// The attributes of every object of a pairing: it cannot leave the TPM, and failed authorizations do not lock
+/// it.
 const BOUND: ObjectAttributes =
     ObjectAttributes::FIXED_TPM.union(ObjectAttributes::FIXED_PARENT).union(ObjectAttributes::NO_DA);
 const SIGNING: ObjectAttributes =
     BOUND.union(ObjectAttributes::SENSITIVE_DATA_ORIGIN).union(ObjectAttributes::SIGN);
 
-/// What a certified object of a pairing is for.
+/// The role of a certified object in a pairing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyRole {
     /// TLS client authentication.
@@ -17,43 +18,42 @@ pub enum KeyRole {
     Device,
     /// The sealed key of the vault.
     Vault,
-    /// Assurances for protected actions.
+    /// Signs assurances for protected actions.
     Action,
 }
 
-/// Why an object cannot serve in its role.
+/// Why an object is unsuitable for its role.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// It is another kind of object.
+    /// It is of another kind.
     #[error("the {role} is not {expected}")]
     Kind {
-        /// Its role.
+        /// The role.
         role: KeyRole,
-        /// What it should be.
+        /// The required kind.
         expected: &'static str,
     },
-    /// It could be used otherwise, or elsewhere.
+    /// Its attributes allow other uses, or use outside of its TPM.
     #[error("the {role} has the attributes {actual} instead of {expected}")]
     Attributes {
-        /// Its role.
+        /// The role.
         role: KeyRole,
-        /// What it has.
+        /// Its attributes.
         actual: ObjectAttributes,
-        /// What it must have, and nothing besides.
+        /// The only allowed attributes.
         expected: ObjectAttributes,
     },
-    /// Its use depends on something else than it should.
+    /// Its policy is not this pairing's.
     #[error("the {0} has another policy than this pairing's")]
     Policy(KeyRole),
 }
 
-/// Checks the public area of an object that a device made for a pairing: it can exist in one TPM alone and
-/// works under `auth_policy` alone. That it *is* in the TPM is for [`super::VerifiedAttest::certify`] to
-/// show.
+/// Checks the public area of an object that a device created for a pairing: it can exist in one TPM only, and
+/// works only under `auth_policy`. [`super::VerifiedAttest::certify`] shows that the object *is* in the TPM.
 ///
 /// # Errors
-/// See [`KeyError`].
+/// [`KeyError`] says what differs.
 pub fn check_device_bound(public: &Public, role: KeyRole, auth_policy: &[u8; 32]) -> Result<(), KeyError> {
     let expected = match role {
         KeyRole::Link | KeyRole::Device | KeyRole::Action => {

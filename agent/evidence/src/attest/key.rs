@@ -8,20 +8,21 @@ use crate::tpm::{
     SignatureScheme, uncompressed_point,
 };
 
-/// What every attestation key has: the TPM made it, keeps it, and signs with it only what the TPM itself says.
+/// The attributes of every attestation key: the TPM created it, keeps it, and signs with it only what the TPM
+/// itself generates.
 const RESTRICTED: ObjectAttributes = ObjectAttributes::RESTRICTED
     .union(ObjectAttributes::SIGN)
     .union(ObjectAttributes::FIXED_TPM)
     .union(ObjectAttributes::FIXED_PARENT)
     .union(ObjectAttributes::SENSITIVE_DATA_ORIGIN);
-/// The attributes in the template from which `pawld` makes its attestation key.
+/// The attributes in `pawld`'s template of the attestation key.
 const TEMPLATE: ObjectAttributes =
     RESTRICTED.union(ObjectAttributes::USER_WITH_AUTH).union(ObjectAttributes::NO_DA);
 
 /// A restricted signing key at a known place in a TPM's key hierarchies.
 ///
-/// The place matters: for a key outside of the endorsement and platform hierarchies the TPM obfuscates
-/// resetCount, restartCount and firmwareVersion in every attestation (TPM 2.0 part 2, TPMS_ATTEST).
+/// The place matters: for keys outside of the endorsement and platform hierarchies the TPM obfuscates
+/// resetCount, restartCount and firmwareVersion in every attestation (TPM 2.0 Library, part 2, TPMS_ATTEST).
 #[derive(Debug, Clone)]
 pub struct AttestationKey {
     verifying: VerifyingKey,
@@ -29,17 +30,17 @@ pub struct AttestationKey {
     qualified_name: Name,
 }
 
-/// Why a public area is not that of an attestation key.
+/// Why a public area is not an attestation key's.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AkError {
     /// It is another kind of key.
     #[error("the attestation key is not an ECDSA P-256 key with SHA-256")]
     Kind,
-    /// It could sign what the TPM did not make, or could be outside of the TPM.
+    /// It could sign data from outside of the TPM, or could exist outside of the TPM.
     #[error("the attestation key has the attributes {0}; it needs {RESTRICTED} and must not decrypt")]
     Attributes(ObjectAttributes),
-    /// It was not made from the template of `pawld`.
+    /// It does not have `pawld`'s template.
     #[error("the attestation key was not made from pawld's template: its {0} differs")]
     Template(&'static str),
     /// Its point is not on the curve.
@@ -48,11 +49,11 @@ pub enum AkError {
 }
 
 impl AttestationKey {
-    /// Reads the public area of a key that `pawld` made: from its template, as a primary of the endorsement
-    /// hierarchy. [`AttestationKey::verify`] refuses attestations of a key with the same public area elsewhere.
+    /// Accepts the public area of a key that `pawld` created: from its template, as a primary of the endorsement
+    /// hierarchy. [`AttestationKey::verify`] refuses attestations by a key with the same public area elsewhere.
     ///
     /// # Errors
-    /// See [`AkError`].
+    /// [`AkError`] says what differs.
     pub fn from_public(public: Public) -> Result<Self, AkError> {
         let qualified_name = public.name().in_hierarchy(Hierarchy::Endorsement);
         let key = Self::with_qualified_name(public, qualified_name)?;
@@ -69,11 +70,11 @@ impl AttestationKey {
         Ok(key)
     }
 
-    /// Reads the public area of any other restricted signing key. The caller answers for `qualified_name`: that a
-    /// key of this qualified name is in the endorsement hierarchy.
+    /// Accepts the public area of any other restricted signing key. The caller guarantees that a key with
+    /// `qualified_name` is in the endorsement hierarchy.
     ///
     /// # Errors
-    /// See [`AkError`].
+    /// [`AkError`] says what differs.
     pub fn with_qualified_name(public: Public, qualified_name: Name) -> Result<Self, AkError> {
         let PublicKey::Ecc {
             curve: Curve::P256,
@@ -97,12 +98,12 @@ impl AttestationKey {
         Ok(Self { verifying, public, qualified_name })
     }
 
-    /// Checks a TPMS_ATTEST against its TPMT_SIGNATURE, the place of this key in its TPM, and the qualifying data
-    /// that was asked for.
+    /// Verifies a TPMS_ATTEST against its TPMT_SIGNATURE, this key's place in its TPM, and the expected
+    /// qualifying data.
     ///
     /// # Errors
-    /// When the signature is not this key's, the bytes are no attestation, the key that signed is at another place
-    /// in its TPM, or it answers another question.
+    /// If this key did not sign it, the bytes are not an attestation, the signing key is at another place in its
+    /// TPM, or the qualifying data differs.
     pub fn verify(
         &self,
         attest: &[u8],
@@ -123,12 +124,12 @@ impl AttestationKey {
         Ok(VerifiedAttest::new(attest))
     }
 
-    /// The key's name, to which a credential is bound.
+    /// Returns the key's name, to which a credential is bound.
     pub fn name(&self) -> Name {
         self.public.name()
     }
 
-    /// The key's public area.
+    /// Returns the key's public area.
     pub fn public(&self) -> &Public {
         &self.public
     }

@@ -1,8 +1,8 @@
-//! Whether what a TPM said about itself is true.
+//! Verifies what a TPM states about itself.
 //!
-//! [`AttestationKey::verify`] is the only way to a [`VerifiedAttest`], and that the only way to a
-//! [`VerifiedQuote`] or a [`VerifiedNvPcr`]. All of it rests on the attestation key being in a genuine TPM, which
-//! [`crate::credential`] and [`crate::endorsement`] establish.
+//! [`AttestationKey::verify`] is the only constructor of [`VerifiedAttest`], and that is the only source of
+//! [`VerifiedQuote`] and [`VerifiedNvPcr`]. All of them rely on the attestation key being in a genuine TPM,
+//! which [`crate::credential`] and [`crate::endorsement`] establish.
 
 mod binding;
 mod key;

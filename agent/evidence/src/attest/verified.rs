@@ -18,46 +18,46 @@ pub struct VerifiedQuote {
     firmware_version: u64,
 }
 
-/// An NV index with the contents that a TPM attested to: one digest. Whether the index is that of an NvPCR is for
-/// [`NvPublic::check_nvpcr`] to tell.
+/// An NV index with the contents that a TPM attested to: one digest. [`NvPublic::check_nvpcr`] tells whether the
+/// index is an NvPCR's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedNvPcr {
     public: NvPublic,
     value: Digest,
 }
 
-/// Why an attestation is not believed.
+/// Why an attestation is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AttestError {
-    /// The signature cannot be read.
+    /// The signature is malformed.
     #[error("the attestation's signature is malformed: {0}")]
     Signature(ParseError),
-    /// The signature is not by the attestation key over these bytes.
+    /// The attestation key did not sign these bytes.
     #[error("the attestation is not signed by the attestation key")]
     Forged,
-    /// What was signed is not an attestation.
+    /// The signed bytes are not an attestation.
     #[error("the attestation is malformed: {0}")]
     Malformed(ParseError),
-    /// The key that signed is not where it has to be in its TPM.
+    /// The signing key is not at the required place in its TPM.
     #[error(
         "the attestation key is not a primary of the endorsement hierarchy: the TPM obfuscates resetCount, \
          restartCount and firmwareVersion for a key elsewhere"
     )]
     Hierarchy,
-    /// The qualifying data is not what was asked for.
-    #[error("the attestation answers another challenge: it is stale, replayed or covers other data")]
+    /// The qualifying data is not the expected one.
+    #[error("the attestation has other qualifying data: it is stale, replayed or covers other data")]
     Stale,
-    /// It attests to something else than was looked for.
+    /// It is another kind of attestation.
     #[error("the attestation is not a {expected}")]
     Kind {
-        /// What was looked for.
+        /// The expected kind.
         expected: &'static str,
     },
-    /// A quoted PCR was not sent along.
+    /// The value of a quoted PCR is missing.
     #[error("{0}, though it is quoted")]
     Missing(#[from] MissingPcr),
-    /// The values are not those that were quoted.
+    /// The values are not the quoted ones.
     #[error("the PCR values are not those that the TPM quoted")]
     Composite,
     /// Another object or index is certified.
@@ -65,13 +65,13 @@ pub enum AttestError {
     Name {
         /// The name in the attestation.
         certified: Name,
-        /// The name that was looked for.
+        /// The expected name.
         expected: Name,
     },
-    /// The certified NV contents are not a whole counter.
+    /// The certified NV contents are not a complete counter.
     #[error("the certified NV contents are not an 8-byte counter")]
     Counter,
-    /// The certified NV contents are not a whole digest.
+    /// The certified NV contents are not a complete digest.
     #[error("the certified NV contents are not one digest of the index's algorithm")]
     NvContents,
 }
@@ -81,20 +81,20 @@ impl VerifiedAttest {
         Self(attest)
     }
 
-    /// The TPM's clock at the attestation.
+    /// Returns the TPM's clock at the attestation.
     pub fn clock(&self) -> ClockInfo {
         self.0.clock
     }
 
-    /// The vendor's number for the TPM firmware.
+    /// Returns the vendor's version number of the TPM firmware.
     pub fn firmware_version(&self) -> u64 {
         self.0.firmware_version
     }
 
-    /// Ties PCR values to a quote. Values that the quote does not cover are dropped.
+    /// Checks PCR values against the quote. Drops values that the quote does not cover.
     ///
     /// # Errors
-    /// When this is no quote, or a quoted value is missing or different.
+    /// If this is not a quote, or a quoted value is missing or different.
     pub fn quote(self, pcrs: &PcrValues) -> Result<VerifiedQuote, AttestError> {
         let Self(Attest {
             attested: Attested::Quote { selection, pcr_digest }, clock, firmware_version, ..
@@ -110,10 +110,10 @@ impl VerifiedAttest {
         Ok(VerifiedQuote { selection, pcrs, clock, firmware_version })
     }
 
-    /// Whether the object of this name is in the TPM, as `TPM2_Certify` says.
+    /// Checks that `TPM2_Certify` attests to the object with this name.
     ///
     /// # Errors
-    /// When this is something else, or about another object.
+    /// If this is another kind of attestation, or about another object.
     pub fn certify(&self, expected: &Name) -> Result<(), AttestError> {
         let Attested::Certify { name, .. } = &self.0.attested else {
             return Err(AttestError::Kind { expected: "certification of a key" });
@@ -121,10 +121,10 @@ impl VerifiedAttest {
         check_name(name, expected)
     }
 
-    /// The value of the counter of this name, as `TPM2_NV_Certify` says.
+    /// Returns the value of the counter with this name, to which `TPM2_NV_Certify` attests.
     ///
     /// # Errors
-    /// When this is something else, about another index, or not the whole counter.
+    /// If this is another kind of attestation, about another index, or not of the complete counter.
     pub fn nv_counter(&self, expected: &Name) -> Result<u64, AttestError> {
         let Attested::NvCertify { index_name, offset, contents } = &self.0.attested else {
             return Err(AttestError::Kind { expected: "certification of the epoch counter" });
@@ -138,10 +138,10 @@ impl VerifiedAttest {
 }
 
 impl VerifiedNvPcr {
-    /// Ties the public area of an NV index to what `TPM2_NV_Certify` says of it.
+    /// Checks the public area of an NV index against the attestation by `TPM2_NV_Certify`.
     ///
     /// # Errors
-    /// When the attestation is something else or about another index, or the contents are not one digest.
+    /// If this is another kind of attestation, about another index, or the contents are not one digest.
     pub fn new(attest: &VerifiedAttest, public: NvPublic) -> Result<Self, AttestError> {
         let Attested::NvCertify { index_name, offset, contents } = &attest.0.attested else {
             return Err(AttestError::Kind { expected: "certification of an NV index" });
@@ -151,34 +151,34 @@ impl VerifiedNvPcr {
         Ok(Self { public, value: value.ok_or(AttestError::NvContents)? })
     }
 
-    /// The index's public area, whose name the TPM attested to.
+    /// Returns the index's public area, to whose name the TPM attested.
     pub fn public(&self) -> &NvPublic {
         &self.public
     }
 
-    /// What the index held.
+    /// Returns the contents of the index.
     pub fn value(&self) -> &Digest {
         &self.value
     }
 }
 
 impl VerifiedQuote {
-    /// The quoted values and no others.
+    /// Returns exactly the quoted values.
     pub fn pcrs(&self) -> &PcrValues {
         &self.pcrs
     }
 
-    /// Which PCRs were quoted.
+    /// Returns which PCRs were quoted.
     pub fn selection(&self) -> &PcrSelection {
         &self.selection
     }
 
-    /// The TPM's clock at the quote.
+    /// Returns the TPM's clock at the quote.
     pub fn clock(&self) -> ClockInfo {
         self.clock
     }
 
-    /// The vendor's number for the TPM firmware.
+    /// Returns the vendor's version number of the TPM firmware.
     pub fn firmware_version(&self) -> u64 {
         self.firmware_version
     }

@@ -5,18 +5,18 @@ use super::error::ImageError;
 use super::pe::PeImage;
 use super::unified::UnifiedImage;
 
-/// What a device will boot, in place of what it boots now.
+/// The files of a future boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum BootChange {
     /// A unified kernel image.
     Unified(Box<UnifiedImage>),
-    /// Kernel, initrd and command line, put together by a boot loader.
+    /// Kernel, initrd and command line, which a boot loader combines.
     Separate(Box<SeparateFiles>),
 }
 
-/// What booting a kernel with an initrd and a command line measures.
+/// The measurements of a kernel with an initrd and a command line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SeparateFiles {
@@ -38,11 +38,10 @@ impl BootChange {
         UnifiedImage::read(file).map(Box::new).map(Self::Unified)
     }
 
-    /// Takes the contents of a kernel's and an initrd's file, and the command line without what the boot loader
-    /// puts before it.
+    /// Reads a kernel's and an initrd's file, and takes the command line without the boot loader's prefix.
     ///
     /// # Errors
-    /// When the kernel is no EFI image, or the command line is none.
+    /// If the kernel is not an EFI image, or the command line is malformed.
     pub fn separate(kernel: &[u8], initrd: &[u8], command_line: &str) -> Result<Self, ImageError> {
         let image = PeImage::parse(kernel)?;
         if command_line.starts_with(' ') || command_line.chars().any(char::is_control) {

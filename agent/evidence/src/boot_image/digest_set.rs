@@ -12,7 +12,7 @@ use crate::tpm::{Digest, HashAlgorithm};
 #[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
 pub struct DigestSet([Digest; HashAlgorithm::ALL.len()]);
 
-/// A set of digests that lacks one, or has one that is not hexadecimal or of another length.
+/// A set of digests lacks one, or has one that is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("a set of digests must have sha1, sha256, sha384 and sha512 in hexadecimal")]
 pub struct DigestSetError;
@@ -23,12 +23,12 @@ impl DigestSet {
         Self::each(|algorithm| algorithm.digest(&[bytes]))
     }
 
-    /// Has each algorithm's digest computed. The digest must be of the algorithm that was asked for.
+    /// Computes each algorithm's digest. `digest` must return a digest of the given algorithm.
     pub(crate) fn each(digest: impl Fn(HashAlgorithm) -> Digest) -> Self {
         Self(HashAlgorithm::ALL.map(digest))
     }
 
-    /// The digest for one bank.
+    /// Returns the digest for one bank.
     pub fn get(&self, bank: HashAlgorithm) -> Option<&Digest> {
         self.0.iter().find(|digest| digest.algorithm() == bank)
     }

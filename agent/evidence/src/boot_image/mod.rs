@@ -1,7 +1,7 @@
-//! Files that a device will boot from, and what measuring them will give.
+//! Predicts what booting given files will measure.
 //!
-//! The one who has the files is mostly not the one who has the device's event log. [`BootChange`] is what they send
-//! each other: digests and a command line, out of which [`crate::eventlog::predict`] makes PCR values.
+//! The person with the files seldom has the device's event log. [`BootChange`] carries digests and a command
+//! line from the one to the other; [`crate::eventlog::predict`] computes PCR values from them.
 
 mod change;
 mod digest_set;
@@ -15,5 +15,5 @@ pub use error::ImageError;
 pub use pe::PeImage;
 pub use unified::UnifiedImage;
 
-/// The longest file that is read. Unified kernel images have 15 to 150 MB.
+/// The size limit of a file, in bytes. Unified kernel images have 15 to 150 MB.
 pub const IMAGE_MAX_LEN: usize = 512 * 1024 * 1024;

@@ -4,12 +4,12 @@ use super::digest_set::DigestSet;
 use super::error::ImageError;
 use super::pe::PeImage;
 
-/// Sections for which the stub adds to the initrd, or chooses between alternatives, in versions that know them.
+/// Sections for which the stub, in some versions, adds to the initrd or chooses between alternatives.
 const UNPREDICTABLE: [&str; 4] = [".ucode", ".dtbauto", ".profile", ".efifw"];
 /// Sections that the stub adds to the initrd as files.
 const ADDED: [&str; 2] = [".pcrsig", ".pcrpkey"];
 
-/// What booting a unified kernel image measures (systemd-stub, UAPI specification of unified kernel images).
+/// The measurements of a unified kernel image (systemd-stub, UAPI specification of unified kernel images).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct UnifiedImage {
@@ -18,10 +18,10 @@ pub struct UnifiedImage {
     /// The Authenticode digest of the kernel in it.
     pub(crate) kernel: DigestSet,
     pub(crate) initrd: Option<DigestSet>,
-    /// As the stub passes it on.
+    /// As the stub passes it to the kernel.
     pub(crate) command_line: String,
     pub(crate) is_signed: bool,
-    /// The stub adds to the initrd.
+    /// Whether the stub adds files to the initrd.
     #[serde(default)]
     pub(crate) adds_to_initrd: bool,
 }
@@ -30,7 +30,7 @@ impl UnifiedImage {
     /// Reads the image.
     ///
     /// # Errors
-    /// When the file is no unified kernel image, or has something that changes what the stub measures.
+    /// If the file is not a unified kernel image, or has a section that changes what the stub measures.
     pub fn read(file: &[u8]) -> Result<Self, ImageError> {
         let image = PeImage::parse(file)?;
         if let Some(name) = UNPREDICTABLE.into_iter().find(|name| image.section(name).is_some()) {
@@ -50,8 +50,8 @@ impl UnifiedImage {
     }
 }
 
-/// What systemd-stub makes of the section: up to the first NUL, spaces for control characters, none at the end.
-/// Versions disagree on what to do with one at the beginning.
+/// Converts the section as systemd-stub does: up to the first NUL, spaces for control characters, no trailing
+/// spaces. Versions of the stub treat leading spaces differently.
 fn passed_on(section: &[u8]) -> Result<String, ImageError> {
     let text = section.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = std::str::from_utf8(text).map_err(|_| ImageError::CommandLine)?;

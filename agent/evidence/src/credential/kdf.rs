@@ -5,9 +5,9 @@ use zeroize::Zeroizing;
 
 use super::CredentialError;
 
-/// KDFa (TPM 2.0 part 1, section 11.4.10.2): SP 800-108 counter mode over HMAC, for `len` bytes.
+/// KDFa (TPM 2.0 Library, part 1, section 11.4.10.2): SP 800-108 counter mode over HMAC. Returns `len` bytes.
 ///
-/// `label` has no zero at its end: the separator that follows serves as both.
+/// `label` has no trailing zero: the separator that follows serves as both.
 pub(super) fn kdf_a<H: Digest + BlockSizeUser>(
     key: &[u8],
     label: &str,
@@ -32,8 +32,8 @@ pub(super) fn kdf_a<H: Digest + BlockSizeUser>(
     Ok(output)
 }
 
-/// KDFe (TPM 2.0 part 1, section 11.4.10.3): SP 800-56A concatenation, for `len` bytes. `z`, `party_u` and
-/// `party_v` are x coordinates as long as the curve's field.
+/// KDFe (TPM 2.0 Library, part 1, section 11.4.10.3): SP 800-56A concatenation. Returns `len` bytes. `z`,
+/// `party_u` and `party_v` are x coordinates as long as the curve's field.
 pub(super) fn kdf_e<H: Digest>(
     z: &[u8],
     label: &str,
@@ -58,7 +58,7 @@ pub(super) fn kdf_e<H: Digest>(
     output
 }
 
-/// Says whether `output` has reached `len`, which every block brings nearer.
+/// Appends at most `len - output.len()` bytes of `block`; returns whether `output` has reached `len`.
 fn append(output: &mut Vec<u8>, block: &[u8], len: usize) -> bool {
     let wanted = len.saturating_sub(output.len());
     output.extend(block.iter().take(wanted));

@@ -1,8 +1,7 @@
-//! `TPM2_MakeCredential` in software (TPM 2.0 part 1, section 24 and annexes B.10.4 and C.6.3).
+//! `TPM2_MakeCredential` in software (TPM 2.0 Library, part 1, section 24 and annexes B.10.4 and C.6.3).
 //!
-//! A secret is encrypted to an endorsement key such that the TPM gives it out only if an object with the
-//! stated name, the attestation key, is loaded beside that endorsement key. Who returns the secret has both
-//! in one TPM.
+//! The secret is encrypted to an endorsement key. The TPM returns it only if the attestation key with the stated
+//! name is loaded in the same TPM. A device that returns the secret has proved that it has both keys in one TPM.
 
 mod kdf;
 mod seed;
@@ -14,10 +13,10 @@ use thiserror::Error;
 use crate::endorsement::{EkTemplate, EkTemplateError};
 use crate::tpm::{Name, Public};
 
-/// The longest secret: the digest of the smallest name algorithm in use.
+/// The longest secret, in bytes: a digest of the smallest name algorithm in use.
 pub const SECRET_MAX_LEN: usize = 32;
 
-/// A secret for one attestation key in one TPM. Not itself secret.
+/// An encrypted secret for one attestation key in one TPM. Not secret itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
     /// The contents of TPM2B_ID_OBJECT, without its outer size.
@@ -26,14 +25,15 @@ pub struct Credential {
     pub encrypted_secret: Vec<u8>,
 }
 
-/// Why there is no credential for an endorsement key.
+/// Why no credential can be made for an endorsement key.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CredentialError {
-    /// The key is not an endorsement key of a known template.
+    /// The key does not have a known endorsement key template.
     #[error("cannot encrypt to this endorsement key: {0}")]
     Template(#[from] EkTemplateError),
-    /// The key's numbers do not make a key: a modulus that is too small or even, a point off the curve.
+    /// The key's numbers are not a valid key: the modulus is too small or even, or the point is not on the
+    /// curve.
     #[error("the endorsement key's public numbers are not a valid key")]
     InvalidKey,
     /// The secret is empty or too long.
@@ -43,11 +43,11 @@ pub enum CredentialError {
 
 /// Encrypts `secret` to the endorsement key, bound to the name of the attestation key.
 ///
-/// Only a public-key operation happens here, so nothing leaks through timing but what is public anyway.
+/// This is a public-key operation; timing leaks only public values.
 ///
 /// # Errors
-/// See [`CredentialError`]. Whether the endorsement key is a *genuine* one is decided elsewhere, by
-/// [`crate::endorsement::VendorCas`] or by a list of known keys.
+/// [`CredentialError`] says what is wrong with the key or the secret. Whether the endorsement key is *genuine*
+/// is decided by [`crate::endorsement::VendorCas`] or by a list of known keys.
 pub fn make_credential(
     ek: &Public,
     ak: &Name,

@@ -13,11 +13,11 @@ use super::kdf::kdf_e;
 use crate::tpm::{Curve, Public, PublicKey, uncompressed_point};
 
 const LABEL: &str = "IDENTITY";
-/// OAEP wants the label with the zero at its end (TPM 2.0 part 1, annex B.4).
+/// The OAEP label, which includes the trailing zero (TPM 2.0 Library, part 1, annex B.4).
 const OAEP_LABEL: &str = "IDENTITY\0";
 
-/// Makes the seed of a credential and its encryption to the endorsement key. The seed is as long as a digest
-/// of the key's name algorithm.
+/// Creates the seed of a credential and encrypts it to the endorsement key. The seed is as long as a digest of
+/// the key's name algorithm.
 pub(super) fn share(
     ek: &Public,
     rng: &mut impl CryptoRngCore,
@@ -43,7 +43,7 @@ fn share_by_rsa(
     exponent: u32,
     rng: &mut impl CryptoRngCore,
 ) -> Result<(Zeroizing<Vec<u8>>, Vec<u8>), CredentialError> {
-    // Every product of two primes of half the length is so; the arithmetic may panic on others.
+    // Every product of two primes of half the length is this long; the arithmetic may panic on other moduli.
     let full_length = modulus.first().is_some_and(|byte| byte & 0x80 != 0);
     let odd = modulus.last().is_some_and(|byte| byte & 1 == 1);
     if !full_length || !odd {
@@ -58,7 +58,7 @@ fn share_by_rsa(
     Ok((seed, encrypted))
 }
 
-/// What both ends know after one pass of elliptic curve Diffie-Hellman.
+/// The result of one-pass elliptic curve Diffie-Hellman, known to both ends.
 struct Agreed {
     z: Zeroizing<Vec<u8>>,
     static_x: Vec<u8>,
@@ -93,11 +93,11 @@ where
 }
 
 impl Agreed {
-    /// The ephemeral point as TPMS_ECC_POINT.
+    /// Returns the ephemeral point as TPMS_ECC_POINT.
     fn encrypted_secret(&self) -> Vec<u8> {
         let mut point = Vec::new();
         for coordinate in [&self.ephemeral_x, &self.ephemeral_y] {
-            // A coordinate has 32 or 48 bytes.
+            // A coordinate has 32 or 48 bytes, so the conversion cannot fail.
             point.extend([0, u8::try_from(coordinate.len()).unwrap_or(u8::MAX)]);
             point.extend(coordinate);
         }

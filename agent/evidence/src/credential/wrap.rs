@@ -21,8 +21,8 @@ pub(super) fn with_aes256_sha384(seed: &[u8], ak: &Name, secret: &[u8]) -> Resul
     wrap::<Aes256, Sha384>(seed, ak, secret)
 }
 
-/// TPMS_ID_OBJECT: an HMAC over the encrypted secret and the name, then the encrypted secret (TPM 2.0 part 1,
-/// sections 24.4 and 24.5).
+/// Builds TPMS_ID_OBJECT: an HMAC over the encrypted secret and the name, then the encrypted secret (TPM 2.0
+/// Library, part 1, sections 24.4 and 24.5).
 fn wrap<C, H>(seed: &[u8], ak: &Name, secret: &[u8]) -> Result<Vec<u8>, CredentialError>
 where
     C: BlockEncryptMut + BlockCipher + KeyInit,
@@ -55,7 +55,7 @@ where
     Ok(buffer.to_vec())
 }
 
-/// A TPM2B.
+/// Marshals a TPM2B: a 16-bit size, then the bytes.
 fn sized(bytes: &[u8]) -> Result<Vec<u8>, CredentialError> {
     let size = u16::try_from(bytes.len()).map_err(|_| CredentialError::SecretLength)?;
     Ok([&size.to_be_bytes()[..], bytes].concat())

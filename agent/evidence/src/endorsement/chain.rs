@@ -9,12 +9,13 @@ use crate::x509::{Certificate, is_signed_by, shown};
 /// tcg-kp-EKCertificate, 2.23.133.8.1.
 const EK_CERTIFICATE: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
 
-/// The longest way from leaf to vendor CA, and the most intermediate certificates that a device may send.
+/// The maximum number of certificates from the leaf to a vendor CA, and of intermediate certificates that a
+/// device may send.
 const INTERMEDIATES_MAX: usize = 8;
-/// Signatures that one check may cost, whatever certificates a device makes up.
+/// The maximum number of signature checks per call, whatever certificates a device invents.
 const SIGNATURES_MAX: usize = 64;
 
-/// A vendor's word that an endorsement key was made in one of its TPMs.
+/// A vendor's certification of an endorsement key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EkEndorsement {
     /// The template of the key.
@@ -23,53 +24,52 @@ pub struct EkEndorsement {
     pub anchor: String,
     /// The common names along the path, from the endorsement key's issuer to the trusted CA.
     pub path: Vec<String>,
-    /// The issuers along the path whose revocation list is out of date: what they revoked since is not known.
+    /// The issuers on the path whose revocation list is out of date: their later revocations are unknown.
     pub stale_lists: Vec<String>,
 }
 
-/// Why an endorsement key is not accepted on its certificate.
+/// Why an endorsement key's certificate is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EndorsementError {
-    /// The key is no endorsement key of a known template.
+    /// The key does not have a known endorsement key template.
     #[error("not an endorsement key: {0}")]
     Template(#[from] EkTemplateError),
-    /// The certificate cannot be read.
+    /// The certificate is malformed.
     #[error("the endorsement certificate is not a well-formed X.509 certificate")]
     Malformed,
-    /// The device sent more certificates than a path has.
+    /// The device sent too many intermediate certificates.
     #[error("more than {INTERMEDIATES_MAX} intermediate certificates")]
     TooMany,
     /// The certificate is for another key.
-    #[error("the endorsement certificate is for another key than the device's endorsement key")]
+    #[error("the endorsement certificate is not for the device's endorsement key")]
     OtherKey,
     /// The certificate is not for endorsement keys, or is a CA's.
     #[error("not an endorsement certificate: it lacks the key purpose 2.23.133.8.1, or is a CA's")]
     Purpose,
-    /// A certificate on the path has a critical extension that is not understood.
+    /// A certificate on the path has a critical extension that Pawl does not support.
     #[error("the certificate of {0} has a critical extension that is not understood")]
     Critical(String),
     /// A certificate on the path is not valid now.
     #[error("the certificate of {0} is not valid at this time")]
     Validity(String),
-    /// A certificate on the path may not issue the one below it.
-    #[error("{0} may not issue this certificate: its own says that it is no CA, or not for a path this long")]
+    /// A certificate on the path must not issue the one below it.
+    #[error("{0} must not issue this certificate: its own certificate is not a CA's, or not for a path this long")]
     NotCa(String),
-    /// The certificate carries the name of a known issuer but not its signature, or an algorithm that is not
-    /// accepted.
+    /// The certificate names a known issuer, but that issuer did not sign it, or the algorithm is not accepted.
     #[error("a certificate is not signed by {0}, its issuer, or by an algorithm that is not accepted")]
     Signature(String),
     /// The issuer of a certificate on the path revoked it.
     #[error("{0} was revoked by {1}, its issuer")]
     Revoked(String, String),
-    /// Nothing leads to a trusted CA.
+    /// No path leads to a trusted CA.
     #[error("no trusted vendor CA is named {0}: import its certificate")]
     UnknownIssuer(String),
 }
 
 impl EndorsementError {
-    /// Whether the certificate speaks against the device. Otherwise no trusted vendor speaks for it, and an
-    /// operator may know better.
+    /// Returns whether the certificate speaks against the device. If not, no trusted vendor certifies the
+    /// device, and an operator may still accept it.
     #[must_use]
     pub fn is_adverse(&self) -> bool {
         match self {
@@ -86,18 +86,18 @@ impl EndorsementError {
 }
 
 impl VendorCas {
-    /// Checks that a vendor certifies `ek`: the way from `leaf` through `intermediates`, in any order, to a
-    /// CA of this store, as RFC 5280 has it, at the time `now` in seconds since 1970.
+    /// Checks that a vendor certifies `ek`: builds a path from `leaf` through `intermediates`, in any order, to
+    /// a CA of this store (RFC 5280), at the time `now` in seconds since 1970.
     ///
-    /// Every certificate of the store is trusted for itself, so a path ends at the first that it reaches.
-    /// Certificates may be wrapped as TPMs hold them in NV; intermediates that cannot be read are passed over.
+    /// Every certificate of the store is a trust anchor, so a path ends at the first one that it reaches.
+    /// Certificates may be wrapped as TPMs hold them in NV. Malformed intermediates are ignored.
     ///
-    /// A certificate that a revocation list of its issuer names is refused, also when the list is out of date. One
-    /// that no list names is accepted, also when its issuer's list is missing or out of date; the latter is told in
-    /// [`EkEndorsement::stale_lists`].
+    /// A certificate on its issuer's revocation list is refused, even if the list is out of date. A certificate
+    /// on no list is accepted, even if its issuer's list is missing or out of date;
+    /// [`EkEndorsement::stale_lists`] names the latter.
     ///
     /// # Errors
-    /// See [`EndorsementError`].
+    /// [`EndorsementError`] names the certificate and the check that failed.
     pub fn check(
         &self,
         ek: &Public,
@@ -133,20 +133,20 @@ fn read(bytes: &[u8]) -> Option<Certificate> {
     Certificate::read(bytes).or_else(|| Certificate::read(certificates_in_nv(bytes).first()?))
 }
 
-/// A search for a path, depth first.
+/// A depth-first search for a path.
 struct Search<'a> {
     store: &'a VendorCas,
     intermediates: &'a [Certificate],
     now: i64,
-    /// How many signatures of certificates were checked.
+    /// The number of certificate signatures that were checked.
     signatures: usize,
     /// The issuers whose revocation list is out of date.
     stale: Vec<String>,
 }
 
 impl<'a> Search<'a> {
-    /// Looks for issuers of `certificate`, which has `below` CA certificates between itself and the leaf,
-    /// itself included. Gives the trusted CA and the names on the way to it.
+    /// Searches issuers of `certificate`; `below` is the number of CA certificates from the leaf up to and
+    /// including it. Returns the trusted CA and the names on the way to it.
     fn from(
         &mut self,
         certificate: &Certificate,
@@ -206,7 +206,7 @@ impl<'a> Search<'a> {
         self.check_revocation(certificate, issuer)
     }
 
-    /// Looks the certificate up in the lists of its issuer.
+    /// Looks up the certificate in its issuer's revocation lists.
     fn check_revocation(
         &mut self,
         certificate: &Certificate,
@@ -230,7 +230,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Of two reasons the one to tell: a revocation outweighs what other paths lack.
+/// Returns the error to report: a revocation is graver than the failure of another path.
 fn graver(first: EndorsementError, second: EndorsementError) -> EndorsementError {
     if matches!(first, EndorsementError::Revoked(..)) { first } else { second }
 }

@@ -1,6 +1,7 @@
-//! Whose chip it is: endorsement keys, their certificates, and the vendors' CAs and revocation lists (TCG EK Credential Profile).
+//! Endorsement keys, their certificates, and the vendors' CAs and revocation lists (TCG EK Credential Profile):
+//! which vendor made the TPM.
 //!
-//! An endorsement key is public; a certificate for it proves nothing about who presents it. Together with
+//! An endorsement key is public, so its certificate proves nothing about the sender. Together with
 //! [`crate::credential`] it does.
 
 mod chain;

@@ -3,12 +3,11 @@ use super::vendor_file::{VendorItem, read_vendor_file};
 use super::vendor_list::{ListProblem, VendorList};
 use crate::x509::{Certificate, is_signed_by};
 
-/// More files than all TPM vendors together have CAs.
+/// The maximum number of CAs, above that of all TPM vendors together.
 const CAS_MAX: usize = 4096;
 const LISTS_MAX: usize = 4096;
 
-/// The CA certificates of the TPM vendors that are trusted, roots and intermediates alike, and their revocation
-/// lists.
+/// The trusted CA certificates of TPM vendors, roots and intermediates, and their revocation lists.
 #[derive(Debug, Clone, Default)]
 pub struct VendorCas {
     pub(super) cas: Vec<Trusted>,
@@ -20,24 +19,24 @@ pub struct VendorCas {
 pub(super) struct Trusted {
     pub(super) file: String,
     pub(super) ca: VendorCa,
-    /// The issuer that revoked it; none while it is trusted.
+    /// The issuer that revoked it; `None` while it is trusted.
     pub(super) revoked_by: Option<String>,
 }
 
-/// A file, or something in it, that is not used.
+/// A file, or a part of it, that is ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// The name of the file.
     pub file: String,
-    /// What is wrong with it.
+    /// Why it is ignored.
     pub reason: String,
 }
 
 impl VendorCas {
-    /// Reads files of one DER certificate or revocation list, or of any number of both in PEM.
+    /// Reads files with one DER certificate or revocation list, or with any number of them in PEM.
     ///
-    /// A file that cannot be used is noted in [`VendorCas::skipped`] and spoils none of the others. A revocation
-    /// list whose issuer is not in the store counts for intermediate certificates that devices send.
+    /// [`VendorCas::skipped`] names unusable files; the others are used. A revocation list whose issuer is not
+    /// in the store applies to intermediate certificates that devices send.
     pub fn from_files(files: impl IntoIterator<Item = (impl Into<String>, impl AsRef<[u8]>)>) -> Self {
         let mut store = Self::default();
         for (file, bytes) in files {
@@ -47,33 +46,33 @@ impl VendorCas {
             }
         }
         store.drop_forged_lists();
-        // The newest list of an issuer comes first: it counts.
+        // The newest list of an issuer comes first, because it applies.
         store.lists.sort_by_key(|(_, list)| std::cmp::Reverse(list.this_update()));
         store.mark_revoked();
         store
     }
 
-    /// What could not be used, to be shown to the operator.
+    /// Returns the ignored files, for display to the operator.
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
     }
 
-    /// How many CAs are trusted.
+    /// Returns the number of trusted CAs.
     pub fn len(&self) -> usize {
         self.cas.iter().filter(|trusted| trusted.revoked_by.is_none()).count()
     }
 
-    /// Whether no CA is trusted, so that every certificate will be refused.
+    /// Returns whether no CA is trusted, so that every certificate will be refused.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The CAs with their files, and the issuer of each that was revoked.
+    /// Returns the CAs with their files and, if revoked, the issuer that revoked each.
     pub fn cas(&self) -> impl Iterator<Item = (&str, &VendorCa, Option<&str>)> {
         self.cas.iter().map(|trusted| (trusted.file.as_str(), &trusted.ca, trusted.revoked_by.as_deref()))
     }
 
-    /// The revocation lists with their files, the newest first.
+    /// Returns the revocation lists with their files, newest first.
     pub fn lists(&self) -> impl Iterator<Item = (&str, &VendorList)> {
         self.lists.iter().map(|(file, list)| (file.as_str(), list))
     }
@@ -104,7 +103,7 @@ impl VendorCas {
         }
     }
 
-    /// Marks the CAs that are on a list of their issuer, and those that a revoked CA issued.
+    /// Marks CAs on a revocation list of their issuer, and CAs that a revoked CA issued.
     fn mark_revoked(&mut self) {
         loop {
             let found = self
@@ -120,7 +119,7 @@ impl VendorCas {
         }
     }
 
-    /// The issuer that revoked `ca`, or that was revoked itself.
+    /// Returns the issuer that revoked `ca`, or its issuer if that was revoked.
     fn revoker(&self, ca: &VendorCa) -> Option<String> {
         if ca.is_self_issued() || self.lists.is_empty() {
             return None;
@@ -136,7 +135,7 @@ impl VendorCas {
         None
     }
 
-    /// The lists that `authority` signed; of each scope the newest.
+    /// Returns the lists that `authority` signed; of each scope only the newest.
     pub(super) fn lists_of(&self, authority: &Certificate) -> Vec<&VendorList> {
         let mut lists: Vec<&VendorList> = Vec::new();
         for (_, list) in &self.lists {

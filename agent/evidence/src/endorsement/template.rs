@@ -15,13 +15,13 @@ pub enum EkTemplate {
     EccP384,
 }
 
-/// A public area that no endorsement key of a known template has.
+/// A public area has no known endorsement key template.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("its {0} is not that of the TCG template L-1 (RSA 2048), L-2 (ECC P-256) or H-3 (ECC P-384)")]
 pub struct EkTemplateError(&'static str);
 
-/// A storage key that cannot leave its TPM. As it is restricted it decrypts nothing but TPM structures, which
-/// is what makes credential activation a proof.
+/// Attributes of a storage key that cannot leave its TPM. As it is restricted, it decrypts only TPM structures;
+/// that makes credential activation a proof.
 const LOW_RANGE: ObjectAttributes = ObjectAttributes::FIXED_TPM
     .union(ObjectAttributes::FIXED_PARENT)
     .union(ObjectAttributes::SENSITIVE_DATA_ORIGIN)
@@ -36,7 +36,7 @@ const LOW_RANGE_POLICY: [u8; 32] = [
     0x52, 0xd7, 0x6e, 0x06, 0x52, 0x0b, 0x64, 0xf2, 0xa1, 0xda, 0x1b, 0x33, 0x14, 0x69, 0xaa,
 ];
 
-/// PolicyB with SHA-384: PolicySecret(TPM_RH_ENDORSEMENT), or what an NV index of the platform says.
+/// PolicyB with SHA-384: PolicySecret(TPM_RH_ENDORSEMENT), or the policy in an NV index of the platform.
 const P384_POLICY: [u8; 48] = [
     0xb2, 0x6e, 0x7d, 0x28, 0xd1, 0x1a, 0x50, 0xbc, 0x53, 0xd8, 0x82, 0xbc, 0xf5, 0xfd, 0x3a, 0x1a, 0x07,
     0x41, 0x48, 0xbb, 0x35, 0xd3, 0xb4, 0xe4, 0xcb, 0x1c, 0x0a, 0xd9, 0xbd, 0xe4, 0x19, 0xca, 0xcb, 0x47,
@@ -44,10 +44,10 @@ const P384_POLICY: [u8; 48] = [
 ];
 
 impl EkTemplate {
-    /// The template that this public area was made from.
+    /// Returns the template of this public area.
     ///
-    /// It says nothing about where the key lives: a key in software can have the same public area. That is
-    /// what the certificate is for.
+    /// This does not show where the key is: a software key can have the same public area. The certificate shows
+    /// that.
     ///
     /// # Errors
     /// Names what differs from every template.
@@ -77,7 +77,7 @@ impl EkTemplate {
         Ok(template)
     }
 
-    /// The name algorithm, which is also the hash of credentials.
+    /// Returns the name algorithm, which is also the hash of credentials.
     pub const fn name_algorithm(self) -> HashAlgorithm {
         match self {
             Self::Rsa2048 | Self::EccP256 => HashAlgorithm::Sha256,
@@ -85,7 +85,7 @@ impl EkTemplate {
         }
     }
 
-    /// The object attributes.
+    /// Returns the object attributes.
     pub const fn attributes(self) -> ObjectAttributes {
         match self {
             Self::Rsa2048 | Self::EccP256 => LOW_RANGE,
@@ -93,7 +93,7 @@ impl EkTemplate {
         }
     }
 
-    /// The policy.
+    /// Returns the policy.
     pub const fn auth_policy(self) -> &'static [u8] {
         match self {
             Self::Rsa2048 | Self::EccP256 => &LOW_RANGE_POLICY,

@@ -10,14 +10,14 @@ pub struct VendorCa {
     der: Vec<u8>,
 }
 
-/// What a CA's certificate is to others.
+/// A CA certificate's relation to the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaRank {
     /// It signed itself.
     Root,
     /// A known CA signed it.
     Intermediate,
-    /// Another CA signed it, which is not known.
+    /// An unknown CA signed it.
     UnknownIssuer,
 }
 
@@ -25,19 +25,19 @@ pub enum CaRank {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CaProblem {
-    /// It may not sign certificates.
+    /// It must not sign certificates.
     #[error("its key usage does not allow it to sign certificates")]
     MayNotSign,
-    /// Something critical in it is not understood.
+    /// It has a critical extension that Pawl does not support.
     #[error("it has a critical extension that is not understood")]
     Critical,
-    /// Its key makes signatures that are not checked.
+    /// Signatures of its key cannot be checked.
     #[error("its key is not RSA of 2048 to 4096 bits, nor on the curve P-256 or P-384")]
     Key,
-    /// Its time is over.
+    /// It has expired.
     #[error("it has expired")]
     Expired,
-    /// Its time has not begun.
+    /// It is not valid yet.
     #[error("it is not valid yet")]
     NotYetValid,
     /// The CA that it names did not sign it.
@@ -46,54 +46,54 @@ pub enum CaProblem {
 }
 
 impl VendorCa {
-    /// `None` when it is no CA's certificate.
+    /// Returns `None` if the certificate is not a CA's.
     pub(super) fn new(certificate: Certificate, der: &[u8]) -> Option<Self> {
         certificate.extensions.is_ca.then(|| Self { certificate, der: der.to_vec() })
     }
 
-    /// The certificate, as it came.
+    /// Returns the certificate in DER, unmodified.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
     }
 
-    /// SHA-256 of the certificate.
+    /// Returns the SHA-256 of the certificate.
     #[must_use]
     pub fn sha256(&self) -> [u8; 32] {
         Sha256::digest(&self.der).into()
     }
 
-    /// The organization that the certificate is about, for people.
+    /// Returns the subject's organization, for display.
     #[must_use]
     pub fn organization(&self) -> Option<String> {
         organization(&self.certificate.subject)
     }
 
-    /// The common name, for people.
+    /// Returns the subject's common name, for display.
     #[must_use]
     pub fn name(&self) -> String {
         shown(&self.certificate.subject)
     }
 
-    /// The common name of its issuer, for people.
+    /// Returns the issuer's common name, for display.
     #[must_use]
     pub fn issuer(&self) -> String {
         shown(&self.certificate.issuer)
     }
 
-    /// The first and the last second in which it is valid, since 1970.
+    /// Returns the first and the last second of validity, since 1970.
     #[must_use]
     pub fn validity(&self) -> (i64, i64) {
         self.certificate.validity()
     }
 
-    /// Whether it names itself as its issuer.
+    /// Returns whether it names itself as its issuer.
     #[must_use]
     pub fn is_self_issued(&self) -> bool {
         self.certificate.subject == self.certificate.issuer
     }
 
-    /// Whether `other` is the same certificate.
+    /// Returns whether `other` is the same certificate.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.der == other.der
@@ -101,12 +101,12 @@ impl VendorCa {
 
     /// Checks whether endorsement certificates may lead to this CA at the time `now`, in seconds since 1970.
     ///
-    /// A trusted CA's own signature proves nothing, since it is trusted for itself. It is checked where its
-    /// algorithm is accepted, to find files that were altered: by its own key, or by the CAs of its issuer's
-    /// name among `known`.
+    /// A trusted CA's own signature proves nothing, because the CA is a trust anchor. If its algorithm is
+    /// accepted, it is checked against its own key or the CAs in `known` with its issuer's name, to find altered
+    /// files.
     ///
     /// # Errors
-    /// [`CaProblem`]
+    /// [`CaProblem`] says why the CA is unusable.
     pub fn check<'a>(
         &self,
         known: impl IntoIterator<Item = &'a VendorCa>,

@@ -2,11 +2,11 @@ use super::vendor_ca::VendorCa;
 use super::vendor_list::VendorList;
 use crate::x509::{Certificate, ListError, REVOCATION_LIST_MAX_LEN, RevocationList, pem};
 
-/// More certificates than one file of a vendor has.
+/// The maximum number of items in one file.
 const ITEMS_MAX: usize = 4096;
 const NEITHER: &str = "it is neither a well-formed X.509 certificate nor a revocation list";
 
-/// What a vendor publishes.
+/// A published item of a vendor.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum VendorItem {
@@ -16,8 +16,8 @@ pub enum VendorItem {
     List(Box<VendorList>),
 }
 
-/// Reads a file of one certificate or revocation list in DER, or of any number of both in PEM. What cannot be used
-/// stands in its place as the reason, for people.
+/// Reads a file with one certificate or revocation list in DER, or with any number of them in PEM. An unusable
+/// item is represented by the reason, for display.
 pub fn read_vendor_file(bytes: &[u8]) -> Vec<Result<VendorItem, &'static str>> {
     if bytes.len() > REVOCATION_LIST_MAX_LEN {
         return vec![Err("it is larger than 16 MiB")];
@@ -61,6 +61,6 @@ fn read_list(der: &[u8]) -> Result<VendorItem, ListError> {
 fn ca(certificate: Certificate, der: &[u8]) -> Result<VendorItem, &'static str> {
     match VendorCa::new(certificate, der) {
         Some(ca) => Ok(VendorItem::Ca(Box::new(ca))),
-        None => Err("it is not a CA's certificate"),
+        None => Err("it is not a CA certificate"),
     }
 }

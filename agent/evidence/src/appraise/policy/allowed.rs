@@ -6,17 +6,17 @@ use serde::de::{self, Deserialize, Deserializer};
 use crate::ima::{FileDigest, Hashed};
 use crate::tpm::{Digest, HashAlgorithm};
 
-/// Something that is allowed, by its digest: SHA-256, or SHA-384 for what is compared with events of that bank.
+/// An allowed digest: SHA-256, or SHA-384 for events of that bank.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Allowed {
     /// What is compared.
     pub digest: Digest,
-    /// What an operator calls it; for people alone.
+    /// The operator's name for it, for display only.
     pub name: String,
 }
 
-/// What is allowed, each digest once, in the order in which it was written. A digest is looked up in constant time:
-/// the logs that are judged by a list can be as long as the list.
+/// A list of allowed digests, each once, in the written order. Lookups take constant time, because a log can be
+/// as long as the list.
 #[derive(Debug, Clone, Default)]
 pub struct AllowedList {
     entries: Vec<Allowed>,
@@ -24,12 +24,12 @@ pub struct AllowedList {
 }
 
 impl AllowedList {
-    /// Whether an entry allows this digest.
+    /// Returns whether an entry allows this digest.
     pub fn allows(&self, digest: &Digest) -> bool {
         self.digests.contains(digest)
     }
 
-    /// Adds an entry, unless another one allows its digest already.
+    /// Adds an entry, unless an entry with the same digest exists.
     pub fn push(&mut self, allowed: Allowed) {
         if self.digests.insert(allowed.digest) {
             self.entries.push(allowed);
@@ -98,7 +98,8 @@ impl<'de> Deserialize<'de> for Allowed {
     }
 }
 
-/// Reads a SHA-256 or SHA-384 as `sha256sum` and `sha384sum` print them, or with `sha256:` or `sha384:` in front.
+/// Parses a SHA-256 or SHA-384 digest as `sha256sum` and `sha384sum` print it, or with `sha256:` or `sha384:` in
+/// front.
 pub(super) fn digest(text: &str) -> Result<Digest, String> {
     let malformed =
         || format!("{text:?} is no digest: give 64 hexadecimal digits for SHA-256, or 96 for SHA-384");

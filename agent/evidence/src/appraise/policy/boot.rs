@@ -5,9 +5,9 @@ use crate::eventlog::{BootFacts, EventFact, EventLog, EventLogError, Fact, Stage
 use crate::measure_log::os_separator;
 use crate::tpm::{Digest, HashAlgorithm, PcrValues};
 
-/// A boot as its logs tell it, as far as a quote vouches for that.
+/// A boot as its logs describe it, as far as a quote confirms them.
 pub(in crate::appraise) struct Boot<'a> {
-    /// The bank that is quoted, by which everything is judged.
+    /// The quoted bank, by which everything is appraised.
     bank: HashAlgorithm,
     quoted: &'a PcrValues,
     accounts: BTreeMap<u8, Account>,
@@ -38,38 +38,40 @@ impl<'a> Boot<'a> {
         Ok(Self { bank, quoted, accounts, facts })
     }
 
-    /// A boot of which there is no log.
+    /// Returns a boot without a log.
     pub(super) fn unlogged(quoted: &'a PcrValues) -> Self {
         let bank = quoted_bank(quoted);
         Self { bank, quoted, accounts: accounts(&Replayed::nothing(), bank, quoted), facts: Vec::new() }
     }
 
-    /// The events of the PCRs that the quote vouches for, in order: the firmware's, then systemd's.
+    /// Returns the events of the PCRs that the quote confirms, in order: the firmware's, then systemd's.
     pub(in crate::appraise) fn events(&self) -> &[EventFact<'a>] {
         &self.facts
     }
 
-    /// What it amounts to.
+    /// Returns a summary of the events.
     pub(in crate::appraise) fn facts(&self) -> BootFacts<'_, 'a> {
         BootFacts::new(&self.facts)
     }
 
-    /// The bank by which everything is judged.
+    /// Returns the bank by which everything is appraised.
     pub(super) fn bank(&self) -> HashAlgorithm {
         self.bank
     }
 
-    /// A quoted value of that bank.
+    /// Returns a PCR's quoted value in that bank.
     pub(super) fn quoted(&self, pcr: u8) -> Option<&Digest> {
         self.quoted.get(self.bank, pcr)
     }
 
-    /// Whether the events of this PCR give its quoted value; without any, whether it was never extended.
+    /// Returns whether the events of this PCR give its quoted value or, if it has no events, whether it was
+    /// never extended.
     pub(super) fn accounts_for(&self, pcr: u8) -> bool {
         self.accounts.contains_key(&pcr)
     }
 
-    /// The os-separators of a PCR: those in systemd's log, and one that no log has but the quoted value shows.
+    /// Returns the number of os-separators of a PCR: those in systemd's log, and the one that only the quoted
+    /// value shows.
     pub(super) fn os_separators(&self, pcr: u8) -> usize {
         let unlogged = usize::from(self.accounts.get(&pcr) == Some(&Account::OsSeparator));
         let is_one = |event: &&EventFact<'_>| {
@@ -78,19 +80,19 @@ impl<'a> Boot<'a> {
         self.facts.iter().filter(is_one).count().saturating_add(unlogged)
     }
 
-    /// The PCRs that have an os-separator.
+    /// Returns the PCRs that have an os-separator.
     pub(super) fn separated(&self) -> BTreeSet<u8> {
         self.accounts.keys().copied().filter(|pcr| self.os_separators(*pcr) > 0).collect()
     }
 }
 
-/// Whether it is an os-separator by its digest, whatever a log calls it.
+/// Returns whether the digest is an os-separator's, whatever the log calls the event.
 pub(super) fn is_os_separator(event: &EventFact<'_>) -> bool {
     event.fact == Fact::UserSpace(UserSpaceEvent::OsSeparator)
         || event.digest.is_some_and(|digest| digest == os_separator(digest.algorithm()))
 }
 
-/// The bank of a quote. A quote of several banks vouches for nothing but its sha256 bank.
+/// Returns the bank of a quote. Of a quote with several banks only the sha256 bank counts.
 fn quoted_bank(quoted: &PcrValues) -> HashAlgorithm {
     quoted.sole_bank().unwrap_or(HashAlgorithm::Sha256)
 }

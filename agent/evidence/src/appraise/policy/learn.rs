@@ -17,57 +17,57 @@ use crate::eventlog::{
 use crate::measure_log::NvPcrInit;
 use crate::tpm::{Digest, HashAlgorithm, Name, PcrSelection, PcrValues};
 
-/// A boot from which nothing can be learnt.
+/// Why no policy can be learnt from a boot.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum LearnError {
-    /// The log cannot be read, or there is none.
+    /// The log is malformed or missing.
     #[error(transparent)]
     Log(#[from] EventLogError),
     /// The log and the quote are of different boots, or the log was altered.
     #[error("the boot event log does not explain PCR {0}: learn from a device whose log does")]
     Pcr(u8),
-    /// The lease would leave kernel or command line to anybody's choice.
+    /// The lease would leave kernel or command line unprotected.
     #[error(transparent)]
     Uncovered(#[from] Uncovered),
-    /// A PCR that a lease names was not quoted.
+    /// The quote lacks a PCR that a lease names.
     #[error("PCR {0} is missing from the quote, and a lease needs it")]
     Missing(u8),
 }
 
-/// A policy that was learnt.
+/// A policy learnt from one boot.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Learnt {
-    /// The policy. The names of its entries say in which line of the log they stand.
+    /// The policy. The names of its entries give their lines in the log.
     pub policy: Policy,
-    /// In which line the entries stand that have no name: command lines, commands, versions.
+    /// The log lines of the entries without a name: command lines, commands, versions.
     pub lines: BTreeMap<String, usize>,
-    /// The NvPCRs that systemd made in this boot. The policy names none: what goes into them is of one machine, or of its
-    /// users.
+    /// The NvPCRs that systemd created in this boot. The policy names none, because their contents are specific
+    /// to one machine or its users.
     pub nvpcrs: Vec<MadeNvPcr>,
 }
 
-/// An NvPCR that systemd made.
+/// An NvPCR that systemd created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MadeNvPcr {
     /// The handle of its NV index.
     pub index: NvIndex,
-    /// What systemd calls it.
+    /// systemd's name for it.
     pub name: String,
-    /// What the TPM calls the index.
+    /// The TPM's name of the index.
     pub index_name: Name,
 }
 
 impl Learnt {
-    /// The policy that allows this boot and no other, as far as leases go by it.
+    /// Returns the policy that allows this boot and, in the PCRs of leases, no other.
     ///
-    /// It takes on trust whatever the device runs now: read it before you use it.
+    /// It trusts whatever the device runs now: read it before use.
     ///
-    /// The value of a PCR that only firmware extends and that the log does not explain goes into
+    /// If only firmware extends a PCR and the log does not explain its value, the value goes into
     /// [`PcrSection::unlogged`].
     ///
     /// # Errors
-    /// [`LearnError`]
+    /// [`LearnError`] says why the boot is unsuitable.
     pub fn from_boot(
         log: &[u8],
         measure_log: Option<&[u8]>,
@@ -109,18 +109,18 @@ impl MadeNvPcr {
     }
 }
 
-/// Takes time in proportion to the log, which a device chooses.
+/// Builds the policy in time linear in the log, whose length the device chooses.
 #[derive(Default)]
 struct Learner<'f> {
     policy: Policy,
-    /// Command lines of which the log has the text, by their digests.
+    /// Command lines whose text is in the log, by their digests.
     command_lines: HashMap<Digest, &'f str>,
-    /// The texts that the policy has already.
+    /// The texts already in the policy.
     texts: HashSet<(TextRule, String)>,
     lines: BTreeMap<String, usize>,
-    /// The unified kernel image that vouches for the initrd.
+    /// The unified kernel image that determined the initrd.
     unified: Option<Digest>,
-    /// The line of the SMBIOS tables that the firmware measured.
+    /// The log line of the SMBIOS tables that the firmware measured.
     machine_tables: Option<usize>,
 }
 
@@ -133,8 +133,8 @@ enum TextRule {
 }
 
 impl Learner<'_> {
-    /// The values of PCRs that the log does not explain, where firmware alone can be the cause. They are judged
-    /// whether or not a lease names them, since the log would be refused otherwise.
+    /// Learns the values of PCRs that only firmware extends and that the log does not explain. They are
+    /// appraised even if no lease names them; without an entry in the policy, the log would be refused.
     fn learn_unlogged(&mut self, boot: &Boot<'_>) {
         for pcr in FIRMWARE_PCRS {
             if let Some(value) = boot.quoted(pcr).filter(|_| !boot.accounts_for(pcr)) {
@@ -144,7 +144,8 @@ impl Learner<'_> {
     }
 
     fn learn_pcr(&mut self, boot: &Boot<'_>, pcr: u8) -> Result<(), LearnError> {
-        /// Those above are extended by user space, those between by IMA and by phases of the boot.
+        /// The PCRs that logs must explain. User space extends those above 14, IMA extends 10, and systemd's
+        /// boot phases extend 11.
         const LOGGED: [u8; 13] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14];
 
         let value = boot.quoted(pcr).ok_or(LearnError::Missing(pcr))?;
@@ -196,7 +197,7 @@ impl Learner<'_> {
             Fact::LoaderCommand(text) => self.learn_command(event, text),
             Fact::LoadOptions => self.learn_load_options(event, this),
             Fact::Image(_) if self.unified == event.digest => self.policy.boot.unified_images.push(this),
-            // It has the boot secret of this machine in it.
+            // This initrd contains the machine's boot secret.
             Fact::Initrd if self.unified.is_some() => {}
             Fact::MachineTable | Fact::UserSpace(UserSpaceEvent::MachineId(_)) => {
                 self.policy.boot.accept_machine_identity = true;
@@ -211,7 +212,7 @@ impl Learner<'_> {
         }
     }
 
-    /// By the text where another event of the log has it, else by the digest.
+    /// Learns the text if another event of the log has it, else the digest.
     fn learn_load_options(&mut self, event: &EventFact<'_>, this: Allowed) {
         match self.command_lines.get(&this.digest).copied() {
             Some(text) => self.learn_command_line(event, text),
@@ -263,7 +264,7 @@ impl Learner<'_> {
         }
     }
 
-    /// What has no rule of its own is allowed in its PCR.
+    /// Learns the digest of an event without a rule of its own, for its PCR.
     fn learn_unknown(&mut self, event: &EventFact<'_>, this: Allowed) {
         self.section(event.pcr, |section| section.digests.push(this));
     }
@@ -275,13 +276,13 @@ impl Learner<'_> {
     }
 }
 
-/// The entry of a signature list, where a policy can name it.
+/// Returns the entry of a signature list, if a policy can name it.
 fn of_entry(event: &EventFact<'_>, entry: &SignatureEntry) -> Option<Allowed> {
     let digest = entry_digest(entry).filter(|digest| digest.algorithm() == HashAlgorithm::Sha256)?;
     Some(Allowed { digest: *digest, name: format!("{} (line {})", entry.signature, event.number) })
 }
 
-/// The list in which such a thing stands by its digest.
+/// Returns the list in which such a fact belongs by its digest.
 fn list_of<'p>(policy: &'p mut Policy, fact: &Fact<'_>) -> Option<&'p mut AllowedList> {
     match fact {
         Fact::MachineOwnerKeys { .. } => Some(&mut policy.secure_boot.machine_owner_keys),

@@ -1,9 +1,9 @@
-//! Rules on what a device booted and runs, instead of the exact values of its PCRs: Secure Boot on, these images,
-//! this command line, these signers.
+//! Rules on what a device booted and runs, instead of exact PCR values: Secure Boot on, these images, this
+//! command line, these signers.
 //!
-//! [`Policy`] is plain data, as an operator writes it; it is read by whatever reads TOML into it. Under a policy
-//! every event of a lease's PCRs must be explained by some rule, and what none explains is refused. Exact states
-//! that an operator accepted explain what lists do not know; they overrule nothing that is required.
+//! [`Policy`] is plain data that an operator writes as TOML. Under a policy a rule must explain every event of a
+//! lease's PCRs; unexplained events are refused. States that an operator accepted explain events that the lists
+//! lack; they override no requirement.
 
 mod allowed;
 mod boot;
@@ -32,25 +32,25 @@ use serde::Deserialize;
 pub(super) use boot::Boot;
 pub(super) use judge::judge;
 
-/// What a device must be and run. An empty one refuses every device.
+/// The requirements for a device. An empty policy refuses every device.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Policy {
-    /// How old evidence may be.
+    /// The maximum age of evidence.
     pub freshness: FreshnessSection,
-    /// Whether there must be a boot event log.
+    /// Whether a boot event log is required.
     pub boot_log: BootLogSection,
-    /// Secure Boot, and the keys that it goes by.
+    /// Secure Boot and its keys.
     pub secure_boot: SecureBootSection,
-    /// What runs before the boot loader.
+    /// The firmware.
     pub firmware: FirmwareSection,
     /// Boot loader, kernel, command line.
     pub boot: BootSection,
-    /// Single PCRs: events and values for which no other rule is made.
+    /// Single PCRs: events and values without a rule of their own.
     pub pcr: BTreeMap<PcrIndex, PcrSection>,
-    /// NvPCRs that are judged, at most [`NVPCRS_MAX`]. Others are not looked at.
+    /// The appraised NvPCRs, at most [`NVPCRS_MAX`]. Others are ignored.
     #[serde(deserialize_with = "nvpcr::sections")]
     pub nvpcr: BTreeMap<NvIndex, NvPcrSection>,
-    /// What was run since the boot; `None` where only the log's own integrity counts.
+    /// The files that were run since boot; `None` if only the IMA log's integrity counts.
     pub ima: Option<ImaSection>,
 }

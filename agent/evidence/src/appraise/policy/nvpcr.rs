@@ -9,42 +9,42 @@ use super::sections::Weight;
 use crate::lower_hex;
 use crate::tpm::{Digest, Name};
 
-/// A policy names no more NvPCRs than that. Each costs the device one signature of its TPM in every report, a third of a
-/// second on slow ones, and some 300 bytes; systemd 262 defines four.
+/// The maximum number of NvPCRs in a policy. In every report each NvPCR costs one TPM signature (a third of a
+/// second on slow TPMs) and some 300 bytes. systemd 262 defines four.
 pub const NVPCRS_MAX: usize = 8;
 
-/// The handle of the NV index of an NvPCR, as it stands in the name of a section: `0x1d10200`.
+/// The handle of an NvPCR's NV index, as a section name has it: `0x1d10200`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct NvIndex(u32);
 
 /// `[nvpcr.0xINDEX]`
 ///
-/// Whatever the section says, the index must be one that systemd made in the initrd of this boot, and systemd's log must
-/// give its value.
+/// Whatever the section says, systemd must have created the index in the initrd of this boot, and systemd's log
+/// must explain its value.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct NvPcrSection {
-    /// How a record of it weighs that no rule explains.
+    /// The weight of a record that no rule explains.
     pub unexplained: Weight,
-    /// Records that are allowed in it, by their digests.
+    /// The digests of the allowed records.
     pub digests: AllowedList,
-    /// Whole values that it may have: then its records are not looked at.
+    /// Allowed values. If the value is one of them, the records are ignored.
     #[serde(deserialize_with = "pcr::values")]
     pub values: Vec<Digest>,
-    /// The names that the TPM may give the index; any where the list is empty. A name covers the index's write policy, and
-    /// with that the key which signs PCR policies for the image's initrd.
+    /// The allowed TPM names of the index; any if the list is empty. A name covers the index's write policy and
+    /// thereby the key that signs PCR policies for the image's initrd.
     #[serde(deserialize_with = "names")]
     pub index_names: Vec<Name>,
 }
 
 impl NvIndex {
-    /// The handle of an NV index.
+    /// Returns the index with this handle; `None` if it is not an NV handle.
     pub fn new(handle: u32) -> Option<Self> {
         (handle >> 24 == 1).then_some(Self(handle))
     }
 
-    /// The handle.
+    /// Returns the handle.
     pub fn get(self) -> u32 {
         self.0
     }
@@ -59,7 +59,7 @@ impl fmt::Display for NvIndex {
 impl TryFrom<String> for NvIndex {
     type Error = String;
 
-    /// Reads the one spelling of a handle, so that no index has two sections.
+    /// Parses the one spelling of a handle, so that no index has two sections.
     fn try_from(text: String) -> Result<Self, String> {
         let digits = text.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
         let index = digits.and_then(Self::new).filter(|index| index.to_string() == text);

@@ -4,7 +4,7 @@ use super::allowed::{AllowedList, digest};
 use super::sections::Weight;
 use crate::tpm::{Digest, PCR_COUNT};
 
-/// The number of a PCR, as it stands in the name of a section.
+/// The number of a PCR, as a section name has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PcrIndex(u8);
@@ -13,34 +13,34 @@ pub struct PcrIndex(u8);
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct PcrSection {
-    /// How an event of it weighs that no rule explains. PCRs of a lease are judged without such a section too,
-    /// others are not looked at.
+    /// The weight of an event that no rule explains. The PCRs of a lease are appraised without such a section
+    /// too; other PCRs are ignored without one.
     pub unexplained: Weight,
-    /// Events that are allowed in it, whatever they are.
+    /// Events that are allowed in it, whatever they mean.
     pub digests: AllowedList,
-    /// Whole values that it may have. The PCRs above 14 are in no log, and have no other rule.
+    /// Allowed values. PCRs above 14 are in no log, so no other rule applies to them.
     #[serde(deserialize_with = "values")]
     pub values: Vec<Digest>,
-    /// Whole values that it may have although the boot event log does not explain them, because firmware of this
-    /// model extends the PCR without logging it. What the log says of such a PCR counts for nothing.
+    /// Values that are allowed although the boot event log does not explain them, because firmware of this model
+    /// extends the PCR without logging it. The log's events of such a PCR are ignored.
     #[serde(deserialize_with = "values")]
     pub unlogged: Vec<Digest>,
 }
 
 impl PcrSection {
-    /// Whether the whole value is allowed, so that no event needs to be explained.
+    /// Returns whether the value itself is allowed, so that no event needs an explanation.
     pub(super) fn allows(&self, value: &Digest) -> bool {
         self.values.contains(value) || self.unlogged.contains(value)
     }
 }
 
 impl PcrIndex {
-    /// The number of a PCR that there is.
+    /// Returns the PCR with this number; `None` if there is no such PCR.
     pub fn new(index: u8) -> Option<Self> {
         (index < PCR_COUNT).then_some(Self(index))
     }
 
-    /// The number.
+    /// Returns the number.
     pub fn get(self) -> u8 {
         self.0
     }

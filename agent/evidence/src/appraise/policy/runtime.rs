@@ -5,22 +5,23 @@ use crate::ima::PathPattern;
 
 /// `[ima]`
 ///
-/// Which digests, signers and exclusions there are is for [`crate::ima::Rules`]: the reader of the policy makes
-/// them of the files that it names.
+/// The allowed digests, signers and exclusions are in [`crate::ima::Rules`], which the policy's reader builds
+/// from the files named here.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ImaSection {
-    /// PCR 10 must account for the log. Where the kernel finds its TPM too late, nothing ties the log to it.
+    /// Whether PCR 10 must confirm the log. If the kernel finds its TPM too late, nothing ties the log to the
+    /// TPM.
     pub require_anchored: bool,
-    /// How an entry weighs that no rule explains.
+    /// The weight of an entry that no rule explains.
     pub unexplained: Weight,
-    /// How a file weighs that was written to while it was measured.
+    /// The weight of a file that was written to while it was measured.
     pub violations: Weight,
-    /// Files with digests of files that may be run, one in a line, as `sha256sum` prints them.
+    /// Files with the digests of allowed files, one per line, as `sha256sum` prints them.
     pub digest_files: Vec<String>,
     /// Certificates or public keys, PEM or DER, whose signatures allow a file.
     pub signer_files: Vec<String>,
-    /// Paths of files that may have any content: `*` stays within a directory, `**` does not.
+    /// Paths of files that may have any content: `*` stays within a directory, `**` crosses directories.
     #[serde(deserialize_with = "patterns")]
     pub exclusions: Vec<PathPattern>,
 }

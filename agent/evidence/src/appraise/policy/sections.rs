@@ -8,7 +8,7 @@ use crate::appraise::Verdict;
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct FreshnessSection {
-    /// Seconds that may lie between the challenge and the evidence; `None` where it does not matter.
+    /// The maximum number of seconds between challenge and evidence; `None` for no limit.
     pub max_age: Option<u64>,
 }
 
@@ -16,8 +16,8 @@ pub struct FreshnessSection {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct BootLogSection {
-    /// It must be there. Where it need not and is not, accepted states are compared instead, and the judgement is
-    /// a warning at best.
+    /// Whether the log is required. If it is neither required nor present, accepted states are compared instead,
+    /// and the result is a warning at best.
     pub required: bool,
 }
 
@@ -25,19 +25,19 @@ pub struct BootLogSection {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct SecureBootSection {
-    /// It must have been on.
+    /// Whether Secure Boot must have been on.
     pub required: bool,
-    /// What PK may hold.
+    /// The allowed entries of PK.
     pub platform_keys: AllowedList,
-    /// What KEK may hold.
+    /// The allowed entries of KEK.
     pub key_exchange_keys: AllowedList,
-    /// What db may hold.
+    /// The allowed entries of db.
     pub allowed_signatures: AllowedList,
-    /// What dbx may be: the digest of its event, because such lists are long.
+    /// The allowed dbx lists, by the digests of their events because the lists are long.
     pub forbidden_signatures: AllowedList,
-    /// The certificates and hashes that may vouch for what was loaded.
+    /// The certificates and hashes that may have authorized the loaded images.
     pub signers: AllowedList,
-    /// What shim's own lists may be (MokList and the like): the digests of their events.
+    /// The allowed lists of shim (MokList and similar), by the digests of their events.
     pub machine_owner_keys: AllowedList,
 }
 
@@ -45,13 +45,13 @@ pub struct SecureBootSection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct FirmwareSection {
-    /// The versions that it may say it has.
+    /// The allowed versions, as the firmware reports them.
     pub versions: Vec<String>,
-    /// Any other too.
+    /// Whether any version is allowed.
     pub accept_any_version: bool,
-    /// What it may consist of.
+    /// The allowed parts of the firmware.
     pub contents: AllowedList,
-    /// Anything else in PCR 0 too: then its version alone is looked at.
+    /// Whether any content of PCR 0 is allowed, so that only the version counts.
     pub accept_any_content: bool,
 }
 
@@ -59,35 +59,37 @@ pub struct FirmwareSection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct BootSection {
-    /// Images that may be loaded: boot loaders, kernels, unified kernel images and drivers of add-in cards for UEFI,
-    /// by their Authenticode digests; kernels that U-Boot starts, by SHA-256.
+    /// Images that may be loaded: boot loaders, kernels, unified kernel images and UEFI drivers of add-in cards,
+    /// by Authenticode digest; kernels that U-Boot starts, by SHA-256.
     pub images: AllowedList,
-    /// Unified kernel images that may be loaded. One that starts the kernel by itself, as systemd's stub does since
-    /// version 258, vouches for the initrd that the kernel got: no `initrds` are needed for it.
+    /// Unified kernel images that may be loaded. If such an image starts the kernel itself, as systemd-stub does
+    /// since version 258, it determines the initrd, and `initrds` is not needed.
     pub unified_images: AllowedList,
-    /// What the sections of a unified kernel image may be (PCR 11); any where the list is empty.
+    /// The allowed sections of a unified kernel image (PCR 11); any if the list is empty.
     pub sections: AllowedList,
-    /// Any others too, if Secure Boot was on and nothing but `secure-boot.signers` vouched for what was loaded.
+    /// Whether other images are allowed if Secure Boot was on and only `secure-boot.signers` authorized the
+    /// loaded images.
     pub accept_signed_images: bool,
-    /// What the kernel's command line may be.
+    /// The allowed kernel command lines.
     pub command_lines: Vec<CommandLinePattern>,
-    /// The same where the boot chain measures the command line and logs no text of it: the digests of its events.
+    /// The allowed command lines by the digests of their events, for boot chains that measure the command line
+    /// and do not log its text.
     pub command_line_digests: AllowedList,
-    /// Initrds that may be loaded.
+    /// The initrds that may be loaded.
     pub initrds: AllowedList,
-    /// Commands that the boot loader may carry out.
+    /// The commands that the boot loader may run.
     pub loader_commands: Vec<LoaderCommandPattern>,
-    /// Files that it may read.
+    /// The files that the boot loader may read.
     pub files: AllowedList,
-    /// What tells one machine from another may have any value: the SMBIOS tables with UUID and serial number, as firmware
-    /// and systemd's stub measure them (PCR 1), the machine id (PCR 15).
+    /// Whether values that identify a machine may be anything: the SMBIOS tables with UUID and serial number, as
+    /// firmware and systemd-stub measure them (PCR 1), and the machine id (PCR 15).
     pub accept_machine_identity: bool,
-    /// systemd must have extended its os-separator into each judged PCR of 0 to 7, 9 and 12 to 14. Where it has done
-    /// so for one of them, it must have for all, whatever this says.
+    /// Whether systemd must have extended its os-separator into each appraised PCR of 0 to 7, 9 and 12 to 14. If
+    /// it did so for one PCR, it must have for all, whatever this says.
     pub require_os_separator: bool,
 }
 
-/// How something weighs.
+/// The weight of a finding.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Weight {
@@ -96,12 +98,12 @@ pub enum Weight {
     Refuse,
     /// A warning.
     Warn,
-    /// Nothing.
+    /// No effect.
     Allow,
 }
 
 impl Weight {
-    /// `None` where it is nothing.
+    /// Returns the trust tier; `None` if the finding has no effect.
     pub(super) fn verdict(self) -> Option<Verdict> {
         match self {
             Self::Refuse => Some(Verdict::Contraindicated),

@@ -7,8 +7,8 @@ use super::super::reference::ReferenceValues;
 
 const COVERAGE: &str = "boot.coverage";
 
-/// Says where a lease would work under any kernel or command line. A log shows it; without one, PCRs that were never
-/// extended do.
+/// Returns a reason if a lease would work under any kernel or command line. A log shows that; without a log,
+/// PCRs that were never extended show it.
 pub(super) fn covers_kernel_and_command_line(
     evidence: &Evidence<'_>,
     reference: &ReferenceValues,
@@ -24,13 +24,13 @@ pub(super) fn covers_kernel_and_command_line(
     Some(uncovered_by_lease(uncovered, Verdict::Contraindicated))
 }
 
-/// The same where a policy judges the events of these PCRs, and a lease names them: what the policy leaves open is
-/// its operator's decision.
+/// Returns a reason if a lease would work under any kernel or command line although a policy appraises the PCRs.
+/// If a lease names the PCRs, whatever the policy allows is its operator's decision.
 pub(in crate::appraise) fn is_left_open(coverage: &BootCoverage, judged: &BTreeSet<u8>) -> Option<Reason> {
     coverage.check(judged).err().map(|uncovered| uncovered_by_lease(uncovered, Verdict::Warning))
 }
 
-/// A device without a log is compared with exact values.
+/// Checks a device without a log, which is compared with exact values.
 pub(in crate::appraise) fn without_log(
     evidence: &Evidence<'_>,
     reference: &ReferenceValues,

@@ -8,22 +8,23 @@ use crate::eventlog::{BOOT_PHASES_PCR, EventLogError, FIRMWARE_PCRS};
 use crate::ima::IMA_PCR;
 use crate::tpm::{Digest, HashAlgorithm, PcrValues};
 
-/// Those above are extended by user space, and are in no log of the firmware.
+/// The last PCR that the firmware's log can contain; user space extends the PCRs above.
 const LAST_BOOT_PCR: u8 = 14;
 
 const REQUIRED: &str = "boot-log.required";
 const REPLAY: &str = "boot-log.replay";
 const MEASURE_LOG: &str = "boot-log.user-space";
 
-/// Why a log that is too long may not explain a value.
+/// Why a log of which only the beginning is known may not explain a value.
 pub(in crate::appraise) const CUT: &str = "the known part of systemd's log does not give: the log is longer than what the \
     control plane keeps of it. Reboot the device, which begins a new log";
 
-/// How it weighs that the logs do not explain a PCR, and why; the sentence goes on from "… does not explain PCR 0".
+/// The tier of a PCR that the logs do not explain, and the cause, which continues the sentence "… does not
+/// explain PCR 0".
 pub(in crate::appraise) type Unexplained = (Verdict, String);
 
-/// The boot event log, and behind it systemd's, give the PCR values that were quoted. `weigh` judges a PCR whose quoted
-/// value they do not give.
+/// Checks that the boot event log, followed by systemd's log, gives the quoted PCR values. `weigh` judges a PCR
+/// whose quoted value they do not give.
 pub(in crate::appraise) fn accounts_for_pcrs(
     evidence: &Evidence<'_>,
     rule: BootLogRule,
@@ -55,14 +56,14 @@ fn absent(rule: BootLogRule) -> Reason {
     Reason::new(REQUIRED, Area::Boot, verdict, text)
 }
 
-/// Where exact states are compared, the log explains the PCRs and decides nothing: firmware that extends without
-/// logging is a warning. In the other PCRs such a log would hide what a boot loader has done.
+/// Weighs unexplained PCRs without a policy. Exact values decide there, so firmware that extends without logging
+/// is only a warning. In the other PCRs such a log would hide what a boot loader did.
 pub(in crate::appraise) fn without_policy(index: u8, _: &Digest) -> Unexplained {
     let verdict = if FIRMWARE_PCRS.contains(&index) { Verdict::Warning } else { Verdict::Contraindicated };
     (verdict, cause(index).to_owned())
 }
 
-/// What may be behind it, as far as the log alone can tell.
+/// Returns the likely causes, as far as the log alone shows them.
 pub(in crate::appraise) fn cause(index: u8) -> &'static str {
     if FIRMWARE_PCRS.contains(&index) {
         ": firmware of some models omits events, or the log was altered"
@@ -121,9 +122,9 @@ fn fails_to_explain(replayed: &Replayed) -> &'static str {
     }
 }
 
-/// Whether logs must account for a PCR. One of the boot that the firmware's log does not mention was never extended by
-/// it: otherwise a log would become true by leaving out the events of a whole PCR.
+/// Returns whether logs must explain a PCR. A boot PCR that the firmware's log does not mention must be
+/// unextended; otherwise a log could become valid by omitting all events of a PCR.
 fn is_of_the_boot(replayed: &Replayed, bank: HashAlgorithm, index: u8) -> bool {
-    // IMA's log accounts for PCR 10, and a policy that names PCR 11 judges it.
+    // IMA's log explains PCR 10, and a policy that names PCR 11 appraises it.
     ![IMA_PCR, BOOT_PHASES_PCR].contains(&index) && (index <= LAST_BOOT_PCR || replayed.mentions(bank, index))
 }

@@ -7,7 +7,7 @@ use crate::tpm::PcrValues;
 
 const ACCEPTED: &str = "boot-state.accepted";
 
-/// The lease's PCRs have the values of an accepted state.
+/// Checks that the lease's PCRs equal an accepted state.
 pub(in crate::appraise) fn is_accepted(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
     let quoted = match evidence.quote.pcrs().select(&reference.lease_selection) {
         Ok(quoted) => quoted,
@@ -45,14 +45,15 @@ pub(in crate::appraise) fn is_accepted(evidence: &Evidence<'_>, reference: &Refe
     }
 }
 
-/// An affirming reason for each area that has a PCR in the state.
+/// Returns an affirming reason for each area with a PCR in the state.
 fn is(state: &BootState, quoted: &PcrValues) -> Vec<Reason> {
     let areas: BTreeSet<Area> = quoted.iter().map(|(_, index, _)| Area::of_pcr(index)).collect();
     let text = format!("the boot state is \"{}\"", state.name);
     areas.into_iter().map(|area| Reason::new(ACCEPTED, area, Verdict::Affirming, text.clone())).collect()
 }
 
-/// What each PCR stands for (TCG PC Client Platform Firmware Profile, section 3.3.4; Linux TPM PCR Registry).
+/// Returns the meaning of a PCR (TCG PC Client Platform Firmware Profile, section 3.3.4; Linux TPM PCR
+/// Registry).
 fn meaning(index: u8) -> &'static str {
     match index {
         0 => "firmware",

@@ -2,7 +2,8 @@ use super::super::evidence::Evidence;
 use super::super::reason::{Area, Reason, Verdict};
 use super::super::reference::ReferenceValues;
 
-/// Checks that the TPM did not go back in time, as it does when a hypervisor restores an older state of a virtual TPM.
+/// Checks that the TPM's time did not go back, which happens if a hypervisor restores an older state of a
+/// virtual TPM.
 pub(super) fn never_goes_back(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Reason {
     let now = evidence.tpm_time();
     let (verdict, text) = match reference.high_water {

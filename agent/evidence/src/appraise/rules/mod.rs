@@ -1,4 +1,4 @@
-//! The rules that need no policy. Each gives at least one reason when it applies, an affirming one included.
+//! The rules that need no policy. A rule that applies returns at least one reason, which can be affirming.
 
 pub(super) mod boot_coverage;
 pub(super) mod boot_log;
@@ -11,16 +11,16 @@ use super::evidence::Evidence;
 use super::reason::{Reason, Verdict};
 use super::reference::ReferenceValues;
 
-/// What is judged whether there is a policy or not.
+/// Applies the rules that hold with and without a policy.
 pub(super) fn always(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
     vec![hardware::has_signed(), freshness::never_goes_back(evidence, reference)]
 }
 
-/// What is judged where exact states stand in for a policy.
+/// Applies the rules that replace a policy: exact accepted states.
 pub(super) fn without_policy(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
     let mut reasons = boot_state::is_accepted(evidence, reference);
     let of_log = boot_log::accounts_for_pcrs(evidence, reference.boot_log, boot_log::without_policy);
-    // What a log says that does not replay is no evidence of anything.
+    // Ignore the contents of a log that does not replay.
     if of_log.iter().all(|reason| reason.verdict != Verdict::Contraindicated) {
         reasons.extend(boot_coverage::covers_kernel_and_command_line(evidence, reference));
     }

@@ -3,10 +3,10 @@ use super::super::reason::{Area, Reason, Verdict};
 use crate::ima::{IMA_PCR, Outcome};
 use crate::tpm::Digest;
 
-/// The rule's name, also under a policy.
+/// The rule's name, under a policy too.
 pub(in crate::appraise) const LOG: &str = "ima.log";
 
-/// An IMA log, where the device keeps one, accounts for PCR 10.
+/// Checks that PCR 10 confirms the IMA log, if the device keeps one.
 pub(in crate::appraise) fn is_measured(evidence: &Evidence<'_>) -> Vec<Reason> {
     let (verdict, text) = match evidence.ima {
         ImaLog::Absent if was_extended(evidence) => {
@@ -22,11 +22,11 @@ pub(in crate::appraise) fn is_measured(evidence: &Evidence<'_>) -> Vec<Reason> {
     vec![Reason::new(LOG, Area::Runtime, verdict, text)]
 }
 
-/// What is said of a log that nothing ties to the TPM.
+/// The reason for a log that nothing ties to the TPM.
 pub(in crate::appraise) const UNANCHORED: &str =
     "the IMA log is unanchored: PCR 10 was never extended, because the kernel found its TPM too late";
 
-/// What is to be said of a log that was followed, whatever stands in it.
+/// Returns the tier and the reason for a followed log, independent of its entries.
 pub(in crate::appraise) fn integrity(outcome: Outcome) -> (Verdict, &'static str) {
     match outcome {
         Outcome::Anchored { padded: false, .. } => (Verdict::Affirming, "the IMA log accounts for PCR 10"),

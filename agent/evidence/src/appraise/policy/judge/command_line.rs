@@ -10,11 +10,11 @@ use crate::tpm::Digest;
 
 const COMMAND_LINES: &str = "boot.command-lines";
 
-/// The rules for command lines, made ready for logs with many of them.
+/// The rules for command lines, indexed because a log can have many command lines.
 pub(super) struct CommandLines<'p> {
     patterns: PatternIndex<'p, CommandLinePattern>,
     listed: &'p AllowedList,
-    /// Digests of the patterns without wildcards, in each form in which a command line is measured.
+    /// The digests of the patterns without wildcards, in each form in which a command line is measured.
     digests: OnceCell<HashSet<Digest>>,
 }
 
@@ -27,7 +27,7 @@ impl<'p> CommandLines<'p> {
         }
     }
 
-    /// A command line of which the log has the text.
+    /// Judges a command line whose text is in the log.
     pub(super) fn text(&self, text: &str) -> Ruling {
         if self.patterns.fits(text) {
             return Ruling::Explained;
@@ -38,7 +38,8 @@ impl<'p> CommandLines<'p> {
         )
     }
 
-    /// One of which the log has the digest alone: a pattern without wildcards can be hashed and compared.
+    /// Judges a command line of which the log has only the digest. Only patterns without wildcards can be hashed
+    /// and compared.
     pub(super) fn digest(&self, digest: &Digest) -> Ruling {
         let forms = |text| command_line_digests(digest.algorithm(), text);
         let digests = self.digests.get_or_init(|| self.patterns.texts().flat_map(forms).collect());
@@ -53,15 +54,15 @@ impl<'p> CommandLines<'p> {
     }
 }
 
-/// What an operator has to know of a text that only a pattern without wildcards can fit.
+/// Returns why only a pattern without wildcards can match this text, as an addition to a reason.
 pub(super) fn remark(text: &str) -> String {
     only_literally(text)
         .map(|reason| format!(" ({reason}; a pattern without wildcards can)"))
         .unwrap_or_default()
 }
 
-/// Where the policy knows command lines, one was measured into the PCR into which this boot chain measures it, and
-/// that PCR is judged. Otherwise a log that calls its event something else would leave it out.
+/// If the policy has rules for command lines, checks that this boot chain measured one into a PCR that is
+/// appraised. Otherwise a log could hide a command line by giving its event another type.
 pub(super) fn is_measured(policy: &Policy, coverage: &BootCoverage, judged: &BTreeSet<u8>) -> Option<Reason> {
     let rules = &policy.boot;
     let known = !rules.command_lines.is_empty() || !rules.command_line_digests.is_empty();

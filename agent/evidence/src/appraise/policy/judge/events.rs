@@ -11,11 +11,11 @@ use crate::appraise::rules::{boot_coverage, boot_log::CUT};
 use crate::appraise::{Area, BootCoverage, BootState, Evidence, Reason, ReferenceValues, Verdict};
 use crate::eventlog::{EventFact, Stage};
 
-/// No rule is made for what it is.
+/// The rule's name for events that no rule covers.
 const UNEXPLAINED: &str = "pcr.unexplained";
 const ACCEPTED: &str = "boot-state.accepted";
 
-/// Every event of the PCRs that count is explained: by a rule, or because the whole boot is one that was accepted.
+/// Checks that a rule explains every event of the appraised PCRs, or that the whole boot is an accepted state.
 pub(super) fn are_explained(
     policy: &Policy,
     boot: &Boot<'_>,
@@ -61,7 +61,7 @@ pub(super) fn are_explained(
     reasons
 }
 
-/// What is not explained in one PCR.
+/// Returns the unexplained events of one PCR.
 fn refusals(
     policy: &Policy,
     explainer: &Explainer<'_>,
@@ -115,7 +115,7 @@ fn unexplained(pcr: u8, event: &EventFact<'_>) -> String {
     format!("no rule explains this in PCR {pcr}: {digest}{}{place}", event.fact)
 }
 
-/// A good word for each area of which some PCR counts.
+/// Returns one affirming reason for each area with an appraised PCR.
 fn affirm<'a>(
     pcrs: &'a BTreeMap<u8, Judged<'_>>,
     accepted: Option<&'a BootState>,

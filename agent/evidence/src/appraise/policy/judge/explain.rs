@@ -8,18 +8,18 @@ use crate::appraise::policy::{AllowedList, LoaderCommandPattern, PcrIndex, Polic
 use crate::eventlog::{EventFact, Fact, Image, Stage, Tie, UserSpaceEvent};
 use crate::tpm::Digest;
 
-/// What the rules say of one event.
+/// The verdict of the rules on one event.
 pub(super) enum Ruling {
-    /// It is allowed.
+    /// A rule allows it.
     Explained,
-    /// There is a rule for what it is, and it does not allow it.
+    /// A rule covers it and does not allow it.
     Refused {
         /// The rule.
         rule: &'static str,
-        /// In words.
+        /// The reason, for people.
         text: String,
     },
-    /// There is no rule for what it is.
+    /// No rule covers it.
     Unexplained,
 }
 
@@ -29,12 +29,12 @@ impl Ruling {
     }
 }
 
-/// The rules for single events, and what they need to know of the boot as a whole.
+/// The rules for single events, and the facts about the whole boot that they need.
 pub(super) struct Explainer<'p> {
     policy: &'p Policy,
     signers_vouch: bool,
     image_vouches_for_initrd: bool,
-    /// The line of the SMBIOS tables that the firmware measured.
+    /// The log line of the SMBIOS tables that the firmware measured.
     machine_tables: Option<usize>,
     command_lines: CommandLines<'p>,
     loader_commands: PatternIndex<'p, LoaderCommandPattern>,
@@ -42,9 +42,9 @@ pub(super) struct Explainer<'p> {
 }
 
 impl<'p> Explainer<'p> {
-    /// `keys_judged` says whether whatever is not explained in the PCR of Secure Boot's keys is refused, and
-    /// `images_judged` the same of the PCR of images. Otherwise a log could call what vouched for an image something
-    /// else, or leave out what was loaded last.
+    /// Prepares the rules. `keys_judged` says whether unexplained events in the PCR of Secure Boot's keys are
+    /// refused, `images_judged` whether those in the PCR of images are. If they were not, a log could rename the
+    /// event of an image's signer, or omit the last image.
     pub(super) fn new(policy: &'p Policy, boot: &Boot<'_>, keys_judged: bool, images_judged: bool) -> Self {
         let mut this = Self {
             policy,
@@ -59,7 +59,7 @@ impl<'p> Explainer<'p> {
         this
     }
 
-    /// Asks the rules about an event. One that was not extended in the bank that is judged changes nothing.
+    /// Applies the rules to an event. Explains any event that extended nothing in the appraised bank.
     pub(super) fn explain(&self, event: &EventFact<'_>) -> Ruling {
         let Some(digest) = &event.digest else { return Ruling::Explained };
         if self.lists(event.pcr, digest) || event.is_routine() {
@@ -84,7 +84,7 @@ impl<'p> Explainer<'p> {
         let (policy, rules) = (self.policy, &self.policy.boot);
         let listed = |list: &AllowedList, rule| in_list(list, rule, event, digest);
         match &event.fact {
-            // Whether it has to be on is another rule's.
+            // Another rule checks whether Secure Boot must be on.
             Fact::SecureBoot(_) => Ruling::Explained,
             Fact::SignatureDatabase(database) => secure_boot::database(policy, database, digest),
             Fact::Authority(authority) => secure_boot::authority(policy, authority),

@@ -6,10 +6,10 @@ use crate::eventlog::{EventFact, Fact, FirmwareContent, FirmwarePart, Stage};
 use crate::tpm::Digest;
 
 const VERSIONS: &str = "firmware.versions";
-/// The firmware's own code and what it decides by.
+/// The PCR of the firmware's code.
 const FIRMWARE_PCR: u8 = 0;
 
-/// The firmware has a version that is allowed, as it says itself.
+/// Checks that the firmware reports an allowed version.
 pub(super) fn version_is_allowed(policy: &Policy, boot: &Boot<'_>) -> Option<Reason> {
     let rule = &policy.firmware;
     let reason = |verdict, text| Some(Reason::new(VERSIONS, Area::Firmware, verdict, text));
@@ -29,7 +29,7 @@ pub(super) fn version_is_allowed(policy: &Policy, boot: &Boot<'_>) -> Option<Rea
     }
 }
 
-/// An event with a version that is not allowed.
+/// Refuses an event with a version that is not allowed.
 pub(super) fn other_version(version: &str) -> Ruling {
     Ruling::refused(VERSIONS, format!("firmware version \"{version}\" is not allowed"))
 }
@@ -47,8 +47,9 @@ pub(super) fn content(policy: &Policy, content: &FirmwareContent, digest: &Diges
 /// The PCR of the firmware's settings and tables.
 const SETTINGS_PCR: u8 = 1;
 
-/// The SMBIOS tables that the firmware measured, with the machine's UUID and serial number. The kind of an event is the
-/// log's word: firmware measures them once, so that one event at most is taken for them.
+/// Returns the SMBIOS tables that the firmware measured, which contain the machine's UUID and serial number. The
+/// log alone determines an event's type, so at most one event is accepted as these tables: firmware measures
+/// them once.
 pub(in crate::appraise::policy) fn machine_tables<'b, 'a>(boot: &'b Boot<'a>) -> Option<&'b EventFact<'a>> {
     boot.events().iter().find(|event| {
         event.pcr == SETTINGS_PCR
@@ -57,8 +58,8 @@ pub(in crate::appraise::policy) fn machine_tables<'b, 'a>(boot: &'b Boot<'a>) ->
     })
 }
 
-/// What the firmware is made of is left to its version. A log can call an event what it likes, so this is about
-/// all that the firmware extends into its PCR.
+/// Returns whether the policy accepts any firmware content of an allowed version. This covers every event before
+/// the boot loader's in PCR 0, because the log alone determines their types.
 pub(super) fn is_left_to_version(policy: &Policy, event: &EventFact<'_>) -> bool {
     policy.firmware.accept_any_content && event.pcr == FIRMWARE_PCR && event.stage == Stage::Firmware
 }

@@ -1,7 +1,7 @@
 use crate::appraise::policy::Policy;
 use crate::appraise::{Area, Evidence, Reason, Verdict};
 
-/// The evidence was not kept back.
+/// Checks the age of the evidence against the policy.
 pub(super) fn is_young_enough(policy: &Policy, evidence: &Evidence<'_>) -> Option<Reason> {
     let max_age = policy.freshness.max_age?;
     let age = evidence.age_s;

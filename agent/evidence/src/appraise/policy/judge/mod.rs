@@ -1,5 +1,5 @@
-//! The rules of a policy. Those about single events say whether an event is explained ([`explain`]); the others
-//! give their reasons by themselves.
+//! The rules of a policy. Rules for single events say whether an event is explained ([`explain`]); the others
+//! return reasons.
 
 mod command_line;
 mod events;
@@ -24,7 +24,7 @@ use super::boot::Boot;
 use crate::appraise::rules::{boot_coverage, boot_log, boot_state};
 use crate::appraise::{BootLog, BootLogRule, Evidence, Reason, ReferenceValues, Verdict};
 
-/// Judges evidence by the rules of a policy.
+/// Appraises evidence by the rules of a policy.
 pub(in crate::appraise) fn judge(
     policy: &Policy,
     evidence: &Evidence<'_>,
@@ -36,7 +36,7 @@ pub(in crate::appraise) fn judge(
     let of_log = boot_log::accounts_for_pcrs(evidence, log_rule, |pcr, value| {
         unlogged::weigh(policy, reference, pcr, value)
     });
-    // What a log says that does not replay is no evidence of anything.
+    // Ignore the contents of a log that does not replay.
     let worthless = of_log.iter().any(|reason| reason.verdict == Verdict::Contraindicated);
     reasons.extend(of_log);
     if !worthless {
@@ -63,7 +63,7 @@ fn judge_boot(policy: &Policy, evidence: &Evidence<'_>, reference: &ReferenceVal
         }
     };
     let nvpcrs = nvpcr::are_allowed(policy, &boot, evidence);
-    // What is required comes first: it is what to mend first.
+    // Requirements come first, because operators should fix them first.
     let required = [secure_boot::is_on(policy, &boot), firmware::version_is_allowed(policy, &boot)];
     required.into_iter().flatten().chain(explained).chain(nvpcrs).collect()
 }

@@ -13,7 +13,7 @@ const INDEX_NAMES: &str = "nvpcr.index-names";
 const REPLAY: &str = "nvpcr.replay";
 const UNEXPLAINED: &str = "nvpcr.unexplained";
 
-/// Judges the NvPCRs that the policy names. The logs must account for their PCRs.
+/// Appraises the NvPCRs that the policy names. The logs must explain their PCRs.
 pub(super) fn are_allowed(policy: &Policy, boot: &Boot<'_>, evidence: &Evidence<'_>) -> Vec<Reason> {
     let NvPcrs::Certified(certified) = evidence.nvpcrs else {
         return policy.nvpcr.keys().map(|index| not_asked(*index)).collect();
@@ -41,12 +41,13 @@ fn not_asked(index: NvIndex) -> Reason {
     Reason::new(CERTIFIED, Area::Boot, Verdict::Warning, text)
 }
 
-/// The NvPCRs that systemd made before it measured `nvpcr-separator` at the end of the initrd. Records behind the
-/// separator do not count: root can remove an index, define it again, and measure any record for it.
+/// Returns the NvPCRs that systemd created before it measured `nvpcr-separator` at the end of the initrd.
+/// Records after the separator do not count: root can remove an index, define it again, and measure any record
+/// for it.
 pub(in crate::appraise::policy) fn made<'b>(boot: &'b Boot<'_>) -> Vec<NvPcrInit<'b>> {
     let separator = boot.bank().digest(&[NVPCR_SEPARATOR.as_bytes()]);
     let of_pcr = || boot.events().iter().filter(|event| event.pcr == NVPCR_INIT_PCR);
-    // By the digest, so that a log cannot hide the separator behind another meaning.
+    // Found by digest, so that a log cannot hide the separator behind another type.
     if !boot.accounts_for(NVPCR_INIT_PCR) || !of_pcr().any(|event| event.digest == Some(separator)) {
         return Vec::new();
     }
@@ -69,17 +70,19 @@ fn init<'b>(event: &'b EventFact<'_>) -> Option<NvPcrInit<'b>> {
 struct Judged<'a> {
     index: NvIndex,
     section: &'a NvPcrSection,
-    /// The records that it was made.
+    /// The records of its creation.
     inits: Vec<&'a NvPcrInit<'a>>,
     log: &'a MeasureLog,
-    /// The log goes on behind what is known of it.
+    /// Whether the log continues after the known part.
     is_cut: bool,
     policy: &'a Policy,
 }
 
 impl Judged<'_> {
+    /// Returns the reasons that its records give.
+    ///
     /// # Errors
-    /// The one reason against it, where nothing can be said of its records.
+    /// The only reason, if its records cannot be appraised.
     fn reasons(&self, found: Option<&VerifiedNvPcr>) -> Result<Vec<Reason>, Reason> {
         let found = found.ok_or_else(|| {
             self.refused(
@@ -101,7 +104,7 @@ impl Judged<'_> {
         Ok(reasons)
     }
 
-    /// The index is the one that systemd made in this boot, and its name is allowed.
+    /// Checks that systemd created the index in this boot and that its name is allowed.
     fn check_made(&self, name: &Name) -> Result<(), Reason> {
         if self.inits.is_empty() {
             let text = "is not among those that PCR 9 says systemd made in the initrd of this boot";
@@ -125,11 +128,12 @@ impl Judged<'_> {
         Ok(())
     }
 
-    /// The records of systemd's log, all of them, give the value. The device reads the log while the value stands still.
+    /// Checks that all records in systemd's log together give the value. The device reads the log while the
+    /// value does not change.
     fn check_replay(&self, found: &VerifiedNvPcr) -> Result<(), Reason> {
         let (value, records) = (found.value(), self.log.of_nv_index(self.index.get()).count());
         let text = match self.log.leads_nv(self.index.get(), value) {
-            // Records that are not known cannot have been extended before these.
+            // The unknown records come later in the log, so they were extended later.
             Some(led) if led == records => return Ok(()),
             _ if self.is_cut => format!("has the value {value}, which {CUT}"),
             Some(led) => format!(
@@ -174,7 +178,7 @@ impl Judged<'_> {
     }
 }
 
-/// What systemd measures of the machine into the NvPCR `hardware`.
+/// The start of what systemd measures about the machine into the NvPCR `hardware`.
 const MACHINE_IDENTITY: &[u8] = b"product-id:";
 
 impl std::fmt::Display for Judged<'_> {

@@ -6,9 +6,9 @@ use crate::measure_log::OS_SEPARATOR_PCRS;
 
 const SEPARATOR: &str = "boot.require-os-separator";
 
-/// systemd extends the os-separator once into each of its PCRs, before anything else runs. Whatever firmware and boot
-/// loader measured stands before it: a log that has events of theirs behind one lets the running system speak for
-/// them.
+/// Checks that systemd's os-separator comes where it must. systemd extends it once into each of its PCRs before
+/// anything else runs, so firmware and boot loader events after one come from the running system, which could
+/// forge them.
 pub(super) fn rulings(policy: &Policy, boot: &Boot<'_>, pcr: u8) -> Vec<(Option<usize>, Ruling)> {
     if !OS_SEPARATOR_PCRS.contains(&pcr) {
         return Vec::new();

@@ -4,20 +4,20 @@ use crate::appraise::policy::{PcrSection, Policy, Weight};
 use crate::appraise::{Area, BootState, Reason, ReferenceValues, Verdict};
 use crate::tpm::{HashAlgorithm, PcrValues};
 
-/// A PCR whose events are judged.
+/// A PCR whose events are appraised.
 pub(super) struct Judged<'p> {
-    /// How an event weighs that no rule explains.
+    /// The weight of an unexplained event.
     pub(super) weight: Weight,
-    /// Whether a lease names it.
+    /// Whether a lease names the PCR.
     pub(super) leased: bool,
-    /// What the policy says of it by its number.
+    /// The policy's section for this PCR.
     pub(super) section: Option<&'p PcrSection>,
 }
 
-/// The PCRs of a lease, and those for which the policy has a section. `quoted` is the bank that is judged.
+/// Returns the PCRs of a lease and those for which the policy has a section. `quoted` is the appraised bank.
 ///
 /// # Errors
-/// When a lease could be used by software of which nothing was judged.
+/// If software that was not appraised could use the lease.
 pub(super) fn judged<'p>(
     policy: &'p Policy,
     reference: &ReferenceValues,
@@ -43,8 +43,8 @@ pub(super) fn judged<'p>(
     Ok(judged)
 }
 
-/// Rules that nothing is held to, because the PCR that they are about is not judged: their author meant
-/// something else.
+/// Returns a reason for each rule about a PCR that is not appraised: such a rule has no effect, which its author
+/// did not intend.
 pub(super) fn idle_rules(policy: &Policy, pcrs: &BTreeMap<u8, Judged<'_>>) -> Vec<Reason> {
     let (keys, boot) = (&policy.secure_boot, &policy.boot);
     let rules = [
@@ -69,7 +69,7 @@ pub(super) fn idle_rules(policy: &Policy, pcrs: &BTreeMap<u8, Judged<'_>>) -> Ve
     .collect()
 }
 
-/// The accepted state that the lease's PCRs are in.
+/// Returns the accepted state that equals the lease's PCRs.
 pub(super) fn accepted<'r>(reference: &'r ReferenceValues, quoted: &PcrValues) -> Option<&'r BootState> {
     let lease = &reference.lease_selection;
     quoted.select(lease).ok().filter(|leased| !leased.is_empty())?;

@@ -3,7 +3,7 @@ use crate::appraise::rules::runtime::{self, LOG, UNANCHORED, integrity};
 use crate::appraise::{Area, Evidence, ImaLog, Reason, Verdict};
 use crate::ima::{Findings, Offender, Outcome};
 
-/// What was run since the boot is allowed, where the policy has rules for that.
+/// Checks the files that were run since boot, if the policy has rules for them.
 pub(super) fn is_allowed(policy: &Policy, evidence: &Evidence<'_>) -> Vec<Reason> {
     let Some(section) = &policy.ima else { return runtime::is_measured(evidence) };
     let (verdict, text) = match evidence.ima {
@@ -47,7 +47,7 @@ fn entries(section: &ImaSection, findings: Option<&Findings>) -> Vec<Reason> {
     reasons
 }
 
-/// A reason for each entry that is known, and one for the others.
+/// Returns a reason for each known entry, and one for all others.
 fn weigh(rule: &'static str, weight: Weight, count: u64, known: &[Offender]) -> Vec<Reason> {
     let Some(verdict) = weight.verdict().filter(|_| count > 0) else { return Vec::new() };
     let mut reasons: Vec<Reason> =

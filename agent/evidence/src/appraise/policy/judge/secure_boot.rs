@@ -6,11 +6,11 @@ use crate::eventlog::{Authority, DatabaseName, Fact, Signature, SignatureDatabas
 use crate::tpm::Digest;
 
 const REQUIRED: &str = "secure-boot.required";
-/// Where the firmware measures state, keys, and what it allowed images by.
+/// The PCR of Secure Boot's state and keys, and of the signers of the loaded images.
 pub(super) const KEYS_PCR: u8 = 7;
 const SIGNERS: &str = "secure-boot.signers";
 
-/// The firmware enforced Secure Boot, where it has to.
+/// Checks that the firmware enforced Secure Boot, if the policy requires it.
 pub(super) fn is_on(policy: &Policy, boot: &Boot<'_>) -> Option<Reason> {
     let state = boot.facts().secure_boot();
     let (verdict, text) = match (state, policy.secure_boot.required) {
@@ -29,8 +29,8 @@ pub(super) fn is_on(policy: &Policy, boot: &Boot<'_>) -> Option<Reason> {
     })
 }
 
-/// Whether the policy takes what is signed, and names all that vouched for images of this boot: then the firmware
-/// itself kept others out.
+/// Returns whether the policy accepts signed images and names all signers of this boot's images. Then the
+/// firmware itself refused all other images.
 pub(super) fn signers_vouch(policy: &Policy, boot: &Boot<'_>) -> bool {
     let mut authorities = boot.facts().authorities().peekable();
     policy.boot.accept_signed_images
@@ -72,7 +72,7 @@ pub(super) fn database(policy: &Policy, database: &SignatureDatabase, digest: &D
     }
 }
 
-/// The whole list by its digest: one that was emptied would let in again what it keeps out.
+/// Judges the whole list by its digest, because an emptied dbx would allow forbidden images again.
 fn forbidden(list: &AllowedList, database: &SignatureDatabase, digest: &Digest) -> Ruling {
     if list.allows(digest) {
         return Ruling::Explained;
@@ -85,7 +85,7 @@ fn is_signer(policy: &Policy, authority: &Authority) -> bool {
     entry_digest(&authority.entry).is_some_and(|digest| policy.secure_boot.signers.allows(digest))
 }
 
-/// By which an entry is known in a policy.
+/// Returns the digest by which a policy names an entry.
 pub(in crate::appraise::policy) fn entry_digest(entry: &SignatureEntry) -> Option<&Digest> {
     match &entry.signature {
         Signature::Certificate(certificate) => Some(&certificate.fingerprint),

@@ -5,13 +5,14 @@ use crate::appraise::{Area, Reason, Verdict};
 use crate::eventlog::{BOOT_PHASES_PCR, EventFact, Fact, SectionPart, Stage};
 
 const SECTIONS: &str = "boot.sections";
-/// What firmware and boot loader loaded.
+/// The PCR of the images that firmware and boot loader loaded.
 pub(super) const IMAGES_PCR: u8 = 4;
-/// What systemd-stub adds to the initrd, it measures here first: command lines and credentials, extensions.
+/// The PCRs into which systemd-stub measures what it adds to the initrd: command lines and credentials, system
+/// extensions.
 const ADDITIONS_PCRS: [u8; 2] = [12, 13];
 
-/// The unified kernel image that started the kernel by itself: it is the last image that was loaded. Stubs up to
-/// version 257 have the firmware load the kernel in it, which is then the last.
+/// Returns the unified kernel image that started the kernel itself: the last loaded image. With stubs up to
+/// version 257 the last image is instead the kernel, which the firmware loads.
 pub(in crate::appraise::policy) fn started<'b, 'a>(boot: &'b Boot<'a>) -> Option<&'b EventFact<'a>> {
     let mut images = boot.events().iter().filter(|event| {
         event.pcr == IMAGES_PCR && event.stage == Stage::Loader && matches!(event.fact, Fact::Image(_))
@@ -23,9 +24,9 @@ pub(in crate::appraise::policy) fn started<'b, 'a>(boot: &'b Boot<'a>) -> Option
     (unpacked && accounted).then_some(image)
 }
 
-/// Whether a unified kernel image that the policy names made the initrd that the kernel got. Its Authenticode digest
-/// covers the initrd in it; all that its stub adds is measured into PCRs 12 and 13 and explained there, but for the
-/// boot secret (systemd 262), which differs on each machine.
+/// Returns whether an allowed unified kernel image determined the initrd. The image's Authenticode digest covers
+/// the initrd in it. Whatever the stub adds is measured into PCRs 12 and 13 and explained there, except the boot
+/// secret (systemd 262), which differs on each machine.
 pub(super) fn vouches_for_initrd(policy: &Policy, boot: &Boot<'_>, explainer: &Explainer<'_>) -> bool {
     let named = started(boot)
         .and_then(|image| image.digest.as_ref())
@@ -37,7 +38,7 @@ pub(super) fn vouches_for_initrd(policy: &Policy, boot: &Boot<'_>, explainer: &E
     named && additions.all(|event| matches!(explainer.explain(event), Ruling::Explained))
 }
 
-/// Where the policy lists sections, the image passed on no others.
+/// If the policy lists sections, checks that the image passed on no others.
 pub(super) fn sections_are_allowed(policy: &Policy, boot: &Boot<'_>) -> Vec<Reason> {
     let list = &policy.boot.sections;
     if list.is_empty() {

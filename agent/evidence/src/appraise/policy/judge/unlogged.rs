@@ -3,7 +3,8 @@ use crate::appraise::rules::boot_log::{Unexplained, cause};
 use crate::appraise::{ReferenceValues, Verdict};
 use crate::tpm::Digest;
 
-/// How it weighs that the boot event log does not explain a PCR. The events of that PCR count for nothing in any case.
+/// Returns the weight of a PCR that the boot event log does not explain. The events of that PCR are ignored in
+/// any case.
 pub(super) fn weigh(policy: &Policy, reference: &ReferenceValues, pcr: u8, value: &Digest) -> Unexplained {
     let section = PcrIndex::new(pcr).and_then(|index| policy.pcr.get(&index));
     let refused = (Verdict::Contraindicated, cause(pcr).to_owned());

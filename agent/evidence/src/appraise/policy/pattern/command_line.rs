@@ -7,14 +7,15 @@ use super::{Pattern, PatternError, only_literally};
 
 /// A pattern for the kernel's command line, parameter by parameter.
 ///
-/// Line and pattern are cut into parameters as the kernel does it, double quotes included. They fit when there are
-/// as many, and each fits its counterpart. Names of parameters stand in the pattern as they are: a wildcard stands
-/// behind a `=`, or in a word that begins with `/` or `(`, as the kernel's path that GRUB puts in front.
+/// Line and pattern are split into parameters as the kernel does it, double quotes included. They match if they
+/// have the same number of parameters and each parameter matches its counterpart. Names of parameters are
+/// literal: a wildcard may only follow a `=`, or be in a word that begins with `/` or `(`, such as the kernel's
+/// path that GRUB puts in front.
 ///
-/// A wildcard stands for printable ASCII, and never for a space, a quote, `\` or `$`: the kernel takes double quotes
-/// as quotes, systemd single ones too, old systemd `\`, and U-Boot replaces `${…}` after it has measured the line. A
-/// line with anything but printable ASCII fits only the pattern without wildcards that has its whole text; a line of
-/// more bytes than every kernel keeps does, too.
+/// A wildcard matches printable ASCII except a space, a quote, `\` and `$`. The kernel interprets double quotes,
+/// systemd single ones too, old versions of systemd `\`, and U-Boot replaces `${…}` after it has measured the
+/// line. A line with other characters, or longer than some kernel keeps, matches only the pattern without
+/// wildcards that has its whole text.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct CommandLinePattern {
@@ -23,17 +24,17 @@ pub struct CommandLinePattern {
 }
 
 impl CommandLinePattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// [`PatternError`]
+    /// [`PatternError`] says which wildcard or character is not allowed.
     pub fn new(text: String) -> Result<Self, PatternError> {
         let written = Written::new(text);
         if written.has_wildcards() {
             if !written.is_printable_ascii() {
                 return Err(PatternError::Characters(written.as_str().to_owned()));
             }
-            // Also where the kernel sees one quoted value, others that read /proc/cmdline see words.
+            // Even where the kernel sees one quoted value, other readers of /proc/cmdline see words.
             let is_unsafe = |word| has_wildcard_in_name(written.steps().get(word).unwrap_or_default());
             if words(&written.stand_in()).into_iter().any(is_unsafe) {
                 return Err(PatternError::Name(written.as_str().to_owned()));
@@ -42,22 +43,23 @@ impl CommandLinePattern {
         Ok(Self::of(written))
     }
 
-    /// The pattern that fits this text alone, and texts with more or fewer spaces between the same parameters.
+    /// Returns the pattern that matches this text, and texts that differ in the number of spaces between
+    /// parameters.
     pub fn literal(text: &str) -> Self {
         Self::of(Written::literal(text))
     }
 
-    /// As it was written.
+    /// Returns the pattern's text.
     pub fn as_str(&self) -> &str {
         self.written.as_str()
     }
 
-    /// The one text that the pattern was made of; `None` when it has wildcards.
+    /// Returns the literal text; `None` if the pattern has wildcards.
     pub fn only_text(&self) -> Option<String> {
         self.written.only_text()
     }
 
-    /// Whether the whole line fits. Takes time in proportion to the line times the pattern at worst.
+    /// Returns whether the whole line matches. Takes at most time proportional to line × pattern.
     pub fn fits(&self, line: &str) -> bool {
         if self.only_text().is_some_and(|text| text == line) {
             return true;
@@ -115,12 +117,12 @@ impl TryFrom<String> for CommandLinePattern {
     }
 }
 
-/// What a wildcard may stand for.
+/// Returns whether a wildcard may match this byte.
 fn is_plain(byte: u8) -> bool {
     pawl_wildcard::is_plain(byte) && !matches!(byte, b'\'' | b'\\' | b'$')
 }
 
-/// Whether a wildcard could be part of a parameter's name in this word.
+/// Returns whether a wildcard in this word could be part of a parameter's name.
 pub(super) fn has_wildcard_in_name(word: &[Step<u8>]) -> bool {
     let is_literal = |step: &Step<u8>| matches!(step, Step::Exactly(_));
     let equals = Step::Exactly(b'=');
@@ -129,7 +131,7 @@ pub(super) fn has_wildcard_in_name(word: &[Step<u8>]) -> bool {
         return false;
     }
     let mut before = word.iter().take_while(|step| is_literal(step));
-    // A `=` in front belongs to the name, also behind a quote.
+    // A leading `=` belongs to the name, even after a quote.
     let has_name = before.any(|step| *step != equals && *step != Step::Exactly(b'"'));
     !(has_name && before.any(|step| *step == equals))
 }

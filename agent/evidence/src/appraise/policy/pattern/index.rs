@@ -2,8 +2,8 @@ use std::collections::HashSet;
 
 use super::Pattern;
 
-/// The patterns of one rule. A text is looked up among those without wildcards and compared with the others, so that
-/// learnt patterns cost no more for being many.
+/// The patterns of one rule. A text is looked up among the patterns without wildcards and compared with the
+/// others, so that many learnt patterns cost no more than a few.
 pub(in crate::appraise::policy) struct PatternIndex<'p, P> {
     texts: HashSet<String>,
     normal_forms: HashSet<String>,
@@ -25,14 +25,14 @@ impl<'p, P: Pattern> PatternIndex<'p, P> {
         index
     }
 
-    /// Whether one of the patterns fits.
+    /// Returns whether one of the patterns matches.
     pub(in crate::appraise::policy) fn fits(&self, text: &str) -> bool {
         self.texts.contains(text)
             || P::normal_form(text).is_some_and(|form| self.normal_forms.contains(&form))
             || self.wildcards.iter().any(|pattern| pattern.fits(text))
     }
 
-    /// The texts of the patterns without wildcards.
+    /// Returns the texts of the patterns without wildcards.
     pub(in crate::appraise::policy) fn texts(&self) -> impl Iterator<Item = &str> {
         self.texts.iter().map(String::as_str)
     }

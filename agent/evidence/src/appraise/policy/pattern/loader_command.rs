@@ -7,17 +7,17 @@ use super::command_line::has_wildcard_in_name;
 use super::written::{Written, part_fits, words};
 use super::{Pattern, PatternError, only_literally};
 
-/// A pattern for a command of GRUB, word by word.
+/// A pattern for a GRUB command, word by word.
 ///
-/// GRUB measures a command when it carries it out: variables are replaced, quotes are gone, and words are put
-/// together with spaces. Command and pattern fit when they have as many words, and each word fits its counterpart and
-/// is of the same kind: an option (`-…`), an assignment (`…=…`), or neither. The command's name stands in the pattern
-/// as it is. Commands that load a kernel have its parameters behind them, so that wildcards stand there where
-/// [`super::CommandLinePattern`] admits them.
+/// GRUB measures a command as it executes it: with variables replaced, quotes removed, and words joined by
+/// spaces. Command and pattern match if they have the same number of words and each word matches its counterpart
+/// and is of the same kind: an option (`-…`), an assignment (`…=…`), or neither. The command's name is literal.
+/// In commands that load a kernel, the words after the kernel are its parameters, so wildcards are allowed there
+/// only where [`super::CommandLinePattern`] allows them.
 ///
-/// A wildcard stands for printable ASCII, and never for a space or a character with a meaning in GRUB's scripts:
-/// text that is kept for later, as in `menuentry`, is read as a script then. A command with anything but printable
-/// ASCII fits only the pattern without wildcards that has its whole text; one that is too long does, too.
+/// A wildcard matches printable ASCII except a space and characters with a meaning in GRUB scripts, because text
+/// that is stored for later, as in `menuentry`, is then parsed as a script. A command with other characters, or
+/// one that is too long, matches only the pattern without wildcards that has its whole text.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct LoaderCommandPattern {
@@ -26,10 +26,10 @@ pub struct LoaderCommandPattern {
 }
 
 impl LoaderCommandPattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// [`PatternError`]
+    /// [`PatternError`] says which wildcard or character is not allowed.
     pub fn new(text: String) -> Result<Self, PatternError> {
         let written = Written::new(text);
         let pattern = Self::of(written);
@@ -39,17 +39,17 @@ impl LoaderCommandPattern {
         Ok(pattern)
     }
 
-    /// The pattern that fits this text alone, and texts with more or fewer spaces between the same words.
+    /// Returns the pattern that matches this text, and texts that differ in the number of spaces between words.
     pub fn literal(text: &str) -> Self {
         Self::of(Written::literal(text))
     }
 
-    /// As it was written.
+    /// Returns the pattern's text.
     pub fn as_str(&self) -> &str {
         self.written.as_str()
     }
 
-    /// Whether the whole command fits. Takes time in proportion to the command times the pattern at worst.
+    /// Returns whether the whole command matches. Takes at most time proportional to command × pattern.
     pub fn fits(&self, command: &str) -> bool {
         if self.written.only_text().is_some_and(|text| text == command) {
             return true;
@@ -71,7 +71,7 @@ impl LoaderCommandPattern {
         self.written.steps().get(word.clone()).unwrap_or_default()
     }
 
-    /// What holds for patterns with wildcards.
+    /// Checks the restrictions on patterns with wildcards.
     fn check(&self) -> Result<(), PatternError> {
         let text = || self.as_str().to_owned();
         if !self.written.is_printable_ascii() {
@@ -85,7 +85,7 @@ impl LoaderCommandPattern {
                 Step::One | Step::Within | Step::Across => None,
             })
             .collect();
-        // A command line of the kernel begins with a path, and a log can call it a command.
+        // A kernel command line begins with a path, and a log can label it as a command.
         let name = name.filter(|name| name.first().is_some_and(u8::is_ascii_alphabetic));
         let Some(name) = name else { return Err(PatternError::Command(text())) };
         let mut words = self.words.iter().map(|word| self.steps(word));
@@ -127,7 +127,7 @@ impl TryFrom<String> for LoaderCommandPattern {
     }
 }
 
-/// What a word is to a command.
+/// The kind of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Option,
@@ -145,14 +145,15 @@ impl Kind {
     }
 }
 
-/// `linux`, `linuxefi`, `multiboot2`, `module`, `xen_hypervisor` and the like.
+/// Returns whether the command loads a kernel: `linux`, `linuxefi`, `multiboot2`, `module`, `xen_hypervisor` and
+/// similar.
 fn loads_a_kernel(name: &[u8]) -> bool {
     [&b"linux"[..], b"multiboot", b"module", b"xen_", b"kernel", b"chainloader"]
         .iter()
         .any(|prefix| name.starts_with(prefix))
 }
 
-/// What a wildcard may stand for.
+/// Returns whether a wildcard may match this byte.
 fn is_plain(byte: u8) -> bool {
     pawl_wildcard::is_plain(byte) && !b"'\\$;&|<>{}#".contains(&byte)
 }

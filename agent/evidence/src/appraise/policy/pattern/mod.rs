@@ -1,8 +1,8 @@
-//! Patterns for the kernel's command line and for commands of the boot loader.
+//! Patterns for the kernel's command line and for boot loader commands.
 //!
-//! In both, `*` stands for any number of characters, `?` for one, and `\` takes the meaning of the character behind
-//! it. What a wildcard may stand for is narrow on purpose, because a boot loader, the kernel, the initrd and systemd
-//! cut the same text into parameters in different ways: see [`CommandLinePattern`] and [`LoaderCommandPattern`].
+//! In both, `*` matches any number of characters, `?` one character, and `\` makes the next character literal.
+//! Wildcards match only few characters, because boot loader, kernel, initrd and systemd split the same text into
+//! parameters in different ways: see [`CommandLinePattern`] and [`LoaderCommandPattern`].
 
 mod command_line;
 mod index;
@@ -16,20 +16,20 @@ pub use loader_command::LoaderCommandPattern;
 
 use thiserror::Error;
 
-/// A text that is no pattern.
+/// Why a text is not a valid pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PatternError {
-    /// A wildcard could stand for the name of a parameter.
+    /// A wildcard could match the name of a parameter.
     #[error(
         "{0:?} has a wildcard in the name of a parameter: give wildcards behind a `=`, or in a path that begins with \
          `/` or `(`"
     )]
     Name(String),
-    /// A wildcard could stand for the name of a command.
+    /// A wildcard could match the name of a command.
     #[error("{0:?} has wildcards and does not begin with the name of a command")]
     Command(String),
-    /// Text beside wildcards that would never fit.
+    /// The literal text has characters that a pattern with wildcards never matches.
     #[error(
         "{0:?} has wildcards beside something else than printable ASCII: write such a text without wildcards, with \
          `\\*` and `\\?` for a star and a question mark"
@@ -37,28 +37,28 @@ pub enum PatternError {
     Characters(String),
 }
 
-/// The longest text that wildcards fit, in bytes.
+/// The longest text that wildcards match, in bytes.
 ///
-/// The kernel keeps `COMMAND_LINE_SIZE - 1` bytes of its command line and drops what comes behind: 2048 on x86 and
-/// arm64, 1024 on arm. Otherwise a long value for a wildcard would push the last parameters out of sight. A log does
-/// not say for which architecture it is, so that the smallest of them counts. GRUB puts `BOOT_IMAGE=` in front after
-/// it has measured the line.
+/// The kernel keeps `COMMAND_LINE_SIZE - 1` bytes of its command line and drops the rest: 2048 on x86 and arm64,
+/// 1024 on arm. Without this limit a long value for a wildcard would push the last parameters out of the
+/// kernel's sight. A log does not name the architecture, so the smallest size counts. GRUB puts `BOOT_IMAGE=` in
+/// front after it has measured the line.
 pub(super) const WILDCARD_TEXT_MAX: usize = 1024 - 1 - "BOOT_IMAGE=".len();
 
-/// What both kinds of patterns have in common.
+/// The operations that both kinds of patterns have.
 pub(super) trait Pattern {
-    /// The one text that the pattern was made of; `None` when it has wildcards.
+    /// Returns the literal text; `None` if the pattern has wildcards.
     fn only_text(&self) -> Option<String>;
 
-    /// Whether the whole text fits.
+    /// Returns whether the whole text matches.
     fn fits(&self, text: &str) -> bool;
 
-    /// The text with one space between its parts: two texts of the same parts fit the same patterns. `None` for a
-    /// text that fits only the pattern that has it literally.
+    /// Returns the text with single spaces between its parts: texts with the same normal form match the same
+    /// patterns. `None` for a text that only a literal pattern matches.
     fn normal_form(text: &str) -> Option<String>;
 }
 
-/// Says why a pattern with wildcards does not fit this text, where that is the text's own fault.
+/// Returns why no pattern with wildcards can match this text, if its own characters or length are the cause.
 pub(super) fn only_literally(text: &str) -> Option<String> {
     if !is_printable_ascii(text) {
         return Some("it has other characters than printable ASCII, which no wildcard fits".to_owned());

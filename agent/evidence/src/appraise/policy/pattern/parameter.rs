@@ -1,22 +1,22 @@
 use std::ops::Range;
 
-/// One parameter of a kernel command line, quotes included.
+/// One parameter of a kernel command line, with its quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Parameter {
-    /// Where it stands in the line.
+    /// The parameter's bytes in the line.
     pub(super) at: Range<usize>,
-    /// Whether it has a value: `name=…`.
+    /// Whether it has the form `name=…`.
     pub(super) has_value: bool,
 }
 
-/// Cuts a line into parameters as Linux does (`parse_args` and `next_arg` of kernel/params.c and lib/cmdline.c).
-/// Parameters behind `--` are arguments of init; they are cut the same way.
+/// Splits a line into parameters as Linux does (`parse_args` and `next_arg` of kernel/params.c and
+/// lib/cmdline.c). Parameters after `--` are arguments of init; they are split the same way.
 pub(super) fn parameters(line: &[u8]) -> Vec<Parameter> {
     let mut parameters = Vec::new();
     let mut next = 0;
     while let Some(start) = position(line, next, |byte| !is_space(byte)) {
         let parameter = parameter(line, start);
-        // The byte behind it is white space.
+        // The next byte is white space.
         next = parameter.at.end.saturating_add(1);
         parameters.push(parameter);
     }
@@ -25,7 +25,7 @@ pub(super) fn parameters(line: &[u8]) -> Vec<Parameter> {
 
 fn parameter(line: &[u8], start: usize) -> Parameter {
     let rest = line.get(start..).unwrap_or_default();
-    // A quote in front begins a quoted name, which the kernel takes off.
+    // A leading quote begins a quoted name; the kernel strips it.
     let name = rest.strip_prefix(b"\"").unwrap_or(rest);
     let mut in_quotes = name.len() < rest.len();
     let mut has_value = false;
@@ -35,7 +35,7 @@ fn parameter(line: &[u8], start: usize) -> Parameter {
             len = position;
             break;
         }
-        // A `=` in front belongs to the name.
+        // A leading `=` belongs to the name.
         has_value |= *byte == b'=' && position > 0;
         in_quotes ^= *byte == b'"';
     }
@@ -44,7 +44,7 @@ fn parameter(line: &[u8], start: usize) -> Parameter {
     Parameter { at: start..end, has_value }
 }
 
-/// `isspace` of lib/ctype.c: Latin-1, whose no-break space is the last byte of many characters in UTF-8.
+/// `isspace` of lib/ctype.c: Latin-1, whose no-break space is the last byte of many UTF-8 characters.
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b'\t'..=b'\r' | b' ' | 0xa0)
 }

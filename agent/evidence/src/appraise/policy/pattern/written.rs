@@ -4,7 +4,7 @@ use pawl_wildcard::Step;
 
 use super::is_printable_ascii;
 
-/// A pattern as it was written, and what it means.
+/// A pattern's text and its parsed form.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Written {
     text: String,
@@ -19,7 +19,7 @@ impl Written {
             steps.push(match byte {
                 b'*' => Step::Within,
                 b'?' => Step::One,
-                // One at the end stands for itself.
+                // A trailing backslash is literal.
                 b'\\' => Step::Exactly(bytes.next().unwrap_or(b'\\')),
                 other => Step::Exactly(other),
             });
@@ -27,7 +27,7 @@ impl Written {
         Self { text, steps }
     }
 
-    /// The pattern that fits this text alone.
+    /// Returns the pattern that matches this text only.
     pub(super) fn literal(text: &str) -> Self {
         let mut written = String::with_capacity(text.len());
         for character in text.chars() {
@@ -51,12 +51,12 @@ impl Written {
         self.steps.iter().any(|step| !matches!(step, Step::Exactly(_)))
     }
 
-    /// Whether all that stands beside wildcards is printable ASCII.
+    /// Returns whether all literal characters are printable ASCII.
     pub(super) fn is_printable_ascii(&self) -> bool {
         is_printable_ascii(&self.text)
     }
 
-    /// The one text that fits; `None` when there are several.
+    /// Returns the only matching text; `None` if several match.
     pub(super) fn only_text(&self) -> Option<String> {
         let bytes = self.steps.iter().map(|step| match step {
             Step::Exactly(byte) => Some(*byte),
@@ -65,7 +65,7 @@ impl Written {
         String::from_utf8(bytes.collect::<Option<_>>()?).ok()
     }
 
-    /// The pattern as bytes, for a parser: a letter stands in for each wildcard.
+    /// Returns the pattern as bytes for a parser, with a letter in place of each wildcard.
     pub(super) fn stand_in(&self) -> Vec<u8> {
         let byte = |step: &Step<u8>| match step {
             Step::Exactly(byte) => *byte,
@@ -81,12 +81,13 @@ impl fmt::Debug for Written {
     }
 }
 
-/// Whether a part of a text fits a part of a pattern; `stands_for` says which bytes a wildcard may be.
+/// Returns whether a part of a text matches a part of a pattern; `stands_for` says which bytes a wildcard may
+/// match.
 pub(super) fn part_fits(steps: &[Step<u8>], part: &[u8], stands_for: impl Fn(u8) -> bool) -> bool {
     pawl_wildcard::matches(steps, part.iter().copied(), stands_for)
 }
 
-/// Words between spaces, whatever is quoted.
+/// Splits at spaces, ignoring quotes.
 pub(super) fn words(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     let mut words = Vec::new();
     let mut start: usize = 0;
