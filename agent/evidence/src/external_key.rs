@@ -1,4 +1,4 @@
-//! A key of the control plane whose signatures a TPM checks itself.
+//! A signing key of the control plane whose signatures TPMs verify.
 
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
@@ -7,7 +7,7 @@ use p256::elliptic_curve::sec1::ToEncodedPoint as _;
 use crate::lease::lease_key_public;
 use crate::tpm::Public;
 
-/// What leases and authorizations are signed with: one such key for each, never one for both.
+/// The key behind leases or authorizations. Use separate keys for the two.
 pub(crate) struct ExternalKey {
     signing: SigningKey,
     public: Public,
@@ -28,7 +28,7 @@ impl ExternalKey {
         &self.public
     }
 
-    /// r ‖ s over a digest.
+    /// Signs a digest; returns r ‖ s.
     pub(crate) fn sign(&self, digest: &[u8; 32]) -> Result<[u8; 64], p256::ecdsa::Error> {
         let signature: p256::ecdsa::Signature = self.signing.sign_prehash(digest)?;
         Ok(signature.to_bytes().into())

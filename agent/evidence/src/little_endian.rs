@@ -1,6 +1,6 @@
-//! The logs of firmware and kernel are little-endian, other than everything of the TPM.
+//! Reads the logs of firmware and kernel, which are little-endian, unlike all structures of the TPM.
 
-/// Reads fields off the front of untrusted bytes; `None` when they end.
+/// Reads fields from the front of untrusted bytes; returns `None` at the end.
 #[derive(Debug, Clone)]
 pub(crate) struct LogReader<'a> {
     rest: &'a [u8],
@@ -12,18 +12,18 @@ impl<'a> LogReader<'a> {
         Self { rest: bytes, offset: 0 }
     }
 
-    /// How many bytes were read so far.
+    /// Returns the number of bytes read so far.
     pub(crate) fn offset(&self) -> usize {
         self.offset
     }
 
-    /// How many are left.
+    /// Returns the number of unread bytes.
     #[cfg(feature = "verifier")]
     pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
-    /// What is left.
+    /// Returns the unread bytes.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -58,7 +58,7 @@ impl<'a> LogReader<'a> {
         Some(head)
     }
 
-    /// A 32-bit size, then that many bytes.
+    /// Reads a 32-bit size, then that many bytes.
     pub(crate) fn sized(&mut self) -> Option<&'a [u8]> {
         let size = usize::try_from(self.u32()?).ok()?;
         self.bytes(size)

@@ -1,7 +1,7 @@
-//! Lower-case hexadecimal, as the kernel prints it and messages have it: one form, so that equal bytes are equal
-//! texts. The `hex` crate reads capitals too.
+//! Reads lower-case hexadecimal, the form of the kernel and of messages. One form only, so that equal bytes are
+//! equal texts; the `hex` crate also accepts capitals.
 
-/// The bytes; `None` when the text is something else.
+/// Returns the bytes; `None` if the text has another form.
 pub(crate) fn read(text: &[u8]) -> Option<Vec<u8>> {
     if text.iter().any(u8::is_ascii_uppercase) {
         return None;

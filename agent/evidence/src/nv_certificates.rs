@@ -1,24 +1,24 @@
-//! Endorsement certificates as TPMs hold them in NV.
+//! Extracts endorsement certificates from NV contents.
 //!
-//! TCG PC Client Platform TPM Profile and TCG EK Credential Profile (2.2.1) ask for the bare DER. Real TPMs also
-//! wrap it in an OCTET STRING, put a TPM 1.2 header in front of it (TCG PC Client Specific Implementation
-//! Specification, `TCG_PCCLIENT_STORED_CERT`), and fill the index with zeros or ones.
+//! TCG PC Client Platform TPM Profile and TCG EK Credential Profile (2.2.1) require bare DER. Real TPMs also
+//! wrap it in an OCTET STRING, put a TPM 1.2 header in front (TCG PC Client Specific Implementation
+//! Specification, `TCG_PCCLIENT_STORED_CERT`), and pad the index with zeros or ones.
 
-/// More certificates than a chain has.
+/// The maximum number of certificates; chains are shorter.
 const CERTIFICATES_MAX: usize = 16;
-/// One inside another.
+/// The maximum number of nested wrappings.
 const WRAPPINGS_MAX: usize = 4;
 /// `TCG_TAG_PCCLIENT_STORED_CERT` and `TCG_FULL_CERT`; a length of two bytes follows.
 const STORED_CERTIFICATE: &[u8] = &[0x10, 0x01, 0x00];
-/// `TCG_TAG_PCCLIENT_FULL_CERT`, which some leave out.
+/// `TCG_TAG_PCCLIENT_FULL_CERT`, which some manufacturers omit.
 const FULL_CERTIFICATE: &[u8] = &[0x10, 0x02];
 const SEQUENCE: u8 = 0x30;
 const OCTET_STRING: u8 = 0x04;
 
-/// Returns the certificates that stand one after the other in the contents of one or more NV indices, in DER,
-/// without what is wrapped around them. It stops at the first bytes that are neither a certificate nor padding.
+/// Returns the consecutive certificates in the contents of one or more NV indices, in DER, without their
+/// wrappings. Stops at the first bytes that are neither a certificate nor padding.
 ///
-/// The lengths of wrappings are not relied on: the certificate has its own.
+/// The lengths of wrappings are ignored, because the certificate has its own.
 #[must_use]
 pub fn certificates_in_nv(contents: &[u8]) -> Vec<&[u8]> {
     let mut certificates = Vec::new();
@@ -36,7 +36,7 @@ fn without_padding(bytes: &[u8]) -> &[u8] {
     bytes.get(padding..).unwrap_or_default()
 }
 
-/// What is behind the headers of OCTET STRINGs and of TPM 1.2, where there are such.
+/// Skips the headers of OCTET STRINGs and of TPM 1.2, if there are any.
 fn unwrapped(mut bytes: &[u8]) -> &[u8] {
     for _ in 0..WRAPPINGS_MAX {
         let inner = behind_header(OCTET_STRING, bytes).or_else(|| behind_stored_certificate(bytes));
@@ -51,31 +51,31 @@ fn behind_stored_certificate(bytes: &[u8]) -> Option<&[u8]> {
     Some(certificate.strip_prefix(FULL_CERTIFICATE).unwrap_or(certificate))
 }
 
-/// Cuts off the SEQUENCE, header and contents, that the bytes begin with.
+/// Splits off the SEQUENCE, header and contents, at the start of the bytes.
 fn split_sequence(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let contents = behind_header(SEQUENCE, bytes)?;
     let header = bytes.len().checked_sub(contents.len())?;
     let length = length(bytes.get(1..)?)?;
-    // A certificate has something in it.
+    // An empty SEQUENCE is not a certificate.
     if length == 0 {
         return None;
     }
     bytes.split_at_checked(header.checked_add(length)?)
 }
 
-/// What follows a DER header with this tag.
+/// Returns the bytes after a DER header with this tag.
 fn behind_header(tag: u8, bytes: &[u8]) -> Option<&[u8]> {
     let (_, rest) = bytes.split_first().filter(|(first, _)| **first == tag)?;
     match rest.first()? {
         0x00..=0x7f => rest.get(1..),
         0x81 => rest.get(2..),
         0x82 => rest.get(3..),
-        // No index holds more than 64 KiB.
+        // No index is larger than 64 KiB.
         _ => None,
     }
 }
 
-/// The length that a DER header states behind its tag.
+/// Returns the length that follows the tag in a DER header.
 fn length(bytes: &[u8]) -> Option<usize> {
     match *bytes {
         [length @ 0x00..=0x7f, ..] => Some(usize::from(length)),
@@ -110,7 +110,7 @@ mod tests {
             tpm_1_2(LEAF),
             tpm_1_2(&[FULL_CERTIFICATE, LEAF].concat()),
             octet_string(&tpm_1_2(LEAF)),
-            // A length that counts less than there is.
+            // A wrapping with a wrong length.
             [STORED_CERTIFICATE, &[0, 0], LEAF].concat(),
         ];
         let paddings: [&[u8]; 5] = [&[], &[0x00], &[0xff], &[0x00; 900], &[0xff; 900]];

@@ -136,7 +136,9 @@ impl Class {
             Self::Memory => {
                 "Another program fills the TPM's slots: reach it through the kernel's resource manager, device:/dev/tpmrm0."
             }
-            Self::Handle => "The TPM no longer has the object: restart pawld; if it persists, pair the device again.",
+            Self::Handle => {
+                "The TPM no longer has the object: restart pawld; if it persists, pair the device again."
+            }
             Self::Input => {
                 "The key does not belong to this TPM or was damaged on the disk: pair the device again."
             }

@@ -54,7 +54,9 @@ pub enum EndorsementError {
     #[error("the certificate of {0} is not valid at this time")]
     Validity(String),
     /// A certificate on the path must not issue the one below it.
-    #[error("{0} must not issue this certificate: its own certificate is not a CA's, or not for a path this long")]
+    #[error(
+        "{0} must not issue this certificate: its own certificate is not a CA's, or not for a path this long"
+    )]
     NotCa(String),
     /// The certificate names a known issuer, but that issuer did not sign it, or the algorithm is not accepted.
     #[error("a certificate is not signed by {0}, its issuer, or by an algorithm that is not accepted")]

@@ -61,6 +61,6 @@ fn read_list(der: &[u8]) -> Result<VendorItem, ListError> {
 fn ca(certificate: Certificate, der: &[u8]) -> Result<VendorItem, &'static str> {
     match VendorCa::new(certificate, der) {
         Some(ca) => Ok(VendorItem::Ca(Box::new(ca))),
-        None => Err("it is not a CA certificate"),
+        None => Err("it is not a CA's certificate"),
     }
 }

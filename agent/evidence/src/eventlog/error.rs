@@ -3,11 +3,11 @@ use thiserror::Error;
 use super::{EVENTS_MAX, LOG_MAX_LEN};
 use crate::tpm::HashAlgorithm;
 
-/// Why an event log cannot be read or replayed. Offsets count bytes from the start of the log.
+/// Why an event log cannot be read or replayed. Offsets are in bytes from the start of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EventLogError {
-    /// There is no log: the firmware has no TPM support, or the kernel got no log from it.
+    /// The log is empty: the firmware has no TPM support, or gave no log to the kernel.
     #[error("the boot event log is empty: firmware or kernel provides none")]
     Empty,
     /// The log is longer than [`LOG_MAX_LEN`].
@@ -19,10 +19,10 @@ pub enum EventLogError {
     /// The log ends inside an event.
     #[error("the boot event log is cut off inside the event at offset {offset}")]
     Truncated {
-        /// Where that event begins.
+        /// The start of that event.
         offset: usize,
     },
-    /// None of the log's hash algorithms is known here.
+    /// All of the log's hash algorithms are unknown.
     #[error(
         "the boot event log has no digests but {}, which cannot be replayed: enable the sha256 or sha384 bank in the \
          firmware's TPM settings",
@@ -32,15 +32,15 @@ pub enum EventLogError {
         /// The TPM_ALG_IDs that the header lists.
         listed: Vec<u16>,
     },
-    /// The header does not say how long the digests are, or says so twice or wrongly.
+    /// The header does not list each algorithm with its digest size exactly once.
     #[error("the boot event log's header does not list its hash algorithms properly")]
     Header,
-    /// An event carries a digest of an algorithm that the header does not list, or two of one algorithm.
+    /// An event has a digest of an algorithm that the header does not list, or two of one algorithm.
     #[error(
         "the event at offset {offset} has a digest of algorithm {algorithm:#06x}, which does not belong there"
     )]
     Digest {
-        /// Where the event begins.
+        /// The start of the event.
         offset: usize,
         /// The algorithm's TPM_ALG_ID.
         algorithm: u16,
@@ -48,20 +48,22 @@ pub enum EventLogError {
     /// An event is for a PCR that does not exist.
     #[error("the event at offset {offset} is for PCR {pcr}, which does not exist")]
     Pcr {
-        /// Where the event begins.
+        /// The start of the event.
         offset: usize,
         /// The number of the PCR.
         pcr: u32,
     },
-    /// The locality of the TPM's start is stated after PCR 0 was extended, or is another one than stated before.
-    #[error("the event at offset {offset} states the startup locality too late, or another one than before")]
+    /// The startup locality is stated after PCR 0 was extended, or twice with different values.
+    #[error(
+        "the event at offset {offset} states the startup locality too late, or contradicts an earlier one"
+    )]
     StartupLocality {
-        /// Where the event begins.
+        /// The start of the event.
         offset: usize,
     },
 }
 
-/// The names of the TCG Algorithm Registry, or numbers.
+/// Returns the names of the TCG Algorithm Registry, or numbers.
 fn bank_names(ids: &[u16]) -> String {
     let name = |id: &u16| match (HashAlgorithm::from_id(*id), id) {
         (Some(known), _) => known.as_str().to_owned(),

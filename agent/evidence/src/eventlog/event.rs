@@ -8,22 +8,22 @@ use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
 /// TCG_EfiStartupLocalityEvent: followed by one byte.
 const STARTUP_LOCALITY: &[u8; 16] = b"StartupLocality\0";
 
-/// What [`Event::pcr`] holds for an EV_NO_ACTION event that names no PCR that exists. Such events extend nothing;
-/// firmware writes 0xFFFFFFFF into them.
+/// The value of [`Event::pcr`] for an EV_NO_ACTION event without a valid PCR. Such events extend nothing;
+/// firmware writes 0xFFFFFFFF.
 pub const NO_PCR: u8 = u8::MAX;
 
-/// One entry of the log.
+/// One event of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event<'a> {
-    /// Where it begins, in bytes from the start of the log.
+    /// Its start, in bytes from the start of the log.
     pub offset: usize,
     /// The PCR that it was extended into, or [`NO_PCR`].
     pub pcr: u8,
-    /// What was measured.
+    /// The type of the event.
     pub kind: EventKind,
-    /// What was extended, for each bank whose algorithm is known.
+    /// The digests that were extended, for each bank with a known algorithm.
     pub digests: Vec<Digest>,
-    /// What the log says was measured. Tied to the digests only where the kind of event says how.
+    /// The data that the log says was measured. Only some types of events tie it to the digests.
     pub data: &'a [u8],
 }
 
@@ -57,17 +57,17 @@ impl<'a> Iterator for Events<'a, '_> {
 }
 
 impl<'a> Event<'a> {
-    /// The digest for one bank.
+    /// Returns the digest for one bank.
     pub fn digest(&self, bank: HashAlgorithm) -> Option<&Digest> {
         self.digests.iter().find(|digest| digest.algorithm() == bank)
     }
 
-    /// The event, if it was extended into its PCR at all.
+    /// Returns the event if it extended its PCR.
     pub(super) fn extended(&self) -> Option<&Self> {
         (self.kind != EventKind::NO_ACTION).then_some(self)
     }
 
-    /// The locality that the TPM was started from, if that is what the event states.
+    /// Returns the startup locality of the TPM, if the event states it.
     pub(super) fn startup_locality(&self) -> Option<u8> {
         match self.data.strip_prefix(STARTUP_LOCALITY)? {
             [locality] if self.kind == EventKind::NO_ACTION && self.pcr == 0 => Some(*locality),
@@ -103,7 +103,7 @@ impl<'a> Event<'a> {
     }
 }
 
-/// TPML_DIGEST_VALUES, of which digests of unknown algorithms are skipped by their size.
+/// Reads TPML_DIGEST_VALUES; skips digests of unknown algorithms by their size.
 fn read_digests(
     reader: &mut LogReader<'_>,
     algorithms: &[(u16, u16)],

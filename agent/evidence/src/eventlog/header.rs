@@ -7,22 +7,22 @@ use crate::tpm::HashAlgorithm;
 
 /// TCG_EfiSpecIDEvent: the first event of a crypto-agile log.
 const SPEC_ID_03: &[u8; 16] = b"Spec ID Event03\0";
-/// A TPM has no more banks than that.
+/// The maximum number of banks of a TPM.
 const ALGORITHMS_MAX: u32 = 16;
 const DIGEST_MAX_LEN: u16 = 64;
 const SHA1_ALONE: &[(u16, u16)] = &[(HashAlgorithm::Sha1.id(), 20)];
 
-/// An event log whose header was understood; the events are read on demand.
+/// An event log with a valid header. Its events are read on demand.
 #[derive(Debug, Clone)]
 pub struct EventLog<'a> {
-    /// All events; for a crypto-agile log those behind the header.
+    /// All events; in a crypto-agile log those after the header.
     events: LogReader<'a>,
     format: Format,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Format {
-    /// TCG_PCR_EVENT: one SHA-1 digest an event.
+    /// TCG_PCR_EVENT: one SHA-1 digest per event.
     Sha1,
     /// TCG_PCR_EVENT2: each algorithm's id and the size of its digests.
     CryptoAgile(Vec<(u16, u16)>),
@@ -32,8 +32,8 @@ impl<'a> EventLog<'a> {
     /// Reads the header.
     ///
     /// # Errors
-    /// [`EventLogError::Empty`] when there is no log at all; when the log is too long, its header is broken, or all
-    /// of its hash algorithms are unknown.
+    /// [`EventLogError::Empty`] if there is no log; another error if the log is too long, its header is
+    /// malformed, or all of its hash algorithms are unknown.
     pub fn parse(log: &'a [u8]) -> Result<Self, EventLogError> {
         if log.len() > LOG_MAX_LEN {
             return Err(EventLogError::TooLong(log.len()));
@@ -49,7 +49,7 @@ impl<'a> EventLog<'a> {
         }
         let SpecId { algorithms, missing_vendor_data } =
             SpecId::read(first.data).ok_or(EventLogError::Header)?;
-        // Some firmware counts its vendor data in this event's fields and not in its size, and puts it behind.
+        // Some firmware counts its vendor data in this event's fields but not in its size, and appends it.
         behind_header.bytes(missing_vendor_data).ok_or(EventLogError::Header)?;
         if algorithms.iter().all(|(id, _)| HashAlgorithm::from_id(*id).is_none()) {
             let listed = algorithms.iter().map(|(id, _)| *id).collect();
@@ -58,12 +58,12 @@ impl<'a> EventLog<'a> {
         Ok(Self { events: behind_header, format: Format::CryptoAgile(algorithms) })
     }
 
-    /// The events in order. The iterator ends with the first error.
+    /// Returns the events in order. The iterator ends after the first error.
     pub fn events(&self) -> Events<'a, '_> {
         Events::new(self.events.clone(), &self.format)
     }
 
-    /// The hash algorithms of the log that are known here.
+    /// Returns the log's hash algorithms, as far as they are known.
     pub fn algorithms(&self) -> impl Iterator<Item = HashAlgorithm> + '_ {
         let listed: &[(u16, u16)] = match &self.format {
             Format::Sha1 => SHA1_ALONE,
@@ -74,10 +74,10 @@ impl<'a> EventLog<'a> {
 }
 
 impl Format {
-    /// Whether no event begins here: the log ends, or padding follows to the end of the memory that the firmware
-    /// reserved for it. Linux ends at an event of zeros; erased flash reads as ones.
+    /// Returns whether no event starts here: the log ends, or padding fills the memory that the firmware
+    /// reserved for it. Linux ends the log at an event of zeros; erased flash reads as ones.
     pub(super) fn ends_at(&self, rest: &[u8]) -> bool {
-        // The shortest event of each format, and the PCR and type that no event has.
+        // The length of each format's shortest event, whose bytes then contain an impossible PCR and type.
         let no_event = match self {
             Self::Sha1 => 32,
             Self::CryptoAgile(_) => 16,
@@ -86,7 +86,7 @@ impl Format {
     }
 }
 
-/// Whether these bytes begin with so many of one value, or are fewer and have no other.
+/// Returns whether the bytes start with `len` bytes of `value`, or are fewer and all equal `value`.
 fn starts_with_run(bytes: &[u8], value: u8, len: usize) -> bool {
     bytes.iter().take(len).all(|byte| *byte == value)
 }
@@ -95,12 +95,12 @@ fn starts_with_run(bytes: &[u8], value: u8, len: usize) -> bool {
 struct SpecId {
     /// Each algorithm's id and the size of its digests.
     algorithms: Vec<(u16, u16)>,
-    /// How many bytes of the vendor data are not in the event.
+    /// The number of bytes of vendor data that the event's size does not include.
     missing_vendor_data: usize,
 }
 
 impl SpecId {
-    /// `None` when it is broken.
+    /// Returns `None` if it is malformed.
     fn read(data: &[u8]) -> Option<Self> {
         let mut reader = LogReader::new(data);
         // Signature, platform class, minor and major version, errata, size of a native integer.

@@ -1,43 +1,43 @@
 use std::fmt;
 
-/// What kind of thing was measured (TCG PC Client Platform Firmware Profile, table 27).
+/// The event type (TCG PC Client Platform Firmware Profile, table 27).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventKind(pub u32);
 
 impl EventKind {
-    /// Code of the firmware, in old logs.
+    /// Firmware code, in old logs.
     pub const POST_CODE: Self = Self(0x0000_0001);
     /// Informational: extended into no PCR.
     pub const NO_ACTION: Self = Self(0x0000_0003);
     /// Ends the part of the log that belongs to one actor.
     pub const SEPARATOR: Self = Self(0x0000_0004);
-    /// Something that was done, in old logs.
+    /// An action, in old logs.
     pub const ACTION: Self = Self(0x0000_0005);
-    /// What the kernel's EFI stub and systemd measure, each with a tag.
+    /// Measurements of the kernel's EFI stub and systemd, each with a tag.
     pub const EVENT_TAG: Self = Self(0x0000_0006);
     /// The code that measures first.
     pub const S_CRTM_CONTENTS: Self = Self(0x0000_0007);
-    /// Its version.
+    /// The version of the code that measures first.
     pub const S_CRTM_VERSION: Self = Self(0x0000_0008);
     /// Microcode of the processor.
     pub const CPU_MICROCODE: Self = Self(0x0000_0009);
     /// Settings of the platform.
     pub const PLATFORM_CONFIG_FLAGS: Self = Self(0x0000_000a);
-    /// A table of devices that the platform's maker defines.
+    /// A table of devices that the platform's manufacturer defines.
     pub const TABLE_OF_DEVICES: Self = Self(0x0000_000b);
-    /// Anything, as the one who measured it defines.
+    /// Anything; the software that measures defines it.
     pub const COMPACT_HASH: Self = Self(0x0000_000c);
     /// Initial program loader: what GRUB, shim and systemd-stub measure.
     pub const IPL: Self = Self(0x0000_000d);
-    /// Code of a processor beside the host's.
+    /// Firmware code of another processor.
     pub const NONHOST_CODE: Self = Self(0x0000_000f);
-    /// Its settings.
+    /// Settings of another processor.
     pub const NONHOST_CONFIG: Self = Self(0x0000_0010);
-    /// That it is there.
+    /// The presence of another processor.
     pub const NONHOST_INFO: Self = Self(0x0000_0011);
-    /// That attempts to boot are not logged.
+    /// The firmware does not log boot attempts.
     pub const OMIT_BOOT_DEVICE_EVENTS: Self = Self(0x0000_0012);
-    /// Code of the firmware.
+    /// Firmware code.
     pub const POST_CODE2: Self = Self(0x0000_0013);
     /// A UEFI variable that configures drivers: Secure Boot and its databases.
     pub const EFI_VARIABLE_DRIVER_CONFIG: Self = Self(0x8000_0001);
@@ -47,38 +47,38 @@ impl EventKind {
     pub const EFI_BOOT_SERVICES_APPLICATION: Self = Self(0x8000_0003);
     /// A driver for the time of booting.
     pub const EFI_BOOT_SERVICES_DRIVER: Self = Self(0x8000_0004);
-    /// A driver that stays.
+    /// A driver that remains after booting.
     pub const EFI_RUNTIME_SERVICES_DRIVER: Self = Self(0x8000_0005);
     /// The partition table.
     pub const EFI_GPT_EVENT: Self = Self(0x8000_0006);
-    /// Something that was done.
+    /// An action.
     pub const EFI_ACTION: Self = Self(0x8000_0007);
-    /// Code of the firmware, by its place in memory.
+    /// Firmware code, by its address in memory.
     pub const EFI_PLATFORM_FIRMWARE_BLOB: Self = Self(0x8000_0008);
     /// Tables for the operating system.
     pub const EFI_HANDOFF_TABLES: Self = Self(0x8000_0009);
-    /// Code of the firmware, with a name.
+    /// Firmware code, with a name.
     pub const EFI_PLATFORM_FIRMWARE_BLOB2: Self = Self(0x8000_000a);
     /// Tables for the operating system, with a name.
     pub const EFI_HANDOFF_TABLES2: Self = Self(0x8000_000b);
     /// As [`Self::EFI_VARIABLE_BOOT`], with a digest of all of it.
     pub const EFI_VARIABLE_BOOT2: Self = Self(0x8000_000c);
-    /// The partition table, without what differs between disks.
+    /// The partition table, without the parts that differ between disks.
     pub const EFI_GPT_EVENT2: Self = Self(0x8000_000d);
     /// The root of trust, measured by hardware.
     pub const EFI_HCRTM_EVENT: Self = Self(0x8000_0010);
-    /// The certificate that vouched for an image.
+    /// The entry that authorized an image.
     pub const EFI_VARIABLE_AUTHORITY: Self = Self(0x8000_00e0);
-    /// Firmware of a device, as it reported it.
+    /// Firmware of a device, as the device reported it.
     pub const EFI_SPDM_FIRMWARE_BLOB: Self = Self(0x8000_00e1);
     /// Settings of a device.
     pub const EFI_SPDM_FIRMWARE_CONFIG: Self = Self(0x8000_00e2);
-    /// How devices must authenticate.
+    /// The required authentication of devices.
     pub const EFI_SPDM_DEVICE_POLICY: Self = Self(0x8000_00e3);
-    /// What vouched for a device.
+    /// The entry that authorized a device.
     pub const EFI_SPDM_DEVICE_AUTHORITY: Self = Self(0x8000_00e4);
 
-    /// The name that the profile gives it, if it is known.
+    /// Returns the profile's name of the type, if it is known.
     pub fn name(self) -> Option<&'static str> {
         Some(match self.0 {
             0x0000_0000 => "EV_PREBOOT_CERT",

@@ -1,9 +1,9 @@
-//! The log that firmware and boot loaders keep of what they extended into PCRs (TCG PC Client Platform
-//! Firmware Profile, section 10), in both of its formats.
+//! The log of what firmware and boot loaders extended into PCRs (TCG PC Client Platform Firmware Profile,
+//! section 10), in both of its formats.
 //!
-//! The log has no protection of its own. What it says is worth something only when [`EventLog::replay`] gives
-//! the PCR values that a TPM has quoted; and even then event data is tied to its digest only for some kinds
-//! of event. A verifier therefore asks [`EventLog::facts`], which says of each fact whether a digest covers it.
+//! Nothing protects the log itself. Trust it only if [`EventLog::replay`] gives the PCR values that a TPM has
+//! quoted. Even then, only some types of events tie their data to the digest. Verifiers therefore use
+//! [`EventLog::facts`], which says for each fact whether a digest covers it.
 
 mod error;
 mod event;
@@ -30,18 +30,17 @@ pub use kind::EventKind;
 #[cfg(feature = "verifier")]
 pub use predict::{DatabaseChange, PredictError, explains, predict, predict_databases};
 
-/// The PCR that systemd extends by the name of each phase of the boot (Linux TPM PCR Registry). It does so while
-/// services start, long after the firmware's log has ended; systemd 259 and later keep a log of it
-/// ([`crate::measure_log`]).
+/// The PCR that systemd extends with the name of each boot phase (Linux TPM PCR Registry), long after the
+/// firmware's log has ended. systemd 259 and later log it ([`crate::measure_log`]).
 pub const BOOT_PHASES_PCR: u8 = 11;
 
-/// The PCRs that only firmware extends, of those that it does not decide Secure Boot by. (U-Boot measures the command
-/// line into PCR 1, systemd-stub the machine.) Some firmware extends them
-/// without a line in the log: PCR 0 on some servers, PCR 5 when boot services end.
+/// The PCRs that only firmware extends, without those of Secure Boot. (U-Boot measures the command line into PCR
+/// 1, systemd-stub the machine.) Some firmware extends them without a log entry: PCR 0 on some servers, PCR 5 at
+/// the end of boot services.
 pub const FIRMWARE_PCRS: [u8; 5] = [0, 2, 3, 5, 6];
 
-/// The longest log that is read. Logs of real machines have 8 to 100 KiB.
+/// The size limit of a log, in bytes. Logs of real machines have 8 to 100 KiB.
 pub const LOG_MAX_LEN: usize = 1024 * 1024;
 
-/// The most events that are read. Logs of real machines have 30 to 300.
+/// The maximum number of events. Logs of real machines have 30 to 300.
 pub const EVENTS_MAX: usize = 16 * 1024;

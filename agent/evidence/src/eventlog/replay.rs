@@ -4,16 +4,15 @@ use super::header::EventLog;
 use crate::tpm::{Digest, PcrValues};
 
 impl EventLog<'_> {
-    /// The PCR values that the log accounts for: each PCR that it extends, in each bank whose algorithm is
-    /// known.
+    /// Returns the PCR values that the log gives: each PCR that it extends, in each bank with a known algorithm.
     ///
     /// # Errors
-    /// When an event cannot be read, or the startup locality comes too late or changes.
+    /// If an event is malformed, or the startup locality is stated too late or changes.
     pub fn replay(&self) -> Result<PcrValues, EventLogError> {
         self.replay_with(|_, digest| *digest)
     }
 
-    /// Replays with other digests: `replace` is given the number of an event, from 1, and a digest of it.
+    /// Replays with other digests: `replace` gets the number of an event, from 1, and one of its digests.
     pub(super) fn replay_with(
         &self,
         replace: impl Fn(usize, &Digest) -> Digest,
@@ -34,8 +33,8 @@ impl EventLog<'_> {
         Ok(pcrs)
     }
 
-    /// A TPM that was started from another locality than 0, or by a hardware root of trust (4), begins with
-    /// that number in PCR 0.
+    /// Sets the start value of PCR 0: the locality from which the TPM was started, or 4 after a hardware root of
+    /// trust.
     fn start_at(&self, locality: u8, pcrs: &mut PcrValues, event: &Event<'_>) -> Result<(), EventLogError> {
         for bank in self.algorithms() {
             if pcrs.get(bank, 0).is_some() {

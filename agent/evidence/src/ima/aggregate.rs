@@ -3,10 +3,10 @@ use super::entry::Entry;
 use super::error::ImaError;
 use crate::tpm::{Digest, HashAlgorithm};
 
-/// What PCR 10 has become by the entries that were accepted so far.
+/// The value of PCR 10 after the accepted entries.
 ///
-/// Feed it the log piece by piece, one piece for each quote, each beginning where the last accepted prefix
-/// ended.
+/// Call it with the log piece by piece: one piece for each quote, each beginning at the end of the last accepted
+/// prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aggregate {
     pub(super) bank: HashAlgorithm,
@@ -16,40 +16,39 @@ pub struct Aggregate {
     pub(super) violations: u64,
 }
 
-/// What a piece of log has to do with a quoted PCR 10.
+/// The relation of a piece of log to a quoted PCR 10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The quoted value is that of a prefix.
+    /// A prefix gives the quoted value.
     Anchored {
-        /// How many bytes of the piece the prefix has. What follows came after the quote and is no evidence
-        /// yet.
+        /// The prefix's length in bytes. What follows came after the quote and is not evidence yet.
         consumed: usize,
-        /// Whether the bank holds padded SHA-1 digests, so that the log is worth no more than SHA-1 is.
+        /// Whether the bank holds padded SHA-1 digests, so that the log is only as trustworthy as SHA-1.
         padded: bool,
     },
-    /// The PCR was never extended though there are entries: the kernel found no TPM when IMA started. The log
-    /// is a mere claim.
+    /// There are entries, but the PCR was never extended: the kernel found no TPM when IMA started. The log is
+    /// only a claim.
     Unanchored,
-    /// There is no log and nothing was extended: IMA is off.
+    /// There is no log and the PCR was never extended: IMA is off.
     Inactive,
-    /// No prefix gives the quoted value: the log was altered, or does not begin where the last one ended.
+    /// No prefix gives the quoted value: the log was altered, or does not begin at the end of the last prefix.
     Diverged,
 }
 
 impl Aggregate {
-    /// Begins with the boot.
+    /// Returns the state at boot.
     pub fn new(bank: HashAlgorithm) -> Self {
         let start = Digest::filled(bank, 0);
         Self { bank, hashed: start, padded: start, entries: 0, violations: 0 }
     }
 
-    /// Looks for the prefix of `log` after which PCR 10 has the value `quoted`. If there is one it is
-    /// accepted; otherwise this stays as it was.
+    /// Finds the prefix of `log` after which PCR 10 has the value `quoted`, and accepts it. Without such a
+    /// prefix the state does not change.
     ///
-    /// Entries for other PCRs are passed over.
+    /// Entries for other PCRs are ignored.
     ///
     /// # Errors
-    /// When an entry that comes before the end of the prefix cannot be read, or was altered.
+    /// If an entry before the end of the prefix is malformed or was altered.
     pub fn advance<'a>(
         &mut self,
         log: impl IntoIterator<Item = Result<Entry<'a>, ImaError>>,
@@ -75,13 +74,13 @@ impl Aggregate {
         Ok(Outcome::Anchored { consumed, padded })
     }
 
-    /// Accepts every whole entry of a piece that more pieces follow, without looking for a quoted value, and
-    /// stops in front of an entry that is cut. Gives the number of bytes that it accepted.
+    /// Accepts every complete entry of a piece that further pieces follow, without comparing with a quoted
+    /// value. Stops before an incomplete entry. Returns the number of accepted bytes.
     ///
-    /// Nothing of it is evidence until [`Aggregate::advance`] has said `Anchored` for a later piece.
+    /// The entries are evidence only once [`Aggregate::advance`] has returned `Anchored` for a later piece.
     ///
     /// # Errors
-    /// When an entry is malformed or was altered; this stays as it was then.
+    /// If an entry is malformed or was altered; then the state does not change.
     pub fn absorb<'a>(
         &mut self,
         log: impl IntoIterator<Item = Result<Entry<'a>, ImaError>>,
@@ -101,28 +100,28 @@ impl Aggregate {
         Ok(consumed)
     }
 
-    /// The value of PCR 10 where the kernel hashes entries with the bank's algorithm: since Linux 5.8, for
-    /// algorithms that it has at its start.
+    /// Returns PCR 10 for kernels that hash entries with the bank's algorithm: since Linux 5.8, for algorithms
+    /// that are available when IMA starts.
     pub fn value(&self) -> &Digest {
         &self.hashed
     }
 
-    /// The value of PCR 10 where the kernel pads SHA-1 digests with zeros.
+    /// Returns PCR 10 for kernels that pad SHA-1 digests with zeros.
     pub fn padded_value(&self) -> &Digest {
         &self.padded
     }
 
-    /// How many entries were accepted.
+    /// Returns the number of accepted entries.
     pub fn entries(&self) -> u64 {
         self.entries
     }
 
-    /// How many of them are violations.
+    /// Returns the number of accepted violations.
     pub fn violations(&self) -> u64 {
         self.violations
     }
 
-    /// The bank whose PCR 10 is followed.
+    /// Returns the bank whose PCR 10 is followed.
     pub fn bank(&self) -> HashAlgorithm {
         self.bank
     }

@@ -6,11 +6,11 @@ use super::template::{self, FIELDS_MAX, Field};
 use crate::lower_hex;
 use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
 
-/// The entries of `ascii_runtime_measurements` or of such a list for one bank, or of a piece of it that begins with an
-/// entry.
+/// Reads the entries of `ascii_runtime_measurements`, of such a list for one bank, or of a piece that begins
+/// with an entry.
 ///
-/// The text form leaves out some of what the kernel hashes, which is put together again from it, for templates whose
-/// fields are known. Names with a line feed in them make it ambiguous: prefer [`super::BinaryLog`].
+/// The text form omits a part of what the kernel hashes, which is reconstructed for templates with known fields.
+/// Names with a line feed make it ambiguous: prefer [`super::BinaryLog`].
 #[derive(Debug, Clone)]
 pub struct AsciiLog<'a> {
     rest: &'a [u8],
@@ -19,7 +19,7 @@ pub struct AsciiLog<'a> {
 }
 
 impl<'a> AsciiLog<'a> {
-    /// Begins with the first line. Nothing is read yet.
+    /// Starts at the first line; reads nothing yet.
     pub fn new(log: &'a [u8]) -> Self {
         Self { rest: log, offset: 0, failed: false }
     }
@@ -39,7 +39,7 @@ impl<'a> AsciiLog<'a> {
 impl<'a> Iterator for AsciiLog<'a> {
     type Item = Result<Entry<'a>, ImaError>;
 
-    /// Ends with the first error.
+    /// Ends after the first error.
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed || self.rest.is_empty() {
             return None;
@@ -52,7 +52,7 @@ impl<'a> Iterator for AsciiLog<'a> {
 
 fn read_line(line: &[u8], offset: usize, end: usize) -> Result<Entry<'_>, ImaError> {
     let malformed = || ImaError::Malformed { offset };
-    // PCRs of one digit are printed with a space in front.
+    // The kernel pads PCRs of one digit with a space.
     let mut parts = line.trim_ascii_start().splitn(4, |byte| *byte == b' ');
     let (Some(pcr), Some(stated), Some(template), Some(columns)) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -61,7 +61,7 @@ fn read_line(line: &[u8], offset: usize, end: usize) -> Result<Entry<'_>, ImaErr
     };
     let pcr = read_pcr(pcr).ok_or_else(malformed)?;
     let stated = lower_hex::read(stated).and_then(|bytes| of_its_size(&bytes)).ok_or_else(malformed)?;
-    // The kernel replaces spaces in names by underscores: a space always ends a field.
+    // The kernel replaces spaces in names by underscores, so a space always ends a field.
     let columns: Vec<&[u8]> = columns.split(|byte| *byte == b' ').take(FIELDS_MAX + 1).collect();
     let data = match (template, columns.as_slice()) {
         (template::IMA, [digest, name]) => {
@@ -77,8 +77,8 @@ fn read_line(line: &[u8], offset: usize, end: usize) -> Result<Entry<'_>, ImaErr
     Ok(Entry { offset, end, pcr, template, stated, data })
 }
 
-/// What the kernel hashed: each field with its size in front. A field of which nothing is printed has no bytes; the
-/// space in front of the last one may have been lost with it.
+/// Returns what the kernel hashed: each field after its size. A field printed as nothing has no bytes; the space
+/// before the last one may be lost too.
 fn template_data(fields: &[Field], columns: &[&[u8]]) -> Option<Vec<u8>> {
     if columns.len() > fields.len() || columns.len() < fields.len().checked_sub(1)? {
         return None;
@@ -96,7 +96,7 @@ fn template_data(fields: &[Field], columns: &[&[u8]]) -> Option<Vec<u8>> {
 fn field_data(field: Field, column: &[u8]) -> Option<Vec<u8>> {
     match field {
         Field::Digest | Field::OtherDigest => {
-            // Very old kernels name neither SHA-1 nor MD5.
+            // Very old kernels do not name SHA-1 or MD5.
             let colon = column.iter().rposition(|byte| *byte == b':').unwrap_or(0);
             let (label, hex) = column.split_at_checked(colon)?;
             Some([label, b":\0", &lower_hex::read(hex.strip_prefix(b":").unwrap_or(hex))?].concat())
@@ -112,7 +112,7 @@ fn field_data(field: Field, column: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// The digest of a list for one bank, told by its size.
+/// Returns the digest of a list for one bank; its size determines the algorithm.
 fn of_its_size(bytes: &[u8]) -> Option<Digest> {
     HashAlgorithm::ALL.into_iter().find_map(|hash| Digest::new(hash, bytes))
 }

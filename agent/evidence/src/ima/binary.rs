@@ -9,10 +9,10 @@ use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
 /// TCG_EVENT_NAME_LEN_MAX, and the terms of a custom template.
 const TEMPLATE_NAME_MAX_LEN: usize = 255;
 
-/// The entries of `binary_runtime_measurements`, or of a piece of it that begins with an entry.
+/// Reads the entries of `binary_runtime_measurements`, or of a piece that begins with an entry.
 ///
-/// That list states SHA-1 digests. Newer kernels also keep one for each bank (`binary_runtime_measurements_sha256`),
-/// which differs in the digests alone; each is read.
+/// That list contains SHA-1 digests. Newer kernels also keep one list for each bank
+/// (`binary_runtime_measurements_sha256`), which differs only in the digests; both are supported.
 #[derive(Debug, Clone)]
 pub struct BinaryLog<'a> {
     reader: LogReader<'a>,
@@ -21,26 +21,26 @@ pub struct BinaryLog<'a> {
 }
 
 impl<'a> BinaryLog<'a> {
-    /// Begins with the first entry, which is read to find out of which hash the list is.
+    /// Reads the first entry to determine the hash of the list.
     pub fn new(log: &'a [u8]) -> Self {
         let reader = LogReader::new(log);
         Self { hash: list_hash(&reader), reader, failed: false }
     }
 }
 
-/// The hash with which the first entry reads best. Nothing is trusted to this: each entry's digest is compared with
-/// its data when it counts.
+/// Returns the hash with which the first entry is parsed best. This needs no trust: each accepted entry's digest
+/// is compared with its data.
 fn list_hash(reader: &LogReader<'_>) -> HashAlgorithm {
     let quality = |hash: &HashAlgorithm| match read_entry(&mut reader.clone(), 0, *hash) {
         Some(Ok(entry)) if is_template(entry.template) => 2_u8.saturating_add(entry.check().is_ok().into()),
         Some(_) => 0,
         None => 1,
     };
-    // Of equals the last one is taken.
+    // The last of equal candidates wins.
     HashAlgorithm::ALL.into_iter().rev().max_by_key(quality).unwrap_or(HashAlgorithm::Sha1)
 }
 
-/// Whether this can be the name of a template.
+/// Returns whether this can be the name of a template.
 fn is_template(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
 }
@@ -48,7 +48,7 @@ fn is_template(name: &[u8]) -> bool {
 impl<'a> Iterator for BinaryLog<'a> {
     type Item = Result<Entry<'a>, ImaError>;
 
-    /// Ends with the first error.
+    /// Ends after the first error.
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed || self.reader.is_empty() {
             return None;
@@ -61,7 +61,7 @@ impl<'a> Iterator for BinaryLog<'a> {
     }
 }
 
-/// `None` when the log ends.
+/// Returns `None` at the end of the log.
 fn read_entry<'a>(
     reader: &mut LogReader<'a>,
     offset: usize,
@@ -78,7 +78,7 @@ fn read_entry<'a>(
     }
     let name = reader.bytes(name_len)?;
     let data = if name == template::IMA {
-        // The oldest template: no size of its own, and hashed in another form than it is listed.
+        // The oldest template has no size field, and is hashed in another form than it is listed.
         let file_digest = reader.bytes(SHA1_LEN)?;
         let Some(data) = ima_template_data(file_digest, reader.sized()?) else { return malformed };
         Cow::Owned(data)

@@ -14,18 +14,18 @@ pub struct FileDigest {
     pub digest: Digest,
 }
 
-/// What a file's digest was made of.
+/// The input of a file's digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Hashed {
     /// The bytes of the file, or of the buffer that was measured.
     Contents,
-    /// The fs-verity descriptor, with the root of the file's hash tree in it.
+    /// The fs-verity descriptor, which contains the root of the file's hash tree.
     Verity,
 }
 
 impl FileDigest {
-    /// Reads the field `d-ng` or `d-ngv2`: algorithm, colon, zero, digest, and in the newer one a word and a colon
-    /// in front. `None` for algorithms that are not known here.
+    /// Parses the field `d-ng` or `d-ngv2`: algorithm, colon, zero, digest; `d-ngv2` has a word and a colon in
+    /// front. Returns `None` for unknown algorithms.
     pub(super) fn read_field(field: &[u8]) -> Option<Self> {
         let zero = field.iter().position(|byte| *byte == 0)?;
         let (label, digest) = field.split_at_checked(zero)?;
@@ -37,7 +37,7 @@ impl FileDigest {
 }
 
 impl fmt::Display for FileDigest {
-    /// As the kernel writes it in text, without the word for the usual case.
+    /// Writes the kernel's text form; omits the word in the usual case.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.of {
             Hashed::Contents => write!(f, "{:?}", self.digest),
@@ -46,25 +46,25 @@ impl fmt::Display for FileDigest {
     }
 }
 
-/// A text that is no digest of a file.
+/// Why a text is not the digest of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FileDigestError {
-    /// Not the form of one.
+    /// It has another form.
     #[error(
         "not a digest: write it as sha256sum prints it, or as the IMA log does: `sha256:…`, `sha512:…`, `verity:sha256:…`"
     )]
     Form,
-    /// A SHA-1 digest.
-    #[error("a SHA-1 digest vouches for nothing: use sha256, sha384 or sha512")]
+    /// It is a SHA-1 digest.
+    #[error("SHA-1 digests are not accepted: use sha256, sha384 or sha512")]
     Weak,
 }
 
 impl FromStr for FileDigest {
     type Err = FileDigestError;
 
-    /// Reads `sha256:…` and the like, with `ima:` or `verity:` in front or not, and a bare digest in hexadecimal,
-    /// whose length tells the algorithm.
+    /// Parses `sha256:…` and similar, optionally with `ima:` or `verity:` in front, and a bare hexadecimal
+    /// digest, whose length determines the algorithm.
     fn from_str(text: &str) -> Result<Self, FileDigestError> {
         let (of, algorithm, hex) = match text.rsplit_once(':') {
             Some((label, hex)) => {

@@ -2,10 +2,10 @@ use super::entry::{Entry, SHA1_LEN};
 use super::file_digest::FileDigest;
 use super::template::{self, Field};
 
-/// The fields of an entry that mean something here, each only where it can mean nothing else.
+/// The known fields of an entry, each read only if it can have no other meaning.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measured<'e> {
-    /// `None` for algorithms that are not known here.
+    /// `None` for unknown algorithms.
     pub(super) digest: Option<FileDigest>,
     pub(super) path: &'e [u8],
     pub(super) signature: Option<&'e [u8]>,
@@ -13,7 +13,7 @@ pub(super) struct Measured<'e> {
 }
 
 impl<'e> Measured<'e> {
-    /// `None` where the entry does not have exactly the fields of its template, or none that is understood.
+    /// Returns `None` if the entry does not have exactly the fields of its template, or the template is unknown.
     pub(super) fn read(entry: &'e Entry<'_>) -> Option<Self> {
         let data: &[u8] = &entry.data;
         if entry.template == template::IMA {
@@ -35,7 +35,7 @@ impl<'e> Measured<'e> {
         };
         let digest = field(Field::Digest)?;
         let path = field(Field::Name)?.strip_suffix(b"\0")?;
-        // A digest has a zero in it and no path has: so neither can stand for the other.
+        // A digest field contains a zero byte and a path never does, so neither can be taken for the other.
         if path.contains(&0) || !digest.contains(&0) {
             return None;
         }
@@ -43,9 +43,9 @@ impl<'e> Measured<'e> {
         Some(Self { digest, path, signature: field(Field::Signature), buffer: field(Field::Buffer) })
     }
 
-    /// The template `ima`: 20 bytes of digest, and the name with zeros behind it.
+    /// Reads the template `ima`: a digest of 20 bytes, then the name padded with zeros.
     fn read_old(data: &'e [u8]) -> Option<Self> {
-        // Fields of a newer template would be read as a digest and a path that nobody measured.
+        // Otherwise fields of a newer template would be read as a digest and a path that nobody measured.
         if split_all(data).is_some() {
             return None;
         }
@@ -57,13 +57,13 @@ impl<'e> Measured<'e> {
     }
 }
 
-/// Takes the data apart into its fields, each with its size in front; `None` where they do not end with it.
+/// Splits the data into its fields, each after its size; `None` unless the last one ends with the data.
 fn split_all(mut data: &[u8]) -> Option<Vec<&[u8]>> {
     let mut fields = Vec::new();
     while !data.is_empty() {
         let (size, rest) = data.split_first_chunk::<4>()?;
         let (field, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*size)).ok()?)?;
-        // Empty fields without end would cost more than the bytes that they are made of.
+        // Unlimited empty fields would take more memory than the log's bytes.
         if fields.len() == template::FIELDS_MAX {
             return None;
         }

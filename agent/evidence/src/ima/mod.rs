@@ -1,8 +1,8 @@
-//! The measurement list of the Linux kernel's Integrity Measurement Architecture: each file that was
-//! measured, extended into PCR 10 while the system runs.
+//! The measurement list of Linux's Integrity Measurement Architecture (IMA). The kernel extends each measured
+//! file into PCR 10 while the system runs.
 //!
-//! The list grows all the time, so it is read *after* the quote, and an [`Aggregate`] looks for the prefix
-//! that the quoted PCR accounts for. Only entries of that prefix are evidence.
+//! The list grows continuously. The device therefore reads it *after* the quote, and an [`Aggregate`] finds the
+//! prefix that the quoted PCR confirms. Only entries of that prefix are evidence.
 
 mod aggregate;
 mod ascii;

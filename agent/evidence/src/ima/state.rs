@@ -4,7 +4,7 @@ use crate::tpm::{Digest, HashAlgorithm, ParseError, Reader};
 const VERSION: u8 = 1;
 
 impl Aggregate {
-    /// The aggregate as bytes, to be kept between reports.
+    /// Serializes the aggregate, to be stored between reports.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend(self.bank.id().to_be_bytes());
@@ -15,11 +15,11 @@ impl Aggregate {
         bytes
     }
 
-    /// Reads what [`Aggregate::to_bytes`] wrote. The bytes carry no protection: keep them where only the
+    /// Reads the result of [`Aggregate::to_bytes`]. Nothing protects the bytes: store them where only the
     /// appraiser writes.
     ///
     /// # Errors
-    /// When they are something else.
+    /// If the bytes are malformed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(bytes);
         let version = reader.u8("version of the IMA aggregate")?;

@@ -1,10 +1,10 @@
-//! Templates: which fields the kernel writes of a measurement (security/integrity/ima/ima_template.c).
+//! Templates: the fields that the kernel writes for a measurement (security/integrity/ima/ima_template.c).
 //!
-//! No digest covers the *name* of a template, only the bytes of its fields. Anyone who may alter a log on its way can
-//! give an entry another template, so nothing is read by name alone that could be read in two ways: digest and name
-//! come first in every template that is understood, and show by their form that they are what they ought to be.
+//! Digests cover the bytes of the fields, not the *name* of the template. Whoever alters a log in transit can
+//! give an entry another template, so no field is read by the template's name if it could have two meanings:
+//! every supported template starts with digest and name, whose forms identify them.
 
-/// The oldest template: no sizes in front of its fields.
+/// The oldest template, without sizes before its fields.
 pub(super) const IMA: &[u8] = b"ima";
 
 /// IMA_TEMPLATE_NUM_FIELDS_MAX.
@@ -13,27 +13,27 @@ pub(super) const FIELDS_MAX: usize = 15;
 /// A field, by the form in which the kernel writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
-    /// `d-ng`: an algorithm and a digest; `d-ngv2`: with the word in front that says what was hashed.
+    /// `d-ng`: an algorithm and a digest; `d-ngv2`: with a word in front that says what was hashed.
     Digest,
-    /// `n-ng`: a path, or the name of what else was measured.
+    /// `n-ng`: a path, or the name of another measured object.
     Name,
     /// `sig`: the file's extended attribute `security.ima`, if it is a signature.
     Signature,
-    /// `buf`: what was measured, itself.
+    /// `buf`: the measured data itself.
     Buffer,
-    /// `d-modsig`: the digest of a file without the signature at its end.
+    /// `d-modsig`: the digest of a file without its appended signature.
     OtherDigest,
-    /// Bytes, in hexadecimal in the text form.
+    /// Bytes; hexadecimal in the text form.
     Bytes,
-    /// Text with a zero at its end.
+    /// Text with a trailing zero byte.
     Text,
-    /// A number of so many bytes.
+    /// A number with this many bytes.
     Number(usize),
 }
 
-/// The fields of a template, in order; `None` for one that is not understood.
+/// Returns the fields of a template, in order; `None` if it is unknown.
 ///
-/// A format of one's own (`ima_template_fmt=`) is its own name.
+/// A custom format (`ima_template_fmt=`) is its own name.
 pub(super) fn fields(template: &[u8]) -> Option<Vec<Field>> {
     let format: &[u8] = match template {
         b"ima-ng" => b"d-ng|n-ng",

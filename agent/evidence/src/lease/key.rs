@@ -2,19 +2,19 @@ use thiserror::Error;
 
 use crate::tpm::{Curve, HashAlgorithm, ObjectAttributes, Public, PublicKey, SignatureScheme};
 
-/// An object that is loaded from outside may be neither fixed to a TPM nor restricted. Without `sign` the TPM
-/// verifies nothing with it; `userWithAuth` is what the common tools set, and nothing depends on it.
+/// TPM2_LoadExternal accepts no key that is fixed to a TPM or restricted. The TPM verifies signatures only with
+/// a `sign` key. `userWithAuth` has no effect; common tools set it.
 const ATTRIBUTES: ObjectAttributes = ObjectAttributes::USER_WITH_AUTH.union(ObjectAttributes::SIGN);
 
-/// A public area that is not of the make that all lease keys and authorization keys have.
+/// The public area does not have the form of lease keys and authorization keys.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the control plane's key is not an ECDSA P-256 key with SHA-256 and the attributes {ATTRIBUTES}")]
 pub struct LeaseKeyError;
 
-/// The public area of the control plane's lease key, as `TPM2_LoadExternal` takes it: ECC P-256, ECDSA with
-/// SHA-256, no policy. Its name is part of the policy of each key that works under a lease.
+/// Returns the public area of the control plane's lease key, as `TPM2_LoadExternal` takes it: ECC P-256, ECDSA
+/// with SHA-256, no policy. The policy of each key that works under a lease contains its name.
 ///
-/// The authorization key of [`crate::assurance`] is another key of the same make.
+/// The authorization key of [`crate::assurance`] has the same form, and is another key.
 pub fn lease_key_public(x: &[u8; 32], y: &[u8; 32]) -> Public {
     const TYPE_ECC_NAME_SHA256: [u8; 4] = [0x00, 0x23, 0x00, 0x0b];
     const NO_POLICY: [u8; 2] = [0, 0];
@@ -45,10 +45,10 @@ pub fn lease_key_public(x: &[u8; 32], y: &[u8; 32]) -> Public {
     Public::assemble(bytes, HashAlgorithm::Sha256, ATTRIBUTES, key)
 }
 
-/// Checks what a device is given as lease key or as authorization key, before it makes keys that depend on it.
+/// Checks a lease key or an authorization key on a device, before keys are created that depend on it.
 ///
 /// # Errors
-/// When it is not what [`lease_key_public`] makes of some point.
+/// If [`lease_key_public`] does not return this public area for any point.
 pub fn check_lease_key(public: &Public) -> Result<(), LeaseKeyError> {
     let PublicKey::Ecc { curve: Curve::P256, x, y, .. } = public.key() else { return Err(LeaseKeyError) };
     let (Ok(x), Ok(y)) = (x.as_slice().try_into(), y.as_slice().try_into()) else {

@@ -1,8 +1,8 @@
-//! Leases: the policies by which the TPM itself decides whether a pairing's keys may be used.
+//! Leases: the policies by which the TPM itself decides whether a pairing's keys work.
 //!
-//! A key's policy names the control plane's lease key and nothing else, so it never changes. What the key's
-//! use depends on at the moment is a *lease*: [`LeaseTerms`], hashed as the TPM would and signed by that key.
-//! The TPM checks the terms and the signature; no software on the device has a say in it.
+//! A key's policy names only the control plane's lease key, so it never changes. The present conditions are in a
+//! *lease*: [`LeaseTerms`], hashed as the TPM does it and signed with that key. The TPM checks the terms and the
+//! signature; no software on the device takes part.
 
 mod key;
 mod terms;

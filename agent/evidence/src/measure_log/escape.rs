@@ -1,4 +1,4 @@
-/// Undoes the C escapes that systemd puts into the text of a record; `None` where it would not have written them.
+/// Reverses the C escapes of systemd in the text of a record; `None` if systemd would not have written them.
 pub(super) fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();
     let mut plain = Vec::with_capacity(text.len());

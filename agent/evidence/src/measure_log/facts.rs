@@ -6,13 +6,13 @@ use crate::tpm::{Digest, HashAlgorithm};
 /// The PCRs into which systemd 261 and later extend the os-separator.
 pub const OS_SEPARATOR_PCRS: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14];
 
-/// The digest of an os-separator.
+/// Returns the digest of an os-separator.
 pub fn os_separator(bank: HashAlgorithm) -> Digest {
     bank.digest(&[OS_SEPARATOR.as_bytes()])
 }
 
 impl MeasureLog {
-    /// What each record of a PCR says, in order, by the digests of one bank.
+    /// Returns the fact of each PCR record, in order, by the digests of one bank.
     pub fn facts(&self, bank: HashAlgorithm) -> Vec<EventFact<'static>> {
         let of_pcr = |record: &Record| match record.target {
             Target::Pcr(pcr) => Some(fact(record, pcr, bank)),
@@ -27,7 +27,7 @@ fn fact(record: &Record, pcr: u8, bank: HashAlgorithm) -> EventFact<'static> {
     let text = measured.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
     let (event, tie) = match (text, &measured) {
         (Some(text), _) => (UserSpaceEvent::of(pcr, text), Tie::Digest),
-        // Bytes that are no text: shown as the log has them.
+        // Bytes that are not text: display the log's escaped form.
         (None, Some(_)) => (UserSpaceEvent::Other(record.text.clone().unwrap_or_default()), Tie::Digest),
         (None, None) => (UserSpaceEvent::Other(record.text.clone().unwrap_or_default()), Tie::Claim),
     };

@@ -1,12 +1,12 @@
-//! systemd's log of what user space extended into PCRs and NvPCRs (`/run/log/systemd/tpm2-measure.log`, systemd 259
-//! and later): a JSON text sequence (RFC 7464), one object a record.
+//! systemd's log of what user space extended into PCRs and NvPCRs (`/run/log/systemd/tpm2-measure.log`, systemd
+//! 259 and later): a JSON text sequence (RFC 7464), one object per record.
 //!
-//! The log has no protection of its own. Its records count only where they lead from the value that the firmware's
-//! log gives a PCR to the quoted one. A record's text is free: root writes it. Only where the text's hash is the
-//! record's digest does the TPM vouch for it; [`Record::measured`] checks that.
+//! Nothing protects the log itself. Its records count only if they extend a PCR from the firmware log's value to
+//! the quoted value. Root can write any text into a record. The TPM confirms the text only if its hash is the
+//! record's digest; [`Record::measured`] checks that.
 //!
-//! systemd sets the file's sticky bit before it extends a PCR and clears it after it has appended the record. Anyone who
-//! reads a file with that bit set misses a record.
+//! systemd sets the file's sticky bit before it extends a PCR and clears it after it has appended the record. A
+//! reader of a file with that bit set misses a record.
 
 mod error;
 mod escape;
@@ -22,27 +22,27 @@ pub use facts::{OS_SEPARATOR_PCRS, os_separator};
 pub use nvpcr::{NVPCR_INIT_PCR, NvPcrInit, NvPcrNames};
 pub use record::{Record, Target};
 
-/// The longest log that is read. A boot writes 11 KiB, and each restart of a phase 1 KiB more.
+/// The size limit of a log, in bytes. A boot writes 11 KiB, each restart of a phase 1 KiB more.
 pub const MEASURE_LOG_MAX_LEN: usize = 1024 * 1024;
 
-/// The longest record that is read. systemd cuts a text after 1024 bytes; escaped it has 8 KiB at most.
+/// The size limit of a record, in bytes. systemd cuts a text after 1024 bytes; escaped it has 8 KiB at most.
 pub const RECORD_MAX_LEN: usize = 16 * 1024;
 
-/// RFC 7464: what begins a record, and what ends it.
+/// RFC 7464: the first byte of a record.
 const RECORD_SEPARATOR: u8 = 0x1e;
 const LINE_FEED: u8 = 0x0a;
 
-/// A log whose records were read.
+/// A parsed log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MeasureLog {
     records: Vec<Record>,
 }
 
 impl MeasureLog {
-    /// Reads the log. A last record without its line feed is still being written, and is left out.
+    /// Parses the log. Omits a last record without its line feed, which systemd is still writing.
     ///
     /// # Errors
-    /// When the log or a record is too long, or a record is malformed.
+    /// If the log or a record is too long, or a record is malformed.
     pub fn parse(log: &[u8]) -> Result<Self, MeasureLogError> {
         if log.len() > MEASURE_LOG_MAX_LEN {
             return Err(MeasureLogError::TooLong(log.len()));
@@ -70,18 +70,18 @@ impl MeasureLog {
         Ok(Self { records })
     }
 
-    /// The records in their order.
+    /// Returns the records in order.
     pub fn records(&self) -> &[Record] {
         &self.records
     }
 
-    /// The records of one PCR, in the order in which they were extended. The order of records of different PCRs
-    /// differs from boot to boot.
+    /// Returns the records of one PCR in the order of their extends. The order between PCRs differs from boot to
+    /// boot.
     pub fn of_pcr(&self, pcr: u8) -> impl Iterator<Item = &Record> {
         self.records.iter().filter(move |record| record.target == Target::Pcr(pcr))
     }
 
-    /// The records of one NvPCR, in the order in which they were extended.
+    /// Returns the records of one NvPCR in the order of their extends.
     pub fn of_nv_index(&self, index: u32) -> impl Iterator<Item = &Record> {
         self.records.iter().filter(move |record| record.target == Target::NvIndex(index))
     }

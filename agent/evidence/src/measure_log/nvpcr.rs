@@ -5,30 +5,30 @@ use super::record::Target;
 use crate::lower_hex;
 use crate::tpm::Name;
 
-/// The PCR into which systemd measures that it made an NvPCR.
+/// The PCR into which systemd measures the creation of an NvPCR.
 pub const NVPCR_INIT_PCR: u8 = 9;
-/// A log can name as many as it likes. systemd defines four; more than these are left out.
+/// The maximum number of named NvPCRs; further ones are ignored. systemd defines four.
 const NAMED_MAX: usize = 64;
-/// systemd names them as it names units: this is more than it accepts in a file name.
+/// The length limit of a name, above that of a unit's file name.
 const NAME_MAX_LEN: usize = 64;
 
-/// What systemd 262 measures when it has made an NvPCR: `nvpcr-init:NAME:0xINDEX:TPM-NAME`.
+/// The text that systemd 262 measures when it creates an NvPCR: `nvpcr-init:NAME:0xINDEX:TPM-NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NvPcrInit<'t> {
-    /// What systemd calls it.
+    /// systemd's name for it.
     pub name: &'t str,
     /// The handle of its NV index.
     pub index: u32,
-    /// The name that the TPM gives the index, which covers its attributes and its policy. systemd 259 to 261 measured a
-    /// value in this place: `None`.
+    /// The TPM's name of the index, which covers its attributes and its policy. `None` from systemd 259 to 261,
+    /// which measured a value instead.
     pub tpm_name: Option<Name>,
 }
 
-/// The NvPCRs that a log speaks of, by the handles of their NV indexes. Root can write anything into the log.
+/// The NvPCRs named in a log, by the handles of their NV indices. Root can write anything into the log.
 pub type NvPcrNames = BTreeMap<u32, String>;
 
 impl<'t> NvPcrInit<'t> {
-    /// Reads the text of the record; `None` where it is another one.
+    /// Parses the text of a record; `None` if it is another text.
     pub fn parse(text: &'t str) -> Option<Self> {
         let (name, rest) = text.strip_prefix("nvpcr-init:")?.split_once(':')?;
         let (index, tpm_name) = rest.strip_prefix("0x")?.split_once(':')?;
@@ -44,8 +44,8 @@ impl<'t> NvPcrInit<'t> {
 }
 
 impl MeasureLog {
-    /// The NvPCRs that the log says systemd made or extended, each with its name; the name is empty where the log does
-    /// not say it.
+    /// Returns the NvPCRs that systemd created or extended according to the log, each with its name; empty if
+    /// the log does not give the name.
     pub fn nvpcr_names(&self) -> NvPcrNames {
         let mut names = NvPcrNames::new();
         for record in &self.records {

@@ -5,7 +5,7 @@ use super::escape::unescape;
 use crate::lower_hex;
 use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
 
-/// A TPM has no more banks than that.
+/// The maximum number of banks of a TPM.
 const DIGESTS_MAX: usize = 16;
 
 /// One extend of a PCR or an NvPCR.
@@ -13,20 +13,20 @@ const DIGESTS_MAX: usize = 16;
 pub struct Record {
     /// Its place in the log, from 1.
     pub number: usize,
-    /// Where it begins, in bytes from the start of the log.
+    /// Its start, in bytes from the start of the log.
     pub offset: usize,
-    /// What was extended.
+    /// The PCR or NvPCR.
     pub target: Target,
-    /// The digest for each bank that was extended and whose algorithm is known.
+    /// The digest for each extended bank with a known algorithm.
     pub digests: Vec<Digest>,
-    /// What kind the log says it is of, such as `phase`. Covered by no digest.
+    /// The type that the log states, such as `phase`. No digest covers it.
     pub event_type: Option<String>,
-    /// The text that the log says was measured, as it stands there: escaped, cut after 1024 bytes, or hashed with a
+    /// The text that the log says was measured, unmodified: escaped, cut after 1024 bytes, or hashed with a
     /// secret. A claim; see [`Self::measured`].
     pub text: Option<String>,
 }
 
-/// What a record extends.
+/// The target of an extend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// A PCR.
@@ -52,12 +52,12 @@ struct WrittenDigest {
 }
 
 impl Record {
-    /// The digest for one bank; `None` where that bank was not extended.
+    /// Returns the digest for one bank; `None` if that bank was not extended.
     pub fn digest(&self, bank: HashAlgorithm) -> Option<&Digest> {
         self.digests.iter().find(|digest| digest.algorithm() == bank)
     }
 
-    /// The bytes that were measured, if the log has all of them: those whose hash is the digest of this bank.
+    /// Returns the measured bytes, if the log has all of them: their hash must be the digest of this bank.
     pub fn measured(&self, bank: HashAlgorithm) -> Option<Vec<u8>> {
         let digest = self.digest(bank)?;
         let text = self.text.as_deref()?;
@@ -68,7 +68,7 @@ impl Record {
     pub(super) fn read(json: &[u8], number: usize, offset: usize) -> Result<Self, MeasureLogError> {
         let malformed = |problem| MeasureLogError::Record { offset, problem };
         let written: Written = serde_json::from_slice(json)
-            .map_err(|_| malformed("it is no JSON object with digests and a pcr or nv_index"))?;
+            .map_err(|_| malformed("it is not a JSON object with digests and a pcr or nv_index"))?;
         let target = match (written.pcr, written.nv_index) {
             (Some(pcr), None) => {
                 let pcr = u8::try_from(pcr).ok().filter(|pcr| *pcr < PCR_COUNT);

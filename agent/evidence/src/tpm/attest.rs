@@ -2,7 +2,7 @@ use super::name::Name;
 use super::pcr_selection::PcrSelection;
 use super::reader::{ParseError, Reader};
 
-/// TPM_GENERATED_VALUE: a restricted key signs nothing from outside that begins with it.
+/// TPM_GENERATED_VALUE. Restricted keys refuse to sign external data that starts with it.
 const MAGIC: u32 = 0xff54_4347;
 const ST_ATTEST_NV: u16 = 0x8014;
 const ST_ATTEST_CERTIFY: u16 = 0x8017;
@@ -10,63 +10,63 @@ const ST_ATTEST_QUOTE: u16 = 0x8018;
 const NAME_MAX_LEN: usize = 66;
 const EXTRA_DATA_MAX_LEN: usize = 66;
 const DIGEST_MAX_LEN: usize = 64;
-/// MAX_NV_BUFFER_SIZE of the TPMs that Pawl meets is 2048 or less.
+/// The size limit of certified contents: MAX_NV_BUFFER_SIZE of known TPMs is at most 2048.
 const NV_CONTENTS_MAX_LEN: usize = 2048;
 
-/// What a TPM signs about itself (TPMS_ATTEST, TPM 2.0 part 2, section 10.12.12).
+/// A TPM's statement about itself (TPMS_ATTEST, TPM 2.0 Library, part 2, section 10.12.12).
 ///
-/// Nothing in it may be believed before its signature was checked: see `pawl_evidence::attest`.
+/// Untrusted until its signature is verified: see `pawl_evidence::attest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attest {
     /// The qualified name of the signing key.
     pub qualified_signer: Vec<u8>,
-    /// What the asker wanted to be signed along: a nonce or a digest.
+    /// The caller's qualifying data: a nonce or a digest.
     pub extra_data: Vec<u8>,
     /// The TPM's clock and resets.
     pub clock: ClockInfo,
-    /// The vendor's number for the TPM firmware.
+    /// The vendor's version number of the TPM firmware.
     pub firmware_version: u64,
-    /// What is attested.
+    /// The attested content.
     pub attested: Attested,
 }
 
-/// The TPM's sense of time (TPMS_CLOCK_INFO). The counts are true only under a key of the endorsement hierarchy;
-/// for other keys the TPM obfuscates them, and `pawl_evidence::attest` refuses those.
+/// The TPM's clock (TPMS_CLOCK_INFO). The counts are true only under a key of the endorsement hierarchy; for
+/// other keys the TPM obfuscates them, and `pawl_evidence::attest` refuses those keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockInfo {
-    /// Milliseconds for which the TPM had power, since it was last cleared.
+    /// Milliseconds with power since the TPM was last cleared.
     pub clock_ms: u64,
     /// Resets since the TPM was last cleared.
     pub reset_count: u32,
     /// Resumes since the last reset.
     pub restart_count: u32,
-    /// Whether `clock_ms` is known never to have been higher: not so for a while after an unclean stop.
+    /// Whether `clock_ms` is known to be the highest value so far; false for a while after an unclean stop.
     pub safe: bool,
 }
 
-/// What is attested (TPMU_ATTEST).
+/// The attested content (TPMU_ATTEST).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Attested {
     /// `TPM2_Quote`.
     Quote {
-        /// The PCRs.
+        /// The quoted PCRs.
         selection: PcrSelection,
         /// The digest over their values.
         pcr_digest: Vec<u8>,
     },
     /// `TPM2_Certify`.
     Certify {
-        /// The object that is loaded in the same TPM.
+        /// The certified object, loaded in the same TPM.
         name: Name,
-        /// Its name together with its parents'.
+        /// The digest of its name and its parents' names.
         qualified_name: Name,
     },
     /// `TPM2_NV_Certify`.
     NvCertify {
         /// The NV index.
         index_name: Name,
-        /// Where in the index the contents begin.
+        /// The start of the contents in the index.
         offset: u16,
         /// The contents.
         contents: Vec<u8>,
@@ -74,10 +74,10 @@ pub enum Attested {
 }
 
 impl Attest {
-    /// Reads a whole TPMS_ATTEST.
+    /// Parses a complete TPMS_ATTEST.
     ///
     /// # Errors
-    /// When the magic is missing, the bytes end early or go on, or something else is attested.
+    /// If the magic is missing, the bytes are truncated or continue, or the attested content is of another kind.
     pub fn unmarshal(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(bytes);
         let magic = reader.u32("magic")?;

@@ -1,27 +1,27 @@
 use std::fmt;
 
-/// What a TPM object may be used for (TPMA_OBJECT, TPM 2.0 part 2, section 8.3).
+/// The permitted uses of a TPM object (TPMA_OBJECT, TPM 2.0 Library, part 2, section 8.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ObjectAttributes(pub u32);
 
 impl ObjectAttributes {
-    /// The object can never leave this TPM by duplication.
+    /// The object cannot leave this TPM by duplication.
     pub const FIXED_TPM: Self = Self(1 << 1);
-    /// The object dies with the next TPM reset.
+    /// The object becomes unusable at the next TPM reset.
     pub const ST_CLEAR: Self = Self(1 << 2);
-    /// The parent of the object cannot be exchanged.
+    /// The parent of the object cannot be changed.
     pub const FIXED_PARENT: Self = Self(1 << 4);
-    /// The TPM itself made the secret part.
+    /// The TPM generated the secret part.
     pub const SENSITIVE_DATA_ORIGIN: Self = Self(1 << 5);
     /// The auth value, and not only the policy, permits use.
     pub const USER_WITH_AUTH: Self = Self(1 << 6);
     /// Only the policy permits administration.
     pub const ADMIN_WITH_POLICY: Self = Self(1 << 7);
-    /// Wrong auth values count for no dictionary attack.
+    /// Failed authorizations do not count as a dictionary attack.
     pub const NO_DA: Self = Self(1 << 10);
     /// Duplication would be encrypted.
     pub const ENCRYPTED_DUPLICATION: Self = Self(1 << 11);
-    /// The key works only on what the TPM itself has made.
+    /// The key works only on data that the TPM generated.
     pub const RESTRICTED: Self = Self(1 << 16);
     /// The key decrypts.
     pub const DECRYPT: Self = Self(1 << 17);
@@ -42,17 +42,17 @@ impl ObjectAttributes {
         (Self::SIGN, "sign"),
     ];
 
-    /// Both sets together.
+    /// Returns the union of both sets.
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether all of `other` is set here.
+    /// Returns whether all of `other` is set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether any of `other` is set here.
+    /// Returns whether any of `other` is set.
     pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }

@@ -6,21 +6,21 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use thiserror::Error;
 
-/// A hash algorithm that PCR banks, names and policies can use (TPM_ALG_ID, TCG Algorithm Registry).
+/// A hash algorithm of PCR banks, names and policies (TPM_ALG_ID, TCG Algorithm Registry).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum HashAlgorithm {
-    /// For old logs only; nothing is trusted on the word of SHA-1.
+    /// For old logs only; no decision relies on SHA-1.
     Sha1,
-    /// The bank that quotes and leases use.
+    /// The usual bank of quotes and leases.
     Sha256,
     /// The name algorithm of the high-range P-384 endorsement key.
     Sha384,
-    /// Seen in event logs of servers.
+    /// In event logs of servers.
     Sha512,
 }
 
-/// The name of a hash algorithm that Pawl does not know.
+/// The name of a hash algorithm is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("unknown hash algorithm: use sha1, sha256, sha384 or sha512")]
 pub struct UnknownHash;
@@ -29,7 +29,7 @@ impl HashAlgorithm {
     /// Every algorithm, weakest first.
     pub const ALL: [Self; 4] = [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
 
-    /// The TPM_ALG_ID.
+    /// Returns the TPM_ALG_ID.
     pub const fn id(self) -> u16 {
         match self {
             Self::Sha1 => 0x0004,
@@ -39,12 +39,12 @@ impl HashAlgorithm {
         }
     }
 
-    /// The algorithm with this TPM_ALG_ID, if it is one of these.
+    /// Returns the algorithm with this TPM_ALG_ID, if it is supported.
     pub fn from_id(id: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.id() == id)
     }
 
-    /// Size of a digest in bytes.
+    /// Returns the size of a digest in bytes.
     pub const fn digest_len(self) -> usize {
         match self {
             Self::Sha1 => 20,
@@ -54,7 +54,7 @@ impl HashAlgorithm {
         }
     }
 
-    /// The name as tpm2-tools and the kernel write it.
+    /// Returns the name in the notation of tpm2-tools and the kernel.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sha1 => "sha1",
@@ -64,7 +64,7 @@ impl HashAlgorithm {
         }
     }
 
-    /// Hashes the parts as if they were one string of bytes.
+    /// Hashes the parts in sequence.
     pub fn digest(self, parts: &[&[u8]]) -> Digest {
         match self {
             Self::Sha1 => Digest::zero_padded(self, &hash::<Sha1>(parts)),
@@ -89,47 +89,47 @@ impl FromStr for HashAlgorithm {
     }
 }
 
-/// A digest together with the algorithm that it is of.
+/// A digest with its algorithm.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest {
     algorithm: HashAlgorithm,
-    /// Zero behind the algorithm's length.
+    /// Zero after the algorithm's length.
     buffer: [u8; 64],
 }
 
 impl Digest {
-    /// Takes bytes as a digest; `None` when their number is not the algorithm's.
+    /// Takes bytes as a digest; `None` if their number is not the algorithm's.
     pub fn new(algorithm: HashAlgorithm, bytes: &[u8]) -> Option<Self> {
         (bytes.len() == algorithm.digest_len()).then(|| Self::zero_padded(algorithm, bytes))
     }
 
-    /// A digest of which each byte is `byte`: a PCR after a reset is all zeros or all ones.
+    /// Returns a digest with all bytes equal to `byte`; a PCR after a reset is all zeros or all ones.
     pub fn filled(algorithm: HashAlgorithm, byte: u8) -> Self {
         Self::zero_padded(algorithm, &[byte; 64])
     }
 
-    /// What a PCR holds before anything is extended (TCG PC Client Platform TPM Profile, section 4.6).
+    /// Returns a PCR's value before any extend (TCG PC Client Platform TPM Profile, section 4.6).
     pub fn at_reset(algorithm: HashAlgorithm, pcr: u8) -> Self {
         Self::filled(algorithm, if (17..=22).contains(&pcr) { 0xff } else { 0 })
     }
 
-    /// The algorithm that it is of.
+    /// Returns the algorithm.
     pub fn algorithm(&self) -> HashAlgorithm {
         self.algorithm
     }
 
-    /// The bytes, exactly as many as the algorithm gives.
+    /// Returns the bytes, exactly as many as the algorithm gives.
     pub fn as_bytes(&self) -> &[u8] {
         let (digest, _) = self.buffer.split_at_checked(self.algorithm.digest_len()).unwrap_or_default();
         digest
     }
 
-    /// What the TPM does to a PCR: H(this ‖ data).
+    /// Extends as the TPM extends a PCR: H(self ‖ data).
     pub fn extend(&self, data: &[u8]) -> Self {
         self.algorithm.digest(&[self.as_bytes(), data])
     }
 
-    /// The bytes with zeros behind them, up to the algorithm's length, or what of them fits into it.
+    /// Returns the bytes, padded with zeros or cut to the algorithm's length.
     pub(crate) fn zero_padded(algorithm: HashAlgorithm, bytes: &[u8]) -> Self {
         let mut buffer = [0; 64];
         for (to, from) in buffer.iter_mut().zip(bytes).take(algorithm.digest_len()) {
@@ -163,7 +163,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// SHA-256 as a plain array, for the digests whose algorithm is fixed.
+/// Returns SHA-256 as an array, for digests with a fixed algorithm.
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     hash::<Sha256>(parts).into()
 }

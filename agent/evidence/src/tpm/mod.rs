@@ -1,6 +1,6 @@
-//! The TPM 2.0 structures that evidence is made of (TPM 2.0 Library, part 2), read from wire bytes.
+//! Parses the TPM 2.0 structures of evidence (TPM 2.0 Library, part 2) from their wire format.
 //!
-//! A parsed structure is well formed and nothing more: whether it is *true* is decided by [`crate::attest`].
+//! A parsed structure is well formed, not yet *true*: [`crate::attest`] verifies it.
 
 mod attest;
 mod attributes;

@@ -3,12 +3,12 @@ use std::fmt;
 use super::hash::HashAlgorithm;
 use super::reader::{ParseError, Reader};
 
-/// What identifies an object or an NV index inside a TPM: the name algorithm's id and the digest of the
-/// public area (TPM 2.0 part 1, section 16).
+/// The name of an object or NV index: the name algorithm's id and the digest of the public area (TPM 2.0
+/// Library, part 1, section 16).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Vec<u8>);
 
-/// Where a primary is.
+/// The hierarchy of a primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hierarchy {
     /// TPM_RH_OWNER: the storage hierarchy.
@@ -27,10 +27,10 @@ impl Hierarchy {
 }
 
 impl Name {
-    /// Takes the bytes of a name, as they stand inside a TPM2B_NAME.
+    /// Takes the contents of a TPM2B_NAME.
     ///
     /// # Errors
-    /// When the algorithm is unknown or the digest has another length.
+    /// If the algorithm is unknown or the digest has another length.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(bytes);
         let id = reader.u16("name algorithm")?;
@@ -41,19 +41,19 @@ impl Name {
         Ok(Self(bytes.to_vec()))
     }
 
-    /// The algorithm's id and the digest.
+    /// Returns the algorithm's id followed by the digest.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Returns the qualified name of an object of this name that is a primary of `hierarchy` (TPM 2.0 part 1, "Qualified
-    /// Name").
+    /// Returns the qualified name of an object with this name that is a primary of `hierarchy` (TPM 2.0 Library,
+    /// part 1, "Qualified Name").
     #[must_use]
     pub fn in_hierarchy(&self, hierarchy: Hierarchy) -> Self {
         Self::digest(self.algorithm(), &[&hierarchy.handle().to_be_bytes(), &self.0])
     }
 
-    /// Returns the qualified name of an object of this name below a key with the qualified name `parent`.
+    /// Returns the qualified name of an object with this name below a key with the qualified name `parent`.
     #[must_use]
     pub fn below(&self, parent: &Self) -> Self {
         Self::digest(self.algorithm(), &[&parent.0, &self.0])
@@ -61,7 +61,7 @@ impl Name {
 
     fn algorithm(&self) -> HashAlgorithm {
         let id = self.0.first_chunk().map(|id| u16::from_be_bytes(*id));
-        // Every name begins with the id of an algorithm that is known.
+        // Every name begins with the id of a known algorithm.
         id.and_then(HashAlgorithm::from_id).unwrap_or(HashAlgorithm::Sha256)
     }
 

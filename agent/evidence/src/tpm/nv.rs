@@ -6,12 +6,12 @@ use super::reader::{ParseError, Reader};
 
 const DIGEST_MAX_LEN: usize = 64;
 const COUNTER_LEN: u16 = 8;
-/// AUTHWRITE, type counter, AUTHREAD, NO_DA and WRITTEN (TPMA_NV, TPM 2.0 part 2, section 13.4).
+/// AUTHWRITE, type counter, AUTHREAD, NO_DA and WRITTEN (TPMA_NV, TPM 2.0 Library, part 2, section 13.4).
 const EPOCH_COUNTER: u32 = 1 << 2 | 1 << 4 | 1 << 18 | 1 << 25 | 1 << 29;
-/// Handles that belong to the owner of the platform (TCG Registry of Reserved TPM 2.0 Handles).
+/// The owner's range of handles (TCG Registry of Reserved TPM 2.0 Handles).
 const OWNER_RANGE: std::ops::RangeInclusive<u32> = 0x0180_0000..=0x01bf_ffff;
 
-/// The public area of an NV index (TPMS_NV_PUBLIC), kept as the bytes that its name is a digest of.
+/// The public area of an NV index (TPMS_NV_PUBLIC), stored as the bytes that its name hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NvPublic {
     bytes: Vec<u8>,
@@ -22,50 +22,51 @@ pub struct NvPublic {
     data_size: u16,
 }
 
-/// What the index of an NvPCR has (systemd 262): POLICYWRITE, type extend, OWNERREAD, AUTHREAD, CLEAR_STCLEAR, WRITTEN.
+/// The attributes of an NvPCR's index (systemd 262): POLICYWRITE, type extend, OWNERREAD, AUTHREAD,
+/// CLEAR_STCLEAR, WRITTEN.
 const NVPCR: u32 = 1 << 3 | 4 << 4 | 1 << 17 | 1 << 18 | 1 << 27 | 1 << 29;
-/// What it may have besides: NO_DA, and ORDERLY, which systemd sets for the indexes that it writes often.
+/// The optional attributes: NO_DA, and ORDERLY, which systemd sets for indices that it writes often.
 const NVPCR_OPTIONAL: u32 = 1 << 25 | 1 << 26;
 
-/// Why an NV index is not that of an NvPCR.
+/// Why an NV index is not an NvPCR's.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NvPcrError {
-    /// It is of another type, can be written without its policy, or survives a reset.
-    #[error("its attributes are {0:#010x}, and an NvPCR of systemd 262 has {NVPCR:#010x}")]
+    /// It has another type, can be written without its policy, or survives a reset.
+    #[error("its attributes are {0:#010x}, but an NvPCR of systemd 262 has {NVPCR:#010x}")]
     Attributes(u32),
-    /// Its policy or its contents are not as long as a digest of its name algorithm.
+    /// Its policy or its contents do not have the length of a digest of its name algorithm.
     #[error("its policy or its contents are not as long as a digest of its name algorithm")]
     Shape,
 }
 
-/// Why an NV index cannot serve as the epoch counter.
+/// Why an NV index is unsuitable as the epoch counter.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CounterError {
-    /// The handle is not the owner's.
+    /// The handle is outside of the owner's range.
     #[error("NV index {0:#010x} is outside the owner's range 0x01800000 to 0x01bfffff")]
     Range(u32),
-    /// It is no counter, was never incremented, or something but its empty auth governs it.
+    /// It is not a counter, was never incremented, or its use needs more than its empty authorization value.
     #[error(
         "NV index {index:#010x} has attributes {attributes:#010x}, an epoch counter {EPOCH_COUNTER:#010x}"
     )]
     Attributes {
         /// The handle.
         index: u32,
-        /// What the index has.
+        /// Its attributes (TPMA_NV).
         attributes: u32,
     },
     /// It has a policy, another name algorithm or another size.
-    #[error("NV index {0:#010x} has a policy, a size or a name algorithm that no epoch counter has")]
+    #[error("NV index {0:#010x} has another policy, size or name algorithm than an epoch counter")]
     Shape(u32),
 }
 
 impl NvPublic {
-    /// Reads a whole TPMS_NV_PUBLIC.
+    /// Parses a complete TPMS_NV_PUBLIC.
     ///
     /// # Errors
-    /// When the bytes end early or go on, or the name algorithm is unknown.
+    /// If the bytes are truncated or continue, or the name algorithm is unknown.
     pub fn unmarshal(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(bytes);
         let index = reader.u32("NV index")?;
@@ -79,8 +80,9 @@ impl NvPublic {
         Ok(Self { bytes: bytes.to_vec(), index, name_algorithm, attributes, auth_policy, data_size })
     }
 
-    /// The public area of the epoch counter at `index`, once it was incremented: a counter of 8 bytes, read
-    /// and written with empty auth, exempt from dictionary attack protection, without a policy.
+    /// Returns the public area of the epoch counter at `index` after its first increment: a counter of 8 bytes,
+    /// read and written with an empty authorization value, exempt from dictionary attack protection, without a
+    /// policy.
     pub fn epoch_counter(index: u32) -> Self {
         let mut bytes = index.to_be_bytes().to_vec();
         bytes.extend(HashAlgorithm::Sha256.id().to_be_bytes());
@@ -97,13 +99,13 @@ impl NvPublic {
         }
     }
 
-    /// Checks that this is what [`NvPublic::epoch_counter`] describes, in the owner's range.
+    /// Checks that this equals [`NvPublic::epoch_counter`], in the owner's range.
     ///
-    /// A counter of any other make could be set back: one that is not written yet, one that a policy or the
-    /// platform can write, or an orderly one, which loses increments when power fails.
+    /// Counters of any other form could go back: one that is not written yet, one that a policy or the platform
+    /// can write, or an orderly one, which loses increments when power fails.
     ///
     /// # Errors
-    /// Says in what it differs.
+    /// [`CounterError`] says what differs.
     pub fn check_epoch_counter(&self) -> Result<(), CounterError> {
         if !OWNER_RANGE.contains(&self.index) {
             return Err(CounterError::Range(self.index));
@@ -117,13 +119,13 @@ impl NvPublic {
         Ok(())
     }
 
-    /// Checks that this is the index of an NvPCR, as systemd 262 defines it: one that can only be extended, whose policy
-    /// alone permits writing, and which is empty after each reset of the TPM.
+    /// Checks that this is an NvPCR's index, as systemd 262 defines it: it can only be extended, only with its
+    /// policy, and it is empty after each TPM reset.
     ///
-    /// Whether the policy is that of systemd is told by the index's name, which systemd measures into PCR 9.
+    /// The index's name, which systemd measures into PCR 9, shows whether the policy is systemd's.
     ///
     /// # Errors
-    /// Says in what it differs.
+    /// [`NvPcrError`] says what differs.
     pub fn check_nvpcr(&self) -> Result<(), NvPcrError> {
         if self.attributes & !NVPCR_OPTIONAL != NVPCR {
             return Err(NvPcrError::Attributes(self.attributes));
@@ -135,37 +137,37 @@ impl NvPublic {
         Ok(())
     }
 
-    /// The algorithm of the name. An index of type extend extends by it, too.
+    /// Returns the algorithm of the name. An index of type extend uses it for extends too.
     pub fn name_algorithm(&self) -> HashAlgorithm {
         self.name_algorithm
     }
 
-    /// The bytes of TPMS_NV_PUBLIC.
+    /// Returns the bytes of TPMS_NV_PUBLIC.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The name by which policies refer to the index. It changes with the first write.
+    /// Returns the name by which policies refer to the index. It changes with the first write.
     pub fn name(&self) -> Name {
         Name::of(self.name_algorithm, &self.bytes)
     }
 
-    /// The handle.
+    /// Returns the handle.
     pub fn index(&self) -> u32 {
         self.index
     }
 
-    /// TPMA_NV.
+    /// Returns TPMA_NV.
     pub fn attributes(&self) -> u32 {
         self.attributes
     }
 
-    /// The policy of the index; empty when there is none.
+    /// Returns the policy of the index; empty if there is none.
     pub fn auth_policy(&self) -> &[u8] {
         &self.auth_policy
     }
 
-    /// Size of the contents in bytes.
+    /// Returns the size of the contents in bytes.
     pub fn data_size(&self) -> u16 {
         self.data_size
     }
@@ -184,7 +186,7 @@ mod tests {
 
     #[test]
     fn an_nvpcr_is_told_from_indexes_that_somebody_could_write() {
-        // As systemd 262 defines `hardware`, of the fixtures.
+        // systemd 262's definition of `hardware`, from the fixtures.
         let header =
             [&0x01d1_0200_u32.to_be_bytes()[..], &[0, 0x0b], &0x2806_0048_u32.to_be_bytes()].concat();
         let bytes = [&header[..], &[0, 32], &[7; 32], &[0, 32]].concat();

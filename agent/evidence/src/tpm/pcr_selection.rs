@@ -3,21 +3,21 @@ use thiserror::Error;
 use super::hash::HashAlgorithm;
 use super::reader::{ParseError, Reader};
 
-/// How many PCRs a bank has (TCG PC Client Platform TPM Profile, section 4.6).
+/// The number of PCRs of a bank (TCG PC Client Platform TPM Profile, section 4.6).
 pub const PCR_COUNT: u8 = 24;
 
-/// A bit for each PCR takes so many bytes.
+/// The length in bytes of one bit per PCR.
 const SELECT_LEN: u8 = 3;
 
-/// A PCR number that does not exist.
+/// A PCR number is not below [`PCR_COUNT`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("PCR {0} does not exist: a bank has 0 to 23")]
 pub struct PcrIndexError(pub u8);
 
-/// Which PCRs of which banks, in the order that the TPM hashes them (TPML_PCR_SELECTION).
+/// Selected PCRs of banks, in the order in which the TPM hashes them (TPML_PCR_SELECTION).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PcrSelection {
-    /// Each bank once.
+    /// Each bank at most once.
     banks: Vec<(HashAlgorithm, BankBits)>,
 }
 
@@ -29,23 +29,22 @@ impl PcrSelection {
     /// Selects PCRs of one bank.
     ///
     /// # Errors
-    /// When an index is not below [`PCR_COUNT`].
+    /// If an index is not below [`PCR_COUNT`].
     pub fn new(bank: HashAlgorithm, indices: impl IntoIterator<Item = u8>) -> Result<Self, PcrIndexError> {
         Self { banks: Vec::new() }.with(bank, indices)
     }
 
-    /// The PCRs that a lease names unless the policy says otherwise: all that firmware and boot loader extend
-    /// with what ought to stay the same, and neither 10 (IMA) nor 11, which are extended while services
-    /// start.
+    /// Returns the PCRs that a lease names by default: all that firmware and boot loader extend with stable
+    /// values, without 10 (IMA) and 11, which are extended while services start.
     pub fn lease_default() -> Self {
         // 0, 2, 4, 7 · 8, 9, 12, 14
         Self { banks: vec![(HashAlgorithm::Sha256, BankBits([0b1001_0101, 0b0101_0011, 0]))] }
     }
 
-    /// Adds PCRs of a bank, behind the banks that are there.
+    /// Appends PCRs of a bank.
     ///
     /// # Errors
-    /// When an index is not below [`PCR_COUNT`].
+    /// If an index is not below [`PCR_COUNT`].
     pub fn with(
         mut self,
         bank: HashAlgorithm,
@@ -60,24 +59,24 @@ impl PcrSelection {
         Ok(self)
     }
 
-    /// The banks in order.
+    /// Returns the banks in order.
     pub fn banks(&self) -> impl Iterator<Item = HashAlgorithm> + '_ {
         self.banks.iter().map(|(bank, _)| *bank)
     }
 
-    /// Every selected PCR, in the order that the TPM hashes them.
+    /// Returns every selected PCR, in the order in which the TPM hashes them.
     pub fn iter(&self) -> impl Iterator<Item = (HashAlgorithm, u8)> + '_ {
         self.banks.iter().flat_map(|(bank, bits)| bits.indices().map(|index| (*bank, index)))
     }
 
-    /// Whether this PCR is selected.
+    /// Returns whether this PCR is selected.
     pub fn contains(&self, bank: HashAlgorithm, index: u8) -> bool {
         self.bits(bank).is_some_and(|bits| bits.contains(index))
     }
 
-    /// The bytes of TPML_PCR_SELECTION.
+    /// Returns the bytes of TPML_PCR_SELECTION.
     pub fn marshal(&self) -> Vec<u8> {
-        // No more banks than hash algorithms: the count needs one byte.
+        // At most one bank per hash algorithm, so the count fits into one byte.
         let mut bytes = vec![0, 0, 0, u8::try_from(self.banks.len()).unwrap_or(u8::MAX)];
         for (bank, bits) in &self.banks {
             bytes.extend(bank.id().to_be_bytes());
@@ -87,10 +86,10 @@ impl PcrSelection {
         bytes
     }
 
-    /// Reads a whole TPML_PCR_SELECTION.
+    /// Parses a complete TPML_PCR_SELECTION.
     ///
     /// # Errors
-    /// As [`PcrSelection::read`], and when bytes follow.
+    /// As [`PcrSelection::read`], and if bytes follow.
     pub fn unmarshal(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(bytes);
         let selection = Self::read(&mut reader)?;
@@ -98,10 +97,10 @@ impl PcrSelection {
         Ok(selection)
     }
 
-    /// Reads a TPML_PCR_SELECTION and leaves what follows.
+    /// Reads a TPML_PCR_SELECTION from the front of the bytes.
     ///
     /// # Errors
-    /// When the bytes end, a bank comes twice or is unknown, or a bank does not have 24 PCRs.
+    /// If the bytes are truncated, a bank occurs twice or is unknown, or a bank does not have 24 PCRs.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, ParseError> {
         let count = reader.u32("number of PCR banks")?;
         let mut selection = Self { banks: Vec::new() };

@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::hash::{Digest, HashAlgorithm, sha256};
 use super::pcr_selection::{PCR_COUNT, PcrIndexError, PcrSelection};
 
-/// A PCR that a selection names and the values lack.
+/// The value of a selected PCR is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the value of PCR {index} in the {bank} bank is missing")]
 pub struct MissingPcr {
@@ -17,8 +17,8 @@ pub struct MissingPcr {
 
 /// Values of PCRs, by bank and number.
 ///
-/// On their own they are a claim. [`crate::attest`] ties them to a quote; a replayed log is tied by comparing
-/// the two.
+/// On their own they are a claim. [`crate::attest`] checks them against a quote; a replayed log is compared with
+/// the quoted values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PcrValues(BTreeMap<(HashAlgorithm, u8), Digest>);
 
@@ -26,7 +26,7 @@ impl PcrValues {
     /// Sets a PCR in the bank of the digest's algorithm.
     ///
     /// # Errors
-    /// When the index is not below [`PCR_COUNT`].
+    /// If the index is not below [`PCR_COUNT`].
     pub fn insert(&mut self, index: u8, value: Digest) -> Result<(), PcrIndexError> {
         if index >= PCR_COUNT {
             return Err(PcrIndexError(index));
@@ -35,44 +35,44 @@ impl PcrValues {
         Ok(())
     }
 
-    /// The value of one PCR.
+    /// Returns the value of one PCR.
     pub fn get(&self, bank: HashAlgorithm, index: u8) -> Option<&Digest> {
         self.0.get(&(bank, index))
     }
 
-    /// Every value, ordered by bank and number.
+    /// Returns every value, ordered by bank and number.
     pub fn iter(&self) -> impl Iterator<Item = (HashAlgorithm, u8, &Digest)> {
         self.0.iter().map(|((bank, index), value)| (*bank, *index, value))
     }
 
-    /// The values of one bank, ordered by number.
+    /// Returns the values of one bank, ordered by number.
     pub fn bank(&self, bank: HashAlgorithm) -> impl Iterator<Item = (u8, &Digest)> {
         self.iter().filter(move |(present, ..)| *present == bank).map(|(_, index, value)| (index, value))
     }
 
-    /// The bank of the values; `None` where there are none, or they are of several banks.
+    /// Returns the bank of the values; `None` if there are no values, or values of several banks.
     pub fn sole_bank(&self) -> Option<HashAlgorithm> {
         let mut banks = self.0.keys().map(|(bank, _)| *bank);
         let bank = banks.next()?;
         banks.all(|other| other == bank).then_some(bank)
     }
 
-    /// Whether there is no value at all.
+    /// Returns whether there is no value.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The values without these PCRs of any bank.
+    /// Returns the values without these PCRs, in all banks.
     #[cfg(feature = "verifier")]
     pub(crate) fn without(mut self, indices: &[u8]) -> Self {
         self.0.retain(|(_, index), _| !indices.contains(index));
         self
     }
 
-    /// The selected values alone.
+    /// Returns only the selected values.
     ///
     /// # Errors
-    /// When one of them is missing.
+    /// If one of them is missing.
     pub fn select(&self, selection: &PcrSelection) -> Result<Self, MissingPcr> {
         selection
             .iter()
@@ -81,19 +81,19 @@ impl PcrValues {
             .map(Self)
     }
 
-    /// The digest over the selected values in the selection's order: TPMS_QUOTE_INFO.pcrDigest, where `hash`
+    /// Returns the digest of the selected values in the selection's order: TPMS_QUOTE_INFO.pcrDigest, if `hash`
     /// is the hash of the signing scheme.
     ///
     /// # Errors
-    /// When a selected value is missing.
+    /// If a selected value is missing.
     pub fn composite(&self, selection: &PcrSelection, hash: HashAlgorithm) -> Result<Digest, MissingPcr> {
         Ok(hash.digest(&[&self.concatenate(selection)?]))
     }
 
-    /// The composite with SHA-256, as `TPM2_PolicyPCR` takes it in a SHA-256 session.
+    /// Returns the SHA-256 composite, as `TPM2_PolicyPCR` takes it in a SHA-256 session.
     ///
     /// # Errors
-    /// When a selected value is missing.
+    /// If a selected value is missing.
     pub fn policy_digest(&self, selection: &PcrSelection) -> Result<[u8; 32], MissingPcr> {
         Ok(sha256(&[&self.concatenate(selection)?]))
     }

@@ -8,7 +8,7 @@ const CC_POLICY_AUTHORIZE: u32 = 0x0000_016a;
 const CC_POLICY_COUNTER_TIMER: u32 = 0x0000_016d;
 const CC_POLICY_PCR: u32 = 0x0000_017f;
 
-/// A policy digest, computed as a SHA-256 trial session in the TPM would (TPM 2.0 part 3, section 23).
+/// A policy digest, computed as in a SHA-256 trial session of the TPM (TPM 2.0 Library, part 3, section 23).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyDigest([u8; 32]);
 
@@ -24,7 +24,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// The TPM_EO.
+    /// Returns the TPM_EO.
     pub const fn id(self) -> u16 {
         match self {
             Self::Equal => 0x0000,
@@ -35,44 +35,45 @@ impl Comparison {
 }
 
 impl PolicyDigest {
-    /// The empty policy: 32 zero bytes.
+    /// Returns the empty policy: 32 zero bytes.
     pub fn new() -> Self {
         Self([0; 32])
     }
 
-    /// `TPM2_PolicyPCR`: the selected PCRs have values with this digest.
+    /// Adds `TPM2_PolicyPCR`: the selected PCRs have values with this digest.
     #[must_use]
     pub fn pcr(self, selection: &PcrSelection, pcr_digest: &[u8; 32]) -> Self {
         self.step(CC_POLICY_PCR, &[&selection.marshal(), pcr_digest])
     }
 
-    /// `TPM2_PolicyNV`: the contents of an NV index from `offset` compare so with `operand`.
+    /// Adds `TPM2_PolicyNV`: compares the contents of an NV index from `offset` with `operand`.
     #[must_use]
     pub fn nv(self, index: &Name, operand: &[u8], offset: u16, comparison: Comparison) -> Self {
         let arguments = sha256(&[operand, &offset.to_be_bytes(), &comparison.id().to_be_bytes()]);
         self.step(CC_POLICY_NV, &[&arguments, index.as_bytes()])
     }
 
-    /// `TPM2_PolicyCounterTimer`: TPMS_TIME_INFO from `offset` compares so with `operand`.
+    /// Adds `TPM2_PolicyCounterTimer`: compares TPMS_TIME_INFO from `offset` with `operand`.
     #[must_use]
     pub fn counter_timer(self, operand: &[u8], offset: u16, comparison: Comparison) -> Self {
         let arguments = sha256(&[operand, &offset.to_be_bytes(), &comparison.id().to_be_bytes()]);
         self.step(CC_POLICY_COUNTER_TIMER, &[&arguments])
     }
 
-    /// `TPM2_PolicySigned`: the holder of this key authorizes the use, for this reference.
+    /// Adds `TPM2_PolicySigned`: the holder of this key authorizes the use, for this reference.
     #[must_use]
     pub fn signed(self, key: &Name, policy_ref: &[u8]) -> Self {
         self.step(CC_POLICY_SIGNED, &[key.as_bytes()]).refer(policy_ref)
     }
 
-    /// `TPM2_PolicyAuthorize`: replaces all before by "whatever this key approves for this reference".
+    /// Adds `TPM2_PolicyAuthorize`: replaces everything before by "any policy that this key approves for this
+    /// reference".
     #[must_use]
     pub fn authorize(key: &Name, policy_ref: &[u8]) -> Self {
         Self::new().step(CC_POLICY_AUTHORIZE, &[key.as_bytes()]).refer(policy_ref)
     }
 
-    /// The digest.
+    /// Returns the digest.
     pub fn finish(self) -> [u8; 32] {
         self.0
     }
@@ -84,7 +85,7 @@ impl PolicyDigest {
         Self(sha256(&parts))
     }
 
-    /// The second half of PolicyUpdate(), where a policyRef takes part.
+    /// Hashes the policyRef: the second half of PolicyUpdate().
     fn refer(self, policy_ref: &[u8]) -> Self {
         Self(sha256(&[&self.0, policy_ref]))
     }

@@ -11,7 +11,7 @@ const RSA_MAX_LEN: usize = 512;
 const DIGEST_MAX_LEN: usize = 64;
 const DEFAULT_EXPONENT: u32 = 65_537;
 
-/// The public area of a TPM object (TPMT_PUBLIC), kept as the bytes that its name is a digest of.
+/// The public area of a TPM object (TPMT_PUBLIC), stored as the bytes that its name hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Public {
     bytes: Vec<u8>,
@@ -21,7 +21,7 @@ pub struct Public {
     key: PublicKey,
 }
 
-/// What depends on the kind of object.
+/// The part that depends on the kind of object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PublicKey {
@@ -29,41 +29,41 @@ pub enum PublicKey {
     Rsa {
         /// Set for storage keys.
         symmetric: Option<SymmetricCipher>,
-        /// Set when the key signs in one way only.
+        /// Set if the key signs with one scheme only.
         scheme: Option<SignatureScheme>,
-        /// Size of the modulus.
+        /// Size of the modulus in bits.
         bits: u16,
-        /// 65537 where the TPM says 0.
+        /// The exponent; 65537 if the TPM reports 0.
         exponent: u32,
         /// Big-endian.
         modulus: Vec<u8>,
     },
-    /// A key on an elliptic curve. Whether the point is on the curve is for who uses it to check.
+    /// An elliptic curve key. The point may not be on the curve: check that before use.
     Ecc {
         /// Set for storage keys.
         symmetric: Option<SymmetricCipher>,
-        /// Set when the key signs in one way only.
+        /// Set if the key signs with one scheme only.
         scheme: Option<SignatureScheme>,
         /// The curve.
         curve: Curve,
-        /// Big-endian, at most as long as the curve's field; some TPMs cut leading zeros.
+        /// Big-endian, at most as long as the curve's field; some TPMs omit leading zeros.
         x: Vec<u8>,
         /// As `x`.
         y: Vec<u8>,
     },
     /// A sealed object.
     KeyedHash {
-        /// A digest that ties the public area to the sealed data.
+        /// The digest that binds the public area to the sealed data.
         unique: Vec<u8>,
     },
 }
 
 impl Public {
-    /// Reads a whole TPMT_PUBLIC.
+    /// Parses a complete TPMT_PUBLIC.
     ///
     /// # Errors
-    /// When the bytes end early or go on, or describe something that is neither an RSA key, nor a key on
-    /// P-256 or P-384, nor a sealed object.
+    /// If the bytes are truncated or continue, or the object is not an RSA key, a key on P-256 or P-384, or a
+    /// sealed object.
     pub fn unmarshal(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(bytes);
         let kind = reader.u16("object type")?;
@@ -82,7 +82,8 @@ impl Public {
         Ok(Self { bytes: bytes.to_vec(), name_algorithm, attributes, auth_policy, key })
     }
 
-    /// For makers of templates: the caller answers for `bytes` being the TPMT_PUBLIC of the rest.
+    /// Builds a public area for a template. The caller guarantees that `bytes` is the TPMT_PUBLIC of the other
+    /// arguments.
     pub(crate) fn assemble(
         bytes: Vec<u8>,
         name_algorithm: HashAlgorithm,
@@ -92,32 +93,32 @@ impl Public {
         Self { bytes, name_algorithm, attributes, auth_policy: Vec::new(), key }
     }
 
-    /// The bytes of TPMT_PUBLIC.
+    /// Returns the bytes of TPMT_PUBLIC.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The name by which the TPM knows the object.
+    /// Returns the object's name.
     pub fn name(&self) -> Name {
         Name::of(self.name_algorithm, &self.bytes)
     }
 
-    /// The algorithm of the name and of the policy.
+    /// Returns the algorithm of the name and of the policy.
     pub fn name_algorithm(&self) -> HashAlgorithm {
         self.name_algorithm
     }
 
-    /// What the object may be used for.
+    /// Returns the permitted uses of the object.
     pub fn attributes(&self) -> ObjectAttributes {
         self.attributes
     }
 
-    /// The policy that permits use; empty when there is none.
+    /// Returns the policy for its use; empty if there is none.
     pub fn auth_policy(&self) -> &[u8] {
         &self.auth_policy
     }
 
-    /// What depends on the kind of object.
+    /// Returns the part that depends on the kind of object.
     pub fn key(&self) -> &PublicKey {
         &self.key
     }

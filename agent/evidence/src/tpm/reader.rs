@@ -1,17 +1,17 @@
 use thiserror::Error;
 
-/// Why bytes are not the TPM structure that they were taken for.
+/// Why bytes are not the expected TPM structure.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseError {
     /// The bytes end inside a field.
     #[error("{field} ends early: {missing} bytes are missing at offset {offset}")]
     Truncated {
-        /// The field that was being read.
+        /// The field that was read.
         field: &'static str,
-        /// Where the field begins.
+        /// The start of the field.
         offset: usize,
-        /// How many bytes it lacks.
+        /// The number of missing bytes.
         missing: usize,
     },
     /// Bytes follow the end of the structure.
@@ -19,32 +19,32 @@ pub enum ParseError {
     Trailing {
         /// The structure that was read.
         structure: &'static str,
-        /// How many bytes are left over.
+        /// The number of bytes left over.
         extra: usize,
     },
-    /// A size field asks for more than this field can hold.
+    /// A size field exceeds the limit of this field.
     #[error("{field} of {size} bytes is longer than the {limit} that are allowed")]
     TooLong {
-        /// The field that was being read.
+        /// The field that was read.
         field: &'static str,
-        /// The size that was declared.
+        /// The declared size.
         size: usize,
-        /// The size that is allowed.
+        /// The allowed size.
         limit: usize,
     },
-    /// A value that the structure cannot have, or that Pawl has no use for.
+    /// A field has a value that is invalid or not supported.
     #[error("{field} has the unsupported value {value:#x}")]
     Unsupported {
-        /// The field that was being read.
+        /// The field that was read.
         field: &'static str,
         /// Its value.
         value: u64,
     },
 }
 
-/// Reads big-endian fields off the front of untrusted bytes.
+/// Reads big-endian fields from the front of untrusted bytes.
 ///
-/// It borrows, so nothing is allocated for a size that is only declared.
+/// It borrows, so a declared size allocates nothing.
 #[derive(Clone)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -57,12 +57,12 @@ impl<'a> Reader<'a> {
         Self { rest: bytes, offset: 0 }
     }
 
-    /// How many bytes were read so far.
+    /// Returns the number of bytes read so far.
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// How many bytes are left.
+    /// Returns the number of unread bytes.
     pub fn remaining(&self) -> usize {
         self.rest.len()
     }
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
     /// Reads one byte.
     ///
     /// # Errors
-    /// [`ParseError::Truncated`], like every other reading function.
+    /// [`ParseError::Truncated`], as all reading functions.
     pub fn u8(&mut self, field: &'static str) -> Result<u8, ParseError> {
         self.array::<1>(field).map(u8::from_be_bytes)
     }
@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
     /// Reads a TPM2B: a 16-bit size, then that many bytes.
     ///
     /// # Errors
-    /// [`ParseError::TooLong`] when the size is above `limit`, [`ParseError::Truncated`].
+    /// [`ParseError::TooLong`] if the size is above `limit`; [`ParseError::Truncated`].
     pub fn sized(&mut self, limit: usize, field: &'static str) -> Result<&'a [u8], ParseError> {
         let size = usize::from(self.u16(field)?);
         if size > limit {
@@ -133,10 +133,10 @@ impl<'a> Reader<'a> {
         self.bytes(size, field)
     }
 
-    /// Ends the reading of a structure.
+    /// Ends a structure.
     ///
     /// # Errors
-    /// [`ParseError::Trailing`] when bytes are left.
+    /// [`ParseError::Trailing`] if bytes are left.
     pub fn finish(self, structure: &'static str) -> Result<(), ParseError> {
         match self.rest.len() {
             0 => Ok(()),

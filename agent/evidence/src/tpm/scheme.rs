@@ -8,7 +8,7 @@ const ALG_RSASSA: u16 = 0x0014;
 const ALG_RSAPSS: u16 = 0x0016;
 const ALG_ECDSA: u16 = 0x0018;
 
-/// The cipher with which a storage key protects its children (TPMT_SYM_DEF_OBJECT). Always AES in CFB mode.
+/// The cipher with which a storage key protects its children (TPMT_SYM_DEF_OBJECT): always AES in CFB mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SymmetricCipher {
@@ -18,7 +18,7 @@ pub enum SymmetricCipher {
     Aes256Cfb,
 }
 
-/// The one way in which a key signs (TPMT_RSA_SCHEME, TPMT_ECC_SCHEME).
+/// The signing scheme of a key (TPMT_RSA_SCHEME, TPMT_ECC_SCHEME).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SignatureScheme {
@@ -41,7 +41,7 @@ pub enum Curve {
 }
 
 impl Curve {
-    /// Size of a coordinate in bytes.
+    /// Returns the size of a coordinate in bytes.
     pub const fn field_len(self) -> usize {
         match self {
             Self::P256 => 32,
@@ -96,7 +96,7 @@ impl SignatureScheme {
     }
 }
 
-/// Reads a scheme field that has to be empty: key derivation of an ECC key, MAC of a sealed object.
+/// Reads a scheme field that must be empty: key derivation of an ECC key, MAC of a sealed object.
 pub(super) fn read_null_scheme(reader: &mut Reader<'_>, field: &'static str) -> Result<(), ParseError> {
     match reader.u16(field)? {
         ALG_NULL => Ok(()),

@@ -4,7 +4,7 @@ const ALG_ECDSA: u16 = 0x0018;
 const ALG_SHA256: u16 = 0x000b;
 const SCALAR_LEN: usize = 32;
 
-/// An ECDSA signature over P-256 and SHA-256 (TPMT_SIGNATURE): the only kind that Pawl's TPM keys make.
+/// An ECDSA signature over P-256 and SHA-256 (TPMT_SIGNATURE), the only kind that Pawl's TPM keys make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Signature {
     r: [u8; SCALAR_LEN],
@@ -12,10 +12,10 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// Reads a whole TPMT_SIGNATURE.
+    /// Parses a complete TPMT_SIGNATURE.
     ///
     /// # Errors
-    /// When the bytes end early or go on, or the signature is of another kind.
+    /// If the bytes are truncated or continue, or the signature is of another kind.
     pub fn unmarshal(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(bytes);
         for (field, wanted) in [("signature algorithm", ALG_ECDSA), ("signature hash", ALG_SHA256)] {
@@ -36,7 +36,7 @@ impl Signature {
         Self { r: scalar(r), s: scalar(s) }
     }
 
-    /// r ‖ s, each big-endian in 32 bytes, as JOSE and COSE want it.
+    /// Returns r ‖ s, each big-endian in 32 bytes, as JOSE and COSE use it.
     pub fn to_r_s(&self) -> [u8; 64] {
         let mut r_s = [0; 64];
         for (to, from) in r_s.iter_mut().zip(self.r.iter().chain(&self.s)) {
@@ -45,7 +45,7 @@ impl Signature {
         r_s
     }
 
-    /// The bytes of TPMT_SIGNATURE.
+    /// Returns the bytes of TPMT_SIGNATURE.
     pub fn marshal(&self) -> Vec<u8> {
         const SCALAR_SIZE: [u8; 2] = [0, 32];
         let (algorithm, hash) = (ALG_ECDSA.to_be_bytes(), ALG_SHA256.to_be_bytes());
@@ -53,7 +53,7 @@ impl Signature {
     }
 }
 
-/// Some TPMs cut leading zeros.
+/// Pads on the left: some TPMs omit leading zeros.
 fn scalar(bytes: &[u8]) -> [u8; SCALAR_LEN] {
     let mut scalar = [0; SCALAR_LEN];
     for (to, from) in scalar.iter_mut().rev().zip(bytes.iter().rev()) {

@@ -11,10 +11,10 @@ use super::scheme::Curve;
 pub struct NoSpki;
 
 impl Public {
-    /// The key as SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in DER.
+    /// Returns the key as SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in DER.
     ///
     /// # Errors
-    /// When the object is a sealed one.
+    /// If the object is sealed data.
     pub fn to_spki_der(&self) -> Result<Vec<u8>, NoSpki> {
         match self.key() {
             PublicKey::Rsa { exponent, modulus, .. } => Ok(rsa_spki(modulus, *exponent)),
@@ -23,10 +23,10 @@ impl Public {
         }
     }
 
-    /// The same, as PEM that OpenSSL and tpm2-tools read.
+    /// Returns the key as PEM that OpenSSL and tpm2-tools read.
     ///
     /// # Errors
-    /// When the object is a sealed one.
+    /// If the object is sealed data.
     pub fn to_spki_pem(&self) -> Result<String, NoSpki> {
         let encoded = STANDARD.encode(self.to_spki_der()?);
         let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
@@ -41,7 +41,7 @@ impl Public {
     }
 }
 
-/// Returns a point as SEC 1 writes it uncompressed, coordinates padded to the field's length.
+/// Returns an uncompressed SEC 1 point, with coordinates padded to the field's length.
 pub fn uncompressed_point(curve: Curve, x: &[u8], y: &[u8]) -> Vec<u8> {
     let mut point = vec![0x04];
     for coordinate in [x, y] {
@@ -72,7 +72,7 @@ fn rsa_spki(modulus: &[u8], exponent: u32) -> Vec<u8> {
     tlv(0x30, &[&algorithm, &key])
 }
 
-/// A positive INTEGER of big-endian bytes.
+/// Encodes big-endian bytes as a positive INTEGER.
 fn integer(bytes: &[u8]) -> Vec<u8> {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     let (_, digits) = bytes.split_at_checked(zeros).unwrap_or_default();
@@ -89,7 +89,7 @@ fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         Ok(length @ 0..=0x7f) => element.push(length),
         Ok(length) => element.extend([0x81, length]),
         Err(_) => {
-            // The longest key here is RSA-4096, under 600 bytes.
+            // The longest key is RSA-4096 with under 600 bytes, so the length fits.
             element.push(0x82);
             element.extend(u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes());
         }

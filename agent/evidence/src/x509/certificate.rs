@@ -4,7 +4,7 @@ use super::signature::SignatureAlgorithm;
 use super::subject_key::SubjectKey;
 use super::time::read_time;
 
-/// Real certificates have 700 to 2,500 bytes.
+/// The size limit of a certificate, in bytes. Real ones have 700 to 2,500.
 const CERTIFICATE_MAX_LEN: usize = 16 * 1024;
 const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
@@ -12,32 +12,31 @@ const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 const SHOWN_NAME_MAX_LEN: usize = 64;
 
-/// An X.509 certificate (RFC 5280), well formed and nothing more.
+/// An X.509 certificate (RFC 5280); well formed, not verified.
 #[derive(Debug, Clone)]
 pub(crate) struct Certificate {
-    /// What the signature covers, byte for byte.
+    /// The signed bytes.
     pub(super) signed: Vec<u8>,
     pub(super) algorithm: Option<SignatureAlgorithm>,
     pub(super) signature: Vec<u8>,
     /// The content of the INTEGER.
     pub(crate) serial: Vec<u8>,
-    /// The whole Name, compared byte for byte.
+    /// The complete Name, compared byte for byte.
     pub(crate) issuer: Vec<u8>,
     /// As `issuer`.
     pub(crate) subject: Vec<u8>,
     /// Seconds since 1970, both inclusive.
     validity: (i64, i64),
     pub(crate) key: SubjectKey,
-    /// The whole SubjectPublicKeyInfo.
+    /// The complete SubjectPublicKeyInfo.
     pub(super) key_info: Vec<u8>,
     pub(crate) extensions: Extensions,
 }
 
 impl Certificate {
-    /// Reads a certificate; `None` when it is malformed.
+    /// Reads a certificate; `None` if it is malformed.
     ///
-    /// NV indices are often larger than the certificate that they hold: zeros and ones behind it are passed
-    /// over.
+    /// Ignores trailing zeros and ones, because NV indices are often larger than their certificate.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         if bytes.len() > CERTIFICATE_MAX_LEN {
             return None;
@@ -55,7 +54,7 @@ impl Certificate {
         let mut fields = Der::new(signed.content);
         fields.optional(VERSION);
         let serial = fields.expect(INTEGER)?.content.to_vec();
-        // Stated twice, of which one is not covered by the signature.
+        // The algorithm occurs twice, and the signature does not cover this copy.
         if fields.expect(SEQUENCE)?.content != algorithm.content {
             return None;
         }
@@ -79,12 +78,12 @@ impl Certificate {
         })
     }
 
-    /// Whether its own signature is of an algorithm that is accepted.
+    /// Returns whether the algorithm of its own signature is accepted.
     pub(crate) fn has_accepted_algorithm(&self) -> bool {
         self.algorithm.is_some()
     }
 
-    /// The first and the last second in which it is valid, since 1970.
+    /// Returns the first and the last second of validity, since 1970.
     pub(crate) fn validity(&self) -> (i64, i64) {
         self.validity
     }
@@ -95,12 +94,12 @@ impl Certificate {
     }
 }
 
-/// A Name as people know it: its common name, or a note that it has none.
+/// Returns a Name for display: its common name, or a note that it has none.
 pub(crate) fn shown(name: &[u8]) -> String {
     attribute(name, COMMON_NAME).map_or_else(|| String::from("(no common name)"), shown_text)
 }
 
-/// The organization of a Name, for people.
+/// Returns the organization of a Name, for display.
 pub(crate) fn organization(name: &[u8]) -> Option<String> {
     attribute(name, ORGANIZATION).map(shown_text)
 }
@@ -109,12 +108,12 @@ fn shown_text(text: &[u8]) -> String {
     String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(SHOWN_NAME_MAX_LEN).collect()
 }
 
-/// The common name of a Name, to be compared; `None` where it has none in UTF-8 or one of its subsets.
+/// Returns the common name of a Name, for comparison; `None` if it has none in UTF-8 or one of its subsets.
 pub(crate) fn common_name(name: &[u8]) -> Option<&str> {
     std::str::from_utf8(attribute(name, COMMON_NAME)?).ok()
 }
 
-/// Passes over the unique identifiers that nobody uses.
+/// Skips the unique identifiers, which nobody uses.
 fn read_extensions(mut fields: Der<'_>) -> Option<Extensions> {
     while !fields.is_empty() {
         let field = fields.any()?;
@@ -125,7 +124,7 @@ fn read_extensions(mut fields: Der<'_>) -> Option<Extensions> {
     Extensions::read(Der::new(&[]))
 }
 
-/// The text of the first attribute of this type.
+/// Returns the text of the first attribute of this type.
 fn attribute<'a>(name: &'a [u8], kind: &[u8]) -> Option<&'a [u8]> {
     let mut sets = Der::new(name).inside(SEQUENCE)?;
     while !sets.is_empty() {

@@ -1,6 +1,6 @@
-//! Just enough ASN.1 for certificates. It goes by tags and lengths and does not insist on the order within
-//! sets or on the shortest form of a length, because certificates of TPM vendors keep to neither; signatures
-//! are checked over the bytes as they came, so nothing is lost by it.
+//! A minimal ASN.1 reader for certificates. It follows tags and lengths and accepts any order in sets and long
+//! forms of lengths, because certificates of TPM vendors violate both rules. Signatures are verified over the
+//! received bytes, so leniency is safe.
 
 pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
@@ -12,7 +12,7 @@ pub(super) const GENERALIZED_TIME: u8 = 0x18;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
 
-/// A cursor over the elements of one constructed value. `None` from any function means that the bytes are
+/// A cursor over the elements of one constructed value. Every function returns `None` if the bytes are
 /// malformed.
 #[derive(Clone)]
 pub(super) struct Der<'a>(&'a [u8]);
@@ -22,7 +22,7 @@ pub(super) struct Der<'a>(&'a [u8]);
 pub(super) struct Element<'a> {
     pub(super) tag: u8,
     pub(super) content: &'a [u8],
-    /// With tag and length.
+    /// Including tag and length.
     pub(super) whole: &'a [u8],
 }
 
@@ -35,14 +35,14 @@ impl<'a> Der<'a> {
         self.0.is_empty()
     }
 
-    /// What was not read yet.
+    /// Returns the unread bytes.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.0
     }
 
     pub(super) fn any(&mut self) -> Option<Element<'a>> {
         let (tag, rest) = self.0.split_first()?;
-        // Tags of more than one byte occur in no certificate.
+        // Certificates have no tags of more than one byte.
         if tag & 0x1f == 0x1f {
             return None;
         }
@@ -57,12 +57,12 @@ impl<'a> Der<'a> {
         self.any().filter(|element| element.tag == tag)
     }
 
-    /// The content of a constructed value.
+    /// Returns the content of a constructed value.
     pub(super) fn inside(&mut self, tag: u8) -> Option<Self> {
         self.expect(tag).map(|element| Self(element.content))
     }
 
-    /// The next element if it has this tag.
+    /// Returns the next element if it has this tag.
     pub(super) fn optional(&mut self, tag: u8) -> Option<Element<'a>> {
         let mut ahead = self.clone();
         let element = ahead.expect(tag)?;
@@ -70,12 +70,12 @@ impl<'a> Der<'a> {
         Some(element)
     }
 
-    /// The content of a BIT STRING that has no unused bits.
+    /// Returns the content of a BIT STRING without unused bits.
     pub(super) fn bit_string(&mut self) -> Option<&'a [u8]> {
         self.expect(BIT_STRING)?.content.strip_prefix(&[0])
     }
 
-    /// A positive INTEGER without leading zeros.
+    /// Returns a positive INTEGER without leading zeros.
     pub(super) fn positive_integer(&mut self) -> Option<&'a [u8]> {
         let digits = self.expect(INTEGER)?.content;
         let zeros = digits.iter().take_while(|digit| **digit == 0).count();
@@ -96,7 +96,7 @@ fn read_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
             let length = digits.iter().fold(0_u64, |length, digit| length << 8 | u64::from(*digit));
             Some((usize::try_from(length).ok()?, rest))
         }
-        // Indefinite, or beyond any memory.
+        // An indefinite length, or one larger than memory.
         _ => None,
     }
 }

@@ -2,7 +2,7 @@ use super::der::{BIT_STRING, BOOLEAN, Der, INTEGER, OCTET_STRING, OID, SEQUENCE}
 
 const EXTENSIONS_MAX: usize = 64;
 
-/// id-ce, 2.5.29: the last byte tells which.
+/// id-ce, 2.5.29; the last byte selects the extension.
 const ID_CE: &[u8] = &[0x55, 0x1d];
 const SUBJECT_KEY_IDENTIFIER: u8 = 14;
 const KEY_USAGE: u8 = 15;
@@ -11,25 +11,25 @@ const BASIC_CONSTRAINTS: u8 = 19;
 const CERTIFICATE_POLICIES: u8 = 32;
 const EXTENDED_KEY_USAGE: u8 = 37;
 
-/// What a path check needs of a certificate's extensions.
+/// The extensions that a path check needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Extensions {
-    /// BasicConstraints says so.
+    /// BasicConstraints marks a CA.
     pub(crate) is_ca: bool,
-    /// How many CA certificates may come between this one and the leaf.
+    /// The maximum number of CA certificates between this one and the leaf.
     pub(crate) path_len: Option<u64>,
-    /// KeyUsage, if there is one, includes the signing of certificates.
+    /// KeyUsage, if present, includes keyCertSign.
     pub(crate) may_sign_certificates: bool,
     /// The purposes that ExtendedKeyUsage names, as the contents of their OIDs.
     pub(crate) purposes: Vec<Vec<u8>>,
-    /// What the issuer calls the key (RFC 5280, section 4.2.1.2).
+    /// The subject key identifier (RFC 5280, section 4.2.1.2).
     pub(crate) subject_key_id: Option<Vec<u8>>,
-    /// Something is critical that is not known here.
+    /// A critical extension is unknown.
     pub(crate) has_unknown_critical: bool,
 }
 
 impl Extensions {
-    /// Reads the content of the SEQUENCE OF Extension; `None` when it is malformed.
+    /// Reads the content of the SEQUENCE OF Extension; `None` if it is malformed.
     pub(super) fn read(mut list: Der<'_>) -> Option<Self> {
         let mut extensions = Self { may_sign_certificates: true, ..Self::default() };
         let mut count = 0;
@@ -55,8 +55,8 @@ impl Extensions {
             }
             Some(&[KEY_USAGE]) => self.may_sign_certificates = read_key_usage(value)?,
             Some(&[EXTENDED_KEY_USAGE]) => self.purposes.extend(read_extended_key_usage(value)?),
-            // The TCG puts manufacturer and model into a critical subjectAltName; policies restrict nothing
-            // here.
+            // The TCG puts manufacturer and model into a critical subjectAltName; certificate policies restrict
+            // nothing here.
             Some(&[SUBJECT_ALT_NAME | CERTIFICATE_POLICIES]) => {}
             _ => self.has_unknown_critical |= critical,
         }
@@ -80,7 +80,7 @@ fn read_small_integer(digits: &[u8]) -> Option<u64> {
     (!negative && digits.len() <= 8).then_some(value)
 }
 
-/// Whether keyCertSign, bit 5, is set.
+/// Returns whether keyCertSign, bit 5, is set.
 fn read_key_usage(mut value: Der<'_>) -> Option<bool> {
     let bits = value.expect(BIT_STRING)?.content;
     let (_unused_bits, bits) = bits.split_first()?;

@@ -1,5 +1,5 @@
-//! As much of X.509 (RFC 5280) as the certificates need that are read here: those of endorsement keys, of action
-//! keys, and of those who sign files; and the revocation lists of the first.
+//! The part of X.509 (RFC 5280) that Pawl needs: certificates of endorsement keys, action keys and signers of
+//! files, and revocation lists of endorsement key CAs.
 
 mod certificate;
 mod der;

@@ -7,18 +7,18 @@ pub(crate) fn is_pem(bytes: &[u8]) -> bool {
     bytes.windows(BEGIN.len()).any(|window| window == BEGIN.as_bytes())
 }
 
-/// The certificates between their markers, in DER; text outside of them is comment. `None` when a marker or
-/// the Base64 is broken.
+/// Returns the certificates between their markers, in DER; ignores text outside of them. `None` if a marker or
+/// the Base64 is malformed.
 pub(crate) fn read_certificates(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     read_blocks(bytes, "CERTIFICATE")
 }
 
-/// The same for revocation lists.
+/// Returns revocation lists in the same way.
 pub(crate) fn read_revocation_lists(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     read_blocks(bytes, "X509 CRL")
 }
 
-/// The same for what is labelled otherwise (RFC 7468).
+/// Returns blocks with another label (RFC 7468) in the same way.
 pub(super) fn read_blocks(bytes: &[u8], label: &str) -> Option<Vec<Vec<u8>>> {
     let text = String::from_utf8_lossy(bytes);
     let end = format!("-----END {label}-----");

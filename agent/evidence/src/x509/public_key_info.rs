@@ -14,7 +14,7 @@ pub(crate) struct PublicKeyInfo {
 }
 
 impl PublicKeyInfo {
-    /// `None` when it is malformed.
+    /// Returns `None` if it is malformed.
     pub(crate) fn read(der: &[u8]) -> Option<Self> {
         let mut outer = Der::new(der);
         let info = outer.inside(SEQUENCE).filter(|_| outer.is_empty())?;
@@ -24,29 +24,28 @@ impl PublicKeyInfo {
         Some(Self { whole: der.to_vec(), bits: bits.to_vec(), key: SubjectKey::read(info)? })
     }
 
-    /// The key as it came, in DER.
+    /// Returns the key in DER, unmodified.
     pub(crate) fn whole(&self) -> &[u8] {
         &self.whole
     }
 
-    /// The content of the BIT STRING, of which key identifiers are made (RFC 5280, section 4.2.1.2).
+    /// Returns the content of the BIT STRING, from which key identifiers derive (RFC 5280, section 4.2.1.2).
     pub(crate) fn bits(&self) -> &[u8] {
         &self.bits
     }
 
-    /// Whether the key is of a kind whose signatures are checked here.
+    /// Returns whether signatures of this kind of key can be verified.
     pub(crate) fn can_verify(&self) -> bool {
         self.key.can_verify()
     }
 
-    /// Whether this key signed the digest: RSASSA-PKCS1-v1_5, or ECDSA in DER.
+    /// Returns whether this key signed the digest: RSASSA-PKCS1-v1_5, or ECDSA in DER.
     pub(crate) fn verifies(&self, hash: HashAlgorithm, digest: &[u8], signature: &[u8]) -> bool {
         verify(&self.key, hash, digest, signature)
     }
 }
 
-/// Reads the key of a certificate, with the identifier that the certificate gives it, or a bare key; in PEM or DER,
-/// and one alone.
+/// Reads a single key from a certificate, with its key identifier, or a bare key; in PEM or DER.
 pub(crate) fn read_public_key(bytes: &[u8]) -> Option<(PublicKeyInfo, Option<Vec<u8>>)> {
     let certificates = pem::read_blocks(bytes, "CERTIFICATE")?;
     let keys = pem::read_blocks(bytes, "PUBLIC KEY")?;

@@ -5,14 +5,14 @@ use super::signature::SignatureAlgorithm;
 use super::subject_key::SubjectKey;
 use super::time::read_time;
 
-/// The largest lists of TPM vendors have some hundred KiB.
+/// The size limit of a list, in bytes. The largest lists of TPM vendors have a few hundred KiB.
 pub(crate) const REVOCATION_LIST_MAX_LEN: usize = 16 * 1024 * 1024;
 const ENTRIES_MAX: usize = 500_000;
 const EXTENSIONS_MAX: usize = 64;
-/// RFC 5280 allows 20 bytes.
+/// The length limit of a serial number; RFC 5280 allows 20 bytes.
 const SERIAL_MAX_LEN: usize = 64;
 const EXTENSIONS: u8 = 0xa0;
-/// id-ce, 2.5.29: the last byte tells which.
+/// id-ce, 2.5.29; the last byte selects the extension.
 const ID_CE: &[u8] = &[0x55, 0x1d];
 const REASON_CODE: u8 = 21;
 const INVALIDITY_DATE: u8 = 24;
@@ -22,20 +22,20 @@ const AUTHORITY_KEY_IDENTIFIER: u8 = 35;
 const CRL_NUMBER: u8 = 20;
 const INDIRECT_CRL: u8 = 0x84;
 
-/// A CertificateList (RFC 5280, section 5), well formed and nothing more.
+/// A CertificateList (RFC 5280, section 5); well formed, not verified.
 ///
-/// It revokes by serial number what its issuer issued. Delta lists and indirect lists are refused.
+/// It revokes certificates of its issuer by serial number. Delta lists and indirect lists are refused.
 #[derive(Debug, Clone)]
 pub(crate) struct RevocationList {
     algorithm: SignatureAlgorithm,
-    /// Of what the signature covers.
+    /// The digest of the signed bytes.
     digest: Vec<u8>,
     signature: Vec<u8>,
-    /// The whole Name, compared byte for byte.
+    /// The complete Name, compared byte for byte.
     pub(crate) issuer: Vec<u8>,
     /// Seconds since 1970.
     pub(crate) this_update: i64,
-    /// As `this_update`; none where the issuer promises no next list.
+    /// Seconds since 1970; `None` if the issuer does not announce a next list.
     pub(crate) next_update: Option<i64>,
     /// The issuing distribution point: an issuer may split its certificates between lists.
     pub(crate) scope: Vec<u8>,
@@ -43,7 +43,7 @@ pub(crate) struct RevocationList {
     revoked: Vec<Box<[u8]>>,
 }
 
-/// Why a CertificateList is not used.
+/// Why a CertificateList is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListError {
     Malformed,
@@ -62,7 +62,7 @@ impl ListError {
             Self::Algorithm => "it is a revocation list whose signature algorithm is not accepted",
             Self::Delta => "it is a delta revocation list; import the complete one",
             Self::Indirect => "it is an indirect revocation list, which is not supported",
-            Self::Critical => "it is a revocation list with a critical extension that is not understood",
+            Self::Critical => "it is a revocation list with a critical extension that is not supported",
         }
     }
 }
@@ -91,23 +91,23 @@ impl RevocationList {
         })
     }
 
-    /// Whether `issuer` holds the key that signed this list.
+    /// Returns whether `issuer`'s key signed this list.
     pub(crate) fn is_signed_by(&self, issuer: &SubjectKey) -> bool {
         self.algorithm.verifies(issuer, &self.digest, &self.signature)
     }
 
-    /// Whether the certificate with this serial number is on the list.
+    /// Returns whether the certificate with this serial number is on the list.
     pub(crate) fn revokes(&self, serial: &[u8]) -> bool {
         let serial = without_leading_zeros(serial);
         self.revoked.binary_search_by(|listed| listed.as_ref().cmp(serial)).is_ok()
     }
 
-    /// How many certificates are on the list.
+    /// Returns the number of revoked certificates.
     pub(crate) fn len(&self) -> usize {
         self.revoked.len()
     }
 
-    /// Whether the time for which the issuer published this list is over, or has not begun.
+    /// Returns whether the list is outdated or not valid yet.
     pub(crate) fn is_stale_at(&self, now: i64) -> bool {
         now < self.this_update || self.next_update.is_some_and(|next| now > next)
     }
@@ -116,7 +116,7 @@ impl RevocationList {
 struct Outer<'a> {
     /// The content of the TBSCertList.
     signed: &'a [u8],
-    /// The same with its header: what the signature covers.
+    /// The same including its header: the signed bytes.
     whole: &'a [u8],
     algorithm: &'a [u8],
     signature: &'a [u8],
@@ -143,7 +143,8 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads the content of a TBSCertList, whose signature algorithm is stated outside, too.
+    /// Reads the content of a TBSCertList. `algorithm` is the signature algorithm outside of it, which must be
+    /// equal.
     fn read(signed: &'a [u8], algorithm: &[u8]) -> Option<Self> {
         let mut fields = Der::new(signed);
         fields.optional(INTEGER);
@@ -180,7 +181,7 @@ fn read_entries(entries: Option<Der<'_>>) -> Result<Vec<Box<[u8]>>, ListError> {
             entry.optional(SEQUENCE).map(|list| Der::new(list.content)),
             |id, critical, _| {
                 match id.strip_prefix(ID_CE) {
-                    // Each reason revokes, a hold too.
+                    // Every reason counts as revoked, also certificateHold.
                     Some(&[REASON_CODE | INVALIDITY_DATE]) => Ok(()),
                     _ if critical => Err(ListError::Critical),
                     _ => Ok(()),
@@ -197,7 +198,7 @@ fn read_entries(entries: Option<Der<'_>>) -> Result<Vec<Box<[u8]>>, ListError> {
     Ok(revoked)
 }
 
-/// Reads the list's own extensions; gives the issuing distribution point.
+/// Reads the list's own extensions; returns the issuing distribution point.
 fn read_extensions(extensions: Option<Der<'_>>) -> Result<Vec<u8>, ListError> {
     let mut scope = Vec::new();
     for_each_extension(extensions, |id, critical, value| {

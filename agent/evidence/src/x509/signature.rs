@@ -8,12 +8,12 @@ use super::subject_key::SubjectKey;
 use crate::tpm::{Curve, HashAlgorithm};
 
 const RSA_MIN_LEN: usize = 2048 / 8;
-/// sha…WithRSAEncryption, 1.2.840.113549.1.1: the last byte tells which.
+/// sha…WithRSAEncryption, 1.2.840.113549.1.1; the last byte selects the hash.
 const PKCS1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
-/// ecdsa-with-SHA…, 1.2.840.10045.4.3: the last byte tells which.
+/// ecdsa-with-SHA…, 1.2.840.10045.4.3; the last byte selects the hash.
 const ECDSA_WITH: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03];
 
-/// How a certificate is signed.
+/// The signature algorithm of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SignatureAlgorithm {
     /// RSASSA-PKCS1-v1_5.
@@ -29,7 +29,7 @@ impl SignatureAlgorithm {
         }
     }
 
-    /// Whether this key, which is of this algorithm, signed the digest.
+    /// Returns whether this key, which must be of this algorithm, signed the digest.
     pub(super) fn verifies(self, key: &SubjectKey, digest: &[u8], signature: &[u8]) -> bool {
         let fits = matches!(
             (self, key),
@@ -38,8 +38,8 @@ impl SignatureAlgorithm {
         fits && verify(key, self.hash(), digest, signature)
     }
 
-    /// Reads the content of an AlgorithmIdentifier: `None` when it is malformed, `Some(None)` for an
-    /// algorithm that is not accepted, SHA-1 among them.
+    /// Reads the content of an AlgorithmIdentifier: `None` if it is malformed, `Some(None)` if the algorithm is
+    /// not accepted; SHA-1 is not.
     pub(super) fn read(mut identifier: Der<'_>) -> Option<Option<Self>> {
         let id = identifier.expect(OID)?.content;
         Some(match (id.strip_prefix(PKCS1), id.strip_prefix(ECDSA_WITH)) {
@@ -54,7 +54,7 @@ impl SignatureAlgorithm {
     }
 }
 
-/// Whether `issuer` holds the key that signed `certificate`.
+/// Returns whether `issuer`'s key signed `certificate`.
 pub(crate) fn is_signed_by(certificate: &Certificate, issuer: &SubjectKey) -> bool {
     certificate.algorithm.is_some_and(|algorithm| {
         let digest = algorithm.hash().digest(&[&certificate.signed]);
@@ -62,7 +62,7 @@ pub(crate) fn is_signed_by(certificate: &Certificate, issuer: &SubjectKey) -> bo
     })
 }
 
-/// Whether this key signed the digest: RSASSA-PKCS1-v1_5, or ECDSA in DER.
+/// Returns whether this key signed the digest: RSASSA-PKCS1-v1_5, or ECDSA in DER.
 pub(super) fn verify(key: &SubjectKey, hash: HashAlgorithm, digest: &[u8], signature: &[u8]) -> bool {
     let verified = match key {
         SubjectKey::Rsa { modulus, exponent } => verify_rsa(modulus, exponent, hash, digest, signature),

@@ -2,13 +2,13 @@ use super::der::{Der, OID, SEQUENCE};
 use crate::tpm::{Curve, Public, PublicKey, uncompressed_point};
 
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
-/// id-RSAES-OAEP: some vendors say of their endorsement keys what they are used for.
+/// id-RSAES-OAEP, which some vendors put into endorsement certificates.
 const RSAES_OAEP: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x07];
 const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
 
-/// The key that a certificate is about.
+/// The key of a certificate's subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SubjectKey {
     Rsa {
@@ -19,15 +19,15 @@ pub(crate) enum SubjectKey {
     },
     Ecc {
         curve: Curve,
-        /// SEC 1, uncompressed. Not yet checked to be on the curve.
+        /// SEC 1, uncompressed. It may not be on the curve.
         point: Vec<u8>,
     },
-    /// Of a kind that no key of ours and no known CA has.
+    /// A kind that neither our keys nor known CAs use.
     Other,
 }
 
 impl SubjectKey {
-    /// Reads the content of SubjectPublicKeyInfo; `None` when it is malformed.
+    /// Reads the content of SubjectPublicKeyInfo; `None` if it is malformed.
     pub(super) fn read(mut info: Der<'_>) -> Option<Self> {
         let mut algorithm = info.inside(SEQUENCE)?;
         let id = algorithm.expect(OID)?.content;
@@ -51,7 +51,7 @@ impl SubjectKey {
         }
     }
 
-    /// Whether its signatures are checked here.
+    /// Returns whether its signatures can be verified.
     pub(crate) fn can_verify(&self) -> bool {
         match self {
             Self::Rsa { modulus, .. } => (256..=512).contains(&modulus.len()),
@@ -60,7 +60,7 @@ impl SubjectKey {
         }
     }
 
-    /// Whether this is the key of a TPM object.
+    /// Returns whether this is the key of a TPM object.
     pub(crate) fn is_key_of(&self, public: &Public) -> bool {
         match (self, public.key()) {
             (Self::Rsa { modulus, exponent }, PublicKey::Rsa { modulus: of_tpm, exponent: small, .. }) => {

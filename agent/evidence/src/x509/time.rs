@@ -2,7 +2,7 @@ use time::{Date, Month, Time, UtcDateTime};
 
 use super::der::{Element, GENERALIZED_TIME, UTC_TIME};
 
-/// A Time of RFC 5280, section 4.1.2.5, in seconds since 1970; `None` when it is malformed.
+/// Reads a Time (RFC 5280, section 4.1.2.5) as seconds since 1970; `None` if it is malformed.
 ///
 /// A leap second (`…60Z`) is the second after `…59Z`.
 pub(super) fn read_time(element: Element<'_>) -> Option<i64> {

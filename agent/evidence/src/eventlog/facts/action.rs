@@ -1,22 +1,23 @@
 use super::text;
 
-/// What EV_EFI_ACTION and EV_ACTION report (TCG PC Client Platform Firmware Profile, section 10.4.4).
+/// The action that an EV_EFI_ACTION or EV_ACTION event reports (TCG PC Client Platform Firmware Profile, section
+/// 10.4.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
     /// The firmware starts a boot option.
     CallingApplication,
-    /// The boot option gave up.
+    /// The boot option returned.
     ReturningFromApplication,
-    /// The operating system takes over.
+    /// The operating system takes over the machine.
     ExitingBootServices,
-    /// It has taken over.
+    /// The operating system has taken over.
     ExitedBootServices,
-    /// It could not, and mostly tries again.
+    /// The operating system failed to take over and usually tries again.
     StayedInBootServices,
-    /// A debugger could have been attached to the firmware.
+    /// A debugger could be attached to the firmware.
     DebugMode,
-    /// Something else, in the firmware's words.
+    /// Another action, in the firmware's words.
     Other(String),
 }
 
@@ -25,7 +26,7 @@ impl Action {
         text::utf8(data).map(|text| Self::named(&text).unwrap_or(Self::Other(text)))
     }
 
-    /// The words that the profile gives it.
+    /// Returns the profile's text for the action.
     pub fn as_str(&self) -> &str {
         match self {
             Self::CallingApplication => "Calling EFI Application from Boot Option",

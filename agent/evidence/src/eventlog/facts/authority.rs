@@ -2,20 +2,20 @@ use super::guid::Guid;
 use super::signatures::SignatureEntry;
 use super::variable::Variable;
 
-/// What vouched for an image that was then loaded (EV_EFI_VARIABLE_AUTHORITY).
+/// The entry that authorized an image which was then loaded (EV_EFI_VARIABLE_AUTHORITY).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority {
-    /// Whose variable it stands in.
+    /// The vendor of the variable.
     pub vendor: Guid,
-    /// The variable that it stands in: `db`, or one of shim's such as `MokListRT`.
+    /// The variable with the entry: `db`, or one of shim's such as `MokListRT`.
     pub variable: String,
     /// The certificate, or the digest of the image.
     pub entry: SignatureEntry,
 }
 
 impl Authority {
-    /// `None` when the value is neither an EFI_SIGNATURE_DATA nor a certificate, as the one that is built into shim:
-    /// it measures other variables the same way.
+    /// Returns `None` if the value is neither an EFI_SIGNATURE_DATA nor a certificate. Examples are shim's
+    /// built-in certificate and other variables that shim measures the same way.
     pub(super) fn of(variable: &Variable<'_>) -> Option<Self> {
         let built_in = || SignatureEntry::certificate(variable.vendor, variable.data);
         let entry = SignatureEntry::alone(variable.data).or_else(built_in)?;

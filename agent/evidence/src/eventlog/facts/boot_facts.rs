@@ -3,20 +3,19 @@ use super::event_fact::{EventFact, Stage, Tie};
 use super::fact::Fact;
 use super::signatures::SignatureDatabase;
 
-/// What a boot amounts to, by its tied facts alone.
+/// A summary of a boot, from tied facts only.
 #[derive(Debug, Clone, Copy)]
 pub struct BootFacts<'f, 'a>(&'f [EventFact<'a>]);
 
 impl<'f, 'a> BootFacts<'f, 'a> {
-    /// Takes what [`super::super::EventLog::facts`] gave.
+    /// Takes the result of [`super::super::EventLog::facts`].
     pub fn new(facts: &'f [EventFact<'a>]) -> Self {
         Self(facts)
     }
 
-    /// Whether the firmware enforced Secure Boot; `None` when the log does not tell.
+    /// Returns whether the firmware enforced Secure Boot; `None` if the log does not show it.
     ///
-    /// A boot loader can extend whatever it likes into PCR 7, but not before the separator, so only what comes
-    /// before that counts.
+    /// A boot loader can extend anything into PCR 7 after the separator, so only earlier events count.
     pub fn secure_boot(&self) -> Option<bool> {
         let firmware = self.tied().filter(|event| event.stage == Stage::Firmware);
         let mut states = firmware.filter_map(|event| match event.fact {
@@ -27,7 +26,7 @@ impl<'f, 'a> BootFacts<'f, 'a> {
         states.all(|other| other == state).then_some(state)
     }
 
-    /// The firmware's version, as it measured it into PCR 0 before all else.
+    /// Returns the firmware's version, which it measured into PCR 0 first.
     pub fn firmware_version(&self) -> Option<&'f str> {
         self.tied().filter(|event| event.stage == Stage::Firmware).find_map(|event| match &event.fact {
             Fact::FirmwareVersion(version) => Some(version.as_str()),
@@ -35,12 +34,12 @@ impl<'f, 'a> BootFacts<'f, 'a> {
         })
     }
 
-    /// The images that were loaded, in order; each with its Authenticode digest.
+    /// Returns the loaded images in order, each with its Authenticode digest.
     pub fn images(&self) -> impl Iterator<Item = &'f EventFact<'a>> + use<'f, 'a> {
         self.tied().filter(|event| matches!(event.fact, Fact::Image(_)))
     }
 
-    /// The command lines of which the log has the text.
+    /// Returns the command lines whose text is in the log.
     pub fn command_lines(&self) -> impl Iterator<Item = &'f str> + use<'f, 'a> {
         self.tied().filter_map(|event| match &event.fact {
             Fact::CommandLine(text) => Some(text.as_str()),
@@ -48,7 +47,7 @@ impl<'f, 'a> BootFacts<'f, 'a> {
         })
     }
 
-    /// The databases of Secure Boot, as the firmware measured them.
+    /// Returns the databases of Secure Boot, as the firmware measured them.
     pub fn databases(&self) -> impl Iterator<Item = &'f SignatureDatabase> + use<'f, 'a> {
         self.tied().filter(|event| event.stage == Stage::Firmware).filter_map(|event| match &event.fact {
             Fact::SignatureDatabase(database) => Some(database),
@@ -56,7 +55,7 @@ impl<'f, 'a> BootFacts<'f, 'a> {
         })
     }
 
-    /// What vouched for images that were loaded, in order.
+    /// Returns the entries that authorized loaded images, in order.
     pub fn authorities(&self) -> impl Iterator<Item = &'f Authority> + use<'f, 'a> {
         self.tied().filter_map(|event| match &event.fact {
             Fact::Authority(authority) => Some(authority),

@@ -14,14 +14,14 @@ pub struct BootOption {
     pub number: u16,
     /// Whether the firmware tries it.
     pub active: bool,
-    /// What the firmware's menu shows.
+    /// The text in the firmware's menu.
     pub description: String,
-    /// What it loads, in the text form of UEFI's device paths.
+    /// The file that it loads, in the text form of UEFI device paths.
     pub path: Option<String>,
 }
 
 impl BootOption {
-    /// `None` when the variable is none, or not well formed.
+    /// Returns `None` if the variable is not a boot option, or malformed.
     pub(super) fn of(variable: &Variable<'_>) -> Option<Self> {
         let number = variable.name.strip_prefix("Boot").filter(|digits| digits.len() == 4)?;
         let number = u16::from_str_radix(number, 16).ok()?;
@@ -33,7 +33,7 @@ impl BootOption {
     }
 }
 
-/// `BootOrder`; `None` when the variable is another one.
+/// Reads `BootOrder`; `None` if it is another variable or malformed.
 pub(super) fn read_order(variable: &Variable<'_>) -> Option<Vec<u16>> {
     if !variable.is(Guid::GLOBAL_VARIABLE, "BootOrder") {
         return None;

@@ -1,5 +1,5 @@
-//! The text form of device paths (UEFI, section 10.6), for those that lead to boot files. In event data they are
-//! claims throughout.
+//! The text form of UEFI device paths (UEFI, section 10.6), for paths to boot files. In event data, device paths
+//! are always claims.
 
 use super::text;
 use crate::little_endian::LogReader;
@@ -7,10 +7,10 @@ use crate::little_endian::LogReader;
 const END: u8 = 0x7f;
 const PCI_ROOT: u32 = 0x0a03_41d0;
 const GPT: u8 = 2;
-/// Paths of real machines have fewer than ten.
+/// The maximum number of nodes; paths of real machines have fewer than ten.
 const NODES_MAX: usize = 64;
 
-/// `None` when the path is empty or not well formed.
+/// Returns `None` if the path is empty or malformed.
 pub(super) fn shown(path: &[u8]) -> Option<String> {
     let mut reader = LogReader::new(path);
     let mut nodes = Vec::new();
@@ -26,7 +26,7 @@ pub(super) fn shown(path: &[u8]) -> Option<String> {
     (!nodes.is_empty()).then(|| nodes.join("/"))
 }
 
-/// `None` for what is not known here, or not well formed.
+/// Returns `None` if the node is unknown or malformed.
 fn node(kind: u8, subkind: u8, data: &[u8]) -> Option<String> {
     let mut reader = LogReader::new(data);
     Some(match (kind, subkind) {

@@ -1,4 +1,4 @@
-//! Facts in the words that a technician reads.
+//! Displays facts in a technician's words.
 
 use std::fmt::{self, Write as _};
 
@@ -157,7 +157,7 @@ impl fmt::Display for FirmwareContent {
     }
 }
 
-/// A text from a log on one line of a terminal: what is no plain character is escaped.
+/// Displays a text from a log on one line of a terminal; escapes everything but plain characters.
 struct Plain<'a>(&'a str);
 
 impl fmt::Display for Plain<'_> {

@@ -4,54 +4,54 @@ use super::text::load_options;
 use crate::eventlog::kind::EventKind;
 use crate::tpm::{Digest, HashAlgorithm};
 
-/// One event of a log and what it says.
+/// One event of a log and its fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFact<'a> {
-    /// The event's place in its log as people count: the first after a Spec ID header is 1, as in
-    /// `tpm2_eventlog`. [`Stage::UserSpace`] has a log of its own.
+    /// The event's line in its log: the first event after a Spec ID header is 1, as in `tpm2_eventlog`.
+    /// [`Stage::UserSpace`] has a log of its own.
     pub number: usize,
-    /// Where it begins, in bytes from the start of that log.
+    /// Its start, in bytes from the start of that log.
     pub offset: usize,
     /// The PCR that it was extended into, or [`NO_PCR`](crate::eventlog::NO_PCR).
     pub pcr: u8,
-    /// What kind the firmware's log says it is of. Covered by no digest; systemd's log has none.
+    /// The event type in the firmware's log; systemd's log has none. No digest covers it.
     pub kind: Option<EventKind>,
-    /// What was extended in the bank by which the log was read; `None` when nothing was.
+    /// The digest that was extended in the bank by which the log was read; `None` if nothing was.
     pub digest: Option<Digest>,
-    /// What the fact is worth.
+    /// How the fact is tied to the digest.
     pub tie: Tie,
-    /// When it was extended.
+    /// When the event was extended.
     pub stage: Stage,
-    /// What it says.
+    /// The fact.
     pub fact: Fact<'a>,
 }
 
-/// What a fact is worth once the log replays to quoted PCRs.
+/// How a fact is tied to its event's digest, once the log replays to the quoted PCRs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tie {
-    /// The digest covers the data that it was decoded from, or the fact is that digest. Names beside
-    /// such a digest are still claims; the variants of [`Fact`] say where.
+    /// The digest covers the data from which the fact was decoded, or the fact is that digest. Names next to
+    /// such a digest are still claims; the variants of [`Fact`] say which.
     Digest,
-    /// It stands in the event's data alone, where anybody can write anything: to be shown, never judged on.
+    /// Only the event's data states it, and anybody can write that: display it, never judge by it.
     Claim,
 }
 
-/// When an event was extended, seen from its PCR. Told by the separator's digest, whatever the log calls it: what
-/// comes before it can have come from the firmware alone.
+/// When an event was extended into its PCR. The separator's digest decides, whatever the log calls the event:
+/// only firmware can have extended what comes before the separator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// Up to and with the PCR's separator.
+    /// Up to and including the PCR's separator.
     Firmware,
-    /// After it, when boot loaders run; also anything in a PCR that has no separator.
+    /// After the separator, when boot loaders run; also everything in a PCR without a separator.
     Loader,
-    /// While the system ran: from systemd's log.
+    /// While the system ran, from systemd's log.
     UserSpace,
 }
 
 impl EventFact<'_> {
-    /// Whether it is tied and belongs to any boot without telling one from another: separators, the actions of
-    /// a boot that goes on, names of the sections of a unified kernel image, systemd's separators and phases, and what
-    /// is extended nowhere.
+    /// Returns whether the fact is tied and part of every boot, without distinguishing one boot from another:
+    /// separators, normal actions, names of unified kernel image sections, systemd's separators and phases, and
+    /// events that extend nothing.
     pub fn is_routine(&self) -> bool {
         match &self.fact {
             Fact::StartupLocality(_) | Fact::Unmeasured => true,
@@ -59,7 +59,7 @@ impl EventFact<'_> {
         }
     }
 
-    /// Where it stands, for people: `line 7`, or `record 7 of systemd's log`.
+    /// Returns its place, for display: `line 7`, or `record 7 of systemd's log`.
     pub fn place(&self) -> String {
         match self.stage {
             Stage::UserSpace => format!("record {} of systemd's log", self.number),
@@ -67,14 +67,14 @@ impl EventFact<'_> {
         }
     }
 
-    /// Whether its digest is that of this kernel command line, in one of the forms in which it is measured:
-    /// UTF-16 with a NUL (what the kernel was given), or text with or without a NUL (GRUB, `.cmdline`, U-Boot).
+    /// Returns whether its digest is this kernel command line's, in one of the forms in which it is measured:
+    /// UTF-16 with a NUL (by the kernel's stub), or text with or without a NUL (GRUB, `.cmdline`, U-Boot).
     pub fn is_command_line(&self, text: &str) -> bool {
         self.digest.is_some_and(|digest| command_line_digests(digest.algorithm(), text).contains(&digest))
     }
 }
 
-/// The digests of a kernel command line, one for each of the forms in which it is measured.
+/// Returns the digests of a kernel command line, one for each form in which it is measured.
 pub(crate) fn command_line_digests(algorithm: HashAlgorithm, text: &str) -> [Digest; 3] {
     let wide = load_options(text);
     let forms: [&[&[u8]]; 3] = [&[&wide], &[text.as_bytes()], &[text.as_bytes(), &[0]]];

@@ -3,38 +3,38 @@ use super::text;
 use crate::eventlog::kind::EventKind;
 use crate::little_endian::LogReader;
 
-/// A part of the firmware that was measured. The digest is the fact; all of this is a claim.
+/// A measured part of the firmware. The fact is the digest; all of this is a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirmwareContent {
-    /// What it is.
+    /// The part.
     pub part: FirmwarePart,
-    /// What the firmware calls it, empty where it gives no name.
+    /// The firmware's name for it; empty if it has none.
     pub description: String,
-    /// Where it lay in memory.
+    /// Its place in memory.
     pub region: Option<MemoryRegion>,
 }
 
-/// Parts of firmware, by the kinds of event that measure them.
+/// Parts of firmware, by the event types that measure them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FirmwarePart {
-    /// The code that measures first, or its version where that is no text.
+    /// The code that measures first, or its version if that is not text.
     RootOfTrust,
-    /// Code of the firmware.
+    /// Firmware code.
     Code,
     /// Microcode of the processor.
     Microcode,
-    /// Tables that are handed to the operating system, such as SMBIOS and ACPI.
+    /// Tables for the operating system, such as SMBIOS and ACPI.
     Tables,
-    /// The SMBIOS tables alone, in which firmware such as OVMF 2026.08 measures UUID and serial number.
+    /// The SMBIOS tables only, in which firmware such as OVMF 2026.08 measures UUID and serial number.
     MachineTables,
-    /// The description of the hardware that U-Boot hands to the operating system.
+    /// The hardware description that U-Boot passes to the operating system.
     DeviceTree,
     /// Settings, straps and flags.
     Configuration,
-    /// Processors beside the host's, such as a management controller.
+    /// Firmware of other processors, such as a management controller.
     OtherProcessor,
-    /// Firmware, settings or certificates of an add-in device, as it reported them (SPDM).
+    /// Firmware, settings or certificates of an add-in device, as the device reported them (SPDM).
     Device,
 }
 
@@ -48,7 +48,7 @@ pub struct MemoryRegion {
 }
 
 impl FirmwareContent {
-    /// `None` when the kind of event is none of a part of the firmware.
+    /// Returns `None` if the event type is not one for parts of the firmware.
     pub(super) fn read(kind: EventKind, data: &[u8]) -> Option<Self> {
         let part = match part(kind)? {
             _ if is_device_tree(kind, data) => FirmwarePart::DeviceTree,
@@ -67,7 +67,7 @@ impl FirmwareContent {
                 let (description, _tables) = read_described(data).unwrap_or_default();
                 Self { part, description, region: None }
             }
-            // Text in old firmware, a region in some.
+            // Old firmware has text here, other firmware a region.
             _ => match text::ascii(data) {
                 Some(description) => Self { part, description, region: None },
                 None => Self { part, description: String::new(), region: MemoryRegion::read(data) },
@@ -110,12 +110,12 @@ fn part(kind: EventKind) -> Option<FirmwarePart> {
     })
 }
 
-/// U-Boot calls it so in a kind of event that other firmware has for other tables.
+/// Returns whether U-Boot marks the event as a device tree; other firmware uses the event type for other tables.
 fn is_device_tree(kind: EventKind, data: &[u8]) -> bool {
     kind == EventKind::TABLE_OF_DEVICES && text::ascii(data).as_deref() == Some("dts")
 }
 
-/// `Some` where the event says that it is of SMBIOS tables and of no others (UEFI_HANDOFF_TABLE_POINTERS).
+/// Returns `Some` if the event covers SMBIOS tables and no others (UEFI_HANDOFF_TABLE_POINTERS).
 fn names_smbios_alone(kind: EventKind, data: &[u8]) -> Option<()> {
     let data = match kind {
         EventKind::EFI_HANDOFF_TABLES2 => read_described(data)?.1,
@@ -126,7 +126,7 @@ fn names_smbios_alone(kind: EventKind, data: &[u8]) -> Option<()> {
     (left > 0).then_some(())?;
     while left > 0 {
         let guid = Guid::from_bytes(reader.bytes(16)?.try_into().ok()?);
-        // Where the table lies in memory.
+        // The table's address.
         reader.u64()?;
         Guid::SMBIOS_TABLES.contains(&guid).then_some(())?;
         left = left.saturating_sub(1);
@@ -134,7 +134,7 @@ fn names_smbios_alone(kind: EventKind, data: &[u8]) -> Option<()> {
     reader.is_empty().then_some(())
 }
 
-/// A text with its length in a byte before it, then the rest.
+/// Reads a text with its length in the byte before it; returns it and the rest.
 fn read_described(data: &[u8]) -> Option<(String, &[u8])> {
     let mut reader = LogReader::new(data);
     let len = reader.u8()?;

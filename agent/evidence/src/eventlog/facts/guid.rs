@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// An EFI_GUID, in the order of bytes that UEFI gives it: the first three fields are little-endian.
+/// An EFI_GUID in UEFI's byte order: the first three fields are little-endian.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Guid([u8; 16]);
 
@@ -18,7 +18,7 @@ impl Guid {
         Self::new(0xf2fd_1544, 0x9794, 0x4a2c, [0x99, 0x2e, 0xe5, 0xbb, 0xcf, 0x20, 0xe3, 0x94]),
     ];
 
-    /// Takes the fields as the text form shows them.
+    /// Takes the fields in the order of the text form.
     pub(super) const fn new(first: u32, second: u16, third: u16, rest: [u8; 8]) -> Self {
         let [a, b, c, d] = first.to_le_bytes();
         let [e, f] = second.to_le_bytes();
@@ -27,12 +27,12 @@ impl Guid {
         Self([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
     }
 
-    /// Takes the bytes as they stand in memory.
+    /// Takes the bytes in memory order.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes as they stand in memory.
+    /// Returns the bytes in memory order.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }

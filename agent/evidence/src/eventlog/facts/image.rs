@@ -2,16 +2,16 @@ use super::device_path;
 use crate::eventlog::kind::EventKind;
 use crate::little_endian::LogReader;
 
-/// An image that the firmware, or a boot loader through it, has loaded (UEFI_IMAGE_LOAD_EVENT).
+/// An image that the firmware loaded, for itself or for a boot loader (UEFI_IMAGE_LOAD_EVENT).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// What it was loaded as.
+    /// How it was loaded.
     pub role: ImageRole,
-    /// Where the log says that it came from, in the text form of UEFI's device paths. A claim.
+    /// The path in the log, in the text form of UEFI device paths. A claim.
     pub path: Option<String>,
 }
 
-/// What an image was loaded as.
+/// How an image was loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ImageRole {
@@ -19,7 +19,7 @@ pub enum ImageRole {
     Application,
     /// A driver for the time of booting.
     BootDriver,
-    /// A driver that stays.
+    /// A driver that remains after booting.
     RuntimeDriver,
 }
 

@@ -1,12 +1,12 @@
-//! What the events of a log say, and how much of it a TPM vouches for.
+//! The facts that a log's events state, and which of them a TPM confirms.
 //!
-//! A PCR covers digests and their order, and nothing else. So each fact is tied to the digest of its event by
-//! hashing what it was decoded from, or it *is* the digest, as with the image of a boot loader; what stands
-//! beside that in the event's data is a [`Tie::Claim`], to be shown and never to be judged on.
+//! A PCR covers only digests and their order. A fact is therefore tied to its event in one of two ways: hashing
+//! the data from which it was decoded gives the event's digest, or the fact *is* the digest, as with a boot
+//! loader's image. Everything else in the event's data is a [`Tie::Claim`]: displayed, never judged by.
 //!
-//! The kind of an event is covered by no digest either, nor is the text before a command of GRUB. Anyone who
-//! writes a log can choose both. Therefore a kind is decoded only in the PCRs where it belongs, and only if its
-//! data is whole and well formed; whatever remains is [`Fact::Other`].
+//! No digest covers the event type either, nor the text in front of a GRUB command; whoever writes a log can
+//! choose both. A type is therefore decoded only in the PCRs where it belongs, and only if its data is complete
+//! and well formed. Everything else is [`Fact::Other`].
 
 mod action;
 mod authority;

@@ -6,37 +6,37 @@ const SIGNATURE: &[u8; 8] = b"EFI PART";
 /// EFI_PARTITION_ENTRY: both GUIDs, first and last block, attributes, then the name.
 const ENTRY_FIXED_LEN: u32 = 56;
 
-/// The partition table of the disk that was booted from (UEFI_GPT_DATA).
+/// The partition table of the boot disk (UEFI_GPT_DATA).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionTable {
     /// The disk's own GUID.
     pub disk: Guid,
-    /// Its partitions in the order of the table.
+    /// Its partitions in the table's order.
     pub partitions: Vec<Partition>,
 }
 
 /// One partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {
-    /// What it is for.
+    /// The GUID of its type.
     pub kind: Guid,
     /// Its own GUID.
     pub id: Guid,
     /// Its first and last block.
     pub blocks: (u64, u64),
-    /// Its name, empty where it cannot be read.
+    /// Its name; empty if it is malformed.
     pub name: String,
 }
 
 impl PartitionTable {
-    /// `None` unless the structure is well formed and all of the data.
+    /// Returns `None` unless the structure is well formed and takes up all of the data.
     pub(super) fn read(data: &[u8]) -> Option<Self> {
         let mut reader = LogReader::new(data);
         if reader.array()? != *SIGNATURE {
             return None;
         }
         let (_revision, header_len) = (reader.u32()?, reader.u32()?);
-        // Two checksums' worth, four block numbers: CRC, reserved, this, other, first and last usable.
+        // CRC, reserved, then the blocks: this, other, first usable, last usable.
         reader.bytes(4 + 4 + 4 * 8)?;
         let disk = reader.guid()?;
         let (_entries_at, _entry_count) = (reader.u64()?, reader.u32()?);

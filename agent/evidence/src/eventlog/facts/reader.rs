@@ -1,4 +1,4 @@
-//! What the reader of logs needs for the structures of UEFI.
+//! Reads UEFI structures.
 
 use super::guid::Guid;
 use crate::little_endian::LogReader;
@@ -14,12 +14,12 @@ impl LogReader<'_> {
 }
 
 impl<'a> LogReader<'a> {
-    /// Everything that is left.
+    /// Returns all unread bytes.
     pub(super) fn remainder(&mut self) -> &'a [u8] {
         self.bytes(self.remaining()).unwrap_or_default()
     }
 
-    /// As many bytes as a number in the data says, if there are so many.
+    /// Returns the next `count` bytes, if there are so many.
     pub(super) fn counted(&mut self, count: u64) -> Option<&'a [u8]> {
         self.bytes(usize::try_from(count).ok()?)
     }

@@ -17,73 +17,73 @@ const CERT_SHA512: Guid =
 
 const OWNER_LEN: usize = 16;
 
-/// The keys and digests of one of the variables that Secure Boot goes by (UEFI, section 32.4.1).
+/// The keys and digests in one of Secure Boot's variables (UEFI, section 32.4.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureDatabase {
-    /// Which one.
+    /// The variable.
     pub which: DatabaseName,
-    /// What it lists, in its order.
+    /// Its entries, in order.
     pub entries: Vec<SignatureEntry>,
 }
 
-/// The variables that Secure Boot goes by.
+/// The variables of Secure Boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum DatabaseName {
-    /// `PK`: whose machine it is.
+    /// `PK`: the owner of the machine.
     PlatformKey,
     /// `KEK`: who may change `db` and `dbx`.
     KeyExchangeKeys,
-    /// `db`: whose images may be loaded.
+    /// `db`: the allowed signers and images.
     Allowed,
-    /// `dbx`: which may not after all.
+    /// `dbx`: the forbidden signers and images.
     Forbidden,
-    /// `dbt`: whose time stamps count.
+    /// `dbt`: the trusted time stamp authorities.
     TimeStamps,
-    /// `dbr`: what may recover the system.
+    /// `dbr`: the signers of recovery images.
     Recovery,
 }
 
 /// One EFI_SIGNATURE_DATA.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureEntry {
-    /// Who put it there; nobody checks that.
+    /// The owner, as the entry states it; nobody checks it.
     pub owner: Guid,
-    /// What it is.
+    /// The certificate or digest.
     pub signature: Signature,
 }
 
-/// What an entry allows or forbids.
+/// The subject of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Signature {
-    /// Whatever is signed under a certificate.
+    /// Everything signed under a certificate.
     Certificate(CertificateId),
     /// One image, by its Authenticode digest.
     Image(Digest),
-    /// Something else, named by the type of its list.
+    /// Another type, by its GUID.
     Other(Guid),
 }
 
-/// A certificate in a few words.
+/// A certificate's identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateId {
     /// SHA-256 of its DER form.
     pub fingerprint: Digest,
-    /// The common name of its subject, where it has one.
+    /// The subject's common name, if it has one.
     pub subject: Option<String>,
 }
 
 impl SignatureDatabase {
-    /// `None` when the variable is none of these, or not well formed. An absent variable is one without entries.
+    /// Returns `None` if it is another variable, or malformed. An absent variable has no entries.
     pub(super) fn of(variable: &Variable<'_>) -> Option<Self> {
         let which =
             DatabaseName::ALL.into_iter().find(|which| variable.is(which.vendor(), which.as_str()))?;
         Self::read(which, variable.data)
     }
 
-    /// Reads the value of the variable; `None` when it is not well formed.
+    /// Reads the value of the variable; `None` if it is malformed.
     pub(in crate::eventlog) fn read(which: DatabaseName, lists: &[u8]) -> Option<Self> {
         Some(Self { which, entries: read_lists(lists)? })
     }
@@ -99,7 +99,7 @@ impl DatabaseName {
         Self::Recovery,
     ];
 
-    /// The name of the variable.
+    /// Returns the name of the variable.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PlatformKey => "PK",
@@ -120,7 +120,7 @@ impl DatabaseName {
 }
 
 impl SignatureEntry {
-    /// Reads an entry that stands outside of a list, so that its type must be told by its content.
+    /// Reads an entry outside of a list, whose content determines its type.
     pub(super) fn alone(data: &[u8]) -> Option<Self> {
         let (owner, content) = data.split_first_chunk::<OWNER_LEN>()?;
         let owner = Guid::from_bytes(*owner);
@@ -128,7 +128,7 @@ impl SignatureEntry {
         Self::certificate(owner, content).or_else(|| Some(Self { owner, signature: image()? }))
     }
 
-    /// `None` when the bytes are no certificate.
+    /// Returns `None` if the bytes are not a certificate.
     pub(super) fn certificate(owner: Guid, der: &[u8]) -> Option<Self> {
         Some(Self { owner, signature: Signature::Certificate(CertificateId::read(der)?) })
     }
@@ -149,12 +149,12 @@ impl SignatureEntry {
 }
 
 impl CertificateId {
-    /// Takes what a list says is a certificate, readable or not.
+    /// Takes what a list declares to be a certificate, well formed or not.
     fn of(der: &[u8]) -> Self {
         Self::read(der).unwrap_or_else(|| Self { fingerprint: fingerprint(der), subject: None })
     }
 
-    /// `None` when it cannot be read as a certificate.
+    /// Returns `None` if the certificate is malformed.
     fn read(der: &[u8]) -> Option<Self> {
         let name = x509::Certificate::read(der)?.subject;
         let subject = x509::common_name(&name).map(|_| x509::shown(&name));
@@ -166,7 +166,7 @@ fn fingerprint(der: &[u8]) -> Digest {
     HashAlgorithm::Sha256.digest(&[der])
 }
 
-/// EFI_SIGNATURE_LIST, one after the other.
+/// Reads a sequence of EFI_SIGNATURE_LIST.
 fn read_lists(data: &[u8]) -> Option<Vec<SignatureEntry>> {
     let mut reader = LogReader::new(data);
     let mut entries = Vec::new();

@@ -1,10 +1,10 @@
-//! Texts in event data. They are taken strictly: a text with a byte that does not belong there is no text, so
-//! that no two measurements have the same one.
+//! Decodes texts in event data, strictly: a text with an unexpected byte is not accepted as text, so that no two
+//! measurements give the same text.
 
 use super::guid::Guid;
 
-/// UTF-8 without control characters, save line breaks and tabs, which menu entries of GRUB have; with or
-/// without a NUL at its end.
+/// UTF-8 without control characters other than line breaks and tabs, which GRUB's menu entries have; with or
+/// without a trailing NUL.
 pub(super) fn utf8(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes.strip_suffix(&[0]).unwrap_or(bytes)).ok()?;
     is_plain(text).then(|| text.to_owned())
@@ -27,13 +27,12 @@ pub(super) fn ascii(bytes: &[u8]) -> Option<String> {
     is_ascii(&text).then_some(text)
 }
 
-/// A command line in the form in which stubs pass it on, and in which the kernel's stub measures it: UTF-16 with a
-/// NUL.
+/// Encodes a command line as stubs pass it on and as the kernel's stub measures it: UTF-16 with a NUL.
 pub(in crate::eventlog) fn load_options(text: &str) -> Vec<u8> {
     text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect()
 }
 
-/// A GUID instead of a text, which some firmware has for its version.
+/// Returns a GUID, which some firmware has instead of a version text.
 pub(super) fn guid(bytes: &[u8]) -> Option<String> {
     bytes.try_into().ok().map(|bytes| Guid::from_bytes(bytes).to_string())
 }

@@ -2,17 +2,17 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserSpaceEvent {
-    /// The end of what firmware and boot loader extend into a PCR.
+    /// The end of firmware's and boot loader's measurements into a PCR.
     OsSeparator,
     /// A phase of boot or shutdown (PCR 11).
     Phase(&'static str),
-    /// An NvPCR was made: `nvpcr-init:NAME:INDEX:TPM-NAME` (PCR 9).
+    /// systemd created an NvPCR: `nvpcr-init:NAME:INDEX:TPM-NAME` (PCR 9).
     NvPcr(String),
-    /// The end of the NvPCRs that are made at boot (PCR 9).
+    /// The end of the creation of NvPCRs at boot (PCR 9).
     NvPcrSeparator,
     /// The machine id (PCR 15).
     MachineId(String),
-    /// Another text, or one that the log does not have whole.
+    /// Another text, or a text that the log does not contain completely.
     Other(String),
 }
 
@@ -33,7 +33,7 @@ impl UserSpaceEvent {
         }
     }
 
-    /// Whether any boot has it.
+    /// Returns whether it is part of every boot.
     pub(super) fn is_routine(&self) -> bool {
         matches!(self, Self::OsSeparator | Self::Phase(_) | Self::NvPcrSeparator)
     }
@@ -42,7 +42,7 @@ impl UserSpaceEvent {
 /// The text of [`UserSpaceEvent::OsSeparator`].
 pub(crate) const OS_SEPARATOR: &str = "os-separator";
 pub(crate) const NVPCR_SEPARATOR: &str = "nvpcr-separator";
-/// A soft reboot and a restarted phase repeat some of them.
+/// A soft reboot or a restarted phase repeats some of them.
 const PHASES: [&str; 6] = ["enter-initrd", "leave-initrd", "sysinit", "ready", "shutdown", "final"];
 const KERNEL_PCR: u8 = 9;
 const PHASES_PCR: u8 = 11;

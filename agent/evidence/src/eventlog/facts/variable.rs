@@ -2,10 +2,10 @@ use super::guid::Guid;
 use super::text;
 use crate::little_endian::LogReader;
 
-/// A UEFI variable as it was when the firmware measured it (UEFI_VARIABLE_DATA).
+/// A UEFI variable at the time the firmware measured it (UEFI_VARIABLE_DATA).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable<'a> {
-    /// Whose variable it is.
+    /// The vendor of the variable.
     pub vendor: Guid,
     /// Its name.
     pub name: String,
@@ -14,12 +14,12 @@ pub struct Variable<'a> {
 }
 
 impl<'a> Variable<'a> {
-    /// Reads the structure; `None` unless it is all of the data.
+    /// Reads the structure; `None` unless it takes up all of the data.
     pub(super) fn read(data: &'a [u8]) -> Option<Self> {
         Self::read_front(data).filter(|(_, len)| *len == data.len()).map(|(variable, _)| variable)
     }
 
-    /// Reads the structure and says how long it is; whatever follows is left.
+    /// Reads the structure and returns its length; ignores the bytes after it.
     pub(super) fn read_front(data: &'a [u8]) -> Option<(Self, usize)> {
         let mut reader = LogReader::new(data);
         let vendor = reader.guid()?;
@@ -29,7 +29,7 @@ impl<'a> Variable<'a> {
         Some((Self { vendor, name, data }, reader.offset()))
     }
 
-    /// The structure as the firmware hashes it.
+    /// Returns the structure as the firmware hashes it.
     pub(in crate::eventlog) fn measured(vendor: Guid, name: &str, data: &[u8]) -> Vec<u8> {
         let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let length = |len: usize| u64::try_from(len).unwrap_or(u64::MAX).to_le_bytes();

@@ -1,7 +1,7 @@
 use super::error::PredictError;
 use crate::eventlog::facts::{BootFacts, EventFact, Fact, SectionPart, Stage};
 
-/// How the kernel was started, with the events that tell so.
+/// How the kernel was started, with the events that show it.
 #[derive(Debug)]
 pub(super) enum Chain<'f, 'a> {
     /// By systemd-stub, out of a unified kernel image.
@@ -12,7 +12,7 @@ pub(super) enum Chain<'f, 'a> {
     Grub(LoggedBoot<'f, 'a>),
 }
 
-/// The events of a boot, of which those are asked for that belong to the files.
+/// The events of a boot, searched for those that belong to the files.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LoggedBoot<'f, 'a>(&'f [EventFact<'a>]);
 
@@ -38,12 +38,12 @@ impl<'f, 'a> LoggedBoot<'f, 'a> {
         self.0.iter()
     }
 
-    /// Images that a boot loader or the firmware's boot manager has started.
+    /// Returns the images that a boot loader or the firmware's boot manager started.
     pub(super) fn images(self) -> impl DoubleEndedIterator<Item = &'f EventFact<'a>> {
         self.all().filter(|event| event.stage == Stage::Loader && matches!(event.fact, Fact::Image(_)))
     }
 
-    /// The one event of which this is true; none is no error.
+    /// Returns the only event for which `is` holds; `None` if there is none. Several are an error.
     pub(super) fn only(
         self,
         what: &'static str,
@@ -57,7 +57,7 @@ impl<'f, 'a> LoggedBoot<'f, 'a> {
         }
     }
 
-    /// Under Secure Boot an image has to be signed.
+    /// Checks that an image is signed if Secure Boot is on.
     pub(super) fn starts(self, is_signed: bool) -> Result<(), PredictError> {
         let enforced = BootFacts::new(self.0).secure_boot() == Some(true);
         if enforced && !is_signed { Err(PredictError::Unsigned) } else { Ok(()) }

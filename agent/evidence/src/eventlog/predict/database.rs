@@ -5,8 +5,7 @@ use crate::eventlog::facts::{DatabaseName, Fact, SignatureDatabase, Stage, Tie, 
 use crate::eventlog::header::EventLog;
 use crate::tpm::{HashAlgorithm, PcrValues};
 
-/// The new content of one of the variables that Secure Boot goes by: EFI_SIGNATURE_LISTs, as the variable will hold
-/// them.
+/// The new content of one of Secure Boot's variables: EFI_SIGNATURE_LISTs, as the variable will contain them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct DatabaseChange {
@@ -15,21 +14,21 @@ pub struct DatabaseChange {
 }
 
 impl DatabaseChange {
-    /// The longest content that is read. Microsoft's dbx has 24 KiB.
+    /// The size limit of the content, in bytes. Microsoft's dbx has 24 KiB.
     pub const MAX_LEN: usize = 128 * 1024;
 
-    /// Takes what `db` will hold. Four bytes of attributes before the lists, as in efivarfs, are left out. `None` when
-    /// it is no signature list, or too long.
+    /// Takes the new content of `db`. Skips four leading bytes of attributes, as efivarfs has them. Returns
+    /// `None` if it is not a list of signatures, or too long.
     pub fn allowed(content: &[u8]) -> Option<Self> {
         Self::read(DatabaseName::Allowed, content)
     }
 
-    /// The same of `dbx`.
+    /// Takes the new content of `dbx`, as [`Self::allowed`] does.
     pub fn forbidden(content: &[u8]) -> Option<Self> {
         Self::read(DatabaseName::Forbidden, content)
     }
 
-    /// How many entries it has.
+    /// Returns the number of entries.
     pub fn entries(&self) -> usize {
         SignatureDatabase::read(self.which, &self.lists).map_or(0, |database| database.entries.len())
     }
@@ -47,11 +46,11 @@ impl DatabaseChange {
     }
 }
 
-/// The PCR values of a boot with other contents of db and dbx, in every bank of the log; `bank` is the one that
-/// the device quotes. What vouches for the images that are loaded is taken to stay the same.
+/// Predicts the PCR values of a boot with other contents of db and dbx, in every bank of the log; `bank` is the
+/// one that the device quotes. Assumes that the same entries authorize the loaded images.
 ///
 /// # Errors
-/// When the log cannot be read, or does not have the variable once.
+/// If the log is malformed, or does not contain the variable exactly once.
 pub fn predict_databases(
     log: &EventLog<'_>,
     bank: HashAlgorithm,

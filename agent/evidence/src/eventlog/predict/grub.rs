@@ -4,8 +4,8 @@ use super::replacements::Replacements;
 use crate::boot_image::SeparateFiles;
 use crate::eventlog::facts::{EventFact, Fact};
 
-/// GRUB measures its configuration and each command of it, so that only files of the same names can be others:
-/// their contents in PCR 9, and in PCR 4 the kernel, once or twice.
+/// Replaces the contents of files. GRUB measures its configuration and each command in it, so the new files must
+/// have the same names: only their contents in PCR 9, and the kernel in PCR 4 (once or twice), change.
 pub(super) fn replace<'i>(
     boot: &LoggedBoot<'_, '_>,
     files: &'i SeparateFiles,
@@ -30,7 +30,7 @@ pub(super) fn replace<'i>(
     }
 }
 
-/// The kernel's path and command line, as GRUB started it.
+/// Returns the kernel's path and command line, as GRUB started it.
 fn command_line<'f>(boot: &LoggedBoot<'f, '_>) -> Result<&'f str, PredictError> {
     match boot.only("a command line", |fact| matches!(fact, Fact::CommandLine(_)))?.map(|event| &event.fact) {
         Some(Fact::CommandLine(text)) => Ok(text),
@@ -38,7 +38,7 @@ fn command_line<'f>(boot: &LoggedBoot<'f, '_>) -> Result<&'f str, PredictError> 
     }
 }
 
-/// The file of this name. Names in PCR 9 are claims, which is no harm here: a wrong one gives a wrong prediction.
+/// Returns the file with this name. Names in PCR 9 are claims; a wrong name only makes the prediction wrong.
 fn file<'f, 'a>(
     boot: &LoggedBoot<'f, 'a>,
     what: &'static str,
@@ -48,7 +48,7 @@ fn file<'f, 'a>(
     boot.only(what, is_it)?.ok_or(PredictError::Unmatched(what))
 }
 
-/// The one argument of the command that loads the initrd.
+/// Returns the only argument of the command that loads the initrd.
 fn initrd_path<'f>(boot: &LoggedBoot<'f, '_>) -> Option<&'f str> {
     boot.all().find_map(|event| match &event.fact {
         Fact::LoaderCommand(command) => {
@@ -58,7 +58,7 @@ fn initrd_path<'f>(boot: &LoggedBoot<'f, '_>) -> Option<&'f str> {
     })
 }
 
-/// A path may stand with the device before it, or without.
+/// Compares paths with and without the device in front.
 fn is_same(loaded: &str, named: &str) -> bool {
     let without_device = |path: &str| match path.split_once(')') {
         Some((device, rest)) if device.starts_with('(') => rest.to_owned(),

@@ -1,11 +1,11 @@
-//! What PCRs will hold after a boot from other files: the log of the present boot, with the events that belong to
-//! those files replaced.
+//! Predicts the PCRs of a boot from other files: takes the log of the present boot and replaces the events of
+//! those files.
 //!
-//! This holds as long as firmware, boot loader and stub do the next time what they did this time. [`explains`]
-//! tests the model on files that the device has booted already. Where the boot chain measures something that the
-//! files do not determine, there is an error instead of a guess: a wrong prediction would do no harm to trust, but
-//! would leave a device without its keys until it can report. Under Secure Boot the new files are taken to be signed
-//! by the signers of the present ones.
+//! The prediction assumes that firmware, boot loader and stub act as they did in the present boot. [`explains`]
+//! tests that with files that the device has already booted. If the boot chain measures something that the files
+//! do not determine, the result is an error, not a guess: a wrong prediction does not weaken trust, but leaves a
+//! device without its keys until it can report. Under Secure Boot the new files are assumed to have the same
+//! signers as the present ones.
 
 mod chain;
 mod database;
@@ -25,12 +25,12 @@ use crate::ima::IMA_PCR;
 use crate::tpm::{HashAlgorithm, PcrValues};
 use chain::Chain;
 
-/// The PCR values of a boot from other files, in every bank of the log; `bank`, the one that the device quotes, tells
-/// what its events are. Of the PCRs that the log extends, without 10
-/// and 11, and without 9 where a boot secret stands in it.
+/// Predicts the PCR values of a boot from other files, in every bank of the log; the events are decoded by
+/// `bank`, which the device quotes. Covers the PCRs that the log extends, except 10 and 11, and except 9 if it
+/// contains a boot secret.
 ///
 /// # Errors
-/// When the log cannot be read, or the boot chain measures something that the files do not determine.
+/// If the log is malformed, or the boot chain measures something that the files do not determine.
 pub fn predict(
     log: &EventLog<'_>,
     bank: HashAlgorithm,
@@ -51,13 +51,13 @@ pub fn predict(
     Ok(if secret { known.without(&[KERNEL_PCR]) } else { known })
 }
 
-/// What the kernel and its own stub measure.
+/// The PCR of the kernel's own EFI stub.
 const KERNEL_PCR: u8 = 9;
 
-/// Whether the files account for the present boot: the prediction for them is what the log replays to.
+/// Checks that the files explain the present boot: their prediction equals the log's replay.
 ///
 /// # Errors
-/// As [`predict`], and [`PredictError::DoesNotExplain`] when they do not.
+/// As [`predict`], and [`PredictError::DoesNotExplain`] if they differ.
 pub fn explains(log: &EventLog<'_>, bank: HashAlgorithm, present: &BootChange) -> Result<(), PredictError> {
     let predicted = predict(log, bank, present)?;
     let replayed = log.replay()?;

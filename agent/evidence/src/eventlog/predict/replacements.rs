@@ -5,7 +5,7 @@ use crate::boot_image::DigestSet;
 use crate::eventlog::facts::EventFact;
 use crate::tpm::Digest;
 
-/// The events that will be others, by their place in the log, and their digests then.
+/// The replaced events, by their place in the log, with their new digests.
 #[derive(Debug, Default)]
 pub(super) struct Replacements<'a>(BTreeMap<usize, Cow<'a, DigestSet>>);
 
@@ -20,7 +20,7 @@ impl<'a> Replacements<'a> {
         self
     }
 
-    /// What will be extended in place of a digest of the present log.
+    /// Returns the new digest for an event of the present log.
     pub(super) fn digest(&self, number: usize, present: &Digest) -> Digest {
         let replaced = self.0.get(&number).and_then(|digests| digests.get(present.algorithm()));
         *replaced.unwrap_or(present)

@@ -4,11 +4,11 @@ use super::replacements::Replacements;
 use crate::boot_image::SeparateFiles;
 use crate::eventlog::facts::{EventFact, Fact, Tie, load_options};
 
-/// Where systemd-boot measures the command line that it passes to the kernel.
+/// The PCR of the command line that systemd-boot passes to the kernel.
 const LOADER_PCR: u8 = 12;
 
-/// PCR 4 ends with the kernel, PCR 9 has what its stub measures, and PCR 12 what systemd-boot passed on. Not every
-/// kernel measures the command line; then it has to stand in PCR 12.
+/// Replaces the kernel at the end of PCR 4, its stub's measurements in PCR 9, and the command line that
+/// systemd-boot passed on in PCR 12. Not every kernel measures the command line; otherwise it must be in PCR 12.
 pub(super) fn replace<'i>(
     boot: &LoggedBoot<'_, '_>,
     files: &'i SeparateFiles,
@@ -28,8 +28,8 @@ pub(super) fn replace<'i>(
     Ok(command_lines.fold(replacements, |replacements, event| replacements.by_content(event, &command_line)))
 }
 
-/// The events of PCR 12, all of which must be of the present command line: it is measured twice if systemd-boot
-/// starts a stub.
+/// Returns the events of PCR 12, which must all contain the present command line. systemd-boot and a stub it
+/// starts each measure it.
 fn passed_on<'f, 'a>(
     boot: &LoggedBoot<'f, 'a>,
     options: Option<&EventFact<'_>>,

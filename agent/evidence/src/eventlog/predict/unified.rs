@@ -5,18 +5,19 @@ use crate::boot_image::UnifiedImage;
 use crate::eventlog::facts::Stage;
 use crate::eventlog::facts::{Fact, load_options};
 
-/// Whether the stub passes a boot secret on (systemd 262), which is in the initrd that the kernel measures and differs on
-/// each machine: PCR 9 cannot be told then. Stubs of that version measure the SMBIOS table, too, and start the kernel
-/// themselves.
+/// Returns whether the stub passes on a boot secret (systemd 262). The secret is in the initrd that the kernel
+/// measures and differs on each machine, so PCR 9 cannot be predicted. Stubs of that version also measure the
+/// SMBIOS table and start the kernel themselves.
 pub(super) fn has_boot_secret(boot: &LoggedBoot<'_, '_>) -> bool {
     boot.all().any(|event| event.stage == Stage::Loader && event.fact == Fact::MachineTable)
 }
 
-/// What systemd-stub found beside the image: command lines and credentials, extensions. It adds them to the initrd.
+/// The PCRs of what systemd-stub found next to the image and adds to the initrd: command lines and credentials,
+/// extensions.
 const ADDITIONS_PCRS: [u8; 2] = [12, 13];
 
-/// PCR 4 has the image, and behind it the kernel where the stub has the firmware load it; PCR 9 what the kernel's
-/// own stub measures.
+/// Replaces the image in PCR 4, the kernel after it if the stub has the firmware load it, and the measurements
+/// of the kernel's own stub in PCR 9.
 pub(super) fn replace<'i>(
     boot: &LoggedBoot<'_, '_>,
     image: &'i UnifiedImage,

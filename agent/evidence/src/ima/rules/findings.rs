@@ -9,37 +9,37 @@ use crate::ima::measured::Measured;
 use crate::ima::{FileDigest, Hashed, IMA_PCR};
 use crate::tpm::{HashAlgorithm, PcrValues};
 
-/// The offenders that are kept; the others are counted.
+/// The maximum number of stored offenders; all are counted.
 const OFFENDERS_MAX: usize = 32;
 const VIOLATED_MAX: usize = 8;
-/// The kernel's own first entry, over the PCRs that it found at its start.
+/// The kernel's own first entry, a digest of the PCRs at the start of IMA.
 const BOOT_AGGREGATE: &[u8] = b"boot_aggregate";
 
-/// What [`Rules`] found in a log, so far.
+/// The findings of [`Rules`] in a log so far.
 ///
-/// Findings are worth what the log is worth: show them entries that an [`crate::ima::Aggregate`] has accepted, and
-/// judge by them once it says `Anchored`. They have a bounded size, whatever a device sends.
+/// Findings are only as trustworthy as the log: pass in entries that an [`crate::ima::Aggregate`] has accepted,
+/// and judge by the findings once it returns `Anchored`. Their size is bounded, whatever a device sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
-    /// The identity of the rules under which they were made.
+    /// The id of the rules.
     rules: [u8; 32],
-    /// All entries, of whatever PCR.
+    /// All entries, of every PCR.
     pub entries: u64,
-    /// Explained by a digest.
+    /// Entries explained by a digest.
     pub by_digest: u64,
-    /// Explained by a signature.
+    /// Entries explained by a signature.
     pub by_signature: u64,
-    /// Left out by their path.
+    /// Entries excluded by their path.
     pub excluded: u64,
-    /// Explained by nothing.
+    /// Entries that no rule explains.
     pub offending: u64,
     /// The first of these.
     pub offenders: Vec<Offender>,
-    /// Violations, which no rule can explain and which are counted nowhere else.
+    /// Violations. No rule can explain them, and no other counter includes them.
     pub violations: u64,
     /// The first of these; their paths are claims.
     pub violated: Vec<Offender>,
-    /// Entries for other PCRs than the one that is followed: nobody has checked them.
+    /// Entries for other PCRs than the followed one; nothing confirms them.
     pub elsewhere: u64,
 }
 
@@ -52,7 +52,7 @@ enum Explanation {
 }
 
 impl Findings {
-    /// Nothing yet.
+    /// Returns findings of no entries.
     pub fn new(rules: &Rules) -> Self {
         Self {
             rules: rules.id(),
@@ -68,15 +68,14 @@ impl Findings {
         }
     }
 
-    /// Whether these rules would have found the same.
+    /// Returns whether these rules made the findings.
     pub fn made_under(&self, rules: &Rules) -> bool {
         self.rules == rules.id()
     }
 
-    /// Looks at more of the log: entries that come right after those that were looked at before. `quoted` has the
-    /// PCRs of the boot.
+    /// Examines the next entries of the log. `quoted` has the PCRs of the boot.
     ///
-    /// Stops at the first entry that cannot be read; none that was accepted is such a one.
+    /// Stops at the first malformed entry, which cannot be an accepted one.
     pub fn observe<'a>(
         &mut self,
         rules: &Rules,
@@ -119,7 +118,7 @@ impl Findings {
     }
 }
 
-/// The cheap rules first; the reason is that of the rule which came nearest.
+/// Applies the cheap rules first; returns the reason of the rule that came closest.
 fn explain(rules: &Rules, entry: &Entry<'_>, first: bool, quoted: &PcrValues) -> Result<Explanation, Why> {
     let measured = Measured::read(entry).ok_or(Why::Template)?;
     let set = rules.set();
@@ -147,9 +146,9 @@ fn explain(rules: &Rules, entry: &Entry<'_>, first: bool, quoted: &PcrValues) ->
     Err(why)
 }
 
-/// Whether this is what the kernel made of the quoted PCRs: 0 to 9, and 0 to 7 for SHA-1 and in old kernels. Where
-/// the quoted bank is not the one that it hashed, the log's first entry is taken for what it must be: nothing runs
-/// before it that could have measured another.
+/// Returns whether this is the kernel's digest of the quoted PCRs: 0 to 9, or 0 to 7 for SHA-1 and old kernels.
+/// If the kernel hashed another bank than the quoted one, the log's first entry is accepted: nothing that could
+/// measure runs before it.
 fn is_boot_aggregate(digest: Option<FileDigest>, first: bool, quoted: &PcrValues) -> bool {
     let Some(FileDigest { of: Hashed::Contents, digest }) = digest else { return first };
     let bank = digest.algorithm();

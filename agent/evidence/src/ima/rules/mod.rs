@@ -1,8 +1,8 @@
-//! What a policy has to say about the files that a device has measured.
+//! A policy's rules for the files that a device measured.
 //!
-//! [`Rules`] explain entries: by a digest that is allowed, by a signature, or by a path that is left out. What they
-//! do not explain is an [`Offender`] among the [`Findings`]. Whether the log is anchored, and what violations are
-//! worth, is for the appraisal to say: it is known without looking at the entries again.
+//! [`Rules`] explain an entry by an allowed digest, a signature, or an excluded path. Entries without an
+//! explanation are [`Offender`]s in the [`Findings`]. The appraisal weighs violations and whether the log is
+//! anchored, which needs no second pass over the entries.
 
 mod findings;
 mod offender;
@@ -20,18 +20,18 @@ pub use signer::{Signer, SignerError};
 use super::FileDigest;
 use crate::tpm::sha256;
 
-/// What explains an entry. Each of these is enough.
+/// The rules. Any one of them suffices to explain an entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RuleSet {
-    /// Digests of files, and of other things that the kernel measures.
+    /// Digests of files and other measured objects.
     pub digests: BTreeSet<FileDigest>,
     /// Who may sign files (`security.ima`).
     pub signers: Vec<Signer>,
-    /// Paths that are not looked at. Root can put anything there, and can mount anything there.
+    /// Paths that are not checked. Root can put or mount anything there.
     pub exclusions: Vec<PathPattern>,
 }
 
-/// A [`RuleSet`] with its identity, by which findings know the rules under which they were made.
+/// A [`RuleSet`] with its id, by which findings identify the rules that made them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     set: RuleSet,
@@ -39,18 +39,18 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Takes a set of rules.
+    /// Computes the id of a set of rules.
     pub fn new(set: RuleSet) -> Self {
         let id = identify(&set);
         Self { set, id }
     }
 
-    /// SHA-256 over the rules: two of the same identity judge every log alike.
+    /// Returns the SHA-256 of the rules: two sets with the same id judge every log alike.
     pub fn id(&self) -> [u8; 32] {
         self.id
     }
 
-    /// The rules themselves.
+    /// Returns the set of rules.
     pub fn set(&self) -> &RuleSet {
         &self.set
     }
@@ -59,7 +59,7 @@ impl Rules {
 fn identify(set: &RuleSet) -> [u8; 32] {
     let mut text = String::from("pawl ima rules 1\n");
     let mut line = |kind: &str, value: &str| {
-        // The length in front: no value can pass for two.
+        // The length prevents two values from reading as another pair.
         text.push_str(&format!("{kind} {} {value}\n", value.len()));
     };
     for digest in &set.digests {

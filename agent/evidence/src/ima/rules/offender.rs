@@ -4,24 +4,24 @@ use serde::{Deserialize, Serialize};
 
 use super::super::entry::Entry;
 
-/// Longer paths are cut: what stands at their end tells more than what stands at their beginning.
+/// The maximum length of a displayed path. Longer paths are cut at the start, because the end says more.
 const SHOWN_PATH_MAX_LEN: usize = 200;
 
-/// An entry that nothing explains.
+/// An entry that no rule explains.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offender {
-    /// Its line in `ascii_runtime_measurements`, as people count.
+    /// Its line in `ascii_runtime_measurements`, from 1.
     pub line: u64,
-    /// The path of the file, or the name of what else was measured, with what cannot be printed escaped. A claim
-    /// where the entry is a violation.
+    /// The path of the file, or the name of another measured object, with unprintable characters escaped. A
+    /// claim if the entry is a violation.
     pub path: String,
-    /// What was measured, as the kernel writes it: `sha256:…`.
+    /// The measured digest in the kernel's notation: `sha256:…`.
     pub digest: Option<String>,
-    /// What is wrong with it.
+    /// Why no rule explains it.
     pub why: Why,
 }
 
-/// Why an entry is not explained.
+/// Why no rule explains an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -30,27 +30,27 @@ pub enum Why {
     Unknown,
     /// The file was written while it was measured.
     Violation,
-    /// Its template is not understood, or it does not have the fields of its template.
+    /// Its template is unknown, or it does not have the fields of its template.
     Template,
-    /// It was hashed by an algorithm that is too weak or not known.
+    /// Its hash algorithm is too weak or unknown.
     Algorithm,
-    /// The digest of the firmware's PCRs that the kernel took at its start is not that of the quoted ones.
+    /// The kernel's digest of the PCRs at its start does not match the quoted PCRs.
     BootAggregate,
-    /// The attribute is no signature, or none of a form that is known.
+    /// The attribute is not a signature in a known form.
     SignatureForm,
-    /// An EVM signature: it covers the file's metadata, which the log does not have.
+    /// It is an EVM signature, which covers the file's metadata, and the log does not contain that.
     SignatureOfMetadata,
-    /// Nobody who may sign has this key id.
+    /// No signer has this key id.
     Signer {
         /// The last four bytes of the key's identifier.
         key_id: u32,
     },
-    /// The key id is known, and the signature is not by that key.
+    /// A signer has the key id, but the signature is not by that key.
     Signature {
         /// The last four bytes of the key's identifier.
         key_id: u32,
     },
-    /// The signature is over a digest of another algorithm than the one in the log.
+    /// The signature is over a digest with another algorithm than the log's.
     SignedHash,
 }
 
@@ -76,14 +76,14 @@ impl fmt::Display for Why {
         match self {
             Self::Unknown => f.write_str("no rule allows its digest, and it is not signed"),
             Self::Violation => f.write_str("it was written while it was measured, so what ran is not known"),
-            Self::Template => f.write_str("its template is not understood"),
-            Self::Algorithm => f.write_str("its hash is too weak or not known; boot with ima_hash=sha256"),
+            Self::Template => f.write_str("its template is not supported"),
+            Self::Algorithm => f.write_str("its hash is too weak or unknown; boot with ima_hash=sha256"),
             Self::BootAggregate => {
                 f.write_str("the PCRs that the kernel found at its start are not the quoted ones")
             }
-            Self::SignatureForm => f.write_str("its signature is of no known form"),
+            Self::SignatureForm => f.write_str("its signature has an unknown form"),
             Self::SignatureOfMetadata => {
-                f.write_str("it has an EVM signature alone, which does not cover its contents")
+                f.write_str("it has only an EVM signature, which does not cover its contents")
             }
             Self::Signer { key_id } => write!(f, "it is signed by the key {key_id:08x}, which no signer has"),
             Self::Signature { key_id } => write!(f, "its signature by the key {key_id:08x} is false"),
@@ -92,7 +92,7 @@ impl fmt::Display for Why {
     }
 }
 
-/// A path for people: UTF-8 as it is, everything that cannot be printed escaped.
+/// Returns a path for display, with unprintable characters escaped.
 fn shown(path: &[u8]) -> String {
     let cut = path.len().saturating_sub(SHOWN_PATH_MAX_LEN);
     let mut text = String::from(if cut > 0 { "…" } else { "" });

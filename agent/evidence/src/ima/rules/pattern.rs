@@ -3,34 +3,34 @@ use std::fmt;
 use pawl_wildcard::Step;
 use thiserror::Error;
 
-/// Longer ones than people write; the cost of a comparison is bounded by it.
+/// The length limit of a pattern, which bounds the cost of a comparison.
 const PATTERN_MAX_LEN: usize = 512;
 
-/// A pattern that paths match as a whole, byte by byte: `*` stands for any bytes but `/`, `**` for any bytes at all,
-/// `?` for one byte but `/`. Spaces are underscores in the log, and in the pattern match either.
+/// A pattern that matches whole paths, byte by byte: `*` matches any bytes but `/`, `**` any bytes, `?` one byte
+/// but `/`. Logs have underscores for spaces; in a pattern, a space or an underscore matches either.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern {
     text: String,
     steps: Vec<Step<u8>>,
 }
 
-/// A text that cannot be a pattern.
+/// Why a text is not a valid pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PatternError {
-    /// Nothing, or more than a pattern may be.
+    /// It is empty or too long.
     #[error("a path pattern has 1 to {PATTERN_MAX_LEN} bytes")]
     Length,
-    /// Three and more stars mean nothing that two do not.
+    /// Three or more stars mean nothing that two do not.
     #[error("`***` in a path pattern: `*` stands for anything but a slash, `**` for anything")]
     Stars,
 }
 
 impl PathPattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// [`PatternError`]
+    /// [`PatternError`] says what is wrong.
     pub fn new(text: &str) -> Result<Self, PatternError> {
         if text.is_empty() || text.len() > PATTERN_MAX_LEN {
             return Err(PatternError::Length);
@@ -52,12 +52,12 @@ impl PathPattern {
         Ok(Self { text: text.to_owned(), steps })
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern's text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether the whole path matches. Takes time in proportion to the path times the pattern at worst.
+    /// Returns whether the whole path matches. Takes at most time proportional to path × pattern.
     pub fn matches(&self, path: &[u8]) -> bool {
         pawl_wildcard::matches(&self.steps, path.iter().copied(), |byte| byte != b'/')
     }

@@ -1,4 +1,4 @@
-//! Signatures in the extended attribute `security.ima`, as evmctl makes them and as the kernel's IMA checks them.
+//! Verifies signatures in the extended attribute `security.ima`, which evmctl makes and the kernel's IMA checks.
 
 use super::offender::Why;
 use super::signer::Signer;
@@ -19,7 +19,7 @@ struct Header<'a> {
     signature: &'a [u8],
 }
 
-/// Checks that one of the signers signed for this file.
+/// Checks that one of the signers signed this file.
 pub(super) fn check(attribute: &[u8], file: FileDigest, signers: &[Signer]) -> Result<(), Why> {
     if attribute.first() == Some(&PORTABLE_EVM_SIGNATURE) {
         return Err(Why::SignatureOfMetadata);
@@ -27,7 +27,7 @@ pub(super) fn check(attribute: &[u8], file: FileDigest, signers: &[Signer]) -> R
     let header = Header::read(attribute).ok_or(Why::SignatureForm)?;
     let signed = header.signed(file)?;
     let key_id = header.key_id;
-    // Of each key one signature is tried at most, however many signers there are.
+    // At most one signature check per key, however many signers share it.
     let mut known = signers.iter().filter(|signer| signer.has_key_id(key_id)).peekable();
     if known.peek().is_none() {
         return Err(Why::Signer { key_id });
@@ -52,7 +52,7 @@ impl<'a> Header<'a> {
         })
     }
 
-    /// The digest that was signed.
+    /// Returns the signed digest.
     fn signed(&self, file: FileDigest) -> Result<Digest, Why> {
         let is_verity = match (self.kind, self.version) {
             (DIGITAL_SIGNATURE, 2 | 3) => false,
@@ -65,13 +65,13 @@ impl<'a> Header<'a> {
         if self.version == 2 {
             return Some(file.digest).filter(|digest| digest.algorithm() == self.hash).ok_or(Why::SignedHash);
         }
-        // struct ima_file_id: what kind of digest, of which algorithm, and the digest.
+        // struct ima_file_id: the kind of digest, its algorithm, and the digest.
         let algorithm = kernel_id(file.digest.algorithm());
         Ok(self.hash.digest(&[&[self.kind, algorithm], file.digest.as_bytes()]))
     }
 }
 
-/// enum hash_algo of the kernel, without the weak ones.
+/// enum hash_algo of the kernel, without weak algorithms.
 fn kernel_hash(id: u8) -> Option<HashAlgorithm> {
     HashAlgorithm::ALL.into_iter().find(|hash| *hash != HashAlgorithm::Sha1 && kernel_id(*hash) == id)
 }

@@ -5,35 +5,35 @@ use thiserror::Error;
 use crate::tpm::{Digest, HashAlgorithm};
 use crate::x509::{self, PublicKeyInfo};
 
-/// Somebody whose signatures on files are believed.
+/// A trusted signer of files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signer {
     name: String,
     key: PublicKeyInfo,
-    /// By which signatures name the key.
+    /// The ids by which signatures name the key.
     key_ids: Vec<u32>,
 }
 
-/// A file that is no signer's key.
+/// Why a file does not contain a usable key.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SignerError {
-    /// Neither of the two forms.
+    /// It is neither a certificate nor a public key.
     #[error(
         "not one X.509 certificate and not one public key in PEM or DER (`openssl x509`, `openssl pkey -pubout`)"
     )]
     Form,
-    /// A key that files are not signed with here.
-    #[error("its key is none that can be checked: use RSA of 2048 to 4096 bits, or ECDSA on P-256 or P-384")]
+    /// Signatures of its key cannot be checked.
+    #[error("its signatures cannot be checked: use RSA of 2048 to 4096 bits, or ECDSA on P-256 or P-384")]
     Key,
 }
 
 impl Signer {
-    /// Reads a signer's key: an X.509 certificate or a SubjectPublicKeyInfo, in PEM or DER. Of a certificate nothing
-    /// counts but the key and its identifier, as with the kernel's keyrings; `name` is what people see.
+    /// Reads a signer's key: an X.509 certificate or a SubjectPublicKeyInfo, in PEM or DER. Only the
+    /// certificate's key and key identifier count, as in the kernel's keyrings; `name` is for display.
     ///
     /// # Errors
-    /// [`SignerError`]
+    /// [`SignerError`] says what is wrong.
     pub fn read(name: String, bytes: &[u8]) -> Result<Self, SignerError> {
         let (key, stated_id) = x509::read_public_key(bytes).ok_or(SignerError::Form)?;
         if !key.can_verify() {
@@ -45,18 +45,18 @@ impl Signer {
         Ok(Self { name, key_ids: key_ids.map(u32::from_be_bytes).collect(), key })
     }
 
-    /// What people call the signer.
+    /// Returns the signer's name for display.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The key and the ids by which it is known, whatever people call the signer.
+    /// Returns the key and its ids, without the name.
     pub(super) fn identity(&self) -> String {
         format!("{} {:x?}", HashAlgorithm::Sha256.digest(&[self.key.whole()]), self.key_ids)
     }
 
-    /// Whether signatures that name this key may be by it: evmctl takes the id from SHA-1 of the key, or from the
-    /// certificate's subjectKeyIdentifier.
+    /// Returns whether signatures with this key id may be by this key: evmctl derives the id from the SHA-1 of
+    /// the key, or from the certificate's subjectKeyIdentifier.
     pub(super) fn has_key_id(&self, id: u32) -> bool {
         self.key_ids.contains(&id)
     }

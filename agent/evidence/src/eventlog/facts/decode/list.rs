@@ -6,7 +6,8 @@ use crate::eventlog::header::EventLog;
 use crate::tpm::{HashAlgorithm, PCR_COUNT};
 
 impl<'a> EventLog<'a> {
-    /// What each event says, in order, by the bank that devices quote: SHA-256 where the log has it, else SHA-384.
+    /// Returns the fact of each event, in order, by the bank that devices quote: SHA-256 if the log has it, else
+    /// SHA-384.
     ///
     /// # Errors
     /// As [`EventLog::facts_of`].
@@ -17,12 +18,12 @@ impl<'a> EventLog<'a> {
         self.facts_of(bank)
     }
 
-    /// What each event says, in order, by the digests of one bank.
+    /// Returns the fact of each event, in order, by the digests of one bank.
     ///
-    /// The facts are worth something only if [`EventLog::replay`] gives the quoted PCRs.
+    /// Trust the facts only if [`EventLog::replay`] gives the quoted PCRs.
     ///
     /// # Errors
-    /// When an event cannot be read.
+    /// If an event is malformed.
     pub fn facts_of(&self, bank: HashAlgorithm) -> Result<Vec<EventFact<'a>>, EventLogError> {
         let events = self.events().collect::<Result<Vec<_>, _>>()?;
         let separators: Vec<_> = (0..PCR_COUNT).map(|pcr| first_separator(&events, pcr, bank)).collect();
@@ -50,7 +51,7 @@ impl<'a> EventLog<'a> {
     }
 }
 
-/// Where the separator of a PCR stands.
+/// Returns the place of a PCR's first separator.
 fn first_separator(events: &[Event<'_>], pcr: u8, bank: HashAlgorithm) -> Option<usize> {
     let mut extended = events.iter().filter_map(Event::extended).filter(|event| event.pcr == pcr);
     extended

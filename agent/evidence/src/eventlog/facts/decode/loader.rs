@@ -1,4 +1,4 @@
-//! EV_IPL: each boot loader has a form of its own, and the PCR tells which.
+//! Decodes EV_IPL. Each boot loader has its own format; the PCR shows which.
 
 use super::{Decoded, Measured};
 use crate::eventlog::facts::event_fact::Tie;
@@ -17,8 +17,8 @@ pub(super) fn decode<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     }
 }
 
-/// GRUB hashes a text without the prefix that says what it is. The builds of RHEL 8 and others write no colon, call
-/// the command line `grub_kernel_cmdline`, and hash a command with its NUL.
+/// GRUB hashes a text without the prefix that names its type. The builds of RHEL 8 and others write no colon,
+/// name the command line `grub_kernel_cmdline`, and hash a command with its NUL.
 fn grub_text<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let whole = text::utf8(measured.data())?;
     let (prefix, said) = whole.split_once(' ')?;
@@ -35,8 +35,8 @@ fn grub_file<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     Some((Fact::LoadedFile { path: text::utf8(measured.data())? }, Tie::Digest))
 }
 
-/// systemd-boot and systemd-stub hash the command line that they were given or override: UTF-16 with its NUL.
-/// Until version 250 they did so in PCR 8, and logged a byte less.
+/// systemd-boot and systemd-stub hash the command line that they received or override: UTF-16 with its NUL.
+/// Until version 250 they used PCR 8 and logged one byte less.
 fn load_options<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     const NUL: &[u8] = &[0, 0];
     let data = measured.data();
@@ -46,7 +46,7 @@ fn load_options<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     measured.covers(&[units, NUL]).then_some((Fact::CommandLine(text), Tie::Digest))
 }
 
-/// systemd-stub measures first the name of a section, in ASCII with its NUL, then its content; the log has the name
+/// systemd-stub first measures a section's name, in ASCII with its NUL, then its content; the log has the name
 /// in UTF-16 for both.
 fn section<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let name = text::utf16(measured.data())?;
@@ -60,13 +60,13 @@ fn section<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     Some((Fact::UnifiedSection { name, part }, Tie::Digest))
 }
 
-/// Credentials and extensions that systemd-stub found beside the image.
+/// Credentials and extensions that systemd-stub found next to the image.
 fn loader_data<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let description = text::utf16(measured.data())?;
     Some((Fact::LoaderData(LoaderData { tag: None, description }), Tie::Digest))
 }
 
-/// The name ends with its NUL: some builds of shim log a byte of what lies behind it in memory.
+/// The name ends at its NUL: some builds of shim log one byte of the memory after it.
 fn shim_variable<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let name = measured.data().split(|byte| *byte == 0).next()?;
     Some((Fact::MachineOwnerKeys { name: text::utf8(name)? }, Tie::Digest))

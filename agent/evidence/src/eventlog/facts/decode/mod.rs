@@ -1,4 +1,4 @@
-//! From an event to its fact: which decoder, and what the digest must cover.
+//! Decodes an event to its fact: selects the decoder, and checks what the digest covers.
 
 mod list;
 mod loader;
@@ -17,10 +17,10 @@ use crate::eventlog::event::Event;
 use crate::eventlog::kind::EventKind;
 use crate::tpm::{Digest, HashAlgorithm};
 
-/// What a decoder gives; `None` for what is not known, or not where it belongs, or not well formed.
+/// The result of a decoder; `None` if the event is unknown, in the wrong PCR, or malformed.
 type Decoded<'a> = Option<(Fact<'a>, Tie)>;
 
-/// An event as the decoders see it.
+/// An event with the digest that counts.
 struct Measured<'e, 'a> {
     event: &'e Event<'a>,
     digest: &'e Digest,
@@ -31,26 +31,26 @@ impl<'a> Measured<'_, 'a> {
         self.event.data
     }
 
-    /// Whether the digest is that of these parts in a row.
+    /// Returns whether the digest is the hash of these parts in sequence.
     fn covers(&self, parts: &[&[u8]]) -> bool {
         self.digest.algorithm().digest(parts) == *self.digest
     }
 
-    /// The fact as it was decoded from all of the data.
+    /// Returns the fact, which was decoded from all of the data.
     fn whole(&self, fact: Fact<'a>) -> (Fact<'a>, Tie) {
         let tie = if self.covers(&[self.data()]) { Tie::Digest } else { Tie::Claim };
         (fact, tie)
     }
 }
 
-/// What the event says and what that is worth where this bank is quoted.
+/// Returns the fact of an event and how it is tied to the digest of this bank.
 fn decode<'a>(event: &Event<'a>, bank: HashAlgorithm) -> (Fact<'a>, Tie) {
     if event.extended().is_none() {
         let fact = event.startup_locality().map_or(Fact::Unmeasured, Fact::StartupLocality);
         return (fact, Tie::Claim);
     }
     let other = (Fact::Other, Tie::Claim);
-    // Nothing was extended that is quoted.
+    // The event extended nothing in the quoted bank.
     let Some(digest) = event.digest(bank) else { return other };
     let event = Measured { event, digest };
     decode_measured(&event).unwrap_or(other)
@@ -95,8 +95,8 @@ fn firmware<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     Some((Fact::FirmwareContent(content), Tie::Digest))
 }
 
-/// Whether a separator reports a failure; `None` for what is no separator (section 10.4.5: the digest is that of a
-/// fixed number, whatever stands in the event's data).
+/// Returns whether a separator reports a failure; `None` if the digest is not a separator's. The digest is of a
+/// fixed number, whatever the event's data is (TCG PC Client Platform Firmware Profile, section 10.4.5).
 fn separator(digest: &Digest) -> Option<bool> {
     let is = |number: u32| digest.algorithm().digest(&[&number.to_le_bytes()]) == *digest;
     match () {

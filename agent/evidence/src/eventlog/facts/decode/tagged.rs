@@ -4,15 +4,15 @@ use crate::eventlog::facts::fact::{Fact, LoaderData};
 use crate::eventlog::facts::text;
 use crate::little_endian::LogReader;
 
-/// The kernel's EFI stub, into PCR 9.
+/// The tag of the kernel's EFI stub, in PCR 9.
 const INITRD: u32 = 0x8f3b_22ec;
 const LOAD_OPTIONS: u32 = 0x8f3b_22ed;
 const KERNEL_PCR: u8 = 9;
-/// systemd-boot and systemd-stub since version 262, into PCR 1: the first SMBIOS table of type 1.
+/// The tag of systemd-boot and systemd-stub since version 262, in PCR 1: the first SMBIOS table of type 1.
 const SMBIOS: u32 = 0xd5cb_7cbc;
 const SETTINGS_PCR: u8 = 1;
 
-/// EV_EVENT_TAG. The kernel and systemd name what they measured; the digest is that of the thing itself.
+/// Decodes EV_EVENT_TAG. The kernel and systemd tag what they measured; the digest is that of the measured data.
 pub(super) fn decode<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let mut reader = LogReader::new(measured.data());
     let tag = reader.u32()?;

@@ -1,7 +1,8 @@
-//! What U-Boot measures when it starts a kernel by itself (`bootm_measure` of boot/bootm.c).
+//! Decodes what U-Boot measures when it starts a kernel itself (`bootm_measure` of boot/bootm.c).
 //!
-//! It extends the kernel into PCR 8, the initrd into PCR 9 (its first versions: PCR 8), the device tree into PCR 1
-//! (until 2024: PCR 0), and the variable `bootargs` with a NUL into PCR 1. Then it writes separators into PCRs 0 to 7.
+//! It extends the kernel into PCR 8, the initrd into PCR 9 (its first versions: PCR 8), the device tree into PCR
+//! 1 (until 2024: PCR 0), and the variable `bootargs` with a NUL into PCR 1. Then it extends separators into
+//! PCRs 0 to 7.
 
 use super::{Decoded, Measured};
 use crate::eventlog::event::Event;
@@ -14,7 +15,7 @@ use crate::tpm::HashAlgorithm;
 const BOOTARGS_PCR: u8 = 1;
 const KERNEL_PCR: u8 = 8;
 
-/// EV_COMPACT_HASH. The data says what was measured, and is a claim.
+/// Decodes EV_COMPACT_HASH. Its data, a claim, names what was measured.
 pub(super) fn image<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let name = text::utf8(measured.data())?;
     let fact = match (measured.event.pcr, name.as_str()) {
@@ -25,7 +26,7 @@ pub(super) fn image<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     Some((fact, Tie::Digest))
 }
 
-/// Whether U-Boot started a kernel.
+/// Returns whether U-Boot started a kernel.
 pub(super) fn has_started_kernel(events: &[Event<'_>]) -> bool {
     let is_kernel = |event: &Event<'_>| {
         (event.kind, event.pcr) == (EventKind::COMPACT_HASH, KERNEL_PCR)
@@ -34,11 +35,12 @@ pub(super) fn has_started_kernel(events: &[Event<'_>]) -> bool {
     events.iter().any(is_kernel)
 }
 
-/// The command line in PCR 1, for an event of a log in which U-Boot started a kernel. Other firmware has settings in
-/// events of the same kind. `None` where it is another event, or the digest does not cover a text with its NUL.
+/// Decodes the command line in PCR 1, in a log in which U-Boot started a kernel. Other firmware logs settings
+/// with the same event type. Returns `None` for other events, or if the digest does not cover a text with its
+/// NUL.
 pub(super) fn command_line<'a>(event: &Event<'a>, stage: Stage, bank: HashAlgorithm) -> Decoded<'a> {
     let is_candidate = (event.kind, event.pcr) == (EventKind::PLATFORM_CONFIG_FLAGS, BOOTARGS_PCR);
-    // U-Boot writes the separator behind it.
+    // U-Boot extends the separator after it.
     if !is_candidate || stage != Stage::Firmware {
         return None;
     }

@@ -9,18 +9,18 @@ use crate::eventlog::facts::variable::Variable;
 
 /// The PCR of Secure Boot's state and keys.
 const SECURE_BOOT_PCR: u8 = 7;
-/// What shim leaves behind a variable at most.
+/// The longest padding that shim leaves after a variable.
 const PADDING_MAX: usize = 8;
 
-/// EV_EFI_VARIABLE_DRIVER_CONFIG: the digest covers the whole structure.
+/// Decodes EV_EFI_VARIABLE_DRIVER_CONFIG; the digest covers the whole structure.
 pub(super) fn configuration<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let variable = Variable::read(measured.data())?;
     let fact = secure_boot(measured.event.pcr, &variable).unwrap_or(Fact::Variable(variable));
     Some(measured.whole(fact))
 }
 
-/// EV_EFI_VARIABLE_BOOT: most firmware hashes the value alone, as the profile wanted it before
-/// EV_EFI_VARIABLE_BOOT2 came. A variable that cannot be told without its name is then a claim.
+/// Decodes EV_EFI_VARIABLE_BOOT. Most firmware hashes only the value, as the profile required before
+/// EV_EFI_VARIABLE_BOOT2. Then a variable that its value does not identify is a claim.
 pub(super) fn boot<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let variable = Variable::read(measured.data())?;
     let value_alone = measured.covers(&[variable.data]);
@@ -32,8 +32,8 @@ pub(super) fn boot<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     }
 }
 
-/// EV_EFI_VARIABLE_AUTHORITY, which shim also writes for variables of its own; old versions of it hash a few zeros
-/// behind the structure, and log a byte more than they hash.
+/// Decodes EV_EFI_VARIABLE_AUTHORITY, which shim also logs for its own variables. Old versions of shim hash a
+/// few zeros after the structure, and log one byte more than they hash.
 pub(super) fn authority<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let (variable, len) = Variable::read_front(measured.data())?;
     let fact = Authority::of(&variable).map_or(Fact::Variable(variable), Fact::Authority);
@@ -48,7 +48,7 @@ fn secure_boot(pcr: u8, variable: &Variable<'_>) -> Option<Fact<'static>> {
         return None;
     }
     if variable.is(Guid::GLOBAL_VARIABLE, "SecureBoot") {
-        // A firmware without Secure Boot has no such variable, and measures its absence.
+        // Firmware without Secure Boot has no such variable and measures its absence.
         return match variable.data {
             [] | [0] => Some(Fact::SecureBoot(false)),
             [1] => Some(Fact::SecureBoot(true)),
