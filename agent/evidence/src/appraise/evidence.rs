@@ -60,7 +60,7 @@ pub enum ImaLog<'a> {
 }
 
 impl Evidence<'_> {
-    /// Returns the TPM's time at the quote. Store it for the next appraisal ([`HighWater::raised_to`]).
+    /// Returns the TPM's time at the quote. Store it for the next appraisal ([`raised_to`](super::HighWater::raised_to)).
     pub fn tpm_time(&self) -> TpmTime {
         TpmTime::new(self.epoch, self.quote.clock())
     }
