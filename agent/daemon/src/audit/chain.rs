@@ -64,10 +64,9 @@ impl Chain {
     }
 
     fn take_up(disk: &Arc<dyn Disk>, folder: &Path, device: DeviceId) -> Result<Self, ChainError> {
-        if !disk.exists(folder) {
-            disk.make_folder(folder)?;
-            atomic::sync_parent(&**disk, folder)?;
-        }
+        disk.make_folder(folder)?;
+        atomic::sync_parent(&**disk, folder)?;
+        disk.sync_folder(folder)?;
         let mut chain = Self {
             disk: Arc::clone(disk),
             folder: folder.to_owned(),
@@ -82,12 +81,24 @@ impl Chain {
             chain.take_up_segment(*first, index + 1 == segments.len())?;
         }
         if let Some(newest) = chain.segments.back() {
-            let file = disk.open(&chain.path(newest.first))?;
-            file.set_length(u64::try_from(newest.length).unwrap_or(u64::MAX))?;
-            file.sync()?;
-            chain.newest = Some(file);
+            chain.newest = Some(chain.rewrite(newest)?);
         }
         Ok(chain)
+    }
+
+    /// Writes a segment over itself, and makes it last. A sync that failed, in this process or in one before, may have
+    /// dropped what a reader still sees, and the next sync succeeds without it (Linux, fsync(2)): only what is written
+    /// again is synced. The bytes stay where they are, so that a full disk takes them and a power cut tears nothing.
+    fn rewrite(&self, segment: &Segment) -> Result<Box<dyn DiskFile>, ChainError> {
+        let path = self.path(segment.first);
+        let bytes = segment::read(&*self.disk, &path)?;
+        let bytes =
+            bytes.get(..segment.length).ok_or(ChainError::Damaged("they changed while they were read"))?;
+        let file = self.disk.open(&path)?;
+        file.set_length(u64::try_from(segment.length).unwrap_or(u64::MAX))?;
+        file.write_at(bytes, 0)?;
+        file.sync()?;
+        Ok(file)
     }
 
     fn segments_on_disk(&self) -> Result<Vec<u64>, ChainError> {

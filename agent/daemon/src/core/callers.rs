@@ -34,6 +34,12 @@ impl Callers {
     pub(super) fn take(&mut self, ticket: Ticket) -> Option<Caller> {
         self.command.take_if(|(expected, _)| *expected == ticket).map(|(_, caller)| caller)
     }
+
+    /// Returns whether the counter is being removed, or was removed: from then on no session begins in this process, since
+    /// each would define the counter again.
+    pub(super) fn is_deprovisioning(&self) -> bool {
+        self.is_deprovisioned || matches!(self.command, Some((_, Caller::Deprovision(_))))
+    }
 }
 
 /// Handles a request of the local API.
@@ -80,6 +86,7 @@ fn hand_in(machine: &mut Machine, id: RequestId, step: Step) {
 fn pair(machine: &mut Machine, request: PairRequest) -> Result<(), Problem> {
     match machine.phase {
         _ if machine.callers.is_deprovisioned => Err(problem::deprovisioned()),
+        _ if machine.callers.is_deprovisioning() => Err(problem::busy()),
         Phase::Creating(..) => Err(problem::pairing()),
         _ if machine.sessions.granted().is_some() => Err(problem::pairing()),
         Phase::Paired(_) if !request.again => Err(problem::already_paired()),
@@ -141,7 +148,11 @@ pub(super) fn answer(machine: &mut Machine, callers: Vec<Caller>, answer: &Resul
     for caller in callers {
         match (caller, answer) {
             (Caller::Wipe(id), Ok(wiped)) => machine.cx.reply(Some(id), Reply::Wiped(wiped.clone())),
-            (Caller::Deprovision(_), Ok(_)) => command(machine, TpmCommand::Deprovision, caller),
+            (Caller::Deprovision(_), Ok(_)) => {
+                // One may have begun while the epoch was being ended.
+                machine.sessions.drop_all(&mut machine.cx);
+                command(machine, TpmCommand::Deprovision, caller);
+            }
             (Caller::Wipe(id) | Caller::Deprovision(id), Err(problem)) => {
                 machine.cx.reply(Some(id), Reply::Refused(problem.clone()));
             }
@@ -163,6 +174,7 @@ pub(super) fn command_over(machine: &mut Machine, caller: Caller, outcome: Resul
         Ok(TpmAnswer::Ended(ended, epoch)) => answer(machine, vec![caller], &Ok(Wiped { ended, epoch })),
         Ok(TpmAnswer::Deprovisioned(removed)) => {
             machine.callers.is_deprovisioned = true;
+            machine.examination.abandon();
             // The counter is gone, and with it every epoch that the disk could name.
             machine.cx.write(Write::ForgetPairing);
             machine.leave();

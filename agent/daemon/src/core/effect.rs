@@ -214,9 +214,10 @@ pub enum Write {
     RemoveLease,
     /// The vault as the open gate has it, sealed.
     Vault,
-    /// That the pairing is about to end, without waiting for the disk.
+    /// That the pairing is about to end, without waiting for the disk. Nothing, if the disk has the record of another
+    /// pairing.
     RevocationNote(Revocation),
-    /// Why the pairing ended.
+    /// Why the pairing ended. Nothing, if the disk has the record of another pairing.
     Revocation(Revocation),
     /// Unlinks keys, vault, verdicts and leases.
     DestroyKeys,
@@ -232,6 +233,8 @@ pub enum Write {
     Release,
     /// An approval, before anything is done on it.
     Approved(Box<Approved>),
+    /// That keys of the approved pairing are about to be created in this epoch.
+    BeginKeys(Epoch),
     /// Drops an unfinished pairing.
     DiscardUnfinished,
     /// A granted pairing, beside the old one.

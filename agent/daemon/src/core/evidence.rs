@@ -13,6 +13,7 @@ use pawl_proto::message::{CertifiedNvPcr, Evidence, ImaLog, MeasureLog, Report};
 use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, PcrBank, PcrValue, encode};
 
 use super::effect::{Gather, LogRange, TpmCommand};
+use super::health::ToldHealth;
 use super::input::{Gathered, GatheredLogs, NvPcr, TpmAnswer, TpmFailure};
 use super::procedure::{Port, pick};
 use crate::audit::Moment;
@@ -43,6 +44,7 @@ pub(super) struct Acknowledged {
     ima: Option<u64>,
     /// Whether the last piece reached the end that the log then had.
     ima_complete: bool,
+    health: ToldHealth,
 }
 
 /// A report that can be sent, and what it will have told.
@@ -81,7 +83,13 @@ pub(super) async fn report(
             port.gather(Gather::Logs(range), pick!(Gathered::Logs)).await.map_err(ReportError::Host)?;
         let progress = Progress::of(base, &logs);
         let present = present_nvpcrs(port, &logs).await?;
-        let evidence = Evidence { nvpcrs: present, ..evidence(subject, base, &pcrs, *logs) };
+        let (health, tells_health) =
+            ToldHealth::next(base.map(|base| base.health), logs.health, port.now().boot);
+        let evidence = Evidence {
+            nvpcrs: present,
+            health: tells_health.then_some(logs.health),
+            ..evidence(subject, base, &pcrs, *logs)
+        };
         let bytes = encode(&evidence)?;
         let digest = Digest::of(&bytes);
         let quote = port.tpm(TpmCommand::Quote { bank, digest }, pick!(TpmAnswer::Quoted)).await?;
@@ -101,7 +109,7 @@ pub(super) async fn report(
         let Progress { measure, ima, ima_complete } = progress;
         return Ok(Prepared {
             report,
-            tells: Acknowledged { digest, moment, pcrs, measure, ima, ima_complete },
+            tells: Acknowledged { digest, moment, pcrs, measure, ima, ima_complete, health },
         });
     }
     Err(ReportError::Restless)
@@ -120,7 +128,7 @@ pub(crate) fn covers(
     let bank = bank_hash(bank);
     let mut values = PcrValues::default();
     for (index, value) in pcrs {
-        if let Some(value) = pawl_evidence::tpm::Digest::new(bank, value.as_bytes()) {
+        if let Some(value) = pawl_evidence::tpm::TaggedDigest::new(bank, value.as_bytes()) {
             values.insert(*index, value)?;
         }
     }
@@ -191,6 +199,7 @@ fn evidence(
         nvpcrs: None,
         ima_log: logs.ima,
         host: logs.facts,
+        health: None,
         audit: logs.audit,
     }
 }

@@ -47,9 +47,14 @@ impl Found {
     /// Returns the approval of which no pairing has come yet.
     pub(super) fn approved(&self) -> Option<&Approved> {
         match &self.unfinished {
-            Unfinished::Approved(approved) => Some(approved),
+            Unfinished::Approved { approved, .. } => Some(approved),
             Unfinished::Nothing | Unfinished::Staged | Unfinished::Scraps => None,
         }
+    }
+
+    /// Returns whether an earlier process may have created keys on the approval.
+    pub(super) fn may_have_keys(&self) -> bool {
+        matches!(self.unfinished, Unfinished::Approved { may_have_keys: true, .. })
     }
 
     /// Returns the revocation that is recorded for this pairing.
@@ -109,7 +114,7 @@ impl Examination {
             Unfinished::Scraps => drop(cx.write(Write::DiscardUnfinished)),
             // The space that an earlier process reserved. A session reserves its own.
             Unfinished::Nothing if ticket == Ticket::START => drop(cx.write(Write::Release)),
-            Unfinished::Nothing | Unfinished::Approved(_) => {}
+            Unfinished::Nothing | Unfinished::Approved { .. } => {}
         }
         if std::mem::take(&mut self.has_completed) {
             announce_completed(cx, &found);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use pawl_proto::local::{PairRequest, Token};
 use pawl_proto::message::{
-    self, BootLog, GivenApproval, HostFacts, ImaLog, MeasureLog, PairingApproved, PairingGrant, PairingOffer,
-    RefusalCode, ShortText, Waiting,
+    self, BootLog, GivenApproval, HostFacts, HostHealth, ImaLog, MeasureLog, PairingApproved, PairingGrant,
+    PairingOffer, RefusalCode, ShortText, Waiting,
 };
 use pawl_proto::{Epoch, Nonce, PcrValue, Text};
 use pawl_tpm::{Attestation, Counter, Identity, NvDigest};
@@ -186,6 +186,8 @@ pub struct GatheredLogs {
     pub run: Nonce,
     /// Facts about the host, for a whole report.
     pub facts: Option<HostFacts>,
+    /// How the host is doing.
+    pub health: HostHealth,
     /// The firmware's log.
     pub boot: Option<BootLog>,
     /// A piece of systemd's measurement log.

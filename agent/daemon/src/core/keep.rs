@@ -1,10 +1,11 @@
-//! Verdicts on their way to the disk. A verdict is acknowledged once the disk has it: until then the broker keeps it.
+//! Verdicts on their way to the disk. A verdict is acknowledged once the disk has it: until then the broker keeps it, and
+//! delivers it again over each new connection.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use pawl_proto::local::Problem;
-use pawl_proto::message::{Appraisal, Standing, Verdict};
+use pawl_proto::message::{Standing, TrustTier, Verdict};
 use pawl_proto::{Channel, Topic, signed};
 
 use super::context::Context;
@@ -64,6 +65,13 @@ impl Keep {
         }
         self.waiting.push_back(Unwritten { sequence, message, has_lease, is_barring, acknowledges });
         self.write_next(cx);
+    }
+
+    /// Acknowledges a verdict that was delivered again together with the first unwritten one that is as new. Returns
+    /// whether there is one.
+    pub(super) fn acknowledge_with(&mut self, sequence: u64, id: MessageId) -> bool {
+        let as_new = self.waiting.iter_mut().find(|unwritten| unwritten.sequence >= sequence);
+        as_new.map(|unwritten| unwritten.acknowledges.push(id)).is_some()
     }
 
     fn write_next(&mut self, cx: &mut Context) {
@@ -132,8 +140,8 @@ pub(super) fn barring(verdict: &Verdict) -> Option<Problem> {
     let reasons = || verdict.reasons.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("; ");
     match (verdict.entitlement.standing, verdict.result) {
         (Standing::Suspended, _) => Some(problem::suspended(&reasons())),
-        (Standing::Active, Some(Appraisal::Contraindicated)) => Some(problem::drifted(&reasons())),
-        (Standing::Active, None | Some(Appraisal::Affirming | Appraisal::Warning)) => None,
+        (Standing::Active, Some(TrustTier::Contraindicated)) => Some(problem::drifted(&reasons())),
+        (Standing::Active, None | Some(TrustTier::Affirming | TrustTier::Warning)) => None,
         // A newer control plane may mean worse than what this version knows.
         (Standing::Active, Some(result)) => Some(problem::unknown_verdict(result.as_str(), &reasons())),
         (standing, _) => Some(problem::unknown_verdict(standing.as_str(), &reasons())),

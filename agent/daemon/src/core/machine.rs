@@ -61,6 +61,7 @@ impl Machine {
     pub(super) fn run_due(&mut self) {
         self.examination.run_due(&mut self.cx);
         match &mut self.phase {
+            Phase::Idle(_) if self.callers.is_deprovisioning() => {}
             Phase::Idle(idle) => {
                 if let Some(request) = idle.take_due(self.cx.now.boot) {
                     self.sessions.begin_unattended(&mut self.cx, request);
@@ -101,7 +102,7 @@ impl Machine {
             match start::approval(&found) {
                 Some((approved, statement)) => {
                     tracing::warn!("resuming the approved pairing");
-                    let ends_epoch = start::may_have_keys(&found);
+                    let ends_epoch = found.may_have_keys();
                     self.sessions.resume_approved(Box::new(approved.clone()), &statement, ends_epoch);
                 }
                 None if found.approved().is_some() => {
@@ -217,6 +218,7 @@ impl Machine {
 
     pub(super) fn called(&mut self, ticket: Ticket, answer: Result<CallAnswer, CallFailure>) {
         let Some(Outcome::Called(answer)) = self.resume(ticket, Outcome::Called(answer)) else { return };
+        self.receipts.taken(&mut self.cx, ticket, &answer);
         // Written before the receipt is removed: without the receipt the control plane is not asked again.
         if let Ok(CallAnswer::ReceiptTaken(Some(event))) = &answer {
             self.learn_order(event);
@@ -253,6 +255,7 @@ impl Machine {
         if let Some(found) = self.examination.written(&mut self.cx, ticket, outcome) {
             self.enter(*found);
         }
+        self.receipts.written(&mut self.cx, ticket, outcome);
         match self.sessions.written(ticket, outcome) {
             Some(Ok(())) => succession::approved(self),
             Some(Err(failure)) => succession::session_failed(self, *failure),

@@ -21,6 +21,7 @@ mod context;
 mod effect;
 mod evidence;
 mod examination;
+mod health;
 mod idle;
 mod input;
 mod keep;
@@ -126,6 +127,7 @@ impl Core {
     /// Returns when the core wants [`Input::Timer`], on CLOCK_BOOTTIME.
     pub fn deadline(&self) -> Option<Duration> {
         let phase = match &self.machine.phase {
+            Phase::Idle(_) if self.machine.callers.is_deprovisioning() => None,
             Phase::Idle(idle) => idle.deadline(),
             Phase::Creating(..) => None,
             Phase::Paired(paired) => paired.deadline(&self.machine.cx),

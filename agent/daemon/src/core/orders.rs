@@ -20,6 +20,8 @@ use crate::telemetry::event::SecurityEvent;
 /// that it is newer than the last.
 pub(super) enum Order {
     Verdict(Box<Verdict>),
+    /// A verdict of this sequence, which is not newer than the last one.
+    Repeated(u64),
     Event(Event),
     /// An event for an earlier epoch, or of an unknown kind and seen before: the broker retains it. It asks for
     /// nothing.
@@ -47,8 +49,10 @@ pub(super) fn verify(
     match topic.channel {
         Channel::Verdict => {
             let verdict: Verdict = signed::verify(payload, &topic, &record.order_keys)?;
-            accept_verdict(record, seen, &verdict)?;
-            Ok(Order::Verdict(Box::new(verdict)))
+            match accept_verdict(record, seen, &verdict) {
+                Err(Refusal::Replayed) => Ok(Order::Repeated(verdict.sequence)),
+                accepted => accepted.map(|()| Order::Verdict(Box::new(verdict))),
+            }
         }
         Channel::Event => {
             let event: Event = signed::verify(payload, &topic, &record.order_keys)?;

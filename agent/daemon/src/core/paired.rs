@@ -11,7 +11,7 @@ use super::effect::{Effect, ParcelKind, Ticket, TpmCommand, Write};
 use super::input::{CallAnswer, CallFailure, HeldToken, LinkInput, MessageId, TpmAnswer, TpmFailure};
 use super::keep::{Keep, barring, kept};
 use super::lease::{LeaseOutcome, Leases};
-use super::orders::{self, Ending, Order, Refused, Seen};
+use super::orders::{self, Ending, Order, Refusal, Refused, Seen};
 use super::procedure::Outcome as Answer;
 use super::reports::Reports;
 use super::status::publish_status;
@@ -168,6 +168,16 @@ impl Paired {
             Ok(Order::Verdict(verdict)) => {
                 self.judged(cx, *verdict, payload, id);
                 return Outcome::Stay;
+            }
+            Ok(Order::Repeated(sequence)) => {
+                if id.is_some_and(|id| self.keep.acknowledge_with(sequence, id)) {
+                    tracing::debug!(
+                        sequence,
+                        "the broker delivers a verdict again that is not on the disk yet"
+                    );
+                    return Outcome::Stay;
+                }
+                refused.count(cx, Refusal::Replayed);
             }
             Err(refusal) => refused.count(cx, refusal),
         }

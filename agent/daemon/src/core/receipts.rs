@@ -1,6 +1,9 @@
 //! Receipts: made by the TPM, kept until the control plane has confirmed each over HTTPS (status 204).
 //!
 //! A PUBACK confirms nothing: the broker may have no subscriber, or lose what it has.
+//!
+//! A receipt that is not on the disk is written again until it is. Only then does the disk learn that it was made: a start
+//! that finds neither makes it anew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,9 +51,21 @@ enum MakingStep {
 /// A receipt that was made.
 struct Waiting {
     message: Vec<u8>,
+    /// How far it is on its way to the disk; none where the disk has it.
+    unstored: Option<Unstored>,
     /// When to hand it in; none while it is on its way over the link, or a call is under way.
     due: Option<Duration>,
     call: Option<Ticket>,
+    backoff: Backoff,
+}
+
+/// A receipt that is not on the disk yet.
+struct Unstored {
+    /// What the disk learns of the end once it has the receipt.
+    revocation: Revocation,
+    /// The write that is under way; none while the next one is due later.
+    writing: Option<Ticket>,
+    retry: Option<Duration>,
     backoff: Backoff,
 }
 
@@ -69,7 +84,7 @@ impl Receipts {
     /// Takes over the receipts of an earlier process.
     pub(super) fn found(&mut self, cx: &Context, receipts: Vec<(Epoch, Vec<u8>)>) {
         for (ended, message) in receipts {
-            self.waiting.entry(ended).or_insert_with(|| Waiting::new(message, Some(cx.now.boot)));
+            self.waiting.entry(ended).or_insert_with(|| Waiting::new(message, None, Some(cx.now.boot)));
         }
     }
 
@@ -96,9 +111,10 @@ impl Receipts {
             Ok(Some((epoch, message))) => {
                 let revocation = Revocation { receipted: true, ..making.revocation.clone() };
                 let stored = cx.write(Write::Receipt(ended, message.clone()));
-                cx.write(Write::Revocation(revocation));
                 self.making.remove(&ended);
-                self.waiting.insert(ended, Waiting::new(message.clone(), None));
+                let unstored =
+                    Unstored { revocation, writing: Some(stored), retry: None, backoff: backoff() };
+                self.waiting.insert(ended, Waiting::new(message.clone(), Some(unstored), None));
                 Some((ended, Some(Made { epoch, message, stored })))
             }
             Err(error) => {
@@ -106,6 +122,37 @@ impl Receipts {
                 making.failed(cx);
                 Some((ended, None))
             }
+        }
+    }
+
+    /// Handles the result of a write, if it is a receipt's.
+    pub(super) fn written(&mut self, cx: &mut Context, ticket: Ticket, outcome: &Result<(), String>) {
+        let written = |unstored: &Unstored| unstored.writing == Some(ticket);
+        let mut waiting = self.waiting.values_mut();
+        let Some(waiting) = waiting.find(|waiting| waiting.unstored.as_ref().is_some_and(written)) else {
+            return;
+        };
+        match outcome {
+            Ok(()) => waiting.mark_stored(cx),
+            Err(_) => {
+                if let Some(unstored) = &mut waiting.unstored {
+                    unstored.writing = None;
+                    unstored.retry = Some(cx.retry(&mut unstored.backoff));
+                }
+            }
+        }
+    }
+
+    /// The control plane has answered. What it has needs no disk: another receipt must not be made.
+    pub(super) fn taken(
+        &mut self,
+        cx: &mut Context,
+        ticket: Ticket,
+        answer: &Result<CallAnswer, CallFailure>,
+    ) {
+        let mut waiting = self.waiting.values_mut();
+        if let (Ok(_), Some(waiting)) = (answer, waiting.find(|waiting| waiting.call == Some(ticket))) {
+            waiting.mark_stored(cx);
         }
     }
 
@@ -153,7 +200,8 @@ impl Receipts {
             MakingStep::Retry(at) => Some(at),
             MakingStep::ReadingCounter(_) | MakingStep::Certifying { .. } => None,
         });
-        earliest(making.chain(self.waiting.values().map(|waiting| waiting.due)))
+        let stored = self.waiting.values().map(|waiting| waiting.unstored.as_ref()?.retry);
+        earliest(making.chain(stored).chain(self.waiting.values().map(|waiting| waiting.due)))
     }
 
     /// Does what is due.
@@ -163,7 +211,13 @@ impl Receipts {
                 making.step = MakingStep::ReadingCounter(cx.tpm(TpmCommand::Counter));
             }
         }
-        for waiting in self.waiting.values_mut() {
+        for (ended, waiting) in &mut self.waiting {
+            if let Some(unstored) = &mut waiting.unstored
+                && cx.is_due(unstored.retry)
+            {
+                unstored.retry = None;
+                unstored.writing = Some(cx.write(Write::Receipt(*ended, waiting.message.clone())));
+            }
             if cx.is_due(waiting.due) {
                 let ticket = cx.ticket();
                 (waiting.due, waiting.call) = (None, Some(ticket));
@@ -179,8 +233,15 @@ impl Receipts {
 }
 
 impl Waiting {
-    fn new(message: Vec<u8>, due: Option<Duration>) -> Self {
-        Self { message, due, call: None, backoff: backoff() }
+    fn new(message: Vec<u8>, unstored: Option<Unstored>, due: Option<Duration>) -> Self {
+        Self { message, unstored, due, call: None, backoff: backoff() }
+    }
+
+    /// Lets the disk know that no other receipt has to be made.
+    fn mark_stored(&mut self, cx: &mut Context) {
+        if let Some(Unstored { revocation, .. }) = self.unstored.take() {
+            cx.write(Write::Revocation(revocation));
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use pawl_proto::Text;
 use pawl_proto::codec::Version;
-use pawl_proto::message::{Cause, ShortText, Statement};
+use pawl_proto::message::{Cause, Statement};
 
 use super::examination::Found;
 use super::orders::Ending;
@@ -59,7 +59,7 @@ pub(super) fn decide(found: &Found, unix: u64) -> Start {
                 Start::Revoked(record.clone(), Revocation { counted: true, ..revocation })
             }
             Some(revocation) => Start::Finish(record.clone(), revocation),
-            None => Start::Finish(record.clone(), unexplained(record, unix)),
+            None => Start::Finish(record.clone(), unrecorded(found, record, unix)),
         },
         _ => Start::Unpaired(problem::other_tpm()),
     }
@@ -76,13 +76,6 @@ pub(super) fn approval(found: &Found) -> Option<(&Approved, Statement)> {
     (is_ours && is_new).then_some((approved, statement))
 }
 
-/// Returns whether an earlier process may have made keys on the approval. It had ended the old epoch first: where the
-/// counter is still there, it made none.
-pub(super) fn may_have_keys(found: &Found) -> bool {
-    let record = found.pairing.as_ref().ok().and_then(Option::as_ref);
-    record.is_none_or(|record| found.counter != Some(record.epoch))
-}
-
 fn is_of_another_tpm(found: &Found, record: &PairingRecord) -> bool {
     found.attestation_name.as_deref() != Some(record.attestation_name.as_bytes())
 }
@@ -91,20 +84,28 @@ fn moved_disk(record: &PairingRecord) -> Start {
     Start::Unpaired(problem::moved_disk(record.device.as_str()))
 }
 
-/// A revocation of which the counter is the only trace.
-fn unexplained(record: &PairingRecord, unix: u64) -> Revocation {
-    let reason: ShortText = Text::lossy(
-        "the epoch counter was found ahead of the pairing: a wipe was cut short, the disk is from before it, or the \
-         counter was moved on by somebody on the device",
-    );
+/// Returns the revocation of which the counter is the only trace.
+fn unrecorded(found: &Found, record: &PairingRecord, unix: u64) -> Revocation {
+    // An approved re-pair moves the counter by one, also when the order that follows from the approval does it before the
+    // approval is on the disk.
+    let approved = approval(found)
+        .filter(|(approved, _)| approved.attestation_name == record.attestation_name)
+        .filter(|_| found.counter.map(|counter| counter.0) == record.epoch.0.checked_add(1));
+    let Ending { cause, event, reason } = match approved {
+        Some((approved, _)) => session::order(approved),
+        None => Ending { cause: Cause::Recovery, event: None, reason: Text::lossy(COUNTER_AHEAD) },
+    };
     Revocation {
         version: Version,
         ended: record.epoch,
-        cause: Cause::Recovery,
-        event: None,
+        cause,
+        event,
         reason,
         time: unix,
         counted: true,
         receipted: false,
     }
 }
+
+const COUNTER_AHEAD: &str = "the epoch counter was found ahead of the pairing: a wipe was cut short, the disk is from before it, \
+                             or the counter was moved on by somebody on the device";

@@ -65,7 +65,7 @@ async fn run(shared: &Arc<Shared>, command: TpmCommand) -> Result<TpmAnswer, Err
         TpmCommand::ProvisionCounter => TpmAnswer::Provisioned(tpm.provision_counter().await?),
         TpmCommand::Identity => TpmAnswer::Identity(shared.identity().await?),
         TpmCommand::Activate(credential) => {
-            TpmAnswer::Activated(Secret(pairing::activate(tpm, credential).await?))
+            TpmAnswer::Activated(Secret(tpm.activate_credential(credential).await?))
         }
         TpmCommand::CreateKeys(binding) => {
             fail_point::reach("re-pair.wiped");
@@ -200,8 +200,9 @@ pub(super) fn gather(shared: &Arc<Shared>, ticket: Ticket, gather: Gather) -> Jo
             Gather::Host => Ok(Gathered::Host { facts: posture::facts(), nonce: Nonce(random::bytes()) }),
             Gather::Logs(range) => {
                 let audit = shared.audit.report().await;
-                let logs = shared.logs.clone();
-                let read = tokio::task::spawn_blocking(move || posture::gather(&logs, range)).await;
+                let (logs, state_dir) = (shared.logs.clone(), shared.config.state_dir.clone());
+                let read =
+                    tokio::task::spawn_blocking(move || posture::gather(&logs, &state_dir, range)).await;
                 read.map(|logs| Gathered::Logs(Box::new(GatheredLogs { audit, ..logs })))
                     .map_err(|error| error.to_string())
             }

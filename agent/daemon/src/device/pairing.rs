@@ -3,26 +3,15 @@
 use std::sync::{Mutex, PoisonError};
 
 use pawl_evidence::tpm::{Public, PublicKey};
-use pawl_proto::message;
 use pawl_proto::{DeviceId, Nonce};
-use pawl_tpm::{Attestation, Credential, Error, KeyBlob, PairingKeys, Tpm};
+use pawl_tpm::{Attestation, Error, KeyBlob, PairingKeys, Tpm};
 use rcgen::{
     CertificateParams, DnType, PKCS_ECDSA_P256_SHA256, PublicKeyData, SignatureAlgorithm, SigningKey,
 };
-use zeroize::Zeroizing;
 
 use crate::core::KeyCertificates;
 use crate::jws::coordinate;
 use crate::tls::{SigningError, sign_with_link};
-
-/// Opens a credential: only the TPM that it was made for can.
-pub(super) async fn activate(
-    tpm: &Tpm,
-    credential: message::Credential,
-) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let (id_object, secret) = (credential.id_object.into_vec(), credential.secret.into_vec());
-    tpm.activate_credential(Credential { id_object, secret }).await
-}
 
 /// Has the attestation key certify each key of a pairing, on this nonce.
 pub(super) async fn certify(tpm: &Tpm, keys: &PairingKeys, nonce: Nonce) -> Result<KeyCertificates, Error> {

@@ -18,17 +18,26 @@ impl Store {
     pub fn announce_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
         let contents = codec::encode(revocation)?;
         let live = self.lock();
-        if !live.pairing {
+        if !live.pairing || self.has_another_pairing_than(revocation) {
             return Ok(());
         }
         atomic::write_soon(&*self.disk, &self.root.join(REVOCATION), &contents)
             .map_err(|error| self.error(REVOCATION, error))
     }
 
-    /// Keeps why the pairing ended.
+    /// Keeps why the pairing ended. A pairing that was granted and ended before it took its place leaves what is kept of
+    /// the one before it: a start must not find that one's end unexplained.
     pub fn put_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
+        if self.has_another_pairing_than(revocation) {
+            return Ok(());
+        }
         self.lock().pairing = false;
         self.save(REVOCATION, revocation)
+    }
+
+    /// Returns whether the pairing on the disk is another one than the one that ended.
+    fn has_another_pairing_than(&self, revocation: &Revocation) -> bool {
+        matches!(self.pairing(), Ok(Some(record)) if record.epoch != revocation.ended)
     }
 
     /// Drops the record of a pairing that is over, and why it ended. Receipts and records stay.

@@ -4,12 +4,15 @@
 use std::io;
 use std::path::PathBuf;
 
+use pawl_proto::Epoch;
+
 use super::ending::REVOCATION;
 use super::record::KeyFile;
 use super::{Approved, Live, PairingKeys, PairingRecord, Store, StoreError, atomic};
 
 const NEW: &str = "pairing.new";
 const APPROVED: &str = "pairing.new/approved.cbor";
+const KEYS_BEGUN: &str = "pairing.new/keys-begun.cbor";
 const STAGED: &str = "pairing.new/pairing.cbor";
 /// KiB held back for a pairing that is asked for: its files take some 40 KiB at most, in blocks of the disk.
 pub(crate) const RESERVE_KIB: u64 = 256;
@@ -22,7 +25,12 @@ pub enum Unfinished {
     /// Nothing.
     Nothing,
     /// An approval of which no pairing has come yet.
-    Approved(Box<Approved>),
+    Approved {
+        /// The approval.
+        approved: Box<Approved>,
+        /// Whether keys may have been created on it, in the TPM's present epoch or an earlier one.
+        may_have_keys: bool,
+    },
     /// The new pairing is there in full, and has only to take its place.
     Staged,
     /// Files of which nothing can be made.
@@ -39,7 +47,10 @@ impl Store {
             return Unfinished::Staged;
         }
         match self.load(APPROVED) {
-            Ok(Some(approved)) => Unfinished::Approved(Box::new(approved)),
+            Ok(Some(approved)) => Unfinished::Approved {
+                approved: Box::new(approved),
+                may_have_keys: self.disk.exists(&self.root.join(KEYS_BEGUN)),
+            },
             Ok(None) => Unfinished::Scraps,
             Err(error) => {
                 tracing::warn!(%error, "an approval cannot be read; another one is needed");
@@ -96,6 +107,12 @@ impl Store {
         self.sync_folder("")
     }
 
+    /// Records that keys are about to be created on the kept approval, in this epoch. A process that resumes the approval
+    /// ends the TPM's epoch first: nobody can tell whether the keys were created.
+    pub fn begin_keys(&self, epoch: Epoch) -> Result<(), StoreError> {
+        self.save(KEYS_BEGUN, &epoch)
+    }
+
     /// Drops a pairing in the making.
     pub fn discard_unfinished(&self) -> Result<(), StoreError> {
         self.remove_folder(NEW)?;
@@ -127,6 +144,7 @@ impl Store {
     pub fn commit(&self) -> Result<(), StoreError> {
         let mut live = self.lock();
         self.remove(APPROVED)?;
+        self.remove(KEYS_BEGUN)?;
         self.remove_folder("pairing")?;
         // Before the new record is there: the note names an epoch, which may be the new one's on
         // another TPM.

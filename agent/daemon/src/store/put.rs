@@ -55,6 +55,7 @@ impl Store {
                 self.keep_approved(&approved)?;
                 fail_point::reach("re-pair.kept");
             }
+            Write::BeginKeys(epoch) => self.begin_keys(epoch)?,
             Write::DiscardUnfinished => self.discard_unfinished()?,
             Write::Stage(staged) => {
                 self.stage(&staged.record, &PairingKeys::from(&staged.keys.0), &staged.verdict)?;

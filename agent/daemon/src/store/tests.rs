@@ -59,8 +59,13 @@ fn a_pairing_is_there_only_once_it_is_committed() {
 
     store.keep_approved(&approved()).unwrap();
     let store = restarted(store);
-    let kept = store.unfinished();
-    assert!(matches!(kept, Unfinished::Approved(kept) if kept.answer == approved().answer));
+    let Unfinished::Approved { approved: kept, may_have_keys: false } = store.unfinished() else {
+        panic!("{:?}", store.unfinished());
+    };
+    assert_eq!(kept.answer, approved().answer);
+    store.begin_keys(Epoch(4)).unwrap();
+    let store = restarted(store);
+    assert!(matches!(store.unfinished(), Unfinished::Approved { may_have_keys: true, .. }));
 
     store.stage(&record(4), &keys(), b"verdict").unwrap();
     assert!(store.pairing().unwrap().is_none(), "a staged pairing was taken for one");
@@ -71,7 +76,9 @@ fn a_pairing_is_there_only_once_it_is_committed() {
     assert_eq!(store.keys().unwrap().unwrap().device.public, b"device");
     assert_eq!(store.keys().unwrap().unwrap().action.public, b"action");
     assert_eq!(store.verdict().unwrap().as_deref(), Some(b"verdict".as_slice()));
-    assert!(!folder.path().join("pairing/approved.cbor").exists(), "an approval outlived its use");
+    for used in ["approved.cbor", "keys-begun.cbor"] {
+        assert!(!folder.path().join("pairing").join(used).exists(), "{used} outlived its use");
+    }
 }
 
 #[test]
@@ -83,7 +90,7 @@ fn a_pairing_is_staged_in_full_or_not_at_all() {
     assert!(matches!(store.unfinished(), Unfinished::Staged));
     // The power fails before the record is written, which comes last.
     fs::remove_file(folder.path().join("pairing.new/pairing.cbor")).unwrap();
-    assert!(matches!(store.unfinished(), Unfinished::Approved(_)));
+    assert!(matches!(store.unfinished(), Unfinished::Approved { .. }));
     // And while the approval is put aside, which comes when all is there.
     store.stage(&record(4), &keys(), b"verdict").unwrap();
     fs::remove_file(folder.path().join("pairing.new/approved.cbor")).unwrap();
@@ -107,6 +114,30 @@ fn what_cannot_be_read_was_not_approved() {
     assert!(matches!(store.unfinished(), Unfinished::Scraps));
     store.discard_unfinished().unwrap();
     assert!(matches!(store.unfinished(), Unfinished::Nothing));
+}
+
+#[test]
+fn the_end_of_a_pairing_that_never_took_its_place_leaves_why_the_last_one_ended() {
+    let folder = private_folder();
+    let store = paired(folder.path());
+    let ended = |epoch| Revocation {
+        version: Version,
+        ended: Epoch(epoch),
+        cause: Cause::Wipe,
+        event: None,
+        reason: Text::lossy("sold"),
+        time: 1,
+        counted: true,
+        receipted: true,
+    };
+    store.announce_revocation(&ended(5)).unwrap();
+    assert!(
+        store.revocation().unwrap().is_none(),
+        "a wipe is pending for a pairing that the disk does not have"
+    );
+    store.put_revocation(&ended(4)).unwrap();
+    store.put_revocation(&ended(5)).unwrap();
+    assert_eq!(store.revocation().unwrap().unwrap().ended, Epoch(4));
 }
 
 #[test]

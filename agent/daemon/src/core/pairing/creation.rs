@@ -53,6 +53,7 @@ pub(in crate::core) async fn run(port: Port, creation: Creation) -> Result<(), P
     let identity = port.tpm(TpmCommand::Identity, pick!(TpmAnswer::Identity)).await?;
     let statement = approved.answer.statement.decode()?;
     let new = NewPairing { port: &port, answer: &approved.answer, statement, counter };
+    port.write(Write::BeginKeys(Epoch(new.counter.epoch))).await.map_err(PairingError::Store)?;
     let keys = new.create_keys().await?;
     let proof = new.proof(&keys).await?;
     let storage_key = &keys.0.storage_key;

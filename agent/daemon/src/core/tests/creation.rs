@@ -6,6 +6,7 @@ use pawl_proto::message::RefusalCode;
 use super::device::{Device, is_call, is_write, name};
 use super::peers::refusal;
 use super::*;
+use crate::core::start::{self, Start};
 
 #[test]
 fn a_first_pairing_is_requested_approved_and_created() {
@@ -276,6 +277,28 @@ fn a_wipe_after_the_grant_makes_the_receipt_of_the_granted_pairing() {
 }
 
 #[test]
+fn a_wipe_between_grant_and_commit_makes_no_second_receipt_for_the_pairing_before() {
+    let mut device = Device::entitled();
+    device.pair();
+    device.run();
+    device.rig.feed(Input::Link(LinkInput::Delivered(ParcelKind::Receipt(Epoch(EPOCH)))));
+    device.run_until(|effect| is_write(effect, |write| matches!(write, Write::Stage(_)))).unwrap();
+    device.rig.feed(Input::Request(RequestId(9), Request::Wipe(Text::lossy("sold"))));
+    device.run();
+    device.rig.seconds(20);
+    device.run();
+    assert!(matches!(device.rig.take_reply(), Some(Reply::Wiped(wiped)) if wiped.ended == Epoch(EPOCH + 1)));
+    let receipts = |device: &Device| device.done.iter().filter(|done| *done == "Receipt").count();
+    // Each is written, and handed in.
+    assert_eq!(receipts(&device), 4, "{:?}", device.done);
+    device.restart();
+    device.run();
+    assert_eq!(receipts(&device), 4, "the next start makes another one: {:?}", device.done);
+    let kept = device.disk.revocation.as_ref().unwrap();
+    assert_eq!((kept.ended, kept.cause), (Epoch(EPOCH), Cause::Repair));
+}
+
+#[test]
 fn a_resumed_approval_ends_the_epoch_in_which_keys_may_have_been_made() {
     let mut device = Device::unpaired();
     device.pair();
@@ -284,6 +307,47 @@ fn a_resumed_approval_ends_the_epoch_in_which_keys_may_have_been_made() {
     assert_eq!(device.stage(), SessionStage::Pairing);
     device.run();
     device.assert_paired(2);
+}
+
+#[test]
+fn a_resumed_approval_on_which_no_key_was_begun_leaves_the_counter_alone() {
+    let mut device = Device::unpaired();
+    device.pair();
+    device.run_until(|effect| is_write(effect, |write| matches!(write, Write::BeginKeys(_)))).unwrap();
+    assert!(!device.rig.has(|effect| matches!(effect, Effect::Tpm(_, TpmCommand::CreateKeys(_)))));
+    device.restart();
+    device.run();
+    device.assert_paired(1);
+}
+
+/// The order that follows from an approval can come, and move the counter, while the disk still writes the approval.
+#[test]
+fn a_counter_that_moved_while_the_approval_was_written_ends_the_epoch_by_the_re_pair_and_moves_no_further() {
+    let mut device = Device::entitled();
+    device.pair();
+    let kept =
+        device.run_until(|effect| is_write(effect, |write| matches!(write, Write::Approved(_)))).unwrap();
+    device.perform(kept);
+    device.tpm.counter = Some(EPOCH + 1);
+    let found = device.disk.found(&device.tpm);
+    let Start::Finish(_, revocation) = start::decide(&found, 1) else { panic!("{found:?}") };
+    assert_eq!((revocation.cause, revocation.ended), (Cause::Repair, Epoch(EPOCH)));
+    device.restart();
+    device.run();
+    device.assert_paired(EPOCH + 1);
+}
+
+#[test]
+fn a_counter_two_ahead_of_the_pairing_is_not_the_approved_re_pairs_doing() {
+    let mut device = Device::entitled();
+    device.pair();
+    let kept =
+        device.run_until(|effect| is_write(effect, |write| matches!(write, Write::Approved(_)))).unwrap();
+    device.perform(kept);
+    device.tpm.counter = Some(EPOCH + 2);
+    let found = device.disk.found(&device.tpm);
+    let Start::Finish(_, revocation) = start::decide(&found, 1) else { panic!("{found:?}") };
+    assert_eq!(revocation.cause, Cause::Recovery);
 }
 
 #[test]

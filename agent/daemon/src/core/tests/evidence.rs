@@ -67,6 +67,25 @@ fn a_report_builds_on_the_one_that_the_control_plane_acknowledged() {
 }
 
 #[test]
+fn the_hosts_health_is_told_whole_and_then_only_what_changed_much_until_it_is_acknowledged() {
+    let mut device = reporting();
+    device.logs.health = HostHealth { load: 10, memory: 400, ..HostHealth::default() };
+    let first = report(&mut device).unwrap();
+    assert_eq!(evidence(&first).health, Some(device.logs.health));
+    acknowledge(&mut device, &first);
+    device.logs.health.load = 60;
+    let second = report(&mut device).unwrap();
+    assert_eq!(evidence(&second).health, None);
+    acknowledge(&mut device, &second);
+    device.logs.health.memory = 100;
+    let third = report(&mut device).unwrap();
+    assert_eq!(evidence(&third).health, Some(device.logs.health));
+    // No verdict has come for it: the next report tells it again.
+    device.rig.seconds(300);
+    assert_eq!(evidence(&report(&mut device).unwrap()).health, Some(device.logs.health));
+}
+
+#[test]
 fn an_ima_log_that_was_not_read_to_its_end_is_read_on() {
     let mut device = reporting();
     device.logs.ima = Some(ImaLog { offset: 0, size: 9, bytes: Blob::new(vec![1; 5]).unwrap() });

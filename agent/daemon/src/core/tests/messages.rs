@@ -34,6 +34,32 @@ fn a_verdict_that_the_disk_did_not_take_is_written_again_and_not_acknowledged() 
     assert!(rig.has(|effect| is_acknowledged(effect, 9)));
 }
 
+/// The broker delivers again what was not acknowledged, over a connection on which the earlier packet ids are void.
+#[test]
+fn a_verdict_that_is_delivered_again_is_acknowledged_only_once_the_disk_has_it() {
+    let mut rig = Rig::paired();
+    let message = rig.signed_verdict(|verdict| verdict.entitlement.standing = Standing::Suspended);
+    let topic = Topic::new(rig.record.device, Channel::Verdict).to_string();
+    let deliver = |rig: &mut Rig, id| {
+        let (topic, payload) = (topic.clone(), message.clone());
+        rig.feed(Input::Link(LinkInput::Message { topic, payload, id: Some(MessageId(id)) }));
+    };
+    deliver(&mut rig, 20);
+    let write = rig.take_write(is_verdict).unwrap();
+    rig.feed(Input::Written(write, Err("no space left".to_owned())));
+    rig.feed(Input::Link(LinkInput::Lost("gone".to_owned())));
+    rig.feed(Input::Link(LinkInput::Connected));
+    deliver(&mut rig, 21);
+    assert!(!rig.has(|effect| is_acknowledged(effect, 21)), "the broker forgets a verdict that no disk has");
+    assert!(rig.core.status().refused.is_empty(), "a verdict that is delivered again is called an attack");
+    rig.seconds(60);
+    let write = rig.take_write(is_verdict).unwrap();
+    rig.feed(Input::Written(write, Ok(())));
+    assert!(rig.has(|effect| is_acknowledged(effect, 21)));
+    deliver(&mut rig, 22);
+    assert!(rig.has(|effect| is_acknowledged(effect, 22)));
+}
+
 #[test]
 fn a_verdict_that_waits_for_another_ones_write_is_written_before_the_daemon_stops() {
     let mut rig = Rig::paired();
@@ -123,7 +149,7 @@ fn a_verdict_with_an_unknown_result_or_standing_closes_the_gate_and_destroys_not
 fn a_verdict_on_an_unknown_area_counts_by_its_result() {
     let mut rig = Rig::paired();
     rig.verdict(|verdict| {
-        verdict.areas.insert(word("supply-chain").into(), Appraisal::Affirming);
+        verdict.areas.insert(word("supply-chain").into(), TrustTier::Affirming);
         verdict.lease = Some(lease(900_000));
     });
     assert!(rig.take_tpm(|command| matches!(command, TpmCommand::Unseal(_))).is_some());

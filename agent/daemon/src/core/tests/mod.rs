@@ -23,7 +23,8 @@ use pawl_proto::bounded::SignatureBytes;
 use pawl_proto::codec::{self, Version};
 use pawl_proto::local::Token;
 use pawl_proto::message::{
-    Appraisal, Cause, Entitlement, Event, EventKind, Evidence, HostFacts, Lease, Report, Standing, Verdict,
+    Cause, Entitlement, Event, EventKind, Evidence, HostFacts, HostHealth, Lease, Report, Standing,
+    TrustTier, Verdict,
 };
 use pawl_proto::signed::{self, OrderKey};
 use pawl_proto::{Channel, Digest, Epoch, EventId, Nonce, PcrBank, Text, Topic, limits};
@@ -258,7 +259,7 @@ impl Rig {
                 scopes: vec![Text::lossy("telemetry")],
                 audiences: vec![Text::lossy(AUDIENCE)],
             },
-            result: Some(Appraisal::Affirming),
+            result: Some(TrustTier::Affirming),
             areas: BTreeMap::new(),
             reasons: Vec::new(),
             policy: None,

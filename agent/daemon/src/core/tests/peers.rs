@@ -205,7 +205,7 @@ fn first_verdict(device: DeviceId, pairing: PairingId, epoch: Epoch) -> Verdict 
         time: 1,
         answers: None,
         entitlement: Entitlement { standing: Standing::Active, scopes: Vec::new(), audiences: Vec::new() },
-        result: Some(Appraisal::Affirming),
+        result: Some(TrustTier::Affirming),
         areas: BTreeMap::new(),
         reasons: Vec::new(),
         policy: None,
@@ -224,6 +224,7 @@ pub(super) struct Disk {
     pub(super) pairing: Option<PairingRecord>,
     has_keys: bool,
     pub(super) approved: Option<Box<Approved>>,
+    has_begun_keys: bool,
     staged: Option<PairingRecord>,
     pub(super) revocation: Option<Revocation>,
     receipts: BTreeMap<Epoch, Vec<u8>>,
@@ -237,6 +238,7 @@ impl Disk {
             has_keys: pairing.is_some(),
             pairing,
             approved: None,
+            has_begun_keys: false,
             staged: None,
             revocation: None,
             receipts: BTreeMap::new(),
@@ -252,7 +254,10 @@ impl Disk {
         match write {
             Write::Reserve => self.is_reserved = true,
             Write::Release => self.is_reserved = false,
-            Write::Approved(approved) => self.approved = Some(approved.clone()),
+            Write::Approved(approved) => {
+                (self.approved, self.has_begun_keys) = (Some(approved.clone()), false);
+            }
+            Write::BeginKeys(_) => self.has_begun_keys = true,
             Write::DiscardUnfinished => (self.approved, self.staged) = (None, None),
             Write::Stage(staged) => (self.staged, self.is_reserved) = (Some(staged.record.clone()), false),
             Write::Commit => {
@@ -260,7 +265,9 @@ impl Disk {
                 (self.approved, self.revocation, self.has_keys) = (None, None, true);
             }
             Write::RevocationNote(revocation) | Write::Revocation(revocation) => {
-                self.revocation = Some(revocation.clone());
+                if self.pairing.as_ref().is_none_or(|record| record.epoch == revocation.ended) {
+                    self.revocation = Some(revocation.clone());
+                }
             }
             Write::DestroyKeys => self.has_keys = false,
             Write::Receipt(epoch, receipt) => drop(self.receipts.insert(*epoch, receipt.clone())),
@@ -275,7 +282,9 @@ impl Disk {
         Found {
             unfinished: match (&self.staged, &self.approved) {
                 (Some(_), _) => Unfinished::Staged,
-                (None, Some(approved)) => Unfinished::Approved(approved.clone()),
+                (None, Some(approved)) => {
+                    Unfinished::Approved { approved: approved.clone(), may_have_keys: self.has_begun_keys }
+                }
                 (None, None) => Unfinished::Nothing,
             },
             pairing: Ok(self.pairing.clone()),
@@ -304,6 +313,7 @@ pub(super) fn no_logs() -> GatheredLogs {
         boot_id: Text::lossy("boot"),
         run: Nonce([1; 32]),
         facts: None,
+        health: HostHealth::default(),
         boot: None,
         measure: None,
         named_nvpcrs: None,

@@ -84,6 +84,42 @@ fn receipts_of_an_earlier_process_are_handed_in() {
     assert!(rig.take_call(is_receipt).is_some());
 }
 
+/// Otherwise a start would find neither the receipt nor a reason to make another one.
+#[test]
+fn the_disk_learns_that_a_receipt_was_made_once_it_has_the_receipt() {
+    let is_learnt = |effect: &Effect| matches!(effect, Effect::Write(_, Write::Revocation(revocation)) if revocation.receipted);
+    let mut rig = Rig::entitled(900);
+    rig.event(EventKind::Revoke, EPOCH);
+    rig.end_epoch();
+    rig.receipt();
+    for _ in 0..3 {
+        let stored = rig.take_write(|write| matches!(write, Write::Receipt(..))).expect("not written again");
+        rig.feed(Input::Written(stored, Err("no space left".to_owned())));
+        assert!(!rig.has(is_learnt), "the receipt is on no disk");
+        rig.seconds(600);
+    }
+    rig.store_receipt();
+    assert!(rig.has(is_learnt));
+}
+
+#[test]
+fn the_disk_learns_that_a_receipt_was_made_once_the_control_plane_has_it() {
+    let mut rig = Rig::entitled(900);
+    rig.event(EventKind::Revoke, EPOCH);
+    rig.end_epoch();
+    rig.receipt();
+    let stored = rig.take_write(|write| matches!(write, Write::Receipt(..))).unwrap();
+    rig.feed(Input::Written(stored, Err("no space left".to_owned())));
+    rig.feed(Input::Link(LinkInput::Undelivered(ParcelKind::Receipt(Epoch(EPOCH)))));
+    let call = rig.take_call(is_receipt).unwrap();
+    rig.feed(Input::Called(call, Ok(CallAnswer::ReceiptTaken(None))));
+    assert!(rig.has(|effect| {
+        matches!(effect, Effect::Write(_, Write::Revocation(revocation)) if revocation.receipted)
+    }));
+    rig.seconds(600);
+    assert!(rig.take_write(|write| matches!(write, Write::Receipt(..))).is_none(), "it is written again");
+}
+
 /// A device whose process was killed before it wrote why the epoch ended.
 fn unexplained() -> Rig {
     let mut rig = Rig::new();

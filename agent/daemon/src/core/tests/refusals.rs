@@ -217,6 +217,42 @@ fn deprovisioning_ends_a_session_first() {
     );
 }
 
+/// A device on which the operator ordered a new pairing, while the TPM removes the counter for somebody at the device.
+fn deprovisioned_during_a_repair() -> (Device, Effect) {
+    let mut device = Device::entitled();
+    device.rig.event(EventKind::Repair, EPOCH);
+    device.rig.feed(Input::Request(RequestId(9), Request::Deprovision));
+    device.run();
+    device.rig.feed(Input::Link(LinkInput::Delivered(ParcelKind::Receipt(Epoch(EPOCH)))));
+    let removal = device.run_until(|effect| matches!(effect, Effect::Tpm(_, TpmCommand::Deprovision)));
+    (device, removal.expect("the counter is not removed"))
+}
+
+#[test]
+fn a_device_that_is_deprovisioned_while_a_repair_is_carried_out_does_not_pair_itself_again() {
+    let (mut device, removal) = deprovisioned_during_a_repair();
+    device.run();
+    device.rig.seconds(600);
+    device.rig.feed(Input::Request(RequestId(10), Request::Pair(PairRequest::default())));
+    assert!(matches!(device.rig.take_reply(), Some(Reply::Refused(problem)) if problem.error == "busy"));
+    device.carry_out(removal);
+    device.run();
+    assert!(matches!(device.rig.take_reply(), Some(Reply::Deprovisioned(done)) if done.removed));
+    device.rig.seconds(600);
+    device.run();
+    assert!(!device.done.contains(&"Reserve".to_owned()), "a session began: {:?}", device.done);
+    assert_eq!((device.tpm.counter, device.rig.problem().as_str()), (None, "deprovisioned"));
+}
+
+#[test]
+fn a_repair_is_carried_out_after_the_tpm_refused_to_remove_the_counter() {
+    let (mut device, removal) = deprovisioned_during_a_repair();
+    device.fail(&removal);
+    device.run();
+    assert!(matches!(device.rig.take_reply(), Some(Reply::Refused(problem)) if problem.error == "tpm"));
+    device.assert_paired(EPOCH + 1);
+}
+
 #[test]
 fn a_device_whose_keys_are_gone_is_paired_anew_in_a_later_epoch() {
     let mut device = Device::paired(Rig::new());

@@ -120,7 +120,8 @@ impl SoftTpm {
         let selection = PcrSelection::new(HashAlgorithm::Sha256, 0..=15).unwrap();
         let mut values = PcrValues::default();
         for (index, value) in &self.pcrs {
-            let value = pawl_evidence::tpm::Digest::new(HashAlgorithm::Sha256, value.as_bytes()).unwrap();
+            let value =
+                pawl_evidence::tpm::TaggedDigest::new(HashAlgorithm::Sha256, value.as_bytes()).unwrap();
             values.insert(*index, value).unwrap();
         }
         let composite = values.composite(&selection, HashAlgorithm::Sha256).unwrap();

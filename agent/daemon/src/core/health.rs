@@ -1,0 +1,109 @@
+//! When a report tells how the host is doing: in a whole report, after a large change, and once an hour.
+
+use std::time::Duration;
+
+use pawl_proto::message::HostHealth;
+
+/// The health that was told last, and when, on CLOCK_BOOTTIME.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ToldHealth {
+    health: HostHealth,
+    at: Duration,
+}
+
+/// However little has changed, the health is told again after this time.
+const AGAIN: Duration = Duration::from_secs(60 * 60);
+/// A change of the load that is told, in hundredths.
+const LOAD_STEP: u32 = 100;
+/// A change of free memory or space that is told: a quarter of what was told, and so many MiB at least.
+const SPACE_STEP: u64 = 16;
+/// A change of the temperature that is told, in degrees Celsius.
+const HEAT_STEP: u16 = 10;
+
+impl ToldHealth {
+    /// Returns what is known to the control plane after this report, and whether the report has to tell it.
+    pub(super) fn next(last: Option<Self>, health: HostHealth, now: Duration) -> (Self, bool) {
+        match last {
+            Some(last) if !last.is_outdated(&health, now) => (last, false),
+            _ => (Self { health, at: now }, true),
+        }
+    }
+
+    fn is_outdated(&self, health: &HostHealth, now: Duration) -> bool {
+        let told = &self.health;
+        let has_moved = |before: u64, after: u64| before.abs_diff(after) >= SPACE_STEP.max(before / 4);
+        let space_has_moved = |before: Option<u64>, after: Option<u64>| match (before, after) {
+            (Some(before), Some(after)) => has_moved(before, after),
+            (before, after) => before != after,
+        };
+        let heat_has_moved = match (told.cpu, health.cpu) {
+            (Some(before), Some(after)) => before.abs_diff(after) >= HEAT_STEP,
+            (before, after) => before != after,
+        };
+        now.saturating_sub(self.at) >= AGAIN
+            || told.load.abs_diff(health.load) >= LOAD_STEP
+            || has_moved(told.memory, health.memory)
+            || has_moved(told.swap, health.swap)
+            || space_has_moved(told.state, health.state)
+            || space_has_moved(told.root, health.root)
+            || heat_has_moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEALTH: HostHealth = HostHealth {
+        uptime: 100,
+        load: 50,
+        memory: 400,
+        swap: 0,
+        state: Some(1_000),
+        root: Some(2_000),
+        cpu: Some(50),
+    };
+
+    fn is_told(after_seconds: u64, health: HostHealth) -> bool {
+        let at = Duration::from_secs(7);
+        let (told, is_first) = ToldHealth::next(None, HEALTH, at);
+        assert!(is_first);
+        ToldHealth::next(Some(told), health, at + Duration::from_secs(after_seconds)).1
+    }
+
+    #[test]
+    fn a_small_change_is_told_within_the_hour_and_a_large_one_at_once() {
+        let small = HostHealth {
+            uptime: 3_000,
+            load: 149,
+            memory: 301,
+            swap: 15,
+            state: Some(1_249),
+            root: Some(1_501),
+            cpu: Some(59),
+        };
+        assert!(!is_told(0, HEALTH) && !is_told(3_599, small));
+        assert!(is_told(3_600, HEALTH));
+        for large in [
+            HostHealth { load: 150, ..HEALTH },
+            HostHealth { memory: 300, ..HEALTH },
+            HostHealth { swap: 16, ..HEALTH },
+            HostHealth { state: Some(750), ..HEALTH },
+            HostHealth { state: None, ..HEALTH },
+            HostHealth { root: Some(2_500), ..HEALTH },
+            HostHealth { cpu: Some(60), ..HEALTH },
+            HostHealth { cpu: None, ..HEALTH },
+        ] {
+            assert!(is_told(0, large), "{large:?}");
+        }
+    }
+
+    #[test]
+    fn many_small_changes_are_measured_from_what_was_told() {
+        let (told, _) = ToldHealth::next(None, HEALTH, Duration::ZERO);
+        let (told, is_told) =
+            ToldHealth::next(Some(told), HostHealth { load: 120, ..HEALTH }, Duration::ZERO);
+        assert!(!is_told);
+        assert!(ToldHealth::next(Some(told), HostHealth { load: 160, ..HEALTH }, Duration::ZERO).1);
+    }
+}
