@@ -73,7 +73,7 @@ pub(crate) fn paired_with(config: &Config, store: &Store) -> Option<Vec<u8>> {
     if config.tpm.tcti != "auto" {
         return None;
     }
-    if let Unfinished::Approved(approved) = store.unfinished() {
+    if let Unfinished::Approved { approved, .. } = store.unfinished() {
         return Some(approved.attestation_name.into_vec());
     }
     // A record that cannot be read is reported when the daemon starts.

@@ -4,6 +4,7 @@
 //! does I/O, and nothing that it decodes is trusted: [`codec::decode`] checks the size, the form
 //! and the version of a message before it makes one, and [`signed`] checks who signed it and for
 //! which topic. A value of a type of this crate is valid, or it does not exist.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 pub mod base_url;

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `GET /v1/status` | whoever may open the socket | [`LocalStatus`] |
 //! | `GET /v1/tokens/{name}[?method=M&url=U]` | the same | [`Token`]; 403 and a [`Problem`] while the device is not entitled, or not to this token |
-//! | `GET /v1/entitlement[?wait=true\|false]` | the same | [`Entitlement`]; with `wait`, once the device is entitled or no longer is |
+//! | `GET /v1/entitlement[?wait=true\|false]` | the same | [`EntitlementStatus`]; with `wait`, once the device is entitled or no longer is |
 //! | `GET /v1/evidence?nonce=HEX` | root or the daemon's own user | [`EvidenceExport`]: a fresh quote and the logs |
 //! | `POST /v1/pair` with [`PairRequest`] | root or the daemon's own user | 202, then [`SessionStatus`] tells how it goes |
 //! | `GET /v1/session` | the same | [`SessionStatus`] of the session that was begun last; 404 before there is one |
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{DeviceId, Epoch, PairingId, SessionId};
 use crate::message::{
-    Access, Appraisal, Area, Audience, DeviceState, Finding, Known, Scope, ShortText, Standing,
+    Access, Area, Audience, DeviceState, Finding, Known, Scope, ShortText, Standing, TrustTier,
 };
 use crate::open::open_enum;
 use crate::record::DeviceRecord;
@@ -116,10 +116,10 @@ pub struct PairingStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VerdictStatus {
     /// The judgement.
-    pub result: Option<Appraisal>,
+    pub result: Option<TrustTier>,
     /// The judgement on each area.
     #[serde(default)]
-    pub areas: std::collections::BTreeMap<Area, Appraisal>,
+    pub areas: std::collections::BTreeMap<Area, TrustTier>,
     /// The operator's decision.
     pub standing: Standing,
     /// Why.
@@ -451,7 +451,7 @@ pub struct SelfTest {
 
 /// `GET /v1/entitlement`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entitlement {
+pub struct EntitlementStatus {
     /// Whether the device is entitled.
     pub entitled: bool,
 }

@@ -12,7 +12,7 @@ use crate::bounded::{Blob, Digest};
 use crate::codec::{self, EncodeError, Version};
 use crate::id::{DeviceId, Epoch, EventId, PairingId, SessionId};
 use crate::limits;
-use crate::message::{Appraisal, Cause, EventKind, Scope, ShortText};
+use crate::message::{Cause, EventKind, Scope, ShortText, TrustTier};
 use crate::open::Word;
 
 /// A record in its chain.
@@ -126,7 +126,7 @@ pub enum DeviceFact {
         /// Its number.
         sequence: u64,
         /// The judgement.
-        result: Option<Appraisal>,
+        result: Option<TrustTier>,
         /// SHA-256 of the evidence that was judged.
         evidence: Option<Digest>,
         /// The TPM's clock at which the lease runs out.

@@ -4,7 +4,7 @@
 use pawl_proto::codec::Version;
 use pawl_proto::local::SessionStage;
 use pawl_proto::message::{
-    Appraisal, Area, Cause, DeviceState, EventKind, Finding, Receipt, RefusalCode, Standing,
+    Area, Cause, DeviceState, EventKind, Finding, Receipt, RefusalCode, Standing, TrustTier,
 };
 use pawl_proto::open::Word;
 use pawl_proto::record::{DeviceFact, DeviceRecord};
@@ -49,15 +49,15 @@ fn an_unknown_name_is_kept_and_a_text_that_is_no_name_is_malformed() {
     check(Cause::KNOWN);
     check(DeviceState::KNOWN);
     check(Standing::KNOWN);
-    check(Appraisal::KNOWN);
+    check(TrustTier::KNOWN);
     check(Area::KNOWN);
     check(SessionStage::KNOWN);
 }
 
 #[test]
 fn an_unknown_result_is_worse_than_every_known_one() {
-    let unknown = Appraisal::from("uncertain".parse::<Word>().unwrap());
-    assert!(Appraisal::KNOWN.iter().all(|known| *known < unknown));
+    let unknown = TrustTier::from("uncertain".parse::<Word>().unwrap());
+    assert!(TrustTier::KNOWN.iter().all(|known| *known < unknown));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pawl_proto::bounded::SignatureBytes;
 use pawl_proto::codec::{Version, decode, encode};
-use pawl_proto::message::{Appraisal, Area, Entitlement, Lease, Standing, Verdict};
+use pawl_proto::message::{Area, Entitlement, Lease, Standing, TrustTier, Verdict};
 use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, PcrBank, limits};
 
 fn verdict() -> Verdict {
@@ -21,7 +21,7 @@ fn verdict() -> Verdict {
             scopes: vec![pawl_proto::Text::lossy("telemetry")],
             audiences: vec![pawl_proto::Text::lossy("https://control.example:8443")],
         },
-        result: Some(Appraisal::Affirming),
+        result: Some(TrustTier::Affirming),
         areas: BTreeMap::new(),
         reasons: Vec::new(),
         policy: None,
@@ -82,7 +82,7 @@ fn the_largest_verdict_is_short_enough_to_be_sent() {
             scopes: vec![pawl_proto::Text::new("s".repeat(64)).unwrap(); limits::SCOPES],
             audiences: vec![pawl_proto::Text::new("a".repeat(limits::AUDIENCE)).unwrap(); limits::AUDIENCES],
         },
-        areas: areas.map(|area| (area, Appraisal::Contraindicated)).into(),
+        areas: areas.map(|area| (area, TrustTier::Contraindicated)).into(),
         reasons: vec![text; limits::REASONS],
         policy: Some(Digest([9; 32])),
         nvpcrs: vec![0x01ff_ffff; limits::NVPCRS],

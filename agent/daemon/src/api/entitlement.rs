@@ -3,7 +3,7 @@
 //! Whoever holds something that may be used only while the device is entitled waits here, and
 //! is told at a wipe before the receipt is made.
 
-use pawl_proto::local::Entitlement;
+use pawl_proto::local::EntitlementStatus;
 
 use super::Api;
 use super::answer::{Answer, parameter};
@@ -16,6 +16,6 @@ impl Api {
             Some(_) => return Answer::bad_request("wait is true or false"),
             None => {}
         }
-        Answer::ok(&Entitlement { entitled: self.shared.gate.is_open() })
+        Answer::ok(&EntitlementStatus { entitled: self.shared.gate.is_open() })
     }
 }

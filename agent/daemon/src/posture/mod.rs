@@ -2,6 +2,7 @@
 
 mod gather;
 mod growing;
+mod health;
 mod host;
 mod logs;
 mod measure_log;

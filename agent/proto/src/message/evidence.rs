@@ -77,6 +77,9 @@ pub struct Evidence {
     pub ima_log: Option<ImaLog>,
     /// In whole reports.
     pub host: Option<HostFacts>,
+    /// How the host is doing: in whole reports, and in others after a large change or an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HostHealth>,
     /// The device's chain of assurance records; none while it cannot be kept.
     pub audit: Option<Audit>,
 }
@@ -143,4 +146,27 @@ pub struct HostFacts {
     pub product: ShortText,
     /// The version of the daemon.
     pub agent: ShortText,
+}
+
+/// How a host is doing, for operators who look for what is wrong with a device. It is the host's word: nothing is judged
+/// by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostHealth {
+    /// Seconds since the kernel started.
+    pub uptime: u64,
+    /// The load average of the last minute, in hundredths.
+    pub load: u32,
+    /// Memory that programs can still get, in MiB.
+    pub memory: u64,
+    /// Free swap, in MiB.
+    pub swap: u64,
+    /// Free space of the file system that has the daemon's state, in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<u64>,
+    /// Free space of `/`, in MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<u64>,
+    /// The highest temperature of the processor's sensors, in degrees Celsius.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<i16>,
 }

@@ -13,7 +13,9 @@ mod verdict;
 pub use action::{ActionApproved, ActionOffer, ActionState, Authorization, AuthorizationRequest};
 pub use entitlement::{Access, Audience, Entitlement, Lacking};
 pub use event::{Event, EventKind};
-pub use evidence::{Audit, BootLog, CertifiedNvPcr, Evidence, HostFacts, ImaLog, MeasureLog, Report};
+pub use evidence::{
+    Audit, BootLog, CertifiedNvPcr, Evidence, HostFacts, HostHealth, ImaLog, MeasureLog, Report,
+};
 pub use pairing::{
     Broker, CertifiedKey, Credential, Finding, PairingGrant, PairingOffer, PairingProof, PairingRefusal,
     PairingRequest, RefusalCode,
@@ -24,7 +26,7 @@ pub use session::{
     SshSignature, Statement, StatementBytes, Waiting,
 };
 pub use status::{DeviceState, Status};
-pub use verdict::{Appraisal, Area, Lease, Standing, Verdict};
+pub use verdict::{Area, Lease, Standing, TrustTier, Verdict};
 
 use crate::bounded::{Blob, Text};
 use crate::limits;

@@ -80,7 +80,8 @@ pub struct PairingOffer {
     pub expires: u64,
 }
 
-/// The two outputs of `TPM2_MakeCredential` (TPM 2.0 Library, Part 3).
+/// A secret that only the TPM with the right endorsement key opens, and only for the right attestation key: the two
+/// outputs of `TPM2_MakeCredential` (TPM 2.0 Library, Part 3). Not secret itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Credential {
     /// The contents of the `TPM2B_ID_OBJECT`.

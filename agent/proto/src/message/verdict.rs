@@ -31,10 +31,10 @@ pub struct Verdict {
     /// What the operator grants the device now. It takes effect before anything else of the verdict.
     pub entitlement: Entitlement,
     /// The judgement; none when this verdict judges nothing and only hands out a nonce.
-    pub result: Option<Appraisal>,
+    pub result: Option<TrustTier>,
     /// The judgement on each area about which there is something to say; the worst of them is `result`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub areas: BTreeMap<Area, Appraisal>,
+    pub areas: BTreeMap<Area, TrustTier>,
     /// Why, in words that a technician understands.
     pub reasons: Vec<ShortText>,
     /// SHA-256 of the policy by whose rules it was judged; none where known states were compared.
@@ -70,29 +70,29 @@ open_enum! {
 }
 
 open_enum! {
-    /// A judgement on evidence (RFC 9334; the values are those of EAR).
-    pub enum Appraisal {
-        /// What was reported is what was approved.
+    /// A trust tier, best first (AR4SI and EAR, drafts of the IETF's RATS group).
+    pub enum TrustTier {
+        /// The device is in an approved state.
         Affirming = "affirming",
-        /// Acceptable, and somebody should look.
+        /// The device is in an approved state, but some required information about it is missing.
         Warning = "warning",
-        /// Not what was approved: no lease.
+        /// The device is not in an approved state, or its state cannot be determined: it gets no lease.
         Contraindicated = "contraindicated",
     }
 }
 
 open_enum! {
-    /// What of the device a judgement is about.
+    /// The part of a device that a tier or a reason is about.
     pub enum Area {
         /// The TPM.
         Hardware = "hardware",
-        /// What runs before the boot loader, with its settings and keys.
+        /// The firmware and its configuration, before the boot loader.
         Firmware = "firmware",
         /// Boot loader, kernel, command line.
         Boot = "boot",
-        /// What was run since.
+        /// Whatever ran since boot.
         Runtime = "runtime",
-        /// Whether the evidence is of now.
+        /// The age of the evidence.
         Freshness = "freshness",
     }
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use pawl_proto::message::{
-    Appraisal, Area, Cause, DeviceState, Event, EventKind, Finding, RefusalCode, Standing, Verdict,
+    Area, Cause, DeviceState, Event, EventKind, Finding, RefusalCode, Standing, TrustTier, Verdict,
 };
 use pawl_proto::signed::{self, OrderKey};
 use pawl_proto::{Channel, Topic};
@@ -155,7 +155,7 @@ fn the_names_in_the_rules_are_those_of_the_code() {
     }
     for (rule, known) in [
         ("event-kind", names(EventKind::KNOWN)),
-        ("appraisal", names(Appraisal::KNOWN)),
+        ("trust-tier", names(TrustTier::KNOWN)),
         ("area", names(Area::KNOWN)),
         ("standing", names(Standing::KNOWN)),
         ("device-state", names(DeviceState::KNOWN)),

@@ -208,7 +208,7 @@ fn records() -> Vec<Vector> {
             "device-record-verdict",
             DeviceFact::Verdict {
                 sequence: 42,
-                result: Some(Appraisal::Affirming),
+                result: Some(TrustTier::Affirming),
                 evidence: Some(Digest([6; 32])),
                 lease: Some(86_400_000),
             },

@@ -138,8 +138,8 @@ fn verdict() -> Verdict {
             scopes: vec![text("telemetry")],
             audiences: vec![text("https://api.example")],
         },
-        result: Some(Appraisal::Warning),
-        areas: BTreeMap::from([(Area::Hardware, Appraisal::Affirming), (Area::Boot, Appraisal::Warning)]),
+        result: Some(TrustTier::Warning),
+        areas: BTreeMap::from([(Area::Hardware, TrustTier::Affirming), (Area::Boot, TrustTier::Warning)]),
         reasons: vec![text("boot (boot.images, line 29): a kernel that is near its end")],
         policy: Some(Digest([7; 32])),
         nonce: Nonce([8; 32]),
@@ -192,6 +192,18 @@ fn record(fact: DeviceFact) -> DeviceRecord {
     }
 }
 
+fn health() -> HostHealth {
+    HostHealth {
+        uptime: 86_400,
+        load: 42,
+        memory: 512,
+        swap: 0,
+        state: Some(1_024),
+        root: Some(2_048),
+        cpu: Some(51),
+    }
+}
+
 fn evidence() -> Evidence {
     let link = Link::forge(Link::START, &record(DeviceFact::Began { device: device() })).unwrap();
     Evidence {
@@ -209,6 +221,7 @@ fn evidence() -> Evidence {
         nvpcrs: Some(vec![0x01d1_0200]),
         ima_log: Some(ImaLog { offset: 4096, size: 8192, bytes: bytes("IMA log") }),
         host: Some(host()),
+        health: Some(health()),
         audit: Some(Audit {
             first: 1,
             previous: Link::START,
@@ -229,6 +242,7 @@ fn short_evidence() -> Evidence {
         nvpcrs: None,
         ima_log: None,
         host: None,
+        health: None,
         audit: None,
         ..evidence()
     }
