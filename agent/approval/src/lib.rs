@@ -11,6 +11,7 @@
 //!
 //! The feature `sign` adds the module `sign`: having `ssh-keygen` or an ssh-agent make such
 //! signatures.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 pub mod allowed_signers;

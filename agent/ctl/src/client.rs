@@ -10,9 +10,9 @@ use hyper::{Method, Request, StatusCode, header};
 use pawl_config::TokenName;
 use pawl_proto::SessionId;
 use pawl_proto::local::{
-    self, ActionRequest, ActionStatus, ApprovalRequest, ConfirmationRequest, Deprovisioned, Entitlement,
-    EvidenceExport, LocalRecords, LocalStatus, PairRequest, Problem, SelfTest, SessionStatus, Token,
-    WipeRequest, Wiped,
+    self, ActionRequest, ActionStatus, ApprovalRequest, ConfirmationRequest, Deprovisioned,
+    EntitlementStatus, EvidenceExport, LocalRecords, LocalStatus, PairRequest, Problem, SelfTest,
+    SessionStatus, Token, WipeRequest, Wiped,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::Serialize;
@@ -147,12 +147,12 @@ impl Client {
         self.decode(&self.accepted(request, ANSWER_LIMIT).await?)
     }
 
-    pub(crate) async fn entitlement(&self) -> Result<Entitlement, ClientError> {
+    pub(crate) async fn entitlement(&self) -> Result<EntitlementStatus, ClientError> {
         self.get("/v1/entitlement", ANSWER_LIMIT).await
     }
 
     /// The answer once the device is entitled, or once it no longer is; however long that takes.
-    pub(crate) async fn entitlement_once(&self, entitled: bool) -> Result<Entitlement, ClientError> {
+    pub(crate) async fn entitlement_once(&self, entitled: bool) -> Result<EntitlementStatus, ClientError> {
         let patient = Self { patience: Duration::MAX, ..self.clone() };
         patient.get(&format!("/v1/entitlement?wait={entitled}"), ANSWER_LIMIT).await
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use common::{Run, pawlctl};
 use pawl_evidence::ima::{Aggregate, BinaryLog, Outcome};
-use pawl_evidence::tpm::{Digest, HashAlgorithm};
+use pawl_evidence::tpm::{HashAlgorithm, TaggedDigest};
 
 type Banks = BTreeMap<String, BTreeMap<u8, String>>;
 
@@ -84,7 +84,7 @@ fn a_log_of_unknown_banks_fails_and_names_them() {
 fn read_with_the_pcrs(log: &[u8], pcr10: &str) -> Vec<u8> {
     let digits: Vec<_> = pcr10.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
     let bytes: Vec<_> = digits.iter().map(|digits| u8::from_str_radix(digits, 16).unwrap()).collect();
-    let quoted = Digest::new(HashAlgorithm::Sha256, &bytes).unwrap();
+    let quoted = TaggedDigest::new(HashAlgorithm::Sha256, &bytes).unwrap();
     match Aggregate::new(HashAlgorithm::Sha256).advance(BinaryLog::new(log), &quoted).unwrap() {
         Outcome::Anchored { consumed, .. } => log[..consumed].to_vec(),
         outcome => panic!("{outcome:?}"),

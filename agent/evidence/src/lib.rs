@@ -16,6 +16,7 @@
 //! device needs.
 //!
 //! No function here panics on any input, and memory is bounded by the size of what was passed in.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "verifier")]

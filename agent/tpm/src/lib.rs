@@ -16,6 +16,7 @@
 //!
 //! Bytes that go in and out are in the TPM's wire format without an outer size, unless an item says otherwise.
 
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 mod action;
@@ -39,6 +40,6 @@ pub use step::{ActionStep, LeaseStep};
 pub use tcti::{Tcti, TctiError};
 pub use tpm::Tpm;
 pub use types::{
-    Attestation, Authorization, Binding, Clock, Counter, CounterTest, Credential, Identity, KeyBlob,
-    LeaseGrant, NvDigest, PairingKeys,
+    Attestation, Authorization, Binding, Clock, Counter, CounterTest, Identity, KeyBlob, LeaseGrant,
+    NvDigest, PairingKeys,
 };

@@ -4,12 +4,13 @@ use std::{
 };
 
 use pawl_evidence::tpm::{HashAlgorithm, PcrSelection, PcrValues};
+use pawl_proto::message::Credential;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 use crate::{
-    Attestation, Binding, Clock, Counter, CounterTest, Credential, EndorsementKind, Error, Identity, KeyBlob,
-    LeaseGrant, NvDigest, Options, PairingKeys, Tcti,
+    Attestation, Binding, Clock, Counter, CounterTest, EndorsementKind, Error, Identity, KeyBlob, LeaseGrant,
+    NvDigest, Options, PairingKeys, Tcti,
     action::MAX_ACTIONS,
     device::Device,
     pins::{Pinned, Pins},

@@ -95,16 +95,6 @@ pub struct KeyBlob {
     pub private: Vec<u8>,
 }
 
-/// A secret that only the TPM with the right endorsement key opens, and only for the right attestation key
-/// (TPM2_MakeCredential).
-#[derive(Clone)]
-pub struct Credential {
-    /// The contents of the TPM2B_ID_OBJECT.
-    pub id_object: Vec<u8>,
-    /// The contents of the TPM2B_ENCRYPTED_SECRET.
-    pub secret: Vec<u8>,
-}
-
 /// An NV index that anybody may read, and what it held when it was read. Nobody signs this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NvDigest {

@@ -9,6 +9,7 @@
 //! state that it was computed from is still the current one.
 //!
 //! Protected actions, OAuth tokens, updates that are approved ahead and the reading of policy files are not in here.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 pub mod audit;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use p256::ecdsa::SigningKey;
 use pawl_proto::codec::EncodeError;
-use pawl_proto::message::{Appraisal, Area, Entitlement, ShortText, Standing, Verdict};
+use pawl_proto::message::{Area, Entitlement, ShortText, Standing, TrustTier, Verdict};
 use pawl_proto::{Channel, Digest, Nonce, Topic, limits};
 
 use crate::lease::{LeaseBasis, LeaseError, LeaseIssuer};
@@ -19,9 +19,9 @@ pub struct VerdictDraft {
     /// The operator's decision.
     pub standing: Standing,
     /// The judgement, if something is judged.
-    pub result: Option<Appraisal>,
+    pub result: Option<TrustTier>,
     /// The judgement on each area.
-    pub areas: BTreeMap<Area, Appraisal>,
+    pub areas: BTreeMap<Area, TrustTier>,
     /// SHA-256 of the policy by which it was judged.
     pub policy: Option<Digest>,
     /// Why.
@@ -94,12 +94,12 @@ impl VerdictDraft {
     }
 
     /// Puts a reason first, which may make the judgement worse. A contraindicated device gets no lease.
-    pub fn weigh(&mut self, area: Area, weight: Appraisal, reason: String) {
+    pub fn weigh(&mut self, area: Area, weight: TrustTier, reason: String) {
         self.result = self.result.map(|result| result.max(weight));
         let on_area = self.areas.entry(area).or_insert(weight);
         *on_area = weight.max(*on_area);
         self.reasons.insert(0, format!("{area}: {reason}"));
-        if weight == Appraisal::Contraindicated {
+        if weight == TrustTier::Contraindicated {
             self.lease = None;
         }
     }

@@ -1,6 +1,6 @@
 //! `pawlctl entitled [--wait] [--hold]`
 
-use pawl_proto::local::Entitlement;
+use pawl_proto::local::EntitlementStatus;
 use sd_notify::NotifyState;
 
 use crate::cli;
@@ -25,6 +25,6 @@ pub(super) async fn run(client: Client, options: &cli::Entitled, json: bool) -> 
 /// cannot ask the daemon is not, either.
 async fn hold(client: &Client) -> Result<(), Failure> {
     sd_notify::notify(false, &[NotifyState::Ready]).map_err(Failure::internal)?;
-    while let Ok(Entitlement { entitled: true }) = client.entitlement_once(false).await {}
+    while let Ok(EntitlementStatus { entitled: true }) = client.entitlement_once(false).await {}
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::io;
 use pawl_proto::local::{
     BrokerStatus, LeaseStatus, LocalStatus, Problem, SessionStage, SessionStatus, TokenStatus, VerdictStatus,
 };
-use pawl_proto::message::{Appraisal, DeviceState, Finding, Standing};
+use pawl_proto::message::{DeviceState, Finding, Standing, TrustTier};
 
 use super::pair::found;
 use crate::client::Client;
@@ -125,7 +125,7 @@ impl Screen {
 
     fn verdict(&mut self, verdict: &VerdictStatus) {
         let now = self.now;
-        let result = verdict.result.as_ref().map_or("none yet", Appraisal::as_str);
+        let result = verdict.result.as_ref().map_or("none yet", TrustTier::as_str);
         let standing = match verdict.standing {
             Standing::Active => String::new(),
             Standing::Suspended => ", suspended by the operator".to_owned(),

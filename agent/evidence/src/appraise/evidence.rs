@@ -12,8 +12,8 @@ pub struct Evidence<'a> {
     pub epoch: u64,
     /// Seconds since the challenge that the quote answers, by the appraiser's clock.
     pub age_s: u64,
-    /// The boot event log. Untrusted until appraisal has replayed it.
-    pub boot_log: BootLog<'a>,
+    /// The complete boot event log; `None` if the device has none. Untrusted until appraisal has replayed it.
+    pub boot_log: Option<&'a [u8]>,
     /// systemd's complete measurement log; `None` if the device has none. Untrusted until appraisal has replayed
     /// it after the boot event log.
     pub measure_log: Option<&'a [u8]>,
@@ -22,16 +22,7 @@ pub struct Evidence<'a> {
     /// The NvPCRs that the TPM certified for this report.
     pub nvpcrs: NvPcrs<'a>,
     /// The IMA log's relation to PCR 10.
-    pub ima: ImaLog<'a>,
-}
-
-/// The boot event log of a report.
-#[derive(Debug, Clone, Copy)]
-pub enum BootLog<'a> {
-    /// The device has none.
-    Absent,
-    /// The complete log.
-    Whole(&'a [u8]),
+    pub ima: ImaProgress<'a>,
 }
 
 /// The NvPCRs of a report.
@@ -45,7 +36,7 @@ pub enum NvPcrs<'a> {
 
 /// The progress of following a device's IMA log.
 #[derive(Debug, Clone, Copy)]
-pub enum ImaLog<'a> {
+pub enum ImaProgress<'a> {
     /// The device sent none.
     Absent,
     /// Pieces are missing; nothing can be concluded yet.

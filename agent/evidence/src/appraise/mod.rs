@@ -14,18 +14,20 @@ mod rules;
 mod tpm_time;
 
 pub use coverage::{BootCoverage, Uncovered};
-pub use evidence::{BootLog, Evidence, ImaLog, NvPcrs};
-pub use reason::{Appraisal, Area, Reason, Verdict};
+pub use evidence::{Evidence, ImaProgress, NvPcrs};
+pub use pawl_proto::message::{Area, TrustTier};
+pub(in crate::appraise) use reason::area_of_pcr;
+pub use reason::{AttestationResult, Reason};
 pub use reference::{BootLogRule, BootState, INITRD_PCR, INITRD_STAND_INS, ReferenceValues};
 pub use replayed::{Foretold, before_user_space, foretell};
 pub use tpm_time::{CLOCK_SAVE_INTERVAL_MS, HighWater, TpmTime};
 
 /// Appraises evidence against reference values.
-pub fn appraise(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Appraisal {
+pub fn appraise(evidence: &Evidence<'_>, reference: &ReferenceValues) -> AttestationResult {
     let mut reasons = rules::always(evidence, reference);
     reasons.extend(match &reference.policy {
         Some(policy) => policy::judge(policy, evidence, reference),
         None => rules::without_policy(evidence, reference),
     });
-    Appraisal::new(reasons)
+    AttestationResult::new(reasons)
 }

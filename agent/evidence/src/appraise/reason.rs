@@ -1,39 +1,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// A trust tier, best first (EAR, draft-ietf-rats-ear; AR4SI).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Verdict {
-    /// The device is in an approved state.
-    Affirming,
-    /// The device is in an approved state, but some required information about it is missing.
-    Warning,
-    /// The device is not in an approved state, or its state cannot be determined.
-    Contraindicated,
-}
-
-/// The part of a device that a reason is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Area {
-    /// The TPM.
-    Hardware,
-    /// The firmware and its configuration, before the boot loader.
-    Firmware,
-    /// Boot loader, kernel, command line.
-    Boot,
-    /// Whatever ran since boot.
-    Runtime,
-    /// The age of the evidence.
-    Freshness,
-}
+use pawl_proto::message::{Area, TrustTier};
 
 /// One finding of a rule, in a technician's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
     /// The area it is about.
     pub area: Area,
-    /// Its weight.
-    pub verdict: Verdict,
+    /// The trust tier that it gives its area.
+    pub tier: TrustTier,
     /// The rule. A rule that an operator can change has its name in the policy: section, dot, key.
     pub rule: &'static str,
     /// The line of the boot event log.
@@ -42,42 +18,42 @@ pub struct Reason {
     pub text: String,
 }
 
-/// The attestation result: the trust tier and all reasons.
+/// The attestation result (RATS, RFC 9334): the trust tier and all reasons.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Appraisal {
+pub struct AttestationResult {
     /// The worst tier of all reasons.
-    pub result: Verdict,
+    pub tier: TrustTier,
     /// The reasons, worst first; reasons of the same tier in the order of their areas.
     pub reasons: Vec<Reason>,
 }
 
-impl Appraisal {
-    /// Combines reasons. Without any reason the result is contraindicated, because nothing was appraised.
+impl AttestationResult {
+    /// Combines reasons. Without any reason the tier is contraindicated, because nothing was appraised.
     pub fn new(mut reasons: Vec<Reason>) -> Self {
-        reasons.sort_by_key(|reason| (std::cmp::Reverse(reason.verdict), reason.area));
-        let result = reasons.first().map_or(Verdict::Contraindicated, |worst| worst.verdict);
-        Self { result, reasons }
+        reasons.sort_by_key(|reason| (std::cmp::Reverse(reason.tier), reason.area));
+        let tier = reasons.first().map_or(TrustTier::Contraindicated, |worst| worst.tier);
+        Self { tier, reasons }
     }
 
     /// Returns the tier of one area; `None` if no rule applied to it.
-    pub fn area(&self, area: Area) -> Option<Verdict> {
+    pub fn area(&self, area: Area) -> Option<TrustTier> {
         self.areas().get(&area).copied()
     }
 
     /// Returns the tier of each area to which a rule applied.
-    pub fn areas(&self) -> BTreeMap<Area, Verdict> {
+    pub fn areas(&self) -> BTreeMap<Area, TrustTier> {
         let mut areas = BTreeMap::new();
         for reason in &self.reasons {
-            let verdict = areas.entry(reason.area).or_insert(reason.verdict);
-            *verdict = reason.verdict.max(*verdict);
+            let tier = areas.entry(reason.area).or_insert(reason.tier);
+            *tier = reason.tier.max(*tier);
         }
         areas
     }
 }
 
 impl Reason {
-    pub(super) fn new(rule: &'static str, area: Area, verdict: Verdict, text: impl Into<String>) -> Self {
-        Self { area, verdict, rule, event: None, text: text.into() }
+    pub(super) fn new(rule: &'static str, area: Area, tier: TrustTier, text: impl Into<String>) -> Self {
+        Self { area, tier, rule, event: None, text: text.into() }
     }
 
     /// Sets the line of the boot event log.
@@ -86,41 +62,17 @@ impl Reason {
     }
 }
 
-impl Area {
-    /// Returns the area of a PCR (TCG PC Client Platform Firmware Profile, section 3.3.4).
-    pub(super) fn of_pcr(index: u8) -> Self {
-        match index {
-            0..=3 | 6 | 7 => Self::Firmware,
-            _ => Self::Boot,
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Affirming => "affirming",
-            Self::Warning => "warning",
-            Self::Contraindicated => "contraindicated",
-        })
-    }
-}
-
-impl fmt::Display for Area {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Hardware => "hardware",
-            Self::Firmware => "firmware",
-            Self::Boot => "boot",
-            Self::Runtime => "runtime",
-            Self::Freshness => "freshness",
-        })
+/// Returns the area of a PCR (TCG PC Client Platform Firmware Profile, section 3.3.4).
+pub(super) fn area_of_pcr(index: u8) -> Area {
+    match index {
+        0..=3 | 6 | 7 => Area::Firmware,
+        _ => Area::Boot,
     }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, {}", self.verdict, self.area, self.rule)?;
+        write!(f, "{} ({}, {}", self.tier, self.area, self.rule)?;
         if let Some(event) = self.event {
             write!(f, ", line {event}")?;
         }

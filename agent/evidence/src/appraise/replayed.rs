@@ -1,7 +1,7 @@
-use super::evidence::{BootLog, Evidence};
+use super::evidence::Evidence;
 use crate::eventlog::{BOOT_PHASES_PCR, EventLog, EventLogError};
 use crate::measure_log::{MeasureLog, MeasureLogError, OS_SEPARATOR_PCRS, os_separator};
-use crate::tpm::{Digest, HashAlgorithm, PcrValues};
+use crate::tpm::{HashAlgorithm, PcrValues, TaggedDigest};
 
 /// The texts that systemd extends into PCR 11, in this order. Without a log of systemd they are tried; the TPM's
 /// driver may load too late for the first ones.
@@ -53,7 +53,7 @@ impl Replayed {
     }
 
     /// Returns how the logs explain a quoted value; `None` if they do not.
-    pub(super) fn account(&self, pcr: u8, quoted: &Digest) -> Option<Account> {
+    pub(super) fn account(&self, pcr: u8, quoted: &TaggedDigest) -> Option<Account> {
         let before = self.before_user_space(quoted.algorithm(), pcr);
         match &self.user_space {
             Some(log) => log.leads(pcr, &before, quoted).map(Account::Logged),
@@ -64,8 +64,8 @@ impl Replayed {
     }
 
     /// Returns a PCR's value at the end of the firmware's log.
-    fn before_user_space(&self, bank: HashAlgorithm, pcr: u8) -> Digest {
-        self.firmware.get(bank, pcr).copied().unwrap_or_else(|| Digest::at_reset(bank, pcr))
+    fn before_user_space(&self, bank: HashAlgorithm, pcr: u8) -> TaggedDigest {
+        self.firmware.get(bank, pcr).copied().unwrap_or_else(|| TaggedDigest::at_reset(bank, pcr))
     }
 }
 
@@ -91,7 +91,7 @@ pub fn before_user_space(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foretold {
     /// The predicted value.
-    Value(Digest),
+    Value(TaggedDigest),
     /// Cannot be predicted: the boot chain measures something that differs on each machine and boot.
     Unknown,
     /// The logs do not explain the present value, so that nothing can be predicted from them.
@@ -106,7 +106,7 @@ pub enum Foretold {
 pub fn foretell(
     log: &EventLog<'_>,
     measure_log: Option<&[u8]>,
-    quoted: &Digest,
+    quoted: &TaggedDigest,
     pcr: u8,
     predicted: &PcrValues,
 ) -> Result<Foretold, EventLogError> {
@@ -116,7 +116,7 @@ pub fn foretell(
     let before = match predicted.get(bank, pcr) {
         Some(value) => *value,
         None if replayed.mentions(bank, pcr) => return Ok(Foretold::Unknown),
-        None => Digest::at_reset(bank, pcr),
+        None => TaggedDigest::at_reset(bank, pcr),
     };
     Ok(match (account, &replayed.user_space) {
         (Account::Logged(count), Some(records)) => {
@@ -136,17 +136,17 @@ pub(super) fn measure_log_error(evidence: &Evidence<'_>) -> Option<MeasureLogErr
 
 /// Replays the logs of a device that has a boot event log.
 pub(super) fn of_evidence(evidence: &Evidence<'_>) -> Option<Result<Replayed, EventLogError>> {
-    let BootLog::Whole(log) = evidence.boot_log else { return None };
+    let log = evidence.boot_log?;
     Some(EventLog::parse(log).and_then(|log| Replayed::new(&log, evidence.measure_log)))
 }
 
-fn ends_with_os_separator(pcr: u8, before: &Digest, quoted: &Digest) -> bool {
+fn ends_with_os_separator(pcr: u8, before: &TaggedDigest, quoted: &TaggedDigest) -> bool {
     let separator = os_separator(before.algorithm());
     OS_SEPARATOR_PCRS.contains(&pcr) && before.extend(separator.as_bytes()) == *quoted
 }
 
 /// Returns whether some of the boot phases, in their order, extend one value to the other.
-fn phases_lead(from: &Digest, to: &Digest) -> bool {
+fn phases_lead(from: &TaggedDigest, to: &TaggedDigest) -> bool {
     let bank = from.algorithm();
     (0..1_u8 << BOOT_PHASES.len()).any(|some| {
         let phases = BOOT_PHASES.iter().enumerate().filter(|(place, _)| some >> place & 1 == 1);

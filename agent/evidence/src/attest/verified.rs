@@ -1,8 +1,8 @@
 use thiserror::Error;
 
 use crate::tpm::{
-    Attest, Attested, ClockInfo, Digest, HashAlgorithm, MissingPcr, Name, NvPublic, ParseError, PcrSelection,
-    PcrValues,
+    Attest, Attested, ClockInfo, HashAlgorithm, MissingPcr, Name, NvPublic, ParseError, PcrSelection,
+    PcrValues, TaggedDigest,
 };
 
 /// An attestation that an [`super::AttestationKey`] signed over the expected qualifying data.
@@ -23,7 +23,7 @@ pub struct VerifiedQuote {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedNvPcr {
     public: NvPublic,
-    value: Digest,
+    value: TaggedDigest,
 }
 
 /// Why an attestation is refused.
@@ -147,7 +147,7 @@ impl VerifiedNvPcr {
             return Err(AttestError::Kind { expected: "certification of an NV index" });
         };
         check_name(index_name, &public.name())?;
-        let value = Digest::new(public.name_algorithm(), contents).filter(|_| *offset == 0);
+        let value = TaggedDigest::new(public.name_algorithm(), contents).filter(|_| *offset == 0);
         Ok(Self { public, value: value.ok_or(AttestError::NvContents)? })
     }
 
@@ -157,7 +157,7 @@ impl VerifiedNvPcr {
     }
 
     /// Returns the contents of the index.
-    pub fn value(&self) -> &Digest {
+    pub fn value(&self) -> &TaggedDigest {
         &self.value
     }
 }

@@ -3,14 +3,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::tpm::{Digest, HashAlgorithm};
+use crate::tpm::{HashAlgorithm, TaggedDigest};
 
 /// The digests of one thing for every bank that a TPM may have.
 ///
 /// As JSON: `{"sha1": "…", "sha256": "…", "sha384": "…", "sha512": "…"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
-pub struct DigestSet([Digest; HashAlgorithm::ALL.len()]);
+pub struct DigestSet([TaggedDigest; HashAlgorithm::ALL.len()]);
 
 /// A set of digests lacks one, or has one that is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -24,12 +24,12 @@ impl DigestSet {
     }
 
     /// Computes each algorithm's digest. `digest` must return a digest of the given algorithm.
-    pub(crate) fn each(digest: impl Fn(HashAlgorithm) -> Digest) -> Self {
+    pub(crate) fn each(digest: impl Fn(HashAlgorithm) -> TaggedDigest) -> Self {
         Self(HashAlgorithm::ALL.map(digest))
     }
 
     /// Returns the digest for one bank.
-    pub fn get(&self, bank: HashAlgorithm) -> Option<&Digest> {
+    pub fn get(&self, bank: HashAlgorithm) -> Option<&TaggedDigest> {
         self.0.iter().find(|digest| digest.algorithm() == bank)
     }
 }
@@ -46,9 +46,9 @@ impl TryFrom<BTreeMap<String, String>> for DigestSet {
     fn try_from(texts: BTreeMap<String, String>) -> Result<Self, DigestSetError> {
         let read = |algorithm: HashAlgorithm| {
             let bytes = crate::lower_hex::read(texts.get(algorithm.as_str())?.as_bytes())?;
-            Digest::new(algorithm, &bytes)
+            TaggedDigest::new(algorithm, &bytes)
         };
-        let digests: Option<Vec<Digest>> = HashAlgorithm::ALL.into_iter().map(read).collect();
+        let digests: Option<Vec<TaggedDigest>> = HashAlgorithm::ALL.into_iter().map(read).collect();
         digests.and_then(|digests| digests.try_into().ok()).map(Self).ok_or(DigestSetError)
     }
 }

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use super::IMAGE_MAX_LEN;
 use super::error::ImageError;
 use crate::little_endian::LogReader;
-use crate::tpm::{Digest, HashAlgorithm};
+use crate::tpm::{HashAlgorithm, TaggedDigest};
 
 const PE_OFFSET_AT: usize = 0x3c;
 const PE32: u16 = 0x010b;
@@ -74,7 +74,7 @@ impl<'a> PeImage<'a> {
     /// The crate `authenticode` gives the same digest for each image of systemd-boot. It differs where firmware would not:
     /// for a certificate table that has a length and no place, it leaves the length in, and EDK II takes it off the end. It
     /// also reads whole signatures, by crates for certificates that we do not use.
-    pub fn authenticode(&self, algorithm: HashAlgorithm) -> Digest {
+    pub fn authenticode(&self, algorithm: HashAlgorithm) -> TaggedDigest {
         let mut parts = self.hashed_headers();
         let mut hashed_to = self.headers_len;
         let mut sections: Vec<_> = self.sections.iter().collect();

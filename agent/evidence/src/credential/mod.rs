@@ -7,6 +7,8 @@ mod kdf;
 mod seed;
 mod wrap;
 
+use pawl_proto::bounded::TooLong;
+use pawl_proto::message::Credential;
 use rand_core::CryptoRngCore;
 use thiserror::Error;
 
@@ -15,15 +17,6 @@ use crate::tpm::{Name, Public};
 
 /// The longest secret, in bytes: a digest of the smallest name algorithm in use.
 pub const SECRET_MAX_LEN: usize = 32;
-
-/// An encrypted secret for one attestation key in one TPM. Not secret itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Credential {
-    /// The contents of TPM2B_ID_OBJECT, without its outer size.
-    pub id_object: Vec<u8>,
-    /// The contents of TPM2B_ENCRYPTED_SECRET, without its outer size.
-    pub encrypted_secret: Vec<u8>,
-}
 
 /// Why no credential can be made for an endorsement key.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -39,6 +32,9 @@ pub enum CredentialError {
     /// The secret is empty or too long.
     #[error("a credential holds 1 to 32 bytes of secret")]
     SecretLength,
+    /// A result is too long for a message, which no known endorsement key template gives.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
 }
 
 /// Encrypts `secret` to the endorsement key, bound to the name of the attestation key.
@@ -63,5 +59,5 @@ pub fn make_credential(
         EkTemplate::Rsa2048 | EkTemplate::EccP256 => wrap::with_aes128_sha256(&seed, ak, secret)?,
         EkTemplate::EccP384 => wrap::with_aes256_sha384(&seed, ak, secret)?,
     };
-    Ok(Credential { id_object, encrypted_secret })
+    Ok(Credential { id_object: id_object.try_into()?, secret: encrypted_secret.try_into()? })
 }

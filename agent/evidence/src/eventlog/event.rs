@@ -3,7 +3,7 @@ use super::error::EventLogError;
 use super::header::Format;
 use super::kind::EventKind;
 use crate::little_endian::LogReader;
-use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
+use crate::tpm::{HashAlgorithm, PCR_COUNT, TaggedDigest};
 
 /// TCG_EfiStartupLocalityEvent: followed by one byte.
 const STARTUP_LOCALITY: &[u8; 16] = b"StartupLocality\0";
@@ -22,7 +22,7 @@ pub struct Event<'a> {
     /// The type of the event.
     pub kind: EventKind,
     /// The digests that were extended, for each bank with a known algorithm.
-    pub digests: Vec<Digest>,
+    pub digests: Vec<TaggedDigest>,
     /// The data that the log says was measured. Only some types of events tie it to the digests.
     pub data: &'a [u8],
 }
@@ -58,7 +58,7 @@ impl<'a> Iterator for Events<'a, '_> {
 
 impl<'a> Event<'a> {
     /// Returns the digest for one bank.
-    pub fn digest(&self, bank: HashAlgorithm) -> Option<&Digest> {
+    pub fn digest(&self, bank: HashAlgorithm) -> Option<&TaggedDigest> {
         self.digests.iter().find(|digest| digest.algorithm() == bank)
     }
 
@@ -94,7 +94,7 @@ impl<'a> Event<'a> {
         let digests = match format {
             Format::Sha1 => {
                 let digest: [u8; 20] = reader.array().ok_or_else(|| truncated.clone())?;
-                Digest::new(HashAlgorithm::Sha1, &digest).into_iter().collect()
+                TaggedDigest::new(HashAlgorithm::Sha1, &digest).into_iter().collect()
             }
             Format::CryptoAgile(algorithms) => read_digests(reader, algorithms, offset)?,
         };
@@ -108,10 +108,10 @@ fn read_digests(
     reader: &mut LogReader<'_>,
     algorithms: &[(u16, u16)],
     offset: usize,
-) -> Result<Vec<Digest>, EventLogError> {
+) -> Result<Vec<TaggedDigest>, EventLogError> {
     let truncated = || EventLogError::Truncated { offset };
     let count = reader.u32().ok_or_else(truncated)?;
-    let mut digests: Vec<Digest> = Vec::new();
+    let mut digests: Vec<TaggedDigest> = Vec::new();
     for _ in 0..count {
         let id = reader.u16().ok_or_else(truncated)?;
         let misplaced = EventLogError::Digest { offset, algorithm: id };
@@ -123,7 +123,7 @@ fn read_digests(
         if digests.iter().any(|digest| digest.algorithm() == algorithm) {
             return Err(misplaced);
         }
-        digests.extend(Digest::new(algorithm, bytes));
+        digests.extend(TaggedDigest::new(algorithm, bytes));
     }
     Ok(digests)
 }

@@ -1,7 +1,7 @@
 use super::error::EventLogError;
 use super::event::Event;
 use super::header::EventLog;
-use crate::tpm::{Digest, PcrValues};
+use crate::tpm::{PcrValues, TaggedDigest};
 
 impl EventLog<'_> {
     /// Returns the PCR values that the log gives: each PCR that it extends, in each bank with a known algorithm.
@@ -15,7 +15,7 @@ impl EventLog<'_> {
     /// Replays with other digests: `replace` gets the number of an event, from 1, and one of its digests.
     pub(super) fn replay_with(
         &self,
-        replace: impl Fn(usize, &Digest) -> Digest,
+        replace: impl Fn(usize, &TaggedDigest) -> TaggedDigest,
     ) -> Result<PcrValues, EventLogError> {
         let mut pcrs = PcrValues::default();
         let mut started_at = None;
@@ -44,7 +44,7 @@ impl EventLog<'_> {
             if let Some(last) = start.last_mut() {
                 *last = locality;
             }
-            insert(pcrs, 0, Digest::zero_padded(bank, &start), event)?;
+            insert(pcrs, 0, TaggedDigest::zero_padded(bank, &start), event)?;
         }
         Ok(())
     }
@@ -53,16 +53,21 @@ impl EventLog<'_> {
 fn extend(
     pcrs: &mut PcrValues,
     event: &Event<'_>,
-    replace: impl Fn(&Digest) -> Digest,
+    replace: impl Fn(&TaggedDigest) -> TaggedDigest,
 ) -> Result<(), EventLogError> {
     for digest in event.digests.iter().map(replace) {
         let bank = digest.algorithm();
-        let old = pcrs.get(bank, event.pcr).copied().unwrap_or_else(|| Digest::filled(bank, 0));
+        let old = pcrs.get(bank, event.pcr).copied().unwrap_or_else(|| TaggedDigest::filled(bank, 0));
         insert(pcrs, event.pcr, old.extend(digest.as_bytes()), event)?;
     }
     Ok(())
 }
 
-fn insert(pcrs: &mut PcrValues, index: u8, value: Digest, event: &Event<'_>) -> Result<(), EventLogError> {
+fn insert(
+    pcrs: &mut PcrValues,
+    index: u8,
+    value: TaggedDigest,
+    event: &Event<'_>,
+) -> Result<(), EventLogError> {
     pcrs.insert(index, value).map_err(|_| EventLogError::Pcr { offset: event.offset, pcr: index.into() })
 }

@@ -1,7 +1,7 @@
 use super::IMA_PCR;
 use super::entry::Entry;
 use super::error::ImaError;
-use crate::tpm::{Digest, HashAlgorithm};
+use crate::tpm::{HashAlgorithm, TaggedDigest};
 
 /// The value of PCR 10 after the accepted entries.
 ///
@@ -10,8 +10,8 @@ use crate::tpm::{Digest, HashAlgorithm};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aggregate {
     pub(super) bank: HashAlgorithm,
-    pub(super) hashed: Digest,
-    pub(super) padded: Digest,
+    pub(super) hashed: TaggedDigest,
+    pub(super) padded: TaggedDigest,
     pub(super) entries: u64,
     pub(super) violations: u64,
 }
@@ -38,7 +38,7 @@ pub enum Outcome {
 impl Aggregate {
     /// Returns the state at boot.
     pub fn new(bank: HashAlgorithm) -> Self {
-        let start = Digest::filled(bank, 0);
+        let start = TaggedDigest::filled(bank, 0);
         Self { bank, hashed: start, padded: start, entries: 0, violations: 0 }
     }
 
@@ -52,10 +52,10 @@ impl Aggregate {
     pub fn advance<'a>(
         &mut self,
         log: impl IntoIterator<Item = Result<Entry<'a>, ImaError>>,
-        quoted: &Digest,
+        quoted: &TaggedDigest,
     ) -> Result<Outcome, ImaError> {
         let mut log = log.into_iter().peekable();
-        if *quoted == Digest::filled(self.bank, 0) {
+        if *quoted == TaggedDigest::filled(self.bank, 0) {
             return Ok(match (self.entries, log.peek()) {
                 (0, None) => Outcome::Inactive,
                 (0, Some(_)) => Outcome::Unanchored,
@@ -102,12 +102,12 @@ impl Aggregate {
 
     /// Returns PCR 10 for kernels that hash entries with the bank's algorithm: since Linux 5.8, for algorithms
     /// that are available when IMA starts.
-    pub fn value(&self) -> &Digest {
+    pub fn value(&self) -> &TaggedDigest {
         &self.hashed
     }
 
     /// Returns PCR 10 for kernels that pad SHA-1 digests with zeros.
-    pub fn padded_value(&self) -> &Digest {
+    pub fn padded_value(&self) -> &TaggedDigest {
         &self.padded
     }
 
@@ -126,7 +126,7 @@ impl Aggregate {
         self.bank
     }
 
-    fn matches(&self, quoted: &Digest) -> bool {
+    fn matches(&self, quoted: &TaggedDigest) -> bool {
         self.hashed == *quoted || self.padded == *quoted
     }
 

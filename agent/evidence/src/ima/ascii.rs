@@ -4,7 +4,7 @@ use super::entry::{Entry, ima_template_data};
 use super::error::ImaError;
 use super::template::{self, FIELDS_MAX, Field};
 use crate::lower_hex;
-use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
+use crate::tpm::{HashAlgorithm, PCR_COUNT, TaggedDigest};
 
 /// Reads the entries of `ascii_runtime_measurements`, of such a list for one bank, or of a piece that begins
 /// with an entry.
@@ -113,8 +113,8 @@ fn field_data(field: Field, column: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Returns the digest of a list for one bank; its size determines the algorithm.
-fn of_its_size(bytes: &[u8]) -> Option<Digest> {
-    HashAlgorithm::ALL.into_iter().find_map(|hash| Digest::new(hash, bytes))
+fn of_its_size(bytes: &[u8]) -> Option<TaggedDigest> {
+    HashAlgorithm::ALL.into_iter().find_map(|hash| TaggedDigest::new(hash, bytes))
 }
 
 fn read_pcr(text: &[u8]) -> Option<u8> {

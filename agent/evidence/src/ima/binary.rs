@@ -4,7 +4,7 @@ use super::entry::{Entry, SHA1_LEN, ima_template_data};
 use super::error::ImaError;
 use super::template;
 use crate::little_endian::LogReader;
-use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
+use crate::tpm::{HashAlgorithm, PCR_COUNT, TaggedDigest};
 
 /// TCG_EVENT_NAME_LEN_MAX, and the terms of a custom template.
 const TEMPLATE_NAME_MAX_LEN: usize = 255;
@@ -71,7 +71,7 @@ fn read_entry<'a>(
     let Some(pcr) = u8::try_from(reader.u32()?).ok().filter(|pcr| *pcr < PCR_COUNT) else {
         return malformed;
     };
-    let stated = Digest::new(hash, reader.bytes(hash.digest_len())?)?;
+    let stated = TaggedDigest::new(hash, reader.bytes(hash.digest_len())?)?;
     let name_len = usize::try_from(reader.u32()?).ok()?;
     if name_len > TEMPLATE_NAME_MAX_LEN {
         return malformed;

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use super::error::ImaError;
 use super::file_digest::FileDigest;
 use super::measured::Measured;
-use crate::tpm::{Digest, HashAlgorithm};
+use crate::tpm::{HashAlgorithm, TaggedDigest};
 
 pub(super) const SHA1_LEN: usize = 20;
 /// IMA_EVENT_NAME_LEN_MAX. The template `ima` hashes its file name padded to one byte more.
@@ -23,7 +23,7 @@ pub struct Entry<'a> {
     /// The name of the template: `ima-ng`, `ima-sig` and similar. No digest covers it.
     pub template: &'a [u8],
     /// The digest of the template data that the kernel states; zeros for a violation.
-    pub(super) stated: Digest,
+    pub(super) stated: TaggedDigest,
     /// What the kernel hashed.
     pub(super) data: Cow<'a, [u8]>,
 }
@@ -36,7 +36,7 @@ impl Entry<'_> {
     /// while it was open for writing; the log does not say which, only the audit log does. No digest covers such
     /// an entry: the TPM was extended with ones, so its path is only a claim.
     pub fn is_violation(&self) -> bool {
-        self.stated == Digest::filled(self.list_hash(), 0)
+        self.stated == TaggedDigest::filled(self.list_hash(), 0)
     }
 
     /// Returns the hash of its list: SHA-1, or one bank's in the kernel's lists for single banks.
@@ -75,19 +75,19 @@ impl Entry<'_> {
     }
 
     /// Returns the digest with which a PCR bank was extended; all ones for a violation.
-    pub(super) fn extended(&self, bank: HashAlgorithm) -> Digest {
+    pub(super) fn extended(&self, bank: HashAlgorithm) -> TaggedDigest {
         if self.is_violation() {
-            return Digest::filled(bank, 0xff);
+            return TaggedDigest::filled(bank, 0xff);
         }
         self.digest(bank)
     }
 
     /// Returns the extended digest of kernels before 5.8, or without the bank's hash: SHA-1, padded with zeros.
-    pub(super) fn extended_padded(&self, bank: HashAlgorithm) -> Digest {
+    pub(super) fn extended_padded(&self, bank: HashAlgorithm) -> TaggedDigest {
         if self.is_violation() {
-            return Digest::filled(bank, 0xff);
+            return TaggedDigest::filled(bank, 0xff);
         }
-        Digest::zero_padded(bank, self.digest(HashAlgorithm::Sha1).as_bytes())
+        TaggedDigest::zero_padded(bank, self.digest(HashAlgorithm::Sha1).as_bytes())
     }
 
     /// Checks that the stated digest is the data's.
@@ -103,7 +103,7 @@ impl Entry<'_> {
     }
 
     /// Returns the digest of the data. Before [`Entry::check`] has passed, the stated digest proves nothing.
-    fn digest(&self, hash: HashAlgorithm) -> Digest {
+    fn digest(&self, hash: HashAlgorithm) -> TaggedDigest {
         if hash == self.list_hash() { self.stated } else { hash.digest(&[&self.data]) }
     }
 }

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::tpm::{Digest, HashAlgorithm};
+use crate::tpm::{HashAlgorithm, TaggedDigest};
 
 /// What the kernel measured of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,7 +11,7 @@ pub struct FileDigest {
     /// What was hashed.
     pub of: Hashed,
     /// Its digest.
-    pub digest: Digest,
+    pub digest: TaggedDigest,
 }
 
 /// The input of a file's digest.
@@ -31,7 +31,7 @@ impl FileDigest {
         let (label, digest) = field.split_at_checked(zero)?;
         let label = std::str::from_utf8(label.strip_suffix(b":")?).ok()?;
         let (of, algorithm) = split_label(label)?;
-        let digest = Digest::new(algorithm.parse().ok()?, digest.strip_prefix(b"\0")?)?;
+        let digest = TaggedDigest::new(algorithm.parse().ok()?, digest.strip_prefix(b"\0")?)?;
         Some(Self { of, digest })
     }
 }
@@ -76,7 +76,8 @@ impl FromStr for FileDigest {
         if algorithm == HashAlgorithm::Sha1 {
             return Err(FileDigestError::Weak);
         }
-        let digest = crate::lower_hex::read(hex.as_bytes()).and_then(|bytes| Digest::new(algorithm, &bytes));
+        let digest =
+            crate::lower_hex::read(hex.as_bytes()).and_then(|bytes| TaggedDigest::new(algorithm, &bytes));
         Ok(Self { of, digest: digest.ok_or(FileDigestError::Form)? })
     }
 }

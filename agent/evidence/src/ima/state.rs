@@ -1,5 +1,5 @@
 use super::aggregate::Aggregate;
-use crate::tpm::{Digest, HashAlgorithm, ParseError, Reader};
+use crate::tpm::{HashAlgorithm, ParseError, Reader, TaggedDigest};
 
 const VERSION: u8 = 1;
 
@@ -44,7 +44,7 @@ impl Aggregate {
     }
 }
 
-fn read_digest(reader: &mut Reader<'_>, bank: HashAlgorithm) -> Result<Digest, ParseError> {
+fn read_digest(reader: &mut Reader<'_>, bank: HashAlgorithm) -> Result<TaggedDigest, ParseError> {
     let bytes = reader.bytes(bank.digest_len(), "value of the IMA aggregate")?;
-    Ok(Digest::zero_padded(bank, bytes))
+    Ok(TaggedDigest::zero_padded(bank, bytes))
 }

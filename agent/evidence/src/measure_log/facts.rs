@@ -1,13 +1,13 @@
 use super::MeasureLog;
 use super::record::{Record, Target};
 use crate::eventlog::{EventFact, Fact, OS_SEPARATOR, Stage, Tie, UserSpaceEvent};
-use crate::tpm::{Digest, HashAlgorithm};
+use crate::tpm::{HashAlgorithm, TaggedDigest};
 
 /// The PCRs into which systemd 261 and later extend the os-separator.
 pub const OS_SEPARATOR_PCRS: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 14];
 
 /// Returns the digest of an os-separator.
-pub fn os_separator(bank: HashAlgorithm) -> Digest {
+pub fn os_separator(bank: HashAlgorithm) -> TaggedDigest {
     bank.digest(&[OS_SEPARATOR.as_bytes()])
 }
 

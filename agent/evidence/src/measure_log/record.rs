@@ -3,7 +3,7 @@ use serde::Deserialize;
 use super::error::MeasureLogError;
 use super::escape::unescape;
 use crate::lower_hex;
-use crate::tpm::{Digest, HashAlgorithm, PCR_COUNT};
+use crate::tpm::{HashAlgorithm, PCR_COUNT, TaggedDigest};
 
 /// The maximum number of banks of a TPM.
 const DIGESTS_MAX: usize = 16;
@@ -18,7 +18,7 @@ pub struct Record {
     /// The PCR or NvPCR.
     pub target: Target,
     /// The digest for each extended bank with a known algorithm.
-    pub digests: Vec<Digest>,
+    pub digests: Vec<TaggedDigest>,
     /// The type that the log states, such as `phase`. No digest covers it.
     pub event_type: Option<String>,
     /// The text that the log says was measured, unmodified: escaped, cut after 1024 bytes, or hashed with a
@@ -53,7 +53,7 @@ struct WrittenDigest {
 
 impl Record {
     /// Returns the digest for one bank; `None` if that bank was not extended.
-    pub fn digest(&self, bank: HashAlgorithm) -> Option<&Digest> {
+    pub fn digest(&self, bank: HashAlgorithm) -> Option<&TaggedDigest> {
         self.digests.iter().find(|digest| digest.algorithm() == bank)
     }
 
@@ -90,14 +90,14 @@ impl Record {
     }
 }
 
-fn read_digests(written: &[WrittenDigest]) -> Result<Vec<Digest>, &'static str> {
+fn read_digests(written: &[WrittenDigest]) -> Result<Vec<TaggedDigest>, &'static str> {
     if written.len() > DIGESTS_MAX {
         return Err("it has more digests than a TPM has banks");
     }
-    let mut digests: Vec<Digest> = Vec::new();
+    let mut digests: Vec<TaggedDigest> = Vec::new();
     for WrittenDigest { hash_alg, digest } in written {
         let Ok(bank) = hash_alg.parse::<HashAlgorithm>() else { continue };
-        let digest = lower_hex::read(digest.as_bytes()).and_then(|bytes| Digest::new(bank, &bytes));
+        let digest = lower_hex::read(digest.as_bytes()).and_then(|bytes| TaggedDigest::new(bank, &bytes));
         let digest = digest.ok_or("a digest does not have the form or length of its algorithm")?;
         if digests.iter().any(|known| known.algorithm() == bank) {
             return Err("it has two digests of one algorithm");

@@ -65,12 +65,12 @@ impl HashAlgorithm {
     }
 
     /// Hashes the parts in sequence.
-    pub fn digest(self, parts: &[&[u8]]) -> Digest {
+    pub fn digest(self, parts: &[&[u8]]) -> TaggedDigest {
         match self {
-            Self::Sha1 => Digest::zero_padded(self, &hash::<Sha1>(parts)),
-            Self::Sha256 => Digest::zero_padded(self, &hash::<Sha256>(parts)),
-            Self::Sha384 => Digest::zero_padded(self, &hash::<Sha384>(parts)),
-            Self::Sha512 => Digest::zero_padded(self, &hash::<Sha512>(parts)),
+            Self::Sha1 => TaggedDigest::zero_padded(self, &hash::<Sha1>(parts)),
+            Self::Sha256 => TaggedDigest::zero_padded(self, &hash::<Sha256>(parts)),
+            Self::Sha384 => TaggedDigest::zero_padded(self, &hash::<Sha384>(parts)),
+            Self::Sha512 => TaggedDigest::zero_padded(self, &hash::<Sha512>(parts)),
         }
     }
 }
@@ -89,15 +89,15 @@ impl FromStr for HashAlgorithm {
     }
 }
 
-/// A digest with its algorithm.
+/// A digest with its algorithm (TPMT_HA). `pawl_proto::Digest` is a SHA-256 digest in a message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest {
+pub struct TaggedDigest {
     algorithm: HashAlgorithm,
     /// Zero after the algorithm's length.
     buffer: [u8; 64],
 }
 
-impl Digest {
+impl TaggedDigest {
     /// Takes bytes as a digest; `None` if their number is not the algorithm's.
     pub fn new(algorithm: HashAlgorithm, bytes: &[u8]) -> Option<Self> {
         (bytes.len() == algorithm.digest_len()).then(|| Self::zero_padded(algorithm, bytes))
@@ -139,25 +139,25 @@ impl Digest {
     }
 }
 
-impl PartialOrd for Digest {
+impl PartialOrd for TaggedDigest {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Digest {
+impl Ord for TaggedDigest {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.algorithm, self.buffer).cmp(&(other.algorithm, other.buffer))
     }
 }
 
-impl fmt::Display for Digest {
+impl fmt::Display for TaggedDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.as_bytes()))
     }
 }
 
-impl fmt::Debug for Digest {
+impl fmt::Debug for TaggedDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{self}", self.algorithm)
     }
@@ -182,16 +182,16 @@ mod tests {
 
     #[test]
     fn a_digest_has_exactly_its_algorithms_length() {
-        assert!(Digest::new(HashAlgorithm::Sha256, &[0; 31]).is_none());
-        assert!(Digest::new(HashAlgorithm::Sha256, &[0; 33]).is_none());
-        assert_eq!(Digest::filled(HashAlgorithm::Sha1, 0xff).as_bytes(), [0xff; 20]);
-        assert_eq!(Digest::filled(HashAlgorithm::Sha1, 0xff).buffer[20..], [0; 44]);
+        assert!(TaggedDigest::new(HashAlgorithm::Sha256, &[0; 31]).is_none());
+        assert!(TaggedDigest::new(HashAlgorithm::Sha256, &[0; 33]).is_none());
+        assert_eq!(TaggedDigest::filled(HashAlgorithm::Sha1, 0xff).as_bytes(), [0xff; 20]);
+        assert_eq!(TaggedDigest::filled(HashAlgorithm::Sha1, 0xff).buffer[20..], [0; 44]);
     }
 
     #[test]
     fn a_log_of_one_separator_gives_the_well_known_pcr() {
         let separator = HashAlgorithm::Sha256.digest(&[&[0; 4]]);
-        let pcr = Digest::filled(HashAlgorithm::Sha256, 0).extend(separator.as_bytes());
+        let pcr = TaggedDigest::filled(HashAlgorithm::Sha256, 0).extend(separator.as_bytes());
         assert_eq!(pcr.to_string(), "3d458cfe55cc03ea1f443f1562beec8df51c75e14a9fcf9a7234a13f198e7969");
     }
 }

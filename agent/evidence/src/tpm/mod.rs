@@ -19,7 +19,7 @@ mod spki;
 pub use attest::{Attest, Attested, ClockInfo};
 pub use attributes::ObjectAttributes;
 pub(crate) use hash::sha256;
-pub use hash::{Digest, HashAlgorithm, UnknownHash};
+pub use hash::{HashAlgorithm, TaggedDigest, UnknownHash};
 pub use name::{Hierarchy, Name};
 pub use nv::{CounterError, NvPcrError, NvPublic};
 pub use pcr_selection::{PCR_COUNT, PcrIndexError, PcrSelection};

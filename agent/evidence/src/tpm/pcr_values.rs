@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::hash::{Digest, HashAlgorithm, sha256};
+use super::hash::{HashAlgorithm, TaggedDigest, sha256};
 use super::pcr_selection::{PCR_COUNT, PcrIndexError, PcrSelection};
 
 /// The value of a selected PCR is missing.
@@ -20,14 +20,14 @@ pub struct MissingPcr {
 /// On their own they are a claim. [`crate::attest`] checks them against a quote; a replayed log is compared with
 /// the quoted values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PcrValues(BTreeMap<(HashAlgorithm, u8), Digest>);
+pub struct PcrValues(BTreeMap<(HashAlgorithm, u8), TaggedDigest>);
 
 impl PcrValues {
     /// Sets a PCR in the bank of the digest's algorithm.
     ///
     /// # Errors
     /// If the index is not below [`PCR_COUNT`].
-    pub fn insert(&mut self, index: u8, value: Digest) -> Result<(), PcrIndexError> {
+    pub fn insert(&mut self, index: u8, value: TaggedDigest) -> Result<(), PcrIndexError> {
         if index >= PCR_COUNT {
             return Err(PcrIndexError(index));
         }
@@ -36,17 +36,17 @@ impl PcrValues {
     }
 
     /// Returns the value of one PCR.
-    pub fn get(&self, bank: HashAlgorithm, index: u8) -> Option<&Digest> {
+    pub fn get(&self, bank: HashAlgorithm, index: u8) -> Option<&TaggedDigest> {
         self.0.get(&(bank, index))
     }
 
     /// Returns every value, ordered by bank and number.
-    pub fn iter(&self) -> impl Iterator<Item = (HashAlgorithm, u8, &Digest)> {
+    pub fn iter(&self) -> impl Iterator<Item = (HashAlgorithm, u8, &TaggedDigest)> {
         self.0.iter().map(|((bank, index), value)| (*bank, *index, value))
     }
 
     /// Returns the values of one bank, ordered by number.
-    pub fn bank(&self, bank: HashAlgorithm) -> impl Iterator<Item = (u8, &Digest)> {
+    pub fn bank(&self, bank: HashAlgorithm) -> impl Iterator<Item = (u8, &TaggedDigest)> {
         self.iter().filter(move |(present, ..)| *present == bank).map(|(_, index, value)| (index, value))
     }
 
@@ -86,7 +86,11 @@ impl PcrValues {
     ///
     /// # Errors
     /// If a selected value is missing.
-    pub fn composite(&self, selection: &PcrSelection, hash: HashAlgorithm) -> Result<Digest, MissingPcr> {
+    pub fn composite(
+        &self,
+        selection: &PcrSelection,
+        hash: HashAlgorithm,
+    ) -> Result<TaggedDigest, MissingPcr> {
         Ok(hash.digest(&[&self.concatenate(selection)?]))
     }
 
@@ -106,7 +110,7 @@ impl PcrValues {
         Ok(values)
     }
 
-    fn require(&self, bank: HashAlgorithm, index: u8) -> Result<&Digest, MissingPcr> {
+    fn require(&self, bank: HashAlgorithm, index: u8) -> Result<&TaggedDigest, MissingPcr> {
         self.get(bank, index).ok_or(MissingPcr { bank, index })
     }
 }

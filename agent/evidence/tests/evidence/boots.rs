@@ -1,6 +1,6 @@
 use pawl_evidence::eventlog::EventLog;
 use pawl_evidence::ima::{Aggregate, AsciiLog, BinaryLog, IMA_PCR, Outcome};
-use pawl_evidence::tpm::{Digest, HashAlgorithm};
+use pawl_evidence::tpm::{HashAlgorithm, TaggedDigest};
 
 use crate::support::boot::Boot;
 
@@ -20,15 +20,16 @@ fn every_event_log_replays_to_the_pcrs() {
         }
         for (bank, index, value) in read.iter().filter(|(_, index, _)| *index < 10) {
             if replayed.get(bank, index).is_none() {
-                assert_eq!(*value, Digest::filled(bank, 0), "{}: PCR {index} of {bank}", boot.name);
+                assert_eq!(*value, TaggedDigest::filled(bank, 0), "{}: PCR {index} of {bank}", boot.name);
             }
         }
     }
 }
 
 /// systemd extends PCR 11 by phases of the boot: both, the later one, or none if the TPM's driver comes late.
-fn with_boot_phases(logged: &Digest) -> [Digest; 4] {
-    let phase = |pcr: &Digest, name: &str| pcr.extend(pcr.algorithm().digest(&[name.as_bytes()]).as_bytes());
+fn with_boot_phases(logged: &TaggedDigest) -> [TaggedDigest; 4] {
+    let phase =
+        |pcr: &TaggedDigest, name: &str| pcr.extend(pcr.algorithm().digest(&[name.as_bytes()]).as_bytes());
     let sysinit = phase(logged, "sysinit");
     [*logged, sysinit, phase(logged, "ready"), phase(&sysinit, "ready")]
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use pawl_evidence::eventlog::{EventKind, EventLog, EventLogError, Fact, NO_PCR, Tie};
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrValues};
+use pawl_evidence::tpm::{HashAlgorithm, PcrValues, TaggedDigest};
 
 use crate::support::boot::{Boot, cases, from_hex};
 use crate::support::log::{LogWriter, sha1_event, spec_id_header};
@@ -187,7 +187,7 @@ fn the_os_separator_case_is_the_good_boot_with_one_more_event() {
     let separator = Sha256.digest(&[b"os-separator"]);
     for pcr in [0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14] {
         let expected = before.get(Sha256, pcr).unwrap().extend(separator.as_bytes());
-        assert_eq!(Digest::new(Sha256, &from_hex(&after[&pcr])), Some(expected), "PCR {pcr}");
+        assert_eq!(TaggedDigest::new(Sha256, &from_hex(&after[&pcr])), Some(expected), "PCR {pcr}");
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{CommandLinePattern, Learnt, LoaderCommandPattern};
-use pawl_evidence::appraise::{Appraisal, BootLog, BootLogRule, ImaLog, ReferenceValues, Verdict, appraise};
+use pawl_evidence::appraise::{
+    AttestationResult, BootLogRule, ImaProgress, ReferenceValues, TrustTier, appraise,
+};
 use pawl_evidence::eventlog::EventKind;
 use pawl_evidence::tpm::PcrSelection;
 use proptest::collection::vec;
@@ -17,7 +19,7 @@ const GOOD: &str = "/vmlinuz root=/dev/sda2 ro console=ttyS0 ima_policy=tcb";
 #[test]
 fn a_latin_1_space_and_a_quote_in_a_command_line_are_contraindicated() {
     let judged = |line: &str| judge(&["/vmlinuz root=* ro console=* ima_policy=tcb"], line);
-    assert_eq!(judged(GOOD).result, Verdict::Warning, "{:#?}", judged(GOOD));
+    assert_eq!(judged(GOOD).tier, TrustTier::Warning, "{:#?}", judged(GOOD));
     for line in [
         // The last byte of this letter in UTF-8 is white space to the kernel: `init=` is a parameter.
         "/vmlinuz root=/dev/sda2 ro console=ttyS0\u{e0}init=/bin/sh ima_policy=tcb",
@@ -26,9 +28,9 @@ fn a_latin_1_space_and_a_quote_in_a_command_line_are_contraindicated() {
         "/vmlinuz root=/dev/sda2 ro console=ttyS0 init=/bin/sh ima_policy=tcb",
     ] {
         let appraisal = judged(line);
-        assert_eq!(appraisal.result, Verdict::Contraindicated, "{line}: {appraisal:#?}");
+        assert_eq!(appraisal.tier, TrustTier::Contraindicated, "{line}: {appraisal:#?}");
         let refused: Vec<_> =
-            appraisal.reasons.iter().filter(|reason| reason.verdict == Verdict::Contraindicated).collect();
+            appraisal.reasons.iter().filter(|reason| reason.tier == TrustTier::Contraindicated).collect();
         let [reason] = refused[..] else { panic!("{line}: {refused:#?}") };
         assert_eq!(reason.rule, "boot.command-lines", "{line}");
     }
@@ -69,7 +71,7 @@ fn a_learnt_command_line_of_any_bytes_fits_itself_alone() {
 }
 
 /// A boot by GRUB that measures a command line, by a policy that was learnt from another and has these patterns.
-fn judge(patterns: &[&str], line: &str) -> Appraisal {
+fn judge(patterns: &[&str], line: &str) -> AttestationResult {
     let good = log(GOOD);
     let lease_selection = PcrSelection::lease_default();
     let mut policy = Learnt::from_boot(&good, None, quote_of(&good).pcrs(), &lease_selection).unwrap().policy;
@@ -77,8 +79,8 @@ fn judge(patterns: &[&str], line: &str) -> Appraisal {
         patterns.iter().map(|text| CommandLinePattern::new((*text).to_owned()).unwrap()).collect();
     let log = log(line);
     let quote = quote_of(&log);
-    let boot_log = BootLog::Whole(&log);
-    let evidence = of_boot(&quote, boot_log, ImaLog::Behind);
+    let boot_log = Some(log.as_slice());
+    let evidence = of_boot(&quote, boot_log, ImaProgress::Behind);
     let reference = ReferenceValues {
         lease_selection,
         policy: Some(Arc::new(policy)),

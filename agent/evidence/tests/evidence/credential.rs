@@ -76,7 +76,7 @@ fn assert_activates(tpm: &Swtpm, ek: &str, template: EkTemplate) {
 fn activate(tpm: &Swtpm, ek: &str, ek_public: &Public, ak: &Name) -> Option<Vec<u8>> {
     let credential = make_credential(ek_public, ak, SECRET, &mut OsRng).unwrap();
     let mut blob = vec![0xba, 0xdc, 0xc0, 0xde, 0, 0, 0, 1];
-    for part in [&credential.id_object, &credential.encrypted_secret] {
+    for part in [&credential.id_object, &credential.secret].map(|part| part.as_bytes()) {
         blob.extend(u16::try_from(part.len()).unwrap().to_be_bytes());
         blob.extend(part);
     }

@@ -1,5 +1,5 @@
 use pawl_evidence::eventlog::{EventKind, EventLog, EventLogError, LOG_MAX_LEN};
-use pawl_evidence::tpm::{Digest, HashAlgorithm};
+use pawl_evidence::tpm::{HashAlgorithm, TaggedDigest};
 
 use crate::support::boot::Boot;
 use crate::support::log::{sha1_event, spec_id_header};
@@ -36,7 +36,7 @@ fn the_old_format_has_sha1_alone() {
         [sha1_event(4, 4, separator.as_bytes(), &[0; 4]), sha1_event(7, 4, separator.as_bytes(), &[0; 4])];
     let log = log.concat();
     let pcrs = EventLog::parse(&log).unwrap().replay().unwrap();
-    let expected = Digest::filled(HashAlgorithm::Sha1, 0).extend(separator.as_bytes());
+    let expected = TaggedDigest::filled(HashAlgorithm::Sha1, 0).extend(separator.as_bytes());
     assert_eq!(
         pcrs.iter().collect::<Vec<_>>(),
         [(HashAlgorithm::Sha1, 4, &expected), (HashAlgorithm::Sha1, 7, &expected)]
@@ -51,7 +51,7 @@ fn the_startup_locality_is_where_pcr_0_begins() {
     let log = [locality.clone(), measured.clone()].concat();
     let mut start = [0; 20];
     start[19] = 3;
-    let expected = Digest::new(HashAlgorithm::Sha1, &start).unwrap().extend(&digest);
+    let expected = TaggedDigest::new(HashAlgorithm::Sha1, &start).unwrap().extend(&digest);
     let pcrs = EventLog::parse(&log).unwrap().replay().unwrap();
     assert_eq!(pcrs.get(HashAlgorithm::Sha1, 0), Some(&expected));
 
@@ -74,7 +74,7 @@ fn digests_of_an_unknown_algorithm_are_skipped_by_their_size() {
     let header = spec_id_header(&[(SM3, 32), (0x000b, 32)]);
     let log = [header.clone(), event(SM3)].concat();
     let pcrs = EventLog::parse(&log).unwrap().replay().unwrap();
-    let expected = Digest::filled(HashAlgorithm::Sha256, 0).extend(&digest);
+    let expected = TaggedDigest::filled(HashAlgorithm::Sha256, 0).extend(&digest);
     assert_eq!(pcrs.iter().collect::<Vec<_>>(), [(HashAlgorithm::Sha256, 5, &expected)]);
 
     let log = [header, event(UNLISTED)].concat();

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use pawl_evidence::boot_image::{BootChange, DigestSet, PeImage};
 use pawl_evidence::eventlog::{BootFacts, EVENTS_MAX, EventFact, EventKind, EventLog, Fact, Tie, predict};
-use pawl_evidence::tpm::{Digest, HashAlgorithm};
+use pawl_evidence::tpm::{HashAlgorithm, TaggedDigest};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -31,7 +31,7 @@ static CHANGES: LazyLock<[BootChange; 2]> = LazyLock::new(|| {
 /// A log as its boot left it, with what it amounts to.
 struct Original {
     log: Vec<u8>,
-    pcrs: Option<Vec<(u8, Digest)>>,
+    pcrs: Option<Vec<(u8, TaggedDigest)>>,
     said: BTreeSet<(u8, String)>,
     secure_boot: Option<bool>,
 }
@@ -211,7 +211,7 @@ impl Original {
 }
 
 /// The PCRs of the bank that is quoted; `None` when the log is refused.
-fn quoted(log: &[u8]) -> Option<Vec<(u8, Digest)>> {
+fn quoted(log: &[u8]) -> Option<Vec<(u8, TaggedDigest)>> {
     let pcrs = EventLog::parse(log).and_then(|log| log.replay()).ok()?;
     Some(pcrs.bank(HashAlgorithm::Sha256).map(|(index, value)| (index, *value)).collect())
 }

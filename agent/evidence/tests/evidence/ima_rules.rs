@@ -7,7 +7,7 @@ use std::process::Command;
 use pawl_evidence::ima::{
     Aggregate, BinaryLog, FileDigest, Findings, IMA_PCR, Outcome, PathPattern, RuleSet, Rules, Why,
 };
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrValues};
+use pawl_evidence::tpm::{HashAlgorithm, PcrValues, TaggedDigest};
 use proptest::prelude::*;
 
 use crate::support::boot::Boot;
@@ -216,7 +216,7 @@ fn evmctl_aggregate(pcrs: &Path, log: &Path) -> String {
 }
 
 /// A log of these files and violations, and what PCR 10 is after it.
-fn made(files: &[(u8, bool)]) -> (Vec<Record>, Digest) {
+fn made(files: &[(u8, bool)]) -> (Vec<Record>, TaggedDigest) {
     let record = |(name, violation): &(u8, bool)| match violation {
         false => Record::file(format!("/bin/{name}").as_bytes(), &[*name]),
         true => Record::violation(format!("/bin/{name}").as_bytes()),

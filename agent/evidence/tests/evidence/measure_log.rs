@@ -2,7 +2,7 @@
 
 use pawl_evidence::eventlog::{EventFact, EventLog, Fact, Stage, Tie, UserSpaceEvent};
 use pawl_evidence::measure_log::{MEASURE_LOG_MAX_LEN, MeasureLog, MeasureLogError, RECORD_MAX_LEN, Target};
-use pawl_evidence::tpm::{Digest, HashAlgorithm};
+use pawl_evidence::tpm::{HashAlgorithm, TaggedDigest};
 use proptest::prelude::*;
 
 use crate::support::boot::{Boot, from_hex};
@@ -21,7 +21,7 @@ fn the_firmwares_log_and_then_systemds_give_every_pcr() {
                 continue;
             }
             let expected =
-                replayed.get(bank, index).copied().unwrap_or_else(|| Digest::at_reset(bank, index));
+                replayed.get(bank, index).copied().unwrap_or_else(|| TaggedDigest::at_reset(bank, index));
             assert_eq!(*value, expected, "{}: PCR {index} of {bank}", boot.name);
             compared += 1;
         }
@@ -48,9 +48,9 @@ fn the_records_of_an_nvpcr_give_its_value() {
         ),
     ] {
         let log = MeasureLog::parse(&Boot::named(name).measure_log()).unwrap();
-        let value = Digest::new(HashAlgorithm::Sha256, &from_hex(value)).unwrap();
+        let value = TaggedDigest::new(HashAlgorithm::Sha256, &from_hex(value)).unwrap();
         assert_eq!(log.leads_nv(index, &value), Some(records), "{name}: {index:#x}");
-        assert_eq!(log.leads_nv(index, &Digest::filled(HashAlgorithm::Sha256, 1)), None);
+        assert_eq!(log.leads_nv(index, &TaggedDigest::filled(HashAlgorithm::Sha256, 1)), None);
     }
     let log = MeasureLog::parse(&Boot::named("forky-more-events").measure_log()).unwrap();
     let names = log.nvpcr_names();
@@ -112,7 +112,7 @@ fn a_bank_that_a_record_leaves_out_is_not_extended_by_it() {
     let pcrs = Boot::named("forky-more-events").pcrs();
     for (bank, records) in [(HashAlgorithm::Sha256, 3), (HashAlgorithm::Sha1, 3), (HashAlgorithm::Sha384, 3)]
     {
-        let start = Digest::filled(bank, 0);
+        let start = TaggedDigest::filled(bank, 0);
         assert_eq!(log.leads(13, &start, pcrs.get(bank, 13).unwrap()), Some(records), "{bank}");
     }
 }

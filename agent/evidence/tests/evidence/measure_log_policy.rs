@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{Learnt, Policy};
 use pawl_evidence::appraise::{
-    Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, ImaLog, NvPcrs, ReferenceValues, Verdict,
-    appraise, before_user_space,
+    Area, AttestationResult, BootLogRule, BootState, Evidence, ImaProgress, NvPcrs, ReferenceValues,
+    TrustTier, appraise, before_user_space,
 };
 use pawl_evidence::attest::VerifiedQuote;
 use pawl_evidence::eventlog::{EventKind, EventLog};
 use pawl_evidence::ima::{Aggregate, BinaryLog, Findings, IMA_PCR, RuleSet, Rules};
 use pawl_evidence::measure_log::{MeasureLog, OS_SEPARATOR_PCRS, os_separator};
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
+use pawl_evidence::tpm::{HashAlgorithm, PcrSelection, PcrValues, TaggedDigest};
 
 use crate::support::boot::{Boot, from_hex};
 use crate::support::quoted;
@@ -26,7 +26,7 @@ fn what_was_learnt_from_a_boot_with_systemds_log_affirms_it() {
         let appraisal = judge(&learn(&boot.name), &boot.name);
         assert_eq!(refusals(&appraisal), [], "{}: {appraisal:#?}", boot.name);
         for area in [Area::Hardware, Area::Firmware, Area::Boot, Area::Freshness] {
-            assert_eq!(appraisal.area(area), Some(Verdict::Affirming), "{}: {area}", boot.name);
+            assert_eq!(appraisal.area(area), Some(TrustTier::Affirming), "{}: {area}", boot.name);
         }
     }
 }
@@ -113,10 +113,10 @@ fn the_initrd_is_the_images_only_while_the_image_is_named_and_judged_and_came_la
 
 #[test]
 fn exact_states_are_compared_where_systemd_keeps_a_log() {
-    for (name, verdict) in [
-        ("forky-good-2nd-boot", Verdict::Affirming),
-        ("forky-cmdline-changed", Verdict::Contraindicated),
-        ("forky-other-machine", Verdict::Contraindicated),
+    for (name, tier) in [
+        ("forky-good-2nd-boot", TrustTier::Affirming),
+        ("forky-cmdline-changed", TrustTier::Contraindicated),
+        ("forky-other-machine", TrustTier::Contraindicated),
     ] {
         let quote = Boot::named("forky-good").quote();
         let pcrs = quote.pcrs().select(&PcrSelection::lease_default()).unwrap();
@@ -126,12 +126,12 @@ fn exact_states_are_compared_where_systemd_keeps_a_log() {
             ..reference(&Policy::default())
         };
         let appraisal = judge_with(name, reference);
-        assert_eq!(appraisal.result, verdict, "{name}: {appraisal:#?}");
+        assert_eq!(appraisal.tier, tier, "{name}: {appraisal:#?}");
         assert!(
             appraisal
                 .reasons
                 .iter()
-                .all(|reason| reason.rule != "boot-log.replay" || reason.verdict == Verdict::Affirming),
+                .all(|reason| reason.rule != "boot-log.replay" || reason.tier == TrustTier::Affirming),
             "{appraisal:#?}"
         );
     }
@@ -142,7 +142,7 @@ fn without_systemds_log_the_pcrs_that_it_explains_are_refused() {
     let boot = Boot::named("forky-good");
     let appraisal = judge_logs(&learn("forky-good"), &boot.quote(), &boot.event_log(), None);
     let texts: Vec<_> =
-        appraisal.reasons.iter().filter(|reason| reason.verdict == Verdict::Contraindicated).collect();
+        appraisal.reasons.iter().filter(|reason| reason.tier == TrustTier::Contraindicated).collect();
     assert_eq!(texts.len(), 1, "PCR 9 alone has more than an os-separator: {texts:#?}");
     assert!(texts[0].text.contains("PCR 9"), "{texts:#?}");
 }
@@ -153,7 +153,7 @@ fn an_os_separator_needs_no_log() {
     let listed: std::collections::BTreeMap<String, String> = serde_json::from_str(text).unwrap();
     let mut pcrs = PcrValues::default();
     for (index, value) in listed {
-        let value = Digest::new(HashAlgorithm::Sha256, &from_hex(&value)).unwrap();
+        let value = TaggedDigest::new(HashAlgorithm::Sha256, &from_hex(&value)).unwrap();
         pcrs.insert(index.parse().unwrap(), value).unwrap();
     }
     let log = Boot::named("x86-good").event_log();
@@ -161,7 +161,7 @@ fn an_os_separator_needs_no_log() {
     let policy = Learnt::from_boot(&log, None, quote.pcrs(), &PcrSelection::lease_default()).unwrap().policy;
     assert!(policy.boot.require_os_separator);
     let appraisal = judge_logs(&policy, &quote, &log, None);
-    assert_eq!(appraisal.result, Verdict::Affirming, "{appraisal:#?}");
+    assert_eq!(appraisal.tier, TrustTier::Affirming, "{appraisal:#?}");
     // A system that does not extend it is another.
     let without = Boot::named("x86-good").quote();
     assert_eq!(rules_of(&judge_logs(&policy, &without, &log, None)), ["boot.require-os-separator"].into());
@@ -199,7 +199,7 @@ fn events_of_the_firmware_behind_an_os_separator_are_refused() {
     let log = boot.event_log();
     let events: Vec<_> =
         EventLog::parse(&log).unwrap().events().map(|event| event.unwrap().digests).collect();
-    let separators: Vec<Digest> =
+    let separators: Vec<TaggedDigest> =
         [HashAlgorithm::Sha1, HashAlgorithm::Sha256, HashAlgorithm::Sha384].map(os_separator).to_vec();
     let image = EventLog::parse(&log)
         .unwrap()
@@ -304,21 +304,26 @@ fn reference(policy: &Policy) -> ReferenceValues {
     }
 }
 
-fn judge(policy: &Policy, name: &str) -> Appraisal {
+fn judge(policy: &Policy, name: &str) -> AttestationResult {
     judge_with(name, reference(policy))
 }
 
-fn judge_with(name: &str, reference: ReferenceValues) -> Appraisal {
+fn judge_with(name: &str, reference: ReferenceValues) -> AttestationResult {
     let boot = Boot::named(name);
     appraise_logs(&reference, &boot.quote(), &boot.event_log(), Some(&boot.measure_log()))
 }
 
-fn judge_logs(policy: &Policy, quote: &VerifiedQuote, log: &[u8], measured: Option<&[u8]>) -> Appraisal {
+fn judge_logs(
+    policy: &Policy,
+    quote: &VerifiedQuote,
+    log: &[u8],
+    measured: Option<&[u8]>,
+) -> AttestationResult {
     appraise_logs(&reference(policy), quote, log, measured)
 }
 
 /// Judges a TPM that holds what these logs say, and whatever forky-good has besides.
-fn judge_made_up(policy: &Policy, log: &[u8], measured: &[u8]) -> Appraisal {
+fn judge_made_up(policy: &Policy, log: &[u8], measured: &[u8]) -> AttestationResult {
     let firmware = EventLog::parse(log).unwrap().replay().unwrap();
     let replayed = MeasureLog::parse(measured).unwrap().replay(&firmware);
     let mut pcrs = Boot::named("forky-good").quoted_pcrs();
@@ -333,8 +338,8 @@ fn appraise_logs(
     quote: &VerifiedQuote,
     log: &[u8],
     measure_log: Option<&[u8]>,
-) -> Appraisal {
-    let boot_log = BootLog::Whole(log);
+) -> AttestationResult {
+    let boot_log = Some(log);
     let evidence = Evidence {
         quote,
         epoch: 1,
@@ -343,15 +348,15 @@ fn appraise_logs(
         measure_log,
         measure_log_cut: false,
         nvpcrs: NvPcrs::NotAsked,
-        ima: ImaLog::Absent,
+        ima: ImaProgress::Absent,
     };
     let mut appraisal = appraise(&evidence, reference);
     // The IMA log is another test's.
     appraisal.reasons.retain(|reason| reason.area != Area::Runtime);
-    Appraisal::new(appraisal.reasons)
+    AttestationResult::new(appraisal.reasons)
 }
 
-fn event(pcr: u32, kind: EventKind, digests: &[Digest], data: &[u8]) -> Vec<u8> {
+fn event(pcr: u32, kind: EventKind, digests: &[TaggedDigest], data: &[u8]) -> Vec<u8> {
     let number = |value: usize| u32::try_from(value).unwrap().to_le_bytes();
     let mut bytes = [pcr.to_le_bytes(), kind.0.to_le_bytes(), number(digests.len())].concat();
     for digest in digests {
@@ -361,11 +366,11 @@ fn event(pcr: u32, kind: EventKind, digests: &[Digest], data: &[u8]) -> Vec<u8> 
     [&bytes[..], &number(data.len()), data].concat()
 }
 
-fn refusals(appraisal: &Appraisal) -> Vec<(&'static str, Option<usize>)> {
-    let refusals = appraisal.reasons.iter().filter(|reason| reason.verdict == Verdict::Contraindicated);
+fn refusals(appraisal: &AttestationResult) -> Vec<(&'static str, Option<usize>)> {
+    let refusals = appraisal.reasons.iter().filter(|reason| reason.tier == TrustTier::Contraindicated);
     refusals.map(|reason| (reason.rule, reason.event)).collect()
 }
 
-fn rules_of(appraisal: &Appraisal) -> BTreeSet<&'static str> {
+fn rules_of(appraisal: &AttestationResult) -> BTreeSet<&'static str> {
     refusals(appraisal).into_iter().map(|(rule, _)| rule).collect()
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{Learnt, NVPCRS_MAX, Policy};
 use pawl_evidence::appraise::{
-    Appraisal, BootLog, BootLogRule, Evidence, ImaLog, NvPcrs, Reason, ReferenceValues, Verdict, appraise,
+    AttestationResult, BootLogRule, Evidence, ImaProgress, NvPcrs, Reason, ReferenceValues, TrustTier,
+    appraise,
 };
 use pawl_evidence::attest::{AttestError, VerifiedNvPcr};
 use pawl_evidence::eventlog::EventLog;
 use pawl_evidence::measure_log::MeasureLog;
-use pawl_evidence::tpm::{Digest, HashAlgorithm, NvPublic, PcrSelection, PcrValues};
+use pawl_evidence::tpm::{HashAlgorithm, NvPublic, PcrSelection, PcrValues, TaggedDigest};
 
 use crate::support::boot::{Boot, from_hex};
 use crate::support::quoted;
@@ -29,7 +30,7 @@ fn an_nvpcr_of_a_real_boot_is_affirmed_where_systemds_log_gives_its_value() {
         let seen = Seen::of(name);
         let judged = seen.judge(&naming("[nvpcr.0x1d10200]\n[nvpcr.0x1d10201]"));
         assert_eq!(refusals(&judged), [""; 0], "{name}: {judged:#?}");
-        let said = texts(&judged, "nvpcr.unexplained", Verdict::Affirming);
+        let said = texts(&judged, "nvpcr.unexplained", TrustTier::Affirming);
         assert!(said.len() == 2 && said[0].starts_with("NvPCR 0x1d10200 (hardware)"), "{name}: {said:?}");
     }
 }
@@ -55,7 +56,7 @@ fn a_record_of_an_nvpcr_needs_a_rule_unless_the_policy_leaves_them_open() {
 fn an_nvpcr_that_lacks_a_record_or_was_set_back_is_contraindicated() {
     let mut seen = Seen::of("forky-more-events");
     let policy = naming("[nvpcr.0x1d10203]\nunexplained = 'allow'");
-    let start = Digest::filled(HashAlgorithm::Sha256, 0);
+    let start = TaggedDigest::filled(HashAlgorithm::Sha256, 0);
     let start = start.extend(start.as_bytes());
     seen.certify(LOGIN, ATTRIBUTES | ORDERLY, &start);
     let judged = seen.judge_nvpcrs(&policy);
@@ -81,10 +82,10 @@ fn an_nvpcr_whose_records_are_behind_the_kept_part_of_the_log_is_contraindicated
     seen.is_cut = true;
     // A PCR that has records behind the kept part is refused for the same reason.
     let refused = seen.judge(&naming(""));
-    let refused = refused.reasons.iter().find(|reason| reason.verdict == Verdict::Contraindicated).unwrap();
+    let refused = refused.reasons.iter().find(|reason| reason.tier == TrustTier::Contraindicated).unwrap();
     assert!(refused.text.contains("longer than what the control plane keeps"), "{refused:?}");
     for pcr in (0..16).filter(|pcr| *pcr != 10) {
-        let reset = Digest::at_reset(HashAlgorithm::Sha256, pcr);
+        let reset = TaggedDigest::at_reset(HashAlgorithm::Sha256, pcr);
         seen.pcrs.insert(pcr, replayed.get(HashAlgorithm::Sha256, pcr).copied().unwrap_or(reset)).unwrap();
     }
     let judged = seen.judge_nvpcrs(&naming("[nvpcr.0x1d10203]\nunexplained = 'allow'"));
@@ -185,7 +186,7 @@ fn an_nvpcr_that_nobody_asked_for_is_a_warning_and_one_that_no_policy_names_is_n
     let seen = Seen::of("forky-good");
     let policy = naming("[nvpcr.0x1d10200]");
     let judged = seen.appraise(&policy, NvPcrs::NotAsked);
-    assert_eq!(texts(&judged, "nvpcr.certified", Verdict::Warning).len(), 1, "{judged:#?}");
+    assert_eq!(texts(&judged, "nvpcr.certified", TrustTier::Warning).len(), 1, "{judged:#?}");
     let unnamed = seen.judge(&naming(""));
     assert!(unnamed.reasons.iter().all(|reason| !reason.rule.starts_with("nvpcr")), "{unnamed:#?}");
 }
@@ -232,25 +233,25 @@ impl Seen {
             let index = u32::from_str_radix(index, 16).unwrap();
             let value = from_hex(rest.trim().lines().next_back().unwrap());
             let attributes = if index == HARDWARE { ATTRIBUTES } else { ATTRIBUTES | ORDERLY };
-            seen.certify(index, attributes, &Digest::new(HashAlgorithm::Sha256, &value).unwrap());
+            seen.certify(index, attributes, &TaggedDigest::new(HashAlgorithm::Sha256, &value).unwrap());
         }
         assert_eq!(seen.nvpcrs.len(), 4, "{name}");
         if name == "forky-more-events" {
             // Extended past every log, which is another test's.
-            seen.pcrs.insert(8, Digest::filled(HashAlgorithm::Sha256, 0)).unwrap();
+            seen.pcrs.insert(8, TaggedDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
         }
         seen
     }
 
     /// Has the TPM certify another index at this handle.
-    fn certify(&mut self, index: u32, attributes: u32, value: &Digest) {
+    fn certify(&mut self, index: u32, attributes: u32, value: &TaggedDigest) {
         let public = public(index, attributes);
         self.nvpcrs.retain(|nvpcr| nvpcr.public().index() != index);
         self.nvpcrs.push(quoted::nv_certified(&public, &public, value.as_bytes()).unwrap());
         self.nvpcrs.sort_by_key(|nvpcr| nvpcr.public().index());
     }
 
-    fn judge(&self, policy: &Policy) -> Appraisal {
+    fn judge(&self, policy: &Policy) -> AttestationResult {
         self.appraise(policy, NvPcrs::Certified(&self.nvpcrs))
     }
 
@@ -261,17 +262,17 @@ impl Seen {
         reasons
     }
 
-    fn appraise(&self, policy: &Policy, nvpcrs: NvPcrs<'_>) -> Appraisal {
+    fn appraise(&self, policy: &Policy, nvpcrs: NvPcrs<'_>) -> AttestationResult {
         let quote = quoted::quote(&self.pcrs);
         let evidence = Evidence {
             quote: &quote,
             epoch: 1,
             age_s: 10,
-            boot_log: BootLog::Whole(&self.log),
+            boot_log: Some(&self.log),
             measure_log: Some(&self.measured),
             measure_log_cut: self.is_cut,
             nvpcrs,
-            ima: ImaLog::Absent,
+            ima: ImaProgress::Absent,
         };
         let reference = ReferenceValues {
             lease_selection: PcrSelection::lease_default(),
@@ -304,7 +305,7 @@ fn naming(sections: &str) -> Policy {
 }
 
 fn refusals(reasons: impl Reasons) -> Vec<&'static str> {
-    let refused = reasons.reasons().iter().filter(|reason| reason.verdict == Verdict::Contraindicated);
+    let refused = reasons.reasons().iter().filter(|reason| reason.tier == TrustTier::Contraindicated);
     refused.map(|reason| reason.rule).collect()
 }
 
@@ -312,7 +313,7 @@ trait Reasons {
     fn reasons(&self) -> &[Reason];
 }
 
-impl Reasons for &Appraisal {
+impl Reasons for &AttestationResult {
     fn reasons(&self) -> &[Reason] {
         &self.reasons
     }
@@ -324,8 +325,8 @@ impl Reasons for &Vec<Reason> {
     }
 }
 
-fn texts<'a>(appraisal: &'a Appraisal, rule: &str, verdict: Verdict) -> Vec<&'a str> {
-    let those = appraisal.reasons.iter().filter(|reason| reason.rule == rule && reason.verdict == verdict);
+fn texts<'a>(appraisal: &'a AttestationResult, rule: &str, tier: TrustTier) -> Vec<&'a str> {
+    let those = appraisal.reasons.iter().filter(|reason| reason.rule == rule && reason.tier == tier);
     those.map(|reason| reason.text.as_str()).collect()
 }
 

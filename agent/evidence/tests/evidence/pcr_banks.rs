@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{Learnt, Policy};
 use pawl_evidence::appraise::{
-    Appraisal, Area, BootLog, BootLogRule, Evidence, Foretold, ImaLog, NvPcrs, ReferenceValues, Verdict,
-    appraise, foretell,
+    Area, AttestationResult, BootLogRule, Evidence, Foretold, ImaProgress, NvPcrs, ReferenceValues,
+    TrustTier, appraise, foretell,
 };
 use pawl_evidence::eventlog::{EventKind, EventLog, predict};
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
+use pawl_evidence::tpm::{HashAlgorithm, PcrSelection, PcrValues, TaggedDigest};
 
 use crate::predict::unified;
 use crate::support::boot::Boot;
@@ -29,7 +29,7 @@ fn both_logs_are_judged_by_the_sha384_bank_that_is_quoted() {
     let same = judge(&policy, "forky-good");
     assert_eq!(refused(&same), BTreeSet::new(), "{same:#?}");
     for area in [Area::Hardware, Area::Firmware, Area::Boot] {
-        assert_eq!(same.area(area), Some(Verdict::Affirming), "{area}: {same:#?}");
+        assert_eq!(same.area(area), Some(TrustTier::Affirming), "{area}: {same:#?}");
     }
     let other_machine = judge(&policy, "forky-other-machine");
     assert_eq!(refused(&other_machine), BTreeSet::new(), "{other_machine:#?}");
@@ -63,7 +63,7 @@ fn a_command_line_is_learnt_as_text_where_the_quoted_bank_has_its_digest_alone()
         let mut pcrs = EventLog::parse(&log).unwrap().replay().unwrap();
         for index in 0..15 {
             if pcrs.get(bank, index).is_none() {
-                pcrs.insert(index, Digest::filled(bank, 0)).unwrap();
+                pcrs.insert(index, TaggedDigest::filled(bank, 0)).unwrap();
             }
         }
         let rules = Learnt::from_boot(&log, None, &pcrs, &lease(bank)).unwrap().policy.boot;
@@ -92,7 +92,7 @@ fn learn(name: &str, bank: HashAlgorithm) -> Policy {
     Learnt::from_boot(&log, Some(&measured), &values(&boot, bank), &lease(bank)).unwrap().policy
 }
 
-fn judge(policy: &Policy, name: &str) -> Appraisal {
+fn judge(policy: &Policy, name: &str) -> AttestationResult {
     let boot = Boot::named(name);
     let (log, measured) = (boot.event_log(), boot.measure_log());
     let quote = quoted::quote(&values(&boot, BANK));
@@ -100,11 +100,11 @@ fn judge(policy: &Policy, name: &str) -> Appraisal {
         quote: &quote,
         epoch: 1,
         age_s: 10,
-        boot_log: BootLog::Whole(&log),
+        boot_log: Some(&log),
         measure_log: Some(&measured),
         measure_log_cut: false,
         nvpcrs: NvPcrs::NotAsked,
-        ima: ImaLog::Absent,
+        ima: ImaProgress::Absent,
     };
     let reference = ReferenceValues {
         lease_selection: lease(BANK),
@@ -116,12 +116,12 @@ fn judge(policy: &Policy, name: &str) -> Appraisal {
     let mut appraisal = appraise(&evidence, &reference);
     // No IMA log is shown here.
     appraisal.reasons.retain(|reason| reason.area != Area::Runtime);
-    Appraisal::new(appraisal.reasons)
+    AttestationResult::new(appraisal.reasons)
 }
 
-fn refused(appraisal: &Appraisal) -> BTreeSet<&'static str> {
+fn refused(appraisal: &AttestationResult) -> BTreeSet<&'static str> {
     let reasons = appraisal.reasons.iter();
-    reasons.filter(|reason| reason.verdict == Verdict::Contraindicated).map(|reason| reason.rule).collect()
+    reasons.filter(|reason| reason.tier == TrustTier::Contraindicated).map(|reason| reason.rule).collect()
 }
 
 /// What the TPM of this boot held in a bank.

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use pawl_evidence::eventlog::{Action, EventKind, EventLog, Fact};
-use pawl_evidence::tpm::{Digest, HashAlgorithm};
+use pawl_evidence::tpm::{HashAlgorithm, TaggedDigest};
 
 use crate::support::boot::{Boot, cases, from_hex, read_pcr_listing};
 use crate::support::log::LogWriter;
@@ -15,7 +15,7 @@ use crate::support::swtpm::run;
 struct Printed {
     pcr: u8,
     kind: String,
-    sha256: Option<Digest>,
+    sha256: Option<TaggedDigest>,
     /// `UnicodeName`.
     variable: Option<String>,
     /// `VariableData`, where it is printed in hexadecimal.
@@ -129,12 +129,12 @@ fn tpm2_eventlog_overlooks_the_startup_locality() {
     let (_, listing) = print_log(&path);
 
     let measured = HashAlgorithm::Sha256.digest(&[&[b'1', 0, 0, 0]]);
-    let zero = Digest::filled(HashAlgorithm::Sha256, 0);
+    let zero = TaggedDigest::filled(HashAlgorithm::Sha256, 0);
     let wrong = zero.extend(zero.as_bytes()).extend(measured.as_bytes());
     assert_eq!(read_pcr_listing(&listing).get(HashAlgorithm::Sha256, 0), Some(&wrong));
     let mut start = [0; 32];
     start[31] = 3;
-    let from_three = Digest::new(HashAlgorithm::Sha256, &start).unwrap().extend(measured.as_bytes());
+    let from_three = TaggedDigest::new(HashAlgorithm::Sha256, &start).unwrap().extend(measured.as_bytes());
     let replayed = EventLog::parse(&log).unwrap().replay().unwrap();
     assert_eq!(replayed.get(HashAlgorithm::Sha256, 0), Some(&from_three));
 }
@@ -161,7 +161,7 @@ impl Printed {
                 "EventType" => value.clone_into(&mut event.kind),
                 "AlgorithmId" => algorithm = value,
                 "Digest" if algorithm == "sha256" => {
-                    event.sha256 = Digest::new(HashAlgorithm::Sha256, &from_hex(value));
+                    event.sha256 = TaggedDigest::new(HashAlgorithm::Sha256, &from_hex(value));
                 }
                 "UnicodeName" => event.variable = Some(value.to_owned()),
                 "VariableData" if !value.is_empty() => event.value = Some(from_hex(value)),

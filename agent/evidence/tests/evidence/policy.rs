@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use pawl_evidence::appraise::policy::{Allowed, AllowedList, CommandLinePattern, LearnError, Learnt, Policy};
 use pawl_evidence::appraise::{
-    Appraisal, Area, BootLog, BootLogRule, BootState, Evidence, ImaLog, NvPcrs, ReferenceValues, Verdict,
-    appraise,
+    Area, AttestationResult, BootLogRule, BootState, Evidence, ImaProgress, NvPcrs, ReferenceValues,
+    TrustTier, appraise,
 };
 use pawl_evidence::eventlog::{EventKind, LOG_MAX_LEN};
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection};
+use pawl_evidence::tpm::{HashAlgorithm, PcrSelection, TaggedDigest};
 
 use crate::support::boot::Boot;
 use crate::support::log::{LogWriter, utf16};
@@ -22,7 +22,7 @@ fn what_was_learnt_from_a_boot_affirms_it() {
         let appraisal = judge(&learn(&boot.name), &boot.name);
         assert_eq!(refusals(&appraisal), [], "{}", boot.name);
         for area in [Area::Hardware, Area::Firmware, Area::Boot, Area::Freshness] {
-            assert_eq!(appraisal.area(area), Some(Verdict::Affirming), "{}: {area}", boot.name);
+            assert_eq!(appraisal.area(area), Some(TrustTier::Affirming), "{}: {area}", boot.name);
         }
     }
 }
@@ -175,7 +175,7 @@ fn without_a_log_accepted_states_stand_in_where_that_is_allowed() {
     let boot = Boot::named("arm64-good");
     let quote = boot.quote();
     let without_log = |policy: &Policy, boot_states| {
-        let evidence = of_boot(&quote, BootLog::Absent, ImaLog::Absent);
+        let evidence = of_boot(&quote, None, ImaProgress::Absent);
         appraise(&evidence, &ReferenceValues { boot_states, ..reference(policy) })
     };
     let mut policy = learn("arm64-good");
@@ -184,7 +184,7 @@ fn without_a_log_accepted_states_stand_in_where_that_is_allowed() {
     let rules = rules_of(&without_log(&policy, vec![state("arm64-good")]));
     assert_eq!(rules, ["firmware.versions"].into());
     policy.firmware.accept_any_version = true;
-    assert_eq!(without_log(&policy, vec![state("arm64-good")]).result, Verdict::Warning);
+    assert_eq!(without_log(&policy, vec![state("arm64-good")]).tier, TrustTier::Warning);
     assert_eq!(rules_of(&without_log(&policy, vec![])), ["boot-state.accepted"].into());
 }
 
@@ -192,17 +192,17 @@ fn without_a_log_accepted_states_stand_in_where_that_is_allowed() {
 fn a_section_for_a_pcr_outside_of_the_lease_has_its_events_judged() {
     let mut policy = learn("x86-good");
     for (written, worst) in [
-        ("", Verdict::Contraindicated),
-        ("unexplained = 'warn'", Verdict::Warning),
-        ("unexplained = 'allow'", Verdict::Affirming),
+        ("", TrustTier::Contraindicated),
+        ("unexplained = 'warn'", TrustTier::Warning),
+        ("unexplained = 'allow'", TrustTier::Affirming),
     ] {
         policy.pcr = toml::from_str::<Policy>(&format!("[pcr.5]\n{written}")).unwrap().pcr;
         let appraisal = judge(&policy, "x86-good");
-        assert_eq!(appraisal.result, worst, "{written}: {appraisal:#?}");
+        assert_eq!(appraisal.tier, worst, "{written}: {appraisal:#?}");
     }
     let value = boot_value("x86-good", 5);
     policy.pcr = toml::from_str::<Policy>(&format!("[pcr.5]\nvalues = ['{value}']")).unwrap().pcr;
-    assert_eq!(judge(&policy, "x86-good").result, Verdict::Affirming);
+    assert_eq!(judge(&policy, "x86-good").tier, TrustTier::Affirming);
 }
 
 #[test]
@@ -275,8 +275,8 @@ fn learning_and_judging_go_once_through_a_log_of_many_command_lines() {
     assert!(policy.boot.command_line_digests.is_empty());
     policy.secure_boot.required = false;
 
-    let evidence = of_boot(&quote, BootLog::Whole(&log), ImaLog::Absent);
-    assert_eq!(appraise(&evidence, &reference(&policy)).result, Verdict::Affirming);
+    let evidence = of_boot(&quote, Some(&log), ImaProgress::Absent);
+    assert_eq!(appraise(&evidence, &reference(&policy)).tier, TrustTier::Affirming);
     policy.boot.command_lines.pop();
     let appraisal = appraise(&evidence, &reference(&policy));
     assert_eq!(refusals(&appraisal).len(), 2, "the last line, in each form");
@@ -286,7 +286,7 @@ fn learning_and_judging_go_once_through_a_log_of_many_command_lines() {
 #[test]
 fn a_list_allows_a_digest_once_and_finds_it() {
     let allowed = |byte: u8, name: &str| Allowed {
-        digest: Digest::filled(HashAlgorithm::Sha256, byte),
+        digest: TaggedDigest::filled(HashAlgorithm::Sha256, byte),
         name: name.to_owned(),
     };
     let mut list: AllowedList = [allowed(1, "a"), allowed(2, "b"), allowed(1, "c")].into_iter().collect();
@@ -322,15 +322,15 @@ fn state(name: &str) -> BootState {
     BootState { name: name.to_owned(), pcrs }
 }
 
-fn judge(policy: &Policy, name: &str) -> Appraisal {
+fn judge(policy: &Policy, name: &str) -> AttestationResult {
     judge_with(name, reference(policy))
 }
 
 /// Judges what a device booted, some time after the challenge. It has no IMA log.
-fn judge_with(name: &str, reference: ReferenceValues) -> Appraisal {
+fn judge_with(name: &str, reference: ReferenceValues) -> AttestationResult {
     let boot = Boot::named(name);
     let (quote, log) = (boot.quote(), boot.event_log());
-    let boot_log = BootLog::Whole(&log);
+    let boot_log = Some(log.as_slice());
     let evidence = Evidence {
         quote: &quote,
         epoch: 1,
@@ -339,25 +339,25 @@ fn judge_with(name: &str, reference: ReferenceValues) -> Appraisal {
         measure_log: None,
         measure_log_cut: false,
         nvpcrs: NvPcrs::NotAsked,
-        ima: ImaLog::Absent,
+        ima: ImaProgress::Absent,
     };
     let appraisal = appraise(&evidence, &reference);
     // A log that is withheld is a warning of its own, where no rule asks for it.
-    Appraisal::new(
+    AttestationResult::new(
         appraisal
             .reasons
             .into_iter()
-            .filter(|reason| (reason.area, reason.verdict) != (Area::Runtime, Verdict::Warning))
+            .filter(|reason| (reason.area, reason.tier) != (Area::Runtime, TrustTier::Warning))
             .collect(),
     )
 }
 
-fn refusals(appraisal: &Appraisal) -> Vec<(&'static str, Option<usize>)> {
-    let refusals = appraisal.reasons.iter().filter(|reason| reason.verdict == Verdict::Contraindicated);
+fn refusals(appraisal: &AttestationResult) -> Vec<(&'static str, Option<usize>)> {
+    let refusals = appraisal.reasons.iter().filter(|reason| reason.tier == TrustTier::Contraindicated);
     refusals.map(|reason| (reason.rule, reason.event)).collect()
 }
 
-fn rules_of(appraisal: &Appraisal) -> BTreeSet<&'static str> {
+fn rules_of(appraisal: &AttestationResult) -> BTreeSet<&'static str> {
     refusals(appraisal).into_iter().map(|(rule, _)| rule).collect()
 }
 

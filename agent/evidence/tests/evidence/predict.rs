@@ -4,7 +4,7 @@ use pawl_evidence::boot_image::{BootChange, DigestSet};
 use pawl_evidence::eventlog::{
     EventFact, EventKind, EventLog, Fact, PredictError, SectionPart, explains, predict,
 };
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrValues};
+use pawl_evidence::tpm::{HashAlgorithm, PcrValues, TaggedDigest};
 use serde_json::{Value, json};
 
 use crate::support::boot::Boot;
@@ -202,7 +202,7 @@ fn read(change: &Value) -> BootChange {
 /// All digests of an event; none of the fixtures has a bank of SHA-512.
 fn digests(log: &EventLog<'_>, number: usize) -> Value {
     let event = log.events().nth(number - 1).unwrap().unwrap();
-    let digest = |bank| event.digest(bank).copied().unwrap_or(Digest::filled(bank, 0)).to_string();
+    let digest = |bank| event.digest(bank).copied().unwrap_or(TaggedDigest::filled(bank, 0)).to_string();
     HashAlgorithm::ALL.into_iter().map(|bank| (bank.to_string(), Value::from(digest(bank)))).collect()
 }
 

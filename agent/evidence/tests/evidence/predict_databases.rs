@@ -3,7 +3,7 @@
 use pawl_evidence::eventlog::{
     DatabaseChange, DatabaseName, EventLog, Fact, PredictError, predict_databases,
 };
-use pawl_evidence::tpm::{Digest, HashAlgorithm};
+use pawl_evidence::tpm::{HashAlgorithm, TaggedDigest};
 
 use crate::support::boot::Boot;
 
@@ -44,9 +44,9 @@ fn other_contents_move_pcr_7_alone_as_firmware_measures_them() {
     for bank in [HashAlgorithm::Sha1, HashAlgorithm::Sha256, HashAlgorithm::Sha384] {
         let theirs: Vec<_> = other
             .events()
-            .map(|event| *event.unwrap().digest(bank).unwrap_or(&Digest::filled(bank, 0)))
+            .map(|event| *event.unwrap().digest(bank).unwrap_or(&TaggedDigest::filled(bank, 0)))
             .collect();
-        let mut pcr = Digest::filled(bank, 0);
+        let mut pcr = TaggedDigest::filled(bank, 0);
         for (number, event) in (1..).zip(present.events()) {
             let event = event.unwrap();
             if event.pcr != 7 {

@@ -2,7 +2,7 @@
 
 use pawl_evidence::appraise::{BootState, Foretold, INITRD_PCR, foretell};
 use pawl_evidence::eventlog::{EventLog, predict};
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
+use pawl_evidence::tpm::{HashAlgorithm, PcrSelection, PcrValues, TaggedDigest};
 
 use crate::predict::unified;
 use crate::support::boot::Boot;
@@ -28,7 +28,7 @@ fn nothing_follows_from_a_pcr_for_which_the_logs_do_not_account() {
     let log = good.event_log();
     let log = EventLog::parse(&log).unwrap();
     let predicted = predicted(&good, &changed);
-    let other = Digest::filled(BANK, 7);
+    let other = TaggedDigest::filled(BANK, 7);
     let measured = good.measure_log();
     assert_eq!(foretell(&log, Some(&measured), &other, 4, &predicted), Ok(Foretold::Unaccounted));
     // Without systemd's log an os-separator alone is known.
@@ -78,7 +78,7 @@ fn a_state_without_the_initrd_needs_all_that_stands_in_for_it() {
     assert_eq!(state(&[2, 4, 7, 8, 12, 13, 14]).differences(&lease, &quoted), [(BANK, 0)]);
     // What stands in for it is compared, also outside of the lease.
     let mut other = quoted.clone();
-    other.insert(13, Digest::filled(BANK, 1)).unwrap();
+    other.insert(13, TaggedDigest::filled(BANK, 1)).unwrap();
     assert_eq!(complete.differences(&lease, &other), [(BANK, 13)]);
 }
 

@@ -1,5 +1,5 @@
 use pawl_evidence::attest::{AkError, AttestError, AttestationKey};
-use pawl_evidence::tpm::{Attest, Digest, HashAlgorithm, Hierarchy, ParseError, Public};
+use pawl_evidence::tpm::{Attest, HashAlgorithm, Hierarchy, ParseError, Public, TaggedDigest};
 
 use crate::support::boot::{Boot, NONCE};
 
@@ -33,7 +33,7 @@ fn a_quote_is_refused_for_another_nonce_key_or_value() {
     assert_eq!(stranger.verify(&message, &signature, &NONCE), Err(AttestError::Forged));
 
     let mut pcrs = boot.quoted_pcrs();
-    pcrs.insert(4, Digest::filled(HashAlgorithm::Sha256, 0)).unwrap();
+    pcrs.insert(4, TaggedDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
     let attest = ak.verify(&message, &signature, &NONCE).unwrap();
     assert_eq!(attest.clone().quote(&pcrs), Err(AttestError::Composite));
     assert!(matches!(attest.clone().quote(&Default::default()), Err(AttestError::Missing(_))));

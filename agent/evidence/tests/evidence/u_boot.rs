@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{CommandLinePattern, LearnError, Learnt, Policy};
 use pawl_evidence::appraise::{
-    Appraisal, BootCoverage, BootLog, BootLogRule, BootState, ImaLog, ReferenceValues, Uncovered, Verdict,
-    appraise,
+    AttestationResult, BootCoverage, BootLogRule, BootState, ImaProgress, ReferenceValues, TrustTier,
+    Uncovered, appraise,
 };
 use pawl_evidence::boot_image::{BootChange, DigestSet};
 use pawl_evidence::eventlog::{
     EventFact, EventKind, EventLog, Fact, FirmwarePart, PredictError, Tie, predict,
 };
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
+use pawl_evidence::tpm::{HashAlgorithm, PcrSelection, PcrValues, TaggedDigest};
 use serde_json::json;
 
 use crate::support::boot::Boot;
@@ -85,7 +85,7 @@ fn another_command_line_is_contraindicated_by_a_learnt_policy() {
     assert_eq!(policy.boot.command_lines, [CommandLinePattern::literal(BOOTARGS)]);
     assert_eq!((policy.boot.images.len(), policy.boot.initrds.len()), (1, 1));
     let judged = |log: &[u8]| judge(log, with_bootargs(), Some(policy.clone()), &[]);
-    assert_eq!(judged(&good).result, Verdict::Affirming, "{:#?}", judged(&good));
+    assert_eq!(judged(&good).tier, TrustTier::Affirming, "{:#?}", judged(&good));
     assert_eq!(rules(&judged(&changed)), ["boot.command-lines"], "{:#?}", judged(&changed));
 }
 
@@ -99,7 +99,7 @@ fn a_lease_without_the_command_lines_pcr_is_refused_with_and_without_a_policy() 
     assert_eq!(learn(&good, default.clone()), Err(LearnError::Uncovered(Uncovered::CommandLine)));
 
     assert_eq!(rules(&judge(&good, default, None, &[&good])), ["boot.coverage"]);
-    assert_eq!(judge(&good, with_bootargs(), None, &[&good]).result, Verdict::Affirming);
+    assert_eq!(judge(&good, with_bootargs(), None, &[&good]).tier, TrustTier::Affirming);
     let changed = fixture("uboot-bootm-real-cmdline-changed.bin");
     let appraisal = judge(&changed, with_bootargs(), None, &[&good]);
     assert_eq!(rules(&appraisal), ["boot-state.accepted"], "{appraisal:#?}");
@@ -114,9 +114,9 @@ fn a_policy_that_leaves_the_command_line_open_is_a_warning() {
     policy.boot.command_lines.clear();
     let appraisal = judge(&good, selection(DEFAULT), Some(policy), &[]);
     let warned: Vec<_> =
-        appraisal.reasons.iter().filter(|reason| reason.verdict == Verdict::Warning).collect();
+        appraisal.reasons.iter().filter(|reason| reason.tier == TrustTier::Warning).collect();
     let [reason] = warned[..] else { panic!("{appraisal:#?}") };
-    assert_eq!((reason.rule, appraisal.result), ("boot.coverage", Verdict::Warning));
+    assert_eq!((reason.rule, appraisal.tier), ("boot.coverage", TrustTier::Warning));
     assert!(reason.text.contains("init=/bin/sh"), "{}", reason.text);
 }
 
@@ -158,23 +158,23 @@ fn firmware_that_measures_no_kernel_is_told() {
     // Without a log: a warning at best, which says what the PCRs tell.
     let mut pcrs = PcrValues::default();
     for index in 0..15 {
-        pcrs.insert(index, Digest::filled(HashAlgorithm::Sha256, 0)).unwrap();
+        pcrs.insert(index, TaggedDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
     }
     let without_log = |pcrs: &PcrValues| {
         let states = vec![BootState { name: "the first".into(), pcrs: pcrs.clone() }];
-        judge_quoted(&quote(pcrs), BootLog::Absent, reference(selection(DEFAULT), None, states))
+        judge_quoted(&quote(pcrs), None, reference(selection(DEFAULT), None, states))
     };
-    let says_so = |appraisal: &Appraisal| {
+    let says_so = |appraisal: &AttestationResult| {
         appraisal
             .reasons
             .iter()
             .any(|reason| reason.rule == "boot.coverage" && reason.text.contains("was ever"))
     };
     let appraisal = without_log(&pcrs);
-    assert!(appraisal.result == Verdict::Warning && says_so(&appraisal), "{appraisal:#?}");
-    pcrs.insert(4, Digest::filled(HashAlgorithm::Sha256, 7)).unwrap();
+    assert!(appraisal.tier == TrustTier::Warning && says_so(&appraisal), "{appraisal:#?}");
+    pcrs.insert(4, TaggedDigest::filled(HashAlgorithm::Sha256, 7)).unwrap();
     let appraisal = without_log(&pcrs);
-    assert!(appraisal.result == Verdict::Warning && !says_so(&appraisal), "{appraisal:#?}");
+    assert!(appraisal.tier == TrustTier::Warning && !says_so(&appraisal), "{appraisal:#?}");
 }
 
 #[test]
@@ -201,18 +201,18 @@ fn learn(log: &[u8], lease: PcrSelection) -> Result<Policy, LearnError> {
 }
 
 /// Judges a boot by a policy, or by these accepted ones.
-fn judge(log: &[u8], lease: PcrSelection, policy: Option<Policy>, accepted: &[&[u8]]) -> Appraisal {
+fn judge(log: &[u8], lease: PcrSelection, policy: Option<Policy>, accepted: &[&[u8]]) -> AttestationResult {
     let state = |log: &&[u8]| BootState { name: "accepted".into(), pcrs: quote_of(log).pcrs().clone() };
     let states = accepted.iter().map(state).collect();
-    judge_quoted(&quote_of(log), BootLog::Whole(log), reference(lease, policy, states))
+    judge_quoted(&quote_of(log), Some(log), reference(lease, policy, states))
 }
 
 fn judge_quoted(
     quote: &pawl_evidence::attest::VerifiedQuote,
-    boot_log: BootLog<'_>,
+    boot_log: Option<&[u8]>,
     reference: ReferenceValues,
-) -> Appraisal {
-    let evidence = of_boot(quote, boot_log, ImaLog::Absent);
+) -> AttestationResult {
+    let evidence = of_boot(quote, boot_log, ImaProgress::Absent);
     appraise(&evidence, &reference)
 }
 
@@ -232,8 +232,8 @@ fn reference(
 }
 
 /// The rules by which something is contraindicated.
-fn rules(appraisal: &Appraisal) -> Vec<&'static str> {
-    let refusals = appraisal.reasons.iter().filter(|reason| reason.verdict == Verdict::Contraindicated);
+fn rules(appraisal: &AttestationResult) -> Vec<&'static str> {
+    let refusals = appraisal.reasons.iter().filter(|reason| reason.tier == TrustTier::Contraindicated);
     refusals.map(|reason| reason.rule).collect()
 }
 

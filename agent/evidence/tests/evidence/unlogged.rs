@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{LearnError, Learnt, PcrIndex, PcrSection, Policy};
 use pawl_evidence::appraise::{
-    Appraisal, Area, BootLog, BootLogRule, BootState, ImaLog, ReferenceValues, Verdict, appraise,
+    Area, AttestationResult, BootLogRule, BootState, ImaProgress, ReferenceValues, TrustTier, appraise,
 };
 use pawl_evidence::eventlog::{EventKind, EventLog};
 use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
@@ -19,17 +19,17 @@ const BOOT: &str = "x86-good";
 fn without_a_policy_an_unlogged_firmware_pcr_is_a_warning_and_its_value_is_compared() {
     for pcr in [0, 5] {
         let appraisal = judge(&log_without(pcr), &by_value(BOOT));
-        assert_eq!(appraisal.result, Verdict::Warning, "{appraisal:#?}");
+        assert_eq!(appraisal.tier, TrustTier::Warning, "{appraisal:#?}");
         let text = worst(&appraisal);
         assert!(text.contains(&format!("does not explain PCR {pcr} ")), "{text}");
         assert!(text.contains("firmware of some models omits events, or the log was altered"), "{text}");
     }
     let other = judge(&log_without(0), &by_value("x86-secureboot-on"));
-    assert_eq!(other.area(Area::Firmware), Some(Verdict::Contraindicated));
+    assert_eq!(other.area(Area::Firmware), Some(TrustTier::Contraindicated));
     // A boot loader's events are left out by nobody's firmware.
     for pcr in [4, 7, 9] {
         let appraisal = judge(&log_without(pcr), &by_value(BOOT));
-        assert_eq!(appraisal.result, Verdict::Contraindicated, "PCR {pcr}");
+        assert_eq!(appraisal.tier, TrustTier::Contraindicated, "PCR {pcr}");
         assert!(worst(&appraisal).contains(&format!("does not explain PCR {pcr} ")), "{appraisal:#?}");
     }
 }
@@ -39,7 +39,7 @@ fn a_policy_refuses_an_unlogged_pcr_until_it_names_its_value() {
     let policy = learn(&Boot::named(BOOT).event_log());
     assert!(policy.pcr.values().all(|section| section.unlogged.is_empty()));
     let appraisal = judge(&log_without(0), &under(&policy));
-    assert_eq!(appraisal.result, Verdict::Contraindicated);
+    assert_eq!(appraisal.tier, TrustTier::Contraindicated);
     assert!(worst(&appraisal).contains("firmware of some models omits events"), "{appraisal:#?}");
 
     let policy = learn(&log_without(0));
@@ -49,13 +49,13 @@ fn a_policy_refuses_an_unlogged_pcr_until_it_names_its_value() {
         Policy { pcr: section(&format!("[pcr.0]\nunlogged = ['{quoted}']")), ..policy.clone() }
     );
     let appraisal = judge(&log_without(0), &under(&policy));
-    assert_eq!(appraisal.result, Verdict::Affirming, "{appraisal:#?}");
+    assert_eq!(appraisal.tier, TrustTier::Affirming, "{appraisal:#?}");
     let named = appraisal.reasons.iter().find(|reason| reason.text.contains("pcr.0.unlogged")).unwrap();
     assert!(named.text.contains("firmware of this model is known to omit events"), "{named}");
 
     let other = format!("[pcr.0]\nunlogged = ['{}']", "ab".repeat(32));
     let appraisal = judge(&log_without(0), &under(&Policy { pcr: section(&other), ..policy }));
-    assert_eq!(appraisal.result, Verdict::Contraindicated);
+    assert_eq!(appraisal.tier, TrustTier::Contraindicated);
     let text = worst(&appraisal);
     let ending = "firmware of this model is known to omit events, or the log was altered";
     assert!(text.contains(&quoted) && text.ends_with(ending), "{text}");
@@ -80,21 +80,21 @@ fn what_a_log_says_of_a_pcr_that_it_does_not_explain_counts_for_nothing() {
 #[test]
 fn a_pcr_that_no_lease_names_may_be_left_unexplained() {
     let policy = learn(&Boot::named(BOOT).event_log());
-    for (text, verdict) in [
-        ("", Verdict::Contraindicated),
-        ("[pcr.5]", Verdict::Contraindicated),
-        ("[pcr.5]\nunexplained = 'warn'", Verdict::Warning),
-        ("[pcr.5]\nunexplained = 'allow'", Verdict::Affirming),
+    for (text, tier) in [
+        ("", TrustTier::Contraindicated),
+        ("[pcr.5]", TrustTier::Contraindicated),
+        ("[pcr.5]\nunexplained = 'warn'", TrustTier::Warning),
+        ("[pcr.5]\nunexplained = 'allow'", TrustTier::Affirming),
     ] {
         let policy = Policy { pcr: section(text), ..policy.clone() };
-        assert_eq!(judge(&log_without(5), &under(&policy)).result, verdict, "{text}");
+        assert_eq!(judge(&log_without(5), &under(&policy)).tier, tier, "{text}");
     }
     let leased = Policy { pcr: section("[pcr.0]\nunexplained = 'allow'"), ..policy };
-    assert_eq!(judge(&log_without(0), &under(&leased)).result, Verdict::Contraindicated);
+    assert_eq!(judge(&log_without(0), &under(&leased)).tier, TrustTier::Contraindicated);
 
     let learnt = learn(&log_without(5));
     assert_eq!(learnt.pcr, section(&format!("[pcr.5]\nunlogged = ['{}']", quoted(5))));
-    assert_eq!(judge(&log_without(5), &under(&learnt)).result, Verdict::Affirming);
+    assert_eq!(judge(&log_without(5), &under(&learnt)).tier, TrustTier::Affirming);
 }
 
 #[test]
@@ -144,15 +144,15 @@ fn by_value(name: &str) -> ReferenceValues {
 }
 
 /// Judges the boot's quote with this log. What is said of IMA is left out.
-fn judge(log: &[u8], reference: &ReferenceValues) -> Appraisal {
+fn judge(log: &[u8], reference: &ReferenceValues) -> AttestationResult {
     let quote = Boot::named(BOOT).quote();
-    let (boot_log, ima) = (BootLog::Whole(log), ImaLog::Absent);
+    let (boot_log, ima) = (Some(log), ImaProgress::Absent);
     let appraisal = appraise(&of_boot(&quote, boot_log, ima), reference);
     let reasons = appraisal.reasons.into_iter();
-    Appraisal::new(reasons.filter(|reason| reason.area != Area::Runtime).collect())
+    AttestationResult::new(reasons.filter(|reason| reason.area != Area::Runtime).collect())
 }
 
-fn worst(appraisal: &Appraisal) -> &str {
+fn worst(appraisal: &AttestationResult) -> &str {
     &appraisal.reasons[0].text
 }
 

@@ -1,5 +1,6 @@
 //! Opens credentials of the control plane (TPM2_ActivateCredential).
 
+use pawl_proto::message::Credential;
 use tss_esapi::{
     constants::SessionType,
     handles::AuthHandle,
@@ -10,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{Device, hierarchy::template, templates};
 use crate::{
-    Credential, EndorsementKind, Error,
+    EndorsementKind, Error,
     bus::{EMPTY_AUTH, Encrypt, Loaded, NO_SESSION, Session, encrypt},
 };
 
@@ -20,8 +21,9 @@ impl Device {
         &mut self,
         credential: &Credential,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let blob = IdObject::from_bytes(&credential.id_object).map_err(|_| Error::Malformed("credential"))?;
-        let secret = EncryptedSecret::from_bytes(&credential.secret)
+        let blob = IdObject::from_bytes(credential.id_object.as_bytes())
+            .map_err(|_| Error::Malformed("credential"))?;
+        let secret = EncryptedSecret::from_bytes(credential.secret.as_bytes())
             .map_err(|_| Error::Malformed("secret of a credential"))?;
         let kind = self.endorsement_kind()?;
         let attestation_key = self.attestation_key()?.loaded.key();

@@ -1,6 +1,6 @@
 //! Lists PCR banks and reads PCRs (TPM2_PCR_Read).
 
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrSelection, PcrValues};
+use pawl_evidence::tpm::{HashAlgorithm, PcrSelection, PcrValues, TaggedDigest};
 use tss_esapi::constants::CapabilityType;
 use tss_esapi::structures::{CapabilityData, DigestList, PcrSelectionList};
 
@@ -74,8 +74,10 @@ fn collect(values: &mut PcrValues, read: &PcrSelectionList, digests: &DigestList
     for bank in read.get_selections() {
         let algorithm = HashAlgorithm::from_id(bank.hashing_algorithm().into()).ok_or_else(unexpected)?;
         for slot in bank.selected() {
-            let digest =
-                digests.next().and_then(|digest| Digest::new(algorithm, digest)).ok_or_else(unexpected)?;
+            let digest = digests
+                .next()
+                .and_then(|digest| TaggedDigest::new(algorithm, digest))
+                .ok_or_else(unexpected)?;
             // A slot is a single bit of the selection.
             let index = u32::from(slot).trailing_zeros();
             let index = u8::try_from(index).map_err(|_| unexpected())?;

@@ -5,7 +5,8 @@ use pawl_evidence::{
     rand_core::OsRng,
     tpm::{Name, Public},
 };
-use pawl_tpm::{Class, Credential, EndorsementChoice, EndorsementKind, Options, Tpm};
+use pawl_proto::message::Credential;
+use pawl_tpm::{Class, EndorsementChoice, EndorsementKind, Options, Tpm};
 
 use crate::rig::Rig;
 
@@ -18,8 +19,7 @@ fn open(rig: &Rig, endorsement: EndorsementChoice) -> Tpm {
 
 pub(crate) fn credential(ek: &[u8], ak_name: &[u8], secret: &[u8]) -> Credential {
     let ek = Public::unmarshal(ek).unwrap();
-    let made = make_credential(&ek, &Name::from_bytes(ak_name).unwrap(), secret, &mut OsRng).unwrap();
-    Credential { id_object: made.id_object, secret: made.encrypted_secret }
+    make_credential(&ek, &Name::from_bytes(ak_name).unwrap(), secret, &mut OsRng).unwrap()
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Sessions are salted to keys that are known, not to whatever key the bus answers with.
 
 use pawl_evidence::tpm::{HashAlgorithm, PublicKey};
-use pawl_tpm::{Credential, Error, Tpm};
+use pawl_proto::message::Credential;
+use pawl_tpm::{Error, Tpm};
 use zeroize::Zeroizing;
 
 use crate::rig::{Exchange, Paired, Rig, command};
@@ -75,7 +76,8 @@ async fn an_endorsement_key_that_is_replaced_on_the_bus_gets_no_salt() {
     tpm.identity().await.unwrap();
     replace_keys(&rig, ENDORSEMENT);
     rig.proxy.take();
-    let credential = Credential { id_object: vec![1; 50], secret: vec![2; 68] };
+    let credential =
+        Credential { id_object: vec![1; 50].try_into().unwrap(), secret: vec![2; 68].try_into().unwrap() };
     let refused = tpm.activate_credential(credential).await.unwrap_err();
     assert!(matches!(refused, Error::KeyReplaced { key: "endorsement key" }), "{refused}");
     assert_eq!(salted(&rig.proxy.take()), 0);

@@ -5,6 +5,7 @@ use std::{
     task::Poll,
 };
 
+use pawl_proto::message::Credential;
 use pawl_tpm::Error;
 
 use crate::rig::{ControlPlane, Paired, Rig, command, selection};
@@ -45,7 +46,8 @@ async fn nothing_is_left_behind() {
     forged.signature[5] ^= 1;
     let mut damaged = keys.vault.clone();
     damaged.private[30] ^= 1;
-    let junk = pawl_tpm::Credential { id_object: vec![0; 60], secret: vec![1; 100] };
+    let junk =
+        Credential { id_object: vec![0; 60].try_into().unwrap(), secret: vec![1; 100].try_into().unwrap() };
 
     leaves_nothing(&rig, "sign", false, tpm.sign_with_device(&keys.device, &good, [1; 32])).await;
     leaves_nothing(&rig, "unseal", false, tpm.unseal(&keys.vault, &good)).await;

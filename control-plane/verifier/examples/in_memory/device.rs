@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use pawl_evidence::lease::LeaseTerms;
 use pawl_evidence::tpm::{NvPublic, PcrSelection};
 use pawl_proto::message::{
-    Cause, Certificate, CertifiedKey, Event, Evidence, Finding, HostFacts, Lease, PairingApproved,
-    PairingOffer, PairingProof, PairingRequest, Receipt, Report, Scope, SessionProof, ShortText,
-    SignedReceipt,
+    Cause, Certificate, CertifiedKey, Credential, Event, Evidence, Finding, HostFacts, Lease,
+    PairingApproved, PairingOffer, PairingProof, PairingRequest, Receipt, Report, Scope, SessionProof,
+    ShortText, SignedReceipt,
 };
 use pawl_proto::{Blob, DeviceId, Digest, Epoch, Nonce, PairingId, SessionId, Text};
-use pawl_tpm::{Attestation, Binding, Counter, Credential, KeyBlob, LeaseGrant, Options, PairingKeys, Tpm};
+use pawl_tpm::{Attestation, Binding, Counter, KeyBlob, LeaseGrant, Options, PairingKeys, Tpm};
 use pawl_verifier::report::quoted_values;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -143,6 +143,7 @@ impl Device {
             nvpcrs: None,
             ima_log: None,
             host: None,
+            health: None,
             audit: None,
         };
         let evidence = pawl_proto::encode(&evidence)?;
@@ -206,12 +207,8 @@ impl Device {
         })
     }
 
-    async fn activate(&self, credential: &pawl_proto::message::Credential) -> Result<Blob<64>> {
-        let credential = Credential {
-            id_object: credential.id_object.as_bytes().to_vec(),
-            secret: credential.secret.as_bytes().to_vec(),
-        };
-        Ok(self.tpm.activate_credential(credential).await?.to_vec().try_into()?)
+    async fn activate(&self, credential: &Credential) -> Result<Blob<64>> {
+        Ok(self.tpm.activate_credential(credential.clone()).await?.to_vec().try_into()?)
     }
 
     async fn certify(&self, key: &KeyBlob, nonce: Nonce) -> Result<CertifiedKey> {

@@ -8,7 +8,7 @@ mod device;
 
 use std::error::Error;
 
-use pawl_proto::message::{Appraisal, Event, Verdict};
+use pawl_proto::message::{Event, TrustTier, Verdict};
 use pawl_proto::{Channel, Topic, signed};
 
 use self::control_plane::ControlPlane;
@@ -44,7 +44,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let report = device.report(first.nonce, first.answers).await?;
     let message = plane.report(&pawl_proto::encode(&report)?, NOW + 302)?;
     let second: Verdict = signed::verify(&message, &verdicts, &keys)?;
-    assert!(second.sequence > first.sequence && second.result < Some(Appraisal::Contraindicated));
+    assert!(second.sequence > first.sequence && second.result < Some(TrustTier::Contraindicated));
     let lease = second.lease.ok_or("the second verdict has no lease")?;
     device.unseal(&pairing_keys, &approved, &lease).await?;
     println!("appraised: {:?}, and the next lease opens the vault", second.result);

@@ -7,7 +7,7 @@
 mod compare;
 mod shown;
 
-use pawl_proto::message::{Appraisal, Area, Audit, Finding};
+use pawl_proto::message::{Area, Audit, Finding, TrustTier};
 use pawl_proto::record::Link;
 use pawl_proto::{Digest, PairingId};
 
@@ -92,10 +92,10 @@ impl ChainUpdate {
     /// Puts the finding into a verdict that judges: it is a warning at least.
     pub fn weigh(&self, draft: &mut VerdictDraft) {
         if let Some(reason) = &self.reason {
-            draft.result = draft.result.map(|result| result.max(Appraisal::Warning));
+            draft.result = draft.result.map(|result| result.max(TrustTier::Warning));
             // The device's own software keeps them.
-            let runtime = draft.areas.entry(Area::Runtime).or_insert(Appraisal::Warning);
-            *runtime = Appraisal::Warning.max(*runtime);
+            let runtime = draft.areas.entry(Area::Runtime).or_insert(TrustTier::Warning);
+            *runtime = TrustTier::Warning.max(*runtime);
             draft.reasons.push(reason.clone());
         }
     }

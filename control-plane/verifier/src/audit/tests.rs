@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 
-use pawl_proto::message::{Appraisal, Audit, Finding, Standing};
+use pawl_proto::message::{Audit, Finding, Standing, TrustTier};
 use pawl_proto::{Digest, PairingId};
 
 use super::{ChainUpdate, DeviceChain, Occasion, RecordsReport, follow_records};
@@ -196,7 +196,7 @@ fn a_chain_goes_on_over_a_pairing() {
 fn a_finding_makes_a_verdict_a_warning_and_no_more() {
     let update = ChainUpdate { reason: Some("records: cut".to_owned()), ..ChainUpdate::default() };
     for (before, after) in
-        [(Appraisal::Affirming, Appraisal::Warning), (Appraisal::Contraindicated, Appraisal::Contraindicated)]
+        [(TrustTier::Affirming, TrustTier::Warning), (TrustTier::Contraindicated, TrustTier::Contraindicated)]
     {
         let mut draft =
             VerdictDraft { result: Some(before), ..VerdictDraft::challenge(Standing::Active, false) };

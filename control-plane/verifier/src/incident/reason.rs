@@ -1,4 +1,4 @@
-use pawl_proto::message::{Appraisal, Area};
+use pawl_proto::message::{Area, TrustTier};
 
 use super::{Incident, IncidentKind};
 use crate::verdict::VerdictDraft;
@@ -12,12 +12,12 @@ pub fn weigh(draft: &mut VerdictDraft, open: &[Incident]) {
     }
 }
 
-fn tier(kind: IncidentKind) -> (Area, Appraisal) {
+fn tier(kind: IncidentKind) -> (Area, TrustTier) {
     match kind {
-        IncidentKind::TwoPlaces => (Area::Hardware, Appraisal::Contraindicated),
-        IncidentKind::SetBack => (Area::Freshness, Appraisal::Contraindicated),
+        IncidentKind::TwoPlaces => (Area::Hardware, TrustTier::Contraindicated),
+        IncidentKind::SetBack => (Area::Freshness, TrustTier::Contraindicated),
         IncidentKind::DiskElsewhere | IncidentKind::DiskOfAnother | IncidentKind::Reimaged => {
-            (Area::Hardware, Appraisal::Warning)
+            (Area::Hardware, TrustTier::Warning)
         }
     }
 }

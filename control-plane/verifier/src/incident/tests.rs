@@ -1,5 +1,5 @@
 use pawl_evidence::appraise::TpmTime;
-use pawl_proto::message::{Appraisal, Area, Evidence, Finding, RefusalCode, Standing};
+use pawl_proto::message::{Area, Evidence, Finding, RefusalCode, Standing, TrustTier};
 use pawl_proto::{DeviceId, Epoch, Nonce, PairingId, Text};
 
 use super::*;
@@ -23,6 +23,7 @@ fn evidence(run: u8) -> Evidence {
         nvpcrs: None,
         ima_log: None,
         host: None,
+        health: None,
         audit: None,
     }
 }
@@ -116,16 +117,16 @@ fn incident(kind: IncidentKind) -> Incident {
 #[test]
 fn open_incidents_make_a_verdict_worse_and_the_worst_is_told_first() {
     let draft = || VerdictDraft {
-        result: Some(Appraisal::Affirming),
+        result: Some(TrustTier::Affirming),
         ..VerdictDraft::ask(Standing::Active, None, false)
     };
     let mut warned = draft();
     weigh(&mut warned, &[incident(IncidentKind::Reimaged)]);
-    assert_eq!(warned.result, Some(Appraisal::Warning));
+    assert_eq!(warned.result, Some(TrustTier::Warning));
     let mut refused = draft();
     weigh(&mut refused, &[incident(IncidentKind::Reimaged), incident(IncidentKind::SetBack)]);
-    assert_eq!(refused.result, Some(Appraisal::Contraindicated));
-    assert_eq!(refused.areas[&Area::Freshness], Appraisal::Contraindicated);
+    assert_eq!(refused.result, Some(TrustTier::Contraindicated));
+    assert_eq!(refused.areas[&Area::Freshness], TrustTier::Contraindicated);
     assert!(refused.reasons[0].starts_with("freshness: it was seen; "), "{:?}", refused.reasons);
     assert_eq!(refused.reasons.len(), 2);
     let mut challenge = VerdictDraft::ask(Standing::Suspended, Some("audit"), true);

@@ -1,7 +1,7 @@
 use pawl_evidence::appraise::{HighWater, NvPcrs, TpmTime};
 use pawl_evidence::attest::VerifiedQuote;
 use pawl_proto::Epoch;
-use pawl_proto::message::{Appraisal, RefusalCode};
+use pawl_proto::message::{RefusalCode, TrustTier};
 
 use super::claim::Claim;
 use super::state::Pairing;
@@ -104,7 +104,7 @@ impl AppraisedDevice {
     /// [`Refusal`]
     pub fn check_result(&self) -> Result<(), Refusal> {
         let judgement = &self.report.judgement;
-        if judgement.result == Appraisal::Contraindicated {
+        if judgement.result == TrustTier::Contraindicated {
             return Err(Refusal::new(RefusalCode::Posture, judgement.reasons.join("; ")));
         }
         Ok(())

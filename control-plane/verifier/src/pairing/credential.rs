@@ -1,6 +1,6 @@
 use pawl_evidence::credential::make_credential;
 use pawl_evidence::rand_core::CryptoRngCore;
-use pawl_proto::message::{Credential, RefusalCode, TpmStructure};
+use pawl_proto::message::{Credential, RefusalCode};
 
 use super::claim::Claim;
 use crate::refusal::Refusal;
@@ -14,9 +14,6 @@ pub fn credential(
     secret: &[u8],
     random: &mut impl CryptoRngCore,
 ) -> Result<Credential, Refusal> {
-    let refuse = |error: &dyn std::fmt::Display| Refusal::new(RefusalCode::EndorsementKey, error);
-    let made = make_credential(&claim.endorsement_key, &claim.attestation_key.name(), secret, random)
-        .map_err(|error| refuse(&error))?;
-    let structure = |bytes: Vec<u8>| TpmStructure::new(bytes).map_err(|error| refuse(&error));
-    Ok(Credential { id_object: structure(made.id_object)?, secret: structure(made.encrypted_secret)? })
+    make_credential(&claim.endorsement_key, &claim.attestation_key.name(), secret, random)
+        .map_err(|error| Refusal::new(RefusalCode::EndorsementKey, error))
 }

@@ -1,5 +1,5 @@
 use pawl_proto::codec::EncodeError;
-use pawl_proto::message::{Appraisal, PairingApproved, PairingGrant, PairingRequest};
+use pawl_proto::message::{PairingApproved, PairingGrant, PairingRequest, TrustTier};
 use pawl_proto::{DecodeError, Digest, Nonce, limits};
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ pub struct PairingSession {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Posture {
     /// The judgement.
-    pub result: Appraisal,
+    pub result: TrustTier,
     /// Why.
     pub reasons: Vec<String>,
     /// The values of the PCRs that leases name.

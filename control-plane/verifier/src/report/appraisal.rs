@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use pawl_evidence::appraise::{
-    self, Appraisal, BootLog, BootLogRule, BootState as ReferenceState, Evidence, HighWater, ImaLog, NvPcrs,
-    ReferenceValues,
+    self, AttestationResult, BootLogRule, BootState as ReferenceState, Evidence, HighWater, ImaProgress,
+    NvPcrs, ReferenceValues,
 };
 use pawl_evidence::attest::VerifiedQuote;
 use pawl_proto::Epoch;
@@ -36,7 +36,7 @@ pub struct AppraisalInput<'a> {
     /// The NvPCRs that the TPM certified, where the device was asked for them.
     pub nvpcrs: NvPcrs<'a>,
     /// The IMA log, as far as it was followed.
-    pub ima: ImaLog<'a>,
+    pub ima: ImaProgress<'a>,
 }
 
 /// Appraises evidence, by the device's policy if it has one, else by the accepted boot states. `highest` is the latest
@@ -48,12 +48,12 @@ pub fn appraise(
     input: &AppraisalInput<'_>,
     accepted: Vec<AcceptedState>,
     highest: Option<HighWater>,
-) -> Appraisal {
+) -> AttestationResult {
     let evidence = Evidence {
         quote: input.quote,
         epoch: input.epoch.0,
         age_s: input.age,
-        boot_log: input.boot_log.map_or(BootLog::Absent, BootLog::Whole),
+        boot_log: input.boot_log,
         measure_log: input.measure_log,
         measure_log_cut: input.measure_log_cut,
         nvpcrs: input.nvpcrs,

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use pawl_evidence::appraise::{ImaLog, before_user_space};
+use pawl_evidence::appraise::{ImaProgress, before_user_space};
 use pawl_evidence::ima::{Findings, Outcome, Rules};
 use pawl_evidence::tpm::PcrValues;
 use pawl_proto::message::Evidence;
@@ -114,11 +114,11 @@ impl CompleteReport {
 
     /// Returns the IMA log, as far as it was followed.
     #[must_use]
-    pub fn ima_log(&self) -> ImaLog<'_> {
+    pub fn ima_log(&self) -> ImaProgress<'_> {
         match self.ima {
-            _ if self.behind => ImaLog::Behind,
-            Some(outcome) => ImaLog::Followed { outcome, findings: self.findings.as_ref() },
-            None => ImaLog::Absent,
+            _ if self.behind => ImaProgress::Behind,
+            Some(outcome) => ImaProgress::Followed { outcome, findings: self.findings.as_ref() },
+            None => ImaProgress::Absent,
         }
     }
 }

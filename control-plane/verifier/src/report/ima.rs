@@ -1,5 +1,5 @@
 use pawl_evidence::ima::{Aggregate, BinaryLog, Findings, IMA_PCR, ImaError, Outcome, Rules};
-use pawl_evidence::tpm::{Digest, PcrValues};
+use pawl_evidence::tpm::{PcrValues, TaggedDigest};
 use pawl_proto::message::ImaLog;
 use pawl_proto::{Blob, limits};
 use serde::{Deserialize, Serialize};
@@ -104,7 +104,7 @@ struct Step {
     consumed: usize,
 }
 
-fn step(aggregate: &mut Aggregate, log: &[u8], quoted: &Digest, more: bool, unanchored: bool) -> Step {
+fn step(aggregate: &mut Aggregate, log: &[u8], quoted: &TaggedDigest, more: bool, unanchored: bool) -> Step {
     match aggregate.advance(BinaryLog::new(log), quoted) {
         Ok(outcome @ Outcome::Anchored { consumed, .. }) => Step { outcome: Some(outcome), consumed },
         // Once unanchored, later reports without new entries do not make it better.

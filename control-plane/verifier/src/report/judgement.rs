@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use pawl_evidence::appraise::{self, HighWater, Reason};
-use pawl_proto::message::{Appraisal, Area, Standing, Verdict};
+use pawl_evidence::appraise::{self, AttestationResult, HighWater, Reason};
+use pawl_proto::message::{Area, Standing, TrustTier, Verdict};
 use pawl_proto::{Digest, limits};
 
 use super::appraisal::{AppraisalInput, appraise};
@@ -15,10 +15,10 @@ use crate::verdict::VerdictDraft;
 #[derive(Clone, Debug)]
 pub struct Judgement {
     /// The trust tier.
-    pub result: Appraisal,
+    pub result: TrustTier,
     /// The reasons that decided it.
     pub reasons: Vec<String>,
-    areas: BTreeMap<Area, Appraisal>,
+    areas: BTreeMap<Area, TrustTier>,
     policy: Option<Digest>,
     /// More pieces of a log have to come, or NvPCRs: the device is to report again at once.
     behind: bool,
@@ -33,8 +33,8 @@ pub fn judge(
     accepted: Vec<AcceptedState>,
     highest: Option<HighWater>,
 ) -> Judgement {
-    let appraisal = appraise(input, accepted, highest);
-    let behind = matches!(input.ima, appraise::ImaLog::Behind);
+    let attestation = appraise(input, accepted, highest);
+    let behind = matches!(input.ima, appraise::ImaProgress::Behind);
     let not_asked = matches!(input.nvpcrs, appraise::NvPcrs::NotAsked)
         && input.policy.is_some_and(|policy| !policy.policy.nvpcr.is_empty());
     // A log that never ends must not postpone the appraisal of PCR 10.
@@ -45,9 +45,9 @@ pub fn judge(
         lease_pcrs: input.lease_pcrs.clone(),
     };
     Judgement {
-        result: told_result(appraisal.result),
-        reasons: told_reasons(&appraisal, input.policy.is_some()),
-        areas: told_areas(&appraisal),
+        result: attestation.tier,
+        reasons: told_reasons(&attestation, input.policy.is_some()),
+        areas: attestation.areas(),
         policy: input.policy.map(|policy| policy.digest),
         behind: behind || input.measure_log_behind || not_asked,
         lease: (!unjudged).then_some(lease),
@@ -55,9 +55,9 @@ pub fn judge(
 }
 
 /// Returns the reasons that decided the result; others are left out.
-fn told_reasons(appraisal: &appraise::Appraisal, under_policy: bool) -> Vec<String> {
+fn told_reasons(attestation: &AttestationResult, under_policy: bool) -> Vec<String> {
     let deciding: Vec<&Reason> =
-        appraisal.reasons.iter().filter(|reason| reason.verdict == appraisal.result).collect();
+        attestation.reasons.iter().filter(|reason| reason.tier == attestation.tier).collect();
     let more = deciding.len().saturating_sub(limits::REASONS);
     // One of them gives way to the remark that there are more.
     let told = if more > 0 { limits::REASONS.saturating_sub(1) } else { limits::REASONS };
@@ -80,34 +80,6 @@ fn told_reason(reason: &Reason, under_policy: bool) -> String {
     }
 }
 
-/// Returns the trust tier of a verdict in the form of messages.
-#[must_use]
-pub fn told_result(verdict: appraise::Verdict) -> Appraisal {
-    match verdict {
-        appraise::Verdict::Affirming => Appraisal::Affirming,
-        appraise::Verdict::Warning => Appraisal::Warning,
-        appraise::Verdict::Contraindicated => Appraisal::Contraindicated,
-    }
-}
-
-/// Returns the judgement on each area in the form of messages.
-#[must_use]
-pub fn told_areas(appraisal: &appraise::Appraisal) -> BTreeMap<Area, Appraisal> {
-    appraisal.areas().into_iter().map(|(area, verdict)| (told_area(area), told_result(verdict))).collect()
-}
-
-/// Returns an area in the form of messages.
-#[must_use]
-pub fn told_area(area: appraise::Area) -> Area {
-    match area {
-        appraise::Area::Hardware => Area::Hardware,
-        appraise::Area::Firmware => Area::Firmware,
-        appraise::Area::Boot => Area::Boot,
-        appraise::Area::Runtime => Area::Runtime,
-        appraise::Area::Freshness => Area::Freshness,
-    }
-}
-
 impl Judgement {
     /// Returns the verdict on the evidence with the digest `answers`. It brings a lease, unless the result is
     /// contraindicated or the operator has suspended the device. The next report is due after `interval` seconds,
@@ -120,7 +92,7 @@ impl Judgement {
         answers: Digest,
         interval: u32,
     ) -> VerdictDraft {
-        let good = self.result != Appraisal::Contraindicated && standing == Standing::Active;
+        let good = self.result != TrustTier::Contraindicated && standing == Standing::Active;
         VerdictDraft {
             answers: Some(answers),
             standing,

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use pawl_evidence::appraise::{ImaLog, NvPcrs};
+use pawl_evidence::appraise::{ImaProgress, NvPcrs};
 use pawl_evidence::attest::{AttestationKey, VerifiedAttest, VerifiedNvPcr, VerifiedQuote};
 use pawl_evidence::ima::{Findings, Outcome, Rules};
 use pawl_evidence::tpm::Public;
@@ -146,10 +146,10 @@ impl KeptEvidence {
 
     /// Returns the IMA log, as far as it was followed. Findings under other rules than `rules` are left out.
     #[must_use]
-    pub fn ima_log(&self, rules: Option<&Rules>) -> ImaLog<'_> {
+    pub fn ima_log(&self, rules: Option<&Rules>) -> ImaProgress<'_> {
         let outcome = match self.ima {
-            ImaOutcome::Absent => return ImaLog::Absent,
-            ImaOutcome::Behind => return ImaLog::Behind,
+            ImaOutcome::Absent => return ImaProgress::Absent,
+            ImaOutcome::Behind => return ImaProgress::Behind,
             ImaOutcome::Anchored => Outcome::Anchored { consumed: 0, padded: false },
             ImaOutcome::AnchoredBySha1 => Outcome::Anchored { consumed: 0, padded: true },
             ImaOutcome::Unanchored => Outcome::Unanchored,
@@ -158,7 +158,7 @@ impl KeptEvidence {
         };
         let findings = self.findings.as_ref().zip(rules);
         let findings = findings.and_then(|(findings, rules)| findings.made_under(rules).then_some(findings));
-        ImaLog::Followed { outcome, findings }
+        ImaProgress::Followed { outcome, findings }
     }
 }
 
@@ -174,11 +174,11 @@ impl KeptEvidence {
     }
 }
 
-fn followed(log: ImaLog<'_>) -> (ImaOutcome, Option<&Findings>) {
+fn followed(log: ImaProgress<'_>) -> (ImaOutcome, Option<&Findings>) {
     match log {
-        ImaLog::Absent => (ImaOutcome::Absent, None),
-        ImaLog::Behind => (ImaOutcome::Behind, None),
-        ImaLog::Followed { outcome, findings } => {
+        ImaProgress::Absent => (ImaOutcome::Absent, None),
+        ImaProgress::Behind => (ImaOutcome::Behind, None),
+        ImaProgress::Followed { outcome, findings } => {
             let ima = match outcome {
                 Outcome::Anchored { padded: false, .. } => ImaOutcome::Anchored,
                 Outcome::Anchored { padded: true, .. } => ImaOutcome::AnchoredBySha1,

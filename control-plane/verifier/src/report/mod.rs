@@ -18,7 +18,7 @@ pub use appraised::{AppraisalContext, Appraised};
 pub use complete::{CompleteError, CompleteReport};
 pub use decide::{ReportBasis, ReportDecision, ReportError, ReportOutcome, Terms, appraise_report};
 pub use ima::ImaState;
-pub use judgement::{Judgement, judge, told_area, told_areas, told_result, verdict_fact};
+pub use judgement::{Judgement, judge, verdict_fact};
 pub use kept::{KeptEvidence, KeptEvidenceError};
 pub use measure_log::MeasureLogState;
 pub use quoted::{QuotedError, QuotedEvidence, bank, bank_hash, pcr_values, quoted_values};

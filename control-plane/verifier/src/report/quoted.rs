@@ -98,7 +98,7 @@ pub fn pcr_values(pcrs: &BTreeMap<u8, PcrValue>) -> Result<PcrValues, QuotedErro
     }
     let bank = bank_hash(PcrBank::of(pcrs).ok_or(QuotedError::Banks)?);
     for (index, value) in pcrs {
-        let value = tpm::Digest::new(bank, value.as_bytes()).ok_or(QuotedError::Banks)?;
+        let value = tpm::TaggedDigest::new(bank, value.as_bytes()).ok_or(QuotedError::Banks)?;
         values.insert(*index, value).map_err(|_| QuotedError::Pcr(*index))?;
     }
     Ok(values)

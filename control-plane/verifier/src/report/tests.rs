@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::Policy;
-use pawl_proto::message::{Appraisal, Evidence, Report, Standing};
+use pawl_proto::message::{Evidence, Report, Standing, TrustTier};
 use pawl_proto::{Blob, DeviceId, Digest, Nonce, Text};
 
 mod kept;
@@ -60,6 +60,7 @@ impl Paired {
             nvpcrs: None,
             ima_log: None,
             host: None,
+            health: None,
             audit: None,
         }
     }
@@ -97,7 +98,7 @@ fn a_report_on_the_nonce_is_appraised_and_the_next_one_builds_on_it() {
     let mut paired = Paired::new();
     let ReportOutcome::Appraised(first) = paired.outcome(&paired.evidence(None)) else { panic!() };
     // It has no boot log, so its PCRs can be compared and not explained.
-    assert_eq!(first.judgement.result, Appraisal::Warning, "{:?}", first.judgement.reasons);
+    assert_eq!(first.judgement.result, TrustTier::Warning, "{:?}", first.judgement.reasons);
     let draft = first.judgement.clone().into_draft(Standing::Active, None, Digest([4; 32]), 300);
     assert_eq!((draft.interval, draft.lease.is_some()), (300, true));
     let suspended = first.judgement.into_draft(Standing::Suspended, None, Digest([4; 32]), 300);
@@ -123,7 +124,7 @@ fn drift_is_contraindicated() {
     let mut paired = Paired::new();
     paired.tpm.pcrs.insert(4, pawl_proto::PcrValue::Sha256([0xee; 32]));
     let ReportOutcome::Appraised(appraised) = paired.outcome(&paired.evidence(None)) else { panic!() };
-    assert_eq!(appraised.judgement.result, Appraisal::Contraindicated);
+    assert_eq!(appraised.judgement.result, TrustTier::Contraindicated);
     let draft = appraised.judgement.into_draft(Standing::Active, None, Digest([4; 32]), 300);
     assert!(draft.lease.is_none());
 }

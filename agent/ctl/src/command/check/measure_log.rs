@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use pawl_config::Config;
 use pawl_evidence::eventlog::EventLog;
 use pawl_evidence::measure_log::{MeasureLog, Target};
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PCR_COUNT, PcrValues};
+use pawl_evidence::tpm::{HashAlgorithm, PCR_COUNT, PcrValues, TaggedDigest};
 use pawl_proto::limits;
 use pawl_proto::local::LocalStatus;
 
@@ -134,7 +134,8 @@ fn compare(log: &MeasureLog, boot_log: &Path, pcrs: &PcrValues) -> Finding {
     let unexplained: Vec<String> = pcrs
         .bank(bank)
         .filter(|(pcr, value)| {
-            let before = firmware.get(bank, *pcr).copied().unwrap_or_else(|| Digest::at_reset(bank, *pcr));
+            let before =
+                firmware.get(bank, *pcr).copied().unwrap_or_else(|| TaggedDigest::at_reset(bank, *pcr));
             has_records(*pcr) && log.leads(*pcr, &before, value).is_none()
         })
         .map(|(pcr, _)| pcr.to_string())
@@ -153,7 +154,7 @@ fn read_pcrs(tpm: &Path) -> PcrValues {
         for pcr in 0..PCR_COUNT {
             let file = tpm.join(format!("pcr-{bank}")).join(pcr.to_string());
             let value = fs::read_to_string(file).ok().and_then(|text| hex::decode(text.trim()).ok());
-            if let Some(value) = value.and_then(|value| Digest::new(bank, &value)) {
+            if let Some(value) = value.and_then(|value| TaggedDigest::new(bank, &value)) {
                 // The index was counted.
                 let _ = pcrs.insert(pcr, value);
             }

@@ -71,7 +71,7 @@ fn cause_words(cause: &Cause) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use pawl_proto::message::{Appraisal, Scope};
+    use pawl_proto::message::{Scope, TrustTier};
     use pawl_proto::{Digest, EventId, PairingId, SessionId};
 
     use super::*;
@@ -126,7 +126,7 @@ mod tests {
             (
                 DeviceFact::Verdict {
                     sequence: 3,
-                    result: Some(Appraisal::Affirming),
+                    result: Some(TrustTier::Affirming),
                     evidence: Some(digest),
                     lease: Some(90_000),
                 },

@@ -1,14 +1,14 @@
 //! What an IMA log makes of PCR 10.
 
 use pawl_evidence::ima::{Aggregate, AsciiLog, BinaryLog, IMA_PCR, ImaError};
-use pawl_evidence::tpm::{Digest, HashAlgorithm};
+use pawl_evidence::tpm::{HashAlgorithm, TaggedDigest};
 
 /// The PCR that IMA extends.
 pub(super) const PCR: u8 = IMA_PCR;
 
 /// The value of PCR 10 after the whole log; none where nothing was extended, and none for banks of which the log
 /// cannot tell: a kernel that is built without a bank's hash extends padded SHA-1 digests instead.
-pub(super) fn replay(log: &[u8], bank: HashAlgorithm) -> Result<Option<Digest>, ImaError> {
+pub(super) fn replay(log: &[u8], bank: HashAlgorithm) -> Result<Option<TaggedDigest>, ImaError> {
     let is_hashed_as = |bank| match is_binary(log) {
         true => {
             BinaryLog::new(log).next().is_some_and(|entry| entry.is_ok_and(|entry| entry.list_hash() == bank))

@@ -4,13 +4,13 @@ use std::ops::Deref;
 use serde::de::{self, Deserialize, Deserializer};
 
 use crate::ima::{FileDigest, Hashed};
-use crate::tpm::{Digest, HashAlgorithm};
+use crate::tpm::{HashAlgorithm, TaggedDigest};
 
 /// An allowed digest: SHA-256, or SHA-384 for events of that bank.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Allowed {
     /// What is compared.
-    pub digest: Digest,
+    pub digest: TaggedDigest,
     /// The operator's name for it, for display only.
     pub name: String,
 }
@@ -20,12 +20,12 @@ pub struct Allowed {
 #[derive(Debug, Clone, Default)]
 pub struct AllowedList {
     entries: Vec<Allowed>,
-    digests: HashSet<Digest>,
+    digests: HashSet<TaggedDigest>,
 }
 
 impl AllowedList {
     /// Returns whether an entry allows this digest.
-    pub fn allows(&self, digest: &Digest) -> bool {
+    pub fn allows(&self, digest: &TaggedDigest) -> bool {
         self.digests.contains(digest)
     }
 
@@ -100,7 +100,7 @@ impl<'de> Deserialize<'de> for Allowed {
 
 /// Parses a SHA-256 or SHA-384 digest as `sha256sum` and `sha384sum` print it, or with `sha256:` or `sha384:` in
 /// front.
-pub(super) fn digest(text: &str) -> Result<Digest, String> {
+pub(super) fn digest(text: &str) -> Result<TaggedDigest, String> {
     let malformed =
         || format!("{text:?} is no digest: give 64 hexadecimal digits for SHA-256, or 96 for SHA-384");
     let read: FileDigest = text.trim().to_ascii_lowercase().parse().map_err(|_| malformed())?;

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::appraise::replayed::{Account, Replayed};
 use crate::eventlog::{BootFacts, EventFact, EventLog, EventLogError, Fact, Stage, UserSpaceEvent};
 use crate::measure_log::os_separator;
-use crate::tpm::{Digest, HashAlgorithm, PcrValues};
+use crate::tpm::{HashAlgorithm, PcrValues, TaggedDigest};
 
 /// A boot as its logs describe it, as far as a quote confirms them.
 pub(in crate::appraise) struct Boot<'a> {
@@ -60,7 +60,7 @@ impl<'a> Boot<'a> {
     }
 
     /// Returns a PCR's quoted value in that bank.
-    pub(super) fn quoted(&self, pcr: u8) -> Option<&Digest> {
+    pub(super) fn quoted(&self, pcr: u8) -> Option<&TaggedDigest> {
         self.quoted.get(self.bank, pcr)
     }
 

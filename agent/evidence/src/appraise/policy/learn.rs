@@ -15,7 +15,7 @@ use crate::eventlog::{
     SignatureEntry, Tie, UserSpaceEvent, command_line_digests,
 };
 use crate::measure_log::NvPcrInit;
-use crate::tpm::{Digest, HashAlgorithm, Name, PcrSelection, PcrValues};
+use crate::tpm::{HashAlgorithm, Name, PcrSelection, PcrValues, TaggedDigest};
 
 /// Why no policy can be learnt from a boot.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -114,12 +114,12 @@ impl MadeNvPcr {
 struct Learner<'f> {
     policy: Policy,
     /// Command lines whose text is in the log, by their digests.
-    command_lines: HashMap<Digest, &'f str>,
+    command_lines: HashMap<TaggedDigest, &'f str>,
     /// The texts already in the policy.
     texts: HashSet<(TextRule, String)>,
     lines: BTreeMap<String, usize>,
     /// The unified kernel image that determined the initrd.
-    unified: Option<Digest>,
+    unified: Option<TaggedDigest>,
     /// The log line of the SMBIOS tables that the firmware measured.
     machine_tables: Option<usize>,
 }
@@ -180,7 +180,7 @@ impl Learner<'_> {
         }
     }
 
-    fn learn_event(&mut self, event: &EventFact<'_>, digest: &Digest) {
+    fn learn_event(&mut self, event: &EventFact<'_>, digest: &TaggedDigest) {
         let this = Allowed { digest: *digest, name: format!("{} ({})", event.fact, event.place()) };
         if event.tie == Tie::Claim {
             return self.learn_unknown(event, this);

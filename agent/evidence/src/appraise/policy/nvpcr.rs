@@ -7,7 +7,7 @@ use super::allowed::AllowedList;
 use super::pcr;
 use super::sections::Weight;
 use crate::lower_hex;
-use crate::tpm::{Digest, Name};
+use crate::tpm::{Name, TaggedDigest};
 
 /// The maximum number of NvPCRs in a policy. In every report each NvPCR costs one TPM signature (a third of a
 /// second on slow TPMs) and some 300 bytes. systemd 262 defines four.
@@ -31,7 +31,7 @@ pub struct NvPcrSection {
     pub digests: AllowedList,
     /// Allowed values. If the value is one of them, the records are ignored.
     #[serde(deserialize_with = "pcr::values")]
-    pub values: Vec<Digest>,
+    pub values: Vec<TaggedDigest>,
     /// The allowed TPM names of the index; any if the list is empty. A name covers the index's write policy and
     /// thereby the key that signs PCR policies for the image's initrd.
     #[serde(deserialize_with = "names")]

@@ -2,7 +2,7 @@ use serde::Deserialize;
 
 use super::allowed::{AllowedList, digest};
 use super::sections::Weight;
-use crate::tpm::{Digest, PCR_COUNT};
+use crate::tpm::{PCR_COUNT, TaggedDigest};
 
 /// The number of a PCR, as a section name has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -20,16 +20,16 @@ pub struct PcrSection {
     pub digests: AllowedList,
     /// Allowed values. PCRs above 14 are in no log, so no other rule applies to them.
     #[serde(deserialize_with = "values")]
-    pub values: Vec<Digest>,
+    pub values: Vec<TaggedDigest>,
     /// Values that are allowed although the boot event log does not explain them, because firmware of this model
     /// extends the PCR without logging it. The log's events of such a PCR are ignored.
     #[serde(deserialize_with = "values")]
-    pub unlogged: Vec<Digest>,
+    pub unlogged: Vec<TaggedDigest>,
 }
 
 impl PcrSection {
     /// Returns whether the value itself is allowed, so that no event needs an explanation.
-    pub(super) fn allows(&self, value: &Digest) -> bool {
+    pub(super) fn allows(&self, value: &TaggedDigest) -> bool {
         self.values.contains(value) || self.unlogged.contains(value)
     }
 }
@@ -55,7 +55,9 @@ impl TryFrom<String> for PcrIndex {
     }
 }
 
-pub(super) fn values<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Digest>, D::Error> {
+pub(super) fn values<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<TaggedDigest>, D::Error> {
     let written = Vec::<String>::deserialize(deserializer)?;
     written.iter().map(|text| digest(text).map_err(serde::de::Error::custom)).collect()
 }

@@ -2,7 +2,7 @@ use serde::Deserialize;
 
 use super::allowed::AllowedList;
 use super::pattern::{CommandLinePattern, LoaderCommandPattern};
-use crate::appraise::Verdict;
+use crate::appraise::TrustTier;
 
 /// `[freshness]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -104,10 +104,10 @@ pub enum Weight {
 
 impl Weight {
     /// Returns the trust tier; `None` if the finding has no effect.
-    pub(super) fn verdict(self) -> Option<Verdict> {
+    pub(super) fn tier(self) -> Option<TrustTier> {
         match self {
-            Self::Refuse => Some(Verdict::Contraindicated),
-            Self::Warn => Some(Verdict::Warning),
+            Self::Refuse => Some(TrustTier::Contraindicated),
+            Self::Warn => Some(TrustTier::Warning),
             Self::Allow => None,
         }
     }

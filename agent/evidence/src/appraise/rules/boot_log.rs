@@ -1,12 +1,12 @@
 use std::collections::BTreeSet;
 
 use super::super::evidence::Evidence;
-use super::super::reason::{Area, Reason, Verdict};
 use super::super::reference::BootLogRule;
 use super::super::replayed::{self, Replayed};
+use crate::appraise::{Area, Reason, TrustTier, area_of_pcr};
 use crate::eventlog::{BOOT_PHASES_PCR, EventLogError, FIRMWARE_PCRS};
 use crate::ima::IMA_PCR;
-use crate::tpm::{Digest, HashAlgorithm, PcrValues};
+use crate::tpm::{HashAlgorithm, PcrValues, TaggedDigest};
 
 /// The last PCR that the firmware's log can contain; user space extends the PCRs above.
 const LAST_BOOT_PCR: u8 = 14;
@@ -21,46 +21,47 @@ pub(in crate::appraise) const CUT: &str = "the known part of systemd's log does 
 
 /// The tier of a PCR that the logs do not explain, and the cause, which continues the sentence "… does not
 /// explain PCR 0".
-pub(in crate::appraise) type Unexplained = (Verdict, String);
+pub(in crate::appraise) type Unexplained = (TrustTier, String);
 
 /// Checks that the boot event log, followed by systemd's log, gives the quoted PCR values. `weigh` judges a PCR
 /// whose quoted value they do not give.
 pub(in crate::appraise) fn accounts_for_pcrs(
     evidence: &Evidence<'_>,
     rule: BootLogRule,
-    weigh: impl Fn(u8, &Digest) -> Unexplained,
+    weigh: impl Fn(u8, &TaggedDigest) -> Unexplained,
 ) -> Vec<Reason> {
     let mut reasons = match replayed::of_evidence(evidence) {
         None | Some(Err(EventLogError::Empty)) => vec![absent(rule)],
         Some(Ok(replayed)) => compare(&replayed, evidence, weigh),
         Some(Err(error)) => {
-            vec![Reason::new(REPLAY, Area::Boot, Verdict::Contraindicated, error.to_string())]
+            vec![Reason::new(REPLAY, Area::Boot, TrustTier::Contraindicated, error.to_string())]
         }
     };
-    reasons.extend(
-        replayed::measure_log_error(evidence)
-            .map(|error| Reason::new(MEASURE_LOG, Area::Boot, Verdict::Contraindicated, error.to_string())),
-    );
+    reasons
+        .extend(replayed::measure_log_error(evidence).map(|error| {
+            Reason::new(MEASURE_LOG, Area::Boot, TrustTier::Contraindicated, error.to_string())
+        }));
     reasons
 }
 
 fn absent(rule: BootLogRule) -> Reason {
-    let (verdict, text) = match rule {
+    let (tier, text) = match rule {
         BootLogRule::Require => {
-            (Verdict::Contraindicated, "the device sent no boot event log, and the policy requires one")
+            (TrustTier::Contraindicated, "the device sent no boot event log, and the policy requires one")
         }
-        BootLogRule::AllowAbsent => {
-            (Verdict::Warning, "the device has no boot event log: its PCRs can be compared but not explained")
-        }
+        BootLogRule::AllowAbsent => (
+            TrustTier::Warning,
+            "the device has no boot event log: its PCRs can be compared but not explained",
+        ),
     };
-    Reason::new(REQUIRED, Area::Boot, verdict, text)
+    Reason::new(REQUIRED, Area::Boot, tier, text)
 }
 
 /// Weighs unexplained PCRs without a policy. Exact values decide there, so firmware that extends without logging
 /// is only a warning. In the other PCRs such a log would hide what a boot loader did.
-pub(in crate::appraise) fn without_policy(index: u8, _: &Digest) -> Unexplained {
-    let verdict = if FIRMWARE_PCRS.contains(&index) { Verdict::Warning } else { Verdict::Contraindicated };
-    (verdict, cause(index).to_owned())
+pub(in crate::appraise) fn without_policy(index: u8, _: &TaggedDigest) -> Unexplained {
+    let tier = if FIRMWARE_PCRS.contains(&index) { TrustTier::Warning } else { TrustTier::Contraindicated };
+    (tier, cause(index).to_owned())
 }
 
 /// Returns the likely causes, as far as the log alone shows them.
@@ -75,7 +76,7 @@ pub(in crate::appraise) fn cause(index: u8) -> &'static str {
 fn compare(
     replayed: &Replayed,
     evidence: &Evidence<'_>,
-    weigh: impl Fn(u8, &Digest) -> Unexplained,
+    weigh: impl Fn(u8, &TaggedDigest) -> Unexplained,
 ) -> Vec<Reason> {
     let quoted = evidence.quote.pcrs();
     if !quoted.iter().any(|(bank, index, _)| replayed.mentions(bank, index)) {
@@ -88,29 +89,29 @@ fn compare(
             banks(replayed.firmware()),
             banks(quoted)
         );
-        return vec![Reason::new(REPLAY, Area::Boot, Verdict::Contraindicated, text)];
+        return vec![Reason::new(REPLAY, Area::Boot, TrustTier::Contraindicated, text)];
     }
     let unexplained = quoted.iter().filter(|(bank, index, value)| {
         is_of_the_boot(replayed, *bank, *index) && replayed.account(*index, value).is_none()
     });
     let mut reasons: Vec<Reason> = unexplained
         .map(|(bank, index, value)| {
-            let (verdict, why) = weigh(index, value);
-            let text = match evidence.measure_log_cut && verdict == Verdict::Contraindicated {
+            let (tier, why) = weigh(index, value);
+            let text = match evidence.measure_log_cut && tier == TrustTier::Contraindicated {
                 true => format!("PCR {index} ({bank}) has a value that {CUT}"),
                 false => format!("{} PCR {index} ({bank}){why}", fails_to_explain(replayed)),
             };
-            Reason::new(REPLAY, Area::of_pcr(index), verdict, text)
+            Reason::new(REPLAY, area_of_pcr(index), tier, text)
         })
         .collect();
-    if reasons.iter().all(|reason| reason.verdict != Verdict::Contraindicated) {
+    if reasons.iter().all(|reason| reason.tier != TrustTier::Contraindicated) {
         let which = if reasons.is_empty() { "the" } else { "all other" };
         let logs = match replayed.user_space() {
             None => "the boot event log accounts",
             Some(_) => "the boot event log and systemd's measurement log account",
         };
         let text = format!("{logs} for {which} quoted PCRs");
-        reasons.push(Reason::new(REPLAY, Area::Boot, Verdict::Affirming, text));
+        reasons.push(Reason::new(REPLAY, Area::Boot, TrustTier::Affirming, text));
     }
     reasons
 }

@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use super::super::evidence::Evidence;
-use super::super::reason::{Area, Reason, Verdict};
 use super::super::reference::{BootState, ReferenceValues};
+use crate::appraise::{Area, Reason, TrustTier, area_of_pcr};
 use crate::tpm::PcrValues;
 
 const ACCEPTED: &str = "boot-state.accepted";
@@ -13,12 +13,12 @@ pub(in crate::appraise) fn is_accepted(evidence: &Evidence<'_>, reference: &Refe
         Ok(quoted) => quoted,
         Err(missing) => {
             let text = format!("{missing} from the quote: a lease needs it");
-            return vec![Reason::new(ACCEPTED, Area::Boot, Verdict::Contraindicated, text)];
+            return vec![Reason::new(ACCEPTED, Area::Boot, TrustTier::Contraindicated, text)];
         }
     };
     if quoted.is_empty() {
         let text = "the policy selects no PCR for a lease, so that any software could use it";
-        return vec![Reason::new(ACCEPTED, Area::Boot, Verdict::Contraindicated, text)];
+        return vec![Reason::new(ACCEPTED, Area::Boot, TrustTier::Contraindicated, text)];
     }
     let nearest = reference
         .boot_states
@@ -28,7 +28,7 @@ pub(in crate::appraise) fn is_accepted(evidence: &Evidence<'_>, reference: &Refe
     match nearest {
         None => {
             let text = "no boot state is accepted for this device yet";
-            vec![Reason::new(ACCEPTED, Area::Boot, Verdict::Contraindicated, text)]
+            vec![Reason::new(ACCEPTED, Area::Boot, TrustTier::Contraindicated, text)]
         }
         Some((state, differences)) if differences.is_empty() => is(state, &quoted),
         Some((state, differences)) => differences
@@ -39,7 +39,7 @@ pub(in crate::appraise) fn is_accepted(evidence: &Evidence<'_>, reference: &Refe
                     meaning(index),
                     state.name
                 );
-                Reason::new(ACCEPTED, Area::of_pcr(index), Verdict::Contraindicated, text)
+                Reason::new(ACCEPTED, area_of_pcr(index), TrustTier::Contraindicated, text)
             })
             .collect(),
     }
@@ -47,9 +47,9 @@ pub(in crate::appraise) fn is_accepted(evidence: &Evidence<'_>, reference: &Refe
 
 /// Returns an affirming reason for each area with a PCR in the state.
 fn is(state: &BootState, quoted: &PcrValues) -> Vec<Reason> {
-    let areas: BTreeSet<Area> = quoted.iter().map(|(_, index, _)| Area::of_pcr(index)).collect();
+    let areas: BTreeSet<Area> = quoted.iter().map(|(_, index, _)| area_of_pcr(index)).collect();
     let text = format!("the boot state is \"{}\"", state.name);
-    areas.into_iter().map(|area| Reason::new(ACCEPTED, area, Verdict::Affirming, text.clone())).collect()
+    areas.into_iter().map(|area| Reason::new(ACCEPTED, area, TrustTier::Affirming, text.clone())).collect()
 }
 
 /// Returns the meaning of a PCR (TCG PC Client Platform Firmware Profile, section 3.3.4; Linux TPM PCR

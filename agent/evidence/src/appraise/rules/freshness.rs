@@ -1,12 +1,12 @@
 use super::super::evidence::Evidence;
-use super::super::reason::{Area, Reason, Verdict};
 use super::super::reference::ReferenceValues;
+use crate::appraise::{Area, Reason, TrustTier};
 
 /// Checks that the TPM's time did not go back, which happens if a hypervisor restores an older state of a
 /// virtual TPM.
 pub(super) fn never_goes_back(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Reason {
     let now = evidence.tpm_time();
-    let (verdict, text) = match reference.high_water {
+    let (tier, text) = match reference.high_water {
         Some(before) if !before.admits(now) => {
             let text = format!(
                 "the TPM went back in time, from epoch {}, reset {}, clock {} ms \
@@ -19,9 +19,9 @@ pub(super) fn never_goes_back(evidence: &Evidence<'_>, reference: &ReferenceValu
                 now.reset_count,
                 now.clock_ms
             );
-            (Verdict::Contraindicated, text)
+            (TrustTier::Contraindicated, text)
         }
-        _ => (Verdict::Affirming, "the quote answers the latest challenge".to_owned()),
+        _ => (TrustTier::Affirming, "the quote answers the latest challenge".to_owned()),
     };
-    Reason::new("freshness.tpm-time", Area::Freshness, verdict, text)
+    Reason::new("freshness.tpm-time", Area::Freshness, tier, text)
 }

@@ -8,8 +8,8 @@ mod hardware;
 pub(super) mod runtime;
 
 use super::evidence::Evidence;
-use super::reason::{Reason, Verdict};
 use super::reference::ReferenceValues;
+use super::{Reason, TrustTier};
 
 /// Applies the rules that hold with and without a policy.
 pub(super) fn always(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
@@ -21,7 +21,7 @@ pub(super) fn without_policy(evidence: &Evidence<'_>, reference: &ReferenceValue
     let mut reasons = boot_state::is_accepted(evidence, reference);
     let of_log = boot_log::accounts_for_pcrs(evidence, reference.boot_log, boot_log::without_policy);
     // Ignore the contents of a log that does not replay.
-    if of_log.iter().all(|reason| reason.verdict != Verdict::Contraindicated) {
+    if of_log.iter().all(|reason| reason.tier != TrustTier::Contraindicated) {
         reasons.extend(boot_coverage::covers_kernel_and_command_line(evidence, reference));
     }
     reasons.extend(of_log);

@@ -2,7 +2,7 @@ use super::action::Action;
 use super::fact::{Fact, SectionPart};
 use super::text::load_options;
 use crate::eventlog::kind::EventKind;
-use crate::tpm::{Digest, HashAlgorithm};
+use crate::tpm::{HashAlgorithm, TaggedDigest};
 
 /// One event of a log and its fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct EventFact<'a> {
     /// The event type in the firmware's log; systemd's log has none. No digest covers it.
     pub kind: Option<EventKind>,
     /// The digest that was extended in the bank by which the log was read; `None` if nothing was.
-    pub digest: Option<Digest>,
+    pub digest: Option<TaggedDigest>,
     /// How the fact is tied to the digest.
     pub tie: Tie,
     /// When the event was extended.
@@ -75,7 +75,7 @@ impl EventFact<'_> {
 }
 
 /// Returns the digests of a kernel command line, one for each form in which it is measured.
-pub(crate) fn command_line_digests(algorithm: HashAlgorithm, text: &str) -> [Digest; 3] {
+pub(crate) fn command_line_digests(algorithm: HashAlgorithm, text: &str) -> [TaggedDigest; 3] {
     let wide = load_options(text);
     let forms: [&[&[u8]]; 3] = [&[&wide], &[text.as_bytes()], &[text.as_bytes(), &[0]]];
     forms.map(|parts| algorithm.digest(parts))

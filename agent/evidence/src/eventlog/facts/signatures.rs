@@ -1,7 +1,7 @@
 use super::guid::Guid;
 use super::variable::Variable;
 use crate::little_endian::LogReader;
-use crate::tpm::{Digest, HashAlgorithm};
+use crate::tpm::{HashAlgorithm, TaggedDigest};
 use crate::x509;
 
 const CERT_X509: Guid =
@@ -61,7 +61,7 @@ pub enum Signature {
     /// Everything signed under a certificate.
     Certificate(CertificateId),
     /// One image, by its Authenticode digest.
-    Image(Digest),
+    Image(TaggedDigest),
     /// Another type, by its GUID.
     Other(Guid),
 }
@@ -70,7 +70,7 @@ pub enum Signature {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateId {
     /// SHA-256 of its DER form.
-    pub fingerprint: Digest,
+    pub fingerprint: TaggedDigest,
     /// The subject's common name, if it has one.
     pub subject: Option<String>,
 }
@@ -124,7 +124,7 @@ impl SignatureEntry {
     pub(super) fn alone(data: &[u8]) -> Option<Self> {
         let (owner, content) = data.split_first_chunk::<OWNER_LEN>()?;
         let owner = Guid::from_bytes(*owner);
-        let image = || Some(Signature::Image(Digest::new(HashAlgorithm::Sha256, content)?));
+        let image = || Some(Signature::Image(TaggedDigest::new(HashAlgorithm::Sha256, content)?));
         Self::certificate(owner, content).or_else(|| Some(Self { owner, signature: image()? }))
     }
 
@@ -135,7 +135,7 @@ impl SignatureEntry {
 
     fn read(kind: Guid, data: &[u8]) -> Option<Self> {
         let (owner, content) = data.split_first_chunk::<OWNER_LEN>()?;
-        let image = |algorithm| Digest::new(algorithm, content).map(Signature::Image);
+        let image = |algorithm| TaggedDigest::new(algorithm, content).map(Signature::Image);
         let signature = match kind {
             CERT_X509 => Signature::Certificate(CertificateId::of(content)),
             CERT_SHA1 => image(HashAlgorithm::Sha1)?,
@@ -162,7 +162,7 @@ impl CertificateId {
     }
 }
 
-fn fingerprint(der: &[u8]) -> Digest {
+fn fingerprint(der: &[u8]) -> TaggedDigest {
     HashAlgorithm::Sha256.digest(&[der])
 }
 

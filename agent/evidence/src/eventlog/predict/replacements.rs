@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use crate::boot_image::DigestSet;
 use crate::eventlog::facts::EventFact;
-use crate::tpm::Digest;
+use crate::tpm::TaggedDigest;
 
 /// The replaced events, by their place in the log, with their new digests.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ impl<'a> Replacements<'a> {
     }
 
     /// Returns the new digest for an event of the present log.
-    pub(super) fn digest(&self, number: usize, present: &Digest) -> Digest {
+    pub(super) fn digest(&self, number: usize, present: &TaggedDigest) -> TaggedDigest {
         let replaced = self.0.get(&number).and_then(|digests| digests.get(present.algorithm()));
         *replaced.unwrap_or(present)
     }

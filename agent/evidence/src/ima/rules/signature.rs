@@ -3,7 +3,7 @@
 use super::offender::Why;
 use super::signer::Signer;
 use crate::ima::{FileDigest, Hashed};
-use crate::tpm::{Digest, HashAlgorithm};
+use crate::tpm::{HashAlgorithm, TaggedDigest};
 
 /// enum evm_ima_xattr_type.
 const DIGITAL_SIGNATURE: u8 = 3;
@@ -53,7 +53,7 @@ impl<'a> Header<'a> {
     }
 
     /// Returns the signed digest.
-    fn signed(&self, file: FileDigest) -> Result<Digest, Why> {
+    fn signed(&self, file: FileDigest) -> Result<TaggedDigest, Why> {
         let is_verity = match (self.kind, self.version) {
             (DIGITAL_SIGNATURE, 2 | 3) => false,
             (VERITY_SIGNATURE, 3) => true,

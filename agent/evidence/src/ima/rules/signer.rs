@@ -2,7 +2,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::tpm::{Digest, HashAlgorithm};
+use crate::tpm::{HashAlgorithm, TaggedDigest};
 use crate::x509::{self, PublicKeyInfo};
 
 /// A trusted signer of files.
@@ -61,7 +61,7 @@ impl Signer {
         self.key_ids.contains(&id)
     }
 
-    pub(super) fn verifies(&self, hash: HashAlgorithm, digest: &Digest, signature: &[u8]) -> bool {
+    pub(super) fn verifies(&self, hash: HashAlgorithm, digest: &TaggedDigest, signature: &[u8]) -> bool {
         self.key.verifies(hash, digest.as_bytes(), signature)
     }
 }

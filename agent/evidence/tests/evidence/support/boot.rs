@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pawl_evidence::attest::{AttestationKey, VerifiedQuote};
-use pawl_evidence::tpm::{Attest, Digest, HashAlgorithm, Name, PcrValues, Public};
+use pawl_evidence::tpm::{Attest, HashAlgorithm, Name, PcrValues, Public, TaggedDigest};
 
 pub(crate) const NONCE: [u8; 16] =
     [0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
@@ -83,7 +83,7 @@ impl Boot {
         for index in 0..count {
             let list = SELECTION_LEN + 4 + usize::from(index / 8) * (4 + 8 * DIGEST_LEN);
             let digest = list + 4 + usize::from(index % 8) * DIGEST_LEN + 2;
-            let value = Digest::new(HashAlgorithm::Sha256, &dump[digest..digest + 32]).unwrap();
+            let value = TaggedDigest::new(HashAlgorithm::Sha256, &dump[digest..digest + 32]).unwrap();
             pcrs.insert(index, value).unwrap();
         }
         pcrs
@@ -130,7 +130,7 @@ pub(crate) fn read_pcr_listing(text: &str) -> PcrValues {
         match (key.trim().parse::<u8>(), bank) {
             (Ok(index), Some(bank)) => {
                 let value = value.trim().strip_prefix("0x").unwrap();
-                pcrs.insert(index, Digest::new(bank, &from_hex(value)).unwrap()).unwrap();
+                pcrs.insert(index, TaggedDigest::new(bank, &from_hex(value)).unwrap()).unwrap();
             }
             _ => bank = key.trim().parse::<HashAlgorithm>().ok(),
         }

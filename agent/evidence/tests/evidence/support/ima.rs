@@ -1,6 +1,6 @@
 //! Entries as the kernel lists them (security/integrity/ima/ima_fs.c), made by hand.
 
-use pawl_evidence::tpm::{Digest, HashAlgorithm};
+use pawl_evidence::tpm::{HashAlgorithm, TaggedDigest};
 
 /// An entry of a template with sizes in front of its fields.
 #[derive(Clone)]
@@ -76,9 +76,9 @@ impl Record {
     }
 
     /// What a PCR becomes by it.
-    fn extend(&self, pcr: Digest) -> Digest {
+    fn extend(&self, pcr: TaggedDigest) -> TaggedDigest {
         let digest = match self.violation {
-            true => Digest::filled(pcr.algorithm(), 0xff),
+            true => TaggedDigest::filled(pcr.algorithm(), 0xff),
             false => pcr.algorithm().digest(&[&self.data()]),
         };
         pcr.extend(digest.as_bytes())
@@ -90,13 +90,13 @@ pub(crate) fn binary(records: &[Record]) -> Vec<u8> {
 }
 
 /// PCR 10 after these.
-pub(crate) fn pcr_10(records: &[Record]) -> Digest {
+pub(crate) fn pcr_10(records: &[Record]) -> TaggedDigest {
     pcr_10_of(records, HashAlgorithm::Sha256)
 }
 
 /// The same of one bank.
-pub(crate) fn pcr_10_of(records: &[Record], bank: HashAlgorithm) -> Digest {
-    let start = Digest::filled(bank, 0);
+pub(crate) fn pcr_10_of(records: &[Record], bank: HashAlgorithm) -> TaggedDigest {
+    let start = TaggedDigest::filled(bank, 0);
     records.iter().filter(|record| record.pcr == 10).fold(start, |pcr, record| record.extend(pcr))
 }
 

@@ -1,17 +1,21 @@
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature as EcdsaSignature, SigningKey};
-use pawl_evidence::appraise::{BootLog, Evidence, ImaLog, NvPcrs};
+use pawl_evidence::appraise::{Evidence, ImaProgress, NvPcrs};
 use pawl_evidence::attest::{AttestError, AttestationKey, VerifiedAttest, VerifiedNvPcr, VerifiedQuote};
 use pawl_evidence::eventlog::EventLog;
 use pawl_evidence::tpm::{
-    Digest, HashAlgorithm, Hierarchy, NvPublic, PcrSelection, PcrValues, Public, Signature,
+    HashAlgorithm, Hierarchy, NvPublic, PcrSelection, PcrValues, Public, Signature, TaggedDigest,
 };
 use rand_core::OsRng;
 
 use super::boot::NONCE;
 
 /// The evidence of a device whose systemd keeps no log and makes no NvPCRs, just quoted in its first epoch.
-pub(crate) fn of_boot<'a>(quote: &'a VerifiedQuote, boot_log: BootLog<'a>, ima: ImaLog<'a>) -> Evidence<'a> {
+pub(crate) fn of_boot<'a>(
+    quote: &'a VerifiedQuote,
+    boot_log: Option<&'a [u8]>,
+    ima: ImaProgress<'a>,
+) -> Evidence<'a> {
     Evidence {
         quote,
         epoch: 1,
@@ -29,7 +33,7 @@ pub(crate) fn quote_of(log: &[u8]) -> VerifiedQuote {
     let replayed = EventLog::parse(log).unwrap().replay().unwrap();
     let mut pcrs = PcrValues::default();
     for index in 0..15 {
-        let untouched = Digest::filled(HashAlgorithm::Sha256, 0);
+        let untouched = TaggedDigest::filled(HashAlgorithm::Sha256, 0);
         let value = replayed.get(HashAlgorithm::Sha256, index).copied().unwrap_or(untouched);
         pcrs.insert(index, value).unwrap();
     }

@@ -29,7 +29,7 @@ fn signed_entry(path: &str) -> Vec<u8> {
 /// PCR 10 after these entries.
 fn pcr_10(log: &[u8]) -> PcrValues {
     let mut pcrs = PcrValues::default();
-    let mut value = Digest::filled(HashAlgorithm::Sha256, 0);
+    let mut value = TaggedDigest::filled(HashAlgorithm::Sha256, 0);
     let mut rest = log;
     for entry in BinaryLog::new(log) {
         let entry = entry.unwrap();
@@ -91,7 +91,7 @@ fn entries_after_the_quote_are_kept_for_the_next_one() {
 fn an_unanchored_log_does_not_become_better_by_silence() {
     let log = entry("/usr/bin/a");
     let mut pcrs = PcrValues::default();
-    pcrs.insert(10, Digest::filled(HashAlgorithm::Sha256, 0)).unwrap();
+    pcrs.insert(10, TaggedDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
     let first = follow(None, Some(&piece(&log, 0, log.len())), &pcrs, None).unwrap();
     let next = follow(first.state.as_ref(), None, &pcrs, None).unwrap();
     assert_eq!((first.outcome, next.outcome), (Some(Outcome::Unanchored), Some(Outcome::Unanchored)));

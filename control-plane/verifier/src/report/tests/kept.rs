@@ -1,6 +1,6 @@
 //! What is kept of a report can be judged again.
 
-use pawl_evidence::appraise::{ImaLog, NvPcrs};
+use pawl_evidence::appraise::{ImaProgress, NvPcrs};
 use pawl_evidence::ima::Outcome;
 
 use super::*;
@@ -18,7 +18,7 @@ fn the_kept_evidence_holds_and_says_what_was_quoted() {
     assert_eq!(kept.pcrs(), &paired.tpm.pcrs);
     assert_eq!(kept.pcr(4), paired.tpm.pcrs.get(&4).copied());
     assert!(kept.measure_log().is_none() && kept.nvpcrs().unwrap().is_empty());
-    assert!(matches!(kept.ima_log(None), ImaLog::Absent));
+    assert!(matches!(kept.ima_log(None), ImaProgress::Absent));
 
     // It is judged again by the quote in it.
     let quote = kept.quote().unwrap();
@@ -29,7 +29,7 @@ fn the_kept_evidence_holds_and_says_what_was_quoted() {
     assert_eq!(crate::check_coverage(&state, &kept, None).ok(), Some(()));
     assert!(crate::check_coverage(&state, &kept, Some(b"no log")).is_ok());
     for ima in [
-        ImaLog::Behind,
+        ImaProgress::Behind,
         followed(Outcome::Anchored { consumed: 0, padded: false }),
         followed(Outcome::Anchored { consumed: 0, padded: true }),
         followed(Outcome::Unanchored),
@@ -58,8 +58,8 @@ fn the_kept_evidence_holds_and_says_what_was_quoted() {
     }
 }
 
-fn followed(outcome: Outcome) -> ImaLog<'static> {
-    ImaLog::Followed { outcome, findings: None }
+fn followed(outcome: Outcome) -> ImaProgress<'static> {
+    ImaProgress::Followed { outcome, findings: None }
 }
 
 #[test]

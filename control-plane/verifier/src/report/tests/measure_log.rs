@@ -31,7 +31,7 @@ fn the_reason_says_when_systemds_log_is_longer_than_what_is_kept() {
         offset += u64::try_from(piece.len()).unwrap();
         let is_cut = offset > u64::try_from(limits::MEASURE_LOG).unwrap();
         let reasons = &appraised.judgement.reasons;
-        assert_eq!(appraised.judgement.result, Appraisal::Contraindicated, "{reasons:?}");
+        assert_eq!(appraised.judgement.result, TrustTier::Contraindicated, "{reasons:?}");
         assert_eq!(reasons.iter().any(|reason| reason.contains(CUT)), is_cut, "{offset}: {reasons:?}");
         assert_eq!(appraised.kept.unwrap().is_measure_log_cut(), is_cut);
         paired.basis.pairing.base = Some(appraised.base);

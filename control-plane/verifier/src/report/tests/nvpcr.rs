@@ -70,7 +70,7 @@ fn a_report_is_challenged_while_no_verdict_has_asked_for_the_nvpcrs_of_the_polic
     // The device was asked, and its TPM certified nothing.
     paired.basis.nvpcrs_asked = vec![HARDWARE, HARDWARE + 1];
     let ReportOutcome::Appraised(appraised) = paired.outcome(&evidence) else { panic!() };
-    assert_eq!(appraised.judgement.result, Appraisal::Contraindicated);
+    assert_eq!(appraised.judgement.result, TrustTier::Contraindicated);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_device_that_was_not_asked_gets_no_lease_and_reports_again_at_once() {
         };
         let mut judgement = Appraised::new(&quoted, &quote, None, context).unwrap().judgement;
         // Whatever else the policy says of this boot: only the NvPCRs are at issue.
-        judgement.result = Appraisal::Affirming;
+        judgement.result = TrustTier::Affirming;
         let draft = judgement.into_draft(Standing::Active, None, quoted.digest, 300);
         assert_eq!((draft.interval, draft.lease.is_none()), (expected, expected == 0));
     }

@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashSet};
 use super::explain::Ruling;
 use crate::appraise::policy::pattern::{PatternIndex, only_literally};
 use crate::appraise::policy::{AllowedList, CommandLinePattern, Policy};
-use crate::appraise::{Area, BootCoverage, Reason, Verdict};
+use crate::appraise::{Area, BootCoverage, Reason, TrustTier};
 use crate::eventlog::command_line_digests;
-use crate::tpm::Digest;
+use crate::tpm::TaggedDigest;
 
 const COMMAND_LINES: &str = "boot.command-lines";
 
@@ -15,7 +15,7 @@ pub(super) struct CommandLines<'p> {
     patterns: PatternIndex<'p, CommandLinePattern>,
     listed: &'p AllowedList,
     /// The digests of the patterns without wildcards, in each form in which a command line is measured.
-    digests: OnceCell<HashSet<Digest>>,
+    digests: OnceCell<HashSet<TaggedDigest>>,
 }
 
 impl<'p> CommandLines<'p> {
@@ -40,7 +40,7 @@ impl<'p> CommandLines<'p> {
 
     /// Judges a command line of which the log has only the digest. Only patterns without wildcards can be hashed
     /// and compared.
-    pub(super) fn digest(&self, digest: &Digest) -> Ruling {
+    pub(super) fn digest(&self, digest: &TaggedDigest) -> Ruling {
         let forms = |text| command_line_digests(digest.algorithm(), text);
         let digests = self.digests.get_or_init(|| self.patterns.texts().flat_map(forms).collect());
         if self.listed.allows(digest) || digests.contains(digest) {
@@ -68,6 +68,6 @@ pub(super) fn is_measured(policy: &Policy, coverage: &BootCoverage, judged: &BTr
     let known = !rules.command_lines.is_empty() || !rules.command_line_digests.is_empty();
     (known && !coverage.has_command_line_in(judged)).then(|| {
         let text = "no command line of a kernel was measured into a PCR that is judged";
-        Reason::new(COMMAND_LINES, Area::Boot, Verdict::Contraindicated, text)
+        Reason::new(COMMAND_LINES, Area::Boot, TrustTier::Contraindicated, text)
     })
 }

@@ -8,7 +8,9 @@ use super::{command_line, os_separator};
 use crate::appraise::policy::boot::Boot;
 use crate::appraise::policy::{Policy, Weight};
 use crate::appraise::rules::{boot_coverage, boot_log::CUT};
-use crate::appraise::{Area, BootCoverage, BootState, Evidence, Reason, ReferenceValues, Verdict};
+use crate::appraise::{
+    Area, BootCoverage, BootState, Evidence, Reason, ReferenceValues, TrustTier, area_of_pcr,
+};
 use crate::eventlog::{EventFact, Stage};
 
 /// The rule's name for events that no rule covers.
@@ -25,7 +27,7 @@ pub(super) fn are_explained(
     let pcrs = match judged(policy, reference, boot.bank()) {
         Ok(pcrs) => pcrs,
         Err(problem) => {
-            return vec![Reason::new(UNEXPLAINED, Area::Boot, Verdict::Contraindicated, problem)];
+            return vec![Reason::new(UNEXPLAINED, Area::Boot, TrustTier::Contraindicated, problem)];
         }
     };
     let refuses = |pcr| pcrs.get(&pcr).is_some_and(|judged: &Judged<'_>| judged.weight == Weight::Refuse);
@@ -69,9 +71,9 @@ fn refusals(
     pcr: u8,
     judged: &Judged<'_>,
 ) -> Vec<Reason> {
-    let Some(verdict) = judged.weight.verdict() else { return Vec::new() };
-    let area = Area::of_pcr(pcr);
-    let refuse = |rule, text| Reason::new(rule, area, verdict, text);
+    let Some(tier) = judged.weight.tier() else { return Vec::new() };
+    let area = area_of_pcr(pcr);
+    let refuse = |rule, text| Reason::new(rule, area, tier, text);
     let Some(value) = boot.quoted(pcr) else {
         return vec![refuse(UNEXPLAINED, format!("PCR {pcr} is missing from the quote"))];
     };
@@ -122,13 +124,13 @@ fn affirm<'a>(
 ) -> impl Iterator<Item = Reason> + 'a {
     let mut areas: BTreeMap<Area, Vec<String>> = BTreeMap::new();
     for (pcr, _) in pcrs.iter().filter(|(_, judged)| judged.weight != Weight::Allow) {
-        areas.entry(Area::of_pcr(*pcr)).or_default().push(pcr.to_string());
+        areas.entry(area_of_pcr(*pcr)).or_default().push(pcr.to_string());
     }
     areas.into_iter().map(move |(area, pcrs)| {
         let (rule, text) = match accepted {
             Some(state) => (ACCEPTED, format!("the boot state is \"{}\", which was accepted", state.name)),
             None => (UNEXPLAINED, format!("every event of PCR {} is explained", pcrs.join(", "))),
         };
-        Reason::new(rule, area, Verdict::Affirming, text)
+        Reason::new(rule, area, TrustTier::Affirming, text)
     })
 }

@@ -6,9 +6,9 @@ use crate::appraise::policy::boot::Boot;
 use crate::appraise::policy::pattern::PatternIndex;
 use crate::appraise::policy::{AllowedList, LoaderCommandPattern, PcrIndex, Policy};
 use crate::eventlog::{EventFact, Fact, Image, Stage, Tie, UserSpaceEvent};
-use crate::tpm::Digest;
+use crate::tpm::TaggedDigest;
 
-/// The verdict of the rules on one event.
+/// What the rules say of one event.
 pub(super) enum Ruling {
     /// A rule allows it.
     Explained,
@@ -80,7 +80,7 @@ impl<'p> Explainer<'p> {
         }
     }
 
-    fn judge(&self, event: &EventFact<'_>, digest: &Digest) -> Ruling {
+    fn judge(&self, event: &EventFact<'_>, digest: &TaggedDigest) -> Ruling {
         let (policy, rules) = (self.policy, &self.policy.boot);
         let listed = |list: &AllowedList, rule| in_list(list, rule, event, digest);
         match &event.fact {
@@ -126,7 +126,7 @@ impl<'p> Explainer<'p> {
         if allowed { Ruling::Explained } else { firmware::other_version(version) }
     }
 
-    fn image(&self, image: &Image, digest: &Digest) -> Ruling {
+    fn image(&self, image: &Image, digest: &TaggedDigest) -> Ruling {
         let rules = &self.policy.boot;
         let is_listed = [&rules.images, &rules.unified_images].iter().any(|list| list.allows(digest));
         if self.signers_vouch || is_listed {
@@ -142,13 +142,13 @@ impl<'p> Explainer<'p> {
         )
     }
 
-    fn lists(&self, pcr: u8, digest: &Digest) -> bool {
+    fn lists(&self, pcr: u8, digest: &TaggedDigest) -> bool {
         let section = PcrIndex::new(pcr).and_then(|pcr| self.policy.pcr.get(&pcr));
         section.is_some_and(|section| section.digests.allows(digest))
     }
 }
 
-fn in_list(list: &AllowedList, rule: &'static str, event: &EventFact<'_>, digest: &Digest) -> Ruling {
+fn in_list(list: &AllowedList, rule: &'static str, event: &EventFact<'_>, digest: &TaggedDigest) -> Ruling {
     if list.allows(digest) {
         return Ruling::Explained;
     }

@@ -1,9 +1,9 @@
 use super::explain::Ruling;
 use crate::appraise::policy::Policy;
 use crate::appraise::policy::boot::Boot;
-use crate::appraise::{Area, Reason, Verdict};
+use crate::appraise::{Area, Reason, TrustTier};
 use crate::eventlog::{EventFact, Fact, FirmwareContent, FirmwarePart, Stage};
-use crate::tpm::Digest;
+use crate::tpm::TaggedDigest;
 
 const VERSIONS: &str = "firmware.versions";
 /// The PCR of the firmware's code.
@@ -12,19 +12,19 @@ const FIRMWARE_PCR: u8 = 0;
 /// Checks that the firmware reports an allowed version.
 pub(super) fn version_is_allowed(policy: &Policy, boot: &Boot<'_>) -> Option<Reason> {
     let rule = &policy.firmware;
-    let reason = |verdict, text| Some(Reason::new(VERSIONS, Area::Firmware, verdict, text));
+    let reason = |tier, text| Some(Reason::new(VERSIONS, Area::Firmware, tier, text));
     match boot.facts().firmware_version() {
         Some(version) if allows_version(policy, version) => {
-            reason(Verdict::Affirming, format!("the firmware says that it has version \"{version}\""))
+            reason(TrustTier::Affirming, format!("the firmware says that it has version \"{version}\""))
         }
         Some(version) => {
             let text = format!("the firmware says that it has version \"{version}\", which is not allowed");
-            reason(Verdict::Contraindicated, text)
+            reason(TrustTier::Contraindicated, text)
         }
         None if rule.accept_any_version => None,
         None => {
             let text = "the boot event log does not tell the firmware's version".to_owned();
-            reason(Verdict::Contraindicated, text)
+            reason(TrustTier::Contraindicated, text)
         }
     }
 }
@@ -34,7 +34,7 @@ pub(super) fn other_version(version: &str) -> Ruling {
     Ruling::refused(VERSIONS, format!("firmware version \"{version}\" is not allowed"))
 }
 
-pub(super) fn content(policy: &Policy, content: &FirmwareContent, digest: &Digest) -> Ruling {
+pub(super) fn content(policy: &Policy, content: &FirmwareContent, digest: &TaggedDigest) -> Ruling {
     if policy.firmware.contents.allows(digest) {
         return Ruling::Explained;
     }

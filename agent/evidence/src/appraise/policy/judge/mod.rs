@@ -22,7 +22,7 @@ pub(super) use unified::started as started_unified_image;
 use super::Policy;
 use super::boot::Boot;
 use crate::appraise::rules::{boot_coverage, boot_log, boot_state};
-use crate::appraise::{BootLog, BootLogRule, Evidence, Reason, ReferenceValues, Verdict};
+use crate::appraise::{BootLogRule, Evidence, Reason, ReferenceValues, TrustTier};
 
 /// Appraises evidence by the rules of a policy.
 pub(in crate::appraise) fn judge(
@@ -37,7 +37,7 @@ pub(in crate::appraise) fn judge(
         unlogged::weigh(policy, reference, pcr, value)
     });
     // Ignore the contents of a log that does not replay.
-    let worthless = of_log.iter().any(|reason| reason.verdict == Verdict::Contraindicated);
+    let worthless = of_log.iter().any(|reason| reason.tier == TrustTier::Contraindicated);
     reasons.extend(of_log);
     if !worthless {
         reasons.extend(judge_boot(policy, evidence, reference));
@@ -47,10 +47,7 @@ pub(in crate::appraise) fn judge(
 
 fn judge_boot(policy: &Policy, evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
     let quoted = evidence.quote.pcrs();
-    let logged = match evidence.boot_log {
-        BootLog::Whole(log) => Boot::read(log, evidence.measure_log, quoted).ok(),
-        BootLog::Absent => None,
-    };
+    let logged = evidence.boot_log.and_then(|log| Boot::read(log, evidence.measure_log, quoted).ok());
     let (boot, explained) = match logged {
         Some(boot) => {
             let explained = events::are_explained(policy, &boot, evidence, reference);

@@ -1,7 +1,7 @@
 use crate::appraise::policy::boot::Boot;
 use crate::appraise::policy::{NvIndex, NvPcrSection, Policy};
 use crate::appraise::rules::boot_log::CUT;
-use crate::appraise::{Area, Evidence, NvPcrs, Reason, Verdict};
+use crate::appraise::{Area, Evidence, NvPcrs, Reason, TrustTier};
 use crate::attest::VerifiedNvPcr;
 use crate::eventlog::{EventFact, Fact, NVPCR_SEPARATOR, Stage, Tie, UserSpaceEvent};
 use crate::measure_log::{MeasureLog, NVPCR_INIT_PCR, NvPcrInit, Record};
@@ -31,14 +31,14 @@ pub(super) fn are_allowed(policy: &Policy, boot: &Boot<'_>, evidence: &Evidence<
             policy,
         };
         let found = certified.iter().find(|nvpcr| nvpcr.public().index() == index.get());
-        judged.reasons(found).unwrap_or_else(|refused| vec![refused])
+        judged.reasons(found).unwrap_or_else(|refusal| vec![refusal.into()])
     };
     policy.nvpcr.iter().flat_map(judge).collect()
 }
 
 fn not_asked(index: NvIndex) -> Reason {
     let text = format!("NvPCR {index} was not certified yet: the next report has it");
-    Reason::new(CERTIFIED, Area::Boot, Verdict::Warning, text)
+    Reason::new(CERTIFIED, Area::Boot, TrustTier::Warning, text)
 }
 
 /// Returns the NvPCRs that systemd created before it measured `nvpcr-separator` at the end of the initrd.
@@ -82,8 +82,8 @@ impl Judged<'_> {
     /// Returns the reasons that its records give.
     ///
     /// # Errors
-    /// The only reason, if its records cannot be appraised.
-    fn reasons(&self, found: Option<&VerifiedNvPcr>) -> Result<Vec<Reason>, Reason> {
+    /// [`Refusal`] if its records cannot be appraised.
+    fn reasons(&self, found: Option<&VerifiedNvPcr>) -> Result<Vec<Reason>, Refusal> {
         let found = found.ok_or_else(|| {
             self.refused(
                 CERTIFIED,
@@ -99,13 +99,13 @@ impl Judged<'_> {
         let mut reasons = self.weigh_records(found);
         if reasons.is_empty() {
             let text = format!("{self} is as the policy wants it, and systemd's log gives its value");
-            reasons.push(Reason::new(UNEXPLAINED, Area::Boot, Verdict::Affirming, text));
+            reasons.push(Reason::new(UNEXPLAINED, Area::Boot, TrustTier::Affirming, text));
         }
         Ok(reasons)
     }
 
     /// Checks that systemd created the index in this boot and that its name is allowed.
-    fn check_made(&self, name: &Name) -> Result<(), Reason> {
+    fn check_made(&self, name: &Name) -> Result<(), Refusal> {
         if self.inits.is_empty() {
             let text = "is not among those that PCR 9 says systemd made in the initrd of this boot";
             return Err(self.refused(INDEX, text));
@@ -130,7 +130,7 @@ impl Judged<'_> {
 
     /// Checks that all records in systemd's log together give the value. The device reads the log while the
     /// value does not change.
-    fn check_replay(&self, found: &VerifiedNvPcr) -> Result<(), Reason> {
+    fn check_replay(&self, found: &VerifiedNvPcr) -> Result<(), Refusal> {
         let (value, records) = (found.value(), self.log.of_nv_index(self.index.get()).count());
         let text = match self.log.leads_nv(self.index.get(), value) {
             // The unknown records come later in the log, so they were extended later.
@@ -148,7 +148,7 @@ impl Judged<'_> {
     }
 
     fn weigh_records(&self, found: &VerifiedNvPcr) -> Vec<Reason> {
-        let Some(verdict) = self.section.unexplained.verdict() else { return Vec::new() };
+        let Some(tier) = self.section.unexplained.tier() else { return Vec::new() };
         if self.section.values.contains(found.value()) {
             return Vec::new();
         }
@@ -168,13 +168,25 @@ impl Judged<'_> {
                     "no rule explains this in {self}: {algorithm} {digest}, \"{text}\" (record {} of systemd's log)",
                     record.number
                 );
-                Reason::new(UNEXPLAINED, Area::Boot, verdict, text)
+                Reason::new(UNEXPLAINED, Area::Boot, tier, text)
             })
             .collect()
     }
 
-    fn refused(&self, rule: &'static str, text: impl std::fmt::Display) -> Reason {
-        Reason::new(rule, Area::Boot, Verdict::Contraindicated, format!("{self} {text}"))
+    fn refused(&self, rule: &'static str, text: impl std::fmt::Display) -> Refusal {
+        Refusal { rule, text: format!("{self} {text}") }
+    }
+}
+
+/// The only reason on an NvPCR whose records cannot be appraised.
+struct Refusal {
+    rule: &'static str,
+    text: String,
+}
+
+impl From<Refusal> for Reason {
+    fn from(Refusal { rule, text }: Refusal) -> Self {
+        Self::new(rule, Area::Boot, TrustTier::Contraindicated, text)
     }
 }
 

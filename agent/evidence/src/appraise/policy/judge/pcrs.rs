@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::appraise::policy::{PcrSection, Policy, Weight};
-use crate::appraise::{Area, BootState, Reason, ReferenceValues, Verdict};
+use crate::appraise::{BootState, Reason, ReferenceValues, TrustTier, area_of_pcr};
 use crate::tpm::{HashAlgorithm, PcrValues};
 
 /// A PCR whose events are appraised.
@@ -64,7 +64,7 @@ pub(super) fn idle_rules(policy: &Policy, pcrs: &BTreeMap<u8, Judged<'_>>) -> Ve
     let idle = rules.into_iter().filter(|(_, pcr, empty)| !empty && !pcrs.contains_key(pcr));
     idle.map(|(rule, pcr, _)| {
         let text = format!("PCR {pcr} is not in the lease, so this is not judged: add a section [pcr.{pcr}]");
-        Reason::new(rule, Area::of_pcr(pcr), Verdict::Contraindicated, text)
+        Reason::new(rule, area_of_pcr(pcr), TrustTier::Contraindicated, text)
     })
     .collect()
 }

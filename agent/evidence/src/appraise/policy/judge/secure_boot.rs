@@ -1,9 +1,9 @@
 use super::explain::Ruling;
 use crate::appraise::policy::boot::Boot;
 use crate::appraise::policy::{AllowedList, Policy};
-use crate::appraise::{Area, Reason, Verdict};
+use crate::appraise::{Area, Reason, TrustTier};
 use crate::eventlog::{Authority, DatabaseName, Fact, Signature, SignatureDatabase, SignatureEntry};
-use crate::tpm::Digest;
+use crate::tpm::TaggedDigest;
 
 const REQUIRED: &str = "secure-boot.required";
 /// The PCR of Secure Boot's state and keys, and of the signers of the loaded images.
@@ -13,15 +13,15 @@ const SIGNERS: &str = "secure-boot.signers";
 /// Checks that the firmware enforced Secure Boot, if the policy requires it.
 pub(super) fn is_on(policy: &Policy, boot: &Boot<'_>) -> Option<Reason> {
     let state = boot.facts().secure_boot();
-    let (verdict, text) = match (state, policy.secure_boot.required) {
-        (Some(true), _) => (Verdict::Affirming, "Secure Boot is on"),
+    let (tier, text) = match (state, policy.secure_boot.required) {
+        (Some(true), _) => (TrustTier::Affirming, "Secure Boot is on"),
         (_, false) => return None,
-        (Some(false), true) => (Verdict::Contraindicated, "Secure Boot is off"),
+        (Some(false), true) => (TrustTier::Contraindicated, "Secure Boot is off"),
         (None, true) => {
-            (Verdict::Contraindicated, "the boot event log does not tell whether Secure Boot is on")
+            (TrustTier::Contraindicated, "the boot event log does not tell whether Secure Boot is on")
         }
     };
-    let reason = Reason::new(REQUIRED, Area::Firmware, verdict, text);
+    let reason = Reason::new(REQUIRED, Area::Firmware, tier, text);
     let event = boot.events().iter().find(|event| matches!(event.fact, Fact::SecureBoot(_)));
     Some(match event {
         Some(event) => reason.at(event.number),
@@ -49,7 +49,7 @@ pub(super) fn authority(policy: &Policy, authority: &Authority) -> Ruling {
     )
 }
 
-pub(super) fn database(policy: &Policy, database: &SignatureDatabase, digest: &Digest) -> Ruling {
+pub(super) fn database(policy: &Policy, database: &SignatureDatabase, digest: &TaggedDigest) -> Ruling {
     let rules = &policy.secure_boot;
     let (rule, list) = match database.which {
         DatabaseName::PlatformKey => ("secure-boot.platform-keys", &rules.platform_keys),
@@ -73,7 +73,7 @@ pub(super) fn database(policy: &Policy, database: &SignatureDatabase, digest: &D
 }
 
 /// Judges the whole list by its digest, because an emptied dbx would allow forbidden images again.
-fn forbidden(list: &AllowedList, database: &SignatureDatabase, digest: &Digest) -> Ruling {
+fn forbidden(list: &AllowedList, database: &SignatureDatabase, digest: &TaggedDigest) -> Ruling {
     if list.allows(digest) {
         return Ruling::Explained;
     }
@@ -86,7 +86,7 @@ fn is_signer(policy: &Policy, authority: &Authority) -> bool {
 }
 
 /// Returns the digest by which a policy names an entry.
-pub(in crate::appraise::policy) fn entry_digest(entry: &SignatureEntry) -> Option<&Digest> {
+pub(in crate::appraise::policy) fn entry_digest(entry: &SignatureEntry) -> Option<&TaggedDigest> {
     match &entry.signature {
         Signature::Certificate(certificate) => Some(&certificate.fingerprint),
         Signature::Image(digest) => Some(digest),

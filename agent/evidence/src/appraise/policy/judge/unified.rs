@@ -1,7 +1,7 @@
 use super::explain::{Explainer, Ruling};
 use crate::appraise::policy::Policy;
 use crate::appraise::policy::boot::Boot;
-use crate::appraise::{Area, Reason, Verdict};
+use crate::appraise::{Area, Reason, TrustTier};
 use crate::eventlog::{BOOT_PHASES_PCR, EventFact, Fact, SectionPart, Stage};
 
 const SECTIONS: &str = "boot.sections";
@@ -44,7 +44,7 @@ pub(super) fn sections_are_allowed(policy: &Policy, boot: &Boot<'_>) -> Vec<Reas
     if list.is_empty() {
         return Vec::new();
     }
-    let refuse = |text| Reason::new(SECTIONS, Area::Boot, Verdict::Contraindicated, text);
+    let refuse = |text| Reason::new(SECTIONS, Area::Boot, TrustTier::Contraindicated, text);
     if !boot.accounts_for(BOOT_PHASES_PCR) {
         let text = "the logs do not account for PCR 11, which has the sections of the unified kernel image";
         return vec![refuse(text.to_owned())];

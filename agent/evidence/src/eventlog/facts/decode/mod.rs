@@ -15,7 +15,7 @@ use super::partitions::PartitionTable;
 use super::text;
 use crate::eventlog::event::Event;
 use crate::eventlog::kind::EventKind;
-use crate::tpm::{Digest, HashAlgorithm};
+use crate::tpm::{HashAlgorithm, TaggedDigest};
 
 /// The result of a decoder; `None` if the event is unknown, in the wrong PCR, or malformed.
 type Decoded<'a> = Option<(Fact<'a>, Tie)>;
@@ -23,7 +23,7 @@ type Decoded<'a> = Option<(Fact<'a>, Tie)>;
 /// An event with the digest that counts.
 struct Measured<'e, 'a> {
     event: &'e Event<'a>,
-    digest: &'e Digest,
+    digest: &'e TaggedDigest,
 }
 
 impl<'a> Measured<'_, 'a> {
@@ -97,7 +97,7 @@ fn firmware<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
 
 /// Returns whether a separator reports a failure; `None` if the digest is not a separator's. The digest is of a
 /// fixed number, whatever the event's data is (TCG PC Client Platform Firmware Profile, section 10.4.5).
-fn separator(digest: &Digest) -> Option<bool> {
+fn separator(digest: &TaggedDigest) -> Option<bool> {
     let is = |number: u32| digest.algorithm().digest(&[&number.to_le_bytes()]) == *digest;
     match () {
         () if is(0) || is(u32::MAX) => Some(false),
