@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
+use pawl_proto::local::SessionStage;
 use pawl_proto::message::Scope;
 use pawl_proto::{Nonce, Text};
 use pawld::core::{
@@ -231,6 +232,12 @@ pub fn start(world: &mut World, index: usize) {
         Some(input @ Input::Found(..)) => {
             world.trace(|| format!("device {index}: pawld starts"));
             execute::feed(world, index, input);
+            // A session that this process opens takes longer than its first input to be approved.
+            let process = world.devices.get(index).and_then(|device| device.process.as_ref());
+            let session = process.and_then(|process| process.core.session());
+            if session.is_some_and(|session| session.stage == SessionStage::Pairing) {
+                world.saw(Sight::ApprovalResumed);
+            }
         }
         Some(_) => {
             // The TPM does not even tell its counter.

@@ -6,6 +6,8 @@
 
 mod mount;
 #[cfg(test)]
+mod record_tests;
+#[cfg(test)]
 mod store_tests;
 #[cfg(test)]
 mod tests;
@@ -94,7 +96,7 @@ impl ModelDisk {
     }
 
     /// One operation fails, after `operations` more. A sync that fails has dropped what it was to make last, as Linux
-    /// does; the next one succeeds and makes nothing of it last.
+    /// does; the next one succeeds and makes nothing of it last that was not written again.
     pub fn fail_in(&self, operations: u64, error: io::ErrorKind) {
         self.arm(operations, Fault::Error(error));
     }

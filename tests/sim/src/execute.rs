@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use pawl_evidence::rand_core::RngCore as _;
-use pawl_evidence::tpm::Digest as TpmDigest;
-use pawl_proto::message::HostFacts;
+use pawl_evidence::tpm::TaggedDigest;
+use pawl_proto::message::{HostFacts, HostHealth};
 use pawl_proto::{Epoch, Nonce};
 use pawl_tpm::Error;
 use pawld::core::{
@@ -164,6 +164,10 @@ pub fn examine(world: &mut World, index: usize, ticket: Ticket) -> Option<Input>
             Err(error) => return Some(Input::NotFound(ticket, simulation::failure(&error))),
         }
     }
+    let is_over = matches!(&found.pairing, Ok(Some(record)) if found.counter > Some(record.epoch));
+    if is_over && ticket == Ticket::START {
+        world.saw(Sight::WipedAtStart);
+    }
     Some(Input::Found(ticket, Box::new(found)))
 }
 
@@ -181,6 +185,7 @@ fn read_host(world: &mut World, index: usize, gather: Gather) -> Option<Gathered
             Gathered::Logs(Box::new(GatheredLogs {
                 boot_id,
                 run: process.nonce,
+                health: HostHealth::default(),
                 facts: range.whole.then(HostFacts::default),
                 boot: None,
                 measure: None,
@@ -242,8 +247,12 @@ pub fn command_done(world: &mut World, index: usize) {
     }
     let answer = answer.map_err(|error| simulation::failure(&error));
     let is_transient = answer.as_ref().is_err_and(|failure| failure.kind == TpmFailureKind::Transient);
+    let is_drift = answer.as_ref().is_err_and(|failure| failure.kind == TpmFailureKind::Pcrs);
     let was_open = is_transient && is_open(world, index);
     feed(world, index, Input::Tpm(ticket, answer));
+    if is_drift && is_running(world, index) && !is_open(world, index) {
+        world.saw(Sight::LapsedByDrift);
+    }
     if was_open && is_running(world, index) && !is_open(world, index) {
         let detail = format!("device {index} closed its gate");
         world.broken(Promise::TransientErrorsCloseNothing, detail);
@@ -290,7 +299,7 @@ pub fn run(world: &mut World, index: usize, command: TpmCommand) -> Result<TpmAn
                 let mut values = pawl_evidence::tpm::PcrValues::default();
                 for (index, value) in &pcrs {
                     if let Some(value) =
-                        TpmDigest::new(pawl_evidence::tpm::HashAlgorithm::Sha256, value.as_bytes())
+                        TaggedDigest::new(pawl_evidence::tpm::HashAlgorithm::Sha256, value.as_bytes())
                     {
                         let _ = values.insert(*index, value);
                     }

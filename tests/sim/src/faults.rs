@@ -49,9 +49,9 @@ pub fn begin(world: &mut World, index: usize, action: Action, salt: u64) {
             }
             device::stop(world, index, true);
         }
-        Action::TpmTrouble { code, commands, increments_only } => {
+        Action::TpmTrouble { code, commands, hits } => {
             if let Some(device) = world.devices.get_mut(index) {
-                device.tpm.trouble = Some(Trouble { code, left: commands, increments_only });
+                device.tpm.trouble = Some(Trouble { code, left: commands, hits, has_passed: false });
             }
         }
         Action::TpmSlow { ms, for_ms } => {

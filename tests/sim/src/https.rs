@@ -69,7 +69,7 @@ pub fn begin(world: &mut World, index: usize, ticket: Ticket, call: Call) {
     }
     let out = if let Some(HttpsFault::Slow { ms }) = fault { out + ms } else { out };
     if out > TIMEOUT {
-        let answer = Err(failure("no answer within 75 s".to_owned(), true, None));
+        let answer = Err(too_slow());
         world.after(TIMEOUT, Event::Answer { device: index, run, ticket, answer });
     }
     world.after(
@@ -111,8 +111,14 @@ pub fn arrived(
         _ => answer,
     };
     let back = world.rng.between(5, 60);
-    if world.now + back - begun <= TIMEOUT {
-        world.after(back, Event::Answer { device: index, run, ticket, answer });
+    // `begin` has told the device of a request that takes too long by itself.
+    if world.now - begun <= TIMEOUT {
+        let is_late = world.now + back - begun > TIMEOUT;
+        let answer = if is_late { Err(too_slow()) } else { answer };
+        world.at(
+            (world.now + back).min(begun + TIMEOUT),
+            Event::Answer { device: index, run, ticket, answer },
+        );
     }
 }
 
@@ -194,6 +200,10 @@ fn status_failure(status: u16) -> CallFailure {
         matches!(status, 408 | 429 | 500..),
         None,
     )
+}
+
+fn too_slow() -> CallFailure {
+    failure("no answer within 75 s".to_owned(), true, None)
 }
 
 fn failure(text: String, is_transient: bool, refusal: Option<RefusalCode>) -> CallFailure {

@@ -38,6 +38,9 @@ struct Arguments {
     shrink: u64,
 }
 
+/// So many lifetimes must show everything in [`Sight::ALL`].
+const ENOUGH: u64 = 1000;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     run::note_panics();
@@ -81,5 +84,9 @@ fn main() -> ExitCode {
             println!("{:>10}  {}", seen.count(*sight), sight.text());
         }
     }
-    if failures > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let missing = if lifetimes >= ENOUGH { seen.missing() } else { Vec::new() };
+    for sight in &missing {
+        println!("never seen in {lifetimes} lifetimes: {}", sight.text());
+    }
+    if failures > 0 || !missing.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -9,7 +9,7 @@ use pawl_proto::local::{PairRequest, SessionStage};
 use pawl_proto::message::{
     Access, EventKind, GivenApproval, Scope, ShortText, SshSignature, Standing, StatementBytes,
 };
-use pawl_proto::{Blob, Text};
+use pawl_proto::{Blob, DeviceId, Text};
 use pawl_verifier::boot_digest;
 use pawl_verifier::incident::incidents_digest;
 use pawld::core::Request;
@@ -125,24 +125,35 @@ pub fn order(world: &mut World, index: usize, kind: EventKind) {
     let Some(device) = world.devices.get(index) else { return };
     let id = device.tpm.device();
     let control = world.plane.control.clone();
+    let before = ends_ordered(world, id);
     match plane::now(orders::order(&control, id, kind, ShortText::lossy("an operator"))) {
-        Ok(ordered) => {
+        Ok(_) => {
             world.trace(|| format!("an operator orders {kind:?} of device {index}"));
             match kind {
                 EventKind::Revoke => world.seen.saw(Sight::RevocationOrdered),
                 EventKind::Repair => world.seen.saw(Sight::RepairOrdered),
                 _ => {}
             }
-            if matches!(kind, EventKind::Revoke | EventKind::Repair) {
-                world.ledger.orders.push((index, ordered.event.epoch.0));
-                if kind == EventKind::Repair {
-                    world.ledger.repairs.insert((index, ordered.event.epoch.0));
-                }
-            }
         }
         Err(error) => world.trace(|| format!("the order is refused: {error}")),
     }
+    // A database that fails after it has committed keeps an order that the operator is told is refused.
+    for (kind, epoch) in ends_ordered(world, id).into_iter().skip(before.len()) {
+        world.ledger.orders.push((index, epoch));
+        if kind == EventKind::Repair {
+            world.ledger.repairs.insert((index, epoch));
+        }
+    }
     world.plane_acted();
+}
+
+/// Returns the ends that operators ordered of a device, oldest first: what, and of which epoch.
+fn ends_ordered(world: &World, id: DeviceId) -> Vec<(EventKind, u64)> {
+    let events = world.plane.look(move |tx| tx.events(id)).unwrap_or_default();
+    let ends = events.iter().filter(|event| {
+        event.session.is_none() && matches!(event.kind, EventKind::Revoke | EventKind::Repair)
+    });
+    ends.map(|event| (event.kind, event.epoch.0)).collect()
 }
 
 /// An operator suspends a device, or resumes it.

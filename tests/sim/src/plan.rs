@@ -2,7 +2,7 @@
 //! lifetime can be run again with any part of it left out.
 
 use crate::rng::Rng;
-use crate::tpm::TRANSIENT;
+use crate::tpm::{Hits, TRANSIENT};
 use crate::world::Ms;
 
 /// One thing that happens.
@@ -58,7 +58,7 @@ pub enum Action {
     BootOther,
     BootApproved,
     // The TPM.
-    TpmTrouble { code: u32, commands: u32, increments_only: bool },
+    TpmTrouble { code: u32, commands: u32, hits: Hits },
     TpmSlow { ms: Ms, for_ms: Ms },
     RootIncrements,
     // The disk.
@@ -107,6 +107,14 @@ pub enum HttpsFault {
 #[must_use]
 pub fn plan(seed: u64, devices: usize) -> Vec<Decision> {
     let mut rng = Rng::of(seed, 2);
+    let mut decisions =
+        if seed.is_multiple_of(3) { swarm(&mut rng, devices) } else { mixed(&mut rng, devices) };
+    decisions.sort_by_key(|decision| decision.at);
+    decisions
+}
+
+/// Everything, but few kinds of trouble.
+fn mixed(rng: &mut Rng, devices: usize) -> Vec<Decision> {
     // Most lifetimes have few kinds of trouble, so that what follows from each has time to be seen.
     let themes: Vec<u64> = (0..rng.between(1, 4)).map(|_| rng.below(THEMES)).collect();
     let count = rng.between(12, 40);
@@ -124,7 +132,7 @@ pub fn plan(seed: u64, devices: usize) -> Vec<Decision> {
             3..5 => 1,
             _ => *themes.get(rng.index(themes.len())).unwrap_or(&0),
         };
-        let action = action(&mut rng, theme);
+        let action = action(rng, theme);
         let device = rng.index(devices);
         decisions.push(Decision { at, device, action, salt: rng.next() });
         // What was asked for is often followed by its approval.
@@ -132,13 +140,60 @@ pub fn plan(seed: u64, devices: usize) -> Vec<Decision> {
             let mut then = at;
             for _ in 0..rng.between(1, 3) {
                 then += rng.between(300, 30_000);
-                let action = approval(&mut rng);
+                let action = approval(rng);
                 decisions.push(Decision { at: then, device, action, salt: rng.next() });
             }
         }
     }
-    decisions.sort_by_key(|decision| decision.at);
     decisions
+}
+
+/// One to three faults that strike again and again, most of them around the moment at which somebody wants something. A
+/// fault that is one of many in [`mixed`] meets a rare moment here: the receipt of a wipe on its way through the broker, the
+/// renewal of a lease.
+fn swarm(rng: &mut Rng, devices: usize) -> Vec<Decision> {
+    let faults: Vec<Action> = (0..rng.between(1, 3)).map(|_| fault(rng)).collect();
+    let mut at = rng.between(1_000, 60_000);
+    let mut decisions = Vec::new();
+    for _ in 0..rng.between(8, 24) {
+        at += if rng.chance(3, 4) { rng.between(500, 30_000) } else { rng.between(30_000, 600_000) };
+        let device = rng.index(devices);
+        let fault = *faults.get(rng.index(faults.len())).unwrap_or(&Action::Kill);
+        if rng.chance(3, 4) {
+            let most = if rng.chance(1, 2) { 50 } else { 2_000 };
+            let apart = rng.below(most);
+            let at = if rng.chance(1, 2) { at.saturating_sub(apart) } else { at + apart };
+            decisions.push(Decision { at, device, action: fault, salt: rng.next() });
+        }
+        if rng.chance(1, 5) {
+            continue;
+        }
+        let theme = rng.below(2);
+        let action = action(rng, theme);
+        decisions.push(Decision { at, device, action, salt: rng.next() });
+        if matches!(action, Action::Pair { .. }) {
+            for _ in 0..rng.between(1, 3) {
+                let at = at + rng.between(300, 10_000);
+                let action = approval(rng);
+                decisions.push(Decision { at, device, action, salt: rng.next() });
+            }
+        }
+    }
+    decisions
+}
+
+/// A fault of any theme that has one.
+fn fault(rng: &mut Rng) -> Action {
+    let theme = rng.between(2, THEMES - 1);
+    match action(rng, theme) {
+        Action::TpmTrouble { code, commands, .. } => {
+            let hits = *[Hits::All, Hits::Increments, Hits::Leases, Hits::EveryOther]
+                .get(rng.index(4))
+                .unwrap_or(&Hits::All);
+            Action::TpmTrouble { code, commands, hits }
+        }
+        other => other,
+    }
 }
 
 const THEMES: u64 = 9;
@@ -207,7 +262,7 @@ fn action(rng: &mut Rng, theme: u64) -> Action {
             _ => Action::TpmTrouble {
                 code: *TRANSIENT.get(rng.index(TRANSIENT.len())).unwrap_or(&0x922),
                 commands: u32::try_from(rng.between(1, 12)).unwrap_or(1),
-                increments_only: rng.chance(1, 2),
+                hits: if rng.chance(1, 2) { Hits::Increments } else { Hits::All },
             },
         },
         4 => match rng.below(8) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use pawl_evidence::lease::check_lease_key;
 use pawl_proto::local::Token;
 use pawl_proto::message::{
-    Appraisal, EventKind, PairingApproved, PairingGrant, Receipt, SignedReceipt, Standing, Verdict,
+    EventKind, PairingApproved, PairingGrant, Receipt, SignedReceipt, Standing, TrustTier, Verdict,
 };
 use pawl_proto::signed::{self, OrderKey};
 use pawl_proto::{Channel, Digest, Epoch, PairingId, SessionId, Topic};
@@ -533,7 +533,7 @@ fn check_gate(world: &mut World, index: usize) {
 }
 
 fn is_barring(verdict: &Verdict) -> bool {
-    verdict.entitlement.standing == Standing::Suspended || verdict.result == Some(Appraisal::Contraindicated)
+    verdict.entitlement.standing == Standing::Suspended || verdict.result == Some(TrustTier::Contraindicated)
 }
 
 fn is_ending(device: &mut crate::device::Device, now: Ms, clock_before: u64) -> bool {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use pawl_control_plane::broker::receive;
-use pawl_proto::message::{Appraisal, Event as Order, Standing, Verdict};
+use pawl_proto::message::{Event as Order, Standing, TrustTier, Verdict};
 use pawl_proto::signed::{self, OrderKey};
 use pawl_proto::{Channel, Digest, EventId, Topic};
 
@@ -135,7 +135,7 @@ fn learn(world: &mut World, topic: &Topic, payload: &[u8]) {
 #[must_use]
 pub fn verdict_of(verdict: &Verdict) -> Published {
     let bars = verdict.entitlement.standing == Standing::Suspended
-        || verdict.result == Some(Appraisal::Contraindicated);
+        || verdict.result == Some(TrustTier::Contraindicated);
     Published::Verdict { pairing: verdict.pairing, sequence: verdict.sequence, bars }
 }
 

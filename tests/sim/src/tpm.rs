@@ -54,8 +54,23 @@ pub struct Trouble {
     pub code: u32,
     /// So many commands get it.
     pub left: u32,
-    /// Only TPM2_NV_Increment and what defines a counter get it.
-    pub increments_only: bool,
+    /// Which commands get it.
+    pub hits: Hits,
+    /// The last command passed, with [`Hits::EveryOther`].
+    pub has_passed: bool,
+}
+
+/// The commands that a TPM in trouble refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hits {
+    /// Every one.
+    All,
+    /// Each second one, so that what takes several commands sometimes gets through.
+    EveryOther,
+    /// TPM2_NV_Increment and what defines a counter.
+    Increments,
+    /// TPM2_Unseal: the check of a lease.
+    Leases,
 }
 
 /// Response codes that pass: what a TPM answers when it is busy, locked, out of memory or writes its NV too often.
@@ -160,7 +175,16 @@ impl Tpm {
     /// The answer of a TPM in trouble.
     fn admit(&mut self, doing: &'static str, is_increment: bool) -> Result<(), Error> {
         let Some(trouble) = &mut self.trouble else { return Ok(()) };
-        if trouble.increments_only && !is_increment {
+        let is_hit = match trouble.hits {
+            Hits::All => true,
+            Hits::EveryOther => {
+                trouble.has_passed = !trouble.has_passed;
+                !trouble.has_passed
+            }
+            Hits::Increments => is_increment,
+            Hits::Leases => doing == "TPM2_Unseal",
+        };
+        if !is_hit {
             return Ok(());
         }
         let code = trouble.code;

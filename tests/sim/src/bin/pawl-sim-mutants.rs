@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -12,19 +12,21 @@ use clap::Parser;
 use pawl_sim::mutants::{Mutant, Mutants, UnitTest};
 use pawl_sim::promises::Promise;
 
-/// Builds the simulator with one mutant after the other, and runs it until the mutant is found.
+/// Builds the simulator with one mutant after the other, and runs it until it breaks a promise that the mutant names.
 #[derive(Parser)]
 #[command(name = "pawl-sim-mutants")]
 struct Arguments {
     /// Mutants whose name has one of these texts; all without any.
     names: Vec<String>,
-    /// Seconds for which the simulator looks for each.
+    /// Seconds of processor time that each simulator has for each mutant.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Lifetimes on each processor.
-    #[arg(long, default_value_t = 500)]
-    lifetimes: u64,
 }
+
+/// How many seeds each simulator has; more than it can run in any time that a mutant is given.
+const SEEDS: usize = 1_000_000;
+/// A simulator that hangs uses no processor. It is given up after so many times the seconds that it may use.
+const PATIENCE: u32 = 30;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -41,11 +43,16 @@ fn main() -> ExitCode {
 
 /// What became of a mutant.
 enum Outcome {
-    Found { by: String, seed: String },
-    Survived,
+    Found {
+        by: String,
+        seed: String,
+    },
+    /// It broke only these other promises.
+    Survived(BTreeSet<String>),
+    DoesNotBuild(String),
 }
 
-/// Returns whether each mutant was found, and nothing without a mutant.
+/// Returns whether each mutant was found, and nothing broke without a mutant.
 fn run(arguments: &Arguments) -> Result<bool> {
     let workspace = env::current_dir()?;
     let mutants = Mutants::of(&workspace)?.mutant;
@@ -54,56 +61,47 @@ fn run(arguments: &Arguments) -> Result<bool> {
     };
     let copy = Copy::new(&workspace)?;
     copy.build()?;
-    // What breaks without a mutant says nothing about mutants: these seeds are left out.
-    let mut known = BTreeSet::new();
-    copy.simulate(arguments.lifetimes, None, |line| {
-        println!("WITHOUT A MUTANT: {line}");
-        known.insert(line.to_owned());
-        false
-    })?;
-    println!("{:<62} {:>5}  {:<9} {:<40} {:>12} {:>8}", "mutant", "fault", "", "by", "seed", "seconds");
-    let (mut found, mut survived) = (0, 0);
+    fs::copy(copy.simulator(), copy.healthy())?;
+    println!("{:<66} {:>5}  {:<14} {:<34} {:>8} {:>7}", "mutant", "fault", "", "by", "seed", "seconds");
+    let (mut found, mut survived, mut broken) = (0, 0, BTreeSet::new());
     for mutant in mutants.iter().filter(is_chosen) {
-        let (outcome, seconds) =
-            examine(&copy, mutant, arguments, &known).map_err(|error| format!("{}: {error}", mutant.name))?;
+        let (outcome, seconds) = examine(&copy, mutant, arguments, &mut broken)
+            .map_err(|error| format!("{}: {error}", mutant.name))?;
         let (result, by, seed) = match outcome {
             Outcome::Found { by, seed } => ("found", by, seed),
-            Outcome::Survived => ("SURVIVED", String::new(), String::new()),
+            Outcome::Survived(others) => ("SURVIVED", Vec::from_iter(others).join(", "), String::new()),
+            Outcome::DoesNotBuild(error) => {
+                eprintln!("{}: {error}", mutant.name);
+                ("DOES NOT BUILD", String::new(), String::new())
+            }
         };
         *(if result == "found" { &mut found } else { &mut survived }) += 1;
-        // One that is found by another promise than it was made for is found all the same.
-        let mark =
-            if by.is_empty() || mutant.test.is_some() || mutant.breaks.contains(&by) { "" } else { " *" };
         let fault = mutant.fault.map(|fault| fault.to_string()).unwrap_or_default();
-        println!("{:<62} {fault:>5}  {result:<9} {:<40} {seed:>12} {seconds:>8.1}", mutant.name, by + mark);
+        println!("{:<66} {fault:>5}  {result:<14} {by:<34} {seed:>8} {seconds:>7.1}", mutant.name);
     }
-    println!("{found} found, {survived} survived (* by another promise than it was made for)");
-    Ok(survived == 0 && known.is_empty())
+    println!("{found} found, {survived} not found");
+    for line in &broken {
+        println!("WITHOUT A MUTANT: {line}");
+    }
+    Ok(survived == 0 && broken.is_empty())
 }
 
-/// Puts one mutant in, looks for it, and takes it out. Returns how many seconds it took to find it.
+/// Puts one mutant in, looks for it, and takes it out. Returns how many seconds it took to find it. `broken` gets what the
+/// code breaks without the mutant.
 fn examine(
     copy: &Copy,
     mutant: &Mutant,
     arguments: &Arguments,
-    known: &BTreeSet<String>,
+    broken: &mut BTreeSet<String>,
 ) -> Result<(Outcome, f64)> {
     let files = mutant.files(&copy.workspace)?;
     copy.put(&files)?;
     let outcome = match &mutant.test {
         Some(test) => copy.test(test),
-        None => copy.build().and_then(|()| {
-            let begun = Instant::now();
-            let mut outcome = Outcome::Survived;
-            copy.simulate(arguments.lifetimes, Some(Duration::from_secs(arguments.seconds)), |line| {
-                let is_new = !known.contains(line);
-                if is_new {
-                    outcome = found(line);
-                }
-                is_new
-            })?;
-            Ok((outcome, begun.elapsed().as_secs_f64()))
-        }),
+        None => match copy.build() {
+            Ok(()) => copy.search(mutant, Duration::from_secs(arguments.seconds), broken),
+            Err(error) => Ok((Outcome::DoesNotBuild(error.to_string()), 0.0)),
+        },
     };
     copy.restore(&files)?;
     outcome
@@ -158,6 +156,11 @@ impl Copy {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.arg(command).current_dir(&self.tree).arg("--target-dir").arg(&self.build);
         cargo.args(["--quiet", "--profile", "sim", "--config", "profile.sim.incremental=true"]);
+        // Each mutant is built once and runs for seconds: of these crates as little as possible is compiled again.
+        cargo.args(["--config", "profile.sim.opt-level=1"]);
+        for name in ["pawld", "pawl-control-plane", "pawl-verifier", "pawl-sim"] {
+            cargo.arg("--config").arg(format!("profile.sim.package.{name}.codegen-units=256"));
+        }
         cargo
     }
 
@@ -169,21 +172,29 @@ impl Copy {
         Err(format!("it does not build:\n{}", String::from_utf8_lossy(&built.stderr)).into())
     }
 
-    /// Runs one simulator for each processor, each with seeds of its own, until `is_enough` of a failure that is printed,
-    /// or the time is over.
-    fn simulate(
+    fn simulator(&self) -> PathBuf {
+        self.build.join("sim/pawl-sim")
+    }
+
+    /// The simulator without a mutant.
+    fn healthy(&self) -> PathBuf {
+        self.build.join("sim/pawl-sim-healthy")
+    }
+
+    /// Runs one simulator for each processor, each with seeds of its own, until one of the mutant's promises is broken that
+    /// the code keeps without the mutant, or the time is over.
+    fn search(
         &self,
-        lifetimes: u64,
-        limit: Option<Duration>,
-        mut is_enough: impl FnMut(&str) -> bool,
-    ) -> Result<()> {
+        mutant: &Mutant,
+        limit: Duration,
+        broken: &mut BTreeSet<String>,
+    ) -> Result<(Outcome, f64)> {
         let (prints, printed) = mpsc::channel();
         let mut simulators = Vec::new();
         for number in 0..thread::available_parallelism().map_or(1, usize::from) {
-            let mut simulator = Command::new(self.build.join("sim/pawl-sim"))
-                .arg(lifetimes.to_string())
-                .args(["--keep-going", "--first"])
-                .arg((number * 1_000_000 + 1).to_string())
+            let mut simulator = Command::new(self.simulator())
+                .args([SEEDS.to_string(), "--keep-going".to_owned(), "--first".to_owned()])
+                .arg((number * SEEDS + 1).to_string())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null())
                 .spawn()?;
@@ -197,14 +208,32 @@ impl Copy {
             });
         }
         drop(prints);
-        let begun = Instant::now();
+        let (begun, mut others) = (Instant::now(), BTreeSet::new());
         loop {
-            let left = limit.map_or(Duration::from_secs(3600), |limit| limit.saturating_sub(begun.elapsed()));
-            match printed.recv_timeout(left) {
-                Ok(line) if !is_enough(&line) => {}
-                Ok(_) | Err(_) => return Ok(()),
+            let used = simulators.iter().map(Simulator::processor_time).max().unwrap_or_default();
+            match printed.recv_timeout(Duration::from_millis(200)) {
+                Ok(line) => {
+                    let (seed, by) = failure(&line);
+                    if !mutant.breaks.contains(&by) {
+                        others.insert(by);
+                    } else if let Some(line) = self.breaks_without(&seed, &by)? {
+                        broken.insert(line);
+                    } else {
+                        return Ok((Outcome::Found { by, seed }, used.as_secs_f64()));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if used < limit && begun.elapsed() < limit * PATIENCE => {}
+                Err(_) => return Ok((Outcome::Survived(others), used.as_secs_f64())),
             }
         }
+    }
+
+    /// Runs a seed without a mutant. Returns what is printed of it, if the same promise breaks.
+    fn breaks_without(&self, seed: &str, by: &str) -> Result<Option<String>> {
+        let ran = Command::new(self.healthy()).args(["--keep-going", "--seed", seed]).output()?;
+        let printed = String::from_utf8_lossy(&ran.stdout).into_owned();
+        let line = printed.lines().find(|line| line.starts_with("seed ") && failure(line).1 == by);
+        Ok(line.map(str::to_owned))
     }
 
     /// Runs a test, which must exist and fail.
@@ -213,7 +242,7 @@ impl Copy {
         build.args(["--package", package, "--lib", "--no-run"]);
         let built = build.output()?;
         if !built.status.success() {
-            return Err(format!("it does not build:\n{}", String::from_utf8_lossy(&built.stderr)).into());
+            return Ok((Outcome::DoesNotBuild(String::from_utf8_lossy(&built.stderr).into_owned()), 0.0));
         }
         let begun = Instant::now();
         let ran = self.cargo("test").args(["--package", package, "--lib", name]).output()?;
@@ -222,23 +251,34 @@ impl Copy {
             return Err(format!("{package} has no test {name}").into());
         }
         let outcome = match ran.status.success() {
-            true => Outcome::Survived,
+            true => Outcome::Survived(BTreeSet::new()),
             false => Outcome::Found { by: format!("test {name}"), seed: String::new() },
         };
         Ok((outcome, begun.elapsed().as_secs_f64()))
     }
 }
 
-/// Reads `seed 17: the promise: what was seen`.
-fn found(line: &str) -> Outcome {
+/// Reads `seed 17: the promise: what was seen`. Returns the seed and the promise's name.
+fn failure(line: &str) -> (String, String) {
     let (seed, rest) = line.trim_start_matches("seed ").split_once(": ").unwrap_or((line, ""));
     let promise = Promise::ALL.iter().find(|promise| rest.starts_with(promise.text()));
-    let by = promise.map_or_else(|| rest.to_owned(), |promise| format!("{promise:?}"));
-    Outcome::Found { by, seed: seed.to_owned() }
+    (seed.to_owned(), promise.map_or_else(|| rest.to_owned(), |promise| format!("{promise:?}")))
 }
 
 /// A running simulator, killed when it is dropped.
 struct Simulator(Child);
+
+impl Simulator {
+    /// Returns how long processors have run it: on a busy machine that is less than the time that has passed.
+    fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap_or_default();
+        // proc_pid_stat(5): utime and stime, in hundredths of a second, are fields 14 and 15; the name, which may have
+        // spaces, ends with the last parenthesis.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
+        let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+}
 
 impl Drop for Simulator {
     fn drop(&mut self) {

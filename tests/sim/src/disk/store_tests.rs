@@ -37,6 +37,10 @@ fn disk_after(steps: &[Step]) -> ModelDisk {
     ModelDisk::of(&disk.snapshot())
 }
 
+fn begin_keys(store: &Store) -> Result<(), StoreError> {
+    put(store, Write::BeginKeys(Epoch(5)))
+}
+
 fn keep_approved(store: &Store) -> Result<(), StoreError> {
     put(store, Write::Approved(Box::new(approved())))
 }
@@ -66,7 +70,7 @@ fn state(store: &Store) -> Vec<(&'static str, String)> {
     match store.unfinished() {
         Unfinished::Staged => store.commit().unwrap(),
         Unfinished::Scraps => store.discard_unfinished().unwrap(),
-        Unfinished::Nothing | Unfinished::Approved(_) => {}
+        Unfinished::Nothing | Unfinished::Approved { .. } => {}
     }
     vec![
         ("pairing", format!("{:?}", store.pairing())),
@@ -183,8 +187,13 @@ fn an_approval() {
 }
 
 #[test]
+fn the_mark_that_keys_were_begun() {
+    cut_everywhere(&disk_after(&[keep_approved]), begin_keys);
+}
+
+#[test]
 fn a_staged_pairing() {
-    cut_everywhere(&disk_after(&[keep_approved]), stage);
+    cut_everywhere(&disk_after(&[keep_approved, begin_keys]), stage);
 }
 
 #[test]

@@ -185,6 +185,18 @@ fn a_sync_after_one_that_failed_makes_nothing_last() {
 }
 
 #[test]
+fn a_sync_makes_last_what_was_written_again_after_one_that_failed() {
+    let (disk, mount) = disk();
+    let file = durable(&mount, b"");
+    file.write_at(b"contents", 0).unwrap();
+    disk.fail_in(0, io::ErrorKind::Other);
+    file.sync().unwrap_err();
+    file.write_at(b"tent", 3).unwrap();
+    file.sync().unwrap();
+    assert_eq!(outcomes(&disk), BTreeSet::from([Some(b"\0\0\0tent".to_vec())]));
+}
+
+#[test]
 fn a_broken_disk_can_be_read_and_not_written() {
     let (disk, mount) = disk();
     let file = durable(&mount, b"contents");

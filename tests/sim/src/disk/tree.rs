@@ -31,10 +31,9 @@ struct File {
     allocated: u64,
     /// What the last sync made last.
     durable: Vec<u8>,
-    /// What was done since.
+    /// What was done since. A sync that failed has dropped what it was to make last: that is lost with the power, unless it
+    /// is written again.
     unsynced: Vec<Change>,
-    /// A sync has failed: what was done before it is lost with the power, whatever succeeds later.
-    dropped: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -121,17 +120,15 @@ impl Tree {
 
     pub(super) fn sync(&mut self, id: Id) -> io::Result<()> {
         let file = self.file_mut(id)?;
-        if !file.dropped {
-            file.durable.clone_from(&file.contents);
+        for change in file.unsynced.drain(..) {
+            apply(&mut file.durable, &change);
         }
-        file.unsynced.clear();
         Ok(())
     }
 
     /// Loses what a sync that fails was to make last.
     pub(super) fn drop_unsynced(&mut self, id: Id) {
         if let Ok(file) = self.file_mut(id) {
-            file.dropped = true;
             file.unsynced.clear();
         }
     }
