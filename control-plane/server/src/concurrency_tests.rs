@@ -10,7 +10,7 @@ use pawl_verifier::{AcceptedBy, AcceptedState, BootState, boot_digest};
 
 use crate::orders::{self, OrderError};
 use crate::pairing;
-use crate::store::{ChainError, StoreError, Tx};
+use crate::store::{ChainError, NewReport, StoreError, Tx};
 use crate::testing::{Reporting, Rig};
 use crate::update::{Update, UpdateError, pre_approve};
 
@@ -34,7 +34,8 @@ fn reports(device: DeviceId, pcr: u8, value: u8) -> impl FnOnce(&Tx<'_>) -> Resu
         let pairing = tx.live_pairing(device)?.unwrap();
         let mut base = pairing.base.unwrap();
         base.pcrs.insert(pcr, PcrValue::Sha256([value; 32]));
-        tx.take_report(pairing.id, &base, 0, false, None, 1)
+        let report = NewReport { at: 1, bytes: 0, whole: false, host: None, health: None };
+        tx.take_report(pairing.id, &base, report)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What differs between the machines.
 
 use clap::ValueEnum;
-use pawl_proto::message::Appraisal;
+use pawl_proto::message::TrustTier;
 
 /// Only firmware in system management mode writes the variables of Secure Boot. For controllers of which nothing is used
 /// the kernel would load drivers.
@@ -80,10 +80,10 @@ impl Architecture {
 
     /// What a verdict on a good boot says. Debian's kernel for arm64 finds its TPM after IMA has looked for it,
     /// so that nothing ties the IMA log to the TPM.
-    pub(crate) fn verdict(self) -> Appraisal {
+    pub(crate) fn verdict(self) -> TrustTier {
         match self {
-            Self::X86_64 => Appraisal::Affirming,
-            Self::Aarch64 => Appraisal::Warning,
+            Self::X86_64 => TrustTier::Affirming,
+            Self::Aarch64 => TrustTier::Warning,
         }
     }
 

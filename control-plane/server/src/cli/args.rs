@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use pawl_proto::{DeviceId, Digest};
 use tracing::level_filters::LevelFilter;
 
+use super::condition::Condition;
 use super::digest;
 use super::policy::PolicyVerb;
 use super::pre_approve::PreApproveArgs;
@@ -110,7 +111,16 @@ pub(super) enum Verb {
     /// until they expire. Without any option this shows what is granted.
     Entitle(EntitleArgs),
     /// List the devices
-    Devices,
+    Devices {
+        /// Only devices that fit, as in 'memory<64', 'kernel=6.1.*' or 'standing!=active'; all of several
+        ///
+        /// FIELD is one of label, standing, pairing, verdict, overdue, hostname, kernel, system, product,
+        /// architecture, agent, uptime (seconds), load, memory, swap, state, root (MiB free) and cpu (degrees
+        /// Celsius). The operator is = or != (a * stands for any text), and < or > for numbers. From hostname on
+        /// these are what the device last said of itself. A device without a value does not fit.
+        #[arg(long = "where", value_name = "FIELD=VALUE")]
+        conditions: Vec<Condition>,
+    },
     /// Show everything about a device
     Show { device: String },
     /// End a device's epoch: its TPM destroys keys and tokens for good

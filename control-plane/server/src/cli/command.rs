@@ -32,9 +32,11 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
             let changed: AccessView = server.client.post(&path(&device, "/entitle")?, &request).await?;
             server.print(&changed, text::entitled)
         }
-        Verb::Devices => {
-            let devices: Vec<DeviceLine> = server.client.get("/v1/devices").await?;
-            server.print(&devices, text::devices)
+        Verb::Devices { conditions } => {
+            let mut devices: Vec<DeviceLine> = server.client.get("/v1/devices").await?;
+            devices.retain(|device| conditions.iter().all(|condition| condition.fits(device)));
+            let of_some = !conditions.is_empty();
+            server.print(&devices, |devices| text::devices(devices, of_some))
         }
         Verb::Show { device } => {
             let view: DeviceView = server.client.get(&path(&device, "")?).await?;

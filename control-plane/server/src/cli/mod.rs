@@ -4,6 +4,7 @@ mod approve;
 mod args;
 mod audit;
 mod command;
+mod condition;
 mod init;
 mod output;
 mod policy;

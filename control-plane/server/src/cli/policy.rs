@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use pawl_evidence::appraise::policy::{ImaSection, Weight};
-use pawl_evidence::tpm::Digest;
+use pawl_evidence::tpm::TaggedDigest;
 
 use super::command::{Server, path};
 use super::{Failure, digest, output, text};
@@ -97,7 +97,7 @@ async fn learn(server: &Server, args: LearnArgs) -> Result<(), Failure> {
 
 /// Writes the list of digests beside the policy, and gives the section that names it.
 fn learn_files(log: &Path, policy: &Path, learnt: &LearntView) -> Result<ImaSection, Failure> {
-    let quoted = learnt.pcr_10.and_then(|value| Digest::new(bank_hash(value.bank()), value.as_bytes()));
+    let quoted = learnt.pcr_10.and_then(|value| TaggedDigest::new(bank_hash(value.bank()), value.as_bytes()));
     let quoted = quoted.ok_or(FilesError::NotQuoted)?;
     let bytes = std::fs::read(log).map_err(|source| Failure::File { file: log.to_owned(), source })?;
     let files = Files::learn(&bytes, &quoted)?;

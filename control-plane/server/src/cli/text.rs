@@ -1,6 +1,6 @@
 //! What people read.
 
-mod device;
+pub(super) mod device;
 mod policy;
 mod record;
 mod session;
@@ -65,7 +65,10 @@ fn access(granted: &Access) -> String {
     format!("{scopes}; audiences {}", audiences.join(" "))
 }
 
-pub(super) fn devices(devices: &Vec<DeviceLine>) -> String {
+pub(super) fn devices(devices: &Vec<DeviceLine>, of_some: bool) -> String {
+    if devices.is_empty() && of_some {
+        return "No device fits.\n".to_owned();
+    }
     if devices.is_empty() {
         return "No device is enrolled. `pawl-control-plane enrol --ek-sha256 HEX` enrols one.\n".to_owned();
     }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use pawl_proto::message::{Appraisal, Area, Finding, PairingRequest, Receipt, SessionProof, Verdict};
+use pawl_proto::message::{Area, Finding, PairingRequest, Receipt, SessionProof, TrustTier, Verdict};
 use pawl_proto::{DeviceId, Nonce};
 
 use pawl_verifier::incident::{incidents_digest, resolved_by_pairing};
@@ -72,7 +72,7 @@ async fn a_copy_is_told_from_the_moment_on_at_which_both_have_reported() {
     let told = here.report(&mut reporting).await;
     assert_eq!(
         (told.result, told.areas[&Area::Hardware]),
-        (Some(Appraisal::Contraindicated), Appraisal::Contraindicated)
+        (Some(TrustTier::Contraindicated), TrustTier::Contraindicated)
     );
     assert!(told.lease.is_none() && told.reasons[0].as_str().contains("two machines"), "{:?}", told.reasons);
     assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::TwoPlaces]);
@@ -139,7 +139,7 @@ async fn a_tpm_that_was_set_back_is_told_until_it_has_caught_up() {
     let told = before.report(&mut reporting).await;
     assert_eq!(
         (told.result, told.areas[&Area::Freshness]),
-        (Some(Appraisal::Contraindicated), Appraisal::Contraindicated)
+        (Some(TrustTier::Contraindicated), TrustTier::Contraindicated)
     );
     assert!(told.reasons[0].as_str().contains("order a repair"), "{:?}", told.reasons);
     assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::SetBack]);
@@ -164,7 +164,7 @@ async fn a_tpm_that_was_set_back_is_told_after_any_number_of_resets() {
 
     (before.run, before.reset_count) = (2, before.reset_count + 1000);
     let told = before.report(&mut reporting).await;
-    assert_eq!(told.areas[&Area::Freshness], Appraisal::Contraindicated);
+    assert_eq!(told.areas[&Area::Freshness], TrustTier::Contraindicated);
     assert!(
         told.lease.is_none() && told.reasons[0].as_str().contains("went back in time"),
         "{:?}",
@@ -264,7 +264,7 @@ async fn a_disk_in_another_machine_is_told_on_both() {
     let (new, there) = Reporting::pair(&rig, new, request).await;
     let here = old.report().await;
     for (verdict, other) in [(&there, old.device.id()), (&here, new.device.id())] {
-        assert_eq!(verdict.areas[&Area::Hardware], Appraisal::Warning);
+        assert_eq!(verdict.areas[&Area::Hardware], TrustTier::Warning);
         let reason = verdict.reasons[0].as_str();
         assert!(reason.contains("disk") && reason.contains(other.as_str()), "{reason}");
         assert!(verdict.lease.is_some(), "it is a warning");
@@ -292,7 +292,7 @@ async fn a_stranger_who_cannot_prove_to_be_the_tpm_leaves_nothing() {
 async fn a_reimaged_disk_is_told_until_somebody_has_looked_after_it() {
     let rig = Rig::new();
     let (reporting, first) = Reporting::paired(&rig).await;
-    assert_eq!(first.areas[&Area::Hardware], Appraisal::Affirming, "a first pairing is no incident");
+    assert_eq!(first.areas[&Area::Hardware], TrustTier::Affirming, "a first pairing is no incident");
     let request = PairingRequest { finding: Finding::NewDisk, ..reporting.device.request() };
     let (mut reporting, told) = Reporting::pair(&rig, reporting.device, request).await;
     let id = reporting.device.id();
@@ -304,7 +304,7 @@ async fn a_reimaged_disk_is_told_until_somebody_has_looked_after_it() {
     let resolution = resolved_by_pairing(&request, true);
     rig.plane.store.transaction(move |tx| resolve(tx, id, resolution, 1)).await.unwrap();
     assert_eq!(open(&rig.plane, id).await, []);
-    assert_eq!(reporting.report().await.areas[&Area::Hardware], Appraisal::Affirming);
+    assert_eq!(reporting.report().await.areas[&Area::Hardware], TrustTier::Affirming);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::entitlement;
 use crate::incident;
 use crate::posture;
 use crate::refusal::RequestError;
-use crate::store::Tx;
+use crate::store::{NewReport, Tx};
 use crate::verdict;
 
 /// Enters the pairing, and issues its first verdict: gives that and the signed message.
@@ -51,9 +51,16 @@ pub(super) fn enter(
     tx.add_pairing(&pairing)?;
     tx.set_endorsement(device, ek_kind(claim.template), &data.endorsement)?;
     let report = &appraised.report;
-    let host = proven.evidence().host.as_ref().unwrap_or(&data.request.host);
+    let evidence = proven.evidence();
+    let new_report = NewReport {
+        at: now,
+        bytes: report_length,
+        whole: true,
+        host: Some(evidence.host.as_ref().unwrap_or(&data.request.host)),
+        health: evidence.health.as_ref(),
+    };
     tx.set_boot_log(pairing.id, report.boot_log.as_deref())?;
-    tx.take_report(pairing.id, &report.base, report_length, true, Some(host), now)?;
+    tx.take_report(pairing.id, &report.base, new_report)?;
     keep_sample(tx, device, appraised)?;
     let granted = entitlement::entitlement(plane, tx, &pairing, Standing::Active)?;
     let fact = paired_fact(&pairing, data, claim, &plane.keys.signing.policy_keys(), &granted);

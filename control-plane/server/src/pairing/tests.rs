@@ -5,7 +5,7 @@ use p256::ecdsa::{Signature, VerifyingKey};
 use pawl_evidence::lease::{LeaseTerms, to_be_signed};
 use pawl_evidence::tpm::{HashAlgorithm, PcrSelection};
 use pawl_proto::message::{
-    Appraisal, PairingApproved, PairingOffer, PairingProof, RefusalCode, SessionProof, Standing,
+    PairingApproved, PairingOffer, PairingProof, RefusalCode, SessionProof, Standing, TrustTier,
 };
 use pawl_proto::{Blob, DeviceId, Digest, Nonce, SessionId};
 
@@ -34,7 +34,7 @@ async fn a_device_that_proves_its_claim_is_paired_with_a_lease() {
     assert_eq!(grant.endorsement.as_str(), "enrolled by hash");
 
     let verdict = decode_verdict(&rig.plane, device.id(), grant.verdict.as_bytes());
-    assert_eq!(verdict.result, Some(Appraisal::Warning), "no boot log: {:?}", verdict.reasons);
+    assert_eq!(verdict.result, Some(TrustTier::Warning), "no boot log: {:?}", verdict.reasons);
     let lease = verdict.lease.unwrap();
     assert_eq!(lease.reset_count, device.tpm.reset_count + 3);
     assert_eq!(lease.clock, device.tpm.clock + 900_000);

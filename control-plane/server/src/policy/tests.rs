@@ -4,7 +4,7 @@ use std::path::Path;
 use pawl_evidence::appraise::policy::{Learnt, Policy};
 use pawl_evidence::eventlog::EventLog;
 use pawl_evidence::measure_log::MeasureLog;
-use pawl_evidence::tpm::{Digest as TpmDigest, HashAlgorithm, PcrSelection};
+use pawl_evidence::tpm::{HashAlgorithm, PcrSelection, TaggedDigest};
 use pawl_proto::{DeviceId, Digest};
 use tempfile::TempDir;
 
@@ -73,7 +73,7 @@ fn the_nvpcrs_of_a_device_are_learnt_as_sections_to_be_taken_up() {
         (fs::read(boot("binary_bios_measurements")).unwrap(), fs::read(boot("tpm2-measure.log")).unwrap());
     let firmware = EventLog::parse(&log).unwrap().replay().unwrap();
     let mut pcrs = MeasureLog::parse(&measured).unwrap().replay(&firmware);
-    pcrs.insert(8, TpmDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
+    pcrs.insert(8, TaggedDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
     let learnt = Learnt::from_boot(&log, Some(&measured), &pcrs, &PcrSelection::lease_default()).unwrap();
     let rendered = render(&learnt, "");
     assert!(learnt.policy.nvpcr.is_empty() && learnt.nvpcrs.len() == 4, "{learnt:?}");
@@ -171,7 +171,7 @@ fn learn(boot: &str) -> Learnt {
     let mut pcrs = EventLog::parse(&log).unwrap().replay().unwrap();
     for untouched in 0..=14 {
         if pcrs.get(HashAlgorithm::Sha256, untouched).is_none() {
-            pcrs.insert(untouched, TpmDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
+            pcrs.insert(untouched, TaggedDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
         }
     }
     Learnt::from_boot(&log, None, &pcrs, &PcrSelection::lease_default()).unwrap()

@@ -3,7 +3,7 @@
 use pawl_evidence::eventlog::EventLog;
 use pawl_evidence::tpm::HashAlgorithm;
 use pawl_proto::PcrValue;
-use pawl_proto::message::{Appraisal, RefusalCode};
+use pawl_proto::message::{RefusalCode, TrustTier};
 
 use crate::orders::{self, OrderError};
 use crate::refusal::RequestError;
@@ -20,19 +20,19 @@ async fn the_lease_of_a_u_boot_device_names_the_pcr_of_its_command_line() {
     boot(&mut device, GOOD);
     let request = device.request();
     let (mut reporting, verdict) = Reporting::pair(&rig, device, request).await;
-    assert_eq!(verdict.result, Some(Appraisal::Affirming), "{:?}", verdict.reasons);
+    assert_eq!(verdict.result, Some(TrustTier::Affirming), "{:?}", verdict.reasons);
     assert_eq!(verdict.lease.unwrap().pcrs, LEASED);
     assert_eq!(reporting.steady().await.lease.unwrap().pcrs, LEASED);
 
     boot(&mut reporting.device, CHANGED);
     let verdict = reporting.report().await;
-    assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Contraindicated), None));
+    assert_eq!((verdict.result, verdict.lease), (Some(TrustTier::Contraindicated), None));
     assert!(verdict.reasons[0].as_str().contains("PCR 1 "), "{:?}", verdict.reasons);
 
     // A device that withholds its log is compared in the same PCRs.
     reporting.device.boot_log = None;
     let verdict = reporting.report().await;
-    assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Contraindicated), None));
+    assert_eq!((verdict.result, verdict.lease), (Some(TrustTier::Contraindicated), None));
     boot(&mut reporting.device, GOOD);
     assert_eq!(reporting.report().await.lease.unwrap().pcrs, LEASED);
 }
@@ -72,7 +72,7 @@ async fn under_a_policy_an_uncovered_command_line_is_a_warning() {
     boot(&mut device, &without_bootargs());
     let request = device.request();
     let (_, verdict) = Reporting::pair(&rig, device, request).await;
-    assert_eq!(verdict.result, Some(Appraisal::Warning), "{:?}", verdict.reasons);
+    assert_eq!(verdict.result, Some(TrustTier::Warning), "{:?}", verdict.reasons);
     assert!(verdict.reasons[0].as_str().contains("boot.coverage"), "{:?}", verdict.reasons);
 }
 

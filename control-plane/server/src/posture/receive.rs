@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use pawl_proto::DeviceId;
-use pawl_proto::message::{Appraisal, Area, Audit, Evidence, Standing, Verdict};
+use pawl_proto::message::{Area, Audit, Evidence, Standing, TrustTier, Verdict};
 use pawl_verifier::audit::{ChainUpdate, Occasion, RecordsReport, follow_records};
 use pawl_verifier::incident::TpmSighting;
 use pawl_verifier::pairing::Pairing;
@@ -15,7 +15,7 @@ use pawl_verifier::verdict::VerdictDraft;
 use crate::control_plane::ControlPlane;
 use crate::incident;
 use crate::off_runtime::off_runtime;
-use crate::store::{Device, StoreError, Tx};
+use crate::store::{Device, NewReport, StoreError, Tx};
 use crate::verdict::{self, IssueError};
 
 /// Receives a report and answers it. An error means that nothing was decided; a report that is refused for good is no
@@ -132,8 +132,8 @@ fn commit(
         ReportOutcome::Challenge { whole } => challenge(plane, tx, &device, pairing, quoted, *whole)?,
         ReportOutcome::Contradiction { reason } => {
             let draft = VerdictDraft {
-                result: Some(Appraisal::Contraindicated),
-                areas: [(Area::Boot, Appraisal::Contraindicated)].into(),
+                result: Some(TrustTier::Contraindicated),
+                areas: [(Area::Boot, TrustTier::Contraindicated)].into(),
                 reasons: vec![reason.clone()],
                 interval: plane.config.report_interval(),
                 answers: Some(quoted.digest),
@@ -195,7 +195,14 @@ fn keep(
     }
     let kept = appraised.kept.as_ref().ok_or(StoreError::Malformed("attestation key"))?;
     tx.set_sample(pairing.device, kept, appraised.boot_log.as_deref())?;
-    tx.take_report(pairing.id, &appraised.base, length, is_whole, evidence.host.as_ref(), now)?;
+    let report = NewReport {
+        at: now,
+        bytes: length,
+        whole: is_whole,
+        host: evidence.host.as_ref(),
+        health: evidence.health.as_ref(),
+    };
+    tx.take_report(pairing.id, &appraised.base, report)?;
     tx.settle_refreshes(pairing.device)?;
     if let Some(boot) = &appraised.boot {
         tx.set_reported_state(pairing.device, boot)?;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use pawl_proto::message::{Appraisal, Area, ImaLog, Report, Standing, Verdict};
+use pawl_proto::message::{Area, ImaLog, Report, Standing, TrustTier, Verdict};
 use pawl_proto::{Blob, Digest, Nonce};
 
 use super::receive;
@@ -51,7 +51,7 @@ impl Paired {
 async fn a_steady_report_brings_the_next_lease() {
     let mut paired = Paired::new().await;
     let verdict = paired.steady().await;
-    assert_eq!((verdict.result, verdict.sequence), (Some(Appraisal::Warning), 2));
+    assert_eq!((verdict.result, verdict.sequence), (Some(TrustTier::Warning), 2));
     assert_eq!(verdict.interval, 300);
     assert_eq!(verdict.lease.unwrap().clock, paired.device.tpm.clock + 900_000);
 }
@@ -84,7 +84,7 @@ async fn drift_that_is_reported_ends_the_lease_and_names_the_pcr() {
     evidence.pcrs.insert(9, pawl_proto::PcrValue::Sha256([0xaa; 32]));
     let report = paired.device.quoted(&evidence);
     let verdict = paired.send(&report).await.unwrap();
-    assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Contraindicated), None));
+    assert_eq!((verdict.result, verdict.lease), (Some(TrustTier::Contraindicated), None));
     assert!(verdict.reasons[0].as_str().contains("PCR 9"), "{:?}", verdict.reasons);
 }
 
@@ -128,7 +128,7 @@ async fn a_tpm_that_went_back_gets_no_lease() {
     paired.device.tpm.clock = before - 1_000;
     (paired.base, paired.nonce) = (verdict.answers.unwrap(), verdict.nonce);
     let verdict = paired.steady().await;
-    assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Contraindicated), None));
+    assert_eq!((verdict.result, verdict.lease), (Some(TrustTier::Contraindicated), None));
     assert!(verdict.reasons[0].as_str().contains("went back in time"), "{:?}", verdict.reasons);
 }
 
@@ -155,7 +155,7 @@ async fn suspension_ends_leases_and_resuming_brings_them_back() {
     assert_eq!(told.reasons[0].as_str(), "audit");
     paired.nonce = told.nonce;
     let verdict = paired.steady().await;
-    assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Warning), None));
+    assert_eq!((verdict.result, verdict.lease), (Some(TrustTier::Warning), None));
 
     paired.base = verdict.answers.unwrap();
     orders::resume(paired.plane(), id, 1).await.unwrap();
@@ -174,8 +174,8 @@ async fn under_a_policy_a_first_pairing_is_not_trusted_and_an_accepted_state_is(
     let mut paired = Paired::new().await;
     paired.rig.set_policy(LOGLESS);
     let verdict = paired.steady().await;
-    assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Contraindicated), None));
-    assert_eq!(verdict.areas[&Area::Boot], Appraisal::Contraindicated);
+    assert_eq!((verdict.result, verdict.lease), (Some(TrustTier::Contraindicated), None));
+    assert_eq!(verdict.areas[&Area::Boot], TrustTier::Contraindicated);
     let reason = verdict.reasons[0].as_str();
     assert!(reason.starts_with("boot (boot-state.accepted): no boot state"), "{reason}");
     assert_eq!(verdict.policy, Some(Digest::of(LOGLESS.as_bytes())));
@@ -184,7 +184,7 @@ async fn under_a_policy_a_first_pairing_is_not_trusted_and_an_accepted_state_is(
     let told = paired.device.next_verdict(paired.plane()).await.unwrap();
     (paired.base, paired.nonce) = (verdict.answers.unwrap(), told.nonce);
     let verdict = paired.steady().await;
-    assert_eq!(verdict.result, Some(Appraisal::Warning), "no log: {:?}", verdict.reasons);
+    assert_eq!(verdict.result, Some(TrustTier::Warning), "no log: {:?}", verdict.reasons);
     assert!(verdict.lease.is_some());
 }
 
@@ -197,7 +197,7 @@ async fn evidence_that_was_kept_back_is_answered_by_a_new_challenge() {
     assert_eq!((verdict.result, verdict.lease, verdict.interval), (None, None, 0));
     paired.nonce = verdict.nonce;
     paired.rig.clock.advance(100);
-    assert_eq!(paired.steady().await.areas[&Area::Freshness], Appraisal::Affirming);
+    assert_eq!(paired.steady().await.areas[&Area::Freshness], TrustTier::Affirming);
 }
 
 #[tokio::test]
@@ -211,8 +211,8 @@ async fn rules_on_files_bring_no_lease_before_the_whole_log_was_looked_at() {
     evidence.ima_log = Some(piece);
     let report = paired.device.quoted(&evidence);
     let verdict = paired.send(&report).await.unwrap();
-    assert_eq!((verdict.result, verdict.lease), (Some(Appraisal::Warning), None), "{:?}", verdict.reasons);
-    assert_eq!((verdict.areas[&Area::Runtime], verdict.interval), (Appraisal::Warning, 0));
+    assert_eq!((verdict.result, verdict.lease), (Some(TrustTier::Warning), None), "{:?}", verdict.reasons);
+    assert_eq!((verdict.areas[&Area::Runtime], verdict.interval), (TrustTier::Warning, 0));
 }
 
 #[tokio::test]

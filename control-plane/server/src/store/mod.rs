@@ -35,7 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use device::{Device, LastSeen};
 pub use event::EventRow;
 pub use link::DeadLink;
-pub use pairing::Reported;
+pub use pairing::{NewReport, Reported};
 pub use receipt::ReceiptRow;
 pub use record::ChainError;
 pub use verdict::VerdictRow;

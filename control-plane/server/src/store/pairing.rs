@@ -1,4 +1,4 @@
-use pawl_proto::message::HostFacts;
+use pawl_proto::message::{HostFacts, HostHealth};
 use pawl_proto::{DeviceId, Epoch, Nonce, PairingId};
 use pawl_verifier::pairing::{Base, Pairing, PairingState};
 use rusqlite::{OptionalExtension as _, Row, params};
@@ -19,7 +19,27 @@ pub struct Reported {
     pub count: u64,
     /// What the host last said of itself.
     pub host: HostFacts,
+    /// How it last said it is doing.
+    pub health: Option<HostHealth>,
 }
+
+/// A report that was judged, as [`Tx::take_report`] stores it.
+#[derive(Clone, Copy, Debug)]
+pub struct NewReport<'a> {
+    /// When it came.
+    pub at: u64,
+    /// How long the message was.
+    pub bytes: usize,
+    /// Whether it was a whole one.
+    pub whole: bool,
+    /// What the host says of itself, unless the report leaves it out.
+    pub host: Option<&'a HostFacts>,
+    /// How it says it is doing, unless the report leaves it out.
+    pub health: Option<&'a HostHealth>,
+}
+
+/// In [`MIGRATIONS`](super::schema).
+pub(super) const HEALTH: &str = "ALTER TABLE pairing ADD COLUMN health BLOB;";
 
 const COLUMNS: &str = "id, device, epoch, state, paired_at, ended_at, scopes, attestation_key, counter, device_key, \
                        policy_ref, nonce, base, action_key, audiences";
@@ -142,36 +162,28 @@ impl Tx<'_> {
     /// [`StoreError`]
     pub fn reported(&self, id: PairingId) -> Result<Option<Reported>, StoreError> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT reported_at, report_bytes, report_whole, reports, host FROM pairing WHERE id = ?1",
+            "SELECT reported_at, report_bytes, report_whole, reports, host, health FROM pairing WHERE id = ?1",
         )?;
         let row = statement.query_row([id.to_string()], |row| Ok(read_reported(row))).optional()?;
         Ok(row.transpose()?.flatten())
     }
 
-    /// Takes a report that was judged: the next one builds on it. Host facts that it left out
-    /// stay as they were.
+    /// Stores a report that was judged: the next one builds on it. What it leaves out stays as it was.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn take_report(
-        &self,
-        id: PairingId,
-        base: &Base,
-        bytes: usize,
-        whole: bool,
-        host: Option<&HostFacts>,
-        now: u64,
-    ) -> Result<(), StoreError> {
+    pub fn take_report(&self, id: PairingId, base: &Base, report: NewReport<'_>) -> Result<(), StoreError> {
         self.sql.execute(
             "UPDATE pairing SET base = ?2, report_bytes = ?3, report_whole = ?4, reported_at = ?5, \
-             reports = reports + 1, host = coalesce(?6, host) WHERE id = ?1",
+             reports = reports + 1, host = coalesce(?6, host), health = coalesce(?7, health) WHERE id = ?1",
             params![
                 id.to_string(),
                 to_blob(base, "base")?,
-                bytes,
-                whole,
-                now,
-                host.map(|host| to_blob(host, "host facts")).transpose()?,
+                report.bytes,
+                report.whole,
+                report.at,
+                report.host.map(|host| to_blob(host, "host facts")).transpose()?,
+                report.health.map(|health| to_blob(health, "host health")).transpose()?,
             ],
         )?;
         Ok(())
@@ -206,5 +218,7 @@ fn read_reported(row: &Row<'_>) -> Result<Option<Reported>, StoreError> {
         return Ok(None);
     };
     let host = host.map(|blob| from_blob(&blob, "host facts")).transpose()?.unwrap_or_default();
-    Ok(Some(Reported { at, bytes, whole, count: row.get(3)?, host }))
+    let health: Option<Vec<u8>> = row.get(5)?;
+    let health = health.map(|blob| from_blob(&blob, "host health")).transpose()?;
+    Ok(Some(Reported { at, bytes, whole, count: row.get(3)?, host, health }))
 }

@@ -16,6 +16,7 @@ const MIGRATIONS: [&[&str]; 4] = [
         super::verdict::UNREADABLE,
         super::checkpoint::CHECKPOINTS,
         super::link::SERIALS,
+        super::pairing::HEALTH,
     ],
 ];
 

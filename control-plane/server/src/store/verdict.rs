@@ -1,4 +1,4 @@
-use pawl_proto::message::{Appraisal, Verdict};
+use pawl_proto::message::{TrustTier, Verdict};
 use pawl_proto::{Channel, DeviceId, Topic};
 use rusqlite::{OptionalExtension as _, Row, params};
 
@@ -18,7 +18,7 @@ impl VerdictRow {
     /// Whether the device holds a lease that a relying party may count on at `now`.
     #[must_use]
     pub fn entitles(&self, now: u64) -> bool {
-        matches!(self.verdict.result, Some(Appraisal::Affirming | Appraisal::Warning))
+        matches!(self.verdict.result, Some(TrustTier::Affirming | TrustTier::Warning))
             && self.lease_until.is_some_and(|until| now < until)
     }
 }

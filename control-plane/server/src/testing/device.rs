@@ -173,6 +173,7 @@ impl Device {
             nvpcrs: None,
             ima_log: None,
             host: None,
+            health: None,
             audit: self.audit.clone(),
         }
     }

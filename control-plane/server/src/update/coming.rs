@@ -1,8 +1,8 @@
 use pawl_evidence::appraise::{self, Foretold, foretell};
 use pawl_evidence::eventlog::{EventLog, FIRMWARE_PCRS, explains, predict, predict_databases};
-use pawl_evidence::tpm::{Digest, HashAlgorithm, PcrValues};
+use pawl_evidence::tpm::{HashAlgorithm, PcrValues, TaggedDigest};
 use pawl_proto::PcrValue;
-use pawl_proto::message::Appraisal;
+use pawl_proto::message::TrustTier;
 
 use super::{Update, UpdateError};
 use pawl_verifier::BootState;
@@ -25,7 +25,7 @@ pub(super) struct UpdateBasis {
     /// The live pairing, with the last report.
     pub(super) pairing: Pairing,
     /// The last judgement on it.
-    pub(super) judged: Option<Appraisal>,
+    pub(super) judged: Option<TrustTier>,
 }
 
 /// Where the firmware measures the databases of Secure Boot.
@@ -42,7 +42,7 @@ impl Coming {
     ) -> Result<Self, UpdateError> {
         let base = basis.pairing.base.as_ref().ok_or(UpdateError::NothingReported)?;
         let lease_pcrs = LeasePcrs::of_pairing(lease, &basis.pairing);
-        if basis.judged == Some(Appraisal::Contraindicated) {
+        if basis.judged == Some(TrustTier::Contraindicated) {
             return Err(UpdateError::Contraindicated);
         }
         let present = lease_pcrs.state(&base.pcrs).ok_or(UpdateError::NothingReported)?;
@@ -134,10 +134,10 @@ impl NextBoot<'_> {
     }
 }
 
-fn to_proto(value: &Digest) -> Option<PcrValue> {
+fn to_proto(value: &TaggedDigest) -> Option<PcrValue> {
     PcrValue::new(value.as_bytes()).ok()
 }
 
-fn to_evidence(value: &PcrValue) -> Option<Digest> {
-    Digest::new(bank_hash(value.bank()), value.as_bytes())
+fn to_evidence(value: &PcrValue) -> Option<TaggedDigest> {
+    TaggedDigest::new(bank_hash(value.bank()), value.as_bytes())
 }

@@ -10,9 +10,9 @@ use super::Swtpm;
 use super::log_file::LogFile;
 
 /// A file in the form of `binary_runtime_measurements`.
-pub struct ImaLog(LogFile);
+pub struct ImaLogFile(LogFile);
 
-impl ImaLog {
+impl ImaLogFile {
     /// An empty one, as a boot begins with.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ pub use control_plane::{ApprovalTerms, ControlPlane, Terms};
 pub use device::{Device, DeviceOptions, StateCopy, TokenAnswer, boot_log};
 pub use directory::Directory;
 pub use factory::Factory;
-pub use ima_log::ImaLog;
+pub use ima_log::ImaLogFile;
 pub use interposer::Interposer;
 pub use local_api::{LocalApi, Response};
 pub use measure_log::MeasureLog;

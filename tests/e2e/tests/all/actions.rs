@@ -9,7 +9,7 @@ use pawl_e2e::Rig;
 use pawl_e2e::rig::{ClientCertificate, Device, DeviceOptions, Terms, boot_log, wait};
 use pawl_evidence::assurance::{Approved, AssuranceError};
 use pawl_proto::local::{ActionRequest, Problem};
-use pawl_proto::message::{Appraisal, DeviceState, ShortText};
+use pawl_proto::message::{DeviceState, ShortText, TrustTier};
 use serde_json::Value;
 
 use crate::support::{Client, Receiver, assured, newly_paired, update};
@@ -132,7 +132,7 @@ fn a_device_that_is_not_entitled_does_nothing() {
     device
         .wait_until("it is judged anew", |status| {
             let result = status.verdict.as_ref().and_then(|verdict| verdict.result);
-            status.state == DeviceState::Lapsed && result == Some(Appraisal::Contraindicated)
+            status.state == DeviceState::Lapsed && result == Some(TrustTier::Contraindicated)
         })
         .unwrap();
     assert_eq!(refusal(&device, &update("9.1")).error, "drifted");

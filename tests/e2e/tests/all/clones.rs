@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, DeviceOptions, Swtpm, wait};
-use pawl_proto::message::{Appraisal, DeviceState};
+use pawl_proto::message::{DeviceState, TrustTier};
 use serde_json::Value;
 
 use crate::lease::wait_until_contraindicated;
@@ -142,7 +142,7 @@ fn a_disk_in_another_machine_is_told_on_both() {
     let reason = told.reasons.iter().find(|reason| reason.as_str().contains("disk of device")).unwrap();
     assert!(reason.as_str().contains(&id) && reason.as_str().contains("--replaces"), "{reason}");
     assert_eq!(incident(&rig, &other, "disk-of-another").unwrap()["other"], id.as_str());
-    let told = judged(&rig, &here, Appraisal::Warning).verdict.unwrap();
+    let told = judged(&rig, &here, TrustTier::Warning).verdict.unwrap();
     assert!(told.reasons[0].as_str().contains(&other), "{:?}", told.reasons);
     assert_eq!(incident(&rig, &id, "disk-elsewhere").unwrap()["other"], other.as_str());
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use pawl_e2e::Rig;
-use pawl_e2e::rig::{Device, DeviceOptions, ImaLog, wait};
+use pawl_e2e::rig::{Device, DeviceOptions, ImaLogFile, wait};
 use pawl_proto::local::VerdictStatus;
-use pawl_proto::message::{Appraisal, Area};
+use pawl_proto::message::{Area, TrustTier};
 
 use crate::support::judged;
 
@@ -26,7 +26,7 @@ fn a_log_in_pieces_is_followed_to_its_end_and_one_that_was_altered_is_told() {
     altered[middle] ^= 1;
     fs::write(log.path(), altered).unwrap();
     device.start().unwrap();
-    let verdict = wait_for(&device, Appraisal::Contraindicated);
+    let verdict = wait_for(&device, TrustTier::Contraindicated);
     assert!(format!("{:?}", verdict.reasons).contains("IMA log"), "{:?}", verdict.reasons);
 }
 
@@ -49,15 +49,15 @@ fn a_file_that_no_rule_explains_is_told_by_its_line() {
     let rules = "\n[ima]\nexclusions = [\"/usr/lib/**\"]\n";
     rig.control_plane.set_policy(&id, &(learnt + rules)).unwrap();
     // The log was not looked at under these rules: it is asked for again.
-    let verdict = judged(&rig, &device, Appraisal::Affirming).verdict.unwrap();
-    assert_eq!(verdict.areas.get(&Area::Runtime), Some(&Appraisal::Affirming));
+    let verdict = judged(&rig, &device, TrustTier::Affirming).verdict.unwrap();
+    assert_eq!(verdict.areas.get(&Area::Runtime), Some(&TrustTier::Affirming));
 
     device.stop().unwrap();
     log.measure(&device.tpm, [("/tmp/evil".to_owned(), b"#!/bin/sh".to_vec())]).unwrap();
     device.start().unwrap();
-    let verdict = wait_for(&device, Appraisal::Contraindicated);
-    assert_eq!(verdict.areas[&Area::Runtime], Appraisal::Contraindicated);
-    assert_eq!(verdict.areas[&Area::Boot], Appraisal::Affirming);
+    let verdict = wait_for(&device, TrustTier::Contraindicated);
+    assert_eq!(verdict.areas[&Area::Runtime], TrustTier::Contraindicated);
+    assert_eq!(verdict.areas[&Area::Boot], TrustTier::Affirming);
     let reasons = format!("{:?}", verdict.reasons);
     assert!(reasons.contains("ima.unexplained") && reasons.contains("line 1001"), "{reasons}");
     assert!(reasons.contains("/tmp/evil"), "{reasons}");
@@ -83,21 +83,21 @@ fn what_ran_is_learnt_from_the_log_and_what_is_new_is_told() {
     assert!(written.contains("violations = \"refuse\""), "a learnt policy lets violations pass: {written}");
     // Its list of digests is named as a file beside it.
     rig.control_plane.set_policy(&id, &written).unwrap();
-    let verdict = judged(&rig, &device, Appraisal::Affirming).verdict.unwrap();
-    assert_eq!(verdict.areas.get(&Area::Runtime), Some(&Appraisal::Affirming));
+    let verdict = judged(&rig, &device, TrustTier::Affirming).verdict.unwrap();
+    assert_eq!(verdict.areas.get(&Area::Runtime), Some(&TrustTier::Affirming));
 
     device.stop().unwrap();
     log.measure(&device.tpm, [("/usr/lib/module_000100.so".to_owned(), b"new".to_vec())]).unwrap();
     device.start().unwrap();
-    let verdict = wait_for(&device, Appraisal::Contraindicated);
+    let verdict = wait_for(&device, TrustTier::Contraindicated);
     let reasons = format!("{:?}", verdict.reasons);
     assert!(reasons.contains("line 101") && reasons.contains("module_000100"), "{reasons}");
 }
 
 /// A device whose kernel has measured so many files.
-fn measured(rig: &Rig, files: u32) -> (Device, ImaLog) {
+fn measured(rig: &Rig, files: u32) -> (Device, ImaLogFile) {
     let path = rig.directory().create("device").unwrap().join("ima");
-    let mut log = ImaLog::create(path.clone()).unwrap();
+    let mut log = ImaLogFile::create(path.clone()).unwrap();
     let options = DeviceOptions { ima_log: Some(path), ..DeviceOptions::default() };
     let device = rig.device("device", options).unwrap();
     let file = |number: u32| (format!("/usr/lib/module_{number:06}.so"), number.to_le_bytes().to_vec());
@@ -106,7 +106,7 @@ fn measured(rig: &Rig, files: u32) -> (Device, ImaLog) {
 }
 
 /// Pairs the device, and waits until its log is known to the end.
-fn follow(rig: &Rig, device: &mut Device, log: &ImaLog, limit: Duration) {
+fn follow(rig: &Rig, device: &mut Device, log: &ImaLogFile, limit: Duration) {
     device.start().unwrap();
     let before = peak_kib(device);
     rig.control_plane.enrol(&device.status().unwrap().ek_sha256, "device").unwrap();
@@ -114,7 +114,7 @@ fn follow(rig: &Rig, device: &mut Device, log: &ImaLog, limit: Duration) {
     device.wait_until_entitled().unwrap();
     // Till the last piece, there is something that is not known.
     let known = device.wait_longer_until("the log is known to its end", limit, |status| {
-        status.verdict.as_ref().is_some_and(|verdict| verdict.result == Some(Appraisal::Affirming))
+        status.verdict.as_ref().is_some_and(|verdict| verdict.result == Some(TrustTier::Affirming))
     });
     let reports = known.unwrap().verdict.unwrap().reports;
     let pieces = fs::metadata(log.path()).unwrap().len() / PIECE;
@@ -124,7 +124,7 @@ fn follow(rig: &Rig, device: &mut Device, log: &ImaLog, limit: Duration) {
     println!("{pieces} pieces, {reports} reports, {cost} KiB");
 }
 
-fn wait_for(device: &Device, result: Appraisal) -> VerdictStatus {
+fn wait_for(device: &Device, result: TrustTier) -> VerdictStatus {
     let status = device.wait_until(&format!("the verdict is {result}"), |status| {
         status.verdict.as_ref().is_some_and(|verdict| verdict.result == Some(result))
     });

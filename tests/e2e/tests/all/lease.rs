@@ -3,7 +3,7 @@
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, DeviceOptions, Terms, TokenAnswer, boot_log};
 use pawl_proto::local::LocalStatus;
-use pawl_proto::message::{Appraisal, DeviceState};
+use pawl_proto::message::{DeviceState, TrustTier};
 
 use crate::support::refusal;
 
@@ -95,7 +95,7 @@ pub(crate) fn wait_until_contraindicated(device: &Device) -> LocalStatus {
     device
         .wait_until("it is judged anew", |status| {
             let result = status.verdict.as_ref().and_then(|verdict| verdict.result);
-            status.state == DeviceState::Lapsed && result == Some(Appraisal::Contraindicated)
+            status.state == DeviceState::Lapsed && result == Some(TrustTier::Contraindicated)
         })
         .unwrap()
 }

@@ -20,6 +20,7 @@ mod command_line;
 mod deprovision;
 mod entitlement;
 mod full_disk;
+mod host;
 mod hostile_events;
 mod https_floods;
 mod ima;

@@ -3,7 +3,7 @@
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, DeviceOptions, MeasureLog, boot_log, wait};
 use pawl_proto::local::VerdictStatus;
-use pawl_proto::message::{Appraisal, Area};
+use pawl_proto::message::{Area, TrustTier};
 
 use crate::support::judged;
 
@@ -25,8 +25,8 @@ fn check_learnt_policy(options: DeviceOptions) {
     assert!(learnt.contains("require-os-separator = true"), "{learnt}");
     assert!(learnt.contains("unified-images = [") && !learnt.contains("initrds = ["), "{learnt}");
     rig.control_plane.set_policy(&id, &learnt).unwrap();
-    let verdict = judged(&rig, &device, Appraisal::Affirming).verdict.unwrap();
-    assert_eq!(verdict.areas.get(&Area::Boot), Some(&Appraisal::Affirming));
+    let verdict = judged(&rig, &device, TrustTier::Affirming).verdict.unwrap();
+    assert_eq!(verdict.areas.get(&Area::Boot), Some(&TrustTier::Affirming));
     assert!(device.token().is_ok());
 
     // A soft reboot adds to the log, and to PCRs that no lease names.
@@ -36,7 +36,7 @@ fn check_learnt_policy(options: DeviceOptions) {
     }
     device.start().unwrap();
     device.wait_until_entitled().unwrap();
-    judged(&rig, &device, Appraisal::Affirming);
+    judged(&rig, &device, TrustTier::Affirming);
 
     // What nothing explains is told by its record.
     device.stop().unwrap();
@@ -57,11 +57,11 @@ fn another_machine_is_affirmed_under_the_same_policy_and_another_command_line_is
     let id = rig.pair(&mut device, "device").unwrap();
     let learnt = rig.control_plane.learn_policy(&id).unwrap();
     rig.control_plane.set_policy("default", &learnt).unwrap();
-    judged(&rig, &device, Appraisal::Affirming);
+    judged(&rig, &device, TrustTier::Affirming);
 
     let (mut other, _log) = booted(&rig, "forky-other-machine");
     rig.pair(&mut other, "device").unwrap();
-    judged(&rig, &other, Appraisal::Affirming);
+    judged(&rig, &other, TrustTier::Affirming);
 
     let (mut changed, _log) = booted(&rig, "forky-cmdline-changed");
     changed.start().unwrap();
@@ -89,7 +89,7 @@ fn a_log_with_an_unfinished_record_is_refused_and_read_again() {
     assert!(reasons.contains("does not explain PCR 9"), "{reasons}");
     log.set_sticky(false).unwrap();
     rig.control_plane.refresh(&device.status().unwrap().device.to_string()).unwrap();
-    judged(&rig, &device, Appraisal::Affirming);
+    judged(&rig, &device, TrustTier::Affirming);
 }
 
 /// A device that has booted so, its TPM as systemd left it.
@@ -108,7 +108,7 @@ fn booted_with(rig: &Rig, boot: &str, options: DeviceOptions) -> (Device, Measur
 
 fn refused(device: &Device) -> VerdictStatus {
     let status = device.wait_longer_until("the boot is refused", wait::SOON, |status| {
-        status.verdict.as_ref().is_some_and(|verdict| verdict.result == Some(Appraisal::Contraindicated))
+        status.verdict.as_ref().is_some_and(|verdict| verdict.result == Some(TrustTier::Contraindicated))
     });
     status.unwrap().verdict.unwrap()
 }

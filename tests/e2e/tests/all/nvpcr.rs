@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, DeviceOptions, MeasureLog, boot_log};
 use pawl_evidence::tpm::HashAlgorithm;
-use pawl_proto::message::Appraisal;
+use pawl_proto::message::TrustTier;
 use serde_json::{Value, json};
 
 use crate::support::{Tpm2Tools, judged, judged_anew};
@@ -29,7 +29,7 @@ fn an_nvpcr_that_the_policy_names_is_certified_and_judged_and_another_is_shown_a
     assert!(learnt.contains("# [nvpcr.0x1d10200] # hardware"), "{learnt}");
     assert!(!learnt.contains(PRODUCT), "{learnt}");
     rig.control_plane.set_policy(&id, &named(&learnt)).unwrap();
-    let verdict = judged(&rig, &device, Appraisal::Affirming).verdict.unwrap();
+    let verdict = judged(&rig, &device, TrustTier::Affirming).verdict.unwrap();
     let reasons = format!("{:?}", verdict.reasons);
     assert!(reasons.contains("NvPCR 0x1d10200 (hardware)") && !reasons.contains("0x1d10203"), "{reasons}");
     assert_eq!(shown(&rig, &id), json!([nvpcr("hardware", HARDWARE, true), nvpcr("login", LOGIN, false)]));
@@ -49,7 +49,7 @@ fn a_device_can_be_paired_under_a_policy_that_names_an_nvpcr() {
 
     let (mut other, tools) = booted(&rig, "other");
     rig.pair(&mut other, "device").unwrap();
-    judged(&rig, &other, Appraisal::Affirming);
+    judged(&rig, &other, TrustTier::Affirming);
     other.stop().unwrap();
     tools.extend(&other, HARDWARE, &digest("an unlogged extend"));
     other.start().unwrap();
@@ -63,7 +63,7 @@ fn an_nvpcr_that_lacks_a_record_was_set_back_or_made_anew_is_contraindicated() {
     let id = rig.pair(&mut device, "device").unwrap();
     let learnt = rig.control_plane.learn_policy(&id).unwrap();
     rig.control_plane.set_policy(&id, &named(&learnt)).unwrap();
-    judged(&rig, &device, Appraisal::Affirming);
+    judged(&rig, &device, TrustTier::Affirming);
 
     device.stop().unwrap();
     tools.extend(&device, HARDWARE, &digest("what nobody logged"));
@@ -97,7 +97,7 @@ fn an_nvpcr_that_lacks_a_record_was_set_back_or_made_anew_is_contraindicated() {
     tools.define(&device, HARDWARE, ATTRIBUTES);
     tools.extend(&device, HARDWARE, &digest(PRODUCT));
     device.start().unwrap();
-    judged(&rig, &device, Appraisal::Affirming);
+    judged(&rig, &device, TrustTier::Affirming);
 }
 
 /// The learnt policy, with a section for one of the NvPCRs.
@@ -120,7 +120,7 @@ fn refused(rig: &Rig, device: &Device, rule: &str) -> String {
     for _ in 0..10 {
         let verdict = judged_anew(rig, device).verdict.unwrap();
         let reasons = format!("{:?}", verdict.reasons);
-        if verdict.result == Some(Appraisal::Contraindicated) && reasons.contains(rule) {
+        if verdict.result == Some(TrustTier::Contraindicated) && reasons.contains(rule) {
             return reasons;
         }
         seen.push(reasons);

@@ -6,7 +6,7 @@ use pawl_e2e::Rig;
 use pawl_e2e::rig::{DeviceOptions, TokenAnswer, boot_log};
 use pawl_evidence::eventlog::EventLog;
 use pawl_evidence::tpm::HashAlgorithm;
-use pawl_proto::message::{Appraisal, DeviceState};
+use pawl_proto::message::{DeviceState, TrustTier};
 use serde_json::Value;
 
 use crate::lease::wait_until_contraindicated;
@@ -50,7 +50,7 @@ fn a_policy_and_an_update_approved_ahead_go_by_the_sha384_bank() {
     let id = device.status().unwrap().device.to_string();
     let learnt = rig.control_plane.learn_policy(&id).unwrap();
     rig.control_plane.set_policy(&id, &learnt).unwrap();
-    judged(&rig, &device, Appraisal::Affirming);
+    judged(&rig, &device, TrustTier::Affirming);
 
     let mut arguments = vec!["pre-approve".to_owned(), id.clone(), "--name".to_owned(), "6.2".to_owned()];
     arguments.extend(["--state".to_owned(), rig.control_plane.reported_state(&id).unwrap()]);

@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::ensure;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, DeviceOptions, boot_log, wait};
-use pawl_proto::message::{Appraisal, Area, DeviceState};
+use pawl_proto::message::{Area, DeviceState, TrustTier};
 use serde_json::{Value, json};
 
 use crate::support::{judged, refusal};
@@ -19,9 +19,9 @@ fn a_learnt_policy_affirms_its_boot_and_names_the_rule_that_another_breaks() {
     let learnt = rig.control_plane.learn_policy(&id).unwrap();
     rig.control_plane.set_policy(&id, &learnt).unwrap();
 
-    let verdict = judged(&rig, &device, Appraisal::Affirming).verdict.unwrap();
+    let verdict = judged(&rig, &device, TrustTier::Affirming).verdict.unwrap();
     let areas = [Area::Hardware, Area::Firmware, Area::Boot, Area::Freshness];
-    assert_eq!(verdict.areas, areas.map(|area| (area, Appraisal::Affirming)).into());
+    assert_eq!(verdict.areas, areas.map(|area| (area, TrustTier::Affirming)).into());
     let in_force = explain(&rig, &id)["policy"]["sha256"].clone();
     assert!(in_force.is_string());
     assert_eq!(rig.control_plane.show(&id).unwrap()["verdict"]["policy"], in_force);
@@ -31,8 +31,8 @@ fn a_learnt_policy_affirms_its_boot_and_names_the_rule_that_another_breaks() {
 
     boot(&mut device, "x86-cmdline-changed");
     let verdict = wait_until_refused(&device);
-    assert_eq!(verdict.areas[&Area::Boot], Appraisal::Contraindicated);
-    assert_eq!(verdict.areas[&Area::Firmware], Appraisal::Affirming);
+    assert_eq!(verdict.areas[&Area::Boot], TrustTier::Contraindicated);
+    assert_eq!(verdict.areas[&Area::Firmware], TrustTier::Affirming);
     let reasons = format!("{:?}", verdict.reasons);
     assert!(reasons.contains("boot (boot.images, line 29): not in the list: sha256"), "{reasons}");
     assert_eq!(refusal(&device), "drifted");
@@ -41,7 +41,7 @@ fn a_learnt_policy_affirms_its_boot_and_names_the_rule_that_another_breaks() {
 
     boot(&mut device, "x86-good");
     device.wait_until_entitled().unwrap();
-    judged(&rig, &device, Appraisal::Affirming);
+    judged(&rig, &device, TrustTier::Affirming);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_first_pairing_is_judged_by_the_policy() {
     rig.control_plane.set_policy("default", &rig.control_plane.learn_policy(&id).unwrap()).unwrap();
     device.pair().unwrap();
     let status = device.wait_until_entitled().unwrap();
-    assert_eq!(status.verdict.unwrap().result, Some(Appraisal::Affirming));
+    assert_eq!(status.verdict.unwrap().result, Some(TrustTier::Affirming));
     assert_eq!(rig.control_plane.show(&id).unwrap()["boot_states"], json!(0), "nothing is taken on trust");
 }
 
@@ -185,7 +185,7 @@ fn wait_until_refused(device: &Device) -> pawl_proto::local::VerdictStatus {
     let status = device
         .wait_until("the device is refused", |status| {
             let result = status.verdict.as_ref().and_then(|verdict| verdict.result);
-            (status.state, result) == (DeviceState::Lapsed, Some(Appraisal::Contraindicated))
+            (status.state, result) == (DeviceState::Lapsed, Some(TrustTier::Contraindicated))
         })
         .unwrap();
     status.verdict.unwrap()

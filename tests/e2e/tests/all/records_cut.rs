@@ -4,7 +4,7 @@ use std::fs;
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{DeviceOptions, TokenAnswer};
-use pawl_proto::message::{Appraisal, DeviceState};
+use pawl_proto::message::{DeviceState, TrustTier};
 use serde_json::Value;
 
 use crate::power_cuts::assert_wiped;
@@ -53,7 +53,7 @@ fn an_honest_restart_and_a_power_cut_raise_nothing() {
         if round % 2 == 0 { device.stop() } else { device.kill() }.unwrap();
         device.start().unwrap();
         let status = judged_anew(&rig, &device);
-        assert_eq!(status.verdict.unwrap().result, Some(Appraisal::Affirming), "round {round}");
+        assert_eq!(status.verdict.unwrap().result, Some(TrustTier::Affirming), "round {round}");
     }
     assert_eq!(findings(&rig, &id), Vec::<Value>::new());
     let checked = rig.control_plane.operator(&["records", &id, "--verify"]).unwrap();
@@ -75,7 +75,7 @@ fn the_log_stays_within_its_bound_and_a_gap_is_told_once() {
     device.start().unwrap();
     let status = device
         .wait_until("it is told of the gap", |status| {
-            status.verdict.as_ref().and_then(|verdict| verdict.result) == Some(Appraisal::Warning)
+            status.verdict.as_ref().and_then(|verdict| verdict.result) == Some(TrustTier::Warning)
         })
         .unwrap();
     let reasons = format!("{:?}", status.verdict.unwrap().reasons);
@@ -83,7 +83,7 @@ fn the_log_stays_within_its_bound_and_a_gap_is_told_once() {
     assert_eq!(status.state, DeviceState::Entitled);
     assert!(records.size() <= 256 * 1024, "{} bytes", records.size());
 
-    judged(&rig, &device, Appraisal::Affirming);
+    judged(&rig, &device, TrustTier::Affirming);
     let findings = findings(&rig, &id);
     assert_eq!(findings.len(), 1, "{findings:#?}");
     assert_eq!(findings[0]["detail"]["finding"], "gap");
@@ -137,7 +137,7 @@ fn told_after(alter: impl FnOnce(&Records)) -> Vec<String> {
     alter(&Records::of(&device));
     device.start().unwrap();
 
-    let status = judged(&rig, &device, Appraisal::Warning);
+    let status = judged(&rig, &device, TrustTier::Warning);
     assert_eq!(status.state, DeviceState::Entitled);
     let verdict = status.verdict.unwrap();
     assert!(verdict.reasons.iter().any(|reason| reason.as_str().starts_with("records: ")), "{verdict:?}");
@@ -145,7 +145,7 @@ fn told_after(alter: impl FnOnce(&Records)) -> Vec<String> {
     assert_eq!(shown["verdict"]["result"], "warning");
     assert!(shown["verdict"]["reasons"].to_string().contains("records: "), "{shown:#}");
 
-    judged(&rig, &device, Appraisal::Warning);
+    judged(&rig, &device, TrustTier::Warning);
     let findings = findings(&rig, &id);
     let told: Vec<String> =
         findings.iter().map(|fact| fact["detail"]["finding"].as_str().unwrap().to_owned()).collect();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::DeviceOptions;
-use pawl_proto::message::{Appraisal, DeviceState};
+use pawl_proto::message::{DeviceState, TrustTier};
 
 use crate::support::{judged, refusal};
 
@@ -22,7 +22,7 @@ fn another_command_line_of_u_boot_ends_the_entitlement_in_the_tpm_and_under_a_le
     let learnt = rig.control_plane.learn_policy(&id).unwrap();
     assert!(learnt.contains("console=ttyS0 root=/dev/mmcblk0p2 ro"), "{learnt}");
     rig.control_plane.set_policy(&id, &learnt).unwrap();
-    judged(&rig, &device, Appraisal::Affirming);
+    judged(&rig, &device, TrustTier::Affirming);
 
     device.stop().unwrap();
     device.tpm.reset_into(&log("uboot-bootm-real-cmdline-changed.bin")).unwrap();
@@ -30,7 +30,7 @@ fn another_command_line_of_u_boot_ends_the_entitlement_in_the_tpm_and_under_a_le
     let status = device
         .wait_until("the device is refused", |status| {
             let result = status.verdict.as_ref().and_then(|verdict| verdict.result);
-            (status.state, result) == (DeviceState::Lapsed, Some(Appraisal::Contraindicated))
+            (status.state, result) == (DeviceState::Lapsed, Some(TrustTier::Contraindicated))
         })
         .unwrap();
     let verdict = status.verdict.unwrap();

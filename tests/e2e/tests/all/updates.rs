@@ -8,7 +8,7 @@ use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, DeviceOptions, TokenAnswer, boot_log, wait};
 use pawl_evidence::eventlog::EventLog;
 use pawl_evidence::tpm::HashAlgorithm;
-use pawl_proto::message::{Appraisal, DeviceState};
+use pawl_proto::message::{DeviceState, TrustTier};
 
 use crate::support::{judged, judged_anew, refusal};
 
@@ -66,13 +66,13 @@ fn what_no_rule_explains_may_be_approved_ahead_under_a_policy() {
     let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
     let id = device.status().unwrap().device.to_string();
     rig.control_plane.set_policy(&id, &rig.control_plane.learn_policy(&id).unwrap()).unwrap();
-    judged(&rig, &device, Appraisal::Affirming);
+    judged(&rig, &device, TrustTier::Affirming);
     pre_approve(&rig, &device, "x86-initrd-changed");
     device.stop().unwrap();
     device.tpm.reset_into(&boot_log("x86-initrd-changed")).unwrap();
     device.start().unwrap();
     device.wait_until_entitled().unwrap();
-    judged(&rig, &device, Appraisal::Affirming);
+    judged(&rig, &device, TrustTier::Affirming);
 }
 
 #[test]

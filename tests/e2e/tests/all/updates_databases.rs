@@ -7,7 +7,7 @@ use anyhow::ensure;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{DeviceOptions, boot_log, wait};
 use pawl_evidence::eventlog::{Event, EventLog};
-use pawl_proto::message::{Appraisal, DeviceState};
+use pawl_proto::message::{DeviceState, TrustTier};
 
 use crate::support::{judged, refusal};
 
@@ -27,7 +27,7 @@ fn check_approved_db(options: DeviceOptions) {
     let mut device = rig.paired_device("device", options).unwrap();
     let id = device.status().unwrap().device.to_string();
     rig.control_plane.set_policy(&id, &rig.control_plane.learn_policy(&id).unwrap()).unwrap();
-    judged(&rig, &device, Appraisal::Affirming);
+    judged(&rig, &device, TrustTier::Affirming);
 
     let directory = rig.directory().create("databases").unwrap();
     let db = content("x86-shim-grub-ms", "db");

@@ -2,7 +2,7 @@
 //! one. The old image is put back, and all is well.
 
 use anyhow::{Context as _, Result, ensure};
-use pawl_proto::message::{Appraisal, DeviceState};
+use pawl_proto::message::{DeviceState, TrustTier};
 
 use super::stage::Stage;
 use crate::machine::Cable;
@@ -39,7 +39,7 @@ fn drift(stage: &mut Stage<'_>, command_line: &str, facts: &mut Facts) -> Result
 pub(super) fn judged(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     stage.machine.plug_in()?;
     let status = stage.machine.wait_until("the device is contraindicated", |status| {
-        status.verdict.as_ref().is_some_and(|verdict| verdict.result == Some(Appraisal::Contraindicated))
+        status.verdict.as_ref().is_some_and(|verdict| verdict.result == Some(TrustTier::Contraindicated))
     })?;
     ensure!(status.state == DeviceState::Lapsed, "the device is {}", status.state);
     let reasons = status.verdict.map(|verdict| verdict.reasons).unwrap_or_default();

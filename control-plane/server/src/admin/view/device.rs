@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use pawl_evidence::measure_log::MeasureLog;
 use pawl_proto::message::{
-    Access, Appraisal, Area, Audience, Cause, DeviceState, Entitlement, EventKind, HostFacts, Scope, Standing,
+    Access, Area, Audience, Cause, DeviceState, Entitlement, EventKind, HostFacts, HostHealth, Scope,
+    Standing, TrustTier,
 };
 use pawl_proto::{DeviceId, Digest, EventId, PairingId, PcrValue, SessionId};
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,7 @@ pub struct DeviceLine {
     /// The epoch of that pairing.
     pub epoch: Option<u64>,
     /// The last judgement.
-    pub verdict: Option<Appraisal>,
+    pub verdict: Option<TrustTier>,
     /// When its lease runs out by the wall clock; the TPM's clock decides.
     pub lease_until: Option<u64>,
     /// When it last reported.
@@ -48,6 +49,10 @@ pub struct DeviceLine {
     pub state: Option<DeviceState>,
     /// When it said so.
     pub seen: Option<u64>,
+    /// What its host last said of itself; a claim of the device, as the next one.
+    pub host: Option<HostFacts>,
+    /// How its host last said it is doing.
+    pub health: Option<HostHealth>,
 }
 
 /// `show`
@@ -84,6 +89,7 @@ pub struct DeviceView {
     pub lease: Option<LeaseView>,
     pub last_report: Option<ReportView>,
     pub host: Option<HostFacts>,
+    pub health: Option<HostHealth>,
     pub events: Vec<EventView>,
     pub receipts: Vec<ReceiptView>,
     /// How far its TPM is known to have come.
@@ -144,9 +150,9 @@ pub struct PairingView {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "named as in the message")]
 pub struct VerdictView {
-    pub result: Option<Appraisal>,
+    pub result: Option<TrustTier>,
     /// On each area.
-    pub areas: BTreeMap<Area, Appraisal>,
+    pub areas: BTreeMap<Area, TrustTier>,
     pub standing: Standing,
     pub reasons: Vec<String>,
     /// SHA-256 of the policy by which it was judged; none where exact states were compared.
@@ -228,7 +234,8 @@ pub(in crate::admin) fn line(
     let (now, interval) = (plane.clock.now(), plane.config.report_interval());
     let pairing = tx.newest_pairing(device.id)?;
     let judged = judged(tx, pairing.as_ref())?;
-    let last_report = reported(tx, pairing.as_ref())?.map(|reported| reported.at);
+    let reported = reported(tx, pairing.as_ref())?;
+    let last_report = reported.as_ref().map(|reported| reported.at);
     let live = pairing.as_ref().is_some_and(|pairing| pairing.state == PairingState::Live);
     Ok(DeviceLine {
         device: device.id,
@@ -246,6 +253,8 @@ pub(in crate::admin) fn line(
         online: device.last_seen.as_ref().map(|seen| seen.online),
         state: device.last_seen.as_ref().map(|seen| seen.state),
         seen: device.last_seen.map(|seen| seen.at),
+        health: reported.as_ref().and_then(|reported| reported.health),
+        host: reported.map(|reported| reported.host),
     })
 }
 
@@ -294,6 +303,7 @@ pub(in crate::admin) fn whole(
         lease: judged.as_ref().and_then(LeaseView::of),
         verdict: judged.map(VerdictView::from),
         host: reported.as_ref().map(|reported| reported.host.clone()),
+        health: reported.as_ref().and_then(|reported| reported.health),
         last_report: reported.map(|reported| ReportView {
             time: reported.at,
             bytes: reported.bytes,

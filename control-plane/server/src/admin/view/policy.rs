@@ -1,16 +1,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use pawl_evidence::appraise::{self, Reason};
+use pawl_evidence::appraise::{AttestationResult, Reason};
 use pawl_evidence::eventlog::EventLog;
-use pawl_proto::message::{Appraisal, Area};
+use pawl_proto::message::{Area, TrustTier};
 use pawl_proto::{DeviceId, Digest, PcrBank, PcrValue};
 use serde::{Deserialize, Serialize};
 
 use super::IncidentView;
 use crate::policy::remedy;
 use pawl_verifier::DevicePolicy;
-use pawl_verifier::report::{AppraisalInput, bank_hash, told_area, told_areas, told_result};
+use pawl_verifier::report::{AppraisalInput, bank_hash};
 
 /// `policy explain`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,9 +24,9 @@ pub struct ExplanationView {
     /// The policy in force; none where exact states are compared.
     pub policy: Option<PolicyView>,
     /// The judgement.
-    pub result: Appraisal,
+    pub result: TrustTier,
     /// The judgement on each area.
-    pub areas: BTreeMap<Area, Appraisal>,
+    pub areas: BTreeMap<Area, TrustTier>,
     /// Why, worst first.
     pub reasons: Vec<ReasonView>,
     /// Signs of clones and rollbacks that weigh on its verdicts beside all that.
@@ -48,7 +48,7 @@ pub struct ReasonView {
     /// What it is about.
     pub area: Area,
     /// How it weighs.
-    pub result: Appraisal,
+    pub result: TrustTier,
     /// The rule. One that the policy has is named as there: section, point, key.
     pub rule: String,
     /// In words.
@@ -91,7 +91,7 @@ impl ExplanationView {
         device: DeviceId,
         input: &AppraisalInput<'_>,
         shown_at: u64,
-        appraisal: &appraise::Appraisal,
+        attestation: &AttestationResult,
     ) -> Self {
         let lines = lines(input.boot_log, input.lease_pcrs.bank());
         Self {
@@ -99,9 +99,9 @@ impl ExplanationView {
             shown_at,
             state: None,
             policy: input.policy.map(PolicyView::from),
-            result: told_result(appraisal.result),
-            areas: told_areas(appraisal),
-            reasons: appraisal.reasons.iter().map(|reason| ReasonView::new(reason, &lines)).collect(),
+            result: attestation.tier,
+            areas: attestation.areas(),
+            reasons: attestation.reasons.iter().map(|reason| ReasonView::new(reason, &lines)).collect(),
             incidents: Vec::new(),
         }
     }
@@ -115,10 +115,10 @@ impl From<&DevicePolicy> for PolicyView {
 
 impl ReasonView {
     fn new(reason: &Reason, lines: &BTreeMap<usize, String>) -> Self {
-        let good = reason.verdict == appraise::Verdict::Affirming;
+        let good = reason.tier == TrustTier::Affirming;
         Self {
-            area: told_area(reason.area),
-            result: told_result(reason.verdict),
+            area: reason.area,
+            result: reason.tier,
             rule: reason.rule.to_owned(),
             text: reason.text.clone(),
             event: reason.event,

@@ -1,4 +1,4 @@
-use pawl_proto::message::{Access, Appraisal, Ending, Finding, HostFacts, Known};
+use pawl_proto::message::{Access, Ending, Finding, HostFacts, Known, TrustTier};
 use pawl_proto::{DeviceId, SessionId};
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +97,7 @@ pub struct ClaimsView {
     /// What it says of its host; its own word.
     pub host: HostFacts,
     /// The judgement on what it runs.
-    pub appraisal: Option<Appraisal>,
+    pub appraisal: Option<TrustTier>,
     /// Why.
     pub reasons: Vec<String>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use pawl_evidence::ima::{Aggregate, AsciiLog, BinaryLog, Entry, ImaError, Outcome};
-use pawl_evidence::tpm::{Digest, HashAlgorithm};
+use pawl_evidence::tpm::{HashAlgorithm, TaggedDigest};
 
 /// The kernel's own first entry, for which no list is needed.
 const BOOT_AGGREGATE: &[u8] = b"boot_aggregate";
@@ -18,7 +18,7 @@ pub(super) struct Files {
 
 impl Files {
     /// Reads the part of a log, binary or ASCII, that the quoted PCR 10 accounts for.
-    pub(super) fn learn(log: &[u8], quoted: &Digest) -> Result<Self, FilesError> {
+    pub(super) fn learn(log: &[u8], quoted: &TaggedDigest) -> Result<Self, FilesError> {
         // A binary log begins with the number of a PCR in 32 bits, little-endian.
         if log.get(1..4) == Some(&[0, 0, 0]) {
             Self::of(BinaryLog::new, log, quoted)
@@ -27,7 +27,11 @@ impl Files {
         }
     }
 
-    fn of<'a, I>(read: impl Fn(&'a [u8]) -> I, log: &'a [u8], quoted: &Digest) -> Result<Self, FilesError>
+    fn of<'a, I>(
+        read: impl Fn(&'a [u8]) -> I,
+        log: &'a [u8],
+        quoted: &TaggedDigest,
+    ) -> Result<Self, FilesError>
     where
         I: Iterator<Item = Result<Entry<'a>, ImaError>>,
     {
@@ -84,7 +88,7 @@ mod tests {
     }
 
     /// PCR 10 after the whole log.
-    fn pcr_10(log: &[u8]) -> Digest {
+    fn pcr_10(log: &[u8]) -> TaggedDigest {
         let mut aggregate = Aggregate::new(HashAlgorithm::Sha256);
         assert_eq!(aggregate.absorb(BinaryLog::new(log)).unwrap(), log.len());
         *aggregate.value()
@@ -114,7 +118,7 @@ mod tests {
     #[test]
     fn a_log_that_nothing_ties_to_the_tpm_is_learnt_as_such() {
         let log = log("arm64-good", "ima_binary_runtime_measurements");
-        let never_extended = Digest::filled(HashAlgorithm::Sha256, 0);
+        let never_extended = TaggedDigest::filled(HashAlgorithm::Sha256, 0);
         assert!(!Files::learn(&log, &never_extended).unwrap().anchored);
     }
 }

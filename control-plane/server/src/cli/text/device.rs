@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use pawl_proto::message::{Access, Entitlement};
+use pawl_proto::message::{Access, Entitlement, HostHealth};
 
 use super::{access, or_dash, time};
 use crate::admin::view::{
@@ -100,8 +100,9 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
     }
     if let Some(host) = &view.host {
         let host = format!("{}, {}, {} {}", host.hostname, host.system, host.kernel, host.architecture);
-        lines.push(("host", host));
+        lines.push(("host", format!("{host} (the device's word)")));
     }
+    lines.extend(view.health.map(|health| ("health", health_line(&health))));
     if let Some(highest) = &view.highest {
         let (epoch, resets, clock) = (highest.epoch, highest.reset_count, highest.clock);
         lines.push(("TPM", format!("epoch {epoch}, resets {resets}, clock {clock} ms")));
@@ -158,6 +159,22 @@ fn incident_line(incident: &IncidentView) -> String {
     format!("{name}, {seen}: {}{settled}", incident.detail)
 }
 
+/// Returns how the host last said it is doing; nothing is judged by it.
+fn health_line(health: &HostHealth) -> String {
+    let space =
+        |mebibytes: Option<u64>| mebibytes.map_or_else(|| "-".to_owned(), |free| format!("{free} MiB"));
+    let (days, hours, minutes) =
+        (health.uptime / 86_400, health.uptime / 3_600 % 24, health.uptime / 60 % 60);
+    let (load, hundredths) = (health.load / 100, health.load % 100);
+    let mut line = format!("up {days} d {hours} h {minutes} min, load {load}.{hundredths:02}, free: ");
+    let _ = write!(line, "memory {} MiB, swap {} MiB, ", health.memory, health.swap);
+    let _ = write!(line, "state {}, / {}", space(health.state), space(health.root));
+    if let Some(cpu) = health.cpu {
+        let _ = write!(line, ", CPU {cpu} °C");
+    }
+    line + " (the device's word)"
+}
+
 fn nvpcr(view: &NvPcrView) -> String {
     let name = if view.name.is_empty() { "unnamed" } else { view.name.as_str() };
     let how = if view.judged { "judged" } else { "present" };
@@ -188,7 +205,7 @@ fn receipt_line(receipt: &ReceiptView) -> String {
     )
 }
 
-pub(super) fn pairing_state(state: PairingState) -> &'static str {
+pub(in crate::cli) fn pairing_state(state: PairingState) -> &'static str {
     match state {
         PairingState::Live => "live",
         PairingState::Revoking => "revoking",

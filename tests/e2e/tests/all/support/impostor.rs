@@ -87,11 +87,7 @@ impl Impostor {
 
     /// Opens a credential, if this TPM can.
     pub(crate) fn activate(&self, credential: &Credential) -> Result<Vec<u8>, Error> {
-        let credential = pawl_tpm::Credential {
-            id_object: credential.id_object.as_bytes().to_vec(),
-            secret: credential.secret.as_bytes().to_vec(),
-        };
-        Ok(self.runtime.block_on(self.tpm.activate_credential(credential))?.to_vec())
+        Ok(self.runtime.block_on(self.tpm.activate_credential(credential.clone()))?.to_vec())
     }
 
     /// An honest proof of a session for [`Impostor::request`].

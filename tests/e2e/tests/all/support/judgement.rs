@@ -4,7 +4,7 @@ use anyhow::ensure;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, wait};
 use pawl_proto::local::LocalStatus;
-use pawl_proto::message::Appraisal;
+use pawl_proto::message::TrustTier;
 
 /// Has the device report; the device with the verdict on that report.
 pub(crate) fn judged_anew(rig: &Rig, device: &Device) -> LocalStatus {
@@ -25,7 +25,7 @@ pub(crate) fn judged_anew(rig: &Rig, device: &Device) -> LocalStatus {
 }
 
 /// The same, for as many reports as it takes to come to this result.
-pub(crate) fn judged(rig: &Rig, device: &Device, result: Appraisal) -> LocalStatus {
+pub(crate) fn judged(rig: &Rig, device: &Device, result: TrustTier) -> LocalStatus {
     let mut verdicts = Vec::new();
     for _ in 0..10 {
         let status = judged_anew(rig, device);

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use pawl_e2e::Rig;
 use pawl_e2e::rig::TokenAnswer;
 use pawl_proto::local::{LocalStatus, PairingStatus};
-use pawl_proto::message::Appraisal;
+use pawl_proto::message::TrustTier;
 
 use super::Stage;
 use crate::teller::{Facts, Teller};
@@ -48,7 +48,7 @@ fn pair(stage: &Stage, facts: &mut Facts) -> Result<LocalStatus> {
 fn posture(rig: &Rig, stage: &Stage, status: &LocalStatus, facts: &mut Facts) -> Result<()> {
     let verdict = status.verdict.as_ref().context("no verdict")?;
     let result = verdict.result.context("a verdict without a judgement")?;
-    ensure!(result == Appraisal::Affirming, "the verdict is {result}: {:?}", verdict.reasons);
+    ensure!(result == TrustTier::Affirming, "the verdict is {result}: {:?}", verdict.reasons);
     facts.add("verdict", result.to_string());
     facts.add("reasons", verdict.reasons.iter().map(|reason| reason.as_str().to_owned()).collect::<Vec<_>>());
     let shown = rig.control_plane.show(&stage.id)?;

@@ -31,6 +31,7 @@ impl Impostor {
             nvpcrs: None,
             ima_log: None,
             host: Some(HostFacts::default()),
+            health: None,
             audit: None,
         };
         let evidence = codec::encode(&evidence).unwrap();
