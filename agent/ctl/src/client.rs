@@ -1,4 +1,4 @@
-//! The daemon's local API, from the other side of the socket.
+//! The client of the daemon's local API.
 
 use std::io;
 use std::path::PathBuf;
@@ -22,24 +22,24 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::http::{self, Response};
 
-/// Long enough for a TPM that is busy and a control plane that is far away.
+/// Time for an answer: enough for a busy TPM and a distant control plane.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// For so long a daemon that has no place for another caller is asked again.
+/// How long a request is repeated while the daemon has no place for another caller.
 const CROWD: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Room for everything but logs.
+/// Limit of an answer without logs.
 const ANSWER_LIMIT: usize = 256 * 1024;
 
-/// Room for a page of records, whose bytes JSON writes as numbers.
+/// Limit of a page of records, in which JSON writes bytes as numbers.
 const RECORDS_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Room for logs in hexadecimal; an IMA log grows with what the device runs.
+/// Limit of an answer with logs in hexadecimal. An IMA log grows with what the device runs.
 const EVIDENCE_LIMIT: usize = 128 * 1024 * 1024;
 
-/// Asks the daemon at one socket.
+/// A client of the daemon at one socket.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
     socket: PathBuf,
@@ -55,7 +55,7 @@ impl Client {
         self.get("/v1/status", ANSWER_LIMIT).await
     }
 
-    /// The token, and a DPoP proof for the request that `target` describes by method and address.
+    /// Returns the token, and a DPoP proof for the request that `target` names by method and URL.
     pub(crate) async fn token(
         &self,
         name: &TokenName,
@@ -70,12 +70,12 @@ impl Client {
         self.get(&format!("/v1/evidence{query}"), EVIDENCE_LIMIT).await
     }
 
-    /// The daemon says that it begins; its session tells how it goes.
+    /// Requests a pairing. The session then shows its progress.
     pub(crate) async fn pair(&self, request: &PairRequest) -> Result<(), ClientError> {
         self.accepted(post("/v1/pair", request)?, ANSWER_LIMIT).await.map(drop)
     }
 
-    /// The session that was begun last, if there was one since the daemon's start.
+    /// Returns the last session since the daemon's start, if there was one.
     pub(crate) async fn session(&self) -> Result<Option<SessionStatus>, ClientError> {
         match self.get("/v1/session", ANSWER_LIMIT).await {
             Err(ClientError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
@@ -97,7 +97,7 @@ impl Client {
         self.post("/v1/session/confirmation", confirmation).await
     }
 
-    /// Gives up the session while nobody has approved it.
+    /// Cancels the session, unless it is approved.
     pub(crate) async fn give_up_session(&self) -> Result<(), ClientError> {
         let request = request(Method::DELETE, "/v1/session", Bytes::new())?;
         self.accepted(request, ANSWER_LIMIT).await.map(drop)
@@ -127,7 +127,7 @@ impl Client {
         self.post(&format!("/v1/actions/{session}/confirmation"), confirmation).await
     }
 
-    /// The records behind the one with this sequence, as many as the daemon gives at once.
+    /// Returns the page of records after the one with this number.
     pub(crate) async fn records(&self, after: u64) -> Result<LocalRecords, ClientError> {
         self.get(&format!("/v1/records?after={after}"), RECORDS_LIMIT).await
     }
@@ -141,7 +141,7 @@ impl Client {
         self.decode(&self.accepted(request, ANSWER_LIMIT).await?)
     }
 
-    /// What the self-test of the TPM's counters found. A slow TPM takes some seconds.
+    /// Returns the result of the self-test of the TPM's counters. A slow TPM takes some seconds.
     pub(crate) async fn self_test(&self) -> Result<SelfTest, ClientError> {
         let request = request(Method::POST, "/v1/self-test", Bytes::new())?;
         self.decode(&self.accepted(request, ANSWER_LIMIT).await?)
@@ -151,7 +151,7 @@ impl Client {
         self.get("/v1/entitlement", ANSWER_LIMIT).await
     }
 
-    /// The answer once the device is entitled, or once it no longer is; however long that takes.
+    /// Waits without a limit until the device is entitled, or until it is not, and returns the answer.
     pub(crate) async fn entitlement_once(&self, entitled: bool) -> Result<EntitlementStatus, ClientError> {
         let patient = Self { patience: Duration::MAX, ..self.clone() };
         patient.get(&format!("/v1/entitlement?wait={entitled}"), ANSWER_LIMIT).await
@@ -167,7 +167,7 @@ impl Client {
         self.decode(&response)
     }
 
-    /// The answer, if it is no refusal.
+    /// Returns the answer, unless it is a refusal.
     async fn accepted(&self, request: Request<Full<Bytes>>, limit: usize) -> Result<Response, ClientError> {
         let response = timeout(self.patience, self.exchange_patiently(request, limit))
             .await
@@ -181,8 +181,8 @@ impl Client {
         }
     }
 
-    /// A daemon that is asked by too many closes connections before it has read a request: it did not
-    /// act on it, and it is asked again.
+    /// Repeats a request whose connection the daemon closed before it read it, because it had too many callers. It did not act on
+    /// the request.
     async fn exchange_patiently(
         &self,
         request: Request<Full<Bytes>>,
@@ -213,7 +213,7 @@ impl Client {
     }
 
     fn decode<T: DeserializeOwned>(&self, response: &Response) -> Result<T, ClientError> {
-        // The parser's own words would repeat what it read, which may be a token.
+        // The parser's own message would repeat its input, which may be a token.
         serde_json::from_slice(&response.body)
             .map_err(|error| self.odd(format!("invalid JSON in column {}", error.column())))
     }
@@ -223,7 +223,7 @@ impl Client {
     }
 }
 
-/// Why the daemon gave no answer, or none that was asked for.
+/// Why a request got no answer, or a refusal.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     #[error("pawld is not running: cannot connect to {}: {source}", socket.display())]
@@ -243,7 +243,7 @@ pub(crate) enum ClientError {
 }
 
 impl ClientError {
-    /// Whether the daemon, or the queue of its socket, has no place for another caller at the moment.
+    /// Returns whether the daemon, or the queue of its socket, has no place for another caller at the moment.
     fn tells_of_a_crowd(&self) -> bool {
         match self {
             Self::Unreachable { source, .. } => source.kind() == io::ErrorKind::WouldBlock,
@@ -268,7 +268,7 @@ fn request(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes
         .map_err(|error| ClientError::Request(error.to_string()))
 }
 
-/// Escapes what is not `unreserved` in RFC 3986.
+/// Percent-encodes what is not `unreserved` in RFC 3986.
 fn escape(text: &str) -> PercentEncode<'_> {
     const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, &RESERVED)

@@ -1,4 +1,4 @@
-//! How the command ends.
+//! Exit codes, answers and failures of the command.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::client::ClientError;
 
-/// The exit codes that `--help` lists; those above 63 are of sysexits.h.
+/// The exit codes that `--help` lists. Those from 64 to 78 are those of sysexits.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done = 0,
@@ -22,7 +22,7 @@ pub(crate) enum Exit {
     Refused = 76,
     NotPermitted = 77,
     Configuration = 78,
-    /// As shells have it for what SIGINT ended.
+    /// The exit code of shells for a command that SIGINT ended.
     Interrupted = 130,
 }
 
@@ -32,9 +32,9 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What goes to standard output, and how the command ends.
+/// The output of a command, and its exit code.
 pub(crate) struct Answer {
-    /// With the newline at its end. It may be a token.
+    /// Standard output, with its last newline. It may be a token.
     pub(crate) text: Zeroizing<String>,
     pub(crate) exit: Exit,
 }
@@ -45,7 +45,7 @@ impl Answer {
     }
 }
 
-/// Why there is no answer, in the form in which the daemon refuses, too.
+/// Why the command failed, in the form of the daemon's refusals.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
@@ -58,13 +58,13 @@ impl Failure {
         Self { exit, problem }
     }
 
-    /// A session came to nothing.
+    /// Returns the failure of a session.
     pub(crate) fn of_session(problem: Problem) -> Self {
         let exit = if is_refusal(&problem.error) { Exit::Refused } else { Exit::Failed };
         Self { exit, problem }
     }
 
-    /// The system refused something that it does not refuse while it is well.
+    /// Returns the failure for an unexpected error of the system.
     pub(crate) fn internal(error: impl ToString) -> Self {
         Self::new(
             Exit::Failed,
@@ -75,7 +75,7 @@ impl Failure {
     }
 }
 
-/// The control plane or an approver said no, or nobody said yes in time.
+/// Returns whether this code means that the control plane or an approver refused, or that no approval came in time.
 pub(crate) fn is_refusal(error: &str) -> bool {
     let is_code = RefusalCode::KNOWN.iter().any(|code| code.as_str() == error);
     is_code || ["expired", "technician-wanted"].contains(&error)
@@ -116,7 +116,7 @@ impl From<ClientError> for Failure {
             ClientError::Refused { status: StatusCode::FORBIDDEN, problem } => {
                 Self { exit: Exit::NotPermitted, problem }
             }
-            // Nothing was asked of the daemon yet: asking again is right, as while it is not running.
+            // The daemon did not act on the request: the caller can repeat it, as while the daemon is not running.
             ClientError::Refused { problem, .. } if problem.error == NO_TPM => {
                 Self { exit: Exit::Unreachable, problem }
             }

@@ -197,7 +197,7 @@ fn a_daemon_that_starts_anew_has_forgotten_what_nobody_approved() {
 #[test]
 fn a_daemon_that_goes_away_leaves_what_was_approved() {
     for (stage, holds) in [
-        ("waiting", "nothing has changed unless somebody approved in the meantime"),
+        ("waiting", "nothing has changed unless an approver approved in the meantime"),
         ("pairing", "the pairing is approved, and pawld completes it as soon as it runs"),
     ] {
         let mut alive = 3;

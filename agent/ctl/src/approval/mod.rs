@@ -1,20 +1,14 @@
-//! A session that waits for approvals, as a person at this device meets it.
-//!
-//! What is asked for is shown, with the code for an approver elsewhere; a key that is at hand signs the statement,
-//! after it was compared with what this command asked for; a confirmation is typed. What comes of it is for the
-//! daemon to hand on.
+//! The person's side of an approval session that waits: pawlctl shows the request and the user code for an approver elsewhere,
+//! has an SSH key sign the statement after comparing it with the request, and reads the confirmation code. The daemon submits
+//! both to the control plane.
 
-mod code;
-mod desk;
-mod news;
-mod request;
+mod dialogue;
 mod signer;
 mod statement;
-mod step;
+mod waiting;
 
-pub(crate) use desk::Desk;
-pub(crate) use news::gist;
-pub(crate) use statement::{Purpose, Wanted};
-pub(crate) use step::{Handed, Step, confirmed};
+pub(crate) use dialogue::{Dialogue, Step, StepOutcome, check_confirmation};
+pub(crate) use statement::{Purpose, Requested};
+pub(crate) use waiting::without_expiry;
 
 use signer::Key;

@@ -1,4 +1,4 @@
-//! The SSH key that approves here.
+//! The SSH key that approves at this device.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use crate::exit::{Exit, Failure};
 use crate::output::plain;
 
-/// A key that was found. It may stand in an agent or need a finger, so each use has a thread of its own, which
-/// nobody waits for once the command ends.
+/// A key that was found. It may be in an agent or need a touch, so each use runs on a thread of its own, which the command does
+/// not wait for when it ends.
 pub(crate) struct Key {
     signer: Arc<Signer>,
 }
@@ -21,7 +21,7 @@ impl Key {
     /// Finds the key that `--sign-with` names.
     ///
     /// # Errors
-    /// When there is none; the reason says what to do.
+    /// If there is no such key.
     pub(crate) async fn find(name: String) -> Result<Self, Failure> {
         let agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
         let found = on_thread(move || Signer::find(&name, agent.as_deref()))?;
@@ -31,16 +31,16 @@ impl Key {
                 Exit::Failed,
                 "signing-key",
                 error,
-                "use another key with --sign-with, or omit the option and have somebody approve elsewhere",
+                "use another key with --sign-with, or omit the option and ask an approver elsewhere",
             )),
         }
     }
 
-    /// Signs a statement's digest; armored. `ssh-keygen` may ask for a passphrase on the terminal, and ends with the
-    /// returned future.
+    /// Returns an armored signature over a statement's digest. `ssh-keygen` may ask for a passphrase on the terminal; it ends when
+    /// the returned future is dropped.
     ///
     /// # Errors
-    /// When the key's holder does not sign.
+    /// If the agent or `ssh-keygen` does not sign.
     pub(crate) async fn sign(&self, message: String) -> Result<String, Failure> {
         let _stop = Stop(&self.signer);
         let signer = Arc::clone(&self.signer);
@@ -55,7 +55,7 @@ impl Key {
         })
     }
 
-    /// Which key it is, for people.
+    /// Describes the key for people.
     pub(crate) fn describe(&self) -> String {
         let comment = match self.signer.comment() {
             "" => String::new(),
@@ -64,14 +64,13 @@ impl Key {
         plain(&format!("{} ({}{comment})", self.signer.fingerprint(), self.signer.algorithm()))
     }
 
-    /// Somebody must touch it.
+    /// Returns whether the key must be touched.
     pub(crate) fn wants_touch(&self) -> bool {
         self.signer.is_security_key()
     }
 }
 
-/// Ends `ssh-keygen` when nobody waits for its signature any more; otherwise the terminal would go on hiding what is
-/// typed.
+/// Ends `ssh-keygen` on drop. Otherwise the terminal would keep hiding what is typed.
 struct Stop<'a>(&'a Signer);
 
 impl Drop for Stop<'_> {
@@ -80,14 +79,14 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Does what may block, past the runtime, whose end would wait for it.
+/// Runs what may block on a plain thread: the runtime would wait for its own threads at its end.
 fn on_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<oneshot::Receiver<T>, Failure> {
     let (sender, receiver) = oneshot::channel();
     thread::Builder::new()
         .name("signer".to_owned())
-        // Nobody may wait for the result any more.
+        // The receiver may have been dropped.
         .spawn(move || drop(sender.send(work())))
         .map_err(Failure::internal)?;
     Ok(receiver)

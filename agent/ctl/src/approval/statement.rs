@@ -1,19 +1,19 @@
-//! The statement that a key here would sign.
+//! Checks the statement against what this command requested, before a key signs it.
 
 use pawl_proto::local::Asked;
 use pawl_proto::message::{Scope, ShortText, Statement, StatementBytes};
 use pawl_proto::{DeviceId, Digest, SessionId};
 
-use super::request::access;
+use super::waiting::access;
 use crate::exit::{Exit, Failure};
-use crate::output::{Sheet, utc, words};
+use crate::output::{FieldList, utc, words};
 
-/// What this command asked for, as far as it knows: a key signs for nothing else.
+/// What this command requested, as far as it knows. A key signs for nothing else.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct Requested {
     pub(crate) device: DeviceId,
     pub(crate) purpose: Purpose,
-    /// How the caller came here; the daemon puts who they are in front of it.
+    /// How the caller reached the device. The daemon puts the user in front of it.
     pub(crate) origin: Option<ShortText>,
     pub(crate) reason: Option<ShortText>,
     pub(crate) scopes: Option<Vec<Scope>>,
@@ -23,7 +23,7 @@ pub(crate) struct Wanted {
     pub(crate) context: Option<Option<ShortText>>,
 }
 
-/// For what it is approved.
+/// What the approval is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Pairing,
@@ -43,12 +43,12 @@ impl Purpose {
     }
 }
 
-impl Wanted {
-    /// The bytes to sign for, and what they say.
+impl Requested {
+    /// Returns the bytes to sign, and the statement in them.
     ///
     /// # Errors
-    /// When they are no statement, or one of another session or for something else: then somebody between this
-    /// command and the control plane wants a signature for their own ends.
+    /// If they are no statement, or one for another session or another request: then somebody between this command and
+    /// the control plane wants a signature for their own purpose.
     pub(super) fn check(
         &self,
         asked: &Asked,
@@ -69,12 +69,12 @@ impl Wanted {
         }
     }
 
-    /// The first field in which the statement is not what was asked for.
+    /// Returns the first field in which the statement differs from the request.
     fn difference(&self, statement: &Statement) -> Option<&'static str> {
-        fn other<T: PartialEq>(wanted: Option<&T>, stated: &T) -> bool {
-            wanted.is_some_and(|wanted| wanted != stated)
+        fn other<T: PartialEq>(requested: Option<&T>, stated: &T) -> bool {
+            requested.is_some_and(|requested| requested != stated)
         }
-        let origin = |wanted: &ShortText| statement.origin.as_str().ends_with(wanted.as_str());
+        let origin = |requested: &ShortText| statement.origin.as_str().ends_with(requested.as_str());
         let fields = [
             ("device", self.device != statement.device),
             ("action", !self.purpose.covers(statement.action.as_str())),
@@ -99,29 +99,29 @@ fn differs(field: &str) -> Failure {
     )
 }
 
-/// The whole statement, line by line.
-pub(super) fn show(sheet: &mut Sheet, statement: &Statement) {
+/// Shows every field of the statement.
+pub(super) fn show(fields: &mut FieldList, statement: &Statement) {
     let optional = |value: &Option<ShortText>| value.as_ref().map(ToString::to_string).unwrap_or_default();
-    sheet.line("action", statement.action.as_str());
-    sheet.line("device", statement.device.as_str());
-    sheet.line("session", &statement.session.to_string());
-    sheet.line("origin", statement.origin.as_str());
-    sheet.line("reason", statement.reason.as_str());
-    sheet.line("scopes", &words(&statement.scopes));
-    sheet.line("audiences", &words(&statement.audiences));
+    fields.line("action", statement.action.as_str());
+    fields.line("device", statement.device.as_str());
+    fields.line("session", &statement.session.to_string());
+    fields.line("origin", statement.origin.as_str());
+    fields.line("reason", statement.reason.as_str());
+    fields.line("scopes", &words(&statement.scopes));
+    fields.line("audiences", &words(&statement.audiences));
     if let Some(granted) = &statement.granted {
-        sheet.line("granted", &access(granted));
+        fields.line("granted", &access(granted));
     }
-    sheet.line("replaces", &statement.replaces.as_ref().map(ToString::to_string).unwrap_or_default());
-    sheet.line("EK", &optional(&statement.endorsement));
-    sheet.line("resource", &optional(&statement.resource));
-    sheet.line("subject", &statement.subject.map(|digest| digest.to_string()).unwrap_or_default());
-    sheet.line("for", &optional(&statement.context));
-    sheet.line("epoch", &statement.epoch.to_string());
-    sheet.line("evidence", &statement.evidence.to_string());
-    sheet.line("boot", &statement.boot.to_string());
-    sheet.line("opened", &utc(statement.time));
-    sheet.line("until", &utc(statement.expires));
+    fields.line("replaces", &statement.replaces.as_ref().map(ToString::to_string).unwrap_or_default());
+    fields.line("EK", &optional(&statement.endorsement));
+    fields.line("resource", &optional(&statement.resource));
+    fields.line("subject", &statement.subject.map(|digest| digest.to_string()).unwrap_or_default());
+    fields.line("for", &optional(&statement.context));
+    fields.line("epoch", &statement.epoch.to_string());
+    fields.line("evidence", &statement.evidence.to_string());
+    fields.line("boot", &statement.boot.to_string());
+    fields.line("opened", &utc(statement.time));
+    fields.line("until", &utc(statement.expires));
 }
 
 #[cfg(test)]
@@ -186,8 +186,8 @@ mod tests {
         }
     }
 
-    fn wanted() -> Wanted {
-        Wanted {
+    fn wanted() -> Requested {
+        Requested {
             device: device('7'),
             purpose: Purpose::Pairing,
             origin: Some(text("ssh 192.0.2.7")),
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn the_whole_statement_is_shown() {
-        let mut sheet = Sheet::new(Style::never());
+        let mut fields = FieldList::new(Style::never());
         let all = Statement {
             replaces: Some(device('6')),
             endorsement: Some(text("no certificate; enrolled --without-certificate")),
@@ -266,7 +266,7 @@ mod tests {
             context: Some(text("update 9")),
             ..statement()
         };
-        show(&mut sheet, &all);
+        show(&mut fields, &all);
         let expected = format!(
             "  action    re-pair
   device    abcdefghijklmnopqrstuvwxyz234567
@@ -291,6 +291,6 @@ mod tests {
             "03".repeat(32),
             "04".repeat(32),
         );
-        assert_eq!(sheet.into_text(), expected);
+        assert_eq!(fields.into_text(), expected);
     }
 }

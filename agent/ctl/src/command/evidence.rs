@@ -24,12 +24,12 @@ pub(super) async fn run(client: &Client, options: &cli::Evidence, json: bool) ->
     Ok(Answer::done(if json { output::json(&exported)? } else { exported.listing() }))
 }
 
-/// What was written.
+/// The files that were written.
 #[derive(Debug, Serialize)]
 struct Exported {
     directory: PathBuf,
     files: Vec<&'static str>,
-    /// Why a log is missing.
+    /// The reasons why logs are missing.
     notes: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ impl From<ExportError> for Failure {
     }
 }
 
-/// Makes sure of the directory before the TPM is asked for anything.
+/// Checks the directory before the TPM makes a quote.
 fn prepare(directory: &Path, force: bool) -> Result<(), ExportError> {
     let failed = |source| ExportError::Write { path: directory.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
@@ -76,7 +76,7 @@ fn export(evidence: &EvidenceExport, directory: &Path) -> Result<Exported, Expor
     let hex = |file, text: &str| hex::decode(text).map_err(|source| ExportError::NotHex { file, source });
     let log = |file, log: &Option<String>| log.as_deref().map(|log| hex(file, log)).transpose();
     let pcrs: String = evidence.pcrs.values().map(String::as_str).collect();
-    // The nonce is text, but one that a shell will put into a command line.
+    // A shell puts this text into a command line: check it.
     hex("nonce.hex", &evidence.nonce)?;
     let contents = [
         ("attest.bin", Some(hex("attest.bin", &evidence.attest)?)),
@@ -103,7 +103,7 @@ fn export(evidence: &EvidenceExport, directory: &Path) -> Result<Exported, Expor
     Ok(Exported { directory: directory.to_owned(), files, notes: evidence.notes.clone() })
 }
 
-/// Either the old file stands there or the whole new one.
+/// Writes the file atomically.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let partial = path.with_extension("partial");
     remove(&partial)?;
@@ -113,7 +113,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&partial, path)
 }
 
-/// What an earlier export has left is not part of this one.
+/// Removes what an earlier export left.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -1,9 +1,7 @@
-//! What the command can do, one file for each.
+//! The subcommands.
 
 mod action;
 mod check;
-mod deprovision;
-mod entitled;
 mod evidence;
 mod pair;
 mod records;
@@ -25,10 +23,10 @@ pub(crate) async fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::RePair(options) => pair::run(&Client::new(socket), options, pair::Way::Again, json).await,
         Command::Action(options) => action::run(&Client::new(socket), options, json).await,
         Command::Records(options) => records::run(&Client::new(socket), &options, json).await,
-        Command::Token(options) => token::run(&Client::new(socket), &options, json).await,
-        Command::Wipe(options) => wipe::run(&Client::new(socket), options, json).await,
-        Command::Deprovision(options) => deprovision::run(&Client::new(socket), &options, json).await,
-        Command::Entitled(options) => entitled::run(Client::new(socket), &options, json).await,
+        Command::Token(options) => token::token(&Client::new(socket), &options, json).await,
+        Command::Wipe(options) => wipe::wipe(&Client::new(socket), options, json).await,
+        Command::Deprovision(options) => wipe::deprovision(&Client::new(socket), &options, json).await,
+        Command::Entitled(options) => token::entitled(Client::new(socket), &options, json).await,
         Command::Check(options) => check::run(socket, &options, json).await,
         Command::Evidence(options) => evidence::run(&Client::new(socket), &options, json).await,
         Command::Replay(options) => replay::run(&options, json),

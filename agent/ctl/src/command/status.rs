@@ -8,10 +8,10 @@ use pawl_proto::local::{
 };
 use pawl_proto::message::{DeviceState, Finding, Standing, TrustTier};
 
-use super::pair::found;
+use super::pair::preview;
 use crate::client::Client;
 use crate::exit::{Answer, Failure};
-use crate::output::{self, Sheet, Style, Tone, from_now, span, utc, words};
+use crate::output::{self, FieldList, Style, Tone, from_now, span, utc, words};
 
 pub(super) async fn run(client: &Client, json: bool) -> Result<Answer, Failure> {
     let status = client.status().await?;
@@ -22,18 +22,18 @@ pub(super) async fn run(client: &Client, json: bool) -> Result<Answer, Failure> 
 
 /// Formats the status for people, at the time `now`.
 fn screen(status: &LocalStatus, style: Style, now: u64) -> String {
-    let mut screen = Screen { sheet: Sheet::new(style), now };
-    screen.sheet.headline(tone(status.state), &status.state.to_string());
+    let mut screen = Screen { fields: FieldList::new(style), now };
+    screen.fields.headline(tone(status.state), &status.state.to_string());
     if let Some(problem) = &status.problem {
-        screen.sheet.line("why", &problem.reason);
-        screen.sheet.line("to do", &problem.remedy);
+        screen.fields.line("why", &problem.reason);
+        screen.fields.line("to do", &problem.remedy);
     }
     if let Some(problem) = &status.tpm {
-        screen.sheet.line("TPM", &format!("not answering: {}", problem.reason));
-        screen.sheet.line("to do", &problem.remedy);
+        screen.fields.line("TPM", &format!("not answering: {}", problem.reason));
+        screen.fields.line("to do", &problem.remedy);
     }
     if status.finding != Finding::NothingChanged {
-        screen.sheet.line("found", &found::sentence(status));
+        screen.fields.line("found", &preview::sentence(status));
     }
     if let Some(session) = &status.session {
         screen.session(session, status.problem.as_ref());
@@ -50,13 +50,13 @@ fn screen(status: &LocalStatus, style: Style, now: u64) -> String {
     }
     screen.broker(&status.broker);
     if status.receipt_waiting {
-        screen.sheet.line("receipt", "stored on disk until the control plane acknowledges it");
+        screen.fields.line("receipt", "stored on disk until the control plane acknowledges it");
     }
     if !status.refused.is_empty() {
-        screen.sheet.line("ignored", &format!("messages: {}", ignored(&status.refused)));
+        screen.fields.line("ignored", &format!("messages: {}", ignored(&status.refused)));
     }
-    screen.sheet.line("pawld", &status.version);
-    screen.sheet.into_text()
+    screen.fields.line("pawld", &status.version);
+    screen.fields.into_text()
 }
 
 /// The counts of ignored messages. Orders that the broker still retains for an earlier epoch, or delivers again, are
@@ -82,7 +82,7 @@ fn tone(state: DeviceState) -> Tone {
 }
 
 struct Screen {
-    sheet: Sheet,
+    fields: FieldList,
     now: u64,
 }
 
@@ -100,26 +100,26 @@ impl Screen {
         // Do not repeat the device's problem, which is shown above.
         let own = session.problem.as_ref().filter(|own| why_so.is_none_or(|why| why.error != own.error));
         let why = own.map(|problem| format!(" ({})", problem.reason));
-        self.sheet.line("session", &format!("{stage}{}", why.unwrap_or_default()));
+        self.fields.line("session", &format!("{stage}{}", why.unwrap_or_default()));
         if let Some(waiting) = &session.waiting {
             let ends = from_now(waiting.expires, self.now);
             let approved = format!("{} of {} persons have approved", waiting.approved.len(), waiting.needed);
-            self.sheet.line("", &format!("{approved}; ends {ends}"));
-            self.sheet
+            self.fields.line("", &format!("{approved}; ends {ends}"));
+            self.fields
                 .line("code", &format!("{}; the approver enters it at {}", waiting.user_code, waiting.url));
         }
     }
 
     fn device(&mut self, status: &LocalStatus) {
-        self.sheet.line("device", status.device.as_str());
-        self.sheet.line("EK", &format!("{}, SHA-256 {}", status.ek_kind, status.ek_sha256));
-        self.sheet.line("epoch", &status.counter.map(|counter| counter.to_string()).unwrap_or_default());
+        self.fields.line("device", status.device.as_str());
+        self.fields.line("EK", &format!("{}, SHA-256 {}", status.ek_kind, status.ek_sha256));
+        self.fields.line("epoch", &status.counter.map(|counter| counter.to_string()).unwrap_or_default());
         if let Some(pairing) = &status.pairing {
-            self.sheet.line("pairing", &format!("{} in epoch {}", pairing.id, pairing.epoch));
+            self.fields.line("pairing", &format!("{} in epoch {}", pairing.id, pairing.epoch));
             let with = format!("{}; EK verified by {}", pairing.control_plane, pairing.endorsement);
-            self.sheet.line("with", &with);
-            self.sheet.line("scopes", &words(&pairing.scopes));
-            self.sheet.line("audiences", &words(&pairing.audiences));
+            self.fields.line("with", &with);
+            self.fields.line("scopes", &words(&pairing.scopes));
+            self.fields.line("audiences", &words(&pairing.audiences));
         }
     }
 
@@ -136,13 +136,13 @@ impl Screen {
             None => "; next report overdue".to_owned(),
         });
         let age = from_now(verdict.time, now);
-        self.sheet.line("verdict", &format!("{result}{standing}, {age}{}", next.unwrap_or_default()));
+        self.fields.line("verdict", &format!("{result}{standing}, {age}{}", next.unwrap_or_default()));
         let areas: Vec<_> = verdict.areas.iter().map(|(area, result)| format!("{area} {result}")).collect();
         if !areas.is_empty() {
-            self.sheet.line("", &areas.join(", "));
+            self.fields.line("", &areas.join(", "));
         }
         for reason in &verdict.reasons {
-            self.sheet.line("", reason.as_str());
+            self.fields.line("", reason.as_str());
         }
     }
 
@@ -153,11 +153,11 @@ impl Screen {
             (Some(error), false) => format!("refused by the TPM: {error}"),
             (None, false) => "not in force".to_owned(),
         };
-        self.sheet.line("lease", &until);
-        self.sheet.line("", &tpm);
-        self.sheet.line("", &format!("expires when the TPM clock reaches {}", span(lease.clock / 1000)));
+        self.fields.line("lease", &until);
+        self.fields.line("", &tpm);
+        self.fields.line("", &format!("expires when the TPM clock reaches {}", span(lease.clock / 1000)));
         if lease.ahead > 0 {
-            self.sheet.line("", &format!("{} more for pre-approved boot states", lease.ahead));
+            self.fields.line("", &format!("{} more for pre-approved boot states", lease.ahead));
         }
     }
 
@@ -169,7 +169,7 @@ impl Screen {
         };
         let audience = token.audience.as_ref().map(|audience| format!(" for {audience}")).unwrap_or_default();
         let scopes = token.scopes.join(" ");
-        self.sheet.line("token", &format!("{} ({scopes}{audience}): {state}", token.name));
+        self.fields.line("token", &format!("{} ({scopes}{audience}): {state}", token.name));
     }
 
     /// Shows nothing while no pairing names a broker.
@@ -181,7 +181,7 @@ impl Screen {
             (Some(error), false) => error.clone(),
             (None, false) => "not connected".to_owned(),
         };
-        self.sheet.line("broker", &format!("{address}: {state}"));
+        self.fields.line("broker", &format!("{address}: {state}"));
     }
 }
 

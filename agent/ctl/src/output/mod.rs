@@ -1,10 +1,9 @@
-//! What people and programs read.
+//! Output for people and for programs.
 
+mod progress;
 mod qr;
-mod sheet;
-mod style;
+mod text;
 mod time;
-mod voice;
 
 use std::io::{self, Write as _};
 
@@ -12,34 +11,33 @@ use serde::Serialize;
 
 use crate::exit::Failure;
 
+pub(crate) use progress::Progress;
 pub(crate) use qr::Drawing;
-pub(crate) use sheet::{Sheet, words};
-pub(crate) use style::{Style, Tone};
+pub(crate) use text::{FieldList, Style, Tone, words};
 pub(crate) use time::{from_now, now, span, utc};
-pub(crate) use voice::Voice;
 
-/// To standard output. Where nobody reads any more there is nobody to tell.
+/// Writes to standard output. Ignores a closed pipe: nobody reads any more.
 pub(crate) fn print(text: &str) {
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// A line to standard error.
+/// Writes one line to standard error.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", plain(text));
 }
 
-/// One line of JSON.
+/// Returns the value as one line of JSON.
 ///
 /// # Errors
-/// For a value that JSON cannot hold; there is none here.
+/// If JSON cannot hold the value. All values here can be held.
 pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
     let mut text = serde_json::to_string(value).map_err(Failure::internal)?;
     text.push('\n');
     Ok(text)
 }
 
-/// Says why the command failed and what to do.
+/// Prints why the command failed and what to do.
 pub(crate) fn report(failure: &Failure, as_json: bool) {
     if as_json && let Ok(text) = json(&failure.problem) {
         return print(&text);
@@ -50,7 +48,7 @@ pub(crate) fn report(failure: &Failure, as_json: bool) {
     }
 }
 
-/// The text with control characters made visible: what came from elsewhere shall not steer the terminal.
+/// Replaces control characters, so that text from elsewhere cannot send escape sequences to the terminal.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }

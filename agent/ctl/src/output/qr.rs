@@ -1,4 +1,4 @@
-//! A QR code on a terminal: two modules in one character.
+//! Draws a QR code on a terminal, two modules in one character.
 
 use qrcode::{Color, EcLevel, QrCode};
 
@@ -7,26 +7,26 @@ use super::Style;
 /// Modules around the code that stay light, so that a camera finds it (ISO/IEC 18004, section 6.3.8).
 const QUIET: usize = 4;
 
-/// The code of some text, drawn in lines of half blocks, each the code's width in characters.
+/// A QR code, drawn in lines of half blocks.
 pub(crate) struct Drawing {
     modules: Vec<Color>,
     width: usize,
 }
 
 impl Drawing {
-    /// None for a text that is too long for any code.
+    /// Returns the drawing of a text; none if it is too long for a QR code.
     pub(crate) fn of(text: &str) -> Option<Self> {
         let code = QrCode::with_error_correction_level(text, EcLevel::M).ok()?;
         Some(Self { width: code.width(), modules: code.into_colors() })
     }
 
-    /// How many characters wide it is, with the quiet zone.
+    /// Returns the width in characters, with the quiet zone.
     pub(crate) fn columns(&self) -> usize {
         self.width + 2 * QUIET
     }
 
-    /// Dark on light where the terminal has colours. Without them, characters stand for the light modules, which is
-    /// right on the dark ground that most terminals have, and which many cameras read either way.
+    /// Returns the lines, dark on light if the terminal has colours. Otherwise characters are the light modules: right on the dark
+    /// background of most terminals, and readable for many cameras either way.
     pub(crate) fn lines(&self, style: Style) -> String {
         let mut text = String::new();
         for row in (0..self.columns()).step_by(2) {
@@ -39,7 +39,7 @@ impl Drawing {
         text
     }
 
-    /// Whether the module is dark; the quiet zone, and what lies outside, is not.
+    /// Returns whether the module is dark. The quiet zone is light.
     fn dark(&self, column: usize, row: usize) -> bool {
         let inside = |position: usize| position.checked_sub(QUIET).filter(|position| *position < self.width);
         let module = inside(column)
@@ -49,7 +49,7 @@ impl Drawing {
     }
 }
 
-/// One character for the module above and the one below.
+/// Returns one character for the module above and the one below.
 fn half_block(above_dark: bool, below_dark: bool, style: Style) -> char {
     let inked = |dark: bool| dark == style.is_coloured();
     match (inked(above_dark), inked(below_dark)) {

@@ -1,4 +1,4 @@
-//! Times for people, in UTC: a fleet has technicians in many zones.
+//! Formats times for people, in UTC: the technicians of a fleet are in many time zones.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use time::UtcDateTime;
 
 const DAY: u64 = 86_400;
 
-/// Seconds since 1970 by this host's clock; 0 where it stands before that.
+/// Returns seconds since 1970 by this host's clock; 0 if it is before that.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
@@ -24,7 +24,7 @@ pub(crate) fn utc(time: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
-/// `in 3 min`, `just now` or `3 min ago`
+/// Formats a time relative to now: `in 3 min`, `just now` or `3 min ago`.
 pub(crate) fn from_now(time: u64, now: u64) -> String {
     match time.checked_sub(now) {
         Some(0) => "just now".to_owned(),
@@ -33,7 +33,7 @@ pub(crate) fn from_now(time: u64, now: u64) -> String {
     }
 }
 
-/// The two largest units of a number of seconds, or the largest alone where it says enough.
+/// Formats a number of seconds by its two largest units, or by the largest alone if that is precise enough.
 pub(crate) fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / DAY, seconds % DAY / 3600, seconds % 3600 / 60);
     match (days, hours, minutes) {

@@ -1,4 +1,4 @@
-//! The way to one server, step by step: name, TCP, TLS.
+//! Checks the connection to one server, step by step: name, TCP, TLS.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// For each step. A network that is slower than this does not serve.
+/// Time for each step. A slower network is of no use.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A server's host and port.
@@ -28,14 +28,14 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// `host:port`; an IPv6 address stands in brackets.
+    /// Returns `host:port`, with an IPv6 address in brackets.
     pub(super) fn parse(address: &str) -> Option<Self> {
         let (host, port) = address.rsplit_once(':')?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         Some(Self { host: bare.unwrap_or(host).to_owned(), port: port.parse().ok()? })
     }
 
-    /// An address needs no name server.
+    /// Resolves the host name. An address needs no name server.
     pub(super) fn is_address(&self) -> bool {
         self.host.parse::<IpAddr>().is_ok()
     }
@@ -57,9 +57,9 @@ impl Endpoint {
         Err(last)
     }
 
-    /// A TLS 1.3 handshake in which `authorities` alone may vouch for the server. It ends well also where
-    /// the server will then want a client certificate (RFC 8446, section 4.4.2.4). Certificates are checked at
-    /// `floor` where the wall clock is behind it, as the daemon checks them.
+    /// Makes a TLS 1.3 handshake that trusts only `authorities`. It also succeeds if the server will then require a client
+    /// certificate (RFC 8446, section 4.4.2.4). As in the daemon, certificates must be valid at `floor` if the wall clock is
+    /// behind it.
     pub(super) async fn handshake(
         &self,
         stream: TcpStream,
@@ -76,7 +76,7 @@ impl Endpoint {
     }
 }
 
-/// The wall clock, unless it is before this time.
+/// The wall clock, but never earlier than this time.
 #[derive(Debug)]
 struct NotBefore(UnixTime);
 
@@ -100,7 +100,7 @@ async fn within<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(PATIENCE, step).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Why there is no TLS connection, by what a technician does about it.
+/// Why the TLS handshake failed, by remedy.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TlsFault {
     #[error("its certificate was not issued by the configured CA")]
@@ -146,7 +146,7 @@ impl From<InvalidDnsNameError> for TlsFault {
     }
 }
 
-/// The certificates of a PEM file, to trust and none beside them.
+/// Reads the certificates of a PEM file as the only ones to trust.
 pub(super) fn authorities(path: &Path) -> Result<RootCertStore, AuthoritiesError> {
     let failed = |what: String| AuthoritiesError { path: path.display().to_string(), what };
     let mut store = RootCertStore::empty();

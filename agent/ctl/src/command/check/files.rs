@@ -1,4 +1,4 @@
-//! Who may change what the device is told, and read what it keeps.
+//! Checks the permissions of configuration, socket, state directory and CA file.
 
 use std::fs;
 use std::io;
@@ -10,11 +10,11 @@ use pawl_config::ConfigError;
 use super::endpoint;
 use super::finding::Finding;
 
-/// Group or others may write.
+/// Write permission for group or others.
 const WRITABLE: u32 = 0o022;
-/// Others may open a socket.
+/// Permission for others to open a socket.
 const WORLD: u32 = 0o002;
-/// Group or others may do anything.
+/// Any permission for group or others.
 const SHARED: u32 = 0o077;
 
 pub(super) fn configuration(path: &Path, error: Option<&ConfigError>) -> Finding {
@@ -51,7 +51,7 @@ pub(super) fn state_dir(path: &Path) -> Finding {
     }
 }
 
-/// Whoever may open the socket may ask for tokens.
+/// Checks the socket: every user who can open it can request tokens.
 pub(super) fn socket(path: &Path) -> Finding {
     const CHECK: &str = "socket";
     match mode(path) {
@@ -93,7 +93,7 @@ fn mode(path: &Path) -> io::Result<u32> {
     fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o7777)
 }
 
-/// A file that this user may not see says nothing of whether the daemon may.
+/// Returns whether this user may not see the file. Then the check cannot know whether the daemon may.
 pub(super) fn unreadable(check: &'static str, path: &Path, error: &io::Error) -> Finding {
     let detail = format!("cannot examine {}: {error}", path.display());
     match error.kind() {

@@ -1,4 +1,4 @@
-//! What a check found.
+//! The findings of a check.
 
 use std::fmt::Write as _;
 
@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use crate::output::{Style, Tone, plain};
 
-/// One line of the list.
+/// One finding, a line of the list.
 #[derive(Debug, Serialize)]
 pub(super) struct Finding {
     pub(super) check: &'static str,
     pub(super) result: Outcome,
     pub(super) detail: String,
-    /// What to do, where there is something to do.
+    /// What to do; none if nothing is wrong.
     pub(super) remedy: Option<String>,
 }
 
@@ -20,11 +20,11 @@ pub(super) struct Finding {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Outcome {
     Ok,
-    /// The device works, with less than it could have.
+    /// The device works, with a limitation.
     Warning,
-    /// The device does not work, or soon will not.
+    /// The device does not work, or will soon stop to.
     Failed,
-    /// Could not be examined here and now.
+    /// The check could not be made now.
     Skipped,
 }
 
@@ -46,7 +46,7 @@ impl Finding {
     }
 }
 
-/// The list for people.
+/// Formats the findings for people.
 pub(super) fn list(findings: &[Finding], style: Style) -> String {
     let mut text = String::new();
     for Finding { check, result, detail, remedy } in findings {

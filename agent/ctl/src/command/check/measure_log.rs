@@ -1,5 +1,5 @@
-//! Whether systemd's measurement log is there, can be read, and explains what systemd extended. Without it nobody can
-//! tell what follows the boot loader in the PCRs, and the control plane refuses the device.
+//! Checks that systemd's measurement log exists, can be read, and explains what systemd extended. Without it the control plane
+//! cannot verify what follows the boot loader in the PCRs, and refuses the device.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -25,15 +25,15 @@ const STICKY: u32 = 0o1000;
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Where to look.
+/// The files that the check reads.
 pub(super) struct Places {
     log: PathBuf,
     boot_log: PathBuf,
     /// The kernel's directory of a TPM, which has the PCRs of each bank.
     tpm: PathBuf,
-    /// What extends PCRs at each phase of the boot, as part of systemd.
+    /// The program of systemd that extends PCRs at each phase of the boot.
     extender: PathBuf,
-    /// The variable by which systemd's stub says that it measured a unified kernel image: then systemd measures, too.
+    /// The EFI variable that systemd's stub sets when it measured a unified kernel image. Then systemd measures, too.
     measured_image: PathBuf,
 }
 
@@ -52,9 +52,9 @@ impl Places {
     }
 }
 
-/// The finding. `status` is the daemon's, which reads the log with a descriptor that systemd gives it.
+/// Checks the log. `status` is the daemon's, which reads the log through a descriptor from systemd.
 pub(super) fn finding(places: &Places, status: Option<&LocalStatus>) -> Finding {
-    // Before the log: a value that was read has all its records there.
+    // Read the PCRs before the log: then the log has all records of each value.
     let pcrs = read_pcrs(&places.tpm);
     match finished_len(&places.log) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return absent(places),
@@ -119,7 +119,7 @@ fn unfinished(log: &Path) -> Finding {
     )
 }
 
-/// Whether each PCR that the log has records of holds what they lead to, behind the firmware's log.
+/// Checks that each PCR with records in the log has the value that they lead to, after the firmware's log.
 fn compare(log: &MeasureLog, boot_log: &Path, pcrs: &PcrValues) -> Finding {
     let records = log.records().len();
     let firmware = fs::read(boot_log).ok().and_then(|log| EventLog::parse(&log).ok()?.replay().ok());
@@ -147,7 +147,7 @@ fn compare(log: &MeasureLog, boot_log: &Path, pcrs: &PcrValues) -> Finding {
     Finding::failed(CHECK, text, REBOOT)
 }
 
-/// The PCRs as the kernel shows them, in the banks that are quoted.
+/// Reads the PCRs from the kernel, in the banks that are quoted.
 fn read_pcrs(tpm: &Path) -> PcrValues {
     let mut pcrs = PcrValues::default();
     for bank in [HashAlgorithm::Sha256, HashAlgorithm::Sha384] {
@@ -155,7 +155,7 @@ fn read_pcrs(tpm: &Path) -> PcrValues {
             let file = tpm.join(format!("pcr-{bank}")).join(pcr.to_string());
             let value = fs::read_to_string(file).ok().and_then(|text| hex::decode(text.trim()).ok());
             if let Some(value) = value.and_then(|value| TaggedDigest::new(bank, &value)) {
-                // The index was counted.
+                // The index is in range.
                 let _ = pcrs.insert(pcr, value);
             }
         }
@@ -163,7 +163,7 @@ fn read_pcrs(tpm: &Path) -> PcrValues {
     pcrs
 }
 
-/// The length of the log once no record is being added; `None` where one never ends.
+/// Returns the length of the log while no record is being added; none if a record stays incomplete.
 fn finished_len(log: &Path) -> io::Result<Option<u64>> {
     let begun = Instant::now();
     loop {
@@ -178,7 +178,7 @@ fn finished_len(log: &Path) -> io::Result<Option<u64>> {
     }
 }
 
-/// The log, up to one byte more than is reported.
+/// Reads the log, up to one byte more than a report carries.
 fn read(log: &Path) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(limits::MEASURE_LOG).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();

@@ -1,6 +1,5 @@
 //! `pawlctl check`
 
-mod clock;
 mod daemon;
 mod endpoint;
 mod files;
@@ -42,7 +41,7 @@ pub(super) async fn run(
     Ok(Answer { exit, ..Answer::done(text) })
 }
 
-/// From what the device has by itself to what it needs others for.
+/// Runs the checks: first the device itself, then what it needs from others.
 async fn examine(
     socket: Option<PathBuf>,
     options: &cli::Check,
@@ -55,7 +54,7 @@ async fn examine(
     findings.push(files::socket(&socket));
     let client = Client::new(Some(socket));
     let answer = client.status().await;
-    findings.push(daemon::finding(&answer));
+    findings.push(daemon::answer(&answer));
     let status: Option<LocalStatus> = answer.ok();
 
     if let Some(config) = &config {
@@ -77,7 +76,7 @@ async fn examine(
         Some(config) => network::control_plane(config, floor, &mut findings).await,
         None => None,
     };
-    findings.push(clock::finding(output::now(), floor, date));
+    findings.push(daemon::clock(output::now(), floor, date));
     network::broker(status.as_ref(), config.as_ref(), &mut findings).await;
     findings
 }

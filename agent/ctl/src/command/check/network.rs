@@ -1,4 +1,4 @@
-//! The way to the control plane and to the broker.
+//! Checks the connections to the control plane and to the broker.
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -17,9 +17,9 @@ use super::finding::Finding;
 
 const HEALTH_LIMIT: usize = 16 * 1024;
 
-/// Examines DNS, TCP, TLS and HTTPS; gives the `Date` header of the answer.
+/// Checks DNS, TCP, TLS and HTTPS, and returns the `Date` header of the answer.
 ///
-/// `floor` is the earliest that it can be now, in seconds since 1970, where the daemon knows that.
+/// `floor` is the daemon's lower bound of the current time in seconds since 1970, if it has one.
 pub(super) async fn control_plane(
     config: &Config,
     floor: Option<u64>,
@@ -44,7 +44,7 @@ pub(super) async fn control_plane(
     }
 }
 
-/// Examines DNS, TCP and TLS, as far as one comes without the device's link key.
+/// Checks DNS, TCP and TLS, as far as is possible without the device's link key.
 pub(super) async fn broker(
     status: Option<&LocalStatus>,
     config: Option<&Config>,
@@ -83,7 +83,7 @@ pub(super) async fn broker(
     });
 }
 
-/// Name and TCP, each with a line of its own.
+/// Checks name and TCP, with a finding for each.
 async fn reach(
     endpoint: &Endpoint,
     checks: [&'static str; 2],

@@ -1,4 +1,4 @@
-//! Whether there is a TPM, and which.
+//! Checks the TPM: whether it answers, its banks, its endorsement certificate, its counters.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -16,7 +16,7 @@ use crate::client::{Client, ClientError};
 const NO_DEVICE: &str =
     "enable the TPM in the firmware's setup, check its kernel driver (dmesg | grep -i tpm), or set tpm.tcti";
 
-/// A daemon that answers holds the TPM; without one the way to it is tried.
+/// Checks that the TPM can be reached. If the daemon answers, it has the TPM; otherwise this opens its device.
 pub(super) fn device(status: Option<&LocalStatus>, config: Option<&Config>) -> Finding {
     const CHECK: &str = "tpm";
     if let Some(status) = status {
@@ -46,8 +46,8 @@ pub(super) fn device(status: Option<&LocalStatus>, config: Option<&Config>) -> F
     }
 }
 
-/// Whether a counter that is removed and defined again starts above every value that it had: if not, anyone who may define
-/// indices takes a revocation back.
+/// Checks that a counter which is removed and defined again starts above every earlier value. If not, anyone who may define
+/// indices can undo a revocation.
 pub(super) async fn counter(client: &Client, daemon_answers: bool) -> Finding {
     const CHECK: &str = "tpm-counter";
     if !daemon_answers {
@@ -118,7 +118,7 @@ pub(super) fn endorsement(status: Option<&LocalStatus>) -> Finding {
     }
 }
 
-/// Whether the TPM keeps PCRs that a quote and a lease can go by.
+/// Checks that the TPM has a PCR bank for quotes and leases.
 pub(super) fn banks(status: Option<&LocalStatus>) -> Finding {
     const CHECK: &str = "pcr-bank";
     let Some(status) = status else {
@@ -142,8 +142,8 @@ pub(super) fn banks(status: Option<&LocalStatus>) -> Finding {
     }
 }
 
-/// Opens the way to the TPM without a word to it. A simulator serves one client at a time, and some
-/// end with it, so that its control channel is tried: one port higher, or `.ctrl`.
+/// Opens the TPM's device without sending a command. A simulator serves one client at a time, and some end with it, so this opens
+/// its control channel: one port higher, or `.ctrl`.
 fn reach(tcti: &str) -> io::Result<()> {
     let unsupported = || io::Error::from(io::ErrorKind::Unsupported);
     if tcti == "auto" {
@@ -163,7 +163,7 @@ fn reach(tcti: &str) -> io::Result<()> {
     TcpStream::connect((host, control)).map(drop)
 }
 
-/// Opens one of `/dev/tpmrm*`; which of them pawld uses depends on which was paired.
+/// Opens one of `/dev/tpmrm*`. Which of them pawld uses depends on which was paired.
 fn reach_any_resource_manager() -> io::Result<()> {
     let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "no /dev/tpmrm* exists"));
     for entry in fs::read_dir("/dev")?.flatten() {

@@ -1,4 +1,4 @@
-//! Follows a session: looks, tells, hands on what somebody does here, until it is over.
+//! Follows an approval session to its end: queries the daemon, shows changes, submits what the person does.
 
 use std::time::{Duration, Instant};
 
@@ -9,32 +9,32 @@ use pawl_proto::message::DeviceState;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::found::living;
 use super::milestones::Milestones;
 use super::outcome::{Outcome, Watch};
-use super::{Way, ending};
-use crate::approval::{Desk, Handed, Step, confirmed, gist};
+use super::preview::living;
+use super::{Way, failure};
+use crate::approval::{Dialogue, Step, StepOutcome, check_confirmation, without_expiry};
 use crate::client::{Client, ClientError};
 use crate::exit::{Exit, Failure};
-use crate::output::{Voice, plain, span};
+use crate::output::{Progress, plain, span};
 
-/// How often the daemon is looked at while nobody is waited for.
+/// Interval of the queries while no person has to act.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Comes back to a session that another command opened.
+/// The command that returns to an open session.
 pub(super) const AGAIN: &str = "pawlctl re-pair --attach";
 
 pub(super) struct Follower<'a> {
     client: &'a Client,
-    desk: Desk,
+    dialogue: Dialogue,
     watch: Watch,
     milestones: Milestones,
-    /// A pairing lives, and works on until an approval.
+    /// Whether there is a live pairing, which works until the approval.
     lives: bool,
-    /// Another command began the session, and this one must not end it.
+    /// Whether another command opened the session, so that this one must not cancel it.
     attached: bool,
-    told_session: Option<SessionStatus>,
-    told_state: Option<(DeviceState, Option<Problem>)>,
+    shown_session: Option<SessionStatus>,
+    shown_state: Option<(DeviceState, Option<Problem>)>,
 }
 
 /// A change, for programs.
@@ -49,156 +49,164 @@ impl<'a> Follower<'a> {
     pub(super) fn new(
         client: &'a Client,
         before: &LocalStatus,
-        desk: Desk,
+        dialogue: Dialogue,
         way: Way,
         attached: bool,
     ) -> Self {
-        // Where none is to end, one that lives already has come of what the device began by itself.
+        // With `pair` no pairing ends. One that is live already was created by the device itself: it resumed an approval.
         let old = living(before).map(|pairing| pairing.id).filter(|_| way == Way::Again);
         Self {
             client,
-            desk,
+            dialogue,
             watch: Watch::new(before, old),
             milestones: Milestones::new(old.is_some(), attached),
             lives: old.is_some(),
             attached,
-            told_session: None,
-            told_state: None,
+            shown_session: None,
+            shown_state: None,
         }
     }
 
-    /// The session that another command began has to be there, and under way.
+    /// Checks that the session which another command opened is in progress.
     pub(super) async fn find_session(&mut self) -> Result<(), Failure> {
         match self.client.session().await? {
             Some(SessionStatus { stage: SessionStage::Failed | SessionStage::Done, .. }) | None => {
-                Err(ending::nothing_open())
+                Err(failure::nothing_open())
             }
             Some(_) => Ok(()),
         }
     }
 
-    /// Hands in a confirmation that was given on the command line.
+    /// Submits the confirmation code of the command line.
     pub(super) async fn confirm(
         &mut self,
         confirmation: &Confirmation,
-        voice: &mut Voice,
+        progress: &mut Progress,
     ) -> Result<(), Failure> {
         let request = ConfirmationRequest { code: confirmation.to_string() };
         let session = self.client.confirm_session(&request).await?;
-        voice.say("confirmation code sent");
-        confirmed(session.waiting.as_ref(), AGAIN)
+        progress.say("confirmation code sent");
+        check_confirmation(session.waiting.as_ref(), AGAIN)
     }
 
-    /// Until a pairing has come of it; everything else is a failure.
+    /// Returns when the device is paired. Every other outcome is a failure.
     pub(super) async fn follow(
         &mut self,
         patience: Duration,
-        voice: &mut Voice,
+        progress: &mut Progress,
     ) -> Result<LocalStatus, Failure> {
         let started = Instant::now();
         loop {
-            let (session, status) = match self.look().await {
+            let (session, status) = match self.query().await {
                 Err(ClientError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, problem })
                     if problem.error != "stopping" && started.elapsed() <= patience =>
                 {
-                    voice.live(&problem.reason);
+                    progress.live(&problem.reason);
                     sleep(INTERVAL).await;
                     continue;
                 }
-                seen => seen.map_err(|error| ending::adrift(error, &self.watch))?,
+                seen => seen.map_err(|error| failure::daemon_lost(error, &self.watch))?,
             };
-            self.tell(session.as_ref(), &status, voice);
+            self.show_changes(session.as_ref(), &status, progress);
             match self.watch.judge(session.as_ref(), &status, started.elapsed()) {
                 Outcome::Pending if started.elapsed() > patience => {
-                    let problem = self.watch.complaint(session.as_ref(), &status);
-                    return Err(ending::out_of_patience(problem, &self.watch, patience));
+                    let problem = self.watch.problem(session.as_ref(), &status);
+                    return Err(failure::timed_out(problem, &self.watch, patience));
                 }
-                Outcome::Pending => self.attend(session.as_ref(), started, voice).await?,
+                Outcome::Pending => self.attend(session.as_ref(), started, progress).await?,
                 Outcome::Paired => return Ok(status),
                 Outcome::Lapsed(problem) => return Err(Failure { exit: Exit::NotEntitled, problem }),
-                Outcome::Refused(problem) => return Err(ending::refused(problem, living(&status).is_some())),
-                Outcome::Superseded => return Err(ending::superseded()),
-                Outcome::Forgotten => return Err(ending::forgotten()),
+                Outcome::Refused(problem) => {
+                    return Err(failure::refused(problem, living(&status).is_some()));
+                }
+                Outcome::Superseded => return Err(failure::superseded()),
+                Outcome::SessionLost => return Err(failure::session_lost()),
             }
         }
     }
 
-    async fn look(&self) -> Result<(Option<SessionStatus>, LocalStatus), ClientError> {
+    async fn query(&self) -> Result<(Option<SessionStatus>, LocalStatus), ClientError> {
         Ok((self.client.session().await?, self.client.status().await?))
     }
 
-    fn tell(&mut self, session: Option<&SessionStatus>, status: &LocalStatus, voice: &mut Voice) {
+    fn show_changes(
+        &mut self,
+        session: Option<&SessionStatus>,
+        status: &LocalStatus,
+        progress: &mut Progress,
+    ) {
         for line in self.milestones.since(session, status) {
-            voice.say(&line);
+            progress.say(&line);
         }
         if let Some(session) = session {
-            let gist = SessionStatus { waiting: session.waiting.as_ref().map(gist), ..session.clone() };
-            if self.told_session.as_ref() != Some(&gist) {
-                voice.event(&Change::Session { session });
-                self.told_session = Some(gist);
+            let shown =
+                SessionStatus { waiting: session.waiting.as_ref().map(without_expiry), ..session.clone() };
+            if self.shown_session.as_ref() != Some(&shown) {
+                progress.event(&Change::Session { session });
+                self.shown_session = Some(shown);
             }
         }
         let state = Some((status.state, status.problem.clone()));
-        if self.told_state != state {
-            voice.event(&Change::State { state: status.state, problem: &status.problem });
-            self.told_state = state;
+        if self.shown_state != state {
+            progress.event(&Change::State { state: status.state, problem: &status.problem });
+            self.shown_state = state;
         }
     }
 
-    /// Lets somebody act on a session that waits; otherwise lets some time pass.
+    /// Has the person act on a session that waits; otherwise waits for the interval.
     async fn attend(
         &mut self,
         session: Option<&SessionStatus>,
         started: Instant,
-        voice: &mut Voice,
+        progress: &mut Progress,
     ) -> Result<(), Failure> {
         let waiting = session.and_then(|session| session.waiting.as_ref().map(|waiting| (session, waiting)));
         let Some((session, waiting)) = waiting else {
-            voice.live(&format!("in progress for {}", span(started.elapsed().as_secs())));
+            progress.live(&format!("in progress for {}", span(started.elapsed().as_secs())));
             sleep(INTERVAL).await;
             return Ok(());
         };
-        let step = self.desk.attend(session.id, session.asked.as_ref(), waiting, voice).await?;
+        let step = self.dialogue.attend(session.id, session.asked.as_ref(), waiting, progress).await?;
         match step {
             None => Ok(()),
             Some(Step::Decline(failure)) => {
                 if !self.attached {
-                    // It ends by itself where the daemon cannot be told.
+                    // If the daemon does not answer, the session expires.
                     let _ = self.client.give_up_session().await;
                 }
                 Err(failure)
             }
-            Some(step) => self.hand_in(step, voice).await,
+            Some(step) => self.submit(step, progress).await,
         }
     }
 
-    async fn hand_in(&mut self, step: Step, voice: &mut Voice) -> Result<(), Failure> {
+    async fn submit(&mut self, step: Step, progress: &mut Progress) -> Result<(), Failure> {
         let answer = match &step {
             Step::Approve(approval) => self.client.approve_session(approval).await,
             Step::Confirm(confirmation) => self.client.confirm_session(confirmation).await,
             Step::Decline(_) => return Ok(()),
         };
-        match Handed::of(&step, answer.map(|session| session.waiting), AGAIN) {
-            Handed::In => Ok(()),
-            Handed::NotYet(why) => {
-                voice.say(&plain(&format!("not sent yet: {why}; retrying")));
-                self.desk.keep(step);
+        match StepOutcome::of(&step, answer.map(|session| session.waiting), AGAIN) {
+            StepOutcome::Submitted => Ok(()),
+            StepOutcome::Retry(why) => {
+                progress.say(&plain(&format!("not sent yet: {why}; retrying")));
+                self.dialogue.retry(step);
                 Ok(())
             }
-            Handed::Refused(failure) => Err(failure),
-            Handed::Failed(error) => Err(ending::adrift(error, &self.watch)),
+            StepOutcome::Refused(failure) => Err(failure),
+            StepOutcome::Failed(error) => Err(failure::daemon_lost(error, &self.watch)),
         }
     }
 
-    /// Somebody has had enough: gives the session up while that still can be done.
+    /// Cancels the session after Ctrl-C, unless it is approved or another command opened it.
     pub(super) async fn interrupted(&self) -> Failure {
         if self.watch.is_approved() {
-            return ending::interrupted_after_approval();
+            return failure::interrupted_after_approval();
         }
         if self.attached {
-            return ending::left();
+            return failure::interrupted_attached();
         }
-        let given_up = tokio::time::timeout(ending::PATIENCE, self.client.give_up_session()).await;
-        ending::given_up(given_up.ok(), self.lives)
+        let given_up = tokio::time::timeout(failure::CANCEL_TIMEOUT, self.client.give_up_session()).await;
+        failure::given_up(given_up.ok(), self.lives)
     }
 }

@@ -1,25 +1,25 @@
-//! What a session has got to, told once each, in order, also where several came between two looks.
+//! The stages that a session has reached. Each is shown once, in order, also if several were reached between two queries.
 
 use pawl_proto::local::{LocalStatus, SessionStage, SessionStatus};
 
 use crate::output::plain;
 
-/// The lines that were told.
+/// The stages that were shown.
 pub(super) struct Milestones {
-    /// What is said of an approval, by what it ends.
+    /// The line for the approval; it says whether a pairing ends.
     approved: &'static str,
     told: usize,
     trouble: Option<String>,
 }
 
 impl Milestones {
-    /// `ends` says whether a pairing lives that the approval ends; `open`, whether the session is open already.
+    /// `ends` says whether the approval ends a live pairing; `open`, whether the session is open already.
     pub(super) fn new(ends: bool, open: bool) -> Self {
         let approved = if ends { "approved; ending the old pairing" } else { "approved" };
         Self { approved, told: usize::from(open), trouble: None }
     }
 
-    /// The lines that have become true.
+    /// Returns the lines for what has changed since the last call.
     pub(super) fn since(&mut self, session: Option<&SessionStatus>, status: &LocalStatus) -> Vec<String> {
         let mut lines = Vec::new();
         let all = ["opening a session with the control plane", self.approved, "creating the new pairing"];
@@ -35,17 +35,17 @@ impl Milestones {
     }
 }
 
-/// How many of the lines are true at this stage.
+/// Returns how many of the lines are true at this stage.
 fn reached(stage: SessionStage) -> usize {
     match stage {
         SessionStage::Ending => 2,
         SessionStage::Pairing | SessionStage::Done => 3,
-        // One that failed may have been further; so far it was for certain.
+        // A failed session may have reached more. Only this is certain.
         _ => 1,
     }
 }
 
-/// What keeps it from going on, for the time being.
+/// Returns the problem that delays the session.
 fn trouble(session: Option<&SessionStatus>, status: &LocalStatus) -> Option<String> {
     let problem = match session {
         Some(SessionStatus { stage: SessionStage::Failed, .. }) => None,

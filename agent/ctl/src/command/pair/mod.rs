@@ -1,23 +1,23 @@
 //! `pawlctl pair` and `pawlctl re-pair`
 
-mod ending;
+mod failure;
 mod follow;
-pub(super) mod found;
 mod milestones;
-mod origin;
 mod outcome;
+pub(super) mod preview;
 
 use pawl_proto::local::{LocalStatus, PairRequest};
+use pawl_proto::message::ShortText;
 
-use crate::approval::{Desk, Purpose, Wanted};
+use crate::approval::{Dialogue, Purpose, Requested};
 use crate::cli;
 use crate::client::{Client, ClientError};
 use crate::exit::{Answer, Failure};
-use crate::output::{self, Voice};
-use crate::terminal::Interrupt;
+use crate::output::{self, Progress};
+use crate::terminal::{self, Interrupt};
 
 use follow::Follower;
-use found::{Found, living};
+use preview::{Found, living};
 
 /// Which of the two commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,31 +44,31 @@ pub(super) async fn run(
     json: bool,
 ) -> Result<Answer, Failure> {
     let before = client.status().await?;
-    let mut voice = Voice::new(json);
+    let mut progress = Progress::new(json);
     let mut interrupt = Interrupt::listen().map_err(Failure::internal)?;
     let attached = options.is_attached();
     let request = request(&options, way);
-    let wanted = if attached { unknown(&before) } else { wanted(&before, &request) };
-    let setting_up = Desk::set_up(options.approving, wanted, follow::AGAIN.to_owned(), &mut voice);
-    let desk = tokio::select! {
-        desk = setting_up => desk?,
-        () = interrupt.came() => return Err(ending::untouched()),
+    let requested = if attached { any_pairing(&before) } else { requested(&before, &request) };
+    let opening = Dialogue::open(options.approving, requested, follow::AGAIN.to_owned(), &mut progress);
+    let dialogue = tokio::select! {
+        dialogue = opening => dialogue?,
+        () = interrupt.came() => return Err(failure::untouched()),
     };
-    let mut follower = Follower::new(client, &before, desk, way, attached);
+    let mut follower = Follower::new(client, &before, dialogue, way, attached);
     let status = tokio::select! {
         followed = async {
             if attached {
-                attach(&mut follower, options.confirm, &mut voice).await?;
+                attach(&mut follower, options.confirm, &mut progress).await?;
             } else {
-                voice.event(&Found::on(&before));
-                voice.say(&found::show(&before, &request, way, voice.style()));
+                progress.event(&Found::on(&before));
+                progress.say(&preview::show(&before, &request, way, progress.style()));
                 ask(client, &before, &request).await?;
             }
-            follower.follow(options.timeout, &mut voice).await
+            follower.follow(options.timeout, &mut progress).await
         } => followed?,
         () = interrupt.came() => return Err(follower.interrupted().await),
     };
-    drop(voice);
+    drop(progress);
     Ok(Answer::done(if json { output::json(&status)? } else { sentence(&status) }))
 }
 
@@ -78,7 +78,23 @@ fn request(options: &cli::Pair, way: Way) -> PairRequest {
         scopes: options.scopes.clone(),
         replaces: options.replaces,
         again: way == Way::Again,
-        origin: origin::here(),
+        origin: origin(),
+    }
+}
+
+/// Returns how the caller reached the device: `ssh 192.0.2.7`, the terminal, or `script`. The daemon adds the user. The
+/// approver sees this; nothing proves it.
+fn origin() -> ShortText {
+    let connection = std::env::var("SSH_CONNECTION").unwrap_or_default();
+    ShortText::lossy(&origin_of(&connection, terminal::name()))
+}
+
+/// `connection` is what sshd sets: the client's address comes first.
+fn origin_of(connection: &str, terminal: Option<String>) -> String {
+    match (connection.split_whitespace().next(), terminal) {
+        (Some(address), _) => format!("ssh {}", address.chars().take(64).collect::<String>()),
+        (None, Some(terminal)) => terminal,
+        (None, None) => "script".to_owned(),
     }
 }
 
@@ -98,29 +114,29 @@ fn is_under_way(before: &LocalStatus, error: &str) -> bool {
 async fn attach(
     follower: &mut Follower<'_>,
     confirm: Option<pawl_approval::Confirmation>,
-    voice: &mut Voice,
+    progress: &mut Progress,
 ) -> Result<(), Failure> {
     follower.find_session().await?;
     match confirm {
         None => Ok(()),
-        Some(confirmation) => follower.confirm(&confirmation, voice).await,
+        Some(confirmation) => follower.confirm(&confirmation, progress).await,
     }
 }
 
-/// What a key may sign for.
-fn wanted(before: &LocalStatus, request: &PairRequest) -> Wanted {
-    Wanted {
+/// Returns what a key may sign for.
+fn requested(before: &LocalStatus, request: &PairRequest) -> Requested {
+    Requested {
         origin: Some(request.origin.clone()),
         reason: Some(request.reason.clone()),
         scopes: Some(request.scopes.clone()).filter(|scopes| !scopes.is_empty()),
         replaces: Some(request.replaces),
-        ..unknown(before)
+        ..any_pairing(before)
     }
 }
 
-/// The same for a session that another command began: the device is known, and that it is for a pairing.
-fn unknown(before: &LocalStatus) -> Wanted {
-    Wanted {
+/// Returns the same for a session that another command opened: any pairing of this device.
+fn any_pairing(before: &LocalStatus) -> Requested {
+    Requested {
         device: before.device,
         purpose: Purpose::Pairing,
         origin: None,
@@ -210,5 +226,14 @@ mod tests {
             "paired with Example fleet: device abcdefghijklmnopqrstuvwxyz234567, epoch 7; EK verified by \
              certificate\n"
         );
+    }
+
+    #[test]
+    fn the_address_counts_before_the_terminal() {
+        let terminal = || Some("/dev/pts/0".to_owned());
+        assert_eq!(origin_of("2001:db8::7 50022 2001:db8::1 22", terminal()), "ssh 2001:db8::7");
+        assert_eq!(origin_of("", terminal()), "/dev/pts/0");
+        assert_eq!(origin_of(" ", None), "script");
+        assert_eq!(origin_of(&"x".repeat(1000), None).len(), "ssh ".len() + 64);
     }
 }

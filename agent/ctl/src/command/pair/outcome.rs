@@ -1,4 +1,4 @@
-//! How a pairing goes, from what the daemon says of its session and of itself.
+//! Judges the outcome of a pairing from the daemon's session and status.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use pawl_proto::local::{LocalStatus, Problem, SessionStage, SessionStatus};
 use pawl_proto::message::DeviceState;
 use pawl_proto::{PairingId, SessionId};
 
-/// A daemon that has taken a request begins within this time.
+/// A daemon that accepted a request begins within this time.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// What was seen so far.
+/// What the queries have shown so far.
 pub(super) struct Watch {
-    /// The pairing that is to end; it is not the one that is waited for.
+    /// The pairing that will end. It is not the outcome.
     old: Option<PairingId>,
     problem_before: Option<Problem>,
     begun: bool,
@@ -19,45 +19,45 @@ pub(super) struct Watch {
     stage: Option<SessionStage>,
 }
 
-/// How it stands.
+/// The outcome so far.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Pending,
     Paired,
     /// Paired, but without a lease.
     Lapsed(Problem),
-    /// The session or the pairing came to nothing.
+    /// The session or the pairing failed.
     Refused(Problem),
-    /// Somebody began another session before this one was approved.
+    /// Another session was opened before this one was approved.
     Superseded,
-    /// The daemon has forgotten a session that nobody had approved.
-    Forgotten,
+    /// The daemon was restarted before the approval, and lost the session.
+    SessionLost,
 }
 
 impl Watch {
-    /// `before` is the status before the pairing was asked for: what it complains of is history. `old` is the
-    /// pairing that lived then.
+    /// `before` is the status before the request: its problem is not one of this pairing. `old` is the pairing that was
+    /// live then.
     pub(super) fn new(before: &LocalStatus, old: Option<PairingId>) -> Self {
         Self { old, problem_before: before.problem.clone(), begun: false, session: None, stage: None }
     }
 
-    /// How far the session was when it was seen last.
+    /// Returns the last known stage of the session.
     pub(super) fn stage(&self) -> Option<SessionStage> {
         self.stage
     }
 
-    /// What is wrong for the time being: the session's trouble, or the device's if it is new.
-    pub(super) fn complaint<'a>(
+    /// Returns the present problem: the session's, or the device's if it is new.
+    pub(super) fn problem<'a>(
         &self,
         session: Option<&'a SessionStatus>,
         status: &'a LocalStatus,
     ) -> Option<&'a Problem> {
         let new = |problem: &&Problem| problem.error != "pairing" && status.problem != self.problem_before;
-        let news = status.problem.as_ref().filter(new);
-        session.and_then(|session| session.problem.as_ref()).or(news)
+        let of_device = status.problem.as_ref().filter(new);
+        session.and_then(|session| session.problem.as_ref()).or(of_device)
     }
 
-    /// Judges what was seen `waited` after the request.
+    /// Judges a query that was made `waited` after the request.
     pub(super) fn judge(
         &mut self,
         session: Option<&SessionStatus>,
@@ -66,7 +66,7 @@ impl Watch {
     ) -> Outcome {
         let Some(session) = session else {
             return match self.stage {
-                Some(SessionStage::Opening | SessionStage::Waiting) => Outcome::Forgotten,
+                Some(SessionStage::Opening | SessionStage::Waiting) => Outcome::SessionLost,
                 _ => self.judge_state(status, waited),
             };
         };
@@ -85,19 +85,19 @@ impl Watch {
         }
     }
 
-    /// The daemon goes on with it, whatever becomes of this command.
+    /// Returns whether the pairing is approved. Then the daemon completes it, also without this command.
     pub(super) fn is_approved(&self) -> bool {
         matches!(self.stage, Some(SessionStage::Ending | SessionStage::Pairing | SessionStage::Done))
     }
 
-    /// A device that has no session says by its state how a pairing went.
+    /// Judges by the device's state, once it has no session.
     fn judge_state(&mut self, status: &LocalStatus, waited: Duration) -> Outcome {
         self.begun |= status.state == DeviceState::Pairing || status.problem != self.problem_before;
         let over = self.begun || waited >= GRACE;
         let old = status.pairing.as_ref().is_some_and(|pairing| Some(pairing.id) == self.old);
         match (status.state, &status.problem) {
             (DeviceState::Pairing, _) => Outcome::Pending,
-            (DeviceState::Entitled | DeviceState::Lapsed, _) if old && over => Outcome::Forgotten,
+            (DeviceState::Entitled | DeviceState::Lapsed, _) if old && over => Outcome::SessionLost,
             (DeviceState::Entitled | DeviceState::Lapsed, _) if old => Outcome::Pending,
             (DeviceState::Entitled, _) => Outcome::Paired,
             (DeviceState::Lapsed, Some(problem)) if problem.error == "waiting" => Outcome::Pending,
@@ -152,7 +152,7 @@ mod tests {
         let old = before.pairing.as_ref().map(|pairing| pairing.id);
         let mut watch = Watch::new(&before, old);
         assert_eq!(watch.judge(None, &before, SOON), Outcome::Pending);
-        assert_eq!(watch.judge(None, &before, GRACE), Outcome::Forgotten);
+        assert_eq!(watch.judge(None, &before, GRACE), Outcome::SessionLost);
         let mut new = before.clone();
         new.pairing.as_mut().unwrap().id = PairingId::from_random([9; 16]);
         assert_eq!(watch.judge(None, &new, SOON), Outcome::Paired);
@@ -163,7 +163,7 @@ mod tests {
         let before = status(DeviceState::Unpaired, None);
         let mut early = watch(&before);
         early.judge(Some(&session(SessionStage::Waiting)), &before, SOON);
-        assert_eq!(early.judge(None, &before, SOON), Outcome::Forgotten);
+        assert_eq!(early.judge(None, &before, SOON), Outcome::SessionLost);
 
         let mut late = watch(&before);
         late.judge(Some(&session(SessionStage::Pairing)), &before, SOON);

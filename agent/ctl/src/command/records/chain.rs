@@ -1,10 +1,10 @@
-//! Whether each record follows the one before it.
+//! Checks that each record follows the one before it.
 
 use pawl_proto::Digest;
 use pawl_proto::local::LocalRecord;
 use pawl_proto::record::Link;
 
-/// The records that were seen so far.
+/// The part of the chain that was checked so far.
 pub(super) struct Chain {
     after: u64,
     first: Option<u64>,
@@ -12,26 +12,25 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// The records behind the one with this number.
+    /// Returns an empty chain that continues after the record with this number.
     pub(super) fn after(after: u64) -> Self {
         Self { after, first: None, head: None }
     }
 
-    /// The number of the first record; none before there is one.
+    /// Returns the number of the first record; none if there is none yet.
     pub(super) fn first(&self) -> Option<u64> {
         self.first
     }
 
-    /// The number of the last record; none before there is one.
+    /// Returns the number of the last record; none if there is none yet.
     pub(super) fn last(&self) -> Option<u64> {
         self.head.map(|(sequence, _)| sequence)
     }
 
-    /// Takes the next record.
+    /// Adds the next record.
     ///
     /// # Errors
-    /// When it does not follow the one before. What comes before the first that is seen is taken on trust, unless
-    /// that is the first of all.
+    /// If it does not follow the one before. What the first record follows cannot be checked, unless it is number 1.
     pub(super) fn add(&mut self, next: &LocalRecord) -> Result<(), Broken> {
         let sequence = next.record.sequence;
         let previous = digest(&next.previous).ok_or(Broken::Altered { sequence })?;

@@ -1,11 +1,11 @@
-//! What a device records, in words.
+//! Describes the facts of a device's records.
 
 use pawl_proto::message::{Cause, ShortText};
 use pawl_proto::record::DeviceFact;
 
 use crate::output;
 
-/// The kind, and the detail.
+/// Returns the kind of the fact, and its detail.
 pub(super) fn words(fact: &DeviceFact) -> (&str, String) {
     let detail = match fact {
         DeviceFact::Began { device } => format!("chain of device {device}"),

@@ -13,7 +13,7 @@ use crate::output::{self, plain, utc};
 
 use chain::Chain;
 
-/// What was checked, for programs.
+/// The result of the check, for programs.
 #[derive(Serialize)]
 struct Checked {
     chain: &'static str,
@@ -37,7 +37,7 @@ pub(super) async fn run(client: &Client, options: &cli::Records, json: bool) -> 
     Ok(Answer::done(if json { output::json(&checked)? } else { sentence(&checked, options.after) }))
 }
 
-/// Time, number, kind and detail.
+/// Formats a record: time, number, kind and detail.
 fn line(record: &LocalRecord) -> String {
     let (kind, detail) = fact::words(&record.record.fact);
     let record = &record.record;

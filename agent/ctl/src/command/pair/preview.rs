@@ -1,4 +1,4 @@
-//! What a pairing begins from: what was found, what would end, what is asked for.
+//! What `pair` and `re-pair` show before they request a session: what pawld found, what will end, what is requested.
 
 use pawl_proto::local::{LocalStatus, PairRequest, PairingStatus};
 use pawl_proto::message::{DeviceState, Finding};
@@ -6,9 +6,9 @@ use pawl_proto::{DeviceId, Epoch};
 use serde::Serialize;
 
 use super::Way;
-use crate::output::{Sheet, Style, Tone, words};
+use crate::output::{FieldList, Style, Tone, words};
 
-/// The same for programs.
+/// What pawld found, for programs.
 #[derive(Serialize)]
 #[serde(tag = "event", rename = "found")]
 pub(super) struct Found<'a> {
@@ -32,13 +32,13 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The pairing that lives on this device, with or without a lease.
+/// Returns the live pairing of this device, with or without a lease.
 pub(super) fn living(status: &LocalStatus) -> Option<&PairingStatus> {
     let lives = matches!(status.state, DeviceState::Entitled | DeviceState::Lapsed);
     status.pairing.as_ref().filter(|_| lives)
 }
 
-/// What the daemon found, in words.
+/// Describes what the daemon found.
 pub(in crate::command) fn sentence(status: &LocalStatus) -> String {
     match (status.finding, &status.former) {
         (Finding::NothingChanged, _) => "same TPM, same disk".to_owned(),
@@ -56,22 +56,22 @@ pub(in crate::command) fn sentence(status: &LocalStatus) -> String {
     }
 }
 
-/// The whole of it for people.
+/// Formats the preview for people.
 pub(super) fn show(status: &LocalStatus, request: &PairRequest, way: Way, style: Style) -> String {
-    let mut sheet = Sheet::new(style);
-    sheet.headline(Tone::Doubtful, &format!("{} device {}", way.verb(), status.device));
-    sheet.line("found", &sentence(status));
+    let mut fields = FieldList::new(style);
+    fields.headline(Tone::Doubtful, &format!("{} device {}", way.verb(), status.device));
+    fields.line("found", &sentence(status));
     if let (Finding::NewTpm, Some(former), None) = (status.finding, &status.former, &request.replaces) {
-        sheet.line("", &format!("to replace that device: pawlctl re-pair --replaces {former}"));
+        fields.line("", &format!("to replace that device: pawlctl re-pair --replaces {former}"));
     }
     let mut label = "ends";
     for ending in endings(status, request) {
-        sheet.line(label, &ending);
+        fields.line(label, &ending);
         label = "";
     }
-    sheet.line("new", &wanted(request));
-    sheet.line("reason", request.reason.as_str());
-    sheet.into_text()
+    fields.line("new", &requested(request));
+    fields.line("reason", request.reason.as_str());
+    fields.into_text()
 }
 
 fn endings(status: &LocalStatus, request: &PairRequest) -> Vec<String> {
@@ -95,7 +95,7 @@ fn endings(status: &LocalStatus, request: &PairRequest) -> Vec<String> {
     endings
 }
 
-fn wanted(request: &PairRequest) -> String {
+fn requested(request: &PairRequest) -> String {
     if request.scopes.is_empty() {
         "pairing with the scopes in this device's configuration".to_owned()
     } else {

@@ -1,5 +1,4 @@
-//! Tells how something goes that takes its time: to people on standard error, to programs as lines of JSON on
-//! standard output.
+//! The progress of a command: lines on standard error for people, lines of JSON on standard output for programs.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -7,9 +6,9 @@ use serde::Serialize;
 
 use super::{Style, json, plain, print};
 
-/// Who listens.
+/// Who reads the progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Listener {
+enum Reader {
     /// A person at a terminal, who sees the last line change.
     Terminal,
     /// A log or a transcript, in which every line stays.
@@ -18,45 +17,46 @@ enum Listener {
     Program,
 }
 
-pub(crate) struct Voice {
-    listener: Listener,
+/// Shows the progress of a command.
+pub(crate) struct Progress {
+    reader: Reader,
     last: Last,
 }
 
-/// What stands in the last line of the terminal.
+/// The last line of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
     Nothing,
-    /// A line that the next one takes the place of.
+    /// A line that the next one replaces.
     Live,
-    /// A question that has no answer yet.
+    /// A question without an answer yet.
     Question,
 }
 
-impl Voice {
+impl Progress {
     pub(crate) fn new(as_json: bool) -> Self {
-        let listener = match (as_json, io::stderr().is_terminal()) {
-            (true, _) => Listener::Program,
-            (false, true) => Listener::Terminal,
-            (false, false) => Listener::Lines,
+        let reader = match (as_json, io::stderr().is_terminal()) {
+            (true, _) => Reader::Program,
+            (false, true) => Reader::Terminal,
+            (false, false) => Reader::Lines,
         };
-        Self { listener, last: Last::Nothing }
+        Self { reader, last: Last::Nothing }
     }
 
-    /// For the text of [`Voice::say`].
+    /// Returns the style of text for [`Progress::say`].
     pub(crate) fn style(&self) -> Style {
         Style::of(&io::stderr())
     }
 
     pub(crate) fn to_terminal(&self) -> bool {
-        self.listener == Listener::Terminal
+        self.reader == Reader::Terminal
     }
 
     pub(crate) fn to_program(&self) -> bool {
-        self.listener == Listener::Program
+        self.reader == Reader::Program
     }
 
-    /// Lines that stay, for people. Whatever in them came from elsewhere is plain already.
+    /// Prints lines that stay, for people. Text from elsewhere in them must have passed through [`plain`].
     pub(crate) fn say(&mut self, lines: &str) {
         if self.to_program() {
             return;
@@ -66,7 +66,7 @@ impl Voice {
         write(&format!("{lines}{newline}"));
     }
 
-    /// What changes by the second, for a person at a terminal.
+    /// Replaces the last line, for a person at a terminal.
     pub(crate) fn live(&mut self, text: &str) {
         if self.to_terminal() {
             write(&format!("\r\u{1b}[K{}", plain(text)));
@@ -74,19 +74,19 @@ impl Voice {
         }
     }
 
-    /// A question, behind which the answer is typed.
+    /// Prints a question; the answer is typed on its line.
     pub(crate) fn ask(&mut self, question: &str) {
         self.clear();
         write(&plain(question));
         self.last = Last::Question;
     }
 
-    /// The terminal has shown the answer, and the end of its line.
+    /// The person has typed the answer and the end of its line.
     pub(crate) fn answered(&mut self) {
         self.last = Last::Nothing;
     }
 
-    /// What changed, for programs.
+    /// Prints a change, for programs.
     pub(crate) fn event(&self, event: &impl Serialize) {
         if self.to_program()
             && let Ok(line) = json(event)
@@ -105,14 +105,14 @@ impl Voice {
     }
 }
 
-impl Drop for Voice {
-    /// Leaves an empty line for what comes next.
+impl Drop for Progress {
+    /// Clears the last line for the output that follows.
     fn drop(&mut self) {
         self.clear();
     }
 }
 
-/// Where nobody reads any more there is nobody to tell.
+/// Writes to standard error. Ignores a closed pipe: nobody reads any more.
 fn write(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());

@@ -1,4 +1,4 @@
-//! How a session ends without a pairing: what holds then, and what to do.
+//! The failures of `pair` and `re-pair`: how a session ends without a pairing, what still holds, and what to do.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::client::ClientError;
 use crate::exit::{Exit, Failure};
 use crate::output::span;
 
-/// For the daemon's answer when somebody wants to go.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for the daemon's answer to a cancellation.
+pub(super) const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-const LOOK: &str = "see the state with: pawlctl status";
+const SEE_STATE: &str = "see the state with: pawlctl status";
 
-/// The daemon went away, or does not answer any more.
-pub(super) fn adrift(error: ClientError, watch: &Watch) -> Failure {
+/// The daemon stopped, or does not answer any more.
+pub(super) fn daemon_lost(error: ClientError, watch: &Watch) -> Failure {
     let stopping = matches!(error, ClientError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. });
     let failure = Failure::from(error);
     if failure.exit != Exit::Unreachable && failure.exit != Exit::Failed {
@@ -25,7 +25,7 @@ pub(super) fn adrift(error: ClientError, watch: &Watch) -> Failure {
     let holds = if watch.is_approved() {
         "the pairing is approved, and pawld completes it as soon as it runs"
     } else {
-        "nothing has changed unless somebody approved in the meantime"
+        "nothing has changed unless an approver approved in the meantime"
     };
     let exit = if stopping { Exit::Unreachable } else { failure.exit };
     let reason = format!("{}; {holds}", failure.problem.reason);
@@ -37,9 +37,9 @@ pub(super) fn adrift(error: ClientError, watch: &Watch) -> Failure {
     )
 }
 
-/// `--timeout` is over.
-pub(super) fn out_of_patience(problem: Option<&Problem>, watch: &Watch, patience: Duration) -> Failure {
-    let waited = span(patience.as_secs());
+/// `--timeout` has expired.
+pub(super) fn timed_out(problem: Option<&Problem>, watch: &Watch, timeout: Duration) -> Failure {
+    let waited = span(timeout.as_secs());
     if watch.stage() == Some(SessionStage::Waiting) {
         let reason = format!("not approved after {waited}; nothing has changed; the session stays open");
         let remedy = "continue waiting with: pawlctl re-pair --attach";
@@ -47,12 +47,12 @@ pub(super) fn out_of_patience(problem: Option<&Problem>, watch: &Watch, patience
     }
     let (reason, remedy) = match problem {
         Some(problem) => (problem.reason.clone(), problem.remedy.clone()),
-        None => (format!("not finished after {waited}"), format!("the daemon continues; {LOOK}")),
+        None => (format!("not finished after {waited}"), format!("the daemon continues; {SEE_STATE}")),
     };
     Failure::new(Exit::StillWaiting, "timeout", reason, remedy)
 }
 
-/// The session came to nothing; `lives`: the pairing of before is still there.
+/// The session was refused or has failed. `lives` says whether the earlier pairing is still live.
 pub(super) fn refused(mut problem: Problem, lives: bool) -> Failure {
     if lives {
         problem.reason.push_str("; nothing has changed: the old pairing still works");
@@ -69,7 +69,7 @@ pub(super) fn superseded() -> Failure {
     )
 }
 
-pub(super) fn forgotten() -> Failure {
+pub(super) fn session_lost() -> Failure {
     Failure::new(
         Exit::Failed,
         "session-lost",
@@ -78,26 +78,26 @@ pub(super) fn forgotten() -> Failure {
     )
 }
 
-/// There is nothing for `--attach` and `--confirm`.
+/// No session is open for `--attach` or `--confirm`.
 pub(super) fn nothing_open() -> Failure {
     Failure::new(Exit::Failed, "no-session", "no session is open on this device", "open one: pawlctl re-pair")
 }
 
-/// Interrupted before anything was asked.
+/// Interrupted before a session was requested.
 pub(super) fn untouched() -> Failure {
     interrupted("no session was opened; nothing has changed", "")
 }
 
-/// Interrupted while another command has the session.
-pub(super) fn left() -> Failure {
+/// Interrupted in a session that another command opened.
+pub(super) fn interrupted_attached() -> Failure {
     interrupted("the session stays open", "return to it with: pawlctl re-pair --attach")
 }
 
 pub(super) fn interrupted_after_approval() -> Failure {
-    interrupted("the pairing was approved; the daemon completes it", LOOK)
+    interrupted("the pairing was approved; the daemon completes it", SEE_STATE)
 }
 
-/// Interrupted before the approval. `answer` is what the daemon said to that, if it said anything.
+/// Interrupted before the approval. `answer` is the daemon's answer to the cancellation, if it gave one.
 pub(super) fn given_up(answer: Option<Result<(), ClientError>>, lives: bool) -> Failure {
     let old = if lives { ": the old pairing still works" } else { "" };
     match answer {
@@ -109,8 +109,8 @@ pub(super) fn given_up(answer: Option<Result<(), ClientError>>, lives: bool) -> 
             interrupted(&format!("no session was open; nothing has changed{old}"), "")
         }
         _ => interrupted(
-            "pawld did not answer; unless somebody approved, the session expires within ten minutes",
-            LOOK,
+            "pawld did not answer; unless an approver approved, the session expires within ten minutes",
+            SEE_STATE,
         ),
     }
 }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_up_is_told_what_holds() {
+    fn a_cancellation_says_what_still_holds() {
         let reason = |answer, lives| given_up(answer, lives).problem.reason;
         let given_up = "interrupted: the session was cancelled; nothing has changed";
         assert_eq!(reason(Some(Ok(())), false), given_up);
@@ -147,10 +147,10 @@ mod tests {
         let before = status(DeviceState::Entitled, None);
         let mut watch = Watch::new(&before, None);
         let stopping = || refused("stopping").and_then(Result::err).unwrap();
-        let early = adrift(stopping(), &watch);
+        let early = daemon_lost(stopping(), &watch);
         assert!(early.problem.reason.contains("nothing has changed unless"), "{early:?}");
         watch.judge(Some(&session(SessionStage::Pairing)), &before, Duration::ZERO);
-        assert!(adrift(stopping(), &watch).problem.reason.contains("is approved"));
+        assert!(daemon_lost(stopping(), &watch).problem.reason.contains("is approved"));
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
         let before = status(DeviceState::Entitled, None);
         let mut watch = Watch::new(&before, None);
         watch.judge(Some(&session(SessionStage::Waiting)), &before, Duration::ZERO);
-        let failure = out_of_patience(None, &watch, Duration::from_secs(900));
+        let failure = timed_out(None, &watch, Duration::from_secs(900));
         assert_eq!(failure.exit, Exit::StillWaiting);
         let expected = "not approved after 15 min; nothing has changed; the session stays open";
         assert_eq!(failure.problem.reason, expected);
