@@ -1,8 +1,7 @@
-//! Approvals, as a device sees them.
+//! Checks approvals on the device.
 //!
-//! The device knows nobody's name and nobody's key: whether a key may approve is for the control
-//! plane to say. What the device checks is that every approval it is shown was signed over the
-//! very statement that it asked for.
+//! The device knows no approver and no approver's key: the control plane decides which keys may approve. The device checks that
+//! every approval was signed over the statement of its own request.
 
 use pawl_approval::{NAMESPACE, Signature, SignatureError, Touch};
 use pawl_proto::Blob;
@@ -10,7 +9,7 @@ use pawl_proto::bounded::TooLong;
 use pawl_proto::local::{ApprovalRequest, Asked, WaitingStatus};
 use pawl_proto::message::{GivenApproval, GrantedApproval, Known, Statement, StatementBytes, Waiting};
 
-/// Whether all of these approvals are over this statement, each by the key that it names.
+/// Checks that each of these approvals is over this statement, and by the key that it names.
 ///
 /// # Errors
 /// [`ApprovalError`] for the first that is not.
@@ -30,11 +29,11 @@ pub(crate) fn check_signatures(
     Ok(())
 }
 
-/// An approval that was given at this device, for the control plane. Nothing of it is checked but
-/// its form: why it does not count is for the operator to know.
+/// Returns an approval that was given at this device, for the control plane. Checks only its form: the control plane decides
+/// whether it counts, and tells the operator the reason if it does not.
 ///
 /// # Errors
-/// [`ApprovalError`] when it is no approval by its form.
+/// [`ApprovalError`] if it is malformed.
 pub(crate) fn given(request: &ApprovalRequest) -> Result<GivenApproval, ApprovalError> {
     let statement = hex::decode(&request.statement).map_err(|_| ApprovalError::Statement)?;
     Ok(GivenApproval {
@@ -43,7 +42,7 @@ pub(crate) fn given(request: &ApprovalRequest) -> Result<GivenApproval, Approval
     })
 }
 
-/// What is asked for, as it is shown to people.
+/// Returns the request as people see it.
 pub(crate) fn asked(bytes: &StatementBytes, statement: &Statement, known: &Known) -> Asked {
     Asked {
         statement: hex::encode(bytes.0.as_bytes()),
@@ -60,8 +59,8 @@ pub(crate) fn asked(bytes: &StatementBytes, statement: &Statement, known: &Known
     }
 }
 
-/// What an approver needs. `now` is Unix time in seconds; `refused` says why the last approval or
-/// confirmation did not count.
+/// Returns what an approver needs. `now` is Unix time in seconds; `refused` is the reason why the last approval or confirmation
+/// was refused.
 pub(crate) fn waiting_status(waiting: &Waiting, now: u64, refused: Option<String>) -> WaitingStatus {
     WaitingStatus {
         user_code: waiting.approval.user_code.to_string(),
@@ -75,16 +74,16 @@ pub(crate) fn waiting_status(waiting: &Waiting, now: u64, refused: Option<String
     }
 }
 
-/// Why something is no approval.
+/// Why an approval is not valid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApprovalError {
-    #[error("the statement is not hexadecimal: send it as it stands in the session")]
+    #[error("the statement is not hexadecimal: send it unchanged from the session")]
     Statement,
     #[error("the approval is too long: {0}")]
     TooLong(#[from] TooLong),
-    #[error("a signature is no text")]
+    #[error("a signature is not text")]
     Encoding,
-    #[error("an approval is not over what was asked for: {0}")]
+    #[error("an approval is not over this request: {0}")]
     Signature(#[from] SignatureError),
     #[error("an approval was signed by another key than it names")]
     Key,

@@ -1,7 +1,7 @@
 //! Time: the wall clock with its floor, and CLOCK_BOOTTIME, on which every deadline is.
 //!
-//! A device's wall clock can be anything: a board without a battery starts in 1970. The control plane signs the time into
-//! each verdict. That time, plus what CLOCK_BOOTTIME says has passed since, is a floor: it cannot be earlier now.
+//! A device's wall clock can be wrong: a board without a battery starts in 1970. The control plane signs the time into each
+//! verdict. That time plus the time that CLOCK_BOOTTIME has counted since is a floor: the present cannot be earlier.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,10 +13,9 @@ use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use serde::{Deserialize, Serialize};
 
-/// The best that is known of the time: the wall clock, or the floor where the wall clock is behind it.
+/// The best estimate of the time: the wall clock, or the floor if the wall clock is behind it.
 ///
-/// It is shown to people, stands in tokens and is the time at which certificates are checked. It decides nothing that the
-/// TPM can decide.
+/// Used for people, for tokens and for the validity of certificates. Whatever the TPM can decide, it decides by its own clock.
 #[derive(Clone, Debug)]
 pub(crate) struct WallClock {
     now: fn() -> SystemTime,
@@ -24,12 +23,12 @@ pub(crate) struct WallClock {
     floor: Arc<Mutex<Floor>>,
 }
 
-/// What a signed verdict said of the time, and when that was heard.
+/// The time in a signed verdict, and when it arrived.
 #[derive(Debug, Default)]
 struct Floor {
     /// Seconds since 1970, and CLOCK_BOOTTIME then.
     heard: Option<(u64, Duration)>,
-    /// The floor that was given out for the disk last.
+    /// The floor that was last returned for the disk.
     kept: Option<u64>,
 }
 
@@ -39,13 +38,13 @@ pub struct KnownTime {
     version: Version,
     /// Seconds since 1970.
     time: u64,
-    /// The boot in which that was the floor.
+    /// The boot in which this was the floor.
     boot_id: Text<64>,
     /// Seconds of CLOCK_BOOTTIME then.
     uptime: u64,
 }
 
-/// The floor is written so often: flash wears out, and within a boot the file is as good as new.
+/// Interval of the writes. Flash wears out, and within a boot an old floor is as good as a new one.
 const KEEP_EVERY: u64 = 3600;
 
 impl WallClock {
@@ -54,23 +53,23 @@ impl WallClock {
         Self::with(SystemTime::now, uptime)
     }
 
-    /// A wall clock and a CLOCK_BOOTTIME of the caller's.
+    /// Returns a clock with the caller's wall clock and CLOCK_BOOTTIME.
     pub(crate) fn with(now: fn() -> SystemTime, uptime: fn() -> Duration) -> Self {
         Self { now, uptime, floor: Arc::default() }
     }
 
-    /// Seconds since 1970.
+    /// Returns seconds since 1970.
     pub(crate) fn unix(&self) -> u64 {
         let wall = (self.now)().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         wall.max(self.floor().unwrap_or(0))
     }
 
-    /// The second that lies `ahead` from now.
+    /// Returns the time `ahead` of now, in seconds since 1970.
     pub(crate) fn unix_in(&self, ahead: Duration) -> u64 {
         self.unix().saturating_add(ahead.as_secs())
     }
 
-    /// The earliest that it can be now, in seconds since 1970. None before the first verdict.
+    /// Returns the floor in seconds since 1970; none before the first verdict.
     pub(crate) fn floor(&self) -> Option<u64> {
         let (time, heard_at) = self.lock().heard?;
         Some(time.saturating_add((self.uptime)().saturating_sub(heard_at).as_secs()))
@@ -83,7 +82,7 @@ impl WallClock {
         }
     }
 
-    /// Raises the floor to what an earlier process kept. What has passed since is known within one boot.
+    /// Raises the floor to the one that an earlier process kept. Within one boot the time since then is known.
     pub(crate) fn resume(&self, known: &KnownTime, boot_id: &Text<64>) {
         let same_boot = known.boot_id == *boot_id && !boot_id.as_str().is_empty();
         let passed = if same_boot { (self.uptime)().as_secs().saturating_sub(known.uptime) } else { 0 };
@@ -91,7 +90,7 @@ impl WallClock {
         self.lock().kept = Some(known.time);
     }
 
-    /// Returns the floor for the disk, where it is time to write it.
+    /// Returns the floor if it is time to write it to the disk.
     pub(crate) fn to_keep(&self, boot_id: Text<64>) -> Option<KnownTime> {
         let time = self.floor()?;
         let mut floor = self.lock();
@@ -113,7 +112,7 @@ impl TimeProvider for WallClock {
     }
 }
 
-/// CLOCK_BOOTTIME, which goes on while the system sleeps. Linux has it since 2.6.39; without it no time passes.
+/// Returns CLOCK_BOOTTIME, which continues while the system sleeps (Linux 2.6.39 and later; zero without it).
 pub(crate) fn uptime() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! The daemon of a Pawl device. It only wires: configuration, log, TPM, store, state machine, local API; then it says
-//! that it is ready, and serves until it is told to stop.
+//! Wires the daemon: configuration, log, TPM, store, state machine, local API. Then it notifies systemd that it is ready, and
+//! serves until SIGTERM.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,18 +19,18 @@ use crate::clock::WallClock;
 use crate::control_plane::ControlPlane;
 use crate::device::{Device, StartError};
 use crate::gate::Gate;
-use crate::marker::Marker;
 use crate::shared::Shared;
 use crate::store::{Store, StoreError};
+use crate::systemd::Marker;
 use crate::tls::TlsError;
-use crate::{api, posture, problem, service, telemetry, tpm_search};
+use crate::{api, posture, problem, systemd, telemetry, tpm_search};
 
 /// Runs the daemon with the arguments of this process.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Nothing is left to be done when not even that can be printed.
+            // If not even the usage can be printed, there is nothing else to do.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             tracing::error!("{failure}");
-            // The log may not have been started, or may go where nobody looks.
+            // The log may not be started yet.
             eprintln!("pawld: {failure}");
             ExitCode::from(failure.exit_code())
         }
@@ -81,16 +81,15 @@ fn start(arguments: &Arguments) -> Result<(), Failure> {
     drop(runtime);
     audit.flush();
     let outcome = outcome.map(|link| {
-        // It ends within its own grace, whether or not the broker listens. A panic in it has been
-        // reported already.
+        // The thread ends within its own grace period, also if the broker does not answer. A panic in it has been reported.
         let _ = link.map(JoinHandle::join);
     });
-    // What was loaded must be flushed: a TPM without a resource manager has three slots.
+    // Flush what was loaded: a TPM without a resource manager has three slots.
     tpm.close();
     outcome
 }
 
-/// Serves until the daemon is told to stop; what is left then is the thread of the link.
+/// Serves until SIGTERM. Returns the thread of the link, which may still run.
 async fn serve(
     shared: Arc<Shared>,
     listener: UnixListener,
@@ -99,14 +98,14 @@ async fn serve(
     let device = Device::start(Arc::clone(&shared)).await?;
     let (requests, inbox) = mpsc::channel(16);
     let api = tokio::spawn(Api::new(shared, requests).serve(listener));
-    service::ready();
+    systemd::notify_ready();
     let link = device.run(inbox, async move { stop.wait().await }).await;
     api.abort();
     tracing::info!("stopped");
     Ok(link)
 }
 
-/// SIGTERM and SIGINT, from the time on when this was made.
+/// SIGTERM and SIGINT, from the creation of this value on.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
@@ -139,7 +138,7 @@ const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
 const CANNOT_CREATE: u8 = 73;
 
-/// Why the daemon does not run.
+/// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -160,7 +159,7 @@ enum Failure {
     Tls(#[from] TlsError),
     #[error("the socket {}: {error}; check its folder, and that no other pawld runs", path.display())]
     Socket { path: PathBuf, error: std::io::Error },
-    #[error("the system refuses what every process needs: {0}")]
+    #[error("a system call that every process needs failed: {0}")]
     Runtime(std::io::Error),
 }
 

@@ -1,8 +1,7 @@
-//! The gate: what stands between a workload and the tokens.
+//! The gate: it decides whether workloads get tokens.
 //!
-//! It is open exactly while a lease is valid, and it alone holds tokens, the key of the vault, the
-//! lease and the actions under way in memory. Closing it takes effect at once for every request that has not been
-//! answered, and zeroizes what it held.
+//! It is open exactly while a lease is valid. It alone holds tokens, the vault's key, the lease and the actions in progress in
+//! memory. Closing it takes effect at once for every request that was not answered yet, and zeroizes what it held.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::action::{Acting, Actions};
 use crate::clock;
-use crate::marker::Marker;
+use crate::systemd::Marker;
 use crate::vault::Vault;
 
 /// The gate, shared by the state machine and the local API.
@@ -22,7 +21,7 @@ pub(crate) struct Gate {
     state: Mutex<State>,
     holders: watch::Sender<bool>,
     marker: Marker,
-    /// CLOCK_BOOTTIME: a lease runs on while the system sleeps.
+    /// CLOCK_BOOTTIME: a lease also expires while the system sleeps.
     uptime: fn() -> Duration,
 }
 
@@ -31,16 +30,16 @@ enum State {
     Closed(Problem),
 }
 
-/// What an open gate holds.
+/// The contents of an open gate.
 pub(crate) struct Opened {
-    /// When the lease runs out, on CLOCK_BOOTTIME; the TPM's clock decides.
+    /// When the lease expires on CLOCK_BOOTTIME. The TPM decides by its own clock.
     pub(crate) until: Duration,
     pub(crate) signer: Signer,
     pub(crate) vault: Vault,
     pub(crate) actions: Actions,
 }
 
-/// The device key and the lease that the TPM wants to see beside it.
+/// The device key, and the lease that the TPM requires for its use.
 #[derive(Clone)]
 pub(crate) struct Signer {
     pub(crate) key: Arc<KeyBlob>,
@@ -48,13 +47,13 @@ pub(crate) struct Signer {
 }
 
 impl Gate {
-    /// A closed gate, which `marker` follows.
+    /// Returns a closed gate. It keeps `marker` up to date.
     pub(crate) fn closed(problem: Problem, marker: Marker) -> Self {
         let state = Mutex::new(State::Closed(problem));
         Self { state, holders: watch::Sender::new(false), marker, uptime: clock::uptime }
     }
 
-    /// The same gate on another CLOCK_BOOTTIME.
+    /// Returns the gate with another CLOCK_BOOTTIME.
     #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn on(self, uptime: fn() -> Duration) -> Self {
         Self { uptime, ..self }
@@ -66,7 +65,7 @@ impl Gate {
         self.tell_holders();
     }
 
-    /// Keeps an open gate open under a newer lease; whether it was open.
+    /// Renews an open gate under a newer lease. Returns whether it was open.
     pub(crate) fn renew(&self, until: Duration, signer: &Signer) -> bool {
         match &mut *self.lock() {
             State::Open(opened) => {
@@ -78,13 +77,12 @@ impl Gate {
         }
     }
 
-    /// Closes the gate: from here on nobody gets a token, a proof or an assurance. Memory is
-    /// zeroized before this returns.
+    /// Closes the gate: from now on it gives no token, proof or assurance. Zeroizes its memory before it returns.
     pub(crate) fn close(&self, problem: Problem) {
         *self.lock() = State::Closed(problem);
     }
 
-    /// Tells those that wait in [`Gate::wait`] how the gate stands.
+    /// Wakes those that wait in [`Gate::wait`], with the state of the gate.
     pub(crate) fn tell_holders(&self) {
         let open = self.is_open();
         self.holders.send_if_modified(|told| {
@@ -97,45 +95,45 @@ impl Gate {
         });
     }
 
-    /// Whether the gate is open.
+    /// Returns whether the gate is open.
     pub(crate) fn is_open(&self) -> bool {
         matches!(*self.lock(), State::Open(_))
     }
 
-    /// What it takes to sign with the device key.
+    /// Returns what is needed to sign with the device key.
     ///
     /// # Errors
-    /// The problem, while the gate is closed.
+    /// The problem if the gate is closed.
     pub(crate) fn signer(&self) -> Result<Signer, Problem> {
         self.with(|opened| opened.signer.clone())
     }
 
-    /// What it takes to ask for a protected action, and to sign for it.
+    /// Returns what is needed to request a protected action and to sign for it.
     ///
     /// # Errors
-    /// The problem, while the gate is closed.
+    /// The problem if the gate is closed.
     pub(crate) fn acting(&self) -> Result<(Signer, Arc<Acting>), Problem> {
         self.with(|opened| (opened.signer.clone(), opened.actions.acting()))
     }
 
-    /// Runs `look` on the actions under way, while the gate is open.
+    /// Runs `look` on the actions in progress.
     ///
     /// # Errors
-    /// The problem, while the gate is closed.
+    /// The problem if the gate is closed.
     pub(crate) fn with_actions<T>(&self, look: impl FnOnce(&mut Actions) -> T) -> Result<T, Problem> {
         self.with(|opened| look(&mut opened.actions))
     }
 
-    /// The token of this name, none when the vault has none that lives at `now`, Unix seconds.
+    /// Returns the token of this name; none if the vault has none that is valid at `now`, in Unix seconds.
     ///
     /// # Errors
-    /// The problem, while the gate is closed.
+    /// The problem if the gate is closed.
     pub(crate) fn token(&self, name: &str, now: u64) -> Result<Option<Token>, Problem> {
         self.with(|opened| opened.vault.token(name, now).cloned())
     }
 
-    /// Drops the tokens outside this entitlement before this returns; their names. A closed gate holds none,
-    /// and an entitlement that is not active closes it by itself.
+    /// Drops the tokens outside this entitlement, and returns their names. A closed gate holds none; an entitlement that is not
+    /// active closes the gate anyway.
     pub(crate) fn restrict(&self, entitlement: &Entitlement) -> Vec<String> {
         match &mut *self.lock() {
             State::Open(opened) => opened.vault.restrict(entitlement.clone()),
@@ -143,15 +141,15 @@ impl Gate {
         }
     }
 
-    /// Runs `look` on the vault, while the gate is open.
+    /// Runs `look` on the vault.
     ///
     /// # Errors
-    /// The problem, while the gate is closed.
+    /// The problem if the gate is closed.
     pub(crate) fn with_vault<T>(&self, look: impl FnOnce(&mut Vault) -> T) -> Result<T, Problem> {
         self.with(|opened| look(&mut opened.vault))
     }
 
-    /// Waits until the gate has been told open, or closed.
+    /// Waits until waiters have been woken with this state.
     pub(crate) async fn wait(&self, open: bool) {
         // The sender lives in self, so the wait cannot fail.
         let _ = self.holders.subscribe().wait_for(|told| *told == open).await;

@@ -9,10 +9,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::gate::Signer;
 
-/// A compact JWS over `claims`.
+/// Returns a compact JWS over `claims`.
 ///
 /// # Errors
-/// What the TPM says, above all when it does not accept the lease.
+/// The TPM's error, for example if it does not accept the lease.
 pub(crate) async fn sign(
     tpm: &Tpm,
     signer: &Signer,
@@ -25,7 +25,7 @@ pub(crate) async fn sign(
     Ok(pawl_jose::signed(&input, &signature))
 }
 
-/// The public half of the device key as a JWK; none if it is no P-256 key.
+/// Returns the public half of the device key as a JWK; none if it is not a P-256 key.
 pub(crate) fn jwk(public: &[u8]) -> Option<Jwk> {
     let public = Public::unmarshal(public).ok()?;
     let PublicKey::Ecc { x, y, .. } = public.key() else { return None };

@@ -14,16 +14,14 @@ mod fail_point;
 mod gate;
 mod jws;
 mod link;
-mod marker;
-mod passed;
 mod posture;
 mod problem;
 mod random;
-mod service;
 mod shared;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod store;
+mod systemd;
 mod telemetry;
 mod tls;
 mod tpm_search;

@@ -1,4 +1,4 @@
-//! What every part of the daemon works with.
+//! The state that all parts of the daemon share.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,8 +15,7 @@ use crate::posture::Logs;
 use crate::store::{PairingKeys, Store};
 use crate::telemetry::event;
 
-/// The parts that do not change while the daemon runs, shared by the state machine, its tasks
-/// and the local API.
+/// The parts that the executor, its jobs and the local API share.
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) tpm: Tpm,
@@ -60,16 +59,16 @@ impl Shared {
         }
     }
 
-    /// Whether the owner alone may read the certificate of the endorsement key in the TPM.
+    /// Returns whether only the TPM's owner may read the certificate of the endorsement key.
     ///
     /// # Errors
-    /// What the TPM says.
+    /// The TPM's error.
     pub(crate) async fn certificate_needs_owner(&self) -> Result<bool, pawl_tpm::Error> {
         let kind = self.identity().await?.endorsement;
         self.certificate_needs_owner.get_or_try_init(|| self.tpm.certificate_needs_owner(kind)).await.copied()
     }
 
-    /// Takes the keys of a pairing into use, or none.
+    /// Sets the keys of the live pairing, or none.
     pub(crate) fn use_keys(&self, keys: Option<Arc<PairingKeys>>) {
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
     }
@@ -79,24 +78,24 @@ impl Shared {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the TPM's identity, if it was asked for before.
+    /// Returns the TPM's identity, if it was read before.
     pub(crate) fn known_identity(&self) -> Option<Arc<Identity>> {
         self.identity.get().cloned()
     }
 
-    /// What the self-test of the TPM's counters found. It runs when it is first asked for, and once.
+    /// Returns the result of the self-test of the TPM's counters. Runs it once, at the first call.
     ///
     /// # Errors
-    /// What the TPM says.
+    /// The TPM's error.
     pub(crate) async fn counter_test(&self) -> Result<CounterTest, pawl_tpm::Error> {
         self.counter_test.get_or_try_init(|| self.tpm.test_counter()).await.copied()
     }
 
-    /// The TPM's identity. It is asked for once, when it is first needed: making an RSA
-    /// endorsement key again from its seed takes seconds on some TPMs, and a start must not.
+    /// Returns the TPM's identity. Reads it once, at the first call: creating an RSA endorsement key from its seed takes seconds on
+    /// some TPMs, and must not delay a start.
     ///
     /// # Errors
-    /// What the TPM says.
+    /// The TPM's error.
     pub(crate) async fn identity(&self) -> Result<Arc<Identity>, pawl_tpm::Error> {
         let ask = || async {
             let identity = self.tpm.identity().await?;

@@ -1,5 +1,5 @@
-//! What the simulator (`tests/sim`) runs of the executor as it is: store, gate, vault, audit records and the floor of the
-//! wall clock, on a disk and with clocks of the simulator. Feature `simulation`, which no package has.
+//! The parts of the executor that the simulator (`tests/sim`) runs unchanged: store, gate, vault, audit records and the floor of
+//! the wall clock, on the simulator's disk and clocks. Feature `simulation`, which no package has.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -17,9 +17,9 @@ use crate::audit::Audit;
 use crate::clock::WallClock;
 use crate::core::{HeldToken, Input, Moment, Now, OpenGate, PairingRecord, TpmFailure, Write};
 use crate::gate::{Gate, Opened, Signer};
-use crate::marker::Marker;
 use crate::problem;
 use crate::store::{Disk, PairingKeys, Store, StoreError};
+use crate::systemd::Marker;
 use crate::vault::{Binding, Vault};
 
 thread_local! {
@@ -40,7 +40,7 @@ fn wall() -> SystemTime {
     UNIX_EPOCH + CLOCKS.get().1
 }
 
-/// What the core is told of an error of the TPM.
+/// Converts an error of the TPM for the core.
 #[must_use]
 pub fn failure(error: &pawl_tpm::Error) -> TpmFailure {
     crate::device::failure(error)
@@ -57,7 +57,7 @@ pub struct Parts {
     boot_id: Text<64>,
 }
 
-/// What an open gate acts with.
+/// The pairing, key and lease of an open gate.
 pub struct InUse {
     /// The pairing.
     pub record: Arc<PairingRecord>,
@@ -92,7 +92,7 @@ impl Parts {
     /// Carries out one write of the core; [`Write::Vault`] with what [`seal`](Self::seal) returned when it was begun.
     ///
     /// # Errors
-    /// What the core is told.
+    /// The store's error, as text.
     pub fn put(&self, write: Write, sealed: Option<&[u8]>) -> Result<(), String> {
         let outcome = match (write, sealed) {
             (Write::Vault, Some(sealed)) => self.store.put_vault(sealed),
@@ -110,7 +110,7 @@ impl Parts {
         self.gate.with_vault(|vault| vault.seal(binding)).ok().flatten()
     }
 
-    /// Takes the keys of a pairing into use. Returns whether they could be read.
+    /// Loads the keys of a pairing. Returns whether they could be read.
     pub fn use_keys(&self, record: &PairingRecord) -> bool {
         let keys = self.store.keys().ok().flatten().map(Arc::new);
         if keys.is_some() {
@@ -121,12 +121,12 @@ impl Parts {
         is_read
     }
 
-    /// Takes the keys out of use.
+    /// Drops the loaded keys.
     pub fn drop_keys(&self) {
         *self.keys.borrow_mut() = None;
     }
 
-    /// Returns the keys in use.
+    /// Returns the loaded keys.
     #[must_use]
     pub fn keys(&self) -> Option<Arc<PairingKeys>> {
         self.keys.borrow().clone()
@@ -159,7 +159,7 @@ impl Parts {
         Some(Input::VaultOpened(held))
     }
 
-    /// Keeps an open gate open under a newer lease.
+    /// Renews an open gate under a newer lease.
     pub fn renew_gate(&self, until: Duration, lease: Arc<LeaseGrant>) {
         if let Some(keys) = self.keys() {
             self.gate.renew(until, &Signer { key: Arc::new(keys.device.clone()), lease });
@@ -177,12 +177,12 @@ impl Parts {
         let _ = self.gate.with_vault(|vault| vault.put(name, token, audience, now).is_ok());
     }
 
-    /// Tells holders how the gate stands.
+    /// Wakes holders with the state of the gate.
     pub fn tell_holders(&self) {
         self.gate.tell_holders();
     }
 
-    /// Returns what the gate acts with; none while it serves nobody.
+    /// Returns what an open gate acts with; none if it is closed.
     #[must_use]
     pub fn in_use(&self) -> Option<InUse> {
         let (signer, acting) = self.gate.acting().ok()?;
@@ -195,17 +195,17 @@ impl Parts {
         self.gate.token(name, self.clock.unix()).ok().flatten()
     }
 
-    /// Says which device this is.
+    /// Sets the device whose records these are.
     pub fn identify(&self, endorsement_key: &[u8]) {
         self.audit.identify(pawl_proto::DeviceId::from_endorsement_key(endorsement_key));
     }
 
-    /// Leaves an audit record.
+    /// Adds an audit record.
     pub fn record(&self, epoch: Option<Epoch>, moment: Option<Moment>, fact: DeviceFact) {
         self.audit.record_at(epoch, moment, fact);
     }
 
-    /// Takes note that the control plane has the records up to `sequence`.
+    /// Marks the records up to `sequence` as received by the control plane.
     pub fn records_acknowledged(&self, sequence: u64) {
         self.audit.acknowledged(sequence);
     }
@@ -221,7 +221,7 @@ impl Parts {
         self.audit.report_now()
     }
 
-    /// A signed verdict named this time.
+    /// Raises the floor of the wall clock to the time of a signed verdict.
     pub fn raise_clock(&self, time: u64) {
         self.clock.heard(time);
     }

@@ -1,4 +1,4 @@
-//! TLS 1.3 to the control plane and to the broker, with the authorities that are pinned.
+//! TLS 1.3 to the control plane and to the broker, with the pinned CAs.
 
 use std::error::Error;
 use std::fmt;
@@ -20,8 +20,8 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::WallClock;
 use crate::store::PairingRecord;
 
-/// The configuration of the HTTPS client: the authority in the file at `ca`, and no other. Certificates have to be valid at
-/// the time of `clock`.
+/// Returns the TLS configuration of the HTTPS client. It trusts only the CA in the file `ca`. Certificates must be valid at the
+/// time of `clock`.
 pub(crate) fn control_plane(ca: &Path, clock: &WallClock) -> Result<ClientConfig, TlsError> {
     let unreadable = |error: &dyn fmt::Display| TlsError::Authority {
         path: ca.display().to_string(),
@@ -34,7 +34,7 @@ pub(crate) fn control_plane(ca: &Path, clock: &WallClock) -> Result<ClientConfig
     Ok(builder.with_no_client_auth())
 }
 
-/// The configuration of the broker connection: the TPM signs the handshake with the link key.
+/// Returns the TLS configuration of the broker connection. The TPM signs the handshake with the link key.
 pub(crate) fn broker(
     record: &PairingRecord,
     link: &KeyBlob,
@@ -63,20 +63,20 @@ fn builder(authorities: Vec<CertificateDer<'static>>, clock: &WallClock) -> Resu
         roots.add(authority)?;
     }
     if roots.is_empty() {
-        return Err(rustls::Error::General("there is no certificate in it".to_owned()));
+        return Err(rustls::Error::General("the file has no certificate".to_owned()));
     }
     Ok(ClientConfig::builder_with_details(provider(), Arc::new(clock.clone()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots))
 }
 
-/// Whether a call failed because a certificate is not valid yet: most likely the clock is behind.
+/// Returns whether a call failed because a certificate is not valid yet. Most likely the clock is behind.
 pub(crate) fn is_not_yet_valid(error: &(dyn Error + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         use CertificateError::{NotValidYet, NotValidYetContext};
         return matches!(error, rustls::Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. }));
     }
-    // An io::Error passes over the error that it wraps, which may be another one.
+    // The source of an io::Error is not the error that it wraps.
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     let wrapped = wrapped.map(|wrapped| -> &(dyn Error + 'static) { wrapped });
     wrapped.or_else(|| error.source()).is_some_and(is_not_yet_valid)
@@ -88,8 +88,7 @@ fn provider() -> Arc<CryptoProvider> {
 
 /// The link key, as rustls uses it.
 ///
-/// rustls signs inside the handshake's poll, so whoever drives the connection waits for the
-/// TPM. The connection therefore has a thread of its own.
+/// rustls signs inside the handshake's poll and blocks on the TPM there. The connection therefore has a thread of its own.
 struct LinkKey {
     tpm: Tpm,
     blob: KeyBlob,
@@ -154,7 +153,7 @@ impl fmt::Debug for LinkSigner {
 }
 
 /// Signs `message` with the link key: ECDSA with SHA-256, in DER (RFC 3279, section 2.2.3).
-/// Waits for the TPM.
+/// Blocks on the TPM.
 pub(crate) fn sign_with_link(
     tpm: &Tpm,
     key: &KeyBlob,
@@ -175,18 +174,16 @@ pub(crate) enum SigningError {
     Malformed,
 }
 
-/// Why there is no TLS configuration.
+/// Why no TLS configuration can be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
-    #[error(
-        "the control plane's authority in {path} cannot be used: {error}; set control_plane.ca to its ca.pem"
-    )]
+    #[error("the control plane's CA in {path} cannot be used: {error}; set control_plane.ca to its ca.pem")]
     Authority { path: String, error: String },
-    #[error("the broker's authority in the pairing cannot be used: {0}; pair the device again")]
+    #[error("the broker's CA in the pairing cannot be used: {0}; pair the device again")]
     BrokerAuthority(rustls::Error),
     #[error("the link certificate does not fit the link key: {0}; pair the device again")]
     LinkCertificate(rustls::Error),
-    #[error("the link key is no P-256 key; pair the device again")]
+    #[error("the link key is not a P-256 key; pair the device again")]
     LinkKey,
 }
 

@@ -1,8 +1,7 @@
-//! Opens the TPM of this device, and waits for it where its driver comes later than the daemon.
+//! Opens the TPM of this device, and waits for it if its driver loads later than the daemon.
 //!
-//! The unit counts as started meanwhile, so that a boot does not hang on a TPM that never comes, and
-//! callers are told that there is none yet. A daemon that ended instead would be started again and
-//! again, with a failure in the log each time.
+//! Meanwhile the unit counts as started, so that a boot does not hang on a TPM that never appears, and callers get a problem that
+//! says so. If the daemon ended instead, systemd would restart it again and again, with a failure in the log each time.
 
 use std::time::Duration;
 
@@ -15,19 +14,19 @@ use tokio::time::{Instant, sleep};
 
 use crate::api::Refusals;
 use crate::store::{Store, Unfinished};
-use crate::{problem, service};
+use crate::{problem, systemd};
 
-/// How often the TPM is looked for. Also how often the watchdog hears of it.
+/// Interval of the tries. Each also notifies the watchdog.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// How long another TPM than the paired one is not enough. After that the daemon starts on it, and
-/// reports that the disk was moved.
+/// How long the daemon waits for the paired TPM if it finds another. After that it starts on the other one, and reports that the
+/// disk was moved.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Opens the TPM that `options` name.
 ///
 /// # Errors
-/// What the TPM answers, and [`Error::Unreachable`] where nothing can bring it later.
+/// The TPM's error, and [`Error::Unreachable`] if waiting cannot help.
 pub(crate) async fn open(options: Options, listener: &UnixListener) -> Result<Tpm, Error> {
     let started = Instant::now();
     let refusals = Refusals::new();
@@ -41,7 +40,7 @@ pub(crate) async fn open(options: Options, listener: &UnixListener) -> Result<Tp
         let error = match spawn_blocking(|| Tpm::start(options)).await.unwrap_or(Err(Error::Stopped)) {
             Ok(tpm) => {
                 if reported.is_some() {
-                    tracing::info!(tpm = %tpm.tcti(), "the TPM is there");
+                    tracing::info!(tpm = %tpm.tcti(), "found the TPM");
                 }
                 return Ok(tpm);
             }
@@ -53,7 +52,7 @@ pub(crate) async fn open(options: Options, listener: &UnixListener) -> Result<Tp
             report(&problem);
             reported = Some(problem.reason.clone());
         }
-        service::alive();
+        systemd::notify_watchdog();
         tokio::select! {
             () = refusals.answer(listener, &problem) => {}
             () = sleep(PERIOD) => {}
@@ -63,12 +62,12 @@ pub(crate) async fn open(options: Options, listener: &UnixListener) -> Result<Tp
 
 fn report(problem: &Problem) {
     tracing::warn!("waiting for the TPM: {}", problem.reason);
-    service::ready();
-    service::status(&format!("waiting for the TPM: {}", problem.reason));
+    systemd::notify_ready();
+    systemd::show_status(&format!("waiting for the TPM: {}", problem.reason));
 }
 
-/// The name of the attestation key of the TPM that this device was paired with, where one of several
-/// TPMs is to be found. A pairing that was approved and cut short names it as well.
+/// Returns the name of the attestation key of the TPM that this device was paired with, to choose among several TPMs. An
+/// approved pairing that was interrupted names it, too.
 pub(crate) fn paired_with(config: &Config, store: &Store) -> Option<Vec<u8>> {
     if config.tpm.tcti != "auto" {
         return None;
@@ -76,7 +75,7 @@ pub(crate) fn paired_with(config: &Config, store: &Store) -> Option<Vec<u8>> {
     if let Unfinished::Approved { approved, .. } = store.unfinished() {
         return Some(approved.attestation_name.into_vec());
     }
-    // A record that cannot be read is reported when the daemon starts.
+    // The daemon reports an unreadable record at its start.
     let record = store.pairing().ok().flatten()?;
     Some(record.attestation_name.into_vec())
 }

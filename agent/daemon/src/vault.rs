@@ -1,4 +1,4 @@
-//! The vault: tokens at rest under a key that only the TPM gives out, and only under a lease.
+//! The vault: tokens sealed on the disk under a key that the TPM releases only under a lease.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,15 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::random;
 
-/// The tokens by name, and the key that seals them. Both are zeroized when this is dropped.
-///
-/// Every token in it is inside the entitlement.
+/// The tokens by name, and the key that seals them. Both are zeroized on drop. Every token is within the entitlement.
 pub(crate) struct Vault {
     key: Zeroizing<[u8; 32]>,
     tokens: BTreeMap<String, Held>,
     entitlement: Entitlement,
 }
 
-/// A token, the audience that it was issued for, and when it came. A vault of an earlier version, whose tokens lack
-/// the two, is an empty one.
+/// A token, its audience, and when it arrived. A sealed vault of an earlier version, whose tokens lack the last two, counts as
+/// empty.
 #[derive(Serialize, Deserialize)]
 struct Held {
     token: Token,
@@ -31,8 +29,8 @@ struct Held {
 }
 
 impl Held {
-    /// A clock that was ahead when the token came, and was set right since, must not make the token live longer: what
-    /// came later than now has expired.
+    /// Returns whether the token has expired. A clock that was ahead when the token arrived and was corrected since must not extend
+    /// its life: a token from the future has expired.
     fn is_live(&self, now: u64) -> bool {
         self.kept_at <= now && now < self.token.expires_at
     }
@@ -58,15 +56,15 @@ impl Vault {
         vault
     }
 
-    /// Returns the token of this name, if it lives at `now`, Unix seconds.
+    /// Returns the token of this name, if it is valid at `now`, in Unix seconds.
     pub(crate) fn token(&self, name: &str, now: u64) -> Option<&Token> {
         self.tokens.get(name).filter(|held| held.is_live(now)).map(|held| &held.token)
     }
 
-    /// Keeps a token that has come at `now` under a name, if it is inside the entitlement.
+    /// Adds a token that arrived at `now` under a name, if it is within the entitlement.
     ///
     /// # Errors
-    /// What the token has and the operator has not granted; the token is dropped.
+    /// What the token has beyond the entitlement. The token is dropped.
     pub(crate) fn put(&mut self, name: &str, token: Token, audience: &str, now: u64) -> Result<(), Lacking> {
         let held = Held { token, audience: audience.to_owned(), kept_at: now };
         match held.lacking(&self.entitlement) {
@@ -78,7 +76,7 @@ impl Vault {
         }
     }
 
-    /// Drops the tokens that are outside this entitlement, which holds from now on. Returns their names.
+    /// Sets the entitlement, and drops the tokens outside it. Returns their names.
     pub(crate) fn restrict(&mut self, entitlement: Entitlement) -> Vec<String> {
         let outside = |(name, held): (&String, &Held)| held.lacking(&entitlement).map(|_| name.clone());
         let dropped: Vec<String> = self.tokens.iter().filter_map(outside).collect();
@@ -87,14 +85,14 @@ impl Vault {
         dropped
     }
 
-    /// Returns the tokens with their names, their audiences, and when each came: Unix time, seconds.
+    /// Returns the tokens with their names, their audiences, and their times of arrival in Unix seconds.
     pub(crate) fn held(&self) -> impl Iterator<Item = (&str, &Token, &str, u64)> {
         self.tokens
             .iter()
             .map(|(name, held)| (name.as_str(), &held.token, held.audience.as_str(), held.kept_at))
     }
 
-    /// Returns the entitlement that holds.
+    /// Returns the entitlement in force.
     pub(crate) fn entitlement(&self) -> &Entitlement {
         &self.entitlement
     }
@@ -104,7 +102,7 @@ impl Vault {
         self.tokens.retain(|_, held| held.is_live(now));
     }
 
-    /// The tokens, sealed for the disk; none if sealing failed.
+    /// Returns the tokens sealed for the disk; none if sealing failed.
     pub(crate) fn seal(&self, binding: Binding) -> Option<Vec<u8>> {
         let nonce: [u8; NONCE_LEN] = random::bytes();
         let mut plain = Zeroizing::new(serde_json::to_vec(&self.tokens).ok()?);
@@ -119,7 +117,7 @@ impl Vault {
     }
 }
 
-/// What a sealed vault belongs to: it opens nowhere else.
+/// The pairing and the epoch of a sealed vault: it opens in no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Binding {
     pub(crate) pairing: PairingId,

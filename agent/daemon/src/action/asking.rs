@@ -1,4 +1,4 @@
-//! What a workload asks for, and whether the control plane speaks of the same.
+//! The request of a workload, and the check that the control plane's statement and claims are over that request.
 
 #[cfg(test)]
 mod tests;
@@ -18,27 +18,27 @@ use crate::shared::Shared;
 use crate::store::PairingRecord;
 use crate::{jws, random};
 
-/// What a workload asks for.
+/// The request of a workload.
 #[derive(Clone, Debug)]
 pub(crate) struct Asking {
     action: ShortText,
     resource: ShortText,
-    /// SHA-256 of what the action acts with.
+    /// SHA-256 of the action's input.
     digest: Digest,
     /// The workload's own session.
     context: ShortText,
     reason: ShortText,
-    /// Who asks, as the kernel tells.
+    /// The caller, as the kernel identifies it.
     origin: ShortText,
-    /// Of this device and this request: no other statement has it.
+    /// A nonce for this request. No other statement has it.
     nonce: Nonce,
 }
 
-/// How long the request may be on its way.
+/// How long the control plane accepts the request.
 const LIFETIME: Duration = Duration::from_secs(60);
 
 impl Asking {
-    /// What `request` says; none when its digest is not 64 hexadecimal digits.
+    /// Parses `request`. Returns none if its digest is not 64 hexadecimal digits.
     pub(crate) fn new(request: ActionRequest, origin: ShortText) -> Option<Self> {
         let mut digest = [0; 32];
         hex::decode_to_slice(&request.digest, &mut digest).ok()?;
@@ -57,7 +57,7 @@ impl Asking {
         &self.action
     }
 
-    /// The request to the control plane: a JWS by the device key, so under a lease.
+    /// Returns the request to the control plane: a JWS by the device key, and therefore under a lease.
     pub(super) async fn sign(
         &self,
         shared: &Shared,
@@ -77,11 +77,11 @@ impl Asking {
         Ok(jws::sign(&shared.tpm, signer, &header, &claims).await?)
     }
 
-    /// The control plane's statement, if it is over this request. What the device cannot know is
-    /// not checked: which posture the control plane has judged last, and its times.
+    /// Returns the control plane's statement if it is over this request. Does not check what the device cannot know: the
+    /// posture that the control plane judged last, and its times.
     ///
     /// # Errors
-    /// [`StatementError`] names the first field that is another.
+    /// [`StatementError`] names the first field that differs.
     pub(super) fn check_statement(
         &self,
         session: SessionId,
@@ -108,8 +108,7 @@ impl Asking {
         .map_or(Ok(statement), |field| Err(StatementError::Differs(field)))
     }
 
-    /// Whether these claims, which the TPM is to sign, say what was asked for and approved, and
-    /// nothing else.
+    /// Checks that the claims which the TPM will sign state what was requested and approved, and nothing else.
     ///
     /// # Errors
     /// [`ActionError::Assurance`], or [`ActionError::Claims`] with the claim that differs.
@@ -143,7 +142,7 @@ impl Asking {
     }
 }
 
-/// Whether exactly those are named who approved.
+/// Returns whether the claims name exactly the approvers.
 fn names(approved: &Approved, approvals: &[GrantedApproval]) -> bool {
     match approved {
         Approved::Policy => approvals.is_empty(),
@@ -160,7 +159,7 @@ fn names(approved: &Approved, approvals: &[GrantedApproval]) -> bool {
     }
 }
 
-/// The first of these that does not hold.
+/// Returns the first condition that does not hold.
 fn differing(parts: &[(&'static str, bool)]) -> Option<&'static str> {
     parts.iter().find(|(_, holds)| !holds).map(|(name, _)| *name)
 }

@@ -1,5 +1,5 @@
-//! The one signature: the TPM opens a session, the control plane authorizes what may be signed in
-//! it, the device looks at what that is, and the TPM signs.
+//! The one signature: the TPM opens a policy session, the control plane authorizes one digest in it, the daemon checks what
+//! that digest covers, and the TPM signs.
 
 use std::num::NonZeroU16;
 
@@ -15,11 +15,10 @@ use crate::shared::Shared;
 use crate::telemetry::event::SecurityEvent;
 
 impl Session {
-    /// The assurance, a compact JWS.
+    /// Has the TPM sign the assurance, a compact JWS.
     ///
     /// # Errors
-    /// [`ActionError`]; the control plane gives one authorization a session, so there is no second
-    /// try once it has answered.
+    /// [`ActionError`]. The control plane gives one authorization per session: once it has answered there is no second try.
     pub(super) async fn assure(
         &self,
         shared: &Shared,
@@ -45,7 +44,7 @@ impl Session {
             expiration_s,
             signature: authorization.signature.0,
         };
-        // A closed gate has the last word before the TPM does.
+        // The gate may have closed since: check it last, before the TPM signs.
         shared.gate.signer()?;
         let signature = shared
             .tpm

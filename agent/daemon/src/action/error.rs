@@ -1,4 +1,4 @@
-//! Why an action was not let, and what to do about it.
+//! Why an action was refused or failed, and what to do.
 
 use pawl_evidence::assurance::AssuranceError;
 use pawl_proto::bounded::TooLong;
@@ -10,7 +10,7 @@ use crate::control_plane::CallError;
 use crate::core::StatementError;
 use crate::problem::problem;
 
-/// Why there is no assurance.
+/// Why an action has no assurance.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ActionError {
     /// The gate is closed, for this reason.
@@ -28,11 +28,11 @@ pub(crate) enum ActionError {
     Statement(#[from] StatementError),
     #[error("the approval does not hold: {0}")]
     Approval(#[from] ApprovalError),
-    #[error("what the TPM is asked to sign: {0}")]
+    #[error("the claims to be signed: {0}")]
     Assurance(#[from] AssuranceError),
-    #[error("what the TPM is asked to sign has another {0} than was asked for")]
+    #[error("the claims to be signed have another {0} than was requested")]
     Claims(&'static str),
-    #[error("the control plane authorizes for {0} s, which no TPM takes")]
+    #[error("the control plane authorizes for {0} s, which exceeds what a TPM accepts")]
     Expiration(i32),
     #[error("a structure is larger than the protocol allows: {0}")]
     TooLong(#[from] TooLong),
@@ -47,12 +47,12 @@ impl From<Problem> for ActionError {
 }
 
 impl ActionError {
-    /// Whether the session goes on, and asking again may help.
+    /// Returns whether the session continues, so that the caller can ask again.
     pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::Call(error) if error.is_transient())
     }
 
-    /// What a caller is told.
+    /// Returns the problem for the caller.
     pub(crate) fn problem(&self) -> Problem {
         let code = match self {
             Self::Closed(problem) => return problem.clone(),
@@ -71,8 +71,8 @@ impl ActionError {
 
     fn remedy(&self) -> &'static str {
         match self {
-            Self::Unknown => "ask for the action anew; what is over is told once",
-            Self::Crowded => "wait until some of them are over, and ask again",
+            Self::Unknown => "request the action again; the outcome of a finished action is given once",
+            Self::Crowded => "wait until some of them have ended, then request it again",
             Self::Call(CallError::Refused { code, .. }) => remedy_of(*code),
             Self::Call(call) => call.remedy(),
             Self::Tpm(error) => error.remedy(),
@@ -85,13 +85,13 @@ impl ActionError {
     }
 }
 
-/// What a workload's owner does about a refusal: another remedy than for a pairing.
+/// Returns what the owner of a workload can do about a refusal. For pairings the remedies differ.
 fn remedy_of(code: RefusalCode) -> &'static str {
     match code {
         RefusalCode::ActionUnknown => "have the operator name it in an [[action]] of the control plane",
         RefusalCode::NoApprovers => "have the operator configure who may approve",
-        RefusalCode::Declined => "ask who declined it; then ask for the action again",
-        RefusalCode::Stale | RefusalCode::PostureChanged | RefusalCode::Busy => "ask for the action again",
+        RefusalCode::Declined => "ask the approver why it was declined; then request the action again",
+        RefusalCode::Stale | RefusalCode::PostureChanged | RefusalCode::Busy => "request the action again",
         RefusalCode::Suspended => "ask the operator to resume this device",
         RefusalCode::Posture => "boot an approved state, or ask the operator to accept this one",
         _ => "show the operator this message",

@@ -1,8 +1,7 @@
-//! Protected actions: a workload names one, the control plane lets it, and the TPM signs once.
+//! Protected actions: a workload requests one, the control plane allows it, and the TPM signs once.
 //!
-//! A session of an action lives in an open gate and nowhere else: when the gate closes, what waits
-//! here is gone, and what the TPM signs meanwhile is given to nobody. Nothing polls: the control
-//! plane is asked when the workload asks.
+//! The sessions of actions live in the open gate. When the gate closes they are dropped, and an assurance that the TPM signs
+//! meanwhile is discarded. Nothing polls: the daemon queries the control plane when the workload asks.
 
 mod asking;
 mod assurance;
@@ -25,11 +24,10 @@ pub(crate) use error::ActionError;
 pub(crate) use session::Step;
 pub(crate) use table::{Acting, Actions, Owner};
 
-/// Asks the control plane for an action; where its policy lets it at once, the answer has the
-/// assurance.
+/// Requests an action from the control plane. If the policy allows it at once, the answer has the assurance.
 ///
 /// # Errors
-/// [`ActionError`]; above all the gate's problem.
+/// [`ActionError`], most often the problem of the closed gate.
 pub(crate) async fn begin(
     shared: &Arc<Shared>,
     owner: Owner,
@@ -51,16 +49,16 @@ pub(crate) async fn begin(
     })
     .await?;
     match advance(shared, owner, Arc::clone(&session), Step::Look).await {
-        // The caller learns of the session, and comes back.
+        // The caller gets the session, and queries it later.
         Err(error) if error.is_transient() => Ok(session.lock().await.status()),
         answer => answer,
     }
 }
 
-/// Follows a session, or hands something in. What is over is told once.
+/// Queries a session, or submits an approval or confirmation. The outcome is given once.
 ///
 /// # Errors
-/// [`ActionError`]; the session goes on where the control plane is only out of reach.
+/// [`ActionError`]. The session continues if the control plane is only unreachable.
 pub(crate) async fn follow(
     shared: &Arc<Shared>,
     owner: Owner,
@@ -84,8 +82,7 @@ async fn advance(
         Ok(session.status())
     })
     .await?;
-    // A wipe in between has closed the gate, and perhaps another pairing has opened it: then this
-    // session is nobody's any more.
+    // A wipe in between closed the gate, and another pairing may have opened it again: then this session no longer exists.
     shared.gate.with_actions(|actions| {
         let found = actions.sessions.find(owner, status.id).map(drop);
         if status.assurance.is_some() || status.problem.is_some() {
@@ -96,9 +93,8 @@ async fn advance(
     Ok(status)
 }
 
-/// Runs to its end also when the caller goes away: a session must not be left half way between the
-/// control plane and the TPM. What is detached holds a turn or a session's lock, so that there are
-/// never many.
+/// Runs to its end even if the caller disconnects: a session must not stop half way between the control plane and the TPM.
+/// Each detached task holds a turn or a session's lock, which bounds their number.
 async fn detached<T: Send + 'static>(
     task: impl Future<Output = Result<T, ActionError>> + Send + 'static,
 ) -> Result<T, ActionError> {

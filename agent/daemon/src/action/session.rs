@@ -1,4 +1,4 @@
-//! One session of an action: it waits for approvals, is approved, and is spent on one signature.
+//! The approval session of one action: it waits for approvals, is approved, and is used for one signature.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use crate::core::StatementError;
 use crate::shared::Shared;
 use crate::telemetry::event::SecurityEvent;
 
-/// A session that the control plane has offered.
+/// A session that the control plane opened.
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) acting: Arc<Acting>,
     pub(super) asking: Asking,
-    /// With it, each step shows that the same device asks.
+    /// A secret that each step carries, to show that it comes from the same device.
     pub(super) secret: Zeroizing<Vec<u8>>,
-    /// What is approved: the control plane's statement, which is over what was asked for.
+    /// The control plane's statement, checked against the request.
     pub(super) statement: StatementBytes,
     asked: Asked,
     stage: Stage,
@@ -36,7 +36,7 @@ pub(super) struct Session {
 enum Stage {
     Waiting {
         shown: WaitingStatus,
-        /// The control plane is not asked before.
+        /// The daemon does not query the control plane before this time.
         again: Instant,
     },
     Approved(Vec<GrantedApproval>),
@@ -44,21 +44,21 @@ enum Stage {
     Failed(Problem),
 }
 
-/// What a session is given.
+/// What the caller submits to a session.
 pub(crate) enum Step {
-    /// Nothing: how does it stand?
+    /// Nothing: a query.
     Look,
     /// An approval that was given at the device.
     Approval(GivenApproval),
-    /// The confirmation that an approver elsewhere was shown.
+    /// The confirmation code that an approver elsewhere was shown.
     Confirmation(Text<32>),
 }
 
-/// The control plane is asked no more often.
+/// The shortest interval between two queries of the control plane.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 impl Session {
-    /// The session of an offer, if it is over what was asked for.
+    /// Returns the session of an offer, if its statement is over the request.
     pub(super) fn new(
         shared: &Shared,
         acting: &Arc<Acting>,
@@ -92,7 +92,7 @@ impl Session {
         Ok(session)
     }
 
-    /// How it stands.
+    /// Returns the status of the session.
     pub(super) fn status(&self) -> ActionStatus {
         let mut status = ActionStatus {
             id: self.id,
@@ -110,10 +110,10 @@ impl Session {
         status
     }
 
-    /// Goes as far as it can.
+    /// Advances the session as far as it can.
     ///
     /// # Errors
-    /// Where asking again may help; everything else ends the session, and stands in its status.
+    /// If the caller can ask again. Every other error ends the session and is in its status.
     pub(super) async fn step(&mut self, shared: &Shared, step: Step) -> Result<(), ActionError> {
         match self.go_on(shared, step).await {
             Err(error) if error.is_transient() => Err(error),
@@ -142,7 +142,7 @@ impl Session {
             if matches!(step, Step::Look) && Instant::now() < again {
                 return Ok(());
             }
-            self.hand_in(shared, step).await?;
+            self.submit(shared, step).await?;
         }
         if let Stage::Approved(approvals) = &self.stage {
             self.stage = Stage::Assured(self.assure(shared, approvals).await?);
@@ -150,7 +150,7 @@ impl Session {
         Ok(())
     }
 
-    async fn hand_in(&mut self, shared: &Shared, step: Step) -> Result<(), ActionError> {
+    async fn submit(&mut self, shared: &Shared, step: Step) -> Result<(), ActionError> {
         let (approval, confirmation) = match step {
             Step::Look => (None, None),
             Step::Approval(approval) => (Some(approval), None),
@@ -178,7 +178,7 @@ impl Session {
         Ok(shared.control_plane.step_action(self.id, &step).await?)
     }
 
-    /// Takes the control plane's answer. It speaks of the statement that was checked, or of nothing.
+    /// Applies the control plane's answer. It is about the statement that was checked.
     fn take(
         &mut self,
         shared: &Shared,

@@ -1,4 +1,4 @@
-//! The actions under way, in an open gate.
+//! The actions in progress, in an open gate.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use super::session::Session;
 use super::turns::Turns;
 use crate::store::PairingRecord;
 
-/// What it takes to act.
+/// What a protected action needs: lease, keys and pairing.
 pub(crate) struct Acting {
     pub(crate) record: Arc<PairingRecord>,
     /// The action key.
     pub(crate) key: Arc<KeyBlob>,
 }
 
-/// The actions of a pairing. They end with the gate that holds them.
+/// The actions of a pairing. They are dropped when the gate closes.
 pub(crate) struct Actions {
     acting: Arc<Acting>,
     pub(super) turns: Turns,
@@ -38,7 +38,7 @@ impl Actions {
     }
 }
 
-/// Who asks: a user, by the kernel's word.
+/// The user of the caller, as the kernel identifies it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Owner(pub(crate) u32);
 
@@ -46,7 +46,7 @@ impl Owner {
     const ROOT: Self = Self(0);
 }
 
-/// Sessions, and whose they are.
+/// The sessions by owner.
 pub(super) struct Sessions<S> {
     entries: BTreeMap<SessionId, Entry<S>>,
 }
@@ -57,15 +57,15 @@ struct Entry<S> {
     session: S,
 }
 
-/// The actions under way, of all users.
+/// Limit of the actions in progress, of all users.
 const ROOM: usize = 32;
-/// Those of one user: a workload must not keep the others from acting.
+/// Limit for one user, so that one workload cannot block the others.
 const ROOM_OF_ONE: usize = 8;
-/// No session of the control plane lives longer, with some time to fetch what came of it.
+/// No session of the control plane lasts longer, with some time to fetch its outcome.
 const LIFETIME: Duration = Duration::from_secs(660);
 
 impl<S: Clone> Sessions<S> {
-    /// Whether another action may begin.
+    /// Checks that another action may begin.
     pub(super) fn check_room(&mut self, owner: Owner) -> Result<(), ActionError> {
         let now = Instant::now();
         self.entries.retain(|_, entry| entry.until > now);
@@ -80,7 +80,7 @@ impl<S: Clone> Sessions<S> {
         self.entries.insert(id, Entry { owner, until: Instant::now() + LIFETIME, session });
     }
 
-    /// A session, for who asked for it and for root. Others do not learn that it exists.
+    /// Returns a session to its owner or to root. Others do not learn that it exists.
     pub(super) fn find(&self, owner: Owner, id: SessionId) -> Result<S, ActionError> {
         let entry = self.entries.get(&id).filter(|entry| entry.owner == owner || owner == Owner::ROOT);
         entry.map(|entry| entry.session.clone()).ok_or(ActionError::Unknown)

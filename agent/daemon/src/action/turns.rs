@@ -1,4 +1,4 @@
-//! Turns: how many actions one user begins at the same time.
+//! Turns: a limit on the actions that one user begins at the same time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,11 +7,11 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::Owner;
 
-/// The actions that one user begins at the same time. Each user has turns of their own, so that a user whose actions
-/// take long keeps no other user waiting.
+/// Limit of the actions that one user begins at the same time. Each user has a queue, so that one user's slow actions do not
+/// delay another user's.
 const TURNS_OF_ONE: usize = 2;
 
-/// The turns of all users who begin an action now.
+/// The queues of all users who are beginning an action.
 #[derive(Clone, Default)]
 pub(super) struct Turns(Arc<Mutex<BTreeMap<Owner, Queue>>>);
 
@@ -21,7 +21,7 @@ struct Queue {
 }
 
 impl Turns {
-    /// A place in this user's queue.
+    /// Returns a place in this user's queue.
     pub(super) fn queue(&self, owner: Owner) -> Queued {
         let mut queues = self.queues();
         let queue = queues.entry(owner).or_insert_with(Queue::new);
@@ -73,7 +73,7 @@ impl Drop for Queued {
 /// A turn, until it is dropped.
 pub(super) struct Turn {
     _permit: OwnedSemaphorePermit,
-    /// The queue stands for as long as somebody has a turn in it.
+    /// Keeps the queue while a turn in it is held.
     _queued: Queued,
 }
 

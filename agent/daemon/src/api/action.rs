@@ -19,19 +19,19 @@ impl Api {
         let begun = async {
             let request: ActionRequest = answer::read(&body)?;
             let asking = Asking::new(request, peer.workload())
-                .ok_or_else(|| Answer::bad_request("the digest has 64 hexadecimal digits"))?;
+                .ok_or_else(|| Answer::bad_request("the digest must be 64 hexadecimal digits"))?;
             let begun = action::begin(&self.shared, owner(peer)?, asking).await;
             begun.map_err(|error| refused(&error))
         };
         match begun.await {
-            // There is nothing to come back for.
+            // The action is over: there is no session to query.
             Ok(ActionStatus { problem: Some(problem), .. }) => Answer::forbidden(&problem),
             Ok(status) => told(&status),
             Err(answer) => answer,
         }
     }
 
-    /// The calls for one session; `path` is what follows `/v1/actions/`.
+    /// Handles the calls for one session. `path` is what follows `/v1/actions/`.
     pub(super) async fn action(&self, peer: Peer, method: &Method, path: &str, body: Bytes) -> Answer {
         let followed = async {
             let (session, call) = path.split_once('/').unwrap_or((path, ""));
@@ -52,7 +52,7 @@ impl Api {
 fn owner(peer: Peer) -> Result<Owner, Answer> {
     peer.user().map(Owner).ok_or_else(|| {
         let remedy = "call from a process of this host";
-        Answer::forbidden(&problem("not-permitted", "the kernel does not say who is calling", remedy))
+        Answer::forbidden(&problem("not-permitted", "the kernel does not identify the caller", remedy))
     })
 }
 

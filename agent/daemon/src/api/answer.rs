@@ -1,4 +1,4 @@
-//! Answers: JSON, and a problem with its remedy where there is one.
+//! Answers of the local API: JSON, and for a failure a problem with its remedy.
 
 use std::time::Duration;
 
@@ -36,22 +36,22 @@ impl Answer {
         Self::json(StatusCode::OK, value)
     }
 
-    /// It is done, and there is nothing to say.
+    /// The call succeeded, and has no body.
     pub(super) fn no_content() -> Self {
         Self { status: StatusCode::NO_CONTENT, body: Vec::new(), closes: false }
     }
 
-    /// The caller may not, now or at all.
+    /// The caller is not allowed to do this, now or ever.
     pub(super) fn forbidden(problem: &Problem) -> Self {
         Self::json(StatusCode::FORBIDDEN, problem)
     }
 
-    /// The device is in another state than this call is for.
+    /// The call does not apply in the device's present state.
     pub(super) fn conflict(problem: &Problem) -> Self {
         Self::json(StatusCode::CONFLICT, problem)
     }
 
-    /// Something that this call needs is not there now.
+    /// Something that the call needs is unavailable at the moment.
     pub(super) fn unavailable(problem: &Problem) -> Self {
         Self::json(StatusCode::SERVICE_UNAVAILABLE, problem)
     }
@@ -62,19 +62,19 @@ impl Answer {
     }
 
     pub(super) fn not_found(method: &Method, path: &str) -> Self {
-        let reason = format!("there is no {method} {path}");
+        let reason = format!("no such call: {method} {path}");
         let problem = problem("no-such-call", reason, "see the documentation of the local API");
         Self::json(StatusCode::NOT_FOUND, &problem)
     }
 
-    /// The caller has too many calls that wait.
+    /// Too many calls wait already.
     pub(super) fn too_many_waiting() -> Self {
         let reason = "too many calls of this process, of this user or of all users wait already";
         let remedy = "ask again later; one process needs one call that waits for the entitlement";
         Self::json(StatusCode::TOO_MANY_REQUESTS, &problem("busy", reason, remedy))
     }
 
-    /// Closes the connection behind this answer.
+    /// Has the connection closed after this answer.
     pub(super) fn closing(self) -> Self {
         Self { closes: true, ..self }
     }
@@ -92,7 +92,7 @@ impl Answer {
     }
 }
 
-/// Takes in the body of a request, bounded in length and time.
+/// Reads the body of a request, bounded in length and time.
 pub(super) async fn receive(body: Incoming, within: Duration) -> Result<Bytes, Answer> {
     match timeout(within, Limited::new(body, BODY_LIMIT).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -105,20 +105,20 @@ pub(super) async fn receive(body: Incoming, within: Duration) -> Result<Bytes, A
     }
 }
 
-/// Reads a request's JSON; an empty body is an empty object.
+/// Parses a request's JSON. An empty body counts as an empty object.
 pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Answer> {
     let json: &[u8] = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(json).map_err(|error| Answer::bad_request(format!("the body: {error}")))
 }
 
-/// The value of `key` in a query string, percent-decoded.
+/// Returns the value of `key` in a query string, percent-decoded.
 pub(super) fn parameter(query: &str, key: &str) -> Option<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.into_iter().find(|(name, _)| *name == key)?;
     percent_decode(value)
 }
 
-/// Decodes the value of a form's field; `None` when an escape is malformed (the library would leave it as it is).
+/// Decodes the value of a form field. Returns none for a malformed escape, which the library would keep.
 fn percent_decode(text: &str) -> Option<String> {
     let is_escape = |rest: &str| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     if !text.split('%').skip(1).all(is_escape) {

@@ -1,12 +1,14 @@
-//! `POST /v1/wipe`: ends the epoch of the pairing, for good.
+//! `POST /v1/wipe`, `POST /v1/deprovision` and `POST /v1/self-test`: the calls that move counters in the TPM.
 
 use hyper::body::Bytes;
-use pawl_proto::local::WipeRequest;
+use pawl_proto::local::{SelfTest, WipeRequest};
+use pawl_tpm::CounterTest;
 
 use super::Api;
 use super::answer::{self, Answer};
 use super::peer::Peer;
 use crate::device::Request;
+use crate::problem::problem;
 
 impl Api {
     pub(super) async fn wipe(&self, peer: Peer, body: Bytes) -> Answer {
@@ -21,6 +23,34 @@ impl Api {
             Ok(Ok(wiped)) => Answer::ok(&wiped),
             Ok(Err(problem)) => Answer::conflict(&problem),
             Err(problem) => Answer::unavailable(&problem),
+        }
+    }
+}
+
+impl Api {
+    pub(super) async fn deprovision(&self, peer: Peer) -> Answer {
+        if let Err(problem) = peer.must_administrate() {
+            return Answer::forbidden(&problem);
+        }
+        match self.ask(Request::Deprovision).await {
+            Ok(Ok(done)) => Answer::ok(&done),
+            Ok(Err(problem)) => Answer::conflict(&problem),
+            Err(problem) => Answer::unavailable(&problem),
+        }
+    }
+}
+
+impl Api {
+    /// Runs the test at most once in the daemon's life: NV memory wears out.
+    pub(super) async fn self_test(&self, peer: Peer) -> Answer {
+        if let Err(problem) = peer.must_administrate() {
+            return Answer::forbidden(&problem);
+        }
+        match self.shared.counter_test().await {
+            Ok(CounterTest { handle, before, after }) => {
+                Answer::ok(&SelfTest { index: handle, before, after, writes: CounterTest::WRITES })
+            }
+            Err(error) => Answer::unavailable(&problem("tpm", error.to_string(), error.remedy())),
         }
     }
 }

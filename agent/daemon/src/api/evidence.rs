@@ -1,4 +1,5 @@
-//! `GET /v1/evidence?nonce=HEX`: a fresh quote and the logs, for a verifier of one's own.
+//! `GET /v1/evidence?nonce=HEX`: a fresh quote and the logs, for another verifier; `GET /v1/records[?after=SEQUENCE]`:
+//! the assurance records, a page at a time.
 
 use std::io;
 
@@ -21,7 +22,7 @@ impl Api {
         let nonce = match parameter(query, "nonce").map(|nonce| parse(&nonce)) {
             None => Digest(random::bytes()),
             Some(Some(nonce)) => nonce,
-            Some(None) => return Answer::bad_request("the nonce has 64 hexadecimal digits"),
+            Some(None) => return Answer::bad_request("the nonce must be 64 hexadecimal digits"),
         };
         match self.export(nonce).await {
             Ok(export) => Answer::ok(&export),
@@ -70,10 +71,37 @@ impl Api {
     }
 }
 
-/// A nonce of the caller's, which goes into the quote as it is. It is never the digest of
-/// evidence that the control plane asked for: that would need a SHA-256 preimage.
+/// Parses the caller's nonce, which goes into the quote unchanged. It cannot be the digest of evidence for the control plane:
+/// that would need a SHA-256 preimage.
 fn parse(text: &str) -> Option<Digest> {
     let mut nonce = [0; 32];
     hex::decode_to_slice(text, &mut nonce).ok()?;
     Some(Digest(nonce))
+}
+
+/// Limit of the records in one answer.
+const PAGE: usize = 256;
+
+impl Api {
+    pub(super) async fn records(&self, peer: Peer, query: &str) -> Answer {
+        if let Err(problem) = peer.must_administrate() {
+            return Answer::forbidden(&problem);
+        }
+        let after = match parameter(query, "after").map(|after| after.parse()) {
+            None => 0,
+            Some(Ok(after)) => after,
+            Some(Err(_)) => return Answer::bad_request("after must be the number of a record"),
+        };
+        // The records belong to one device. Only the TPM says which device this is.
+        if let Err(error) = self.shared.identity().await {
+            return Answer::unavailable(&problem("tpm", error.to_string(), error.remedy()));
+        }
+        match self.shared.audit.page(after, PAGE).await {
+            Ok(page) => Answer::ok(&page),
+            Err(error) => {
+                let remedy = "see the log: journalctl -u pawld";
+                Answer::unavailable(&problem("no-records", error.to_string(), remedy))
+            }
+        }
+    }
 }

@@ -1,25 +1,18 @@
 //! The local API: HTTP on a Unix socket, for workloads and for `pawlctl`.
 //!
-//! Every caller is hostile until the kernel has said who it is, and its requests are bounded in
-//! number, size and time. Tokens are served from the gate, past the state machine, so nothing
-//! that the daemon does can make a workload wait, or a closed gate answer.
+//! Callers are hostile until the kernel has identified them. Their requests are bounded in number, size and time. Tokens are
+//! served from the gate, not by the state machine: no work of the daemon delays a workload, and a closed gate never answers.
 
 mod action;
 mod answer;
-mod deprovision;
-mod entitlement;
+mod epoch;
 mod evidence;
-mod pair;
+mod pairing;
 mod peer;
-mod records;
 mod refuse;
 mod room;
-mod self_test;
-mod session;
 mod status;
 mod token;
-mod unit;
-mod wipe;
 
 use std::convert::Infallible;
 use std::fs;
@@ -40,32 +33,32 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
 use crate::device::Request;
-use crate::passed;
 use crate::problem;
 use crate::shared::Shared;
+use crate::systemd;
 use answer::{Answer, Response};
 use peer::Peer;
 pub(crate) use refuse::Refusals;
 use room::{Room, Seat};
 
-/// What every route works with.
+/// The state that every route uses.
 #[derive(Clone)]
 pub(crate) struct Api {
     shared: Arc<Shared>,
     device: mpsc::Sender<Request>,
 }
 
-/// For the head of a request, and again for its body.
+/// Time for the head of a request, and again for its body.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// An approval: a statement in hexadecimal, and an armored signature.
+/// Limit of a body. The longest is an approval: a statement in hexadecimal and an armored signature.
 const BODY_LIMIT: usize = 2 * limits::STATEMENT + limits::SSH_SIGNATURE + 1024;
 
 /// Opens the socket: the one that systemd passed, or one at `path`.
 ///
 /// # Errors
-/// When another daemon serves the path, or the path cannot be bound.
+/// If another daemon serves the path, or the path cannot be bound.
 pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
-    let socket = match passed::socket() {
+    let socket = match systemd::passed_socket() {
         Some(socket) => socket.into(),
         None => bind(path)?,
     };
@@ -81,7 +74,7 @@ fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
         fs::remove_file(path)?;
     }
     let socket = std::os::unix::net::UnixListener::bind(path)?;
-    // The group may use tokens; who may open the folder decides who is in question at all.
+    // The group may use tokens. The permissions of the directory limit access further.
     fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
     Ok(socket)
 }
@@ -98,15 +91,15 @@ impl Api {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!(%error, "a caller was not accepted");
-                    // Out of descriptors, most likely: let some be given back.
+                    tracing::warn!(%error, "cannot accept a connection on the local socket");
+                    // Most likely the process is out of descriptors: wait until some are closed.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
             let peer = Peer::of(&stream);
             let Some(seat) = room.admit(peer.holder()) else {
-                tracing::debug!(?peer, "turned a caller away: too many connections");
+                tracing::debug!(?peer, "refused a connection: too many connections");
                 continue;
             };
             let api = self.clone();
@@ -116,7 +109,7 @@ impl Api {
                     () = seat.evicted() => tracing::debug!(?peer, "closed a connection that waited for its caller"),
                 }
             });
-            // A request that has come already is read before another caller can take its place.
+            // Read a request that has arrived before another caller can take its place.
             tokio::task::yield_now().await;
         }
     }
@@ -147,7 +140,7 @@ impl Api {
             .max_buf_size(64 * 1024)
             .serve_connection(TokioIo::new(stream), service);
         if let Err(error) = connection.await {
-            tracing::debug!(%error, "a caller went away");
+            tracing::debug!(%error, "a caller disconnected");
         }
     }
 
@@ -181,7 +174,7 @@ impl Api {
         }
     }
 
-    /// Asks the state machine.
+    /// Sends a request to the state machine and waits for its answer.
     async fn ask<T>(
         &self,
         request: impl FnOnce(tokio::sync::oneshot::Sender<T>) -> Request,
@@ -192,8 +185,7 @@ impl Api {
     }
 }
 
-/// Whether the answer to this request may take long: it comes with a change of the entitlement, or from the control
-/// plane.
+/// Returns whether the answer may take long: it depends on a change of the entitlement, or on the control plane.
 fn may_wait(method: &Method, uri: &Uri) -> bool {
     match uri.path() {
         "/v1/entitlement" => uri.query().and_then(|query| answer::parameter(query, "wait")).is_some(),

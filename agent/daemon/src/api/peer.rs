@@ -1,4 +1,7 @@
-//! Who is calling, as the kernel says it.
+//! The caller, as the kernel identifies it: user, process, systemd unit.
+
+use std::fs::File;
+use std::io::Read as _;
 
 use pawl_proto::Text;
 use pawl_proto::local::Problem;
@@ -6,10 +9,9 @@ use pawl_proto::message::ShortText;
 use tokio::net::UnixStream;
 
 use super::room::Holder;
-use super::unit;
 use crate::problem::problem;
 
-/// The caller's user and process (`SO_PEERCRED`); none when the kernel does not say.
+/// The caller's user and process (`SO_PEERCRED`); none if the kernel does not name them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
     user: Option<u32>,
@@ -29,43 +31,89 @@ impl Peer {
         self.user
     }
 
-    /// Root and the daemon's own user administrate the device; everybody else who may open the
-    /// socket uses it.
+    /// Returns whether the caller may administrate the device: root and the daemon's own user may. Others who can open the
+    /// socket may use tokens.
     pub(super) fn administrates(self) -> bool {
         let own = nix::unistd::geteuid().as_raw();
         self.user.is_some_and(|user| user == 0 || user == own)
     }
 
-    /// Whose places on the socket it takes.
+    /// Returns the holder whose places on the socket the connection takes.
     pub(super) fn holder(self) -> Holder {
         Holder { user: self.user, process: self.process, administrates: self.administrates() }
     }
 
-    /// Who asks, in the kernel's words, and then in their own: from where.
+    /// Returns the origin of a request: the user as the kernel names it, then what the caller says of itself.
     pub(super) fn origin(self, said: &ShortText) -> ShortText {
         let user = self.user.map_or_else(|| "unknown user".to_owned(), |user| format!("uid {user}"));
         if said.as_str().is_empty() { Text::lossy(&user) } else { Text::lossy(&format!("{user}; {said}")) }
     }
 
-    /// A workload, for an approver: its user, and the systemd unit as a hint beside it.
+    /// Describes a workload for an approver: its user, and the systemd unit as a hint.
     pub(super) fn workload(self) -> ShortText {
         let user = self.origin(&ShortText::default());
-        match self.process.and_then(unit::of) {
+        match self.process.and_then(unit_of) {
             Some(unit) => Text::lossy(&format!("{user} ({unit})")),
             None => user,
         }
     }
 
     /// # Errors
-    /// What everybody else is told.
+    /// The problem for every other caller.
     pub(super) fn must_administrate(self) -> Result<(), Problem> {
         if self.administrates() {
             return Ok(());
         }
         Err(problem(
             "not-permitted",
-            "only root and the daemon's own user may ask for this",
-            "run the command as root: sudo pawlctl",
+            "only root and the daemon's own user may do this",
+            "run the command as root: sudo pawlctl SUBCOMMAND …",
         ))
+    }
+}
+
+/// Returns the unit in which the process runs, if it can be read. It is a hint for people: the process may have ended, and
+/// another may have its number.
+fn unit_of(process: i32) -> Option<String> {
+    let mut groups = String::new();
+    File::open(format!("/proc/{process}/cgroup")).ok()?.take(LONGEST).read_to_string(&mut groups).ok()?;
+    unit(&groups)
+}
+
+/// Limit of the file. A process has one line for each hierarchy (cgroups(7)), and there are few hierarchies.
+const LONGEST: u64 = 8 * 1024;
+
+/// Returns the innermost unit in systemd's hierarchy: `0::PATH`, or the one named `name=systemd`.
+fn unit(groups: &str) -> Option<String> {
+    let path = groups.lines().find_map(|line| {
+        let (_, line) = line.split_once(':')?;
+        let (controllers, path) = line.split_once(':')?;
+        ["", "name=systemd"].contains(&controllers).then_some(path)
+    })?;
+    let names = path.rsplit('/');
+    names.into_iter().find(|name| name.ends_with(".service") || name.ends_with(".scope")).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_unit_is_found_in_either_hierarchy() {
+        let cases = [
+            ("0::/system.slice/pump.service\n", Some("pump.service")),
+            ("0::/system.slice/pump.service/worker\n", Some("pump.service")),
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/app.slice/pump.service\n",
+                Some("pump.service"),
+            ),
+            ("2:cpu:/x.service\n1:name=systemd:/user.slice/session-3.scope\n", Some("session-3.scope")),
+            ("0::/\n", None),
+            ("", None),
+            ("nonsense", None),
+        ];
+        for (groups, expected) in cases {
+            assert_eq!(unit(groups).as_deref(), expected, "{groups:?}");
+        }
     }
 }

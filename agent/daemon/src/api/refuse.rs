@@ -1,4 +1,4 @@
-//! The local API while there is no TPM: every call is answered with the problem.
+//! The local API while the TPM is unavailable: answers every call with the problem.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::answer::{Answer, Response};
 use super::peer::Peer;
 use super::room::Room;
 
-/// Refuses callers, a bounded number at a time.
+/// Answers callers with a problem, a bounded number at a time.
 pub(crate) struct Refusals {
     room: Arc<Room>,
 }
@@ -28,12 +28,11 @@ impl Refusals {
         Self { room: Arc::default() }
     }
 
-    /// Refuses every caller with this problem. Ends only when it is dropped; answers under way are
-    /// finished.
+    /// Answers every caller with this problem until it is dropped. Answers in progress are completed.
     pub(crate) async fn answer(&self, listener: &UnixListener, problem: &Problem) {
         loop {
             let Ok((stream, _)) = listener.accept().await else {
-                // Out of descriptors, most likely: let some be given back.
+                // Most likely the process is out of descriptors: wait until some are closed.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
@@ -49,7 +48,7 @@ impl Refusals {
     }
 }
 
-/// One request, one answer: a connection that stayed open would be refused when the TPM is there.
+/// Serves one request only: a connection that stayed open would get the problem even after the TPM is available.
 async fn refuse(stream: UnixStream, problem: &Problem) {
     let service = service_fn(|_: HttpRequest<Incoming>| async {
         Ok::<Response, Infallible>(Answer::unavailable(problem).into_response())
@@ -60,6 +59,6 @@ async fn refuse(stream: UnixStream, problem: &Problem) {
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     if let Ok(Err(error)) = timeout(DEADLINE, connection).await {
-        tracing::debug!(%error, "a caller went away");
+        tracing::debug!(%error, "a caller disconnected");
     }
 }

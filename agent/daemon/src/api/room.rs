@@ -1,32 +1,30 @@
-//! Who may hold a connection to the socket.
+//! Limits the connections to the socket.
 //!
-//! Each process and each user has places of their own, so none keeps another one out; root and the
-//! daemon's user have theirs apart from all others'. A newcomer who finds none takes that of a
-//! connection that still waits for its caller: for the head of a request, or its body. A connection
-//! whose request has come whole is never closed for another.
+//! Each process and each user has a limit of its own, so that none can shut out another. Root and the daemon's user have
+//! places apart from all others. If a new caller finds no place, the oldest connection that still waits for its caller (for
+//! the head or the body of a request) is closed. A connection whose request has arrived completely is never closed.
 //!
-//! A call that may wait for long, for the entitlement or for the control plane, gives its place back
-//! and has one among the waiting calls until its connection ends. So waiting calls take no place of
-//! those that are answered at once.
+//! A call that may take long, because it waits for the entitlement or the control plane, moves to the waiting calls until its
+//! connection ends. So waiting calls take no place from calls that are answered at once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// How many places there are.
+/// Limits of places.
 struct Places {
     of_a_process: usize,
     of_a_user: usize,
-    /// Of all users but those who administrate.
+    /// For all users who do not administrate.
     of_users: usize,
 }
 
-/// Connections whose calls do not wait.
+/// Limits of connections whose calls do not wait.
 const CALLS: Places = Places { of_a_process: 16, of_a_user: 32, of_users: 128 };
-/// Connections whose call waits.
+/// Limits of connections whose call waits.
 const WAITING_CALLS: Places = Places { of_a_process: 8, of_a_user: 32, of_users: 256 };
 
-/// The connections that stand.
+/// The open connections.
 #[derive(Default)]
 pub(super) struct Room(Mutex<Connections>);
 
@@ -46,26 +44,26 @@ struct Connection {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// No request has come whole.
+    /// No request has arrived completely.
     Idle,
     /// A request is being answered.
     Serving,
-    /// The last request of this connection may wait for long.
+    /// The last request of this connection may take long.
     Waiting,
 }
 
-/// Whose connection it is.
+/// The holder of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Holder {
-    /// None when the kernel does not say.
+    /// None if the kernel does not name the user.
     pub(super) user: Option<u32>,
-    /// The process that connected; none when the kernel does not say.
+    /// The process that connected; none if the kernel does not name it.
     pub(super) process: Option<i32>,
     pub(super) administrates: bool,
 }
 
 impl Room {
-    /// Gives a connection a place among the calls; none where all that could make room are being served.
+    /// Gives a connection a place. Returns none if every connection that could be closed for it is being served.
     pub(super) fn admit(self: &Arc<Self>, holder: Holder) -> Option<Seat> {
         let mut connections = self.connections();
         connections.make_room(holder)?;
@@ -83,7 +81,7 @@ impl Room {
 }
 
 impl Connections {
-    /// Closes a connection that waits for its caller, where the newcomer has no place without that.
+    /// Closes a connection that waits for its caller, if the new one has no place otherwise.
     fn make_room(&mut self, newcomer: Holder) -> Option<()> {
         let calls = |connection: &Connection| connection.stage != Stage::Waiting;
         match self.full(newcomer, &CALLS, calls) {
@@ -97,7 +95,7 @@ impl Connections {
         }
     }
 
-    /// Whose places among `of` are taken.
+    /// Returns the holders of the places that are taken among `of`.
     fn full(&self, newcomer: Holder, places: &Places, of: impl Fn(&Connection) -> bool) -> Option<Full> {
         let count = |is: &dyn Fn(Holder) -> bool| {
             self.standing.iter().filter(|connection| of(connection) && is(connection.holder)).count()
@@ -113,7 +111,7 @@ impl Connections {
         }
     }
 
-    /// The user with most calls, of those who do not administrate.
+    /// Returns the user with most calls, among those who do not administrate.
     fn crowd(&self) -> Option<Option<u32>> {
         let calls = self.standing.iter().filter(|connection| connection.stage != Stage::Waiting);
         let users = calls.filter(|connection| !connection.holder.administrates);
@@ -121,7 +119,7 @@ impl Connections {
         users.iter().max_by_key(|user| users.iter().filter(|other| other == user).count()).copied()
     }
 
-    /// Closes the oldest connection of these that waits for its caller.
+    /// Closes the oldest of these connections that waits for its caller.
     fn evict(&mut self, of: impl Fn(&Connection) -> bool) -> Option<()> {
         let is_idle = |connection: &Connection| connection.stage == Stage::Idle;
         let at = self.standing.iter().position(|connection| of(connection) && is_idle(connection))?;
@@ -134,7 +132,7 @@ impl Connections {
     }
 }
 
-/// Whose places are taken.
+/// The places that are taken, by holder.
 enum Full {
     Process,
     User,
@@ -149,12 +147,12 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Resolves when the place goes to another connection.
+    /// Resolves when another connection gets the place.
     pub(super) async fn evicted(&self) {
         self.evicted.notified().await;
     }
 
-    /// The connection keeps its place while this value lives: its request has come whole.
+    /// Keeps the place while the returned value lives: the request has arrived completely.
     pub(super) fn serve(&self) -> Serving<'_> {
         self.change(Stage::Idle, Stage::Serving);
         Serving(self)
@@ -162,7 +160,7 @@ impl Seat {
 
     fn change(&self, from: Stage, to: Stage) {
         let mut connections = self.room.connections();
-        // It is not there any more where it was evicted.
+        // An evicted connection is no longer in the list.
         if let Some(connection) = connections.find(self.number)
             && connection.stage == from
         {
@@ -181,7 +179,7 @@ impl Drop for Seat {
 pub(super) struct Serving<'a>(&'a Seat);
 
 impl Serving<'_> {
-    /// Moves the connection to the waiting calls, until it ends; whether there was a place.
+    /// Moves the connection to the waiting calls until it ends. Returns whether there was a place.
     pub(super) fn wait(&self) -> bool {
         let mut connections = self.0.room.connections();
         let Some(holder) = connections.find(self.0.number).map(|connection| connection.holder) else {

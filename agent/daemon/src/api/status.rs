@@ -1,4 +1,4 @@
-//! `GET /v1/status`: how the device stands, and what the TPM itself says of its lease.
+//! `GET /v1/status`: the state of the device, and whether the TPM accepts its lease.
 
 use pawl_proto::local::{LeaseStatus, LocalStatus};
 use pawl_proto::message::Finding;
@@ -27,7 +27,7 @@ impl Api {
             };
             Ok::<_, pawl_tpm::Error>((identity, needs_owner, counter, lease))
         };
-        // A TPM that fails is when a technician needs the rest.
+        // If the TPM fails, a technician needs the rest of the status all the more.
         let (identity, needs_owner, counter, lease, tpm) = match tpm.await {
             Ok((identity, needs_owner, counter, lease)) => {
                 (Some(identity), needs_owner, counter, lease, None)
@@ -77,7 +77,7 @@ impl Api {
         })
     }
 
-    /// The lease by this host's clocks, and by the TPM's own word.
+    /// Returns the lease's limits by this host's clock, and whether the TPM accepts it.
     async fn lease(&self, grant: &LeaseGrant, leases_ahead: usize) -> Result<LeaseStatus, pawl_tpm::Error> {
         let clock = self.shared.tpm.clock().await?;
         let refusal = self.shared.tpm.check_lease(grant).await.err();

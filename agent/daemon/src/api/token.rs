@@ -1,9 +1,8 @@
-//! `GET /v1/tokens/{name}[?method=M&url=U]`: a token, and a DPoP proof for the one request that
-//! is named.
+//! `GET /v1/tokens/{name}` and `GET /v1/entitlement`: what workloads call. They are answered from the gate.
 
 use hyper::StatusCode;
 use pawl_config::TokenConfig;
-use pawl_proto::local::Problem;
+use pawl_proto::local::{EntitlementStatus, Problem};
 
 use super::Api;
 use super::answer::{Answer, parameter};
@@ -25,10 +24,11 @@ impl Api {
                 if let Some(problem) = self.not_granted(configured) {
                     return Answer::forbidden(&problem);
                 }
-                let remedy = "ask again soon; if it stays away, see why with: pawlctl status";
+                let remedy =
+                    "ask again in a few seconds; if it is still missing, see the reason with: pawlctl status";
                 return Answer::unavailable(&problem(
                     "token-unavailable",
-                    "the token has not come yet",
+                    "the token has not been fetched yet",
                     remedy,
                 ));
             }
@@ -45,7 +45,7 @@ impl Api {
         Answer::ok(&token)
     }
 
-    /// Why the device may not have this token, where the operator has not granted it.
+    /// Returns the problem if the operator has not granted what this token needs.
     fn not_granted(&self, token: &TokenConfig) -> Option<Problem> {
         let gate = &self.shared.gate;
         let (_, acting) = gate.acting().ok()?;
@@ -63,5 +63,17 @@ impl Api {
         // The gate may have closed while the TPM was signing.
         gate.signer().map_err(|problem| Answer::forbidden(&problem))?;
         proof.map_err(|error| Answer::unavailable(&problem("tpm", error.to_string(), error.remedy())))
+    }
+}
+
+impl Api {
+    pub(super) async fn entitlement(&self, query: &str) -> Answer {
+        match parameter(query, "wait").as_deref() {
+            Some("true") => self.shared.gate.wait(true).await,
+            Some("false") => self.shared.gate.wait(false).await,
+            Some(_) => return Answer::bad_request("wait must be true or false"),
+            None => {}
+        }
+        Answer::ok(&EntitlementStatus { entitled: self.shared.gate.is_open() })
     }
 }

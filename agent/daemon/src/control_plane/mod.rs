@@ -1,7 +1,6 @@
 //! HTTPS to the control plane: pairing, receipts and tokens.
 
-mod action;
-mod pairing;
+mod sessions;
 mod token;
 
 use std::time::Duration;
@@ -20,23 +19,23 @@ use crate::tls::{self, TlsError};
 
 pub(crate) use token::{TokenError, proof};
 
-/// The other end of the wire, and the one authority that vouches for it.
+/// The control plane: its URL, and a client that trusts only the configured CA.
 #[derive(Clone)]
 pub(crate) struct ControlPlane {
     client: Client,
     url: BaseUrl,
 }
 
-/// The longest that one call may take. The control plane gives up after 60 s, and its answer then says so: a device
-/// that gave up sooner would not know what became of the call.
+/// Limit of one call. The control plane gives up after 60 s and says so. A device that gave up earlier would not know the
+/// outcome of the call.
 const TIMEOUT: Duration = Duration::from_secs(75);
 const CBOR: &str = "application/cbor";
 
 impl ControlPlane {
-    /// A client for the control plane of the configuration.
+    /// Returns a client for the configured control plane.
     ///
     /// # Errors
-    /// When the pinned authority cannot be read.
+    /// If the configured CA cannot be read.
     pub(crate) fn new(settings: &Settings, clock: &WallClock) -> Result<Self, TlsError> {
         let tls = tls::control_plane(&settings.ca, clock)?;
         let client = Client::builder()
@@ -44,7 +43,7 @@ impl ControlPlane {
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            // A call is rare: an idle connection would only be there to be timed out.
+            // Calls are rare: an idle connection would only time out.
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| TlsError::Authority {
@@ -55,7 +54,7 @@ impl ControlPlane {
     }
 
     /// `POST /v1/receipts` with an encoded receipt. Returns the signed event that ended the epoch, if the control plane
-    /// tells it. An answer that is cut short tells none: the receipt is there.
+    /// tells it. A truncated answer has no event, but the receipt was delivered.
     pub(crate) async fn deliver_receipt(&self, receipt: Vec<u8>) -> Result<Option<Vec<u8>>, CallError> {
         let response = self.post("/v1/receipts", receipt).await?;
         match response.status() {
@@ -83,7 +82,7 @@ async fn read<T: Serialize + DeserializeOwned>(response: Response) -> Result<T, 
     Ok(codec::decode(&body(response, limits::MESSAGE).await?, limits::MESSAGE)?)
 }
 
-/// Reads a body of at most `limit` bytes, whatever its headers promise.
+/// Reads a body of at most `limit` bytes, whatever its headers say.
 async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, CallError> {
     let mut body = Vec::new();
     while let Some(chunk) =
@@ -105,8 +104,7 @@ async fn refusal(response: Response) -> CallError {
     }
 }
 
-/// The cause at the end of an error's chain: reqwest's own text does not say more than "error
-/// sending request".
+/// Returns the last cause of an error: reqwest's own text is only "error sending request".
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
@@ -115,7 +113,7 @@ fn innermost(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// Whether a call that was answered with this HTTP status may succeed later.
+/// Returns whether a call that got this HTTP status may succeed later.
 fn is_transient(status: u16) -> bool {
     // 408: the control plane took too long. 429: too many calls.
     matches!(status, 408 | 429 | 500..)
@@ -149,13 +147,13 @@ impl CallError {
     /// Returns the error of a call that was refused with this HTTP status.
     fn refused(status: u16, refusal: PairingRefusal) -> Self {
         if !refusal.code.is_known() && is_transient(status) {
-            // A code of a newer control plane says no more than the status.
+            // An unknown code of a newer control plane says no more than the status.
             return Self::Status(status);
         }
         Self::Refused { code: refusal.code, message: refusal.message.to_string() }
     }
 
-    /// Whether the same call may succeed later.
+    /// Returns whether the same call may succeed later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Clock { .. } | Self::Interrupted(_) => true,
@@ -165,13 +163,13 @@ impl CallError {
         }
     }
 
-    /// Whether what was handed in did not count, and the session goes on.
+    /// Returns whether the control plane rejected the approval or confirmation, and the session continues.
     pub(crate) fn spares_the_session(&self) -> bool {
         use RefusalCode::{ApprovalRefused, Malformed, NoApprovers};
         matches!(self, Self::Refused { code: ApprovalRefused | NoApprovers | Malformed, .. })
     }
 
-    /// What a technician does about it.
+    /// Returns the remedy for the technician.
     pub(crate) fn remedy(&self) -> &'static str {
         match self {
             Self::Clock { .. } => {

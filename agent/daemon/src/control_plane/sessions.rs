@@ -1,12 +1,15 @@
-//! The four calls of a pairing.
+//! The calls of approval sessions: pairings and protected actions.
+
+use std::time::Duration;
 
 use pawl_proto::message::{
-    ApprovalStep, PairingGrant, PairingOffer, PairingProof, PairingRequest, SessionProof,
+    ActionApproved, ActionOffer, ActionState, ApprovalStep, Authorization, AuthorizationRequest,
+    PairingGrant, PairingOffer, PairingProof, PairingRequest, SessionProof, Waiting,
 };
 use pawl_proto::{SessionId, codec};
 use reqwest::{Response, StatusCode};
 
-use super::{CallError, ControlPlane, read, refusal};
+use super::{CBOR, CallError, ControlPlane, read, refusal};
 use crate::core::SessionAnswer;
 
 impl ControlPlane {
@@ -19,7 +22,7 @@ impl ControlPlane {
         }
     }
 
-    /// `POST /v1/pairings/{id}/session`. Sent again, it asks how the session stands.
+    /// `POST /v1/pairings/{id}/session`. Sent again, it queries the session.
     pub(crate) async fn open_session(
         &self,
         id: SessionId,
@@ -33,7 +36,7 @@ impl ControlPlane {
         answer(self.post(&format!("/v1/pairings/{id}/approval"), codec::encode(step)?).await?).await
     }
 
-    /// `POST /v1/pairings/{id}/proof`. Sent again as it was, it gets the same grant.
+    /// `POST /v1/pairings/{id}/proof`. Sent again unchanged, it gets the same grant.
     pub(crate) async fn prove(&self, id: SessionId, proof: &PairingProof) -> Result<PairingGrant, CallError> {
         let response = self.post(&format!("/v1/pairings/{id}/proof"), codec::encode(proof)?).await?;
         match response.status() {
@@ -48,5 +51,57 @@ async fn answer(response: Response) -> Result<SessionAnswer, CallError> {
         StatusCode::OK => Ok(SessionAnswer::Approved(Box::new(read(response).await?))),
         StatusCode::ACCEPTED => Ok(SessionAnswer::Waiting(Box::new(read(response).await?))),
         _ => Err(refusal(response).await),
+    }
+}
+
+const PATH: &str = "/v1/actions";
+const JOSE: &str = "application/jose";
+/// Limit of the authorization call. A TPM policy session stays open meanwhile, and a TPM has few.
+const AUTHORIZATION_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl ControlPlane {
+    /// Returns the URL for actions, which is the audience of the request.
+    pub(crate) fn actions_url(&self) -> String {
+        self.url.join(PATH)
+    }
+
+    /// `POST /v1/actions` with a JWS by the device key.
+    pub(crate) async fn request_action(&self, jws: String) -> Result<ActionOffer, CallError> {
+        let request = self.client.post(self.actions_url()).header("content-type", JOSE).body(jws);
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        match response.status() {
+            StatusCode::OK => read(response).await,
+            _ => Err(refusal(response).await),
+        }
+    }
+
+    /// `POST /v1/actions/{id}/approval`.
+    pub(crate) async fn step_action(
+        &self,
+        id: SessionId,
+        step: &ApprovalStep,
+    ) -> Result<ActionState, CallError> {
+        let response = self.post(&format!("{PATH}/{id}/approval"), codec::encode(step)?).await?;
+        match response.status() {
+            StatusCode::OK => Ok(ActionState::Approved(read::<ActionApproved>(response).await?)),
+            StatusCode::ACCEPTED => Ok(ActionState::Waiting(read::<Waiting>(response).await?)),
+            _ => Err(refusal(response).await),
+        }
+    }
+
+    /// `POST /v1/actions/{id}/authorization`, once per session.
+    pub(crate) async fn authorize_action(
+        &self,
+        id: SessionId,
+        request: &AuthorizationRequest,
+    ) -> Result<Authorization, CallError> {
+        let url = self.url.join(&format!("{PATH}/{id}/authorization"));
+        let request = self.client.post(url).header("content-type", CBOR).body(codec::encode(request)?);
+        let response = request.timeout(AUTHORIZATION_TIMEOUT).send().await;
+        let response = response.map_err(|error| self.unreachable(&error))?;
+        match response.status() {
+            StatusCode::OK => read(response).await,
+            _ => Err(refusal(response).await),
+        }
     }
 }

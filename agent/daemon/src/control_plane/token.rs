@@ -22,10 +22,10 @@ const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
 const ANSWER: usize = 16 * 1024;
 
 impl ControlPlane {
-    /// Asks for an access token. `now` is Unix time in seconds.
+    /// Requests an access token. `now` is Unix time in seconds.
     ///
     /// # Errors
-    /// [`TokenError`], whether the TPM, the network or the control plane said no.
+    /// [`TokenError`], from the TPM, the network or the control plane.
     pub(crate) async fn token(
         &self,
         tpm: &Tpm,
@@ -77,7 +77,7 @@ impl ControlPlane {
     }
 }
 
-/// A DPoP proof for one request; with `access_token` it names the token that it goes with.
+/// Returns a DPoP proof for one request. With `access_token` the proof is bound to that token.
 pub(crate) async fn proof(
     tpm: &Tpm,
     signer: &Signer,
@@ -110,7 +110,7 @@ struct Refusal {
     error_description: String,
 }
 
-/// Why there is no token.
+/// Why the request got no token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
     #[error(transparent)]

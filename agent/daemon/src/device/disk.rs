@@ -1,5 +1,5 @@
-//! The writes to the disk, in their order, on another thread. Nothing waits for them but what has to: a hung disk holds
-//! up neither a wipe nor a caller.
+//! Runs the writes to the disk on another thread, in their order. A hung disk delays neither a wipe nor a caller: only effects
+//! that need the result wait for it.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 type Job = Box<dyn FnOnce() -> Result<(), StoreError> + Send>;
 
-/// The write under way, and those that wait.
+/// The write in progress, and those that wait.
 #[derive(Default)]
 pub(super) struct Disk {
     waiting: VecDeque<(Ticket, Job)>,
@@ -19,7 +19,7 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Begins a write, after all before it.
+    /// Queues a write behind all earlier ones.
     pub(super) fn write(
         &mut self,
         ticket: Ticket,
@@ -39,16 +39,16 @@ impl Disk {
         }
     }
 
-    /// Returns whether a write is under way.
+    /// Returns whether a write is in progress.
     pub(super) fn is_busy(&self) -> bool {
         !self.running.is_empty()
     }
 
-    /// Waits for the result of the next write. Dropped before it is ready, it has lost nothing.
+    /// Waits for the result of the next write. Cancel-safe.
     pub(super) async fn next(&mut self) -> Input {
         while let Some(ended) = self.running.join_next().await {
             self.begin();
-            // One that panicked has been reported already.
+            // A panic in a write has been reported.
             if let Ok(input) = ended {
                 return input;
             }

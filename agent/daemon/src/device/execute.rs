@@ -1,4 +1,4 @@
-//! Begins the effects of the core.
+//! Executes the effects of the core.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use crate::core::{Effect, HeldToken, Input, OpenGate, Ticket, Write};
 use crate::gate::{Opened, Signer};
 use crate::link::{Endpoint, Link};
 use crate::posture;
-use crate::service;
 use crate::shared::Shared;
 use crate::store::PairingRecord;
+use crate::systemd;
 use crate::tls;
 use crate::vault::{Binding, Vault};
 
 const LINK_EVENTS: usize = 16;
 
-/// Begins an effect. Returns the input that follows from it at once, if there is one.
+/// Begins an effect. Returns the input that results from it at once, if there is one.
 pub(super) fn execute(device: &mut Device, effect: Effect) -> Option<Input> {
     let shared = &device.shared;
     match effect {
@@ -36,7 +36,7 @@ pub(super) fn execute(device: &mut Device, effect: Effect) -> Option<Input> {
             let now = shared.clock.unix();
             let put = shared.gate.with_vault(|vault| vault.put(&name, token, &audience, now).is_ok());
             if put != Ok(true) {
-                tracing::warn!(token = name, "the vault did not take a token");
+                tracing::warn!(token = name, "the vault refused a token that is outside the entitlement");
             }
         }
         Effect::TellHolders => shared.gate.tell_holders(),
@@ -79,7 +79,7 @@ pub(super) fn execute(device: &mut Device, effect: Effect) -> Option<Input> {
         Effect::RecordsAcknowledged(sequence) => shared.audit.acknowledged(sequence),
         Effect::RaiseClock(time) => shared.clock.heard(time),
         Effect::Security(event, epoch, text) => event.log(epoch, format_args!("{text}")),
-        Effect::ShowState(text) => service::status(&text),
+        Effect::ShowState(text) => systemd::show_status(&text),
     }
     None
 }
@@ -94,13 +94,12 @@ fn examine(device: &mut Device, ticket: Ticket) {
     });
 }
 
-/// Takes the keys of a pairing into use, and connects to its broker. The link goes on trying; without one, the kept
-/// lease is all there is.
+/// Loads the keys of a pairing, and connects to its broker. The link retries. Without a link the kept lease stays in use.
 fn connect(device: &mut Device, record: &Arc<PairingRecord>) {
     let shared = &device.shared;
     let keys = match shared.store.keys() {
         Ok(Some(keys)) => Arc::new(keys),
-        Ok(None) => return tracing::error!("the keys of the pairing have gone"),
+        Ok(None) => return tracing::error!("the keys of the pairing are missing"),
         Err(error) => return tracing::error!(%error, "the keys of the pairing cannot be read"),
     };
     shared.use_keys(Some(Arc::clone(&keys)));
@@ -123,14 +122,14 @@ fn connect(device: &mut Device, record: &Arc<PairingRecord>) {
         });
     match link {
         Ok(link) => (device.link, device.sources.link) = (Some(link), Some(inbox)),
-        Err(error) => tracing::error!(error, "there is no link to the broker"),
+        Err(error) => tracing::error!(error, "cannot create the link to the broker"),
     }
 }
 
 fn begin_write(device: &mut Device, ticket: Ticket, write: Write) {
     let shared = Arc::clone(&device.shared);
     match write {
-        // It is sealed now: the gate may be another one when the disk comes to it.
+        // Seal it now: when the disk runs this write, the gate may have closed or opened again.
         Write::Vault => {
             let sealed = shared.keys().and_then(|_| seal(&shared));
             device

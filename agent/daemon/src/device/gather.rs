@@ -1,4 +1,4 @@
-//! Reads what the core decides on: the disk, and the TPM's counter.
+//! Reads what the core decides on at a start: the disk, and the TPM's counter.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use pawl_proto::Epoch;
 use crate::core::Found;
 use crate::shared::Shared;
 
-/// Reads disk and counter, and changes neither.
+/// Reads the disk and the counter. Changes nothing.
 ///
 /// # Errors
-/// When the TPM does not tell its counter.
+/// If the TPM does not return its counter.
 pub(super) async fn found(shared: &Arc<Shared>) -> Result<Found, pawl_tpm::Error> {
     let counter = shared.tpm.counter().await?.map(|counter| Epoch(counter.epoch));
     let mut found = Found { counter, ..shared.store.examine() };

@@ -1,4 +1,4 @@
-//! What waits for the TPM or the control plane. Each job's result is an input of the core.
+//! The jobs that wait for the TPM, the control plane or the host. The result of each is an input of the core.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,14 +15,15 @@ use crate::core::{
     TpmCommand, TpmFailure, TpmFailureKind, VaultKey,
 };
 use crate::fail_point;
-use crate::posture::{self, nvpcrs};
+use crate::posture;
 use crate::random;
 use crate::shared::Shared;
 
-/// Something that waits.
+/// A job.
 pub(super) type Job = Pin<Box<dyn Future<Output = Input> + Send>>;
 
-/// Returns the job of a TPM command. An increment is with the TPM's thread when this returns: it was polled once.
+/// Returns the job of a TPM command. An increment is already queued on the TPM's thread when this returns, because it was
+/// polled once.
 pub(super) fn tpm(shared: &Arc<Shared>, ticket: Ticket, command: TpmCommand) -> Job {
     let is_urgent = matches!(command, TpmCommand::Increment);
     let shared = Arc::clone(shared);
@@ -80,11 +81,13 @@ async fn run(shared: &Arc<Shared>, command: TpmCommand) -> Result<TpmAnswer, Err
             TpmAnswer::LinkRequested(pairing::link_request(tpm, &keys.0.link, device, epoch).await?)
         }
         TpmCommand::ReadPcrs => TpmAnswer::Pcrs(posture::read_pcrs(tpm).await?),
-        TpmCommand::ReadNvPcrs(asked) => TpmAnswer::NvPcrs(nvpcrs::read(tpm, &asked).await),
-        TpmCommand::PresentNvPcrs(named) => TpmAnswer::PresentNvPcrs(nvpcrs::present(tpm, named).await),
+        TpmCommand::ReadNvPcrs(asked) => TpmAnswer::NvPcrs(posture::read_nvpcrs(tpm, &asked).await),
+        TpmCommand::PresentNvPcrs(named) => {
+            TpmAnswer::PresentNvPcrs(posture::present_nvpcrs(tpm, named).await)
+        }
         TpmCommand::Quote { bank, digest } => TpmAnswer::Quoted(posture::quote(tpm, bank, digest).await?),
         TpmCommand::CertifyNvPcrs(handles, digest) => {
-            TpmAnswer::NvPcrsCertified(nvpcrs::certify(tpm, handles, digest).await)
+            TpmAnswer::NvPcrsCertified(posture::certify_nvpcrs(tpm, handles, digest).await)
         }
         TpmCommand::Deprovision => TpmAnswer::Deprovisioned(tpm.deprovision().await?),
         TpmCommand::EndEpoch => {
@@ -100,8 +103,8 @@ async fn counter(shared: &Shared) -> Result<Option<Epoch>, Error> {
     Ok(shared.tpm.counter().await?.map(|counter| Epoch(counter.epoch)))
 }
 
-/// Returns which of the leases is for the boot state that the PCRs show. This saves the TPM the others; what counts is
-/// what it makes of the one.
+/// Returns the lease for the boot state that the PCRs show, so that the TPM need not try the others. Whether it is valid is
+/// for the TPM to decide.
 async fn matching(shared: &Shared, leases: &[Arc<LeaseGrant>]) -> Result<Option<usize>, Error> {
     for (index, lease) in leases.iter().enumerate() {
         let selection = &lease.terms.selection;
@@ -113,7 +116,7 @@ async fn matching(shared: &Shared, leases: &[Arc<LeaseGrant>]) -> Result<Option<
     Ok(None)
 }
 
-/// Returns what the core knows of an error of the TPM.
+/// Converts an error of the TPM for the core.
 pub(crate) fn failure(error: &Error) -> TpmFailure {
     let kind = match error {
         Error::Lease { step: LeaseStep::Pcrs, .. } => TpmFailureKind::Pcrs,
@@ -133,7 +136,7 @@ pub(crate) fn failure(error: &Error) -> TpmFailure {
     TpmFailure { kind, text: error.to_string(), remedy: error.remedy().to_owned() }
 }
 
-/// Returns the job of a call of the control plane.
+/// Returns the job of a call to the control plane.
 pub(super) fn call(shared: &Arc<Shared>, ticket: Ticket, call: Call) -> Job {
     let shared = Arc::clone(shared);
     Box::pin(async move {
@@ -192,7 +195,7 @@ async fn token(shared: &Shared, name: &str) -> Result<CallAnswer, CallFailure> {
     outcome.map(CallAnswer::Token).map_err(|error: TokenError| refused(error.to_string()))
 }
 
-/// Returns the job that reads what the host knows.
+/// Returns the job that reads logs, facts and records of the host.
 pub(super) fn gather(shared: &Arc<Shared>, ticket: Ticket, gather: Gather) -> Job {
     let shared = Arc::clone(shared);
     Box::pin(async move {

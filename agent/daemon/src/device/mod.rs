@@ -1,5 +1,5 @@
-//! Carries out what [`crate::core`] decides. One task owns core, link and jobs; whatever waits for the TPM, the network
-//! or the disk runs beside it, and its result is an input of the core.
+//! Executes what [`crate::core`] decides. One task owns core, link and jobs. Work that waits for the TPM, the network or the
+//! disk runs beside it, and its result is an input of the core.
 
 mod disk;
 mod execute;
@@ -7,9 +7,7 @@ mod gather;
 mod jobs;
 mod pairing;
 mod requests;
-mod snapshot;
 mod sources;
-mod timer;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -23,18 +21,17 @@ use crate::clock;
 use crate::core::{self, Core, Input, LinkInput, MessageId, Now, RequestId, Settings, Ticket, TokenSettings};
 use crate::link::{Acknowledgement, Link, LinkEvent};
 use crate::random;
-use crate::service;
 use crate::shared::Shared;
+use crate::systemd;
 
 use execute::execute;
 #[cfg(feature = "simulation")]
 pub(crate) use jobs::failure;
 use requests::Waiting;
-pub(crate) use requests::{HandedIn, Request, Unanswered, lacking};
-pub(crate) use snapshot::Snapshot;
+pub(crate) use requests::{Request, Snapshot, SubmitOutcome, Unanswered, lacking};
 use sources::{Event, Sources};
 
-/// The device: the core, and what carries out its effects.
+/// The device: the core, and the executor of its effects.
 pub(crate) struct Device {
     shared: Arc<Shared>,
     core: Core,
@@ -47,16 +44,16 @@ pub(crate) struct Device {
     next_id: u64,
 }
 
-/// What a start grants to a wipe that an earlier process began, before callers are served.
+/// Time at a start for a wipe that an earlier process began, before callers are served.
 const SETTLING: Duration = Duration::from_secs(2);
-/// What a stop grants to writes that are under way.
+/// Time at a stop for writes in progress.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
 impl Device {
-    /// Reads disk and counter, and enters the phase that follows from them.
+    /// Reads the disk and the counter, and enters the phase that follows from them.
     ///
     /// # Errors
-    /// When the TPM does not even tell its counter.
+    /// If the TPM does not return its counter.
     pub(crate) async fn start(shared: Arc<Shared>) -> Result<Self, StartError> {
         let found = gather::found(&shared).await?;
         let seed = u64::from_be_bytes(random::bytes());
@@ -75,7 +72,7 @@ impl Device {
         Ok(device)
     }
 
-    /// Finishes what an earlier process left of a wipe or of a pairing's commit, so that no caller sees it half done.
+    /// Finishes a wipe or a commit that an earlier process began, so that no caller sees it half done.
     async fn settle(&mut self) {
         let settled = async {
             while self.core.is_revoking() || self.core.is_examining() || self.sources.disk.is_busy() {
@@ -84,19 +81,19 @@ impl Device {
             }
         };
         if timeout(SETTLING, settled).await.is_err() {
-            tracing::warn!("the end of the last epoch takes longer; going on with it beside the callers");
+            tracing::warn!("ending the last epoch takes longer; continuing while callers are served");
         }
     }
 
-    /// Serves until `stop` resolves or nobody can ask for anything any more. Returns the thread of the link, which says
-    /// good-bye to the broker.
+    /// Serves until `stop` resolves or the local API has ended. Returns the thread of the link, which still disconnects from the
+    /// broker.
     pub(crate) async fn run(
         mut self,
         mut requests: mpsc::Receiver<Request>,
         stop: impl Future<Output = ()>,
     ) -> Option<JoinHandle<()>> {
         let mut stop = std::pin::pin!(stop);
-        let watchdog = service::watchdog_interval();
+        let watchdog = systemd::watchdog_interval();
         let mut alive_at = watchdog.map(|interval| Instant::now() + interval);
         loop {
             let deadline = self.core.deadline();
@@ -109,12 +106,12 @@ impl Device {
                     None => break,
                 },
                 () = tokio::time::sleep_until(alive_at.unwrap_or_else(Instant::now)), if alive_at.is_some() => {
-                    service::alive();
+                    systemd::notify_watchdog();
                     alive_at = watchdog.map(|interval| Instant::now() + interval);
                 }
             }
         }
-        service::stopping();
+        systemd::notify_stopping();
         self.stop().await
     }
 
@@ -132,7 +129,7 @@ impl Device {
         match event {
             LinkEvent::Connected => LinkInput::Connected,
             LinkEvent::Lost(error) => {
-                // Their packet ids are void: the broker sends the messages again.
+                // The packet ids are void: the broker delivers the messages again.
                 self.messages.clear();
                 LinkInput::Lost(error)
             }
@@ -151,7 +148,7 @@ impl Device {
         }
     }
 
-    /// Gives the core an input, and begins the effects that follow, in their order.
+    /// Feeds the core an input, and begins the resulting effects in their order.
     fn feed(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
@@ -204,7 +201,7 @@ impl Device {
             }
         };
         if timeout(LAST_WRITES, written).await.is_err() {
-            tracing::warn!("the disk does not take the last writes; stopping without them");
+            tracing::warn!("the disk did not complete the last writes; stopping without them");
         }
         self.link.take().and_then(Link::stop)
     }

@@ -1,4 +1,4 @@
-//! The commands of the TPM that a pairing needs.
+//! The TPM commands of a pairing.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -32,7 +32,7 @@ pub(super) async fn link_request(
     epoch: u64,
 ) -> Result<Vec<u8>, Error> {
     let requester = Requester::new(tpm, key, epoch)?;
-    // rcgen signs synchronously; the TPM's answer must not be waited for on this thread.
+    // rcgen signs synchronously: do not block this thread on the TPM.
     tokio::task::spawn_blocking(move || requester.request(device)).await.unwrap_or(Err(MALFORMED))
 }
 
@@ -43,7 +43,7 @@ struct Requester {
     epoch: u64,
     /// The uncompressed SEC 1 point.
     point: Vec<u8>,
-    /// Why the TPM did not sign: rcgen's own error has no room for it.
+    /// The TPM's error: rcgen's error type cannot carry it.
     refusal: Mutex<Option<Error>>,
 }
 
@@ -66,7 +66,7 @@ impl Requester {
     }
 }
 
-/// The TPM made a link key, or a signature by it, that is none of P-256.
+/// The link key or a signature by it is not of P-256.
 const MALFORMED: Error = Error::Malformed("link key");
 
 impl PublicKeyData for Requester {

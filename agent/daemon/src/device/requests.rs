@@ -1,48 +1,52 @@
-//! What the local API asks of the state machine.
+//! Requests of the local API to the core, and what it tells of itself for `GET /v1/status`.
 
 use pawl_config::TokenConfig;
 use pawl_proto::Text;
-use pawl_proto::local::{Deprovisioned, PairRequest, Problem, SessionStatus, WipeRequest, Wiped};
-use pawl_proto::message::{Entitlement, GivenApproval, Lacking};
+use pawl_proto::local::{
+    Deprovisioned, PairRequest, PairingStatus, Problem, SessionStage, SessionStatus, VerdictStatus,
+    WipeRequest, Wiped,
+};
+use pawl_proto::message::{Entitlement, GivenApproval, Lacking, Verdict};
 use tokio::sync::oneshot;
 
-use super::Snapshot;
-use crate::core;
+use crate::clock::WallClock;
+use crate::core::{self, Core, Status};
 use crate::shared::Shared;
+use crate::store::PairingRecord;
 
-/// A question, and where the answer goes.
+/// A request, and the channel for its answer.
 pub(crate) enum Request {
     Status(oneshot::Sender<Snapshot>),
     Pair(PairRequest, oneshot::Sender<Result<(), Problem>>),
     Session(oneshot::Sender<Option<SessionStatus>>),
-    Approve(GivenApproval, oneshot::Sender<HandedIn>),
-    Confirm(Text<32>, oneshot::Sender<HandedIn>),
+    Approve(GivenApproval, oneshot::Sender<SubmitOutcome>),
+    Confirm(Text<32>, oneshot::Sender<SubmitOutcome>),
     GiveUp(oneshot::Sender<Result<(), Problem>>),
     Wipe(WipeRequest, oneshot::Sender<Result<Wiped, Problem>>),
     Deprovision(oneshot::Sender<Result<Deprovisioned, Problem>>),
 }
 
-/// How the session stands after an approval or a confirmation, or why nothing came of it.
-pub(crate) type HandedIn = Result<SessionStatus, Unanswered>;
+/// The session's status after an approval or a confirmation, or why it was not submitted.
+pub(crate) type SubmitOutcome = Result<SessionStatus, Unanswered>;
 
-/// Why something that was handed in has no outcome.
+/// Why an approval or a confirmation was not submitted.
 pub(crate) enum Unanswered {
-    /// No session waits for anything.
+    /// No session waits for it.
     NoSession(Problem),
-    /// The control plane did not answer; the session goes on.
+    /// The control plane did not answer. The session continues.
     Unreachable(Problem),
 }
 
 /// A caller that the core has not answered yet.
 pub(super) enum Waiting {
     Done(oneshot::Sender<Result<(), Problem>>),
-    Session(oneshot::Sender<HandedIn>),
+    Session(oneshot::Sender<SubmitOutcome>),
     Wiped(oneshot::Sender<Result<Wiped, Problem>>),
     Deprovisioned(oneshot::Sender<Result<Deprovisioned, Problem>>),
 }
 
 impl Waiting {
-    /// Answers the caller, who may have gone. An answer of another kind answers nobody.
+    /// Answers the caller, which may have disconnected.
     pub(super) fn answer(self, reply: core::Reply) {
         match (self, reply) {
             (Self::Done(caller), core::Reply::Done) => drop(caller.send(Ok(()))),
@@ -58,7 +62,7 @@ impl Waiting {
             (Self::Wiped(caller), core::Reply::Refused(problem)) => drop(caller.send(Err(problem))),
             (Self::Deprovisioned(caller), core::Reply::Deprovisioned(done)) => drop(caller.send(Ok(done))),
             (Self::Deprovisioned(caller), core::Reply::Refused(problem)) => drop(caller.send(Err(problem))),
-            _ => tracing::error!("a request was answered as if it were another one"),
+            _ => tracing::error!("an answer does not match its request"),
         }
     }
 }
@@ -68,10 +72,55 @@ pub(crate) fn lacking(entitlement: &Entitlement, shared: &Shared, token: &TokenC
     entitlement.lacking(token.scopes.iter().map(AsRef::as_ref), &audience(shared, token))
 }
 
-/// Returns for whom a token of the configuration is: the control plane itself, where it names nobody.
+/// Returns the audience of a configured token: the control plane itself if the configuration names none.
 pub(super) fn audience(shared: &Shared, token: &TokenConfig) -> String {
     match &token.audience {
         Some(audience) => audience.as_str().to_owned(),
         None => shared.config.control_plane.url.to_string(),
+    }
+}
+
+/// The core's part of the status. The API call adds the TPM's part.
+pub(crate) struct Snapshot {
+    pub(crate) status: Status,
+    pub(crate) pairing: Option<PairingStatus>,
+    pub(crate) verdict: Option<VerdictStatus>,
+    pub(crate) session: Option<SessionStatus>,
+}
+
+impl Snapshot {
+    /// Returns the status of the core.
+    pub(super) fn of(core: &Core, clock: &WallClock) -> Self {
+        let status = core.status();
+        Self {
+            pairing: status.record.as_ref().map(|record| pairing(record, status.entitlement.as_ref())),
+            verdict: status.verdict.as_ref().map(|last| verdict(last, &status, clock)),
+            session: core.session().filter(|session| session.stage != SessionStage::Done),
+            status,
+        }
+    }
+}
+
+fn verdict(verdict: &Verdict, status: &Status, clock: &WallClock) -> VerdictStatus {
+    VerdictStatus {
+        result: verdict.result,
+        standing: verdict.entitlement.standing,
+        areas: verdict.areas.clone(),
+        reasons: verdict.reasons.clone(),
+        time: verdict.time,
+        next_report: status.next_report.map(|ahead| clock.unix_in(ahead)),
+        reports: status.reports,
+    }
+}
+
+/// `entitlement` is that of the last verdict, while the pairing is live.
+fn pairing(record: &PairingRecord, entitlement: Option<&Entitlement>) -> PairingStatus {
+    PairingStatus {
+        id: record.pairing,
+        epoch: record.epoch,
+        control_plane: record.control_plane.to_string(),
+        endorsement: record.endorsement.to_string(),
+        scopes: entitlement.map_or(&record.scopes, |granted| &granted.scopes).clone(),
+        audiences: entitlement.map(|granted| granted.audiences.clone()).unwrap_or_default(),
     }
 }

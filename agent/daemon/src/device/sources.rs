@@ -1,27 +1,33 @@
-//! Where the core's inputs come from.
+//! The sources of the core's inputs: link, jobs, disk, and a timer on CLOCK_BOOTTIME, which a system that slept finds
+//! expired when it wakes.
 
 use std::future::pending;
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::disk::Disk;
-use super::timer::BootTimer;
+use crate::clock;
 use crate::core::Input;
 use crate::link::LinkEvent;
 
 /// The link, the jobs, the disk and the timer.
 pub(super) struct Sources {
     pub(super) link: Option<mpsc::Receiver<LinkEvent>>,
-    /// What waits for the TPM or the network.
+    /// The jobs in progress.
     pub(super) jobs: JoinSet<Input>,
     pub(super) disk: Disk,
     timer: BootTimer,
 }
 
-/// What came.
+/// What a source delivered.
 pub(super) enum Event {
     Input(Input),
     Link(LinkEvent),
@@ -32,8 +38,7 @@ impl Sources {
         Ok(Self { link: None, jobs: JoinSet::new(), disk: Disk::default(), timer: BootTimer::new()? })
     }
 
-    /// Waits for the next event. Dropped before it is ready, it has lost nothing. No source starves another: the one
-    /// that is asked first is drawn by lot.
+    /// Waits for the next event. Cancel-safe. No source starves another: `select!` polls them in random order.
     pub(super) async fn next(&mut self, deadline: Option<Duration>) -> Event {
         tokio::select! {
             event = receive(&mut self.link) => Event::Link(event),
@@ -56,12 +61,60 @@ async fn receive(link: &mut Option<mpsc::Receiver<LinkEvent>>) -> LinkEvent {
 
 async fn finished(jobs: &mut JoinSet<Input>) -> Input {
     while let Some(ended) = jobs.join_next().await {
-        // One that panicked has been reported already; one that was aborted has no result.
+        // A panic in a job has been reported. An aborted job has no result.
         if let Ok(input) = ended {
             return input;
         }
     }
     pending().await
+}
+
+/// The timer of the core's deadline.
+pub(super) struct BootTimer {
+    timer: TimerFd,
+    /// A duplicate of the timer's descriptor, for Tokio.
+    expired: AsyncFd<OwnedFd>,
+    set: Option<Duration>,
+}
+
+impl BootTimer {
+    /// # Errors
+    /// If the system has no such timer.
+    pub(super) fn new() -> io::Result<Self> {
+        let timer =
+            TimerFd::new(ClockId::CLOCK_BOOTTIME, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        let descriptor = timer.as_fd().try_clone_to_owned()?;
+        // SAFETY: the `AsyncFd` owns the descriptor, and nothing here replaces or closes it.
+        #[expect(unsafe_code, reason = "Tokio cannot know that a descriptor stays open")]
+        let expired = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }?;
+        Ok(Self { timer, expired, set: None })
+    }
+
+    /// Waits until CLOCK_BOOTTIME has reached `deadline`; for ever without one. Cancel-safe.
+    pub(super) async fn wait(&mut self, deadline: Option<Duration>) {
+        let Some(deadline) = deadline else { return pending().await };
+        if deadline <= clock::uptime() {
+            return;
+        }
+        if self.set != Some(deadline) {
+            let at = Expiration::OneShot(TimeSpec::from_duration(deadline));
+            if let Err(error) = self.timer.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME) {
+                tracing::error!(%error, "cannot set a timer");
+                return tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            self.set = Some(deadline);
+        }
+        while clock::uptime() < deadline {
+            match self.expired.readable().await {
+                // Setting the timer clears its expiry; until then the descriptor stays readable.
+                Ok(mut guard) => guard.clear_ready(),
+                Err(error) => {
+                    tracing::error!(%error, "cannot wait for a timer");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -89,5 +142,24 @@ mod tests {
         }
         assert!(timer, "a timer that is due was never served");
         assert!(job, "the result of a job was never served");
+    }
+
+    #[tokio::test]
+    async fn it_expires_at_its_deadline_again_and_again() {
+        let mut timer = BootTimer::new().unwrap();
+        for _ in 0..3 {
+            let deadline = clock::uptime() + Duration::from_millis(20);
+            tokio::time::timeout(Duration::from_secs(5), timer.wait(Some(deadline))).await.unwrap();
+            assert!(clock::uptime() >= deadline);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deadline_that_moves_replaces_the_one_before() {
+        let mut timer = BootTimer::new().unwrap();
+        let far = clock::uptime() + Duration::from_secs(3600);
+        assert!(tokio::time::timeout(Duration::from_millis(10), timer.wait(Some(far))).await.is_err());
+        let near = clock::uptime() + Duration::from_millis(10);
+        tokio::time::timeout(Duration::from_secs(5), timer.wait(Some(near))).await.unwrap();
     }
 }

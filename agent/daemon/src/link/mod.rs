@@ -1,7 +1,7 @@
 //! The link: the MQTT session over mutual TLS, on a thread of its own.
 //!
-//! The thread only carries messages. It believes nothing that it receives, and what it is given
-//! to send it keeps until the broker has acknowledged it.
+//! The thread only carries messages. It does not verify what it receives. It keeps each parcel until the broker has acknowledged
+//! it.
 
 mod outbox;
 mod session;
@@ -21,19 +21,19 @@ use crate::core::{Parcel, ParcelKind};
 
 /// What the link reports.
 pub(crate) enum LinkEvent {
-    /// The session stands, and the subscriptions are asked for.
+    /// The connection is up, and the subscriptions are requested.
     Connected,
-    /// The connection is gone, or was not made; the link goes on trying.
+    /// The connection was lost or could not be made. The link retries.
     Lost(String),
-    /// A message for this device. Not yet verified.
+    /// A message for this device, not verified yet.
     Message { topic: String, payload: Vec<u8>, acknowledgement: Option<Acknowledgement> },
     /// The broker has confirmed the subscriptions.
     Subscribed,
     /// The broker refuses a subscription.
     SubscriptionRefused(String),
-    /// The broker has a parcel, and somebody who subscribed to it.
+    /// The broker has accepted a parcel for at least one subscriber.
     Delivered(ParcelKind),
-    /// The broker has dropped a parcel: nobody subscribes to it, or it refuses it.
+    /// The broker has dropped a parcel: it has no subscriber, or the broker refuses it.
     Undelivered(ParcelKind),
 }
 
@@ -47,41 +47,41 @@ enum Command {
     Stop,
 }
 
-/// A running link. Dropped, it disconnects.
+/// A running link. Dropping it disconnects.
 pub(crate) struct Link {
     commands: mpsc::UnboundedSender<Command>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Who connects where.
+/// The broker and the client's identity.
 pub(crate) struct Endpoint {
     pub(crate) device: DeviceId,
     pub(crate) broker: Broker,
     pub(crate) tls: ClientConfig,
-    /// What the broker says of the device when the connection breaks.
+    /// The last will: the status that the broker publishes if the connection breaks.
     pub(crate) last_will: Status,
 }
 
 impl Link {
-    /// Starts the thread, which connects and goes on trying.
+    /// Starts the thread, which connects and retries.
     ///
     /// # Errors
-    /// When the system has no thread for it.
+    /// If the system cannot create a thread.
     pub(crate) fn start(endpoint: Endpoint, events: mpsc::Sender<LinkEvent>) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::unbounded_channel();
         let thread = Builder::new().name("pawl-link".to_owned()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
                 Ok(runtime) => runtime.block_on(session::run(endpoint, inbox, events)),
-                Err(error) => tracing::error!(%error, "the link has no runtime"),
+                Err(error) => tracing::error!(%error, "cannot start the link's runtime"),
             }
         })?;
         Ok(Self { commands, thread: Some(thread) })
     }
 
-    /// Publishes a parcel, now or when the connection stands again.
+    /// Publishes a parcel, now or once the connection is up.
     pub(crate) fn publish(&self, parcel: Parcel) {
-        // A link that has ended takes nothing more: the device is stopping, or its epoch is over.
+        // A link that has ended drops parcels: the daemon is stopping, or the epoch has ended.
         let _ = self.commands.send(Command::Publish(parcel));
     }
 
@@ -90,7 +90,7 @@ impl Link {
         let _ = self.commands.send(Command::Subscribe);
     }
 
-    /// Tells the broker that a message was dealt with.
+    /// Acknowledges a message to the broker.
     pub(crate) fn acknowledge(&self, acknowledgement: Option<Acknowledgement>) {
         if let Some(acknowledgement) = acknowledgement {
             let _ = self.commands.send(Command::Acknowledge(acknowledgement));
@@ -99,7 +99,7 @@ impl Link {
 }
 
 impl Link {
-    /// Lets what is under way arrive, and disconnects; the thread ends within its own grace.
+    /// Delivers what is in flight, and disconnects. The thread ends within its grace period.
     pub(crate) fn stop(mut self) -> Option<JoinHandle<()>> {
         let thread = self.thread.take();
         drop(self);
@@ -109,18 +109,16 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // Nobody waits for the thread here, where workloads are served.
+        // Do not join the thread here: workloads are served on this one.
         let _ = self.commands.send(Command::Stop);
     }
 }
 
-/// Longer than the longest lease, so that the broker keeps a revocation for a device that was
-/// off line until its lease has run out in any case.
+/// Longer than the longest lease: the broker keeps a revocation for an offline device at least until its lease has expired.
 const SESSION_EXPIRY: Duration = Duration::from_secs(30 * 24 * 3600);
 const KEEP_ALIVE_SECONDS: u16 = 90;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-/// Above the largest order, so that one that is too large is refused by us, and counted, and
-/// does not tear the connection down.
+/// Above the largest order, so that the daemon refuses and counts one that is too large, instead of losing the connection.
 const LARGEST_PACKET: u32 = 256 * 1024;
 const IN_FLIGHT: u16 = 4;
 

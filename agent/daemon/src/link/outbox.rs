@@ -1,4 +1,4 @@
-//! What is to be published, kept until the broker has it.
+//! The outbox: parcels to publish, kept until the broker has acknowledged them.
 
 use std::collections::VecDeque;
 
@@ -12,8 +12,8 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Adds a parcel. A status or a report takes the place of one of its kind that is not yet
-    /// in flight: the older one has been overtaken. A receipt never does.
+    /// Adds a parcel. A status or a report replaces an older one of its kind that is not in flight yet. A receipt replaces
+    /// nothing.
     pub(super) fn push(&mut self, parcel: Parcel) {
         let waiting = self.parcels.iter_mut().skip(usize::from(self.in_flight));
         match waiting.into_iter().find(|waiting| overtakes(parcel.kind, waiting.kind)) {
@@ -22,7 +22,7 @@ impl Outbox {
         }
     }
 
-    /// The parcel to send now, if none is in flight. It is in flight from here on.
+    /// Returns the parcel to send, if none is in flight, and marks it as in flight.
     pub(super) fn next(&mut self) -> Option<&Parcel> {
         if self.in_flight {
             return None;
@@ -32,18 +32,18 @@ impl Outbox {
         Some(first)
     }
 
-    /// The parcel in flight has arrived.
+    /// Removes the parcel in flight: the broker has it.
     pub(super) fn delivered(&mut self) -> Option<ParcelKind> {
         let arrived = std::mem::take(&mut self.in_flight);
         if arrived { self.parcels.pop_front().map(|parcel| parcel.kind) } else { None }
     }
 
-    /// The parcel in flight was lost on the way: it is sent again.
+    /// Marks the parcel in flight as lost, so that it is sent again.
     pub(super) fn lost(&mut self) {
         self.in_flight = false;
     }
 
-    /// Whether nothing waits and nothing is in flight.
+    /// Returns whether nothing waits and nothing is in flight.
     pub(super) fn is_empty(&self) -> bool {
         self.parcels.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The session itself: connect, subscribe, carry, come back.
+//! The MQTT session: connects, subscribes, carries messages, reconnects.
 
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -25,10 +25,10 @@ const LONGEST_DELAY: Duration = Duration::from_secs(60);
 /// only (MQTT 5.0, section 4.4).
 const ACKNOWLEDGED_WITHIN: Duration =
     if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(20) };
-/// What a stop grants to parcels that are still under way.
+/// Time at a stop for parcels in flight.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Runs until it is told to stop, or nobody is left to tell it.
+/// Runs until it is stopped or its handle is dropped.
 pub(super) async fn run(
     endpoint: Endpoint,
     mut commands: mpsc::UnboundedReceiver<Command>,
@@ -36,7 +36,7 @@ pub(super) async fn run(
 ) {
     let options = match options(&endpoint) {
         Ok(options) => options,
-        Err(error) => return tracing::error!(%error, "the link has no last will"),
+        Err(error) => return tracing::error!(%error, "cannot encode the last will; not connecting"),
     };
     let (client, eventloop) = AsyncClient::builder(options).capacity(16).build();
     let (packets, mut received) = mpsc::channel(16);
@@ -64,7 +64,7 @@ pub(super) async fn run(
             command = commands.recv() => match command {
                 Some(Command::Publish(parcel)) => session.outbox.push(parcel),
                 Some(Command::Acknowledge(Acknowledgement(ack))) => {
-                    // After a reconnect the packet id is void, and the broker sends it again.
+                    // After a reconnect the packet id is void, and the broker delivers the message again.
                     let _ = session.client.try_manual_ack(ack);
                 }
                 Some(Command::Subscribe) if session.connected => session.subscribe(),
@@ -79,7 +79,7 @@ pub(super) async fn run(
     poller.abort();
 }
 
-/// Drives the connection, and waits between tries.
+/// Drives the connection, with back-off between tries.
 async fn poll(mut eventloop: EventLoop, packets: mpsc::Sender<Packet>, reconnect: Arc<Notify>) {
     let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
     let mut connected_at: Option<Instant> = None;
@@ -87,7 +87,7 @@ async fn poll(mut eventloop: EventLoop, packets: mpsc::Sender<Packet>, reconnect
         let polled = tokio::select! {
             polled = eventloop.poll() => polled,
             () = reconnect.notified() => {
-                // The outbox sends again what was in flight; the client is not to do it as well.
+                // The outbox sends again what was in flight, so the client must not.
                 eventloop.clean();
                 eventloop.drain_pending_as_failed(NoticeFailureReason::SessionReset);
                 connected_at = None;
@@ -138,9 +138,9 @@ struct Session {
     events: mpsc::Sender<LinkEvent>,
     outbox: Outbox,
     connected: bool,
-    /// Has the connection made again.
+    /// Drops the connection, so that it is made again.
     reconnect: Arc<Notify>,
-    /// The subscription that the broker has yet to answer.
+    /// The subscription that the broker has not answered yet.
     subscriptions: JoinSet<Result<(), SubscribeNoticeError>>,
 }
 
@@ -162,12 +162,12 @@ impl Session {
                 payload: publish.payload.to_vec(),
             },
         };
-        // Nobody to tell means that the daemon is stopping.
+        // A closed channel means that the daemon is stopping.
         let _ = self.events.send(event).await;
     }
 
-    /// Asks for the channels of the control plane, at every connection: a broker that lost the
-    /// session has lost them too, and a retained event is sent again.
+    /// Subscribes to the control plane's topics on every connection: a broker that lost the MQTT session has lost the subscriptions,
+    /// and a retained event is delivered again.
     fn subscribe(&mut self) {
         self.subscriptions.abort_all();
         let filters = [Channel::Event, Channel::Verdict].map(|channel| {
@@ -176,12 +176,11 @@ impl Session {
         });
         match self.client.try_subscribe_many_tracked(filters) {
             Ok(notice) => drop(self.subscriptions.spawn(notice.wait_completion_async())),
-            Err(error) => tracing::warn!(%error, "a subscription was not sent"),
+            Err(error) => tracing::warn!(%error, "cannot send a subscription"),
         }
     }
 
-    /// Tells what the broker answered to a subscription. One that was lost with the connection is made again with the
-    /// next one.
+    /// Reports the broker's answer to a subscription. One that was lost with the connection is made again on the next one.
     async fn subscribed(&mut self, outcome: Result<(), SubscribeNoticeError>) {
         let event = match outcome {
             Ok(()) => LinkEvent::Subscribed,
@@ -193,7 +192,7 @@ impl Session {
         let _ = self.events.send(event).await;
     }
 
-    /// Sends the next parcel, if the connection stands and none is in flight.
+    /// Sends the next parcel, if the connection is up and none is in flight.
     fn send_next(&mut self) -> Option<InFlight> {
         if !self.connected {
             return None;

@@ -1,12 +1,16 @@
-//! Facts about the host, for people who look for a device. Each is only what the host says.
+//! What the host says of itself: facts that identify it, and its health, for people who look for what is wrong with a device.
+//! Nobody judges by these values.
 
 use std::fs::File;
 use std::io::Read as _;
+use std::path::Path;
 use std::sync::LazyLock;
 
+use nix::sys::statvfs::statvfs;
 use nix::sys::utsname::uname;
-use pawl_proto::message::{HostFacts, ShortText};
+use pawl_proto::message::{HostFacts, HostHealth, ShortText};
 use pawl_proto::{Nonce, Text};
+use sysinfo::{Components, System};
 
 use crate::random;
 
@@ -61,4 +65,66 @@ fn text(path: &str) -> Option<String> {
     let mut contents = Vec::new();
     File::open(path).ok()?.take(16 * 1024).read_to_end(&mut contents).ok()?;
     Some(String::from_utf8_lossy(&contents).into_owned())
+}
+
+const MIB: u64 = 1024 * 1024;
+
+/// Reads how the host is doing. Blocks.
+pub(super) fn health(state_dir: &Path) -> HostHealth {
+    let mut system = System::new();
+    system.refresh_memory();
+    HostHealth {
+        uptime: System::uptime(),
+        load: rounded(System::load_average().one * 100.0).unwrap_or_default(),
+        memory: system.available_memory() / MIB,
+        swap: system.free_swap() / MIB,
+        state: free(state_dir),
+        root: free(Path::new("/")),
+        cpu: hottest(&Components::new_with_refreshed_list()),
+    }
+}
+
+/// Returns the free space that programs can get, in MiB. sysinfo asks every mounted file system, and would wait for a
+/// network share that is gone.
+fn free(path: &Path) -> Option<u64> {
+    let of = statvfs(path).ok()?;
+    Some(u64::from(of.blocks_available()).saturating_mul(u64::from(of.fragment_size())) / MIB)
+}
+
+/// Returns the highest temperature of the sensors that are named as a processor's.
+fn hottest(sensors: &Components) -> Option<i16> {
+    const NAMES: [&str; 7] = ["cpu", "core", "package", "tctl", "tdie", "soc", "x86_pkg"];
+    let of_cpu = sensors.iter().filter(|sensor| {
+        let label = sensor.label().to_ascii_lowercase();
+        NAMES.iter().any(|name| label.contains(name))
+    });
+    let celsius = of_cpu.filter_map(sysinfo::Component::temperature).filter(|celsius| celsius.is_finite());
+    rounded(f64::from(celsius.reduce(f32::max)?))
+}
+
+/// Returns the nearest whole number, if the type has it.
+fn rounded<T: std::str::FromStr>(number: f64) -> Option<T> {
+    format!("{number:.0}").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_values_are_those_that_the_kernel_shows() {
+        let health = health(Path::new("/nonexistent"));
+        assert_eq!(health.state, None);
+        assert!(health.root.unwrap() > 0);
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        assert!(rounded::<u64>(uptime).unwrap().abs_diff(health.uptime) <= 5, "{health:?}");
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
+        let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")).unwrap();
+        let total: u64 = total.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(
+            health.memory > total / 1024 / 1000 && health.memory <= total / 1024,
+            "{health:?} of {total} KiB"
+        );
+    }
 }

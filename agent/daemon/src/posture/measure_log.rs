@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pawl_proto::message::MeasureLog;
 use pawl_proto::{Blob, limits};
 
-use crate::passed;
+use crate::systemd;
 
 /// systemd sets the sticky bit of the file before it extends a PCR, and clears it once the record is appended.
 const STICKY: u32 = 0o1000;
@@ -30,7 +30,7 @@ pub(super) struct MeasureFile {
 impl MeasureFile {
     /// The log that systemd passed to this process, else the one at `path`.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, passed: passed::named(passed::MEASURE_LOG).map(File::from) }
+        Self { path, passed: systemd::passed_file(systemd::MEASURE_LOG).map(File::from) }
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -1,15 +1,36 @@
 //! Posture: what the host and the TPM say of this device, for reports.
 
-mod gather;
 mod growing;
-mod health;
 mod host;
 mod logs;
 mod measure_log;
-pub(crate) mod nvpcrs;
 mod quote;
 
-pub(crate) use gather::gather;
+use std::path::Path;
+
+use crate::core::{GatheredLogs, LogRange};
+
 pub(crate) use host::{boot_id, facts, run};
 pub(crate) use logs::Logs;
-pub(crate) use quote::{QuoteError, bank_hash, quote, quote_stable, quoted_pcrs, read_pcrs};
+pub(crate) use quote::{
+    QuoteError, bank_hash, certify_nvpcrs, present_nvpcrs, quote, quote_stable, quoted_pcrs, read_nvpcrs,
+    read_pcrs,
+};
+
+/// Reads the logs, facts and health of the host that a report carries. Leaves the audit records out. Blocks.
+pub(crate) fn gather(logs: &Logs, state_dir: &Path, range: LogRange) -> GatheredLogs {
+    let LogRange { whole, bank, measure, ima } = range;
+    // A report that adds to an earlier one leaves an empty piece out.
+    let measure = logs.measure(measure).filter(|log| whole || !log.bytes.as_bytes().is_empty());
+    GatheredLogs {
+        boot_id: boot_id(),
+        run: run(),
+        facts: whole.then(facts),
+        health: host::health(state_dir),
+        boot: logs.boot(whole),
+        named_nvpcrs: (whole || measure.is_some()).then(|| logs.named_nvpcrs()),
+        measure,
+        ima: ima.and_then(|offset| logs.ima(bank, offset)),
+        audit: None,
+    }
+}

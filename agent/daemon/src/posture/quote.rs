@@ -1,12 +1,12 @@
-//! The PCRs that reports quote, as the TPM tells them.
+//! Quotes, and the certified values of NvPCRs: NV indices that systemd extends as if they were PCRs.
 
 use std::collections::BTreeMap;
 
 use pawl_evidence::tpm::{Attest, HashAlgorithm, PcrIndexError, PcrSelection};
-use pawl_proto::{Digest, PcrBank, PcrValue};
+use pawl_proto::{Digest, PcrBank, PcrValue, limits};
 use pawl_tpm::{Attestation, Error, Tpm};
 
-use crate::core::covers;
+use crate::core::{NvPcr, covers};
 
 /// How often the PCRs may change between reading and quoting before the quote fails.
 const ATTEMPTS: usize = 5;
@@ -30,7 +30,7 @@ pub(crate) fn bank_hash(bank: PcrBank) -> HashAlgorithm {
 /// Reads the quoted PCRs of the active bank.
 ///
 /// # Errors
-/// What the TPM says.
+/// The TPM's error.
 pub(crate) async fn read_pcrs(tpm: &Tpm) -> Result<BTreeMap<u8, PcrValue>, Error> {
     let bank = tpm.pcr_bank().await?;
     let selection = quoted_pcrs(bank).map_err(|_| MALFORMED)?;
@@ -42,16 +42,16 @@ pub(crate) async fn read_pcrs(tpm: &Tpm) -> Result<BTreeMap<u8, PcrValue>, Error
 /// Quotes the PCRs of a bank.
 ///
 /// # Errors
-/// What the TPM says.
+/// The TPM's error.
 pub(crate) async fn quote(tpm: &Tpm, bank: PcrBank, extra: Digest) -> Result<Attestation, Error> {
     let selection = quoted_pcrs(bank_hash(bank)).map_err(|_| MALFORMED)?;
     tpm.quote(&selection, extra.0).await
 }
 
-/// Returns a quote with a nonce of somebody's own, and the PCR values that it is over.
+/// Returns a quote with a caller's nonce, and the PCR values that it covers.
 ///
 /// # Errors
-/// [`QuoteError`]; above all what the TPM says.
+/// [`QuoteError`].
 pub(crate) async fn quote_stable(
     tpm: &Tpm,
     nonce: Digest,
@@ -81,4 +81,47 @@ pub(crate) enum QuoteError {
     Malformed,
     #[error("the logs were not read to the end: the daemon is stopping")]
     Logs,
+}
+
+/// Reads the NvPCRs that the control plane asks for. Leaves out one that does not exist or that the TPM does not let the daemon
+/// read: the control plane judges its absence.
+pub(crate) async fn read_nvpcrs(tpm: &Tpm, asked: &[u32]) -> Vec<NvPcr> {
+    let mut read = Vec::new();
+    for handle in asked.iter().copied().take(limits::NVPCRS) {
+        match tpm.nv_digest(handle).await {
+            Ok(Some(found)) => read.push(NvPcr { handle, found }),
+            Ok(None) => tracing::warn!(index = format_args!("{handle:#x}"), "an NvPCR does not exist"),
+            Err(error) => {
+                tracing::warn!(index = format_args!("{handle:#x}"), %error, "an NvPCR cannot be read");
+            }
+        }
+    }
+    read
+}
+
+/// Returns which of these NvPCRs the TPM has.
+pub(crate) async fn present_nvpcrs(tpm: &Tpm, mut named: Vec<u32>) -> Vec<u32> {
+    named.truncate(limits::NVPCRS_PRESENT);
+    tpm.defined_nv_indices(named).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the TPM does not say which NvPCRs it has");
+        Vec::new()
+    })
+}
+
+/// Has the attestation key certify the NvPCRs for the evidence with this digest, and leaves out one that the TPM does not certify.
+pub(crate) async fn certify_nvpcrs(
+    tpm: &Tpm,
+    handles: Vec<u32>,
+    evidence: Digest,
+) -> Vec<(u32, Attestation)> {
+    let mut certified = Vec::new();
+    for handle in handles {
+        match tpm.certify_nv_digest(handle, evidence.0).await {
+            Ok(attestation) => certified.push((handle, attestation)),
+            Err(error) => {
+                tracing::warn!(index = format_args!("{handle:#x}"), %error, "the TPM does not certify an NvPCR");
+            }
+        }
+    }
+    certified
 }

@@ -1,8 +1,8 @@
-//! Reads what the core decides on at a start.
+//! Reads what the core decides on at a start, and carries out what it writes.
 
-use super::{Store, StoreError};
-use crate::core::Found;
-use crate::problem;
+use super::{KnownTime, PairingKeys, Store, StoreError};
+use crate::core::{Found, Write};
+use crate::{fail_point, problem};
 
 impl Store {
     /// Reads what a start decides on, without what the TPM knows.
@@ -29,4 +29,70 @@ fn unless_damaged<T>(what: &str, outcome: Result<Option<T>, StoreError>) -> Opti
         tracing::warn!(%error, what, "a file cannot be read; going on without it");
         None
     })
+}
+
+impl Store {
+    /// Carries out one write of the core. [`Write::Vault`] has no contents to write here: the caller seals them and
+    /// calls [`put_vault`](Self::put_vault).
+    ///
+    /// `time` is kept with a verdict, which told it.
+    pub fn put(&self, write: Write, time: impl FnOnce() -> Option<KnownTime>) -> Result<(), StoreError> {
+        match write {
+            Write::Verdict { sequence, message, has_lease } => {
+                self.put_verdict(sequence, &message, has_lease)?;
+                if let Some(time) = time() {
+                    self.put_time(&time)?;
+                }
+            }
+            Write::RemoveLease => self.remove_lease()?,
+            Write::Vault => {}
+            Write::RevocationNote(revocation) => {
+                self.announce_revocation(&revocation)?;
+                fail_point::reach("wipe.gate-closed");
+            }
+            Write::Revocation(revocation) => {
+                // The note before it is on the disk by now.
+                if revocation.counted && !revocation.receipted {
+                    fail_point::reach("wipe.incremented");
+                    // Holders were told before this write began.
+                    fail_point::reach("wipe.told");
+                }
+                self.put_revocation(&revocation)?;
+                if !revocation.receipted {
+                    fail_point::reach("wipe.recorded");
+                }
+            }
+            Write::DestroyKeys => {
+                self.destroy_keys()?;
+                fail_point::reach("wipe.unlinked");
+            }
+            Write::Receipt(ended, message) => {
+                self.put_receipt(ended, &message)?;
+                fail_point::reach("wipe.receipt-stored");
+            }
+            Write::RemoveReceipt(ended) => {
+                self.remove_receipt(ended)?;
+                fail_point::reach("wipe.receipt-taken");
+            }
+            Write::ForgetPairing => self.forget_pairing()?,
+            Write::Reserve => self.reserve()?,
+            Write::Release => self.release(),
+            Write::Approved(approved) => {
+                fail_point::reach("re-pair.approved");
+                self.keep_approved(&approved)?;
+                fail_point::reach("re-pair.kept");
+            }
+            Write::BeginKeys(epoch) => self.begin_keys(epoch)?,
+            Write::DiscardUnfinished => self.discard_unfinished()?,
+            Write::Stage(staged) => {
+                self.stage(&staged.record, &PairingKeys::from(&staged.keys.0), &staged.verdict)?;
+                fail_point::reach("pair.staged");
+            }
+            Write::Commit => {
+                self.commit()?;
+                fail_point::reach("pair.committed");
+            }
+        }
+        Ok(())
+    }
 }

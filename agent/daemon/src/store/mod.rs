@@ -22,10 +22,9 @@
 pub(crate) mod atomic;
 mod directory;
 mod disk;
+mod effects;
 mod ending;
-mod examine;
 mod making;
-mod put;
 mod record;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,7 +1,7 @@
-//! Security events: what concerns the trust in the device.
+//! Security events: log entries about the trust in the device.
 //!
-//! Each has a `MESSAGE_ID` of its own in the journal, under which `systemd/catalog/pawl.catalog` tells
-//! people what to do (`journalctl -x`), and the fields `PAWL_EVENT`, `PAWL_DEVICE` and `PAWL_EPOCH`.
+//! Each has its own `MESSAGE_ID` in the journal, under which `systemd/catalog/pawl.catalog` has the explanation and the remedy
+//! (`journalctl -x`), and the fields `PAWL_EVENT`, `PAWL_DEVICE` and `PAWL_EPOCH`.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -10,10 +10,10 @@ use pawl_proto::message::{Cause, DeviceState};
 use pawl_proto::{DeviceId, Epoch};
 use tracing::Level;
 
-/// The target of the log's lines that are security events.
+/// The `tracing` target of security events.
 pub(crate) const TARGET: &str = "pawld::security";
 
-/// What happened, as programs name it, and as the journal's catalog does.
+/// A kind of event: its name for programs, and its id in the journal's catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecurityEvent {
     name: &'static str,
@@ -21,7 +21,7 @@ pub struct SecurityEvent {
     level: Level,
 }
 
-/// Declares the events, and the list of them that is compared with the catalog.
+/// Declares the events, and a list of them to compare with the catalog.
 macro_rules! events {
     ($($(#[$doc:meta])+ $constant:ident $level:ident $name:literal $message_id:literal)+) => {
         impl SecurityEvent {
@@ -38,11 +38,11 @@ macro_rules! events {
 }
 
 events! {
-    /// A pairing was made.
+    /// A pairing was created.
     PAIRED INFO "paired" "94db9025e5444c68a772101b6e49c8d0"
-    /// The TPM accepted a lease: tokens are given.
+    /// The TPM accepted a lease: workloads get tokens.
     ENTITLED INFO "entitled" "97884c073bca4c56b8c56d774d04c1c4"
-    /// No verdict came before the lease's deadline.
+    /// The lease expired before a verdict renewed it.
     LEASE_EXPIRED WARN "lease-expired" "19ecdbbba13a49689725a388a88f7da9"
     /// The TPM does not accept the lease.
     LEASE_REFUSED WARN "lease-refused" "71ffd0e7586c4e639fda2fcc289183be"
@@ -56,7 +56,7 @@ events! {
     WIPED WARN "wiped" "3fbd2bc624bd499890d273f1ab8f0c5d"
     /// The TPM refuses to end the epoch.
     COUNTER_OWED ERROR "revoked-counter-owed" "2ccff8e3c3234c2aa0a9da8ab521cddc"
-    /// Somebody has taken the proof that an epoch is over.
+    /// The control plane has the receipt of an ended epoch.
     RECEIPT_TAKEN INFO "receipt-taken" "0a6a6dbbf83c46e58227c678e1414cf1"
     /// A message of the broker was not an order of the control plane for this pairing.
     ORDER_REFUSED WARN "order-refused" "f6f33927a38d4bb3af51273d4907a197"
@@ -66,15 +66,15 @@ events! {
     UNKNOWN_VERDICT WARN "unknown-verdict" "05b23e8ae3824339a812687d787923e8"
     /// A new pairing was approved.
     PAIRING_APPROVED INFO "pairing-approved" "f05b3c29617c48f797ffbaab51736b0c"
-    /// Nothing came of the request for a pairing.
+    /// A pairing failed or was refused.
     PAIRING_REFUSED WARN "pairing-refused" "e4e2c8e105b34273beb73475fe6cb6cd"
-    /// The operator wants a person at the device to ask for the pairing.
+    /// The operator requires a person at the device to request the pairing.
     TECHNICIAN_WANTED WARN "technician-wanted" "e0e77a1184014cb3b50d667654c00d25"
-    /// The TPM has signed for a protected action.
+    /// The TPM signed for a protected action.
     ASSURANCE_MADE INFO "assurance-made" "cfedebb15c534bdfbadd7d4495332259"
-    /// A protected action was not let.
+    /// A protected action was refused.
     ACTION_REFUSED WARN "action-refused" "5927fc3c7c504afc9421cb3a47e61236"
-    /// The assurance records do not hold together.
+    /// The assurance records failed verification.
     RECORDS_DAMAGED ERROR "records-damaged" "11ab39ef174944e090c489d1c329bad6"
     /// The pairing on the disk belongs to a device with another TPM.
     MOVED_DISK ERROR "moved-disk" "7ad8ea2e0885443488519474b3a2668f"
@@ -88,20 +88,19 @@ events! {
 
 static DEVICE: OnceLock<DeviceId> = OnceLock::new();
 
-/// Says which device this is, once that is known.
+/// Sets the device, once it is known.
 pub(crate) fn identify(device: DeviceId) {
-    // A process has one TPM: who came first said the same.
+    // A process has one TPM: later values are identical.
     let _ = DEVICE.set(device);
 }
 
 impl SecurityEvent {
-    /// What a wipe is to others.
+    /// Returns the event for a wipe of this cause.
     pub(crate) fn of_wipe(cause: Cause) -> Self {
         if cause == Cause::Wipe { Self::WIPED } else { Self::REVOKED }
     }
 
-    /// The event that it is to come into this state for a problem with this code; none where that is
-    /// no news, or is logged where it happens.
+    /// Returns the event for entering this state with this problem code; none if the change needs none or is logged elsewhere.
     pub(crate) fn of_state(state: DeviceState, problem: Option<&str>) -> Option<Self> {
         if state == DeviceState::Entitled {
             return Some(Self::ENTITLED);
@@ -126,7 +125,7 @@ impl SecurityEvent {
     pub(crate) fn log(self, epoch: Option<Epoch>, text: fmt::Arguments<'_>) {
         let epoch = epoch.map(|epoch| epoch.0);
         let device = DEVICE.get().map(DeviceId::as_str);
-        // The level is part of the call.
+        // The level must be a constant at each call site.
         macro_rules! log {
             ($level:ident) => {
                 tracing::event!(

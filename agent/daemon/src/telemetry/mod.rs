@@ -1,7 +1,7 @@
-//! The log: to the journal when systemd connected us to it, else to standard error.
+//! The log: to the journal if systemd connected it, else to standard error.
 //!
-//! In the journal each field of an event has the prefix `PAWL_`. Security events ([`event`]) bring
-//! their fields' names with them, since `MESSAGE_ID` must have none.
+//! In the journal each field of an event has the prefix `PAWL_`. Security events ([`event`]) use full
+//! field names, since `MESSAGE_ID` must have no prefix.
 
 pub(crate) mod event;
 
@@ -16,7 +16,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Begins to log at `level`. Security events are logged at every level.
+/// Starts the log at `level`. Security events are logged at every level.
 pub(crate) fn start(level: LogLevel) {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
