@@ -158,6 +158,15 @@ pub(crate) fn counter_owed(failure: &TpmFailure) -> Problem {
     problem("revoked-counter-owed", reason, failure.remedy.clone())
 }
 
+/// The counter is needed for a receipt that TPM or disk do not have yet.
+pub(crate) fn receipt_owed() -> Problem {
+    problem(
+        "receipt-owed",
+        "the pairing has ended, but its receipt is not on the disk yet, and only the TPM's counter proves that end; pawld keeps retrying",
+        "try again in a few seconds: pawlctl deprovision; if it stays so, see why: journalctl -u pawld",
+    )
+}
+
 /// This disk belongs to another TPM.
 pub(crate) fn moved_disk(device: &str) -> Problem {
     problem(

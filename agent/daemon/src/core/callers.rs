@@ -71,7 +71,7 @@ pub(super) fn request(machine: &mut Machine, id: RequestId, request: Request) {
             if lives || machine.sessions.asks() {
                 wipe(machine, Caller::Deprovision(id), Text::lossy("deprovisioned"));
             } else {
-                command(machine, TpmCommand::Deprovision, Caller::Deprovision(id));
+                deprovision(machine, id);
             }
         }
     }
@@ -148,16 +148,24 @@ pub(super) fn answer(machine: &mut Machine, callers: Vec<Caller>, answer: &Resul
     for caller in callers {
         match (caller, answer) {
             (Caller::Wipe(id), Ok(wiped)) => machine.cx.reply(Some(id), Reply::Wiped(wiped.clone())),
-            (Caller::Deprovision(_), Ok(_)) => {
+            (Caller::Deprovision(id), Ok(_)) => {
                 // One may have begun while the epoch was being ended.
                 machine.sessions.drop_all(&mut machine.cx);
-                command(machine, TpmCommand::Deprovision, caller);
+                deprovision(machine, id);
             }
             (Caller::Wipe(id) | Caller::Deprovision(id), Err(problem)) => {
                 machine.cx.reply(Some(id), Reply::Refused(problem.clone()));
             }
         }
     }
+}
+
+/// Removes the counter, unless it is still needed for a receipt.
+fn deprovision(machine: &mut Machine, id: RequestId) {
+    if machine.receipts.need_counter() {
+        return machine.cx.reply(Some(id), Reply::Refused(problem::receipt_owed()));
+    }
+    command(machine, TpmCommand::Deprovision, Caller::Deprovision(id));
 }
 
 fn command(machine: &mut Machine, command: TpmCommand, caller: Caller) {

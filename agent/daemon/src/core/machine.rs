@@ -307,7 +307,7 @@ impl Machine {
         message: Option<MessageId>,
         caller: Option<Caller>,
     ) {
-        let is_linked = matches!(&self.phase, Phase::Paired(paired) if paired.broker.connected);
+        let is_linked = matches!(&self.phase, Phase::Paired(paired) if paired.broker.is_connected());
         let revoking = Revoking::begin(&mut self.cx, record, order, is_linked, message, caller);
         self.examination.abandon();
         self.phase = Phase::Revoking(Box::new(revoking));

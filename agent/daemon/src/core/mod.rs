@@ -12,10 +12,12 @@
 //! | [`succession`] | what becomes of the old pairing and of the device when a session is over |
 //! | [`procedure`] | how what takes several steps is written |
 //! | [`paired`], [`keep`] | a live pairing: messages, verdicts, and what is acknowledged when |
+//! | [`broker`] | the connection of a live pairing, and its subscriptions |
 //! | [`lease`], [`tokens`], [`reports`] | what a live pairing renews |
 //! | [`evidence`] | a report's evidence and quote |
 //! | [`revocation`], [`receipts`] | the end of an epoch, and the proof of it |
 
+mod broker;
 mod callers;
 mod context;
 mod effect;
@@ -216,7 +218,7 @@ impl Core {
             lease: paired.and_then(|paired| paired.leases.present()).cloned(),
             leases_ahead: paired.map_or(0, |paired| paired.leases.ahead()),
             tokens: paired.map(|paired| paired.tokens.status(&self.machine.cx)).unwrap_or_default(),
-            broker: paired.map(|paired| paired.broker.clone()).unwrap_or_default(),
+            broker: paired.map(|paired| paired.broker.status().clone()).unwrap_or_default(),
             past: self.machine.sessions.past(),
             receipt_waiting: self.machine.receipts.is_waiting(),
             refused: self.machine.refused.counts(),

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_proto::local::BrokerStatus;
 use pawl_proto::message::{Cause, DeviceState, Entitlement, Event, EventKind, Standing, Verdict};
 
+use super::broker::Broker;
 use super::context::Context;
 use super::effect::{Effect, ParcelKind, Ticket, TpmCommand, Write};
 use super::input::{CallAnswer, CallFailure, HeldToken, LinkInput, MessageId, TpmAnswer, TpmFailure};
@@ -18,16 +18,12 @@ use super::status::publish_status;
 use super::time::earliest;
 use super::tokens::Tokens;
 use crate::audit;
-use crate::backoff::Backoff;
 use crate::problem;
 use crate::store::PairingRecord;
 
-const FIRST_SUBSCRIPTION: Duration = Duration::from_secs(1);
-const LONGEST_SUBSCRIPTION: Duration = Duration::from_secs(300);
-
 pub(super) struct Paired {
     record: Arc<PairingRecord>,
-    pub(super) broker: BrokerStatus,
+    pub(super) broker: Broker,
     seen: Seen,
     pub(super) verdict: Option<Verdict>,
     /// What the newest verdict grants.
@@ -38,9 +34,6 @@ pub(super) struct Paired {
     pub(super) tokens: Tokens,
     /// The comparison of TPM and pairing that is under way.
     check: Option<Ticket>,
-    /// When to ask the broker for the subscriptions again.
-    subscribe: Option<Duration>,
-    subscription: Backoff,
 }
 
 /// What a live pairing cannot do by itself.
@@ -88,10 +81,7 @@ impl Paired {
             None => {}
         }
         Self {
-            broker: BrokerStatus {
-                address: Some(format!("{}:{}", record.broker.host, record.broker.port)),
-                ..BrokerStatus::default()
-            },
+            broker: Broker::of(&record),
             seen,
             entitlement: newest.map(|verdict| verdict.entitlement.clone()),
             leases,
@@ -99,8 +89,6 @@ impl Paired {
             reports: Reports::new(last.as_ref().or(leased.as_ref())),
             tokens: Tokens::new(&cx.settings.tokens),
             check: None,
-            subscribe: None,
-            subscription: Backoff::new(FIRST_SUBSCRIPTION, LONGEST_SUBSCRIPTION),
             verdict: last,
             record,
         }
@@ -110,28 +98,19 @@ impl Paired {
     pub(super) fn link(&mut self, cx: &mut Context, refused: &mut Refused, input: LinkInput) -> Outcome {
         match input {
             LinkInput::Connected => {
-                tracing::info!(broker = self.broker.address, "connected to the broker");
-                (self.broker.connected, self.broker.error, self.subscribe) = (true, None, None);
+                self.broker.connected();
                 publish_status(cx, &self.record, state(cx), true);
                 if self.reports.count() == 0 {
                     self.reports.report_now(cx);
                 }
             }
             LinkInput::Lost(error) => {
-                tracing::warn!(error, broker = self.broker.address, "the broker is out of reach");
-                (self.broker.connected, self.broker.error, self.subscribe) = (false, Some(error), None);
+                self.broker.lost(error);
                 // A link key that the TPM refuses to use looks the same.
                 self.check_tpm(cx);
             }
-            LinkInput::Subscribed => {
-                self.subscription.reset();
-                (self.broker.error, self.subscribe) = (None, None);
-            }
-            LinkInput::SubscriptionRefused(error) => {
-                tracing::error!(error, "no order of the control plane can arrive; asking again");
-                self.broker.error = Some(error);
-                self.subscribe = Some(cx.retry(&mut self.subscription));
-            }
+            LinkInput::Subscribed => self.broker.subscribed(),
+            LinkInput::SubscriptionRefused(error) => self.broker.subscription_refused(cx, error),
             LinkInput::Message { topic, payload, id } => {
                 return self.message(cx, refused, &topic, payload, id);
             }
@@ -331,9 +310,9 @@ impl Paired {
             cx.open_until(),
             self.leases.deadline(),
             self.keep.deadline(),
-            self.reports.deadline().filter(|_| self.broker.connected),
+            self.reports.deadline().filter(|_| self.broker.is_connected()),
             self.tokens.deadline(cx),
-            self.subscribe,
+            self.broker.deadline(),
         ])
     }
 
@@ -346,12 +325,9 @@ impl Paired {
         }
         self.leases.run_due(cx);
         self.keep.run_due(cx);
-        self.reports.run(cx, &self.record, self.broker.connected);
+        self.reports.run(cx, &self.record, self.broker.is_connected());
         self.tokens.run_due(cx);
-        if cx.is_due(self.subscribe) {
-            self.subscribe = None;
-            cx.push(Effect::Subscribe);
-        }
+        self.broker.run_due(cx);
     }
 
     pub(super) fn record(&self) -> &Arc<PairingRecord> {

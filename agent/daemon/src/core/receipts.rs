@@ -16,7 +16,7 @@ use pawl_proto::{Digest, Epoch, encode};
 
 use super::context::Context;
 use super::effect::{Call, Effect, Ticket, TpmCommand, Write};
-use super::input::{CallAnswer, CallFailure, TpmAnswer, TpmFailure, moment};
+use super::input::{CallAnswer, CallFailure, TpmAnswer, TpmFailure, TpmFailureKind, moment};
 use super::time::earliest;
 use crate::backoff::Backoff;
 use crate::store::{PairingRecord, Revocation};
@@ -38,6 +38,8 @@ struct Making {
     revocation: Revocation,
     step: MakingStep,
     backoff: Backoff,
+    /// The TPM's last refusal.
+    refusal: Option<TpmFailure>,
     /// The audit record of the wipe was left, without a receipt.
     is_recorded: bool,
 }
@@ -91,7 +93,8 @@ impl Receipts {
     /// Has the TPM make the receipt of an epoch that ended.
     pub(super) fn make(&mut self, cx: &mut Context, record: Arc<PairingRecord>, revocation: Revocation) {
         let step = MakingStep::ReadingCounter(cx.tpm(TpmCommand::Counter));
-        let making = Making { record, revocation, step, backoff: backoff(), is_recorded: false };
+        let making =
+            Making { record, revocation, step, backoff: backoff(), refusal: None, is_recorded: false };
         self.making.insert(making.record.epoch, making);
     }
 
@@ -117,9 +120,9 @@ impl Receipts {
                 self.waiting.insert(ended, Waiting::new(message.clone(), Some(unstored), None));
                 Some((ended, Some(Made { epoch, message, stored })))
             }
-            Err(error) => {
-                tracing::error!(error, "the TPM did not make the receipt; it is asked again");
-                making.failed(cx);
+            Err(failure) => {
+                tracing::error!(error = failure.text, "the TPM did not make the receipt; it is asked again");
+                making.failed(cx, failure);
                 Some((ended, None))
             }
         }
@@ -226,6 +229,15 @@ impl Receipts {
         }
     }
 
+    /// Returns whether the TPM may still make a receipt that the disk does not have: without its counter it never could,
+    /// and the control plane would count the pairing as live.
+    pub(super) fn need_counter(&self) -> bool {
+        let may_come = |making: &Making| {
+            making.refusal.as_ref().is_none_or(|refusal| refusal.kind == TpmFailureKind::Transient)
+        };
+        self.making.values().any(may_come) || self.waiting.values().any(|waiting| waiting.unstored.is_some())
+    }
+
     /// Returns whether the control plane still lacks a receipt.
     pub(super) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty() || !self.making.is_empty()
@@ -258,11 +270,11 @@ impl Making {
         &mut self,
         cx: &mut Context,
         answer: &Result<TpmAnswer, TpmFailure>,
-    ) -> Result<Option<(Epoch, Vec<u8>)>, String> {
+    ) -> Result<Option<(Epoch, Vec<u8>)>, TpmFailure> {
         match (&self.step, answer) {
-            (_, Err(failure)) => Err(failure.text.clone()),
+            (_, Err(failure)) => Err(failure.clone()),
             (MakingStep::ReadingCounter(_), Ok(TpmAnswer::Counter(Some(epoch)))) => {
-                let receipt = self.receipt(*epoch).map_err(|error| error.to_string())?;
+                let receipt = self.receipt(*epoch).map_err(|error| never(error.to_string()))?;
                 let ticket = cx.tpm(TpmCommand::Certify(Digest::of(&receipt)));
                 self.step = MakingStep::Certifying { ticket, epoch: *epoch, receipt };
                 Ok(None)
@@ -271,18 +283,19 @@ impl Making {
                 MakingStep::Certifying { epoch, receipt, .. },
                 Ok(TpmAnswer::Certified { attest, signature }),
             ) => {
-                let message = sign(receipt, attest, signature)?;
+                let message = sign(receipt, attest, signature).map_err(never)?;
                 if !self.is_recorded {
                     let fact = self.fact(Some(Digest::of(receipt)));
                     cx.record(Some(self.record.epoch), moment(attest), fact);
                 }
                 Ok(Some((*epoch, message)))
             }
-            _ => Err("the TPM has no epoch counter".to_owned()),
+            _ => Err(never("the TPM has no epoch counter".to_owned())),
         }
     }
 
-    fn failed(&mut self, cx: &mut Context) {
+    fn failed(&mut self, cx: &mut Context, refusal: TpmFailure) {
+        self.refusal = Some(refusal);
         if !std::mem::replace(&mut self.is_recorded, true) {
             let fact = self.fact(None);
             cx.record(Some(self.record.epoch), None, fact);
@@ -308,6 +321,11 @@ impl Making {
             time: self.revocation.time,
         })
     }
+}
+
+/// Returns the failure of what does not succeed on another try either.
+fn never(text: String) -> TpmFailure {
+    TpmFailure { kind: TpmFailureKind::Key, text, remedy: String::new() }
 }
 
 fn sign(receipt: &[u8], attest: &[u8], signature: &[u8]) -> Result<Vec<u8>, String> {

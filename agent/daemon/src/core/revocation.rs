@@ -72,9 +72,7 @@ enum Step {
         is_stored: bool,
         until: Duration,
     },
-    Over {
-        epoch: Option<Epoch>,
-    },
+    Over,
 }
 
 /// What the end of an epoch asks of the device.
@@ -248,8 +246,7 @@ impl Revoking {
             return Outcome::Going;
         }
         let Some(made) = made else {
-            self.step = Step::Over { epoch: None };
-            return self.over();
+            return self.over(None);
         };
         self.revocation.receipted = true;
         if self.is_linked {
@@ -291,29 +288,23 @@ impl Revoking {
     /// Ends this phase once the receipt is on the disk and nothing more goes over the link.
     fn proceed(&mut self) -> Outcome {
         match &self.step {
-            Step::Delivering { made, is_stored: true, .. } if !self.is_linked => {
-                self.step = Step::Over { epoch: Some(made.epoch) };
-                self.over()
-            }
+            Step::Delivering { made, is_stored: true, .. } if !self.is_linked => self.over(Some(made.epoch)),
             _ => Outcome::Going,
         }
     }
 
-    fn over(&mut self) -> Outcome {
+    /// `epoch`: the counter's value. Without a receipt it is not known; it has moved on by at least one.
+    fn over(&mut self, epoch: Option<Epoch>) -> Outcome {
+        self.step = Step::Over;
         let ended = self.record.epoch;
-        // Without a receipt the value is not known; it has moved on by at least one.
-        let next = Epoch(ended.0.saturating_add(1));
-        let epoch = match self.step {
-            Step::Over { epoch } => epoch.unwrap_or(next),
-            _ => next,
-        };
+        let epoch = epoch.unwrap_or(Epoch(ended.0.saturating_add(1)));
         Outcome::Over(std::mem::take(&mut self.callers), Wiped { ended, epoch })
     }
 
     pub(super) fn deadline(&self) -> Option<Duration> {
         let step = match &self.step {
             Step::Waiting(until) | Step::Delivering { until, .. } => Some(*until),
-            Step::Incrementing(_) | Step::Certifying | Step::Over { .. } => None,
+            Step::Incrementing(_) | Step::Certifying | Step::Over => None,
         };
         earliest([self.tell_by, step])
     }
@@ -328,10 +319,7 @@ impl Revoking {
                 self.increment(cx);
                 Outcome::Going
             }
-            Step::Delivering { until, made, .. } if cx.is_due(Some(*until)) => {
-                self.step = Step::Over { epoch: Some(made.epoch) };
-                self.over()
-            }
+            Step::Delivering { until, made, .. } if cx.is_due(Some(*until)) => self.over(Some(made.epoch)),
             _ => Outcome::Going,
         }
     }

@@ -117,3 +117,43 @@ fn an_ordered_repair_opens_a_session_by_itself() {
     assert!(rig.has(is_opened), "no session was opened");
     assert_eq!(rig.core.state(), DeviceState::Pairing);
 }
+
+fn asks_to_deprovision(rig: &mut Rig) -> Option<String> {
+    rig.feed(Input::Request(RequestId(2), Request::Deprovision));
+    rig.take(|effect| match effect {
+        Effect::Reply(RequestId(2), Reply::Refused(problem)) => Some(problem.error.clone()),
+        _ => None,
+    })
+}
+
+fn is_removal(effect: &Effect) -> bool {
+    matches!(effect, Effect::Tpm(_, TpmCommand::Deprovision))
+}
+
+#[test]
+fn the_counter_stays_until_the_disk_has_the_receipt_that_it_proves() {
+    let mut rig = Rig::entitled(900);
+    rig.feed(Input::Request(RequestId(1), Request::Deprovision));
+    rig.end_epoch();
+    let counter = rig.take_tpm(|command| matches!(command, TpmCommand::Counter)).unwrap();
+    rig.fail(counter, TpmFailureKind::Transient);
+    assert!(!rig.has(is_removal), "nobody can prove any more that the epoch has ended");
+    assert!(matches!(rig.take_reply(), Some(Reply::Refused(problem)) if problem.error == "receipt-owed"));
+    assert_eq!(asks_to_deprovision(&mut rig).as_deref(), Some("receipt-owed"));
+    rig.seconds(2);
+    rig.receipt();
+    assert_eq!(asks_to_deprovision(&mut rig).as_deref(), Some("receipt-owed"));
+    rig.store_receipt();
+    assert_eq!(asks_to_deprovision(&mut rig), None);
+    assert!(rig.has(is_removal));
+}
+
+#[test]
+fn a_tpm_that_cannot_make_the_receipt_is_deprovisioned_without_it() {
+    let mut rig = Rig::entitled(900);
+    rig.feed(Input::Request(RequestId(1), Request::Deprovision));
+    rig.end_epoch();
+    let counter = rig.take_tpm(|command| matches!(command, TpmCommand::Counter)).unwrap();
+    rig.fail(counter, TpmFailureKind::Key);
+    assert!(rig.has(is_removal));
+}
