@@ -5,22 +5,22 @@
 //! A receipt that is not on the disk is written again until it is. Only then does the disk learn that it was made: a start
 //! that finds neither makes it anew.
 
+mod draft;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_proto::codec::{EncodeError, Version};
-use pawl_proto::message::{Receipt, SignedReceipt};
-use pawl_proto::record::DeviceFact;
-use pawl_proto::{Digest, Epoch, encode};
+use pawl_proto::Epoch;
 
 use super::context::Context;
-use super::effect::{Call, Effect, Ticket, TpmCommand, Write};
-use super::input::{CallAnswer, CallFailure, TpmAnswer, TpmFailure, TpmFailureKind, moment};
+use super::effect::{Call, Effect, Ticket, Write};
+use super::input::{CallAnswer, CallFailure, TpmAnswer, TpmFailure};
 use super::time::earliest;
 use crate::backoff::Backoff;
 use crate::store::{PairingRecord, Revocation};
 use crate::telemetry::event::SecurityEvent;
+use draft::Draft;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(600);
@@ -28,26 +28,8 @@ const LONGEST_RETRY: Duration = Duration::from_secs(600);
 /// The receipts that the control plane does not have yet, by the epoch that ended.
 #[derive(Default)]
 pub(super) struct Receipts {
-    making: BTreeMap<Epoch, Making>,
+    drafts: BTreeMap<Epoch, Draft>,
     waiting: BTreeMap<Epoch, Waiting>,
-}
-
-/// A receipt that the TPM makes.
-struct Making {
-    record: Arc<PairingRecord>,
-    revocation: Revocation,
-    step: MakingStep,
-    backoff: Backoff,
-    /// The TPM's last refusal.
-    refusal: Option<TpmFailure>,
-    /// The audit record of the wipe was left, without a receipt.
-    is_recorded: bool,
-}
-
-enum MakingStep {
-    ReadingCounter(Ticket),
-    Certifying { ticket: Ticket, epoch: Epoch, receipt: Vec<u8> },
-    Retry(Duration),
 }
 
 /// A receipt that was made.
@@ -92,10 +74,7 @@ impl Receipts {
 
     /// Has the TPM make the receipt of an epoch that ended.
     pub(super) fn make(&mut self, cx: &mut Context, record: Arc<PairingRecord>, revocation: Revocation) {
-        let step = MakingStep::ReadingCounter(cx.tpm(TpmCommand::Counter));
-        let making =
-            Making { record, revocation, step, backoff: backoff(), refusal: None, is_recorded: false };
-        self.making.insert(making.record.epoch, making);
+        self.drafts.insert(record.epoch, Draft::begin(cx, record, revocation));
     }
 
     /// Handles the TPM's answer, if it is to one of these. Returns the epoch that ended, and its receipt if that is
@@ -106,15 +85,15 @@ impl Receipts {
         ticket: Ticket,
         answer: &Result<TpmAnswer, TpmFailure>,
     ) -> Option<(Epoch, Option<Made>)> {
-        let asked = |making: &&mut Making| making.is_waiting_for(ticket);
-        let making = self.making.values_mut().find(asked)?;
-        let ended = making.record.epoch;
-        match making.advance(cx, answer) {
+        let asked = |draft: &&mut Draft| draft.is_waiting_for(ticket);
+        let draft = self.drafts.values_mut().find(asked)?;
+        let ended = draft.record.epoch;
+        match draft.advance(cx, answer) {
             Ok(None) => None,
             Ok(Some((epoch, message))) => {
-                let revocation = Revocation { receipted: true, ..making.revocation.clone() };
+                let revocation = Revocation { receipted: true, ..draft.revocation.clone() };
                 let stored = cx.write(Write::Receipt(ended, message.clone()));
-                self.making.remove(&ended);
+                self.drafts.remove(&ended);
                 let unstored =
                     Unstored { revocation, writing: Some(stored), retry: None, backoff: backoff() };
                 self.waiting.insert(ended, Waiting::new(message.clone(), Some(unstored), None));
@@ -122,7 +101,7 @@ impl Receipts {
             }
             Err(failure) => {
                 tracing::error!(error = failure.text, "the TPM did not make the receipt; it is asked again");
-                making.failed(cx, failure);
+                draft.failed(cx, failure);
                 Some((ended, None))
             }
         }
@@ -199,20 +178,15 @@ impl Receipts {
     }
 
     pub(super) fn deadline(&self) -> Option<Duration> {
-        let making = self.making.values().map(|making| match making.step {
-            MakingStep::Retry(at) => Some(at),
-            MakingStep::ReadingCounter(_) | MakingStep::Certifying { .. } => None,
-        });
+        let drafts = self.drafts.values().map(Draft::deadline);
         let stored = self.waiting.values().map(|waiting| waiting.unstored.as_ref()?.retry);
-        earliest(making.chain(stored).chain(self.waiting.values().map(|waiting| waiting.due)))
+        earliest(drafts.chain(stored).chain(self.waiting.values().map(|waiting| waiting.due)))
     }
 
     /// Does what is due.
     pub(super) fn run_due(&mut self, cx: &mut Context) {
-        for making in self.making.values_mut() {
-            if matches!(making.step, MakingStep::Retry(at) if cx.is_due(Some(at))) {
-                making.step = MakingStep::ReadingCounter(cx.tpm(TpmCommand::Counter));
-            }
+        for draft in self.drafts.values_mut() {
+            draft.run_due(cx);
         }
         for (ended, waiting) in &mut self.waiting {
             if let Some(unstored) = &mut waiting.unstored
@@ -232,15 +206,13 @@ impl Receipts {
     /// Returns whether the TPM may still make a receipt that the disk does not have: without its counter it never could,
     /// and the control plane would count the pairing as live.
     pub(super) fn need_counter(&self) -> bool {
-        let may_come = |making: &Making| {
-            making.refusal.as_ref().is_none_or(|refusal| refusal.kind == TpmFailureKind::Transient)
-        };
-        self.making.values().any(may_come) || self.waiting.values().any(|waiting| waiting.unstored.is_some())
+        self.drafts.values().any(Draft::may_come)
+            || self.waiting.values().any(|waiting| waiting.unstored.is_some())
     }
 
     /// Returns whether the control plane still lacks a receipt.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty() || !self.making.is_empty()
+        !self.waiting.is_empty() || !self.drafts.is_empty()
     }
 }
 
@@ -255,87 +227,6 @@ impl Waiting {
             cx.write(Write::Revocation(revocation));
         }
     }
-}
-
-impl Making {
-    fn is_waiting_for(&self, expected: Ticket) -> bool {
-        match &self.step {
-            MakingStep::ReadingCounter(ticket) | MakingStep::Certifying { ticket, .. } => *ticket == expected,
-            MakingStep::Retry(_) => false,
-        }
-    }
-
-    /// Returns the counter's value and the signed receipt, once the TPM has certified it.
-    fn advance(
-        &mut self,
-        cx: &mut Context,
-        answer: &Result<TpmAnswer, TpmFailure>,
-    ) -> Result<Option<(Epoch, Vec<u8>)>, TpmFailure> {
-        match (&self.step, answer) {
-            (_, Err(failure)) => Err(failure.clone()),
-            (MakingStep::ReadingCounter(_), Ok(TpmAnswer::Counter(Some(epoch)))) => {
-                let receipt = self.receipt(*epoch).map_err(|error| never(error.to_string()))?;
-                let ticket = cx.tpm(TpmCommand::Certify(Digest::of(&receipt)));
-                self.step = MakingStep::Certifying { ticket, epoch: *epoch, receipt };
-                Ok(None)
-            }
-            (
-                MakingStep::Certifying { epoch, receipt, .. },
-                Ok(TpmAnswer::Certified { attest, signature }),
-            ) => {
-                let message = sign(receipt, attest, signature).map_err(never)?;
-                if !self.is_recorded {
-                    let fact = self.fact(Some(Digest::of(receipt)));
-                    cx.record(Some(self.record.epoch), moment(attest), fact);
-                }
-                Ok(Some((*epoch, message)))
-            }
-            _ => Err(never("the TPM has no epoch counter".to_owned())),
-        }
-    }
-
-    fn failed(&mut self, cx: &mut Context, refusal: TpmFailure) {
-        self.refusal = Some(refusal);
-        if !std::mem::replace(&mut self.is_recorded, true) {
-            let fact = self.fact(None);
-            cx.record(Some(self.record.epoch), None, fact);
-        }
-        self.step = MakingStep::Retry(cx.retry(&mut self.backoff));
-    }
-
-    fn fact(&self, receipt: Option<Digest>) -> DeviceFact {
-        let Revocation { cause, event, .. } = self.revocation;
-        DeviceFact::Wiped { cause, event, receipt }
-    }
-
-    fn receipt(&self, epoch: Epoch) -> Result<Vec<u8>, EncodeError> {
-        encode(&Receipt {
-            version: Version,
-            device: self.record.device,
-            pairing: self.record.pairing,
-            ended: self.record.epoch,
-            epoch,
-            event: self.revocation.event,
-            cause: self.revocation.cause,
-            reason: self.revocation.reason.clone(),
-            time: self.revocation.time,
-        })
-    }
-}
-
-/// Returns the failure of what does not succeed on another try either.
-fn never(text: String) -> TpmFailure {
-    TpmFailure { kind: TpmFailureKind::Key, text, remedy: String::new() }
-}
-
-fn sign(receipt: &[u8], attest: &[u8], signature: &[u8]) -> Result<Vec<u8>, String> {
-    let signed = SignedReceipt {
-        version: Version,
-        receipt: receipt.to_vec().try_into().map_err(|_| "the receipt is too long".to_owned())?,
-        attest: attest.to_vec().try_into().map_err(|_| "the attestation is too long".to_owned())?,
-        signature: signature.to_vec().try_into().map_err(|_| "the signature is too long".to_owned())?,
-    };
-    encode(&signed).map_err(|error| error.to_string())
 }
 
 fn backoff() -> Backoff {

@@ -77,6 +77,27 @@ fn a_receipt_that_the_tpm_does_not_make_is_tried_again_in_this_process() {
 }
 
 #[test]
+fn a_receipt_under_which_the_counter_moved_is_made_again() {
+    let mut rig = Rig::entitled(900);
+    rig.event(EventKind::Revoke, EPOCH);
+    rig.end_epoch();
+    for (read, certified) in [(EPOCH + 1, EPOCH + 2), (EPOCH + 2, EPOCH + 2)] {
+        assert!(
+            !rig.has(|effect| matches!(effect, Effect::Write(_, Write::Receipt(..)))),
+            "it contradicts itself"
+        );
+        let counter = rig.take_tpm(|command| matches!(command, TpmCommand::Counter)).expect("not made again");
+        rig.answer(counter, TpmAnswer::Counter(Some(Epoch(read))));
+        let certify = rig.take_tpm(|command| matches!(command, TpmCommand::Certify(_))).unwrap();
+        let pawl_tpm::Attestation { attest, signature } = soft_tpm::certify_counter(certified);
+        rig.answer(certify, TpmAnswer::Certified { attest, signature });
+        rig.seconds(2);
+    }
+    rig.store_receipt();
+    assert!(rig.take_call(is_receipt).is_some());
+}
+
+#[test]
 fn receipts_of_an_earlier_process_are_handed_in() {
     let mut rig = Rig::new();
     let found = Found { pairing: Ok(None), receipts: vec![(Epoch(1), vec![1])], ..rig.found() };
