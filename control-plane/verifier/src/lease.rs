@@ -9,7 +9,7 @@ use pawl_proto::{Digest, limits};
 use serde::Deserialize;
 
 use crate::boot_state::AcceptedState;
-use crate::lease_pcrs::LeasePcrs;
+use crate::boot_state::LeasePcrs;
 use crate::pairing::Pairing;
 use crate::record::{Fact, LeaseSigned};
 use crate::report::{bank_hash, pcr_values};

@@ -27,11 +27,10 @@ pub mod testing;
 pub mod verdict;
 
 mod boot_state;
-mod lease_pcrs;
 mod policy;
 mod refusal;
 
 pub use boot_state::{AcceptedBy, AcceptedState, BootState, boot_digest};
-pub use lease_pcrs::{CoverageError, LeasePcrs, check_coverage};
+pub use boot_state::{CoverageError, LeasePcrs, check_coverage};
 pub use policy::DevicePolicy;
 pub use refusal::Refusal;

@@ -4,17 +4,15 @@
 //! the reports before it: a device cannot take back what it has reported. A finding never takes a lease; the verdict
 //! tells it, and it is recorded once.
 
-mod compare;
 mod shown;
 
 use pawl_proto::message::{Area, Audit, Finding, TrustTier};
 use pawl_proto::record::Link;
 use pawl_proto::{Digest, PairingId};
 
-use self::compare::Compared;
-use self::shown::ShownChain;
 use crate::record::{ChainHead, Fact, RecordFinding};
 use crate::verdict::VerdictDraft;
+use shown::ShownChain;
 
 /// How far a device's own records are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +122,7 @@ pub fn follow_records<E>(
         }
     };
     let Some(known) = known else { return report.accept(&DeviceChain::EMPTY, shown, None, &kept) };
-    let compared = compare::compare(known.sequence, &shown, |sequence| {
+    let compared = compare(known.sequence, &shown, |sequence| {
         if sequence == known.sequence {
             return Ok(Some(known.digest));
         }
@@ -250,6 +248,42 @@ impl RecordsReport {
         let (pairing, known) = (self.pairing.to_string(), known.map(DeviceChain::head));
         Fact::DeviceRecords { finding, pairing, known, shown, detail }
     }
+}
+
+/// How the shown chain stands to the known one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compared {
+    /// It is the known one, as far or further.
+    Continues,
+    /// It may be; the records in between will never come.
+    Gap,
+    /// This record is another one than the known.
+    Fork(u64),
+    /// It is shorter.
+    Regress,
+}
+
+/// Compares what a report shows with the chain that is known up to `known`. `digest_at` gives the
+/// digest of a known record, if it is still kept.
+fn compare<E>(
+    known: u64,
+    shown: &ShownChain,
+    digest_at: impl Fn(u64) -> Result<Option<Digest>, E>,
+) -> Result<Compared, E> {
+    let before = (shown.first.saturating_sub(1), shown.previous);
+    let links = shown.links.iter().map(|(sequence, link)| (*sequence, link.digest));
+    for (sequence, digest) in std::iter::once(before).chain(links) {
+        if (1..=known).contains(&sequence) && digest_at(sequence)?.is_some_and(|kept| kept != digest) {
+            return Ok(Compared::Fork(sequence));
+        }
+    }
+    Ok(if shown.newest < known {
+        Compared::Regress
+    } else if shown.first > known + 1 {
+        Compared::Gap
+    } else {
+        Compared::Continues
+    })
 }
 
 #[cfg(test)]

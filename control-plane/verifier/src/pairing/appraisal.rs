@@ -3,8 +3,8 @@ use pawl_evidence::attest::VerifiedQuote;
 use pawl_proto::Epoch;
 use pawl_proto::message::{RefusalCode, TrustTier};
 
+use super::Pairing;
 use super::claim::Claim;
-use super::state::Pairing;
 use crate::boot_state::{AcceptedState, BootState};
 use crate::refusal::Refusal;
 use crate::report::{AppraisalContext, Appraised, QuotedEvidence, Terms};

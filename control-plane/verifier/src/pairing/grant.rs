@@ -10,10 +10,10 @@ use pawl_proto::{Digest, Epoch, Nonce, PairingId, SessionId};
 use zeroize::Zeroizing;
 
 use super::claim::Claim;
-use super::credential::credential;
+use super::offer::credential;
 use super::proof::{PolicyKeys, ProvenPairing};
 use super::session_data::{ApprovedPairing, PairingSession};
-use super::state::{Pairing, PairingState};
+use super::{Pairing, PairingState};
 use crate::boot_state::{BootState, boot_digest};
 use crate::record::Fact;
 use crate::refusal::Refusal;

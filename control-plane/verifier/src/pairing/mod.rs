@@ -11,30 +11,103 @@
 
 mod appraisal;
 mod claim;
-mod credential;
 mod grant;
 mod offer;
 mod policy;
 mod proof;
 mod session_data;
-mod state;
-mod statement;
 
-#[cfg(test)]
-pub(crate) mod tests;
+use std::collections::{BTreeMap, BTreeSet};
+
+use pawl_proto::message::{Audience, Scope};
+use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, PcrValue};
+use serde::{Deserialize, Serialize};
+
+use crate::report::{ImaState, MeasureLogState};
 
 pub use appraisal::{AppraisedDevice, PairingBasis, PairingStep, appraise_device, check_time};
 pub use claim::{
     Claim, EnrolledDevice, Enrolment, ReplacedDevice, VendorCheck, check_enrolled, check_replaced,
 };
-pub use credential::credential;
 pub use grant::{
     GrantSecrets, approve_pairing, check_epoch, check_unchanged, ek_kind, epoch_above, new_pairing,
     paired_fact,
 };
-pub use offer::{OFFER_SECONDS, OfferError, OfferKey, OpenedOffer};
-pub use policy::{ApprovalPolicy, LastOrder, RequiredApprovals};
+pub use offer::{OFFER_SECONDS, OfferError, OfferKey, OpenedOffer, credential};
+pub use policy::{ApprovalPolicy, LastOrder, PairingStatement, RequiredApprovals};
 pub use proof::{PolicyKeys, ProvenPairing, check_grant_secret, check_pairing, check_session, verifying_key};
 pub use session_data::{ApprovedPairing, GrantedPairing, PairingSession, Posture};
-pub use state::{Base, Pairing, PairingState};
-pub use statement::PairingStatement;
+
+/// A pairing, current or ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pairing {
+    /// Its id.
+    pub id: PairingId,
+    /// The device.
+    pub device: DeviceId,
+    /// The epoch in which it lives.
+    pub epoch: Epoch,
+    /// How far its life has come.
+    pub state: PairingState,
+    /// When it was granted, Unix seconds.
+    pub paired_at: u64,
+    /// When its end became known, Unix seconds.
+    pub ended_at: Option<u64>,
+    /// The scopes that it asked for and those that were granted to it since: it has those of them that the
+    /// operator grants now.
+    pub scopes: Vec<Scope>,
+    /// The same of audiences, beside the control plane's own URL.
+    pub audiences: Vec<Audience>,
+    /// `TPMT_PUBLIC` of the attestation key, proven to live in the device's TPM.
+    pub attestation_key: Vec<u8>,
+    /// `TPMS_NV_PUBLIC` of the epoch counter, written.
+    pub counter: Vec<u8>,
+    /// `TPMT_PUBLIC` of the device key, certified.
+    pub device_key: Vec<u8>,
+    /// `TPMT_PUBLIC` of the action key, certified; the pairings of earlier versions have none.
+    pub action_key: Option<Vec<u8>>,
+    /// The policyRef of its leases.
+    pub policy_ref: Digest,
+    /// What the next report must repeat.
+    pub nonce: Nonce,
+    /// What the next report may build on.
+    pub base: Option<Base>,
+}
+
+/// How far a pairing's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PairingState {
+    /// It holds.
+    Live,
+    /// Its end is ordered: no token and no lease any more, and no receipt yet.
+    Revoking,
+    /// Its keys are known to be dead.
+    Ended,
+}
+
+/// The acknowledged evidence on which the next report builds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Base {
+    /// SHA-256 of that evidence.
+    pub evidence: Digest,
+    /// The boot in which it was made.
+    pub boot_id: String,
+    /// Every quoted PCR, all of one bank.
+    pub pcrs: BTreeMap<u8, PcrValue>,
+    /// systemd's measurement log, as far as it was reported.
+    #[serde(default)]
+    pub measured: Option<MeasureLogState>,
+    /// The handles of the NvPCRs that the TPM has, of those that systemd's log names.
+    #[serde(default)]
+    pub nvpcrs: Vec<u32>,
+    /// How far the IMA log was followed.
+    pub ima: Option<ImaState>,
+    /// The PCRs that leases of this pairing name beside the configuration's: its boot chain measured kernel or
+    /// command line into them.
+    #[serde(default)]
+    pub lease_pcrs_added: BTreeSet<u8>,
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -3,17 +3,17 @@
 //! So no claim takes memory, and no claim takes the place of another.
 
 use hmac::{Hmac, Mac as _};
+use pawl_evidence::credential::make_credential;
 use pawl_evidence::endorsement::VendorCas;
 use pawl_evidence::rand_core::CryptoRngCore;
 use pawl_proto::codec::{EncodeError, Version};
-use pawl_proto::message::{PairingOffer, PairingRequest, RefusalCode, SessionProof};
+use pawl_proto::message::{Credential, PairingOffer, PairingRequest, RefusalCode, SessionProof};
 use pawl_proto::{Digest, Nonce, SessionId};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::claim::{Claim, VendorCheck};
-use super::credential::credential;
 use super::proof::check_secret;
 use crate::refusal::Refusal;
 use crate::session::stale;
@@ -145,4 +145,17 @@ impl OfferError {
             Self::Encode(error) => Refusal::new(RefusalCode::Malformed, error),
         }
     }
+}
+
+/// Makes the credential from which the claimed TPM alone can read `secret`. `random` gives the key agreement's secret.
+///
+/// # Errors
+/// [`Refusal`] when the endorsement key is not usable.
+pub fn credential(
+    claim: &Claim,
+    secret: &[u8],
+    random: &mut impl CryptoRngCore,
+) -> Result<Credential, Refusal> {
+    make_credential(&claim.endorsement_key, &claim.attestation_key.name(), secret, random)
+        .map_err(|error| Refusal::new(RefusalCode::EndorsementKey, error))
 }

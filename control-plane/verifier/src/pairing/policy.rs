@@ -1,6 +1,10 @@
-use pawl_proto::message::{EventKind, RefusalCode, Statement};
+use pawl_proto::Digest;
+use pawl_proto::codec::Version;
+use pawl_proto::message::{Access, EventKind, RefusalCode, ShortText, Statement};
 
-use super::state::{Pairing, PairingState};
+use super::offer::OpenedOffer;
+use super::{Pairing, PairingState};
+use crate::boot_state::{BootState, boot_digest};
 use crate::refusal::Refusal;
 
 /// How many persons must approve which pairing.
@@ -73,4 +77,54 @@ impl RequiredApprovals {
 fn was_repair_ordered(pairing: &Pairing, order: Option<LastOrder>) -> bool {
     pairing.state != PairingState::Live
         && order.is_some_and(|order| order.kind == EventKind::Repair && order.by_operator)
+}
+
+/// What a statement for a pairing is made of.
+pub struct PairingStatement<'a> {
+    /// The offer.
+    pub offer: &'a OpenedOffer,
+    /// How the endorsement key was checked, for people.
+    pub endorsement: &'a str,
+    /// The kind of the pairing.
+    pub required: RequiredApprovals,
+    /// The operator's policy.
+    pub policy: ApprovalPolicy,
+    /// SHA-256 of the evidence.
+    pub evidence: Digest,
+    /// What the device runs.
+    pub boot: &'a BootState,
+    /// What the operator grants the device.
+    pub granted: Access,
+    /// Unix time, seconds.
+    pub now: u64,
+}
+
+impl PairingStatement<'_> {
+    /// Returns the statement: all that an approval covers.
+    #[must_use]
+    pub fn build(self) -> Statement {
+        let request = &self.offer.request;
+        Statement {
+            version: Version,
+            session: self.offer.id,
+            device: request.device,
+            nonce: request.nonce,
+            origin: request.origin.clone(),
+            action: ShortText::lossy(self.required.action),
+            resource: None,
+            subject: None,
+            context: None,
+            reason: request.reason.clone(),
+            scopes: request.scopes.clone(),
+            audiences: request.audiences.clone(),
+            granted: Some(self.granted),
+            replaces: request.replaces,
+            endorsement: Some(ShortText::lossy(self.endorsement)),
+            epoch: request.epoch,
+            evidence: self.evidence,
+            boot: boot_digest(self.boot),
+            time: self.now,
+            expires: self.now.saturating_add(u64::from(self.policy.seconds)),
+        }
+    }
 }

@@ -4,15 +4,113 @@
 //! in it: the quote of a verdict, the signatures of an approval, the TPM's word in a receipt. So
 //! whoever holds the chain can check the decisions again, without this control plane.
 
-mod approved;
-mod device;
 mod fact;
-mod terms;
 
-pub use approved::ApprovedBy;
-pub use device::{ChainHead, RecordFinding};
+use pawl_evidence::tpm::ClockInfo;
+use pawl_proto::PcrBank;
+use pawl_proto::message::Finding;
+use serde::{Deserialize, Serialize};
+
 pub use fact::{Fact, Record};
-pub use terms::{Attested, LeaseSigned, TpmTime};
+
+/// When something happened, by the TPM that attested it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TpmTime {
+    /// The TPM's clock, milliseconds.
+    pub clock: u64,
+    /// Its resets.
+    pub resets: u32,
+    /// Its restarts since the last reset.
+    pub restarts: u32,
+}
+
+impl From<ClockInfo> for TpmTime {
+    fn from(clock: ClockInfo) -> Self {
+        Self { clock: clock.clock_ms, resets: clock.reset_count, restarts: clock.restart_count }
+    }
+}
+
+/// Something that a TPM attested to, in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attested {
+    /// What the attestation covers: SHA-256 of it is the qualifying data.
+    pub covers: String,
+    /// `TPMS_ATTEST`.
+    pub attest: String,
+    /// Its `TPMT_SIGNATURE`, by the attestation key.
+    pub signature: String,
+}
+
+/// What the lease key signed, in hexadecimal: with the terms beside it and the pairing's counter
+/// and policyRef it can be computed anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseSigned {
+    /// Their bank.
+    #[serde(default, skip_serializing_if = "PcrBank::is_default")]
+    pub bank: PcrBank,
+    /// The PCRs whose values `pcr_digest` is made of.
+    pub pcrs: Vec<u8>,
+    /// SHA-256 over the approved policy and the pairing's policyRef.
+    pub digest: String,
+    /// The signature over it, r and s.
+    pub signature: String,
+}
+
+/// One person's approval, with all that it takes to check it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovedBy {
+    /// Who, as the operator's list of approvers names them.
+    pub principal: String,
+    /// The fingerprint of their key, `SHA256:…`.
+    pub key: String,
+    /// When, Unix seconds.
+    pub time: u64,
+    /// The armored SSHSIG over the statement's digest; the public key is in it.
+    pub signature: String,
+}
+
+/// How far a device's own chain of records is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainHead {
+    /// Which of the device's chains, from 1: another one begins with a pairing, if at all.
+    pub chain: u32,
+    /// The sequence of its last record.
+    pub sequence: u64,
+    /// The digest of that record, hexadecimal.
+    pub digest: String,
+}
+
+/// What is wrong, or new, with the records of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum RecordFinding {
+    /// They cannot be read, do not follow from one another, or are more than a report may carry.
+    Malformed,
+    /// The device shows fewer records than it has shown before: the end was cut off.
+    Regress,
+    /// A record that is known here has another digest there: the chain was written anew.
+    Fork,
+    /// Records between the known ones and these will never come: the device dropped them.
+    Gap,
+    /// The device sends none, though it did before.
+    Absent,
+    /// Another chain began, as it may with a pairing.
+    BeganAnew,
+    /// Another chain began with a pairing, and the device says that nothing about it had changed.
+    BeganAnewUnchanged,
+}
+
+impl RecordFinding {
+    /// The name of a chain that begins anew in a session with this finding of the device.
+    #[must_use]
+    pub fn began_anew(finding: Finding) -> Self {
+        match finding {
+            Finding::NothingChanged => Self::BeganAnewUnchanged,
+            _ => Self::BeganAnew,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,15 +2,115 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::{
     self, AttestationResult, BootLogRule, BootState as ReferenceState, Evidence, HighWater, ImaProgress,
-    NvPcrs, ReferenceValues,
+    NvPcrs, ReferenceValues, TpmTime,
 };
 use pawl_evidence::attest::VerifiedQuote;
 use pawl_proto::Epoch;
 
-use super::quoted::pcr_values;
-use crate::boot_state::{AcceptedBy, AcceptedState};
-use crate::lease_pcrs::LeasePcrs;
+use super::complete::{CompleteError, CompleteReport};
+use super::judgement::{Judgement, judge};
+use super::kept::KeptEvidence;
+use super::quoted::{QuotedEvidence, pcr_values};
+use crate::boot_state::{AcceptedBy, AcceptedState, BootState, LeasePcrs};
+use crate::lease::LeasePolicy;
+use crate::pairing::{Base, Pairing};
 use crate::policy::DevicePolicy;
+
+/// What an appraisal depends on beside the report.
+#[derive(Clone, Copy)]
+pub struct AppraisalContext<'a> {
+    /// The device's policy, if it has one.
+    pub policy: Option<&'a DevicePolicy>,
+    /// The operator's policy on leases.
+    pub lease: &'a LeasePolicy,
+    /// The pairing whose leases name further PCRs, if any.
+    pub pairing: Option<&'a Pairing>,
+    /// The accepted boot states.
+    pub accepted: &'a [AcceptedState],
+    /// Whether the present state counts as accepted where none is: the device asks to be paired for the first time.
+    pub trust_first: bool,
+    /// The latest point at which the TPM was seen, where the appraisal is to judge the TPM's time too.
+    pub highest: Option<HighWater>,
+    /// The epoch in which the device reports.
+    pub epoch: Epoch,
+    /// `TPMT_PUBLIC` of the key that signed the quote.
+    pub attestation_key: &'a [u8],
+    /// Seconds between the challenge and the quote's arrival.
+    pub age: u64,
+    /// The NvPCRs that the TPM certified; not asked for where no verdict could ask yet.
+    pub nvpcrs: NvPcrs<'a>,
+    /// Unix time, seconds.
+    pub now: u64,
+}
+
+/// A report that was completed and appraised.
+#[derive(Debug)]
+pub struct Appraised {
+    /// The judgement.
+    pub judgement: Judgement,
+    /// What the next report builds on.
+    pub base: Base,
+    /// The firmware's event log, if the device has one.
+    pub boot_log: Option<Vec<u8>>,
+    /// The PCRs that the device's leases name.
+    pub lease_pcrs: LeasePcrs,
+    /// Their values; none when one of them was not quoted.
+    pub boot: Option<BootState>,
+    /// The TPM's time in the quote.
+    pub time: TpmTime,
+    /// The evidence to keep; none when the attestation key cannot be kept.
+    pub kept: Option<KeptEvidence>,
+}
+
+impl Appraised {
+    /// Completes a report and appraises it. `before` is what it builds on, with the boot log that was kept; none for a
+    /// whole report.
+    ///
+    /// It parses and replays logs, so keep it out of database transactions.
+    ///
+    /// # Errors
+    /// [`CompleteError`] says whether a whole report would help.
+    pub fn new(
+        quoted: &QuotedEvidence,
+        quote: &VerifiedQuote,
+        before: Option<(&Base, Option<Vec<u8>>)>,
+        context: AppraisalContext<'_>,
+    ) -> Result<Self, CompleteError> {
+        let rules = context.policy.and_then(|policy| policy.ima.as_ref());
+        let mut complete = CompleteReport::new(&quoted.evidence, quoted.digest, before, quote.pcrs(), rules)?;
+        let lease_pcrs = LeasePcrs::of(
+            context.lease,
+            context.pairing,
+            complete.boot_log.as_deref(),
+            complete.measure_log(),
+            quote.pcrs(),
+        );
+        complete.base.lease_pcrs_added.clone_from(lease_pcrs.added());
+        let boot = lease_pcrs.state(&complete.base.pcrs);
+        let mut accepted = context.accepted.to_vec();
+        if let (true, true, Some(boot)) = (context.trust_first, accepted.is_empty(), &boot) {
+            accepted.push(AcceptedState::at_first_pairing(boot.clone(), context.now));
+        }
+        let input = AppraisalInput {
+            policy: context.policy,
+            quote,
+            lease_pcrs: &lease_pcrs,
+            epoch: context.epoch,
+            age: context.age,
+            boot_log: complete.boot_log.as_deref(),
+            measure_log: complete.measure_log(),
+            measure_log_cut: complete.is_measure_log_cut(),
+            measure_log_behind: complete.measured_behind,
+            nvpcrs: context.nvpcrs,
+            ima: complete.ima_log(),
+        };
+        let judgement = judge(&input, accepted, context.highest);
+        let kept = KeptEvidence::new(&input, quoted, context.attestation_key, context.now).ok();
+        let time = TpmTime::new(context.epoch.0, quote.clock());
+        let CompleteReport { base, boot_log, .. } = complete;
+        Ok(Self { judgement, base, boot_log, lease_pcrs, boot, time, kept })
+    }
+}
 
 /// Complete evidence, tied to a quote, and the policy to judge it by.
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@ use pawl_proto::DeviceId;
 use pawl_proto::limits;
 use pawl_proto::message::Report;
 
-use super::appraised::{AppraisalContext, Appraised};
+use super::appraisal::{AppraisalContext, Appraised};
 use super::complete::{self, CompleteError};
 use super::quoted::QuotedEvidence;
 use crate::boot_state::AcceptedState;

@@ -1,7 +1,6 @@
 //! From a report to a judgement: verify the quote, complete the evidence from the report before, appraise it.
 
 mod appraisal;
-mod appraised;
 mod complete;
 mod decide;
 mod ima;
@@ -13,8 +12,8 @@ mod quoted;
 #[cfg(test)]
 mod tests;
 
+pub use appraisal::{AppraisalContext, Appraised};
 pub use appraisal::{AppraisalInput, appraise};
-pub use appraised::{AppraisalContext, Appraised};
 pub use complete::{CompleteError, CompleteReport};
 pub use decide::{ReportBasis, ReportDecision, ReportError, ReportOutcome, Terms, appraise_report};
 pub use ima::ImaState;

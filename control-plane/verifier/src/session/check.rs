@@ -4,8 +4,8 @@ use pawl_approval::{AllowedSigners, Approver, NAMESPACE, Signature, Touch};
 use pawl_proto::Digest;
 use pawl_proto::message::{GivenApproval, Statement, StatementBytes};
 
-use super::approval::SessionApproval;
 use super::binding::{Binding, Refused};
+use super::state::SessionApproval;
 
 /// What an approval is checked against.
 #[derive(Clone, Copy)]

@@ -7,7 +7,6 @@
 //!
 //! Secrets and codes are kept as SHA-256: the device shows the secret with each step, and its user code follows from it.
 
-mod approval;
 mod binding;
 mod check;
 mod code;
@@ -16,11 +15,11 @@ mod open;
 mod state;
 mod step;
 
-pub use approval::SessionApproval;
 pub use binding::{Binding, Refused};
 pub use code::{free_code, user_code};
 pub use end::{Attempt, SessionChange, end, expire, note, refuse, refuse_proof, spend};
 pub use open::{Opening, Strangers, admit_action, approve, approved_fact, no_free_code};
+pub use state::SessionApproval;
 pub use state::{
     ApprovalSession, CodeDigest, DamagedStatement, FailedAttempts, Purpose, SessionState, TRIES, USE_WITHIN,
     over, stale,

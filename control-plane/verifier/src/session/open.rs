@@ -2,7 +2,7 @@ use pawl_proto::Digest;
 use pawl_proto::codec::EncodeError;
 use pawl_proto::message::{RefusalCode, Statement, StatementBytes};
 
-use super::approval::SessionApproval;
+use super::state::SessionApproval;
 use super::state::{
     ApprovalSession, CodeDigest, DamagedStatement, FailedAttempts, Purpose, SessionState, USE_WITHIN,
 };

@@ -4,11 +4,11 @@ use pawl_approval::{AllowedSigners, Confirmation, Fingerprint};
 use pawl_proto::message::{ApprovalStep, GivenApproval, Statement, StatementBytes};
 use pawl_proto::{Digest, Text};
 
-use super::approval::SessionApproval;
 use super::binding::{Binding, Refused};
 use super::check::ApprovalCheck;
 use super::end::{Attempt, SessionChange, note, refuse};
 use super::open::approve;
+use super::state::SessionApproval;
 use super::state::{ApprovalSession, DamagedStatement, Purpose, SessionState, over, stale};
 use crate::refusal::Refusal;
 
