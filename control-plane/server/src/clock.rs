@@ -1,17 +1,17 @@
-//! Time, injected: tests set it and never sleep.
+//! The time, injected: tests set it and never sleep.
 
 use std::sync::LazyLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Where the control plane gets the time from.
+/// The control plane's source of time.
 pub trait Clock: Send + Sync + 'static {
-    /// Unix time in milliseconds.
+    /// Returns Unix time in milliseconds.
     fn now_ms(&self) -> u64;
 
-    /// Milliseconds of a clock that nobody sets and that never goes back, since some moment of its own.
+    /// Returns milliseconds of a monotonic clock with any starting point.
     fn monotonic_ms(&self) -> u64;
 
-    /// Unix time in seconds.
+    /// Returns Unix time in seconds.
     fn now(&self) -> u64 {
         self.now_ms() / 1000
     }
@@ -19,7 +19,7 @@ pub trait Clock: Send + Sync + 'static {
 
 /// The host's wall clock.
 ///
-/// No decision about a device depends on its accuracy: leases run out by the TPM's own clock.
+/// No decision about a device depends on its accuracy: leases end by the TPM's own clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WallClock;
 
@@ -41,7 +41,7 @@ pub(crate) mod tests {
 
     use super::Clock;
 
-    /// A clock that stands until it is moved.
+    /// A clock that moves only when a test advances it.
     pub(crate) struct SetClock(AtomicU64);
 
     impl SetClock {

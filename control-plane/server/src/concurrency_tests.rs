@@ -35,7 +35,7 @@ fn reports(device: DeviceId, pcr: u8, value: u8) -> impl FnOnce(&Tx<'_>) -> Resu
         let mut base = pairing.base.unwrap();
         base.pcrs.insert(pcr, PcrValue::Sha256([value; 32]));
         let report = NewReport { at: 1, bytes: 0, whole: false, host: None, health: None };
-        tx.take_report(pairing.id, &base, report)
+        tx.store_report(pairing.id, &base, report)
     }
 }
 
@@ -107,9 +107,9 @@ async fn a_state_that_is_accepted_is_checked_again_when_the_device_shows_somethi
     let id = reporting.device.id();
     let looked_at = rig.reported(id).await;
     let later = move |tx: &Tx<'_>| {
-        let mut sample = tx.sample(id)?.unwrap();
+        let mut sample = tx.kept_evidence(id)?.unwrap();
         sample.at += 1;
-        tx.set_sample(id, &sample, None)
+        tx.set_kept_evidence(id, &sample, None)
     };
     rig.plane.appraisals.change(later);
     rig.plane.appraisals.change(later);

@@ -1,4 +1,4 @@
-//! What every part of the control plane shares.
+//! The state that all parts of the control plane share.
 
 use std::sync::Arc;
 
@@ -13,20 +13,19 @@ use crate::rate::RateLimit;
 use crate::store::{Store, StoreError};
 use crate::vendor_cas::{VendorCasError, Vendors};
 
-/// So many messages may a device send at once, and so many a second after that. A log in pieces
-/// comes as one message a piece.
+/// Messages of a device: at once, and per second. A log in pieces has one message per piece.
 const MESSAGES: (u32, u32) = (256, 4);
-/// The same for answers that judge nothing, which cost a signature and can be provoked.
+/// Verdicts to a device without attestation result, which cost a signature and can be provoked: at once, and per second.
 const CHALLENGES: (u32, u32) = (16, 1);
-/// The same for protected actions.
+/// Protected actions of a device: at once, and per second.
 const ACTIONS: (u32, u32) = (64, 2);
-/// So many pairing sessions may a device open at once, and so many a minute after that. Each adds records to the
-/// device's chain, also where its proof is refused.
+/// Pairing sessions of a device: at once, and per minute. Each adds records to the device's chain, also where its proof is
+/// refused.
 const SESSIONS: (u32, u32) = (32, 2);
-/// The same as for messages, for questions about assurances, of everybody together.
+/// Questions about assurances of all receivers together: at once, and per second.
 const QUESTIONS: (u32, u32) = (512, 100);
 
-/// A control plane: its policy, its keys and its memory.
+/// A control plane: its configuration, keys, policies, database and limits.
 pub struct ControlPlane {
     /// The configuration.
     pub config: Config,
@@ -38,46 +37,46 @@ pub struct ControlPlane {
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
     pub random: Random,
-    /// Whose TPMs are genuine.
+    /// The TPM vendors' certificates.
     pub vendors: Vendors,
-    /// By which rules devices are judged.
+    /// The policies that devices are appraised by.
     pub policies: Policies,
-    /// What waits for the broker.
+    /// The signals between transactions and the broker's publisher.
     pub outbox: Outbox,
-    /// Messages of each device.
+    /// Limit for the messages of each device.
     pub messages: RateLimit,
-    /// Answers to each device that judge nothing.
+    /// Limit for verdicts without attestation result to each device.
     pub challenges: RateLimit,
-    /// Actions of each device.
+    /// Limit for the actions of each device.
     pub actions: RateLimit,
-    /// Pairing sessions that each device opens, or that are refused it.
+    /// Limit for the pairing sessions of each device, opened or refused.
     pub sessions: RateLimit,
-    /// Questions about assurances.
+    /// Limit for questions about assurances.
     pub questions: RateLimit<()>,
-    /// Requests for pairings, of each network address.
+    /// Limit for the requests for pairings of each network.
     pub pairings: RateLimit<Network>,
-    /// All other requests over HTTPS, of each network address.
+    /// Limit for all other HTTPS requests of each network.
     pub requests: RateLimit<Network>,
-    /// What happens between appraisals and their commits.
+    /// Changes that tests commit between appraisals and their commits.
     #[cfg(test)]
     pub(crate) appraisals: crate::testing::Appraisals,
 }
 
 impl ControlPlane {
-    /// Opens, and on the first start makes, all that a control plane needs.
+    /// Opens the keys, the database and the policies; creates keys and database at the first start.
     ///
     /// # Errors
-    /// [`OpenError`] says what cannot be read or made.
+    /// [`OpenError`] says what cannot be read or created.
     pub fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let keys = Arc::new(Keys::load_or_create(&config)?);
         let store = Store::open(&config.state_dir.join("control-plane.sqlite"))?;
         Self::with(config, keys, store, clock, Random::system())
     }
 
-    /// Puts a control plane together from its parts.
+    /// Assembles a control plane from its parts.
     ///
     /// # Errors
-    /// [`OpenError`] says what cannot be read: policies, or the vendors' certificates.
+    /// [`OpenError`] when the policies or the vendors' certificates cannot be read.
     pub fn with(
         config: Config,
         keys: Arc<Keys>,
@@ -111,19 +110,19 @@ impl ControlPlane {
     }
 }
 
-/// A control plane that cannot start.
+/// Why a control plane cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Keys or certificates.
+    /// Keys or certificates are unusable.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// The database.
+    /// The database is unusable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The policies.
+    /// The policies are unusable.
     #[error(transparent)]
     Policy(#[from] PolicyError),
-    /// The vendors' certificates.
+    /// The vendors' certificates are unusable.
     #[error(transparent)]
     VendorCas(#[from] VendorCasError),
 }

@@ -1,12 +1,11 @@
-//! Pawl's reference control plane: the other end of the wire.
+//! Pawl's reference control plane.
 //!
-//! It pairs enrolled devices, judges what they report, signs leases and access tokens, orders
-//! revocations and keeps the proof that they were carried out. Small, but real: all state is in
-//! one SQLite database, and every decision is one transaction.
+//! It pairs enrolled devices, appraises their reports, signs leases and access tokens, orders revocations and stores the
+//! proof that they were carried out. All state is in one SQLite database, and every decision is one transaction.
 //!
-//! The parts, from the wire inwards: [`http`] and [`broker`] take in what devices send and
-//! believe none of it; [`pairing`], [`posture`], [`token`], [`action`], [`orders`] and [`update`] decide; [`store`]
-//! remembers; [`bundle`] is what an auditor takes away. Operators come in by [`admin`].
+//! [`http`] and [`broker`] receive what devices send, all of it untrusted. [`pairing`], [`posture`], [`token`],
+//! [`action`], [`orders`] and [`update`] decide. [`store`] is the database, [`bundle`] the export for auditors, [`admin`] the
+//! operators' API, which [`cli`] uses.
 #![forbid(unsafe_code)]
 
 pub mod action;

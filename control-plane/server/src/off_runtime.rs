@@ -1,11 +1,11 @@
-//! Work that takes a processor for as long as a device's log is.
+//! Runs long computations, such as parsing a device's logs, off the async runtime.
 
 use tokio::runtime::Handle;
 
 use crate::store::StoreError;
 
-/// Runs `work` on a thread of its own, outside the async runtime and outside any transaction. Without a runtime, as in a
-/// simulation, it runs on the caller's thread.
+/// Runs `work` on a blocking thread, outside any transaction. Without a runtime, as in a simulation, it runs on the
+/// caller's thread.
 ///
 /// # Errors
 /// [`StoreError::Closed`] when the runtime ends meanwhile.

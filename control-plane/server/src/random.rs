@@ -4,25 +4,26 @@ use std::sync::Arc;
 
 use rand_core::{CryptoRng, OsRng, RngCore, impls};
 
-/// Where the control plane gets random bytes from.
+/// The control plane's source of random bytes.
 #[derive(Clone)]
 pub struct Random(Arc<Fill>);
 
 type Fill = dyn Fn(&mut [u8]) + Send + Sync;
 
 impl Random {
-    /// The operating system. A host that has no randomness ends the program: nothing that it would sign could be trusted.
+    /// Returns the operating system's source. It aborts the program where the system has no random bytes: no signature could
+    /// then be trusted.
     #[must_use]
     pub fn system() -> Self {
         Self::new(|bytes| OsRng.fill_bytes(bytes))
     }
 
-    /// A source of its own. What `fill` gives must be unpredictable wherever the control plane serves devices.
+    /// Returns a source that calls `fill`, whose bytes must be unpredictable wherever the control plane serves devices.
     pub fn new(fill: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
         Self(Arc::new(fill))
     }
 
-    /// `N` fresh random bytes.
+    /// Returns `N` random bytes.
     #[must_use]
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
@@ -52,7 +53,7 @@ impl RngCore for Random {
 
 impl CryptoRng for Random {}
 
-/// `N` fresh random bytes of the operating system: for keys, and for what no decision depends on.
+/// Returns `N` random bytes of the operating system: for keys, and where no decision depends on them.
 pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     Random::system().bytes()
 }

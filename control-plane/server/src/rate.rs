@@ -1,4 +1,4 @@
-//! How much of the control plane's time one device, or one network address, can take.
+//! Rate limits per device and per network.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,15 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use pawl_proto::DeviceId;
 
-/// The buckets that are kept. A bucket that is full again is dropped when the map is full, so a flood
-/// of invented keys keeps others out only while so many came within the time that a bucket takes to
-/// fill.
+/// The most buckets that are kept. Full buckets are dropped when the map is full, so a flood of invented keys keeps others
+/// out only while this many new keys arrive within the time that a bucket takes to fill.
 const CAPACITY: usize = 65_536;
 
-/// A bucket of tokens for each key: `burst` at once, then `per_second`. Its memory is bounded, also
-/// where others choose the keys. Where nobody is known to ask, all share the bucket of `()`.
+/// A token bucket for each key: `burst` at once, then `per_second`. Its memory is bounded, also where clients choose the
+/// keys. With the key `()`, all share one bucket.
 ///
-/// Times are those of a monotonic clock: one that was set back would keep a device waiting.
+/// Times must be of a monotonic clock: after a wall clock was set back, devices would have to wait.
 pub struct RateLimit<K = DeviceId> {
     burst_ms: u64,
     cost_ms: u64,
@@ -24,13 +23,13 @@ pub struct RateLimit<K = DeviceId> {
 }
 
 impl<K: Eq + Hash> RateLimit<K> {
-    /// A limit of `burst` at once and `per_second` on the long run.
+    /// Returns a limit of `burst` at once and `per_second` in the long run.
     #[must_use]
     pub fn new(burst: u32, per_second: u32) -> Self {
         Self::with_capacity(burst, per_second, CAPACITY)
     }
 
-    /// A limit of `burst` at once and `per_minute` on the long run.
+    /// Returns a limit of `burst` at once and `per_minute` in the long run.
     #[must_use]
     pub fn per_minute(burst: u32, per_minute: u32) -> Self {
         Self::with_cost(burst, 60_000 / u64::from(per_minute.max(1)), CAPACITY)
@@ -44,7 +43,7 @@ impl<K: Eq + Hash> RateLimit<K> {
         Self { burst_ms: u64::from(burst) * cost_ms, cost_ms, capacity, full_at_ms: Mutex::default() }
     }
 
-    /// Takes one token of `key`; false when there is none, or no room for another key.
+    /// Takes a token of `key`. Returns false when there is none, or no room for another key.
     pub fn admit(&self, key: K, now_ms: u64) -> bool {
         let mut buckets = self.full_at_ms.lock().unwrap_or_else(PoisonError::into_inner);
         let full_at = buckets.get(&key).copied().unwrap_or(0).max(now_ms).saturating_add(self.cost_ms);
@@ -96,7 +95,7 @@ mod tests {
             limit.admit(id, 1);
             assert!(limit.len() <= 100);
         }
-        // One that is known is not forgotten in the flood, and its limit still holds.
+        // A bucket in use is not dropped in the flood, and its limit still holds.
         assert!(limit.admit(0, 1));
         assert!(!limit.admit(0, 1));
         // A second later the buckets of the flood are full again and make room.

@@ -1,4 +1,4 @@
-//! Why a request comes to nothing.
+//! Why a request fails.
 
 use pawl_proto::codec::EncodeError;
 use pawl_verifier::Refusal;
@@ -7,13 +7,13 @@ use pawl_verifier::session::DamagedStatement;
 use crate::store::StoreError;
 use crate::verdict::IssueError;
 
-/// A request that comes to nothing.
+/// Why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
     /// It is refused.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The control plane's own trouble.
+    /// The control plane failed.
     #[error(transparent)]
     Failed(#[from] IssueError),
 }

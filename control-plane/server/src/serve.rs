@@ -1,4 +1,4 @@
-//! `serve`: everything at once, until it is told to stop.
+//! `serve`: runs all parts of the control plane until a signal stops it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,10 @@ use crate::control_plane::{ControlPlane, OpenError};
 use crate::http::{self, ServeError};
 use crate::records;
 
-/// Running requests may take so long when the server stops.
+/// Time for running requests when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Serves devices and operators until SIGTERM or SIGINT. SIGHUP has it read the policies and the vendors'
-/// certificates again.
+/// Serves devices and operators until SIGTERM or SIGINT. SIGHUP reloads the policies and the vendors' certificates.
 ///
 /// # Errors
 /// [`RunError`] when a part cannot start.
@@ -34,13 +33,13 @@ pub async fn serve(config: Config) -> Result<(), RunError> {
     }
     let (stop, stopping) = watch::channel(false);
     tokio::select! {
-        ended = parts(&plane, &stopping) => ended,
+        ended = run_parts(&plane, &stopping) => ended,
         ended = reload_on_signal(&plane) => ended,
         ended = stop_on_signal(stop) => ended,
     }
 }
 
-/// Reads the policies and the vendors' certificates again at each SIGHUP.
+/// Reloads the policies and the vendors' certificates at each SIGHUP.
 async fn reload_on_signal(plane: &ControlPlane) -> Result<(), RunError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
     loop {
@@ -56,8 +55,8 @@ async fn reload_on_signal(plane: &ControlPlane) -> Result<(), RunError> {
     }
 }
 
-/// Every part; one that fails takes the others with it.
-async fn parts(plane: &Arc<ControlPlane>, stopping: &watch::Receiver<bool>) -> Result<(), RunError> {
+/// Runs every part; the first failure ends all.
+async fn run_parts(plane: &Arc<ControlPlane>, stopping: &watch::Receiver<bool>) -> Result<(), RunError> {
     let operators = async {
         let router = admin::router(Arc::clone(plane));
         Ok(admin::run(&plane.config.admin_socket(), router, stopped(stopping.clone())).await?)
@@ -76,7 +75,7 @@ async fn parts(plane: &Arc<ControlPlane>, stopping: &watch::Receiver<bool>) -> R
     let retention = async {
         tokio::select! {
             () = records::trim_regularly(plane) => {}
-            () = broker::revocations::keep(plane) => {}
+            () = broker::revocations::keep_list(plane) => {}
             () = stopped(stopping.clone()) => {}
         }
         Ok(())
@@ -85,11 +84,11 @@ async fn parts(plane: &Arc<ControlPlane>, stopping: &watch::Receiver<bool>) -> R
 }
 
 async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // An error says that the sender is gone, which also means to stop.
+    // An error means that the sender was dropped, which also means to stop.
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-/// Tells the parts to stop when a signal says so, and ends their time when they take too long.
+/// Tells the parts to stop at a signal, and returns after twice the grace period.
 async fn stop_on_signal(stop: watch::Sender<bool>) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
@@ -103,19 +102,19 @@ async fn stop_on_signal(stop: watch::Sender<bool>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// A server that cannot start.
+/// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Keys, database, policies or vendor certificates.
+    /// Keys, database, policies or vendor certificates are unusable.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The HTTPS server.
+    /// The HTTPS server cannot start.
     #[error(transparent)]
     Https(#[from] ServeError),
-    /// The operators' socket.
+    /// The operators' socket cannot be opened.
     #[error(transparent)]
     Admin(#[from] AdminServeError),
-    /// The connection to the broker.
+    /// The connection to the broker cannot be configured.
     #[error("broker: {0}")]
     Broker(#[from] TlsError),
     /// Signals cannot be received.

@@ -1,4 +1,4 @@
-//! Issues verdicts: loads what a verdict says beside its draft, signs it, stores it.
+//! Issues verdicts: completes a draft from the database, signs it and stores it.
 
 use pawl_proto::Nonce;
 use pawl_proto::codec::EncodeError;
@@ -11,13 +11,14 @@ use crate::control_plane::ControlPlane;
 use crate::entitlement::entitlement;
 use crate::store::{Device, StoreError, Tx, VerdictRow};
 
-/// Returns a verdict that judges nothing and asks a device for a report at once. A suspended device is told again why.
-pub(crate) fn ask(device: &Device, whole: bool) -> VerdictDraft {
+/// Returns the draft of a verdict without attestation result that asks a device for a report at once. To a suspended device
+/// it repeats the reason.
+pub(crate) fn ask_for_report(device: &Device, whole: bool) -> VerdictDraft {
     VerdictDraft::ask(device.standing, device.standing_reason.as_deref(), whole)
 }
 
-/// Signs, stores and records a verdict, and returns it with its signed message. It leaves by the outbox once the
-/// transaction is committed, unless the caller delivers it.
+/// Signs, stores and records a verdict, and returns it with its signed message. The outbox publishes it after the commit,
+/// unless the caller delivers it.
 pub(crate) fn issue(
     plane: &ControlPlane,
     tx: &Tx<'_>,
@@ -26,7 +27,7 @@ pub(crate) fn issue(
 ) -> Result<(Verdict, Vec<u8>), IssueError> {
     let now = plane.clock.now();
     let accepted = tx.boot_states(pairing.device)?;
-    let held = tx.judged(pairing.id)?.map(|row| row.verdict.ahead).unwrap_or_default();
+    let held = tx.appraised_verdict(pairing.id)?.map(|row| row.verdict.ahead).unwrap_or_default();
     let entitlement = entitlement(plane, tx, pairing, draft.standing)?;
     let issued = draft.issue(VerdictContext {
         pairing,
@@ -54,7 +55,7 @@ pub(crate) fn issue(
     Ok((row.verdict, message))
 }
 
-/// A verdict that could not be issued.
+/// Why a verdict cannot be issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// The database failed.

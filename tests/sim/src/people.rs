@@ -1,7 +1,7 @@
 //! Persons: a technician at a device, approvers with their SSH keys, and operators of the control plane.
 
 use pawl_control_plane::entitlement::AccessChange;
-use pawl_control_plane::incident::{SettleError, settle_by_operator};
+use pawl_control_plane::incident::{ResolveError, resolve_by_operator};
 use pawl_control_plane::orders;
 use pawl_control_plane::session;
 use pawl_control_plane::store::StoreError;
@@ -211,8 +211,8 @@ pub fn settle(world: &mut World, index: usize) {
     let settled = world.plane.look(move |tx| {
         let Some(seen) = incidents_digest(&tx.open_incidents(id)?) else { return Ok(()) };
         // Where something else was seen meanwhile, the operator looks again another time.
-        match settle_by_operator(tx, id, seen, "looked at".to_owned(), now) {
-            Err(SettleError::Store(error)) => Err(error),
+        match resolve_by_operator(tx, id, seen, "looked at".to_owned(), now) {
+            Err(ResolveError::Store(error)) => Err(error),
             _ => Ok::<_, StoreError>(()),
         }
     });

@@ -149,8 +149,8 @@ pub fn acknowledged(world: &mut World, connection: u64, parcel: Parcel, is_taken
     }
     let now = world.plane.unix() * 1000;
     let noted = plane::now(world.plane.control.store.transaction(move |tx| match parcel {
-        Parcel::Event(id) => tx.event_published(id, now, now),
-        Parcel::Verdict { device, sequence } => tx.verdict_published(device, sequence),
+        Parcel::Event(id) => tx.set_event_published(id, now, now),
+        Parcel::Verdict { device, sequence } => tx.set_verdict_published(device, sequence),
     }));
     if noted.is_err() {
         world.after(AGAIN, Event::PlaneTick);

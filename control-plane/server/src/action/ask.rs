@@ -1,13 +1,16 @@
 use std::sync::Arc;
 
-use pawl_proto::SessionId;
+use p256::ecdsa::VerifyingKey;
 use pawl_proto::codec::Version;
-use pawl_proto::message::{ActionOffer, ActionState, RefusalCode, Statement};
-use pawl_proto::{Blob, DeviceId};
+use pawl_proto::message::{ActionOffer, ActionState, RefusalCode, ShortText, Statement};
+use pawl_proto::{Blob, DeviceId, Digest, Epoch, Nonce, PairingId, SessionId};
+use pawl_verifier::Refusal;
+use pawl_verifier::record::Fact;
+use pawl_verifier::session::{Opening, Purpose, SessionState};
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::request::{self, ActionRequest};
-use super::step::{approved_message, known};
+use super::{approved_message, describe_device};
 use crate::config::ActionConfig;
 use crate::control_plane::ControlPlane;
 use crate::entitlement::{Entitled, EntitlementError, entitled};
@@ -15,24 +18,22 @@ use crate::refusal::RequestError;
 use crate::session;
 use crate::store::Tx;
 use crate::token::device_key;
-use pawl_verifier::Refusal;
-use pawl_verifier::record::Fact;
-use pawl_verifier::session::Opening;
-use pawl_verifier::session::{Purpose, SessionState};
+use crate::token::jws::{Malformed, verify};
+use crate::token::proof::{Assertion, claimed_device};
 
-/// Opens the session in which an action may be let. `request` is a compact JWS by the device key.
+/// Opens the approval session of an action. `request` is a compact JWS by the device key.
 ///
 /// # Errors
 /// [`RequestError::Refused`] in words that a technician understands.
 pub async fn ask(plane: &Arc<ControlPlane>, request: String) -> Result<ActionOffer, RequestError> {
-    let device = request::device(&request)?;
+    let device = requesting_device(&request)?;
     let plane_in_tx = Arc::clone(plane);
     let offer = plane
         .store
         .transaction(move |tx| {
             let secret = Zeroizing::new(plane_in_tx.random.bytes::<32>());
             match open(&plane_in_tx, tx, device, &request, &secret) {
-                // What was refused to an authentic device is recorded with it.
+                // A refusal to an authenticated device is recorded in its chain.
                 Err(Refused::Recorded(refusal, action)) => {
                     let fact = Fact::Refused {
                         code: refusal.code.to_string(),
@@ -48,7 +49,7 @@ pub async fn ask(plane: &Arc<ControlPlane>, request: String) -> Result<ActionOff
             }
         })
         .await??;
-    tracing::info!(%device, session = %offer.session, "an action is asked for");
+    tracing::info!(%device, session = %offer.session, "action requested");
     Ok(offer)
 }
 
@@ -82,7 +83,7 @@ fn open(
     }
     let policy = policy(&plane.config.actions, &asked).map_err(recorded)?;
     if policy.approvals > 0 {
-        session::signers(plane).map_err(recorded)?;
+        session::load_signers(plane).map_err(recorded)?;
     }
     let state = tx.reported_state(id)?;
     let (Some(evidence), Some(state)) = (verdict.verdict.answers, state) else {
@@ -119,7 +120,13 @@ fn open(
     )?;
     let state = match session.state {
         SessionState::Approved => ActionState::Approved(approved_message(tx, &session)?),
-        _ => ActionState::Waiting(session::waiting(plane, tx, &session, secret, known(&device))?),
+        _ => ActionState::Waiting(session::waiting_message(
+            plane,
+            tx,
+            &session,
+            secret,
+            describe_device(&device),
+        )?),
     };
     let secret = Blob::new(secret.to_vec()).map_err(pawl_proto::codec::EncodeError::from)?;
     Ok(ActionOffer { version: Version, session: session.id, secret, state })
@@ -143,9 +150,9 @@ fn not_entitled(error: EntitlementError) -> Refused {
     Refusal::new(code, error).into()
 }
 
-/// Why no session is opened.
+/// Why no approval session is opened.
 enum Refused {
-    /// The device is authentic and asks for what it may not have: this is recorded.
+    /// The device is authenticated but may not have this action, which is recorded.
     Recorded(Refusal, String),
     /// Anything else.
     Request(RequestError),
@@ -155,4 +162,83 @@ impl<E: Into<RequestError>> From<E> for Refused {
     fn from(error: E) -> Self {
         Self::Request(error.into())
     }
+}
+
+/// The type of a request, so that no other JWT of the device key passes for one.
+const TYPE: &str = "pawl-action+jwt";
+
+/// A request for an action, signed by the device key, which works only under a lease.
+pub(super) struct ActionRequest {
+    pub(super) assertion: Assertion,
+    pub(super) pairing: PairingId,
+    pub(super) epoch: Epoch,
+    pub(super) action: ShortText,
+    pub(super) resource: ShortText,
+    /// SHA-256 of the action's data.
+    pub(super) subject: Digest,
+    /// The workload's session.
+    pub(super) context: ShortText,
+    pub(super) origin: ShortText,
+    pub(super) reason: ShortText,
+    pub(super) nonce: Nonce,
+}
+
+#[derive(Deserialize)]
+struct RequestClaims {
+    #[serde(flatten)]
+    assertion: Assertion,
+    pairing: PairingId,
+    epoch: u64,
+    action: ShortText,
+    resource: ShortText,
+    digest: String,
+    session: ShortText,
+    origin: ShortText,
+    #[serde(default)]
+    reason: ShortText,
+    nonce: String,
+}
+
+/// Returns the device that a request names, unverified.
+pub(super) fn requesting_device(text: &str) -> Result<DeviceId, Refusal> {
+    claimed_device(text).map_err(refuse)
+}
+
+impl ActionRequest {
+    /// Verifies that this key of this device signed the request for this endpoint at this time.
+    pub(super) fn verify(
+        text: &str,
+        device: DeviceId,
+        key: &VerifyingKey,
+        endpoint: &str,
+        now: u64,
+    ) -> Result<Self, Refusal> {
+        let verified = verify::<RequestClaims>(text, key).map_err(refuse)?;
+        if verified.header.typ.as_deref() != Some(TYPE) {
+            return Err(refuse(Malformed("typ: it is pawl-action+jwt")));
+        }
+        let claims = verified.claims;
+        claims.assertion.check(device, endpoint, now).map_err(refuse)?;
+        Ok(Self {
+            pairing: claims.pairing,
+            epoch: Epoch(claims.epoch),
+            action: claims.action,
+            resource: claims.resource,
+            subject: Digest(bytes(&claims.digest, "digest: it is 64 hexadecimal digits")?),
+            context: claims.session,
+            origin: claims.origin,
+            reason: claims.reason,
+            nonce: Nonce(bytes(&claims.nonce, "nonce: it is 64 hexadecimal digits")?),
+            assertion: claims.assertion,
+        })
+    }
+}
+
+fn bytes(text: &str, problem: &'static str) -> Result<[u8; 32], Refusal> {
+    let bytes = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| refuse(Malformed(problem)))
+}
+
+fn refuse(error: Malformed) -> Refusal {
+    Refusal::new(RefusalCode::Malformed, format_args!("the request for an action: {error}"))
 }

@@ -11,40 +11,40 @@ use crate::store::{StoreError, Tx};
 use pawl_verifier::pairing::PairingState;
 use pawl_verifier::record::Fact;
 
-/// What a receiver wants to know of an assurance.
+/// A receiver's question about an assurance.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// The compact JWS.
     pub assurance: String,
-    /// The action that it has to be for.
+    /// The action that it must be for.
     pub action: String,
-    /// On what it has to act.
+    /// The resource that it must be for.
     pub resource: String,
-    /// SHA-256 of what it has to act with, 64 hexadecimal digits.
+    /// SHA-256 of the data that it must be for, 64 hexadecimal digits.
     pub digest: String,
-    /// The workload's session for which it has to be.
+    /// The workload's session that it must be for.
     pub session: String,
-    /// The device; any of this control plane's where none is named.
+    /// The device that it must be of; none accepts every device of this control plane.
     #[serde(default)]
     pub device: Option<String>,
-    /// The receiver acts on it now: it is used up.
+    /// Whether the receiver acts on it now, which marks it as used.
     #[serde(default)]
     pub consume: bool,
 }
 
-/// The answer. It is given as 200 in each case: the question was understood.
+/// The answer to a question.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Outcome {
-    /// It holds.
+    /// The assurance is valid.
     Valid {
         /// `true`
         valid: bool,
-        /// What it says.
+        /// Its claims.
         claims: Box<Claims>,
     },
-    /// It does not, or not any more.
+    /// The assurance is not valid, or no longer.
     Invalid {
         /// `false`
         valid: bool,
@@ -55,21 +55,21 @@ pub enum Outcome {
     },
 }
 
-/// Why an assurance does not hold.
+/// Why an assurance is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// It is no assurance, or the question is none.
+    /// The assurance or the question is malformed.
     Malformed,
-    /// Its key was not certified by this control plane for this use, or not for this time.
+    /// This control plane did not certify its key for this use, or not for this time.
     Certificate,
     /// It is not signed by that key.
     Signature,
     /// It is not valid yet.
     NotYet,
-    /// It is over.
+    /// It has expired.
     Expired,
-    /// It is another device's.
+    /// It is of another device.
     Device,
     /// It is for another action.
     Action,
@@ -79,7 +79,7 @@ pub enum Reason {
     Digest,
     /// It is for another session of the workload.
     Session,
-    /// The device's pairing has ended since, or its end is ordered.
+    /// The device's pairing has ended, or its end is ordered.
     PairingOver,
     /// The operator suspended the device.
     Suspended,
@@ -92,7 +92,7 @@ impl Outcome {
         Self::Invalid { valid: false, reason, message: message.to_string() }
     }
 
-    /// Why it does not hold, if it does not.
+    /// Returns why the assurance is not valid.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         match self {
@@ -102,10 +102,10 @@ impl Outcome {
     }
 }
 
-/// Checks an assurance as anybody can, and then what this control plane alone knows.
+/// Verifies an assurance: its signature and claims, as anybody can, then its pairing and whether it was used.
 ///
 /// # Errors
-/// [`StoreError`] when the database fails; nothing is used up then.
+/// [`StoreError`] when the database fails; the assurance is then not marked as used.
 pub async fn verify(plane: &Arc<ControlPlane>, question: Question) -> Result<Outcome, StoreError> {
     let now = plane.clock.now();
     let digest = hex::decode(&question.digest).ok().and_then(|digest| <[u8; 32]>::try_from(digest).ok());
@@ -125,13 +125,17 @@ pub async fn verify(plane: &Arc<ControlPlane>, question: Question) -> Result<Out
         Err(error) => return Ok(Outcome::invalid(reason(error), error)),
     };
     let consume = question.consume;
-    plane.store.transaction(move |tx| known(tx, claims, consume, now)).await
+    plane.store.transaction(move |tx| check_pairing_and_use(tx, claims, consume, now)).await
 }
 
-/// What only the control plane knows: whether the pairing lives, and whether it was used before.
-/// Its session's id tells one assurance from another, for its text could be another one that is
-/// signed as well.
-fn known(tx: &Tx<'_>, claims: Claims, consume: bool, now: u64) -> Result<Outcome, StoreError> {
+/// Checks that the pairing is live, the device not suspended and the assurance unused. An assurance is identified by its
+/// session's id, not by its text: ECDSA gives another valid signature, and so another text, for the same claims.
+fn check_pairing_and_use(
+    tx: &Tx<'_>,
+    claims: Claims,
+    consume: bool,
+    now: u64,
+) -> Result<Outcome, StoreError> {
     let (Ok(device), Ok(pairing)) =
         (claims.sub.parse::<DeviceId>(), claims.pawl.pairing.parse::<PairingId>())
     else {
@@ -139,7 +143,7 @@ fn known(tx: &Tx<'_>, claims: Claims, consume: bool, now: u64) -> Result<Outcome
     };
     let live = tx.pairing(pairing)?.is_some_and(|pairing| pairing.state == PairingState::Live);
     if !live {
-        return Ok(Outcome::invalid(Reason::PairingOver, "the device's pairing has ended since"));
+        return Ok(Outcome::invalid(Reason::PairingOver, "the device's pairing has ended"));
     }
     if tx.device(device)?.is_none_or(|device| device.standing != Standing::Active) {
         return Ok(Outcome::invalid(Reason::Suspended, "the device is suspended"));
@@ -148,7 +152,7 @@ fn known(tx: &Tx<'_>, claims: Claims, consume: bool, now: u64) -> Result<Outcome
     let unused = if consume {
         tx.use_once(id.as_bytes(), claims.exp.saturating_add(2 * LEEWAY), now)?
     } else {
-        !tx.used(id.as_bytes())?
+        !tx.is_used(id.as_bytes())?
     };
     if !unused {
         return Ok(Outcome::invalid(Reason::AlreadyUsed, "the assurance was used before"));

@@ -19,12 +19,11 @@ use pawl_verifier::pairing::verifying_key;
 use pawl_verifier::record::Fact;
 use pawl_verifier::session::{ApprovalSession, Purpose};
 
-/// Authorizes the one signature of an approved action, in the TPM session of this nonce. The
-/// session is used up by it, whatever the device makes of the answer.
+/// Authorizes the one signature of an approved action, in the TPM policy session of this nonce. This spends the approval
+/// session, also if the device does not sign.
 ///
 /// # Errors
-/// [`RequestError::Refused`] when the session is not an approved one, or the device is not entitled
-/// any more.
+/// [`RequestError::Refused`] when the session is not approved, or the device is no longer entitled.
 pub async fn authorize(
     plane: &Arc<ControlPlane>,
     id: SessionId,
@@ -40,7 +39,7 @@ pub async fn authorize(
         .store
         .transaction(move |tx| authorize_in(&plane_in_tx, tx, id, request.secret.as_bytes(), &nonce_tpm))
         .await?;
-    tracing::info!(session = %id, "an action is authorized");
+    tracing::info!(session = %id, "action authorized");
     Ok(authorization)
 }
 
@@ -52,11 +51,11 @@ fn authorize_in(
     nonce_tpm: &[u8; 32],
 ) -> Result<Authorization, RequestError> {
     let now = plane.clock.now();
-    let session = session::approved(tx, Purpose::Action, id, secret, now)?;
+    let session = session::approved_session(tx, Purpose::Action, id, secret, now)?;
     let (bytes, statement) = session.asked()?;
     let pairing = still_entitled(tx, &session, &statement, now)?;
     let key = action_key(&pairing)?;
-    let seconds = life(plane, &statement)?;
+    let seconds = validity_seconds(plane, &statement)?;
 
     let claims = claims(plane, tx, &session, &statement, bytes.digest(), &pairing, now + seconds)?;
     let input = signing_input(plane, &key, claims)?;
@@ -67,20 +66,19 @@ fn authorize_in(
         .signing
         .authorization
         .authorize(nonce_tpm, AUTHORIZATION, &cp_hash, pairing.policy_ref.as_bytes())
-        .map_err(|_| cannot("it cannot be signed"))?;
+        .map_err(|_| refuse("it cannot be signed"))?;
 
     session::spend(tx, &session)?;
-    tx.record(session.device, now, fact(input.claims(), Digest(digest)))?;
+    tx.record(session.device, now, assurance_fact(input.claims(), Digest(digest)))?;
     Ok(Authorization {
         version: Version,
-        signing_input: Text::new(input.as_str()).map_err(cannot)?,
+        signing_input: Text::new(input.as_str()).map_err(refuse)?,
         expiration: i32::from(AUTHORIZATION.get()),
         signature: SignatureBytes(signature),
     })
 }
 
-/// The pairing in which the action was approved, if the device still may do anything in it and
-/// still runs what was approved.
+/// Returns the pairing in which the action was approved, if the device is still entitled and in the approved boot state.
 fn still_entitled(
     tx: &Tx<'_>,
     session: &ApprovalSession,
@@ -106,11 +104,11 @@ fn still_entitled(
 
 fn action_key(pairing: &Pairing) -> Result<Public, Refusal> {
     let public = pairing.action_key.as_deref().and_then(|key| Public::unmarshal(key).ok());
-    public.ok_or_else(|| cannot("the pairing's action key cannot be read"))
+    public.ok_or_else(|| refuse("the pairing's action key cannot be read"))
 }
 
-/// For how many seconds the assurance counts, if a policy still lets the action.
-fn life(plane: &ControlPlane, statement: &Statement) -> Result<u64, Refusal> {
+/// Returns how many seconds the assurance is valid, if a policy still allows the action.
+fn validity_seconds(plane: &ControlPlane, statement: &Statement) -> Result<u64, Refusal> {
     let policy = plane.config.actions.iter().find(|action| action.name == statement.action);
     policy.map(|policy| u64::from(policy.seconds)).ok_or_else(|| {
         Refusal::new(RefusalCode::ActionUnknown, "no policy of the control plane names this action any more")
@@ -149,7 +147,7 @@ fn claims(
             epoch: pairing.epoch.0,
             action: statement.action.as_str().to_owned(),
             resource: text(&statement.resource),
-            digest: statement.subject.ok_or_else(|| cannot("the session names no digest"))?.0,
+            digest: statement.subject.ok_or_else(|| refuse("the session names no digest"))?.0,
             session: text(&statement.context),
             origin: statement.origin.as_str().to_owned(),
             boot: statement.boot.0,
@@ -160,7 +158,7 @@ fn claims(
     })
 }
 
-fn fact(claims: &Claims, signed: Digest) -> Fact {
+fn assurance_fact(claims: &Claims, signed: Digest) -> Fact {
     let Claims { jti, exp, pawl, .. } = claims.clone();
     Fact::Assurance {
         session: jti,
@@ -177,15 +175,15 @@ fn fact(claims: &Claims, signed: Digest) -> Fact {
     }
 }
 
-/// The header and claims that the TPM is to sign, with a certificate for this one assurance.
+/// Returns the header and claims for the TPM to sign, with a certificate for this one assurance.
 fn signing_input(plane: &ControlPlane, key: &Public, claims: Claims) -> Result<SigningInput, Refusal> {
-    let verifying = verifying_key(key).ok_or_else(|| cannot("the action key is not on the curve P-256"))?;
+    let verifying = verifying_key(key).ok_or_else(|| refuse("the action key is not on the curve P-256"))?;
     let authority = &plane.keys.authority;
     let valid = claims.iat.saturating_sub(LEEWAY)..claims.exp.saturating_add(LEEWAY);
-    let certificate = authority.action_certificate(&claims.sub, &verifying, valid).map_err(cannot)?;
-    SigningInput::new(&claims, &[&certificate, authority.certificate()]).map_err(cannot)
+    let certificate = authority.action_certificate(&claims.sub, &verifying, valid).map_err(refuse)?;
+    SigningInput::new(&claims, &[&certificate, authority.certificate()]).map_err(refuse)
 }
 
-fn cannot(why: impl std::fmt::Display) -> Refusal {
+fn refuse(why: impl std::fmt::Display) -> Refusal {
     Refusal::new(RefusalCode::Proof, format_args!("the action cannot be authorized: {why}"))
 }

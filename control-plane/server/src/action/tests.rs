@@ -13,7 +13,7 @@ use crate::orders;
 use crate::posture;
 use crate::refusal::RequestError;
 use crate::session;
-use crate::testing::{Approver, Device, Rig, SUBJECT, Wanted, action_step, authorization, jws};
+use crate::testing::{ActionAttempt, Approver, Device, Rig, SUBJECT, action_step, authorization, jws};
 use pawl_verifier::pairing::verifying_key;
 use pawl_verifier::record::Fact;
 
@@ -37,7 +37,7 @@ fn code<T>(result: Result<T, RequestError>) -> RefusalCode {
 }
 
 async fn assurance(rig: &Rig, device: &Device) -> String {
-    let offer = Wanted::of(device, &rig.plane, "restart").ask(device, &rig.plane).await.unwrap();
+    let offer = ActionAttempt::of(device, &rig.plane, "restart").ask(device, &rig.plane).await.unwrap();
     device.assurance(&authorization(&rig.plane, &offer, &NONCE).await.unwrap())
 }
 
@@ -60,7 +60,7 @@ async fn answer(rig: &Rig, question: Question) -> Option<Reason> {
 #[tokio::test]
 async fn policy_lets_an_action_and_the_authorization_is_for_one_signature() {
     let (rig, device, _) = paired().await;
-    let offer = Wanted::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
+    let offer = ActionAttempt::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
     let ActionState::Approved(approved) = &offer.state else { panic!("{:?}", offer.state) };
     let statement = approved.statement.decode().unwrap();
     assert_eq!((statement.action.as_str(), statement.subject.unwrap().0), ("restart", SUBJECT));
@@ -97,7 +97,7 @@ async fn policy_lets_an_action_and_the_authorization_is_for_one_signature() {
 #[tokio::test]
 async fn a_person_approves_an_action_and_stands_in_its_assurance() {
     let (rig, device, persons) = paired().await;
-    let wanted = Wanted::of(&device, &rig.plane, "firmware-update");
+    let wanted = ActionAttempt::of(&device, &rig.plane, "firmware-update");
     let offer = wanted.ask(&device, &rig.plane).await.unwrap();
     let ActionState::Waiting(waiting) = &offer.state else { panic!("{:?}", offer.state) };
     assert_eq!((waiting.needed, waiting.known.ends.is_none()), (1, true));
@@ -116,7 +116,7 @@ async fn a_person_approves_an_action_and_stands_in_its_assurance() {
 #[tokio::test]
 async fn an_approval_from_elsewhere_counts_once_the_device_has_confirmed_it() {
     let (rig, device, persons) = paired().await;
-    let wanted = Wanted::of(&device, &rig.plane, "firmware-update");
+    let wanted = ActionAttempt::of(&device, &rig.plane, "firmware-update");
     let offer = wanted.ask(&device, &rig.plane).await.unwrap();
     let ActionState::Waiting(waiting) = &offer.state else { panic!() };
     let code = waiting.approval.user_code.as_str();
@@ -137,9 +137,10 @@ async fn an_approval_from_elsewhere_counts_once_the_device_has_confirmed_it() {
 #[tokio::test]
 async fn an_approval_for_one_action_is_none_for_another() {
     let (rig, device, persons) = paired().await;
-    let wanted = Wanted::of(&device, &rig.plane, "firmware-update");
+    let wanted = ActionAttempt::of(&device, &rig.plane, "firmware-update");
     let first = wanted.ask(&device, &rig.plane).await.unwrap();
-    let second = Wanted::of(&device, &rig.plane, "firmware-update").ask(&device, &rig.plane).await.unwrap();
+    let second =
+        ActionAttempt::of(&device, &rig.plane, "firmware-update").ask(&device, &rig.plane).await.unwrap();
     let ActionState::Waiting(waiting) = &first.state else { panic!() };
     let signed = persons[0].sign(&waiting.statement);
     let refused = action_step(&rig.plane, &second, Some(signed)).await;
@@ -164,15 +165,15 @@ async fn a_request_that_is_wrong_anywhere_is_refused() {
         ("action", json!("open-the-gate"), RefusalCode::ActionUnknown),
     ];
     for (claim, value, expected) in cases {
-        let mut wanted = Wanted::of(&device, &rig.plane, "restart");
+        let mut wanted = ActionAttempt::of(&device, &rig.plane, "restart");
         wanted.claims[claim] = value;
         assert_eq!(code(wanted.ask(&device, &rig.plane).await), expected, "{claim}");
     }
-    let mut wanted = Wanted::of(&device, &rig.plane, "restart");
+    let mut wanted = ActionAttempt::of(&device, &rig.plane, "restart");
     wanted.header["typ"] = json!("JWT");
     assert_eq!(code(wanted.ask(&device, &rig.plane).await), RefusalCode::Malformed);
 
-    let wanted = Wanted::of(&device, &rig.plane, "restart");
+    let wanted = ActionAttempt::of(&device, &rig.plane, "restart");
     let foreign = jws(&wanted.header, &wanted.claims, &device.link_key);
     assert_eq!(code(super::ask(&rig.plane, foreign).await), RefusalCode::Malformed);
     wanted.ask(&device, &rig.plane).await.unwrap();
@@ -182,27 +183,27 @@ async fn a_request_that_is_wrong_anywhere_is_refused() {
 #[tokio::test]
 async fn who_is_not_entitled_is_let_nothing() {
     let (rig, device, _) = paired().await;
-    let offer = Wanted::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
+    let offer = ActionAttempt::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
     orders::suspend(&rig.plane, device.id(), "audit".to_owned()).await.unwrap();
-    let again = Wanted::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await;
+    let again = ActionAttempt::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await;
     assert_eq!(code(again), RefusalCode::Suspended);
     assert_eq!(code(authorization(&rig.plane, &offer, &NONCE).await), RefusalCode::Suspended);
 
     let (rig, device, _) = paired().await;
-    let offer = Wanted::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
+    let offer = ActionAttempt::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
     orders::order(&rig.plane, device.id(), EventKind::Revoke, ShortText::lossy("sold")).await.unwrap();
     assert_eq!(code(authorization(&rig.plane, &offer, &NONCE).await), RefusalCode::Stale);
 
     let (rig, device, _) = paired().await;
     rig.clock.advance(900);
-    let late = Wanted::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await;
+    let late = ActionAttempt::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await;
     assert_eq!(code(late), RefusalCode::Posture, "the lease has run out");
 }
 
 #[tokio::test]
 async fn an_approval_does_not_outlive_the_state_that_was_approved() {
     let (rig, mut device, _) = paired().await;
-    let offer = Wanted::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
+    let offer = ActionAttempt::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
     device.tpm.pcrs.insert(9, pawl_proto::PcrValue::Sha256([0xaa; 32]));
     report(&rig, &mut device).await;
     assert_eq!(code(authorization(&rig.plane, &offer, &NONCE).await), RefusalCode::Posture, "no lease");
@@ -223,7 +224,7 @@ async fn report(rig: &Rig, device: &mut Device) {
 #[tokio::test]
 async fn the_tpm_nonce_has_32_bytes() {
     let (rig, device, _) = paired().await;
-    let offer = Wanted::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
+    let offer = ActionAttempt::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
     assert_eq!(code(authorization(&rig.plane, &offer, &[1; 16]).await), RefusalCode::Malformed);
     authorization(&rig.plane, &offer, &NONCE).await.unwrap();
 }
@@ -262,7 +263,7 @@ async fn an_assurance_of_another_control_plane_is_none_here() {
     let (other, stranger, _) = paired().await;
     assert_eq!(answer(&rig, question(&assurance(&other, &stranger).await)).await, Some(Reason::Certificate));
     // Signed by another key than the certified one.
-    let offer = Wanted::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
+    let offer = ActionAttempt::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
     let given = authorization(&rig.plane, &offer, &NONCE).await.unwrap();
     assert_eq!(answer(&rig, question(&stranger.assurance(&given))).await, Some(Reason::Signature));
 }
@@ -292,7 +293,7 @@ async fn an_assurance_ends_with_its_pairing() {
 #[tokio::test]
 async fn what_was_refused_to_a_device_is_recorded() {
     let (rig, device, _) = paired().await;
-    let wanted = Wanted::of(&device, &rig.plane, "open-the-gate");
+    let wanted = ActionAttempt::of(&device, &rig.plane, "open-the-gate");
     assert_eq!(code(wanted.ask(&device, &rig.plane).await), RefusalCode::ActionUnknown);
     let id = device.id();
     let records = rig.plane.store.transaction(move |tx| tx.records(id)).await.unwrap();

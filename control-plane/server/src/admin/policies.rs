@@ -13,8 +13,8 @@ use pawl_proto::{DeviceId, Digest};
 use serde::Deserialize;
 
 use super::AdminError;
-use super::routes::{Answer, Plane, parse};
 use super::view::{ExplanationView, IncidentView, LearntView};
+use super::{Answer, Plane, parse};
 use crate::control_plane::ControlPlane;
 use crate::off_runtime::off_runtime;
 use crate::orders::OrderError;
@@ -153,14 +153,14 @@ struct Stored {
 impl Stored {
     fn load(tx: &Tx<'_>, id: DeviceId) -> Result<Self, AdminError> {
         let device = tx.device(id)?.ok_or_else(AdminError::unknown_device)?;
-        let sample = tx.sample(id)?.ok_or_else(|| {
+        let sample = tx.kept_evidence(id)?.ok_or_else(|| {
             let message = "the device has shown nothing yet: have it ask to be paired, or report";
             AdminError::new("nothing-reported", message)
         })?;
         Ok(Self {
             device,
             sample,
-            boot_log: tx.sample_log(id)?,
+            boot_log: tx.kept_boot_log(id)?,
             pairing: tx.live_pairing(id)?,
             accepted: tx.boot_states(id)?,
             incidents: tx.open_incidents(id)?.into_iter().map(IncidentView::from).collect(),

@@ -9,9 +9,9 @@ use pawl_proto::message::{GivenApproval, SshSignature, StatementBytes};
 use pawl_proto::{Blob, DeviceId, SessionId};
 use serde::{Deserialize, Serialize};
 
-use super::routes::{Answer, Plane, short};
 use super::view::{ConfirmationView, RequestView, SessionView};
 use super::{AdminError, ReasonRequest};
+use super::{Answer, Plane, short};
 use crate::control_plane::ControlPlane;
 use crate::session;
 use crate::store::StoreError;
@@ -43,7 +43,7 @@ struct Of {
 }
 
 /// The commands on sessions.
-pub(super) fn router() -> Router<Arc<ControlPlane>> {
+pub(super) fn routes() -> Router<Arc<ControlPlane>> {
     Router::new()
         .route("/v1/sessions", get(list))
         .route("/v1/sessions/{id}/decline", post(decline))
@@ -68,7 +68,7 @@ async fn list(State(plane): Plane, Query(Of { device }): Query<Of>) -> Answer<Ve
 }
 
 async fn request(State(plane): Plane, Json(body): Json<CodeRequest>) -> Answer<RequestView> {
-    let session = session::request(&plane, &body.code).await?;
+    let session = session::session_of_code(&plane, &body.code).await?;
     let view = plane.store.transaction(move |tx| RequestView::of(tx, session)).await?;
     Ok(Json(view))
 }

@@ -12,8 +12,8 @@ use pawl_proto::{Digest, PcrValue};
 use serde::{Deserialize, Serialize};
 
 use super::AdminError;
-use super::routes::{Answer, Plane, parse, short};
 use super::view::{PreApprovedView, WithdrawnView};
+use super::{Answer, Plane, parse, short};
 use crate::control_plane::ControlPlane;
 use crate::update::{self, Update, UpdateError};
 

@@ -1,26 +1,23 @@
 //! What commands print: the JSON of `--json`, and the ground of the text.
 
 mod device;
-mod entitlement;
-mod incident;
-mod order;
+mod pairing;
 mod policy;
 mod record;
 mod session;
 mod update;
 
+use pawl_proto::message::{Access, Audience, EventKind, Scope, Standing};
+use pawl_proto::{DeviceId, Digest, EventId};
 use serde::{Deserialize, Serialize};
 
-pub use device::{
-    DeviceLine, DeviceView, EventView, HighestView, LeaseView, NvPcrView, PairingView, ReceiptView,
-    ReportView, ReportedStateView, VerdictView,
+use crate::orders::{AccessChanged, Ordered, StandingChanged};
+
+pub use device::{DeviceLine, DeviceView, HighestView, NvPcrView, ReportedStateView};
+pub(super) use device::{device_line, device_view};
+pub use pairing::{
+    EventView, IncidentView, LeaseView, PairingView, ReceiptView, ReportView, SettledView, VerdictView,
 };
-pub(super) use device::{line, whole};
-pub use entitlement::AccessView;
-pub use incident::{IncidentView, SettledView};
-pub use order::{Delivery, OrderView, StandingView};
-use pawl_proto::message::Access;
-use pawl_proto::{DeviceId, Digest};
 pub use policy::{CheckedView, ExplanationView, LearntView, PolicyView, ReasonView};
 pub use record::{DeviceRecordView, RecordView};
 pub use session::{ApprovalView, ClaimsView, ConfirmationView, RequestView, SessionView};
@@ -54,4 +51,127 @@ pub struct Accepted {
     pub boot_states: usize,
     /// Whether the one that it last reported was not accepted before.
     pub new: bool,
+}
+
+/// How far an order has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delivery {
+    /// The broker has it.
+    Published,
+    /// It is stored, and is published when the broker is back.
+    Stored,
+}
+
+/// `revoke`, `repair` and `refresh`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OrderView {
+    /// The event.
+    pub id: EventId,
+    /// What was ordered.
+    pub kind: EventKind,
+    /// Of whom.
+    pub device: DeviceId,
+    /// For which epoch.
+    pub epoch: u64,
+    /// The event's number.
+    pub sequence: u64,
+    /// When, Unix seconds.
+    pub time: u64,
+    /// When it was handed to the broker, Unix milliseconds.
+    pub published_at_ms: Option<u64>,
+    /// When the broker acknowledged it, Unix milliseconds.
+    pub acknowledged_at_ms: Option<u64>,
+    /// How far it has come.
+    pub delivery: Delivery,
+}
+
+/// `suspend` and `resume`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StandingView {
+    /// The device.
+    pub device: DeviceId,
+    /// Its standing now.
+    pub standing: Standing,
+    /// The number of the suspension that began or ended; `resume` names it.
+    pub suspension: u64,
+    /// The verdict that tells it; none where it has no live pairing.
+    pub sequence: Option<u64>,
+    /// How far that verdict has come.
+    pub delivery: Delivery,
+}
+
+impl From<Ordered> for OrderView {
+    fn from(ordered: Ordered) -> Self {
+        let Ordered { event, delivered_at_ms } = ordered;
+        Self {
+            id: event.id,
+            kind: event.kind,
+            device: event.device,
+            epoch: event.epoch.0,
+            sequence: event.sequence,
+            time: event.time,
+            published_at_ms: delivered_at_ms.map(|(published, _)| published),
+            acknowledged_at_ms: delivered_at_ms.map(|(_, acknowledged)| acknowledged),
+            delivery: Delivery::of(delivered_at_ms.is_some()),
+        }
+    }
+}
+
+impl StandingView {
+    pub(crate) fn new(device: DeviceId, changed: StandingChanged) -> Self {
+        Self {
+            device,
+            standing: changed.standing,
+            suspension: changed.suspension,
+            sequence: changed.sequence,
+            delivery: Delivery::of(changed.published),
+        }
+    }
+}
+
+impl Delivery {
+    fn of(published: bool) -> Self {
+        if published { Self::Published } else { Self::Stored }
+    }
+}
+
+/// `entitle`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AccessView {
+    /// The device.
+    pub device: DeviceId,
+    /// What the operator grants it now.
+    pub granted: Access,
+    /// What it was not granted before.
+    pub added: Access,
+    /// What was taken back.
+    pub removed: Access,
+    /// The verdict that tells the device; none where it has no live pairing, or nothing has changed.
+    pub sequence: Option<u64>,
+    /// How far that verdict has come.
+    pub delivery: Delivery,
+}
+
+impl AccessView {
+    pub(in crate::admin) fn new(device: DeviceId, changed: AccessChanged) -> Self {
+        let AccessChanged { before, now, sequence, published } = changed;
+        Self {
+            device,
+            added: beyond(&now, &before),
+            removed: beyond(&before, &now),
+            granted: now,
+            sequence,
+            delivery: Delivery::of(published),
+        }
+    }
+}
+
+/// What of the first the second has not.
+fn beyond(first: &Access, second: &Access) -> Access {
+    let scopes: Vec<Scope> =
+        first.scopes.iter().filter(|scope| !second.scopes.contains(scope)).cloned().collect();
+    let audiences: Vec<Audience> =
+        first.audiences.iter().filter(|audience| !second.audiences.contains(audience)).cloned().collect();
+    Access { scopes, audiences }
 }

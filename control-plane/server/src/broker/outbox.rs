@@ -5,8 +5,8 @@ use std::time::Duration;
 use pawl_proto::{DeviceId, EventId};
 use tokio::sync::{Notify, broadcast};
 
-use super::client_ids::ClientIds;
-use super::subscriptions::Subscriptions;
+use super::checks::ClientIds;
+use super::checks::Subscriptions;
 
 /// Deliveries that a slow listener may miss before it is told to look into the database.
 const DELIVERIES: usize = 64;

@@ -13,7 +13,7 @@ use crate::control_plane::ControlPlane;
 use crate::store::StoreError;
 
 /// A message that the broker did not acknowledge is published again after this.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Refused messages that are passed over. When there are more, all wait.
 const MOST_REFUSED: usize = 1024;
@@ -88,7 +88,7 @@ impl Publisher {
         if matches!(outcome, Outcome::Delivered) {
             return;
         }
-        self.again.get_or_insert_with(|| Instant::now() + AGAIN);
+        self.again.get_or_insert_with(|| Instant::now() + RETRY);
         if matches!(outcome, Outcome::Refused) && self.refused.len() < MOST_REFUSED {
             self.refused.extend(message);
         } else {
@@ -104,17 +104,17 @@ impl Publisher {
             return;
         }
         match self.waiting().await {
-            Ok(parcels) => {
-                self.may_wait = parcels.len() == self.room();
-                for parcel in parcels {
-                    let message = parcel.message;
-                    let task = publish(Arc::clone(&self.plane), self.client.clone(), parcel);
+            Ok(messages) => {
+                self.may_wait = messages.len() == self.room();
+                for queued in messages {
+                    let message = queued.message;
+                    let task = publish(Arc::clone(&self.plane), self.client.clone(), queued);
                     self.in_flight.insert(self.tasks.spawn(task).id(), message);
                 }
             }
             Err(error) => {
                 tracing::error!(%error, "cannot read what has to be published");
-                self.again.get_or_insert_with(|| Instant::now() + AGAIN);
+                self.again.get_or_insert_with(|| Instant::now() + RETRY);
             }
         }
     }
@@ -124,7 +124,7 @@ impl Publisher {
     }
 
     /// Reads the messages that wait, as many as may still be in flight.
-    async fn waiting(&self) -> Result<Vec<Parcel>, StoreError> {
+    async fn waiting(&self) -> Result<Vec<QueuedMessage>, StoreError> {
         let room = self.room();
         if room == 0 {
             return Ok(Vec::new());
@@ -132,23 +132,22 @@ impl Publisher {
         let passed_over: HashSet<Message> = self.in_flight.values().chain(&self.refused).copied().collect();
         let limit = room + passed_over.len();
         let read = move |tx: &crate::store::Tx<'_>| {
-            let events = tx.unpublished_events(limit)?.into_iter().map(|(topic, id, payload)| Parcel {
-                topic,
-                payload,
-                message: Message::Event(id),
-            });
+            let events = tx
+                .unpublished_events(limit)?
+                .into_iter()
+                .map(|(topic, id, payload)| QueuedMessage { topic, payload, message: Message::Event(id) });
             let verdicts = tx.unpublished_verdicts(limit)?.into_iter().map(|(topic, sequence, payload)| {
                 let message = Message::Verdict { device: topic.device, sequence };
-                Parcel { topic, payload, message }
+                QueuedMessage { topic, payload, message }
             });
-            let waits = events.chain(verdicts).filter(|parcel| !passed_over.contains(&parcel.message));
+            let waits = events.chain(verdicts).filter(|queued| !passed_over.contains(&queued.message));
             Ok::<_, StoreError>(waits.take(room).collect())
         };
         self.plane.store.transaction(read).await
     }
 }
 
-struct Parcel {
+struct QueuedMessage {
     topic: Topic,
     payload: Vec<u8>,
     message: Message,
@@ -162,8 +161,8 @@ enum Message {
 }
 
 /// Publishes one message and records in the database that the broker has it.
-async fn publish(plane: Arc<ControlPlane>, client: AsyncClient, parcel: Parcel) -> Outcome {
-    let Parcel { topic, payload, message } = parcel;
+async fn publish(plane: Arc<ControlPlane>, client: AsyncClient, queued: QueuedMessage) -> Outcome {
+    let QueuedMessage { topic, payload, message } = queued;
     let options = match message {
         Message::Event(_) => PublishOptions::at_least_once().retained(),
         Message::Verdict { .. } => PublishOptions::at_least_once(),
@@ -193,16 +192,16 @@ async fn publish(plane: Arc<ControlPlane>, client: AsyncClient, parcel: Parcel) 
         Message::Event(id) => Delivered::Event { id, published_at_ms, acknowledged_at_ms },
         Message::Verdict { device, sequence } => Delivered::Verdict { device, sequence },
     };
-    let noted = plane
+    let recorded = plane
         .store
         .transaction(move |tx| match delivered {
             Delivered::Event { id, published_at_ms, acknowledged_at_ms } => {
-                tx.event_published(id, published_at_ms, acknowledged_at_ms)
+                tx.set_event_published(id, published_at_ms, acknowledged_at_ms)
             }
-            Delivered::Verdict { device, sequence } => tx.verdict_published(device, sequence),
+            Delivered::Verdict { device, sequence } => tx.set_verdict_published(device, sequence),
         })
         .await;
-    match noted {
+    match recorded {
         Ok(()) => {
             plane.outbox.announce(delivered);
             Outcome::Delivered

@@ -13,12 +13,12 @@ use crate::store::{DeadLink, StoreError};
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Writes the list now and whenever it changes.
-pub(crate) async fn keep(plane: &Arc<ControlPlane>) {
+pub(crate) async fn keep_list(plane: &Arc<ControlPlane>) {
     let mut written = None;
     loop {
         match write(plane, written.as_deref()).await {
             Ok(Some(dead)) => {
-                tell(written.as_deref(), &dead);
+                log_changes(written.as_deref(), &dead);
                 written = Some(dead);
             }
             Ok(None) => {}
@@ -29,7 +29,7 @@ pub(crate) async fn keep(plane: &Arc<ControlPlane>) {
 }
 
 /// Tells the operator what has changed in the list.
-fn tell(before: Option<&[DeadLink]>, now: &[DeadLink]) {
+fn log_changes(before: Option<&[DeadLink]>, now: &[DeadLink]) {
     let is_new = |link: &&DeadLink| before.is_none_or(|before| !before.contains(link));
     for DeadLink { device, .. } in now.iter().filter(is_new).filter(|link| !link.is_proven) {
         tracing::warn!(
@@ -72,4 +72,109 @@ pub(super) enum RevocationsError {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    //! On a real mosquitto with the packaged configuration.
+    use std::time::Duration;
+
+    use p256::pkcs8::EncodePrivateKey as _;
+    use pawl_proto::message::{EventKind, PairingGrant, ShortText};
+    use rumqttc::mqttbytes::v5::Packet;
+    use rumqttc::{AsyncClient, Event, MqttOptions, TlsConfiguration, Transport};
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+    use super::super::session::client_config_with;
+    use super::write;
+    use crate::control_plane::ControlPlane;
+    use crate::orders;
+    use crate::store::DeadLink;
+    use crate::testing::{Broker, Device, Rig};
+
+    const WEEK: u64 = 604_800;
+
+    /// Whether the broker takes a connection with a device's link certificate.
+    async fn connects(plane: &ControlPlane, device: &Device, grant: &PairingGrant) -> bool {
+        let chain = grant.link_certificates.iter().map(|der| CertificateDer::from(der.as_bytes().to_vec()));
+        let key = device.link_key.to_pkcs8_der().unwrap();
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()));
+        let tls = client_config_with(&plane.keys.authority, chain.collect(), key).unwrap();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let address = (plane.config.broker.host.as_str(), plane.config.broker.port);
+            let mut options = MqttOptions::new(device.id().to_string(), address);
+            options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.clone().into())));
+            let (client, mut events) = AsyncClient::builder(options).capacity(2).build();
+            let first = loop {
+                match events.poll().await {
+                    Ok(Event::Incoming(Packet::ConnAck(_))) => break Ok(()),
+                    Ok(_) => {}
+                    Err(error) => break Err(error.to_string()),
+                }
+            };
+            drop(client);
+            match first {
+                Ok(()) => return true,
+                // The broker has started, and refuses.
+                Err(error) if error.contains("CertificateRevoked") => return false,
+                // It is still starting.
+                Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_broker_refuses_the_certificate_of_a_pairing_that_has_ended_and_no_other() {
+        let rig = Rig::new();
+        let (mut ended, mut other) = (Device::enrolled(&rig.plane).await, Device::enrolled(&rig.plane).await);
+        let grant = ended.pair(&rig.plane).await.unwrap();
+        let other_grant = other.pair(&rig.plane).await.unwrap();
+        let broker = Broker::start(&rig.plane);
+        assert!(connects(&rig.plane, &ended, &grant).await);
+
+        // An order alone cuts nothing: the device has to receive it.
+        let reason = ShortText::lossy("sold");
+        let ordered = orders::order(&rig.plane, ended.id(), EventKind::Revoke, reason).await.unwrap();
+        assert_eq!(write(&rig.plane, None).await.unwrap(), Some(Vec::new()));
+        let receipt = ended.wipe(Some(&ordered.event));
+        orders::receive_receipt(&rig.plane, None, receipt).await.unwrap();
+        let listed = write(&rig.plane, None).await.unwrap().unwrap();
+        assert!(
+            matches!(listed.as_slice(), [DeadLink { device, is_proven: true, .. }] if *device == ended.id())
+        );
+        assert_eq!(write(&rig.plane, Some(&listed)).await.unwrap(), None, "it is written once");
+        broker.reload();
+        assert!(!connects(&rig.plane, &ended, &grant).await);
+        assert!(connects(&rig.plane, &other, &other_grant).await);
+
+        let again = ended.pair(&rig.plane).await.unwrap();
+        assert!(connects(&rig.plane, &ended, &again).await, "the next pairing has a certificate of its own");
+    }
+
+    #[tokio::test]
+    async fn the_broker_refuses_a_replaced_device_that_has_not_proven_its_end_within_a_week() {
+        let (rig, persons) = Rig::approved_by("", &["alice"]);
+        let mut old = Device::enrolled(&rig.plane).await;
+        let grant = old.pair(&rig.plane).await.unwrap();
+        let mut new = Device::enrolled(&rig.plane).await;
+        let mut request = new.request();
+        request.replaces = Some(old.id());
+        let (asked, waiting) = new.ask_persons(&rig.plane, request).await;
+        asked.approve(&rig.plane, persons[0].sign(&waiting.statement)).await.unwrap().approved();
+
+        let broker = Broker::start(&rig.plane);
+        rig.clock.advance(WEEK);
+        assert_eq!(
+            write(&rig.plane, None).await.unwrap(),
+            Some(Vec::new()),
+            "it may still learn that it is revoked"
+        );
+        assert!(connects(&rig.plane, &old, &grant).await);
+        rig.clock.advance(1);
+        let listed = write(&rig.plane, None).await.unwrap().unwrap();
+        assert!(
+            matches!(listed.as_slice(), [DeadLink { device, is_proven: false, .. }] if *device == old.id())
+        );
+        broker.reload();
+        assert!(!connects(&rig.plane, &old, &grant).await);
+    }
+}

@@ -1,3 +1,5 @@
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -6,16 +8,18 @@ use pawl_proto::limits;
 use rumqttc::mqttbytes::v5::{Packet, Publish};
 use rumqttc::{
     AckMode, AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, NoticeFailureReason,
-    TlsConfiguration, Transport,
+    PersistedAckMode, PersistedSession, SessionStore, SessionStoreError, SessionStoreKey, TlsConfiguration,
+    Transport,
 };
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::task::JoinSet;
 
-use super::client_ids::{self, ClientIds};
-use super::memory::NothingInFlight;
-use super::tls::{TlsError, client_config};
-use super::{incoming, publisher, subscriptions};
+use super::checks::{ClientIds, check_client_ids, confirm_subscriptions, subscribe_to_all};
+use super::{publisher, receive};
 use crate::control_plane::ControlPlane;
-use crate::keys::BROKER_USER;
+use crate::keys::{Authority, BROKER_USER, Identity};
 
 pub(super) const CLIENT_ID: &str = BROKER_USER;
 /// The broker keeps what devices send while this program is away: for a week, in seconds.
@@ -46,7 +50,7 @@ pub async fn run(plane: Arc<ControlPlane>) -> Result<(), TlsError> {
     let (client, events) = AsyncClient::builder(options(&plane)?).capacity(QUEUE).build();
     let publishing = publisher::run(Arc::clone(&plane), client.clone());
     tokio::select! {
-        () = keep(&plane, client, events) => Ok(()),
+        () = keep_connected(&plane, client, events) => Ok(()),
         () = publishing => Ok(()),
     }
 }
@@ -76,7 +80,7 @@ fn network() -> NetworkOptions {
     network
 }
 
-async fn keep(plane: &Arc<ControlPlane>, client: AsyncClient, mut events: EventLoop) {
+async fn keep_connected(plane: &Arc<ControlPlane>, client: AsyncClient, mut events: EventLoop) {
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     let mut connected_at: Option<Instant> = None;
     // Ends with this function; a new connection replaces a check of an older one.
@@ -96,21 +100,23 @@ async fn keep(plane: &Arc<ControlPlane>, client: AsyncClient, mut events: EventL
             Ok(Event::Incoming(Packet::ConnAck(connected))) => {
                 connected_at = Some(Instant::now());
                 tracing::info!(session_present = connected.session_present, "broker connected");
-                let asked = subscriptions::ask_for_all(&client);
+                let asked = subscribe_to_all(&client);
                 on_connected(plane, connected.session_present).await;
                 checks.abort_all();
-                checks.spawn(subscriptions::confirm(Arc::clone(plane), client.clone(), asked));
-                checks.spawn(check_client_ids(Arc::clone(plane)));
+                checks.spawn(confirm_subscriptions(Arc::clone(plane), client.clone(), asked));
+                checks.spawn(report_client_ids(Arc::clone(plane)));
                 continue;
             }
-            Ok(Event::Incoming(Packet::Publish(publish))) => match take(plane, &client, &publish).await {
-                Ok(()) => continue,
-                // On the next connection the broker sends what was not acknowledged once more.
-                Err(error) => {
-                    events.clean();
-                    error
+            Ok(Event::Incoming(Packet::Publish(publish))) => {
+                match receive_published(plane, &client, &publish).await {
+                    Ok(()) => continue,
+                    // On the next connection the broker sends what was not acknowledged once more.
+                    Err(error) => {
+                        events.clean();
+                        error
+                    }
                 }
-            },
+            }
             Ok(_) => continue,
             Err(error) => error.to_string(),
         };
@@ -131,9 +137,9 @@ async fn lost(plane: &ControlPlane, connected_at: &mut Option<Instant>, backoff:
 
 /// Says what to change where a certificate may connect under any client id. The control plane goes on:
 /// one that stopped would deliver no revocation at all.
-async fn check_client_ids(plane: Arc<ControlPlane>) {
+async fn report_client_ids(plane: Arc<ControlPlane>) {
     plane.outbox.set_client_ids(None);
-    match client_ids::check(&plane).await {
+    match check_client_ids(&plane).await {
         Ok(found) => {
             plane.outbox.set_client_ids(Some(found));
             match found {
@@ -149,8 +155,12 @@ async fn check_client_ids(plane: Arc<ControlPlane>) {
 }
 
 /// Takes a message in, and acknowledges it when its transaction is committed.
-async fn take(plane: &Arc<ControlPlane>, client: &AsyncClient, publish: &Publish) -> Result<(), String> {
-    incoming::receive(plane, &publish.topic, &publish.payload).await.map_err(|error| error.to_string())?;
+async fn receive_published(
+    plane: &Arc<ControlPlane>,
+    client: &AsyncClient,
+    publish: &Publish,
+) -> Result<(), String> {
+    receive(plane, &publish.topic, &publish.payload).await.map_err(|error| error.to_string())?;
     client.try_ack(publish).map_err(|error| error.to_string())
 }
 
@@ -167,4 +177,71 @@ async fn on_connected(plane: &Arc<ControlPlane>, session_present: bool) {
     }
     plane.outbox.set_connected(true);
     plane.outbox.wake();
+}
+
+/// Lets the MQTT client go on with the session that the broker kept over a restart of this
+/// program. What was in flight is not restored: the database knows what the broker has not
+/// acknowledged, and it is published anew.
+#[derive(Debug)]
+pub(super) struct NothingInFlight;
+
+type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
+
+impl SessionStore for NothingInFlight {
+    fn load<'a>(&'a self, _: &'a SessionStoreKey) -> StoreFuture<'a, Option<PersistedSession>> {
+        Box::pin(async {
+            Ok(Some(PersistedSession {
+                format_version: 1,
+                client_id: CLIENT_ID.to_owned(),
+                clean_start: false,
+                session_expiry_interval: Some(SESSION_EXPIRY),
+                outgoing_inflight_upper_limit: Some(IN_FLIGHT),
+                ack_mode: PersistedAckMode::Manual,
+                last_pkid: 0,
+                last_puback: 0,
+                replay: Vec::new(),
+                incoming_qos2: Vec::new(),
+            }))
+        })
+    }
+
+    fn save<'a>(&'a self, _: &'a SessionStoreKey, _: &'a PersistedSession) -> StoreFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn clear<'a>(&'a self, _: &'a SessionStoreKey) -> StoreFuture<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// TLS 1.3 to the broker: it must show a certificate of our authority, and we show ours.
+pub(super) fn client_config(authority: &Authority, identity: &Identity) -> Result<ClientConfig, TlsError> {
+    let chain =
+        CertificateDer::pem_file_iter(&identity.certificate)?.collect::<Result<Vec<_>, pem::Error>>()?;
+    client_config_with(authority, chain, PrivateKeyDer::from_pem_file(&identity.key)?)
+}
+
+/// The same with a certificate and key in memory.
+pub(super) fn client_config_with(
+    authority: &Authority,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.certificate().clone())?;
+    Ok(ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)?)
+}
+
+/// Certificates and keys that TLS cannot use.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read a certificate or key: {0}")]
+    Pem(#[from] pem::Error),
+    /// Certificate and key do not fit, or one of them is of an unknown kind.
+    #[error("cannot use a certificate or key: {0}")]
+    Tls(#[from] rustls::Error),
 }

@@ -167,9 +167,9 @@ async fn a_message_for_damaged_rows_is_dropped_and_any_other_failure_is_not() {
     let topic = Topic::new(reporting.device.id(), Channel::Posture).to_string();
     let publish = Publish::new(topic, QoS::AtLeastOnce, reporting.message(), None);
     damage(&rig.plane, "UPDATE pairing SET nonce = x'00'").await;
-    super::incoming::receive(&rig.plane, &publish.topic, &publish.payload).await.unwrap();
+    super::receive(&rig.plane, &publish.topic, &publish.payload).await.unwrap();
 
     damage(&rig.plane, "ALTER TABLE device RENAME TO lost").await;
-    let kept = super::incoming::receive(&rig.plane, &publish.topic, &publish.payload).await;
+    let kept = super::receive(&rig.plane, &publish.topic, &publish.payload).await;
     assert!(matches!(kept, Err(StoreError::Sqlite(_))), "{kept:?}");
 }

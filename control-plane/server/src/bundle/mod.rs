@@ -5,21 +5,26 @@
 //! them rest on (quotes, receipts, leases, approvals) is checked again, one by one.
 
 mod check;
-mod collect;
-mod contents;
 mod signature;
-mod text;
 
-pub use check::{Chain, Check, Checked, Failure, check};
-pub(crate) use collect::collect;
-pub use contents::{Contents, DeviceEntry, Entry, Format};
-pub use signature::SignatureError;
-pub(crate) use signature::{sign_claims, verify_claims};
-pub use text::{Base64, Hex};
+use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use pawl_approval::{NAMESPACE, Signature};
+use pawl_proto::record::Link;
+use pawl_proto::{DeviceId, PairingId};
+use pawl_verifier::record::{ApprovedBy, Fact, Record};
 use serde::{Deserialize, Serialize};
 
+use crate::control_plane::ControlPlane;
 use crate::keys::AuditKey;
+use crate::records::Checkpoint;
+use crate::store::{StoreError, Tx};
+
+pub use check::{Chain, Check, Checked, Failure, check};
+pub use signature::{Base64, Hex, SignatureError};
+pub(crate) use signature::{sign_claims, verify_claims};
 
 /// No bundle is larger, in bytes.
 pub const MAX_LENGTH: usize = 256 * 1024 * 1024;
@@ -100,6 +105,122 @@ pub enum BundleError {
     /// Records that cannot be written.
     #[error("the records cannot be written: {0}")]
     Contents(serde_json::Error),
+}
+
+/// What is in a bundle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contents {
+    /// Which form this is.
+    pub format: Format,
+    /// The control plane's URL.
+    pub control_plane: String,
+    /// The device.
+    pub device: DeviceId,
+    /// When the bundle was made, Unix seconds.
+    pub time: u64,
+    /// `TPMT_PUBLIC` of the attestation keys under which the device was paired. The records of the
+    /// pairings name them.
+    pub attestation_keys: Vec<Base64>,
+    /// `TPMT_PUBLIC` of the control plane's lease key, which those records name too.
+    pub lease_keys: Vec<Base64>,
+    /// Who approved, and their keys: lines of an `allowed_signers` file.
+    pub approvers: Vec<String>,
+    /// What stands for the control plane's records that were dropped; none while there are all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
+    /// The control plane's records about the device: those that the checkpoint carries, and those after it.
+    pub records: Vec<Entry>,
+    /// The device's own records that the control plane has.
+    pub device_records: Vec<DeviceEntry>,
+}
+
+/// The forms of a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Format {
+    /// The first one.
+    #[serde(rename = "pawl-records/1")]
+    First,
+}
+
+/// One record of the control plane, as it was stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// The digest of the record before it.
+    pub previous: Hex,
+    /// Its own.
+    pub digest: Hex,
+    /// The record, encoded.
+    pub body: Base64,
+}
+
+/// One record of the device, as it was stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceEntry {
+    /// Which of the device's chains.
+    pub chain: u32,
+    /// Its place in the chain.
+    pub sequence: u64,
+    /// In whose report it came.
+    pub pairing: PairingId,
+    /// When it came, Unix seconds.
+    pub received_at: u64,
+    /// The record and those around it.
+    pub record: Entry,
+}
+
+impl Entry {
+    fn new(link: Link) -> Self {
+        Self { previous: Hex(link.previous), digest: Hex(link.digest), body: Base64(link.body) }
+    }
+
+    fn link(&self) -> Link {
+        Link { body: self.body.0.clone(), previous: self.previous.0, digest: self.digest.0 }
+    }
+}
+
+/// Everything that is kept about a device's records, as it is stored: whether it holds is for
+/// [`check`] to say.
+pub(crate) fn collect(plane: &ControlPlane, tx: &Tx<'_>, device: DeviceId) -> Result<Contents, StoreError> {
+    let links = tx.record_links(device)?;
+    let approvers =
+        links.iter().flat_map(approvals).filter_map(|by| allowed_line(&by)).collect::<BTreeSet<_>>();
+    let device_records = tx.device_records(device)?.into_iter().map(|row| DeviceEntry {
+        chain: row.chain,
+        sequence: row.sequence,
+        pairing: row.pairing,
+        received_at: row.received_at,
+        record: Entry::new(row.link),
+    });
+    Ok(Contents {
+        format: Format::First,
+        control_plane: plane.config.url.to_string(),
+        device,
+        time: plane.clock.now(),
+        attestation_keys: tx.attestation_keys(device)?.into_iter().map(Base64).collect(),
+        lease_keys: vec![Base64(plane.keys.signing.lease.public().as_bytes().to_vec())],
+        approvers: approvers.into_iter().collect(),
+        checkpoint: tx.checkpoint(device)?,
+        device_records: device_records.collect(),
+        records: links.into_iter().map(Entry::new).collect(),
+    })
+}
+
+fn approvals(link: &Link) -> Vec<ApprovedBy> {
+    match pawl_proto::decode(&link.body, pawl_proto::limits::MESSAGE) {
+        Ok(Record { fact: Fact::Approved { by, .. }, .. }) => by,
+        _ => Vec::new(),
+    }
+}
+
+/// An approver as a line of an `allowed_signers` file; none where the record holds no signature.
+fn allowed_line(by: &ApprovedBy) -> Option<String> {
+    let signature = Signature::parse(&by.signature).ok()?;
+    let (principal, key) = (&by.principal, signature.key());
+    let blob = BASE64_STANDARD.encode(key.blob());
+    Some(format!("{principal} namespaces=\"{NAMESPACE}\" {} {blob}", key.algorithm()))
 }
 
 #[cfg(test)]

@@ -6,14 +6,12 @@ use p256::ecdsa::Signature;
 use pawl_jose::{ALGORITHM, Compact};
 use pawl_proto::{DeviceId, Digest};
 use rustls::pki_types::{CertificateDer, UnixTime};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use webpki::ring::ECDSA_P256_SHA256;
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
-use super::BundleError;
-use super::contents::{Contents, Format};
-use super::text::Hex;
+use super::{BundleError, Contents, Format};
 use crate::keys::{AUDIT_EKU_OID, AuditKey};
 
 const TYPE: &str = "pawl-records+jwt";
@@ -151,4 +149,50 @@ pub enum SignatureError {
     /// The signature is for other contents.
     #[error("the bundle was altered after it was signed")]
     Contents,
+}
+
+/// Bytes as Base64 (RFC 4648, section 4).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Base64(pub Vec<u8>);
+
+/// A digest as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hex(pub Digest);
+
+/// The digest that such a text stands for.
+pub(super) fn digest(text: &str) -> Option<Digest> {
+    let bytes = hex::decode(text).ok()?;
+    let digest = Digest::try_from(bytes.as_slice()).ok()?;
+    (digest.to_string() == text).then_some(digest)
+}
+
+impl std::fmt::Debug for Base64 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+impl Serialize for Base64 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64_STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Base64 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BASE64_STANDARD.decode(String::deserialize(deserializer)?).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hex {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        digest(&text).map(Self).ok_or_else(|| D::Error::custom("not 64 lower-case hexadecimal digits"))
+    }
 }

@@ -8,7 +8,7 @@ use crate::orders;
 use crate::pairing;
 use pawl_verifier::record::Fact;
 
-use crate::testing::{Device, Records, Rig, Wanted, authorization, decode_verdict};
+use crate::testing::{ActionAttempt, Device, Records, Rig, authorization, decode_verdict};
 
 /// A device to which everything has happened that a record is kept of.
 async fn eventful() -> (Rig, Device) {
@@ -31,7 +31,7 @@ async fn eventful() -> (Rig, Device) {
     let message = pawl_proto::encode(&report).unwrap();
     crate::posture::receive(&rig.plane, device.id(), message).await.unwrap();
 
-    let offer = Wanted::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
+    let offer = ActionAttempt::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
     authorization(&rig.plane, &offer, &[7; 32]).await.unwrap();
 
     let reason = ShortText::lossy("sold");

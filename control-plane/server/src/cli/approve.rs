@@ -8,7 +8,7 @@ use pawl_approval::sign::Signer;
 use pawl_proto::message::{Statement, StatementBytes};
 use pawl_proto::{Blob, SessionId};
 
-use super::{Failure, terminal, text};
+use super::{Failure, output, text};
 use crate::admin::view::{ConfirmationView, RequestView};
 use crate::admin::{ApproveRequest, Client, CodeRequest};
 
@@ -50,7 +50,7 @@ fn consent() -> Result<(), Failure> {
         return Err(Failure::NobodyToAsk);
     }
     say("Approve this? Type yes: ");
-    let typed = terminal::line()?;
+    let typed = output::read_line()?;
     if typed.trim().eq_ignore_ascii_case("yes") { Ok(()) } else { Err(Failure::NotApproved) }
 }
 
@@ -61,4 +61,143 @@ fn say(text: &str) {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use pawl_proto::message::{PairingRequest, RefusalCode, Waiting};
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::admin;
+    use crate::cli::text;
+    use crate::testing::{Approver, Asked, Device, Rig};
+
+    /// A device that waits for Ann, and the socket over which she approves.
+    struct Stage {
+        rig: Rig,
+        ann: Approver,
+        asked: Asked,
+        waiting: Waiting,
+        client: Client,
+        _stop: oneshot::Sender<()>,
+    }
+
+    impl Stage {
+        async fn new() -> Self {
+            let (rig, mut persons) = Rig::approved_by("", &["ann"]);
+            let mut old = Device::enrolled(&rig.plane).await;
+            old.pair(&rig.plane).await.unwrap();
+            let mut device = Device::new();
+            let request = PairingRequest { replaces: Some(old.id()), ..device.request() };
+            let (asked, waiting) = device.ask_persons(&rig.plane, request).await;
+
+            let (stop, stopped) = oneshot::channel();
+            let (socket, router) = (rig.plane.config.admin_socket(), admin::router(Arc::clone(&rig.plane)));
+            let client = Client::new(&socket);
+            tokio::spawn(async move {
+                let stopped = async move { drop(stopped.await) };
+                admin::run(&socket, router, stopped).await
+            });
+            while client.get::<serde_json::Value>("/v1/sessions").await.is_err() {
+                tokio::task::yield_now().await;
+            }
+            let ann = persons.remove(0);
+            Self { rig, ann, asked, waiting, client, _stop: stop }
+        }
+
+        fn code(&self) -> String {
+            self.waiting.approval.user_code.as_str().to_owned()
+        }
+
+        async fn view(&self) -> RequestView {
+            self.client.post("/v1/approvals/request", &CodeRequest { code: self.code() }).await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_confirmation_that_it_gives_makes_the_approval_count() {
+        let stage = Stage::new().await;
+        let key = stage.ann.key().to_str().unwrap().to_owned();
+        let given = approve(&stage.client, stage.code(), &key, true).await.unwrap();
+        assert!(text::confirmation(&given).contains(&given.confirmation));
+        let progress = stage.asked.step(&stage.rig.plane, None, Some(&given.confirmation)).await.unwrap();
+        assert_eq!(progress.approved().approvals[0].principal.as_str(), "ann");
+    }
+
+    #[tokio::test]
+    async fn the_whole_request_is_shown() {
+        let stage = Stage::new().await;
+        let view = stage.view().await;
+        let (_, statement) = stated(&view).unwrap();
+        let shown = text::request(&view, &statement);
+        let replaced = statement.replaces.unwrap().to_string();
+        for said in [
+            "re-pair",
+            statement.device.as_str(),
+            "not enrolled: your approval enrols it",
+            "approved by hash",
+            "uid 0; tty1",
+            "first installation",
+            "TPM and disk both new",
+            &replaced,
+            "of epoch 7",
+            "scopes telemetry; audiences https://api.example https://localhost:8443",
+            &statement.boot.to_string(),
+            &statement.evidence.to_string(),
+            &statement.session.to_string(),
+            "the pairings above end at once",
+        ] {
+            assert!(shown.contains(said), "{said}: {shown}");
+        }
+        assert!(!shown.contains(&stage.code()), "codes are not shown back");
+    }
+
+    #[tokio::test]
+    async fn scopes_that_would_be_lost_are_named() {
+        let stage = Stage::new().await;
+        let mut view = stage.view().await;
+        assert!(view.scopes_lost().is_empty());
+        view.session.scopes.clear();
+        assert_eq!(view.scopes_lost(), ["telemetry"]);
+    }
+
+    #[tokio::test]
+    async fn a_request_of_another_session_is_not_signed_for() {
+        let stage = Stage::new().await;
+        let mut view = stage.view().await;
+        view.session.id = SessionId::from_random([9; 16]);
+        assert!(matches!(stated(&view), Err(Failure::Statement)));
+        view.statement = "00".to_owned();
+        assert!(matches!(stated(&view), Err(Failure::Statement)));
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_said_and_shown_among_the_sessions() {
+        let stage = Stage::new().await;
+        let stranger = stage.rig.person("stranger");
+        let key = stranger.key().to_str().unwrap().to_owned();
+        let error = approve(&stage.client, stage.code(), &key, true).await.unwrap_err().to_string();
+        assert!(error.contains("refused (key)"), "{error}");
+        let missing = PathBuf::from("/nonexistent/key");
+        let error = approve(&stage.client, stage.code(), missing.to_str().unwrap(), true).await.unwrap_err();
+        assert!(matches!(error, Failure::Key(_)), "{error}");
+
+        let sessions = stage.client.get("/v1/sessions").await.unwrap();
+        let shown = text::sessions(&sessions);
+        for said in ["waiting", "re-pair", "uid 0; tty1: first installation", "binding key", "0 of 1 persons"]
+        {
+            assert!(shown.contains(said), "{said}: {shown}");
+        }
+        assert!(!shown.contains(stage.code().rsplit('-').next().unwrap()), "codes are not shown: {shown}");
+
+        let path = format!("/v1/sessions/{}/decline", stage.asked.id);
+        let reason = crate::admin::ReasonRequest { reason: "nobody called".to_owned() };
+        let _: crate::admin::view::SessionView = stage.client.post(&path, &reason).await.unwrap();
+        let error = stage.asked.poll(&stage.rig.plane).await.unwrap_err();
+        assert!(
+            matches!(&error, crate::refusal::RequestError::Refused(refusal) if refusal.code == RefusalCode::Declined),
+            "{error}"
+        );
+    }
+}

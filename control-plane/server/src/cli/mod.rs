@@ -2,17 +2,14 @@
 
 mod approve;
 mod args;
-mod audit;
 mod command;
 mod condition;
-mod init;
+mod local;
 mod output;
 mod policy;
 mod pre_approve;
 mod records;
-mod terminal;
 mod text;
-mod vendor_cas;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,7 +63,7 @@ pub fn command_line() -> clap::Command {
 
 fn run(args: Args) -> Result<(), Failure> {
     if let Verb::VerifyBundle { file, ca, device } = &args.verb {
-        return audit::verify_bundle(file, ca, *device, args.json);
+        return records::verify_bundle(file, ca, *device, args.json);
     }
     if let Verb::Policy { verb: PolicyVerb::Check { file } } = &args.verb {
         return policy::check(file.as_deref(), &args.config, args.json);
@@ -86,8 +83,8 @@ fn run(args: Args) -> Result<(), Failure> {
                 .init();
             Ok(runtime.block_on(serve::serve(config))?)
         }
-        Verb::Init => init::init(&config, args.json),
-        Verb::VendorCas { verb } => vendor_cas::run(&verb, &config, &args.config, args.json),
+        Verb::Init => local::init(&config, args.json),
+        Verb::VendorCas { verb } => local::run_vendor_cas(&verb, &config, &args.config, args.json),
         verb => runtime.block_on(command::run(verb, &config, args.json)),
     }
 }
@@ -191,6 +188,3 @@ impl Failure {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,23 +4,23 @@ pub(super) mod device;
 mod policy;
 mod record;
 mod session;
-mod table;
-mod update;
 mod vendor_cas;
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+
+use pawl_proto::message::{Access, EventKind, Standing};
+use time::UtcDateTime;
+
+use crate::admin::view::{
+    Accepted, AccessView, Delivery, DeviceLine, Enrolled, OrderView, PreApprovedView, SettledView,
+    StandingView, WithdrawnView,
+};
 
 pub(super) use device::device;
 pub(super) use policy::{checked_policies, explanation, learnt};
 pub(super) use record::{checked, device_records, records};
 pub(super) use session::{confirmation, declined, request, sessions};
-use table::Table;
-use time::UtcDateTime;
-pub(super) use update::{pre_approved, settled, withdrawn};
 pub(super) use vendor_cas::{imported, listed};
-
-use crate::admin::view::{Accepted, AccessView, Delivery, DeviceLine, Enrolled, OrderView, StandingView};
-use pawl_proto::message::{Access, EventKind, Standing};
 
 pub(super) fn enrolled(enrolled: &Vec<Enrolled>) -> String {
     let mut text = String::new();
@@ -157,6 +157,78 @@ fn time(seconds: u64) -> String {
     let (year, month, day) = date.to_calendar_date();
     let month = u8::from(month);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+pub(in crate::cli) fn pre_approved(view: &PreApprovedView) -> String {
+    let mut text = if view.dry_run {
+        format!("\"{}\" would have these PCRs; nothing is approved:\n", view.name)
+    } else {
+        format!("Approved ahead: \"{}\". What will change:\n", view.name)
+    };
+    for (index, change) in &view.changes {
+        let _ = writeln!(text, "  PCR {index:<3} {}\n       to {}", change.from, change.to);
+    }
+    if view.dry_run {
+        let _ = writeln!(text, "It builds on the present boot state: --state {}", view.state);
+    } else {
+        let _ = writeln!(
+            text,
+            "The device is asked to report, and gets the lease with the answer: \
+             `pawl-control-plane show {}` tells.",
+            view.device
+        );
+    }
+    text
+}
+
+pub(in crate::cli) fn withdrawn(view: &WithdrawnView) -> String {
+    match view.withdrawn {
+        0 => "Nothing was approved ahead.\n".to_owned(),
+        states => format!(
+            "Taken back: {states} of the boot states. A device out of reach keeps their leases until they end.\n"
+        ),
+    }
+}
+
+pub(in crate::cli) fn settled(view: &SettledView) -> String {
+    match view.settled {
+        0 => "Nothing was open.\n".to_owned(),
+        incidents => format!("Settled: {incidents}. The next verdict does not tell of it any more.\n"),
+    }
+}
+
+/// Columns as wide as what stands in them.
+struct Table<const N: usize> {
+    rows: Vec<[String; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    fn new(header: [&str; N]) -> Self {
+        Self { rows: vec![header.map(str::to_owned)] }
+    }
+
+    fn row(&mut self, row: [String; N]) {
+        self.rows.push(row);
+    }
+}
+
+impl<const N: usize> fmt::Display for Table<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut widths = [0; N];
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(widths) {
+                line.push_str(&format!("{cell:<width$}  "));
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

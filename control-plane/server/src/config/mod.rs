@@ -3,11 +3,7 @@
 //! A key that nobody reads is a typing error that silently changes a policy, so unknown keys are
 //! errors. A value that exists is valid: what is wrong is said while reading.
 
-mod action;
-mod approvals;
-mod limits;
-mod policy;
-mod records;
+mod sections;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,11 +13,9 @@ use pawl_proto::message::ShortText;
 use pawl_verifier::lease::LeasePolicy;
 use serde::Deserialize;
 
-pub use action::ActionConfig;
-pub use approvals::ApprovalsConfig;
-pub use limits::LimitsConfig;
-pub use policy::PolicyConfig;
-pub use records::RecordsConfig;
+use sections::check_actions;
+
+pub use sections::{ActionConfig, ApprovalsConfig, LimitsConfig, PolicyConfig, RecordsConfig};
 
 /// Where the configuration stands unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/pawl-control-plane/control-plane.toml";
@@ -130,7 +124,7 @@ impl Config {
             toml::from_str(&text).map_err(|source| ConfigError::Parse { file: file.clone(), source })?;
         config.lease.pcrs.sort_unstable();
         config.lease.pcrs.dedup();
-        config.policy.settle(path);
+        config.policy.set_default_directory(path);
         config.check().map_err(|(key, problem)| ConfigError::Value { file, key, problem })?;
         Ok(config)
     }
@@ -170,7 +164,7 @@ impl Config {
         self.approvals.check()?;
         self.limits.check()?;
         self.records.check()?;
-        action::check(&self.actions)?;
+        check_actions(&self.actions)?;
         let positive = [
             ("lease.seconds", self.lease.seconds),
             ("lease.ahead_seconds", self.lease.ahead_seconds),

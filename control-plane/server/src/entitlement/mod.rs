@@ -1,21 +1,17 @@
-//! Whether a device may have anything of this control plane now, and what: the operator's grant.
+//! The entitlement of a device: whether it may work now, and the scopes and audiences that the operator grants it.
 
-mod grant;
+use pawl_proto::DeviceId;
+use pawl_proto::message::{Access, Entitlement, Scope, Standing};
+use pawl_verifier::entitlement;
+use pawl_verifier::pairing::{Pairing, PairingState};
 
-pub(crate) use grant::{entitlement, granted, prospective, scopes};
+use crate::control_plane::ControlPlane;
+use crate::store::{Device, StoreError, Tx, VerdictRow};
+
 pub(crate) use pawl_verifier::entitlement::parse;
 pub use pawl_verifier::entitlement::{AccessChange, AccessError};
 
-#[cfg(test)]
-mod tests;
-
-use pawl_proto::DeviceId;
-use pawl_proto::message::Standing;
-
-use crate::store::{Device, StoreError, Tx, VerdictRow};
-use pawl_verifier::pairing::{Pairing, PairingState};
-
-/// A device that is paired, in good standing, and holds a lease.
+/// A device that is paired, not suspended, and holds a lease.
 pub(crate) struct Entitled {
     /// The device.
     pub(crate) device: Device,
@@ -23,11 +19,11 @@ pub(crate) struct Entitled {
     pub(crate) pairing: Pairing,
     /// The verdict that gave the lease.
     pub(crate) verdict: VerdictRow,
-    /// Until when the lease runs.
+    /// When the lease ends, Unix seconds.
     pub(crate) lease_until: u64,
 }
 
-/// The device, if it may have something at `now`.
+/// Returns the device if it is entitled at `now`.
 ///
 /// # Errors
 /// [`EntitlementError`] says why not.
@@ -40,13 +36,13 @@ pub(crate) fn entitled(tx: &Tx<'_>, id: DeviceId, now: u64) -> Result<Entitled, 
     if device.standing != Standing::Active {
         return Err(EntitlementError::Suspended);
     }
-    let verdict = tx.judged(pairing.id)?.filter(|verdict| verdict.entitles(now));
+    let verdict = tx.appraised_verdict(pairing.id)?.filter(|verdict| verdict.entitles(now));
     let verdict = verdict.ok_or(EntitlementError::NoLease)?;
     let lease_until = verdict.lease_until.ok_or(EntitlementError::NoLease)?;
     Ok(Entitled { device, pairing, verdict, lease_until })
 }
 
-/// Why a device may have nothing.
+/// Why a device is not entitled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EntitlementError {
     /// Nobody enrolled it.
@@ -68,3 +64,43 @@ pub(crate) enum EntitlementError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// Returns the scopes and audiences that the operator grants a device. Where no audience is granted, the control plane's
+/// own URL is.
+pub(crate) fn granted(plane: &ControlPlane, tx: &Tx<'_>, device: DeviceId) -> Result<Access, StoreError> {
+    Ok(entitlement::with_own_audience(tx.granted(device)?, plane.config.url.as_str()))
+}
+
+/// Returns the grant that a new pairing of a device will have: the device's own or, where it is not enrolled, that of the
+/// device that it replaces.
+pub(crate) fn prospective(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    device: DeviceId,
+    replaces: Option<DeviceId>,
+) -> Result<Access, StoreError> {
+    let holder = match replaces {
+        Some(replaced) if tx.device(device)?.is_none() => replaced,
+        _ => device,
+    };
+    granted(plane, tx, holder)
+}
+
+/// Returns the entitlement of a device with this pairing.
+pub(crate) fn entitlement(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    pairing: &Pairing,
+    standing: Standing,
+) -> Result<Entitlement, StoreError> {
+    let granted = tx.granted(pairing.device)?;
+    Ok(entitlement::entitlement(granted, pairing, plane.config.url.as_str(), standing))
+}
+
+/// Returns the scopes that a pairing asked for and the operator grants its device now.
+pub(crate) fn scopes(tx: &Tx<'_>, pairing: &Pairing) -> Result<Vec<Scope>, StoreError> {
+    Ok(entitlement::scopes(&tx.granted(pairing.device)?, pairing))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Takes in the body of a request, within a length and a time, before its route sees it.
+//! Bodies of requests and answers. Requests are limited in length and time; refusals become answers.
 
 use std::time::Duration;
 
@@ -6,21 +6,27 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use pawl_proto::limits;
+use pawl_proto::message::RefusalCode;
+use pawl_verifier::Refusal;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::connections::Client;
+use crate::refusal::RequestError;
 
-/// For a whole body: a report with its boot log over a slow modem takes most of it.
-const WHOLE: Duration = Duration::from_secs(45);
-/// For its next bytes.
-const NEXT: Duration = Duration::from_secs(10);
+/// Time for a whole body: a report with its boot log over a slow modem takes most of it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(45);
+/// Time between two pieces of a body.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers 413 to a body above `limit` bytes, and 408 to one that does not come in time. The
-/// connection counts as served from here on: it makes no room for another.
+/// Reads a body: answers 413 above `limit` bytes and 408 when it is not complete in time. From then on the connection
+/// counts as being served: it is not evicted for another.
 pub(super) async fn receive(State(limit): State<usize>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match tokio::time::timeout(WHOLE, collect(body, limit)).await {
+    let body = match tokio::time::timeout(BODY_TIMEOUT, collect(body, limit)).await {
         Ok(Ok(body)) => body,
         Ok(Err(refused)) => return closing(refused),
         Err(_) => return closing(StatusCode::REQUEST_TIMEOUT),
@@ -34,7 +40,7 @@ async fn collect(body: Body, limit: usize) -> Result<Bytes, StatusCode> {
     let mut body = std::pin::pin!(Limited::new(body, limit));
     let mut collected = Vec::new();
     loop {
-        let frame = match tokio::time::timeout(NEXT, body.frame()).await {
+        let frame = match tokio::time::timeout(FRAME_TIMEOUT, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) if error.is::<LengthLimitError>() => {
                 return Err(StatusCode::PAYLOAD_TOO_LARGE);
@@ -49,9 +55,54 @@ async fn collect(body: Body, limit: usize) -> Result<Bytes, StatusCode> {
     }
 }
 
-/// The rest of the body is not read: no other request can follow on this connection.
+/// Closes the connection with the answer: the rest of the body is not read, so no other request can follow.
 fn closing(status: StatusCode) -> Response {
     let mut response = status.into_response();
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+/// The media type of every pairing message.
+const CBOR: &str = "application/cbor";
+
+/// Answers with a message in CBOR.
+pub(super) fn cbor<T: Serialize>(status: StatusCode, message: &T) -> Response {
+    match pawl_proto::encode(message) {
+        Ok(body) => (status, [(header::CONTENT_TYPE, CBOR)], body).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "cannot encode an answer");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Decodes the body of a request, whose length [`receive`] has limited.
+pub(super) fn decode<T: serde::Serialize + DeserializeOwned>(body: &Bytes) -> Result<T, RequestError> {
+    pawl_proto::decode(body, limits::MESSAGE)
+        .map_err(|error| Refusal { code: RefusalCode::Malformed, message: error.to_string() }.into())
+}
+
+impl IntoResponse for RequestError {
+    fn into_response(self) -> Response {
+        let refusal = match self {
+            Self::Refused(refusal) => refusal,
+            Self::Failed(error) => {
+                tracing::error!(%error, "a request failed");
+                let message = "the control plane has a problem of its own; try again later".to_owned();
+                Refusal { code: RefusalCode::Busy, message }
+            }
+        };
+        tracing::debug!(code = %refusal.code, message = %refusal.message, "request refused");
+        cbor(refusal_status(refusal.code), &refusal.to_message())
+    }
+}
+
+fn refusal_status(code: RefusalCode) -> StatusCode {
+    match code {
+        RefusalCode::EpochSpent => StatusCode::CONFLICT,
+        RefusalCode::Stale => StatusCode::GONE,
+        RefusalCode::Malformed => StatusCode::BAD_REQUEST,
+        RefusalCode::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::FORBIDDEN,
+    }
 }

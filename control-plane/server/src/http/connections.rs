@@ -1,9 +1,8 @@
-//! Who may hold a connection: so many in all, and so many from one network address.
+//! Limits the connections, in all and per network.
 //!
-//! A newcomer is let in also when no place is left, at the cost of the connection that has waited
-//! longest for its client: for a handshake, the head of a request or its body. So a client that opens
-//! connections and sends nothing keeps nobody out. A connection whose request has come whole is never
-//! closed for another.
+//! At a limit, a new connection evicts the one that has waited longest for its client: for a handshake, the head of a
+//! request or its body. So a client that opens connections and sends nothing keeps nobody out. A connection is never
+//! evicted while its request is being answered.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,13 +15,12 @@ use tokio::sync::Notify;
 
 use crate::config::LimitsConfig;
 
-/// Where a client comes from: an IPv4 address, or the /64 network of an IPv6 address, which one
-/// client may have all of.
+/// The network of a client: an IPv4 address, or the /64 network of an IPv6 address, all of which one client may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpAddr);
 
 impl Network {
-    /// The network of an address.
+    /// Returns the network of an address.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
@@ -41,7 +39,7 @@ impl std::fmt::Display for Network {
     }
 }
 
-/// The connections that stand.
+/// The open connections.
 pub(super) struct Connections {
     limits: LimitsConfig,
     table: Mutex<Table>,
@@ -51,7 +49,7 @@ pub(super) struct Connections {
 #[derive(Default)]
 struct Table {
     next: u64,
-    /// Ascending numbers, so the oldest of a network stands first.
+    /// By ascending number, so the oldest connection of a network is first.
     places: HashMap<Network, Vec<Place>>,
     count: usize,
 }
@@ -61,7 +59,7 @@ struct Place {
     state: Arc<State>,
 }
 
-/// How far a connection is, shared with its requests.
+/// State of a connection, shared with its requests.
 #[derive(Default)]
 struct State {
     serving: Mutex<bool>,
@@ -73,7 +71,7 @@ impl Connections {
         Arc::new(Self { limits, table: Mutex::default(), changed: Notify::new() })
     }
 
-    /// A place for a connection; none where only connections that are being served could make room.
+    /// Reserves a place for a connection. Returns none where every connection that could be evicted is being served.
     pub(super) fn admit(self: &Arc<Self>, network: Network) -> Option<Seat> {
         let mut table = self.table();
         let own = table.places.get(&network).map_or(0, Vec::len);
@@ -94,7 +92,7 @@ impl Connections {
         Some(Seat { connections: Arc::clone(self), client: Client { network, state }, number })
     }
 
-    /// Waits until no connection stands.
+    /// Waits until no connection is open.
     pub(super) async fn ended(&self) {
         loop {
             let changed = self.changed.notified();
@@ -111,7 +109,7 @@ impl Connections {
 }
 
 impl Table {
-    /// Evicts the oldest connection of this network that waits for its client.
+    /// Evicts the oldest connection of this network that is not being served.
     fn evict_from(&mut self, network: Network) -> Option<()> {
         let places = self.places.get(&network)?;
         let number = places.iter().find(|place| !place.state.is_serving())?.number;
@@ -119,7 +117,7 @@ impl Table {
         Some(())
     }
 
-    /// The same of every network.
+    /// Evicts the oldest connection that is not being served.
     fn evict_oldest(&mut self) -> Option<()> {
         let waiting = self.places.iter().filter_map(|(network, places)| {
             let oldest = places.iter().find(|place| !place.state.is_serving())?;
@@ -147,7 +145,7 @@ impl State {
     }
 }
 
-/// The place of one connection, until it is dropped.
+/// The place of one connection; dropping it frees the place.
 pub(super) struct Seat {
     connections: Arc<Connections>,
     client: Client,
@@ -155,12 +153,12 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// The client, for its requests.
+    /// Returns the client, for the extensions of its requests.
     pub(super) fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// Resolves when the place goes to another connection.
+    /// Resolves when the connection is evicted.
     pub(super) async fn evicted(&self) {
         self.client.state.evicted.notified().await;
     }
@@ -168,13 +166,13 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // None where it was evicted.
+        // Removes nothing where the connection was evicted.
         self.connections.table().remove(self.client.network, self.number);
         self.connections.changed.notify_waiters();
     }
 }
 
-/// Who sent a request: an extension of each.
+/// The client of a connection, an extension of each of its requests.
 #[derive(Clone)]
 pub(crate) struct Client {
     network: Network,
@@ -182,19 +180,19 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Where it comes from.
+    /// Returns its network.
     pub(crate) fn network(&self) -> Network {
         self.network
     }
 
-    /// The connection keeps its place while this value lives: its request has come whole.
+    /// Marks the connection as being served while the returned value lives.
     pub(super) fn serve(&self) -> Serving {
         *self.state.serving.lock().unwrap_or_else(PoisonError::into_inner) = true;
         Serving(Arc::clone(&self.state))
     }
 }
 
-/// A request that is being answered.
+/// Marks a connection as being served; see [`Client::serve`].
 pub(super) struct Serving(Arc<State>);
 
 impl Drop for Serving {
@@ -204,13 +202,13 @@ impl Drop for Serving {
 }
 
 /// The network that a request came from.
-pub(super) struct From(pub(super) Network);
+pub(super) struct ClientNetwork(pub(super) Network);
 
-impl<S: Sync> FromRequestParts<S> for From {
+impl<S: Sync> FromRequestParts<S> for ClientNetwork {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        // A request that came over no connection is one of a test.
+        // Only requests of tests come without a connection.
         let nowhere = || Network(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         Ok(Self(parts.extensions.get::<Client>().map_or_else(nowhere, Client::network)))
     }

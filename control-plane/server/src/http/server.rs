@@ -19,12 +19,12 @@ use super::connections::{Client, Connections, Network, Seat};
 use crate::config::LimitsConfig;
 use crate::keys::Identity;
 
-/// For the TLS handshake, and again for the head of each request.
+/// Time for the TLS handshake, and again for the head of each request.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// A device makes a handful of requests; nothing keeps a connection longer.
+/// The longest life of a connection: a device makes only a few requests on it.
 const CONNECTION: Duration = Duration::from_secs(180);
 
-/// Serves `router` over TLS 1.3 until `stop` resolves; running requests are given `grace`.
+/// Serves `router` over TLS 1.3 until `stop` resolves, then waits up to `grace` for running requests.
 ///
 /// # Errors
 /// [`ServeError`] when the certificate cannot be used or the address is taken.
@@ -46,13 +46,13 @@ pub async fn run(
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let Some(seat) = connections.admit(Network::of(peer.ip())) else {
-                        tracing::debug!(%peer, "no room for a connection");
+                        tracing::debug!(%peer, "connection refused: too many are being served");
                         continue;
                     };
                     tokio::spawn(connection(acceptor.clone(), stream, router.clone(), seat));
                 }
                 Err(error) => {
-                    // Out of descriptors, mostly: give the connections time to end.
+                    // Usually no descriptor is left: give the connections time to end.
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -67,11 +67,11 @@ pub async fn run(
     Ok(())
 }
 
-/// Serves one connection until it ends, its time is over or its place goes to another.
+/// Serves one connection until it ends, reaches its longest life or is evicted.
 async fn connection(acceptor: TlsAcceptor, stream: TcpStream, router: Router, seat: Seat) {
     tokio::select! {
         _ = tokio::time::timeout(CONNECTION, requests(acceptor, stream, router, seat.client())) => {}
-        () = seat.evicted() => tracing::debug!("a connection that waited made room for another"),
+        () = seat.evicted() => tracing::debug!("connection evicted"),
     }
 }
 
@@ -110,7 +110,7 @@ fn server_config(identity: &Identity) -> Result<ServerConfig, ServeError> {
         .with_single_cert(chain, key)?)
 }
 
-/// An HTTPS server that cannot start.
+/// Why the HTTPS server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// A file cannot be read.
@@ -119,12 +119,12 @@ pub enum ServeError {
     /// Certificate and key do not fit.
     #[error("HTTPS: {0}")]
     Tls(#[from] rustls::Error),
-    /// The address is taken or not ours.
+    /// The address is in use or not of this host.
     #[error("HTTPS: cannot listen on {address}: {source}; change `listen` in the configuration")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! What stands in answers besides their messages.
+//! Status codes and headers of answers.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use pawl_proto::{DeviceId, Nonce};
 
 use pawl_verifier::incident::{incidents_digest, resolved_by_pairing};
 
-use super::{SettleError, resolve, settle_by_operator};
+use super::{ResolveError, resolve, resolve_by_operator};
 use crate::control_plane::ControlPlane;
 use crate::pairing;
 use crate::testing::{Device, Reporting, Rig};
@@ -85,14 +85,14 @@ async fn a_copy_is_told_from_the_moment_on_at_which_both_have_reported() {
     // The one that is left when the copy is gone is seen anew, once that is said.
     let settle = async |seen| {
         let reason = "the copy was deleted".to_owned();
-        rig.plane.store.transaction(move |tx| settle_by_operator(tx, id, seen, reason, 1)).await
+        rig.plane.store.transaction(move |tx| resolve_by_operator(tx, id, seen, reason, 1)).await
     };
     let looked_at = incidents_digest(&open(&rig.plane, id).await).unwrap();
     // It is seen once more before the operator acts.
     pass(&rig, 10, &mut [&mut here, &mut there]);
     assert!(there.report(&mut reporting).await.lease.is_none());
     let refused = settle(looked_at).await;
-    assert!(matches!(refused, Err(SettleError::Other)), "{refused:?}");
+    assert!(matches!(refused, Err(ResolveError::Other)), "{refused:?}");
     assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::TwoPlaces]);
     assert_eq!(settle(incidents_digest(&open(&rig.plane, id).await).unwrap()).await.unwrap(), 1);
     pass(&rig, 10, &mut [&mut here, &mut there]);

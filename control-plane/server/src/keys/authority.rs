@@ -35,23 +35,22 @@ impl Authority {
         Ok(Self { issuer, pem, der })
     }
 
-    /// The authority's certificate, DER.
+    /// Returns the authority's certificate, DER.
     #[must_use]
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.der
     }
 
-    /// The same, PEM.
+    /// Returns the authority's certificate, PEM.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.pem
     }
 
-    /// A certificate for a device's link key: TLS client authentication, common name = `device`.
+    /// Issues a certificate for a device's link key: TLS client authentication, common name = `device`.
     ///
-    /// `request` is a PKCS #10 request in DER that `key` must have signed: so the device shows that
-    /// its TPM uses this key under the pairing's policy. Of what the request asks for, nothing is
-    /// taken over.
+    /// `request` is a PKCS #10 request in DER that `key` must have signed, which proves that the device's TPM can use this
+    /// key under the pairing's policy. The content of the request is ignored.
     ///
     /// # Errors
     /// [`LinkRequestError`] says which check failed.
@@ -72,9 +71,8 @@ impl Authority {
         Ok(LinkCertificate { der, serial })
     }
 
-    /// A list (RFC 5280, section 5, PEM) of certificates that a broker must not accept any more, by their serial
-    /// numbers. It is valid for good: a broker with a list that has expired would refuse every device. `number` rises
-    /// with every list.
+    /// Signs a list (RFC 5280, section 5, PEM) of the certificates with these serial numbers. It never expires: a broker
+    /// with an expired list would refuse every device. `number` must rise with every list.
     ///
     /// # Errors
     /// When it cannot be signed, which does not happen.
@@ -96,10 +94,10 @@ impl Authority {
         params.signed_by(&self.issuer)?.pem()
     }
 
-    /// A client certificate for the broker with a new key, which no file has.
+    /// Issues a client certificate for the broker with a new key that is not stored.
     ///
     /// # Errors
-    /// When it cannot be made, which does not happen with a valid name.
+    /// When it cannot be issued, which does not happen with a valid name.
     pub fn passing_client(
         &self,
         name: &str,
@@ -149,7 +147,7 @@ fn authority_params() -> Result<CertificateParams, rcgen::Error> {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     common_params(&mut params)?;
-    // The authority's key usages are its own.
+    // The authority signs only certificates and lists.
     params.key_usages.retain(|usage| *usage != KeyUsagePurpose::DigitalSignature);
     Ok(params)
 }
@@ -162,9 +160,9 @@ fn client_params(name: &str) -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-/// No certificate of ours ends by date. A pairing ends by its epoch, which the TPM enforces, and a
-/// device whose clock is wrong must still be able to connect: hence from 1975 to the date that
-/// RFC 5280, section 4.1.2.5, reserves for "no well-defined expiration".
+/// Sets what all certificates share. None expires: a pairing ends by its epoch, which the TPM enforces, and a device with
+/// a wrong clock must still be able to connect. They are valid from 1975 to the date that RFC 5280, section 4.1.2.5, defines
+/// as "no well-defined expiration".
 pub(super) fn common_params(params: &mut CertificateParams) -> Result<(), rcgen::Error> {
     params.not_before = date_time_ymd(1975, 1, 1);
     params.not_after = date_time_ymd(9999, 12, 31);
@@ -174,7 +172,7 @@ pub(super) fn common_params(params: &mut CertificateParams) -> Result<(), rcgen:
     Ok(())
 }
 
-/// Positive, and of 127 random bits (RFC 5280, section 4.1.2.2).
+/// Draws a positive serial number of 126 random bits (RFC 5280, section 4.1.2.2).
 fn random_serial() -> Result<[u8; 16], rcgen::Error> {
     let mut serial = [0; 16];
     getrandom::fill(&mut serial).map_err(|_| rcgen::Error::RingUnspecified)?;

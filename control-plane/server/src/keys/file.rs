@@ -5,21 +5,21 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-/// No key or certificate of ours comes near it.
+/// The longest key or certificate file that is read.
 const MAX_LENGTH: u64 = 64 * 1024;
 
-/// A key or certificate file that cannot be used.
+/// Why a key or certificate file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", file.display())]
 pub struct FileError {
     /// The file.
     pub file: PathBuf,
-    /// Why.
+    /// The system's error.
     pub source: io::Error,
 }
 
-/// Makes a directory that this process's user alone may enter. One that exists must belong to that user and be
-/// closed to others.
+/// Creates a directory that only this process's user may enter. An existing one must belong to that user and be closed to
+/// others.
 pub(super) fn private_dir(path: &Path) -> Result<(), FileError> {
     let make = || {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
@@ -39,7 +39,7 @@ pub(super) fn private_dir(path: &Path) -> Result<(), FileError> {
     make().map_err(|source| FileError { file: path.to_owned(), source })
 }
 
-/// The contents of a file of ours.
+/// Reads a key or certificate file.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, FileError> {
     let read = || {
         let mut text = Zeroizing::new(String::new());
@@ -49,13 +49,12 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, FileError> {
     read().map_err(|source| FileError { file: path.to_owned(), source })
 }
 
-/// Writes a file whole or not at all, mode 0600, and on the disk before this returns.
+/// Writes a file atomically, mode 0600, and syncs it to the disk.
 pub(super) fn write(path: &Path, contents: &str) -> Result<(), FileError> {
     let write = || {
         let parent = path.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
         let temporary = path.with_extension("new");
-        // A process that was cut short may have left one. It is removed, never opened: it could be a link to
-        // another file.
+        // A process that was killed may have left one. It is removed, never opened: it could be a link to another file.
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -1,35 +1,30 @@
-//! The control plane's own keys and certificates, made on the first start.
+//! The control plane's own keys and certificates, created at the first start.
 //!
-//! One certificate authority, which devices pin, signs every certificate of the fleet: of the
-//! HTTPS server, of the broker, of the control plane's own connection to it, and of each
-//! device's link key. More keys sign what devices and receivers act on, one purpose each: see
-//! [`SigningKeys`]. One signs what an auditor takes away: [`AuditKey`].
+//! One certificate authority, which devices pin, signs every certificate of the fleet: those of the HTTPS server, the
+//! broker, the control plane's connection to the broker, and each device's link key. The [`SigningKeys`] sign what devices
+//! and receivers act on, one purpose each. The [`AuditKey`] signs bundles of records for auditors.
 
-mod audit;
 mod authority;
 mod file;
-mod offers;
-mod purpose;
 mod signing;
 
 use std::path::{Path, PathBuf};
 
-pub use audit::AuditKey;
 pub use authority::{Authority, LinkCertificate, LinkRequestError};
 pub use file::FileError;
-pub use purpose::AUDIT_EKU;
-pub(crate) use purpose::AUDIT_EKU_OID;
+pub use signing::AUDIT_EKU;
+pub(crate) use signing::AUDIT_EKU_OID;
+pub use signing::AuditKey;
 pub use signing::SigningKeys;
 
 use pawl_verifier::pairing::OfferKey;
 
 use crate::config::Config;
 
-/// The name in the certificate of the control plane's own connection to the broker; the
-/// broker's ACL knows it.
+/// The name in the certificate of the control plane's connection to the broker, and in the broker's ACL.
 pub const BROKER_USER: &str = "pawl-control-plane";
 
-/// Everything that is signed with, and where the files of the servers are.
+/// All keys of the control plane, and the paths of the servers' files.
 pub struct Keys {
     /// Signs link certificates.
     pub authority: Authority,
@@ -41,9 +36,9 @@ pub struct Keys {
     pub offers: OfferKey,
     /// The HTTPS server's certificate chain and key.
     pub https: Identity,
-    /// The same for the connection to the broker.
+    /// The certificate chain and key of the connection to the broker.
     pub broker_client: Identity,
-    /// Whether this start made them.
+    /// Whether this start created them.
     pub created: bool,
 }
 
@@ -56,19 +51,19 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
-/// What the broker needs, under the state directory.
+/// The broker's files, under the state directory.
 #[derive(Clone, Debug)]
 pub struct BrokerFiles {
     /// The authority of the devices' certificates.
     pub authority: PathBuf,
-    /// The certificates that it must not accept any more.
+    /// The list of revoked certificates.
     pub revocations: PathBuf,
-    /// The broker's own.
+    /// The broker's certificate and key.
     pub server: Identity,
 }
 
 impl Keys {
-    /// Loads the keys, and makes those that do not exist yet.
+    /// Loads the keys, and creates the missing ones.
     ///
     /// # Errors
     /// [`KeysError`] names the file.
@@ -95,11 +90,11 @@ impl Keys {
         authority.ensure_client(&broker_client, BROKER_USER)?;
         let signing = SigningKeys::load_or_create(dir)?;
         let audit = AuditKey::load_or_create(dir, &authority)?;
-        let offers = offers::load_or_create(dir)?;
+        let offers = signing::load_offer_key(dir)?;
         Ok(Self { authority, signing, audit, offers, https, broker_client, created })
     }
 
-    /// Writes the list of the link certificates that the broker must not accept any more.
+    /// Writes the list of revoked link certificates for the broker.
     ///
     /// # Errors
     /// [`KeysError`]
@@ -121,7 +116,7 @@ impl Identity {
 }
 
 impl BrokerFiles {
-    /// Where the broker's files are.
+    /// Returns the paths of the broker's files.
     #[must_use]
     pub fn within(state_dir: &Path) -> Self {
         let dir = state_dir.join("broker");
@@ -133,13 +128,13 @@ impl BrokerFiles {
     }
 }
 
-/// Keys that cannot be loaded or made.
+/// Why keys cannot be loaded or created.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A file does not hold the key or certificate that its name says.
+    /// A file does not contain a key or certificate of the control plane.
     #[error("{}: not a P-256 key or certificate of ours; restore it from a backup", .0.display())]
     Contents(PathBuf),
     /// A certificate cannot be made.
@@ -148,4 +143,66 @@ pub enum KeysError {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::testing::{Device, Rig, request_for};
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_made_once_is_found_again_and_private() {
+        let rig = Rig::new();
+        let dir = &rig.plane.config.state_dir;
+        let again = Keys::load_or_create(&rig.plane.config).unwrap();
+        assert!(rig.plane.keys.created && !again.created);
+        assert_eq!(again.authority.certificate(), rig.plane.keys.authority.certificate());
+        assert_eq!(again.signing.lease.name(), rig.plane.keys.signing.lease.name());
+        assert_eq!(mode(dir), 0o700);
+        for entry in std::fs::read_dir(dir).unwrap().chain(std::fs::read_dir(dir.join("broker")).unwrap()) {
+            let path = entry.unwrap().path();
+            if path.is_file() && !path.display().to_string().contains("sqlite") {
+                assert_eq!(mode(&path), 0o600, "{}", path.display());
+            }
+        }
+    }
+
+    #[test]
+    fn a_directory_that_others_may_enter_is_refused() {
+        let rig = Rig::new();
+        let dir = &rig.plane.config.state_dir;
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o750)).unwrap();
+        let error = Keys::load_or_create(&rig.plane.config).err().unwrap().to_string();
+        assert!(error.contains("chmod 0700"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_key_is_named() {
+        let rig = Rig::new();
+        let path = rig.plane.config.state_dir.join("order.key");
+        std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\n").unwrap();
+        let error = Keys::load_or_create(&rig.plane.config).err().unwrap().to_string();
+        assert!(error.contains("order.key"), "{error}");
+    }
+
+    #[test]
+    fn a_link_certificate_is_for_the_certified_key_alone() {
+        let rig = Rig::new();
+        let authority = &rig.plane.keys.authority;
+        let device = Device::new();
+        let (link, other) = (&device.link_key, &device.device_key);
+        let name = device.id().to_string();
+
+        let request = request_for(link);
+        assert!(authority.link_certificate(&name, link.verifying_key(), request.as_bytes()).is_ok());
+        let foreign = authority.link_certificate(&name, other.verifying_key(), request.as_bytes());
+        assert!(matches!(foreign, Err(LinkRequestError::OtherKey)));
+        let mut altered = request.into_vec();
+        *altered.last_mut().unwrap() ^= 1;
+        let forged = authority.link_certificate(&name, link.verifying_key(), &altered);
+        assert!(matches!(forged, Err(LinkRequestError::Signature)));
+    }
+}

@@ -3,29 +3,29 @@ use std::sync::Arc;
 use pawl_proto::DeviceId;
 use pawl_proto::message::Access;
 
-use super::event::OrderError;
-use super::standing::delivered;
+use super::OrderError;
+use super::standing::wait_for_delivery;
 use crate::control_plane::ControlPlane;
 use crate::entitlement::{self, AccessChange};
 use crate::store::Tx;
 use crate::verdict;
 use pawl_verifier::record::Fact;
 
-/// A changed grant.
+/// The outcome of a changed grant.
 #[derive(Clone, Debug)]
 pub struct AccessChanged {
-    /// What was granted before.
+    /// The grant before.
     pub before: Access,
-    /// What is granted now. Where no audience was ever granted, it is the control plane's own URL.
+    /// The grant now. Where no audience was ever granted, the control plane's own URL is.
     pub now: Access,
-    /// The verdict that tells the device; none where it has no live pairing or nothing has changed.
+    /// The verdict that carries it to the device; none where there is no live pairing or nothing has changed.
     pub sequence: Option<u64>,
-    /// Whether the broker has taken it.
+    /// Whether the broker has acknowledged that verdict.
     pub published: bool,
 }
 
-/// Changes what the operator grants a device. The token endpoint follows in the same transaction; a verdict
-/// tells the device.
+/// Changes the scopes and audiences that the operator grants a device. The token endpoint applies the change at once; a
+/// verdict carries it to the device.
 ///
 /// # Errors
 /// [`OrderError`]
@@ -44,7 +44,7 @@ pub async fn entitle(
         })
         .await?;
     plane.outbox.wake();
-    let published = delivered(plane, listener, device, changed.sequence).await;
+    let published = wait_for_delivery(plane, listener, device, changed.sequence).await;
     Ok(AccessChanged { published, ..changed })
 }
 
@@ -63,13 +63,13 @@ pub(crate) fn entitle_in(
         tx.record(id, plane.clock.now(), Fact::granted(&after, None))?;
         tracing::info!(device = %id, scopes = ?after.scopes, audiences = ?after.audiences, "granted");
     }
-    let sequence = tell(plane, tx, id, change, after != stored)?;
+    let sequence = update_pairing(plane, tx, id, change, after != stored)?;
     Ok(AccessChanged { before, now: entitlement::granted(plane, tx, id)?, sequence, published: false })
 }
 
-/// Gives the live pairing what was granted in words, although it may not have asked for it, and tells the
-/// device. Returns the number of the verdict.
-fn tell(
+/// Adds newly granted scopes and audiences to the live pairing, which may not have asked for them, and issues a verdict.
+/// Returns its number.
+fn update_pairing(
     plane: &ControlPlane,
     tx: &Tx<'_>,
     id: DeviceId,
@@ -84,7 +84,7 @@ fn tell(
         return Ok(None);
     }
     tx.set_asked(pairing.id, &pairing.scopes, &pairing.audiences)?;
-    let (verdict, _) = verdict::issue(plane, tx, &pairing, verdict::ask(&device, false))?;
+    let (verdict, _) = verdict::issue(plane, tx, &pairing, verdict::ask_for_report(&device, false))?;
     Ok(Some(verdict.sequence))
 }
 

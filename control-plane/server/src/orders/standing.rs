@@ -4,7 +4,7 @@ use std::time::Duration;
 use pawl_proto::message::Standing;
 use pawl_proto::{DeviceId, Digest};
 
-use super::event::OrderError;
+use super::OrderError;
 use crate::broker::{Delivered, Listener};
 use crate::control_plane::ControlPlane;
 use crate::off_runtime::off_runtime;
@@ -16,24 +16,23 @@ use pawl_verifier::report::KeptEvidence;
 use pawl_verifier::verdict::VerdictDraft;
 use pawl_verifier::{AcceptedBy, AcceptedState, BootState, CoverageError, check_coverage};
 
-/// So long an operator waits for the broker's word.
+/// How long an operator's command waits for the broker.
 const DELIVERY: Duration = Duration::from_secs(5);
 
-/// A changed standing.
+/// The outcome of a changed standing.
 #[derive(Clone, Debug)]
-pub struct Standings {
+pub struct StandingChanged {
     /// The standing now.
     pub standing: Standing,
     /// The number of the suspension that began or ended.
     pub suspension: u64,
-    /// The verdict that tells the device; none where it has no pairing.
+    /// The verdict that carries it to the device; none where there is no live pairing.
     pub sequence: Option<u64>,
-    /// Whether the broker has taken it.
+    /// Whether the broker has acknowledged that verdict.
     pub published: bool,
 }
 
-/// Takes a device's entitlement until it is resumed: no token and no lease from now on, and a
-/// verdict that tells the device. Nothing is destroyed.
+/// Suspends a device until it is resumed: it gets no token and no lease, and a verdict that says so. Nothing is destroyed.
 ///
 /// # Errors
 /// [`OrderError`]
@@ -41,32 +40,31 @@ pub async fn suspend(
     plane: &Arc<ControlPlane>,
     device: DeviceId,
     reason: String,
-) -> Result<Standings, OrderError> {
-    change(plane, device, Change::Suspend { reason }).await
+) -> Result<StandingChanged, OrderError> {
+    change(plane, device, StandingChange::Suspend { reason }).await
 }
 
-/// Ends the suspension with this number: the control plane asks the device for a report, and a good one brings the
-/// next lease.
+/// Ends the suspension with this number, and asks the device for a report, which can bring the next lease.
 ///
 /// # Errors
-/// [`OrderError`]; [`OrderError::OtherSuspension`] when the device has been suspended again since the operator looked.
+/// [`OrderError`]; [`OrderError::OtherSuspension`] when the device was suspended again after the operator looked.
 pub async fn resume(
     plane: &Arc<ControlPlane>,
     device: DeviceId,
     suspension: u64,
-) -> Result<Standings, OrderError> {
-    change(plane, device, Change::Resume { suspension }).await
+) -> Result<StandingChanged, OrderError> {
+    change(plane, device, StandingChange::Resume { suspension }).await
 }
 
-/// What an operator changes in a device's standing.
-enum Change {
+/// A change of a device's standing.
+enum StandingChange {
     /// Suspend it, for this reason.
     Suspend { reason: String },
     /// End the suspension with this number.
     Resume { suspension: u64 },
 }
 
-impl Change {
+impl StandingChange {
     fn standing(&self) -> Standing {
         match self {
             Self::Suspend { .. } => Standing::Suspended,
@@ -78,20 +76,20 @@ impl Change {
 async fn change(
     plane: &Arc<ControlPlane>,
     device: DeviceId,
-    change: Change,
-) -> Result<Standings, OrderError> {
+    change: StandingChange,
+) -> Result<StandingChanged, OrderError> {
     let listener = plane.outbox.listen();
     let plane_in_tx = Arc::clone(plane);
     let standing = change.standing();
     let (suspension, sequence) =
         plane.store.transaction(move |tx| change_in(&plane_in_tx, tx, device, change)).await?;
     plane.outbox.wake();
-    let published = delivered(plane, listener, device, sequence).await;
-    Ok(Standings { standing, suspension, sequence, published })
+    let published = wait_for_delivery(plane, listener, device, sequence).await;
+    Ok(StandingChanged { standing, suspension, sequence, published })
 }
 
-/// Waits for the broker to take the verdict of this number; whether it has.
-pub(super) async fn delivered(
+/// Waits for the broker to acknowledge the verdict of this number. Returns whether it has.
+pub(super) async fn wait_for_delivery(
     plane: &ControlPlane,
     listener: Listener,
     device: DeviceId,
@@ -110,12 +108,12 @@ fn change_in(
     plane: &ControlPlane,
     tx: &Tx<'_>,
     id: DeviceId,
-    change: Change,
+    change: StandingChange,
 ) -> Result<(u64, Option<u64>), OrderError> {
     let device = tx.device(id)?.ok_or(OrderError::UnknownDevice)?;
     let now = plane.clock.now();
     let (suspension, draft) = match change {
-        Change::Suspend { reason } => {
+        StandingChange::Suspend { reason } => {
             tx.set_standing(id, Standing::Suspended, Some(&reason))?;
             tx.record(id, now, Fact::Suspended { reason: reason.clone() })?;
             let draft = VerdictDraft {
@@ -125,7 +123,7 @@ fn change_in(
             };
             (device.suspensions.saturating_add(1), draft)
         }
-        Change::Resume { suspension } => {
+        StandingChange::Resume { suspension } => {
             match device.standing {
                 Standing::Active => return Err(OrderError::NotSuspended),
                 _ if device.suspensions != suspension => {
@@ -146,8 +144,8 @@ fn change_in(
     Ok((suspension, Some(verdict.sequence)))
 }
 
-/// Accepts the boot state with this digest, if it is the one that the device last reported, and asks the device
-/// to report again. Gives the number of accepted states and whether this one is new.
+/// Accepts the boot state with this digest, if the device last reported it, and asks the device to report again. Returns
+/// the number of accepted states and whether this one is new.
 ///
 /// # Errors
 /// [`OrderError`]
@@ -157,7 +155,7 @@ pub async fn accept(
     seen: Digest,
 ) -> Result<(usize, bool), OrderError> {
     loop {
-        let shown = plane.store.transaction(move |tx| load_shown(tx, device, seen)).await?;
+        let shown = plane.store.transaction(move |tx| load_reported_state(tx, device, seen)).await?;
         let of_check = shown.clone();
         off_runtime(move || of_check.check()).await??;
         #[cfg(test)]
@@ -172,15 +170,15 @@ pub async fn accept(
     }
 }
 
-/// What a device last showed.
+/// What a device last reported: the basis of an acceptance.
 #[derive(Clone, PartialEq)]
-struct Shown {
+struct ReportedState {
     state: BootState,
     evidence: Option<KeptEvidence>,
     boot_log: Option<Vec<u8>>,
 }
 
-impl Shown {
+impl ReportedState {
     /// Checks that the boot state covers kernel and command line.
     fn check(&self) -> Result<(), OrderError> {
         let Some(evidence) = &self.evidence else { return Ok(()) };
@@ -192,25 +190,25 @@ impl Shown {
     }
 }
 
-fn load_shown(tx: &Tx<'_>, id: DeviceId, seen: Digest) -> Result<Shown, OrderError> {
+fn load_reported_state(tx: &Tx<'_>, id: DeviceId, seen: Digest) -> Result<ReportedState, OrderError> {
     tx.device(id)?.ok_or(OrderError::UnknownDevice)?;
     let state = tx.reported_state(id)?.ok_or(OrderError::NothingReported)?;
     let reported = boot_digest(&state);
     if reported != seen {
         return Err(OrderError::OtherState { seen, reported });
     }
-    Ok(Shown { state, evidence: tx.sample(id)?, boot_log: tx.sample_log(id)? })
+    Ok(ReportedState { state, evidence: tx.kept_evidence(id)?, boot_log: tx.kept_boot_log(id)? })
 }
 
-/// Accepts what the device showed. None when it has shown something else since it was checked.
+/// Accepts the reported state. Returns none when the device has reported another one since it was checked.
 fn accept_in(
     plane: &ControlPlane,
     tx: &Tx<'_>,
     id: DeviceId,
     seen: Digest,
-    shown: Shown,
+    shown: ReportedState,
 ) -> Result<Option<(usize, bool)>, OrderError> {
-    if load_shown(tx, id, seen)? != shown {
+    if load_reported_state(tx, id, seen)? != shown {
         return Ok(None);
     }
     let device = tx.device(id)?.ok_or(OrderError::UnknownDevice)?;
@@ -223,7 +221,7 @@ fn accept_in(
     }
     let live = tx.live_pairing(id)?;
     if let Some(pairing) = live {
-        verdict::issue(plane, tx, &pairing, verdict::ask(&device, false))?;
+        verdict::issue(plane, tx, &pairing, verdict::ask_for_report(&device, false))?;
     }
     Ok(Some((tx.boot_states(id)?.len(), new)))
 }

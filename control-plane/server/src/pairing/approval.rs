@@ -1,5 +1,4 @@
-//! What follows from an approval, in the transaction that made it: the old pairing is over, and a
-//! new one may be proven.
+//! Carries out an approval, in the same transaction: ends the old pairing, and lets the device prove a new one.
 
 use pawl_proto::message::{EventKind, PairingApproved, RefusalCode, ShortText, Standing, Statement};
 use pawl_proto::{DeviceId, Digest, Nonce};
@@ -9,7 +8,7 @@ use pawl_verifier::pairing::{Claim, GrantSecrets, PairingSession, approve_pairin
 use pawl_verifier::record::Fact;
 use zeroize::Zeroizing;
 
-use super::enrolment::{check_device, check_place};
+use super::offer::{check_device, check_place};
 use super::session_data;
 use crate::control_plane::ControlPlane;
 use crate::entitlement;
@@ -20,7 +19,8 @@ use crate::session;
 use crate::store::{StoreError, Tx};
 use pawl_verifier::session::{ApprovalSession, SessionApproval};
 
-/// Ends what the approved session ends, and gives the grant that its TPM alone can open.
+/// Ends the pairings that the approved session ends, and returns the grant, whose credential only the session's TPM can
+/// open.
 pub(super) fn carry_out(
     plane: &ControlPlane,
     tx: &Tx<'_>,
@@ -30,12 +30,12 @@ pub(super) fn carry_out(
     let data = session_data(&session)?;
     let claim = data.claim()?;
     let (bytes, statement) = session.asked()?;
-    // Again, since all this may have changed while persons approved.
+    // Checked again: all of it may have changed while persons approved.
     let vendor_check = data.vendor_check(plane.vendors.are_required());
     check_device(plane, tx, &claim, &vendor_check, statement.replaces)?;
     check_place(tx, claim.device, statement.replaces)?;
     if let Some(replaced) = statement.replaces {
-        // The policy asks for a person; this keeps a fault there from ending another device.
+        // The policy requires a person's approval. This check keeps a fault there from ending another device's pairing.
         if !tx.approvals(session.id)?.iter().any(|approval| approval.confirmation.is_none()) {
             return Err(Refusal::new(
                 RefusalCode::ApprovalRequired,
@@ -45,9 +45,9 @@ pub(super) fn carry_out(
         }
         replace(plane, tx, &session, &claim, replaced)?;
     }
-    // The counter was certified at the opening: what lived below it is over.
+    // The TPM certified its counter when the session was opened: pairings of earlier epochs are over.
     tx.end_pairings_below(claim.device, claim.epoch, now)?;
-    tx.settle_below(claim.device, claim.epoch)?;
+    tx.settle_events_below(claim.device, claim.epoch)?;
     let reason = because("a new pairing was approved", &statement);
     orders::end(plane, tx, claim.device, EventKind::Repair, reason, session.id)?;
 
@@ -73,9 +73,8 @@ pub(super) fn carry_out(
     Ok(answer)
 }
 
-/// Puts the device in another one's place: who approved it vouches for it, and the other one is
-/// revoked and kept out. A device that nobody had enrolled inherits the operator's grant, which the
-/// approvers were shown; one that was enrolled keeps its own.
+/// Replaces another device by this one: revokes and suspends the other one. A device that was not enrolled is enrolled, on
+/// its approvers' word, and inherits the operator's grant that they were shown. A device that was enrolled keeps its own.
 fn replace(
     plane: &ControlPlane,
     tx: &Tx<'_>,
@@ -115,11 +114,11 @@ fn replace(
     tx.set_standing(replaced, Standing::Suspended, Some(&reason))?;
     tx.record(replaced, now, Fact::Replaced { by: device.to_string(), session: session.id.to_string() })?;
     tx.record(replaced, now, Fact::Suspended { reason })?;
-    tracing::info!(%device, %replaced, session = %session.id, "a device takes another one's place");
+    tracing::info!(%device, %replaced, session = %session.id, "device replaced");
     Ok(())
 }
 
-/// Gives the device the grant of the one that it replaces, if that is what the approvers were shown.
+/// Gives the device the grant of the one that it replaces, if the approvers were shown that grant.
 fn inherit(
     plane: &ControlPlane,
     tx: &Tx<'_>,

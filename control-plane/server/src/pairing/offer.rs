@@ -1,18 +1,21 @@
+//! Whether a device may ask for a pairing now, by what the database holds.
+
 use std::sync::Arc;
 
-use pawl_proto::SessionId;
 use pawl_proto::message::{PairingOffer, PairingRequest};
-use pawl_verifier::pairing::{Claim, OfferError};
+use pawl_proto::{DeviceId, SessionId};
+use pawl_verifier::pairing::{
+    Claim, EnrolledDevice, Enrolment, OfferError, ReplacedDevice, VendorCheck, check_enrolled, check_replaced,
+};
 
-use super::enrolment::{check_device, check_place, warn_of_stale_lists};
 use crate::control_plane::ControlPlane;
 use crate::refusal::RequestError;
+use crate::store::{StoreError, Tx};
 
-/// Answers a claim with a credential that only the claimed TPM can open. Nothing is proven yet,
-/// and nothing is kept.
+/// Answers a claim with a credential that only the claimed TPM can open. Nothing is proven yet, and nothing is stored.
 ///
 /// # Errors
-/// [`RequestError::Refused`] in words that a technician understands.
+/// [`RequestError::Refused`] with a message for the technician.
 pub async fn offer(plane: &Arc<ControlPlane>, request: PairingRequest) -> Result<PairingOffer, RequestError> {
     let now = plane.clock.now();
     let claim = Claim::parse(&request)?;
@@ -36,6 +39,49 @@ impl From<OfferError> for RequestError {
         match error {
             OfferError::Refused(refusal) => refusal.into(),
             OfferError::Encode(error) => error.into(),
+        }
+    }
+}
+
+/// Checks that the device is enrolled, or can be enrolled by a person's approval.
+pub(super) fn check_device(
+    plane: &ControlPlane,
+    tx: &Tx<'_>,
+    claim: &Claim,
+    vendor_check: &VendorCheck,
+    replaces: Option<DeviceId>,
+) -> Result<Enrolment, RequestError> {
+    let enrolled = tx.device(claim.device)?.map(|device| EnrolledDevice {
+        ek_sha256: device.ek_sha256,
+        standing: device.standing,
+        standing_reason: device.standing_reason,
+        without_certificate: device.without_certificate,
+    });
+    let has_approvers = plane.config.approvals.allowed_signers.is_some();
+    Ok(check_enrolled(enrolled.as_ref(), claim, vendor_check, replaces, has_approvers)?)
+}
+
+/// Checks the device that is to be replaced.
+pub(super) fn check_place(
+    tx: &Tx<'_>,
+    device: DeviceId,
+    replaces: Option<DeviceId>,
+) -> Result<(), RequestError> {
+    let replaced = replaces.map(|id| replaced_device(tx, id)).transpose()?;
+    Ok(check_replaced(device, replaced)?)
+}
+
+fn replaced_device(tx: &Tx<'_>, id: DeviceId) -> Result<ReplacedDevice, StoreError> {
+    let device = tx.device(id)?;
+    let is_enrolled = device.is_some();
+    Ok(ReplacedDevice { id, is_enrolled, replaced_by: device.and_then(|device| device.replaced_by) })
+}
+
+/// Logs the outdated revocation lists.
+pub(super) fn warn_of_stale_lists(device: DeviceId, vendor_check: &VendorCheck) {
+    if let VendorCheck::Certified { stale_lists, .. } = vendor_check {
+        for issuer in stale_lists {
+            tracing::warn!(%device, %issuer, "the issuer's revocation list is out of date");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From the proof that a session is its TPM's to the approval.
+//! Opens sessions for pairings, and takes their approvals.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use pawl_verifier::pairing::{
 use pawl_verifier::record::Fact;
 use pawl_verifier::session::stale;
 
-use super::appraisal::{PairingEvidence, appraise, keep_sample, load_basis};
-use super::enrolment::{check_device, check_place, warn_of_stale_lists};
-use super::{approval, known, session_data};
+use super::offer::{check_device, check_place, warn_of_stale_lists};
+use super::{PairingEvidence, appraise, keep_evidence, load_basis};
+use super::{approval, consequences, session_data};
 use crate::control_plane::ControlPlane;
 use crate::entitlement;
 use crate::http::Network;
@@ -28,21 +28,21 @@ use crate::store::{StoreError, Tx};
 use pawl_verifier::session::Opening;
 use pawl_verifier::session::{ApprovalSession, Purpose, SessionState};
 
-/// How far a pairing's session is.
+/// State of a pairing's session.
 #[derive(Debug)]
 pub enum Progress {
-    /// Somebody has yet to approve.
+    /// Approvals are missing.
     Waiting(Box<Waiting>),
-    /// It may be proven.
+    /// It is approved: the device can prove its new keys.
     Approved(Box<PairingApproved>),
 }
 
-/// Opens a session if the proof holds. What opened it once asks afterwards how it stands. A proof of a
-/// stranger, who did not open the offer's credential, writes nothing; one that a device's own TPM made counts against
-/// that device's limit, since its refusal is recorded.
+/// Opens a session if the proof is valid. The same request repeated reports the session. A proof that did not open the
+/// offer's credential writes nothing; one by the device's own TPM counts against that device's limit, since its refusal is
+/// recorded.
 ///
 /// # Errors
-/// [`RequestError::Refused`] in words that a technician understands.
+/// [`RequestError::Refused`] with a message for the technician.
 pub async fn open(
     plane: &Arc<ControlPlane>,
     id: SessionId,
@@ -79,10 +79,10 @@ pub async fn open(
     result
 }
 
-/// Takes a step of the device: an approval, a confirmation, or neither.
+/// Takes an approval or a confirmation from the device, or reports the session.
 ///
 /// # Errors
-/// [`RequestError::Refused`] in words that a technician understands.
+/// [`RequestError::Refused`] with a message for the technician.
 pub async fn step(
     plane: &Arc<ControlPlane>,
     id: SessionId,
@@ -127,8 +127,8 @@ fn waiting(
     secret: &[u8],
 ) -> Result<Waiting, RequestError> {
     let (_, statement) = session.asked()?;
-    let known: Known = known(tx, session.device, statement.replaces)?;
-    session::waiting(plane, tx, session, secret, known)
+    let known: Known = consequences(tx, session.device, statement.replaces)?;
+    session::waiting_message(plane, tx, session, secret, known)
 }
 
 async fn prove(
@@ -141,18 +141,18 @@ async fn prove(
     let (claim, epoch) = (offer.claim()?, offer.claim.epoch);
     let evidence = Arc::new(PairingEvidence { claim, epoch, quoted, quote });
     let (offer, secret) = (Arc::new(offer), proof.secret.clone());
-    let mut is_noted = false;
+    let mut is_counted = false;
     loop {
         let (basis, appraised) = appraise(plane, &evidence, PairingStep::Opening).await?;
         let appraised = Arc::new(appraised);
         let (of_offer, of_appraised, now) = (Arc::clone(&offer), Arc::clone(&appraised), plane.clock.now());
-        // One request is one sign of an incident, however often it is appraised.
-        let is_first = !std::mem::replace(&mut is_noted, true);
+        // A request counts once as a sign of an incident, however often it is appraised.
+        let is_first = !std::mem::replace(&mut is_counted, true);
         let keep = move |tx: &Tx<'_>| {
             if is_first {
-                incident::note_request(tx, &of_offer.request, now)?;
+                incident::add_for_request(tx, &of_offer.request, now)?;
             }
-            keep_sample(tx, of_offer.request.device, &of_appraised)
+            keep_evidence(tx, of_offer.request.device, &of_appraised)
         };
         plane.store.transaction(keep).await?;
         let (plane_in_tx, secret, of_evidence) = (Arc::clone(plane), secret.clone(), Arc::clone(&evidence));
@@ -177,7 +177,7 @@ async fn prove(
     }
 }
 
-/// A proof that holds and was appraised.
+/// A valid and appraised proof that opens a session.
 struct ProvenOpening<'a> {
     offer: &'a OpenedOffer,
     evidence: &'a PairingEvidence,
@@ -187,7 +187,7 @@ struct ProvenOpening<'a> {
 }
 
 impl ProvenOpening<'_> {
-    /// Opens the session. None when the appraisal was computed from a state that is no longer the current one.
+    /// Opens the session. Returns none when the basis of the appraisal has changed.
     fn commit(
         &self,
         plane: &ControlPlane,
@@ -201,7 +201,7 @@ impl ProvenOpening<'_> {
         if load_basis(tx, claim.device)? != *basis {
             return Ok(None);
         }
-        // Again, since all this may have changed after the offer was made.
+        // Checked again: all of it may have changed after the offer was made.
         let enrolment = check_device(plane, tx, claim, vendor_check, request.replaces)?;
         check_place(tx, claim.device, request.replaces)?;
         self.appraised.check_time()?;
@@ -249,23 +249,23 @@ impl ProvenOpening<'_> {
     }
 }
 
-/// Returns the last order that ended a pairing.
+/// Returns the last event that ordered the end of a pairing.
 fn last_order(tx: &Tx<'_>, pairing: &Pairing) -> Result<Option<LastOrder>, StoreError> {
     let events = tx.events(pairing.device)?;
     let last = events.iter().rfind(|event| event.epoch == pairing.epoch && event.kind != EventKind::Refresh);
     Ok(last.map(|event| LastOrder { kind: event.kind, by_operator: event.session.is_none() }))
 }
 
-/// Where persons must approve, somebody is at the device who can ask, and somebody may approve.
+/// Checks, where persons must approve, that the device is attended and that there are approvers.
 fn check_approvers(plane: &ControlPlane, required: RequiredApprovals, attended: bool) -> Result<(), Refusal> {
     required.check_attended(attended)?;
     if required.needed == 0 {
         return Ok(());
     }
-    session::signers(plane).map(drop)
+    session::load_signers(plane).map(drop)
 }
 
-/// Records why a device that has shown who it is got no session.
+/// Records why an authenticated device was refused a session.
 fn record_refusal(
     tx: &Tx<'_>,
     session: SessionId,
@@ -274,7 +274,7 @@ fn record_refusal(
     now: u64,
 ) -> Result<(), StoreError> {
     let Some(device) = tx.device(device)? else { return Ok(()) };
-    incident::note_refusal(tx, device.id, &refusal, now)?;
+    incident::add_for_refusal(tx, device.id, &refusal, now)?;
     let fact = Fact::Refused {
         code: refusal.code.to_string(),
         message: refusal.message,

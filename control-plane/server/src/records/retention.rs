@@ -11,14 +11,15 @@ use crate::control_plane::ControlPlane;
 use crate::off_runtime::off_runtime;
 use crate::store::{StoreError, Tx};
 
-/// So many records are dropped in one step: a step holds the database for some milliseconds.
+/// Records dropped in one transaction, which blocks the database for some milliseconds.
 const STEP: u64 = 1000;
+/// Time between two trimmings.
 const PAUSE: Duration = Duration::from_secs(600);
-/// The pairings that are carried, each with its approval: receipts of the last epochs may still come.
+/// Pairings that a checkpoint carries, each with its approval: receipts of the last epochs may still arrive.
 const PAIRINGS: usize = 8;
-/// Sessions that were approved so recently may still be spent.
+/// Approvals that a checkpoint carries besides: their sessions may still be spent.
 const APPROVALS: usize = 16;
-/// The gaps in the device's own chain that are carried.
+/// Records of gaps in the device's own chain that a checkpoint carries.
 const GAPS: usize = 16;
 
 /// Drops the records beyond `records.keep` of every device, now and every ten minutes.
@@ -26,8 +27,8 @@ pub(crate) async fn trim_regularly(plane: &Arc<ControlPlane>) {
     loop {
         match trim(plane).await {
             Ok(0) => {}
-            Ok(dropped) => tracing::info!(dropped, "dropped old records; checkpoints stand for them"),
-            Err(error) => tracing::error!(%error, "old records cannot be dropped: look at the database"),
+            Ok(dropped) => tracing::info!(dropped, "replaced old records by checkpoints"),
+            Err(error) => tracing::error!(%error, "cannot drop old records: check the database"),
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -47,8 +48,8 @@ pub(crate) async fn trim(plane: &Arc<ControlPlane>) -> Result<u64, TrimError> {
             match trim_device(plane, device, step).await? {
                 Some(count) => dropped += count,
                 None => {
-                    // Whoever looks after the damage needs them all.
-                    tracing::error!(%device, "its records do not hold together; none of them is dropped");
+                    // An investigation of the damage needs them all.
+                    tracing::error!(%device, "the chain of records is broken; none is dropped");
                     break;
                 }
             }
@@ -58,7 +59,7 @@ pub(crate) async fn trim(plane: &Arc<ControlPlane>) -> Result<u64, TrimError> {
     Ok(dropped)
 }
 
-/// Drops the oldest `step` records after the checkpoint of a device. None when they do not hold.
+/// Drops the oldest `step` records after the checkpoint of a device. Returns none when their chain is broken.
 async fn trim_device(
     plane: &Arc<ControlPlane>,
     device: DeviceId,
@@ -93,7 +94,7 @@ async fn trim_device(
     Ok(Some(plane.store.transaction::<_, StoreError>(commit).await?))
 }
 
-/// The records on which later ones rest, in their order.
+/// Returns the digests of the records that later ones depend on, in their order.
 fn carried(places: &[Place]) -> Vec<Hex> {
     let mut needed = BTreeSet::new();
     let (mut pairings, mut approvals, mut gaps) = (Vec::new(), 0, 0);
@@ -122,7 +123,7 @@ fn carried(places: &[Place]) -> Vec<Hex> {
     places.iter().filter(is_needed).map(|place| Hex(place.link.digest)).collect()
 }
 
-/// Records that cannot be dropped.
+/// Why records cannot be dropped.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TrimError {
     /// The database failed.

@@ -1,4 +1,4 @@
-//! Records are dropped, and what is left can still be checked.
+//! Old records are dropped, and the others can still be verified.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What an approver does who is not at the device: look at a request, approve it, decline it.
+//! Approvers who are not at the device: they look up a request by its code, approve it or decline it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -12,40 +12,43 @@ use pawl_verifier::session::{
     ApprovalSession, Attempt, Binding, Refused, SessionState, StepContext, approve_elsewhere, end, refuse,
 };
 
-use super::end::{store, sweep};
-use super::open::reported;
-use super::signers;
+use super::load_signers;
+use super::reported_boot_digest;
+use super::step::{store_change, sweep};
 use crate::control_plane::ControlPlane;
 use crate::store::{StoreError, Tx};
 use pawl_verifier::Refusal;
 
-/// An approval from elsewhere. It counts once the confirmation was typed at the device.
-pub struct Given {
+/// An approval from elsewhere. It counts once the confirmation is entered at the device.
+pub struct ApprovedElsewhere {
     /// The session.
     pub session: ApprovalSession,
-    /// What the device wants: to be told to whoever stands there.
+    /// The confirmation that the person at the device must enter.
     pub confirmation: Confirmation,
 }
 
-/// The session whose device shows this code.
+/// Returns the waiting session whose device shows this code.
 ///
 /// # Errors
-/// [`ApproverError`]; a wrong code is counted.
-pub async fn request(plane: &Arc<ControlPlane>, code: &str) -> Result<ApprovalSession, ApproverError> {
+/// [`ApproverError`]; a wrong code is counted as a failed attempt.
+pub async fn session_of_code(
+    plane: &Arc<ControlPlane>,
+    code: &str,
+) -> Result<ApprovalSession, ApproverError> {
     let code: UserCode = code.parse()?;
     let now = plane.clock.now();
-    plane.store.transaction(move |tx| find(tx, &code, now)).await?
+    plane.store.transaction(move |tx| find_session(tx, &code, now)).await?
 }
 
 /// Approves the session whose device shows this code.
 ///
 /// # Errors
-/// [`ApproverError`] says which binding failed; what does not count is counted.
+/// [`ApproverError`] says which binding failed; a refused approval is counted as a failed attempt.
 pub async fn approve(
     plane: &Arc<ControlPlane>,
     code: &str,
     given: GivenApproval,
-) -> Result<Given, ApproverError> {
+) -> Result<ApprovedElsewhere, ApproverError> {
     let code: UserCode = code.parse()?;
     let mut random = plane.random.clone();
     let Ok(confirmation) = Confirmation::generate(|bytes| {
@@ -57,31 +60,31 @@ pub async fn approve(
     plane
         .store
         .transaction(move |tx| {
-            let signers = match signers(&plane_in_tx) {
+            let signers = match load_signers(&plane_in_tx) {
                 Ok(signers) => signers,
                 Err(nobody) => return Ok(Err(ApproverError::NoApprovers(nobody))),
             };
-            let session = match find(tx, &code, now)? {
+            let session = match find_session(tx, &code, now)? {
                 Ok(session) => session,
                 Err(error) => return Ok(Err(error)),
             };
             let context = StepContext {
                 approvals: &tx.approvals(session.id)?,
                 signers: Ok(&signers),
-                reported: reported(tx, session.device)?,
+                reported: reported_boot_digest(tx, session.device)?,
                 now,
             };
             let digest = Digest(confirmation.digest());
             let approval = match approve_elsewhere(&session, given, digest, &signers, context)? {
                 Ok(approval) => approval,
                 Err((change, refused)) => {
-                    let left = store(tx, change, now)?.tries_left();
+                    let left = store_change(tx, change, now)?.tries_left();
                     return Ok(Err(ApproverError::Refused { refused, left }));
                 }
             };
             tracing::info!(session = %session.id, principal = %approval.approver.principal, "approved elsewhere");
             tx.put_approval(session.id, &approval)?;
-            Ok::<_, StoreError>(Ok(Given { session, confirmation }))
+            Ok::<_, StoreError>(Ok(ApprovedElsewhere { session, confirmation }))
         })
         .await?
 }
@@ -102,14 +105,14 @@ pub async fn decline(
             sweep(tx, now)?;
             let session = tx.session(id)?.filter(|session| session.state == SessionState::Waiting);
             let session = session.ok_or(ApproverError::NotOpen)?;
-            Ok(store(tx, end(session, SessionState::Declined, &reason), now)?)
+            Ok(store_change(tx, end(session, SessionState::Declined, &reason), now)?)
         })
         .await
 }
 
-/// The waiting session of this code. The handle alone finds it, so that wrong letters are counted
-/// against the session that they were meant for.
-fn find(
+/// Returns the waiting session of this code. Its handle alone finds it, so that wrong letters are counted against the
+/// session that they were meant for.
+fn find_session(
     tx: &Tx<'_>,
     code: &UserCode,
     now: u64,
@@ -125,36 +128,36 @@ fn find(
     let detail = "a wrong code was given for it".to_owned();
     let refused = Refused { time: now, binding: Binding::Code, detail, key: None };
     let (change, _) = refuse(session, refused, Attempt::Code);
-    Ok(Err(ApproverError::WrongCode { left: store(tx, change, now)?.tries_left() }))
+    Ok(Err(ApproverError::WrongCode { left: store_change(tx, change, now)?.tries_left() }))
 }
 
-/// Why an approver's command was not carried out.
+/// Why an approver's command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApproverError {
-    /// What was typed is no code.
+    /// The text is not a code.
     #[error(transparent)]
     Code(#[from] CodeError),
-    /// No session that waits has a code that begins so.
+    /// No waiting session has a code with this handle.
     #[error("no open session has this code: compare it with the device's screen, or ask for a new one there")]
     UnknownCode,
-    /// The rest of it is wrong.
+    /// The secret letters are wrong.
     #[error("the code is wrong; {left} more tries, then the session is over")]
     WrongCode {
-        /// So many more tries.
+        /// Remaining tries.
         left: u8,
     },
-    /// The approval does not count.
+    /// The approval is not valid.
     #[error("refused ({}): {}; {left} more tries, then the session is over", .refused.binding, .refused.detail)]
     Refused {
         /// What failed.
         refused: Refused,
-        /// So many more tries.
+        /// Remaining tries.
         left: u8,
     },
-    /// There is no such session, or it does not wait for an approval any more.
+    /// There is no such session, or it is no longer waiting.
     #[error("no such session waits for an approval; `pawl-control-plane sessions` lists them")]
     NotOpen,
-    /// Nobody may approve.
+    /// There are no approvers.
     #[error("{}", .0.message)]
     NoApprovers(Refusal),
     /// The database failed.

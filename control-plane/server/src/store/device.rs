@@ -1,9 +1,8 @@
-use pawl_proto::message::{DeviceState, Standing, Status};
-use pawl_proto::{DeviceId, Digest};
+use pawl_proto::message::{Access, Audience, DeviceState, Scope, Standing, Status};
+use pawl_proto::{DeviceId, Digest, PairingId};
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::value::{from_bytes, from_name, from_text, known, to_name};
-use super::{StoreError, Tx};
+use super::{StoreError, Tx, from_blob, from_bytes, from_name, from_text, require_known, to_blob, to_name};
 
 /// An enrolled device.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,57 +11,46 @@ pub struct Device {
     pub id: DeviceId,
     /// SHA-256 of its endorsement key's public area.
     pub ek_sha256: Digest,
-    /// What the operator calls it.
+    /// The operator's name for it.
     pub label: Option<String>,
     /// When it was enrolled.
     pub enrolled_at: u64,
-    /// Whether it may work.
+    /// Whether the operator lets it work or has suspended it.
     pub standing: Standing,
-    /// Why it may not.
+    /// Why it is suspended.
     pub standing_reason: Option<String>,
-    /// How often it was suspended: the number of its last suspension, 0 where there was none.
+    /// How often it was suspended; a suspension is resumed by this number.
     pub suspensions: u64,
-    /// Which endorsement key it has; known after the first pairing.
+    /// Algorithm of its endorsement key; none before the first pairing.
     pub ek_kind: Option<String>,
-    /// How that key was checked.
+    /// How the endorsement key was verified.
     pub endorsement: Option<String>,
-    /// Whether an operator lets it pair without a TPM vendor's certificate.
+    /// Whether the operator lets it pair without a TPM vendor's certificate.
     pub without_certificate: bool,
-    /// The device whose place it took.
+    /// The device that it replaced.
     pub replaces: Option<DeviceId>,
-    /// The device that took its place.
+    /// The device that replaced it.
     pub replaced_by: Option<DeviceId>,
-    /// What it last said of itself; a hint.
+    /// Its last status message.
     pub last_seen: Option<LastSeen>,
 }
 
-/// The last status message of a device. It is not signed, so it is shown and decides nothing.
+/// The last status message of a device. It is not signed: it is shown to operators and decides nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LastSeen {
     /// Whether it was connected.
     pub online: bool,
     /// Its state.
     pub state: DeviceState,
-    /// When the message came.
+    /// When the message was received.
     pub at: u64,
 }
 
 const COLUMNS: &str = "id, ek_sha256, label, enrolled_at, standing, standing_reason, ek_kind, endorsement, online, \
                        state, seen, replaces, replaced_by, without_certificate, suspensions";
 
-/// Version 4 of the tables.
-pub(super) const WITHOUT_CERTIFICATE: &str = "
-ALTER TABLE device ADD COLUMN without_certificate INTEGER NOT NULL DEFAULT 0;
-";
-
-/// Version 4 of the tables.
-pub(super) const SUSPENSIONS: &str = "
-ALTER TABLE device ADD COLUMN suspensions INTEGER NOT NULL DEFAULT 0;
-UPDATE device SET suspensions = 1 WHERE standing = 'suspended';
-";
-
 impl Tx<'_> {
-    /// Enrols a device, or renames one that is enrolled. True when it is new.
+    /// Enrols a device, or relabels an enrolled one. Returns whether it is new.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -78,27 +66,27 @@ impl Tx<'_> {
         Ok(added == 1)
     }
 
-    /// The device with this id.
+    /// Returns the device with this id.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn device(&self, id: DeviceId) -> Result<Option<Device>, StoreError> {
         let mut statement =
             self.sql.prepare_cached(&format!("SELECT {COLUMNS} FROM device WHERE id = ?1"))?;
-        statement.query_row([id.as_str()], |row| Ok(read(row))).optional()?.transpose()
+        statement.query_row([id.as_str()], |row| Ok(read_device(row))).optional()?.transpose()
     }
 
-    /// Every device, by id.
+    /// Returns every device, by id.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn devices(&self) -> Result<Vec<Device>, StoreError> {
         let mut statement = self.sql.prepare(&format!("SELECT {COLUMNS} FROM device ORDER BY id"))?;
-        let rows = statement.query_map([], |row| Ok(read(row)))?;
+        let rows = statement.query_map([], |row| Ok(read_device(row)))?;
         rows.map(|row| row?).collect()
     }
 
-    /// Lets a device work, or suspends it. Each suspension, also of a suspended device, gets the next number.
+    /// Sets a device's standing. Each suspension, also of a suspended device, increments `suspensions`.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -120,7 +108,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Remembers how an endorsement key was checked.
+    /// Stores how an endorsement key was verified.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -132,7 +120,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Lets a device pair without a vendor's certificate, or no longer. True when that changes something.
+    /// Sets whether a device may pair without a vendor's certificate. Returns whether that changed.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -144,7 +132,7 @@ impl Tx<'_> {
         Ok(changed == 1)
     }
 
-    /// Remembers that `new` took the place of `old`.
+    /// Stores that `new` replaced `old`.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -155,11 +143,11 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Remembers what a device says of itself.
+    /// Stores a device's status message.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn saw(&self, status: &Status, now: u64) -> Result<(), StoreError> {
+    pub fn set_last_seen(&self, status: &Status, now: u64) -> Result<(), StoreError> {
         self.sql.execute(
             "UPDATE device SET online = ?2, state = ?3, seen = ?4 WHERE id = ?1",
             params![status.device.as_str(), status.online, to_name(status.state, "device state")?, now],
@@ -168,7 +156,7 @@ impl Tx<'_> {
     }
 }
 
-fn read(row: &Row<'_>) -> Result<Device, StoreError> {
+fn read_device(row: &Row<'_>) -> Result<Device, StoreError> {
     let last_seen = match (row.get(8)?, row.get(9)?, row.get(10)?) {
         (Some(online), Some(state), Some(at)) => {
             Some(LastSeen { online, state: from_name(state, "device state")?, at })
@@ -186,7 +174,7 @@ fn read(row: &Row<'_>) -> Result<Device, StoreError> {
         label: row.get(2)?,
         enrolled_at: row.get(3)?,
         standing: from_name(row.get(4)?, "standing")
-            .and_then(|standing: Standing| known(standing, standing.is_known(), "standing"))?,
+            .and_then(|standing: Standing| require_known(standing, standing.is_known(), "standing"))?,
         standing_reason: row.get(5)?,
         suspensions: row.get(14)?,
         ek_kind: row.get(6)?,
@@ -194,4 +182,46 @@ fn read(row: &Row<'_>) -> Result<Device, StoreError> {
         without_certificate: row.get(13)?,
         last_seen,
     })
+}
+
+impl Tx<'_> {
+    /// Returns the scopes and audiences that the operator grants a device: none before the first grant.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn granted(&self, device: DeviceId) -> Result<Access, StoreError> {
+        let mut statement = self.sql.prepare_cached("SELECT granted FROM device WHERE id = ?1")?;
+        let blob: Option<Option<Vec<u8>>> =
+            statement.query_row([device.as_str()], |row| row.get(0)).optional()?;
+        Ok(blob.flatten().map(|blob| from_blob(&blob, "grant")).transpose()?.unwrap_or_default())
+    }
+
+    /// Replaces the scopes and audiences that the operator grants a device.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn set_granted(&self, device: DeviceId, granted: &Access) -> Result<(), StoreError> {
+        self.sql.execute(
+            "UPDATE device SET granted = ?2 WHERE id = ?1",
+            params![device.as_str(), to_blob(granted, "grant")?],
+        )?;
+        Ok(())
+    }
+
+    /// Replaces the scopes and audiences that a pairing asked for.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn set_asked(
+        &self,
+        pairing: PairingId,
+        scopes: &Vec<Scope>,
+        audiences: &Vec<Audience>,
+    ) -> Result<(), StoreError> {
+        self.sql.execute(
+            "UPDATE pairing SET scopes = ?2, audiences = ?3 WHERE id = ?1",
+            params![pairing.to_string(), to_blob(scopes, "scopes")?, to_blob(audiences, "audiences")?],
+        )?;
+        Ok(())
+    }
 }

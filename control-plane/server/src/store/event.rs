@@ -1,40 +1,39 @@
-use pawl_proto::message::{Event, EventKind};
-use pawl_proto::{Channel, DeviceId, Epoch, EventId, SessionId, Topic};
+use pawl_proto::message::{Event, EventKind, Receipt, SignedReceipt};
+use pawl_proto::{Channel, DeviceId, Digest, Epoch, EventId, SessionId, Topic};
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::value::{from_name, from_text, known, to_name};
-use super::{StoreError, Tx};
+use super::{StoreError, Tx, from_blob, from_name, from_text, require_known, to_blob, to_name};
 
-/// An event and what became of it.
+/// An event and its delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventRow {
     /// Its id.
     pub id: EventId,
-    /// What was ordered.
+    /// Its kind.
     pub kind: EventKind,
-    /// For which epoch.
+    /// The epoch that it is for.
     pub epoch: Epoch,
-    /// Its number.
+    /// Its number among the device's events.
     pub sequence: u64,
-    /// When it was ordered.
+    /// When it was ordered, Unix seconds.
     pub time: u64,
-    /// Why.
+    /// Why it was ordered.
     pub reason: String,
-    /// The session whose approval ordered it; none when an operator did.
+    /// The approval session that ordered it; none when an operator did.
     pub session: Option<SessionId>,
-    /// When it was last handed to the broker, Unix milliseconds.
+    /// When it was last sent to the broker, Unix milliseconds.
     pub published_at_ms: Option<u64>,
     /// When the broker last acknowledged it, Unix milliseconds.
     pub acknowledged_at_ms: Option<u64>,
-    /// Whether it is known to be carried out.
+    /// Whether the device has proven that it was carried out.
     pub settled: bool,
 }
 
-const COLUMNS: &str =
+const EVENT_COLUMNS: &str =
     "id, kind, epoch, sequence, time, reason, published_at_ms, acknowledged_at_ms, settled, session";
 
 impl Tx<'_> {
-    /// The number of the next event of a device. It is given out once.
+    /// Allocates the number of a device's next event.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -46,7 +45,7 @@ impl Tx<'_> {
         )?)
     }
 
-    /// Adds an event and its signed message. `session` is the one whose approval ordered it.
+    /// Adds an event and its signed message. `session` is the approval session that ordered it.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -74,19 +73,19 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The events of a device, oldest first.
+    /// Returns the events of a device, oldest first.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn events(&self, device: DeviceId) -> Result<Vec<EventRow>, StoreError> {
-        let mut statement = self
-            .sql
-            .prepare_cached(&format!("SELECT {COLUMNS} FROM event WHERE device = ?1 ORDER BY sequence"))?;
-        let rows = statement.query_map([device.as_str()], |row| Ok(read(row)))?;
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {EVENT_COLUMNS} FROM event WHERE device = ?1 ORDER BY sequence"
+        ))?;
+        let rows = statement.query_map([device.as_str()], |row| Ok(read_event(row)))?;
         rows.map(|row| row?).collect()
     }
 
-    /// The signed message of the newest order that ends this epoch.
+    /// Returns the signed message of the newest event that ends this epoch.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -98,7 +97,7 @@ impl Tx<'_> {
         Ok(statement.query_row(params![device.as_str(), epoch.0], |row| row.get(0)).optional()?)
     }
 
-    /// The orders for this epoch whose end is not known yet.
+    /// Returns the events for this epoch that are not settled.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -108,8 +107,9 @@ impl Tx<'_> {
         Ok(events)
     }
 
-    /// The newest order of each device that the broker has not taken yet, at most `limit`. A malformed row is logged and
-    /// set aside until [`Tx::publish_events_again`]: the orders for other devices do not wait for it.
+    /// Returns topic, id and signed message of each device's newest event that the broker has not acknowledged, at most
+    /// `limit`. Logs a malformed row and skips it until [`Tx::publish_events_again`], so that it does not block other
+    /// devices' events.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -136,11 +136,11 @@ impl Tx<'_> {
         Ok(events)
     }
 
-    /// The broker has taken this event.
+    /// Stores that the broker has acknowledged an event.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn event_published(
+    pub fn set_event_published(
         &self,
         id: EventId,
         published_at_ms: u64,
@@ -153,7 +153,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// What is not known to be carried out is published anew: the broker may have lost it.
+    /// Queues every event that is not settled for publication: the broker may have lost them.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -162,11 +162,11 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Every order for an epoch below `epoch` is carried out: the counter is known to stand there.
+    /// Settles every event for an epoch below `epoch`: the TPM has proven that its counter has reached `epoch`.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn settle_below(&self, device: DeviceId, epoch: Epoch) -> Result<(), StoreError> {
+    pub fn settle_events_below(&self, device: DeviceId, epoch: Epoch) -> Result<(), StoreError> {
         self.sql.execute(
             "UPDATE event SET settled = 1 WHERE device = ?1 AND epoch < ?2",
             params![device.as_str(), epoch.0],
@@ -174,7 +174,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The device has reported: what asked it to is carried out.
+    /// Settles the `refresh` events of a device, which has reported.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -187,12 +187,12 @@ impl Tx<'_> {
     }
 }
 
-fn read(row: &Row<'_>) -> Result<EventRow, StoreError> {
+fn read_event(row: &Row<'_>) -> Result<EventRow, StoreError> {
     let session: Option<String> = row.get(9)?;
     Ok(EventRow {
         id: from_text(&row.get::<_, String>(0)?, "event id")?,
         kind: from_name(row.get(1)?, "event kind")
-            .and_then(|kind: EventKind| known(kind, kind.is_known(), "event kind"))?,
+            .and_then(|kind: EventKind| require_known(kind, kind.is_known(), "event kind"))?,
         epoch: Epoch(row.get(2)?),
         sequence: row.get(3)?,
         time: row.get(4)?,
@@ -202,4 +202,56 @@ fn read(row: &Row<'_>) -> Result<EventRow, StoreError> {
         settled: row.get(8)?,
         session: session.map(|id| from_text(&id, "session id")).transpose()?,
     })
+}
+
+/// A receipt. Only verified receipts are stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReceiptRow {
+    /// Its content.
+    pub receipt: Receipt,
+    /// When it was received, Unix milliseconds.
+    pub received_at_ms: u64,
+}
+
+impl Tx<'_> {
+    /// Adds a verified receipt. Returns false when it is stored already.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn add_receipt(
+        &self,
+        receipt: &Receipt,
+        signed: &SignedReceipt,
+        now_ms: u64,
+    ) -> Result<bool, StoreError> {
+        let added = self.sql.execute(
+            "INSERT INTO receipt (digest, device, body, signed, received_at_ms) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT DO NOTHING",
+            params![
+                Digest::of(signed.receipt.as_bytes()).0,
+                receipt.device.as_str(),
+                to_blob(receipt, "receipt")?,
+                to_blob(signed, "receipt")?,
+                now_ms,
+            ],
+        )?;
+        Ok(added == 1)
+    }
+
+    /// Returns the receipts of a device, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn receipts(&self, device: DeviceId) -> Result<Vec<ReceiptRow>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT body, received_at_ms FROM receipt WHERE device = ?1 ORDER BY received_at_ms",
+        )?;
+        let rows =
+            statement.query_map([device.as_str()], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?)))?;
+        rows.map(|row| {
+            let (body, received_at_ms) = row?;
+            Ok(ReceiptRow { receipt: from_blob(&body, "receipt")?, received_at_ms })
+        })
+        .collect()
+    }
 }

@@ -2,35 +2,18 @@ use pawl_proto::DeviceId;
 use pawl_verifier::incident::{Incident, IncidentKind};
 use rusqlite::{Row, params};
 
-use super::value::{from_name, from_text, to_name};
 use super::{StoreError, Tx};
+use super::{from_name, from_text, to_name};
 
-pub(super) const TABLES: &str = "
-CREATE TABLE incident (
-    device TEXT NOT NULL REFERENCES device,
-    kind TEXT NOT NULL,
-    -- The other device that it is about; empty where there is none.
-    other TEXT NOT NULL DEFAULT '',
-    detail TEXT NOT NULL,
-    first_at INTEGER NOT NULL,
-    last_at INTEGER NOT NULL,
-    times INTEGER NOT NULL DEFAULT 1,
-    settled_at INTEGER,
-    settled_by TEXT
-) STRICT;
--- Of each kind, one at a time is open.
-CREATE UNIQUE INDEX incident_open ON incident (device, kind, other) WHERE settled_at IS NULL;
-";
-
-/// So many of a device are kept: who can ask to be paired cannot fill the disk.
-const KEPT: usize = 64;
+/// The most incidents kept of one device: whoever can request pairings must not fill the disk.
+const MAX_INCIDENTS: usize = 64;
 
 impl Tx<'_> {
-    /// Notes an incident; whether it was not open before.
+    /// Opens an incident, or updates it where one of the kind is open. Returns whether it is new.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn note_incident(
+    pub fn add_incident(
         &self,
         device: DeviceId,
         kind: IncidentKind,
@@ -54,12 +37,12 @@ impl Tx<'_> {
         self.sql.execute(
             "DELETE FROM incident WHERE device = ?1 AND rowid NOT IN \
              (SELECT rowid FROM incident WHERE device = ?1 ORDER BY settled_at IS NULL DESC, rowid DESC LIMIT ?2)",
-            params![device.as_str(), KEPT],
+            params![device.as_str(), MAX_INCIDENTS],
         )?;
         Ok(true)
     }
 
-    /// The incidents of a device, oldest first.
+    /// Returns the incidents of a device, oldest first.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -68,11 +51,11 @@ impl Tx<'_> {
             "SELECT kind, other, detail, first_at, last_at, times, settled_at, settled_by FROM incident \
              WHERE device = ?1 ORDER BY rowid",
         )?;
-        let rows = statement.query_map([device.as_str()], |row| Ok(read(row)))?;
+        let rows = statement.query_map([device.as_str()], |row| Ok(read_incident(row)))?;
         rows.map(|row| row?).collect()
     }
 
-    /// Those that nobody has dealt with.
+    /// Returns the incidents of a device that are not resolved.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -82,30 +65,30 @@ impl Tx<'_> {
         Ok(incidents)
     }
 
-    /// Settles the open incidents of a device that are of one of these kinds; how many.
+    /// Resolves the open incidents of a device that are of one of these kinds. Returns how many.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn settle_incidents(
+    pub fn resolve_incidents(
         &self,
         device: DeviceId,
         kinds: &[IncidentKind],
         how: &str,
         now: u64,
     ) -> Result<usize, StoreError> {
-        let mut settled = 0;
+        let mut resolved = 0;
         for kind in kinds {
-            settled += self.sql.execute(
+            resolved += self.sql.execute(
                 "UPDATE incident SET settled_at = ?3, settled_by = ?4 \
                  WHERE device = ?1 AND kind = ?2 AND settled_at IS NULL",
                 params![device.as_str(), to_name(kind, "incident")?, now, how],
             )?;
         }
-        Ok(settled)
+        Ok(resolved)
     }
 }
 
-fn read(row: &Row<'_>) -> Result<Incident, StoreError> {
+fn read_incident(row: &Row<'_>) -> Result<Incident, StoreError> {
     let other: String = row.get(1)?;
     let other = if other.is_empty() { None } else { Some(from_text(&other, "device id")?) };
     Ok(Incident {

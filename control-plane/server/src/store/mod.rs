@@ -1,52 +1,42 @@
 //! The database, and all SQL.
 //!
-//! One thread owns the SQLite connection and runs transactions one after the other. A decision of
-//! the control plane is one transaction: what it read, what it decided and what it recorded stand
-//! or fall together, also under kill -9 (WAL, `synchronous = FULL`). Messages leave only after
-//! the commit.
+//! One thread owns the SQLite connection and runs transactions one after the other. Each decision of the control
+//! plane is one transaction: its reads, its decision and its records are committed together or not at all, also
+//! when the process is killed (WAL, `synchronous = FULL`). Messages leave only after the commit.
 
-mod approval;
-mod boot_state;
-mod checkpoint;
 mod device;
-mod device_record;
-mod entitlement;
 mod event;
-mod high_water;
+mod evidence;
 mod incident;
-mod link;
-mod once;
 mod pairing;
-mod receipt;
 mod record;
-mod sample;
 mod schema;
 mod session;
-mod value;
 mod verdict;
 
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pawl_proto::limits;
 use pawl_verifier::session::DamagedStatement;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 
 pub use device::{Device, LastSeen};
-pub use event::EventRow;
-pub use link::DeadLink;
-pub use pairing::{NewReport, Reported};
-pub use receipt::ReceiptRow;
+pub use event::{EventRow, ReceiptRow};
+pub use pairing::{DeadLink, NewReport, Reported};
 pub use record::ChainError;
 pub use verdict::VerdictRow;
 
-/// So many transactions may wait; whoever comes later waits to be let in.
+/// Length of the transaction queue; [`Store::transaction`] waits while it is full.
 const QUEUE: usize = 256;
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
-/// A handle on the database. When the last one is dropped, waiting transactions are finished and
-/// the thread ends.
+/// A handle on the database. When the last handle is dropped, the thread finishes the queue and ends.
 #[derive(Clone)]
 pub struct Store(Engine);
 
@@ -62,22 +52,22 @@ struct Inline {
     is_failing: Box<dyn FnMut(Outage) -> bool + Send>,
 }
 
-/// When a database of a simulation may fail.
+/// The point at which a simulation makes a transaction fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outage {
     /// Before the transaction has begun.
     Before,
-    /// After it was committed: what it did stands, and its caller does not learn of it.
+    /// After the commit: its changes stay, but its caller gets an error.
     Committed,
 }
 
-/// One transaction: what the database can be asked and told.
+/// One transaction. Its methods are the queries and updates of all tables.
 pub struct Tx<'a> {
     sql: Transaction<'a>,
 }
 
 impl Store {
-    /// Opens the database at `path`, which is made if it is missing.
+    /// Opens the database at `path`, and creates it if it is missing.
     ///
     /// # Errors
     /// [`StoreError`] when it cannot be opened or is of a later version of this program.
@@ -100,8 +90,8 @@ impl Store {
         Ok(Self(Engine::Thread(jobs)))
     }
 
-    /// Opens an empty database in memory whose transactions run on the caller's thread: for simulations. It fails with
-    /// [`StoreError::Closed`] where `is_failing` says so.
+    /// Opens an empty database in memory whose transactions run on the caller's thread: for simulations. A transaction
+    /// fails with [`StoreError::Closed`] where `is_failing` returns true.
     ///
     /// # Errors
     /// [`StoreError`] when there is no memory for it.
@@ -132,7 +122,7 @@ impl Store {
         };
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
-            // Nobody waits for the answer any more when the request was dropped.
+            // Fails when the caller was dropped while it waited.
             let _ = answer.send(run(connection, work));
         });
         jobs.send(job).await.map_err(|_| StoreError::Closed)?;
@@ -174,16 +164,16 @@ fn run<T, E: From<StoreError>>(
     Ok(result)
 }
 
-/// A database that failed.
+/// Why the database could not be opened or used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// SQLite's own error: the disk is full, the file is damaged or not writable …
+    /// SQLite's error: the disk is full, the file is damaged or not writable, …
     #[error("the database: {0}")]
     Sqlite(#[from] rusqlite::Error),
     /// A later version of this program wrote it.
     #[error("the database has version {0}, which a later pawl-control-plane wrote: install that one")]
     Version(i64),
-    /// A row that this program did not write so.
+    /// A column holds what this program never writes.
     #[error("the database holds a malformed {0}")]
     Malformed(&'static str),
     /// The database's thread has ended.
@@ -198,6 +188,73 @@ impl From<DamagedStatement> for StoreError {
     fn from(_: DamagedStatement) -> Self {
         Self::Malformed("statement")
     }
+}
+
+impl Tx<'_> {
+    /// Marks a value as used until `expires`. Returns false when it was used before.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn use_once(&self, value: &[u8], expires: u64, now: u64) -> Result<bool, StoreError> {
+        self.sql.execute("DELETE FROM once WHERE expires < ?1", [now])?;
+        let added = self.sql.execute(
+            "INSERT INTO once (value, expires) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            params![value, expires],
+        )?;
+        Ok(added == 1)
+    }
+
+    /// Returns whether a value was marked as used and has not expired.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn is_used(&self, value: &[u8]) -> Result<bool, StoreError> {
+        let mut statement = self.sql.prepare_cached("SELECT 1 FROM once WHERE value = ?1")?;
+        Ok(statement.exists([value])?)
+    }
+}
+
+/// The longest blob in a column: a boot log and an IMA state.
+const MAX_BLOB: usize = limits::MESSAGE * 2;
+
+/// Encodes a structure as deterministic CBOR.
+fn to_blob<T: Serialize>(value: &T, what: &'static str) -> Result<Vec<u8>, StoreError> {
+    pawl_proto::encode(value).map_err(|_| StoreError::Malformed(what))
+}
+
+fn from_blob<T: serde::Serialize + DeserializeOwned>(
+    blob: &[u8],
+    what: &'static str,
+) -> Result<T, StoreError> {
+    pawl_proto::decode(blob, MAX_BLOB).map_err(|_| StoreError::Malformed(what))
+}
+
+fn from_text<T: FromStr>(text: &str, what: &'static str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| StoreError::Malformed(what))
+}
+
+fn from_bytes<'a, T: TryFrom<&'a [u8]>>(bytes: &'a [u8], what: &'static str) -> Result<T, StoreError> {
+    T::try_from(bytes).map_err(|_| StoreError::Malformed(what))
+}
+
+/// Returns the name that serde gives a unit variant; enums are stored as text.
+fn to_name<T: Serialize>(value: T, what: &'static str) -> Result<String, StoreError> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => Ok(name),
+        _ => Err(StoreError::Malformed(what)),
+    }
+}
+
+/// Fails for the catch-all variant that an enum of the wire has for values of newer peers.
+fn require_known<T>(value: T, is_known: bool, what: &'static str) -> Result<T, StoreError> {
+    if is_known { Ok(value) } else { Err(StoreError::Malformed(what)) }
+}
+
+fn from_name<T: serde::Serialize + DeserializeOwned>(
+    name: String,
+    what: &'static str,
+) -> Result<T, StoreError> {
+    serde_json::from_value(serde_json::Value::String(name)).map_err(|_| StoreError::Malformed(what))
 }
 
 #[cfg(test)]

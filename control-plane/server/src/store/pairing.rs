@@ -1,45 +1,43 @@
+//! The serial numbers of link certificates.
+
 use pawl_proto::message::{HostFacts, HostHealth};
 use pawl_proto::{DeviceId, Epoch, Nonce, PairingId};
 use pawl_verifier::pairing::{Base, Pairing, PairingState};
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::value::{from_blob, from_bytes, from_name, from_text, to_blob, to_name};
-use super::{StoreError, Tx};
+use super::{StoreError, Tx, from_blob, from_bytes, from_name, from_text, to_blob, to_name};
 
-/// The last report, for people.
+/// The last report of a pairing, as it is shown to operators.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reported {
-    /// When it came.
+    /// When it was received, Unix seconds.
     pub at: u64,
-    /// How long the message was.
+    /// Length of the message.
     pub bytes: u64,
     /// Whether it was a whole one.
     pub whole: bool,
-    /// How many were taken in this pairing.
+    /// How many reports of this pairing were accepted.
     pub count: u64,
-    /// What the host last said of itself.
+    /// The host facts that the device last sent; not attested.
     pub host: HostFacts,
-    /// How it last said it is doing.
+    /// The host's health that the device last sent; not attested.
     pub health: Option<HostHealth>,
 }
 
-/// A report that was judged, as [`Tx::take_report`] stores it.
+/// An appraised report, as [`Tx::store_report`] takes it.
 #[derive(Clone, Copy, Debug)]
 pub struct NewReport<'a> {
-    /// When it came.
+    /// When it was received, Unix seconds.
     pub at: u64,
-    /// How long the message was.
+    /// Length of the message.
     pub bytes: usize,
     /// Whether it was a whole one.
     pub whole: bool,
-    /// What the host says of itself, unless the report leaves it out.
+    /// The host facts, unless the report leaves them out.
     pub host: Option<&'a HostFacts>,
-    /// How it says it is doing, unless the report leaves it out.
+    /// The host's health, unless the report leaves it out.
     pub health: Option<&'a HostHealth>,
 }
-
-/// In [`MIGRATIONS`](super::schema).
-pub(super) const HEALTH: &str = "ALTER TABLE pairing ADD COLUMN health BLOB;";
 
 const COLUMNS: &str = "id, device, epoch, state, paired_at, ended_at, scopes, attestation_key, counter, device_key, \
                        policy_ref, nonce, base, action_key, audiences";
@@ -74,7 +72,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The newest pairing of a device, also when it ended: the one of the highest epoch.
+    /// Returns the pairing of a device with the highest epoch, also when it has ended.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -82,10 +80,10 @@ impl Tx<'_> {
         let mut statement = self.sql.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM pairing WHERE device = ?1 ORDER BY epoch DESC LIMIT 1"
         ))?;
-        statement.query_row([device.as_str()], |row| Ok(read(row))).optional()?.transpose()
+        statement.query_row([device.as_str()], |row| Ok(read_pairing(row))).optional()?.transpose()
     }
 
-    /// The pairing of a device that holds.
+    /// Returns the live pairing of a device.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -93,17 +91,17 @@ impl Tx<'_> {
         Ok(self.newest_pairing(device)?.filter(|pairing| pairing.state == PairingState::Live))
     }
 
-    /// The pairing with this id.
+    /// Returns the pairing with this id.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn pairing(&self, id: PairingId) -> Result<Option<Pairing>, StoreError> {
         let mut statement =
             self.sql.prepare_cached(&format!("SELECT {COLUMNS} FROM pairing WHERE id = ?1"))?;
-        statement.query_row([id.to_string()], |row| Ok(read(row))).optional()?.transpose()
+        statement.query_row([id.to_string()], |row| Ok(read_pairing(row))).optional()?.transpose()
     }
 
-    /// Marks that the end of a pairing is ordered.
+    /// Marks that an event orders the end of a pairing.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -115,8 +113,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Marks every pairing of a device whose epoch is below `epoch` as ended: the counter is
-    /// known to stand there.
+    /// Marks every pairing of a device whose epoch is below `epoch` as ended: the TPM has proven that its counter has
+    /// reached `epoch`.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -129,7 +127,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Sets what the next report must repeat.
+    /// Sets the nonce of the next report.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -138,7 +136,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The firmware's event log that came with the last whole report.
+    /// Returns the firmware's event log of the last whole report.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -147,7 +145,7 @@ impl Tx<'_> {
         Ok(statement.query_row([id.to_string()], |row| row.get(0))?)
     }
 
-    /// Keeps the firmware's event log of a whole report.
+    /// Stores the firmware's event log of a whole report.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -156,7 +154,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Returns the last report of a pairing, for people.
+    /// Returns the last report of a pairing.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -168,11 +166,11 @@ impl Tx<'_> {
         Ok(row.transpose()?.flatten())
     }
 
-    /// Stores a report that was judged: the next one builds on it. What it leaves out stays as it was.
+    /// Stores an appraised report, on which the next one builds. Parts that it leaves out keep their stored values.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn take_report(&self, id: PairingId, base: &Base, report: NewReport<'_>) -> Result<(), StoreError> {
+    pub fn store_report(&self, id: PairingId, base: &Base, report: NewReport<'_>) -> Result<(), StoreError> {
         self.sql.execute(
             "UPDATE pairing SET base = ?2, report_bytes = ?3, report_whole = ?4, reported_at = ?5, \
              reports = reports + 1, host = coalesce(?6, host), health = coalesce(?7, health) WHERE id = ?1",
@@ -190,7 +188,7 @@ impl Tx<'_> {
     }
 }
 
-fn read(row: &Row<'_>) -> Result<Pairing, StoreError> {
+fn read_pairing(row: &Row<'_>) -> Result<Pairing, StoreError> {
     let base: Option<Vec<u8>> = row.get(12)?;
     let audiences: Option<Vec<u8>> = row.get(14)?;
     Ok(Pairing {
@@ -221,4 +219,50 @@ fn read_reported(row: &Row<'_>) -> Result<Option<Reported>, StoreError> {
     let health: Option<Vec<u8>> = row.get(5)?;
     let health = health.map(|blob| from_blob(&blob, "host health")).transpose()?;
     Ok(Some(Reported { at, bytes, whole, count: row.get(3)?, host, health }))
+}
+
+/// A link certificate that the broker must refuse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLink {
+    /// The device that it was issued to.
+    pub device: DeviceId,
+    /// Its serial number.
+    pub serial: Vec<u8>,
+    /// Whether a receipt or a later pairing proves that its pairing has ended.
+    pub is_proven: bool,
+}
+
+impl Tx<'_> {
+    /// Stores the serial number of a pairing's link certificate.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn set_link_serial(&self, pairing: PairingId, serial: &[u8]) -> Result<(), StoreError> {
+        self.sql.execute(
+            "UPDATE pairing SET link_serial = ?2 WHERE id = ?1",
+            params![pairing.to_string(), serial],
+        )?;
+        Ok(())
+    }
+
+    /// Returns the link certificates that the broker must refuse, by serial number: those of ended pairings, and those of
+    /// replaced devices that were ordered before `ordered` (Unix seconds) to end their pairing and have not proven it.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn dead_links(&self, ordered: u64) -> Result<Vec<DeadLink>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT pairing.device, link_serial, pairing.state = 'ended' FROM pairing JOIN device ON device.id = pairing.device \
+             WHERE link_serial IS NOT NULL AND (pairing.state = 'ended' OR (device.replaced_by IS NOT NULL \
+             AND EXISTS (SELECT 1 FROM event WHERE event.device = pairing.device AND event.kind = 'revoke' \
+             AND event.epoch >= pairing.epoch AND event.time < ?1))) ORDER BY link_serial",
+        )?;
+        let mut rows = statement.query([ordered])?;
+        let mut dead = Vec::new();
+        while let Some(row) = rows.next()? {
+            let device = from_text(&row.get::<_, String>(0)?, "device id")?;
+            dead.push(DeadLink { device, serial: row.get(1)?, is_proven: row.get(2)? });
+        }
+        Ok(dead)
+    }
 }

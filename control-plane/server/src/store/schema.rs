@@ -1,22 +1,41 @@
+//! The tables and their migrations.
+
 use rusqlite::Connection;
 
 use super::StoreError;
 
-/// What brings the tables from each version to the next. A text that was shipped never changes.
+/// Configures the connection and migrates the tables to this program's version.
+pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL, not NORMAL: a revocation that was confirmed to the operator must survive a power cut.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let done = usize::try_from(version).map_err(|_| StoreError::Version(version))?;
+    let due = MIGRATIONS.get(done..).ok_or(StoreError::Version(version))?;
+    let transaction = connection.transaction()?;
+    for tables in due.iter().copied().flatten() {
+        transaction.execute_batch(tables)?;
+    }
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    Ok(transaction.commit()?)
+}
+
+/// The statements that migrate the tables from each version to the next. A text that was released never changes.
 const MIGRATIONS: [&[&str]; 4] = [
     &[FIRST],
-    &[SESSIONS, super::device_record::TABLES],
-    &[super::boot_state::ORIGINS, super::high_water::COURSES, super::incident::TABLES, super::sample::TABLES],
+    &[SESSIONS, DEVICE_RECORDS],
+    &[BOOT_STATE_ORIGINS, TPM_RUNS, INCIDENTS, KEPT_EVIDENCE],
     &[
-        super::device::WITHOUT_CERTIFICATE,
-        super::high_water::BY_DEVICE,
-        super::entitlement::GRANTS,
-        super::session::STRANGERS,
-        super::device::SUSPENSIONS,
-        super::verdict::UNREADABLE,
-        super::checkpoint::CHECKPOINTS,
-        super::link::SERIALS,
-        super::pairing::HEALTH,
+        WITHOUT_CERTIFICATE,
+        TPM_HISTORY_BY_DEVICE,
+        GRANTS,
+        SESSIONS_OF_STRANGERS,
+        SUSPENSIONS,
+        DROP_UNREADABLE_VERDICTS,
+        CHECKPOINTS,
+        LINK_SERIALS,
+        HOST_HEALTH,
     ],
 ];
 
@@ -188,19 +207,141 @@ CREATE TABLE approval (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Sets the connection up and brings the tables to this program's version.
-pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // FULL, not NORMAL: a revocation that an operator was told of is on the disk.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let done = usize::try_from(version).map_err(|_| StoreError::Version(version))?;
-    let due = MIGRATIONS.get(done..).ok_or(StoreError::Version(version))?;
-    let transaction = connection.transaction()?;
-    for tables in due.iter().copied().flatten() {
-        transaction.execute_batch(tables)?;
-    }
-    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
-    Ok(transaction.commit()?)
-}
+const DEVICE_RECORDS: &str = "
+-- How far a device's own records are known.
+CREATE TABLE device_chain (
+    device TEXT PRIMARY KEY REFERENCES device,
+    -- Which of its chains; another one begins with a pairing.
+    chain INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    -- The records in device_record, of all its chains.
+    kept INTEGER NOT NULL DEFAULT 0,
+    -- What was found wrong last, until a good report: it is recorded once.
+    noted TEXT
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE device_record (
+    device TEXT NOT NULL REFERENCES device,
+    chain INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    -- In whose report it came, and when.
+    pairing TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    previous BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (device, chain, sequence)
+) STRICT, WITHOUT ROWID;
+";
+
+const BOOT_STATE_ORIGINS: &str = "
+ALTER TABLE boot_state ADD COLUMN origin TEXT NOT NULL DEFAULT 'operator';
+UPDATE boot_state SET origin = 'first-pairing' WHERE name = 'the first pairing';
+-- Approved ahead, and not seen since.
+ALTER TABLE boot_state ADD COLUMN ahead INTEGER NOT NULL DEFAULT 0;
+";
+
+const TPM_RUNS: &str = "
+-- The runs in which a TPM was last seen, newest last.
+ALTER TABLE high_water ADD COLUMN runs BLOB;
+";
+
+const INCIDENTS: &str = "
+CREATE TABLE incident (
+    device TEXT NOT NULL REFERENCES device,
+    kind TEXT NOT NULL,
+    -- The other device that it is about; empty where there is none.
+    other TEXT NOT NULL DEFAULT '',
+    detail TEXT NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    times INTEGER NOT NULL DEFAULT 1,
+    settled_at INTEGER,
+    settled_by TEXT
+) STRICT;
+-- Of each kind, one at a time is open.
+CREATE UNIQUE INDEX incident_open ON incident (device, kind, other) WHERE settled_at IS NULL;
+";
+
+const KEPT_EVIDENCE: &str = "
+-- What a device last showed, refused or not.
+CREATE TABLE sample (
+    device TEXT PRIMARY KEY REFERENCES device,
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The boot event log of it, apart because it is large and stays the same until the next boot.
+CREATE TABLE sample_log (
+    device TEXT PRIMARY KEY REFERENCES device,
+    boot_log BLOB NOT NULL
+) STRICT;
+";
+
+const WITHOUT_CERTIFICATE: &str = "
+ALTER TABLE device ADD COLUMN without_certificate INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Earlier versions keyed the history of a TPM by the name of its attestation key, of which a TPM can have many. The record
+/// of a pairing names the device.
+pub(super) const TPM_HISTORY_BY_DEVICE: &str = "
+CREATE TABLE tpm_seen (
+    -- The device id follows from the endorsement key.
+    device TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    reset_count INTEGER NOT NULL,
+    clock INTEGER NOT NULL,
+    -- The highest clock in that epoch.
+    clock_max INTEGER NOT NULL,
+    -- The runs in which it was last seen, newest last.
+    runs BLOB
+) STRICT, WITHOUT ROWID;
+WITH paired AS MATERIALIZED (
+    SELECT device, body FROM record WHERE instr(body, CAST('attestation_key' AS BLOB)) > 0
+)
+INSERT OR REPLACE INTO tpm_seen (device, epoch, reset_count, clock, clock_max, runs)
+    SELECT paired.device, high_water.epoch, reset_count, clock, clock, runs
+    FROM high_water JOIN paired ON instr(paired.body, CAST(lower(hex(ak_name)) AS BLOB)) > 0
+    ORDER BY high_water.epoch, reset_count, clock;
+DROP TABLE high_water;
+";
+
+const GRANTS: &str = "
+-- The scopes and audiences that the operator grants; none before the first grant.
+ALTER TABLE device ADD COLUMN granted BLOB;
+-- As the column scopes: what the pairing asked for, and what was granted to it since.
+ALTER TABLE pairing ADD COLUMN audiences BLOB;
+";
+
+/// Drops stored offers. A waiting session of a device that is not enrolled keeps the address it came from.
+const SESSIONS_OF_STRANGERS: &str = "
+DELETE FROM session WHERE state = 'offered';
+ALTER TABLE session ADD COLUMN stranger TEXT;
+CREATE INDEX session_of_stranger ON session (state) WHERE stranger IS NOT NULL;
+";
+
+const SUSPENSIONS: &str = "
+ALTER TABLE device ADD COLUMN suspensions INTEGER NOT NULL DEFAULT 0;
+UPDATE device SET suspensions = 1 WHERE standing = 'suspended';
+";
+
+/// Drops the verdicts of earlier versions, which have no entitlement and cannot be decoded. Each device gets a new
+/// verdict with its next report; `device.verdict_sequence` continues the numbers.
+const DROP_UNREADABLE_VERDICTS: &str = "DELETE FROM verdict;";
+
+const CHECKPOINTS: &str = "
+CREATE TABLE record_checkpoint (
+    device TEXT PRIMARY KEY REFERENCES device,
+    -- The last record that it stands for.
+    sequence INTEGER NOT NULL,
+    -- All of it, JSON.
+    body TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// Pairings of earlier versions have no serial number.
+const LINK_SERIALS: &str = "
+ALTER TABLE pairing ADD COLUMN link_serial BLOB;
+";
+
+const HOST_HEALTH: &str = "ALTER TABLE pairing ADD COLUMN health BLOB;";

@@ -1,24 +1,17 @@
-use pawl_proto::message::StatementBytes;
+use pawl_approval::{Approver, Fingerprint, Principal};
+use pawl_proto::message::{SshSignature, StatementBytes};
 use pawl_proto::{Blob, DeviceId, SessionId};
-use pawl_verifier::session::{ApprovalSession, CodeDigest, FailedAttempts, Purpose};
+use pawl_verifier::session::{ApprovalSession, CodeDigest, FailedAttempts, Purpose, SessionApproval};
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::value::{from_blob, from_bytes, from_name, from_text, to_blob, to_name};
-use super::{StoreError, Tx};
-
-/// Offers are not kept any more; a waiting session says where a device came from that nobody enrolled.
-pub(super) const STRANGERS: &str = "
-DELETE FROM session WHERE state = 'offered';
-ALTER TABLE session ADD COLUMN stranger TEXT;
-CREATE INDEX session_of_stranger ON session (state) WHERE stranger IS NOT NULL;
-";
+use super::{StoreError, Tx, from_blob, from_bytes, from_name, from_text, to_blob, to_name};
 
 const COLUMNS: &str = "id, purpose, device, state, opened_at, expires, secret, statement, needed, code_handle, \
                        code_attempt, code_digest, wrong_codes, wrong_confirmations, refused_approvals, \
                        refused_proofs, refusals, outcome, body, stranger";
 
 impl Tx<'_> {
-    /// Adds a session, or writes one anew as it now is.
+    /// Adds a session, or replaces the stored one.
     ///
     /// # Errors
     /// [`StoreError`], also when another waiting session has the code's handle.
@@ -58,17 +51,17 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The session with this id.
+    /// Returns the session with this id.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn session(&self, id: SessionId) -> Result<Option<ApprovalSession>, StoreError> {
         let mut statement =
             self.sql.prepare_cached(&format!("SELECT {COLUMNS} FROM session WHERE id = ?1"))?;
-        statement.query_row([id.to_string()], |row| Ok(read(row))).optional()?.transpose()
+        statement.query_row([id.to_string()], |row| Ok(read_session(row))).optional()?.transpose()
     }
 
-    /// The waiting session whose user code begins so.
+    /// Returns the waiting session whose user code has this handle.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -76,10 +69,10 @@ impl Tx<'_> {
         let mut statement = self.sql.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM session WHERE code_handle = ?1 AND state = 'waiting'"
         ))?;
-        statement.query_row([handle], |row| Ok(read(row))).optional()?.transpose()
+        statement.query_row([handle], |row| Ok(read_session(row))).optional()?.transpose()
     }
 
-    /// The waiting and approved sessions whose time is over.
+    /// Returns the waiting and approved sessions that have expired.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -87,11 +80,11 @@ impl Tx<'_> {
         let mut statement = self.sql.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM session WHERE state IN ('waiting', 'approved') AND expires <= ?1"
         ))?;
-        let rows = statement.query_map([now], |row| Ok(read(row)))?;
+        let rows = statement.query_map([now], |row| Ok(read_session(row)))?;
         rows.map(|row| row?).collect()
     }
 
-    /// The waiting and approved sessions of a device.
+    /// Returns the waiting and approved sessions of a device.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -104,11 +97,11 @@ impl Tx<'_> {
             "SELECT {COLUMNS} FROM session WHERE device = ?1 AND purpose = ?2 AND state IN ('waiting', 'approved')"
         ))?;
         let purpose = to_name(purpose, "session")?;
-        let rows = statement.query_map(params![device.as_str(), purpose], |row| Ok(read(row)))?;
+        let rows = statement.query_map(params![device.as_str(), purpose], |row| Ok(read_session(row)))?;
         rows.map(|row| row?).collect()
     }
 
-    /// The sessions of a device, or of every device, that were proven: newest first, at most `limit`.
+    /// Returns the proven sessions of a device, or of every device: newest first, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -122,11 +115,11 @@ impl Tx<'_> {
              ORDER BY opened_at DESC, id LIMIT ?2"
         ))?;
         let device = device.map(|device| device.as_str().to_owned());
-        let rows = statement.query_map(params![device, limit], |row| Ok(read(row)))?;
+        let rows = statement.query_map(params![device, limit], |row| Ok(read_session(row)))?;
         rows.map(|row| row?).collect()
     }
 
-    /// The waiting sessions of devices that nobody enrolled.
+    /// Returns the waiting sessions of devices that are not enrolled.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -134,7 +127,7 @@ impl Tx<'_> {
         let mut statement = self.sql.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM session WHERE state = 'waiting' AND stranger IS NOT NULL"
         ))?;
-        let rows = statement.query_map([], |row| Ok(read(row)))?;
+        let rows = statement.query_map([], |row| Ok(read_session(row)))?;
         rows.map(|row| row?).collect()
     }
 
@@ -147,16 +140,16 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Removes what is over: what was opened before `before`, and all but the newest `keep`.
+    /// Removes the finished sessions that were opened before `before`, and all but the newest `keep` of the others.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn prune_sessions(&self, before: u64, keep: usize) -> Result<(), StoreError> {
-        const OVER: &str = "state NOT IN ('waiting', 'approved')";
-        self.sql.execute(&format!("DELETE FROM session WHERE {OVER} AND opened_at < ?1"), [before])?;
+        const FINISHED: &str = "state NOT IN ('waiting', 'approved')";
+        self.sql.execute(&format!("DELETE FROM session WHERE {FINISHED} AND opened_at < ?1"), [before])?;
         self.sql.execute(
             &format!(
-                "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE {OVER} \
+                "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE {FINISHED} \
                  ORDER BY opened_at DESC, id LIMIT -1 OFFSET ?1)"
             ),
             [keep],
@@ -165,7 +158,7 @@ impl Tx<'_> {
     }
 }
 
-fn read(row: &Row<'_>) -> Result<ApprovalSession, StoreError> {
+fn read_session(row: &Row<'_>) -> Result<ApprovalSession, StoreError> {
     let malformed = |_| StoreError::Malformed("statement");
     let statement: Vec<u8> = row.get(7)?;
     let code = match (row.get(9)?, row.get(10)?, row.get::<_, Option<Vec<u8>>>(11)?) {
@@ -195,5 +188,65 @@ fn read(row: &Row<'_>) -> Result<ApprovalSession, StoreError> {
         outcome: row.get(17)?,
         body: row.get(18)?,
         stranger: row.get(19)?,
+    })
+}
+
+impl Tx<'_> {
+    /// Adds an approval of a session; it replaces an earlier one by the same key.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn put_approval(&self, session: SessionId, approval: &SessionApproval) -> Result<(), StoreError> {
+        self.sql.execute(
+            "INSERT OR REPLACE INTO approval (session, principal, key, given_at, signature, confirmation, \
+             elsewhere) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                session.to_string(),
+                approval.approver.principal.as_str(),
+                approval.approver.key.to_string(),
+                approval.given_at,
+                approval.signature.as_bytes(),
+                approval.confirmation.map(|digest| digest.0),
+                approval.elsewhere,
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Returns the approvals of a session, oldest first, including those that wait for their confirmation.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn approvals(&self, session: SessionId) -> Result<Vec<SessionApproval>, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT principal, key, given_at, signature, confirmation, elsewhere FROM approval WHERE session = ?1 \
+             ORDER BY given_at, key",
+        )?;
+        let rows = statement.query_map([session.to_string()], |row| Ok(read_approval(row)))?;
+        rows.map(|row| row?).collect()
+    }
+
+    /// Removes an approval that was not confirmed.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn remove_approval(&self, session: SessionId, key: Fingerprint) -> Result<(), StoreError> {
+        self.sql.execute(
+            "DELETE FROM approval WHERE session = ?1 AND key = ?2",
+            params![session.to_string(), key.to_string()],
+        )?;
+        Ok(())
+    }
+}
+
+fn read_approval(row: &Row<'_>) -> Result<SessionApproval, StoreError> {
+    let principal: Principal = from_text(&row.get::<_, String>(0)?, "principal")?;
+    let confirmation: Option<Vec<u8>> = row.get(4)?;
+    Ok(SessionApproval {
+        approver: Approver { principal, key: from_text(&row.get::<_, String>(1)?, "fingerprint")? },
+        given_at: row.get(2)?,
+        elsewhere: row.get(5)?,
+        signature: SshSignature::new(row.get(3)?).map_err(|_| StoreError::Malformed("signature"))?,
+        confirmation: confirmation.map(|bytes| from_bytes(&bytes, "confirmation")).transpose()?,
     })
 }

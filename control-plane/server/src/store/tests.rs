@@ -107,7 +107,7 @@ async fn what_the_first_version_wrote_is_found_again() {
     let judged = store
         .transaction(move |tx| {
             let pairing = tx.newest_pairing(id)?.unwrap().id;
-            Ok::<_, StoreError>((tx.judged(pairing)?.is_some(), tx.last_verdict(id)?))
+            Ok::<_, StoreError>((tx.appraised_verdict(pairing)?.is_some(), tx.last_verdict(id)?))
         })
         .await;
     assert_eq!(judged.unwrap(), (false, None), "the device could not report any more");
@@ -170,7 +170,7 @@ async fn what_was_seen_of_a_tpm_goes_from_its_attestation_key_to_its_device() {
         .unwrap();
     connection.execute("INSERT INTO high_water VALUES (?1, 5, 8, 900, NULL)", [&ak_name]).unwrap();
     connection.execute("INSERT INTO high_water VALUES (x'000b99', 9, 9, 9, NULL)", []).unwrap();
-    connection.execute_batch(super::high_water::BY_DEVICE).unwrap();
+    connection.execute_batch(schema::TPM_HISTORY_BY_DEVICE).unwrap();
     drop(connection);
 
     let store = Store::open(&path).unwrap();

@@ -2,20 +2,20 @@ use pawl_proto::message::{TrustTier, Verdict};
 use pawl_proto::{Channel, DeviceId, Topic};
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::value::{from_blob, from_text, to_blob};
 use super::{StoreError, Tx};
+use super::{from_blob, from_text, to_blob};
 
-/// A verdict as it was given.
+/// An issued verdict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerdictRow {
-    /// What it says.
+    /// Its content.
     pub verdict: Verdict,
-    /// When its lease runs out by the wall clock, if it has one; the TPM's clock decides.
+    /// When its lease ends by the wall clock, Unix seconds. The TPM's clock decides.
     pub lease_until: Option<u64>,
 }
 
 impl VerdictRow {
-    /// Whether the device holds a lease that a relying party may count on at `now`.
+    /// Returns whether a relying party may assume at `now` that the device holds a lease.
     #[must_use]
     pub fn entitles(&self, now: u64) -> bool {
         matches!(self.verdict.result, Some(TrustTier::Affirming | TrustTier::Warning))
@@ -23,12 +23,8 @@ impl VerdictRow {
     }
 }
 
-/// Version 4 of the tables. Verdicts of earlier versions have no entitlement and cannot be read. They are dropped: each
-/// device gets a new one with its next report, and their numbers go on (`device.verdict_sequence`).
-pub(super) const UNREADABLE: &str = "DELETE FROM verdict;";
-
 impl Tx<'_> {
-    /// The number of the next verdict of a device. It is given out once.
+    /// Allocates the number of a device's next verdict.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -40,7 +36,7 @@ impl Tx<'_> {
         )?)
     }
 
-    /// Adds a verdict and its signed message, and forgets those that it makes history.
+    /// Adds a verdict and its signed message, and removes the verdicts that it supersedes.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -67,18 +63,21 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The last verdict of a pairing that judged a report.
+    /// Returns the last verdict of a pairing that has an attestation result.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn judged(&self, pairing: pawl_proto::PairingId) -> Result<Option<VerdictRow>, StoreError> {
+    pub fn appraised_verdict(
+        &self,
+        pairing: pawl_proto::PairingId,
+    ) -> Result<Option<VerdictRow>, StoreError> {
         let mut statement = self.sql.prepare_cached(
             "SELECT body, lease_until FROM verdict WHERE pairing = ?1 AND judged ORDER BY sequence DESC LIMIT 1",
         )?;
-        statement.query_row([pairing.to_string()], |row| Ok(read(row))).optional()?.transpose()
+        statement.query_row([pairing.to_string()], |row| Ok(read_verdict(row))).optional()?.transpose()
     }
 
-    /// The last verdict of a device, which gave out the nonce of its next report.
+    /// Returns the last verdict of a device, which carries the nonce of its next report.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -86,13 +85,14 @@ impl Tx<'_> {
         let mut statement = self.sql.prepare_cached(
             "SELECT body, lease_until FROM verdict WHERE device = ?1 ORDER BY sequence DESC LIMIT 1",
         )?;
-        let row = statement.query_row([device.as_str()], |row| Ok(read(row))).optional()?.transpose()?;
+        let row =
+            statement.query_row([device.as_str()], |row| Ok(read_verdict(row))).optional()?.transpose()?;
         Ok(row.map(|row| row.verdict))
     }
 
-    /// The newest verdicts that the broker has not taken yet, one for each device, at most
-    /// `limit`: topic, sequence and signed message. A malformed row is logged and set aside until
-    /// [`Tx::publish_verdicts_again`]: verdicts for other devices do not wait for it.
+    /// Returns topic, sequence and signed message of each device's newest verdict that the broker has not acknowledged, at
+    /// most `limit`. Logs a malformed row and skips it until [`Tx::publish_verdicts_again`], so that it does not block
+    /// other devices' verdicts.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -118,11 +118,11 @@ impl Tx<'_> {
         Ok(verdicts)
     }
 
-    /// The broker has taken this verdict, or the device got it otherwise.
+    /// Stores that the broker has acknowledged a verdict, or that the device received it over HTTPS.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn verdict_published(&self, device: DeviceId, sequence: u64) -> Result<(), StoreError> {
+    pub fn set_verdict_published(&self, device: DeviceId, sequence: u64) -> Result<(), StoreError> {
         self.sql.execute(
             "UPDATE verdict SET published = 1 WHERE device = ?1 AND sequence = ?2",
             params![device.as_str(), sequence],
@@ -130,7 +130,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The broker lost what it held: the newest verdict of each live pairing is published again.
+    /// Queues the newest verdict of each live pairing for publication: the broker has lost its retained messages.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -143,6 +143,6 @@ impl Tx<'_> {
     }
 }
 
-fn read(row: &Row<'_>) -> Result<VerdictRow, StoreError> {
+fn read_verdict(row: &Row<'_>) -> Result<VerdictRow, StoreError> {
     Ok(VerdictRow { verdict: from_blob(&row.get::<_, Vec<u8>>(0)?, "verdict")?, lease_until: row.get(1)? })
 }

@@ -1,28 +1,28 @@
 use std::sync::Arc;
 
-use p256::ecdsa::Signature;
+use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
+use p256::ecdsa::{Signature, SigningKey};
 use pawl_evidence::assurance::SigningInput;
 use pawl_proto::Blob;
 use pawl_proto::message::{ActionOffer, ApprovalStep, Authorization, AuthorizationRequest, GivenApproval};
 use serde_json::{Value, json};
 
 use super::device::Device;
-use super::jws::jws;
 use crate::action::{self, Progress};
 use crate::control_plane::ControlPlane;
 use crate::refusal::RequestError;
 
-/// SHA-256 of what the actions of tests act with.
+/// SHA-256 of the data of the tests' actions.
 pub(crate) const SUBJECT: [u8; 32] = [0xd1; 32];
 
-/// What a device asks to be let, to be altered by a test before it is signed.
-pub(crate) struct Wanted {
+/// A request for an action, which a test may alter before it is signed.
+pub(crate) struct ActionAttempt {
     pub(crate) header: Value,
     pub(crate) claims: Value,
 }
 
-impl Wanted {
+impl ActionAttempt {
     pub(crate) fn of(device: &Device, plane: &ControlPlane, action: &str) -> Self {
         let id = device.id().to_string();
         let now = plane.clock.now();
@@ -46,7 +46,7 @@ impl Wanted {
     }
 }
 
-/// A step of the device in the session of an action.
+/// Sends a step of the device in the session of an action.
 pub(crate) async fn action_step(
     plane: &Arc<ControlPlane>,
     offer: &ActionOffer,
@@ -57,7 +57,7 @@ pub(crate) async fn action_step(
     action::step(plane, offer.session, step).await
 }
 
-/// What an open TPM session asks for.
+/// Requests the authorization for an open TPM policy session.
 pub(crate) async fn authorization(
     plane: &Arc<ControlPlane>,
     offer: &ActionOffer,
@@ -72,10 +72,17 @@ pub(crate) async fn authorization(
 }
 
 impl Device {
-    /// The assurance, as the TPM would sign it.
+    /// Signs an assurance as the TPM would.
     pub(crate) fn assurance(&self, authorization: &Authorization) -> String {
         let input = SigningInput::parse(authorization.signing_input.as_str()).unwrap();
         let signature: Signature = self.action_key.sign_prehash(&input.digest()).unwrap();
         input.signed(&signature.to_bytes().into())
     }
+}
+
+/// Signs a compact JWS of any header and claims.
+pub(crate) fn jws(header: &Value, claims: &Value, key: &SigningKey) -> String {
+    let input = pawl_jose::signing_input(header.to_string(), claims.to_string());
+    let signature: Signature = key.sign(input.as_bytes());
+    pawl_jose::signed(&input, &signature.to_bytes().into())
 }

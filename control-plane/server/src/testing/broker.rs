@@ -31,7 +31,7 @@ impl Broker {
             .replace("/etc/mosquitto/pawl/", &format!("{}/", state.join("broker").display()))
             .replace("/etc/mosquitto/pawl.acl", &dir.join("pawl.acl").display().to_string())
             .replace("/var/lib/mosquitto/", &format!("{}/", dir.display()));
-        // Started as root it would change to a user who may not read the key.
+        // Started as root, it would change to a user that cannot read the key.
         std::fs::write(dir.join("pawl.conf"), format!("{config}\nuser root\nlog_type information\n"))
             .unwrap();
         std::fs::write(dir.join("pawl.acl"), packaged("pawl.acl")).unwrap();
@@ -50,15 +50,15 @@ impl Broker {
         self.child = Some(mosquitto.spawn().unwrap());
     }
 
-    /// A broker that lost its disk.
+    /// Restarts the broker without its saved messages.
     pub(crate) fn restart_empty(&mut self) {
         self.stop();
-        // It may not have written anything yet.
+        // The file is missing where the broker has written nothing yet.
         let _ = std::fs::remove_file(self.dir.join("mosquitto.db"));
         self.restart();
     }
 
-    /// What the control plane's line of the access list allows, from here on.
+    /// Replaces the control plane's line of the access list.
     pub(crate) fn let_control_plane(&self, allowed: &str) {
         let path = self.dir.join("pawl.acl");
         let list = std::fs::read_to_string(&path).unwrap();
@@ -67,14 +67,14 @@ impl Broker {
         self.reload();
     }
 
-    /// Has it read its files again, and waits until it has.
+    /// Makes the broker reload its files, and waits until it has.
     pub(crate) fn reload(&self) {
         let broker = Pid::from_child(self.child.as_ref().unwrap());
         let reloads =
             || std::fs::read_to_string(self.dir.join("log")).unwrap().matches("Reloading config.").count();
         let before = reloads();
         kill_process(broker, Signal::HUP).unwrap();
-        // It serves nobody between the line and the new list.
+        // It logs the line before it has read the new list, but serves nobody in between.
         let deadline = Instant::now() + Duration::from_secs(30);
         while reloads() == before {
             assert!(Instant::now() < deadline, "the broker does not read its list again");

@@ -21,7 +21,7 @@ use crate::refusal::RequestError;
 use crate::store::Tx;
 use pawl_verifier::testing::{BOUND_SIGNING, LOOSE_SIGNING, SoftTpm, sealed_public, signing_public};
 
-/// A device that does as the daemon would, on a TPM in software.
+/// A device that behaves as the daemon does, on a TPM in software.
 pub(crate) struct Device {
     pub(crate) tpm: SoftTpm,
     pub(crate) link_key: SigningKey,
@@ -30,11 +30,11 @@ pub(crate) struct Device {
     pub(crate) pairing: Option<PairingId>,
     /// Its boot event log.
     pub(crate) boot_log: Option<Vec<u8>>,
-    /// What it reports of its records.
+    /// The records part of its reports.
     pub(crate) audit: Option<Audit>,
     /// The run of its daemon.
     pub(crate) run: Nonce,
-    /// Where it connects from.
+    /// The network that it connects from.
     pub(crate) network: Network,
 }
 
@@ -53,7 +53,7 @@ impl Device {
         }
     }
 
-    /// A device that somebody enrolled.
+    /// Creates and enrols a device.
     pub(crate) async fn enrolled(plane: &Arc<ControlPlane>) -> Self {
         let device = Self::new();
         let ek_sha256 = device.tpm.ek_sha256();
@@ -94,7 +94,7 @@ impl Device {
         }
     }
 
-    /// The proof of an approved session, in an epoch above the one that it names.
+    /// Makes the proof of an approved session, in an epoch above the one that it names.
     pub(crate) fn proof(&mut self, id: SessionId, approved: &PairingApproved) -> PairingProof {
         self.tpm.epoch = self.tpm.epoch.max(approved.above.0 + 1);
         let secret = self.tpm.activate(&approved.credential).unwrap_or_default();
@@ -124,7 +124,7 @@ impl Device {
         }
     }
 
-    /// A key that could leave the TPM.
+    /// Certifies a device key that could leave the TPM.
     pub(crate) fn loose_device_key(&mut self, approved: &PairingApproved) -> CertifiedKey {
         let lease_key = Public::unmarshal(approved.lease_key.as_bytes()).unwrap().name();
         let policy = key_policy(&lease_key, approved.policy_ref.as_bytes());
@@ -132,13 +132,13 @@ impl Device {
         self.certified(public, &approved.nonce.0)
     }
 
-    /// A link key of another policy.
+    /// Certifies a link key of another policy.
     pub(crate) fn link_for(&mut self, policy: &[u8; 32], approved: &PairingApproved) -> CertifiedKey {
         let public = signing_public(self.link_key.verifying_key(), BOUND_SIGNING, policy);
         self.certified(public, &approved.nonce.0)
     }
 
-    /// An action key of another epoch.
+    /// Certifies an action key of another epoch.
     pub(crate) fn action_for(&mut self, epoch: u64, approved: &PairingApproved) -> CertifiedKey {
         let authorization_key = Public::unmarshal(approved.authorization_key.as_bytes()).unwrap().name();
         let counter = self.tpm.counter.name();
@@ -152,7 +152,7 @@ impl Device {
         CertifiedKey { public: TpmStructure::new(public).unwrap(), attest, signature }
     }
 
-    /// What a report says: whole, or what is new since some evidence, which here is nothing.
+    /// Returns whole evidence, or evidence with nothing new since `since`.
     pub(crate) fn evidence(&self, nonce: Nonce, since: Option<Digest>) -> Evidence {
         Evidence {
             version: Default::default(),
@@ -195,7 +195,7 @@ impl Device {
         }
     }
 
-    /// Ends the epoch as an event tells it to, or a person on the device, and makes the receipt.
+    /// Ends the epoch, ordered by an event or by a person at the device, and makes the receipt.
     pub(crate) fn wipe(&mut self, event: Option<&Event>) -> SignedReceipt {
         let ended = Epoch(self.tpm.epoch);
         self.tpm.epoch += 1;
@@ -219,7 +219,7 @@ impl Device {
         SignedReceipt { version: Default::default(), receipt: Blob::new(bytes).unwrap(), attest, signature }
     }
 
-    /// Pairs where nobody has to approve, with a proof that `tamper` may have altered.
+    /// Pairs where no approval is needed, with a proof that `tamper` may alter.
     pub(crate) async fn pair_with(
         &mut self,
         plane: &Arc<ControlPlane>,
@@ -236,7 +236,7 @@ impl Device {
         self.pair_with(plane, |_, _, _| {}).await
     }
 
-    /// The newest verdict that waits for the broker.
+    /// Returns the newest verdict that is not published yet.
     pub(crate) async fn next_verdict(&self, plane: &Arc<ControlPlane>) -> Option<Verdict> {
         let device = self.id();
         let waiting = plane.store.transaction(|tx| tx.unpublished_verdicts(99)).await.unwrap();
@@ -245,7 +245,7 @@ impl Device {
     }
 }
 
-/// A PKCS #10 request that this key signed.
+/// Makes a PKCS #10 request signed by this key.
 pub(crate) fn request_for(key: &SigningKey) -> Certificate {
     let pem = key.to_pkcs8_pem(LineEnding::LF).unwrap();
     let key = rcgen::KeyPair::from_pem(&pem).unwrap();
@@ -253,7 +253,7 @@ pub(crate) fn request_for(key: &SigningKey) -> Certificate {
     Certificate::new(request.der().to_vec()).unwrap()
 }
 
-/// A verdict as the device would check it.
+/// Verifies and decodes a verdict as the device does.
 pub(crate) fn decode_verdict(plane: &ControlPlane, device: DeviceId, message: &[u8]) -> Verdict {
     let keys = [OrderKey::from(&plane.keys.signing.order)];
     pawl_proto::signed::verify(message, &Topic::new(device, Channel::Verdict), &keys).unwrap()

@@ -1,37 +1,34 @@
-//! What tests share: a control plane in a temporary directory, and a TPM in software.
+//! Fixtures of the tests: a control plane in a temporary directory, and a TPM in software.
 
 mod action;
-mod appraisals;
-mod approver;
 mod broker;
 mod device;
-mod jws;
 mod mute_broker;
 mod reporting;
 mod session;
 
-use pawl_proto::{DeviceId, Digest};
+use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-pub(crate) use action::{SUBJECT, Wanted, action_step, authorization};
-pub(crate) use appraisals::Appraisals;
-pub(crate) use approver::Approver;
-pub(crate) use broker::Broker;
-pub(crate) use device::{Device, decode_verdict, request_for};
-pub(crate) use jws::jws;
-pub(crate) use mute_broker::MuteBroker;
-pub(crate) use pawl_verifier::testing::{ENDORSEMENT, OWNER, Records};
-pub(crate) use reporting::Reporting;
-pub(crate) use session::Asked;
+use pawl_proto::{DeviceId, Digest};
+use pawl_verifier::boot_digest;
 
 use crate::clock::Clock;
 use crate::clock::tests::SetClock;
 use crate::config::Config;
 use crate::control_plane::ControlPlane;
-use pawl_verifier::boot_digest;
+use crate::store::{Store, StoreError, Tx};
 
-/// A control plane whose clock stands until it is moved.
+pub(crate) use action::{ActionAttempt, SUBJECT, action_step, authorization, jws};
+pub(crate) use broker::Broker;
+pub(crate) use device::{Device, decode_verdict, request_for};
+pub(crate) use mute_broker::MuteBroker;
+pub(crate) use pawl_verifier::testing::{ENDORSEMENT, OWNER, Records};
+pub(crate) use reporting::Reporting;
+pub(crate) use session::{Approver, Asked};
+
+/// A control plane whose clock moves only when a test advances it.
 pub(crate) struct Rig {
     pub(crate) plane: Arc<ControlPlane>,
     pub(crate) clock: Arc<SetClock>,
@@ -39,12 +36,12 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// Where nobody has to approve anything.
+    /// Creates one whose policy needs no approval.
     pub(crate) fn new() -> Self {
         Self::with("[approvals]\nre_pair = 0\n")
     }
 
-    /// Where persons have to approve: `policy` stands under `[approvals]`, and these may.
+    /// Creates one with `policy` under `[approvals]` and these approvers.
     pub(crate) fn approved_by(policy: &str, names: &[&str]) -> (Self, Vec<Approver>) {
         let rig = Self::with(&format!("[approvals]\nallowed_signers = SIGNERS\n{policy}\n"));
         let approvers: Vec<Approver> = names.iter().map(|name| rig.person(name)).collect();
@@ -52,7 +49,7 @@ impl Rig {
         (rig, approvers)
     }
 
-    /// With these sections of the configuration; SIGNERS is the path of the list of approvers.
+    /// Creates one with these sections of the configuration; SIGNERS is replaced by the path of the list of approvers.
     pub(crate) fn with(sections: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("state");
@@ -69,18 +66,18 @@ impl Rig {
         Self { plane, clock, dir }
     }
 
-    /// Forgets all that is not on the disk.
+    /// Opens the control plane anew from its files.
     pub(crate) fn restart(&mut self) {
         self.plane = open(self.dir.path(), &self.clock);
     }
 
-    /// The digest of the boot state that a device last reported.
+    /// Returns the digest of the boot state that a device last reported.
     pub(crate) async fn reported(&self, device: DeviceId) -> Digest {
         let state = self.plane.store.transaction(move |tx| tx.reported_state(device)).await.unwrap();
         boot_digest(&state.unwrap())
     }
 
-    /// Puts a policy in force for every device.
+    /// Sets the default policy and reloads the policies.
     pub(crate) fn set_policy(&self, policy: &str) {
         let directory = self.dir.path().join("policy");
         std::fs::create_dir_all(&directory).unwrap();
@@ -88,7 +85,7 @@ impl Rig {
         self.plane.policies.reload().unwrap();
     }
 
-    /// A person with a key, whom nobody has admitted yet.
+    /// Creates a person with a key who is not in the list of approvers.
     pub(crate) fn person(&self, name: &str) -> Approver {
         Approver::new(self.dir.path(), name)
     }
@@ -103,4 +100,38 @@ fn open(dir: &Path, clock: &Arc<SetClock>) -> Arc<ControlPlane> {
     let config = Config::load(&dir.join("control-plane.toml")).unwrap();
     let clock: Arc<dyn Clock> = clock.clone();
     Arc::new(ControlPlane::open(config, clock).unwrap())
+}
+
+type Change = Box<dyn FnOnce(&Tx<'_>) -> Result<(), StoreError> + Send>;
+
+/// Counts appraisals, and commits changes of other transactions between appraisals and their commits.
+#[derive(Default)]
+pub(crate) struct Appraisals(Mutex<(usize, VecDeque<Change>)>);
+
+impl Appraisals {
+    /// Queues a change for another transaction to commit after the next appraisal that has no change yet.
+    pub(crate) fn change(&self, change: impl FnOnce(&Tx<'_>) -> Result<(), StoreError> + Send + 'static) {
+        self.lock().1.push_back(Box::new(change));
+    }
+
+    /// Returns how many appraisals were made.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().0
+    }
+
+    /// Counts an appraisal that is not committed yet, and commits the change queued for it.
+    pub(crate) async fn done(&self, store: &Store) {
+        let change = {
+            let mut inner = self.lock();
+            inner.0 += 1;
+            inner.1.pop_front()
+        };
+        if let Some(change) = change {
+            store.transaction(change).await.unwrap();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (usize, VecDeque<Change>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

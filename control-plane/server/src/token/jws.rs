@@ -1,4 +1,4 @@
-//! JWS by software keys and by device keys: ES256 alone.
+//! JWS and JWK of token requests and tokens, with ES256 only.
 
 use p256::ecdsa::signature::{Signer as _, Verifier as _};
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
@@ -6,9 +6,9 @@ use pawl_jose::{ALGORITHM, Compact, CompactError, Jwk};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::error::{TokenError, TokenErrorCode};
+use super::{TokenError, TokenErrorCode};
 
-/// No assertion or proof of a device comes near it.
+/// The longest JWS that is parsed.
 const MAX_LENGTH: usize = 8 * 1024;
 
 /// The header.
@@ -21,13 +21,13 @@ pub(crate) struct Header {
     kid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) jwk: Option<Jwk>,
-    /// Extensions that must be understood (RFC 7515, section 4.1.11): none is.
+    /// Critical extensions (RFC 7515, section 4.1.11); none is supported.
     #[serde(default, skip_serializing)]
     crit: Option<serde_json::Value>,
 }
 
 impl Header {
-    /// RFC 9068, section 2.1.
+    /// Returns the header of an access token (RFC 9068, section 2.1).
     pub(super) fn access_token(kid: String) -> Self {
         Self {
             alg: ALGORITHM.to_owned(),
@@ -39,14 +39,14 @@ impl Header {
     }
 }
 
-/// A JWS whose signature has been checked.
+/// A JWS with a verified signature.
 #[derive(Debug)]
 pub(crate) struct Verified<T> {
     pub(crate) header: Header,
     pub(crate) claims: T,
 }
 
-/// The claims of a JWS, if `key` signed it.
+/// Verifies that `key` signed a JWS, and returns its header and claims.
 pub(crate) fn verify<T: DeserializeOwned>(text: &str, key: &VerifyingKey) -> Result<Verified<T>, Malformed> {
     let jws = split(text)?;
     let header: Header = jws.header().map_err(|_| Malformed("header"))?;
@@ -59,7 +59,7 @@ pub(crate) fn verify<T: DeserializeOwned>(text: &str, key: &VerifyingKey) -> Res
     Ok(Verified { header, claims })
 }
 
-/// The claims of a JWS whose signature has *not* been checked: to find the key with.
+/// Returns the unverified claims of a JWS, to find its key.
 pub(crate) fn peek<T: DeserializeOwned>(text: &str) -> Result<T, Malformed> {
     split(text)?.claims().map_err(|_| Malformed("claims"))
 }
@@ -84,7 +84,41 @@ fn split(text: &str) -> Result<Compact<'_>, Malformed> {
     })
 }
 
-/// A text that is no JWS of this key; names the part that is wrong.
+/// Why a text is not a JWS of this key; names the wrong part.
 #[derive(Debug, thiserror::Error)]
 #[error("wrong {0}")]
 pub(crate) struct Malformed(pub(crate) &'static str);
+
+/// Returns a key as JWK.
+pub(crate) fn jwk(key: &VerifyingKey) -> Jwk {
+    let point = key.to_encoded_point(false);
+    let coordinate = |bytes: Option<&p256::FieldBytes>| bytes.copied().unwrap_or_default().into();
+    Jwk::p256(&coordinate(point.x()), &coordinate(point.y()))
+}
+
+/// `GET /.well-known/jwks.json`: the keys that sign access tokens (RFC 7517, section 5).
+#[derive(Serialize)]
+pub struct JwkSet {
+    keys: Vec<PublishedJwk>,
+}
+
+#[derive(Serialize)]
+struct PublishedJwk {
+    #[serde(flatten)]
+    key: Jwk,
+    kid: String,
+    alg: &'static str,
+    #[serde(rename = "use")]
+    usage: &'static str,
+}
+
+impl JwkSet {
+    /// Returns the set of one key.
+    #[must_use]
+    pub fn of(key: &VerifyingKey) -> Self {
+        let key = jwk(key);
+        Self {
+            keys: vec![PublishedJwk { kid: key.thumbprint(), key, alg: pawl_jose::ALGORITHM, usage: "sig" }],
+        }
+    }
+}

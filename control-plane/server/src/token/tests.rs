@@ -39,7 +39,7 @@ impl Asking {
     async fn send(&self, plane: &Arc<ControlPlane>, key: &SigningKey) -> Result<TokenResponse, TokenError> {
         let request = TokenRequest {
             grant_type: "client_credentials".to_owned(),
-            client_assertion_type: assertion::TYPE.to_owned(),
+            client_assertion_type: super::ASSERTION_TYPE.to_owned(),
             client_assertion: jws(&self.header, &self.assertion, key),
             scope: self.scope.map(str::to_owned),
             resource: self.resource.map(str::to_owned),

@@ -12,28 +12,27 @@ use pawl_verifier::lease::LeasePolicy;
 use pawl_verifier::pairing::{Base, Pairing};
 use pawl_verifier::report::{MeasureLogState, bank_hash};
 
-/// The boot state in which a device is, and the one that an update will bring it to.
-pub(super) struct Coming {
+/// The boot state of a device before and after an update.
+pub(super) struct ComputedUpdate {
     pub(super) present: BootState,
     pub(super) coming: BootState,
 }
 
-/// The state from which a state to come is computed. The boot log need not be compared: it changes only together with
-/// the pairing's base.
+/// The basis of the computation. The boot log need not be compared: it changes only together with the pairing's base.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct UpdateBasis {
     /// The live pairing, with the last report.
     pub(super) pairing: Pairing,
-    /// The last judgement on it.
-    pub(super) judged: Option<TrustTier>,
+    /// The trust tier of that report.
+    pub(super) tier: Option<TrustTier>,
 }
 
-/// Where the firmware measures the databases of Secure Boot.
+/// The PCR of Secure Boot's databases.
 const KEYS_PCR: u8 = 7;
 
-impl Coming {
-    /// Computes the state to come from the last report and its logs. What the update does not touch stays
-    /// as it is, so the present state has to be one that was found good.
+impl ComputedUpdate {
+    /// Computes the state after the update from the last report and its logs. PCRs that the update does not change keep
+    /// their values, so the present state must not be contraindicated.
     pub(super) fn compute(
         lease: &LeasePolicy,
         basis: &UpdateBasis,
@@ -42,7 +41,7 @@ impl Coming {
     ) -> Result<Self, UpdateError> {
         let base = basis.pairing.base.as_ref().ok_or(UpdateError::NothingReported)?;
         let lease_pcrs = LeasePcrs::of_pairing(lease, &basis.pairing);
-        if basis.judged == Some(TrustTier::Contraindicated) {
+        if basis.tier == Some(TrustTier::Contraindicated) {
             return Err(UpdateError::Contraindicated);
         }
         let present = lease_pcrs.state(&base.pcrs).ok_or(UpdateError::NothingReported)?;
@@ -73,7 +72,7 @@ impl Coming {
     }
 }
 
-/// What the firmware's log will give: new files change other PCRs than new databases.
+/// Predicts the PCRs of the firmware's log: new files change other PCRs than new databases.
 fn predicted(log: &EventLog<'_>, bank: HashAlgorithm, update: &Update) -> Result<PcrValues, UpdateError> {
     let databases = predict_databases(log, bank, &update.databases)?;
     let Some(boot) = &update.boot else { return Ok(databases) };
@@ -88,13 +87,13 @@ fn predicted(log: &EventLog<'_>, bank: HashAlgorithm, update: &Update) -> Result
 struct NextBoot<'a> {
     log: &'a EventLog<'a>,
     base: &'a Base,
-    /// What the firmware's log of it will give.
+    /// The PCRs of its firmware log.
     predicted: PcrValues,
 }
 
 impl NextBoot<'_> {
-    /// The state in which the device will be. Where PCR 9 cannot be told, the image's digest (PCR 4) and what its stub
-    /// adds (PCRs 12 and 13) stand in for it.
+    /// Computes the boot state. Where PCR 9 cannot be computed, the image's digest (PCR 4) and the additions of its stub
+    /// (PCRs 12 and 13) stand in for it.
     fn state(&self, present: &BootState) -> Result<BootState, UpdateError> {
         let mut coming = BootState::new();
         let mut unknown = None;
@@ -104,11 +103,11 @@ impl NextBoot<'_> {
                     coming.insert(*index, to_proto(&to).ok_or(UpdateError::Unaccounted(*index))?);
                 }
                 Foretold::Unknown if *index == appraise::INITRD_PCR => unknown = Some(*index),
-                // IMA's PCR and that of the phases: nothing is computed for them.
+                // IMA's PCR and that of the boot phases are not computed.
                 Foretold::Unknown | Foretold::Unaccounted if [10, 11].contains(index) => {
                     coming.insert(*index, *value);
                 }
-                // Firmware extends them without logging it, and an update of the system leaves them as they are.
+                // Firmware extends them without logging it; an update of the system does not change them.
                 Foretold::Unaccounted if FIRMWARE_PCRS.contains(index) => {
                     coming.insert(*index, *value);
                 }

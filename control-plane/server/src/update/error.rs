@@ -10,60 +10,60 @@ pub enum UpdateError {
     /// Nobody enrolled it.
     #[error("no such device; `pawl-control-plane devices` lists them")]
     UnknownDevice,
-    /// There is no pairing for which a lease could be.
+    /// The device has no live pairing.
     #[error("the device has no live pairing: pair it first")]
     NotPaired,
-    /// Nothing is known on which a state to come could be built.
+    /// The device has not reported in this pairing.
     #[error("the device has not reported in this pairing; `pawl-control-plane refresh` asks it to")]
     NothingReported,
-    /// What would be carried over from the present state was not found good.
+    /// The present state, parts of which the update keeps, is contraindicated.
     #[error(
         "the device's present state is contraindicated, and all that the update leaves as it is would be approved \
          with it: accept that state or repair the device first"
     )]
     Contraindicated,
-    /// Boards without UEFI have none.
+    /// The device has no boot event log, as a board without UEFI.
     #[error(
         "the device has no boot event log from which anything could be computed: give the PCRs with --pcr"
     )]
     NoLog,
-    /// The log is not the one of the quoted PCRs.
+    /// The log does not account for a quoted PCR.
     #[error("the device's boot event log does not account for PCR {0}: nothing can be computed from it")]
     Unaccounted(u8),
-    /// It differs on each machine, and nothing stands in for it.
+    /// The PCR differs on each machine, and no other PCR stands in for it.
     #[error("what PCR {0} will hold cannot be computed: accept the device's state after the update")]
     Unpredictable(u8),
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] EventLogError),
-    /// The boot chain does not let it be computed.
+    /// The state cannot be computed for this boot chain.
     #[error(transparent)]
     Predict(#[from] PredictError),
-    /// What is said to be booted now is something else.
+    /// The files given as booted now are not those of the log.
     #[error("what is said to be booted now: {0}")]
     Present(PredictError),
-    /// A value by hand that no lease looks at.
+    /// A given PCR that no lease names.
     #[error(
         "leases of this device do not name PCR {0}; lease.pcrs in the configuration lists those that all do"
     )]
     NotInLease(u8),
-    /// The device has reported another boot state than the operator has looked at.
+    /// The device has reported another boot state than the operator has seen.
     #[error(
         "the device has meanwhile reported another boot state, {reported}, than {seen}: look at it \
          (`pawl-control-plane show`, or --dry-run) and name that one"
     )]
     OtherState {
-        /// What the operator names.
+        /// The digest that the operator names.
         seen: Digest,
-        /// What the device reported last.
+        /// The digest of the last reported state.
         reported: Digest,
     },
-    /// What the update is computed from has to be named.
+    /// The operator must name the present boot state.
     #[error(
         "name with --state the present boot state, on which the update builds; --dry-run and `show` show it"
     )]
     NoState,
-    /// A value by hand of another bank than the device quotes.
+    /// A given value of another bank than the device quotes.
     #[error("PCR {index}: the device reports its {bank} bank; give a value of that bank")]
     Bank {
         /// The PCR.
@@ -71,7 +71,7 @@ pub enum UpdateError {
         /// The device's bank.
         bank: PcrBank,
     },
-    /// Nothing changes.
+    /// The state does not change.
     #[error("that is the state in which the device is now: there is nothing to approve ahead")]
     Same,
     /// The database failed, or a message could not be signed.

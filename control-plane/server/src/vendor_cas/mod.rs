@@ -1,24 +1,25 @@
 //! The TPM vendors that this control plane trusts: the directory `endorsement.vendor_cas`.
 
-mod directory;
 mod import;
 pub mod view;
 
+use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use pawl_evidence::endorsement::VendorCas;
 
-pub use directory::VendorCasError;
-pub use import::{ImportError, SourceError, WriteError, import};
 use view::Listed;
+
+pub use import::{ImportError, SourceError, WriteError, import};
 
 /// Lists what the directory has, at the time `now` in seconds since 1970.
 ///
 /// # Errors
 /// [`VendorCasError`] when it cannot be read.
 pub fn list(directory: &Path, now: u64) -> Result<Listed, VendorCasError> {
-    let cas = VendorCas::from_files(directory::files(directory)?);
+    let cas = VendorCas::from_files(read_files(directory)?);
     Ok(Listed::of(directory, &cas, now))
 }
 
@@ -39,7 +40,7 @@ impl Vendors {
     /// be refused.
     pub fn open(directory: Option<&Path>, now: u64) -> Result<Self, VendorCasError> {
         let Some(directory) = directory else { return Ok(Self(None)) };
-        let cas = RwLock::new(Arc::new(directory::read(directory, now)?));
+        let cas = RwLock::new(Arc::new(read_directory(directory, now)?));
         Ok(Self(Some(Loaded { directory: directory.to_owned(), cas })))
     }
 
@@ -50,7 +51,7 @@ impl Vendors {
     /// As for [`Vendors::open`].
     pub fn reload(&self, now: u64) -> Result<usize, VendorCasError> {
         let Some(loaded) = &self.0 else { return Ok(0) };
-        let cas = directory::read(&loaded.directory, now)?;
+        let cas = read_directory(&loaded.directory, now)?;
         let count = cas.len();
         *loaded.cas.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(cas);
         Ok(count)
@@ -68,4 +69,94 @@ impl Vendors {
     pub fn are_required(&self) -> bool {
         self.0.is_some()
     }
+}
+
+/// No bundle of a vendor comes near it, and no revocation list.
+const FILE_MAX_LEN: u64 = 16 * 1024 * 1024;
+/// More files than all TPM vendors together publish.
+const FILES_MAX: usize = 8192;
+
+/// Reads all files of the directory, and logs each that is not used, and each revocation list that is out of date.
+fn read_directory(directory: &Path, now: u64) -> Result<VendorCas, VendorCasError> {
+    let cas = VendorCas::from_files(read_files(directory)?);
+    for skipped in cas.skipped() {
+        tracing::warn!(file = %skipped.file, reason = %skipped.reason, "a file of the vendor directory is not used");
+    }
+    for (file, _, revoked_by) in cas.cas() {
+        if let Some(issuer) = revoked_by {
+            tracing::warn!(file, issuer, "a vendor's CA was revoked, and is not trusted");
+        }
+    }
+    for (file, list) in cas.lists().filter(|(_, list)| list.is_stale_at(now)) {
+        tracing::warn!(
+            file,
+            issuer = list.issuer(),
+            "a revocation list is out of date: what it names stays revoked, and what was revoked since is not known; \
+             import a new one"
+        );
+    }
+    if cas.is_empty() {
+        return Err(VendorCasError::Empty { directory: directory.to_owned() });
+    }
+    Ok(cas)
+}
+
+/// The files of the directory by name; neither hidden ones nor folders.
+fn read_files(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, VendorCasError> {
+    let unreadable = |path: PathBuf| move |source| VendorCasError::Unreadable { path, source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable(directory.to_owned()))? {
+        let entry = entry.map_err(unreadable(directory.to_owned()))?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        let metadata = fs::metadata(&path).map_err(unreadable(path.clone()))?;
+        if name.starts_with('.') || !metadata.is_file() {
+            continue;
+        }
+        if files.len() >= FILES_MAX {
+            return Err(VendorCasError::TooMany { directory: directory.to_owned() });
+        }
+        files.push((name, read_file(&path).map_err(unreadable(path.clone()))?));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads a file, up to one byte more than any may have: the reader of its contents refuses that.
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut contents = Vec::new();
+    fs::File::open(path)?.take(FILE_MAX_LEN + 1).read_to_end(&mut contents)?;
+    Ok(contents)
+}
+
+/// A vendor directory that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum VendorCasError {
+    /// The directory or one of its files cannot be read.
+    #[error(
+        "endorsement.vendor_cas: {}: {source}; make it readable for the server's user, or remove the setting to \
+         pair devices by hash alone",
+        path.display()
+    )]
+    Unreadable {
+        /// The directory or the file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No CA certificate is in it.
+    #[error(
+        "endorsement.vendor_cas: {} has no CA certificate that can be used, so every device would be refused; \
+         `pawl-control-plane vendor-cas import` fills it",
+        directory.display()
+    )]
+    Empty {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The directory is not one of certificates.
+    #[error("endorsement.vendor_cas: {} has more than {FILES_MAX} files", directory.display())]
+    TooMany {
+        /// The directory.
+        directory: PathBuf,
+    },
 }

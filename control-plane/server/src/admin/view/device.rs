@@ -1,20 +1,19 @@
 use std::collections::BTreeMap;
 
 use pawl_evidence::measure_log::MeasureLog;
-use pawl_proto::message::{
-    Access, Area, Audience, Cause, DeviceState, Entitlement, EventKind, HostFacts, HostHealth, Scope,
-    Standing, TrustTier,
-};
-use pawl_proto::{DeviceId, Digest, EventId, PairingId, PcrValue, SessionId};
-use serde::{Deserialize, Serialize};
-
-use super::{AheadView, IncidentView};
-use crate::control_plane::ControlPlane;
-use crate::entitlement;
-use crate::store::{Device, EventRow, ReceiptRow, Reported, StoreError, Tx, VerdictRow};
+use pawl_proto::message::{Access, DeviceState, Entitlement, HostFacts, HostHealth, Standing, TrustTier};
+use pawl_proto::{DeviceId, Digest, PcrValue};
 use pawl_verifier::boot_digest;
 use pawl_verifier::incident::incidents_digest;
 use pawl_verifier::pairing::{Pairing, PairingState};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AheadView, EventView, IncidentView, LeaseView, PairingView, ReceiptView, ReportView, VerdictView,
+};
+use crate::control_plane::ControlPlane;
+use crate::entitlement;
+use crate::store::{Device, Reported, StoreError, Tx, VerdictRow};
 
 /// One line of `devices`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,90 +130,6 @@ pub struct ReportedStateView {
     pub pcrs: BTreeMap<u8, PcrValue>,
 }
 
-/// A pairing, in [`DeviceView`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "named as in the store")]
-pub struct PairingView {
-    pub id: PairingId,
-    pub epoch: u64,
-    pub state: PairingState,
-    pub paired_at: u64,
-    pub ended_at: Option<u64>,
-    /// The scopes that it asked for, and those that were granted to it since.
-    pub scopes: Vec<Scope>,
-    /// The same of audiences, beside the control plane's own URL.
-    pub audiences: Vec<Audience>,
-}
-
-/// The last judgement, in [`DeviceView`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "named as in the message")]
-pub struct VerdictView {
-    pub result: Option<TrustTier>,
-    /// On each area.
-    pub areas: BTreeMap<Area, TrustTier>,
-    pub standing: Standing,
-    pub reasons: Vec<String>,
-    /// SHA-256 of the policy by which it was judged; none where exact states were compared.
-    pub policy: Option<Digest>,
-    pub time: u64,
-    pub sequence: u64,
-}
-
-/// The lease of that judgement, in [`DeviceView`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LeaseView {
-    /// By the wall clock; the TPM's clock decides.
-    pub until: u64,
-    /// The TPM's clock, milliseconds.
-    pub clock: u64,
-    /// The TPM's resets.
-    pub reset_count: u32,
-}
-
-/// The last report, in [`DeviceView`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "named as in the store")]
-pub struct ReportView {
-    pub time: u64,
-    pub bytes: u64,
-    pub evidence_sha256: Option<String>,
-    pub whole: bool,
-    /// How many came in this pairing.
-    pub reports: u64,
-}
-
-/// An order, in [`DeviceView`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "named as in the store")]
-pub struct EventView {
-    pub id: EventId,
-    pub kind: EventKind,
-    pub epoch: u64,
-    pub sequence: u64,
-    pub time: u64,
-    pub reason: String,
-    /// The session whose approval ordered it; none when an operator did.
-    pub session: Option<SessionId>,
-    pub published_at_ms: Option<u64>,
-    pub acknowledged_at_ms: Option<u64>,
-    pub settled: bool,
-}
-
-/// A receipt, in [`DeviceView`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "named as in the message")]
-pub struct ReceiptView {
-    pub ended: u64,
-    pub epoch: u64,
-    pub event: Option<EventId>,
-    pub cause: Cause,
-    pub reason: String,
-    /// Always true: what does not verify is not kept.
-    pub verified: bool,
-    pub received_at_ms: u64,
-}
-
 /// How far a TPM has come, in [`DeviceView`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "named as in the store")]
@@ -226,14 +141,14 @@ pub struct HighestView {
 }
 
 /// The line of one device.
-pub(in crate::admin) fn line(
+pub(in crate::admin) fn device_line(
     plane: &ControlPlane,
     tx: &Tx<'_>,
     device: Device,
 ) -> Result<DeviceLine, StoreError> {
     let (now, interval) = (plane.clock.now(), plane.config.report_interval());
     let pairing = tx.newest_pairing(device.id)?;
-    let judged = judged(tx, pairing.as_ref())?;
+    let appraised = appraised_verdict(tx, pairing.as_ref())?;
     let reported = reported(tx, pairing.as_ref())?;
     let last_report = reported.as_ref().map(|reported| reported.at);
     let live = pairing.as_ref().is_some_and(|pairing| pairing.state == PairingState::Live);
@@ -246,8 +161,8 @@ pub(in crate::admin) fn line(
         granted: entitlement::granted(plane, tx, device.id)?,
         epoch: pairing.as_ref().map(|pairing| pairing.epoch.0),
         pairing: pairing.map(|pairing| pairing.state),
-        verdict: judged.as_ref().and_then(|judged| judged.verdict.result),
-        lease_until: judged.and_then(|judged| judged.lease_until),
+        verdict: appraised.as_ref().and_then(|appraised| appraised.verdict.result),
+        lease_until: appraised.and_then(|appraised| appraised.lease_until),
         last_report,
         overdue: live && last_report.is_some_and(|at| at + 2 * u64::from(interval) < now),
         online: device.last_seen.as_ref().map(|seen| seen.online),
@@ -259,13 +174,13 @@ pub(in crate::admin) fn line(
 }
 
 /// Everything about one device.
-pub(in crate::admin) fn whole(
+pub(in crate::admin) fn device_view(
     plane: &ControlPlane,
     tx: &Tx<'_>,
     device: Device,
 ) -> Result<DeviceView, StoreError> {
     let pairing = tx.newest_pairing(device.id)?;
-    let judged = judged(tx, pairing.as_ref())?;
+    let appraised = appraised_verdict(tx, pairing.as_ref())?;
     let reported = reported(tx, pairing.as_ref())?;
     let evidence = pairing.as_ref().and_then(|pairing| Some(pairing.base.as_ref()?.evidence.to_string()));
     Ok(DeviceView {
@@ -275,7 +190,7 @@ pub(in crate::admin) fn whole(
         nvpcrs: nvpcrs(plane, device.id, pairing.as_ref()),
         reported_state: reported_state(tx, device.id)?,
         boot_states: tx.boot_states(device.id)?.len(),
-        ahead: AheadView::all(tx, device.id, judged.as_ref())?,
+        ahead: AheadView::all(tx, device.id, appraised.as_ref())?,
         incidents: tx.incidents(device.id)?.into_iter().map(IncidentView::from).collect(),
         open_incidents: incidents_digest(&tx.open_incidents(device.id)?),
         device: device.id,
@@ -300,8 +215,8 @@ pub(in crate::admin) fn whole(
         state: device.last_seen.as_ref().map(|seen| seen.state),
         seen: device.last_seen.map(|seen| seen.at),
         pairing: pairing.map(PairingView::from),
-        lease: judged.as_ref().and_then(LeaseView::of),
-        verdict: judged.map(VerdictView::from),
+        lease: appraised.as_ref().and_then(LeaseView::of),
+        verdict: appraised.map(VerdictView::from),
         host: reported.as_ref().map(|reported| reported.host.clone()),
         health: reported.as_ref().and_then(|reported| reported.health),
         last_report: reported.map(|reported| ReportView {
@@ -337,8 +252,8 @@ fn reported(tx: &Tx<'_>, pairing: Option<&Pairing>) -> Result<Option<Reported>, 
     pairing.map(|pairing| tx.reported(pairing.id)).transpose().map(Option::flatten)
 }
 
-fn judged(tx: &Tx<'_>, pairing: Option<&Pairing>) -> Result<Option<VerdictRow>, StoreError> {
-    pairing.map(|pairing| tx.judged(pairing.id)).transpose().map(Option::flatten)
+fn appraised_verdict(tx: &Tx<'_>, pairing: Option<&Pairing>) -> Result<Option<VerdictRow>, StoreError> {
+    pairing.map(|pairing| tx.appraised_verdict(pairing.id)).transpose().map(Option::flatten)
 }
 
 fn highest(tx: &Tx<'_>, device: DeviceId) -> Result<Option<HighestView>, StoreError> {
@@ -347,70 +262,4 @@ fn highest(tx: &Tx<'_>, device: DeviceId) -> Result<Option<HighestView>, StoreEr
         reset_count: highest.reset_count,
         clock: highest.clock_ms,
     }))
-}
-
-impl From<Pairing> for PairingView {
-    fn from(pairing: Pairing) -> Self {
-        Self {
-            id: pairing.id,
-            epoch: pairing.epoch.0,
-            state: pairing.state,
-            paired_at: pairing.paired_at,
-            ended_at: pairing.ended_at,
-            scopes: pairing.scopes,
-            audiences: pairing.audiences,
-        }
-    }
-}
-
-impl From<VerdictRow> for VerdictView {
-    fn from(row: VerdictRow) -> Self {
-        Self {
-            result: row.verdict.result,
-            areas: row.verdict.areas.clone(),
-            policy: row.verdict.policy,
-            standing: row.verdict.entitlement.standing,
-            reasons: row.verdict.reasons.iter().map(|reason| reason.as_str().to_owned()).collect(),
-            time: row.verdict.time,
-            sequence: row.verdict.sequence,
-        }
-    }
-}
-
-impl LeaseView {
-    fn of(row: &VerdictRow) -> Option<Self> {
-        let lease = row.verdict.lease.as_ref()?;
-        Some(Self { until: row.lease_until?, clock: lease.clock, reset_count: lease.reset_count })
-    }
-}
-
-impl From<EventRow> for EventView {
-    fn from(row: EventRow) -> Self {
-        Self {
-            id: row.id,
-            kind: row.kind,
-            epoch: row.epoch.0,
-            sequence: row.sequence,
-            time: row.time,
-            reason: row.reason,
-            session: row.session,
-            published_at_ms: row.published_at_ms,
-            acknowledged_at_ms: row.acknowledged_at_ms,
-            settled: row.settled,
-        }
-    }
-}
-
-impl From<ReceiptRow> for ReceiptView {
-    fn from(row: ReceiptRow) -> Self {
-        Self {
-            ended: row.receipt.ended.0,
-            epoch: row.receipt.epoch.0,
-            event: row.receipt.event,
-            cause: row.receipt.cause,
-            reason: row.receipt.reason.as_str().to_owned(),
-            verified: true,
-            received_at_ms: row.received_at_ms,
-        }
-    }
 }

@@ -153,7 +153,7 @@ impl RequestView {
         Ok(Self {
             statement: hex::encode(bytes.0.as_bytes()),
             known: match session.purpose {
-                Purpose::Pairing => pairing::known(tx, session.device, statement.replaces)?,
+                Purpose::Pairing => pairing::consequences(tx, session.device, statement.replaces)?,
                 Purpose::Action => Known::default(),
             },
             claims,

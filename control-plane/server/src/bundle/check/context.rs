@@ -6,18 +6,18 @@ use pawl_evidence::tpm::{Name, Public};
 use pawl_proto::message::Statement;
 use pawl_proto::{DeviceId, Digest};
 
-use crate::bundle::contents::Contents;
-use crate::bundle::text::digest;
+use super::super::Contents;
+use super::super::signature::digest;
 use pawl_verifier::record::ChainHead;
 
 /// What a check comes to: a sentence when it fails.
-pub(super) type Outcome = Result<Done, String>;
+pub(super) type Outcome = Result<Verified, String>;
 
 /// A check that found nothing wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Done {
+pub(super) enum Verified {
     /// It holds; so many things were checked.
-    Holds(u64),
+    Claims(u64),
     /// The record is of an earlier version and has nothing to check.
     Nothing,
 }

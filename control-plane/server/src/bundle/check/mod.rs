@@ -1,16 +1,21 @@
 //! What a bundle says, checked again from what stands in it.
 
-mod approval;
-mod attested;
 mod context;
-mod device;
-mod lease;
-mod walk;
+mod facts;
 
-use pawl_proto::DeviceId;
+use std::collections::BTreeMap;
+
+use facts::{
+    check_approval, check_assurance, check_lease, check_pairing, check_quote, check_receipt, read_statement,
+};
+use pawl_proto::record::{DeviceRecord, Link};
+use pawl_proto::{DeviceId, Digest, limits};
+use pawl_verifier::record::{ChainHead, Fact, Record, RecordFinding};
 use serde::{Deserialize, Serialize};
 
-use super::contents::Contents;
+use super::{Contents, DeviceEntry, Entry};
+use crate::records::{MAX_CARRIED, Place, follow};
+use context::{Context, Outcome, Paired, Verified};
 
 /// What was checked, and what does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,11 +147,180 @@ pub fn check(contents: &Contents) -> Checked {
         unchecked: 0,
         failures: Vec::new(),
     };
-    let context = walk::walk(contents, &mut checked);
-    device::check(contents, &context, &mut checked);
+    let context = check_records(contents, &mut checked);
+    check_device_records(contents, &context, &mut checked);
     checked
 }
 
 fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+fn check_records(contents: &Contents, checked: &mut Checked) -> Context {
+    let mut context = Context::new(contents);
+    let checkpoint = contents.checkpoint.as_ref();
+    let carried = checkpoint.map_or(0, |checkpoint| checkpoint.carried.len());
+    if contents.records.len() < carried || carried > MAX_CARRIED {
+        let sequence = checkpoint.map_or(0, |checkpoint| checkpoint.sequence);
+        fail_record(checked, sequence, Check::Chain, "records that the checkpoint carries are missing");
+    }
+    let links = contents.records.iter().map(Entry::link);
+    for Place { sequence, link, record } in follow(contents.device, checkpoint, links) {
+        match record {
+            Some(record) => check_record(&mut context, &record, checked),
+            None => {
+                fail_record(
+                    checked,
+                    sequence,
+                    Check::Chain,
+                    "it was altered, or does not follow the one before it",
+                );
+                // What it says may still explain what follows; that it fails is said.
+                if let Ok(Record { fact, .. }) = pawl_proto::decode(&link.body, limits::MESSAGE) {
+                    add_to_context(&mut context, sequence, &fact);
+                }
+            }
+        }
+    }
+    context
+}
+
+fn fail_record(checked: &mut Checked, sequence: u64, check: Check, problem: impl Into<String>) {
+    checked.failures.push(Failure { chain: Chain::ControlPlane, sequence, check, problem: problem.into() });
+}
+
+/// Checks what the fact of a record rests on.
+fn check_record(context: &mut Context, record: &Record, checked: &mut Checked) {
+    let judged = match &record.fact {
+        Fact::Unknown(_) => {
+            checked.unchecked += 1;
+            None
+        }
+        Fact::Paired { pairing, scopes, counter, .. } => {
+            Some((Check::Pairing, check_pairing(context, pairing, scopes, counter.is_some())))
+        }
+        Fact::Verdict { .. } => Some((Check::Quote, check_quote(context, &record.fact))),
+        Fact::Lease { .. } => Some((Check::Lease, check_lease(context, &record.fact))),
+        Fact::Receipt { .. } => Some((Check::Receipt, check_receipt(context, &record.fact))),
+        Fact::Approved { .. } => Some((Check::Approval, check_approval(context, &record.fact))),
+        Fact::Assurance { .. } => Some((Check::Assurance, check_assurance(context, &record.fact))),
+        _ => None,
+    };
+    if let Some((check, outcome)) = judged {
+        count_outcome(checked, record.sequence, check, outcome);
+    }
+    add_to_context(context, record.sequence, &record.fact);
+}
+
+fn count_outcome(checked: &mut Checked, sequence: u64, check: Check, outcome: Outcome) {
+    let done = match outcome {
+        Ok(Verified::Claims(number)) => number,
+        Ok(Verified::Nothing) => {
+            checked.unchecked += 1;
+            return;
+        }
+        Err(problem) => return fail_record(checked, sequence, check, problem),
+    };
+    match check {
+        Check::Pairing => checked.pairings += done,
+        Check::Quote => checked.quotes += done,
+        Check::Lease => checked.leases += done,
+        Check::Receipt => checked.receipts += done,
+        Check::Approval => checked.approvals += done,
+        Check::Assurance => checked.assurances += done,
+        Check::Chain | Check::Head => {}
+    }
+}
+
+/// Keeps what later records refer to.
+fn add_to_context(context: &mut Context, sequence: u64, fact: &Fact) {
+    match fact {
+        Fact::Paired { pairing, epoch, attestation_key, counter, policy_ref, lease_key, .. } => {
+            context.pairings.push(Paired {
+                pairing: pairing.clone(),
+                epoch: *epoch,
+                attestation_key: attestation_key.clone(),
+                counter: counter.clone(),
+                policy_ref: policy_ref.clone(),
+                lease_key: lease_key.clone(),
+            });
+        }
+        Fact::Approved { session, statement, .. } => {
+            if let Ok(approved) = read_statement(statement) {
+                context.approved.insert(session.clone(), approved);
+            }
+        }
+        Fact::Verdict { records: Some(head), .. } => context.heads.push((sequence, head.clone())),
+        Fact::DeviceRecords { finding: RecordFinding::Gap, known: Some(known), .. } => {
+            context.gaps.push(known.clone());
+        }
+        _ => {}
+    }
+}
+
+fn check_device_records(contents: &Contents, context: &Context, checked: &mut Checked) {
+    let mut before: Option<&DeviceEntry> = None;
+    for entry in &contents.device_records {
+        if let Err(problem) = follows(context, before, entry) {
+            fail_device_record(checked, entry.sequence, Check::Chain, problem);
+        }
+        before = Some(entry);
+    }
+    check_heads(contents, context, checked);
+}
+
+/// Whether a record is whole and follows the one before it. The oldest ones are not kept for ever,
+/// and a gap that was found when it came about is no fault of the records.
+fn follows(context: &Context, before: Option<&DeviceEntry>, entry: &DeviceEntry) -> Result<(), &'static str> {
+    let link = entry.record.link();
+    let record: DeviceRecord = link.check(link.previous).ok_or("it was altered")?;
+    if record.sequence != entry.sequence {
+        return Err("it stands in another's place");
+    }
+    let Some(before) = before.filter(|before| before.chain == entry.chain) else {
+        let first = entry.sequence > 1 || link.previous == Link::START;
+        let later = before.is_none_or(|before| before.chain < entry.chain);
+        return if first && later { Ok(()) } else { Err("it is no beginning of a chain") };
+    };
+    let known = |gap: &ChainHead| gap.chain == before.chain && gap.sequence == before.sequence;
+    if before.sequence.checked_add(1) == Some(entry.sequence) {
+        let follows = before.record.digest == entry.record.previous;
+        return if follows { Ok(()) } else { Err("it does not follow the one before it") };
+    }
+    if before.sequence < entry.sequence && context.gaps.iter().any(known) {
+        return Ok(());
+    }
+    Err("records before it are missing")
+}
+
+/// Whether the records are those that the control plane had when it judged reports. The oldest may
+/// have made room for others since.
+fn check_heads(contents: &Contents, context: &Context, checked: &mut Checked) {
+    let place = |entry: &DeviceEntry| (entry.chain, entry.sequence);
+    let kept: BTreeMap<(u32, u64), Digest> =
+        contents.device_records.iter().map(|entry| (place(entry), entry.record.digest.0)).collect();
+    let oldest = kept.keys().next();
+    for (sequence, head) in &context.heads {
+        let at = (head.chain, head.sequence);
+        let problem = match kept.get(&at) {
+            Some(digest) if digest.to_string() == head.digest => continue,
+            Some(_) => "is another one now",
+            None if oldest.is_none_or(|oldest| at >= *oldest) => "is missing",
+            None => continue,
+        };
+        checked.failures.push(Failure {
+            chain: Chain::ControlPlane,
+            sequence: *sequence,
+            check: Check::Head,
+            problem: format!(
+                "record {} of the device's chain {}, which was known then, {problem}",
+                at.1, at.0
+            ),
+        });
+    }
+}
+
+fn fail_device_record(checked: &mut Checked, sequence: u64, check: Check, problem: &str) {
+    let problem = problem.to_owned();
+    checked.failures.push(Failure { chain: Chain::Device, sequence, check, problem });
 }

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use pawl_proto::message::{Access, Ending, Finding, HostFacts, Statement};
 
-use super::table::Table;
+use super::Table;
 use super::{access, or_dash, time};
 use crate::admin::view::{ApprovalView, ClaimsView, ConfirmationView, RequestView, SessionView};
 use pawl_verifier::session::SessionState;

@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use super::table::Table;
+use super::Table;
 use super::{or_dash, time};
 use crate::vendor_cas::view::{Entry, EntryKind, Imported, Listed, Refused};
 

@@ -1,8 +1,7 @@
+mod approvals;
 mod bindings;
-mod elsewhere;
 mod life;
 mod replacement;
-mod tries;
 
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 //! Puts vendors' certificates and revocation lists into the vendor directory, after checking each.
 
 mod archive;
-mod names;
 mod source;
 mod write;
 
@@ -10,12 +9,13 @@ use std::path::{Path, PathBuf};
 
 use pawl_evidence::endorsement::{VendorCa, VendorCas, VendorList};
 
-use super::directory;
+use super::read_files;
 use super::view::{Duplicate, Entry, Imported, Refused};
 pub use source::SourceError;
 use source::SourceFile;
-use write::NewFile;
 pub use write::WriteError;
+use write::{NewFile, write_files};
+use write::{ca_file_name, list_file_name, to_pem};
 
 /// Imports the sources into the directory, which is made if it is missing.
 ///
@@ -31,20 +31,20 @@ pub fn import(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Imported, ImportError> {
     let existing = match directory.exists() {
-        true => directory::files(directory)?,
+        true => read_files(directory)?,
         false => Vec::new(),
     };
     let taken = existing.iter().map(|(name, _)| name.clone()).collect();
     let mut import = Import { now, taken, files: Vec::new(), report: Imported::into(directory) };
     let (labels, pool) = import.pool(existing, source::read(sources)?);
-    import.take_cas(&labels, &pool, progress);
-    import.take_lists(&labels, &pool);
+    import.add_cas(&labels, &pool, progress);
+    import.add_lists(&labels, &pool);
     for skipped in pool.skipped() {
         if let Some(Origin::Source(label)) = origin(&labels, &skipped.file) {
             import.refuse(label, &skipped.reason, None);
         }
     }
-    write::write(directory, &import.files)?;
+    write_files(directory, &import.files)?;
     Ok(import.report)
 }
 
@@ -90,7 +90,7 @@ impl Import {
         (labels, VendorCas::from_files(files))
     }
 
-    fn take_cas(&mut self, labels: &[Origin], pool: &VendorCas, progress: &mut dyn FnMut(usize, usize)) {
+    fn add_cas(&mut self, labels: &[Origin], pool: &VendorCas, progress: &mut dyn FnMut(usize, usize)) {
         let total = pool.cas().count();
         let mut known: HashMap<[u8; 32], String> = HashMap::new();
         for (file, ca, _) in pool.cas() {
@@ -116,20 +116,20 @@ impl Import {
                     continue;
                 }
             };
-            let name = names::of_ca(ca);
+            let name = ca_file_name(ca);
             if !self.taken.insert(name.clone()) {
                 self.refuse(label, &format!("{name} is in the directory, and is something else"), Some(ca));
                 continue;
             }
             known.insert(ca.sha256(), name.clone());
-            let contents = names::pem(ca.der());
+            let contents = to_pem(ca.der());
             self.report.imported.push(Entry::of_ca(&name, Some(label), ca, Ok(rank), None));
             self.files.push(NewFile { name, contents, replaces: false });
         }
     }
 
     /// Takes the newest list of each scope; the pool has the newest first.
-    fn take_lists(&mut self, labels: &[Origin], pool: &VendorCas) {
+    fn add_lists(&mut self, labels: &[Origin], pool: &VendorCas) {
         let mut seen: HashMap<[u8; 32], (String, VendorList)> = HashMap::new();
         for (file, list) in pool.lists() {
             let label = match origin(labels, file) {
@@ -152,7 +152,7 @@ impl Import {
                 }
                 continue;
             }
-            let name = names::of_list(list);
+            let name = list_file_name(list);
             let is_its_own =
                 |file: &str| matches!(origin(labels, file), Some(Origin::Directory(own)) if *own == name);
             let replaces =

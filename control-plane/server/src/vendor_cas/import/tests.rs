@@ -60,7 +60,7 @@ impl Ca {
     }
 
     fn pem(&self) -> Vec<u8> {
-        names::pem(&self.der)
+        to_pem(&self.der)
     }
 }
 

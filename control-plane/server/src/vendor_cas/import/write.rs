@@ -5,6 +5,54 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use pawl_evidence::endorsement::{VendorCa, VendorList};
+
+const PART_MAX_LEN: usize = 40;
+/// So many bytes of a digest make a name differ.
+const DIGEST_LEN: usize = 4;
+
+/// `infineon-technologies-ag-optiga-rsa-manufacturing-ca-042-1a2b3c4d.pem`
+pub(super) fn ca_file_name(ca: &VendorCa) -> String {
+    let vendor = ca.organization().map(|vendor| plain(&vendor)).unwrap_or_default();
+    format!("{}.pem", joined([vendor, plain(&ca.name()), short(&ca.sha256())]))
+}
+
+/// The same for every list of one CA and scope: a newer one takes the place of an older one.
+pub(super) fn list_file_name(list: &VendorList) -> String {
+    format!("{}.crl", joined([plain(&list.issuer()), short(&list.scope())]))
+}
+
+/// A certificate in PEM (RFC 7468).
+pub(super) fn to_pem(der: &[u8]) -> Vec<u8> {
+    let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
+    for (column, letter) in STANDARD.encode(der).chars().enumerate() {
+        if column > 0 && column.is_multiple_of(64) {
+            text.push('\n');
+        }
+        text.push(letter);
+    }
+    text.push_str("\n-----END CERTIFICATE-----\n");
+    text.into_bytes()
+}
+
+fn joined<const N: usize>(parts: [String; N]) -> String {
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("-")
+}
+
+/// Letters and digits in lower case, and dashes between them: nothing that a shell or a path reads otherwise.
+fn plain(text: &str) -> String {
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let joined = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
+    joined.chars().take(PART_MAX_LEN).collect::<String>().trim_end_matches('-').to_owned()
+}
+
+fn short(digest: &[u8]) -> String {
+    hex::encode(digest.get(..DIGEST_LEN).unwrap_or_default())
+}
+
 /// A file that is to be put into the directory.
 pub(super) struct NewFile {
     pub(super) name: String,
@@ -18,7 +66,7 @@ pub(super) struct NewFile {
 ///
 /// # Errors
 /// Names the file. Without leave to replace it, an existing file of the name is an error.
-pub(super) fn write(directory: &Path, files: &[NewFile]) -> Result<(), WriteError> {
+pub(super) fn write_files(directory: &Path, files: &[NewFile]) -> Result<(), WriteError> {
     let made = fs::create_dir_all(directory).and_then(|()| File::open(directory));
     let opened = made.map_err(|source| WriteError { path: directory.to_owned(), source })?;
     let staged = Staged(files.iter().enumerate().map(|(number, _)| hidden(directory, number)).collect());
@@ -69,6 +117,16 @@ pub struct WriteError {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_name_is_plain_whatever_the_certificate_says() {
+        assert_eq!(plain("Infineon Technologies AG"), "infineon-technologies-ag");
+        assert_eq!(plain("../../etc/passwd\0"), "etc-passwd");
+        assert_eq!(plain("Größe"), "gr-e");
+        assert_eq!(plain("…"), "");
+        assert_eq!(plain(&"a-".repeat(60)).len(), 39);
+        assert_eq!(joined([plain("…"), plain("CA 1"), short(&[0xab; 32])]), "ca-1-abababab");
+    }
+
     fn file(name: &str, contents: &str, replaces: bool) -> NewFile {
         NewFile { name: name.to_owned(), contents: contents.into(), replaces }
     }
@@ -77,10 +135,10 @@ mod tests {
     fn a_file_is_replaced_only_with_leave_and_nothing_hidden_stays() {
         let directory = tempfile::tempdir().unwrap();
         let place = directory.path().join("new/vendor-cas");
-        write(&place, &[file("a", "1", false), file("list", "1", true)]).unwrap();
-        let error = write(&place, &[file("b", "2", false), file("a", "2", false)]).unwrap_err();
+        write_files(&place, &[file("a", "1", false), file("list", "1", true)]).unwrap();
+        let error = write_files(&place, &[file("b", "2", false), file("a", "2", false)]).unwrap_err();
         assert!(error.to_string().contains("/a: File exists"), "{error}");
-        write(&place, &[file("list", "2", true)]).unwrap();
+        write_files(&place, &[file("list", "2", true)]).unwrap();
         let mut found: Vec<(String, String)> = fs::read_dir(&place)
             .unwrap()
             .map(|entry| entry.unwrap())

@@ -1,0 +1,298 @@
+//! The commands on devices: enrolment, orders, entitlements, incidents and records.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use pawl_proto::message::{EventKind, ShortText};
+use pawl_proto::{DeviceId, Digest};
+use pawl_verifier::record::Fact;
+use serde::{Deserialize, Serialize};
+
+use super::view::{
+    self, Accepted, AccessView, DeviceLine, DeviceRecordView, DeviceView, Enrolled, OrderView, RecordView,
+    SettledView, StandingView,
+};
+use super::{AdminError, Answer, Plane, parse, short};
+use crate::bundle::{self, Bundle};
+use crate::control_plane::ControlPlane;
+use crate::entitlement::{self, AccessChange};
+use crate::store::Tx;
+use crate::{incident, orders};
+
+/// Returns the routes of devices: enrolment, orders, entitlements, incidents and records.
+pub(super) fn routes() -> Router<Arc<ControlPlane>> {
+    Router::new()
+        .route("/v1/devices", get(devices).post(enrol))
+        .route("/v1/devices/{device}", get(show))
+        .route("/v1/devices/{device}/revoke", post(revoke))
+        .route("/v1/devices/{device}/repair", post(repair))
+        .route("/v1/devices/{device}/refresh", post(refresh))
+        .route("/v1/devices/{device}/suspend", post(suspend))
+        .route("/v1/devices/{device}/resume", post(resume))
+        .route("/v1/devices/{device}/accept", post(accept))
+        .route("/v1/devices/{device}/entitle", post(entitle))
+        .route("/v1/devices/{device}/settle", post(settle))
+        .route("/v1/devices/{device}/records", get(records))
+        .route("/v1/devices/{device}/device-records", get(device_records))
+        .route("/v1/devices/{device}/bundle", get(export_bundle))
+}
+
+/// `POST /v1/devices`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct EnrolRequest {
+    /// SHA-256 of endorsement keys, hexadecimal.
+    pub ek_sha256: Vec<String>,
+    /// What the operator calls them.
+    pub label: Option<String>,
+    /// They may pair without a TPM vendor's certificate.
+    #[serde(default)]
+    pub without_certificate: bool,
+    /// The scopes that they are granted, beside those that they have.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The audiences, the same.
+    #[serde(default)]
+    pub audiences: Vec<String>,
+}
+
+/// The body of orders on the boot state that a device last reported.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StateRequest {
+    /// The digest of the state that the operator has looked at.
+    pub state: Digest,
+}
+
+/// `POST /v1/devices/{device}/settle`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SettleRequest {
+    /// The digest of the incidents that the operator has looked at.
+    pub incidents: Digest,
+    /// What came of it.
+    pub reason: String,
+}
+
+/// `POST /v1/devices/{device}/resume`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ResumeRequest {
+    /// The number of the suspension that the operator has looked at.
+    pub suspension: u64,
+}
+
+/// The body of orders that want a reason.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ReasonRequest {
+    /// Why.
+    pub reason: String,
+}
+
+/// `POST /v1/devices/{device}/entitle`
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct EntitleRequest {
+    /// The scopes that are granted in addition.
+    pub scopes: Vec<String>,
+    /// The audiences that are granted in addition.
+    pub audiences: Vec<String>,
+    /// The scopes that are taken back.
+    pub remove_scopes: Vec<String>,
+    /// The audiences that are taken back.
+    pub remove_audiences: Vec<String>,
+    /// All that is not named to be granted is taken back.
+    pub exactly: bool,
+}
+
+async fn enrol(State(plane): Plane, Json(request): Json<EnrolRequest>) -> Answer<Vec<Enrolled>> {
+    let mut digests = Vec::new();
+    for text in &request.ek_sha256 {
+        let bytes = hex::decode(text.trim()).unwrap_or_default();
+        let digest = Digest::try_from(bytes.as_slice()).map_err(|_| {
+            let message = format!("{text:?} is not the SHA-256 of an endorsement key: 64 hexadecimal digits");
+            AdminError::new("malformed", message)
+        })?;
+        digests.push(digest);
+    }
+    let label = request.label.as_deref().map(short).transpose()?;
+    let change = AccessChange {
+        add: entitlement::parse(&request.scopes, &request.audiences)?,
+        ..AccessChange::default()
+    };
+    let (without_certificate, now) = (request.without_certificate, plane.clock.now());
+    let plane_in_tx = Arc::clone(&plane);
+    let enrolled = plane
+        .store
+        .transaction(move |tx| {
+            let mut enrolled = Vec::new();
+            for ek_sha256 in digests {
+                let device = DeviceId::from_digest(ek_sha256.0);
+                let label = label.as_ref().map(ShortText::as_str);
+                let new = tx.enrol(ek_sha256, label, now)?;
+                let (ek_sha256, label) = (ek_sha256.to_string(), label.map(str::to_owned));
+                let changed = tx.set_without_certificate(device, without_certificate)?;
+                if new {
+                    let fact = Fact::Enrolled {
+                        ek_sha256: ek_sha256.clone(),
+                        label: label.clone(),
+                        without_certificate: Some(without_certificate),
+                    };
+                    tx.record(device, now, fact)?;
+                } else if changed {
+                    let fact = Fact::CertificateRequirement { required: !without_certificate };
+                    tx.record(device, now, fact)?;
+                }
+                let granted = orders::entitle_in(&plane_in_tx, tx, device, &change)?.now;
+                enrolled.push(Enrolled { device, ek_sha256, label, without_certificate, granted, new });
+            }
+            Ok::<_, AdminError>(enrolled)
+        })
+        .await?;
+    plane.outbox.wake();
+    Ok(Json(enrolled))
+}
+
+async fn devices(State(plane): Plane) -> Answer<Vec<DeviceLine>> {
+    let plane_in_tx = Arc::clone(&plane);
+    let lines = plane
+        .store
+        .transaction(move |tx| {
+            let devices = tx.devices()?;
+            devices
+                .into_iter()
+                .map(|device| view::device_line(&plane_in_tx, tx, device))
+                .collect::<Result<_, _>>()
+        })
+        .await
+        .map_err(|error: crate::store::StoreError| AdminError::from(error))?;
+    Ok(Json(lines))
+}
+
+async fn show(State(plane): Plane, Path(device): Path<String>) -> Answer<DeviceView> {
+    let device = parse(&device)?;
+    let plane_in_tx = Arc::clone(&plane);
+    let view = plane
+        .store
+        .transaction(move |tx| {
+            let device = tx.device(device)?.ok_or_else(AdminError::unknown_device)?;
+            Ok::<_, AdminError>(view::device_view(&plane_in_tx, tx, device)?)
+        })
+        .await?;
+    Ok(Json(view))
+}
+
+async fn revoke(plane: Plane, device: Path<String>, Json(body): Json<ReasonRequest>) -> Answer<OrderView> {
+    order(plane, device, EventKind::Revoke, &body.reason).await
+}
+
+async fn repair(plane: Plane, device: Path<String>, Json(body): Json<ReasonRequest>) -> Answer<OrderView> {
+    order(plane, device, EventKind::Repair, &body.reason).await
+}
+
+async fn refresh(plane: Plane, device: Path<String>) -> Answer<OrderView> {
+    order(plane, device, EventKind::Refresh, "asked for by an operator").await
+}
+
+async fn order(
+    State(plane): Plane,
+    Path(device): Path<String>,
+    kind: EventKind,
+    reason: &str,
+) -> Answer<OrderView> {
+    let ordered = orders::order(&plane, parse(&device)?, kind, short(reason)?).await?;
+    Ok(Json(ordered.into()))
+}
+
+async fn suspend(
+    State(plane): Plane,
+    Path(device): Path<String>,
+    Json(body): Json<ReasonRequest>,
+) -> Answer<StandingView> {
+    let device = parse(&device)?;
+    let reason = short(&body.reason)?.as_str().to_owned();
+    Ok(Json(StandingView::new(device, orders::suspend(&plane, device, reason).await?)))
+}
+
+async fn resume(
+    State(plane): Plane,
+    Path(device): Path<String>,
+    Json(ResumeRequest { suspension }): Json<ResumeRequest>,
+) -> Answer<StandingView> {
+    let device = parse(&device)?;
+    Ok(Json(StandingView::new(device, orders::resume(&plane, device, suspension).await?)))
+}
+
+async fn accept(
+    State(plane): Plane,
+    Path(device): Path<String>,
+    Json(StateRequest { state }): Json<StateRequest>,
+) -> Answer<Accepted> {
+    let device = parse(&device)?;
+    let (boot_states, new) = orders::accept(&plane, device, state).await?;
+    Ok(Json(Accepted { device, state, boot_states, new }))
+}
+
+async fn entitle(
+    State(plane): Plane,
+    Path(device): Path<String>,
+    Json(request): Json<EntitleRequest>,
+) -> Answer<AccessView> {
+    let device = parse(&device)?;
+    let change = AccessChange {
+        add: entitlement::parse(&request.scopes, &request.audiences)?,
+        remove: entitlement::parse(&request.remove_scopes, &request.remove_audiences)?,
+        exactly: request.exactly,
+    };
+    Ok(Json(AccessView::new(device, orders::entitle(&plane, device, change).await?)))
+}
+
+async fn settle(
+    State(plane): Plane,
+    Path(device): Path<String>,
+    Json(body): Json<SettleRequest>,
+) -> Answer<SettledView> {
+    let device = parse(&device)?;
+    let reason = short(&body.reason)?.as_str().to_owned();
+    let now = plane.clock.now();
+    let settled = plane
+        .store
+        .transaction(move |tx| {
+            tx.device(device)?.ok_or_else(AdminError::unknown_device)?;
+            Ok::<_, AdminError>(incident::resolve_by_operator(tx, device, body.incidents, reason, now)?)
+        })
+        .await?;
+    Ok(Json(SettledView { device, settled }))
+}
+
+async fn records(State(plane): Plane, Path(device): Path<String>) -> Answer<Vec<RecordView>> {
+    let device = parse(&device)?;
+    let records = read_enrolled(&plane, device, move |tx| Ok(tx.records(device)?)).await?;
+    Ok(axum::Json(records.into_iter().map(|(record, link)| RecordView::new(record, &link)).collect()))
+}
+
+async fn device_records(State(plane): Plane, Path(device): Path<String>) -> Answer<Vec<DeviceRecordView>> {
+    let device = parse(&device)?;
+    let records = read_enrolled(&plane, device, move |tx| Ok(tx.device_records(device)?)).await?;
+    Ok(axum::Json(records.into_iter().map(DeviceRecordView::from).collect()))
+}
+
+async fn export_bundle(State(plane): Plane, Path(device): Path<String>) -> Answer<Bundle> {
+    let device = parse(&device)?;
+    let plane_in_tx = Arc::clone(&plane);
+    let contents =
+        read_enrolled(&plane, device, move |tx| Ok(bundle::collect(&plane_in_tx, tx, device)?)).await?;
+    let bundle = Bundle::sign(contents, &plane.keys.audit, plane.keys.authority.certificate())
+        .map_err(|error| AdminError::new("failed", error))?;
+    Ok(axum::Json(bundle))
+}
+
+/// Runs a query about an enrolled device.
+async fn read_enrolled<T: Send + 'static>(
+    plane: &ControlPlane,
+    device: DeviceId,
+    read: impl FnOnce(&Tx<'_>) -> Result<T, AdminError> + Send + 'static,
+) -> Result<T, AdminError> {
+    let read = move |tx: &Tx<'_>| {
+        tx.device(device)?.ok_or_else(AdminError::unknown_device)?;
+        read(tx)
+    };
+    plane.store.transaction(read).await
+}

@@ -1,0 +1,196 @@
+//! What persons signed, and what stands on it.
+
+use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
+use pawl_approval::{NAMESPACE, Signature, Touch};
+use pawl_evidence::attest::{AttestError, VerifiedAttest};
+use pawl_evidence::lease::{LeaseTerms, to_be_signed};
+use pawl_evidence::tpm::{PcrSelection, PcrValues};
+use pawl_proto::message::{Receipt, Scope, ShortText, Statement, StatementBytes};
+use pawl_proto::{Blob, Digest, limits};
+use pawl_verifier::pairing::verifying_key;
+use pawl_verifier::record::{ApprovedBy, Attested, Fact, TpmTime};
+use pawl_verifier::report::bank_hash;
+
+use super::context::{Approved, Context, Outcome, Paired, Verified, bytes, ensure, name, sha256};
+
+/// The statement in a record.
+pub(super) fn read_statement(statement: &str) -> Result<Approved, String> {
+    let bytes = StatementBytes(Blob::new(bytes(statement)?).map_err(|error| error.to_string())?);
+    let statement = bytes.decode().map_err(|error| error.to_string())?;
+    Ok(Approved { statement, digest: bytes.digest() })
+}
+
+/// Each person named signed the statement, with a key that was theirs, before it expired.
+pub(super) fn check_approval(context: &Context, fact: &Fact) -> Outcome {
+    let Fact::Approved { session, action, origin, statement, by, .. } = fact else {
+        return Ok(Verified::Nothing);
+    };
+    let Approved { statement, digest } = read_statement(statement)?;
+    let same = statement.session.to_string() == *session
+        && [Some(statement.device), statement.replaces].contains(&Some(context.device))
+        && statement.action.as_str() == action
+        && statement.origin.as_str() == origin;
+    ensure(same, "the statement is about something else")?;
+    for person in by {
+        check_signature(context, &statement, &digest.to_string(), person)
+            .map_err(|problem| format!("{}: {problem}", person.principal))?;
+    }
+    Ok(Verified::Claims(super::count(by.len())))
+}
+
+fn check_signature(
+    context: &Context,
+    statement: &Statement,
+    message: &str,
+    by: &ApprovedBy,
+) -> Result<(), String> {
+    let key = Signature::parse(&by.signature)
+        .and_then(|signature| signature.verify(NAMESPACE, message.as_bytes(), Touch::Require))
+        .map_err(|error| error.to_string())?;
+    ensure(key.fingerprint().to_string() == by.key, "the signature is by another key")?;
+    let signers = context.approvers.as_ref().map_err(Clone::clone)?;
+    let approver = signers.approver(&key, NAMESPACE, by.time).map_err(|error| error.to_string())?;
+    ensure(approver.principal.as_str() == by.principal, "the key is another person's")?;
+    ensure((statement.time..=statement.expires).contains(&by.time), "it was not given in the session's time")
+}
+
+/// A pairing has the approval of its own session, and no scope beyond it.
+pub(super) fn check_pairing(context: &Context, pairing: &str, scopes: &[String], recorded: bool) -> Outcome {
+    if !recorded {
+        return Ok(Verified::Nothing);
+    }
+    let approved = context.approved.get(pairing).ok_or("no approval of its session stands before it")?;
+    let wanted = &approved.statement;
+    let action = wanted.action.as_str();
+    ensure([Statement::PAIR, Statement::RE_PAIR].contains(&action), "what was approved is no pairing")?;
+    let within = scopes.iter().all(|scope| wanted.scopes.iter().map(Scope::as_str).any(|held| held == scope));
+    ensure(within, "it has scopes that were not approved")?;
+    Ok(Verified::Claims(1))
+}
+
+/// An action was authorized as it was approved, in its own session and in the current pairing.
+pub(super) fn check_assurance(context: &Context, fact: &Fact) -> Outcome {
+    let Fact::Assurance {
+        session,
+        pairing,
+        epoch,
+        action,
+        resource,
+        subject,
+        context: workload,
+        origin,
+        statement,
+        ..
+    } = fact
+    else {
+        return Ok(Verified::Nothing);
+    };
+    let paired = context.pairing()?;
+    ensure(
+        paired.pairing == *pairing && paired.epoch == *epoch,
+        "it is for another pairing than the current",
+    )?;
+    let approved = context.approved.get(session).ok_or("no approval of its session stands before it")?;
+    ensure(sha256(statement)? == approved.digest, "another statement was approved")?;
+    let wanted = &approved.statement;
+    let same = wanted.action.as_str() == action
+        && wanted.resource.as_ref().map(ShortText::as_str) == Some(resource)
+        && wanted.subject.map(|subject| subject.to_string()).as_ref() == Some(subject)
+        && wanted.context.as_ref().map(ShortText::as_str) == Some(workload)
+        && wanted.origin.as_str() == origin
+        && wanted.epoch.0 == *epoch;
+    ensure(same, "something else was approved")?;
+    Ok(Verified::Claims(1))
+}
+
+/// The quote of a verdict is one of the pairing's TPM over this evidence.
+pub(super) fn check_quote(context: &Context, fact: &Fact) -> Outcome {
+    let Fact::Verdict { evidence, quote, signature, at, .. } = fact else { return Ok(Verified::Nothing) };
+    let covered = sha256(evidence)?;
+    let attest = verify_attest(context, context.pairing()?, quote, signature, covered)?;
+    check_time(&attest, *at)?;
+    // The values are not in the record; that it is a quote has to do.
+    match attest.quote(&PcrValues::default()) {
+        Err(error @ AttestError::Kind { .. }) => Err(error.to_string()),
+        _ => Ok(Verified::Claims(1)),
+    }
+}
+
+/// A receipt says what the TPM of the ended pairing certified.
+pub(super) fn check_receipt(context: &Context, fact: &Fact) -> Outcome {
+    let Fact::Receipt { ended, epoch, event, reason, receipt: digest, attested: Some(attested), at, .. } =
+        fact
+    else {
+        return Ok(Verified::Nothing);
+    };
+    let paired = context.pairing_in(*ended)?;
+    let Some(counter) = &paired.counter else { return Ok(Verified::Nothing) };
+    let covers = bytes(&attested.covers)?;
+    let covered = Digest::of(&covers);
+    ensure(covered.to_string() == *digest, "the receipt is another one than its digest names")?;
+    let Attested { attest, signature, .. } = attested;
+    let attest = verify_attest(context, paired, attest, signature, covered)?;
+    check_time(&attest, *at)?;
+    let value = attest.nv_counter(&name(counter)?).map_err(|error| error.to_string())?;
+    ensure(value == *epoch && ended < epoch, "the TPM certified another value of the counter")?;
+
+    let said: Receipt = pawl_proto::decode(&covers, limits::ORDER).map_err(|error| error.to_string())?;
+    let same = said.device == context.device
+        && (said.ended.0, said.epoch.0) == (*ended, *epoch)
+        && said.pairing.to_string() == paired.pairing
+        && said.event.map(|event| event.to_string()) == *event
+        && said.reason.as_str() == reason;
+    ensure(same, "the receipt says something else")?;
+    Ok(Verified::Claims(1))
+}
+
+fn verify_attest(
+    context: &Context,
+    paired: &Paired,
+    attest: &str,
+    signature: &str,
+    covered: Digest,
+) -> Result<VerifiedAttest, String> {
+    let key = context.attestation_key(paired)?;
+    key.verify(&bytes(attest)?, &bytes(signature)?, covered.as_bytes()).map_err(|error| error.to_string())
+}
+
+fn check_time(attest: &VerifiedAttest, said: Option<TpmTime>) -> Result<(), String> {
+    let attested = TpmTime::from(attest.clock());
+    ensure(said.is_none_or(|said| said == attested), "the TPM's time beside it is another one")
+}
+
+/// The lease key of the pairing signed these terms for it.
+pub(super) fn check_lease(context: &Context, fact: &Fact) -> Outcome {
+    let Fact::Lease { epoch, reset_count, clock, pcr_digest, signed: Some(signed), .. } = fact else {
+        return Ok(Verified::Nothing);
+    };
+    let paired = context.pairing()?;
+    let (Some(counter), Some(policy_ref), Some(lease_key)) =
+        (&paired.counter, &paired.policy_ref, &paired.lease_key)
+    else {
+        return Ok(Verified::Nothing);
+    };
+    ensure(*epoch == paired.epoch, "it is for another epoch than the pairing's")?;
+    let selection = PcrSelection::new(bank_hash(signed.bank), signed.pcrs.iter().copied())
+        .map_err(|error| error.to_string())?;
+    let terms = LeaseTerms {
+        selection,
+        pcr_digest: sha256(pcr_digest)?.0,
+        counter_name: name(counter)?,
+        epoch: *epoch,
+        reset_count_max: *reset_count,
+        clock_before: *clock,
+    };
+    let digest = to_be_signed(&terms.approved_policy(), sha256(policy_ref)?.as_bytes());
+    ensure(sha256(&signed.digest)?.0 == digest, "something else was signed")?;
+
+    let key =
+        context.lease_keys.get(lease_key).ok_or_else(|| format!("the lease key {lease_key} is missing"))?;
+    let key = verifying_key(key).ok_or("the lease key is not on the curve P-256")?;
+    let signature =
+        p256::ecdsa::Signature::from_slice(&bytes(&signed.signature)?).map_err(|error| error.to_string())?;
+    let holds = key.verify_prehash(&digest, &signature).is_ok();
+    ensure(holds, "it is not signed by the lease key")?;
+    Ok(Verified::Claims(1))
+}

@@ -1,0 +1,142 @@
+//! `vendor-cas`: whose TPMs are trusted. It works on the directory, without the server.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{Failure, output, text};
+use crate::clock::{Clock as _, WallClock};
+use crate::config::Config;
+use crate::keys::{BrokerFiles, Keys};
+use crate::vendor_cas;
+
+/// `init`
+#[derive(Serialize)]
+struct Initialised {
+    state_dir: PathBuf,
+    /// What devices pin.
+    ca: PathBuf,
+    broker: Broker,
+    /// False when all was there already.
+    created: bool,
+}
+
+#[derive(Serialize)]
+struct Broker {
+    ca: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+    /// The certificates that it must not accept any more.
+    crl: PathBuf,
+}
+
+/// Makes keys and certificates, or finds them, and says where they are.
+pub(super) fn init(config: &Config, json: bool) -> Result<(), Failure> {
+    let keys = Keys::load_or_create(config)?;
+    let files = BrokerFiles::within(&config.state_dir);
+    let made = Initialised {
+        state_dir: config.state_dir.clone(),
+        ca: config.state_dir.join("ca.pem"),
+        broker: Broker {
+            ca: files.authority,
+            certificate: files.server.certificate,
+            key: files.server.key,
+            crl: files.revocations,
+        },
+        created: keys.created,
+    };
+    if json {
+        return Ok(output::json(&made)?);
+    }
+    let did = if made.created { "Made" } else { "Found" };
+    Ok(output::text(&format!(
+        "{did} keys and certificates in {}\n\n\
+         Give to the devices (control_plane.ca)   {}\n\
+         Give to the broker  (cafile)             {}\n\
+         \x20                   (certfile)           {}\n\
+         \x20                   (keyfile)            {}\n\
+         \x20                   (crlfile)            {}, again whenever it changes\n\n\
+         Back up the directory: devices trust these keys alone.\n",
+        made.state_dir.display(),
+        made.ca.display(),
+        made.broker.ca.display(),
+        made.broker.certificate.display(),
+        made.broker.key.display(),
+        made.broker.crl.display(),
+    ))?)
+}
+
+/// From then on, and so often, the operator is told how far the import is.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VendorCasVerb {
+    /// Check vendors' certificates and revocation lists, and put the good ones into the vendor directory
+    ///
+    /// A source is a certificate or revocation list in PEM or DER, a directory tree of them such as keylime's
+    /// `tpm_cert_store`, or a cabinet archive such as Microsoft's `TrustedTpm.cab`. Whether a source comes from
+    /// the vendor, you have to know: this checks that its certificates are CAs', valid and not altered. A running
+    /// server reads them at `systemctl reload pawl-control-plane`.
+    Import {
+        #[arg(required = true, value_name = "SOURCE")]
+        sources: Vec<PathBuf>,
+    },
+    /// List what the vendor directory has, and what in it is not used
+    List,
+}
+
+pub(super) fn run_vendor_cas(
+    verb: &VendorCasVerb,
+    config: &Config,
+    file: &Path,
+    json: bool,
+) -> Result<(), Failure> {
+    let unset = || Failure::NoVendorDirectory(file.to_owned());
+    let directory = config.endorsement.vendor_cas.as_deref().ok_or_else(unset)?;
+    let now = WallClock.now();
+    match verb {
+        VendorCasVerb::Import { sources } => {
+            let mut progress = Progress::new();
+            let imported =
+                vendor_cas::import(directory, sources, now, &mut |done, total| progress.at(done, total))?;
+            match json {
+                true => output::json(&imported)?,
+                false => output::text(&text::imported(&imported))?,
+            }
+            match imported.imported.is_empty() && imported.duplicates.is_empty() {
+                true => Err(Failure::NothingImported),
+                false => Ok(()),
+            }
+        }
+        VendorCasVerb::List => {
+            let listed = vendor_cas::list(directory, now)?;
+            match json {
+                true => Ok(output::json(&listed)?),
+                false => Ok(output::text(&text::listed(&listed))?),
+            }
+        }
+    }
+}
+
+/// Tells on stderr how far something is, once it takes long.
+struct Progress {
+    next: Instant,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { next: Instant::now() + PROGRESS }
+    }
+
+    fn at(&mut self, done: usize, total: usize) {
+        let now = Instant::now();
+        if now >= self.next {
+            self.next = now + PROGRESS;
+            // Nobody is left to be told when stderr is gone.
+            let _ = writeln!(std::io::stderr(), "checked {done} of {total} certificates");
+        }
+    }
+}
