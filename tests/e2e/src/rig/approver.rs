@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::{ControlPlane, Directory, process};
+use super::{Approver, ControlPlane, Directory, Process, process, wait};
 
 /// A person who may approve, or would like to.
 pub struct Approver {
@@ -82,5 +82,41 @@ impl Approver {
         sign.args(["-Y", "sign", "-q", "-n", namespace, "-f"]).arg(&self.key).arg(&message_file);
         process::run(&sign)?;
         fs::read_to_string(&signature).context("read a signature")
+    }
+}
+
+/// A running agent.
+pub struct SshAgent {
+    socket: PathBuf,
+    _process: Process,
+}
+
+impl SshAgent {
+    /// By what programs find it.
+    pub const VARIABLE: &str = "SSH_AUTH_SOCK";
+
+    /// Starts one that holds a person's key.
+    ///
+    /// # Errors
+    /// When it does not start, or does not take the key.
+    pub fn holding(directory: &Directory, approver: &Approver) -> Result<Self> {
+        let name = format!("{}-agent", approver.name());
+        let socket = directory.path().join(&name);
+        let mut agent = Command::new("ssh-agent");
+        agent.arg("-D").arg("-a").arg(&socket);
+        let mut running = Process::spawn(&name, &agent, &directory.log(&name))?;
+        let mut add = Command::new("ssh-add");
+        add.arg("-q").arg(approver.key()).env(Self::VARIABLE, &socket);
+        wait::until("the SSH agent takes a key", wait::SOON, || {
+            running.check_running()?;
+            process::run(&add)
+        })?;
+        Ok(Self { socket, _process: running })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 }

@@ -1,7 +1,6 @@
 //! The control plane: its process, and its operator at the command line.
 
-mod approving;
-mod policy;
+mod commands;
 mod terms;
 
 use std::fs;
@@ -14,7 +13,7 @@ use nix::sys::signal::Signal;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 
-use super::{Directory, Factory, LocalApi, Process, free_port, process, programs, wait};
+use super::{Directory, Factory, LocalApi, Process, free_port, process, wait};
 
 pub use terms::{ApprovalTerms, Terms};
 
@@ -84,7 +83,7 @@ port = {broker_port}
     /// # Errors
     /// When it does not start.
     pub fn start(&mut self) -> Result<()> {
-        let mut serve = programs::command("pawl-control-plane")?;
+        let mut serve = process::command("pawl-control-plane")?;
         serve.arg("serve").arg("--config").arg(&self.config);
         let port = self.port;
         let admin = LocalApi::at(self.state_dir.join("admin.sock"));
@@ -156,7 +155,7 @@ port = {broker_port}
     /// # Errors
     /// When the program is missing.
     pub fn command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = programs::command("pawl-control-plane")?;
+        let mut command = process::command("pawl-control-plane")?;
         command.args(arguments).arg("--config").arg(&self.config);
         Ok(command)
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
 
-use super::{process, programs};
+use super::process;
 
 /// Makes TPMs whose RSA-2048 and ECC P-384 endorsement keys have certificates.
 pub struct Factory {
@@ -59,7 +59,7 @@ impl Factory {
     /// # Errors
     /// As for [`Factory::build`] and [`Factory::make_tpm`].
     pub fn shared() -> Result<Self> {
-        let shared = programs::directory()?.join("e2e-factory");
+        let shared = process::directory()?.join("e2e-factory");
         fs::create_dir_all(&shared)?;
         let lock = File::create(shared.join("lock"))?;
         lock.lock().context("wait for another test's factory")?;

@@ -1,12 +1,14 @@
 //! A process that ends with its value.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _};
+use std::env;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -177,4 +179,61 @@ pub(super) fn sheltered(command: &Command) -> Command {
         wrapped.current_dir(directory);
     }
     wrapped
+}
+
+/// One of our own programs: from `PAWL_BIN_DIR`, else beside this one.
+///
+/// # Errors
+/// When it has not been built.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let path = directory()?.join(name);
+    ensure!(path.is_file(), "{} is missing: build it with `cargo build --workspace --bins`", path.display());
+    Ok(path)
+}
+
+/// A command that runs it.
+pub(super) fn command(name: &str) -> Result<Command> {
+    program(name).map(Command::new)
+}
+
+/// The directory of our own programs.
+pub(super) fn directory() -> Result<PathBuf> {
+    if let Some(directory) = env::var_os("PAWL_BIN_DIR") {
+        return Ok(directory.into());
+    }
+    let mut directory = env::current_exe().context("find this program")?;
+    directory.pop();
+    // Cargo puts tests one level deeper.
+    if directory.ends_with("deps") {
+        directory.pop();
+    }
+    Ok(directory)
+}
+
+/// The file, and the place in it where the next record goes.
+pub(super) struct LogFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl LogFile {
+    /// An empty one, as a boot begins with.
+    pub(super) fn create(path: PathBuf) -> Result<Self> {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
+        let file = file.with_context(|| format!("create {}", path.display()))?;
+        Ok(Self { path, file })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn append(&mut self, records: &[u8]) -> Result<()> {
+        self.file.write_all(records).with_context(|| format!("write {}", self.path.display()))
+    }
+
+    pub(super) fn set_mode(&self, mode: u32) -> Result<()> {
+        let set = fs::set_permissions(&self.path, Permissions::from_mode(mode));
+        set.with_context(|| format!("set the mode of {}", self.path.display()))
+    }
 }

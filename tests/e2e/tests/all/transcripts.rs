@@ -1,7 +1,6 @@
 //! What a technician sees in the most common situations, recorded from the real programs and
 //! compared with `tests/transcripts`.
 
-mod normal;
 mod transcript;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -3,15 +3,17 @@
 //! `main` wires the story to its teller. The story itself is in `story`, a file for each chapter.
 #![forbid(unsafe_code)]
 
-mod look_around;
 mod story;
 mod teller;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::Parser;
-use pawl_e2e::rig::{invocation, wait};
+use pawl_e2e::Rig;
+use pawl_e2e::rig::{Approver, Device, invocation, program, wait};
+use serde_json::json;
 
 use teller::{Manner, Teller};
 
@@ -53,4 +55,42 @@ fn manner(json: bool) -> Manner {
     } else {
         Manner::Plain
     }
+}
+
+/// Says how to look around, and waits for Ctrl-C.
+pub(crate) fn invite(
+    teller: &mut Teller,
+    rig: &Rig,
+    device: &Device,
+    id: &str,
+    alice: &Approver,
+) -> Result<()> {
+    let commands = commands(rig, device, id, alice)?;
+    teller.step("kept", "everything is left running; Ctrl-C ends it", |facts| {
+        facts.add("directory", rig.directory().path().display().to_string());
+        facts.add_as("commands", json!(commands), "try");
+        Ok(())
+    })?;
+    for command in &commands {
+        teller.remark(&format!("        {command}"));
+    }
+    Err(wait::for_signal().into())
+}
+
+fn commands(rig: &Rig, device: &Device, id: &str, alice: &Approver) -> Result<Vec<String>> {
+    let pawlctl = program("pawlctl")?.display().to_string();
+    let control_plane = program("pawl-control-plane")?.display().to_string();
+    let socket = device.api().socket().display();
+    let config = rig.control_plane.config().display();
+    Ok(vec![
+        format!("{pawlctl} status --socket {socket}"),
+        format!("{pawlctl} token telemetry --socket {socket}"),
+        format!("{pawlctl} check --socket {socket} --config {}", device.config().display()),
+        format!("{control_plane} devices --config {config}"),
+        format!("{control_plane} show {id} --config {config}"),
+        format!("{control_plane} records {id} --verify --config {config}"),
+        format!("{pawlctl} re-pair --sign-with {} --socket {socket}", alice.key().display()),
+        format!("{control_plane} revoke {id} --reason stolen --config {config}"),
+        format!("tail -f {}/log/*.log", rig.directory().path().display()),
+    ])
 }

@@ -1,6 +1,5 @@
 //! A device: its TPM, its disk and its daemon.
 
-mod action;
 mod disk;
 mod local;
 mod options;
@@ -13,7 +12,7 @@ use std::process::{Command, Output};
 use anyhow::{Context as _, Result, ensure};
 
 use super::{
-    ControlPlane, Directory, LocalApi, Process, Recording, SshAgent, Swtpm, past_clock, programs, wait,
+    ControlPlane, Directory, LocalApi, Process, Recording, SshAgent, Swtpm, past_clock, process, wait,
 };
 
 pub use disk::StateCopy;
@@ -113,7 +112,7 @@ impl Device {
     }
 
     fn spawn(&mut self, fail_point: Option<&str>) -> Result<&mut Process> {
-        let mut pawld = programs::command("pawld")?;
+        let mut pawld = process::command("pawld")?;
         pawld.arg("--config").arg(&self.config);
         // Under a service manager, the daemon would log to its journal and greet it.
         pawld.env_remove("JOURNAL_STREAM").env_remove("NOTIFY_SOCKET").env_remove("PAWL_FAIL_POINT");
@@ -197,7 +196,7 @@ impl Device {
     /// # Errors
     /// When the program is missing.
     pub fn pawlctl_command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = programs::command("pawlctl")?;
+        let mut command = process::command("pawlctl")?;
         command.args(arguments).arg("--socket").arg(self.api.socket());
         command.env_remove(SshAgent::VARIABLE).env_remove("SSH_CONNECTION");
         Ok(command)

@@ -1,17 +1,20 @@
 //! A device that pairs by hand, so that it may cheat at any step.
 
-mod link_request;
-mod report;
 mod wire;
 
+use p256::ecdsa::Signature;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::Swtpm;
+use pawl_evidence::tpm::{HashAlgorithm, PcrSelection, Public, PublicKey};
 use pawl_proto::message::{
-    ApprovalStep, CertifiedKey, Credential, Finding, GivenApproval, HostFacts, PairingApproved, PairingGrant,
-    PairingOffer, PairingProof, PairingRefusal, PairingRequest, Scope, SessionProof, ShortText, Waiting,
+    ApprovalStep, BootLog, CertifiedKey, Credential, Evidence, Finding, GivenApproval, HostFacts,
+    PairingApproved, PairingGrant, PairingOffer, PairingProof, PairingRefusal, PairingRequest, Report, Scope,
+    SessionProof, ShortText, Waiting,
 };
-use pawl_proto::{Blob, DeviceId, Digest, Epoch, Nonce, PairingId, SessionId, Text, codec};
+use pawl_proto::{Blob, DeviceId, Digest, Epoch, Nonce, PairingId, PcrValue, SessionId, Text, codec};
 use pawl_tpm::{Binding, Counter, Error, Identity, KeyBlob, Options, Tpm};
+use rcgen::{CertificateParams, DnType, PublicKeyData, SignatureAlgorithm, SigningKey};
+use sha2::{Digest as _, Sha256};
 
 pub(crate) use wire::Wire;
 
@@ -236,4 +239,81 @@ fn open(tcti: &str) -> Tpm {
 
 fn blob<const MAX: usize>(bytes: &[u8]) -> Blob<MAX> {
     Blob::new(bytes.to_vec()).unwrap()
+}
+
+fn make(tpm: &Tpm, key: &KeyBlob, epoch: u64, common_name: &str) -> Vec<u8> {
+    let PublicKey::Ecc { x, y, .. } = Public::unmarshal(&key.public).unwrap().key().clone() else {
+        panic!("the link key is no elliptic curve key")
+    };
+    let point = [&[4], x.as_slice(), y.as_slice()].concat();
+    let key = LinkKey { tpm: tpm.clone(), key: key.clone(), epoch, point };
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name.push(DnType::CommonName, common_name);
+    parameters.serialize_request(&key).unwrap().der().to_vec()
+}
+
+struct LinkKey {
+    tpm: Tpm,
+    key: KeyBlob,
+    epoch: u64,
+    /// Uncompressed (SEC 1, 2.3.3).
+    point: Vec<u8>,
+}
+
+impl PublicKeyData for LinkKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.point
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}
+
+impl SigningKey for LinkKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        let digest = Sha256::digest(message).into();
+        let signature = self.tpm.sign_with_link_blocking(&self.key, self.epoch, digest).unwrap();
+        Ok(Signature::from_slice(&signature).unwrap().to_der().as_bytes().to_vec())
+    }
+}
+
+impl Impostor {
+    fn report(&self, pairing: PairingId, nonce: Nonce) -> Report {
+        let selection = PcrSelection::new(HashAlgorithm::Sha256, 0..=15).unwrap();
+        let pcrs = self.runtime.block_on(self.tpm.read_pcrs(&selection)).unwrap();
+        let evidence = Evidence {
+            version: codec::Version,
+            device: self.device(),
+            pairing,
+            epoch: Epoch(self.counter.epoch),
+            nonce,
+            since: None,
+            boot_id: Text::lossy("00000000-0000-0000-0000-000000000000"),
+            run: None,
+            pcrs: pcrs
+                .bank(HashAlgorithm::Sha256)
+                .map(|(index, digest)| (index, PcrValue::new(digest.as_bytes()).unwrap()))
+                .collect(),
+            boot_log: Some(BootLog {
+                digest: Digest::of(&self.boot_log),
+                bytes: Some(Blob::new(self.boot_log.clone()).unwrap()),
+            }),
+            measure_log: None,
+            nvpcrs: None,
+            ima_log: None,
+            host: Some(HostFacts::default()),
+            health: None,
+            audit: None,
+        };
+        let evidence = codec::encode(&evidence).unwrap();
+        let quote = self.runtime.block_on(self.tpm.quote(&selection, Digest::of(&evidence).0)).unwrap();
+        Report {
+            version: codec::Version,
+            evidence: Blob::new(evidence).unwrap(),
+            attest: blob(&quote.attest),
+            signature: blob(&quote.signature),
+            nvpcrs: Vec::new(),
+        }
+    }
 }

@@ -11,7 +11,7 @@ use anyhow::Result;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, DeviceOptions, Terms};
 
-use crate::look_around;
+use crate::invite;
 use crate::teller::Teller;
 
 /// Short, so that nobody waits long for the TPM to say no.
@@ -39,7 +39,7 @@ fn chapters(teller: &mut Teller, rig: &Rig, keep: bool) -> Result<()> {
     re_pair::tell(teller, rig, &stage, &alice, revoked.ended)?;
     action::tell(teller, rig, &stage, &alice)?;
     if keep {
-        look_around::invite(teller, rig, &stage.device, &stage.id, &alice)?;
+        invite(teller, rig, &stage.device, &stage.id, &alice)?;
     }
     stage.device.stop()
 }
