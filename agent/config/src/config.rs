@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use pawl_proto::BaseUrl;
 use pawl_proto::message::{self, Scope};
-use pawl_proto::{BaseUrl, local};
 
 use crate::error::ConfigError;
 use crate::layer::{Layer, TokenLayer};
@@ -127,7 +127,7 @@ impl Config {
         let tokens: Vec<_> = token.map(|tokens| tokens.0).unwrap_or_default();
         Ok(Self {
             state_dir: or_path(state_dir.map(Into::into), "/var/lib/pawl"),
-            socket: or_path(socket.map(Into::into), local::SOCKET),
+            socket: or_path(socket.map(Into::into), pawl_local_api::SOCKET),
             log: log.unwrap_or_default(),
             control_plane: ControlPlane {
                 url: control_plane.url.ok_or_else(|| missing("control_plane.url"))?,

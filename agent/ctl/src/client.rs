@@ -8,12 +8,12 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Method, Request, StatusCode, header};
 use pawl_config::TokenName;
-use pawl_proto::SessionId;
-use pawl_proto::local::{
-    self, ActionRequest, ActionStatus, ApprovalRequest, ConfirmationRequest, Deprovisioned,
-    EntitlementStatus, EvidenceExport, LocalRecords, LocalStatus, PairRequest, Problem, SelfTest,
-    SessionStatus, Token, WipeRequest, Wiped,
+use pawl_local_api::{
+    ActionRequest, ActionStatus, ApprovalRequest, ConfirmationRequest, Deprovisioned, EntitlementStatus,
+    EvidenceExport, LocalRecords, LocalStatus, PairRequest, Problem, SelfTest, SessionStatus, Token,
+    WipeRequest, Wiped,
 };
+use pawl_proto::SessionId;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -48,7 +48,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(socket: Option<PathBuf>) -> Self {
-        Self { socket: socket.unwrap_or_else(|| PathBuf::from(local::SOCKET)), patience: PATIENCE }
+        Self { socket: socket.unwrap_or_else(|| PathBuf::from(pawl_local_api::SOCKET)), patience: PATIENCE }
     }
 
     pub(crate) async fn status(&self) -> Result<LocalStatus, ClientError> {

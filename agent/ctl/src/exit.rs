@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use hyper::StatusCode;
 use pawl_config::ConfigError;
-use pawl_proto::local::{NO_TPM, Problem};
+use pawl_local_api::{NO_TPM, Problem};
 use pawl_proto::message::RefusalCode;
 use zeroize::Zeroizing;
 

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{Server, problem, reply};
+use pawl_local_api::{LocalRecord, LocalRecords};
 use pawl_proto::codec::Version;
-use pawl_proto::local::{LocalRecord, LocalRecords};
 use pawl_proto::message::{Cause, ShortText};
 use pawl_proto::record::{DeviceFact, DeviceRecord, Link};
 use pawl_proto::{Digest, Epoch, SessionId};

@@ -4,9 +4,9 @@
 //! every approval was signed over the statement of its own request.
 
 use pawl_approval::{NAMESPACE, Signature, SignatureError, Touch};
+use pawl_local_api::{ApprovalRequest, Asked, WaitingStatus};
 use pawl_proto::Blob;
 use pawl_proto::bounded::TooLong;
-use pawl_proto::local::{ApprovalRequest, Asked, WaitingStatus};
 use pawl_proto::message::{GivenApproval, GrantedApproval, Known, Statement, StatementBytes, Waiting};
 
 /// Checks that each of these approvals is over this statement, and by the key that it names.

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pawl_proto::local::{Problem, Token};
+use pawl_local_api::{Problem, Token};
 use pawl_proto::message::Entitlement;
 use pawl_tpm::{KeyBlob, LeaseGrant};
 use tokio::sync::watch;

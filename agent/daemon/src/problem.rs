@@ -1,7 +1,7 @@
 //! The problems that pawld reports to callers: what is wrong, and what to do.
 
+use pawl_local_api::{NO_TPM, Problem};
 use pawl_proto::DeviceId;
-use pawl_proto::local::{NO_TPM, Problem};
 use pawl_proto::message::{Lacking, ShortText};
 
 use crate::core::TpmFailure;

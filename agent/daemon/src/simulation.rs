@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pawl_proto::local::{Problem, Token};
+use pawl_local_api::{Problem, Token};
 use pawl_proto::message::{self, Entitlement};
 use pawl_proto::record::DeviceFact;
 use pawl_proto::{Epoch, Text};

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use pawl_config::Config;
-use pawl_proto::local::Problem;
+use pawl_local_api::Problem;
 use pawl_tpm::{Error, Options, Tpm};
 use tokio::net::UnixListener;
 use tokio::task::spawn_blocking;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pawl_proto::local::Token;
+use pawl_local_api::Token;
 use pawl_proto::message::{Entitlement, Lacking};
 use pawl_proto::{Epoch, PairingId};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};

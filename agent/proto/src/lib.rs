@@ -12,7 +12,6 @@ pub mod bounded;
 pub mod codec;
 pub mod id;
 pub mod limits;
-pub mod local;
 mod lower_hex;
 pub mod message;
 pub mod open;

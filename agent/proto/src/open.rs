@@ -69,6 +69,7 @@ pub struct WordError;
 /// Declares an enum whose values travel as their names. A name that this version does not know is kept as
 /// `Unknown`, so that the message decodes and encodes to the same bytes; PROTOCOL.md says what each receiver
 /// does with it.
+#[macro_export]
 macro_rules! open_enum {
     (
         $(#[$meta:meta])*
@@ -132,5 +133,3 @@ macro_rules! open_enum {
         }
     };
 }
-
-pub(crate) use open_enum;

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test says what it expects")]
 
 use pawl_proto::codec::Version;
-use pawl_proto::local::SessionStage;
 use pawl_proto::message::{
     Area, Cause, DeviceState, EventKind, Finding, Receipt, RefusalCode, Standing, TrustTier,
 };
@@ -51,7 +50,6 @@ fn an_unknown_name_is_kept_and_a_text_that_is_no_name_is_malformed() {
     check(Standing::KNOWN);
     check(TrustTier::KNOWN);
     check(Area::KNOWN);
-    check(SessionStage::KNOWN);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
-use pawl_proto::local::SessionStage;
+use pawl_local_api::SessionStage;
 use pawl_proto::message::Scope;
 use pawl_proto::{Nonce, Text};
 use pawld::core::{

@@ -5,7 +5,7 @@ use pawl_control_plane::incident::{ResolveError, resolve_by_operator};
 use pawl_control_plane::orders;
 use pawl_control_plane::session;
 use pawl_control_plane::store::StoreError;
-use pawl_proto::local::{PairRequest, SessionStage};
+use pawl_local_api::{PairRequest, SessionStage};
 use pawl_proto::message::{
     Access, EventKind, GivenApproval, Scope, ShortText, SshSignature, Standing, StatementBytes,
 };

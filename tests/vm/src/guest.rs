@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use pawl_proto::local::LocalStatus;
+use pawl_local_api::LocalStatus;
 use pawl_proto::message::DeviceState;
 use serde_json::Value;
 

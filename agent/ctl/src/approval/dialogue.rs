@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use pawl_approval::Confirmation;
+use pawl_local_api::{ApprovalRequest, Asked, ConfirmationRequest, WaitingStatus};
 use pawl_proto::SessionId;
-use pawl_proto::local::{ApprovalRequest, Asked, ConfirmationRequest, WaitingStatus};
 use tokio::time::{sleep, timeout};
 
 use super::{Key, Requested, statement, waiting};
@@ -283,7 +283,7 @@ fn refusal(waiting: Option<&WaitingStatus>) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use pawl_proto::local::Problem;
+    use pawl_local_api::Problem;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Checks the statement against what this command requested, before a key signs it.
 
-use pawl_proto::local::Asked;
+use pawl_local_api::Asked;
 use pawl_proto::message::{Scope, ShortText, Statement, StatementBytes};
 use pawl_proto::{DeviceId, Digest, SessionId};
 

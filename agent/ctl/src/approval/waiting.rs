@@ -1,6 +1,6 @@
 //! Formats an approval session that waits: the request, the user code for an approver elsewhere, and what has changed.
 
-use pawl_proto::local::{Asked, WaitingStatus};
+use pawl_local_api::{Asked, WaitingStatus};
 use pawl_proto::message::{Access, Ending, Scope};
 
 use crate::output::{Drawing, FieldList, Style, Tone, plain, utc, words};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use pawl_approval::Confirmation;
-use pawl_proto::local::{ActionRequest, ActionStatus, ConfirmationRequest};
+use pawl_local_api::{ActionRequest, ActionStatus, ConfirmationRequest};
 use pawl_proto::{DeviceId, Digest, SessionId};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -262,7 +262,7 @@ fn timed_out(session: SessionId, timeout: Duration) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use pawl_proto::local::Problem;
+    use pawl_local_api::Problem;
 
     use super::*;
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use hex::FromHexError;
-use pawl_proto::local::EvidenceExport;
+use pawl_local_api::EvidenceExport;
 use serde::Serialize;
 
 use crate::cli;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use pawl_proto::local::{
+use pawl_local_api::{
     BrokerStatus, LeaseStatus, LocalStatus, Problem, SessionStage, SessionStatus, TokenStatus, VerdictStatus,
 };
 use pawl_proto::message::{DeviceState, Finding, Standing, TrustTier};

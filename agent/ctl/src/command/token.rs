@@ -1,7 +1,7 @@
 //! `pawlctl token` and `pawlctl entitled`.
 
 use hyper::StatusCode;
-use pawl_proto::local::{EntitlementStatus, Token};
+use pawl_local_api::{EntitlementStatus, Token};
 use sd_notify::NotifyState;
 use zeroize::Zeroizing;
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
-use pawl_proto::local::{Deprovisioned, WipeRequest, Wiped};
+use pawl_local_api::{Deprovisioned, WipeRequest, Wiped};
 
 use crate::client::Client;
 use crate::exit::{Answer, Exit, Failure};

@@ -6,7 +6,7 @@ mod tests;
 use std::time::Duration;
 
 use pawl_evidence::assurance::{Approved, Claims, Expected};
-use pawl_proto::local::ActionRequest;
+use pawl_local_api::ActionRequest;
 use pawl_proto::message::{GrantedApproval, ShortText, Statement, StatementBytes};
 use pawl_proto::{Digest, Nonce, SessionId};
 use serde_json::json;

@@ -1,8 +1,8 @@
 //! Why an action was refused or failed, and what to do.
 
 use pawl_evidence::assurance::AssuranceError;
+use pawl_local_api::Problem;
 use pawl_proto::bounded::TooLong;
-use pawl_proto::local::Problem;
 use pawl_proto::message::RefusalCode;
 
 use crate::approval::ApprovalError;

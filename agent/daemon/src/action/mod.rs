@@ -12,8 +12,8 @@ mod turns;
 
 use std::sync::Arc;
 
+use pawl_local_api::ActionStatus;
 use pawl_proto::SessionId;
-use pawl_proto::local::ActionStatus;
 use tokio::sync::Mutex;
 
 use crate::shared::Shared;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pawl_local_api::{ActionStatus, Asked, Problem, WaitingStatus};
 use pawl_proto::codec::Version;
-use pawl_proto::local::{ActionStatus, Asked, Problem, WaitingStatus};
 use pawl_proto::message::{
     ActionApproved, ActionOffer, ActionState, ApprovalStep, GivenApproval, GrantedApproval, Known,
     StatementBytes, Waiting,

@@ -3,8 +3,8 @@
 
 use hyper::body::Bytes;
 use hyper::{Method, StatusCode};
+use pawl_local_api::{ActionRequest, ActionStatus, ApprovalRequest, ConfirmationRequest};
 use pawl_proto::Text;
-use pawl_proto::local::{ActionRequest, ActionStatus, ApprovalRequest, ConfirmationRequest};
 
 use super::Api;
 use super::answer::{self, Answer};

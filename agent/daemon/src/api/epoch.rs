@@ -1,7 +1,7 @@
 //! `POST /v1/wipe`, `POST /v1/deprovision` and `POST /v1/self-test`: the calls that move counters in the TPM.
 
 use hyper::body::Bytes;
-use pawl_proto::local::{SelfTest, WipeRequest};
+use pawl_local_api::{SelfTest, WipeRequest};
 use pawl_tpm::CounterTest;
 
 use super::Api;

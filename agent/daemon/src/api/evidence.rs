@@ -4,8 +4,8 @@
 use std::io;
 
 use pawl_evidence::tpm::Public;
+use pawl_local_api::EvidenceExport;
 use pawl_proto::Digest;
-use pawl_proto::local::EvidenceExport;
 
 use super::Api;
 use super::answer::{Answer, parameter};

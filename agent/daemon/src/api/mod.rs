@@ -27,8 +27,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request as HttpRequest, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pawl_local_api::Problem;
 use pawl_proto::limits;
-use pawl_proto::local::Problem;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 

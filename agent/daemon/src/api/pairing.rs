@@ -2,8 +2,9 @@
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
+use pawl_local_api::{ApprovalRequest, ConfirmationRequest};
+use pawl_local_api::{ApprovalRequest, ConfirmationRequest, PairRequest};
 use pawl_proto::Text;
-use pawl_proto::local::{ApprovalRequest, ConfirmationRequest, PairRequest};
 use serde_json::json;
 use tokio::sync::oneshot;
 

@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::Read as _;
 
+use pawl_local_api::Problem;
 use pawl_proto::Text;
-use pawl_proto::local::Problem;
 use pawl_proto::message::ShortText;
 use tokio::net::UnixStream;
 

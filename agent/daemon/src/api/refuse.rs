@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use pawl_proto::local::Problem;
+use pawl_local_api::Problem;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 

@@ -1,6 +1,6 @@
 //! `GET /v1/status`: the state of the device, and whether the TPM accepts its lease.
 
-use pawl_proto::local::{LeaseStatus, LocalStatus};
+use pawl_local_api::{LeaseStatus, LocalStatus};
 use pawl_proto::message::Finding;
 use pawl_proto::{DeviceId, Digest, Epoch};
 use pawl_tpm::LeaseGrant;

@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 use pawl_config::TokenConfig;
-use pawl_proto::local::{EntitlementStatus, Problem};
+use pawl_local_api::{EntitlementStatus, Problem};
 
 use super::Api;
 use super::answer::{Answer, parameter};

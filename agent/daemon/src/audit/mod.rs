@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pawl_proto::local::LocalRecords;
+use pawl_local_api::LocalRecords;
 use pawl_proto::message;
 use pawl_proto::record::DeviceFact;
 use pawl_proto::{DeviceId, Epoch};

@@ -1,8 +1,8 @@
 //! What is read from the chain: for reports, and for an administrator of the device.
 
+use pawl_local_api::{LocalRecord, LocalRecords};
 use pawl_proto::codec;
 use pawl_proto::limits;
-use pawl_proto::local::{LocalRecord, LocalRecords};
 use pawl_proto::message::Audit;
 use pawl_proto::record::RecordBytes;
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use pawl_config::TokenConfig;
+use pawl_local_api::Token;
 use pawl_proto::DeviceId;
-use pawl_proto::local::Token;
 use pawl_tpm::Tpm;
 use reqwest::StatusCode;
 use serde::Deserialize;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pawl_proto::local::BrokerStatus;
+use pawl_local_api::BrokerStatus;
 
 use super::context::Context;
 use super::effect::Effect;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use pawl_local_api::{Deprovisioned, PairRequest, Problem, SessionStage, Wiped};
 use pawl_proto::Text;
-use pawl_proto::local::{Deprovisioned, PairRequest, Problem, SessionStage, Wiped};
 use pawl_proto::message::{Cause, ShortText};
 
 use super::effect::{Reply, Ticket, TpmCommand, Write};

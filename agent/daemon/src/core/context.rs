@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use pawl_local_api::Problem;
 use pawl_proto::Epoch;
-use pawl_proto::local::Problem;
 use pawl_proto::message::{Audience, Scope};
 use pawl_proto::record::DeviceFact;
 

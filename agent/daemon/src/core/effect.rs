@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_proto::local::{Deprovisioned, Problem, SessionStatus, Token, Wiped};
+use pawl_local_api::{Deprovisioned, Problem, SessionStatus, Token, Wiped};
 use pawl_proto::message::{
     ApprovalStep, Credential, Entitlement, PairingProof, PairingRequest, SessionProof,
 };

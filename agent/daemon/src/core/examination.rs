@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use pawl_local_api::Problem;
 use pawl_proto::Epoch;
-use pawl_proto::local::Problem;
 use pawl_proto::record::DeviceFact;
 
 use super::context::Context;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_proto::local::{PairRequest, Problem};
+use pawl_local_api::{PairRequest, Problem};
 use pawl_proto::message::{Cause, DeviceState};
 
 use crate::problem;

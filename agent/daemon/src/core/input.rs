@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use pawl_proto::local::{PairRequest, Token};
+use pawl_local_api::{PairRequest, Token};
 use pawl_proto::message::{
     self, BootLog, GivenApproval, HostFacts, HostHealth, ImaLog, MeasureLog, PairingApproved, PairingGrant,
     PairingOffer, RefusalCode, ShortText, Waiting,

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use pawl_proto::local::Problem;
+use pawl_local_api::Problem;
 use pawl_proto::message::{Standing, TrustTier, Verdict};
 use pawl_proto::{Channel, Topic, signed};
 

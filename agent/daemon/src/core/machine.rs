@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_proto::local::PairRequest;
+use pawl_local_api::PairRequest;
 
 use super::callers::Caller;
 use super::callers::{self, Callers};

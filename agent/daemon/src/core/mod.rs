@@ -48,7 +48,7 @@ mod tokens;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pawl_proto::local::SessionStatus;
+use pawl_local_api::SessionStatus;
 use pawl_proto::message::DeviceState;
 
 use crate::problem;

@@ -12,8 +12,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pawl_local_api::{Problem, Wiped};
 use pawl_proto::Epoch;
-use pawl_proto::local::{Problem, Wiped};
 use pawl_proto::message::DeviceState;
 
 use super::callers::Caller;

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pawl_local_api::{PairRequest, Problem, SessionStage, SessionStatus};
 use pawl_proto::codec::DecodeError;
-use pawl_proto::local::{PairRequest, Problem, SessionStage, SessionStatus};
 use pawl_proto::message::{Cause, Known, Statement};
 use pawl_proto::record::DeviceFact;
 use pawl_proto::{Epoch, Text};

@@ -10,7 +10,7 @@ use super::orders::Ending;
 use super::session;
 use crate::problem;
 use crate::store::{Approved, PairingRecord, Revocation};
-use pawl_proto::local::Problem;
+use pawl_local_api::Problem;
 
 /// The phase that follows.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pawl_local_api::{BrokerStatus, Problem, TokenStatus};
 use pawl_proto::codec::Version;
-use pawl_proto::local::{BrokerStatus, Problem, TokenStatus};
 use pawl_proto::message::{DeviceState, Entitlement, Verdict};
 use pawl_tpm::LeaseGrant;
 

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use pawl_local_api::{PairRequest, Problem};
 use pawl_proto::Text;
-use pawl_proto::local::{PairRequest, Problem};
 use pawl_proto::message::Cause;
 
 use super::effect::Write;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pawl_proto::local::{Problem, Token, TokenStatus};
+use pawl_local_api::{Problem, Token, TokenStatus};
 use pawl_proto::message::{Entitlement, Lacking};
 use pawl_proto::record::DeviceFact;
 use pawl_proto::{DeviceId, Epoch, Text};

@@ -1,11 +1,12 @@
 //! Requests of the local API to the core, and what it tells of itself for `GET /v1/status`.
 
 use pawl_config::TokenConfig;
-use pawl_proto::Text;
-use pawl_proto::local::{
+use pawl_local_api::{
     Deprovisioned, PairRequest, PairingStatus, Problem, SessionStage, SessionStatus, VerdictStatus,
     WipeRequest, Wiped,
 };
+use pawl_local_api::{Deprovisioned, PairRequest, Problem, SessionStatus, WipeRequest, Wiped};
+use pawl_proto::Text;
 use pawl_proto::message::{Entitlement, GivenApproval, Lacking, Verdict};
 use tokio::sync::oneshot;
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ShortText;
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, EventId};
-use crate::open::open_enum;
+use crate::open_enum;
 
 /// Control plane: an order, signed, retained by the broker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

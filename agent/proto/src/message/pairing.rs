@@ -8,7 +8,7 @@ use crate::bounded::{Blob, Nonce};
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, PairingId, SessionId};
 use crate::limits;
-use crate::open::open_enum;
+use crate::open_enum;
 use crate::signed::OrderKey;
 
 /// Device: who it says it is, and what it wants. Nothing here is proven yet.

@@ -6,7 +6,7 @@ use super::{ShortText, TpmStructure};
 use crate::bounded::Blob;
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, EventId, PairingId};
-use crate::open::open_enum;
+use crate::open_enum;
 
 /// Device: a receipt and `TPM2_NV_Certify` over the epoch counter; on the receipt channel, or
 /// to `POST /v1/receipts` when the broker is out of reach.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch};
-use crate::open::open_enum;
+use crate::open_enum;
 
 /// Device: whether it is on line and in which state; retained, and the last will of its
 /// connection. Not signed: a hint for people and dashboards, never a ground for a decision.

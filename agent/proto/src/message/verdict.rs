@@ -8,7 +8,7 @@ use super::{Entitlement, ShortText};
 use crate::bounded::{Digest, Nonce, SignatureBytes};
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, PairingId};
-use crate::open::open_enum;
+use crate::open_enum;
 use crate::pcr::PcrBank;
 
 /// Control plane: the judgement on a report, or a change of the device's standing; signed.

@@ -8,7 +8,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD as BASE64URL};
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{ClientCertificate, Device, DeviceOptions, Terms, boot_log, wait};
 use pawl_evidence::assurance::{Approved, AssuranceError};
-use pawl_proto::local::{ActionRequest, Problem};
+use pawl_local_api::{ActionRequest, Problem};
 use pawl_proto::message::{DeviceState, ShortText, TrustTier};
 use serde_json::Value;
 

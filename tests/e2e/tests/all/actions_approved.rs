@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Approver, Device, DeviceOptions, Terms, program};
 use pawl_evidence::assurance::Approved;
-use pawl_proto::local::{ActionRequest, ActionStatus, ApprovalRequest, Problem};
+use pawl_local_api::{ActionRequest, ActionStatus, ApprovalRequest, Problem};
 use pawl_proto::message::DeviceState;
 
 use crate::support::{Receiver, assured, failed_bindings, update};

@@ -6,7 +6,7 @@ mod tries;
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Approver, Device, DeviceOptions, Terms, TokenAnswer, boot_log};
-use pawl_proto::local::{ApprovalRequest, PairRequest, SessionStage};
+use pawl_local_api::{ApprovalRequest, PairRequest, SessionStage};
 use pawl_proto::message::{Scope, ShortText};
 
 use crate::lease::wait_until_contraindicated;

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, DeviceOptions, OldKeys, TokenAnswer, wait};
-use pawl_proto::local::Problem;
+use pawl_local_api::Problem;
 use pawl_proto::{Channel, Topic};
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, DeviceOptions, ImaLogFile, wait};
-use pawl_proto::local::VerdictStatus;
+use pawl_local_api::VerdictStatus;
 use pawl_proto::message::{Area, TrustTier};
 
 use crate::support::judged;

@@ -2,7 +2,7 @@
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, DeviceOptions, Terms, TokenAnswer, boot_log};
-use pawl_proto::local::LocalStatus;
+use pawl_local_api::LocalStatus;
 use pawl_proto::message::{DeviceState, TrustTier};
 
 use crate::support::refusal;

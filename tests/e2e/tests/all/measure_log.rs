@@ -2,7 +2,7 @@
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, DeviceOptions, MeasureLog, boot_log, wait};
-use pawl_proto::local::VerdictStatus;
+use pawl_local_api::VerdictStatus;
 use pawl_proto::message::{Area, TrustTier};
 
 use crate::support::judged;

@@ -236,7 +236,7 @@ fn enrolled_tpm(rig: &Rig, name: &str) -> Swtpm {
     tpm
 }
 
-fn is_refusal(problem: &pawl_proto::local::Problem) -> bool {
+fn is_refusal(problem: &pawl_local_api::Problem) -> bool {
     problem.reason.contains("enrol")
 }
 

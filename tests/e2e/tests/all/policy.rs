@@ -181,7 +181,7 @@ fn boot(device: &mut Device, boot: &str) {
     device.start().unwrap();
 }
 
-fn wait_until_refused(device: &Device) -> pawl_proto::local::VerdictStatus {
+fn wait_until_refused(device: &Device) -> pawl_local_api::VerdictStatus {
     let status = device
         .wait_until("the device is refused", |status| {
             let result = status.verdict.as_ref().and_then(|verdict| verdict.result);

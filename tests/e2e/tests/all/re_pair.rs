@@ -8,8 +8,8 @@ mod swapped_tpm;
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Approver, Device, DeviceOptions, OldKeys, StateCopy, Terms, TokenAnswer};
+use pawl_local_api::{LocalStatus, SessionStage};
 use pawl_proto::Epoch;
-use pawl_proto::local::{LocalStatus, SessionStage};
 use pawl_proto::message::{DeviceState, Finding};
 
 use crate::revocation::{assert_dead, verified_receipt};

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Device, DeviceOptions, Terms, program};
-use pawl_proto::local::LocalRecord;
+use pawl_local_api::LocalRecord;
 use serde_json::Value;
 
 use crate::support::{approve_here, assured, judged_anew, update};

@@ -6,8 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Approver, Device, DeviceOptions, Terms};
+use pawl_local_api::ApprovalRequest;
 use pawl_proto::Digest;
-use pawl_proto::local::ApprovalRequest;
 use serde_json::Value;
 
 use crate::support::{approve_here, newly_paired};

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::ensure;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Approver, Device, DeviceOptions, Terminal, Terms, wait};
-use pawl_proto::local::{LocalStatus, SessionStage};
+use pawl_local_api::{LocalStatus, SessionStage};
 use pawl_proto::message::DeviceState;
 
 use transcript::Transcript;

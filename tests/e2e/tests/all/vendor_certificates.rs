@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::ensure;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Approver, Device, DeviceOptions, Factory, Swtpm, Terms, wait};
+use pawl_local_api::{PairRequest, SessionStage};
 use pawl_proto::DeviceId;
-use pawl_proto::local::{PairRequest, SessionStage};
 use pawl_proto::message::ShortText;
 use serde_json::Value;
 

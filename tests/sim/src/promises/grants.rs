@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pawl_evidence::lease::check_lease_key;
-use pawl_proto::local::Token;
+use pawl_local_api::Token;
 use pawl_proto::message::{PairingApproved, PairingGrant, Verdict};
 use pawl_proto::signed::{self, OrderKey};
 use pawl_proto::{Channel, Digest, PairingId, PcrValue, SessionId, Topic};

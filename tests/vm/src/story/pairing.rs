@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use pawl_proto::local::LocalStatus;
+use pawl_local_api::LocalStatus;
 
 use super::stage::Stage;
 use crate::guest::SOON;

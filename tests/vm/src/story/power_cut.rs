@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use pawl_e2e::rig::wait;
+use pawl_local_api::LocalStatus;
 use pawl_proto::Epoch;
-use pawl_proto::local::LocalStatus;
 use pawl_proto::message::DeviceState;
 
 use super::first_boot::configure;

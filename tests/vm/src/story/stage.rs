@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::wait::Interrupted;
 use pawl_e2e::rig::{ApprovalTerms, Terms};
-use pawl_proto::local::{LocalStatus, VerdictStatus};
+use pawl_local_api::{LocalStatus, VerdictStatus};
 use pawl_proto::message::DeviceState;
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use pawl_proto::local::LocalStatus;
+use pawl_local_api::LocalStatus;
 
 use super::finding::Finding;
 use crate::client::ClientError;

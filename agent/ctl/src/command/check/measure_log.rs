@@ -12,8 +12,8 @@ use pawl_config::Config;
 use pawl_evidence::eventlog::EventLog;
 use pawl_evidence::measure_log::{MeasureLog, Target};
 use pawl_evidence::tpm::{HashAlgorithm, PCR_COUNT, PcrValues, TaggedDigest};
+use pawl_local_api::LocalStatus;
 use pawl_proto::limits;
-use pawl_proto::local::LocalStatus;
 
 use super::files::unreadable;
 use super::finding::Finding;

@@ -13,7 +13,7 @@ use std::io;
 use std::path::PathBuf;
 
 use pawl_config::{Config, ConfigError};
-use pawl_proto::local::{self, LocalStatus};
+use pawl_local_api::LocalStatus;
 
 use crate::cli;
 use crate::client::Client;
@@ -50,7 +50,7 @@ async fn examine(
     let mut findings = vec![files::configuration(&options.config, config.as_ref().err())];
     let config = config.ok();
     let socket = socket.or_else(|| config.as_ref().map(|config| config.socket.clone()));
-    let socket = socket.unwrap_or_else(|| PathBuf::from(local::SOCKET));
+    let socket = socket.unwrap_or_else(|| PathBuf::from(pawl_local_api::SOCKET));
     findings.push(files::socket(&socket));
     let client = Client::new(Some(socket));
     let answer = client.status().await;

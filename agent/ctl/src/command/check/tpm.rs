@@ -8,7 +8,7 @@ use std::path::Path;
 
 use hyper::StatusCode;
 use pawl_config::Config;
-use pawl_proto::local::{LocalStatus, SelfTest};
+use pawl_local_api::{LocalStatus, SelfTest};
 
 use super::finding::Finding;
 use crate::client::{Client, ClientError};

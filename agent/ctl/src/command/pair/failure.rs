@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use pawl_proto::local::{Problem, SessionStage};
+use pawl_local_api::{Problem, SessionStage};
 
 use super::outcome::Watch;
 use crate::client::ClientError;

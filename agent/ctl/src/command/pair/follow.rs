@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use pawl_approval::Confirmation;
-use pawl_proto::local::{ConfirmationRequest, LocalStatus, Problem, SessionStage, SessionStatus};
+use pawl_local_api::{ConfirmationRequest, LocalStatus, Problem, SessionStage, SessionStatus};
 use pawl_proto::message::DeviceState;
 use serde::Serialize;
 use tokio::time::sleep;

@@ -1,6 +1,6 @@
 //! The stages that a session has reached. Each is shown once, in order, also if several were reached between two queries.
 
-use pawl_proto::local::{LocalStatus, SessionStage, SessionStatus};
+use pawl_local_api::{LocalStatus, SessionStage, SessionStatus};
 
 use crate::output::plain;
 

@@ -6,7 +6,7 @@ mod milestones;
 mod outcome;
 pub(super) mod preview;
 
-use pawl_proto::local::{LocalStatus, PairRequest};
+use pawl_local_api::{LocalStatus, PairRequest};
 use pawl_proto::message::ShortText;
 
 use crate::approval::{Dialogue, Purpose, Requested};
@@ -159,7 +159,7 @@ fn sentence(status: &LocalStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use pawl_proto::local::{PairingStatus, Problem, SessionStage, SessionStatus};
+    use pawl_local_api::{PairingStatus, Problem, SessionStage, SessionStatus};
     use pawl_proto::message::{DeviceState, Finding, Scope};
     use pawl_proto::{Epoch, PairingId, SessionId};
 

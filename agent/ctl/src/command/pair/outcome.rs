@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pawl_proto::local::{LocalStatus, Problem, SessionStage, SessionStatus};
+use pawl_local_api::{LocalStatus, Problem, SessionStage, SessionStatus};
 use pawl_proto::message::DeviceState;
 use pawl_proto::{PairingId, SessionId};
 

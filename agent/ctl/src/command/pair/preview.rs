@@ -1,6 +1,6 @@
 //! What `pair` and `re-pair` show before they request a session: what pawld found, what will end, what is requested.
 
-use pawl_proto::local::{LocalStatus, PairRequest, PairingStatus};
+use pawl_local_api::{LocalStatus, PairRequest, PairingStatus};
 use pawl_proto::message::{DeviceState, Finding};
 use pawl_proto::{DeviceId, Epoch};
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! Checks that each record follows the one before it.
 
+use pawl_local_api::LocalRecord;
 use pawl_proto::Digest;
-use pawl_proto::local::LocalRecord;
 use pawl_proto::record::Link;
 
 /// The part of the chain that was checked so far.

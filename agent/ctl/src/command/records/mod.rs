@@ -3,7 +3,7 @@
 mod chain;
 mod fact;
 
-use pawl_proto::local::LocalRecord;
+use pawl_local_api::LocalRecord;
 use serde::Serialize;
 
 use crate::cli;

@@ -2,10 +2,10 @@
 
 use pawl_evidence::lease::LeaseKeyError;
 use pawl_evidence::tpm::ParseError;
+use pawl_local_api::Problem;
 use pawl_proto::Epoch;
 use pawl_proto::bounded::TooLong;
 use pawl_proto::codec::DecodeError;
-use pawl_proto::local::Problem;
 use pawl_proto::message::RefusalCode;
 use pawl_proto::signed::VerifyError;
 

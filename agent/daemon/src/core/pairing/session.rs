@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pawl_local_api::PairRequest;
 use pawl_proto::bounded::TooLong;
 use pawl_proto::codec::Version;
-use pawl_proto::local::PairRequest;
 use pawl_proto::message::{
     ApprovalStep, GivenApproval, HostFacts, Known, PairingApproved, PairingOffer, PairingRequest, Scope,
     SessionProof, Statement, StatementBytes, TpmStructure, Waiting,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use pawl_proto::local::{Asked, Problem, SessionStage, SessionStatus, WaitingStatus};
+use pawl_local_api::{Asked, Problem, SessionStage, SessionStatus, WaitingStatus};
 use pawl_proto::message::GivenApproval;
 use pawl_proto::{SessionId, Text};
 

@@ -1,6 +1,6 @@
 //! The creation of an approved pairing: in one go, cut anywhere, refused and wiped.
 
-use pawl_proto::local::{PairRequest, SessionStage};
+use pawl_local_api::{PairRequest, SessionStage};
 use pawl_proto::message::RefusalCode;
 
 use super::device::{Device, is_call, is_write, name};

@@ -1,6 +1,6 @@
 //! A core with a TPM, a control plane and a disk of the test's choice.
 
-use pawl_proto::local::{PairRequest, SessionStage};
+use pawl_local_api::{PairRequest, SessionStage};
 
 use super::peers::{Disk, Plane, silence};
 use super::soft_tpm::SoftTpm;

@@ -19,9 +19,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use p256::ecdsa::SigningKey;
+use pawl_local_api::Token;
 use pawl_proto::bounded::SignatureBytes;
 use pawl_proto::codec::{self, Version};
-use pawl_proto::local::Token;
 use pawl_proto::message::{
     Cause, Entitlement, Event, EventKind, Evidence, HostFacts, HostHealth, Lease, Report, Standing,
     TrustTier, Verdict,

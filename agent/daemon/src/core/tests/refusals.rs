@@ -1,6 +1,6 @@
 //! Approval sessions of which nothing comes: the old pairing lives, or ends by a wipe alone.
 
-use pawl_proto::local::{PairRequest, SessionStage};
+use pawl_local_api::{PairRequest, SessionStage};
 use pawl_proto::message::{GrantedApproval, RefusalCode, Statement};
 
 use super::device::{Device, is_call, is_write, name};

@@ -12,7 +12,7 @@ fn the_gate_closes_and_the_increment_begins_before_anything_that_can_wait() {
 #[test]
 fn a_session_that_a_wipe_ends_holds_the_increment_up_for_nothing() {
     let mut rig = Rig::entitled(900);
-    let request = pawl_proto::local::PairRequest { again: true, ..Default::default() };
+    let request = pawl_local_api::PairRequest { again: true, ..Default::default() };
     rig.feed(Input::Request(RequestId(1), Request::Pair(request)));
     rig.effects.clear();
     rig.feed(Input::Request(RequestId(2), Request::Wipe(Text::lossy("sold"))));

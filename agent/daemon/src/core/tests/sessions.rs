@@ -1,6 +1,6 @@
 //! Approval sessions: what the control plane, the disk, the TPM and callers can do to them.
 
-use pawl_proto::local::SessionStage;
+use pawl_local_api::SessionStage;
 use pawl_proto::message::RefusalCode;
 
 use super::device::{Device, is_call, is_write};

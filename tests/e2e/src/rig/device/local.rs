@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use pawl_proto::local::{LocalStatus, PairRequest, Problem, Token, WipeRequest, Wiped};
+use pawl_local_api::{LocalStatus, PairRequest, Problem, Token, WipeRequest, Wiped};
 use pawl_proto::message::{DeviceState, ShortText};
 
 use super::Device;

@@ -1,11 +1,11 @@
 //! Sessions at the device: a re-pair is asked for, approved and followed.
 
 use anyhow::{Context as _, Result, ensure};
-use pawl_proto::SessionId;
-use pawl_proto::local::{
+use pawl_local_api::{
     ActionRequest, ActionStatus, ApprovalRequest, ConfirmationRequest, PairRequest, SessionStage,
     SessionStatus, WaitingStatus,
 };
+use pawl_proto::SessionId;
 use pawl_proto::message::ShortText;
 
 use super::super::{Approver, Response, wait};

@@ -2,7 +2,7 @@
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{ApprovalTerms, DeviceOptions, Terms, wait};
-use pawl_proto::local::SessionStage;
+use pawl_local_api::SessionStage;
 use pawl_proto::message::{RefusalCode, Scope, ShortText, Statement, StatementBytes};
 use pawl_proto::{DeviceId, Digest, Epoch};
 

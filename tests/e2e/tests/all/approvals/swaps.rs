@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{ApprovalTerms, Approver, Device, DeviceOptions, Terms, TokenAnswer};
-use pawl_proto::local::ApprovalRequest;
+use pawl_local_api::ApprovalRequest;
 use pawl_proto::message::{DeviceState, RefusalCode};
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Approver, Device, TokenAnswer};
-use pawl_proto::local::SessionStage;
+use pawl_local_api::SessionStage;
 
 use super::waiting;
 use crate::support::{seen_by_operator, session_id};

@@ -4,7 +4,7 @@ use std::process::Output;
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Approver, Device, DeviceOptions, Process, SshAgent, Terms, wait};
-use pawl_proto::local::{LocalStatus, Problem};
+use pawl_local_api::{LocalStatus, Problem};
 
 use crate::support::{failed_bindings, session_id};
 

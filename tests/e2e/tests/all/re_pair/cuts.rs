@@ -2,7 +2,7 @@
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Approver, Device, DeviceOptions, Terms, TokenAnswer};
-use pawl_proto::local::LocalStatus;
+use pawl_local_api::LocalStatus;
 use pawl_proto::message::DeviceState;
 
 use super::ordered::wait_for_technician_wanted;

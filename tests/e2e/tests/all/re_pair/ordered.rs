@@ -2,7 +2,7 @@
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{ApprovalTerms, Device, DeviceOptions, Terms, TokenAnswer};
-use pawl_proto::local::LocalStatus;
+use pawl_local_api::LocalStatus;
 use pawl_proto::message::DeviceState;
 
 use crate::revocation::verified_receipt;

@@ -2,8 +2,8 @@
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{ApprovalTerms, Device, DeviceOptions, OldKeys, Terms, TokenAnswer, wait};
+use pawl_local_api::{LocalStatus, SessionStage};
 use pawl_proto::PairingId;
-use pawl_proto::local::{LocalStatus, SessionStage};
 use pawl_proto::message::{DeviceState, Finding};
 
 use crate::revocation::{assert_dead, verified_receipt};

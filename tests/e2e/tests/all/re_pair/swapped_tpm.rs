@@ -4,8 +4,8 @@ use std::path::Path;
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{ApprovalTerms, Device, DeviceOptions, Swtpm, Terms, TokenAnswer};
+use pawl_local_api::{PairRequest, SessionStage};
 use pawl_proto::DeviceId;
-use pawl_proto::local::{PairRequest, SessionStage};
 use pawl_proto::message::{DeviceState, Finding, Scope, ShortText};
 
 use crate::revocation::verified_receipt;

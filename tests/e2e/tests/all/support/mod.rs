@@ -10,7 +10,7 @@ mod tools;
 use anyhow::ensure;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Approver, Device, Response, TokenAnswer, wait};
-use pawl_proto::local::{LocalStatus, SessionStage, SessionStatus};
+use pawl_local_api::{LocalStatus, SessionStage, SessionStatus};
 use pawl_proto::message::{GivenApproval, SshSignature, StatementBytes, TrustTier};
 use serde_json::Value;
 

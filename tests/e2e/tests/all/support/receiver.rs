@@ -2,7 +2,7 @@
 
 use pawl_e2e::Rig;
 use pawl_evidence::assurance::{self, Assurance, AssuranceError, Expected};
-use pawl_proto::local::{ActionRequest, ActionStatus};
+use pawl_local_api::{ActionRequest, ActionStatus};
 use pawl_proto::message::ShortText;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;

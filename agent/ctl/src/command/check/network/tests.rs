@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pawl_config::Config;
-use pawl_proto::local::LocalStatus;
+use pawl_local_api::LocalStatus;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::crypto::ring;

@@ -4,8 +4,8 @@ use anyhow::{Context as _, Result, ensure};
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Approver, Device};
 use pawl_evidence::assurance::{Approved, SigningInput};
+use pawl_local_api::{ActionRequest, ActionStatus};
 use pawl_proto::Digest;
-use pawl_proto::local::{ActionRequest, ActionStatus};
 use pawl_proto::message::ShortText;
 
 use super::Stage;

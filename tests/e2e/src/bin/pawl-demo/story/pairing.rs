@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, ensure};
 use pawl_e2e::Rig;
 use pawl_e2e::rig::TokenAnswer;
-use pawl_proto::local::{LocalStatus, PairingStatus};
+use pawl_local_api::{LocalStatus, PairingStatus};
 use pawl_proto::message::TrustTier;
 
 use super::Stage;

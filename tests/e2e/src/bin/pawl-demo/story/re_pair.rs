@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 use pawl_e2e::Rig;
 use pawl_e2e::rig::Approver;
+use pawl_local_api::SessionStage;
 use pawl_proto::Epoch;
-use pawl_proto::local::SessionStage;
 use pawl_proto::message::DeviceState;
 use serde_json::Value;
 
