@@ -79,10 +79,11 @@ fn a_missing_file_says_what_to_do() {
 }
 
 #[test]
-fn the_readme_shows_a_configuration_that_loads() {
+fn the_documents_show_a_configuration_that_loads() {
     let readme = include_str!("../../../../README.md");
-    let whole: String =
-        ["state_dir =", "[approvals]", "[[action]]"].map(|first| block(readme, first)).concat();
+    let guide = include_str!("../../../../docs/operators-guide.md");
+    let blocks = [(readme, "state_dir ="), (guide, "[approvals]"), (guide, "[[action]]")];
+    let whole: String = blocks.map(|(document, first)| block(document, first)).concat();
     let config = load(&whole).unwrap();
     assert_eq!(config.state_dir, Path::new("/var/lib/pawl-control-plane"));
     assert_eq!(config.broker.port, 8883);
@@ -91,8 +92,8 @@ fn the_readme_shows_a_configuration_that_loads() {
 }
 
 /// The indented block that begins with this text.
-fn block(readme: &str, first: &str) -> String {
-    let lines = readme.lines().skip_while(|line| !line.starts_with(&format!("    {first}")));
+fn block(document: &str, first: &str) -> String {
+    let lines = document.lines().skip_while(|line| !line.starts_with(&format!("    {first}")));
     lines.take_while(|line| !line.is_empty()).fold(String::new(), |text, line| text + line.trim() + "\n")
 }
 
