@@ -2,7 +2,6 @@
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use pawl_local_api::{ApprovalRequest, ConfirmationRequest};
 use pawl_local_api::{ApprovalRequest, ConfirmationRequest, PairRequest};
 use pawl_proto::Text;
 use serde_json::json;

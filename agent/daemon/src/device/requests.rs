@@ -5,7 +5,6 @@ use pawl_local_api::{
     Deprovisioned, PairRequest, PairingStatus, Problem, SessionStage, SessionStatus, VerdictStatus,
     WipeRequest, Wiped,
 };
-use pawl_local_api::{Deprovisioned, PairRequest, Problem, SessionStatus, WipeRequest, Wiped};
 use pawl_proto::Text;
 use pawl_proto::message::{Entitlement, GivenApproval, Lacking, Verdict};
 use tokio::sync::oneshot;
