@@ -141,8 +141,11 @@ pub fn publish(world: &mut World, to: Client, topic: &Topic, payload: &[u8]) -> 
     }
     let is_silent = world.now < world.broker.weather.no_puback;
     let is_subscribed = world.broker.sessions.get(&to).is_some_and(|session| session.is_subscribed);
-    if !is_subscribed || world.now < world.broker.weather.no_subscriber {
+    let is_unheard = world.now < world.broker.weather.no_subscriber;
+    if is_unheard {
         world.seen.saw(Sight::NoSubscriber);
+    }
+    if !is_subscribed || is_unheard {
         return if is_silent { Fate::Silence } else { Fate::NoSubscriber };
     }
     if is_silent {

@@ -239,15 +239,22 @@ pub fn command_done(world: &mut World, index: usize) {
     if !process.tpm.is_empty() {
         schedule_command(world, index);
     }
-    let is_increment = matches!(command, TpmCommand::Increment);
+    let refused = match command {
+        TpmCommand::Increment => Sight::IncrementRefused,
+        _ => Sight::TpmRefused,
+    };
+    let checks_lease = matches!(command, TpmCommand::Unseal(_));
     let answer = run(world, index, command);
     if let Err(error) = &answer {
-        world.seen.saw(if is_increment { Sight::IncrementRefused } else { Sight::TpmRefused });
+        world.seen.saw(refused);
         world.trace(|| format!("device {index}: the TPM refuses: {error}"));
     }
     let answer = answer.map_err(|error| simulation::failure(&error));
     let is_transient = answer.as_ref().is_err_and(|failure| failure.kind == TpmFailureKind::Transient);
     let is_drift = answer.as_ref().is_err_and(|failure| failure.kind == TpmFailureKind::Pcrs);
+    if is_transient && checks_lease {
+        world.saw(Sight::LeaseCheckRefused);
+    }
     let was_open = is_transient && is_open(world, index);
     feed(world, index, Input::Tpm(ticket, answer));
     if is_drift && is_running(world, index) && !is_open(world, index) {

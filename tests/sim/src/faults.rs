@@ -41,11 +41,12 @@ pub fn begin(world: &mut World, index: usize, action: Action, salt: u64) {
         }
         Action::BootOther | Action::BootApproved => {
             let is_other = action == Action::BootOther;
-            if let Some(device) = world.devices.get_mut(index) {
-                device.boots = u8::from(is_other);
-            }
+            let Some(device) = world.devices.get_mut(index) else { return };
+            let booted = std::mem::replace(&mut device.boots, u8::from(is_other));
             if is_other {
                 world.saw(Sight::BootedOther);
+            } else if booted != 0 {
+                world.saw(Sight::BootedApproved);
             }
             device::stop(world, index, true);
         }
@@ -90,7 +91,7 @@ pub fn begin(world: &mut World, index: usize, action: Action, salt: u64) {
             broker::cut(world, plane);
         }
         Action::PlaneFails { after_commit, transactions } => {
-            world.saw(Sight::PlaneFailed);
+            world.saw(if after_commit { Sight::PlaneFailedLate } else { Sight::PlaneFailed });
             world.plane.fail(transactions, after_commit);
         }
         Action::PlaneClockJump { ms } => {

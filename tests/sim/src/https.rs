@@ -101,7 +101,7 @@ pub fn arrived(
             Err(failure("the answer was cut short".to_owned(), true, None))
         }
         Some(HttpsFault::ActedThenStatus { status }) => {
-            world.seen.saw(Sight::HttpsStatus);
+            world.seen.saw(Sight::HttpsActed);
             Err(status_failure(status))
         }
         Some(HttpsFault::Slow { .. }) => {

@@ -38,9 +38,6 @@ struct Arguments {
     shrink: u64,
 }
 
-/// So many lifetimes must show everything in [`Sight::ALL`].
-const ENOUGH: u64 = 1000;
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     run::note_panics();
@@ -84,7 +81,7 @@ fn main() -> ExitCode {
             println!("{:>10}  {}", seen.count(*sight), sight.text());
         }
     }
-    let missing = if lifetimes >= ENOUGH { seen.missing() } else { Vec::new() };
+    let missing = seen.missing(lifetimes);
     for sight in &missing {
         println!("never seen in {lifetimes} lifetimes: {}", sight.text());
     }

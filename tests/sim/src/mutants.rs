@@ -31,7 +31,7 @@ pub struct Mutant {
     pub edit: Vec<Edit>,
 }
 
-/// A test of a crate's library.
+/// A unit test of a crate.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnitTest {
@@ -39,6 +39,9 @@ pub struct UnitTest {
     pub package: String,
     /// Its name, or a part of it.
     pub name: String,
+    /// It is a test of the crate's program instead.
+    #[serde(default)]
+    pub is_of_program: bool,
 }
 
 /// One change of a file.
@@ -96,6 +99,16 @@ impl Mutants {
 }
 
 impl Mutant {
+    /// Returns what is built for it: whether that is tests, and the folder of the first crate that it changes.
+    #[must_use]
+    pub fn builds(&self) -> (bool, PathBuf) {
+        let file = self.edit.first().map(|edit| edit.file.components());
+        (
+            self.test.is_some(),
+            file.into_iter().flatten().take_while(|part| part.as_os_str() != "src").collect(),
+        )
+    }
+
     /// Returns the files that it changes, with their new contents.
     ///
     /// # Errors

@@ -104,12 +104,18 @@ pub fn confirm(world: &mut World, index: usize, is_right: bool) {
     let mut told = world.people.confirmations.iter().rev();
     let told = told.find(|(of, _)| (*of == index) == is_right).map(|(_, code)| code.clone());
     let Some(code) = told else { return };
-    if is_right {
-        world.seen.saw(Sight::Confirmed);
-    }
+    world.seen.saw(if is_right { Sight::Confirmed } else { Sight::WrongConfirmation });
     if let Ok(code) = Text::new(code) {
         device::request(world, index, Request::Confirm(code));
     }
+}
+
+/// A technician interrupts `pawlctl pair`.
+pub fn give_up(world: &mut World, index: usize) {
+    if shown(world, index).is_some() {
+        world.seen.saw(Sight::GivenUp);
+    }
+    device::request(world, index, Request::GiveUp);
 }
 
 /// An operator declines what waits.
@@ -117,7 +123,9 @@ pub fn decline(world: &mut World, index: usize) {
     let Some((statement, _)) = shown(world, index) else { return };
     let Ok(statement) = statement.decode() else { return };
     let control = world.plane.control.clone();
-    let _ = plane::now(session::decline(&control, statement.session, "not today".to_owned()));
+    if plane::now(session::decline(&control, statement.session, "not today".to_owned())).is_ok() {
+        world.seen.saw(Sight::Declined);
+    }
 }
 
 /// An operator orders something.
@@ -132,7 +140,7 @@ pub fn order(world: &mut World, index: usize, kind: EventKind) {
             match kind {
                 EventKind::Revoke => world.seen.saw(Sight::RevocationOrdered),
                 EventKind::Repair => world.seen.saw(Sight::RepairOrdered),
-                _ => {}
+                _ => world.seen.saw(Sight::ReportOrdered),
             }
         }
         Err(error) => world.trace(|| format!("the order is refused: {error}")),
@@ -187,7 +195,7 @@ pub fn entitle(world: &mut World, index: usize, is_granted: bool) {
         change.remove = access
     }
     if plane::now(orders::entitle(&control, id, change)).is_ok() {
-        world.seen.saw(Sight::EntitlementChanged);
+        world.seen.saw(if is_granted { Sight::Widened } else { Sight::Narrowed });
     }
     world.plane_acted();
 }
@@ -198,8 +206,9 @@ pub fn accept(world: &mut World, index: usize) {
     let id = device.tpm.device();
     let Ok(Some(state)) = world.plane.look(move |tx| tx.reported_state(id)) else { return };
     let control = world.plane.control.clone();
-    if let Err(error) = plane::now(orders::accept(&control, id, boot_digest(&state))) {
-        world.trace(|| format!("the boot state is not accepted: {error}"));
+    match plane::now(orders::accept(&control, id, boot_digest(&state))) {
+        Ok(_) => world.seen.saw(Sight::StateAccepted),
+        Err(error) => world.trace(|| format!("the boot state is not accepted: {error}")),
     }
     world.plane_acted();
 }
@@ -209,15 +218,17 @@ pub fn settle(world: &mut World, index: usize) {
     let Some(device) = world.devices.get(index) else { return };
     let (id, now) = (device.tpm.device(), world.plane.unix());
     let settled = world.plane.look(move |tx| {
-        let Some(seen) = incidents_digest(&tx.open_incidents(id)?) else { return Ok(()) };
+        let Some(seen) = incidents_digest(&tx.open_incidents(id)?) else { return Ok(false) };
         // Where something else was seen meanwhile, the operator looks again another time.
         match resolve_by_operator(tx, id, seen, "looked at".to_owned(), now) {
             Err(ResolveError::Store(error)) => Err(error),
-            _ => Ok::<_, StoreError>(()),
+            resolved => Ok::<_, StoreError>(resolved.is_ok()),
         }
     });
-    if let Err(error) = settled {
-        world.trace(|| format!("the incidents are not settled: {error}"));
+    match settled {
+        Ok(true) => world.seen.saw(Sight::IncidentsSettled),
+        Ok(false) => {}
+        Err(error) => world.trace(|| format!("the incidents are not settled: {error}")),
     }
     world.plane_acted();
 }

@@ -251,6 +251,7 @@ impl World {
             Event::TimeIsSet(index) => {
                 if let Some(device) = self.devices.get_mut(index) {
                     device.wall_offset = 0;
+                    self.saw(Sight::TimeSet);
                 }
             }
             Event::DiskRepaired(index) if self.ledger.is_disk_repaired(index, self.now) => {
@@ -287,7 +288,7 @@ impl World {
         let Decision { device: index, action, salt, .. } = decision;
         match action {
             Action::Pair { again } => people::pair(self, index, again),
-            Action::GiveUp => device::request(self, index, pawld::core::Request::GiveUp),
+            Action::GiveUp => people::give_up(self, index),
             Action::Wipe => self.wipe(index, false),
             Action::Deprovision => self.wipe(index, true),
             Action::ApproveHere { person } => people::approve_here(self, index, person),
@@ -320,6 +321,9 @@ impl World {
     fn wipe(&mut self, index: usize, is_deprovision: bool) {
         if self.devices.get(index).is_some_and(|device| device.process.is_some()) {
             self.ledger.technician_wipes(index);
+            if !is_deprovision {
+                self.saw(Sight::WipeAsked);
+            }
         }
         let request = if is_deprovision {
             pawld::core::Request::Deprovision

@@ -121,6 +121,14 @@ impl Swtpm {
         self.power_on()
     }
 
+    /// Has it fail: no command is answered any more.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn fail(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), Process::kill)
+    }
+
     /// Copies all that it stores, as a hypervisor can, between two power cycles. Nobody may be connected.
     ///
     /// # Errors

@@ -65,6 +65,22 @@ fn a_daemon_without_its_tpm_waits_answers_and_stops_cleanly() {
 }
 
 #[test]
+fn the_status_is_answered_when_the_tpm_fails() {
+    let rig = Rig::for_test().unwrap();
+    let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    let before = device.wait_until_entitled().unwrap();
+    device.tpm.fail().unwrap();
+
+    let status = device.status().unwrap();
+    assert_eq!(status.tpm.as_ref().map(|problem| problem.error.as_str()), Some("tpm"), "{status:?}");
+    assert_eq!((status.counter, status.lease.is_some()), (None, false));
+    // What the TPM is not needed for is there.
+    assert_eq!((status.state, status.device), (before.state, before.device));
+    assert_eq!(status.pairing.map(|pairing| pairing.id), before.pairing.map(|pairing| pairing.id));
+    assert_eq!(device.pawlctl(&["status"]).unwrap().status.code(), Some(0));
+}
+
+#[test]
 fn a_report_tells_how_the_host_is_doing_and_devices_are_found_by_it() {
     let rig = Rig::for_test().unwrap();
     let device = rig.paired_device("device", DeviceOptions::default()).unwrap();

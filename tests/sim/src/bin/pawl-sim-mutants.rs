@@ -21,6 +21,9 @@ struct Arguments {
     /// Seconds of processor time that each simulator has for each mutant.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// How many simulators run at a time; one for each processor if this is not given.
+    #[arg(long)]
+    simulators: Option<usize>,
 }
 
 /// How many seeds each simulator has; more than it can run in any time that a mutant is given.
@@ -55,16 +58,18 @@ enum Outcome {
 /// Returns whether each mutant was found, and nothing broke without a mutant.
 fn run(arguments: &Arguments) -> Result<bool> {
     let workspace = env::current_dir()?;
-    let mutants = Mutants::of(&workspace)?.mutant;
-    let is_chosen = |mutant: &&Mutant| {
+    let mut mutants = Mutants::of(&workspace)?.mutant;
+    mutants.retain(|mutant| {
         arguments.names.is_empty() || arguments.names.iter().any(|name| mutant.name.contains(name.as_str()))
-    };
+    });
+    // Where the next mutant is in the same crate, no other crate is built for it.
+    mutants.sort_by_key(Mutant::builds);
     let copy = Copy::new(&workspace)?;
     copy.build()?;
     fs::copy(copy.simulator(), copy.healthy())?;
     println!("{:<66} {:>5}  {:<14} {:<34} {:>8} {:>7}", "mutant", "fault", "", "by", "seed", "seconds");
     let (mut found, mut survived, mut broken) = (0, 0, BTreeSet::new());
-    for mutant in mutants.iter().filter(is_chosen) {
+    for mutant in &mutants {
         let (outcome, seconds) = examine(&copy, mutant, arguments, &mut broken)
             .map_err(|error| format!("{}: {error}", mutant.name))?;
         let (result, by, seed) = match outcome {
@@ -80,9 +85,6 @@ fn run(arguments: &Arguments) -> Result<bool> {
         println!("{:<66} {fault:>5}  {result:<14} {by:<34} {seed:>8} {seconds:>7.1}", mutant.name);
     }
     println!("{found} found, {survived} not found");
-    for line in &broken {
-        println!("WITHOUT A MUTANT: {line}");
-    }
     Ok(survived == 0 && broken.is_empty())
 }
 
@@ -94,49 +96,62 @@ fn examine(
     arguments: &Arguments,
     broken: &mut BTreeSet<String>,
 ) -> Result<(Outcome, f64)> {
-    let files = mutant.files(&copy.workspace)?;
-    copy.put(&files)?;
+    let mutated = mutant.files(&copy.tree)?;
+    let mut healthy = Vec::new();
+    for (file, _) in &mutated {
+        healthy.push((file.clone(), fs::read_to_string(copy.tree.join(file))?));
+    }
+    copy.put(&mutated)?;
     let outcome = match &mutant.test {
         Some(test) => copy.test(test),
         None => match copy.build() {
-            Ok(()) => copy.search(mutant, Duration::from_secs(arguments.seconds), broken),
+            Ok(()) => copy.search(mutant, arguments, broken),
             Err(error) => Ok((Outcome::DoesNotBuild(error.to_string()), 0.0)),
         },
     };
-    copy.restore(&files)?;
+    copy.put(&healthy)?;
     outcome
 }
 
 /// A copy of the tracked files, in which mutants are built.
 struct Copy {
-    workspace: PathBuf,
     tree: PathBuf,
     build: PathBuf,
 }
 
 impl Copy {
-    /// Copies what differs from the last copy: the rest is not built again.
+    /// Copies what differs from the last copy, and removes what is gone: the rest is not built again. From here on nothing
+    /// is read from the workspace, which may change meanwhile.
     fn new(workspace: &Path) -> Result<Self> {
         let folder = workspace.join("target/sim-mutants");
-        let copy =
-            Self { workspace: workspace.to_owned(), tree: folder.join("tree"), build: folder.join("build") };
+        let copy = Self { tree: folder.join("tree"), build: folder.join("build") };
         let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(workspace).output()?;
-        for name in String::from_utf8(listed.stdout)?.split_terminator('\0') {
-            copy.copy(Path::new(name))?;
+        let listed = String::from_utf8(listed.stdout)?;
+        // A link to a folder, or a file that was removed and not committed yet, is no file.
+        let names = listed.split_terminator('\0').map(Path::new);
+        let names: BTreeSet<&Path> = names.filter(|name| workspace.join(name).is_file()).collect();
+        fs::create_dir_all(&copy.tree)?;
+        copy.remove_others(&copy.tree, &names)?;
+        for name in names {
+            let (contents, to) = (fs::read(workspace.join(name))?, copy.tree.join(name));
+            if fs::read(&to).ok().as_ref() != Some(&contents) {
+                fs::create_dir_all(to.parent().unwrap_or(&copy.tree))?;
+                fs::write(to, contents)?;
+            }
         }
         Ok(copy)
     }
 
-    fn copy(&self, file: &Path) -> Result<()> {
-        let (from, to) = (self.workspace.join(file), self.tree.join(file));
-        // A link to a folder, or a file that was removed and not committed yet.
-        if !from.is_file() {
-            return Ok(());
-        }
-        let contents = fs::read(&from)?;
-        if fs::read(&to).ok().as_ref() != Some(&contents) {
-            fs::create_dir_all(to.parent().unwrap_or(&self.tree))?;
-            fs::write(to, contents)?;
+    /// Removes the files of a folder of the copy that have none of these names.
+    fn remove_others(&self, folder: &Path, names: &BTreeSet<&Path>) -> Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let path = entry.path();
+            if entry.file_type()?.is_dir() {
+                self.remove_others(&path, names)?;
+            } else if !names.contains(path.strip_prefix(&self.tree)?) {
+                fs::remove_file(path)?;
+            }
         }
         Ok(())
     }
@@ -146,10 +161,6 @@ impl Copy {
             fs::write(self.tree.join(file), text)?;
         }
         Ok(())
-    }
-
-    fn restore(&self, files: &[(PathBuf, String)]) -> Result<()> {
-        files.iter().try_for_each(|(file, _)| self.copy(file))
     }
 
     fn cargo(&self, command: &str) -> Command {
@@ -181,17 +192,19 @@ impl Copy {
         self.build.join("sim/pawl-sim-healthy")
     }
 
-    /// Runs one simulator for each processor, each with seeds of its own, until one of the mutant's promises is broken that
-    /// the code keeps without the mutant, or the time is over.
+    /// Runs simulators, each with seeds of its own, until one of the mutant's promises is broken that the code keeps without
+    /// the mutant, or the time is over.
     fn search(
         &self,
         mutant: &Mutant,
-        limit: Duration,
+        arguments: &Arguments,
         broken: &mut BTreeSet<String>,
     ) -> Result<(Outcome, f64)> {
+        let limit = Duration::from_secs(arguments.seconds);
+        let count = arguments.simulators.or_else(|| thread::available_parallelism().map(usize::from).ok());
         let (prints, printed) = mpsc::channel();
         let mut simulators = Vec::new();
-        for number in 0..thread::available_parallelism().map_or(1, usize::from) {
+        for number in 0..count.unwrap_or(1) {
             let mut simulator = Command::new(self.simulator())
                 .args([SEEDS.to_string(), "--keep-going".to_owned(), "--first".to_owned()])
                 .arg((number * SEEDS + 1).to_string())
@@ -217,6 +230,7 @@ impl Copy {
                     if !mutant.breaks.contains(&by) {
                         others.insert(by);
                     } else if let Some(line) = self.breaks_without(&seed, &by)? {
+                        println!("WITHOUT A MUTANT: {line}");
                         broken.insert(line);
                     } else {
                         return Ok((Outcome::Found { by, seed }, used.as_secs_f64()));
@@ -237,15 +251,16 @@ impl Copy {
     }
 
     /// Runs a test, which must exist and fail.
-    fn test(&self, UnitTest { package, name }: &UnitTest) -> Result<(Outcome, f64)> {
+    fn test(&self, UnitTest { package, name, is_of_program }: &UnitTest) -> Result<(Outcome, f64)> {
+        let target = if *is_of_program { "--bins" } else { "--lib" };
         let mut build = self.cargo("test");
-        build.args(["--package", package, "--lib", "--no-run"]);
+        build.args(["--package", package, target, "--no-run"]);
         let built = build.output()?;
         if !built.status.success() {
             return Ok((Outcome::DoesNotBuild(String::from_utf8_lossy(&built.stderr).into_owned()), 0.0));
         }
         let begun = Instant::now();
-        let ran = self.cargo("test").args(["--package", package, "--lib", name]).output()?;
+        let ran = self.cargo("test").args(["--package", package, target, name]).output()?;
         let output = String::from_utf8_lossy(&ran.stdout).into_owned();
         if output.contains("running 0 tests") {
             return Err(format!("{package} has no test {name}").into());
