@@ -87,7 +87,7 @@ pub fn approve_elsewhere(world: &mut World, index: usize, person: usize, is_righ
         world.seen.saw(Sight::WrongCode);
     }
     let control = world.plane.control.clone();
-    let Ok(found) = plane::now(session::request(&control, &code)) else { return };
+    let Ok(found) = plane::now(session::session_of_code(&control, &code)) else { return };
     let Some(given) = sign(world, person, &found.statement) else { return };
     match plane::now(session::approve(&control, &code, given)) {
         Ok(given) => {
