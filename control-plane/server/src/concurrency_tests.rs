@@ -107,9 +107,9 @@ async fn a_state_that_is_accepted_is_checked_again_when_the_device_shows_somethi
     let id = reporting.device.id();
     let looked_at = rig.reported(id).await;
     let later = move |tx: &Tx<'_>| {
-        let mut sample = tx.kept_evidence(id)?.unwrap();
-        sample.at += 1;
-        tx.set_kept_evidence(id, &sample, None)
+        let mut kept = tx.kept_evidence(id)?.unwrap();
+        kept.at += 1;
+        tx.set_kept_evidence(id, &kept, None)
     };
     rig.plane.appraisals.change(later);
     rig.plane.appraisals.change(later);

@@ -10,22 +10,22 @@ use tokio::net::UnixStream;
 
 use super::AdminError;
 
-/// The records of one device over some years.
+/// The longest answer: the records of one device over some years.
 const ANSWER: usize = 256 * 1024 * 1024;
 
-/// The command line's end of the admin socket.
+/// The command line's client of the operators' API.
 pub struct Client {
     socket: PathBuf,
 }
 
 impl Client {
-    /// A client of the server at `socket`.
+    /// Returns a client of the server at `socket`.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
         Self { socket: socket.to_owned() }
     }
 
-    /// `GET path`
+    /// Sends `GET path`.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -33,7 +33,7 @@ impl Client {
         self.send(Method::GET, path, Bytes::new()).await
     }
 
-    /// `POST path` with a JSON body.
+    /// Sends `POST path` with a JSON body.
     ///
     /// # Errors
     /// [`ClientError`]
@@ -82,24 +82,24 @@ impl Client {
     }
 }
 
-/// A command that was not carried out.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// There is no server.
     #[error("{}: {source}; start `pawl-control-plane serve`, and run this as its user", socket.display())]
     NotRunning {
-        /// Where it was looked for.
+        /// The path of its socket.
         socket: PathBuf,
-        /// Why it was not reached.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The server refuses.
+    /// The server refused the command.
     #[error(transparent)]
     Refused(AdminError),
     /// The connection broke.
     #[error("the server went away: {0}")]
     Connection(#[from] hyper::Error),
-    /// The answer is of another version.
+    /// The answer cannot be parsed; the server is of another version.
     #[error("the server's answer cannot be read; is it of the same version?")]
     Answer,
 }

@@ -44,43 +44,43 @@ pub(super) fn routes() -> Router<Arc<ControlPlane>> {
 pub struct EnrolRequest {
     /// SHA-256 of endorsement keys, hexadecimal.
     pub ek_sha256: Vec<String>,
-    /// What the operator calls them.
+    /// The operator's name for them.
     pub label: Option<String>,
-    /// They may pair without a TPM vendor's certificate.
+    /// Whether they may pair without a TPM vendor's certificate.
     #[serde(default)]
     pub without_certificate: bool,
-    /// The scopes that they are granted, beside those that they have.
+    /// The scopes to grant in addition.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// The audiences, the same.
+    /// The audiences to grant in addition.
     #[serde(default)]
     pub audiences: Vec<String>,
 }
 
-/// The body of orders on the boot state that a device last reported.
+/// The body of commands on the boot state that a device last reported.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StateRequest {
-    /// The digest of the state that the operator has looked at.
+    /// The digest of the state that the operator has seen.
     pub state: Digest,
 }
 
 /// `POST /v1/devices/{device}/settle`
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SettleRequest {
-    /// The digest of the incidents that the operator has looked at.
+    /// The digest of the incidents that the operator has seen.
     pub incidents: Digest,
-    /// What came of it.
+    /// How they were resolved.
     pub reason: String,
 }
 
 /// `POST /v1/devices/{device}/resume`
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ResumeRequest {
-    /// The number of the suspension that the operator has looked at.
+    /// The number of the suspension that the operator has seen.
     pub suspension: u64,
 }
 
-/// The body of orders that want a reason.
+/// The body of orders with a reason.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReasonRequest {
     /// Why.
@@ -90,15 +90,15 @@ pub struct ReasonRequest {
 /// `POST /v1/devices/{device}/entitle`
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct EntitleRequest {
-    /// The scopes that are granted in addition.
+    /// The scopes to grant in addition.
     pub scopes: Vec<String>,
-    /// The audiences that are granted in addition.
+    /// The audiences to grant in addition.
     pub audiences: Vec<String>,
-    /// The scopes that are taken back.
+    /// The scopes to remove.
     pub remove_scopes: Vec<String>,
-    /// The audiences that are taken back.
+    /// The audiences to remove.
     pub remove_audiences: Vec<String>,
-    /// All that is not named to be granted is taken back.
+    /// Whether to remove all scopes and audiences that are not named.
     pub exactly: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The operator's side: JSON over HTTP on a Unix socket that its owner alone may open.
+//! The operators' API: JSON over HTTP on a Unix socket that only its owner may open.
 
 mod client;
 mod devices;
@@ -62,13 +62,12 @@ fn short(text: &str) -> Result<ShortText, AdminError> {
     ShortText::new(text).map_err(|error| AdminError::new("malformed", error))
 }
 
-/// Serves `router` on a socket at `path`, which its owner alone may open, until `stop` resolves.
+/// Serves `router` on a socket at `path`, which only its owner may open, until `stop` resolves.
 ///
-/// The directory around it is 0700, so nobody else comes between making the socket and closing it
-/// to others.
+/// The directory has mode 0700, so nobody else can connect before the socket's mode is set.
 ///
 /// # Errors
-/// [`AdminServeError`] when another server runs there already, or the socket cannot be made.
+/// [`AdminServeError`] when another server runs there already, or the socket cannot be created.
 pub async fn run(
     path: &Path,
     router: Router,
@@ -89,23 +88,23 @@ pub async fn run(
     served.map_err(failed)
 }
 
-/// An admin socket that cannot be served.
+/// Why the socket cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminServeError {
     /// Another server answers there.
     #[error("{}: another pawl-control-plane serves this state directory", .0.display())]
     Running(PathBuf),
-    /// The socket cannot be made.
+    /// The socket cannot be created.
     #[error("{}: {source}", path.display())]
     Socket {
-        /// Where.
+        /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
-/// A command that is refused or failed.
+/// Why a command was refused or failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct AdminError {
@@ -127,7 +126,7 @@ impl AdminError {
 
 impl From<StoreError> for AdminError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "a command failed");
+        tracing::error!(%error, "command failed");
         Self::new("failed", error)
     }
 }
@@ -155,7 +154,7 @@ impl From<OrderError> for AdminError {
             OrderError::NotSuspended => "not-suspended",
             OrderError::OtherSuspension { .. } => "other-suspension",
             OrderError::Failed(error) => {
-                tracing::error!(%error, "an order failed");
+                tracing::error!(%error, "order failed");
                 "failed"
             }
         };
@@ -188,7 +187,7 @@ impl From<ApproverError> for AdminError {
             ApproverError::NotOpen => "not-open",
             ApproverError::NoApprovers(_) => "no-approvers",
             ApproverError::Store(_) => {
-                tracing::error!(%error, "a command failed");
+                tracing::error!(%error, "command failed");
                 "failed"
             }
         };

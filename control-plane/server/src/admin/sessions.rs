@@ -16,22 +16,22 @@ use crate::control_plane::ControlPlane;
 use crate::session;
 use crate::store::StoreError;
 
-/// So many sessions are listed.
+/// The most sessions that are listed.
 const LISTED: usize = 100;
 
 /// `POST /v1/approvals/request`
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CodeRequest {
-    /// What stands on the device's screen.
+    /// The user code on the device's screen.
     pub code: String,
 }
 
 /// `POST /v1/approvals`
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ApproveRequest {
-    /// What stands on the device's screen.
+    /// The user code on the device's screen.
     pub code: String,
-    /// The statement that was signed for, in hexadecimal.
+    /// The signed statement, in hexadecimal.
     pub statement: String,
     /// The armored signature.
     pub signature: String,
@@ -42,7 +42,7 @@ struct Of {
     device: Option<DeviceId>,
 }
 
-/// The commands on sessions.
+/// Returns the routes of sessions.
 pub(super) fn routes() -> Router<Arc<ControlPlane>> {
     Router::new()
         .route("/v1/sessions", get(list))

@@ -1,4 +1,4 @@
-//! Boot states that are approved ahead.
+//! The commands on updates: boot states that are approved ahead.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,20 +20,20 @@ use crate::update::{self, Update, UpdateError};
 /// `POST /v1/devices/{device}/pre-approve`
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PreApproveRequest {
-    /// What the operator calls it.
+    /// The operator's name for it.
     pub name: String,
     /// What the device will boot.
     pub boot: Option<BootChange>,
-    /// What Secure Boot's databases will hold, where they change.
+    /// Changes of Secure Boot's databases.
     #[serde(default)]
     pub databases: Vec<DatabaseChange>,
-    /// What it boots now, to try the computation on.
+    /// What it boots now, to verify the computation with.
     pub present: Option<BootChange>,
-    /// PCRs of the device's bank that are known from elsewhere, in hexadecimal.
+    /// PCR values that the operator gives, of the device's bank, in hexadecimal.
     pub pcrs: BTreeMap<u8, PcrValue>,
-    /// The digest of the present boot state that the operator has looked at.
+    /// The digest of the present boot state that the operator has seen.
     pub state: Option<Digest>,
-    /// Only compute.
+    /// Whether only to compute the state.
     pub dry_run: bool,
 }
 
@@ -78,7 +78,7 @@ impl From<UpdateError> for AdminError {
             UpdateError::OtherState { .. } => "other-state",
             UpdateError::Same => "same-state",
             UpdateError::Failed(error) => {
-                tracing::error!(%error, "an approval ahead failed");
+                tracing::error!(%error, "pre-approval failed");
                 "failed"
             }
         };

@@ -1,4 +1,4 @@
-//! What commands print: the JSON of `--json`, and the ground of the text.
+//! The output of commands: the JSON of `--json`, from which the texts are made.
 
 mod device;
 mod pairing;
@@ -30,11 +30,11 @@ pub struct Enrolled {
     pub device: DeviceId,
     /// SHA-256 of its endorsement key.
     pub ek_sha256: String,
-    /// What the operator calls it.
+    /// The operator's name for it.
     pub label: Option<String>,
     /// Whether it may pair without a TPM vendor's certificate.
     pub without_certificate: bool,
-    /// What the operator grants it now.
+    /// The scopes and audiences that the operator grants it now.
     pub granted: Access,
     /// Whether it was not enrolled before.
     pub new: bool,
@@ -47,13 +47,13 @@ pub struct Accepted {
     pub device: DeviceId,
     /// The digest of the boot state.
     pub state: Digest,
-    /// How many boot states of it are accepted now.
+    /// How many of its boot states are accepted now.
     pub boot_states: usize,
     /// Whether the one that it last reported was not accepted before.
     pub new: bool,
 }
 
-/// How far an order has come.
+/// The delivery of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Delivery {
@@ -68,21 +68,21 @@ pub enum Delivery {
 pub struct OrderView {
     /// The event.
     pub id: EventId,
-    /// What was ordered.
+    /// The kind of the event.
     pub kind: EventKind,
-    /// Of whom.
+    /// The device.
     pub device: DeviceId,
-    /// For which epoch.
+    /// Its epoch.
     pub epoch: u64,
     /// The event's number.
     pub sequence: u64,
-    /// When, Unix seconds.
+    /// When it was ordered, Unix seconds.
     pub time: u64,
-    /// When it was handed to the broker, Unix milliseconds.
+    /// When it was sent to the broker, Unix milliseconds.
     pub published_at_ms: Option<u64>,
     /// When the broker acknowledged it, Unix milliseconds.
     pub acknowledged_at_ms: Option<u64>,
-    /// How far it has come.
+    /// Its delivery.
     pub delivery: Delivery,
 }
 
@@ -95,9 +95,9 @@ pub struct StandingView {
     pub standing: Standing,
     /// The number of the suspension that began or ended; `resume` names it.
     pub suspension: u64,
-    /// The verdict that tells it; none where it has no live pairing.
+    /// The verdict that carries it to the device; none where there is no live pairing.
     pub sequence: Option<u64>,
-    /// How far that verdict has come.
+    /// The delivery of that verdict.
     pub delivery: Delivery,
 }
 
@@ -141,15 +141,15 @@ impl Delivery {
 pub struct AccessView {
     /// The device.
     pub device: DeviceId,
-    /// What the operator grants it now.
+    /// The scopes and audiences that the operator grants it now.
     pub granted: Access,
-    /// What it was not granted before.
+    /// The scopes and audiences that were added.
     pub added: Access,
-    /// What was taken back.
+    /// The scopes and audiences that were removed.
     pub removed: Access,
-    /// The verdict that tells the device; none where it has no live pairing, or nothing has changed.
+    /// The verdict that carries it to the device; none where there is no live pairing or nothing has changed.
     pub sequence: Option<u64>,
-    /// How far that verdict has come.
+    /// The delivery of that verdict.
     pub delivery: Delivery,
 }
 
@@ -167,7 +167,7 @@ impl AccessView {
     }
 }
 
-/// What of the first the second has not.
+/// Returns the scopes and audiences of the first that the second does not have.
 fn beyond(first: &Access, second: &Access) -> Access {
     let scopes: Vec<Scope> =
         first.scopes.iter().filter(|scope| !second.scopes.contains(scope)).cloned().collect();

@@ -1,9 +1,9 @@
-//! Whether the broker takes client ids from certificates.
+//! Checks the broker: that it takes client ids from certificates, and that it grants the control plane's subscriptions.
 //!
-//! Where it does not, any device can connect under the control plane's client id or another device's:
-//! the broker then closes the other's connection, and a clean start destroys what waits in its
-//! session. [`check`] tries this on two connections of a name that nobody else has, with a
-//! certificate that is made for it and kept in memory: it disturbs no client and leaves no session.
+//! Where the broker does not take client ids from certificates, any device can connect under the client id of the control
+//! plane or of another device. The broker then closes the other connection, and a clean start destroys the messages that
+//! wait in its MQTT session. [`check_client_ids`] tries this with two connections of a unique name and a certificate that
+//! is kept in memory: it disturbs no client and leaves no MQTT session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,22 +19,22 @@ use rustls::ClientConfig;
 use super::session::{TlsError, client_config_with};
 use crate::control_plane::ControlPlane;
 
-/// For a connection, or an answer on one.
+/// Time for a connection, or for an answer on one.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// A broker that takes over a session closes the older connection first (MQTT 5, 3.1.4), but a
 /// clustered one may be late.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What two connections with one certificate showed.
+/// How the broker assigns client ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientIds {
-    /// A certificate has one client id, whatever it offers.
+    /// Each certificate has one client id.
     Bound,
     /// A certificate may connect under any client id.
     Free,
 }
 
-/// Checks the broker that the configuration names. Changes nothing there.
+/// Checks how the configured broker assigns client ids, without changing anything there.
 pub(super) async fn check_client_ids(plane: &ControlPlane) -> Result<ClientIds, CheckError> {
     let name = format!("pawl-check-{}", hex::encode(crate::random::bytes::<8>()));
     let (chain, key) = plane.keys.authority.passing_client(&name).map_err(CheckError::Certificate)?;
@@ -50,7 +50,7 @@ pub(super) async fn check_client_ids(plane: &ControlPlane) -> Result<ClientIds, 
     };
     let found = match first.end_within(TAKE_OVER_TIMEOUT).await {
         Some(end) if is_take_over(&end) => Ok(ClientIds::Bound),
-        // It says no reason: then the second connection shows that it was not the network.
+        // Without a reason code, an answer on the second connection rules out a network failure.
         Some(_) => second.answers().await.map(|()| ClientIds::Bound),
         None => first.answers().await.map(|()| ClientIds::Free),
     };
@@ -78,7 +78,7 @@ fn is_take_over(error: &ConnectionError) -> bool {
         if *reason_code == reason)
 }
 
-/// A connection whose session ends with it.
+/// A connection whose MQTT session ends with it.
 struct Connection {
     client: AsyncClient,
     events: EventLoop,
@@ -98,14 +98,13 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Whether the broker answers on this connection. Any answer is one, also that the topic may not
-    /// be subscribed to.
+    /// Checks that the broker answers on this connection. A refused subscription is an answer, too.
     async fn answers(&mut self) -> Result<(), CheckError> {
         self.client.try_subscribe("pawl/v1/nobody/status", QoS::AtMostOnce)?;
         self.wait(|packet| matches!(packet, Packet::SubAck(_))).await
     }
 
-    /// Why the connection ended, if it does within `limit`.
+    /// Returns why the connection ended, if it ends within `limit`.
     async fn end_within(&mut self, limit: Duration) -> Option<ConnectionError> {
         let end = async {
             loop {
@@ -137,7 +136,7 @@ impl Connection {
     }
 }
 
-/// A check that shows nothing.
+/// Why a check has no result.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CheckError {
     #[error("cannot make a certificate: {0}")]
@@ -154,28 +153,27 @@ pub(super) enum CheckError {
 
 const CHANNELS: [Channel; 3] = [Channel::Status, Channel::Posture, Channel::Receipt];
 
-/// A subscription that the broker refused is asked for again after this: an operator may have changed its access
-/// list.
+/// Time after which a refused subscription is requested again: an operator may have changed the broker's access list.
 const RETRY: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(60) };
 
 const SUBSCRIPTION_REFUSED: &str = "the broker refuses a subscription: what devices send on this topic does not arrive. Let the user \
     pawl-control-plane read pawl/v1/# in the broker's access list, as the packaged pawl.acl does, and have the broker \
     read it again; the control plane asks again every minute";
 
-/// Whether the broker lets the control plane read what devices send.
+/// Whether the broker lets the control plane receive the devices' messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subscriptions {
-    /// Reports, receipts and states arrive.
+    /// Every subscription is granted.
     Granted,
-    /// At least one of them does not.
+    /// At least one subscription is refused.
     Refused,
 }
 
-/// A subscription that was asked for on this connection; none where the client had no room for the request.
+/// A subscription that was requested on this connection; none where the client had no room for the request.
 type PendingSubscription = (Channel, Option<SubscribeNotice>);
 
-/// Asks for all subscriptions, ahead of anything that is published later. A broker that kept the session has them
-/// already; asking again is harmless.
+/// Requests all subscriptions, before anything is published. Where the broker has kept the MQTT session, this changes
+/// nothing.
 pub(super) fn subscribe_to_all(client: &AsyncClient) -> Vec<PendingSubscription> {
     subscribe(client, &CHANNELS)
 }
@@ -190,8 +188,8 @@ fn subscribe(client: &AsyncClient, channels: &[Channel]) -> Vec<PendingSubscript
     channels.iter().map(|channel| (*channel, subscribe_one(*channel))).collect()
 }
 
-/// Waits for the broker's answers, and asks again for what it refused until it grants it. Ends early when the
-/// connection is lost: the next one asks for all.
+/// Waits for the broker's answers, and repeats refused requests until they are granted. Returns when the connection is lost:
+/// the next one requests all subscriptions.
 pub(super) async fn confirm_subscriptions(
     plane: Arc<ControlPlane>,
     client: AsyncClient,

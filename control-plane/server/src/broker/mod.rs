@@ -1,10 +1,9 @@
 //! The connection to the broker.
 //!
-//! On each connection [`client_ids`] checks that the broker takes client ids from certificates, and [`subscriptions`]
-//! that it grants what the control plane reads. Beside them, two tasks: [`session`] keeps the connection and takes in what devices send, one message after
-//! the other, each acknowledged only after its transaction; [`publisher`] sends what the database
-//! says has not been taken by the broker yet. The database is the outbox: nothing that the MQTT
-//! client forgets is lost.
+//! [`session`] keeps the connection and receives the devices' messages, one after the other; each is acknowledged only after
+//! its transaction. [`publisher`] sends the messages that the broker has not acknowledged, from the database: the database
+//! is the outbox, so nothing is lost when the MQTT client loses its state. On each connection [`checks`] verifies that the
+//! broker takes client ids from certificates and grants the subscriptions.
 
 mod checks;
 mod outbox;
@@ -25,35 +24,32 @@ pub use checks::{ClientIds, Subscriptions};
 pub use outbox::{Delivered, Listener, Outbox};
 pub use session::{TlsError, run};
 
-/// Takes one message in. An error means that it must not be acknowledged: the control plane could
-/// not decide about it. What is malformed or forged is refused for good, and acknowledged.
-///
-/// So is a message of a device whose rows in the database are damaged: the broker would send it again for ever, ahead of
-/// all other devices' messages.
+/// Receives one message. After `Ok` the caller must acknowledge it, also if it is malformed, forged or of a device whose rows
+/// in the database are damaged: the broker would otherwise send it again forever, ahead of all other devices' messages.
 ///
 /// # Errors
-/// [`StoreError`] when the database failed.
+/// [`StoreError`] when the database failed; the message must not be acknowledged.
 pub async fn receive(plane: &Arc<ControlPlane>, topic: &[u8], payload: &[u8]) -> Result<(), StoreError> {
     match dispatch(plane, topic, payload).await {
         Err(error @ StoreError::Malformed(_)) => {
             let topic = String::from_utf8_lossy(topic);
-            tracing::error!(%topic, %error, "a message is dropped: restore the database, or enrol the device again");
+            tracing::error!(%topic, %error, "message dropped: restore the database, or enrol the device again");
             Ok(())
         }
         result => result,
     }
 }
 
-/// The broker's ACL says who may write to a topic, so the topic tells which device speaks, and a
-/// message that speaks of another is refused: no device can harm but itself.
+/// Dispatches a message by its topic. The broker's ACL lets each device write only to its own topics, so the topic names the
+/// sender; a message about another device is refused.
 async fn dispatch(plane: &Arc<ControlPlane>, topic: &[u8], payload: &[u8]) -> Result<(), StoreError> {
     let Some(topic) = std::str::from_utf8(topic).ok().and_then(|text| text.parse::<Topic>().ok()) else {
-        tracing::warn!("a message on a topic that is none of ours");
+        tracing::warn!("message on an unknown topic");
         return Ok(());
     };
     let device = topic.device;
     if !plane.messages.admit(device, plane.clock.monotonic_ms()) {
-        tracing::debug!(%device, "too many messages: one is dropped");
+        tracing::debug!(%device, "message dropped: too many messages");
         return Ok(());
     }
     match topic.channel {

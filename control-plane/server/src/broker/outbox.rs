@@ -8,12 +8,10 @@ use tokio::sync::{Notify, broadcast};
 use super::checks::ClientIds;
 use super::checks::Subscriptions;
 
-/// Deliveries that a slow listener may miss before it is told to look into the database.
+/// Deliveries that are buffered for a slow listener.
 const DELIVERIES: usize = 64;
 
-/// Wakes the publisher, and tells who waits what the broker has taken.
-///
-/// The messages themselves are in the database.
+/// Wakes the publisher, and announces what the broker has acknowledged. The messages themselves are in the database.
 pub struct Outbox {
     wake: Notify,
     reconnect: Notify,
@@ -23,21 +21,21 @@ pub struct Outbox {
     subscriptions: Mutex<Option<Subscriptions>>,
 }
 
-/// What the broker has acknowledged.
+/// A message that the broker has acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivered {
-    /// An event, with the Unix milliseconds at which it was handed over and acknowledged.
+    /// An event, with the Unix milliseconds at which it was sent and acknowledged.
     Event {
         /// The event.
         id: EventId,
-        /// When it was handed to the broker.
+        /// When it was sent to the broker.
         published_at_ms: u64,
         /// When the broker acknowledged it.
         acknowledged_at_ms: u64,
     },
     /// A verdict.
     Verdict {
-        /// Whose.
+        /// The device.
         device: DeviceId,
         /// Its number.
         sequence: u64,
@@ -58,22 +56,22 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// There is something to publish.
+    /// Wakes the publisher: there may be something to publish.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Whether the broker is connected at the moment.
+    /// Returns whether the broker is connected.
     pub fn connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
     }
 
-    /// Begins to listen; what is delivered from here on is not missed.
+    /// Returns a listener for later deliveries.
     pub fn listen(&self) -> Listener {
         Listener(self.delivered.subscribe())
     }
 
-    /// Whether the broker takes client ids from certificates; none until it has been checked.
+    /// Returns whether the broker takes client ids from certificates; none until it has been checked.
     pub fn client_ids(&self) -> Option<ClientIds> {
         *self.client_ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,7 +80,7 @@ impl Outbox {
         *self.client_ids.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
-    /// Whether the broker grants the subscriptions; none until it has answered.
+    /// Returns whether the broker grants the subscriptions; none until it has answered.
     pub fn subscriptions(&self) -> Option<Subscriptions> {
         *self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,7 +97,7 @@ impl Outbox {
         self.wake.notified().await;
     }
 
-    /// Has the connection made again: the broker does not answer on this one.
+    /// Requests a new connection: the broker does not answer on this one.
     pub(super) fn reconnect(&self) {
         self.reconnect.notify_one();
     }
@@ -110,16 +108,16 @@ impl Outbox {
     }
 
     pub(super) fn announce(&self, delivered: Delivered) {
-        // An error says that nobody listens.
+        // Fails where nobody listens.
         let _ = self.delivered.send(delivered);
     }
 }
 
-/// Somebody who waits for a delivery.
+/// Receives announced deliveries.
 pub struct Listener(broadcast::Receiver<Delivered>);
 
 impl Listener {
-    /// Waits until `wanted` picks a delivery, for `limit` at most.
+    /// Waits until `wanted` accepts a delivery, for at most `limit`.
     pub async fn wait<T>(mut self, limit: Duration, wanted: impl Fn(Delivered) -> Option<T>) -> Option<T> {
         let search = async {
             loop {

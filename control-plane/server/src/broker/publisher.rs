@@ -12,14 +12,14 @@ use super::session::IN_FLIGHT;
 use crate::control_plane::ControlPlane;
 use crate::store::StoreError;
 
-/// A message that the broker did not acknowledge is published again after this.
+/// Time after which a message that the broker did not acknowledge is published again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Refused messages that are passed over. When there are more, all wait.
+/// The most refused messages that are skipped. With more, all messages wait.
 const MOST_REFUSED: usize = 1024;
 
-/// A broker that acknowledges nothing for this time has lost the message: MQTT sends it again on the next connection
-/// only (MQTT 5.0, section 4.4).
+/// Time after which an unacknowledged message counts as lost and the control plane reconnects: MQTT sends messages again
+/// only on a new connection (MQTT 5.0, section 4.4).
 const ACKNOWLEDGED_WITHIN: Duration =
     if cfg!(test) { Duration::from_secs(8) } else { Duration::from_secs(20) };
 
@@ -41,7 +41,7 @@ pub(super) async fn run(plane: Arc<ControlPlane>, client: AsyncClient) {
             () = publisher.plane.outbox.woken() => publisher.publish().await,
             Some(ended) = publisher.tasks.join_next_with_id() => {
                 publisher.ended(ended);
-                // What else has ended by now needs no look into the database of its own.
+                // One query serves all tasks that have ended by now.
                 while let Some(ended) = publisher.tasks.try_join_next_with_id() {
                     publisher.ended(ended);
                 }
@@ -64,18 +64,18 @@ struct Publisher {
     tasks: JoinSet<Outcome>,
     /// The message that each task publishes.
     in_flight: HashMap<Id, Message>,
-    /// The last look into the database found as much as there was room for: more may wait.
+    /// Whether the last query filled all room, so that more messages may wait.
     may_wait: bool,
-    /// What the broker refused. It waits until `again`, and others do not wait behind it.
+    /// Messages that the broker refused. They wait until `again` without blocking others.
     refused: HashSet<Message>,
     /// When failed messages are published again.
     again: Option<Instant>,
 }
 
-/// What became of a message.
+/// The outcome of publishing a message.
 enum Outcome {
     Delivered,
-    /// The broker's access list or one of its limits stands against it.
+    /// The broker refused it, by its access list or a limit.
     Refused,
     /// The connection ended first, or the database failed.
     Lost,
@@ -92,12 +92,12 @@ impl Publisher {
         if matches!(outcome, Outcome::Refused) && self.refused.len() < MOST_REFUSED {
             self.refused.extend(message);
         } else {
-            // It is still the first in the database: another look would publish it again at once.
+            // It is still the first in the database: another query would publish it again at once.
             self.may_wait = false;
         }
     }
 
-    /// Publishes what is not in flight, as far as there is room. While the connection is lost it publishes nothing:
+    /// Publishes messages that are not in flight, as far as there is room. Publishes nothing while the connection is lost:
     /// the next connection wakes it.
     async fn publish(&mut self) {
         if !self.plane.outbox.connected() {
@@ -123,7 +123,7 @@ impl Publisher {
         usize::from(IN_FLIGHT).saturating_sub(self.in_flight.len())
     }
 
-    /// Reads the messages that wait, as many as may still be in flight.
+    /// Reads the waiting messages, as many as may still be in flight.
     async fn waiting(&self) -> Result<Vec<QueuedMessage>, StoreError> {
         let room = self.room();
         if room == 0 {
@@ -153,14 +153,14 @@ struct QueuedMessage {
     message: Message,
 }
 
-/// Which message of the database it is.
+/// The identity of a message in the database.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Message {
     Event(EventId),
     Verdict { device: pawl_proto::DeviceId, sequence: u64 },
 }
 
-/// Publishes one message and records in the database that the broker has it.
+/// Publishes one message, and stores that the broker has acknowledged it.
 async fn publish(plane: Arc<ControlPlane>, client: AsyncClient, queued: QueuedMessage) -> Outcome {
     let QueuedMessage { topic, payload, message } = queued;
     let options = match message {
@@ -184,7 +184,7 @@ async fn publish(plane: Arc<ControlPlane>, client: AsyncClient, queued: QueuedMe
         Err((Outcome::Lost, format!("not acknowledged within {limit} s; the control plane connects again")))
     });
     if let Err((outcome, error)) = acknowledged {
-        tracing::warn!(%topic, error, "the broker has not taken a message");
+        tracing::warn!(%topic, error, "the broker has not acknowledged a message");
         return outcome;
     }
     let acknowledged_at_ms = plane.clock.now_ms();
@@ -213,7 +213,7 @@ async fn publish(plane: Arc<ControlPlane>, client: AsyncClient, queued: QueuedMe
     }
 }
 
-/// Waits until then; for ever where there is no time.
+/// Waits until `time`; forever where there is none.
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,

@@ -1,7 +1,7 @@
-//! The list of link certificates that the broker must not accept any more.
+//! The revocation list of link certificates for the broker.
 //!
-//! A pairing that has ended leaves a certificate whose key the TPM does not use any more. The TPM of a replaced device may
-//! live on and ignore the order to end its pairing: after `broker.cut_replaced_seconds` its certificate is listed, too.
+//! It lists the certificates of ended pairings. The TPM of a replaced device may ignore the order to end its pairing: after
+//! `broker.cut_replaced_seconds` its certificate is listed, too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use crate::control_plane::ControlPlane;
 use crate::keys::KeysError;
 use crate::store::{DeadLink, StoreError};
 
+/// Time between two checks of the list.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Writes the list now and whenever it changes.
@@ -22,13 +23,13 @@ pub(crate) async fn keep_list(plane: &Arc<ControlPlane>) {
                 written = Some(dead);
             }
             Ok(None) => {}
-            Err(error) => tracing::error!(%error, "the list of revoked link certificates is not written"),
+            Err(error) => tracing::error!(%error, "cannot write the list of revoked link certificates"),
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Tells the operator what has changed in the list.
+/// Logs what has changed in the list.
 fn log_changes(before: Option<&[DeadLink]>, now: &[DeadLink]) {
     let is_new = |link: &&DeadLink| before.is_none_or(|before| !before.contains(link));
     for DeadLink { device, .. } in now.iter().filter(is_new).filter(|link| !link.is_proven) {
@@ -46,7 +47,7 @@ fn log_changes(before: Option<&[DeadLink]>, now: &[DeadLink]) {
     }
 }
 
-/// Writes the list unless it is this one, and returns it.
+/// Writes the list and returns it, unless it is the one `written`.
 pub(super) async fn write(
     plane: &Arc<ControlPlane>,
     written: Option<&[DeadLink]>,
@@ -62,7 +63,7 @@ pub(super) async fn write(
     Ok(Some(dead))
 }
 
-/// A list that is not written.
+/// Why the list cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RevocationsError {
     #[error(transparent)]
@@ -73,7 +74,7 @@ pub(super) enum RevocationsError {
 
 #[cfg(test)]
 mod tests {
-    //! On a real mosquitto with the packaged configuration.
+    //! On mosquitto with the packaged configuration.
     use std::time::Duration;
 
     use p256::pkcs8::EncodePrivateKey as _;
@@ -91,7 +92,7 @@ mod tests {
 
     const WEEK: u64 = 604_800;
 
-    /// Whether the broker takes a connection with a device's link certificate.
+    /// Returns whether the broker accepts a connection with a device's link certificate.
     async fn connects(plane: &ControlPlane, device: &Device, grant: &PairingGrant) -> bool {
         let chain = grant.link_certificates.iter().map(|der| CertificateDer::from(der.as_bytes().to_vec()));
         let key = device.link_key.to_pkcs8_der().unwrap();

@@ -22,30 +22,29 @@ use crate::control_plane::ControlPlane;
 use crate::keys::{Authority, BROKER_USER, Identity};
 
 pub(super) const CLIENT_ID: &str = BROKER_USER;
-/// The broker keeps what devices send while this program is away: for a week, in seconds.
+/// How long the broker keeps the devices' messages while this program does not run: a week, in seconds.
 pub(super) const SESSION_EXPIRY: u32 = 7 * 24 * 3600;
-/// Unacknowledged messages in either direction.
+/// The most unacknowledged messages in either direction.
 pub(super) const IN_FLIGHT: u16 = 32;
-/// The client's queues: room for every acknowledgement that can be due at once, and subscriptions.
+/// Length of the client's queues: room for all acknowledgements that can be due at once, and for subscriptions.
 const QUEUE: usize = 2 * IN_FLIGHT as usize;
 const KEEP_ALIVE: u16 = 30;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Above the largest message: topic and properties.
+/// Size of topic and properties above the largest message.
 const PACKET_OVERHEAD: usize = 4 * 1024;
 
-/// For the operator of a broker that another client can use to keep orders from devices.
+/// The log message about a broker on which another client can keep orders from devices.
 const FREE_CLIENT_IDS: &str = "the broker lets a certificate connect under any client id: each device can \
     disconnect the control plane and other devices, delay revocations and destroy queued messages. In \
     mosquitto's configuration set `use_username_as_clientid true` beside `use_identity_as_username true`, as \
     the packaged pawl.conf does, and restart mosquitto; in another broker bind the client id to the \
     certificate's common name";
 
-/// Keeps the connection for as long as the program runs.
+/// Connects to the broker, again and again, for as long as the program runs.
 ///
 /// # Errors
-/// [`TlsError`] at once, when the certificates cannot be used. A broker that cannot be reached is
-/// no error: it is tried again.
+/// [`TlsError`] when the certificates cannot be used. A broker that cannot be reached is not an error.
 pub async fn run(plane: Arc<ControlPlane>) -> Result<(), TlsError> {
     let (client, events) = AsyncClient::builder(options(&plane)?).capacity(QUEUE).build();
     let publishing = publisher::run(Arc::clone(&plane), client.clone());
@@ -73,7 +72,7 @@ fn options(plane: &ControlPlane) -> Result<MqttOptions, TlsError> {
     Ok(options)
 }
 
-/// Orders are small: waiting to fill a segment would delay a revocation by 40 ms.
+/// Sets TCP_NODELAY: orders are small, and waiting to fill a segment would delay a revocation by 40 ms.
 fn network() -> NetworkOptions {
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
@@ -83,13 +82,13 @@ fn network() -> NetworkOptions {
 async fn keep_connected(plane: &Arc<ControlPlane>, client: AsyncClient, mut events: EventLoop) {
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     let mut connected_at: Option<Instant> = None;
-    // Ends with this function; a new connection replaces a check of an older one.
+    // Dropped with this function; a new connection replaces the checks of an older one.
     let mut checks = JoinSet::new();
     loop {
         let polled = tokio::select! {
             polled = events.poll() => polled,
             () = plane.outbox.reconnect_requested() => {
-                // The publisher publishes again what was in flight; the client is not to do it as well.
+                // The publisher publishes again what was in flight, so the client must not.
                 events.clean();
                 events.drain_pending_as_failed(NoticeFailureReason::SessionReset);
                 lost(plane, &mut connected_at, &mut backoff, "the broker acknowledges nothing").await;
@@ -110,7 +109,7 @@ async fn keep_connected(plane: &Arc<ControlPlane>, client: AsyncClient, mut even
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 match receive_published(plane, &client, &publish).await {
                     Ok(()) => continue,
-                    // On the next connection the broker sends what was not acknowledged once more.
+                    // On the next connection the broker sends unacknowledged messages again.
                     Err(error) => {
                         events.clean();
                         error
@@ -135,8 +134,8 @@ async fn lost(plane: &ControlPlane, connected_at: &mut Option<Instant>, backoff:
     tokio::time::sleep(pause).await;
 }
 
-/// Says what to change where a certificate may connect under any client id. The control plane goes on:
-/// one that stopped would deliver no revocation at all.
+/// Logs what to change where a certificate may connect under any client id. The control plane keeps running: stopped, it
+/// would deliver no revocation at all.
 async fn report_client_ids(plane: Arc<ControlPlane>) {
     plane.outbox.set_client_ids(None);
     match check_client_ids(&plane).await {
@@ -154,7 +153,7 @@ async fn report_client_ids(plane: Arc<ControlPlane>) {
     }
 }
 
-/// Takes a message in, and acknowledges it when its transaction is committed.
+/// Receives a message, and acknowledges it when its transaction is committed.
 async fn receive_published(
     plane: &Arc<ControlPlane>,
     client: &AsyncClient,
@@ -179,9 +178,8 @@ async fn on_connected(plane: &Arc<ControlPlane>, session_present: bool) {
     plane.outbox.wake();
 }
 
-/// Lets the MQTT client go on with the session that the broker kept over a restart of this
-/// program. What was in flight is not restored: the database knows what the broker has not
-/// acknowledged, and it is published anew.
+/// Lets the MQTT client resume the MQTT session that the broker kept over a restart of this program. Messages in flight are
+/// not restored: those that the broker has not acknowledged are published again from the database.
 #[derive(Debug)]
 pub(super) struct NothingInFlight;
 
@@ -214,14 +212,14 @@ impl SessionStore for NothingInFlight {
     }
 }
 
-/// TLS 1.3 to the broker: it must show a certificate of our authority, and we show ours.
+/// Configures TLS 1.3 to the broker, with the fleet's authority and this client certificate.
 pub(super) fn client_config(authority: &Authority, identity: &Identity) -> Result<ClientConfig, TlsError> {
     let chain =
         CertificateDer::pem_file_iter(&identity.certificate)?.collect::<Result<Vec<_>, pem::Error>>()?;
     client_config_with(authority, chain, PrivateKeyDer::from_pem_file(&identity.key)?)
 }
 
-/// The same with a certificate and key in memory.
+/// Configures TLS 1.3 to the broker with a client certificate and key in memory.
 pub(super) fn client_config_with(
     authority: &Authority,
     chain: Vec<CertificateDer<'static>>,
@@ -235,7 +233,7 @@ pub(super) fn client_config_with(
         .with_client_auth_cert(chain, key)?)
 }
 
-/// Certificates and keys that TLS cannot use.
+/// Why TLS cannot use certificates and keys.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.

@@ -1,8 +1,8 @@
-//! Bundles: all records of a device, with all that it takes to check them, under one signature.
+//! Bundles: all records of a device, with everything needed to verify them, under one signature.
 //!
-//! An auditor checks a bundle with the fleet authority's certificate alone: no server, no state,
-//! no configuration. The signature says that the control plane held these records; what the facts in
-//! them rest on (quotes, receipts, leases, approvals) is checked again, one by one.
+//! An auditor needs only the fleet authority's certificate to verify a bundle: no server, no state, no configuration. The
+//! signature proves that the control plane held these records. The evidence in them (quotes, receipts, leases, approvals)
+//! is verified again, one by one.
 
 mod check;
 mod signature;
@@ -26,7 +26,7 @@ pub use check::{Chain, Check, Checked, Failure, check};
 pub use signature::{Base64, Hex, SignatureError};
 pub(crate) use signature::{sign_claims, verify_claims};
 
-/// No bundle is larger, in bytes.
+/// The largest bundle that is read, in bytes.
 pub const MAX_LENGTH: usize = 256 * 1024 * 1024;
 
 /// A signed bundle.
@@ -42,16 +42,16 @@ impl Bundle {
     /// Signs records.
     ///
     /// # Errors
-    /// [`BundleError::Contents`], which does not happen: all in there is text and numbers.
+    /// [`BundleError::Contents`], which does not happen: JSON can hold all contents.
     pub(crate) fn sign(contents: Contents, key: &AuditKey, authority: &[u8]) -> Result<Self, BundleError> {
         let signature = signature::sign(&contents, key, authority)?;
         Ok(Self { contents, signature })
     }
 
-    /// Reads a bundle. Nothing in it is believed yet.
+    /// Parses a bundle without verifying it.
     ///
     /// # Errors
-    /// [`BundleError`] when it is too long, none, or not in the one form in which it is written.
+    /// [`BundleError`] when it is too long, not a bundle, or not byte for byte in the form in which bundles are written.
     pub fn read(bytes: &[u8]) -> Result<Self, BundleError> {
         if bytes.len() > MAX_LENGTH {
             return Err(BundleError::TooLong);
@@ -63,7 +63,7 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// The file: one line of JSON.
+    /// Returns the bundle's file: one line of JSON.
     ///
     /// # Errors
     /// [`BundleError::Contents`]
@@ -73,24 +73,24 @@ impl Bundle {
         Ok(bytes)
     }
 
-    /// The contents, if a key signed them to which the authority with this certificate (DER) gave
-    /// that purpose. What they say has yet to be checked.
+    /// Verifies that an audit key certified by the authority with this certificate (DER) signed the contents, and returns
+    /// them. Their records have yet to be verified.
     ///
     /// # Errors
-    /// [`SignatureError`] says what does not hold.
+    /// [`SignatureError`] says which check failed.
     pub fn verify(self, authority: &[u8]) -> Result<Contents, SignatureError> {
         signature::verify(&self.signature, &self.contents, authority)?;
         Ok(self.contents)
     }
 
-    /// The contents, of which only their holder vouches.
+    /// Returns the contents without verifying the signature.
     #[must_use]
     pub fn into_contents(self) -> Contents {
         self.contents
     }
 }
 
-/// A text that is no bundle.
+/// Why a file is not a bundle.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// Too long.
@@ -99,19 +99,19 @@ pub enum BundleError {
     /// Not JSON, or with members missing, unknown or of another type.
     #[error("not a bundle: {0}; `pawl-control-plane records DEVICE --export FILE --bundle` makes one")]
     Form(serde_json::Error),
-    /// JSON, but not byte for byte what was written.
+    /// JSON, but not byte for byte as bundles are written.
     #[error("the bundle is not as it was written: something in the file was altered")]
     OtherForm,
-    /// Records that cannot be written.
+    /// The records cannot be encoded.
     #[error("the records cannot be written: {0}")]
     Contents(serde_json::Error),
 }
 
-/// What is in a bundle.
+/// The contents of a bundle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contents {
-    /// Which form this is.
+    /// The format's version.
     pub format: Format,
     /// The control plane's URL.
     pub control_plane: String,
@@ -119,14 +119,13 @@ pub struct Contents {
     pub device: DeviceId,
     /// When the bundle was made, Unix seconds.
     pub time: u64,
-    /// `TPMT_PUBLIC` of the attestation keys under which the device was paired. The records of the
-    /// pairings name them.
+    /// `TPMT_PUBLIC` of the attestation keys of the device's pairings, which their records name.
     pub attestation_keys: Vec<Base64>,
     /// `TPMT_PUBLIC` of the control plane's lease key, which those records name too.
     pub lease_keys: Vec<Base64>,
     /// Who approved, and their keys: lines of an `allowed_signers` file.
     pub approvers: Vec<String>,
-    /// What stands for the control plane's records that were dropped; none while there are all of them.
+    /// Replaces the control plane's records that were dropped; none while all are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Checkpoint>,
     /// The control plane's records about the device: those that the checkpoint carries, and those after it.
@@ -135,7 +134,7 @@ pub struct Contents {
     pub device_records: Vec<DeviceEntry>,
 }
 
-/// The forms of a bundle.
+/// The versions of the bundle format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     /// The first one.
@@ -149,7 +148,7 @@ pub enum Format {
 pub struct Entry {
     /// The digest of the record before it.
     pub previous: Hex,
-    /// Its own.
+    /// Its own digest.
     pub digest: Hex,
     /// The record, encoded.
     pub body: Base64,
@@ -163,11 +162,11 @@ pub struct DeviceEntry {
     pub chain: u32,
     /// Its place in the chain.
     pub sequence: u64,
-    /// In whose report it came.
+    /// The pairing in whose report it was received.
     pub pairing: PairingId,
-    /// When it came, Unix seconds.
+    /// When it was received, Unix seconds.
     pub received_at: u64,
-    /// The record and those around it.
+    /// The record and its links.
     pub record: Entry,
 }
 
@@ -181,8 +180,7 @@ impl Entry {
     }
 }
 
-/// Everything that is kept about a device's records, as it is stored: whether it holds is for
-/// [`check`] to say.
+/// Collects the records of a device as they are stored, unverified.
 pub(crate) fn collect(plane: &ControlPlane, tx: &Tx<'_>, device: DeviceId) -> Result<Contents, StoreError> {
     let links = tx.record_links(device)?;
     let approvers =
@@ -215,7 +213,7 @@ fn approvals(link: &Link) -> Vec<ApprovedBy> {
     }
 }
 
-/// An approver as a line of an `allowed_signers` file; none where the record holds no signature.
+/// Returns an approver as a line of an `allowed_signers` file; none where the record has no valid signature.
 fn allowed_line(by: &ApprovedBy) -> Option<String> {
     let signature = Signature::parse(&by.signature).ok()?;
     let (principal, key) = (&by.principal, signature.key());

@@ -1,4 +1,5 @@
-//! The signature of a bundle: a JWS (RFC 7515) whose payload names the digest of the contents.
+//! The signature of a bundle: a JWS (RFC 7515) with the digest of the contents. Also the encodings of byte strings in a
+//! bundle's JSON, each of which has exactly one valid form.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -15,7 +16,7 @@ use super::{BundleError, Contents, Format};
 use crate::keys::{AUDIT_EKU_OID, AuditKey};
 
 const TYPE: &str = "pawl-records+jwt";
-/// Two certificates and some claims.
+/// The longest signature that is parsed: two certificates and some claims.
 const MAX_LENGTH: usize = 16 * 1024;
 
 #[derive(Serialize, Deserialize)]
@@ -27,7 +28,7 @@ struct Header {
     x5c: Vec<String>,
 }
 
-/// What the signature is about. Only the digest counts; the rest is there for people.
+/// The signed claims. Only the digest is verified; the others are for people who read the JWS.
 #[derive(Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 struct Claims {
@@ -88,7 +89,7 @@ pub(super) fn verify(jws: &str, contents: &Contents, authority: &[u8]) -> Result
     }
 }
 
-/// Returns the claims of a JWS of this type, if an audit key of this authority signed it.
+/// Verifies that an audit key of this authority signed a JWS of this type, and returns its claims.
 pub(crate) fn verify_claims<T: DeserializeOwned>(
     typ: &str,
     jws: &str,
@@ -106,7 +107,7 @@ pub(crate) fn verify_claims<T: DeserializeOwned>(
     jws.claims().map_err(|_| SignatureError::Form)
 }
 
-/// Whether the authority gave the key in `leaf` this purpose, and the key signed the JWS.
+/// Verifies that the authority certified the key in `leaf` as an audit key, and that this key signed the JWS.
 fn verify_signed(
     leaf: &CertificateDer<'_>,
     authority: &[u8],
@@ -131,16 +132,16 @@ fn verify_signed(
         .map_err(|_| SignatureError::Signature)
 }
 
-/// Why a bundle is not believed.
+/// Why a signature is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum SignatureError {
     /// Not a JWS of this type.
     #[error("the bundle's signature is malformed")]
     Form,
-    /// The trusted certificate is none.
+    /// The authority's certificate cannot be read.
     #[error("the trusted certificate cannot be read: give the control plane's ca.pem")]
     Authority,
-    /// The certificate is not the trusted authority's, or for something else.
+    /// The authority did not issue the certificate, or for another purpose.
     #[error("the bundle is not signed by a control plane of this authority: {0}")]
     Certificate(webpki::Error),
     /// Forged or altered.
@@ -159,7 +160,7 @@ pub struct Base64(pub Vec<u8>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hex(pub Digest);
 
-/// The digest that such a text stands for.
+/// Parses 64 lower-case hexadecimal digits.
 pub(super) fn digest(text: &str) -> Option<Digest> {
     let bytes = hex::decode(text).ok()?;
     let digest = Digest::try_from(bytes.as_slice()).ok()?;

@@ -12,7 +12,7 @@ use super::{Failure, output, text};
 use crate::admin::view::{ConfirmationView, RequestView};
 use crate::admin::{ApproveRequest, Client, CodeRequest};
 
-/// Shows the whole request, has it signed for, and gives what the device wants then.
+/// Shows the request, signs the approval, and returns the confirmation that the person at the device must enter.
 pub(super) async fn approve(
     client: &Client,
     code: String,
@@ -35,8 +35,7 @@ pub(super) async fn approve(
     Ok(client.post("/v1/approvals", &approval).await?)
 }
 
-/// What would be signed for: the bytes, and what they say. All that is shown of the request's own
-/// words comes out of these bytes.
+/// Decodes the statement to be signed. Everything that is shown of the request is decoded from these bytes.
 fn stated(view: &RequestView) -> Result<(StatementBytes, Statement), Failure> {
     let bytes = hex::decode(&view.statement).map_err(|_| Failure::Statement)?;
     let bytes = StatementBytes(Blob::new(bytes).map_err(|_| Failure::Statement)?);
@@ -54,9 +53,9 @@ fn consent() -> Result<(), Failure> {
     if typed.trim().eq_ignore_ascii_case("yes") { Ok(()) } else { Err(Failure::NotApproved) }
 }
 
-/// Progress goes to stderr: stdout has the answer alone.
+/// Prints progress on stderr: stdout has only the answer.
 fn say(text: &str) {
-    // Nobody is left to be told when stderr is gone.
+    // Nothing can be done where stderr is closed.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
@@ -71,13 +70,13 @@ mod tests {
     use super::*;
     use crate::admin;
     use crate::cli::text;
-    use crate::testing::{Approver, Asked, Device, Rig};
+    use crate::testing::{Approver, Device, OpenedSession, Rig};
 
     /// A device that waits for Ann, and the socket over which she approves.
     struct Stage {
         rig: Rig,
         ann: Approver,
-        asked: Asked,
+        asked: OpenedSession,
         waiting: Waiting,
         client: Client,
         _stop: oneshot::Sender<()>,

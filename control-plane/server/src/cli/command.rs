@@ -11,7 +11,7 @@ use crate::admin::{
 };
 use crate::config::Config;
 
-/// Carries out a command of an operator through the running server.
+/// Runs a command through the server.
 pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), Failure> {
     let server = Server { client: Client::new(&config.admin_socket()), json };
     match verb {
@@ -86,7 +86,7 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
             let declined: SessionView = server.client.post(&path, &ReasonRequest { reason }).await?;
             server.print(&declined, text::declined)
         }
-        // They need no server, and are dealt with before.
+        // These commands need no server; `main` runs them.
         Verb::Serve { .. } | Verb::Init | Verb::VendorCas { .. } | Verb::VerifyBundle { .. } => Ok(()),
     }
 }
@@ -107,7 +107,7 @@ impl Server {
     }
 }
 
-/// The path of a device's resource.
+/// Returns the path of a device's resource.
 pub(super) fn path(device: &str, rest: &str) -> Result<String, Failure> {
     Ok(format!("/v1/devices/{}{rest}", device_id(device)?))
 }

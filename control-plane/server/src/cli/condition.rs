@@ -1,4 +1,4 @@
-//! `devices --where`: which devices an operator wants to see.
+//! `devices --where`: conditions on devices.
 
 use std::str::FromStr;
 
@@ -15,7 +15,7 @@ pub(super) struct Condition {
     test: Test,
 }
 
-/// How a field is read. A device that never reported has none of its host's.
+/// Reads a field of a device. The host's fields are none before the first report.
 #[derive(Clone, Copy, Debug)]
 enum Field {
     Text(fn(&DeviceLine) -> Option<String>),
@@ -63,7 +63,7 @@ fn health(line: &DeviceLine, field: fn(&HostHealth) -> Option<u64>) -> Option<f6
 }
 
 impl Condition {
-    /// Returns whether the device has the field, and it passes.
+    /// Returns whether the device has the field and fulfils the condition.
     pub(super) fn fits(&self, line: &DeviceLine) -> bool {
         match (self.field, &self.test) {
             (Field::Text(read), Test::Is(pattern)) => read(line).is_some_and(|text| is_like(pattern, &text)),
@@ -82,7 +82,7 @@ impl Condition {
     }
 }
 
-/// Returns whether a text is the pattern, in which `*` stands for any text.
+/// Returns whether a text matches the pattern, in which `*` stands for any text.
 fn is_like(pattern: &str, text: &str) -> bool {
     let steps: Vec<_> =
         pattern.chars().map(|char| if char == '*' { Step::Across } else { Step::Exactly(char) }).collect();

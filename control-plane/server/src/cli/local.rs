@@ -1,4 +1,4 @@
-//! `vendor-cas`: whose TPMs are trusted. It works on the directory, without the server.
+//! The commands that work on files without the server: `init` and `vendor-cas`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use crate::vendor_cas;
 #[derive(Serialize)]
 struct Initialised {
     state_dir: PathBuf,
-    /// What devices pin.
+    /// The certificate that devices pin.
     ca: PathBuf,
     broker: Broker,
-    /// False when all was there already.
+    /// False when all existed already.
     created: bool,
 }
 
@@ -29,11 +29,11 @@ struct Broker {
     ca: PathBuf,
     certificate: PathBuf,
     key: PathBuf,
-    /// The certificates that it must not accept any more.
+    /// The list of revoked certificates.
     crl: PathBuf,
 }
 
-/// Makes keys and certificates, or finds them, and says where they are.
+/// Creates missing keys and certificates, and prints their paths.
 pub(super) fn init(config: &Config, json: bool) -> Result<(), Failure> {
     let keys = Keys::load_or_create(config)?;
     let files = BrokerFiles::within(&config.state_dir);
@@ -69,7 +69,7 @@ pub(super) fn init(config: &Config, json: bool) -> Result<(), Failure> {
     ))?)
 }
 
-/// From then on, and so often, the operator is told how far the import is.
+/// Time before the first progress message, and between two of them.
 const PROGRESS: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Subcommand)]
@@ -121,7 +121,7 @@ pub(super) fn run_vendor_cas(
     }
 }
 
-/// Tells on stderr how far something is, once it takes long.
+/// Prints progress on stderr, once an import takes long.
 struct Progress {
     next: Instant,
 }
@@ -135,7 +135,7 @@ impl Progress {
         let now = Instant::now();
         if now >= self.next {
             self.next = now + PROGRESS;
-            // Nobody is left to be told when stderr is gone.
+            // Nothing can be done where stderr is closed.
             let _ = writeln!(std::io::stderr(), "checked {done} of {total} certificates");
         }
     }

@@ -27,7 +27,7 @@ use crate::{admin, serve};
 use args::{Args, Verb};
 use policy::{FilesError, PolicyVerb};
 
-/// The exit codes of sysexits.h, of which `--help` speaks.
+/// Exit codes of sysexits.h, as `--help` lists them.
 const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
 const CONFIG: u8 = 78;
@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The command line, for man pages and completions.
+/// Returns the definition of the command line, for man pages and completions.
 #[must_use]
 pub fn command_line() -> clap::Command {
     Args::command()
@@ -160,7 +160,7 @@ enum Failure {
 impl Failure {
     fn report(&self, json: bool) {
         use std::io::Write as _;
-        // What was checked has been printed, with all that does not hold.
+        // The outcome of the checks has been printed.
         if json && !matches!(self, Self::Records { .. } | Self::NothingImported) {
             let error = match self {
                 Self::Client(admin::ClientError::Refused(refused)) => refused.clone(),
@@ -172,7 +172,7 @@ impl Failure {
                 }
                 _ => admin::AdminError::new("failed", self),
             };
-            // Nothing is left to be told to when stdout is gone.
+            // Nothing can be done where stdout is closed.
             let _ = output::json(&error);
         }
         let _ = writeln!(std::io::stderr(), "pawl-control-plane: {self}");

@@ -15,14 +15,14 @@ pub(super) fn json<T: Serialize>(value: &T) -> io::Result<()> {
     out.flush()
 }
 
-/// Prints a text as it is.
+/// Prints a text.
 pub(super) fn text(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
-/// One line of JSON for each value.
+/// Encodes one line of JSON for each value.
 pub(super) fn json_lines<T: Serialize>(values: &[T]) -> io::Result<Vec<u8>> {
     let mut lines = Vec::new();
     for value in values {
@@ -32,7 +32,7 @@ pub(super) fn json_lines<T: Serialize>(values: &[T]) -> io::Result<Vec<u8>> {
     Ok(lines)
 }
 
-/// Writes a file whole, or leaves what was there.
+/// Writes a file atomically.
 pub(super) fn file(path: &Path, contents: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or_else(|| io::Error::other("give the name of a file"))?;
     let mut temporary = OsString::from(name);
@@ -44,7 +44,7 @@ pub(super) fn file(path: &Path, contents: &[u8]) -> io::Result<()> {
     std::fs::rename(&temporary, path)
 }
 
-/// A line.
+/// Reads a line from the operator's terminal.
 pub(super) fn read_line() -> io::Result<String> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line)?;

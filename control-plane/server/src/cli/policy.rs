@@ -1,4 +1,4 @@
-//! `policy`: files that say what devices must be and run.
+//! `policy`: checks, explains and learns policies.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -68,10 +68,10 @@ fn checked(policy: &DevicePolicy) -> CheckedView {
     CheckedView { policy: PolicyView::from(policy), rules: sentences(&policy.policy) }
 }
 
-/// Carries out those that need the running server.
+/// Runs the commands that need the server.
 pub(super) async fn run(server: &Server, verb: PolicyVerb) -> Result<(), Failure> {
     match verb {
-        // It needs no server, and is dealt with before.
+        // This command needs no server; `main` runs it.
         PolicyVerb::Check { .. } => Ok(()),
         PolicyVerb::Explain { device } => {
             let view: ExplanationView = server.client.get(&path(&device, "/explanation")?).await?;
@@ -94,18 +94,18 @@ async fn learn(server: &Server, args: LearnArgs) -> Result<(), Failure> {
     server.print(&learnt, |_| text::learnt(&file))
 }
 
-/// Writes the list of digests beside the policy, and gives the section that names it.
+/// Writes the list of digests beside the policy, and returns the section that names it.
 fn learn_files(log: &Path, policy: &Path, learnt: &LearntView) -> Result<ImaSection, Failure> {
     let quoted = learnt.pcr_10.and_then(|value| TaggedDigest::new(bank_hash(value.bank()), value.as_bytes()));
     let quoted = quoted.ok_or(FilesError::NotQuoted)?;
     let bytes = std::fs::read(log).map_err(|source| Failure::File { file: log.to_owned(), source })?;
-    let files = Files::learn(&bytes, &quoted)?;
+    let files = FileDigests::learn(&bytes, &quoted)?;
     let list = policy.with_extension("digests");
     write(&list, files.list.as_bytes())?;
     let name = list.file_name().map(|name| name.to_string_lossy().into_owned());
     Ok(ImaSection {
         require_anchored: files.anchored,
-        // A violation hides which content ran, so a learnt policy does not let one pass.
+        // A violation hides which content ran, so a learnt policy refuses it.
         violations: Weight::Refuse,
         digest_files: name.into_iter().collect(),
         ..ImaSection::default()
@@ -116,17 +116,17 @@ fn write(file: &Path, contents: &[u8]) -> Result<(), Failure> {
     output::file(file, contents).map_err(|source| Failure::File { file: file.to_owned(), source })
 }
 
-/// The kernel's own first entry, for which no list is needed.
+/// The path of the kernel's own first entry, which needs no digest.
 const BOOT_AGGREGATE: &[u8] = b"boot_aggregate";
 
-/// The digests of all files that were run, with their paths, as `sha256sum` prints them.
-struct Files {
+/// A list of the digests of all executed files of an IMA log, with their paths, as `sha256sum` prints it.
+struct FileDigests {
     list: String,
-    /// The quoted PCR 10 accounts for the log.
+    /// Whether the quoted PCR 10 accounts for the log.
     anchored: bool,
 }
 
-impl Files {
+impl FileDigests {
     /// Reads the part of a log, binary or ASCII, that the quoted PCR 10 accounts for.
     fn learn(log: &[u8], quoted: &TaggedDigest) -> Result<Self, FilesError> {
         // A binary log begins with the number of a PCR in 32 bits, little-endian.
@@ -168,7 +168,7 @@ impl Files {
     }
 }
 
-/// An IMA log from which nothing is learnt.
+/// Why no list can be made of an IMA log.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum FilesError {
     #[error(transparent)]
@@ -208,27 +208,27 @@ mod tests {
     fn a_list_has_the_files_of_the_log_in_either_form() {
         let binary = log("x86-good", "ima_binary_runtime_measurements");
         let quoted = pcr_10(&binary);
-        let files = Files::learn(&binary, &quoted).unwrap();
+        let files = FileDigests::learn(&binary, &quoted).unwrap();
         assert!(files.anchored && files.list.contains("  /init\n"), "{}", files.list);
         assert!(!files.list.contains("boot_aggregate"));
         for line in files.list.lines() {
             line.split_whitespace().next().unwrap().parse::<FileDigest>().unwrap();
         }
         let ascii = log("x86-good", "ima_ascii_runtime_measurements");
-        assert_eq!(Files::learn(&ascii, &quoted).unwrap().list, files.list);
+        assert_eq!(FileDigests::learn(&ascii, &quoted).unwrap().list, files.list);
     }
 
     #[test]
     fn nothing_is_learnt_from_a_log_that_the_report_does_not_account_for() {
         let log_of_another = log("x86-good-2nd-boot", "ima_binary_runtime_measurements");
         let quoted = pcr_10(&log("x86-good", "ima_binary_runtime_measurements"));
-        assert!(matches!(Files::learn(&log_of_another, &quoted), Err(FilesError::Diverged)));
+        assert!(matches!(FileDigests::learn(&log_of_another, &quoted), Err(FilesError::Diverged)));
     }
 
     #[test]
     fn a_log_that_nothing_ties_to_the_tpm_is_learnt_as_such() {
         let log = log("arm64-good", "ima_binary_runtime_measurements");
         let never_extended = TaggedDigest::filled(HashAlgorithm::Sha256, 0);
-        assert!(!Files::learn(&log, &never_extended).unwrap().anchored);
+        assert!(!FileDigests::learn(&log, &never_extended).unwrap().anchored);
     }
 }

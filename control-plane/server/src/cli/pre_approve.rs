@@ -1,5 +1,5 @@
-//! `pre-approve`: a boot state that is still to come, computed from the files of the update. The files
-//! stay here; their digests go to the server, which has the device's event log.
+//! `pre-approve`: approves the boot state after an update, computed from the update's files. The files stay on this host;
+//! only their digests are sent to the server, which has the device's event log.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -104,7 +104,7 @@ fn unified(file: &Path) -> Result<BootChange, Failure> {
     BootChange::unified(&read(file)?).map_err(|source| Failure::Image { file: file.to_owned(), source })
 }
 
-/// One byte more than an image may have is read of one that is too long, and is refused as such.
+/// Reads an image, up to one byte more than the limit, which the parser then refuses.
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |source| Failure::File { file: file.to_owned(), source };
     let limit = u64::try_from(IMAGE_MAX_LEN).unwrap_or(u64::MAX).saturating_add(1);

@@ -1,4 +1,4 @@
-//! `records`: a device's records, checked or taken away.
+//! `records` and `verify-bundle`: lists, exports and verifies a device's records.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -54,7 +54,7 @@ async fn export_records(server: &Server, args: &RecordsArgs, file: &Path) -> Res
     output::file(file, &contents).map_err(|source| Failure::File { file: file.to_owned(), source })
 }
 
-/// Checks a bundle with nothing but the authority's certificate.
+/// Verifies a bundle with the authority's certificate alone.
 pub(super) fn verify_bundle(
     file: &Path,
     authority: &Path,
@@ -72,7 +72,7 @@ pub(super) fn verify_bundle(
     report_check(&contents, json)
 }
 
-/// Checks records, says what was checked, and fails when something does not hold.
+/// Verifies records, prints the outcome, and fails when a check failed.
 pub(super) fn report_check(contents: &Contents, json: bool) -> Result<(), Failure> {
     let checked = bundle::check(contents);
     if json {

@@ -1,4 +1,4 @@
-//! What people read.
+//! The text output of commands.
 
 pub(super) mod device;
 mod policy;
@@ -56,7 +56,7 @@ pub(super) fn entitled(changed: &AccessView) -> String {
     text
 }
 
-/// What an operator grants.
+/// Formats a grant.
 fn access(granted: &Access) -> String {
     let scopes: Vec<&str> = granted.scopes.iter().map(AsRef::as_ref).collect();
     let audiences: Vec<&str> = granted.audiences.iter().map(AsRef::as_ref).collect();
@@ -111,7 +111,7 @@ pub(super) fn order(order: &OrderView) -> String {
             "Revoked: no token and no lease from now on; the device's receipt will prove the rest."
         }
         EventKind::Repair => "Ordered to pair again: no token and no lease until it has.",
-        EventKind::Refresh => "Asked to report now.",
+        EventKind::Refresh => "OpenedSession to report now.",
         _ => "Ordered.",
     };
     let delivery = match order.delivery {
@@ -197,7 +197,7 @@ pub(in crate::cli) fn settled(view: &SettledView) -> String {
     }
 }
 
-/// Columns as wide as what stands in them.
+/// A table whose columns are as wide as their widest cell.
 struct Table<const N: usize> {
     rows: Vec<[String; N]>,
 }

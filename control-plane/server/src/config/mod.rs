@@ -1,7 +1,6 @@
 //! The configuration file.
 //!
-//! A key that nobody reads is a typing error that silently changes a policy, so unknown keys are
-//! errors. A value that exists is valid: what is wrong is said while reading.
+//! Unknown keys are errors: a mistyped key must not silently change a policy. All values are checked when the file is read.
 
 mod sections;
 
@@ -17,7 +16,7 @@ use sections::check_actions;
 
 pub use sections::{ActionConfig, ApprovalsConfig, LimitsConfig, PolicyConfig, RecordsConfig};
 
-/// Where the configuration stands unless `--config` says otherwise.
+/// The path of the configuration without `--config`.
 pub const DEFAULT_PATH: &str = "/etc/pawl-control-plane/control-plane.toml";
 
 /// The whole configuration.
@@ -28,21 +27,21 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The address of the HTTPS server.
     pub listen: SocketAddr,
-    /// What the control plane calls itself towards technicians.
+    /// The control plane's name, as technicians see it.
     pub name: ShortText,
     /// Names and addresses in the certificates of the HTTPS server and of the broker.
     pub host_names: Vec<String>,
     /// The base of every URL, and the issuer of the access tokens.
     pub url: BaseUrl,
-    /// The broker, as devices reach it.
+    /// The broker's address for devices.
     pub broker: BrokerConfig,
-    /// How endorsement keys are checked.
+    /// How endorsement keys are verified.
     #[serde(default)]
     pub endorsement: EndorsementConfig,
-    /// What a lease allows.
+    /// The terms of leases.
     #[serde(default)]
     pub lease: LeasePolicy,
-    /// By which rules devices are judged.
+    /// The policies that devices are appraised by.
     #[serde(default)]
     pub policy: PolicyConfig,
     /// How often devices report.
@@ -51,16 +50,16 @@ pub struct Config {
     /// Access tokens.
     #[serde(default)]
     pub token: TokenConfig,
-    /// Who approves what.
+    /// Approvals of pairings.
     #[serde(default)]
     pub approvals: ApprovalsConfig,
-    /// What clients may take before anybody knows them.
+    /// Limits for unauthenticated clients.
     #[serde(default)]
     pub limits: LimitsConfig,
     /// How many records are kept.
     #[serde(default)]
     pub records: RecordsConfig,
-    /// The protected actions; one that is not named is refused.
+    /// The protected actions; others are refused.
     #[serde(default, rename = "action")]
     pub actions: Vec<ActionConfig>,
 }
@@ -69,17 +68,17 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BrokerConfig {
-    /// A host name or address that its certificate has.
+    /// A host name or address in its certificate.
     pub host: String,
     /// The TCP port.
     pub port: u16,
-    /// So many seconds after a device was replaced its link certificate is revoked, if its TPM has not proven by then
-    /// that the pairing has ended.
+    /// Seconds after which the link certificate of a replaced device is revoked, if its TPM has not proven by then that the
+    /// pairing has ended.
     #[serde(default = "cut_replaced_seconds")]
     pub cut_replaced_seconds: u64,
 }
 
-/// A week: a device that is switched on again by then still learns that it was revoked.
+/// A week: a device that is switched on again within it can still receive its revocation.
 fn cut_replaced_seconds() -> u64 {
     604_800
 }
@@ -88,8 +87,8 @@ fn cut_replaced_seconds() -> u64 {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndorsementConfig {
-    /// A directory of certificates and revocation lists, PEM or DER, of TPM vendors' authorities. With it, a
-    /// device needs a vendor's certificate, or has to be enrolled with `--without-certificate`.
+    /// A directory of certificates and revocation lists, PEM or DER, of TPM vendors' authorities. Where it is set, a device
+    /// needs a vendor's certificate or must be enrolled with `--without-certificate`.
     pub vendor_cas: Option<PathBuf>,
 }
 
@@ -105,7 +104,7 @@ pub struct ReportConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenConfig {
-    /// Seconds for which an access token lives.
+    /// Seconds for which an access token is valid.
     pub seconds: u32,
 }
 
@@ -129,20 +128,20 @@ impl Config {
         Ok(config)
     }
 
-    /// Seconds between two reports: so often that a lease is renewed twice before it runs out.
+    /// Returns the seconds between two reports: at most a third of a lease, so that it is renewed twice before it ends.
     #[must_use]
     pub fn report_interval(&self) -> u32 {
         self.report.interval.min(self.lease.seconds / 3).max(1)
     }
 
-    /// Whether persons must approve something, and nobody is named who may.
+    /// Returns whether pairings or actions need approvals but no approvers are configured.
     #[must_use]
     pub fn lacks_signers(&self) -> bool {
         let actions = self.actions.iter().any(|action| action.approvals > 0);
         self.approvals.lacks_signers() || (actions && self.approvals.allowed_signers.is_none())
     }
 
-    /// The socket over which the operator's commands come.
+    /// Returns the path of the socket for the operator's commands.
     #[must_use]
     pub fn admin_socket(&self) -> PathBuf {
         self.state_dir.join("admin.sock")
@@ -190,7 +189,7 @@ impl Default for TokenConfig {
     }
 }
 
-/// A configuration that cannot be used.
+/// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.

@@ -8,30 +8,29 @@ use serde::Deserialize;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApprovalsConfig {
-    /// Who may approve, with which keys: a file in OpenSSH's format for allowed signers. It is
-    /// read anew for every approval.
+    /// The approvers and their keys: a file in OpenSSH's format for allowed signers. It is read again for every approval.
     pub allowed_signers: Option<PathBuf>,
     /// The first pairing of an enrolled device.
     pub pair: u8,
-    /// Every other one, and each that takes another device's place.
+    /// Every other pairing, and each that replaces another device.
     pub re_pair: u8,
-    /// One that an operator ordered by `repair`; `re_pair` where nothing is said.
+    /// A pairing that an operator ordered by `repair`; by default as `re_pair`.
     pub after_repair: Option<u8>,
     /// Seconds within which a session must be approved.
     pub seconds: u32,
 }
 
-/// The longest that a session waits, seconds: a code on a screen is a secret for a while.
+/// The longest life of a waiting session, in seconds: a code on a screen does not stay secret.
 const MAX_SESSION_SECONDS: u32 = 600;
 
 impl ApprovalsConfig {
-    /// How many persons must approve a pairing that an operator ordered by `repair`.
+    /// Returns how many persons must approve a pairing that an operator ordered by `repair`.
     #[must_use]
     pub fn after_repair(&self) -> u8 {
         self.after_repair.unwrap_or(self.re_pair)
     }
 
-    /// The policy in the terms of the verifier.
+    /// Returns the verifier's form of this policy.
     #[must_use]
     pub fn policy(&self) -> ApprovalPolicy {
         ApprovalPolicy {
@@ -42,7 +41,7 @@ impl ApprovalsConfig {
         }
     }
 
-    /// Whether persons must approve a pairing, and nobody is named who may.
+    /// Returns whether pairings need approvals but no approvers are configured.
     #[must_use]
     pub fn lacks_signers(&self) -> bool {
         let wanted = self.pair.max(self.re_pair).max(self.after_repair());
@@ -74,20 +73,20 @@ impl Default for ApprovalsConfig {
     }
 }
 
-/// The most persons that a policy may want.
+/// The most approvals that a policy may require.
 const PERSONS: u8 = 2;
-/// The longest that an assurance counts, seconds: it says what a device ran when it was made.
+/// The longest validity of an assurance, in seconds: it states what the device ran when it was signed.
 const MAX_ASSURANCE_SECONDS: u32 = 86_400;
 
-/// `[[action]]`: a protected action, which devices of this control plane may be let.
+/// `[[action]]`: a protected action that devices may request.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActionConfig {
-    /// Its name, as workloads ask for it.
+    /// Its name in the workloads' requests.
     pub name: ShortText,
-    /// How many persons must approve it; with none, a device in good standing may.
+    /// How many persons must approve it; with 0, every entitled device may.
     pub approvals: u8,
-    /// Seconds for which the assurance counts.
+    /// Seconds for which the assurance is valid.
     #[serde(default = "five_minutes")]
     pub seconds: u32,
 }
@@ -115,25 +114,25 @@ pub(super) fn check_actions(actions: &[ActionConfig]) -> Result<(), (&'static st
     Ok(())
 }
 
-/// `[limits]`: what clients of the HTTPS server may take before anybody knows them.
+/// `[limits]`: limits for unauthenticated clients of the HTTPS server.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
     /// Connections at once.
     pub connections: usize,
-    /// Of one address (IPv6: of one /64 network).
+    /// Connections at once of one address (IPv6: of one /64 network).
     pub connections_per_address: usize,
     /// Pairing requests of one address at once.
     pub pairings_burst: u32,
-    /// Pairing requests of one address each second on the long run.
+    /// Pairing requests of one address per second in the long run.
     pub pairings_per_second: u32,
     /// All other requests of one address at once.
     pub requests_burst: u32,
-    /// All other requests of one address each second on the long run.
+    /// All other requests of one address per second in the long run.
     pub requests_per_second: u32,
-    /// Unknown devices that wait at once to take the place of one device.
+    /// Waiting sessions of devices that are not enrolled, to replace the same device.
     pub unknown_per_device: usize,
-    /// Unknown devices that wait at once to take any place, of one address.
+    /// Waiting sessions of devices that are not enrolled, from the same address.
     pub unknown_per_address: usize,
 }
 
@@ -161,7 +160,7 @@ impl LimitsConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
-            // Below the 1024 descriptors that a process has by default.
+            // Below a process's default limit of 1024 descriptors.
             connections: 512,
             connections_per_address: 128,
             pairings_burst: 120,
@@ -178,25 +177,25 @@ impl Default for LimitsConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyConfig {
-    /// Where policies stand; `policy` default_directory the configuration file if it is not given.
+    /// The directory of the policies; by default `policy` beside the configuration file.
     pub directory: Option<PathBuf>,
     #[serde(skip)]
     default_directory: PathBuf,
 }
 
 impl PolicyConfig {
-    /// Tells it where the configuration file stands.
+    /// Sets the default directory, beside the configuration file.
     pub(super) fn set_default_directory(&mut self, file: &Path) {
         self.default_directory = file.parent().unwrap_or(Path::new("")).join("policy");
     }
 
-    /// The directory.
+    /// Returns the directory of the policies.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.as_ref().unwrap_or(&self.default_directory)
     }
 
-    /// Whether there need not be one: nobody has named it.
+    /// Returns whether the directory may be missing: only the default one may.
     #[must_use]
     pub fn may_be_missing(&self) -> bool {
         self.directory.is_none()
@@ -207,7 +206,7 @@ impl PolicyConfig {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecordsConfig {
-    /// The last so many of each device. A signed checkpoint stands for older ones.
+    /// How many of the last records of each device are kept. A signed checkpoint replaces older ones.
     pub keep: u64,
 }
 
@@ -221,7 +220,7 @@ impl RecordsConfig {
 }
 
 impl Default for RecordsConfig {
-    /// A device that reports every 15 minutes fills them in 50 days, with some 15 MB.
+    /// 10,000 records: 15 MB, or 50 days of a device that reports every 15 minutes.
     fn default() -> Self {
         Self { keep: 10_000 }
     }

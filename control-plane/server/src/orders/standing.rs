@@ -185,7 +185,7 @@ impl ReportedState {
         match check_coverage(&self.state, evidence, self.boot_log.as_deref()) {
             Ok(()) => Ok(()),
             Err(CoverageError::Uncovered(uncovered)) => Err(uncovered.into()),
-            Err(CoverageError::Damaged(_)) => Err(StoreError::Malformed("sample").into()),
+            Err(CoverageError::Damaged(_)) => Err(StoreError::Malformed("kept evidence").into()),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Policies: files in which an operator says what devices must be and run.
+//! Policies: the operator's files of rules on what devices must run.
 //!
-//! Each device is judged by the file that is named after it, else by `default.toml`, and where there is neither by
-//! the exact states that were accepted for it. The files are read at the start and on SIGHUP, all or none of
-//! them: a directory with a broken file is not half in force.
+//! Each device is appraised by the file that is named after it, otherwise by `default.toml`, otherwise by the exact boot
+//! states that were accepted for it. The files are read at the start and at SIGHUP, all or none of them: with one broken
+//! file, the loaded policies stay in force.
 
 mod render;
 mod words;
@@ -30,7 +30,7 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// Reads them.
+    /// Reads the policies.
     ///
     /// # Errors
     /// [`PolicyError`] names the file, and the key where there is one.
@@ -39,8 +39,7 @@ impl Policies {
         Ok(Self { config, loaded })
     }
 
-    /// Reads them again. Those that were in force stay so when one of the files is broken. Gives how many there
-    /// are.
+    /// Reads the policies again, and returns how many there are. When a file is broken, the loaded policies stay in force.
     ///
     /// # Errors
     /// [`PolicyError`] names the file, and the key where there is one.
@@ -51,17 +50,17 @@ impl Policies {
         Ok(count)
     }
 
-    /// The policy of a device; none where exact states are compared.
+    /// Returns the policy of a device; none where exact states are compared.
     #[must_use]
     pub fn of(&self, device: DeviceId) -> Option<Arc<DevicePolicy>> {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).of(device)
     }
 }
 
-/// The file for devices that have none of their own.
+/// The file for devices without a file of their own.
 const DEFAULT: &str = "default.toml";
 
-/// A directory of policies, as it was read.
+/// The policies of a directory.
 #[derive(Default)]
 pub(crate) struct Directory {
     devices: BTreeMap<DeviceId, Arc<DevicePolicy>>,
@@ -101,12 +100,12 @@ impl Directory {
         Ok(())
     }
 
-    /// The policy of a device.
+    /// Returns the policy of a device.
     fn of(&self, device: DeviceId) -> Option<Arc<DevicePolicy>> {
         self.devices.get(&device).or(self.default.as_ref()).cloned()
     }
 
-    /// All of them, by the names of their files.
+    /// Returns all policies, by the names of their files.
     pub(crate) fn all(&self) -> impl Iterator<Item = &DevicePolicy> {
         self.devices.values().chain(&self.default).map(Arc::as_ref)
     }
@@ -116,13 +115,13 @@ impl Directory {
     }
 }
 
-/// What people write by hand.
+/// The largest policy, which people write by hand.
 const POLICY_MAX_LEN: u64 = 1024 * 1024;
-/// Some hundred thousand digests: every file of some distributions.
+/// The largest list of digests: some hundred thousand files, as many as some distributions have.
 const DIGESTS_MAX_LEN: u64 = 64 * 1024 * 1024;
 const SIGNER_MAX_LEN: u64 = 64 * 1024;
 
-/// Reads a policy and the files that it names, which stand beside it unless their paths say otherwise.
+/// Reads a policy and the files that it names, whose paths are relative to its directory.
 ///
 /// # Errors
 /// [`PolicyError`] names the file, and the key where there is one.
@@ -142,7 +141,7 @@ pub fn read(file: &Path) -> Result<DevicePolicy, PolicyError> {
     Ok(DevicePolicy { file: file.to_owned(), digest, policy: Arc::new(policy), ima })
 }
 
-/// The rules on files, out of the lists that the section names; adds the digests of those.
+/// Reads the lists that an IMA section names, and adds their digests to `digests`.
 fn rules(file: &Path, section: &ImaSection, digests: &mut Vec<Digest>) -> Result<Rules, PolicyError> {
     let mut set =
         RuleSet { digests: BTreeSet::new(), signers: Vec::new(), exclusions: section.exclusions.clone() };
@@ -168,12 +167,12 @@ fn rules(file: &Path, section: &ImaSection, digests: &mut Vec<Digest>) -> Result
     Ok(Rules::new(set))
 }
 
-/// A line as `sha256sum` prints it: the digest comes first. An empty one and one after `#` say nothing.
+/// Parses a line as `sha256sum` prints it, with the digest first. Empty lines and lines with `#` are skipped.
 fn read_digest(line: &str) -> Result<Option<FileDigest>, pawl_evidence::ima::FileDigestError> {
     match line.split_whitespace().next() {
         None => Ok(None),
         Some(word) if word.starts_with('#') => Ok(None),
-        // In front of names with a backslash in them, sha256sum writes another.
+        // sha256sum puts a backslash before the digest of a name that contains one.
         Some(word) => word.trim_start_matches('\\').parse().map(Some),
     }
 }
@@ -190,7 +189,7 @@ fn load(file: &Path, limit: u64) -> Result<Vec<u8>, PolicyError> {
     if length > limit { Err(PolicyError::new(file, Problem::TooLong(limit))) } else { Ok(bytes) }
 }
 
-/// A policy that cannot be used.
+/// Why a policy cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", file.display())]
 pub struct PolicyError {
@@ -206,7 +205,7 @@ pub enum Problem {
     /// It cannot be read.
     #[error(transparent)]
     Read(#[from] std::io::Error),
-    /// It is larger than any that people write.
+    /// It is too large.
     #[error("it has more than {0} bytes")]
     TooLong(u64),
     /// Not UTF-8.
@@ -215,15 +214,15 @@ pub enum Problem {
     /// Not TOML, or with unknown, missing or mistyped keys.
     #[error("{0}")]
     Parse(Box<toml::de::Error>),
-    /// Its name is none of a policy.
+    /// Its name is neither `default.toml` nor that of a device.
     #[error("name it default.toml, or after a device as `pawl-control-plane devices` lists them")]
     Name,
-    /// A list of digests has a line that is none.
+    /// A line of a list of digests is malformed.
     #[error("line {line}: {error}")]
     Digest {
-        /// Which.
+        /// The line's number.
         line: usize,
-        /// Why.
+        /// What is wrong with it.
         error: FileDigestError,
     },
     /// A signer's certificate cannot be used.

@@ -1,4 +1,4 @@
-//! A policy as a file that an operator goes on writing.
+//! Renders a learnt policy as a file for the operator to edit.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use pawl_evidence::appraise::policy::{
 };
 use pawl_proto::{DeviceId, Digest};
 
-/// What stands at the head of a policy that was learnt.
+/// Returns the heading of a learnt policy.
 pub(crate) fn heading(device: DeviceId, label: Option<&str>, state: Option<Digest>) -> String {
     let label = label.map(|label| format!(" ({})", label.escape_debug())).unwrap_or_default();
     format!(
@@ -21,7 +21,7 @@ pub(crate) fn heading(device: DeviceId, label: Option<&str>, state: Option<Diges
     )
 }
 
-/// The file, with a comment for each rule. Reading it gives the same policy.
+/// Renders the file, with a comment for each rule. Reading it gives the same policy.
 pub(crate) fn render(learnt: &Learnt, heading: &str) -> String {
     let Learnt { policy, lines, nvpcrs } = learnt;
     let mut file = Rendered { text: String::new(), lines };
@@ -52,7 +52,7 @@ pub(crate) fn render(learnt: &Learnt, heading: &str) -> String {
     file.text
 }
 
-/// The section about files that were run, to be added at the end of a policy.
+/// Renders the section about executed files, for the end of a policy.
 pub(crate) fn render_ima(ima: &ImaSection) -> String {
     let mut file = Rendered { text: String::new(), lines: &BTreeMap::new() };
     file.ima(ima);

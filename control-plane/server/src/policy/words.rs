@@ -1,11 +1,11 @@
-//! What a policy means, a sentence for each of its rules.
+//! A policy in words: a sentence for each of its rules, and a remedy for each violated one.
 
 use pawl_evidence::appraise::policy::{
     Allowed, BootSection, FirmwareSection, ImaSection, NvIndex, NvPcrSection, PcrSection, Policy,
     SecureBootSection, Weight,
 };
 
-/// The rules in the order of the file, each with its meaning.
+/// Returns the rules in the order of the file, each with a sentence.
 pub(crate) fn sentences(policy: &Policy) -> Vec<(String, String)> {
     let mut said = Sentences::default();
     if let Some(age) = policy.freshness.max_age {
@@ -150,7 +150,7 @@ impl Sentences {
         self.0.push((rule.to_owned(), text.into()));
     }
 
-    /// A list with the names of its entries. Of one without entries there is nothing to say.
+    /// Adds a sentence with the names of a list's entries, unless the list is empty.
     fn list(&mut self, rule: &str, what: &str, list: &[Allowed]) {
         if !list.is_empty() {
             let names: Vec<String> = list.iter().map(called).collect();
@@ -165,7 +165,7 @@ impl Sentences {
     }
 }
 
-/// The name of an entry, else the beginning of its digest.
+/// Returns the name of an entry, or the beginning of its digest where it has none.
 fn called(allowed: &Allowed) -> String {
     match allowed.name.as_str() {
         "" => format!("{allowed_digest:.12}…", allowed_digest = allowed.digest.to_string()),
@@ -189,7 +189,7 @@ fn weighs(weight: Weight) -> &'static str {
     }
 }
 
-/// What to do where a rule is not kept, for an operator.
+/// Returns what an operator should do about a violated rule.
 pub(crate) fn remedy(rule: &str) -> &'static str {
     match rule {
         "hardware.attestation-key" | "freshness.tpm-time" => {

@@ -26,7 +26,7 @@ pub(crate) use device::{Device, decode_verdict, request_for};
 pub(crate) use mute_broker::MuteBroker;
 pub(crate) use pawl_verifier::testing::{ENDORSEMENT, OWNER, Records};
 pub(crate) use reporting::Reporting;
-pub(crate) use session::{Approver, Asked};
+pub(crate) use session::{Approver, OpenedSession};
 
 /// A control plane whose clock moves only when a test advances it.
 pub(crate) struct Rig {

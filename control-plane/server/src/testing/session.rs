@@ -15,7 +15,7 @@ use crate::refusal::RequestError;
 
 /// A device's end of a session for a pairing.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct OpenedSession {
     pub(crate) id: SessionId,
     /// What opened it.
     pub(crate) secret: Vec<u8>,
@@ -47,10 +47,10 @@ impl Device {
         &mut self,
         plane: &Arc<ControlPlane>,
         request: PairingRequest,
-    ) -> Result<(Asked, Progress), RequestError> {
+    ) -> Result<(OpenedSession, Progress), RequestError> {
         let offer = pairing::offer(plane, request.clone()).await?;
         let proof = SessionProof { request, ..self.session_proof(&offer) };
-        let asked = Asked { id: offer.session, secret: proof.secret.as_bytes().to_vec() };
+        let asked = OpenedSession { id: offer.session, secret: proof.secret.as_bytes().to_vec() };
         Ok((asked, pairing::open(plane, offer.session, proof, self.network).await?))
     }
 
@@ -59,13 +59,13 @@ impl Device {
         &mut self,
         plane: &Arc<ControlPlane>,
         request: PairingRequest,
-    ) -> (Asked, Waiting) {
+    ) -> (OpenedSession, Waiting) {
         let (asked, progress) = self.ask(plane, request).await.unwrap();
         (asked, progress.waits())
     }
 }
 
-impl Asked {
+impl OpenedSession {
     pub(crate) async fn step(
         &self,
         plane: &Arc<ControlPlane>,

@@ -1,4 +1,4 @@
-//! The TPM vendors that this control plane trusts: the directory `endorsement.vendor_cas`.
+//! The TPM vendors' certificates that this control plane trusts: the directory `endorsement.vendor_cas`.
 
 mod import;
 pub mod view;
@@ -14,7 +14,7 @@ use view::Listed;
 
 pub use import::{ImportError, SourceError, WriteError, import};
 
-/// Lists what the directory has, at the time `now` in seconds since 1970.
+/// Lists the contents of the directory; `now` is in Unix seconds.
 ///
 /// # Errors
 /// [`VendorCasError`] when it cannot be read.
@@ -32,20 +32,18 @@ struct Loaded {
 }
 
 impl Vendors {
-    /// Reads the directory, where one is configured, and logs what in it is not used or out of date at the time
-    /// `now`, in seconds since 1970.
+    /// Reads the directory, where one is configured, and logs what in it is not used or outdated at the time `now`, in Unix
+    /// seconds.
     ///
     /// # Errors
-    /// [`VendorCasError`] when it cannot be read, or has no certificate that can be used: every device would
-    /// be refused.
+    /// [`VendorCasError`] when it cannot be read, or has no usable certificate: every device would be refused.
     pub fn open(directory: Option<&Path>, now: u64) -> Result<Self, VendorCasError> {
         let Some(directory) = directory else { return Ok(Self(None)) };
         let cas = RwLock::new(Arc::new(read_directory(directory, now)?));
         Ok(Self(Some(Loaded { directory: directory.to_owned(), cas })))
     }
 
-    /// Reads the directory again, and returns how many CAs are trusted now. After an error, the CAs that were
-    /// read before stay in force.
+    /// Reads the directory again, and returns how many CAs are trusted. After an error, the loaded CAs stay in force.
     ///
     /// # Errors
     /// As for [`Vendors::open`].
@@ -57,26 +55,26 @@ impl Vendors {
         Ok(count)
     }
 
-    /// The CAs in force; none where no directory is configured, and no certificate is required.
+    /// Returns the CAs in force; none where no directory is configured and no certificate required.
     #[must_use]
     pub fn current(&self) -> Option<Arc<VendorCas>> {
         let loaded = self.0.as_ref()?;
         Some(Arc::clone(&loaded.cas.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Whether a device needs a vendor's certificate.
+    /// Returns whether a device needs a vendor's certificate.
     #[must_use]
     pub fn are_required(&self) -> bool {
         self.0.is_some()
     }
 }
 
-/// No bundle of a vendor comes near it, and no revocation list.
+/// The largest file of certificates or revocation list.
 const FILE_MAX_LEN: u64 = 16 * 1024 * 1024;
 /// More files than all TPM vendors together publish.
 const FILES_MAX: usize = 8192;
 
-/// Reads all files of the directory, and logs each that is not used, and each revocation list that is out of date.
+/// Reads all files of the directory, and logs unused files and outdated revocation lists.
 fn read_directory(directory: &Path, now: u64) -> Result<VendorCas, VendorCasError> {
     let cas = VendorCas::from_files(read_files(directory)?);
     for skipped in cas.skipped() {
@@ -101,7 +99,7 @@ fn read_directory(directory: &Path, now: u64) -> Result<VendorCas, VendorCasErro
     Ok(cas)
 }
 
-/// The files of the directory by name; neither hidden ones nor folders.
+/// Reads the files of the directory by name, without hidden files and directories.
 fn read_files(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, VendorCasError> {
     let unreadable = |path: PathBuf| move |source| VendorCasError::Unreadable { path, source };
     let mut files = Vec::new();
@@ -121,14 +119,14 @@ fn read_files(directory: &Path) -> Result<Vec<(String, Vec<u8>)>, VendorCasError
     Ok(files)
 }
 
-/// Reads a file, up to one byte more than any may have: the reader of its contents refuses that.
+/// Reads a file, up to one byte more than the limit, which the parser then refuses.
 fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut contents = Vec::new();
     fs::File::open(path)?.take(FILE_MAX_LEN + 1).read_to_end(&mut contents)?;
     Ok(contents)
 }
 
-/// A vendor directory that cannot be used.
+/// Why a vendor directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum VendorCasError {
     /// The directory or one of its files cannot be read.
@@ -143,7 +141,7 @@ pub enum VendorCasError {
         /// Why.
         source: std::io::Error,
     },
-    /// No CA certificate is in it.
+    /// It contains no usable CA certificate.
     #[error(
         "endorsement.vendor_cas: {} has no CA certificate that can be used, so every device would be refused; \
          `pawl-control-plane vendor-cas import` fills it",
@@ -153,7 +151,7 @@ pub enum VendorCasError {
         /// The directory.
         directory: PathBuf,
     },
-    /// The directory is not one of certificates.
+    /// It contains too many files.
     #[error("endorsement.vendor_cas: {} has more than {FILES_MAX} files", directory.display())]
     TooMany {
         /// The directory.

@@ -1,4 +1,4 @@
-//! What `vendor-cas` prints.
+//! The JSON output of `vendor-cas`.
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 pub struct Imported {
     /// The vendor directory.
     pub directory: PathBuf,
-    /// What was put into it.
+    /// The imported certificates and lists.
     pub imported: Vec<Entry>,
-    /// What it had already, or what came twice.
+    /// Sources that the directory had already, or that were given twice.
     pub duplicates: Vec<Duplicate>,
-    /// What is no good.
+    /// The refused sources.
     pub refused: Vec<Refused>,
 }
 
@@ -23,9 +23,9 @@ pub struct Imported {
 pub struct Listed {
     /// The vendor directory.
     pub directory: PathBuf,
-    /// What is in it.
+    /// Its certificates and lists.
     pub entries: Vec<Entry>,
-    /// What is in it and not used.
+    /// Its unused files.
     pub skipped: Vec<Refused>,
 }
 
@@ -34,9 +34,9 @@ pub struct Listed {
 pub struct Entry {
     /// Its file in the vendor directory.
     pub file: String,
-    /// What it was imported from.
+    /// The source that it was imported from.
     pub source: Option<String>,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
     /// The organization of the certificate's subject.
     pub vendor: Option<String>,
@@ -44,19 +44,19 @@ pub struct Entry {
     pub name: String,
     /// The common name of its issuer.
     pub issuer: String,
-    /// The first second in which it is valid, Unix time; when a list was published.
+    /// The start of a certificate's validity, or when a list was published; Unix seconds.
     pub not_before: i64,
-    /// The last second in which it is valid; when the next list is due, if ever.
+    /// The end of a certificate's validity, or when the next list is due, if ever; Unix seconds.
     pub not_after: Option<i64>,
     /// SHA-256 of a certificate, hexadecimal.
     pub sha256: Option<String>,
     /// How many certificates a list revokes.
     pub revokes: Option<usize>,
-    /// What an operator should know of it.
+    /// Remarks for the operator.
     pub notes: Vec<String>,
 }
 
-/// What an [`Entry`] is.
+/// The kind of an [`Entry`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryKind {
@@ -68,21 +68,21 @@ pub enum EntryKind {
     RevocationList,
 }
 
-/// What was there already.
+/// A source that the directory had already.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Duplicate {
-    /// What was to be imported.
+    /// The source.
     pub source: String,
-    /// The file that has the same.
+    /// The file with the same content.
     pub file: String,
 }
 
-/// What is not used.
+/// A refused source or an unused file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refused {
-    /// Where it is.
+    /// The source or file.
     pub source: String,
-    /// Why.
+    /// Why it is refused.
     pub reason: String,
     /// The organization of the certificate's subject, if it is a CA's.
     pub vendor: Option<String>,

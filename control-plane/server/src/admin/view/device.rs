@@ -20,37 +20,37 @@ use crate::store::{Device, Reported, StoreError, Tx, VerdictRow};
 pub struct DeviceLine {
     /// The device.
     pub device: DeviceId,
-    /// What the operator calls it.
+    /// The operator's name for it.
     pub label: Option<String>,
-    /// How its endorsement key was checked at its last pairing.
+    /// How its endorsement key was verified at its last pairing.
     pub endorsement: Option<String>,
     /// Whether it may pair without a TPM vendor's certificate.
     pub without_certificate: bool,
-    /// Whether it may work.
+    /// Whether the operator lets it work or has suspended it.
     pub standing: Standing,
-    /// What the operator grants it.
+    /// The scopes and audiences that the operator grants it.
     pub granted: Access,
     /// The state of its newest pairing.
     pub pairing: Option<PairingState>,
     /// The epoch of that pairing.
     pub epoch: Option<u64>,
-    /// The last judgement.
+    /// The trust tier of the last verdict.
     pub verdict: Option<TrustTier>,
-    /// When its lease runs out by the wall clock; the TPM's clock decides.
+    /// When its lease ends by the wall clock, Unix seconds. The TPM's clock decides.
     pub lease_until: Option<u64>,
     /// When it last reported.
     pub last_report: Option<u64>,
-    /// Whether a report is due for longer than an interval.
+    /// Whether a report is overdue by more than an interval.
     pub overdue: bool,
-    /// What it last said of itself; a hint.
+    /// Whether its last status message says that it is connected; not signed.
     pub online: Option<bool>,
-    /// The same.
+    /// Its state in that message.
     pub state: Option<DeviceState>,
-    /// When it said so.
+    /// When that message was received.
     pub seen: Option<u64>,
-    /// What its host last said of itself; a claim of the device, as the next one.
+    /// The last host facts; not attested.
     pub host: Option<HostFacts>,
-    /// How its host last said it is doing.
+    /// The host's last health; not attested.
     pub health: Option<HostHealth>,
 }
 
@@ -62,7 +62,7 @@ pub struct DeviceView {
     pub label: Option<String>,
     pub ek_sha256: String,
     pub ek_kind: Option<String>,
-    /// How the endorsement key was checked.
+    /// How the endorsement key was verified.
     pub endorsement: Option<String>,
     /// Whether it may pair without a TPM vendor's certificate.
     pub without_certificate: bool,
@@ -71,13 +71,13 @@ pub struct DeviceView {
     pub standing_reason: Option<String>,
     /// The number of the suspension in force, which `resume` names; none while the device may work.
     pub suspension: Option<u64>,
-    /// What the operator grants it.
+    /// The scopes and audiences that the operator grants it.
     pub granted: Access,
-    /// What it may have now: what its live pairing asked for, or was granted since, as far as it is granted.
+    /// Its entitlement now: what its live pairing asked for, or was granted since, as far as the operator grants it.
     pub entitlement: Option<Entitlement>,
-    /// The device whose place it took.
+    /// The device that it replaced.
     pub replaces: Option<DeviceId>,
-    /// The device that took its place.
+    /// The device that replaced it.
     pub replaced_by: Option<DeviceId>,
     pub online: Option<bool>,
     pub state: Option<DeviceState>,
@@ -91,7 +91,7 @@ pub struct DeviceView {
     pub health: Option<HostHealth>,
     pub events: Vec<EventView>,
     pub receipts: Vec<ReceiptView>,
-    /// How far its TPM is known to have come.
+    /// The highest epoch, reset count and clock that its TPM has quoted.
     pub highest: Option<HighestView>,
     /// The NvPCRs that its TPM has, of those that systemd's log names.
     #[serde(default)]
@@ -100,7 +100,7 @@ pub struct DeviceView {
     pub reported_state: Option<ReportedStateView>,
     /// How many boot states are accepted.
     pub boot_states: usize,
-    /// Those that are still to come.
+    /// The accepted states that were approved ahead and not reached.
     pub ahead: Vec<AheadView>,
     /// Signs of clones and rollbacks, oldest first.
     pub incidents: Vec<IncidentView>,
@@ -130,7 +130,7 @@ pub struct ReportedStateView {
     pub pcrs: BTreeMap<u8, PcrValue>,
 }
 
-/// How far a TPM has come, in [`DeviceView`].
+/// The highest point that a TPM has quoted, in [`DeviceView`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "named as in the store")]
 pub struct HighestView {
@@ -140,7 +140,7 @@ pub struct HighestView {
     pub clock: u64,
 }
 
-/// The line of one device.
+/// Builds the line of one device.
 pub(in crate::admin) fn device_line(
     plane: &ControlPlane,
     tx: &Tx<'_>,
@@ -173,7 +173,7 @@ pub(in crate::admin) fn device_line(
     })
 }
 
-/// Everything about one device.
+/// Builds the view of one device.
 pub(in crate::admin) fn device_view(
     plane: &ControlPlane,
     tx: &Tx<'_>,

@@ -21,7 +21,7 @@ pub struct PairingView {
     pub ended_at: Option<u64>,
     /// The scopes that it asked for, and those that were granted to it since.
     pub scopes: Vec<Scope>,
-    /// The same of audiences, beside the control plane's own URL.
+    /// The audiences that it asked for, and those that were granted to it since, beside the control plane's own URL.
     pub audiences: Vec<Audience>,
 }
 
@@ -59,7 +59,7 @@ pub struct ReportView {
     pub bytes: u64,
     pub evidence_sha256: Option<String>,
     pub whole: bool,
-    /// How many came in this pairing.
+    /// How many were accepted in this pairing.
     pub reports: u64,
 }
 
@@ -108,7 +108,7 @@ pub struct EventView {
     pub sequence: u64,
     pub time: u64,
     pub reason: String,
-    /// The session whose approval ordered it; none when an operator did.
+    /// The approval session that ordered it; none when an operator did.
     pub session: Option<SessionId>,
     pub published_at_ms: Option<u64>,
     pub acknowledged_at_ms: Option<u64>,
@@ -124,7 +124,7 @@ pub struct ReceiptView {
     pub event: Option<EventId>,
     pub cause: Cause,
     pub reason: String,
-    /// Always true: what does not verify is not kept.
+    /// Always true: only verified receipts are stored.
     pub verified: bool,
     pub received_at_ms: u64,
 }
@@ -163,7 +163,7 @@ impl From<ReceiptRow> for ReceiptView {
 /// A sign of a clone or a rollback, in [`super::DeviceView`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IncidentView {
-    /// What it is.
+    /// Its kind.
     pub kind: IncidentKind,
     /// The other device that it is about.
     pub other: Option<DeviceId>,
@@ -175,11 +175,11 @@ pub struct IncidentView {
     pub last_at: u64,
     /// How often it was seen.
     pub times: u64,
-    /// What to do about it; none once it is settled.
+    /// What to do about it; none once it is resolved.
     pub to_do: Option<String>,
-    /// When it was dealt with.
+    /// When it was resolved.
     pub settled_at: Option<u64>,
-    /// How.
+    /// How it was resolved.
     pub settled_by: Option<String>,
 }
 

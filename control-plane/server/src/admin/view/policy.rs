@@ -17,19 +17,19 @@ use pawl_verifier::report::{AppraisalInput, bank_hash};
 pub struct ExplanationView {
     /// The device.
     pub device: DeviceId,
-    /// When it showed what is judged here.
+    /// When the evidence was received.
     pub shown_at: u64,
-    /// The digest of the boot state that it showed: `policy learn` and `accept` name it.
+    /// The digest of its boot state, which `policy learn` and `accept` name.
     pub state: Option<Digest>,
     /// The policy in force; none where exact states are compared.
     pub policy: Option<PolicyView>,
-    /// The judgement.
+    /// The trust tier.
     pub result: TrustTier,
-    /// The judgement on each area.
+    /// The trust tier of each area.
     pub areas: BTreeMap<Area, TrustTier>,
-    /// Why, worst first.
+    /// The reasons, worst first.
     pub reasons: Vec<ReasonView>,
-    /// Signs of clones and rollbacks that weigh on its verdicts beside all that.
+    /// The open incidents, which lower the tier of its verdicts further.
     pub incidents: Vec<IncidentView>,
 }
 
@@ -38,26 +38,26 @@ pub struct ExplanationView {
 pub struct PolicyView {
     /// Its file.
     pub file: PathBuf,
-    /// SHA-256 of it, and of the files that it names.
+    /// SHA-256 of it and of the files that it names.
     pub sha256: Digest,
 }
 
 /// A reason, in [`ExplanationView`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReasonView {
-    /// What it is about.
+    /// Its area.
     pub area: Area,
-    /// How it weighs.
+    /// The trust tier that it leads to.
     pub result: TrustTier,
-    /// The rule. One that the policy has is named as there: section, point, key.
+    /// The rule; a rule of the policy is named as section, point, key.
     pub rule: String,
-    /// In words.
+    /// The reason in words.
     pub text: String,
     /// The line of the boot event log that it is about.
     pub event: Option<usize>,
-    /// What that line says.
+    /// The text of that line.
     pub logged: Option<String>,
-    /// What to do; none where all is well.
+    /// What to do; none where nothing is wrong.
     pub to_do: Option<String>,
 }
 
@@ -66,13 +66,13 @@ pub struct ReasonView {
 pub struct LearntView {
     /// The device.
     pub device: DeviceId,
-    /// When it showed what the policy was learnt from.
+    /// When the evidence was received that the policy was learnt from.
     pub shown_at: u64,
     /// The digest of that boot state.
     pub state: Option<Digest>,
-    /// The file.
+    /// The policy as a file.
     pub policy: String,
-    /// PCR 10 as it was quoted then.
+    /// The quoted PCR 10.
     pub pcr_10: Option<PcrValue>,
 }
 
@@ -82,7 +82,7 @@ pub struct CheckedView {
     /// The policy.
     #[serde(flatten)]
     pub policy: PolicyView,
-    /// What it means: each rule, and a sentence.
+    /// Its rules, each with a sentence.
     pub rules: Vec<(String, String)>,
 }
 
@@ -128,7 +128,7 @@ impl ReasonView {
     }
 }
 
-/// The events of a log in words, by their lines. A log that cannot be read has none.
+/// Returns the events of a log in words, by line; none for a log that cannot be parsed.
 fn lines(log: Option<&[u8]>, bank: PcrBank) -> BTreeMap<usize, String> {
     let log = log.and_then(|log| EventLog::parse(log).ok());
     let facts = log.as_ref().and_then(|log| log.facts_of(bank_hash(bank)).ok()).unwrap_or_default();

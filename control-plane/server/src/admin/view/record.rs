@@ -13,7 +13,7 @@ pub struct RecordView {
     pub device: DeviceId,
     /// Its place in the chain.
     pub sequence: u64,
-    /// When, Unix seconds.
+    /// When it was ordered, Unix seconds.
     pub time: u64,
     /// What happened.
     #[serde(flatten)]

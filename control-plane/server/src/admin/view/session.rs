@@ -8,48 +8,48 @@ use pawl_verifier::pairing::PairingSession;
 use pawl_verifier::session::Refused;
 use pawl_verifier::session::{ApprovalSession, Purpose, SessionApproval, SessionState};
 
-/// One line of `sessions`. Codes and confirmations are never in it.
+/// One line of `sessions`. It never contains codes and confirmations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionView {
     /// Its id.
     pub id: SessionId,
-    /// For what it is.
+    /// Its purpose.
     pub purpose: Purpose,
-    /// The device that asks.
+    /// The device that opened it.
     pub device: DeviceId,
-    /// What the operator calls it.
+    /// The operator's name for it.
     pub label: Option<String>,
-    /// How far the session is.
+    /// The state of the session.
     pub state: SessionState,
     /// When it was opened.
     pub opened_at: u64,
-    /// When it is over.
+    /// When it expires.
     pub expires: u64,
     /// `pair`, `re-pair`, or an action's name.
     pub action: String,
-    /// On what an action acts.
+    /// The resource of an action.
     pub resource: Option<String>,
-    /// From where it was asked, as the device tells.
+    /// Where it was requested, by the device's word.
     pub origin: String,
-    /// Why, as the device tells.
+    /// Why it was requested, by the device's word.
     pub reason: String,
-    /// The scopes that are asked for.
+    /// The requested scopes.
     pub scopes: Vec<String>,
-    /// The audiences that are asked for, beside the control plane's own URL.
+    /// The requested audiences, beside the control plane's own URL.
     pub audiences: Vec<String>,
-    /// What the operator granted when the session was opened: the pairing gets what is also asked for.
+    /// The operator's grant when the session was opened; the pairing gets what is both granted and requested.
     pub granted: Option<Access>,
-    /// The device whose place it would take.
+    /// The device that it would replace.
     pub replaces: Option<DeviceId>,
-    /// How the endorsement key was checked; none for an action.
+    /// How the endorsement key was verified; none for an action.
     pub endorsement: Option<String>,
     /// How many persons must approve.
     pub needed: u8,
-    /// Who has.
+    /// The persons who have approved.
     pub approved: Vec<ApprovalView>,
-    /// How many more times something wrong may be given.
+    /// The remaining failed attempts.
     pub tries_left: u8,
-    /// What did not count, and which binding failed.
+    /// The refused approvals, with the binding that failed.
     pub refusals: Vec<Refused>,
     /// Why it is over.
     pub outcome: Option<String>,
@@ -64,52 +64,52 @@ pub struct ApprovalView {
     pub key: String,
     /// When.
     pub time: u64,
-    /// On another device than the one that asks.
+    /// Whether it was given elsewhere than at the device.
     pub elsewhere: bool,
-    /// Whether it counts: one from elsewhere does when it was confirmed at the device.
+    /// Whether it counts: an approval from elsewhere counts once it is confirmed at the device.
     pub counts: bool,
 }
 
-/// `approve`: the whole request, before anything is signed.
+/// `approve`: the request, before anything is signed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RequestView {
     /// The session.
     pub session: SessionView,
-    /// The statement, encoded, in hexadecimal: SHA-256 of it is what is signed.
+    /// The encoded statement, in hexadecimal. Its SHA-256 is signed.
     pub statement: String,
-    /// What would end.
+    /// The pairings that the approval would end.
     pub known: Known,
-    /// What is known of the device besides; none for an action.
+    /// Further facts about the device; none for an action.
     pub claims: Option<ClaimsView>,
 }
 
-/// What a device claims and what was found, in [`RequestView`].
+/// Claims of a device and findings about it, in [`RequestView`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClaimsView {
     /// SHA-256 of its endorsement key.
     pub ek_sha256: String,
-    /// How that key was checked.
+    /// How that key was verified.
     pub endorsement: String,
     /// Whether the device is enrolled; otherwise the approval enrols it.
     pub enrolled: bool,
-    /// What it found of its own past; its own word.
+    /// What it found of its earlier pairing, by its own word.
     pub finding: Finding,
-    /// What it says of its host; its own word.
+    /// Its host facts, by its own word.
     pub host: HostFacts,
-    /// The judgement on what it runs.
+    /// The trust tier of its evidence.
     pub appraisal: Option<TrustTier>,
     /// Why.
     pub reasons: Vec<String>,
 }
 
-/// `approve`, when it was.
+/// `approve`, after the approval was accepted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConfirmationView {
     /// The session.
     pub session: SessionId,
-    /// What the device wants before the approval counts.
+    /// The confirmation to enter at the device, before the approval counts.
     pub confirmation: String,
-    /// When the session is over.
+    /// When the session expires.
     pub expires: u64,
 }
 
@@ -161,7 +161,7 @@ impl RequestView {
         })
     }
 
-    /// The scopes of the pairings that would end and that are not asked for.
+    /// Returns the scopes of the ended pairings that are not requested again.
     #[must_use]
     pub fn scopes_lost(&self) -> Vec<String> {
         let ending = [&self.known.ends, &self.known.replaced];

@@ -14,7 +14,7 @@ use pawl_verifier::{AcceptedState, BootState};
 pub struct PreApprovedView {
     /// The device.
     pub device: DeviceId,
-    /// What the state is called.
+    /// The operator's name for the state.
     pub name: String,
     /// The digest of the present boot state, on which the update builds: `--state` names it.
     pub state: Digest,
@@ -47,7 +47,7 @@ pub struct WithdrawnView {
 /// A boot state still to come, in [`super::DeviceView`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AheadView {
-    /// What the operator calls it.
+    /// The operator's name for it.
     pub name: String,
     /// When it was approved.
     pub approved_at: u64,

@@ -10,35 +10,34 @@ use super::super::Contents;
 use super::super::signature::digest;
 use pawl_verifier::record::ChainHead;
 
-/// What a check comes to: a sentence when it fails.
+/// The outcome of a check: a sentence when it fails.
 pub(super) type Outcome = Result<Verified, String>;
 
-/// A check that found nothing wrong.
+/// The outcome of a check that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verified {
-    /// It holds; so many things were checked.
+    /// This many claims were verified.
     Claims(u64),
-    /// The record is of an earlier version and has nothing to check.
+    /// The record is of an earlier version, without evidence.
     Nothing,
 }
 
-/// What the records so far have established.
+/// What the records so far have established, for the checks of later ones.
 pub(super) struct Context {
     pub(super) device: DeviceId,
     pub(super) attestation_keys: BTreeMap<String, AttestationKey>,
     pub(super) lease_keys: BTreeMap<String, Public>,
-    /// Or why the bundle's list cannot be read.
+    /// The approvers, or why the bundle's list cannot be read.
     pub(super) approvers: Result<AllowedSigners, String>,
     pub(super) pairings: Vec<Paired>,
     pub(super) approved: BTreeMap<String, Approved>,
-    /// How far the device's chains were known when reports were judged, each with the record that
-    /// says so.
+    /// The heads of the device's chains when reports were appraised, each with the sequence of its record.
     pub(super) heads: Vec<(u64, ChainHead)>,
-    /// After which records of the device others are known to be missing.
+    /// The records of the device after which a recorded gap follows.
     pub(super) gaps: Vec<ChainHead>,
 }
 
-/// What a record says of a pairing.
+/// A recorded pairing.
 pub(super) struct Paired {
     pub(super) pairing: String,
     pub(super) epoch: u64,
@@ -48,7 +47,7 @@ pub(super) struct Paired {
     pub(super) lease_key: Option<String>,
 }
 
-/// A session that was approved.
+/// An approved session.
 pub(super) struct Approved {
     pub(super) statement: Statement,
     pub(super) digest: Digest,
@@ -59,7 +58,7 @@ impl Context {
         let publics = |keys: &[crate::bundle::Base64]| -> Vec<Public> {
             keys.iter().filter_map(|key| Public::unmarshal(&key.0).ok()).collect()
         };
-        // A key is found by the name that a record gives it, so none can be slipped in here.
+        // Records refer to keys by name, which is a digest: a bundle cannot substitute them.
         let attestation_keys = publics(&contents.attestation_keys)
             .into_iter()
             .filter_map(|public| AttestationKey::from_public(public).ok())
@@ -83,12 +82,12 @@ impl Context {
         }
     }
 
-    /// The pairing that holds at this point.
+    /// Returns the live pairing at this point of the chain.
     pub(super) fn pairing(&self) -> Result<&Paired, String> {
         self.pairings.last().ok_or_else(|| "there is no pairing before it".to_owned())
     }
 
-    /// The pairing that lived in an epoch.
+    /// Returns the pairing of an epoch.
     pub(super) fn pairing_in(&self, epoch: u64) -> Result<&Paired, String> {
         let paired = self.pairings.iter().rev().find(|paired| paired.epoch == epoch);
         paired.ok_or_else(|| format!("there is no pairing in epoch {epoch} before it"))
@@ -100,17 +99,17 @@ impl Context {
     }
 }
 
-/// The name that such a text stands for.
+/// Parses the name of a key or counter.
 pub(super) fn name(text: &str) -> Result<Name, String> {
     Name::from_bytes(&bytes(text)?).map_err(|error| error.to_string())
 }
 
-/// The bytes that such a text stands for.
+/// Parses hexadecimal bytes.
 pub(super) fn bytes(text: &str) -> Result<Vec<u8>, String> {
     hex::decode(text).map_err(|_| "a value in it is not hexadecimal".to_owned())
 }
 
-/// The digest that such a text stands for.
+/// Parses a SHA-256 digest.
 pub(super) fn sha256(text: &str) -> Result<Digest, String> {
     digest(text).ok_or_else(|| "a value in it is not a SHA-256 digest".to_owned())
 }

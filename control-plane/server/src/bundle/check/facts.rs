@@ -1,4 +1,4 @@
-//! What persons signed, and what stands on it.
+//! Verifies the facts of records: approvals and what they allow, quotes and receipts of the TPM, and leases.
 
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use pawl_approval::{NAMESPACE, Signature, Touch};
@@ -13,14 +13,14 @@ use pawl_verifier::report::bank_hash;
 
 use super::context::{Approved, Context, Outcome, Paired, Verified, bytes, ensure, name, sha256};
 
-/// The statement in a record.
+/// Decodes the statement in a record.
 pub(super) fn read_statement(statement: &str) -> Result<Approved, String> {
     let bytes = StatementBytes(Blob::new(bytes(statement)?).map_err(|error| error.to_string())?);
     let statement = bytes.decode().map_err(|error| error.to_string())?;
     Ok(Approved { statement, digest: bytes.digest() })
 }
 
-/// Each person named signed the statement, with a key that was theirs, before it expired.
+/// Verifies that each named person signed the statement, with a key of theirs, before it expired.
 pub(super) fn check_approval(context: &Context, fact: &Fact) -> Outcome {
     let Fact::Approved { session, action, origin, statement, by, .. } = fact else {
         return Ok(Verified::Nothing);
@@ -54,7 +54,7 @@ fn check_signature(
     ensure((statement.time..=statement.expires).contains(&by.time), "it was not given in the session's time")
 }
 
-/// A pairing has the approval of its own session, and no scope beyond it.
+/// Verifies that a pairing has the approval of its session, and only approved scopes.
 pub(super) fn check_pairing(context: &Context, pairing: &str, scopes: &[String], recorded: bool) -> Outcome {
     if !recorded {
         return Ok(Verified::Nothing);
@@ -68,7 +68,7 @@ pub(super) fn check_pairing(context: &Context, pairing: &str, scopes: &[String],
     Ok(Verified::Claims(1))
 }
 
-/// An action was authorized as it was approved, in its own session and in the current pairing.
+/// Verifies that an action was authorized as approved, in its session and in the current pairing.
 pub(super) fn check_assurance(context: &Context, fact: &Fact) -> Outcome {
     let Fact::Assurance {
         session,
@@ -103,20 +103,20 @@ pub(super) fn check_assurance(context: &Context, fact: &Fact) -> Outcome {
     Ok(Verified::Claims(1))
 }
 
-/// The quote of a verdict is one of the pairing's TPM over this evidence.
+/// Verifies that the pairing's TPM made the quote of a verdict over this evidence.
 pub(super) fn check_quote(context: &Context, fact: &Fact) -> Outcome {
     let Fact::Verdict { evidence, quote, signature, at, .. } = fact else { return Ok(Verified::Nothing) };
     let covered = sha256(evidence)?;
     let attest = verify_attest(context, context.pairing()?, quote, signature, covered)?;
     check_time(&attest, *at)?;
-    // The values are not in the record; that it is a quote has to do.
+    // The PCR values are not in the record: only that it is a quote can be verified.
     match attest.quote(&PcrValues::default()) {
         Err(error @ AttestError::Kind { .. }) => Err(error.to_string()),
         _ => Ok(Verified::Claims(1)),
     }
 }
 
-/// A receipt says what the TPM of the ended pairing certified.
+/// Verifies that the TPM of the ended pairing certified a receipt.
 pub(super) fn check_receipt(context: &Context, fact: &Fact) -> Outcome {
     let Fact::Receipt { ended, epoch, event, reason, receipt: digest, attested: Some(attested), at, .. } =
         fact
@@ -160,7 +160,7 @@ fn check_time(attest: &VerifiedAttest, said: Option<TpmTime>) -> Result<(), Stri
     ensure(said.is_none_or(|said| said == attested), "the TPM's time beside it is another one")
 }
 
-/// The lease key of the pairing signed these terms for it.
+/// Verifies that the pairing's lease key signed the terms of a lease.
 pub(super) fn check_lease(context: &Context, fact: &Fact) -> Outcome {
     let Fact::Lease { epoch, reset_count, clock, pcr_digest, signed: Some(signed), .. } = fact else {
         return Ok(Verified::Nothing);

@@ -1,4 +1,4 @@
-//! What a bundle says, checked again from what stands in it.
+//! Verifies the records of a bundle from its contents alone.
 
 mod context;
 mod facts;
@@ -17,20 +17,20 @@ use super::{Contents, DeviceEntry, Entry};
 use crate::records::{MAX_CARRIED, Place, follow};
 use context::{Context, Outcome, Paired, Verified};
 
-/// What was checked, and what does not hold.
+/// The outcome of a verification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
     /// The device.
     pub device: DeviceId,
     /// The control plane's URL.
     pub control_plane: String,
-    /// When the records were put together, Unix seconds.
+    /// When the records were collected, Unix seconds.
     pub time: u64,
     /// Who approved, and their keys: lines of an `allowed_signers` file, for the reader to judge.
     pub approvers: Vec<String>,
     /// Records of the control plane.
     pub records: u64,
-    /// The last of its records for which a signed checkpoint stands; none while there are all of them.
+    /// The last of its records that a signed checkpoint replaces; none while all are kept.
     #[serde(default)]
     pub checkpoint: Option<u64>,
     /// The digest of the last one, hexadecimal.
@@ -49,27 +49,27 @@ pub struct Checked {
     pub approvals: u64,
     /// Authorized actions, each with the approval of its session.
     pub assurances: u64,
-    /// Records of an earlier version, which lack what it takes to check them, and of a newer one, whose facts this
-    /// version does not know. Their chain is checked.
+    /// Records of an earlier version, which lack the evidence to verify them, and of a newer one, whose facts this version
+    /// does not know. Their chain is verified.
     pub unchecked: u64,
-    /// What does not hold, in the order of the records.
+    /// The failed checks, in the order of the records.
     pub failures: Vec<Failure>,
 }
 
-/// A record that does not hold.
+/// A record that failed a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// In which chain.
+    /// Its chain.
     pub chain: Chain,
-    /// Its place there.
+    /// Its sequence in the chain.
     pub sequence: u64,
-    /// What was checked.
+    /// The failed check.
     pub check: Check,
     /// What is wrong.
     pub problem: String,
 }
 
-/// Whose records.
+/// The chain that a record belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Chain {
@@ -79,11 +79,11 @@ pub enum Chain {
     Device,
 }
 
-/// What is checked of a record.
+/// A check of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
-    /// It is whole and follows the one before.
+    /// It is intact and follows from the one before.
     Chain,
     /// A pairing was approved in its session.
     Pairing,
@@ -91,13 +91,13 @@ pub enum Check {
     Quote,
     /// The lease key signed these terms.
     Lease,
-    /// The attestation key certified the counter, and these words.
+    /// The attestation key certified the counter and the receipt.
     Receipt,
     /// Persons signed this statement.
     Approval,
     /// An action was approved in its session.
     Assurance,
-    /// The device's record is the one that was known when a report was judged.
+    /// The device's record is the one that the control plane had when it appraised a report.
     Head,
 }
 
@@ -126,7 +126,7 @@ impl std::fmt::Display for Check {
     }
 }
 
-/// Checks both chains, and in the control plane's what its facts rest on.
+/// Verifies both chains, and the evidence in the control plane's records.
 #[must_use]
 pub fn check(contents: &Contents) -> Checked {
     let mut checked = Checked {
@@ -175,7 +175,7 @@ fn check_records(contents: &Contents, checked: &mut Checked) -> Context {
                     Check::Chain,
                     "it was altered, or does not follow the one before it",
                 );
-                // What it says may still explain what follows; that it fails is said.
+                // Later records may refer to its fact. Its failure is reported.
                 if let Ok(Record { fact, .. }) = pawl_proto::decode(&link.body, limits::MESSAGE) {
                     add_to_context(&mut context, sequence, &fact);
                 }
@@ -189,7 +189,7 @@ fn fail_record(checked: &mut Checked, sequence: u64, check: Check, problem: impl
     checked.failures.push(Failure { chain: Chain::ControlPlane, sequence, check, problem: problem.into() });
 }
 
-/// Checks what the fact of a record rests on.
+/// Verifies the evidence in a record.
 fn check_record(context: &mut Context, record: &Record, checked: &mut Checked) {
     let judged = match &record.fact {
         Fact::Unknown(_) => {
@@ -232,7 +232,7 @@ fn count_outcome(checked: &mut Checked, sequence: u64, check: Check, outcome: Ou
     }
 }
 
-/// Keeps what later records refer to.
+/// Adds what later records refer to.
 fn add_to_context(context: &mut Context, sequence: u64, fact: &Fact) {
     match fact {
         Fact::Paired { pairing, epoch, attestation_key, counter, policy_ref, lease_key, .. } => {
@@ -269,8 +269,8 @@ fn check_device_records(contents: &Contents, context: &Context, checked: &mut Ch
     check_heads(contents, context, checked);
 }
 
-/// Whether a record is whole and follows the one before it. The oldest ones are not kept for ever,
-/// and a gap that was found when it came about is no fault of the records.
+/// Checks that a record is intact and follows from the one before it. The oldest records may have been dropped, and a gap
+/// that the control plane recorded is not a fault.
 fn follows(context: &Context, before: Option<&DeviceEntry>, entry: &DeviceEntry) -> Result<(), &'static str> {
     let link = entry.record.link();
     let record: DeviceRecord = link.check(link.previous).ok_or("it was altered")?;
@@ -293,8 +293,8 @@ fn follows(context: &Context, before: Option<&DeviceEntry>, entry: &DeviceEntry)
     Err("records before it are missing")
 }
 
-/// Whether the records are those that the control plane had when it judged reports. The oldest may
-/// have made room for others since.
+/// Checks that the records are those that the control plane had when it appraised reports. The oldest may have been
+/// dropped since.
 fn check_heads(contents: &Contents, context: &Context, checked: &mut Checked) {
     let place = |entry: &DeviceEntry| (entry.chain, entry.sequence);
     let kept: BTreeMap<(u32, u64), Digest> =

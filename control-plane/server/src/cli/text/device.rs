@@ -9,7 +9,7 @@ use crate::admin::view::{
 use pawl_verifier::incident::IncidentKind;
 use pawl_verifier::pairing::PairingState;
 
-/// Everything about a device, a line for each thing.
+/// Formats the view of a device, one line per fact.
 pub(in crate::cli) fn device(view: &DeviceView) -> String {
     let mut text = String::new();
     for (name, value) in lines(view) {
@@ -119,7 +119,7 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// What vouches for a device's endorsement key, in a word.
+/// Returns in a word how a device's endorsement key was verified.
 pub(super) fn certificate(line: &DeviceLine) -> &'static str {
     match line.endorsement.as_deref() {
         _ if line.without_certificate => "not required",
@@ -159,7 +159,7 @@ fn incident_line(incident: &IncidentView) -> String {
     format!("{name}, {seen}: {}{settled}", incident.detail)
 }
 
-/// Returns how the host last said it is doing; nothing is judged by it.
+/// Formats the host's last health, which is not attested.
 fn health_line(health: &HostHealth) -> String {
     let space =
         |mebibytes: Option<u64>| mebibytes.map_or_else(|| "-".to_owned(), |free| format!("{free} MiB"));

@@ -4,7 +4,7 @@ use std::path::Path;
 use super::{or_dash, time};
 use crate::admin::view::{CheckedView, ExplanationView, ReasonView};
 
-/// What each policy means.
+/// Formats policies with the meaning of each rule.
 pub(in crate::cli) fn checked_policies(checked: &Vec<CheckedView>) -> String {
     if checked.is_empty() {
         return "There is no policy: exact boot states are compared.\n".to_owned();
@@ -19,7 +19,7 @@ pub(in crate::cli) fn checked_policies(checked: &Vec<CheckedView>) -> String {
     text
 }
 
-/// A judgement, with each reason and what to do about it.
+/// Formats an attestation result, with each reason and its remedy.
 pub(in crate::cli) fn explanation(view: &ExplanationView) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {

@@ -42,7 +42,7 @@ fn line(sequence: u64, at: u64, digest: &str, fact: &Value) -> String {
     format!("{sequence:>5}  {}  {digest}  {kind:<14} {detail}", time(at))
 }
 
-/// What was checked, and each record that does not hold.
+/// Formats the outcome of a verification.
 pub(in crate::cli) fn checked(checked: &Checked) -> String {
     let mut text = String::new();
     let mut say = |name: &str, value: String| {

@@ -7,7 +7,7 @@ use super::{access, or_dash, time};
 use crate::admin::view::{ApprovalView, ClaimsView, ConfirmationView, RequestView, SessionView};
 use pawl_verifier::session::SessionState;
 
-/// Sessions, and under each who approved and what did not count.
+/// Formats sessions, each with its approvals and refused approvals.
 pub(in crate::cli) fn sessions(sessions: &Vec<SessionView>) -> String {
     if sessions.is_empty() {
         return "No session was opened yet. `pawlctl re-pair` on a device opens one.\n".to_owned();
@@ -75,7 +75,7 @@ fn approval_line(approval: &ApprovalView) -> String {
     format!("approved by {principal} ({key}) at {}, {place}", time(approval.time))
 }
 
-/// The whole request, for who is about to sign for it.
+/// Formats the request for the approver.
 pub(in crate::cli) fn request(view: &RequestView, statement: &Statement) -> String {
     let mut lines = vec![
         ("action", statement.action.to_string()),
@@ -171,7 +171,7 @@ fn ending(ending: &Ending) -> String {
     )
 }
 
-/// What is asked for and not granted: the pairing does not get it.
+/// Formats the requested scopes and audiences that are not granted, which the pairing will not have.
 fn beyond<'a>(statement: &'a Statement, granted: &Access) -> Vec<&'a str> {
     let scopes = statement.scopes.iter().filter(|scope| !granted.scopes.contains(scope));
     let audiences = statement.audiences.iter().filter(|audience| !granted.audiences.contains(audience));

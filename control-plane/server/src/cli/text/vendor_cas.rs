@@ -4,7 +4,7 @@ use super::Table;
 use super::{or_dash, time};
 use crate::vendor_cas::view::{Entry, EntryKind, Imported, Listed, Refused};
 
-/// What came of an import.
+/// Formats the outcome of an import.
 pub(in crate::cli) fn imported(imported: &Imported) -> String {
     let mut text = entries(&imported.imported);
     for duplicate in &imported.duplicates {
@@ -20,7 +20,7 @@ pub(in crate::cli) fn imported(imported: &Imported) -> String {
     text
 }
 
-/// What the vendor directory has.
+/// Formats the contents of the vendor directory.
 pub(in crate::cli) fn listed(listed: &Listed) -> String {
     let mut text = entries(&listed.entries);
     text.push_str(&refused("not used", &listed.skipped));
@@ -62,7 +62,7 @@ fn refused(word: &str, refused: &[Refused]) -> String {
     text
 }
 
-/// The day of a Unix time.
+/// Returns the day of a Unix time.
 fn day(seconds: i64) -> String {
     match u64::try_from(seconds) {
         Ok(seconds) => time(seconds).split('T').next().unwrap_or_default().to_owned(),

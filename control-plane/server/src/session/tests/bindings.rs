@@ -49,7 +49,7 @@ fn text(text: &str) -> pawl_proto::message::ShortText {
 /// The stranger learns that it does not count, the operator which binding failed, and nothing ends.
 async fn stays_refused(
     stage: &Stage,
-    asked: &Asked,
+    asked: &OpenedSession,
     result: Result<pairing::Progress, RequestError>,
     binding: Binding,
 ) {

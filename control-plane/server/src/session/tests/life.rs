@@ -84,7 +84,7 @@ async fn a_restart_of_the_control_plane_loses_nothing() {
     let offered = pairing::offer(stage.plane(), stage.request()).await.unwrap();
     stage.rig.restart();
     let proof = SessionProof { request: stage.request(), ..stage.device.session_proof(&offered) };
-    let asked = Asked { id: offered.session, secret: proof.secret.as_bytes().to_vec() };
+    let asked = OpenedSession { id: offered.session, secret: proof.secret.as_bytes().to_vec() };
     let waiting =
         pairing::open(stage.plane(), offered.session, proof, stage.device.network).await.unwrap().waits();
     stage.rig.restart();
@@ -113,7 +113,7 @@ async fn a_device_that_is_suspended_meanwhile_keeps_its_pairing_and_gets_no_othe
 async fn a_step_wants_the_secret_that_opened_the_session() {
     let mut stage = Stage::new("", &["ann"]).await;
     let (asked, waiting) = stage.ask().await;
-    let thief = Asked { id: asked.id, secret: vec![7; 32] };
+    let thief = OpenedSession { id: asked.id, secret: vec![7; 32] };
     let given = stage.persons[0].sign(&waiting.statement);
     assert_eq!(refused(thief.approve(stage.plane(), given).await).code, RefusalCode::Stale);
     assert_eq!(refused(thief.poll(stage.plane()).await).code, RefusalCode::Stale);

@@ -13,7 +13,7 @@ use crate::control_plane::ControlPlane;
 use crate::pairing;
 use crate::refusal::RequestError;
 use crate::store::ChainError;
-use crate::testing::{Approver, Asked, Device, Rig};
+use crate::testing::{Approver, Device, OpenedSession, Rig};
 use pawl_verifier::Refusal;
 use pawl_verifier::pairing::PairingState;
 use pawl_verifier::record::Fact;
@@ -41,7 +41,7 @@ impl Stage {
         self.device.request()
     }
 
-    async fn ask(&mut self) -> (Asked, Waiting) {
+    async fn ask(&mut self) -> (OpenedSession, Waiting) {
         let request = self.request();
         self.device.ask_persons(&self.rig.plane, request).await
     }

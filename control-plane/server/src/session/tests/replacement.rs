@@ -157,7 +157,11 @@ async fn a_device_that_nobody_enrolled_writes_no_record_before_a_person_approves
 }
 
 /// Asks from this network, on a TPM of its own.
-async fn stranger(plane: &Arc<ControlPlane>, network: u8, old: DeviceId) -> Result<Asked, RequestError> {
+async fn stranger(
+    plane: &Arc<ControlPlane>,
+    network: u8,
+    old: DeviceId,
+) -> Result<OpenedSession, RequestError> {
     let mut device = Device { network: Network::of([198, 51, 100, network].into()), ..Device::new() };
     let request = replacing(&device, old);
     device.ask(plane, request).await.map(|(asked, _)| asked)

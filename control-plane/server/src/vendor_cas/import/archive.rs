@@ -1,4 +1,4 @@
-//! Microsoft's cabinet archives, in which `TrustedTpm.cab` comes.
+//! Unpacks Microsoft's cabinet archives, such as `TrustedTpm.cab`.
 
 use std::io::{Cursor, Read as _};
 
@@ -18,16 +18,15 @@ const IN_A_SET: u16 = 0x0003;
 const RESERVE: u16 = 0x0004;
 const UNCOMPRESSED: u16 = 0;
 
-/// Whether the bytes begin as a cabinet does.
+/// Returns whether the bytes begin as a cabinet.
 pub(super) fn is_cabinet(bytes: &[u8]) -> bool {
     bytes.starts_with(SIGNATURE)
 }
 
-/// Unpacks a cabinet in memory. Names within it are labels, and never paths here.
+/// Unpacks a cabinet in memory. Names in it are used as labels, never as paths.
 ///
 /// # Errors
-/// Says what is wrong with the archive as a whole; a single file that cannot be unpacked stands in its place as
-/// the reason.
+/// Says what is wrong with the archive as a whole. A file that cannot be unpacked is returned with the reason.
 pub(super) fn unpack(archive: &str, bytes: &[u8]) -> Result<Vec<SourceFile>, &'static str> {
     check_bounds(bytes)?;
     let mut cabinet = Cabinet::new(Cursor::new(bytes)).map_err(|_| DAMAGED)?;
@@ -60,8 +59,8 @@ fn read(cabinet: &mut Cabinet<Cursor<&[u8]>>, name: &str) -> std::io::Result<Vec
     Ok(contents)
 }
 
-/// Checks what the archive states of sizes and places before it is unpacked: the unpacking crate relies on it, and
-/// an archive of a few bytes can state gigabytes.
+/// Checks the sizes and offsets in the archive before it is unpacked: the unpacking crate trusts them, and an archive of a
+/// few bytes can claim gigabytes.
 fn check_bounds(bytes: &[u8]) -> Result<(), &'static str> {
     let folders = folder_lengths(bytes)?;
     let (first_file, files) = (long_at(bytes, 16).ok_or(DAMAGED)?, short_at(bytes, 28).ok_or(DAMAGED)?);
@@ -88,7 +87,7 @@ fn check_bounds(bytes: &[u8]) -> Result<(), &'static str> {
     if total > TOTAL_MAX_LEN { Err("it unpacks to more than 256 MiB") } else { Ok(()) }
 }
 
-/// How many bytes each folder unpacks to.
+/// Returns the unpacked size of each folder.
 fn folder_lengths(bytes: &[u8]) -> Result<Vec<u64>, &'static str> {
     let (folders, flags) = (short_at(bytes, 26).ok_or(DAMAGED)?, short_at(bytes, 30).ok_or(DAMAGED)?);
     if flags & IN_A_SET != 0 {

@@ -1,4 +1,4 @@
-//! Puts vendors' certificates and revocation lists into the vendor directory, after checking each.
+//! Imports vendors' certificates and revocation lists into the vendor directory, after checking each.
 
 mod archive;
 mod source;
@@ -17,13 +17,13 @@ pub use write::WriteError;
 use write::{NewFile, write_files};
 use write::{ca_file_name, list_file_name, to_pem};
 
-/// Imports the sources into the directory, which is made if it is missing.
+/// Imports the sources into the directory, and creates it if it is missing.
 ///
-/// `progress` is told how many files of how many have been looked at. `now` is in seconds since 1970.
+/// `progress` is called with the number of checked files and of all files. `now` is in Unix seconds.
 ///
 /// # Errors
-/// [`ImportError`] when a source or the directory cannot be read, or the directory not be written. A file that is no
-/// good is no error: [`Imported::refused`] has it.
+/// [`ImportError`] when a source or the directory cannot be read, or the directory cannot be written. A bad file is not an
+/// error: [`Imported::refused`] lists it.
 pub fn import(
     directory: &Path,
     sources: &[PathBuf],
@@ -48,7 +48,7 @@ pub fn import(
     Ok(import.report)
 }
 
-/// Where a file of the pool comes from.
+/// The origin of a file of the pool.
 #[derive(Debug)]
 enum Origin {
     /// The directory, under this name.
@@ -59,15 +59,15 @@ enum Origin {
 
 struct Import {
     now: u64,
-    /// The names of the directory, and those that are given out.
+    /// The names in the directory, and those of the imported files.
     taken: HashSet<String>,
     files: Vec<NewFile>,
     report: Imported,
 }
 
 impl Import {
-    /// Reads what the directory has and what the sources have as one store, whose files are named by their number:
-    /// an intermediate is checked by its root wherever that stands.
+    /// Reads the directory and the sources as one store, whose files are named by number: an intermediate may have its root
+    /// in either.
     fn pool(
         &mut self,
         existing: Vec<(String, Vec<u8>)>,
@@ -128,7 +128,7 @@ impl Import {
         }
     }
 
-    /// Takes the newest list of each scope; the pool has the newest first.
+    /// Imports the newest list of each scope; the pool has the newest first.
     fn add_lists(&mut self, labels: &[Origin], pool: &VendorCas) {
         let mut seen: HashMap<[u8; 32], (String, VendorList)> = HashMap::new();
         for (file, list) in pool.lists() {
@@ -181,16 +181,16 @@ fn origin<'a>(labels: &'a [Origin], file: &str) -> Option<&'a Origin> {
     labels.get(file.parse::<usize>().ok()?)
 }
 
-/// An import that could not be carried out.
+/// Why an import failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// A source.
+    /// A source cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// What the directory has.
+    /// The directory cannot be read.
     #[error(transparent)]
     Directory(#[from] super::VendorCasError),
-    /// What is written into it.
+    /// The directory cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
 }

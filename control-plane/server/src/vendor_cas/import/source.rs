@@ -1,4 +1,4 @@
-//! What is imported: a file, a directory tree, or a cabinet archive.
+//! Reads the sources of an import: files, directory trees and cabinet archives.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -8,25 +8,25 @@ use super::archive;
 
 /// The largest revocation list or bundle.
 pub(super) const FILE_MAX_LEN: u64 = 16 * 1024 * 1024;
-/// All files of one import together.
+/// The largest total of all files of one import.
 pub(super) const TOTAL_MAX_LEN: u64 = 256 * 1024 * 1024;
 const FILES_MAX: usize = 8192;
 const DEPTH_MAX: usize = 16;
 
-/// A file that somebody wants to import.
+/// A file to import.
 #[derive(Debug)]
 pub(super) struct SourceFile {
-    /// Where it comes from, for people.
+    /// Its origin, for people.
     pub(super) label: String,
-    /// What is in it, or why that cannot be read.
+    /// Its contents, or why they cannot be read.
     pub(super) contents: Result<Vec<u8>, String>,
 }
 
 /// Reads all files of the sources.
 ///
 /// # Errors
-/// When a source does not exist or cannot be read, or has too much in it. What is wrong with a file inside a
-/// directory or an archive stands in the file's place.
+/// When a source does not exist, cannot be read or is too large. A bad file inside a directory or an archive is returned
+/// with the reason.
 pub(super) fn read(sources: &[impl AsRef<Path>]) -> Result<Vec<SourceFile>, SourceError> {
     let mut files = Vec::new();
     for source in sources {
@@ -54,7 +54,7 @@ fn read_source(path: &Path, files: &mut Vec<SourceFile>) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads a directory and those in it, in the order of names. Links are not followed: they could lead anywhere.
+/// Reads a directory tree, in the order of names. Links are not followed: they could lead anywhere.
 fn read_tree(directory: &Path, depth: usize, files: &mut Vec<SourceFile>) -> io::Result<()> {
     let mut entries: Vec<_> = fs::read_dir(directory)?.collect::<Result<_, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
@@ -99,7 +99,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(contents)
 }
 
-/// A source that cannot be imported.
+/// Why a source cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{from}: {problem}")]
 pub struct SourceError {

@@ -1,4 +1,4 @@
-//! Files that are in the vendor directory whole, or not at all.
+//! Names and writes the imported files: each is in the vendor directory complete or not at all.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use pawl_evidence::endorsement::{VendorCa, VendorList};
 
 const PART_MAX_LEN: usize = 40;
-/// So many bytes of a digest make a name differ.
+/// Bytes of the digest in a name, which make it unique.
 const DIGEST_LEN: usize = 4;
 
 /// `infineon-technologies-ag-optiga-rsa-manufacturing-ca-042-1a2b3c4d.pem`
@@ -19,12 +19,12 @@ pub(super) fn ca_file_name(ca: &VendorCa) -> String {
     format!("{}.pem", joined([vendor, plain(&ca.name()), short(&ca.sha256())]))
 }
 
-/// The same for every list of one CA and scope: a newer one takes the place of an older one.
+/// Returns one name for all lists of a CA and scope: a newer list replaces an older one.
 pub(super) fn list_file_name(list: &VendorList) -> String {
     format!("{}.crl", joined([plain(&list.issuer()), short(&list.scope())]))
 }
 
-/// A certificate in PEM (RFC 7468).
+/// Encodes a certificate as PEM (RFC 7468).
 pub(super) fn to_pem(der: &[u8]) -> Vec<u8> {
     let mut text = String::from("-----BEGIN CERTIFICATE-----\n");
     for (column, letter) in STANDARD.encode(der).chars().enumerate() {
@@ -53,19 +53,19 @@ fn short(digest: &[u8]) -> String {
     hex::encode(digest.get(..DIGEST_LEN).unwrap_or_default())
 }
 
-/// A file that is to be put into the directory.
+/// A file to write into the directory.
 pub(super) struct NewFile {
     pub(super) name: String,
     pub(super) contents: Vec<u8>,
-    /// It may take the place of a file of its name.
+    /// Whether it may replace a file of its name.
     pub(super) replaces: bool,
 }
 
-/// Writes all files under hidden names, which the server does not read, and then gives each its own. After an error
-/// no file is half there; those that have their names stay.
+/// Writes all files under hidden names, which the server does not read, and then renames each. After an error no file is
+/// incomplete; those already renamed stay.
 ///
 /// # Errors
-/// Names the file. Without leave to replace it, an existing file of the name is an error.
+/// Names the file. An existing file of the name is an error unless `replaces` is set.
 pub(super) fn write_files(directory: &Path, files: &[NewFile]) -> Result<(), WriteError> {
     let made = fs::create_dir_all(directory).and_then(|()| File::open(directory));
     let opened = made.map_err(|source| WriteError { path: directory.to_owned(), source })?;
@@ -75,7 +75,7 @@ pub(super) fn write_files(directory: &Path, files: &[NewFile]) -> Result<(), Wri
     }
     for (file, hidden) in files.iter().zip(&staged.0) {
         let path = directory.join(&file.name);
-        // A link, unlike a renaming, takes nobody's place.
+        // A hard link, unlike a rename, does not replace an existing file.
         let named = if file.replaces { fs::rename(hidden, &path) } else { fs::hard_link(hidden, &path) };
         named.map_err(|source| WriteError { path, source })?;
     }
@@ -93,19 +93,19 @@ fn write_hidden(path: &Path, contents: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Hidden files, which go when this is dropped.
+/// Hidden files, which are removed when this is dropped.
 struct Staged(Vec<PathBuf>);
 
 impl Drop for Staged {
     fn drop(&mut self) {
         for path in &self.0 {
-            // One that was renamed is not there any more.
+            // Fails for a file that was renamed.
             let _ = fs::remove_file(path);
         }
     }
 }
 
-/// A file of the vendor directory that cannot be written.
+/// Why a file of the vendor directory cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}: {source}", path.display())]
 pub struct WriteError {
