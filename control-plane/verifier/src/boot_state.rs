@@ -22,13 +22,13 @@ pub fn boot_digest(state: &BootState) -> Digest {
 /// A boot state that a device may be in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AcceptedState {
-    /// What an operator calls it.
+    /// The operator's name for it.
     pub name: String,
     /// How it came to be accepted.
     pub by: AcceptedBy,
     /// The values.
     pub pcrs: BootState,
-    /// It was approved ahead, and the device has not been in it since.
+    /// Whether it was approved ahead and the device has not reached it.
     pub ahead: bool,
     /// When it was accepted last, Unix seconds.
     pub accepted_at: u64,
@@ -53,7 +53,7 @@ impl AcceptedState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AcceptedBy {
-    /// The device ran it when it was first paired: nobody has looked at what it is.
+    /// The device was in it at its first pairing; no operator has seen it.
     FirstPairing,
     /// An operator accepted what the device had reported.
     Operator,
@@ -73,8 +73,8 @@ pub struct LeasePcrs {
 }
 
 impl LeasePcrs {
-    /// Reads them out of the device's boot log. PCRs that an earlier report of the same pairing added stay: a later
-    /// log may leave the events out.
+    /// Determines them from the device's boot log. PCRs that an earlier report of the same pairing added are kept: a later log
+    /// may omit the events.
     #[must_use]
     pub fn of(
         policy: &LeasePolicy,
@@ -155,10 +155,10 @@ pub fn check_coverage(
 /// Why a boot state cannot be accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum CoverageError {
-    /// It leaves kernel or command line open.
+    /// It does not cover kernel or command line.
     #[error(transparent)]
     Uncovered(#[from] Uncovered),
-    /// The evidence that was kept is damaged.
+    /// The stored evidence is damaged.
     #[error(transparent)]
     Damaged(#[from] KeptEvidenceError),
 }

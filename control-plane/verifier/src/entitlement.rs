@@ -1,4 +1,4 @@
-//! What a device may have now: the operator's grant, as far as the pairing asked for it.
+//! The entitlement of a device: the operator's grant, as far as the pairing asked for it.
 
 use pawl_proto::limits;
 use pawl_proto::message::{Access, Audience, Entitlement, Scope, Standing};
@@ -35,22 +35,22 @@ pub fn scopes(granted: &Access, pairing: &Pairing) -> Vec<Scope> {
     granted.scopes.iter().filter(|scope| pairing.scopes.contains(scope)).cloned().collect()
 }
 
-/// Reads scopes and audiences, as an operator writes them.
+/// Parses the scopes and audiences of an operator's command.
 ///
 /// # Errors
-/// [`AccessError`] names the text that is no scope or no audience.
+/// [`AccessError`] names the text that is not a scope or not an audience.
 pub fn parse(scopes: &[String], audiences: &[String]) -> Result<Access, AccessError> {
     Ok(Access { scopes: parse_scopes(scopes)?, audiences: parse_audiences(audiences)? })
 }
 
-/// A change of what the operator grants a device.
+/// A change of the operator's grant to a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessChange {
-    /// What is granted in addition.
+    /// The scopes and audiences to add.
     pub add: Access,
-    /// What is taken back.
+    /// The scopes and audiences to remove.
     pub remove: Access,
-    /// Everything that `add` does not name is taken back.
+    /// Whether to remove everything that `add` does not name.
     pub exactly: bool,
 }
 
@@ -89,13 +89,13 @@ fn parse_audiences(texts: &[String]) -> Result<Vec<Audience>, AccessError> {
     texts.iter().map(|text| parse_audience(text).ok_or_else(|| AccessError::Audience(text.clone()))).collect()
 }
 
-/// RFC 6749, section 3.3.
+/// Parses a scope (RFC 6749, section 3.3).
 fn parse_scope(text: &str) -> Option<Scope> {
     let is_allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
     (!text.is_empty() && text.bytes().all(is_allowed)).then(|| Scope::new(text).ok()).flatten()
 }
 
-/// RFC 8707, section 2: an absolute URI without a fragment.
+/// Parses an audience: an absolute URI without a fragment (RFC 8707, section 2).
 fn parse_audience(text: &str) -> Option<Audience> {
     let (scheme, rest) = text.split_once(':')?;
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -104,7 +104,7 @@ fn parse_audience(text: &str) -> Option<Audience> {
     (is_scheme && is_rest).then(|| Audience::new(text).ok()).flatten()
 }
 
-/// A grant that cannot be.
+/// Why a grant is not possible.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AccessError {

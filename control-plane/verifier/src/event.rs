@@ -8,7 +8,7 @@ use pawl_proto::{Channel, Epoch, EventId, Topic};
 use crate::pairing::{Pairing, PairingState};
 use crate::record::Fact;
 
-/// An order that was given and is not known to be carried out.
+/// An order that the device has not proven to have carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingOrder {
     /// Its id.

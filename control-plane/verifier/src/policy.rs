@@ -5,7 +5,7 @@ use pawl_evidence::appraise::policy::Policy;
 use pawl_evidence::ima::Rules;
 use pawl_proto::Digest;
 
-/// The policy by which a device is judged.
+/// The policy that a device is appraised by.
 #[derive(Debug)]
 pub struct DevicePolicy {
     /// The operator's file. It is shown to people and never opened here.

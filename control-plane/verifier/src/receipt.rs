@@ -8,7 +8,7 @@ use pawl_proto::{Digest, Epoch};
 use crate::pairing::Pairing;
 use crate::record::{Attested, Fact};
 
-/// A receipt that proves its epoch's end.
+/// A receipt that proves the end of its epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifiedReceipt {
     /// The TPM's clock when it certified.
@@ -69,14 +69,14 @@ fn fact(receipt: &Receipt, signed: &SignedReceipt, clock: ClockInfo) -> Fact {
     }
 }
 
-/// Why a receipt proves nothing.
+/// Why a receipt is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiptError {
     /// There is no such pairing of that device.
     #[error("the receipt is about a pairing that this control plane never granted")]
     UnknownPairing,
-    /// The attestation does not hold.
+    /// The attestation is not valid.
     #[error(transparent)]
     Attest(#[from] AttestError),
     /// The epochs in it are not those that the TPM certifies.
@@ -90,7 +90,7 @@ pub enum ReceiptError {
     /// The stored attestation key or counter is damaged.
     #[error("the stored pairing cannot be read: {0}")]
     Parse(#[from] ParseError),
-    /// The stored attestation key is none.
+    /// The stored attestation key is not an attestation key.
     #[error("the stored pairing cannot be read: {0}")]
     Key(#[from] AkError),
 }

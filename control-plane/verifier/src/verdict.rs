@@ -11,22 +11,22 @@ use crate::lease::{LeaseBasis, LeaseError, LeaseIssuer};
 use crate::pairing::Pairing;
 use crate::record::Fact;
 
-/// What a verdict is to say; [`VerdictDraft::issue`] adds sequence, nonce and signatures.
+/// The content of a verdict; [`VerdictDraft::issue`] adds sequence, nonce and signatures.
 #[derive(Clone, Debug)]
 pub struct VerdictDraft {
     /// SHA-256 of the evidence that is answered.
     pub answers: Option<Digest>,
     /// The operator's decision.
     pub standing: Standing,
-    /// The judgement, if something is judged.
+    /// The trust tier, if evidence was appraised.
     pub result: Option<TrustTier>,
-    /// The judgement on each area.
+    /// The trust tier of each area.
     pub areas: BTreeMap<Area, TrustTier>,
-    /// SHA-256 of the policy by which it was judged.
+    /// SHA-256 of the policy that it was appraised by.
     pub policy: Option<Digest>,
     /// Why.
     pub reasons: Vec<String>,
-    /// The next report is to be whole.
+    /// Whether the next report must be whole.
     pub whole: bool,
     /// Seconds until it is due.
     pub interval: u32,
@@ -63,14 +63,14 @@ pub struct IssuedVerdict {
     pub verdict: Verdict,
     /// The signed message.
     pub message: Vec<u8>,
-    /// When its lease runs out by the wall clock, if it has one; the TPM's clock decides.
+    /// When its lease ends by the wall clock, Unix seconds. The TPM's clock decides.
     pub lease_until: Option<u64>,
     /// The records of its leases.
     pub facts: Vec<Fact>,
 }
 
 impl VerdictDraft {
-    /// Returns a verdict that judges nothing and asks for a report at once.
+    /// Returns a verdict without attestation result that asks for a report at once.
     #[must_use]
     pub fn challenge(standing: Standing, whole: bool) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl VerdictDraft {
         Self { reasons: reason.map(str::to_owned).into_iter().collect(), ..Self::challenge(standing, whole) }
     }
 
-    /// Puts a reason first, which may make the judgement worse. A contraindicated device gets no lease.
+    /// Adds a reason in front, which may lower the trust tier. A contraindicated device gets no lease.
     pub fn weigh(&mut self, area: Area, weight: TrustTier, reason: String) {
         self.result = self.result.map(|result| result.max(weight));
         let on_area = self.areas.entry(area).or_insert(weight);

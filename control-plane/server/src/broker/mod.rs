@@ -1,8 +1,8 @@
 //! The connection to the broker.
 //!
-//! [`session`] keeps the connection and receives the devices' messages, one after the other; each is acknowledged only after
-//! its transaction. [`publisher`] sends the messages that the broker has not acknowledged, from the database: the database
-//! is the outbox, so nothing is lost when the MQTT client loses its state. On each connection [`checks`] verifies that the
+//! `session` keeps the connection and receives the devices' messages, one after the other; each is acknowledged only after
+//! its transaction. `publisher` sends the messages that the broker has not acknowledged, from the database: the database
+//! is the outbox, so nothing is lost when the MQTT client loses its state. On each connection `checks` verifies that the
 //! broker takes client ids from certificates and grants the subscriptions.
 
 mod checks;

@@ -1,4 +1,4 @@
-//! The HTTPS API: its routes, and the handlers of receipts, tokens and health. [`pairings`] and [`actions`] have the
+//! The HTTPS API: its routes, and the handlers of receipts, tokens and health. `pairings` and `actions` have the
 //! others.
 
 mod actions;

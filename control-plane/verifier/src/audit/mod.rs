@@ -1,8 +1,8 @@
 //! A device's own records, as they come with its reports.
 //!
-//! They are the device's claim. Each report says, under the quote, where the chain stands, and that must follow from
-//! the reports before it: a device cannot take back what it has reported. A finding never takes a lease; the verdict
-//! tells it, and it is recorded once.
+//! They are the device's claim. Each report contains, under the quote, the head of the chain, which must follow from the
+//! reports before it: a device cannot take back what it has reported. A finding never ends a lease; the verdict names it,
+//! and it is recorded once.
 
 mod shown;
 
@@ -19,7 +19,7 @@ use shown::ShownChain;
 pub struct DeviceChain {
     /// Which of the device's chains, from 1.
     pub chain: u32,
-    /// The last record that is known; 0 before the first.
+    /// The sequence of the last received record; 0 before the first.
     pub sequence: u64,
     /// Its digest.
     pub digest: Digest,
@@ -35,22 +35,22 @@ impl DeviceChain {
     }
 }
 
-/// A record of a device as it came, under a quote of its TPM.
+/// A record of a device as it was received, under a quote of its TPM.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceRecordRow {
     /// Which of the device's chains.
     pub chain: u32,
     /// Its place in the chain.
     pub sequence: u64,
-    /// In whose report it came.
+    /// The pairing in whose report it was received.
     pub pairing: PairingId,
-    /// When it came, Unix seconds.
+    /// When it was received, Unix seconds.
     pub received_at: u64,
     /// The record.
     pub link: Link,
 }
 
-/// The kind of report that brings records.
+/// The kind of report with records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
     /// The proof of a pairing, in a session in which the device found this: another chain may begin.
@@ -59,7 +59,7 @@ pub enum Occasion {
     Report,
 }
 
-/// The report that brings records.
+/// The report with records.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordsReport {
     /// Its pairing.
@@ -70,12 +70,12 @@ pub struct RecordsReport {
     pub now: u64,
 }
 
-/// What changes in the known records of a device.
+/// The changes to the stored records of a device.
 #[derive(Debug, Default)]
 pub struct ChainUpdate {
-    /// How far the records are known now; none where that stays as it was.
+    /// The new last record; none where it is unchanged.
     pub chain: Option<DeviceChain>,
-    /// The records that are new.
+    /// The new records.
     pub new: Vec<DeviceRecordRow>,
     /// The record of a finding.
     pub fact: Option<Fact>,
@@ -87,7 +87,7 @@ pub struct ChainUpdate {
 }
 
 impl ChainUpdate {
-    /// Puts the finding into a verdict that judges: it is a warning at least.
+    /// Adds the finding to a verdict with an attestation result, as a warning at least.
     pub fn weigh(&self, draft: &mut VerdictDraft) {
         if let Some(reason) = &self.reason {
             draft.result = draft.result.map(|result| result.max(TrustTier::Warning));
@@ -99,8 +99,8 @@ impl ChainUpdate {
     }
 }
 
-/// Follows the records of a device by a report that the TPM quoted on a fresh nonce. `known` says how far they are known;
-/// `kept` returns the digest of a record by chain and sequence, if the record is kept.
+/// Compares the records in a report, which the TPM quoted on a fresh nonce, with the stored ones. `known` is the last stored
+/// record; `kept` returns the digest of a record by chain and sequence, if it is stored.
 ///
 /// # Errors
 /// Those of `kept`.
@@ -150,7 +150,7 @@ pub fn follow_records<E>(
 }
 
 impl RecordsReport {
-    /// Adds the new records. `gap` says what is missing before them.
+    /// Adds the new records. `gap` is the finding where records are missing before them.
     fn accept<E>(
         &self,
         known: &DeviceChain,
@@ -186,8 +186,8 @@ impl RecordsReport {
         })
     }
 
-    /// The device shows another chain than the known one. In a pairing it replaces the known chain; in any other report
-    /// it is a finding.
+    /// Handles a chain that differs from the stored one. In a pairing it replaces the stored chain; in any other report it is
+    /// a finding.
     fn differs<E>(
         &self,
         known: &DeviceChain,
@@ -219,7 +219,7 @@ impl RecordsReport {
         Ok(update)
     }
 
-    /// Leaves the known records as they are. Each verdict tells the finding, and one record has it.
+    /// Leaves the stored records unchanged. Each verdict names the finding; one audit record has it.
     fn reject(
         &self,
         known: Option<&DeviceChain>,
@@ -250,21 +250,21 @@ impl RecordsReport {
     }
 }
 
-/// How the shown chain stands to the known one.
+/// How the chain in a report relates to the stored one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Compared {
-    /// It is the known one, as far or further.
+    /// It is the same chain, as long or longer.
     Continues,
-    /// It may be; the records in between will never come.
+    /// It may be the same chain; records in between are missing for good.
     Gap,
-    /// This record is another one than the known.
+    /// The record with this sequence differs from the stored one.
     Fork(u64),
     /// It is shorter.
     Regress,
 }
 
-/// Compares what a report shows with the chain that is known up to `known`. `digest_at` gives the
-/// digest of a known record, if it is still kept.
+/// Compares the chain in a report with the stored one, which ends at `known`. `digest_at` returns the digest of a stored
+/// record, if it is still kept.
 fn compare<E>(
     known: u64,
     shown: &ShownChain,

@@ -2,26 +2,26 @@ use pawl_proto::message::Audit;
 use pawl_proto::record::{DeviceRecord, Link};
 use pawl_proto::{Digest, limits};
 
-/// The last sequence that is believed: SQLite counts no further.
+/// The highest accepted sequence: the largest integer of SQLite.
 const LAST: u64 = i64::MAX.unsigned_abs();
 
-/// What a report shows of a device's chain; it holds in itself.
+/// The part of a device's chain in a report; each record follows from the one before.
 #[derive(Debug)]
 pub(super) struct ShownChain {
     /// The sequence of the first link, or of the one that would come next.
     pub(super) first: u64,
     /// The digest of the record before it.
     pub(super) previous: Digest,
-    /// The records that came, by sequence.
+    /// The received records, by sequence.
     pub(super) links: Vec<(u64, Link)>,
-    /// The sequence of the last record that came, or of the one before `first`.
+    /// The sequence of the last received record, or of the one before `first`.
     pub(super) last: u64,
-    /// The sequence of the last record that the device says there is.
+    /// The sequence of the device's last record, by its own word.
     pub(super) newest: u64,
 }
 
 impl ShownChain {
-    /// Reads the records of a report and chains them.
+    /// Parses the records of a report and verifies their chain.
     pub(super) fn parse(audit: &Audit) -> Result<Self, ShownError> {
         let length: usize = audit.records.iter().map(|record| record.as_bytes().len()).sum();
         if length > limits::RECORDS {
@@ -52,13 +52,13 @@ impl ShownChain {
         Ok(Self { first: audit.first, previous: audit.previous, links, last, newest })
     }
 
-    /// The digest of the last record that came, or of the one before `first`.
+    /// Returns the digest of the last received record, or of the one before `first`.
     pub(super) fn head(&self) -> Digest {
         self.links.last().map_or(self.previous, |(_, link)| link.digest)
     }
 }
 
-/// Records that do not hold in themselves.
+/// Why the records of a report are malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ShownError {
     #[error("they are more than a report may carry")]

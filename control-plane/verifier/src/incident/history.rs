@@ -8,7 +8,7 @@ use super::{IncidentKind, Resolution, Sign};
 /// The number of runs of a TPM that are remembered.
 const RUNS: usize = 8;
 
-/// What was seen of a device's TPM.
+/// The history of a device's TPM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TpmHistory {
     /// The latest point at which it was seen.

@@ -27,7 +27,7 @@ pub use reason::{remedy, weigh};
 /// A suspected clone or rollback, open until it is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {
-    /// What it is.
+    /// Its kind.
     pub kind: IncidentKind,
     /// The other device that it is about.
     pub other: Option<DeviceId>,
@@ -39,11 +39,11 @@ pub struct Incident {
     pub last_at: u64,
     /// How often it was seen.
     pub times: u64,
-    /// When it was resolved, and how.
+    /// When it was resolved, Unix seconds, and how.
     pub settled: Option<(u64, String)>,
 }
 
-/// What may have become of a device.
+/// The kinds of incidents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -152,9 +152,9 @@ pub struct Resolution {
     pub how: &'static str,
 }
 
-/// Of a device whose place another one takes: where its disk went is known.
+/// Resolves incidents of a replaced device: where its disk went is known.
 pub const REPLACED_OLD: Resolution = Resolution { kinds: &[IncidentKind::DiskElsewhere], how: "replaced" };
-/// Of the device that takes the place.
+/// Resolves incidents of the device that replaces another.
 pub const REPLACED_NEW: Resolution =
     Resolution { kinds: &[IncidentKind::DiskOfAnother], how: "it takes the place of the other" };
 
@@ -169,8 +169,8 @@ pub fn resolved_by_pairing(request: &PairingRequest, by_person: bool) -> Resolut
     Resolution { kinds: if is_disk_known { &IncidentKind::ALL } else { TPM }, how: HOW }
 }
 
-/// Returns the digest of open incidents, by which an operator names what they have looked at: it covers each
-/// incident and how often it was seen. None where nothing is open.
+/// Returns the digest of open incidents, with which an operator names those that they have seen: it covers each incident and
+/// how often it was seen. None where no incident is open.
 #[must_use]
 pub fn incidents_digest(open: &[Incident]) -> Option<Digest> {
     let lines = open.iter().map(|incident| {

@@ -47,7 +47,7 @@ pub struct Pairing {
     pub device: DeviceId,
     /// The epoch in which it lives.
     pub epoch: Epoch,
-    /// How far its life has come.
+    /// Its state.
     pub state: PairingState,
     /// When it was granted, Unix seconds.
     pub paired_at: u64,
@@ -68,21 +68,21 @@ pub struct Pairing {
     pub action_key: Option<Vec<u8>>,
     /// The policyRef of its leases.
     pub policy_ref: Digest,
-    /// What the next report must repeat.
+    /// The nonce of the next report.
     pub nonce: Nonce,
     /// What the next report may build on.
     pub base: Option<Base>,
 }
 
-/// How far a pairing's life has come.
+/// The state of a pairing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PairingState {
-    /// It holds.
+    /// It is in force.
     Live,
-    /// Its end is ordered: no token and no lease any more, and no receipt yet.
+    /// Its end is ordered: it gets no token and no lease, and there is no receipt yet.
     Revoking,
-    /// Its keys are known to be dead.
+    /// Its epoch has ended for certain: its keys are unusable.
     Ended,
 }
 

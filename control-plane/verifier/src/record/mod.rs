@@ -1,8 +1,8 @@
-//! Assurance records: what was decided about a device, on what ground, and by whom.
+//! Audit records: the decisions about a device, with their evidence.
 //!
-//! They form a chain for each device ([`pawl_proto::record::Link`]). What a record rests on stands
-//! in it: the quote of a verdict, the signatures of an approval, the TPM's word in a receipt. So
-//! whoever holds the chain can check the decisions again, without this control plane.
+//! They form a chain for each device ([`pawl_proto::record::Link`]). Each record contains its evidence: the quote of a
+//! verdict, the signatures of an approval, the TPM's certificate of the counter in a receipt. So anybody with the chain can
+//! verify the decisions again, without the control plane.
 
 mod fact;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use fact::{Fact, Record};
 
-/// When something happened, by the TPM that attested it.
+/// The TPM's time of an attestation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TpmTime {
     /// The TPM's clock, milliseconds.
@@ -30,10 +30,10 @@ impl From<ClockInfo> for TpmTime {
     }
 }
 
-/// Something that a TPM attested to, in hexadecimal.
+/// An attestation of a TPM, in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attested {
-    /// What the attestation covers: SHA-256 of it is the qualifying data.
+    /// The covered bytes: their SHA-256 is the qualifying data.
     pub covers: String,
     /// `TPMS_ATTEST`.
     pub attest: String,
@@ -41,8 +41,8 @@ pub struct Attested {
     pub signature: String,
 }
 
-/// What the lease key signed, in hexadecimal: with the terms beside it and the pairing's counter
-/// and policyRef it can be computed anew.
+/// The signature of a lease, in hexadecimal. The signed digest can be computed again from the lease's terms and the
+/// pairing's counter and policyRef.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseSigned {
     /// Their bank.
@@ -56,10 +56,10 @@ pub struct LeaseSigned {
     pub signature: String,
 }
 
-/// One person's approval, with all that it takes to check it again.
+/// One person's approval, with all that is needed to verify it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovedBy {
-    /// Who, as the operator's list of approvers names them.
+    /// The person's name in the operator's list of approvers.
     pub principal: String,
     /// The fingerprint of their key, `SHA256:…`.
     pub key: String,
@@ -69,7 +69,7 @@ pub struct ApprovedBy {
     pub signature: String,
 }
 
-/// How far a device's own chain of records is known.
+/// The last record of a device's own chain that the control plane has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainHead {
     /// Which of the device's chains, from 1: another one begins with a pairing, if at all.
@@ -80,7 +80,7 @@ pub struct ChainHead {
     pub digest: String,
 }
 
-/// What is wrong, or new, with the records of a device.
+/// A finding about the records of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -89,11 +89,11 @@ pub enum RecordFinding {
     Malformed,
     /// The device shows fewer records than it has shown before: the end was cut off.
     Regress,
-    /// A record that is known here has another digest there: the chain was written anew.
+    /// A stored record has another digest in the report: the chain was rewritten.
     Fork,
-    /// Records between the known ones and these will never come: the device dropped them.
+    /// The device has dropped records between the stored ones and those in the report.
     Gap,
-    /// The device sends none, though it did before.
+    /// The device sends none, although it did before.
     Absent,
     /// Another chain began, as it may with a pairing.
     BeganAnew,

@@ -16,7 +16,7 @@ use crate::lease::LeasePolicy;
 use crate::pairing::{Base, Pairing};
 use crate::policy::DevicePolicy;
 
-/// What an appraisal depends on beside the report.
+/// The basis of an appraisal beside the report.
 #[derive(Clone, Copy)]
 pub struct AppraisalContext<'a> {
     /// The device's policy, if it has one.
@@ -46,9 +46,9 @@ pub struct AppraisalContext<'a> {
 /// A report that was completed and appraised.
 #[derive(Debug)]
 pub struct Appraised {
-    /// The judgement.
+    /// The judgement on it.
     pub judgement: Judgement,
-    /// What the next report builds on.
+    /// The base of the next report.
     pub base: Base,
     /// The firmware's event log, if the device has one.
     pub boot_log: Option<Vec<u8>>,
@@ -112,10 +112,10 @@ impl Appraised {
     }
 }
 
-/// Complete evidence, tied to a quote, and the policy to judge it by.
+/// Complete evidence under a quote, and the policy to appraise it by.
 #[derive(Clone, Copy)]
 pub struct AppraisalInput<'a> {
-    /// The device's policy, if it has one. The rules on files that were applied to the IMA log are its own.
+    /// The device's policy, if it has one. Its rules on files were applied to the IMA log.
     pub policy: Option<&'a DevicePolicy>,
     /// The quote, over the PCR values in it.
     pub quote: &'a VerifiedQuote,
@@ -129,9 +129,9 @@ pub struct AppraisalInput<'a> {
     pub boot_log: Option<&'a [u8]>,
     /// systemd's measurement log, as far as it was reported.
     pub measure_log: Option<&'a [u8]>,
-    /// systemd's log is longer than what is kept of it.
+    /// Whether systemd's log is longer than the kept part.
     pub measure_log_cut: bool,
-    /// More pieces of systemd's log have to come.
+    /// Whether more pieces of systemd's log are missing.
     pub measure_log_behind: bool,
     /// The NvPCRs that the TPM certified, where the device was asked for them.
     pub nvpcrs: NvPcrs<'a>,
@@ -170,8 +170,8 @@ pub fn appraise(
     appraise::appraise(&evidence, &reference)
 }
 
-/// Returns the states to compare with. Nobody has looked at what a device ran when it was first paired, so under a
-/// policy that state does not count.
+/// Returns the states to compare with. No operator has seen the state of the first pairing, so it does not count under a
+/// policy.
 fn boot_states(accepted: Vec<AcceptedState>, under_policy: bool) -> Vec<ReferenceState> {
     accepted
         .into_iter()

@@ -25,7 +25,7 @@ pub struct CompleteReport {
     pub findings: Option<Findings>,
     /// More pieces of the IMA log have to come.
     pub behind: bool,
-    /// More pieces of systemd's log have to come.
+    /// Whether more pieces of systemd's log are missing.
     pub measured_behind: bool,
 }
 

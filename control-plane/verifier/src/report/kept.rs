@@ -15,7 +15,7 @@ use super::quoted::{QuotedEvidence, pcr_values, quoted_values, verify_nvpcrs};
 /// event log is kept beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeptEvidence {
-    /// When it came, Unix seconds.
+    /// When it was received, Unix seconds.
     pub at: u64,
     /// Seconds after the challenge.
     pub age: u64,
@@ -34,7 +34,7 @@ pub struct KeptEvidence {
     /// systemd's measurement log, as far as it was reported.
     #[serde(default)]
     measure_log: Option<Blob<{ limits::MEASURE_LOG }>>,
-    /// systemd's log is longer than what is kept of it.
+    /// Whether systemd's log is longer than the kept part.
     #[serde(default)]
     measure_log_cut: bool,
     /// The handles of the NvPCRs that the device was asked for.

@@ -1,4 +1,4 @@
-//! From a report to a judgement: verify the quote, complete the evidence from the report before, appraise it.
+//! Appraises reports: verifies the quote, completes the evidence from the report before, and appraises it.
 
 mod appraisal;
 mod complete;

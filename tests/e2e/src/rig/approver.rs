@@ -1,4 +1,4 @@
-//! A person with an SSH key, as OpenSSH's own tools make and use it.
+//! A person with an SSH key that OpenSSH made, and an SSH agent that holds such keys.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;

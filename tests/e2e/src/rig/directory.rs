@@ -1,4 +1,4 @@
-//! The private directory of a rig.
+//! The private directory of a rig, and free ports of the loopback interface.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,4 +1,4 @@
-//! systemd's log of what it extended, and the TPM that it extended.
+//! The measurement logs of systemd and of the kernel (IMA), and the TPM that they were measured into.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! A process that ends with its value.
+//! Processes that end with their value, the paths of the programs under test, and log files.
 
 use std::env;
 use std::fs::{self, File, OpenOptions, Permissions};

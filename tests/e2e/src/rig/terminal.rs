@@ -1,4 +1,4 @@
-//! A person at a terminal: a program on a pseudo-terminal, what it shows and what is typed.
+//! A person at a pseudo-terminal: what a program shows there in the end, and what is typed.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};

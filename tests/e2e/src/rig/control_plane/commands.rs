@@ -1,4 +1,4 @@
-//! Policies: files beside the configuration.
+//! Commands of the operator: policies, orders, sessions, and approvals from elsewhere.
 
 use std::fs;
 use std::path::PathBuf;

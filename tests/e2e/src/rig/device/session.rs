@@ -1,4 +1,4 @@
-//! Sessions at the device: a re-pair is asked for, approved and followed.
+//! Approval sessions at the device: pairing again, and protected actions as a workload requests them.
 
 use anyhow::{Context as _, Result, ensure};
 use pawl_local_api::{

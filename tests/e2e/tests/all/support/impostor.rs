@@ -1,4 +1,4 @@
-//! A device that pairs by hand, so that it may cheat at any step.
+//! A device that pairs step by step, so that a test can alter any step.
 
 mod wire;
 

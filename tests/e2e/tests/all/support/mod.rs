@@ -1,4 +1,4 @@
-//! What several tests need besides the rig.
+//! Fixtures that several tests share beside the rig, and what the control plane and the device say of reports and sessions.
 
 mod device_records;
 mod impostor;

@@ -1,4 +1,4 @@
-//! A disk that is soon full.
+//! Tools of the tests that are not ours: a disk that is soon full, tpm2-tools, and a key that may leave its TPM.
 
 use std::fs::{self, File};
 use std::io::Write as _;

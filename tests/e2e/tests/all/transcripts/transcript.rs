@@ -1,4 +1,4 @@
-//! One situation: who types what where, and what they see.
+//! The transcript of one situation: commands, outputs, and names in place of values that differ from run to run.
 
 use std::fmt::Write as _;
 use std::path::Path;
