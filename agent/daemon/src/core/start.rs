@@ -1,9 +1,8 @@
 //! Which phase follows from the disk and the TPM's counter. Nothing here depends on anything sealed: a device that
 //! drifted, or whose disk is damaged, still starts, says so, and can be paired again.
 
-use pawl_proto::Text;
-use pawl_proto::codec::Version;
-use pawl_proto::message::{Cause, Statement};
+use pawl_proto::message::{Cause, Receipt, SignedReceipt, Statement};
+use pawl_proto::{Text, limits};
 
 use super::examination::Found;
 use super::orders::Ending;
@@ -84,26 +83,33 @@ fn moved_disk(record: &PairingRecord) -> Start {
     Start::Unpaired(problem::moved_disk(record.device.as_str()))
 }
 
-/// Returns the revocation of which the counter is the only trace.
+/// Returns the revocation that the disk does not have, from what else tells of it: a receipt that waits, an approved
+/// re-pair, or the counter alone.
 fn unrecorded(found: &Found, record: &PairingRecord, unix: u64) -> Revocation {
+    let (ending, time) = match kept_receipt(found, record) {
+        Some(Receipt { cause, event, reason, time, .. }) => (Ending { cause, event, reason }, time),
+        None => (unreceipted(found, record), unix),
+    };
+    Revocation { counted: true, ..ending.into_revocation(record.epoch, time) }
+}
+
+/// Returns the receipt of this pairing's end that waits on the disk.
+fn kept_receipt(found: &Found, record: &PairingRecord) -> Option<Receipt> {
+    let (_, message) = found.receipts.iter().find(|(ended, _)| *ended == record.epoch)?;
+    let signed: SignedReceipt = pawl_proto::decode(message, limits::ORDER).ok()?;
+    let receipt: Receipt = pawl_proto::decode(signed.receipt.as_bytes(), limits::ORDER).ok()?;
+    (receipt.pairing == record.pairing && receipt.ended == record.epoch).then_some(receipt)
+}
+
+fn unreceipted(found: &Found, record: &PairingRecord) -> Ending {
     // An approved re-pair moves the counter by one, also when the order that follows from the approval does it before the
     // approval is on the disk.
     let approved = approval(found)
         .filter(|(approved, _)| approved.attestation_name == record.attestation_name)
         .filter(|_| found.counter.map(|counter| counter.0) == record.epoch.0.checked_add(1));
-    let Ending { cause, event, reason } = match approved {
+    match approved {
         Some((approved, _)) => session::order(approved),
         None => Ending { cause: Cause::Recovery, event: None, reason: Text::lossy(COUNTER_AHEAD) },
-    };
-    Revocation {
-        version: Version,
-        ended: record.epoch,
-        cause,
-        event,
-        reason,
-        time: unix,
-        counted: true,
-        receipted: false,
     }
 }
 

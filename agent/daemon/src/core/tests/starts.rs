@@ -159,3 +159,32 @@ fn a_start_asks_which_tpm_this_is_only_where_something_depends_on_it() {
     assert!(Found { unfinished: kept_approval(), pairing: Ok(None), ..found() }.needs_attestation_name());
     assert!(!Found { pairing: Ok(None), ..found() }.needs_attestation_name());
 }
+
+/// The power failed between the write of the receipt and the one that says that it was made, and the disk had taken no
+/// earlier one.
+#[test]
+fn a_receipt_that_waits_tells_why_the_epoch_ended() {
+    let mut before = Rig::entitled(900);
+    before.event(EventKind::Repair, EPOCH);
+    before.end_epoch();
+    before.receipt();
+    let message = before.take(|effect| match effect {
+        Effect::Write(_, Write::Receipt(_, message)) => Some(message.clone()),
+        _ => None,
+    });
+    let message = message.expect("no receipt was made");
+    let cause = |receipts| {
+        let mut rig = start(|found| {
+            found.counter = Some(Epoch(EPOCH + 1));
+            found.receipts = receipts;
+        });
+        rig.take(|effect| match effect {
+            Effect::Write(_, Write::Revocation(revocation)) => Some((revocation.cause, revocation.event)),
+            _ => None,
+        })
+    };
+    let event = Some(EventId::from_random([1; 16]));
+    assert_eq!(cause(vec![(Epoch(EPOCH), message.clone())]), Some((Cause::Repair, event)));
+    assert_eq!(cause(vec![(Epoch(EPOCH - 1), message)]), Some((Cause::Recovery, None)));
+    assert_eq!(cause(vec![(Epoch(EPOCH), vec![1])]), Some((Cause::Recovery, None)));
+}
