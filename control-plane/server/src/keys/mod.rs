@@ -12,9 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use authority::{Authority, LinkCertificate, LinkRequestError};
 pub use file::FileError;
-pub use signing::AUDIT_EKU;
 pub(crate) use signing::AUDIT_EKU_OID;
-pub use signing::SigningKeys;
 pub use signing::{AUDIT_EKU, AuditKey, SigningKeys};
 
 use pawl_verifier::pairing::OfferKey;
