@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::{Approver, ControlPlane, Directory, Process, process, wait};
+use super::{ControlPlane, Directory, Process, process, wait};
 
 /// A person who may approve, or would like to.
 pub struct Approver {

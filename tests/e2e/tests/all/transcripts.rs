@@ -45,7 +45,7 @@ fn a_disk_was_replaced() {
     there.wait_for("Signed.").unwrap();
     let shown = told.ends(there, 0);
     here.wait_for("confirmation code: ").unwrap();
-    here.type_line(normal::confirmation(&shown).unwrap()).unwrap();
+    here.type_line(transcript::confirmation(&shown).unwrap()).unwrap();
     told.ends(here, 0);
     told.compare();
 }

@@ -175,12 +175,7 @@ impl Impostor {
             counter_attest: blob(&counter.attest),
             counter_signature: blob(&counter.signature),
             report: self.report(PairingId::from(session), approved.nonce),
-            link_request: blob(&link_request::make(
-                &self.tpm,
-                &keys.link,
-                self.counter.epoch,
-                self.device().as_str(),
-            )),
+            link_request: blob(&make(&self.tpm, &keys.link, self.counter.epoch, self.device().as_str())),
         }
     }
 

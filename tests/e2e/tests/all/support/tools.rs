@@ -9,8 +9,6 @@ use pawl_e2e::Rig;
 use pawl_e2e::rig::Swtpm;
 use pawl_tpm::KeyBlob;
 
-use super::Tpm2Tools;
-
 /// A file system of its own for a device's state; it is gone with its value.
 pub(crate) struct SmallDisk {
     at: PathBuf,
