@@ -35,6 +35,7 @@ mod power_cuts;
 mod re_pair;
 mod records;
 mod records_cut;
+mod recovery;
 mod revocation;
 mod self_test;
 mod ssh_keygen;
