@@ -1,10 +1,10 @@
-//! SSH's binary encoding (RFC 4251, section 5): numbers big-endian, strings behind their length.
+//! SSH's binary encoding (RFC 4251, section 5): numbers are big-endian, a string follows its length.
 
-/// How long a name (of an algorithm, a namespace, an application) may be: RFC 4251, section 6, asks for 64;
+/// The length limit of a name (of an algorithm, a namespace, an application). RFC 4251, section 6, requires 64;
 /// applications are URLs and may be longer.
 const MAX_NAME_LEN: usize = 128;
 
-/// Reads from the front of bytes that nobody vouches for. `None` is: cut short, or not of that form.
+/// Reads from the front of untrusted bytes; returns `None` if they are cut off or malformed.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a>(&'a [u8]);
 
@@ -36,14 +36,14 @@ impl<'a> Reader<'a> {
         self.bytes(len)
     }
 
-    /// A string that may stand in a message to a person: short, printable ASCII.
+    /// Reads a string that is safe to show: short, printable ASCII.
     pub(crate) fn name(&mut self) -> Option<&'a str> {
         let bytes = self.string()?;
         let is_name = bytes.len() <= MAX_NAME_LEN && bytes.iter().all(u8::is_ascii_graphic);
         if is_name { str::from_utf8(bytes).ok() } else { None }
     }
 
-    /// A positive `mpint`, without the zero byte that keeps it positive. No other leading zeros.
+    /// Reads a positive `mpint`; returns it without the zero byte that keeps it positive. Refuses other leading zeros.
     pub(crate) fn positive(&mut self) -> Option<&'a [u8]> {
         match self.string()? {
             [0, digits @ ..] => digits.first().is_some_and(|first| *first >= 0x80).then_some(digits),
@@ -51,13 +51,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `Some` when all was read.
+    /// Returns `Some` if all bytes were read.
     pub(crate) fn end(self) -> Option<()> {
         self.0.is_empty().then_some(())
     }
 }
 
-/// The number in exactly `N` bytes. `None` when it needs more.
+/// Returns the number in exactly `N` bytes; `None` if it needs more.
 pub(crate) fn left_padded<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let mut padded = [0; N];
     let start = N.checked_sub(digits.len())?;
@@ -67,7 +67,7 @@ pub(crate) fn left_padded<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
 
 /// Appends `bytes` as a string.
 pub(crate) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
-    // All that is written here was bounded when it was read, far below 4 GiB.
+    // Cannot fail: everything written here was read with a limit far below 4 GiB.
     let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&len.to_be_bytes());
     out.extend_from_slice(bytes);

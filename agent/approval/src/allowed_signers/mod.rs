@@ -1,38 +1,35 @@
-//! Whose signatures count: an `allowed_signers` file, in the form of ssh-keygen(1), ALLOWED SIGNERS.
+//! Who may approve: an `allowed_signers` file, as in ssh-keygen(1), ALLOWED SIGNERS.
 //!
 //! ```text
 //! alice@example.com namespaces="pawl-approval@v1" ssh-ed25519 AAAA…
 //! bob@example.com   valid-before="20270101Z"      sk-ssh-ed25519@openssh.com AAAA…
 //! ```
 //!
-//! Decisions are those of `ssh-keygen -Y verify`, with these differences, all to the safe side or told:
-//! - a date without a `Z`, which `ssh-keygen` reads in the host's time zone, is refused;
-//! - `cert-authority` is not supported, and a file that has it is refused;
-//! - a line that is wrong makes the whole file wrong, wherever it stands.
+//! Decisions are those of `ssh-keygen -Y verify`, except that the whole file is refused if
+//! - a date has no `Z`: `ssh-keygen` reads it in the host's time zone;
+//! - a line has `cert-authority`, which is not supported;
+//! - any line is malformed.
 
 mod error;
 mod line;
-mod options;
-mod pattern;
 mod principal;
-mod refusal;
 mod time;
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-pub use self::error::{AllowedSignersError, LineError};
-use self::line::Line;
-pub use self::principal::{Approver, NotAPrincipal, Principal};
-pub use self::refusal::Refusal;
-pub use self::time::{NotATime, Time};
 use crate::sshsig::VerifiedKey;
+use line::Line;
 
-/// Thousands of keys.
+pub use error::{AllowedSignersError, LineError, Refusal};
+pub use principal::{Approver, NotAPrincipal, Principal};
+pub use time::{NotATime, Time};
+
+/// The size limit of the file, in bytes: thousands of keys.
 const MAX_LEN: u64 = 1 << 20;
 
-/// The keys that may approve, with whose they are.
+/// The keys that may approve, and their principals.
 #[derive(Clone, Debug)]
 pub struct AllowedSigners(Vec<Line>);
 
@@ -40,7 +37,7 @@ impl AllowedSigners {
     /// Reads the file, of at most 1 MiB.
     ///
     /// # Errors
-    /// [`AllowedSignersError`] when it cannot be read, or names the first line that is wrong.
+    /// [`AllowedSignersError`] if it cannot be read; names the first malformed line.
     pub fn load(path: &Path) -> Result<Self, AllowedSignersError> {
         let mut text = Vec::new();
         File::open(path)?.take(MAX_LEN + 1).read_to_end(&mut text)?;
@@ -50,10 +47,10 @@ impl AllowedSigners {
         Self::parse(&String::from_utf8(text).map_err(|_| AllowedSignersError::NotText)?)
     }
 
-    /// Reads the content of such a file. Empty lines and comments (`#`) are passed over.
+    /// Parses the content of such a file. Ignores empty lines and comments (`#`).
     ///
     /// # Errors
-    /// [`AllowedSignersError`] names the first line that is wrong.
+    /// [`AllowedSignersError`] names the first malformed line.
     pub fn parse(text: &str) -> Result<Self, AllowedSignersError> {
         let mut lines = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
@@ -68,17 +65,17 @@ impl AllowedSigners {
         Ok(Self(lines))
     }
 
-    /// Whether nobody is listed.
+    /// Returns whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whose key this is, if it counts for `namespace` at `now_s` (Unix time in seconds). Of several lines
-    /// with the key, any one that allows it suffices.
+    /// Returns whose key this is, if it is valid for `namespace` at `now_s` (Unix time in seconds). If several lines
+    /// have the key, one that allows it suffices.
     ///
     /// # Errors
-    /// [`Refusal`]: of the line that came nearest to allowing it.
+    /// The [`Refusal`] of the line that met the most conditions.
     pub fn approver(&self, key: &VerifiedKey, namespace: &str, now_s: u64) -> Result<Approver, Refusal> {
         let mut nearest = Refusal::Unknown { key: key.fingerprint() };
         for line in self.0.iter().filter(|line| line.key == *key.key()) {

@@ -8,7 +8,7 @@ use time::{Date, Month, UtcDateTime};
 pub struct Time(UtcDateTime);
 
 impl Time {
-    /// Unix time in seconds.
+    /// Returns the Unix time in seconds.
     #[must_use]
     pub fn unix_s(self) -> u64 {
         self.0.unix_timestamp().unsigned_abs()
@@ -26,8 +26,8 @@ impl fmt::Display for Time {
 impl FromStr for Time {
     type Err = NotATime;
 
-    /// `YYYYMMDD[HHMM[SS]]Z`. Without the Z, ssh-keygen reads the host's local time: the same file would hold
-    /// longer on one host than on another. Such a time is refused.
+    /// Parses `YYYYMMDD[HHMM[SS]]Z`. A time without the Z is refused: ssh-keygen reads it in the host's time zone, so
+    /// that a key would be valid longer on one host than on another.
     fn from_str(text: &str) -> Result<Self, NotATime> {
         let digits = text.strip_suffix(['Z', 'z']).ok_or(NotATime)?;
         if !matches!(digits.len(), 8 | 12 | 14) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -47,7 +47,7 @@ impl FromStr for Time {
     }
 }
 
-/// The text is no time in UTC.
+/// The text is not a time in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a time in UTC: expected YYYYMMDDZ, YYYYMMDDHHMMZ or YYYYMMDDHHMMSSZ, from 1970 on; without the Z it \

@@ -1,6 +1,7 @@
 //! A small client of the ssh-agent protocol (draft-ietf-sshm-ssh-agent): list keys, sign.
 
-use std::io::{self, Read as _, Write as _};
+use std::io;
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,16 +14,16 @@ const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
-/// Without it an RSA key signs over SHA-1.
+/// The flag without which an RSA key signs over SHA-1.
 const RSA_SHA2_512: u32 = 4;
 
-/// OpenSSH's own limit.
+/// The size limit of an answer, which is OpenSSH's.
 const MAX_ANSWER_LEN: u32 = 256 * 1024;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Somebody may have to touch a key or to answer a question of the agent's.
+/// The time limit of a signature: somebody may have to touch a key or to confirm at the agent.
 const SIGN_WITHIN: Duration = Duration::from_secs(120);
 
-/// An ssh-agent, at its socket. Each request is a connection of its own.
+/// An ssh-agent. Each request uses a new connection.
 pub(super) struct Agent(PathBuf);
 
 impl Agent {
@@ -30,7 +31,7 @@ impl Agent {
         Self(path.to_owned())
     }
 
-    /// The keys that it holds and that can approve.
+    /// Lists the keys that can approve.
     pub(super) fn identities(&self) -> Result<Vec<Identity>, AgentError> {
         let answer = self.ask(&[REQUEST_IDENTITIES], ANSWER_WITHIN)?;
         let mut reader = Reader::new(&answer);
@@ -41,7 +42,7 @@ impl Agent {
         }
     }
 
-    /// The key's signature over `data`, in the form of its algorithm.
+    /// Signs `data`; returns the signature in the format of the key's algorithm.
     pub(super) fn sign(&self, key: &PublicKey, data: &[u8]) -> Result<Vec<u8>, AgentError> {
         let flags = if key.algorithm() == "ssh-rsa" { RSA_SHA2_512 } else { 0 };
         let mut request = vec![SIGN_REQUEST];
@@ -85,7 +86,7 @@ fn exchange(stream: &mut UnixStream, request: &[u8], within: Duration) -> io::Re
     if len > MAX_ANSWER_LEN {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    // Allocated as it arrives, not as it was announced.
+    // Do not allocate the announced size in advance.
     let mut answer = Vec::new();
     stream.take(u64::from(len)).read_to_end(&mut answer)?;
     Ok(answer)
@@ -96,7 +97,7 @@ fn read_identities(mut reader: Reader<'_>) -> Option<Vec<Identity>> {
     let mut identities = Vec::new();
     for _ in 0..count {
         let (blob, comment) = (reader.string()?, reader.string()?);
-        // Certificates and kinds that cannot approve are nothing to choose from.
+        // Skip certificates and keys that cannot approve.
         if let Ok(key) = PublicKey::parse_blob(blob) {
             identities.push(Identity::new(key, comment));
         }
@@ -104,11 +105,11 @@ fn read_identities(mut reader: Reader<'_>) -> Option<Vec<Identity>> {
     reader.end().map(|()| identities)
 }
 
-/// What went wrong with the agent.
+/// Why the agent did not answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AgentError {
-    /// Nobody listens at the socket.
+    /// The socket does not accept connections.
     #[error("the ssh-agent at {} does not answer ({error}): log in anew, or start one", path.display())]
     Connect {
         /// The socket.
@@ -119,7 +120,7 @@ pub enum AgentError {
     /// The connection broke.
     #[error("the ssh-agent broke off: {0}")]
     Broken(io::Error),
-    /// No answer in that many seconds.
+    /// It did not answer within this many seconds.
     #[error("the ssh-agent did not answer for {0} seconds: does it wait for a touch or for a confirmation?")]
     Silent(u64),
     /// It refused.
@@ -128,7 +129,7 @@ pub enum AgentError {
          touched in time"
     )]
     Refused,
-    /// Not the protocol.
+    /// Its answer is malformed.
     #[error("what answers at SSH_AUTH_SOCK does not speak the ssh-agent protocol")]
     Malformed,
 }

@@ -1,25 +1,25 @@
-//! `ssh-keygen`, which signs with a key in a file: this process never reads a private key or a passphrase.
+//! Signs with a key in a file by running `ssh-keygen`: this process never reads a private key or a passphrase.
 //!
-//! It asks for a passphrase or a PIN by itself, on the terminal, and uses the ssh-agent where that holds the key.
+//! `ssh-keygen` asks for a passphrase or a PIN on the terminal, and uses the ssh-agent if that holds the key.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::{io, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The longest output that is read: a signature by RSA with 8192 bits takes about 3 KiB.
+/// The size limit of its output, in bytes: a signature by RSA with 8192 bits has about 3 KiB.
 const OUTPUT_MAX: u64 = 16 * 1024;
-/// The part of an error output that is shown, in characters.
+/// How much of its error output to show, in characters.
 const SAID_MAX: usize = 200;
 
 /// A key in a file.
 pub(super) struct KeyFile {
     path: PathBuf,
-    /// The socket of the agent to use where it holds the key.
+    /// The socket of the agent, which is used if it holds the key.
     agent: Option<PathBuf>,
     /// The `ssh-keygen` that is running.
     running: Mutex<Option<Pid>>,
@@ -40,10 +40,10 @@ impl KeyFile {
         self.run(&["-q", "-Y", "sign", "-n", namespace], message)
     }
 
-    /// Ends `ssh-keygen` if it is running; it shows again what is typed at the terminal.
+    /// Ends `ssh-keygen` if it is running; it then restores the terminal's echo.
     pub(super) fn stop(&self) {
         if let Some(process) = *self.running.lock().unwrap_or_else(PoisonError::into_inner) {
-            // A process that is ending by itself needs no signal.
+            // Fails only if the process has already ended.
             let _ = kill_process(process, Signal::TERM);
         }
     }
@@ -62,7 +62,7 @@ impl KeyFile {
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) =
             i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let output = talk(&mut child, input);
-        // Nobody may signal the process once it is waited for: its id could be another one's.
+        // Do not signal the process after waiting for it: another process may have its id.
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         *running = None;
         let status = child.wait().map_err(KeygenError::Run)?;
@@ -72,18 +72,18 @@ impl KeyFile {
             return Ok(output);
         }
         let said = in_one_line(&said);
-        // It then took the message for the passphrase.
+        // `ssh-keygen` then read the message as the passphrase.
         let is_alone = File::open("/dev/tty").is_err();
         Err(if is_alone { KeygenError::NoTerminal(said) } else { KeygenError::Failed(said) })
     }
 }
 
-/// Gives the process its input, and returns its output and what it said of errors.
+/// Writes the input of the process; returns its output and its error output.
 fn talk(child: &mut Child, input: &[u8]) -> io::Result<(String, String)> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let errors = thread::spawn(move || stderr.map_or(Ok(String::new()), read));
     if let Some(mut stdin) = stdin {
-        // A process that refuses its arguments reads nothing; its status tells.
+        // A process that refuses its arguments reads no input. Its exit status reports that.
         let _ = stdin.write_all(input);
     }
     let output = stdout.map_or(Ok(String::new()), read);
@@ -102,7 +102,7 @@ fn in_one_line(said: &str) -> String {
     words.join(" ").chars().map(|c| if c.is_control() { '?' } else { c }).take(SAID_MAX).collect()
 }
 
-/// Why `ssh-keygen` did not do what was asked of it.
+/// Why `ssh-keygen` failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeygenError {
@@ -112,13 +112,13 @@ pub enum KeygenError {
          an ssh-agent"
     )]
     Missing,
-    /// It could not be run.
+    /// It could not be started.
     #[error("ssh-keygen cannot be run: {0}")]
     Run(io::Error),
-    /// It failed; what it said.
+    /// It failed, with this error output.
     #[error("ssh-keygen failed: {0}")]
     Failed(String),
-    /// It failed, and had no terminal at which it could have asked for a passphrase; what it said.
+    /// It failed without a terminal on which to ask for a passphrase, with this error output.
     #[error(
         "ssh-keygen failed: {0}; it had no terminal to ask at: add a key that has a passphrase to an ssh-agent first"
     )]

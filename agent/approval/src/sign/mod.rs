@@ -1,25 +1,25 @@
-//! Making signatures, for the commands that people run: by an ssh-agent (a forwarded one too), or by `ssh-keygen` with
-//! a key in a file. Blocking.
+//! Makes signatures for the commands that people run, with an ssh-agent (also a forwarded one), or with `ssh-keygen` and a
+//! key in a file. Blocking.
 //!
 //! This process never holds a private key or a passphrase.
 
 mod agent;
-mod error;
 mod find;
 mod keygen;
 
 use std::fmt;
 use std::path::Path;
 
-use self::agent::Agent;
-pub use self::agent::AgentError;
-pub use self::error::{FindError, SignError};
-use self::keygen::KeyFile;
-pub use self::keygen::KeygenError;
 use crate::key::{Fingerprint, PublicKey};
 use crate::sshsig::{Signature, Touch, make};
+use agent::Agent;
+use keygen::KeyFile;
 
-/// A key that can sign, wherever it is.
+pub use agent::AgentError;
+pub use find::{FindError, SignError};
+pub use keygen::KeygenError;
+
+/// A key that can sign, in an agent or in a file.
 pub struct Signer {
     identity: Identity,
     holder: Holder,
@@ -30,24 +30,24 @@ impl Signer {
     /// - `agent`: the only key that the agent holds;
     /// - `SHA256:…`: the agent's key with this fingerprint;
     /// - the path of a `.pub` file: the agent must hold its private half;
-    /// - the path of a private key: `ssh-keygen` signs with it, through the agent if that holds it. The public half is
-    ///   read from the file with `.pub` behind its name; where there is none, `ssh-keygen` tells it.
+    /// - the path of a private key: `ssh-keygen` signs with it, through the agent if that holds it. The public
+    ///   key is read from the `.pub` file next to it, or from `ssh-keygen` if there is none.
     ///
     /// `agent` is the path in `$SSH_AUTH_SOCK`, if that is set.
     ///
     /// # Errors
-    /// [`FindError`] says what the person can do.
+    /// [`FindError`], which says what to do.
     pub fn find(spec: &str, agent: Option<&Path>) -> Result<Self, FindError> {
         find::find(spec, agent)
     }
 
-    /// Signs the message for the namespace. An agent has two minutes, for a touch or for what it asks of its user;
-    /// `ssh-keygen` asks for a passphrase on the terminal and waits for as long as the person does.
+    /// Signs the message for the namespace. An agent has two minutes, so that its user can touch a key or confirm;
+    /// `ssh-keygen` asks for a passphrase on the terminal, without a time limit.
     ///
-    /// The signature has been verified when it is returned, and is one by this key: an agent is not believed.
+    /// The returned signature is verified: agents are not trusted.
     ///
     /// # Errors
-    /// [`SignError`] says what the person can do.
+    /// [`SignError`], which says what to do.
     pub fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignError> {
         let armored = match &self.holder {
             Holder::Agent(agent) => {
@@ -60,52 +60,52 @@ impl Signer {
         if verified.key() == &self.identity.key { Ok(armored) } else { Err(SignError::OtherKey) }
     }
 
-    /// Ends an `ssh-keygen` that is signing in another thread, for a person who gave up.
+    /// Ends an `ssh-keygen` that is signing in another thread, because the person gave up.
     pub fn stop(&self) {
         if let Holder::File(file) = &self.holder {
             file.stop();
         }
     }
 
-    /// The key's name for people.
+    /// Returns the fingerprint.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.identity.key.fingerprint()
     }
 
-    /// The kind of key.
+    /// Returns the key type.
     #[must_use]
     pub fn algorithm(&self) -> &'static str {
         self.identity.key.algorithm()
     }
 
-    /// What its owner calls it; may be empty. Has no control characters.
+    /// Returns the comment, without control characters. It may be empty.
     #[must_use]
     pub fn comment(&self) -> &str {
         &self.identity.comment
     }
 
-    /// Whether somebody must touch it to sign.
+    /// Returns whether signing requires a touch.
     #[must_use]
     pub fn is_security_key(&self) -> bool {
         self.identity.key.is_security_key()
     }
 }
 
-/// Without the key.
+/// Omits the key.
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Signer({})", self.identity)
     }
 }
 
-/// Where the private half is.
+/// Where the private key is.
 enum Holder {
     Agent(Agent),
     File(KeyFile),
 }
 
-/// A key as people tell it from others.
+/// A public key with its comment.
 #[derive(Clone, Debug)]
 struct Identity {
     key: PublicKey,
@@ -113,7 +113,7 @@ struct Identity {
 }
 
 impl Identity {
-    /// `comment` may come from anybody.
+    /// `comment` is untrusted.
     fn new(key: PublicKey, comment: &[u8]) -> Self {
         const MAX_CHARACTERS: usize = 128;
 
@@ -123,7 +123,7 @@ impl Identity {
     }
 }
 
-/// As `ssh-add -l` lists keys.
+/// Writes the key as `ssh-add -l` does.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ({})", self.key.fingerprint(), self.comment, self.key.algorithm())

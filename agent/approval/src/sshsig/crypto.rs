@@ -1,17 +1,19 @@
-//! The inner signature: one form for each kind of key.
+//! Verifies the inner signature, which has one format per key type.
 
 use p521::ecdsa::signature::Verifier as _;
-use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
+use ring::signature;
+use ring::signature::{RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 use sha2::{Digest as _, Sha256};
 
-use super::{SignatureError, Touch};
+use super::Touch;
+use super::format::SignatureError;
 use crate::key::KeyKind;
 use crate::wire::{Reader, left_padded};
 
-/// Somebody was present: bit 0 of the authenticator's flags (Web Authentication, section 6.1).
+/// Bit 0 of the authenticator's flags: somebody was present (Web Authentication, section 6.1).
 const USER_PRESENT: u8 = 0x01;
 
-/// Checks that `signature` is the key's over `signed`.
+/// Checks that the key made `signature` over `signed`.
 pub(super) fn verify(
     key: &KeyKind,
     signature: &[u8],
@@ -56,7 +58,7 @@ impl Authenticator {
         reader.end().map(|()| read)
     }
 
-    /// What it signed: flags and counter too, so that they can be believed.
+    /// Returns what it signed, which includes flags and counter.
     fn signed(&self, application: &str, message: &[u8]) -> Vec<u8> {
         let application: [u8; 32] = Sha256::digest(application).into();
         let message: [u8; 32] = Sha256::digest(message).into();
@@ -74,7 +76,7 @@ fn expect(algorithm: &str, key: &KeyKind) -> Result<(), SignatureError> {
     }
 }
 
-/// RFC 8332: the same keys, with another digest.
+/// Returns the RSA scheme of a signature algorithm (RFC 8332).
 fn rsa_scheme(algorithm: &str) -> Result<&'static signature::RsaParameters, SignatureError> {
     match algorithm {
         "rsa-sha2-512" => Ok(&signature::RSA_PKCS1_2048_8192_SHA512),
@@ -91,7 +93,7 @@ fn verify_rsa(
     value: &[u8],
     signed: &[u8],
 ) -> Option<()> {
-    // Some agents leave leading zeros out; RFC 8332, section 3, wants them.
+    // Some agents omit leading zeros, which RFC 8332, section 3, requires.
     let mut padded = vec![0; modulus.len().checked_sub(value.len())?];
     padded.extend_from_slice(value);
     RsaPublicKeyComponents { n: modulus, e: exponent }.verify(scheme, signed, &padded).ok()
@@ -128,7 +130,7 @@ fn verify_by_ring(
     UnparsedPublicKey::new(algorithm, key).verify(signed, value).ok()
 }
 
-/// r and s, two `mpint`s (RFC 5656, section 3.1.2), as two numbers of `N` bytes.
+/// Returns r and s, two `mpint`s (RFC 5656, section 3.1.2), as two numbers of `N` bytes.
 fn fixed<const N: usize>(value: &[u8]) -> Option<Vec<u8>> {
     let mut reader = Reader::new(value);
     let (r, s) = (reader.positive()?, reader.positive()?);

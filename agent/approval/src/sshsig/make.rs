@@ -1,11 +1,10 @@
-//! The other direction: from what a key signed to an armored signature. Always over SHA-512, as
-//! `ssh-keygen` does.
+//! Composes an armored signature from what a key signed. Always uses SHA-512, as `ssh-keygen` does.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::armor::{BEGIN, END};
-use super::signed::{self, HashName, MAGIC};
+use super::format;
+use super::format::{BEGIN, END, HashName, MAGIC};
 use crate::key::PublicKey;
 use crate::wire::put_string;
 
@@ -13,12 +12,12 @@ const HASH: HashName = HashName::Sha512;
 /// The line length of `ssh-keygen`.
 const LINE_LEN: usize = 70;
 
-/// The bytes that the key must sign.
+/// Returns the bytes that the key must sign.
 pub(crate) fn to_be_signed(namespace: &str, message: &[u8]) -> Vec<u8> {
-    signed::to_be_signed(namespace, HASH, message)
+    format::to_be_signed(namespace, HASH, message)
 }
 
-/// The armored signature; `signature` is the inner one, in the form of the key's algorithm.
+/// Returns the armored signature. `signature` is the inner one, in the format of the key's algorithm.
 pub(crate) fn assemble(key: &PublicKey, namespace: &str, signature: &[u8]) -> String {
     let mut blob = MAGIC.to_vec();
     blob.extend_from_slice(&super::VERSION.to_be_bytes());

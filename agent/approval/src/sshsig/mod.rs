@@ -1,39 +1,38 @@
-//! SSHSIG signatures (PROTOCOL.sshsig of OpenSSH): parsing and verifying.
+//! Parses and verifies SSHSIG signatures (PROTOCOL.sshsig of OpenSSH).
 
-mod armor;
 mod crypto;
-mod error;
+mod format;
 #[cfg(feature = "sign")]
 pub(crate) mod make;
-mod signed;
 
-pub use self::error::SignatureError;
-use self::signed::{HashName, MAGIC};
 use crate::key::{Fingerprint, PublicKey};
 use crate::wire::Reader;
+use format::{HashName, MAGIC};
+
+pub use format::SignatureError;
 
 const VERSION: u32 = 1;
 
-/// A signature that was read and not verified: nothing in it may be trusted.
+/// A parsed signature. Trust nothing in it before [`Signature::verify`].
 #[derive(Clone, Debug)]
 pub struct Signature {
     key: PublicKey,
     namespace: String,
     hash: HashName,
-    /// The inner signature, in the form of the key's algorithm.
+    /// The inner signature, in the format of the key's algorithm.
     signature: Vec<u8>,
 }
 
 impl Signature {
-    /// How long an armored signature may be, in bytes. One by RSA with 8192 bits takes about 3 KiB.
-    pub const MAX_LEN: usize = armor::MAX_LEN;
+    /// The size limit of an armored signature, in bytes. One by RSA with 8192 bits has about 3 KiB.
+    pub const MAX_LEN: usize = format::ARMOR_MAX_LEN;
 
-    /// Reads what `ssh-keygen -Y sign` writes, the lines around the Base64 included.
+    /// Parses the output of `ssh-keygen -Y sign`, including the lines around the Base64.
     ///
     /// # Errors
-    /// [`SignatureError`] when it is too long, no SSHSIG signature, or by a key that cannot approve.
+    /// [`SignatureError`] if it is too long, not an SSHSIG signature, or by a key that cannot approve.
     pub fn parse(armored: &str) -> Result<Self, SignatureError> {
-        let blob = armor::dearmor(armored)?;
+        let blob = format::dearmor(armored)?;
         let fields = Fields::read(&blob).ok_or(SignatureError::Malformed)?;
         if fields.version != VERSION {
             return Err(SignatureError::Version(fields.version));
@@ -46,23 +45,23 @@ impl Signature {
         })
     }
 
-    /// The key that it claims to be from.
+    /// Returns the key that it claims to be made with.
     #[must_use]
     pub fn key(&self) -> &PublicKey {
         &self.key
     }
 
-    /// The namespace that it claims to be made for: printable ASCII.
+    /// Returns the namespace that it claims to be made for: printable ASCII.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// Checks that the holder of the key signed `message` for `namespace`. Whose key it is, and whether
-    /// it may approve, is [`AllowedSigners`](crate::AllowedSigners)' to say.
+    /// Checks that the key signed `message` for `namespace`. [`AllowedSigners`](crate::AllowedSigners) says whose key it
+    /// is, and whether it may approve.
     ///
     /// # Errors
-    /// [`SignatureError`] says what does not fit; all of them are refusals.
+    /// [`SignatureError`] says which check failed.
     pub fn verify(
         &self,
         namespace: &str,
@@ -75,49 +74,48 @@ impl Signature {
                 found: self.namespace.clone(),
             });
         }
-        let signed = signed::to_be_signed(namespace, self.hash, message);
+        let signed = format::to_be_signed(namespace, self.hash, message);
         crypto::verify(self.key.kind(), &self.signature, &signed, touch)?;
         Ok(VerifiedKey(self.key.clone()))
     }
 }
 
-/// Whether a security key must say that somebody touched it when it signed.
+/// Whether a security key must attest a touch.
 ///
-/// `ssh-keygen -Y verify` does not ask; an approval by a person must.
+/// `ssh-keygen -Y verify` does not require it; an approval by a person must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touch {
-    /// It must.
+    /// A touch is required.
     Require,
-    /// It need not: keys made with `ssh-keygen -O no-touch-required` count.
+    /// No touch is required: accepts keys made with `ssh-keygen -O no-touch-required`.
     Waive,
 }
 
-/// A key whose holder made a signature that was verified. Exists only as the outcome of
-/// [`Signature::verify`].
+/// The key of a verified signature. Only [`Signature::verify`] creates it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedKey(PublicKey);
 
 impl VerifiedKey {
-    /// The key.
+    /// Returns the key.
     #[must_use]
     pub fn key(&self) -> &PublicKey {
         &self.0
     }
 
-    /// The key's name for people.
+    /// Returns the fingerprint.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.0.fingerprint()
     }
 
-    /// The kind of key.
+    /// Returns the key type.
     #[must_use]
     pub fn algorithm(&self) -> &'static str {
         self.0.algorithm()
     }
 }
 
-/// The blob inside the armor, cut into its fields.
+/// The fields of the blob in the armor.
 struct Fields<'a> {
     version: u32,
     key: &'a [u8],
@@ -132,7 +130,7 @@ impl<'a> Fields<'a> {
         let version = reader.u32()?;
         let key = reader.string()?;
         let namespace = reader.name()?;
-        // To be ignored, and not signed.
+        // Reserved: ignored, and not signed.
         let _reserved = reader.string()?;
         let hash = reader.name()?;
         let signature = reader.string()?;

@@ -1,23 +1,22 @@
 //! Public keys, in SSH's form (RFC 4253, section 6.6; RFC 5656; RFC 8709; PROTOCOL.u2f).
 
-mod fingerprint;
-
+use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use sha2::{Digest as _, Sha256};
 
-pub use self::fingerprint::{Fingerprint, NotAFingerprint};
 use crate::wire::Reader;
 
-/// How long a key may be, in bytes: 8192 bits of RSA with room to spare.
+/// The size limit of a key, in bytes: above that of RSA with 8192 bits.
 const MAX_BLOB_LEN: usize = 2048;
 const RSA_MIN_BITS: usize = 2048;
 const RSA_MAX_BITS: usize = 8192;
 
 /// A public key of a kind that can approve.
 ///
-/// Well-formed; that it is a point of its curve is found out when a signature is verified.
+/// It is well formed. Only verifying a signature shows whether it is a point of its curve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
     kind: KeyKind,
@@ -25,10 +24,10 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// The key in its binary form, which is what stands in Base64 in a `.pub` file.
+    /// Parses the binary form, which a `.pub` file has in Base64.
     ///
     /// # Errors
-    /// [`KeyError`] for keys that cannot approve here, and for what is no key.
+    /// [`KeyError`] if the bytes are not a key, or not one that can approve.
     pub fn parse_blob(blob: &[u8]) -> Result<Self, KeyError> {
         if blob.len() > MAX_BLOB_LEN {
             return Err(KeyError::Malformed);
@@ -36,25 +35,25 @@ impl PublicKey {
         Ok(Self { kind: KeyKind::parse(blob)?, blob: blob.to_vec() })
     }
 
-    /// The key's binary form.
+    /// Returns the binary form.
     #[must_use]
     pub fn blob(&self) -> &[u8] {
         &self.blob
     }
 
-    /// The key's name for people: `SHA256:…`, as `ssh-keygen -l` prints it.
+    /// Returns the fingerprint, `SHA256:…`, as `ssh-keygen -l` prints it.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.blob)
     }
 
-    /// The kind of key, as the first word of a `.pub` file names it.
+    /// Returns the key type, the first word of a `.pub` file.
     #[must_use]
     pub fn algorithm(&self) -> &'static str {
         self.kind.name()
     }
 
-    /// Whether the private half is in a FIDO2 security key.
+    /// Returns whether the private key is in a FIDO2 security key.
     #[must_use]
     pub fn is_security_key(&self) -> bool {
         matches!(self.kind, KeyKind::SkEd25519 { .. } | KeyKind::SkEcdsaP256 { .. })
@@ -68,7 +67,7 @@ impl PublicKey {
 impl FromStr for PublicKey {
     type Err = KeyError;
 
-    /// The line of a `.pub` file: the algorithm, the key in Base64, a comment that is passed over.
+    /// Parses the line of a `.pub` file: algorithm, key in Base64, comment. Ignores the comment.
     fn from_str(line: &str) -> Result<Self, KeyError> {
         let mut words = line.split_ascii_whitespace();
         let (Some(algorithm), Some(base64)) = (words.next(), words.next()) else {
@@ -83,7 +82,7 @@ impl FromStr for PublicKey {
     }
 }
 
-/// The kinds of keys that can approve, with what verifying needs. Points are uncompressed (SEC 1, 2.3.3).
+/// The keys that can approve, with what verifying needs. Points are uncompressed (SEC 1, 2.3.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyKind {
     Ed25519 { key: [u8; 32] },
@@ -162,16 +161,16 @@ fn sk_ecdsa(reader: &mut Reader<'_>) -> Option<KeyKind> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Not the encoding of a key.
+    /// It is not the encoding of a key.
     #[error("this is no SSH public key: expected a line such as `ssh-ed25519 AAAA… comment`")]
     Malformed,
-    /// An SSH certificate in the place of a key.
+    /// It is an SSH certificate instead of a key.
     #[error("SSH certificates are not supported: list and use the plain key")]
     Certificate,
-    /// A kind of key that is not supported: DSA, or one that is newer than this program.
+    /// The key type is not supported: DSA, or a type newer than this program.
     #[error("keys of type `{0}` are not supported: use ed25519, ecdsa, rsa or a security key (sk-)")]
     Algorithm(String),
-    /// An RSA key that is too small to trust or too large to bother with, in bits.
+    /// An RSA key is too small to be trusted or too large to verify, in bits.
     #[error(
         "this RSA key has {0} bits: {min} to {max} are accepted",
         min = RSA_MIN_BITS,
@@ -179,6 +178,48 @@ pub enum KeyError {
     )]
     RsaSize(usize),
 }
+
+const PREFIX: &str = "SHA256:";
+
+/// The SHA-256 of a public key, written `SHA256:…` as in OpenSSH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    fn of(blob: &[u8]) -> Self {
+        Self(Sha256::digest(blob).into())
+    }
+
+    /// Returns the digest.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{}", STANDARD_NO_PAD.encode(self.0))
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = NotAFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, NotAFingerprint> {
+        let base64 = text.strip_prefix(PREFIX).ok_or(NotAFingerprint)?;
+        let mut digest = [0; 32];
+        match STANDARD_NO_PAD.decode_slice(base64, &mut digest) {
+            Ok(32) => Ok(Self(digest)),
+            _ => Err(NotAFingerprint),
+        }
+    }
+}
+
+/// The text is not a fingerprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a fingerprint: expected SHA256: and 43 characters, as `ssh-keygen -l` prints it")]
+pub struct NotAFingerprint;
 
 #[cfg(test)]
 mod tests {
@@ -215,5 +256,14 @@ mod tests {
         assert_eq!(key.algorithm(), "ssh-ed25519");
         assert!(format!("ssh-rsa {base64}").parse::<PublicKey>().is_err());
         assert!("ssh-ed25519".parse::<PublicKey>().is_err());
+    }
+
+    #[test]
+    fn text_and_back() {
+        let fingerprint = Fingerprint::of(b"a key");
+        assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
+        assert_eq!("SHA256:short".parse::<Fingerprint>(), Err(NotAFingerprint));
+        let digest = fingerprint.to_string().replace("SHA256:", "MD5:");
+        assert_eq!(digest.parse::<Fingerprint>(), Err(NotAFingerprint));
     }
 }
