@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{Authorization, Error, KeyBlob, Tpm, device::Device, queue::Lane};
+use crate::device::Device;
+use crate::queue::Lane;
+use crate::{Authorization, Error, KeyBlob, Tpm};
 
 /// The number of actions that may be open at once. The smallest TPMs have three slots for sessions; one stays
 /// free for all other work.

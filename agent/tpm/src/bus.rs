@@ -1,23 +1,18 @@
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    thread,
-    time::Duration,
-};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
 
-use tss_esapi::{
-    Context,
-    attributes::SessionAttributesBuilder,
-    constants::SessionType,
-    handles::{KeyHandle, ObjectHandle, SessionHandle},
-    interface_types::{
-        algorithm::HashingAlgorithm,
-        session_handles::{AuthSession, PolicySession},
-    },
-    structures::SymmetricDefinition,
-};
+use tss_esapi::Context;
+use tss_esapi::attributes::SessionAttributesBuilder;
+use tss_esapi::constants::SessionType;
+use tss_esapi::handles::{KeyHandle, ObjectHandle, SessionHandle};
+use tss_esapi::interface_types::algorithm::HashingAlgorithm;
+use tss_esapi::interface_types::session_handles::{AuthSession, PolicySession};
+use tss_esapi::structures::SymmetricDefinition;
 
-use crate::{Class, Error, ResponseCode, tcti::Transport};
+use crate::tcti::Transport;
+use crate::{Class, Error, ResponseCode};
 
 /// The connection to the TPM. Objects and sessions share it, because they flush themselves through it when
 /// dropped.

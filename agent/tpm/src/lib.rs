@@ -1,10 +1,10 @@
-//! The TPM of a device: the one thread that talks to it, and every object that Pawl keeps in it.
+//! Talks to the device's TPM, and creates and uses every object that Pawl keeps in it.
 //!
-//! [`Tpm::start`] opens the TPM on a thread of its own. A [`Tpm`] is a handle to that thread: its methods put work
-//! into a queue and wait for the answer without blocking an async runtime. [`Tpm::revoke`] goes ahead of
-//! everything that waits.
+//! Start with [`Tpm::start`], which opens the TPM on a thread of its own. A [`Tpm`] is a handle to that thread: its
+//! methods put work into a queue and wait for the answer without blocking an async runtime. [`Tpm::revoke`] goes ahead of
+//! all waiting work. The crate decides nothing about trust and stores nothing on disk.
 //!
-//! What is kept in the TPM:
+//! The objects in the TPM:
 //!
 //! | object | made by | used by |
 //! | --- | --- | --- |
@@ -27,16 +27,14 @@ mod options;
 mod pins;
 mod queue;
 mod response;
-mod step;
 mod tcti;
 mod tpm;
 mod types;
 
 pub use action::PendingAction;
-pub use error::Error;
+pub use error::{ActionStep, Error, LeaseStep};
 pub use options::{DEFAULT_COUNTER, EndorsementChoice, EndorsementKind, Options, UnknownEndorsement};
 pub use response::{Class, ResponseCode};
-pub use step::{ActionStep, LeaseStep};
 pub use tcti::{Tcti, TctiError};
 pub use tpm::Tpm;
 pub use types::{

@@ -1,4 +1,7 @@
-use std::{fmt, fs, net::IpAddr, path::Path, str::FromStr};
+use std::net::IpAddr;
+use std::path::Path;
+use std::str::FromStr;
+use std::{fmt, fs};
 
 use tss_esapi::tcti_ldr::{DeviceConfig, ServerAddress, TctiNameConf, TpmSimulatorConfig};
 

@@ -1,20 +1,19 @@
-use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc},
-    thread::{self, JoinHandle},
-};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::thread::JoinHandle;
 
 use pawl_evidence::tpm::{HashAlgorithm, PcrSelection, PcrValues};
 use pawl_proto::message::Credential;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use zeroize::Zeroizing;
 
+use crate::action::MAX_ACTIONS;
+use crate::device::Device;
+use crate::pins::{Pinned, Pins};
+use crate::queue::{Lane, Queue};
 use crate::{
     Attestation, Binding, Clock, Counter, CounterTest, EndorsementKind, Error, Identity, KeyBlob, LeaseGrant,
     NvDigest, Options, PairingKeys, Tcti,
-    action::MAX_ACTIONS,
-    device::Device,
-    pins::{Pinned, Pins},
-    queue::{Lane, Queue},
 };
 
 /// A handle to the thread that owns the TPM. Clones share the thread.

@@ -95,16 +95,16 @@ pub struct KeyBlob {
     pub private: Vec<u8>,
 }
 
-/// An NV index that anybody may read, and what it held when it was read. Nobody signs this.
+/// An NV index that anybody may read, and its contents. Unsigned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NvDigest {
     /// The index's TPMS_NV_PUBLIC.
     pub public: Vec<u8>,
-    /// Its contents: a digest, or as little as one.
+    /// Its contents: a digest, or other data of at most that size.
     pub value: Vec<u8>,
 }
 
-/// What the attestation key signed, and its signature.
+/// A structure that the attestation key signed, and the signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attestation {
     /// TPMS_ATTEST.
@@ -113,42 +113,42 @@ pub struct Attestation {
     pub signature: Vec<u8>,
 }
 
-/// The TPM's clock and reset counts (TPMS_CLOCK_INFO). As read here it is signed by nobody.
+/// The TPM's clock and reset counts (TPMS_CLOCK_INFO). Unsigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
-    /// Milliseconds for which the TPM had power.
+    /// Milliseconds with power since the TPM was last cleared.
     pub clock_ms: u64,
     /// TPM resets since the TPM was last cleared.
     pub reset_count: u32,
     /// TPM restarts and resumes since the last reset.
     pub restart_count: u32,
-    /// Whether no value above `clock_ms` was ever reported before, as far as the TPM knows.
+    /// Whether the TPM is sure that it never reported a higher `clock_ms` before.
     pub safe: bool,
 }
 
-/// A lease with all that the TPM needs to check it. Hostile until the TPM did.
+/// A lease, with everything that the TPM needs to check it. Untrusted until the TPM has checked it.
 #[derive(Clone, Debug)]
 pub struct LeaseGrant {
     /// TPMT_PUBLIC of the lease key.
     pub lease_public: Vec<u8>,
     /// The policyRef of the pairing.
     pub policy_ref: [u8; 32],
-    /// What the lease asks of the device.
+    /// The conditions under which the keys work.
     pub terms: LeaseTerms,
     /// The lease key's ECDSA signature, r and s of 32 bytes each.
     pub signature: [u8; 64],
 }
 
-/// The control plane's word that the action key may sign one digest, once, in one policy session
-/// (TPM2_PolicySigned). Hostile until the TPM has checked it.
+/// The control plane's authorization for the action key to sign one digest, once, in one policy session
+/// (TPM2_PolicySigned). Untrusted until the TPM has checked it.
 #[derive(Clone, Debug)]
 pub struct Authorization {
-    /// TPMT_PUBLIC of the authorization key, as it was pinned at the pairing.
+    /// TPMT_PUBLIC of the authorization key, which the device pinned when it paired.
     pub authority_public: Vec<u8>,
     /// The policyRef of the pairing.
     pub policy_ref: [u8; 32],
-    /// The authorization ends so many seconds after the session began. The TPM would take zero for "never", and a
-    /// negative number for the wish to have a ticket that can be used again.
+    /// The authorization ends this many seconds after the start of the session. The type excludes zero, which never
+    /// expires, and negative numbers, for which the TPM returns a reusable ticket.
     pub expiration_s: NonZeroU16,
     /// The authorization key's ECDSA signature, r and s of 32 bytes each.
     pub signature: [u8; 64],

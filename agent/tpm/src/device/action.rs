@@ -1,22 +1,18 @@
 //! Signs with the action key, once for each authorization by the control plane.
 
-use std::{sync::Weak, time::Duration};
+use std::sync::Weak;
+use std::time::Duration;
 
-use pawl_evidence::{assurance::cp_hash_of_sign, tpm::Public};
-use tss_esapi::{
-    constants::SessionType,
-    interface_types::session_handles::PolicySession,
-    structures::{Digest, Nonce},
-};
+use pawl_evidence::assurance::cp_hash_of_sign;
+use pawl_evidence::tpm::Public;
+use tss_esapi::constants::SessionType;
+use tss_esapi::interface_types::session_handles::PolicySession;
+use tss_esapi::structures::{Digest, Nonce};
 
-use super::{
-    Device,
-    wire::{self, unreadable},
-};
-use crate::{
-    ActionStep, Authorization, Error, KeyBlob,
-    bus::{NO_SESSION, Session},
-};
+use super::wire::unreadable;
+use super::{Device, wire};
+use crate::bus::{NO_SESSION, Session};
+use crate::{ActionStep, Authorization, Error, KeyBlob};
 
 /// A policy session in which no policy command has run yet.
 pub(super) struct PendingSession {

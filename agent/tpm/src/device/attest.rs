@@ -1,23 +1,16 @@
 //! Creates the attestation key and signs quotes and certificates with it.
 
 use pawl_evidence::tpm::PcrSelection;
-use tss_esapi::{
-    Context,
-    handles::KeyHandle,
-    interface_types::reserved_handles::NvAuth,
-    structures::{Attest, Data, Public, Signature, SignatureScheme},
-};
+use tss_esapi::Context;
+use tss_esapi::handles::KeyHandle;
+use tss_esapi::interface_types::reserved_handles::NvAuth;
+use tss_esapi::structures::{Attest, Data, Public, Signature, SignatureScheme};
 
-use super::{
-    Device,
-    hierarchy::{endorsement_primary, template},
-    templates,
-    wire::{marshal, selection as pcr_selection, unreadable},
-};
-use crate::{
-    Attestation, Class, Error, KeyBlob,
-    bus::{EMPTY_AUTH, EMPTY_AUTHS, Loaded, NO_SESSION, Sessions},
-};
+use super::hierarchy::{endorsement_primary, template};
+use super::wire::{marshal, selection as pcr_selection, unreadable};
+use super::{Device, templates};
+use crate::bus::{EMPTY_AUTH, EMPTY_AUTHS, Loaded, NO_SESSION, Sessions};
+use crate::{Attestation, Class, Error, KeyBlob};
 
 /// The loaded attestation key.
 pub(super) struct AttestationKey {

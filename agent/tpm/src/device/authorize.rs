@@ -1,21 +1,17 @@
 //! Satisfies the policies of a pairing's keys: leases and the epoch.
 
 use pawl_evidence::lease;
-use tss_esapi::{
-    constants::SessionType,
-    interface_types::{ArithmeticComparison, reserved_handles::NvAuth, session_handles::PolicySession},
-    structures::{Digest, Name, Nonce, PcrSelectionList, VerifiedTicket},
-    tss2_esys::TPMT_TK_VERIFIED,
-};
+use tss_esapi::constants::SessionType;
+use tss_esapi::interface_types::ArithmeticComparison;
+use tss_esapi::interface_types::reserved_handles::NvAuth;
+use tss_esapi::interface_types::session_handles::PolicySession;
+use tss_esapi::structures::{Digest, Name, Nonce, PcrSelectionList, VerifiedTicket};
+use tss_esapi::tss2_esys::TPMT_TK_VERIFIED;
 
-use super::{
-    Device,
-    wire::{self, unreadable},
-};
-use crate::{
-    Error, LeaseGrant, LeaseStep, ResponseCode,
-    bus::{EMPTY_AUTH, NO_SESSION, Session},
-};
+use super::wire::unreadable;
+use super::{Device, wire};
+use crate::bus::{EMPTY_AUTH, NO_SESSION, Session};
+use crate::{Error, LeaseGrant, LeaseStep, ResponseCode};
 
 /// A lease whose signature the TPM has verified. `ticket` proves that to the TPM in TPM2_PolicyAuthorize.
 pub(super) struct VerifiedLease<'a> {

@@ -1,19 +1,17 @@
 //! The epoch counter: Pawl's only NV index.
 
 use pawl_evidence::tpm::NvPublic;
-use tss_esapi::{
-    attributes::NvIndexAttributesBuilder,
-    constants::NvIndexType,
-    handles::{NvIndexHandle, NvIndexTpmHandle},
-    interface_types::{
-        algorithm::HashingAlgorithm,
-        reserved_handles::{NvAuth, Provision},
-    },
-    structures as tss,
-};
+use tss_esapi::attributes::NvIndexAttributesBuilder;
+use tss_esapi::constants::NvIndexType;
+use tss_esapi::handles::{NvIndexHandle, NvIndexTpmHandle};
+use tss_esapi::interface_types::algorithm::HashingAlgorithm;
+use tss_esapi::interface_types::reserved_handles::{NvAuth, Provision};
+use tss_esapi::structures as tss;
 
-use super::{Device, wire::unreadable};
-use crate::{Class, Counter, Error, bus::EMPTY_AUTH};
+use super::Device;
+use super::wire::unreadable;
+use crate::bus::EMPTY_AUTH;
+use crate::{Class, Counter, Error};
 
 const SIZE: u16 = 8;
 

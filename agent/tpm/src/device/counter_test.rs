@@ -2,19 +2,17 @@
 //! value that it ever had (TPM 2.0 Library, part 3, TPM2_NV_Increment).
 
 use pawl_evidence::tpm::HashAlgorithm;
-use tss_esapi::{
-    attributes::NvIndexAttributesBuilder,
-    constants::NvIndexType,
-    handles::{NvIndexHandle, NvIndexTpmHandle},
-    interface_types::{
-        algorithm::HashingAlgorithm,
-        reserved_handles::{NvAuth, Provision},
-    },
-    structures::{Digest, NvPublic},
-};
+use tss_esapi::attributes::NvIndexAttributesBuilder;
+use tss_esapi::constants::NvIndexType;
+use tss_esapi::handles::{NvIndexHandle, NvIndexTpmHandle};
+use tss_esapi::interface_types::algorithm::HashingAlgorithm;
+use tss_esapi::interface_types::reserved_handles::{NvAuth, Provision};
+use tss_esapi::structures::{Digest, NvPublic};
 
-use super::{Device, wire::unreadable};
-use crate::{CounterTest, Error, bus::EMPTY_AUTH};
+use super::Device;
+use super::wire::unreadable;
+use crate::bus::EMPTY_AUTH;
+use crate::{CounterTest, Error};
 
 /// How many indices above the epoch counter to try.
 const SPARES: u32 = 16;

@@ -4,20 +4,16 @@
 use std::rc::Rc;
 
 use pawl_evidence::tpm;
-use tss_esapi::{
-    constants::SessionType, interface_types::reserved_handles::Hierarchy, structures as tss,
-    structures::SavedTpmContext,
-};
+use tss_esapi::constants::SessionType;
+use tss_esapi::interface_types::reserved_handles::Hierarchy;
+use tss_esapi::structures as tss;
+use tss_esapi::structures::SavedTpmContext;
 
-use super::{
-    Device, templates,
-    wire::{marshal, unreadable},
-};
-use crate::{
-    EndorsementKind, Error,
-    bus::{Bus, EMPTY_AUTH, Loaded, NO_SESSION, Session, Sessions},
-    pins::Pinned,
-};
+use super::wire::{marshal, unreadable};
+use super::{Device, templates};
+use crate::bus::{Bus, EMPTY_AUTH, Loaded, NO_SESSION, Session, Sessions};
+use crate::pins::Pinned;
+use crate::{EndorsementKind, Error};
 
 /// The storage parent, saved out of the TPM's slots.
 pub(super) struct SavedParent {

@@ -2,40 +2,32 @@
 //! thread.
 
 mod action;
-mod activate;
 mod attest;
 mod authorize;
-mod certificates;
-mod clock;
 mod counter;
 mod counter_test;
-mod create;
-mod external;
 mod hierarchy;
 mod identity;
+mod keys;
 mod nv;
-mod nv_digest;
 mod pcr;
-mod sign;
 mod templates;
-mod unseal;
 mod wire;
 
-use std::{rc::Rc, sync::Arc};
+use std::rc::Rc;
+use std::sync::Arc;
 
-use tss_esapi::{
-    handles::{NvIndexHandle, ObjectHandle},
-    structures::Auth,
-};
+use tss_esapi::handles::{NvIndexHandle, ObjectHandle};
+use tss_esapi::structures::Auth;
 use zeroize::Zeroizing;
 
-use self::{action::PendingSession, attest::AttestationKey, hierarchy::SavedParent};
-use crate::{
-    EndorsementChoice, Error, Options,
-    bus::{Bus, NO_SESSION},
-    pins::Pins,
-    tcti::{Tcti, Transport},
-};
+use crate::bus::{Bus, NO_SESSION};
+use crate::pins::Pins;
+use crate::tcti::{Tcti, Transport};
+use crate::{EndorsementChoice, Error, Options};
+use action::PendingSession;
+use attest::AttestationKey;
+use hierarchy::SavedParent;
 
 /// An open TPM. Between two jobs it occupies one transient slot, for the attestation key, and one session slot
 /// for each open action.

@@ -1,11 +1,12 @@
-//! Lists PCR banks and reads PCRs (TPM2_PCR_Read).
+//! Lists PCR banks, reads PCRs (TPM2_PCR_Read) and the TPM's clock (TPM2_ReadClock).
 
 use pawl_evidence::tpm::{HashAlgorithm, PcrSelection, PcrValues, TaggedDigest};
 use tss_esapi::constants::CapabilityType;
 use tss_esapi::structures::{CapabilityData, DigestList, PcrSelectionList};
 
 use super::{Device, wire};
-use crate::{Error, bus::NO_SESSION};
+use crate::bus::NO_SESSION;
+use crate::{Clock, Error};
 
 const DOING: &str = "TPM2_PCR_Read";
 /// One command returns eight PCRs, so reading all of them takes a few milliseconds. Nothing extends PCRs during
@@ -85,4 +86,18 @@ fn collect(values: &mut PcrValues, read: &PcrSelectionList, digests: &DigestList
         }
     }
     if digests.next().is_some() { Err(unexpected()) } else { Ok(()) }
+}
+
+impl Device {
+    /// Implements [`crate::Tpm::clock`].
+    pub(crate) fn clock(&mut self) -> Result<Clock, Error> {
+        let time = self.bus.run("TPM2_ReadClock", NO_SESSION, tss_esapi::Context::read_clock)?;
+        let info = time.clock_info();
+        Ok(Clock {
+            clock_ms: info.clock(),
+            reset_count: info.reset_count(),
+            restart_count: info.restart_count(),
+            safe: info.safe(),
+        })
+    }
 }

@@ -1,17 +1,13 @@
 //! The templates of all keys that Pawl creates in the TPM.
 
-use tss_esapi::{
-    attributes::{ObjectAttributes, ObjectAttributesBuilder},
-    interface_types::{
-        algorithm::{HashingAlgorithm, RsaSchemeAlgorithm},
-        ecc::EccCurve,
-        key_bits::RsaKeyBits,
-    },
-    structures::{
-        Digest, DigestList, EccParameter, EccPoint, EccScheme, HashScheme, KeyDerivationFunctionScheme,
-        KeyedHashScheme, Public, PublicEccParameters, PublicKeyRsa, PublicKeyedHashParameters,
-        PublicRsaParameters, RsaExponent, RsaScheme, SymmetricDefinitionObject,
-    },
+use tss_esapi::attributes::{ObjectAttributes, ObjectAttributesBuilder};
+use tss_esapi::interface_types::algorithm::{HashingAlgorithm, RsaSchemeAlgorithm};
+use tss_esapi::interface_types::ecc::EccCurve;
+use tss_esapi::interface_types::key_bits::RsaKeyBits;
+use tss_esapi::structures::{
+    Digest, DigestList, EccParameter, EccPoint, EccScheme, HashScheme, KeyDerivationFunctionScheme,
+    KeyedHashScheme, Public, PublicEccParameters, PublicKeyRsa, PublicKeyedHashParameters,
+    PublicRsaParameters, RsaExponent, RsaScheme, SymmetricDefinitionObject,
 };
 
 use crate::EndorsementKind;

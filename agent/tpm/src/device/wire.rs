@@ -1,12 +1,10 @@
 //! Converts between the TPM's wire format and the TSS's types.
 
 use pawl_evidence::tpm::PcrSelection;
-use tss_esapi::{
-    interface_types::algorithm::HashingAlgorithm,
-    structures::{EccParameter, EccSignature, PcrSelectionList, Private, Public, Signature},
-    traits::{Marshall, UnMarshall},
-    tss2_esys::{TPML_PCR_SELECTION, TPMS_PCR_SELECTION},
-};
+use tss_esapi::interface_types::algorithm::HashingAlgorithm;
+use tss_esapi::structures::{EccParameter, EccSignature, PcrSelectionList, Private, Public, Signature};
+use tss_esapi::traits::{Marshall, UnMarshall};
+use tss_esapi::tss2_esys::{TPML_PCR_SELECTION, TPMS_PCR_SELECTION};
 
 use crate::{Error, KeyBlob};
 
