@@ -1,4 +1,4 @@
-//! Why there is no configuration.
+//! Why a configuration is refused.
 
 use std::fmt;
 use std::io;
@@ -7,10 +7,10 @@ use std::path::PathBuf;
 /// The exit status of a program that has no valid configuration (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CODE: u8 = 78;
 
-/// Why there is no configuration, in words that say what to change.
+/// Why a configuration is refused, and what to change.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file that has to be there is not.
+    /// The main file is missing.
     #[error(
         "there is no {}: create it, with `url` and `ca` of the control plane under [control_plane]",
         path.display()
@@ -19,7 +19,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
-    /// A file or directory that cannot be read.
+    /// A file or directory cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Unreadable {
         /// The file or directory.
@@ -27,23 +27,23 @@ pub enum ConfigError {
         /// Why not.
         source: io::Error,
     },
-    /// A file that nobody wrote by hand.
+    /// A file is far longer than any configuration.
     #[error("{} has more than {limit} bytes: it is no configuration of ours", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// How many bytes it may have.
+        /// The size limit in bytes.
         limit: u64,
     },
-    /// An unknown key, or a value that cannot be.
+    /// A key is unknown, or a value is malformed.
     #[error("{origin}: {problem}")]
     Invalid {
-        /// Where it stands.
+        /// The file and line, or the variable.
         origin: Origin,
         /// What is wrong with it.
         problem: String,
     },
-    /// A key without a default is nowhere to be found.
+    /// A key without a default is in no source.
     #[error("{key} is not set: add it to {}", path.display())]
     MissingKey {
         /// The key, with its table.
@@ -53,12 +53,12 @@ pub enum ConfigError {
     },
 }
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// A file.
     File {
-        /// Which.
+        /// Its path.
         path: PathBuf,
         /// The line, counted from 1, where it is known.
         line: Option<usize>,

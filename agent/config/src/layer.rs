@@ -1,16 +1,19 @@
 //! One source of configuration: every key optional, every key known, every value checked.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use pawl_proto::BaseUrl;
+use pawl_proto::message::Scope;
 use serde::Deserialize;
 
-use crate::config::TokenConfig;
+use crate::config::{Config, ControlPlane, Logs, Pairing, TokenConfig, TpmConfig};
+use crate::error::ConfigError;
 use crate::value::{AbsolutePath, Audience, CounterIndex, Endorsement, LogLevel, Scopes, TokenName};
 
-/// What a later source does to an earlier one.
+/// Merges a later source with an earlier one.
 pub(crate) trait Over {
-    /// The two as one; where both say something, `self` wins over `below`.
+    /// Returns both as one. Where both set a value, `self` wins over `below`.
     fn over(self, below: Self) -> Self;
 }
 
@@ -20,7 +23,7 @@ impl<T> Over for Option<T> {
     }
 }
 
-/// Declares a table whose keys may each be absent, and how one lies over another.
+/// Declares a table of optional keys, and how to merge two of it.
 macro_rules! table {
     ($name:ident { $($key:ident: $type:ty,)* }) => {
         #[derive(Default, Deserialize)]
@@ -72,6 +75,50 @@ table!(LogsLayer {
     ima_ascii: Option<AbsolutePath>,
 });
 
+impl Layer {
+    /// Fills in the defaults. `path` is the main file, for the error; `credential` is the default of `tpm.owner_auth`.
+    ///
+    /// # Errors
+    /// [`ConfigError::MissingKey`] if a key without a default is in no source.
+    pub(crate) fn into_config(self, path: &Path, credential: Option<PathBuf>) -> Result<Config, ConfigError> {
+        let Self { state_dir, socket, log, control_plane, tpm, pairing, logs, token } = self;
+        let missing = |key| ConfigError::MissingKey { key, path: path.to_owned() };
+        let tokens: Vec<_> = token.map(|tokens| tokens.0).unwrap_or_default();
+        Ok(Config {
+            state_dir: or_path(state_dir.map(Into::into), "/var/lib/pawl"),
+            socket: or_path(socket.map(Into::into), pawl_local_api::SOCKET),
+            log: log.unwrap_or_default(),
+            control_plane: ControlPlane {
+                url: control_plane.url.ok_or_else(|| missing("control_plane.url"))?,
+                ca: control_plane.ca.ok_or_else(|| missing("control_plane.ca"))?.into(),
+            },
+            tpm: TpmConfig {
+                tcti: tpm.tcti.unwrap_or_else(|| "auto".to_owned()),
+                counter: tpm.counter.map_or(DEFAULT_COUNTER, |counter| counter.0),
+                endorsement: tpm.endorsement.unwrap_or_default(),
+                owner_auth: tpm.owner_auth.map(Into::into).or(credential),
+            },
+            pairing: Pairing {
+                automatic: pairing.automatic.unwrap_or(false),
+                scopes: pairing.scopes.map_or_else(|| scopes_of(&tokens), |scopes| scopes.0),
+            },
+            logs: Logs {
+                boot: logs.boot.map(Into::into),
+                measure: or_path(logs.measure.map(Into::into), "/run/log/systemd/tpm2-measure.log"),
+                ima: or_path(
+                    logs.ima.map(Into::into),
+                    "/sys/kernel/security/ima/binary_runtime_measurements",
+                ),
+                ima_ascii: or_path(
+                    logs.ima_ascii.map(Into::into),
+                    "/sys/kernel/security/ima/ascii_runtime_measurements",
+                ),
+            },
+            tokens,
+        })
+    }
+}
+
 /// One `[[token]]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -81,7 +128,13 @@ pub(crate) struct TokenLayer {
     pub(crate) audience: Option<Audience>,
 }
 
-/// Every `[[token]]` of one source, no two of one name.
+impl From<TokenLayer> for TokenConfig {
+    fn from(layer: TokenLayer) -> Self {
+        Self { name: layer.name, scopes: layer.scopes.0, audience: layer.audience }
+    }
+}
+
+/// All `[[token]]` of one source, with unique names.
 #[derive(Deserialize)]
 #[serde(try_from = "Vec<TokenLayer>")]
 pub(crate) struct Tokens(pub(crate) Vec<TokenConfig>);
@@ -104,3 +157,21 @@ impl TryFrom<Vec<TokenLayer>> for Tokens {
 #[derive(Debug, thiserror::Error)]
 #[error("two tokens are called `{0}`: give each a name of its own")]
 pub(crate) struct DuplicateToken(TokenName);
+
+/// The NV index of the epoch counter, as in `pawl_tpm::DEFAULT_COUNTER`.
+const DEFAULT_COUNTER: u32 = 0x0180_5041;
+
+fn or_path(configured: Option<PathBuf>, default: &str) -> PathBuf {
+    configured.unwrap_or_else(|| PathBuf::from(default))
+}
+
+/// Returns each scope once, in the order in which the tokens name them.
+fn scopes_of(tokens: &[TokenConfig]) -> Vec<Scope> {
+    let mut scopes: Vec<Scope> = Vec::new();
+    for scope in tokens.iter().flat_map(|token| &token.scopes) {
+        if !scopes.contains(scope) {
+            scopes.push(scope.clone());
+        }
+    }
+    scopes
+}

@@ -1,24 +1,48 @@
-//! Reads the sources and lays one over the other.
+//! Reads all sources, and lays each over the earlier ones.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::environment;
+use toml::{Table, Value};
+
+use crate::config::Config;
 use crate::error::{ConfigError, Origin};
 use crate::layer::{Layer, Over as _};
+use crate::owner_auth;
 
-/// Room for a hundred times what a device is told.
+/// The size limit of a file, in bytes: a hundred times a real one.
 const FILE_LIMIT: u64 = 256 * 1024;
+/// The prefix of the variables that configure a device.
+const PREFIX: &str = "PAWL_";
+/// Variables with that prefix that configure no device: they are for tests.
+const NOT_OURS: [&str; 2] = ["PAWL_FAIL_POINT", "PAWL_BIN_DIR"];
 
-/// All sources as one.
-pub(crate) fn merged(path: &Path, variables: Vec<(String, String)>) -> Result<Layer, ConfigError> {
+impl Config {
+    /// Reads the file at `path`, the `conf.d/*.toml` beside it, and the variables of
+    /// `environment` that begin with `PAWL_` (see [`crate::environment()`]).
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and line, or the variable, and what is wrong there.
+    pub fn load(
+        path: &Path,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let variables: Vec<_> = environment.collect();
+        let credential = owner_auth::credential(&variables);
+        let layer = merged(path, variables)?;
+        layer.into_config(path, credential)
+    }
+}
+
+/// Returns all sources as one.
+fn merged(path: &Path, variables: Vec<(String, String)>) -> Result<Layer, ConfigError> {
     let mut layer = file(path)?;
     for path in drop_ins(path)? {
         layer = file(&path)?.over(layer);
     }
-    Ok(environment::layer(variables)?.over(layer))
+    Ok(layer_of_variables(variables)?.over(layer))
 }
 
 fn file(path: &Path) -> Result<Layer, ConfigError> {
@@ -50,7 +74,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
         })
 }
 
-/// `conf.d/*.toml` beside the file, in the byte order of their names.
+/// Returns `conf.d/*.toml` beside the file, in the byte order of their names.
 fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let directory = path.with_file_name("conf.d");
     let entries = match fs::read_dir(&directory) {
@@ -65,13 +89,62 @@ fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(found)
 }
 
-/// Hidden files are what editors and package managers leave behind.
+/// Returns whether to read the file. Editors and package managers leave hidden files behind.
 fn is_drop_in(path: &Path) -> bool {
     let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     path.extension() == Some(OsStr::new("toml")) && !hidden
 }
 
-/// The line, counted from 1, in which a byte of the text stands.
+/// Returns the line of the byte at `offset`, counted from 1.
 fn line(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// Returns the environment of this process. In a value, U+FFFD replaces bytes that are not UTF-8; no path or name
+/// that works contains it.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+}
+
+/// Reads the variables with our prefix; ignores all others.
+fn layer_of_variables(mut variables: Vec<(String, String)>) -> Result<Layer, ConfigError> {
+    variables.sort();
+    let mut layer = Layer::default();
+    for (name, value) in variables {
+        if NOT_OURS.contains(&name.as_str()) {
+            continue;
+        }
+        if let Some(key) = name.strip_prefix(PREFIX) {
+            layer = layer_of_variable(&name, key, value)?.over(layer);
+        }
+    }
+    Ok(layer)
+}
+
+/// Reads one variable: its value as text or, if the key does not take text, as a TOML value: `true`, `25186369`,
+/// `["telemetry"]`.
+fn layer_of_variable(name: &str, key: &str, value: String) -> Result<Layer, ConfigError> {
+    let as_toml = toml::from_str::<Table>(&format!("value = {value}"))
+        .ok()
+        .filter(|table| table.len() == 1)
+        .and_then(|mut table| table.remove("value"));
+    let as_text = nested(key, Value::String(value)).try_into();
+    let result = match (as_text, as_toml) {
+        (Err(_), Some(value)) => nested(key, value).try_into(),
+        (as_text, _) => as_text,
+    };
+    result.map_err(|error: toml::de::Error| ConfigError::Invalid {
+        origin: Origin::Variable(name.to_owned()),
+        problem: error.message().to_owned(),
+    })
+}
+
+/// Returns the table of a variable: `CONTROL_PLANE__URL` is `{ control_plane = { url = … } }`.
+fn nested(key: &str, value: Value) -> Table {
+    let (first, rest) = match key.split_once("__") {
+        Some((first, rest)) => (first, Value::Table(nested(rest, value))),
+        None => (key, value),
+    };
+    Table::from_iter([(first.to_ascii_lowercase(), rest)])
 }

@@ -1,4 +1,4 @@
-//! The owner hierarchy's authorization value, which lives in a file of its own.
+//! The owner hierarchy's authorization value, which is in a file of its own.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -23,7 +23,7 @@ impl TpmConfig {
     }
 }
 
-/// Why there is no authorization value. Says nothing of what it is.
+/// Why there is no authorization value. It contains nothing of the value.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerAuthError {
     /// The file cannot be read.
@@ -34,7 +34,7 @@ pub enum OwnerAuthError {
         /// Why not.
         source: io::Error,
     },
-    /// It is longer than any TPM's.
+    /// It is longer than any TPM's value can be.
     #[error(
         "{} (tpm.owner_auth) holds more than {LIMIT} bytes, and no TPM has so long an authorization value",
         path.display()
@@ -46,7 +46,7 @@ pub enum OwnerAuthError {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, OwnerAuthError> {
-    // Never grows, so that no copy of the secret is left behind by a reallocation.
+    // A buffer that grows would leave a copy of the secret behind.
     let mut value = Zeroizing::new([0_u8; LIMIT + 2]);
     let mut length = 0;
     let failed = |source| OwnerAuthError::Unreadable { path: path.to_owned(), source };
@@ -67,7 +67,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, OwnerAuthError> {
     Ok(Zeroizing::new(value.to_vec()))
 }
 
-/// The credential that systemd hands to the unit (systemd.exec(5), `LoadCredential=`), if it does.
+/// Returns the path of the credential that systemd passes to the unit (systemd.exec(5), `LoadCredential=`), if it exists.
 pub(crate) fn credential(variables: &[(String, String)]) -> Option<PathBuf> {
     let (_, directory) = variables.iter().find(|(name, _)| name == "CREDENTIALS_DIRECTORY")?;
     Some(Path::new(directory).join("tpm-owner-auth")).filter(|path| path.exists())
