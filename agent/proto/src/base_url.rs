@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use url::{Host, ParseError, Url};
 
-/// `https://host[:port]`; the protocol says what stands behind it.
+/// `https://host[:port]`, without a path.
 ///
 /// A device signs URLs that are made of it (`aud` and `htu`), and the control plane compares them as texts.
 /// Therefore a base URL prints in one form: host in lower case, no port 443, no slash at the end.
@@ -17,25 +17,25 @@ pub struct BaseUrl(Url);
 const DEFAULT_PORT: u16 = 443;
 
 impl BaseUrl {
-    /// The host name in lower case, or the address; an IPv6 address without brackets.
+    /// Returns the host name in lower case, or the IP address; an IPv6 address without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// The TCP port.
+    /// Returns the TCP port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.0.port().unwrap_or(DEFAULT_PORT)
     }
 
-    /// The URL of `path`, which begins with a slash, on this control plane.
+    /// Returns the URL of `path`, which must begin with a slash.
     #[must_use]
     pub fn join(&self, path: &str) -> String {
         format!("{self}{path}")
     }
 
-    /// The URL itself.
+    /// Returns the URL.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str().trim_end_matches('/')
@@ -51,7 +51,7 @@ impl fmt::Display for BaseUrl {
 impl FromStr for BaseUrl {
     type Err = BaseUrlError;
 
-    /// Reads a URL more strictly than the WHATWG's URL standard, after which the `url` crate goes: that one drops
+    /// Reads a URL more strictly than the `url` crate, which implements the WHATWG's standard: that crate drops
     /// tabs and line ends, decodes `%61`, reads `0x7f.1` as an address, and allows `_`, empty labels and an empty
     /// port.
     fn from_str(text: &str) -> Result<Self, BaseUrlError> {
@@ -100,7 +100,7 @@ impl TryFrom<String> for BaseUrl {
     }
 }
 
-/// Why a text is no base URL of a control plane.
+/// Why a text is not the base URL of a control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
     /// Without TLS, anybody could answer as the control plane.

@@ -1,4 +1,4 @@
-//! Byte strings and texts that know how long they may be.
+//! Byte strings and texts of bounded length.
 
 use std::fmt;
 
@@ -6,29 +6,27 @@ use serde::de::{Deserializer, Error as _, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use crate::lower_hex;
-
 /// A byte string of at most `MAX` bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Blob<const MAX: usize>(Vec<u8>);
 
 impl<const MAX: usize> Blob<MAX> {
-    /// The bytes, if they are not too many.
+    /// Checks the length of the bytes.
     ///
     /// # Errors
-    /// [`TooLong`] when there are more than `MAX`.
+    /// [`TooLong`] if there are more than `MAX`.
     pub fn new(bytes: Vec<u8>) -> Result<Self, TooLong> {
         TooLong::check(bytes.len(), MAX)?;
         Ok(Self(bytes))
     }
 
-    /// The bytes themselves.
+    /// Returns the bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The bytes themselves, owned.
+    /// Returns the bytes, owned.
     #[must_use]
     pub fn into_vec(self) -> Vec<u8> {
         self.0
@@ -68,16 +66,16 @@ impl<'de, const MAX: usize> Deserialize<'de> for Blob<MAX> {
     }
 }
 
-/// A text of at most `MAX` bytes in UTF-8, without characters that control a terminal or the
-/// direction of writing: it may stand in a log line or before an approver's eyes as it is.
+/// A text of at most `MAX` bytes in UTF-8, without characters that control a terminal or the direction of writing: it is
+/// safe in a log line and on an approver's screen.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Text<const MAX: usize>(String);
 
 impl<const MAX: usize> Text<MAX> {
-    /// The text, if it is short enough and has no such characters.
+    /// Checks the length and the characters of the text.
     ///
     /// # Errors
-    /// [`TextError`] says which of the two it is not.
+    /// [`TextError`] says which of the two is wrong.
     pub fn new(text: impl Into<String>) -> Result<Self, TextError> {
         let text = text.into();
         TooLong::check(text.len(), MAX)?;
@@ -87,8 +85,8 @@ impl<const MAX: usize> Text<MAX> {
         Ok(Self(text))
     }
 
-    /// As much of the text as may stand here: control characters become spaces, and what is too
-    /// long is cut. For texts of our own making and for facts read from the host.
+    /// Makes any text fit: replaces control characters with spaces, and cuts a text that is too long. Use it for Pawl's
+    /// own texts and for facts read from the host.
     #[must_use]
     pub fn lossy(text: &str) -> Self {
         let mut kept = String::new();
@@ -101,7 +99,7 @@ impl<const MAX: usize> Text<MAX> {
         Self(kept)
     }
 
-    /// The text itself.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -138,20 +136,20 @@ impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
     }
 }
 
-/// Control characters, and those that have what follows shown in another order than it is read
-/// by a program (Unicode Standard Annex #9, section 2).
+/// Returns whether this is a control character, or one that changes the direction in which the text after it is shown
+/// (Unicode Standard Annex #9, section 2).
 fn deceives(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// More bytes than this place holds.
+/// There are more bytes than allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{length} bytes, where at most {limit} are allowed")]
 pub struct TooLong {
     /// How many bytes there were.
     pub length: usize,
-    /// How many there may be.
+    /// The limit.
     pub limit: usize,
 }
 
@@ -161,7 +159,7 @@ impl TooLong {
     }
 }
 
-/// Why a text is none that may be shown.
+/// Why a text must not be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextError {
@@ -173,8 +171,7 @@ pub enum TextError {
     Control,
 }
 
-/// Declares a newtype over a fixed number of bytes that travels as a CBOR byte string, and in JSON as
-/// hexadecimal digits.
+/// Declares a newtype over a fixed number of bytes, encoded as a CBOR byte string, and in JSON as hexadecimal digits.
 macro_rules! fixed_bytes {
     ($(#[$meta:meta])* $name:ident, $length:expr) => {
         $(#[$meta])*
@@ -182,7 +179,7 @@ macro_rules! fixed_bytes {
         pub struct $name(pub [u8; $length]);
 
         impl $name {
-            /// The bytes themselves.
+            /// Returns the bytes.
             #[must_use]
             pub fn as_bytes(&self) -> &[u8; $length] {
                 &self.0
@@ -235,12 +232,12 @@ macro_rules! fixed_bytes {
                     }
 
                     fn visit_str<E: serde::de::Error>(self, digits: &str) -> Result<$name, E> {
-                        lower_hex::read(digits).map($name).ok_or_else(|| E::invalid_value(Unexpected::Str(digits), &self))
+                        read_lower_hex(digits).map($name).ok_or_else(|| E::invalid_value(Unexpected::Str(digits), &self))
                     }
                 }
 
-                // What serde has buffered, as behind a flattened field, says that it is for people and
-                // holds bytes all the same.
+                // A value that serde has buffered, as for a flattened field, claims to be human-readable although it
+                // holds bytes.
                 if deserializer.is_human_readable() {
                     deserializer.deserialize_any(Form)
                 } else {
@@ -268,19 +265,30 @@ fixed_bytes!(
 );
 
 impl Digest {
-    /// SHA-256 of some bytes.
+    /// Returns the SHA-256 of the bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 }
 
-/// A byte string of another length than the one length it may have.
+/// A byte string does not have its fixed length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{length} bytes, where {expected} are due")]
 pub struct WrongLength {
     /// How many bytes there were.
     pub length: usize,
-    /// How many there must be.
+    /// The required length.
     pub expected: usize,
+}
+
+/// Reads exactly `LENGTH` bytes of lower-case hexadecimal: one form, so that equal bytes are equal texts. The `hex` crate
+/// also accepts capitals.
+pub(crate) fn read_lower_hex<const LENGTH: usize>(digits: &str) -> Option<[u8; LENGTH]> {
+    if digits.bytes().any(|digit| digit.is_ascii_uppercase()) {
+        return None;
+    }
+    let mut bytes = [0; LENGTH];
+    hex::decode_to_slice(digits, &mut bytes).ok()?;
+    Some(bytes)
 }

@@ -1,8 +1,7 @@
 //! Deterministic CBOR (RFC 8949, section 4.2.1), and nothing else.
 //!
-//! The encoder writes one form of each message and the decoder admits that form alone: what it
-//! accepts it could have written, byte for byte. So a digest over a message's bytes is a digest
-//! over its meaning, and a parser that differs from this one finds no second reading.
+//! The encoder writes one form of each message, and the decoder accepts only that form. A digest of a message's bytes is
+//! therefore a digest of its meaning, and no other parser can read the bytes differently.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,7 @@ use serde_cbor::Value;
 use crate::bounded::TooLong;
 use crate::limits;
 
-/// The one version of the messages that this crate speaks.
+/// The version of all messages of this crate.
 pub const VERSION: u64 = 1;
 
 /// Encodes a message: definite lengths, shortest integers, keys in bytewise order, and no entry
@@ -43,13 +42,13 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8], limit: usize) -> Re
         check_version(entries)?;
     }
     let message = serde_cbor::value::from_value(value.clone()).map_err(DecodeError::malformed)?;
-    // Serde is generous: it takes a byte string for a text, a number for a key, an array for a
-    // map. Whatever it understood must be what stands there.
+    // Serde accepts a byte string as a text, a number as a key, an array as a map. Encode what it understood, and
+    // compare.
     let understood = form::of(&message).map_err(DecodeError::malformed)?;
     if form::says(&value, &understood) { Ok(message) } else { Err(DecodeError::NotCanonical) }
 }
 
-/// Bounds length and nesting, before any parser sees the bytes.
+/// Checks length and nesting before any parser sees the bytes.
 pub(crate) fn check_size(bytes: &[u8], limit: usize) -> Result<(), DecodeError> {
     TooLong::check(bytes.len(), limit)?;
     depth::check(bytes, limits::DEPTH)
@@ -62,7 +61,7 @@ fn check_version(entries: &BTreeMap<Value, Value>) -> Result<(), DecodeError> {
     }
 }
 
-/// The `version` of every message: a unit that travels as the number 1.
+/// The `version` of every message: a unit type that is encoded as the number 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Version;
 
@@ -81,38 +80,38 @@ impl<'de> Deserialize<'de> for Version {
     }
 }
 
-/// A message that could not be encoded.
+/// Why a message cannot be encoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// CBOR cannot hold it.
+    /// CBOR cannot represent it.
     #[error("a message cannot be encoded: {0}")]
     Payload(#[from] serde_cbor::Error),
-    /// COSE cannot hold it.
+    /// COSE cannot represent it.
     #[error("a signed message cannot be encoded: {0}")]
     Envelope(coset::CoseError),
-    /// Longer than this message may be.
+    /// It is longer than the limit for this message.
     #[error("a message cannot be encoded: {0}")]
     TooLong(#[from] TooLong),
 }
 
-/// Why some bytes are not the message that was expected.
+/// Why bytes are not the expected message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// Longer than this message may be.
+    /// It is longer than the limit for this message.
     #[error("the message is too long: {0}")]
     TooLong(#[from] TooLong),
-    /// Arrays and maps nested deeper than any message of ours.
+    /// Arrays and maps are nested deeper than in any message.
     #[error("the message nests deeper than {} levels", limits::DEPTH)]
     TooDeep,
-    /// Not CBOR, cut short, with bytes behind its end, or with fields missing or of another type.
+    /// Not CBOR, cut off, with bytes after its end, or with fields missing or of another type.
     #[error("the message is malformed: {0}")]
     Malformed(String),
     /// CBOR, but not in its one deterministic form.
     #[error("the message is not in deterministic CBOR")]
     NotCanonical,
-    /// A version that this crate does not speak.
+    /// The version is unknown.
     #[error("the message has another version than {VERSION}")]
     Version,
 }
@@ -123,7 +122,7 @@ impl DecodeError {
     }
 }
 
-/// The one form of a value.
+/// The deterministic form of a value.
 mod form {
     use serde::Serialize;
     use serde_cbor::Value;
@@ -146,7 +145,7 @@ mod form {
         }
     }
 
-    /// Whether `received` says what was understood, and beside it nothing but unknown text keys.
+    /// Returns whether `received` contains what was decoded, and otherwise only unknown text keys.
     pub(super) fn says(received: &Value, understood: &Value) -> bool {
         match (received, understood) {
             (Value::Map(received), Value::Map(understood)) => {
@@ -167,12 +166,12 @@ mod form {
     }
 }
 
-/// Bounds the nesting before a recursive parser sees the bytes.
+/// Checks the nesting before a recursive parser sees the bytes.
 mod depth {
-    use super::DecodeError;
+    use crate::DecodeError;
 
-    /// Walks the items' heads alone, without allocating more than one counter a level. Anything
-    /// that it cannot walk is left to the parser, which refuses it with a better message.
+    /// Reads only the heads of the items, and allocates one counter per level. Leaves anything that it cannot read to
+    /// the parser, whose error is better.
     pub(super) fn check(bytes: &[u8], limit: usize) -> Result<(), DecodeError> {
         let mut open: Vec<u64> = Vec::new();
         let mut rest = bytes;
@@ -224,8 +223,8 @@ mod depth {
             25 => 2,
             26 => 4,
             27 => 8,
-            // Indefinite lengths have no place in deterministic CBOR; the parser's depth limit
-            // and the comparison of forms deal with them.
+            // Deterministic CBOR has no indefinite lengths: the comparison of forms refuses them, and the parser
+            // has a depth limit of its own.
             _ => return None,
         };
         let (argument, rest) = rest.split_at_checked(length)?;

@@ -1,4 +1,4 @@
-//! Who and which: devices, pairings, events and epochs.
+//! The ids of devices, pairings, sessions and events, and the epoch.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,28 +7,28 @@ use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use crate::lower_hex;
+use crate::bounded;
 
 /// A device, which is one TPM: the first 32 characters of the lower-case base32 (RFC 4648) of
 /// SHA-256 over the public area of its endorsement key.
 ///
-/// A moved disk is not a moved device. The id is no secret and proves nothing by itself.
+/// A disk that moves to another machine does not take the id with it. The id is not secret, and proves nothing by itself.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceId([u8; DeviceId::LENGTH]);
 
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 impl DeviceId {
-    /// The characters of an id; at 5 bits each they hold 160 bits of the digest.
+    /// The length of an id in characters. Each holds 5 bits, together 160 bits of the digest.
     pub const LENGTH: usize = 32;
 
-    /// The id of the device whose endorsement key has this public area (`TPMT_PUBLIC`).
+    /// Returns the id of the device whose endorsement key has this public area (`TPMT_PUBLIC`).
     #[must_use]
     pub fn from_endorsement_key(public_area: &[u8]) -> Self {
         Self::from_digest(Sha256::digest(public_area).into())
     }
 
-    /// The id that belongs to the SHA-256 of an endorsement key's public area.
+    /// Returns the id for the SHA-256 of an endorsement key's public area.
     #[must_use]
     pub fn from_digest(digest: [u8; 32]) -> Self {
         let mut id = [0; Self::LENGTH];
@@ -42,10 +42,10 @@ impl DeviceId {
         Self(id)
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Every constructor admits BASE32 alone, which is ASCII.
+        // Every constructor accepts only base32, which is ASCII.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -63,13 +63,13 @@ impl FromStr for DeviceId {
     }
 }
 
-/// The binding of a device to an owner, scopes and keys; it lives in one [`Epoch`].
+/// The id of a pairing: the binding of a device to owner, scopes and keys, in one [`Epoch`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PairingId([u8; 16]);
 
-/// One request for an approval, from its opening until it is used up.
+/// The id of an approval session, from opening to end.
 ///
-/// A pairing takes the bytes of the session in which it was approved.
+/// A pairing has the same bytes as the session in which it was approved.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId([u8; 16]);
 
@@ -85,15 +85,15 @@ impl From<PairingId> for SessionId {
     }
 }
 
-/// One order from the control plane.
+/// The id of an event.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId([u8; 16]);
 
-/// Declares what the random ids share: 16 bytes, written as 32 hexadecimal digits.
+/// Implements what random ids have in common: 16 bytes, written as 32 hexadecimal digits.
 macro_rules! random_id {
     ($name:ident, $error:expr) => {
         impl $name {
-            /// The id made of 16 random bytes.
+            /// Returns the id of 16 random bytes.
             #[must_use]
             pub fn from_random(bytes: [u8; 16]) -> Self {
                 Self(bytes)
@@ -110,7 +110,7 @@ macro_rules! random_id {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                lower_hex::read(text).map(Self).ok_or($error)
+                bounded::read_lower_hex(text).map(Self).ok_or($error)
             }
         }
     };
@@ -126,7 +126,7 @@ impl fmt::Display for DeviceId {
     }
 }
 
-/// Declares that an id shows and travels as its text.
+/// Implements display and serialization of an id as its text.
 macro_rules! travels_as_text {
     ($name:ident) => {
         impl fmt::Debug for $name {
@@ -154,7 +154,7 @@ travels_as_text!(PairingId);
 travels_as_text!(EventId);
 travels_as_text!(SessionId);
 
-/// The value of the device's TPM counter. It rises and never falls.
+/// The value of the device's epoch counter in the TPM. It never falls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u64);
@@ -165,7 +165,7 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// A text that is no id.
+/// The text is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdError {

@@ -1,9 +1,11 @@
-//! What a Pawl device and its control plane say to each other.
+//! The messages between a Pawl device and its control plane.
 //!
-//! Messages, ids, epochs and topics, and how they are encoded and signed. Nothing in this crate
-//! does I/O, and nothing that it decodes is trusted: [`codec::decode`] checks the size, the form
-//! and the version of a message before it makes one, and [`signed`] checks who signed it and for
-//! which topic. A value of a type of this crate is valid, or it does not exist.
+//! The crate defines messages, ids, epochs and topics, and how they are encoded and signed. It does no I/O and verifies
+//! no evidence. [`codec::decode`] checks the size, the form and the version of a message, [`signed`] who signed it and
+//! for which topic; every value of a type of this crate is well formed. Whether what a device says is true is decided in
+//! `pawl_evidence` and `pawl_verifier`.
+//!
+//! Start with [`message`]; PROTOCOL.md says in which order the messages travel, and what a receiver must check.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
@@ -12,7 +14,6 @@ pub mod bounded;
 pub mod codec;
 pub mod id;
 pub mod limits;
-mod lower_hex;
 pub mod message;
 pub mod open;
 pub mod pcr;

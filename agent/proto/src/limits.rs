@@ -1,7 +1,7 @@
 //! The largest sizes that either side accepts, in bytes unless a name says otherwise.
 //!
-//! They are checked before anything is allocated. The broker's own limit
-//! (`packaging/mosquitto`) stands a little above [`MESSAGE`].
+//! They are checked before anything is allocated. The broker's own limit (`packaging/mosquitto`) is slightly above
+//! [`MESSAGE`].
 
 /// Any message on MQTT or HTTPS.
 pub const MESSAGE: usize = 512 * 1024;

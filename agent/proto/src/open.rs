@@ -1,4 +1,4 @@
-//! Named values of which a newer peer may know more than this version.
+//! Enums of named values to which a newer peer may add.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ impl Word {
     /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Every constructor admits ASCII alone.
+        // Every constructor accepts only ASCII.
         std::str::from_utf8(&self.bytes).unwrap_or_default().trim_end_matches('\0')
     }
 }
@@ -61,12 +61,12 @@ impl<'de> Deserialize<'de> for Word {
     }
 }
 
-/// A text that is the name of no value.
+/// The text cannot be the name of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a value's name has 1 to 32 characters, each a to z, 0 to 9 or a hyphen")]
 pub struct WordError;
 
-/// Declares an enum whose values travel as their names. A name that this version does not know is kept as
+/// Declares an enum whose values are encoded as their names. A name that this version does not know is kept as
 /// `Unknown`, so that the message decodes and encodes to the same bytes; PROTOCOL.md says what each receiver
 /// does with it.
 #[macro_export]

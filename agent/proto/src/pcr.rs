@@ -1,4 +1,4 @@
-//! Values of PCRs, and the bank that they are of.
+//! Values of PCRs, and their bank.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,11 +7,11 @@ use std::str::FromStr;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::bounded;
 use crate::bounded::Digest;
-use crate::lower_hex;
 
-/// The bank of the PCRs that a device quotes and that its leases name: sha256 where the TPM has it active, else sha384.
-/// SHA-1 is no bank to go by.
+/// The bank of the PCRs that a device quotes and that its leases name: sha256 if it is active in the TPM, otherwise
+/// sha384. SHA-1 is too weak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PcrBank {
@@ -23,7 +23,7 @@ pub enum PcrBank {
 }
 
 impl PcrBank {
-    /// The bank of these values; `None` where there are none, or they are of several banks.
+    /// Returns the bank of these values; `None` if there are none, or several banks.
     #[must_use]
     pub fn of(values: &BTreeMap<u8, PcrValue>) -> Option<Self> {
         let mut banks = values.values().map(|value| value.bank());
@@ -31,7 +31,7 @@ impl PcrBank {
         banks.all(|other| other == bank).then_some(bank)
     }
 
-    /// Whether it is the default, which records leave out.
+    /// Returns whether it is the default, which messages omit.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -47,20 +47,20 @@ impl fmt::Display for PcrBank {
     }
 }
 
-/// The value of one PCR. Its size tells the bank. It travels as a CBOR byte string, and in JSON as hexadecimal digits.
+/// The value of one PCR. Its size determines the bank. Encoded as a CBOR byte string, and in JSON as hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PcrValue {
-    /// Of the sha256 bank.
+    /// A value of the sha256 bank.
     Sha256([u8; 32]),
-    /// Of the sha384 bank.
+    /// A value of the sha384 bank.
     Sha384([u8; 48]),
 }
 
 impl PcrValue {
-    /// Takes bytes as a value.
+    /// Reads the bytes of a value.
     ///
     /// # Errors
-    /// When their number is that of no bank.
+    /// If no bank has values of this size.
     pub fn new(bytes: &[u8]) -> Result<Self, PcrValueError> {
         if let Ok(value) = bytes.try_into() {
             return Ok(Self::Sha256(value));
@@ -68,7 +68,7 @@ impl PcrValue {
         bytes.try_into().map(Self::Sha384).map_err(|_| PcrValueError)
     }
 
-    /// The bank that it is of.
+    /// Returns its bank.
     #[must_use]
     pub fn bank(&self) -> PcrBank {
         match self {
@@ -77,7 +77,7 @@ impl PcrValue {
         }
     }
 
-    /// The value of a PCR that was reset to zeros and never extended.
+    /// Returns the value of a PCR that was reset to zeros and never extended.
     #[must_use]
     pub fn untouched(bank: PcrBank) -> Self {
         match bank {
@@ -86,7 +86,7 @@ impl PcrValue {
         }
     }
 
-    /// The bytes themselves.
+    /// Returns the bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
@@ -96,7 +96,7 @@ impl PcrValue {
     }
 }
 
-/// Bytes or digits that are the value of no PCR.
+/// Bytes or digits are not the value of a PCR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not the value of a PCR: give 64 hexadecimal digits for sha256, or 96 for sha384")]
 pub struct PcrValueError;
@@ -112,8 +112,8 @@ impl FromStr for PcrValue {
 
     /// Reads lower-case hexadecimal digits.
     fn from_str(text: &str) -> Result<Self, PcrValueError> {
-        let sha256 = || lower_hex::read(text).map(Self::Sha256);
-        let sha384 = || lower_hex::read(text).map(Self::Sha384);
+        let sha256 = || bounded::read_lower_hex(text).map(Self::Sha256);
+        let sha384 = || bounded::read_lower_hex(text).map(Self::Sha384);
         sha256().or_else(sha384).ok_or(PcrValueError)
     }
 }
@@ -160,7 +160,7 @@ impl<'de> Deserialize<'de> for PcrValue {
             }
         }
 
-        // As for the other byte strings: what serde has buffered holds bytes and calls itself readable.
+        // As for other byte strings: a value that serde has buffered claims to be human-readable although it holds bytes.
         if deserializer.is_human_readable() {
             deserializer.deserialize_any(Form)
         } else {

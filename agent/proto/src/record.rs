@@ -1,19 +1,19 @@
-//! Assurance records: what was verified, approved and used, in a chain.
+//! Audit records: what was verified, approved and used, in a hash chain.
 //!
-//! Each record's digest covers the digest of the one before, so that none can be altered or taken
-//! out without breaking all that follow. Both sides keep such a chain; the head of the device's
-//! stands in every report, under the quote.
+//! Each record's digest covers the digest of the record before it, so nobody can alter or remove one without breaking the
+//! chain after it. Device and control plane each keep such a chain. Every report contains the head of the device's, and
+//! the quote covers it.
 
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_cbor::Value;
 
 use crate::bounded::{Blob, Digest};
-use crate::codec::{self, EncodeError, Version};
+use crate::codec::{EncodeError, Version};
 use crate::id::{DeviceId, Epoch, EventId, PairingId, SessionId};
-use crate::limits;
 use crate::message::{Cause, EventKind, Scope, ShortText, TrustTier};
 use crate::open::Word;
+use crate::{codec, limits};
 
 /// A record in its chain.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,10 +27,10 @@ pub struct Link {
 }
 
 impl Link {
-    /// What the first record follows.
+    /// The value of `previous` in the first record.
     pub const START: Digest = Digest([0; 32]);
 
-    /// The link that follows `previous`.
+    /// Encodes a record, and returns its link after `previous`.
     ///
     /// # Errors
     /// [`EncodeError`] as for [`codec::encode`].
@@ -38,14 +38,14 @@ impl Link {
         Ok(Self::follow(previous, codec::encode(record)?))
     }
 
-    /// The link that `body` is after `previous`.
+    /// Returns the link of `body` after `previous`.
     #[must_use]
     pub fn follow(previous: Digest, body: Vec<u8>) -> Self {
         let digest = Digest::of(&[previous.as_bytes().as_slice(), &body].concat());
         Self { body, previous, digest }
     }
 
-    /// The record, if it is whole and follows `previous`.
+    /// Returns the record, if its digest is right and it follows `previous`.
     #[must_use]
     pub fn check<T: Serialize + DeserializeOwned>(&self, previous: Digest) -> Option<T> {
         let expected = Self::follow(previous, self.body.clone());
@@ -59,8 +59,8 @@ impl Link {
 /// One record of a device, encoded.
 pub type RecordBytes = Blob<{ limits::RECORD }>;
 
-/// One record of a device. It is the device's own word; the chain, and the quote over its head,
-/// keep it from changing that word later.
+/// One record of a device. It is a claim of the device; the chain, and the quote over its head, prevent the device from
+/// changing it later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceRecord {
     /// The message version.
@@ -69,9 +69,9 @@ pub struct DeviceRecord {
     pub sequence: u64,
     /// Unix time of the device, seconds.
     pub time: u64,
-    /// The TPM's clock, milliseconds, where it was at hand.
+    /// The TPM's clock in milliseconds, if it was known.
     pub clock: Option<u64>,
-    /// The TPM's resetCount, with it.
+    /// The TPM's resetCount at that time.
     pub resets: Option<u32>,
     /// The epoch in which it happened.
     pub epoch: Option<Epoch>,
@@ -84,32 +84,32 @@ pub struct DeviceRecord {
 #[non_exhaustive]
 #[serde(tag = "kind", content = "detail", rename_all = "kebab-case")]
 pub enum DeviceFact {
-    /// The chain begins: there was none, or none that could be read.
+    /// The chain starts: there was none, or it could not be read.
     Began {
         /// The device.
         device: DeviceId,
     },
-    /// A session was opened.
+    /// An approval session was opened.
     Opened {
         /// The session.
         session: SessionId,
-        /// From where.
+        /// Who asked.
         origin: ShortText,
         /// `pair`, `re-pair` or an action's name.
         action: ShortText,
         /// SHA-256 of the statement.
         statement: Digest,
     },
-    /// It was approved.
+    /// The session was approved.
     Approved {
         /// The session.
         session: SessionId,
-        /// By whom; empty where the operator's policy wants nobody.
+        /// The approvers; empty if the operator's policy requires none.
         by: Vec<ShortText>,
     },
-    /// It came to nothing.
+    /// The session failed.
     Refused {
-        /// The session, where there was one.
+        /// The session, if there was one.
         session: Option<SessionId>,
         /// For programs.
         code: ShortText,
@@ -121,18 +121,18 @@ pub enum DeviceFact {
         /// Its scopes.
         scopes: Vec<Scope>,
     },
-    /// A verdict came, and with it a lease or none.
+    /// A verdict arrived.
     Verdict {
-        /// Its number.
+        /// Its sequence number.
         sequence: u64,
-        /// The judgement.
+        /// The trust tier.
         result: Option<TrustTier>,
-        /// SHA-256 of the evidence that was judged.
+        /// SHA-256 of the appraised evidence.
         evidence: Option<Digest>,
-        /// The TPM's clock at which the lease runs out.
+        /// The value of the TPM's clock at which its lease ends; none without a lease.
         lease: Option<u64>,
     },
-    /// A token was taken into the vault.
+    /// A token was stored in the vault.
     Token {
         /// Its name.
         name: ShortText,
@@ -141,7 +141,7 @@ pub enum DeviceFact {
     },
     /// The TPM signed for a protected action.
     Assurance {
-        /// The session in which it was let.
+        /// The approval session.
         session: SessionId,
         /// The action.
         action: ShortText,
@@ -150,23 +150,23 @@ pub enum DeviceFact {
     },
     /// The epoch ended.
     Wiped {
-        /// What began it.
+        /// The cause.
         cause: Cause,
-        /// The order that was carried out.
+        /// The event that ordered it.
         event: Option<EventId>,
-        /// SHA-256 of the receipt, where one was made.
+        /// SHA-256 of the receipt, if there is one.
         receipt: Option<Digest>,
     },
-    /// Records that could not be written, most often for want of room.
+    /// Records could not be written, usually because the disk was full.
     Missed {
         /// How many.
         count: u64,
     },
-    /// An order came that this version of the device does not know. The device did nothing about it.
+    /// The device ignored an order that its version does not know.
     Ignored {
         /// The order.
         event: EventId,
-        /// What it is called.
+        /// Its name.
         order: EventKind,
     },
     /// A fact of a newer version.
@@ -196,7 +196,7 @@ impl DeviceFact {
     }
 }
 
-/// A fact of a record that this version does not know. It is kept as it came: the chain covers its bytes.
+/// A fact that this version does not know. It is kept unchanged, because the chain covers its bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnknownFact {
     /// What kind of fact it is.
@@ -259,4 +259,5 @@ macro_rules! fact_kinds {
         }
     };
 }
+
 use fact_kinds;

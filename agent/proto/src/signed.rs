@@ -10,30 +10,30 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::bounded::Blob;
-use crate::codec::{self, DecodeError, EncodeError};
-use crate::limits;
+use crate::codec::{DecodeError, EncodeError};
 use crate::topic::Topic;
+use crate::{codec, limits};
 
-/// A public key that signs orders; a device pins the set of them when it pairs.
+/// A public key that signs orders. A device pins all of them when it pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderKey(VerifyingKey);
 
 impl OrderKey {
-    /// The key from an uncompressed or compressed SEC 1 point.
+    /// Reads an uncompressed or compressed SEC 1 point.
     ///
     /// # Errors
-    /// [`VerifyError::Key`] when the bytes are no point of P-256.
+    /// [`VerifyError::Key`] if the bytes are not a point of P-256.
     pub fn from_sec1(bytes: &[u8]) -> Result<Self, VerifyError> {
         VerifyingKey::from_sec1_bytes(bytes).map(Self).map_err(|_| VerifyError::Key)
     }
 
-    /// The compressed SEC 1 point, 33 bytes.
+    /// Returns the compressed SEC 1 point, 33 bytes.
     #[must_use]
     pub fn to_sec1(&self) -> Vec<u8> {
         self.0.to_encoded_point(true).as_bytes().to_vec()
     }
 
-    /// Which key it is: the first eight bytes of SHA-256 over its compressed point.
+    /// Returns the key id: the first eight bytes of the SHA-256 of its compressed point.
     #[must_use]
     pub fn id(&self) -> Vec<u8> {
         Sha256::digest(self.to_sec1()).iter().take(8).copied().collect()
@@ -77,11 +77,10 @@ pub fn sign<T: Serialize>(message: &T, topic: &Topic, key: &SigningKey) -> Resul
     envelope.to_vec().map_err(EncodeError::Envelope)
 }
 
-/// The message in `bytes`, if one of `keys` signed it for `topic`.
+/// Returns the message in `bytes`, if one of `keys` signed it for `topic`.
 ///
 /// # Errors
-/// [`VerifyError`] says which check failed. Nothing of the payload is parsed before the
-/// signature has been checked.
+/// [`VerifyError`] says which check failed. The payload is parsed only after the signature is verified.
 pub fn verify<T: Serialize + DeserializeOwned>(
     bytes: &[u8],
     topic: &Topic,
@@ -99,8 +98,8 @@ pub fn verify<T: Serialize + DeserializeOwned>(
     }
     let key = keys.iter().find(|key| key.id() == header.key_id).ok_or(VerifyError::UnknownKey)?;
     envelope.verify_signature(topic.to_string().as_bytes(), |signature, bytes| {
-        // By ring, which a device has for TLS in any case: a revocation waits for this check, and in
-        // a binary that is made to be small p256 takes eight times as long.
+        // A revocation waits for this check. In a binary that is optimized for size, p256 takes eight times as long as
+        // ring, which a device needs for TLS anyway.
         let point = key.0.to_encoded_point(false);
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point.as_bytes())
             .verify(bytes, signature)
@@ -110,26 +109,26 @@ pub fn verify<T: Serialize + DeserializeOwned>(
     Ok(codec::decode(payload, limits::ORDER)?)
 }
 
-/// Why an order is not believed.
+/// Why an order is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// Not a COSE_Sign1 in deterministic form.
+    /// It is not a COSE_Sign1 in deterministic form.
     #[error("not a COSE_Sign1 message in deterministic form")]
     Envelope,
-    /// Not ES256, or with critical headers.
+    /// It is not ES256, or has critical headers.
     #[error("the message is signed with another algorithm than ES256")]
     Algorithm,
-    /// A key that was not pinned when the device paired.
+    /// Its key was not pinned when the device paired.
     #[error("the message is signed by a key that this pairing does not know")]
     UnknownKey,
-    /// Forged, altered, or signed for another topic.
+    /// It is forged, altered, or signed for another topic.
     #[error("the signature does not fit the message and its topic")]
     Signature,
-    /// Signed, and yet not the message that was due.
+    /// It is signed, but is not the expected message.
     #[error(transparent)]
     Payload(#[from] DecodeError),
-    /// No point of P-256.
+    /// The key is not a point of P-256.
     #[error("not a P-256 public key")]
     Key,
 }

@@ -5,38 +5,38 @@ use std::str::FromStr;
 
 use crate::id::DeviceId;
 
-/// One topic: a device and what is said there.
+/// One topic: a device and a channel.
 ///
 /// Its text is the external AAD of every signed message (RFC 9052, section 4.4), so a message
 /// that is moved to another topic does not verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Topic {
-    /// Whose topic it is.
+    /// The device.
     pub device: DeviceId,
-    /// What is said there.
+    /// The channel.
     pub channel: Channel,
 }
 
-/// What is said on a topic, and by whom. The broker's ACL holds each side to its channels.
+/// A kind of message, and which side sends it. The broker's ACL restricts each side to its channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Channel {
-    /// Device: on line or not, state, epoch. Retained; not signed, so a hint.
+    /// Device: whether it is on line, state, epoch. Retained; not signed, so only a hint.
     Status,
-    /// Device: evidence.
+    /// Device: reports.
     Posture,
-    /// Device: the proof that an order was carried out.
+    /// Device: the proof that an epoch has ended.
     Receipt,
-    /// Control plane: the judgement on evidence, with the next nonce and a lease.
+    /// Control plane: the verdict on a report, with the next nonce and a lease.
     Verdict,
-    /// Control plane: an order. Retained, since each names the epoch that it ends.
+    /// Control plane: an event. Retained: each names its epoch, so a late one is harmless.
     Event,
 }
 
 const PREFIX: &str = "pawl/v1";
 
 impl Topic {
-    /// The topic of `device` for `channel`.
+    /// Returns the topic of `device` for `channel`.
     #[must_use]
     pub fn new(device: DeviceId, channel: Channel) -> Self {
         Self { device, channel }
@@ -46,7 +46,7 @@ impl Topic {
 impl Channel {
     const ALL: [Self; 5] = [Self::Status, Self::Posture, Self::Receipt, Self::Verdict, Self::Event];
 
-    /// The last level of the topic.
+    /// Returns the last level of the topic.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -58,7 +58,7 @@ impl Channel {
         }
     }
 
-    /// The filter that subscribes to this channel of every device: for the control plane.
+    /// Returns the filter that subscribes to this channel of all devices, for the control plane.
     #[must_use]
     pub fn of_every_device(self) -> String {
         format!("{PREFIX}/+/{}", self.as_str())
@@ -85,7 +85,7 @@ impl FromStr for Topic {
     }
 }
 
-/// A text that is no topic of ours.
+/// The text is not a topic of Pawl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a topic of the form pawl/v1/DEVICE/CHANNEL")]
 pub struct TopicError;

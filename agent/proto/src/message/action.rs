@@ -1,27 +1,27 @@
-//! Protected actions: a workload names one, the control plane lets it, and the TPM signs once.
+//! Protected actions: a workload requests one, the control plane authorizes it, and the TPM signs once.
 
 use serde::{Deserialize, Serialize};
 
-use super::{GrantedApproval, StatementBytes, Waiting};
+use super::session::{GrantedApproval, StatementBytes, Waiting};
 use crate::bounded::{Blob, SignatureBytes, Text};
 use crate::codec::Version;
 use crate::id::SessionId;
 use crate::limits;
 
-/// Control plane: the session in which an action may be let.
+/// Control plane: the approval session of an action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActionOffer {
     /// The message version.
     pub version: Version,
     /// The session.
     pub session: SessionId,
-    /// What the device shows with each further step.
+    /// A secret that the device sends with each further step.
     pub secret: Blob<64>,
-    /// How it stands.
+    /// Whether the action is approved.
     pub state: ActionState,
 }
 
-/// How an action stands: the answer to each step.
+/// Whether an action is approved: the answer to each step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ActionState {
@@ -31,18 +31,18 @@ pub enum ActionState {
     Approved(ActionApproved),
 }
 
-/// An action that is let.
+/// An approved action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActionApproved {
     /// The message version.
     pub version: Version,
     /// What was approved.
     pub statement: StatementBytes,
-    /// The approvals; none where the operator's policy wants nobody's.
+    /// The approvals; none if the operator's policy requires no approver.
     pub approvals: Vec<GrantedApproval>,
 }
 
-/// Device: a TPM session stands open for the one signature.
+/// Device: requests the authorization for one signature. Its TPM policy session is open.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AuthorizationRequest {
     /// The message version.
@@ -53,16 +53,16 @@ pub struct AuthorizationRequest {
     pub nonce_tpm: Blob<64>,
 }
 
-/// Control plane: what `TPM2_PolicySigned` wants (TPM 2.0 Library, Part 3, section 23.3), and what
-/// the TPM may sign with it.
+/// Control plane: the input of `TPM2_PolicySigned` (TPM 2.0 Library, Part 3, section 23.3), and what the TPM may sign
+/// with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Authorization {
     /// The message version.
     pub version: Version,
     /// The JWS signing input (RFC 7515, section 5.1) of the assurance.
     pub signing_input: Text<{ limits::ASSURANCE }>,
-    /// The authorization ends so many seconds after the session began.
+    /// The authorization ends this many seconds after the start of the policy session.
     pub expiration: i32,
-    /// By the authorization key, over nonceTPM, expiration, cpHash and policyRef.
+    /// The authorization key's signature over nonceTPM, expiration, cpHash and policyRef.
     pub signature: SignatureBytes,
 }

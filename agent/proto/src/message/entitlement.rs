@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Scope, Standing};
+use super::Scope;
+use super::verdict::Standing;
 use crate::bounded::Text;
 use crate::limits;
 
@@ -18,8 +19,8 @@ pub struct Access {
     pub audiences: Vec<Audience>,
 }
 
-/// What the operator grants a device now. Every verdict carries it; a token outside it must not be
-/// served, asked for or issued.
+/// What the operator grants a device now. Every verdict carries it. Nobody may request, issue or serve a token that
+/// exceeds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entitlement {
     /// Whether the device may work at all.
@@ -32,8 +33,8 @@ pub struct Entitlement {
 }
 
 impl Entitlement {
-    /// Returns what a token with these scopes and this audience would need beyond the entitlement; none
-    /// when it is inside.
+    /// Returns what a token with these scopes and this audience needs beyond the entitlement; `None` if it needs
+    /// nothing more.
     pub fn lacking<'a>(&self, scopes: impl IntoIterator<Item = &'a str>, audience: &str) -> Option<Lacking> {
         let is_granted = |scope: &str| self.scopes.iter().any(|granted| granted.as_str() == scope);
         let scopes: Vec<String> =
@@ -47,9 +48,9 @@ impl Entitlement {
 /// What a token needs and the operator has not granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lacking {
-    /// These scopes.
+    /// The scopes.
     pub scopes: Vec<String>,
-    /// This audience.
+    /// The audience.
     pub audience: Option<String>,
 }
 

@@ -1,41 +1,38 @@
-//! The messages, one file for each conversation.
+//! The messages.
 
 mod action;
 mod entitlement;
 mod event;
 mod evidence;
 mod pairing;
-mod receipt;
 mod session;
-mod status;
 mod verdict;
+
+use crate::bounded::{Blob, Text};
+use crate::limits;
 
 pub use action::{ActionApproved, ActionOffer, ActionState, Authorization, AuthorizationRequest};
 pub use entitlement::{Access, Audience, Entitlement, Lacking};
-pub use event::{Event, EventKind};
+pub use event::{Cause, Event, EventKind, Receipt, SignedReceipt};
 pub use evidence::{
-    Audit, BootLog, CertifiedNvPcr, Evidence, HostFacts, HostHealth, ImaLog, MeasureLog, Report,
+    Audit, BootLog, CertifiedNvPcr, DeviceState, Evidence, HostFacts, HostHealth, ImaLog, MeasureLog, Report,
+    Status,
 };
 pub use pairing::{
     Broker, CertifiedKey, Credential, Finding, PairingGrant, PairingOffer, PairingProof, PairingRefusal,
     PairingRequest, RefusalCode,
 };
-pub use receipt::{Cause, Receipt, SignedReceipt};
 pub use session::{
     Approval, ApprovalStep, Ending, GivenApproval, GrantedApproval, Known, PairingApproved, SessionProof,
     SshSignature, Statement, StatementBytes, Waiting,
 };
-pub use status::{DeviceState, Status};
 pub use verdict::{Area, Lease, Standing, TrustTier, Verdict};
-
-use crate::bounded::{Blob, Text};
-use crate::limits;
 
 /// A structure in the TPM's own encoding (TPM 2.0 Library, Part 2), without an outer size.
 pub type TpmStructure = Blob<{ limits::TPM_STRUCTURE }>;
 /// One X.509 certificate or request in DER.
 pub type Certificate = Blob<{ limits::CERTIFICATE }>;
-/// A text for people: a reason, or a fact about the host.
+/// A short text for people: a reason, or a fact about the host.
 pub type ShortText = Text<{ limits::TEXT }>;
 /// A scope (RFC 6749, section 3.3) or the name of a token.
 pub type Scope = Text<64>;

@@ -3,61 +3,62 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Audience, Certificate, HostFacts, Scope, ShortText, TpmStructure};
+use super::entitlement::Audience;
+use super::evidence::HostFacts;
+use super::{Certificate, Scope, ShortText, TpmStructure};
 use crate::bounded::{Blob, Nonce};
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, PairingId, SessionId};
-use crate::limits;
-use crate::open_enum;
 use crate::signed::OrderKey;
+use crate::{limits, open_enum};
 
-/// Device: who it says it is, and what it wants. Nothing here is proven yet.
+/// Device: its claimed identity, and what it requests. Nothing in it is proved yet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairingRequest {
     /// The message version.
     pub version: Version,
-    /// The device; it must follow from `endorsement_key`.
+    /// The device id, which must derive from `endorsement_key`.
     pub device: DeviceId,
     /// `TPMT_PUBLIC` of the endorsement key.
     pub endorsement_key: TpmStructure,
-    /// Its certificates from the TPM's NV: the leaf first, then what chain there is.
+    /// The certificates in the TPM's NV memory: the endorsement key's, then its chain, if there is one.
     pub endorsement_certificates: Vec<Certificate>,
     /// `TPMT_PUBLIC` of the attestation key.
     pub attestation_key: TpmStructure,
     /// `TPMS_NV_PUBLIC` of the epoch counter, written.
     pub counter: TpmStructure,
-    /// The counter's value: the epoch in which this pairing would live.
+    /// The counter's value: the epoch that this pairing would have.
     pub epoch: Epoch,
     /// What the device says of its host.
     pub host: HostFacts,
-    /// The device's nonce of this session; random.
+    /// The device's random nonce for this session.
     pub nonce: Nonce,
-    /// From where it was asked: the caller's user, and how it came.
+    /// Who asks: the caller's user, and how they reached the device.
     pub origin: ShortText,
-    /// What the device found when it was asked.
+    /// Whether the device's TPM and disk were paired before.
     pub finding: Finding,
-    /// The device that the pairing on the disk was made with, where it is another. A claim.
+    /// The device that the pairing on the disk was made with, if it is another one. A claim.
     pub former: Option<DeviceId>,
-    /// The device whose place this one takes.
+    /// The device that this one replaces.
     pub replaces: Option<DeviceId>,
-    /// Somebody stands at the device, who can show a code or approve.
+    /// Whether somebody is at the device who can read out a code or approve.
     pub attended: bool,
-    /// Why a pairing is wanted.
+    /// Why the device pairs.
     pub reason: ShortText,
-    /// The scopes that are asked for; the operator's grant decides.
+    /// The requested scopes; the operator's grant decides.
     pub scopes: Vec<Scope>,
-    /// The audiences that are asked for, beside the control plane's own URL; the same.
+    /// The requested audiences, in addition to the control plane's own URL; the operator's grant decides.
     pub audiences: Vec<Audience>,
 }
 
 open_enum! {
-    /// What a device finds of its own past. A claim, as all that the disk says.
+    /// Whether a device's TPM and disk were paired before. A claim, as everything on the disk.
     pub enum Finding {
         /// The pairing on the disk was made with this TPM.
         NothingChanged = "nothing-changed",
         /// The pairing on the disk was made with another TPM.
         NewTpm = "new-tpm",
-        /// The TPM has an epoch counter, and the disk knows of no pairing.
+        /// The TPM has an epoch counter, and the disk has no pairing.
         NewDisk = "new-disk",
         /// Neither the TPM nor the disk was ever paired.
         BothNew = "both-new",
@@ -69,14 +70,14 @@ open_enum! {
 pub struct PairingOffer {
     /// The message version.
     pub version: Version,
-    /// The session; the pairing that may come of it takes its id.
+    /// The session. A pairing that results from it has the same id.
     pub session: SessionId,
     /// MakeCredential to the endorsement key for the attestation key's name.
     pub credential: Credential,
     /// The qualifying data of the certified counter, and the nonce of the evidence.
     pub nonce: Nonce,
-    /// Until when it may be answered, Unix seconds of the control plane. The control plane keeps no
-    /// offer: the device brings this and its request back with the proof.
+    /// When the offer expires, Unix seconds of the control plane. The control plane stores no offer: the device returns
+    /// this and its request with the proof.
     pub expires: u64,
 }
 
@@ -90,7 +91,7 @@ pub struct Credential {
     pub secret: TpmStructure,
 }
 
-/// Device: the proof that all of it lives in one TPM.
+/// Device: the proof that all keys and the counter are in one TPM.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairingProof {
     /// The message version.
@@ -109,13 +110,13 @@ pub struct PairingProof {
     pub counter_attest: TpmStructure,
     /// Its `TPMT_SIGNATURE`, by the attestation key.
     pub counter_signature: TpmStructure,
-    /// The first report of the new epoch, whole.
+    /// The first report of the new epoch, in full.
     pub report: super::Report,
     /// The PKCS #10 request for the link key's certificate.
     pub link_request: Certificate,
 }
 
-/// A key and the attestation key's word that the TPM holds it.
+/// A key, and the attestation key's certification that the TPM holds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CertifiedKey {
     /// `TPMT_PUBLIC`.
@@ -135,37 +136,36 @@ pub struct PairingGrant {
     pub pairing: PairingId,
     /// The device that it binds.
     pub device: DeviceId,
-    /// The one epoch in which it lives.
+    /// The epoch of the pairing.
     pub epoch: Epoch,
-    /// What the control plane calls itself, for people.
+    /// The control plane's name for itself, for people.
     pub control_plane: ShortText,
-    /// How the endorsement key was checked, for people.
+    /// How the control plane checked the endorsement key, for people.
     pub endorsement: ShortText,
     /// The link key's certificate chain, leaf first.
     pub link_certificates: Vec<Certificate>,
-    /// Where reports go.
+    /// The broker to connect to.
     pub broker: Broker,
-    /// The scopes that the device asked for and the operator grants. The first verdict has the whole
-    /// entitlement.
+    /// The requested scopes that the operator grants. The first verdict has the whole entitlement.
     pub scopes: Vec<Scope>,
-    /// The keys that may sign orders, pinned from now on.
+    /// The keys that may sign orders. The device pins them.
     pub order_keys: Vec<OrderKey>,
     /// The first verdict, signed for the device's verdict topic.
     pub verdict: Blob<{ limits::ORDER }>,
 }
 
-/// The broker, as the control plane names it.
+/// The address of the broker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Broker {
-    /// A host name or address, as its certificate has it.
+    /// The host name or IP address in its certificate.
     pub host: ShortText,
     /// The TCP port.
     pub port: u16,
-    /// The certificate authority of its certificate, DER.
+    /// The certificate of the CA that issued its certificate, DER.
     pub authority: Certificate,
 }
 
-/// Control plane, 4xx: no.
+/// Control plane, 4xx: a refusal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairingRefusal {
     /// The message version.
@@ -179,19 +179,19 @@ pub struct PairingRefusal {
 open_enum! {
     /// Why a pairing or an action was refused.
     pub enum RefusalCode {
-        /// Nobody enrolled this endorsement key.
+        /// The operator has not enrolled this endorsement key.
         NotEnrolled = "not-enrolled",
-        /// The endorsement key or its certificate does not hold.
+        /// The endorsement key or its certificate failed verification.
         EndorsementKey = "endorsement-key",
-        /// An earlier pairing lived in this epoch, or the one that the approval ended.
+        /// An earlier pairing had this epoch, or the approval ended it.
         EpochSpent = "epoch-spent",
         /// Epoch, resetCount or clock went backwards.
         WentBackwards = "went-backwards",
-        /// The session is unknown, over, or its nonce is stale: ask anew.
+        /// The session is unknown or over, or its nonce is stale. Start again.
         Stale = "stale",
-        /// The proof does not hold.
+        /// The proof failed verification.
         Proof = "proof",
-        /// The device runs what nobody approved.
+        /// The device is not in an approved state.
         Posture = "posture",
         /// The request itself is malformed.
         Malformed = "malformed",
@@ -199,17 +199,17 @@ open_enum! {
         Busy = "busy",
         /// The device is suspended.
         Suspended = "suspended",
-        /// A person must approve, and nobody stands at the device.
+        /// A person must approve, and nobody is at the device.
         ApprovalRequired = "approval-required",
-        /// A person must approve, and the control plane knows nobody who may.
+        /// A person must approve, and no approvers are configured.
         NoApprovers = "no-approvers",
-        /// The approval, the code or the confirmation does not count here. Why is told to the operator.
+        /// The approval, the user code or the confirmation is wrong. The operator sees why.
         ApprovalRefused = "approval-refused",
-        /// The operator or the approver said no.
+        /// The operator or the approver declined.
         Declined = "declined",
-        /// What the device runs is not what was approved.
+        /// The device changed its boot state after the approval.
         PostureChanged = "posture-changed",
-        /// No policy lets this action.
+        /// No policy of the control plane has this action.
         ActionUnknown = "action-unknown",
     }
 }

@@ -1,62 +1,63 @@
-//! Sessions: what is approved, by whom, and how a device follows it.
+//! Approval sessions: what is approved, by whom, and how a device follows the session.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Access, Audience, Credential, Scope, ShortText, TpmStructure};
+use super::entitlement::{Access, Audience};
+use super::pairing::Credential;
+use super::{Scope, ShortText, TpmStructure};
 use crate::bounded::{Blob, Digest, Nonce, Text};
-use crate::codec::{self, EncodeError, Version};
+use crate::codec::{EncodeError, Version};
 use crate::id::{DeviceId, Epoch, PairingId, SessionId};
-use crate::limits;
+use crate::{codec, limits};
 
 /// An SSHSIG in its armor (OpenSSH, `PROTOCOL.sshsig`), as `ssh-keygen -Y sign` writes it.
 pub type SshSignature = Blob<{ limits::SSH_SIGNATURE }>;
 
-/// All that an approval covers. The control plane makes it, the device compares it with what it
-/// asked for, and an approver signs its digest: in another session, for another device or for
-/// anything else that stands here, the signature says nothing.
+/// Everything that an approval covers. The control plane composes it, the device compares it with its request, and an
+/// approver signs its digest. The signature is worthless in another session, for another device, or if any other field
+/// differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Statement {
     /// The message version.
     pub version: Version,
     /// The session.
     pub session: SessionId,
-    /// The device that asks.
+    /// The device that asks for approval.
     pub device: DeviceId,
     /// The device's nonce of this session.
     pub nonce: Nonce,
-    /// From where it was asked, as the device tells: the caller's user, and how it came.
+    /// Who asks, as the device reports it: the caller's user, and how they reached the device.
     pub origin: ShortText,
-    /// What is asked for: `pair`, `re-pair`, or the name of a protected action.
+    /// `pair`, `re-pair`, or the name of a protected action.
     pub action: ShortText,
-    /// On what an action acts.
+    /// The target of an action.
     pub resource: Option<ShortText>,
-    /// SHA-256 of what an action acts with.
+    /// SHA-256 of the action's input.
     pub subject: Option<Digest>,
-    /// The workload's own session, in which an action is asked for.
+    /// The workload's own session, in which it requests an action.
     pub context: Option<ShortText>,
     /// Why.
     pub reason: ShortText,
-    /// The scopes that the device asks for. The pairing gets those of them that the operator grants.
+    /// The requested scopes. The pairing gets those of them that the operator grants.
     pub scopes: Vec<Scope>,
-    /// The audiences that the device asks for, beside the control plane's own URL.
+    /// The requested audiences, in addition to the control plane's own URL.
     pub audiences: Vec<Audience>,
-    /// What the operator granted the device when the session was opened; none for an action. A device that
-    /// nobody has enrolled inherits the grant of the one that it replaces: it is shown here.
+    /// What the operator granted the device when the session was opened; none for an action. A device that is not
+    /// enrolled inherits the grant of the device that it replaces.
     pub granted: Option<Access>,
-    /// The device whose place this one takes.
+    /// The device that this one replaces.
     pub replaces: Option<DeviceId>,
-    /// How the control plane checked the endorsement key of a device that would be paired; none for an
-    /// action.
+    /// How the control plane checked the endorsement key; none for an action.
     pub endorsement: Option<ShortText>,
-    /// The epoch in which it was asked.
+    /// The epoch in which the device asked.
     pub epoch: Epoch,
-    /// SHA-256 of the evidence that the device gave.
+    /// SHA-256 of the evidence that the device sent.
     pub evidence: Digest,
-    /// SHA-256 over the values of the PCRs that leases name, in ascending order: what it runs.
+    /// SHA-256 over the values of the PCRs that leases name, in ascending order: what the device runs.
     pub boot: Digest,
     /// When the session was opened, Unix seconds of the control plane.
     pub time: u64,
-    /// When it is over.
+    /// When it expires.
     pub expires: u64,
 }
 
@@ -66,7 +67,7 @@ impl Statement {
     /// The action of every later one.
     pub const RE_PAIR: &str = "re-pair";
 
-    /// SHA-256 of the encoded statement.
+    /// Returns the SHA-256 of the encoded statement.
     ///
     /// # Errors
     /// [`EncodeError`] as for [`codec::encode`].
@@ -84,36 +85,36 @@ impl StatementBytes {
     /// Encodes a statement.
     ///
     /// # Errors
-    /// [`EncodeError`]; also when it is longer than a statement may be.
+    /// [`EncodeError`], also if the statement is too long.
     pub fn of(statement: &Statement) -> Result<Self, EncodeError> {
         let bytes = codec::encode(statement)?;
         Ok(Self(Blob::new(bytes)?))
     }
 
-    /// The statement.
+    /// Decodes the statement.
     ///
     /// # Errors
-    /// [`codec::DecodeError`] when these bytes are none.
+    /// [`codec::DecodeError`] if these bytes are not a statement.
     pub fn decode(&self) -> Result<Statement, codec::DecodeError> {
         codec::decode(self.0.as_bytes(), limits::STATEMENT)
     }
 
-    /// SHA-256 of the bytes.
+    /// Returns the SHA-256 of the bytes.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(self.0.as_bytes())
     }
 
-    /// What an approver's SSH key signs, in the namespace `pawl-approval@v1`: the digest as 64
-    /// lower-case hexadecimal digits, and nothing behind them.
+    /// Returns what an approver's SSH key signs in the namespace `pawl-approval@v1`: the digest as 64 lower-case
+    /// hexadecimal digits, without a line end.
     #[must_use]
     pub fn to_be_signed(&self) -> String {
         self.digest().to_string()
     }
 }
 
-/// An approval: a signature, and the statement that it was made for. Both are claims until the
-/// signature is verified and the statement is compared with the session's own.
+/// An approval: a signature, and the statement that it covers. Trust neither before the signature is verified and the
+/// statement compared with the session's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenApproval {
     /// What the approver was shown.
@@ -122,12 +123,12 @@ pub struct GivenApproval {
     pub signature: SshSignature,
 }
 
-/// Device: the proof that the session is this TPM's. It opens the session.
+/// Device: opens the session, with the proof that this TPM asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionProof {
     /// The message version.
     pub version: Version,
-    /// The request that was answered with the offer, unchanged.
+    /// The request that the offer answered, unchanged.
     pub request: super::PairingRequest,
     /// `expires` of the offer.
     pub expires: u64,
@@ -137,61 +138,61 @@ pub struct SessionProof {
     pub counter_attest: TpmStructure,
     /// Its `TPMT_SIGNATURE`, by the attestation key.
     pub counter_signature: TpmStructure,
-    /// A whole report on the offer's nonce.
+    /// A full report on the offer's nonce.
     pub report: super::Report,
 }
 
-/// Device: how far is it, and here is what has come. With neither it only asks.
+/// Device: polls the session. May submit an approval or a confirmation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ApprovalStep {
     /// The message version.
     pub version: Version,
-    /// What opened the session: it shows that the same device asks.
+    /// The secret that opened the session, which proves that the same device polls.
     pub secret: Blob<64>,
-    /// An approval that was given at the device.
+    /// An approval given at the device.
     pub approval: Option<GivenApproval>,
-    /// The confirmation that an approver elsewhere was shown, as it was typed at the device.
+    /// The confirmation code of an approver elsewhere, as somebody typed it at the device.
     pub confirmation: Option<Text<32>>,
 }
 
-/// Control plane, 202: somebody has yet to approve.
+/// Control plane, 202: the session waits for approval.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     /// The message version.
     pub version: Version,
-    /// What is to be approved.
+    /// The statement to approve.
     pub statement: StatementBytes,
-    /// Where an approver elsewhere goes.
+    /// How an approver elsewhere finds the session.
     pub approval: Approval,
-    /// How many persons must approve.
+    /// How many people must approve.
     pub needed: u8,
-    /// Who has.
+    /// Who has approved.
     pub approved: Vec<ShortText>,
-    /// Approvals from elsewhere that wait for their confirmation at the device.
+    /// Approvals given elsewhere whose confirmation code nobody has typed at the device yet.
     pub unconfirmed: u8,
-    /// How many more times something wrong may be given.
+    /// How many more wrong approvals or codes the session accepts before it fails.
     pub tries_left: u8,
-    /// The session is over after so many seconds.
+    /// The seconds until the session expires.
     pub expires_in: u32,
-    /// Ask again after so many seconds.
+    /// The seconds until the next poll.
     pub retry_after: u32,
-    /// What the control plane knows of what would end.
+    /// The pairings that would end, as far as the control plane knows.
     pub known: Known,
 }
 
-/// Where a person approves.
+/// How a person finds the session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
-    /// The code that the device shows and the approver types.
+    /// The user code, which the device shows and the approver types.
     pub user_code: ShortText,
-    /// The page that says how.
+    /// The verification URI.
     pub url: ShortText,
 }
 
 /// What the control plane knows of the device and of the one that it replaces, for people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Known {
-    /// What the operator calls the device; none while it is unknown.
+    /// The operator's label of the device; none if it is unknown.
     pub label: Option<ShortText>,
     /// The live pairing of this device that would end.
     pub ends: Option<Ending>,
@@ -206,21 +207,20 @@ pub struct Ending {
     pub pairing: PairingId,
     /// Its epoch.
     pub epoch: Epoch,
-    /// When it was made, Unix seconds.
+    /// When the device was paired, Unix seconds.
     pub paired_at: u64,
-    /// The scopes that it has now.
+    /// Its present scopes.
     pub scopes: Vec<Scope>,
 }
 
-/// Control plane, 200: approved. The old pairing is over, and the new one may be made, by the one
-/// TPM that can open the credential.
+/// Control plane, 200: approved. The old pairing has ended. The TPM that can open the credential may make the new one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairingApproved {
     /// The message version.
     pub version: Version,
     /// What was approved.
     pub statement: StatementBytes,
-    /// The approvals; none where the operator's policy wants nobody's.
+    /// The approvals; none if the operator's policy requires no approver.
     pub approvals: Vec<GrantedApproval>,
     /// MakeCredential to the endorsement key for the attestation key's name: the grant.
     pub credential: Credential,
@@ -230,16 +230,16 @@ pub struct PairingApproved {
     pub lease_key: TpmStructure,
     /// `TPMT_PUBLIC` of the key that authorizes actions.
     pub authorization_key: TpmStructure,
-    /// The policyRef of this pairing, of which the keys' policies are made.
+    /// The policyRef of this pairing, which the keys' policies contain.
     pub policy_ref: Digest,
-    /// The pairing must live in an epoch above this one.
+    /// The epoch of the pairing must be above this one.
     pub above: Epoch,
 }
 
-/// An approval that counted.
+/// An accepted approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantedApproval {
-    /// Who approved, as the control plane knows them.
+    /// The approver's name in the control plane's list of signers.
     pub principal: ShortText,
     /// The fingerprint of their key, `SHA256:…`.
     pub key: ShortText,

@@ -4,67 +4,68 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entitlement, ShortText};
+use super::ShortText;
+use super::entitlement::Entitlement;
 use crate::bounded::{Digest, Nonce, SignatureBytes};
 use crate::codec::Version;
 use crate::id::{DeviceId, Epoch, PairingId};
 use crate::open_enum;
 use crate::pcr::PcrBank;
 
-/// Control plane: the judgement on a report, or a change of the device's standing; signed.
+/// Control plane: the attestation result of a report, or a change of the entitlement; signed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The message version.
     pub version: Version,
     /// The device.
     pub device: DeviceId,
-    /// The pairing; a verdict for another one is history.
+    /// The pairing. The device ignores a verdict for another one.
     pub pairing: PairingId,
     /// Its epoch.
     pub epoch: Epoch,
-    /// Rises with every verdict of a pairing; one that does not rise is a replay.
+    /// Higher in every verdict of a pairing. The device refuses a verdict that is not higher as a replay.
     pub sequence: u64,
     /// Unix time of the control plane, seconds; for people.
     pub time: u64,
-    /// SHA-256 of the evidence that is answered; none when nothing was reported.
+    /// SHA-256 of the evidence that this verdict answers; none if it answers no report.
     pub answers: Option<Digest>,
-    /// What the operator grants the device now. It takes effect before anything else of the verdict.
+    /// What the operator grants the device now. The device applies it before the rest of the verdict.
     pub entitlement: Entitlement,
-    /// The judgement; none when this verdict judges nothing and only hands out a nonce.
+    /// The trust tier; none if the control plane appraised nothing and this verdict only carries a nonce.
     pub result: Option<TrustTier>,
-    /// The judgement on each area about which there is something to say; the worst of them is `result`.
+    /// The trust tier of each area to which a rule applied; the worst of them is `result`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub areas: BTreeMap<Area, TrustTier>,
     /// Why, in words that a technician understands.
     pub reasons: Vec<ShortText>,
-    /// SHA-256 of the policy by whose rules it was judged; none where known states were compared.
+    /// SHA-256 of the policy that was applied; none if the boot state was compared with accepted states.
     pub policy: Option<Digest>,
     /// The nonce of the next report.
     pub nonce: Nonce,
-    /// The next report is to be a whole one.
+    /// Whether the next report must be full instead of incremental.
     pub whole: bool,
-    /// The handles of the NvPCRs that the next report has to certify, at most [`crate::limits::NVPCRS`].
+    /// The handles of the NvPCRs that the next report must certify, at most [`crate::limits::NVPCRS`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nvpcrs: Vec<u32>,
-    /// Report again after so many seconds; 0 is at once.
+    /// The seconds until the next report; 0 for at once.
     pub interval: u32,
-    /// The control plane has the device's records up to this sequence.
+    /// The sequence number of the last audit record that the control plane has.
     pub records: u64,
-    /// What the TPM wants before it uses the device key or opens the vault.
+    /// The lease under which the TPM uses the device key and opens the vault.
     pub lease: Option<Lease>,
-    /// The same for boot states that are approved and still to come, at most
-    /// [`crate::limits::LEASES_AHEAD`]: a device that boots into one of them can work before anybody has
-    /// judged it. They are kept with `lease`, and replaced with it.
+    /// Leases for approved boot states that the device has not booted yet, at most
+    /// [`crate::limits::LEASES_AHEAD`]. A device that boots into one of them can work before its next verdict. The next
+    /// verdict replaces them together with `lease`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ahead: Vec<Lease>,
 }
 
 open_enum! {
-    /// The operator's decision, apart from any judgement on the device's state.
+    /// The operator's decision, independent of the attestation result.
     pub enum Standing {
         /// The device may work.
         Active = "active",
-        /// It may not, until the operator resumes it; nothing is destroyed.
+        /// The device may not work until the operator resumes it. Nothing is destroyed.
         Suspended = "suspended",
     }
 }
@@ -82,7 +83,7 @@ open_enum! {
 }
 
 open_enum! {
-    /// The part of a device that a tier or a reason is about.
+    /// The part of a device that a trust tier or a reason is about.
     pub enum Area {
         /// The TPM.
         Hardware = "hardware",
@@ -90,7 +91,7 @@ open_enum! {
         Firmware = "firmware",
         /// Boot loader, kernel, command line.
         Boot = "boot",
-        /// Whatever ran since boot.
+        /// Everything that ran since boot.
         Runtime = "runtime",
         /// The age of the evidence.
         Freshness = "freshness",
@@ -101,18 +102,18 @@ open_enum! {
 /// computes that policy: PolicyPCR, PolicyNV, and PolicyCounterTimer twice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lease {
-    /// The bank of the PCRs: that of the device's quotes. Without an entry it is sha256, as in leases of earlier versions,
-    /// which devices keep on their disks.
+    /// The bank of the PCRs: that of the device's quotes. The default is sha256: leases of earlier versions, which
+    /// devices keep on their disks, have no such entry.
     #[serde(default, skip_serializing_if = "PcrBank::is_default")]
     pub bank: PcrBank,
-    /// The PCRs that must hold what was appraised, ascending.
+    /// The PCRs that must have the appraised values, ascending.
     pub pcrs: Vec<u8>,
     /// SHA-256 over their values, in that order, whatever the bank.
     pub pcr_digest: Digest,
-    /// The TPM's resetCount may be at most this.
+    /// The highest allowed resetCount of the TPM.
     pub reset_count: u32,
-    /// The TPM's clock must be below this, milliseconds.
+    /// The value of the TPM's clock at which the lease ends, milliseconds.
     pub clock: u64,
-    /// By the lease key, over the approved policy and the pairing's policyRef.
+    /// The lease key's signature over the approved policy and the pairing's policyRef.
     pub signature: SignatureBytes,
 }
