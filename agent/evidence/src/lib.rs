@@ -26,21 +26,17 @@ pub mod assurance;
 pub mod attest;
 #[cfg(feature = "verifier")]
 pub mod boot_image;
+mod bytes;
 #[cfg(feature = "verifier")]
 pub mod credential;
 #[cfg(feature = "verifier")]
 pub mod endorsement;
 pub mod eventlog;
-#[cfg(feature = "verifier")]
-mod external_key;
 pub mod ima;
 pub mod lease;
-mod little_endian;
-mod lower_hex;
 pub mod measure_log;
 pub mod nv_certificates;
 pub mod tpm;
-#[cfg(feature = "verifier")]
 #[cfg(feature = "verifier")]
 mod x509;
 

@@ -4,29 +4,31 @@
 //! rule and no reference value allows is refused. There are two sets of rules: under a [`policy`] the boot is
 //! appraised event by event; without one the PCRs must equal an accepted state.
 
+mod boot;
+mod boot_log;
 mod coverage;
 mod evidence;
+mod judge;
+mod learn;
 pub mod policy;
 mod reason;
-mod reference;
-mod replayed;
 mod rules;
 mod tpm_time;
 
+pub use boot::{Foretold, before_user_space, foretell};
 pub use coverage::{BootCoverage, Uncovered};
-pub use evidence::{Evidence, ImaProgress, NvPcrs};
+pub use evidence::{
+    BootLogRule, BootState, Evidence, INITRD_PCR, INITRD_STAND_INS, ImaProgress, NvPcrs, ReferenceValues,
+};
 pub use pawl_proto::message::{Area, TrustTier};
-pub(in crate::appraise) use reason::area_of_pcr;
 pub use reason::{AttestationResult, Reason};
-pub use reference::{BootLogRule, BootState, INITRD_PCR, INITRD_STAND_INS, ReferenceValues};
-pub use replayed::{Foretold, before_user_space, foretell};
 pub use tpm_time::{CLOCK_SAVE_INTERVAL_MS, HighWater, TpmTime};
 
 /// Appraises evidence against reference values.
 pub fn appraise(evidence: &Evidence<'_>, reference: &ReferenceValues) -> AttestationResult {
     let mut reasons = rules::always(evidence, reference);
     reasons.extend(match &reference.policy {
-        Some(policy) => policy::judge(policy, evidence, reference),
+        Some(policy) => judge::judge(policy, evidence, reference),
         None => rules::without_policy(evidence, reference),
     });
     AttestationResult::new(reasons)

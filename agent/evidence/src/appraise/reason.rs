@@ -62,6 +62,27 @@ impl Reason {
     }
 }
 
+/// What the rules say of one event.
+pub(in crate::appraise) enum Ruling {
+    /// A rule allows it.
+    Explained,
+    /// A rule covers it and does not allow it.
+    Refused {
+        /// The rule.
+        rule: &'static str,
+        /// The reason, for people.
+        text: String,
+    },
+    /// No rule covers it.
+    Unexplained,
+}
+
+impl Ruling {
+    pub(in crate::appraise) fn refused(rule: &'static str, text: String) -> Self {
+        Self::Refused { rule, text }
+    }
+}
+
 /// Returns the area of a PCR (TCG PC Client Platform Firmware Profile, section 3.3.4).
 pub(super) fn area_of_pcr(index: u8) -> Area {
     match index {

@@ -1,7 +1,5 @@
 use serde::{Deserialize, Serialize};
-
-use super::error::AssuranceError;
-use super::hex;
+use thiserror::Error;
 
 /// The claims of an assurance (RFC 7519, with one private claim).
 ///
@@ -34,20 +32,20 @@ pub struct ActionClaims {
     /// The target of the action.
     pub resource: String,
     /// SHA-256 of the action's input.
-    #[serde(with = "hex")]
+    #[serde(with = "lower_hex")]
     pub digest: [u8; 32],
     /// The workload's own session id, or the receiver's challenge.
     pub session: String,
     /// Which workload requested the action, as the device's kernel and daemon reported it.
     pub origin: String,
     /// SHA-256 of the values of the lease's PCRs: what the device ran.
-    #[serde(with = "hex")]
+    #[serde(with = "lower_hex")]
     pub boot: [u8; 32],
     /// SHA-256 of the evidence that was appraised last.
-    #[serde(with = "hex")]
+    #[serde(with = "lower_hex")]
     pub evidence: [u8; 32],
     /// SHA-256 of the approved statement.
-    #[serde(with = "hex")]
+    #[serde(with = "lower_hex")]
     pub statement: [u8; 32],
     /// Who approved.
     pub approved: Approved,
@@ -55,7 +53,7 @@ pub struct ActionClaims {
 
 /// Who approved an action: `"policy"`, or an array of persons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[serde(try_from = "ApprovedJson", into = "ApprovedJson")]
 pub enum Approved {
     /// The operator's policy, which requires no person.
     Policy,
@@ -108,7 +106,7 @@ impl Claims {
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Written {
+enum ApprovedJson {
     Word(Word),
     Persons(Vec<Approver>),
 }
@@ -119,7 +117,7 @@ enum Word {
     Policy,
 }
 
-impl From<Approved> for Written {
+impl From<Approved> for ApprovedJson {
     fn from(approved: Approved) -> Self {
         match approved {
             Approved::Policy => Self::Word(Word::Policy),
@@ -128,14 +126,124 @@ impl From<Approved> for Written {
     }
 }
 
-impl TryFrom<Written> for Approved {
+impl TryFrom<ApprovedJson> for Approved {
     type Error = &'static str;
 
-    fn try_from(written: Written) -> Result<Self, Self::Error> {
+    fn try_from(written: ApprovedJson) -> Result<Self, Self::Error> {
         match written {
-            Written::Word(Word::Policy) => Ok(Self::Policy),
-            Written::Persons(persons) if persons.is_empty() => Err("no approver"),
-            Written::Persons(persons) => Ok(Self::Persons(persons)),
+            ApprovedJson::Word(Word::Policy) => Ok(Self::Policy),
+            ApprovedJson::Persons(persons) if persons.is_empty() => Err("no approver"),
+            ApprovedJson::Persons(persons) => Ok(Self::Persons(persons)),
+        }
+    }
+}
+
+/// Serializes a digest as 64 lower-case hexadecimal digits. Only this form is accepted, so that equal digests
+/// are equal texts.
+mod lower_hex {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(digest: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&::hex::encode(digest))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        parse(&text).ok_or_else(|| de::Error::custom("not 64 lower-case hexadecimal digits"))
+    }
+
+    pub(super) fn parse(text: &str) -> Option<[u8; 32]> {
+        crate::bytes::read_lower_hex(text.as_bytes())?.try_into().ok()
+    }
+}
+
+/// The longest assurance, in bytes: two certificates of some 600 bytes, and texts of bounded length.
+pub const ASSURANCE_MAX_LEN: usize = 16 * 1024;
+
+/// Why an assurance is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AssuranceError {
+    /// It is longer than [`ASSURANCE_MAX_LEN`].
+    #[error("the assurance is longer than {ASSURANCE_MAX_LEN} bytes")]
+    TooLong,
+    /// It is not a compact JWS (RFC 7515, section 7.1).
+    #[error("the assurance is not a compact JWS: three parts in base64url, of which the last is 64 bytes")]
+    Form,
+    /// The header is not JSON, lacks a member, or has an unknown member.
+    #[error("the assurance's header is not a JSON object of alg, typ and x5c")]
+    Header,
+    /// The signature algorithm is not ES256.
+    #[error("the assurance's algorithm is not ES256")]
+    Algorithm,
+    /// The JWS has another type than an assurance.
+    #[error("the JWS is not of the type pawl-assurance+jwt")]
+    Type,
+    /// The certificate list is empty, too long, or not Base64.
+    #[error("the assurance's x5c does not hold one to four certificates in Base64")]
+    Certificates,
+    /// The claims are not JSON, lack a member, or have a member of the wrong type.
+    #[error("the assurance's claims are malformed")]
+    Claims,
+    /// The trusted CA certificate is malformed.
+    #[error(
+        "the trusted certificate is not a well-formed CA certificate: give the control plane's ca.pem, in DER"
+    )]
+    Authority,
+    /// The action key's certificate is malformed.
+    #[error("the action key's certificate is not a well-formed X.509 certificate")]
+    Certificate,
+    /// Another CA signed the action key's certificate.
+    #[error("the trusted CA did not sign the action key's certificate")]
+    Issuer,
+    /// A certificate is not valid at this time.
+    #[error("a certificate of the assurance is not valid at this time")]
+    Validity,
+    /// The certificate has another purpose: another key of the device, or another CA.
+    #[error("the certificate is not for an action key: it lacks that key purpose")]
+    Purpose,
+    /// The certified key is of another kind.
+    #[error("the action key is not on the curve P-256")]
+    Key,
+    /// The certified key did not sign these bytes.
+    #[error("the assurance is not signed by the action key")]
+    Signature,
+    /// Certificate and claims name different devices.
+    #[error("the assurance names another device than the action key's certificate")]
+    Subject,
+    /// It is not valid yet.
+    #[error("the assurance is not valid yet")]
+    NotYet,
+    /// It has expired.
+    #[error("the assurance has expired")]
+    Expired,
+    /// It is for another device.
+    #[error("the assurance is for another device")]
+    Device,
+    /// It is for another action.
+    #[error("the assurance is for another action")]
+    Action,
+    /// It is for another resource.
+    #[error("the assurance is for another resource")]
+    Resource,
+    /// It is for other data.
+    #[error("the assurance is for other data: the digests differ")]
+    Digest,
+    /// It is for another session of the workload.
+    #[error("the assurance is for another session")]
+    Session,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lower_hex::parse;
+
+    #[test]
+    fn one_form_alone_is_read() {
+        let good = "00ff".repeat(16);
+        assert_eq!(parse(&good), Some([0x00, 0xff].repeat(16).try_into().unwrap()));
+        for bad in [good.to_uppercase(), "00f".repeat(21), format!("{good}00"), good.replace('f', "g")] {
+            assert_eq!(parse(&bad), None, "{bad}");
         }
     }
 }

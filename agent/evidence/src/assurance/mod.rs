@@ -10,25 +10,15 @@
 //! [`verify`](verify()) checks such a JWS without a TPM, without the control plane and without a network.
 
 mod claims;
-mod error;
-mod hex;
 mod policy;
 mod signing_input;
-
-#[cfg(feature = "verifier")]
-mod certificate;
-#[cfg(feature = "verifier")]
-mod key;
 #[cfg(feature = "verifier")]
 mod verify;
 
+pub use claims::{ASSURANCE_MAX_LEN, ActionClaims, Approved, Approver, AssuranceError, Claims, Expected};
 #[cfg(feature = "verifier")]
-pub use certificate::{ASSURANCE_EKU, ASSURANCE_EKU_EXTENSION};
-pub use claims::{ActionClaims, Approved, Approver, Claims, Expected};
-pub use error::AssuranceError;
-#[cfg(feature = "verifier")]
-pub use key::AuthorizationKey;
+pub use policy::AuthorizationKey;
 pub use policy::{action_policy, cp_hash_of_sign, to_be_signed};
-pub use signing_input::{ASSURANCE_MAX_LEN, ASSURANCE_TYPE, SigningInput};
+pub use signing_input::{ASSURANCE_TYPE, SigningInput};
 #[cfg(feature = "verifier")]
-pub use verify::{Assurance, verify};
+pub use verify::{ASSURANCE_EKU, ASSURANCE_EKU_EXTENSION, Assurance, verify};

@@ -3,12 +3,9 @@ use base64::engine::general_purpose::STANDARD;
 use pawl_jose::{ALGORITHM, SIGNATURE_LEN};
 use serde::{Deserialize, Serialize};
 
-use super::claims::Claims;
-use super::error::AssuranceError;
+use super::claims::{ASSURANCE_MAX_LEN, AssuranceError, Claims};
 use crate::tpm::sha256;
 
-/// The longest assurance, in bytes: two certificates of some 600 bytes, and texts of bounded length.
-pub const ASSURANCE_MAX_LEN: usize = 16 * 1024;
 /// The `typ` of an assurance (RFC 7515, section 4.1.9).
 pub const ASSURANCE_TYPE: &str = "pawl-assurance+jwt";
 

@@ -4,10 +4,8 @@
 //! [`VerifiedQuote`] and [`VerifiedNvPcr`]. All of them rely on the attestation key being in a genuine TPM,
 //! which [`crate::credential`] and [`crate::endorsement`] establish.
 
-mod binding;
 mod key;
 mod verified;
 
-pub use binding::{KeyError, KeyRole, check_device_bound};
-pub use key::{AkError, AttestationKey};
+pub use key::{AkError, AttestationKey, KeyError, KeyRole, check_device_bound};
 pub use verified::{AttestError, VerifiedAttest, VerifiedNvPcr, VerifiedQuote};

@@ -7,13 +7,9 @@
 mod chain;
 mod store;
 mod template;
-mod vendor_ca;
-mod vendor_file;
-mod vendor_list;
+mod vendor;
 
 pub use chain::{EkEndorsement, EndorsementError};
 pub use store::{Skipped, VendorCas};
 pub use template::{EkTemplate, EkTemplateError};
-pub use vendor_ca::{CaProblem, CaRank, VendorCa};
-pub use vendor_file::{VendorItem, read_vendor_file};
-pub use vendor_list::{ListProblem, VendorList};
+pub use vendor::{CaProblem, CaRank, ListProblem, VendorCa, VendorItem, VendorList, read_vendor_file};

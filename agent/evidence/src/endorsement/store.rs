@@ -1,6 +1,4 @@
-use super::vendor_ca::VendorCa;
-use super::vendor_file::{VendorItem, read_vendor_file};
-use super::vendor_list::{ListProblem, VendorList};
+use super::vendor::{ListProblem, VendorCa, VendorItem, VendorList, read_vendor_file};
 use crate::x509::{Certificate, is_signed_by};
 
 /// The maximum number of CAs, above that of all TPM vendors together.

@@ -5,18 +5,14 @@
 //! quoted. Even then, only some types of events tie their data to the digest. Verifiers therefore use
 //! [`EventLog::facts`], which says for each fact whether a digest covers it.
 
-mod error;
-mod event;
 #[cfg(feature = "verifier")]
 mod facts;
-mod header;
 mod kind;
+mod log;
 #[cfg(feature = "verifier")]
 mod predict;
 mod replay;
 
-pub use error::EventLogError;
-pub use event::{Event, Events, NO_PCR};
 #[cfg(feature = "verifier")]
 pub use facts::{
     Action, Authority, BootFacts, BootOption, CertificateId, DatabaseName, EventFact, Fact, FirmwareContent,
@@ -25,8 +21,8 @@ pub use facts::{
 };
 #[cfg(feature = "verifier")]
 pub(crate) use facts::{NVPCR_SEPARATOR, OS_SEPARATOR, command_line_digests};
-pub use header::EventLog;
 pub use kind::EventKind;
+pub use log::{Event, EventLog, EventLogError, Events, NO_PCR};
 #[cfg(feature = "verifier")]
 pub use predict::{DatabaseChange, PredictError, explains, predict, predict_databases};
 

@@ -1,6 +1,4 @@
-use super::error::EventLogError;
-use super::event::Event;
-use super::header::EventLog;
+use super::log::{Event, EventLog, EventLogError};
 use crate::tpm::{PcrValues, TaggedDigest};
 
 impl EventLog<'_> {

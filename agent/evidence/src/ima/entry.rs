@@ -1,8 +1,15 @@
+//! One measurement, and its template: the fields that the kernel writes for it
+//! (security/integrity/ima/ima_template.c).
+//!
+//! Digests cover the bytes of the fields, not the *name* of the template. Whoever alters a log in transit can give an
+//! entry another template, so no field is read by the template's name if it could have two meanings: every supported
+//! template starts with digest and name, whose forms identify them.
+
 use std::borrow::Cow;
 
-use super::error::ImaError;
+use thiserror::Error;
+
 use super::file_digest::FileDigest;
-use super::measured::Measured;
 use crate::tpm::{HashAlgorithm, TaggedDigest};
 
 pub(super) const SHA1_LEN: usize = 20;
@@ -114,4 +121,178 @@ pub(super) fn ima_template_data(file_digest: &[u8], name: &[u8]) -> Option<Vec<u
     let mut data = [file_digest, name].concat();
     data.extend(std::iter::repeat_n(0, padding));
     Some(data)
+}
+
+/// The known fields of an entry, each read only if it can have no other meaning.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured<'e> {
+    /// `None` for unknown algorithms.
+    pub(super) digest: Option<FileDigest>,
+    pub(super) path: &'e [u8],
+    pub(super) signature: Option<&'e [u8]>,
+    pub(super) buffer: Option<&'e [u8]>,
+}
+
+impl<'e> Measured<'e> {
+    /// Returns `None` if the entry does not have exactly the fields of its template, or the template is unknown.
+    pub(super) fn read(entry: &'e Entry<'_>) -> Option<Self> {
+        let data: &[u8] = &entry.data;
+        if entry.template == IMA_TEMPLATE {
+            Self::read_old(data)
+        } else {
+            Self::read_fields(entry.template, data)
+        }
+    }
+
+    fn read_fields(template: &[u8], data: &'e [u8]) -> Option<Self> {
+        let kinds = template_fields(template)?;
+        let fields = split_all(data)?;
+        if fields.len() != kinds.len() {
+            return None;
+        }
+        let field = |wanted| {
+            let position = kinds.iter().position(|kind| *kind == wanted)?;
+            fields.get(position).copied().filter(|field| !field.is_empty())
+        };
+        let digest = field(Field::Digest)?;
+        let path = field(Field::Name)?.strip_suffix(b"\0")?;
+        // A digest field contains a zero byte and a path never does, so neither can be taken for the other.
+        if path.contains(&0) || !digest.contains(&0) {
+            return None;
+        }
+        let digest = FileDigest::read_field(digest);
+        Some(Self { digest, path, signature: field(Field::Signature), buffer: field(Field::Buffer) })
+    }
+
+    /// Reads the template `ima`: a digest of 20 bytes, then the name padded with zeros.
+    fn read_old(data: &'e [u8]) -> Option<Self> {
+        // Otherwise fields of a newer template would be read as a digest and a path that nobody measured.
+        if split_all(data).is_some() {
+            return None;
+        }
+        let (digest, name) = data.split_at_checked(SHA1_LEN)?;
+        let end = name.iter().position(|byte| *byte == 0)?;
+        let (path, padding) = name.split_at_checked(end)?;
+        let digest = FileDigest::read_field(&[b"sha1:\0", digest].concat());
+        padding.iter().all(|byte| *byte == 0).then_some(Self { digest, path, signature: None, buffer: None })
+    }
+}
+
+/// Splits the data into its fields, each after its size; `None` unless the last one ends with the data.
+fn split_all(mut data: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut fields = Vec::new();
+    while !data.is_empty() {
+        let (size, rest) = data.split_first_chunk::<4>()?;
+        let (field, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*size)).ok()?)?;
+        // Unlimited empty fields would take more memory than the log's bytes.
+        if fields.len() == FIELDS_MAX {
+            return None;
+        }
+        fields.push(field);
+        data = rest;
+    }
+    Some(fields)
+}
+
+/// The oldest template, without sizes before its fields.
+pub(super) const IMA_TEMPLATE: &[u8] = b"ima";
+
+/// IMA_TEMPLATE_NUM_FIELDS_MAX.
+pub(super) const FIELDS_MAX: usize = 15;
+
+/// A field, by the form in which the kernel writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    /// `d-ng`: an algorithm and a digest; `d-ngv2`: with a word in front that says what was hashed.
+    Digest,
+    /// `n-ng`: a path, or the name of another measured object.
+    Name,
+    /// `sig`: the file's extended attribute `security.ima`, if it is a signature.
+    Signature,
+    /// `buf`: the measured data itself.
+    Buffer,
+    /// `d-modsig`: the digest of a file without its appended signature.
+    OtherDigest,
+    /// Bytes; hexadecimal in the text form.
+    Bytes,
+    /// Text with a trailing zero byte.
+    Text,
+    /// A number with this many bytes.
+    Number(usize),
+}
+
+/// Returns the fields of a template, in order; `None` if it is unknown.
+///
+/// A custom format (`ima_template_fmt=`) is its own name.
+pub(super) fn template_fields(template: &[u8]) -> Option<Vec<Field>> {
+    let format: &[u8] = match template {
+        b"ima-ng" => b"d-ng|n-ng",
+        b"ima-ngv2" => b"d-ngv2|n-ng",
+        b"ima-sig" => b"d-ng|n-ng|sig",
+        b"ima-sigv2" => b"d-ngv2|n-ng|sig",
+        b"ima-buf" => b"d-ng|n-ng|buf",
+        b"ima-modsig" => b"d-ng|n-ng|sig|d-modsig|modsig",
+        b"evm-sig" => b"d-ng|n-ng|evmsig|xattrnames|xattrlengths|xattrvalues|iuid|igid|imode",
+        custom => custom,
+    };
+    let fields: Option<Vec<Field>> =
+        format.split(|byte| *byte == b'|').take(FIELDS_MAX.saturating_add(1)).map(field).collect();
+    fields.filter(|fields| fields.starts_with(&[Field::Digest, Field::Name]) && fields.len() <= FIELDS_MAX)
+}
+
+fn field(name: &[u8]) -> Option<Field> {
+    Some(match name {
+        b"d-ng" | b"d-ngv2" => Field::Digest,
+        b"n-ng" => Field::Name,
+        b"sig" => Field::Signature,
+        b"buf" => Field::Buffer,
+        b"d-modsig" => Field::OtherDigest,
+        b"modsig" | b"evmsig" | b"xattrlengths" | b"xattrvalues" => Field::Bytes,
+        b"xattrnames" => Field::Text,
+        b"iuid" | b"igid" => Field::Number(4),
+        b"imode" => Field::Number(2),
+        _ => return None,
+    })
+}
+
+/// Why an IMA log cannot be read. Offsets are in bytes from the start of the piece of log.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ImaError {
+    /// The log ends inside an entry.
+    #[error("the IMA log is cut off inside the entry at offset {offset}")]
+    Truncated {
+        /// The start of the entry.
+        offset: usize,
+    },
+    /// The entry is malformed.
+    #[error("the IMA log's entry at offset {offset} is malformed")]
+    Malformed {
+        /// The start of the entry.
+        offset: usize,
+    },
+    /// The text form cannot be converted back into what the kernel hashed.
+    #[error("the text of the IMA entry at offset {offset} is not understood: send the binary log")]
+    Template {
+        /// The start of the entry.
+        offset: usize,
+    },
+    /// The entry's stated template digest is not the digest of its data.
+    #[error("the IMA log's entry at offset {offset} was altered: its digest is not that of its data")]
+    Altered {
+        /// The start of the entry.
+        offset: usize,
+    },
+    /// As [`ImaError::Altered`], in a list with longer digests than SHA-1's.
+    #[error(
+        "the digest of the IMA log's entry at offset {offset} has the size of {expected} and is not that of its data: \
+         the list is of a hash that is not read here, such as SM3 (send binary_runtime_measurements instead), or it \
+         was altered"
+    )]
+    Hash {
+        /// The start of the entry.
+        offset: usize,
+        /// The hash with digests of this size.
+        expected: HashAlgorithm,
+    },
 }

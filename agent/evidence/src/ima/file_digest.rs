@@ -76,8 +76,8 @@ impl FromStr for FileDigest {
         if algorithm == HashAlgorithm::Sha1 {
             return Err(FileDigestError::Weak);
         }
-        let digest =
-            crate::lower_hex::read(hex.as_bytes()).and_then(|bytes| TaggedDigest::new(algorithm, &bytes));
+        let digest = crate::bytes::read_lower_hex(hex.as_bytes())
+            .and_then(|bytes| TaggedDigest::new(algorithm, &bytes));
         Ok(Self { of, digest: digest.ok_or(FileDigestError::Form)? })
     }
 }

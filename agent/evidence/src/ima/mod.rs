@@ -5,23 +5,16 @@
 //! prefix that the quoted PCR confirms. Only entries of that prefix are evidence.
 
 mod aggregate;
-mod ascii;
-mod binary;
 mod entry;
-mod error;
 mod file_digest;
-mod measured;
+mod log;
 #[cfg(feature = "verifier")]
 mod rules;
-mod state;
-mod template;
 
 pub use aggregate::{Aggregate, Outcome};
-pub use ascii::AsciiLog;
-pub use binary::BinaryLog;
-pub use entry::Entry;
-pub use error::ImaError;
+pub use entry::{Entry, ImaError};
 pub use file_digest::{FileDigest, FileDigestError, Hashed};
+pub use log::{AsciiLog, BinaryLog};
 #[cfg(feature = "verifier")]
 pub use rules::{Findings, Offender, PathPattern, PatternError, RuleSet, Rules, Signer, SignerError, Why};
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::MeasureLog;
 use super::record::Target;
-use crate::lower_hex;
+use crate::bytes;
 use crate::tpm::Name;
 
 /// The PCR into which systemd measures the creation of an NvPCR.
@@ -38,7 +38,8 @@ impl<'t> NvPcrInit<'t> {
         }
         let is_hex = index.len() <= 8 && index.bytes().all(|byte| byte.is_ascii_hexdigit());
         let index = u32::from_str_radix(index, 16).ok().filter(|_| is_hex)?;
-        let tpm_name = lower_hex::read(tpm_name.as_bytes()).and_then(|name| Name::from_bytes(&name).ok());
+        let tpm_name =
+            bytes::read_lower_hex(tpm_name.as_bytes()).and_then(|name| Name::from_bytes(&name).ok());
         Some(Self { name, index, tpm_name })
     }
 }

@@ -1,5 +1,5 @@
 use super::name::Name;
-use super::pcr_selection::PcrSelection;
+use super::pcr::PcrSelection;
 use super::reader::{ParseError, Reader};
 
 /// TPM_GENERATED_VALUE. Restricted keys refuse to sign external data that starts with it.

@@ -1,6 +1,6 @@
 use super::hash::sha256;
 use super::name::Name;
-use super::pcr_selection::PcrSelection;
+use super::pcr::PcrSelection;
 
 const CC_POLICY_NV: u32 = 0x0000_0149;
 const CC_POLICY_SIGNED: u32 = 0x0000_0160;

@@ -3,7 +3,7 @@ use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 
 use super::public::{Public, PublicKey};
-use super::scheme::Curve;
+use super::signature::Curve;
 
 /// A sealed object is not a key and has no SubjectPublicKeyInfo.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -2,6 +2,10 @@
 //! forms of lengths, because certificates of TPM vendors violate both rules. Signatures are verified over the
 //! received bytes, so leniency is safe.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use time::{Date, Month, Time, UtcDateTime};
+
 pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
@@ -101,6 +105,75 @@ fn read_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     }
 }
 
+/// Reads a Time (RFC 5280, section 4.1.2.5) as seconds since 1970; `None` if it is malformed.
+///
+/// A leap second (`…60Z`) is the second after `…59Z`.
+pub(super) fn read_time(element: Element<'_>) -> Option<i64> {
+    let text = std::str::from_utf8(element.content).ok()?.strip_suffix('Z')?;
+    if !text.bytes().all(|character| character.is_ascii_digit()) {
+        return None;
+    }
+    let (year, text) = match element.tag {
+        UTC_TIME => {
+            let (year, text) = text.split_at_checked(2)?;
+            let year: i32 = year.parse().ok()?;
+            (if year < 50 { 2000 + year } else { 1900 + year }, text)
+        }
+        GENERALIZED_TIME => {
+            let (year, text) = text.split_at_checked(4)?;
+            (year.parse().ok()?, text)
+        }
+        _ => return None,
+    };
+    let (month, text) = two_digits(text)?;
+    let (day, text) = two_digits(text)?;
+    let (hour, text) = two_digits(text)?;
+    let (minute, text) = two_digits(text)?;
+    let (second, text) = two_digits(text)?;
+    if second > 60 || !text.is_empty() {
+        return None;
+    }
+    let date = Date::from_calendar_date(year, Month::try_from(month).ok()?, day).ok()?;
+    let time = Time::from_hms(hour, minute, 0).ok()?;
+    Some(UtcDateTime::new(date, time).unix_timestamp() + i64::from(second))
+}
+
+fn two_digits(text: &str) -> Option<(u8, &str)> {
+    let (number, rest) = text.split_at_checked(2)?;
+    Some((number.parse().ok()?, rest))
+}
+
+const BEGIN: &str = "-----BEGIN ";
+
+pub(crate) fn is_pem(bytes: &[u8]) -> bool {
+    bytes.windows(BEGIN.len()).any(|window| window == BEGIN.as_bytes())
+}
+
+/// Returns the certificates between their markers, in DER; ignores text outside of them. `None` if a marker or
+/// the Base64 is malformed.
+pub(crate) fn pem_certificates(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    pem_blocks(bytes, "CERTIFICATE")
+}
+
+/// Returns revocation lists in the same way.
+pub(crate) fn pem_revocation_lists(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    pem_blocks(bytes, "X509 CRL")
+}
+
+/// Returns blocks with another label (RFC 7468) in the same way.
+pub(super) fn pem_blocks(bytes: &[u8], label: &str) -> Option<Vec<Vec<u8>>> {
+    let text = String::from_utf8_lossy(bytes);
+    let end = format!("-----END {label}-----");
+    text.split(&format!("-----BEGIN {label}-----"))
+        .skip(1)
+        .map(|block| {
+            let (base64, _comment) = block.split_once(&end)?;
+            let base64: String = base64.split_ascii_whitespace().collect();
+            STANDARD.decode(base64).ok()
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +189,35 @@ mod tests {
     fn a_long_form_of_a_short_length_is_read() {
         let element = Der::new(&[0x04, 0x82, 0x00, 0x01, 7]).any();
         assert_eq!(element.map(|element| element.content), Some(&[7][..]));
+    }
+
+    fn time(tag: u8, text: &str) -> Option<i64> {
+        read_time(Element { tag, content: text.as_bytes(), whole: &[] })
+    }
+
+    #[test]
+    fn known_moments() {
+        assert_eq!(time(UTC_TIME, "700101000000Z"), Some(0));
+        assert_eq!(time(UTC_TIME, "491231235959Z"), Some(2_524_607_999));
+        assert_eq!(time(GENERALIZED_TIME, "20000229120000Z"), Some(951_825_600));
+        assert_eq!(time(GENERALIZED_TIME, "99991231235959Z"), Some(253_402_300_799));
+        assert_eq!(time(UTC_TIME, "161231235960Z"), time(UTC_TIME, "170101000000Z"));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in [
+            "",
+            "Z",
+            "20001301000000Z",
+            "20000431000000Z",
+            "20000101000061Z",
+            "2000010100000Z",
+            "20000101000000",
+            "2000010100000éZ",
+            "-0000101000000Z",
+        ] {
+            assert_eq!(time(GENERALIZED_TIME, text), None, "{text}");
+        }
     }
 }

@@ -1,9 +1,7 @@
 use super::der::{
-    BIT_STRING, BOOLEAN, Der, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, UTC_TIME,
+    BIT_STRING, BOOLEAN, Der, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, UTC_TIME, read_time,
 };
-use super::signature::SignatureAlgorithm;
-use super::subject_key::SubjectKey;
-use super::time::read_time;
+use super::key::{SignatureAlgorithm, SubjectKey};
 
 /// The size limit of a list, in bytes. The largest lists of TPM vendors have a few hundred KiB.
 pub(crate) const REVOCATION_LIST_MAX_LEN: usize = 16 * 1024 * 1024;

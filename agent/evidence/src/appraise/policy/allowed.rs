@@ -1,7 +1,8 @@
 use std::collections::HashSet;
 use std::ops::Deref;
 
-use serde::de::{self, Deserialize, Deserializer};
+use serde::de;
+use serde::de::{Deserialize, Deserializer};
 
 use crate::ima::{FileDigest, Hashed};
 use crate::tpm::{HashAlgorithm, TaggedDigest};
@@ -87,12 +88,12 @@ impl<'de> Deserialize<'de> for Allowed {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(serde::Deserialize)]
         #[serde(rename = "Allowed", deny_unknown_fields)]
-        struct Written {
+        struct AllowedToml {
             digest: String,
             #[serde(default)]
             name: String,
         }
-        let written = Written::deserialize(deserializer)?;
+        let written = AllowedToml::deserialize(deserializer)?;
         let digest = digest(&written.digest).map_err(de::Error::custom)?;
         Ok(Self { digest, name: written.name })
     }

@@ -6,31 +6,23 @@
 //! lack; they override no requirement.
 
 mod allowed;
-mod boot;
-mod judge;
-mod learn;
 mod nvpcr;
 mod pattern;
-mod pcr;
-mod runtime;
 mod sections;
-
-pub use allowed::{Allowed, AllowedList};
-pub use learn::{LearnError, Learnt, MadeNvPcr};
-pub use nvpcr::{NVPCRS_MAX, NvIndex, NvPcrSection};
-pub use pattern::{CommandLinePattern, LoaderCommandPattern, PatternError};
-pub use pcr::{PcrIndex, PcrSection};
-pub use runtime::ImaSection;
-pub use sections::{
-    BootLogSection, BootSection, FirmwareSection, FreshnessSection, SecureBootSection, Weight,
-};
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-pub(super) use boot::Boot;
-pub(super) use judge::judge;
+pub use super::learn::{LearnError, Learnt, MadeNvPcr};
+pub use allowed::{Allowed, AllowedList};
+pub use nvpcr::{NVPCRS_MAX, NvIndex, NvPcrSection};
+pub use pattern::{CommandLinePattern, LoaderCommandPattern, PatternError};
+pub(in crate::appraise) use pattern::{PatternIndex, only_literally};
+pub use sections::{
+    BootLogSection, BootSection, FirmwareSection, FreshnessSection, ImaSection, PcrIndex, PcrSection,
+    SecureBootSection, Weight,
+};
 
 /// The requirements for a device. An empty policy refuses every device.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

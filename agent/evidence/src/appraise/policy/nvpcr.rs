@@ -4,9 +4,9 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::allowed::AllowedList;
-use super::pcr;
+use super::sections;
 use super::sections::Weight;
-use crate::lower_hex;
+use crate::bytes;
 use crate::tpm::{Name, TaggedDigest};
 
 /// The maximum number of NvPCRs in a policy. In every report each NvPCR costs one TPM signature (a third of a
@@ -30,7 +30,7 @@ pub struct NvPcrSection {
     /// The digests of the allowed records.
     pub digests: AllowedList,
     /// Allowed values. If the value is one of them, the records are ignored.
-    #[serde(deserialize_with = "pcr::values")]
+    #[serde(deserialize_with = "sections::pcr_values")]
     pub values: Vec<TaggedDigest>,
     /// The allowed TPM names of the index; any if the list is empty. A name covers the index's write policy and
     /// thereby the key that signs PCR policies for the image's initrd.
@@ -83,7 +83,7 @@ pub(super) fn sections<'de, D: serde::Deserializer<'de>>(
 fn names<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Name>, D::Error> {
     let written = Vec::<String>::deserialize(deserializer)?;
     let read = |text: &String| {
-        let bytes = lower_hex::read(text.trim().to_ascii_lowercase().as_bytes());
+        let bytes = bytes::read_lower_hex(text.trim().to_ascii_lowercase().as_bytes());
         bytes.and_then(|bytes| Name::from_bytes(&bytes).ok()).ok_or_else(|| {
             serde::de::Error::custom(format!(
                 "{text:?} is no name of an NV index: give it as tpm2_nvreadpublic does"

@@ -1,8 +1,10 @@
+use pawl_proto::message::TrustTier;
 use serde::Deserialize;
 
-use super::allowed::AllowedList;
+use super::allowed::{AllowedList, digest};
 use super::pattern::{CommandLinePattern, LoaderCommandPattern};
-use crate::appraise::TrustTier;
+use crate::ima::PathPattern;
+use crate::tpm::{PCR_COUNT, TaggedDigest};
 
 /// `[freshness]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -104,7 +106,7 @@ pub enum Weight {
 
 impl Weight {
     /// Returns the trust tier; `None` if the finding has no effect.
-    pub(super) fn tier(self) -> Option<TrustTier> {
+    pub(in crate::appraise) fn tier(self) -> Option<TrustTier> {
         match self {
             Self::Refuse => Some(TrustTier::Contraindicated),
             Self::Warn => Some(TrustTier::Warning),
@@ -131,4 +133,103 @@ impl Default for SecureBootSection {
             machine_owner_keys: AllowedList::default(),
         }
     }
+}
+
+/// The number of a PCR, as a section name has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PcrIndex(u8);
+
+/// `[pcr.N]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct PcrSection {
+    /// The weight of an event that no rule explains. The PCRs of a lease are appraised without such a section
+    /// too; other PCRs are ignored without one.
+    pub unexplained: Weight,
+    /// Events that are allowed in it, whatever they mean.
+    pub digests: AllowedList,
+    /// Allowed values. PCRs above 14 are in no log, so no other rule applies to them.
+    #[serde(deserialize_with = "pcr_values")]
+    pub values: Vec<TaggedDigest>,
+    /// Values that are allowed although the boot event log does not explain them, because firmware of this model
+    /// extends the PCR without logging it. The log's events of such a PCR are ignored.
+    #[serde(deserialize_with = "pcr_values")]
+    pub unlogged: Vec<TaggedDigest>,
+}
+
+impl PcrSection {
+    /// Returns whether the value itself is allowed, so that no event needs an explanation.
+    pub(in crate::appraise) fn allows(&self, value: &TaggedDigest) -> bool {
+        self.values.contains(value) || self.unlogged.contains(value)
+    }
+}
+
+impl PcrIndex {
+    /// Returns the PCR with this number; `None` if there is no such PCR.
+    pub fn new(index: u8) -> Option<Self> {
+        (index < PCR_COUNT).then_some(Self(index))
+    }
+
+    /// Returns the number.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<String> for PcrIndex {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let index = name.parse().ok().and_then(Self::new);
+        index.ok_or_else(|| format!("pcr.{name}: give a number from 0 to {}", PCR_COUNT.saturating_sub(1)))
+    }
+}
+
+pub(super) fn pcr_values<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<TaggedDigest>, D::Error> {
+    let written = Vec::<String>::deserialize(deserializer)?;
+    written.iter().map(|text| digest(text).map_err(serde::de::Error::custom)).collect()
+}
+
+/// `[ima]`
+///
+/// The allowed digests, signers and exclusions are in [`crate::ima::Rules`], which the policy's reader builds
+/// from the files named here.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ImaSection {
+    /// Whether PCR 10 must confirm the log. If the kernel finds its TPM too late, nothing ties the log to the
+    /// TPM.
+    pub require_anchored: bool,
+    /// The weight of an entry that no rule explains.
+    pub unexplained: Weight,
+    /// The weight of a file that was written to while it was measured.
+    pub violations: Weight,
+    /// Files with the digests of allowed files, one per line, as `sha256sum` prints them.
+    pub digest_files: Vec<String>,
+    /// Certificates or public keys, PEM or DER, whose signatures allow a file.
+    pub signer_files: Vec<String>,
+    /// Paths of files that may have any content: `*` stays within a directory, `**` crosses directories.
+    #[serde(deserialize_with = "patterns")]
+    pub exclusions: Vec<PathPattern>,
+}
+
+impl Default for ImaSection {
+    fn default() -> Self {
+        Self {
+            require_anchored: true,
+            unexplained: Weight::Refuse,
+            violations: Weight::Warn,
+            digest_files: Vec::new(),
+            signer_files: Vec::new(),
+            exclusions: Vec::new(),
+        }
+    }
+}
+
+fn patterns<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<PathPattern>, D::Error> {
+    let written = Vec::<String>::deserialize(deserializer)?;
+    written.iter().map(|text| PathPattern::new(text).map_err(serde::de::Error::custom)).collect()
 }

@@ -1,15 +1,13 @@
 //! Displays facts in a technician's words.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
+use std::fmt::Write as _;
 
-use super::authority::Authority;
-use super::event_fact::{EventFact, Tie};
-use super::fact::{Fact, SectionPart};
+use super::fact::{EventFact, Fact, SectionPart, Tie, UserSpaceEvent};
 use super::firmware::{FirmwareContent, FirmwarePart};
 use super::image::{Image, ImageRole};
-use super::signatures::{DatabaseName, Signature, SignatureDatabase};
-use super::user_space::UserSpaceEvent;
-use crate::eventlog::event::NO_PCR;
+use super::signatures::{Authority, DatabaseName, Signature, SignatureDatabase};
+use crate::eventlog::log::NO_PCR;
 
 impl fmt::Display for EventFact<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
-use super::guid::Guid;
-use super::text;
+use super::uefi;
+use super::uefi::Guid;
+use crate::bytes::LogReader;
 use crate::eventlog::kind::EventKind;
-use crate::little_endian::LogReader;
 
 /// A measured part of the firmware. The fact is the digest; all of this is a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl FirmwareContent {
                 Self { part, description, region: None }
             }
             // Old firmware has text here, other firmware a region.
-            _ => match text::ascii(data) {
+            _ => match uefi::ascii(data) {
                 Some(description) => Self { part, description, region: None },
                 None => Self { part, description: String::new(), region: MemoryRegion::read(data) },
             },
@@ -112,7 +112,7 @@ fn part(kind: EventKind) -> Option<FirmwarePart> {
 
 /// Returns whether U-Boot marks the event as a device tree; other firmware uses the event type for other tables.
 fn is_device_tree(kind: EventKind, data: &[u8]) -> bool {
-    kind == EventKind::TABLE_OF_DEVICES && text::ascii(data).as_deref() == Some("dts")
+    kind == EventKind::TABLE_OF_DEVICES && uefi::ascii(data).as_deref() == Some("dts")
 }
 
 /// Returns `Some` if the event covers SMBIOS tables and no others (UEFI_HANDOFF_TABLE_POINTERS).
@@ -138,6 +138,59 @@ fn names_smbios_alone(kind: EventKind, data: &[u8]) -> Option<()> {
 fn read_described(data: &[u8]) -> Option<(String, &[u8])> {
     let mut reader = LogReader::new(data);
     let len = reader.u8()?;
-    let description = text::utf8(reader.bytes(len.into())?)?;
+    let description = uefi::utf8(reader.bytes(len.into())?)?;
     Some((description, reader.remainder()))
+}
+
+/// The action that an EV_EFI_ACTION or EV_ACTION event reports (TCG PC Client Platform Firmware Profile, section
+/// 10.4.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// The firmware starts a boot option.
+    CallingApplication,
+    /// The boot option returned.
+    ReturningFromApplication,
+    /// The operating system takes over the machine.
+    ExitingBootServices,
+    /// The operating system has taken over.
+    ExitedBootServices,
+    /// The operating system failed to take over and usually tries again.
+    StayedInBootServices,
+    /// A debugger could be attached to the firmware.
+    DebugMode,
+    /// Another action, in the firmware's words.
+    Other(String),
+}
+
+impl Action {
+    pub(super) fn read(data: &[u8]) -> Option<Self> {
+        uefi::utf8(data).map(|text| Self::named(&text).unwrap_or(Self::Other(text)))
+    }
+
+    /// Returns the profile's text for the action.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::CallingApplication => "Calling EFI Application from Boot Option",
+            Self::ReturningFromApplication => "Returning from EFI Application from Boot Option",
+            Self::ExitingBootServices => "Exit Boot Services Invocation",
+            Self::ExitedBootServices => "Exit Boot Services Returned with Success",
+            Self::StayedInBootServices => "Exit Boot Services Returned with Failure",
+            Self::DebugMode => "UEFI Debug Mode",
+            Self::Other(text) => text,
+        }
+    }
+
+    fn named(text: &str) -> Option<Self> {
+        [
+            Self::CallingApplication,
+            Self::ReturningFromApplication,
+            Self::ExitingBootServices,
+            Self::ExitedBootServices,
+            Self::StayedInBootServices,
+            Self::DebugMode,
+        ]
+        .into_iter()
+        .find(|action| action.as_str() == text)
+    }
 }

@@ -8,39 +8,19 @@
 //! choose both. A type is therefore decoded only in the PCRs where it belongs, and only if its data is complete
 //! and well formed. Everything else is [`Fact::Other`].
 
-mod action;
-mod authority;
-mod boot_facts;
-mod boot_option;
 mod decode;
-mod device_path;
 mod display;
-mod event_fact;
 mod fact;
 mod firmware;
-mod guid;
 mod image;
-mod partitions;
-mod reader;
+mod loader;
 mod signatures;
-mod text;
-mod user_space;
-mod variable;
+mod uefi;
 
-pub use action::Action;
-pub use authority::Authority;
-pub use boot_facts::BootFacts;
-pub use boot_option::BootOption;
-pub(crate) use event_fact::command_line_digests;
-pub use event_fact::{EventFact, Stage, Tie};
-pub use fact::{Fact, LoaderData, SectionPart};
-pub use firmware::{FirmwareContent, FirmwarePart, MemoryRegion};
-pub use guid::Guid;
-pub use image::{Image, ImageRole};
-pub use partitions::{Partition, PartitionTable};
-pub use signatures::{CertificateId, DatabaseName, Signature, SignatureDatabase, SignatureEntry};
-pub use user_space::UserSpaceEvent;
-pub use variable::Variable;
-
-pub(super) use text::load_options;
-pub(crate) use user_space::{NVPCR_SEPARATOR, OS_SEPARATOR};
+pub use fact::{BootFacts, EventFact, Fact, LoaderData, SectionPart, Stage, Tie, UserSpaceEvent};
+pub(crate) use fact::{NVPCR_SEPARATOR, OS_SEPARATOR, command_line_digests};
+pub use firmware::{Action, FirmwareContent, FirmwarePart, MemoryRegion};
+pub use image::{BootOption, Image, ImageRole, Partition, PartitionTable};
+pub use signatures::{Authority, CertificateId, DatabaseName, Signature, SignatureDatabase, SignatureEntry};
+pub(super) use uefi::load_options;
+pub use uefi::{Guid, Variable};

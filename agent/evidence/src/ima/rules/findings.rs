@@ -1,13 +1,14 @@
+//! Applies the rules to the entries of a log, and verifies their signatures: those in the extended attribute
+//! `security.ima`, which evmctl makes and the kernel's IMA checks.
+
 use serde::{Deserialize, Serialize};
 
-use super::Rules;
 use super::offender::{Offender, Why};
-use super::signature;
-use crate::ima::entry::Entry;
-use crate::ima::error::ImaError;
-use crate::ima::measured::Measured;
-use crate::ima::{FileDigest, Hashed, IMA_PCR};
-use crate::tpm::{HashAlgorithm, PcrValues};
+use super::{Rules, Signer};
+use crate::ima::IMA_PCR;
+use crate::ima::entry::{Entry, ImaError, Measured};
+use crate::ima::file_digest::{FileDigest, Hashed};
+use crate::tpm::{HashAlgorithm, PcrValues, TaggedDigest};
 
 /// The maximum number of stored offenders; all are counted.
 const OFFENDERS_MAX: usize = 32;
@@ -92,12 +93,12 @@ impl Findings {
                     self.violated.push(Offender::new(self.entries, &entry, Why::Violation));
                 }
             } else {
-                self.look_at(rules, &entry, quoted);
+                self.check_entry(rules, &entry, quoted);
             }
         }
     }
 
-    fn look_at(&mut self, rules: &Rules, entry: &Entry<'_>, quoted: &PcrValues) {
+    fn check_entry(&mut self, rules: &Rules, entry: &Entry<'_>, quoted: &PcrValues) {
         let why = match explain(rules, entry, self.entries == 1, quoted) {
             Ok(explanation) => {
                 let count = match explanation {
@@ -133,7 +134,7 @@ fn explain(rules: &Rules, entry: &Entry<'_>, first: bool, quoted: &PcrValues) ->
         None => Why::Algorithm,
         Some(FileDigest { digest, .. }) if digest.algorithm() == HashAlgorithm::Sha1 => Why::Algorithm,
         Some(digest) => {
-            match measured.signature.map(|signature| signature::check(signature, digest, &set.signers)) {
+            match measured.signature.map(|signature| check_signature(signature, digest, &set.signers)) {
                 Some(Ok(())) => return Ok(Explanation::Signature),
                 Some(Err(why)) => why,
                 None => Why::Unknown,
@@ -156,4 +157,84 @@ fn is_boot_aggregate(digest: Option<FileDigest>, first: bool, quoted: &PcrValues
         (0..10).map(|index| quoted.get(bank, index).map(|value| value.as_bytes())).collect();
     let Some(values) = known else { return first };
     [10, 8].into_iter().any(|count| values.get(..count).is_some_and(|values| bank.digest(values) == digest))
+}
+
+/// enum evm_ima_xattr_type.
+const DIGITAL_SIGNATURE: u8 = 3;
+const PORTABLE_EVM_SIGNATURE: u8 = 5;
+const VERITY_SIGNATURE: u8 = 6;
+
+/// struct signature_v2_hdr, with the type in front.
+struct Header<'a> {
+    kind: u8,
+    version: u8,
+    hash: HashAlgorithm,
+    key_id: u32,
+    signature: &'a [u8],
+}
+
+/// Checks that one of the signers signed this file.
+pub(super) fn check_signature(attribute: &[u8], file: FileDigest, signers: &[Signer]) -> Result<(), Why> {
+    if attribute.first() == Some(&PORTABLE_EVM_SIGNATURE) {
+        return Err(Why::SignatureOfMetadata);
+    }
+    let header = Header::read(attribute).ok_or(Why::SignatureForm)?;
+    let signed = header.signed(file)?;
+    let key_id = header.key_id;
+    // At most one signature check per key, however many signers share it.
+    let mut known = signers.iter().filter(|signer| signer.has_key_id(key_id)).peekable();
+    if known.peek().is_none() {
+        return Err(Why::Signer { key_id });
+    }
+    if known.any(|signer| signer.verifies(header.hash, &signed, header.signature)) {
+        return Ok(());
+    }
+    Err(Why::Signature { key_id })
+}
+
+impl<'a> Header<'a> {
+    fn read(attribute: &'a [u8]) -> Option<Self> {
+        let ([kind, version, hash, id_0, id_1, id_2, id_3, size_0, size_1], signature) =
+            attribute.split_first_chunk::<9>()?;
+        let size = usize::from(u16::from_be_bytes([*size_0, *size_1]));
+        Some(Self {
+            kind: *kind,
+            version: *version,
+            hash: kernel_hash(*hash)?,
+            key_id: u32::from_be_bytes([*id_0, *id_1, *id_2, *id_3]),
+            signature: Some(signature).filter(|signature| signature.len() == size)?,
+        })
+    }
+
+    /// Returns the signed digest.
+    fn signed(&self, file: FileDigest) -> Result<TaggedDigest, Why> {
+        let is_verity = match (self.kind, self.version) {
+            (DIGITAL_SIGNATURE, 2 | 3) => false,
+            (VERITY_SIGNATURE, 3) => true,
+            _ => return Err(Why::SignatureForm),
+        };
+        if is_verity != (file.of == Hashed::Verity) {
+            return Err(Why::SignedHash);
+        }
+        if self.version == 2 {
+            return Some(file.digest).filter(|digest| digest.algorithm() == self.hash).ok_or(Why::SignedHash);
+        }
+        // struct ima_file_id: the kind of digest, its algorithm, and the digest.
+        let algorithm = kernel_id(file.digest.algorithm());
+        Ok(self.hash.digest(&[&[self.kind, algorithm], file.digest.as_bytes()]))
+    }
+}
+
+/// enum hash_algo of the kernel, without weak algorithms.
+fn kernel_hash(id: u8) -> Option<HashAlgorithm> {
+    HashAlgorithm::ALL.into_iter().find(|hash| *hash != HashAlgorithm::Sha1 && kernel_id(*hash) == id)
+}
+
+fn kernel_id(hash: HashAlgorithm) -> u8 {
+    match hash {
+        HashAlgorithm::Sha1 => 2,
+        HashAlgorithm::Sha256 => 4,
+        HashAlgorithm::Sha384 => 5,
+        HashAlgorithm::Sha512 => 6,
+    }
 }

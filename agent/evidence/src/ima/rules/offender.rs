@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::entry::Entry;
+use crate::ima::entry::Entry;
 
 /// The maximum length of a displayed path. Longer paths are cut at the start, because the end says more.
 const SHOWN_PATH_MAX_LEN: usize = 200;
@@ -110,7 +110,7 @@ fn shown(path: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::*;
 
     #[test]
     fn paths_are_shown_so_that_nothing_in_them_acts_on_a_terminal() {

@@ -1,8 +1,7 @@
 use pawl_wildcard::Step;
 use serde::Deserialize;
 
-use super::parameter::{Parameter, parameters};
-use super::written::{Written, part_fits, words};
+use super::words::{Parameter, PatternText, parameters, part_fits, words};
 use super::{Pattern, PatternError, only_literally};
 
 /// A pattern for the kernel's command line, parameter by parameter.
@@ -19,7 +18,7 @@ use super::{Pattern, PatternError, only_literally};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct CommandLinePattern {
-    written: Written,
+    written: PatternText,
     parameters: Vec<Parameter>,
 }
 
@@ -29,7 +28,7 @@ impl CommandLinePattern {
     /// # Errors
     /// [`PatternError`] says which wildcard or character is not allowed.
     pub fn new(text: String) -> Result<Self, PatternError> {
-        let written = Written::new(text);
+        let written = PatternText::new(text);
         if written.has_wildcards() {
             if !written.is_printable_ascii() {
                 return Err(PatternError::Characters(written.as_str().to_owned()));
@@ -46,7 +45,7 @@ impl CommandLinePattern {
     /// Returns the pattern that matches this text, and texts that differ in the number of spaces between
     /// parameters.
     pub fn literal(text: &str) -> Self {
-        Self::of(Written::literal(text))
+        Self::of(PatternText::literal(text))
     }
 
     /// Returns the pattern's text.
@@ -85,7 +84,7 @@ impl CommandLinePattern {
         expected.has_value == found.has_value && part_fits(steps, text, stands_for)
     }
 
-    fn of(written: Written) -> Self {
+    fn of(written: PatternText) -> Self {
         let parameters = parameters(&written.stand_in());
         Self { written, parameters }
     }
@@ -138,8 +137,8 @@ pub(super) fn has_wildcard_in_name(word: &[Step<u8>]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::WILDCARD_TEXT_MAX;
     use super::*;
+    use crate::appraise::policy::pattern::WILDCARD_TEXT_MAX;
 
     fn pattern(text: &str) -> CommandLinePattern {
         CommandLinePattern::new(text.to_owned()).unwrap()

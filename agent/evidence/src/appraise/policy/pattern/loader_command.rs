@@ -4,7 +4,7 @@ use pawl_wildcard::Step;
 use serde::Deserialize;
 
 use super::command_line::has_wildcard_in_name;
-use super::written::{Written, part_fits, words};
+use super::words::{PatternText, part_fits, words};
 use super::{Pattern, PatternError, only_literally};
 
 /// A pattern for a GRUB command, word by word.
@@ -21,7 +21,7 @@ use super::{Pattern, PatternError, only_literally};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct LoaderCommandPattern {
-    written: Written,
+    written: PatternText,
     words: Vec<Range<usize>>,
 }
 
@@ -31,7 +31,7 @@ impl LoaderCommandPattern {
     /// # Errors
     /// [`PatternError`] says which wildcard or character is not allowed.
     pub fn new(text: String) -> Result<Self, PatternError> {
-        let written = Written::new(text);
+        let written = PatternText::new(text);
         let pattern = Self::of(written);
         if pattern.written.has_wildcards() {
             pattern.check()?;
@@ -41,7 +41,7 @@ impl LoaderCommandPattern {
 
     /// Returns the pattern that matches this text, and texts that differ in the number of spaces between words.
     pub fn literal(text: &str) -> Self {
-        Self::of(Written::literal(text))
+        Self::of(PatternText::literal(text))
     }
 
     /// Returns the pattern's text.
@@ -95,7 +95,7 @@ impl LoaderCommandPattern {
         Ok(())
     }
 
-    fn of(written: Written) -> Self {
+    fn of(written: PatternText) -> Self {
         let words = words(&written.stand_in());
         Self { written, words }
     }

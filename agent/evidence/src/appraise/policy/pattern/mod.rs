@@ -5,16 +5,15 @@
 //! parameters in different ways: see [`CommandLinePattern`] and [`LoaderCommandPattern`].
 
 mod command_line;
-mod index;
 mod loader_command;
-mod parameter;
-mod written;
+mod words;
 
-pub use command_line::CommandLinePattern;
-pub(super) use index::PatternIndex;
-pub use loader_command::LoaderCommandPattern;
+use std::collections::HashSet;
 
 use thiserror::Error;
+
+pub use command_line::CommandLinePattern;
+pub use loader_command::LoaderCommandPattern;
 
 /// Why a text is not a valid pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -46,7 +45,7 @@ pub enum PatternError {
 pub(super) const WILDCARD_TEXT_MAX: usize = 1024 - 1 - "BOOT_IMAGE=".len();
 
 /// The operations that both kinds of patterns have.
-pub(super) trait Pattern {
+pub(in crate::appraise) trait Pattern {
     /// Returns the literal text; `None` if the pattern has wildcards.
     fn only_text(&self) -> Option<String>;
 
@@ -59,7 +58,7 @@ pub(super) trait Pattern {
 }
 
 /// Returns why no pattern with wildcards can match this text, if its own characters or length are the cause.
-pub(super) fn only_literally(text: &str) -> Option<String> {
+pub(in crate::appraise) fn only_literally(text: &str) -> Option<String> {
     if !is_printable_ascii(text) {
         return Some("it has other characters than printable ASCII, which no wildcard fits".to_owned());
     }
@@ -71,4 +70,40 @@ pub(super) fn only_literally(text: &str) -> Option<String> {
 
 fn is_printable_ascii(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+/// The patterns of one rule. A text is looked up among the patterns without wildcards and compared with the
+/// others, so that many learnt patterns cost no more than a few.
+pub(in crate::appraise) struct PatternIndex<'p, P> {
+    texts: HashSet<String>,
+    normal_forms: HashSet<String>,
+    wildcards: Vec<&'p P>,
+}
+
+impl<'p, P: Pattern> PatternIndex<'p, P> {
+    pub(in crate::appraise) fn new(patterns: &'p [P]) -> Self {
+        let mut index = Self { texts: HashSet::new(), normal_forms: HashSet::new(), wildcards: Vec::new() };
+        for pattern in patterns {
+            match pattern.only_text() {
+                Some(text) => {
+                    index.normal_forms.extend(P::normal_form(&text));
+                    index.texts.insert(text);
+                }
+                None => index.wildcards.push(pattern),
+            }
+        }
+        index
+    }
+
+    /// Returns whether one of the patterns matches.
+    pub(in crate::appraise) fn fits(&self, text: &str) -> bool {
+        self.texts.contains(text)
+            || P::normal_form(text).is_some_and(|form| self.normal_forms.contains(&form))
+            || self.wildcards.iter().any(|pattern| pattern.fits(text))
+    }
+
+    /// Returns the texts of the patterns without wildcards.
+    pub(in crate::appraise) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(String::as_str)
+    }
 }
