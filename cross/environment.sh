@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# What cargo must know to build for an architecture. Whoever sources this has set `root` and `cross`, and
+# What cargo must know to build for an architecture. Anyone who sources this has set `root` and `cross`, and
 # defined `fail`.
 
 # shellcheck source=targets.sh

@@ -2,7 +2,7 @@
 # What each architecture is called: by Debian, by Rust and by GNU.
 
 # name_target ARCHITECTURE-OR-RUST-TARGET: sets `architecture`, `target`, `gnu` and `qemu`.
-# shellcheck disable=SC2034 # for whoever sources this
+# shellcheck disable=SC2034 # for the script that sources this
 name_target() {
     case $1 in
     amd64 | x86_64-unknown-linux-gnu)

@@ -21,7 +21,7 @@ pub struct Config {
     /// The TPM.
     pub tpm: TpmConfig,
     /// How the device pairs.
-    pub pairing: Pairing,
+    pub pairing: PairingConfig,
     /// Where the host keeps its measurement logs.
     pub logs: Logs,
     /// The tokens to cache, with unique names.
@@ -55,7 +55,7 @@ pub struct TpmConfig {
 
 /// `[pairing]`.
 #[derive(Clone, Debug)]
-pub struct Pairing {
+pub struct PairingConfig {
     /// Pair without being asked whenever the device is unpaired.
     pub automatic: bool,
     /// The scopes to ask for; those of all tokens where the configuration names none.

@@ -7,7 +7,7 @@ use pawl_proto::BaseUrl;
 use pawl_proto::message::Scope;
 use serde::Deserialize;
 
-use crate::config::{Config, ControlPlane, Logs, Pairing, TokenConfig, TpmConfig};
+use crate::config::{Config, ControlPlane, Logs, PairingConfig, TokenConfig, TpmConfig};
 use crate::error::ConfigError;
 use crate::value::{AbsolutePath, Audience, CounterIndex, Endorsement, LogLevel, Scopes, TokenName};
 
@@ -98,7 +98,7 @@ impl Layer {
                 endorsement: tpm.endorsement.unwrap_or_default(),
                 owner_auth: tpm.owner_auth.map(Into::into).or(credential),
             },
-            pairing: Pairing {
+            pairing: PairingConfig {
                 automatic: pairing.automatic.unwrap_or(false),
                 scopes: pairing.scopes.map_or_else(|| scopes_of(&tokens), |scopes| scopes.0),
             },

@@ -16,7 +16,7 @@ mod load;
 mod owner_auth;
 mod value;
 
-pub use config::{Config, ControlPlane, Logs, Pairing, TokenConfig, TpmConfig};
+pub use config::{Config, ControlPlane, Logs, PairingConfig, TokenConfig, TpmConfig};
 pub use error::{ConfigError, EXIT_CODE, Origin};
 pub use load::environment;
 pub use owner_auth::OwnerAuthError;

@@ -13,7 +13,7 @@ use crate::config::TpmConfig;
 const LIMIT: usize = 64;
 
 impl TpmConfig {
-    /// Reads the owner hierarchy's authorization value; none where no file is configured. One
+    /// Reads the owner hierarchy's authorization value; none if no file is configured. One
     /// newline at the end is not part of it.
     ///
     /// # Errors

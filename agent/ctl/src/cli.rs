@@ -96,7 +96,7 @@ pub enum Command {
     ///
     /// Verify with tpm2-tools: tpm2_checkquote -u ak.pem -m attest.bin -s signature.bin -g sha256
     /// -q $(cat nonce.hex)
-    Evidence(Evidence),
+    Evidence(ExportEvidence),
     /// Replay a boot event log without TPM or daemon, and print the PCR values
     ///
     /// Prints the PCRs that the log extends or whose initial value it states. An IMA log adds PCR 10 of the sha1 and
@@ -253,7 +253,7 @@ pub struct Check {
 
 /// `evidence`.
 #[derive(Debug, Args)]
-pub struct Evidence {
+pub struct ExportEvidence {
     /// The directory to write into
     #[arg(long, value_name = "DIR")]
     pub export: PathBuf,

@@ -18,7 +18,7 @@ fn digest(statement: &Statement) -> String {
     StatementBytes::of(statement).unwrap().to_be_signed()
 }
 
-/// A device whose session is over once something was handed in.
+/// A device whose session is over once something was submitted.
 fn approved_by_the_next_step() -> Server {
     let waits = asked(&statement(), json!({}));
     Script::new(entitled(), [waits]).then(entitled().stage("ending"), [Look::done()]).serve()

@@ -30,7 +30,7 @@ pub(crate) fn notify_watchdog() {
     notify(&[NotifyState::Watchdog]);
 }
 
-/// Returns how often [`notify_watchdog`] is due: half of `WatchdogSec=`; none where there is no watchdog.
+/// Returns how often [`notify_watchdog`] is due: half of `WatchdogSec=`; none if there is no watchdog.
 pub(crate) fn watchdog_interval() -> Option<Duration> {
     let mut microseconds = 0;
     sd_notify::watchdog_enabled(false, &mut microseconds).then(|| Duration::from_micros(microseconds / 2))

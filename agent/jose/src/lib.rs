@@ -1,6 +1,6 @@
 //! JSON Web Signatures in compact form (RFC 7515) with ES256, and P-256 keys as JSON (RFC 7517).
 //!
-//! Keys stay with the caller: a TPM or a software key signs [`signing_input`]'s text, and whoever verifies a
+//! Keys stay with the caller: a TPM or a software key signs [`signing_input`]'s text, and anyone who verifies a
 //! [`Compact`] checks [`Compact::signature`] over [`Compact::signing_input`]. Nothing that this crate reads is trusted
 //! before that.
 #![forbid(unsafe_code)]

@@ -5,7 +5,7 @@
 //!
 //! | call | who may | answer |
 //! | --- | --- | --- |
-//! | `GET /v1/status` | whoever may open the socket | [`LocalStatus`] |
+//! | `GET /v1/status` | anyone who may open the socket | [`LocalStatus`] |
 //! | `GET /v1/tokens/{name}[?method=M&url=U]` | the same | [`Token`]; 403 while the device is not entitled, or not to this token |
 //! | `GET /v1/entitlement[?wait=true\|false]` | the same | [`EntitlementStatus`]; with `wait`, once the device is (`true`) or no longer is (`false`) entitled |
 //! | `GET /v1/evidence?nonce=HEX` | root or the daemon's own user | [`EvidenceExport`]: a fresh quote and the logs |
@@ -14,7 +14,7 @@
 //! | `POST /v1/session/approval` with [`ApprovalRequest`] | the same | [`SessionStatus`] |
 //! | `POST /v1/session/confirmation` with [`ConfirmationRequest`] | the same | [`SessionStatus`] |
 //! | `DELETE /v1/session` | the same | 204; cancels a session that is not yet approved |
-//! | `POST /v1/actions` with [`ActionRequest`] | whoever may open the socket | [`ActionStatus`]: 200 with the assurance, 202 while it waits for approval |
+//! | `POST /v1/actions` with [`ActionRequest`] | anyone who may open the socket | [`ActionStatus`]: 200 with the assurance, 202 while it waits for approval |
 //! | `GET /v1/actions/{session}` | who requested the action, or root | [`ActionStatus`] |
 //! | `POST /v1/actions/{session}/approval`, `…/confirmation` | the same | [`ActionStatus`] |
 //! | `GET /v1/records[?after=SEQUENCE]` | root or the daemon's own user | [`LocalRecords`], oldest first |
@@ -113,7 +113,7 @@ pub struct EvidenceExport {
     pub pcrs: std::collections::BTreeMap<u8, String>,
     /// The quote's extraData.
     pub nonce: String,
-    /// The firmware's event log; none where the host has none or the daemon cannot read it.
+    /// The firmware's event log; none if the host has none or the daemon cannot read it.
     pub boot_log: Option<String>,
     /// systemd's measurement log; none as above.
     pub measure_log: Option<String>,

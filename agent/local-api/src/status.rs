@@ -62,7 +62,7 @@ pub struct LocalStatus {
     /// it for the time where the wall clock is behind it. None before the first verdict.
     #[serde(default)]
     pub time_floor: Option<u64>,
-    /// Why the daemon cannot open systemd's measurement log; none where it can, and where there is no log.
+    /// Why the daemon cannot open systemd's measurement log; none if it can, and where there is no log.
     #[serde(default)]
     pub measure_log_problem: Option<String>,
 }

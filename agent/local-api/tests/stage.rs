@@ -1,5 +1,4 @@
 //! A newer daemon's session stage is kept by its name.
-#![expect(clippy::unwrap_used, reason = "a test says what it expects")]
 
 use pawl_local_api::SessionStage;
 

@@ -43,7 +43,7 @@ fn a_statement_survives_the_way_there_and_back() {
 fn what_is_signed_is_the_digest_in_hexadecimal() {
     let bytes = StatementBytes::of(&statement()).unwrap();
     let signed = bytes.to_be_signed();
-    // From a CBOR encoder of another make. Whoever changes the encoding of statements finds out here.
+    // From a CBOR encoder of another make. Anyone who changes the encoding of statements finds out here.
     assert_eq!(signed, "8d63d8fe9d8470aa309819a2eadb40fbf042d4b1b44b735d3c7332a3bfe7da16");
     assert_eq!(signed, bytes.digest().to_string());
 }

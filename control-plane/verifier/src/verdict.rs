@@ -86,7 +86,7 @@ impl VerdictDraft {
         }
     }
 
-    /// Returns the same for a device in its present standing; a suspended one is told `reason`, why.
+    /// Returns the same for a device in its present standing. A suspended one gets `reason`.
     #[must_use]
     pub fn ask(standing: Standing, reason: Option<&str>, whole: bool) -> Self {
         let reason = reason.filter(|_| standing == Standing::Suspended);

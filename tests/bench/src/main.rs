@@ -10,7 +10,7 @@
 //! | voluntary context switches | 5 | all threads, 60 idle seconds |
 //! | written to the disk for a steady report | 8 KiB | `write_bytes` of `/proc/PID/io`, from a report's order until its verdict is kept, median and mean |
 //! | warm start | 50 ms | from the start of the process to `READY=1`, paired, median |
-//! | a steady report | below 1 KiB | the MQTT payload; the first one is told, too |
+//! | a steady report | below 1 KiB | the MQTT payload; the first one is printed, too |
 //!
 //! A *broker hop* is measured on the client's own connection: from the publishing of a message
 //! (QoS 1, the size of the real one) to its arrival at a subscription of the same client. The
@@ -20,9 +20,9 @@
 //!
 //! On a machine with other work, `chrt -r 20 ./dev bench` (as root) keeps that work out of the
 //! figures: a report wakes five threads of four processes, and waits for a processor each time.
-//! Where the floors themselves were kept waiting, the ratio is told without a verdict.
+//! Where the floors themselves were kept waiting, the ratio is printed without a verdict.
 //!
-//! A limit that is missed is told and is no failure: this program says what is, tests say what
+//! A missed limit is printed and is no failure: this program says what is, tests say what
 //! must be.
 #![forbid(unsafe_code)]
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use pawl_proto::{Channel, Topic};
 
 use crate::seen::Sight;
-use crate::world::{Event, Ms, World};
+use crate::world::{Ms, World, WorldEvent};
 
 /// A client: a device by its index, and the control plane after all devices.
 pub type Client = usize;
@@ -16,7 +16,7 @@ pub type Client = usize;
 pub struct Broker {
     sessions: BTreeMap<Client, Session>,
     retained: BTreeMap<String, Vec<u8>>,
-    /// What the control plane ever published: whoever reads along can send it again.
+    /// What the control plane ever published: anyone who reads along can send it again.
     pub captured: Vec<(String, Vec<u8>)>,
     next: u64,
     connections: u64,
@@ -199,7 +199,7 @@ pub fn cut(world: &mut World, client: Client) {
     if let Some(session) = world.broker.sessions.get_mut(&client) {
         session.connection = None;
     }
-    world.after(5, Event::Cut(client));
+    world.after(5, WorldEvent::Cut(client));
 }
 
 /// A client acknowledges a message.
@@ -248,6 +248,6 @@ fn pump(world: &mut World, client: Client) {
             at
         };
         let Message { id, topic, payload, .. } = message;
-        world.at(at, Event::Message { client, connection, id, topic, payload });
+        world.at(at, WorldEvent::Message { client, connection, id, topic, payload });
     }
 }

@@ -19,7 +19,7 @@ use crate::plane::BEGIN;
 use crate::rng::Rng;
 use crate::seen::Sight;
 use crate::tpm::Tpm;
-use crate::world::{Event, Ms, World};
+use crate::world::{Ms, World, WorldEvent};
 
 /// The state directory on every disk.
 pub const ROOT: &str = "/var/lib/pawl";
@@ -255,7 +255,7 @@ fn again(world: &mut World, index: usize) {
     let Some(device) = world.devices.get_mut(index) else { return };
     device.run += 1;
     let run = device.run;
-    world.after(5_000, Event::Start(index, run));
+    world.after(5_000, WorldEvent::Start(index, run));
 }
 
 /// The process is killed, or the machine loses power.
@@ -297,7 +297,7 @@ pub fn crash(world: &mut World, index: usize, is_power: bool) {
     world.trace(|| {
         format!("device {index}: {}", if is_power { "the power fails" } else { "pawld is killed" })
     });
-    world.after(pause, Event::Start(index, run));
+    world.after(pause, WorldEvent::Start(index, run));
 }
 
 /// Where a write has cut the power, the machine is off.
@@ -370,7 +370,7 @@ pub fn stop(world: &mut World, index: usize, is_shutdown: bool) {
             if is_shutdown { ", and the machine restarts" } else { "" }
         )
     });
-    world.after(pause, Event::Start(index, run));
+    world.after(pause, WorldEvent::Start(index, run));
 }
 
 /// A caller of the local socket asks for something.

@@ -171,7 +171,7 @@ impl ModelDisk {
         self.state().tree.read(path).ok()
     }
 
-    /// Returns what a file holds for sure after a power cut now; none where it may be missing or torn.
+    /// Returns what a file holds for sure after a power cut now; none if it may be missing or torn.
     pub fn durable(&self, path: &Path) -> Option<Vec<u8>> {
         self.state().tree.durable(path)
     }

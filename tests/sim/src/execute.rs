@@ -20,7 +20,7 @@ use crate::https;
 use crate::link;
 use crate::promises::Promise;
 use crate::seen::Sight;
-use crate::world::{Event, Ms, World};
+use crate::world::{Ms, World, WorldEvent};
 
 /// Gives the core an input, and begins the effects that follow, in their order.
 pub fn feed(world: &mut World, index: usize, input: Input) {
@@ -55,7 +55,7 @@ fn set_timer(world: &mut World, index: usize) {
     let at = at.max(world.now + 1);
     if process.timer_at.is_none_or(|set| at < set || set <= world.now) {
         process.timer_at = Some(at);
-        world.at(at, Event::Timer(index, run));
+        world.at(at, WorldEvent::Timer(index, run));
     }
 }
 
@@ -227,7 +227,7 @@ fn schedule_command(world: &mut World, index: usize) {
         device.rng.between(1, 30)
     };
     let run = device.run;
-    world.after(latency, Event::TpmDone(index, run));
+    world.after(latency, WorldEvent::TpmDone(index, run));
 }
 
 /// The TPM has carried out the first command.
@@ -376,7 +376,7 @@ fn schedule_write(world: &mut World, index: usize) {
         device.rng.between(1, 40)
     };
     let run = device.run;
-    world.after(latency, Event::DiskDone(index, run));
+    world.after(latency, WorldEvent::DiskDone(index, run));
 }
 
 /// The disk has done the first write.

@@ -11,7 +11,7 @@ use crate::plan::Action;
 use crate::plane::BEGIN;
 use crate::seen::Sight;
 use crate::tpm::Trouble;
-use crate::world::{Event, Ms, World};
+use crate::world::{Ms, World, WorldEvent};
 
 /// Begins a fault at a device, at the broker or at the control plane.
 pub fn begin(world: &mut World, index: usize, action: Action, salt: u64) {
@@ -36,7 +36,7 @@ pub fn begin(world: &mut World, index: usize, action: Action, salt: u64) {
             world.saw(Sight::At1970);
             // A time server is reached later, or never.
             if !salt.is_multiple_of(3) {
-                world.after(salt % 900_000, Event::TimeIsSet(index));
+                world.after(salt % 900_000, WorldEvent::TimeIsSet(index));
             }
         }
         Action::BootOther | Action::BootApproved => {
@@ -138,7 +138,7 @@ fn sleep(world: &mut World, index: usize, ms: Ms) {
     let now = world.now;
     if let Some(device) = world.devices.get_mut(index).filter(|device| device.process.is_some()) {
         device.asleep_until = now + ms;
-        // Nobody works there, and nobody is told.
+        // Nobody works there, and nobody learns of it.
         world.ledger.with(index, |truth| truth.tell_by = truth.tell_by.map(|by| by + ms));
         world.saw(Sight::Slept);
         // The broker notices by and by.
@@ -162,7 +162,7 @@ fn disk_fault(world: &mut World, index: usize, for_ms: Ms, is_full: bool) {
         }
         world.ledger.disk_trouble_until(index, until);
         world.saw(if is_full { Sight::DiskFull } else { Sight::DiskFailed });
-        world.after(for_ms, Event::DiskRepaired(index));
+        world.after(for_ms, WorldEvent::DiskRepaired(index));
     }
 }
 

@@ -21,7 +21,7 @@ use crate::execute::feed;
 use crate::plan::HttpsFault;
 use crate::plane;
 use crate::seen::Sight;
-use crate::world::{Event, Ms, World};
+use crate::world::{Ms, World, WorldEvent};
 
 const URL: &str = "https://localhost:8443";
 /// The longest that `pawld` waits for an answer.
@@ -52,7 +52,8 @@ pub fn begin(world: &mut World, index: usize, ticket: Ticket, call: Call) {
             Ok(request) => request,
             Err(text) => {
                 let failure = failure(text, true, None);
-                return world.after(2, Event::Answer { device: index, run, ticket, answer: Err(failure) });
+                return world
+                    .after(2, WorldEvent::Answer { device: index, run, ticket, answer: Err(failure) });
             }
         },
         call => Request::Call(call),
@@ -65,16 +66,23 @@ pub fn begin(world: &mut World, index: usize, ticket: Ticket, call: Call) {
     if fault == Some(HttpsFault::Unreachable) {
         world.seen.saw(Sight::HttpsUnreachable);
         let answer = Err(failure("the control plane cannot be reached".to_owned(), true, None));
-        return world.after(out, Event::Answer { device: index, run, ticket, answer });
+        return world.after(out, WorldEvent::Answer { device: index, run, ticket, answer });
     }
     let out = if let Some(HttpsFault::Slow { ms }) = fault { out + ms } else { out };
     if out > TIMEOUT {
         let answer = Err(too_slow());
-        world.after(TIMEOUT, Event::Answer { device: index, run, ticket, answer });
+        world.after(TIMEOUT, WorldEvent::Answer { device: index, run, ticket, answer });
     }
     world.after(
         out,
-        Event::Request { device: index, run, ticket, request: Box::new(request), fault, begun: world.now },
+        WorldEvent::Request {
+            device: index,
+            run,
+            ticket,
+            request: Box::new(request),
+            fault,
+            begun: world.now,
+        },
     );
 }
 
@@ -91,7 +99,7 @@ pub fn arrived(
     if let Some(HttpsFault::Status { status }) = fault {
         world.seen.saw(Sight::HttpsStatus);
         let answer = Err(status_failure(status));
-        return world.after(10, Event::Answer { device: index, run, ticket, answer });
+        return world.after(10, WorldEvent::Answer { device: index, run, ticket, answer });
     }
     let answer = act(world, index, request);
     world.plane_acted();
@@ -117,7 +125,7 @@ pub fn arrived(
         let answer = if is_late { Err(too_slow()) } else { answer };
         world.at(
             (world.now + back).min(begun + TIMEOUT),
-            Event::Answer { device: index, run, ticket, answer },
+            WorldEvent::Answer { device: index, run, ticket, answer },
         );
     }
 }

@@ -9,7 +9,7 @@ use pawld::core::{Input, LinkInput, MessageId, PairingRecord, Parcel, ParcelKind
 use crate::broker::{self, Fate};
 use crate::device::{Inbound, Link};
 use crate::execute::feed;
-use crate::world::{Event, Ms, World};
+use crate::world::{Ms, World, WorldEvent};
 
 const FIRST_PAUSE: Ms = 500;
 const LONGEST_PAUSE: Ms = 60_000;
@@ -35,7 +35,7 @@ pub fn begin(world: &mut World, index: usize, record: &PairingRecord) {
         pause: FIRST_PAUSE,
     });
     let latency = device.rng.between(20, 200);
-    world.after(latency, Event::Connect { device: index, run, link: number });
+    world.after(latency, WorldEvent::Connect { device: index, run, link: number });
 }
 
 /// Gives the link up.
@@ -77,7 +77,7 @@ pub fn connect(world: &mut World, index: usize, run: u64, number: u64) {
             }
             world.trace(|| format!("device {index}: connected to the broker"));
             let (granted, latency) = (broker::subscribe(world, index), world.rng.between(2, 40));
-            world.after(latency, Event::Suback { device: index, run, connection, granted });
+            world.after(latency, WorldEvent::Suback { device: index, run, connection, granted });
             feed(world, index, Input::Link(LinkInput::Connected));
             send_next(world, index);
         }
@@ -97,7 +97,7 @@ pub fn lost(world: &mut World, index: usize, error: String) {
     let pause = device.rng.between(link.pause / 10, link.pause);
     link.pause = (link.pause * 2).min(LONGEST_PAUSE);
     let number = link.number;
-    world.after(pause, Event::Connect { device: index, run, link: number });
+    world.after(pause, WorldEvent::Connect { device: index, run, link: number });
     feed(world, index, Input::Link(LinkInput::Lost(error)));
 }
 
@@ -107,7 +107,7 @@ pub fn subscribe(world: &mut World, index: usize) {
     let run = device.run;
     let Some(connection) = link(world, index).and_then(|link| link.connection) else { return };
     let granted = broker::subscribe(world, index);
-    world.after(10, Event::Suback { device: index, run, connection, granted });
+    world.after(10, WorldEvent::Suback { device: index, run, connection, granted });
 }
 
 /// The broker has answered a SUBSCRIBE.
@@ -176,7 +176,7 @@ fn send_next(world: &mut World, index: usize) {
     let latency = world.rng.between(2, 40);
     // A broker that does not answer in time has lost the message: the link connects again.
     let latency = if fate == Fate::Silence { ACKNOWLEDGED_WITHIN } else { latency };
-    world.after(latency, Event::Puback { device: index, run, connection, fate });
+    world.after(latency, WorldEvent::Puback { device: index, run, connection, fate });
 }
 
 /// The broker has answered a PUBLISH.

@@ -63,7 +63,7 @@ pub fn approve_here(world: &mut World, index: usize, person: usize) {
     device::request(world, index, Request::Approve(given));
 }
 
-/// Somebody hands in an approval that was given before, whatever it was for.
+/// Somebody submits an approval that was given before, whatever it was for.
 pub fn replay(world: &mut World, index: usize, salt: u64) {
     let count = world.people.signed.len();
     if count == 0 || shown(world, index).is_none() {
@@ -145,7 +145,7 @@ pub fn order(world: &mut World, index: usize, kind: EventKind) {
         }
         Err(error) => world.trace(|| format!("the order is refused: {error}")),
     }
-    // A database that fails after it has committed keeps an order that the operator is told is refused.
+    // A database that fails after it has committed keeps an order, although the operator sees a refusal.
     for (kind, epoch) in ends_ordered(world, id).into_iter().skip(before.len()) {
         world.ledger.orders.push((index, epoch));
         if kind == EventKind::Repair {

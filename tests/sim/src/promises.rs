@@ -36,7 +36,7 @@ promises! {
     TransientErrorsCloseNothing: "a TPM that is busy closes no gate whose lease still runs",
     BarredDevicesDoNotWork: "a gate is open only while the last verdict does not bar the device",
     WipesAreNoted: "the note of a wipe goes to the disk as soon as the increment goes to the TPM",
-    HoldersAreTold: "holders are told within 400 ms after a wipe began, whatever TPM and disk do",
+    HoldersAreTold: "holders wake within 400 ms after a wipe began, whatever TPM and disk do",
     LapsesEndByThemselves: "once the faults are over, a device whose pairing lives works again without a technician",
     NoEpochFalls: "no counter falls",
     OwnApproval: "no session is approved without as many persons as it needs, each of whom signed for this very session",

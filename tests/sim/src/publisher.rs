@@ -12,7 +12,7 @@ use crate::broker::{self, Fate};
 use crate::ledger::Published;
 use crate::plane;
 use crate::seen::Sight;
-use crate::world::{Event, Ms, World};
+use crate::world::{Ms, World, WorldEvent};
 
 /// The connection.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ pub fn tick(world: &mut World) {
         let plane = world.devices.len();
         world.publisher.is_subscribed = broker::subscribe(world, plane);
         if !world.publisher.is_subscribed {
-            world.after(AGAIN, Event::PlaneTick);
+            world.after(AGAIN, WorldEvent::PlaneTick);
         }
     }
     publish(world);
@@ -56,7 +56,7 @@ fn connect(world: &mut World) -> bool {
     let plane = world.devices.len();
     let Some((connection, is_present)) = broker::connect(world, plane, false) else {
         let pause = world.rng.between(500, 20_000);
-        world.after(pause, Event::PlaneTick);
+        world.after(pause, WorldEvent::PlaneTick);
         return false;
     };
     world.publisher.connection = Some(connection);
@@ -86,7 +86,7 @@ fn publish(world: &mut World) {
         Ok::<_, pawl_control_plane::store::StoreError>(events.chain(verdicts).collect::<Vec<_>>())
     }));
     let Ok(waiting) = waiting else {
-        return world.after(AGAIN, Event::PlaneTick);
+        return world.after(AGAIN, WorldEvent::PlaneTick);
     };
     for (topic, parcel, payload) in waiting {
         if world.publisher.in_flight.len() >= ROOM || !world.publisher.in_flight.insert(parcel) {
@@ -102,9 +102,9 @@ fn publish(world: &mut World) {
         match fate {
             // The broker has it; an event is retained.
             Fate::Taken | Fate::NoSubscriber => {
-                world.after(latency, Event::PlanePuback { connection, parcel, is_taken: true });
+                world.after(latency, WorldEvent::PlanePuback { connection, parcel, is_taken: true });
             }
-            Fate::Silence => world.after(ACKNOWLEDGED_WITHIN, Event::PlaneStalled { connection }),
+            Fate::Silence => world.after(ACKNOWLEDGED_WITHIN, WorldEvent::PlaneStalled { connection }),
         }
     }
 }
@@ -153,7 +153,7 @@ pub fn acknowledged(world: &mut World, connection: u64, parcel: Parcel, is_taken
         Parcel::Verdict { device, sequence } => tx.set_verdict_published(device, sequence),
     }));
     if noted.is_err() {
-        world.after(AGAIN, Event::PlaneTick);
+        world.after(AGAIN, WorldEvent::PlaneTick);
     } else {
         world.plane_acted();
     }
@@ -181,7 +181,7 @@ fn lose(world: &mut World, connection: u64) {
     world.publisher.connection = None;
     world.publisher.in_flight.clear();
     let pause = world.rng.between(100, 3_000);
-    world.after(pause, Event::PlaneTick);
+    world.after(pause, WorldEvent::PlaneTick);
 }
 
 /// A device's message comes in. It is acknowledged when its transaction is committed.

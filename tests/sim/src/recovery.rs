@@ -11,7 +11,7 @@ use crate::people;
 use crate::plan::PERSONS;
 use crate::promises::Promise;
 use crate::seen::Sight;
-use crate::world::{Event, Ms, World};
+use crate::world::{Ms, World, WorldEvent};
 
 /// How often a technician looks, and how often before this counts as a device that nobody can bring back.
 const ROUND: Ms = 30_000;
@@ -34,7 +34,7 @@ pub fn play(world: &mut World) {
             device::stop(world, index, true);
         } else if world.devices.get(index).is_some_and(|device| device.process.is_none()) {
             let run = world.devices.get(index).map_or(0, |device| device.run);
-            world.after(60_000, Event::Start(index, run));
+            world.after(60_000, WorldEvent::Start(index, run));
         }
     }
     let mut settled = false;

@@ -45,7 +45,7 @@ sights! {
     ApprovedHere: "a person approved at the device",
     ApprovedElsewhere: "a person approved on another machine",
     Confirmed: "a confirmation counted",
-    ApprovalReplayed: "an approval of another session was handed in",
+    ApprovalReplayed: "an approval of another session was submitted",
     WrongCode: "an approver typed a wrong code",
     WrongConfirmation: "a technician typed another device's confirmation",
     GivenUp: "a technician gave a session up",

@@ -196,7 +196,7 @@ impl Tpm {
         Ok(())
     }
 
-    /// Reads the counter; none where there is none.
+    /// Reads the counter; none if there is none.
     ///
     /// # Errors
     /// As `pawl_tpm::Tpm::counter`.

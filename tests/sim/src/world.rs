@@ -9,7 +9,7 @@ use std::sync::Arc;
 use pawl_proto::message::{Access, Audience, EventKind, Scope};
 use pawld::core::{Effect, Input};
 
-pub use event::Event;
+pub use event::WorldEvent;
 
 use crate::broker::{self, Broker, Client};
 use crate::device::{self, AUDIENCE, Crash, Device, SCOPE};
@@ -102,13 +102,13 @@ impl World {
             is_traced,
         };
         world.enrol();
-        world.at(1, Event::PlaneTick);
+        world.at(1, WorldEvent::PlaneTick);
         for index in 0..DEVICES {
             let start = world.rng.between(10, 3_000);
-            world.at(start, Event::Start(index, 0));
+            world.at(start, WorldEvent::Start(index, 0));
         }
         for (number, decision) in world.plan.clone().iter().enumerate() {
-            world.at(decision.at, Event::Decision(number));
+            world.at(decision.at, WorldEvent::Decision(number));
         }
         world
     }
@@ -131,14 +131,14 @@ impl World {
     }
 
     /// Has something happen at this time.
-    pub fn at(&mut self, at: Ms, event: Event) {
+    pub fn at(&mut self, at: Ms, event: WorldEvent) {
         self.scheduled += 1;
         let number = self.scheduled;
         self.queue.push(Reverse(Scheduled { at: at.max(self.now), number, event }));
     }
 
     /// Has something happen after so many ms.
-    pub fn after(&mut self, ms: Ms, event: Event) {
+    pub fn after(&mut self, ms: Ms, event: WorldEvent) {
         self.at(self.now.saturating_add(ms), event);
     }
 
@@ -180,7 +180,7 @@ impl World {
         self.plan.last().map_or(0, |decision| decision.at)
     }
 
-    fn step(&mut self, event: Event) {
+    fn step(&mut self, event: WorldEvent) {
         self.steps += 1;
         let (kind, device) = event.kind();
         for value in [self.now, kind, u64::try_from(device.unwrap_or(9)).unwrap_or(0)] {
@@ -202,59 +202,65 @@ impl World {
         self.devices.get(index).is_some_and(|device| device.run == run && device.process.is_some())
     }
 
-    fn dispatch(&mut self, event: Event) {
+    fn dispatch(&mut self, event: WorldEvent) {
         match event {
-            Event::Decision(number) => {
+            WorldEvent::Decision(number) => {
                 if let Some(decision) = self.plan.get(number).copied() {
                     self.trace(|| format!("-- device {}: {:?}", decision.device, decision.action));
                     self.decide(decision);
                 }
             }
-            Event::Start(index, run) if self.devices.get(index).is_some_and(|device| device.run == run) => {
+            WorldEvent::Start(index, run)
+                if self.devices.get(index).is_some_and(|device| device.run == run) =>
+            {
                 device::start(self, index);
             }
-            Event::Timer(index, run) if self.is_current(index, run) => {
+            WorldEvent::Timer(index, run) if self.is_current(index, run) => {
                 if let Some(process) = self.devices.get_mut(index).and_then(|device| device.process.as_mut())
                 {
                     process.timer_at = None;
                 }
                 execute::feed(self, index, Input::Timer);
             }
-            Event::TpmDone(index, run) if self.is_current(index, run) => execute::command_done(self, index),
-            Event::DiskDone(index, run) if self.is_current(index, run) => execute::write_done(self, index),
-            Event::Connect { device, run, link } => link::connect(self, device, run, link),
-            Event::Suback { device, run, connection, granted } if self.is_current(device, run) => {
+            WorldEvent::TpmDone(index, run) if self.is_current(index, run) => {
+                execute::command_done(self, index)
+            }
+            WorldEvent::DiskDone(index, run) if self.is_current(index, run) => {
+                execute::write_done(self, index)
+            }
+            WorldEvent::Connect { device, run, link } => link::connect(self, device, run, link),
+            WorldEvent::Suback { device, run, connection, granted } if self.is_current(device, run) => {
                 link::subscribed(self, device, connection, granted);
             }
-            Event::Puback { device, run, connection, fate } if self.is_current(device, run) => {
+            WorldEvent::Puback { device, run, connection, fate } if self.is_current(device, run) => {
                 link::acknowledged(self, device, connection, fate);
             }
-            Event::Message { client, connection, id, topic, payload } => {
+            WorldEvent::Message { client, connection, id, topic, payload } => {
                 if client < self.devices.len() {
                     link::message(self, client, connection, id, topic, payload);
                 } else {
                     publisher::message(self, connection, id, &topic, &payload);
                 }
             }
-            Event::Cut(client) => self.cut(client),
-            Event::Request { device, run, ticket, request, fault, begun } => {
+            WorldEvent::Cut(client) => self.cut(client),
+            WorldEvent::Request { device, run, ticket, request, fault, begun } => {
                 https::arrived(self, device, run, ticket, *request, fault, begun);
             }
-            Event::Answer { device, run, ticket, answer } if self.is_current(device, run) => {
+            WorldEvent::Answer { device, run, ticket, answer } if self.is_current(device, run) => {
                 https::answered(self, device, ticket, answer);
             }
-            Event::PlaneTick => publisher::tick(self),
-            Event::PlanePuback { connection, parcel, is_taken } => {
+            WorldEvent::PlaneTick => publisher::tick(self),
+            WorldEvent::PlanePuback { connection, parcel, is_taken } => {
                 publisher::acknowledged(self, connection, parcel, is_taken);
             }
-            Event::PlaneStalled { connection } => publisher::stalled(self, connection),
-            Event::TimeIsSet(index) => {
+            WorldEvent::PlaneStalled { connection } => publisher::stalled(self, connection),
+            WorldEvent::TimeIsSet(index) => {
                 if let Some(device) = self.devices.get_mut(index) {
                     device.wall_offset = 0;
                     self.saw(Sight::TimeSet);
                 }
             }
-            Event::DiskRepaired(index) if self.ledger.is_disk_repaired(index, self.now) => {
+            WorldEvent::DiskRepaired(index) if self.ledger.is_disk_repaired(index, self.now) => {
                 self.repair_disk(index);
             }
             // What an ended process began.
@@ -280,7 +286,7 @@ impl World {
     pub fn plane_acted(&mut self) {
         if !std::mem::replace(&mut self.publisher.is_woken, true) {
             let latency = self.rng.between(1, 10);
-            self.after(latency, Event::PlaneTick);
+            self.after(latency, WorldEvent::PlaneTick);
         }
     }
 

@@ -2,7 +2,7 @@
 # What each kind of machine, and each release of Debian, is called: by Debian, by UEFI and by binutils.
 
 # name_machine x86_64|aarch64
-# shellcheck disable=SC2034 # for whoever sources this
+# shellcheck disable=SC2034 # for the script that sources this
 name_machine() {
     machine=$1
     case $machine in
@@ -23,7 +23,7 @@ name_machine() {
 }
 
 # name_release bookworm|trixie|forky
-# shellcheck disable=SC2034 # for whoever sources this
+# shellcheck disable=SC2034 # for the script that sources this
 name_release() {
     release=$1
     # Of the TSS, what systemd opens by itself.

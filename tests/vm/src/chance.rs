@@ -1,4 +1,4 @@
-//! Chance that can be had again: SplitMix64 from a seed that is told.
+//! Repeatable randomness: SplitMix64 from a printed seed.
 
 use std::time::Duration;
 

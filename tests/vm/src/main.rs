@@ -23,7 +23,7 @@ use pawl_e2e::rig::{invocation, wait};
 
 use architecture::Architecture;
 use release::Release;
-use report::Report;
+use report::StoryReport;
 
 /// Boots a Debian with the package in QEMU, and tells its story: pairing, drift, updates, revocation, power cuts.
 #[derive(Parser)]
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     wait::end_on_signals()?;
     let (machine, release) = (arguments.architecture.name(), arguments.release.name());
-    let mut report = Report::new(format!("Pawl on {machine} with Debian {release}"), arguments.json);
+    let mut report = StoryReport::new(format!("Pawl on {machine} with Debian {release}"), arguments.json);
     fs::create_dir_all(&arguments.out).with_context(|| format!("make {}", arguments.out.display()))?;
     let told = story::tell(&mut report, arguments);
     report.write(&arguments.out)?;

@@ -1,4 +1,4 @@
-//! What is told of each step while it happens, and the report of all of them.
+//! Prints each step while it happens, and writes the report of all steps.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
 
 /// The steps so far.
-pub(crate) struct Report {
+pub(crate) struct StoryReport {
     title: String,
     json: bool,
     started: Instant,
@@ -29,7 +29,7 @@ struct Step {
     error: Option<String>,
 }
 
-impl Report {
+impl StoryReport {
     pub(crate) fn new(title: String, json: bool) -> Self {
         Self { title, json, started: Instant::now(), steps: Vec::new() }
     }
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_report_has_every_step_and_says_which_one_failed() {
-        let mut report = Report::new("A machine".to_owned(), true);
+        let mut report = StoryReport::new("A machine".to_owned(), true);
         let found = |facts: &mut Facts| {
             facts.add("state", "entitled");
             Ok(())

@@ -14,7 +14,11 @@ use crate::client::Client;
 use crate::exit::{Answer, Exit, Failure};
 use crate::output;
 
-pub(super) async fn run(client: &Client, options: &cli::Evidence, json: bool) -> Result<Answer, Failure> {
+pub(super) async fn run(
+    client: &Client,
+    options: &cli::ExportEvidence,
+    json: bool,
+) -> Result<Answer, Failure> {
     prepare(&options.export, options.force)?;
     let evidence = client.evidence(options.nonce.as_deref()).await?;
     let exported = export(&evidence, &options.export)?;

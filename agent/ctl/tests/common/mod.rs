@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// A device that is well.
+/// A device without a problem.
 pub(crate) const ENTITLED: &str = r#"{
     "version": "0.1.0", "state": "entitled", "problem": null,
     "device": "abcdefghijklmnopqrstuvwxyz234567", "ek_sha256": "00ff", "ek_kind": "rsa-2048", "ek_certificates": 1, "pcr_banks": ["sha256"], "counter": 7,

@@ -150,7 +150,7 @@ pub(crate) fn body(request: &str) -> Value {
     serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
-/// A daemon that goes from look to look: with each look at its session, and with each step that is handed in.
+/// A daemon that goes from look to look: with each look at its session, and with each step that is submitted.
 pub(crate) struct Script {
     now: Look,
     next: VecDeque<Look>,
@@ -158,7 +158,7 @@ pub(crate) struct Script {
     given_up: Vec<u8>,
 }
 
-/// To a step that is handed in.
+/// To a step that is submitted.
 enum Answer {
     /// It leads to this look, and then to these.
     Taken(Look, Vec<Look>),
@@ -183,7 +183,7 @@ impl Script {
         self
     }
 
-    /// The answer to whoever gives up.
+    /// The answer to a caller that gives up.
     pub(crate) fn given_up(mut self, answer: Vec<u8>) -> Self {
         self.given_up = answer;
         self

@@ -194,7 +194,7 @@ pub struct LogRange {
     pub bank: PcrBank,
     /// The offset in systemd's measurement log.
     pub measure: u64,
-    /// The offset in the IMA log; none where that log is left out.
+    /// The offset in the IMA log; none if that log is left out.
     pub ima: Option<u64>,
 }
 
@@ -257,7 +257,7 @@ pub struct Staged {
 /// A call of the control plane.
 #[derive(Clone, Debug)]
 pub enum Call {
-    /// Hands in a receipt.
+    /// Submits a receipt.
     Receipt(Vec<u8>),
     /// Requests the token of this name.
     Token(String),
@@ -265,9 +265,9 @@ pub enum Call {
     RequestPairing(Box<PairingRequest>),
     /// Opens the session that was offered. Sent again, it asks how the session stands.
     OpenSession(SessionId, Arc<SessionProof>),
-    /// Asks how a session stands, and hands in an approval or a confirmation.
+    /// Asks how a session stands, and submits an approval or a confirmation.
     Step(SessionId, Box<ApprovalStep>),
-    /// Hands in the proof of an approved pairing. Sent again as it was, it gets the same grant.
+    /// Submits the proof of an approved pairing. Sent again as it was, it gets the same grant.
     Prove(SessionId, Arc<PairingProof>),
 }
 
@@ -310,7 +310,7 @@ pub enum Reply {
     Wiped(Wiped),
     /// The counter was removed.
     Deprovisioned(Deprovisioned),
-    /// How the session stands, after what the caller handed in.
+    /// How the session stands, after what the caller submitted.
     Session(Box<SessionStatus>),
     /// The control plane did not answer; the session goes on.
     Unreachable(Problem),

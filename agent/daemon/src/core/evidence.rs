@@ -40,7 +40,7 @@ pub(super) struct Acknowledged {
     pcrs: BTreeMap<u8, PcrValue>,
     /// Where the next piece of systemd's measurement log begins.
     measure: u64,
-    /// Where the next piece of the IMA log begins; none where the host has no log.
+    /// Where the next piece of the IMA log begins; none if the host has no log.
     ima: Option<u64>,
     /// Whether the last piece reached the end that the log then had.
     ima_complete: bool,

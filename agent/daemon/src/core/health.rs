@@ -11,13 +11,13 @@ pub(super) struct ToldHealth {
     at: Duration,
 }
 
-/// However little has changed, the health is told again after this time.
+/// A report carries the health again after this time, however little has changed.
 const AGAIN: Duration = Duration::from_secs(60 * 60);
-/// A change of the load that is told, in hundredths.
+/// The smallest change of the load that is reported, in hundredths.
 const LOAD_STEP: u32 = 100;
-/// A change of free memory or space that is told: a quarter of what was told, and so many MiB at least.
+/// The smallest change of free memory or space that is reported: a quarter of the last value, and this many MiB at least.
 const SPACE_STEP: u64 = 16;
-/// A change of the temperature that is told, in degrees Celsius.
+/// The smallest change of the temperature that is reported, in degrees Celsius.
 const HEAT_STEP: u16 = 10;
 
 impl ToldHealth {

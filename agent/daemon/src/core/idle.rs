@@ -42,7 +42,7 @@ impl Idle {
         idle
     }
 
-    /// Returns the request for the pairing that the operator ordered; none where there is no such order, or it needs a
+    /// Returns the request for the pairing that the operator ordered; none if there is no such order, or it needs a
     /// person.
     pub(super) fn ordered(&self) -> Option<PairRequest> {
         let is_ordered = |revocation: &&Revocation| {
@@ -58,7 +58,7 @@ impl Idle {
         self.wants_person |= wants_person;
     }
 
-    /// Returns the problem of a failed session; a person who is wanted is told what the operator ordered.
+    /// Returns the problem of a failed session; with the operator's order if that needs a technician.
     pub(super) fn explain(&self, problem: Problem, wants_person: bool) -> Problem {
         match &self.revocation {
             Some(revocation) if wants_person && revocation.cause == Cause::Repair => {

@@ -83,7 +83,7 @@ pub enum LinkInput {
 pub enum TpmAnswer {
     /// The counter has moved on.
     Incremented,
-    /// The counter's value; none where the TPM has no counter.
+    /// The counter's value; none if the TPM has no counter.
     Counter(Option<Epoch>),
     /// `TPMS_ATTEST` and `TPMT_SIGNATURE` of TPM2_NV_Certify.
     Certified {
@@ -192,7 +192,7 @@ pub struct GatheredLogs {
     pub boot: Option<BootLog>,
     /// A piece of systemd's measurement log.
     pub measure: Option<MeasureLog>,
-    /// The handles of the NvPCRs that systemd's log names; none where it was not read.
+    /// The handles of the NvPCRs that systemd's log names; none if it was not read.
     pub named_nvpcrs: Option<Vec<u32>>,
     /// A piece of the IMA log.
     pub ima: Option<ImaLog>,
@@ -276,7 +276,7 @@ pub struct CallFailure {
     pub remedy: String,
     /// Whether the same call may succeed soon.
     pub is_transient: bool,
-    /// The code with which the control plane refused the call; none where it did not.
+    /// The code with which the control plane refused the call; none if it did not.
     pub refusal: Option<RefusalCode>,
 }
 
@@ -293,7 +293,7 @@ impl CallFailure {
         Self { text, remedy, is_transient: false, refusal: None }
     }
 
-    /// Returns whether what was handed in did not count, and the session goes on.
+    /// Returns whether what was submitted did not count, and the session goes on.
     pub(super) fn spares_the_session(&self) -> bool {
         use RefusalCode::{ApprovalRefused, Malformed, NoApprovers};
         matches!(self.refusal, Some(ApprovalRefused | NoApprovers | Malformed))
@@ -328,9 +328,9 @@ impl HeldToken {
 pub enum Request {
     /// A session for a pairing.
     Pair(PairRequest),
-    /// Hand in an approval that was given at the device.
+    /// Submit an approval that was given at the device.
     Approve(GivenApproval),
-    /// Hand in the confirmation that an approver elsewhere was shown.
+    /// Submit the confirmation that an approver elsewhere was shown.
     Confirm(Text<32>),
     /// Give up the session.
     GiveUp,

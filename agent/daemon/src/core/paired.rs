@@ -290,7 +290,7 @@ impl Paired {
         self.plan_tokens(cx);
     }
 
-    /// Hands in the result that a report awaits. Returns one that it does not await.
+    /// Submits the result that a report awaits. Returns one that it does not await.
     pub(super) fn resume(&mut self, ticket: Ticket, outcome: Option<Answer>) -> Option<Answer> {
         self.reports.resume(ticket, outcome)
     }

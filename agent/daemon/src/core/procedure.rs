@@ -78,7 +78,7 @@ impl<T> Procedure<T> {
         Self { future: Box::pin(procedure(port.clone())), port, is_ready: true }
     }
 
-    /// Hands in the result with this ticket. Returns a result that it does not await.
+    /// Submits the result with this ticket. Returns a result that it does not await.
     pub(super) fn resume(&mut self, ticket: Ticket, outcome: Option<Outcome>) -> Option<Outcome> {
         let mut exchange = self.port.0.borrow_mut();
         if !matches!(exchange.awaits, Awaited::Result(awaited) if awaited == ticket) {

@@ -35,7 +35,7 @@ pub(super) struct Receipts {
 /// A receipt that was made.
 struct Waiting {
     message: Vec<u8>,
-    /// How far it is on its way to the disk; none where the disk has it.
+    /// How far it is on its way to the disk; none if the disk has it.
     unstored: Option<Unstored>,
     /// When to hand it in; none while it is on its way over the link, or a call is under way.
     due: Option<Duration>,
@@ -170,7 +170,7 @@ impl Receipts {
             Err(failure) => {
                 tracing::error!(
                     error = failure.text, epoch = %ended,
-                    "the control plane refuses the receipt; it is kept and handed in again"
+                    "the control plane refuses the receipt; it is kept and submitted again"
                 );
                 waiting.due = Some(cx.after(LONGEST_RETRY));
             }

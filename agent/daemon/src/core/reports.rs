@@ -74,7 +74,7 @@ impl Reports {
         self.due.filter(|_| self.making.is_none())
     }
 
-    /// Hands in the result that the report awaits. Returns one that it does not await.
+    /// Submits the result that the report awaits. Returns one that it does not await.
     pub(super) fn resume(&mut self, ticket: Ticket, outcome: Option<Outcome>) -> Option<Outcome> {
         match &mut self.making {
             Some(making) => making.resume(ticket, outcome),
@@ -82,7 +82,7 @@ impl Reports {
         }
     }
 
-    /// Begins a report, where one is due and the broker is connected, and goes on with one that was begun.
+    /// Begins a report if one is due and the broker is connected, and continues one that was begun.
     pub(super) fn run(&mut self, cx: &mut Context, record: &Arc<PairingRecord>, is_connected: bool) {
         if is_connected && cx.is_due(self.deadline()) {
             (self.due, self.is_requested) = (None, false);

@@ -2,7 +2,7 @@
 //!
 //! 1. the gate closes, and the executor zeroizes memory;
 //! 2. TPM2_NV_Increment begins: with it every copy of the keys is dead. After a refusal it is tried again until the TPM does it;
-//! 3. holders are told, and the disk is told to unlink keys and vault. Nothing here waits for the disk;
+//! 3. the daemon wakes holders, and has the disk unlink keys and vault. Nothing here waits for the disk;
 //! 4. [`receipts`](super::receipts) makes the receipt. Over a link that stands it goes to the broker, and the order is
 //!    acknowledged; it is kept until the control plane has confirmed it.
 //!
@@ -35,7 +35,7 @@ const QUICK_TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(50);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
-/// Holders are told by then, although the TPM has not answered.
+/// The daemon wakes holders after this time even if the TPM has not answered.
 const TPM_PATIENCE: Duration = Duration::from_millis(250);
 /// How long the broker may take before the receipt goes over HTTPS, and the disk before a caller is answered.
 const GRACE: Duration = Duration::from_secs(10);

@@ -171,7 +171,7 @@ impl Sessions {
         self.give_up(cx) || granted.is_some()
     }
 
-    /// Hands in the result that the open session awaits. Returns one that it does not await.
+    /// Submits the result that the open session awaits. Returns one that it does not await.
     pub(super) fn resume(&mut self, ticket: Ticket, outcome: Outcome) -> Option<Outcome> {
         match &mut self.open {
             Some(open) => open.procedure.resume(ticket, Some(outcome)),

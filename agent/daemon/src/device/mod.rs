@@ -29,7 +29,7 @@ use execute::execute;
 pub(crate) use jobs::failure;
 use requests::Waiting;
 pub(crate) use requests::{Request, Snapshot, SubmitOutcome, Unanswered, lacking};
-use sources::{Event, Sources};
+use sources::{SourceEvent, Sources};
 
 /// The device: the core, and the executor of its effects.
 pub(crate) struct Device {
@@ -115,10 +115,10 @@ impl Device {
         self.stop().await
     }
 
-    fn event(&mut self, event: Event) {
+    fn event(&mut self, event: SourceEvent) {
         match event {
-            Event::Input(input) => self.feed(input),
-            Event::Link(event) => {
+            SourceEvent::Input(input) => self.feed(input),
+            SourceEvent::Link(event) => {
                 let input = self.link_input(event);
                 self.feed(Input::Link(input));
             }

@@ -28,7 +28,7 @@ pub(super) struct Sources {
 }
 
 /// What a source delivered.
-pub(super) enum Event {
+pub(super) enum SourceEvent {
     Input(Input),
     Link(LinkEvent),
 }
@@ -39,12 +39,12 @@ impl Sources {
     }
 
     /// Waits for the next event. Cancel-safe. No source starves another: `select!` polls them in random order.
-    pub(super) async fn next(&mut self, deadline: Option<Duration>) -> Event {
+    pub(super) async fn next(&mut self, deadline: Option<Duration>) -> SourceEvent {
         tokio::select! {
-            event = receive(&mut self.link) => Event::Link(event),
-            input = finished(&mut self.jobs) => Event::Input(input),
-            input = self.disk.next() => Event::Input(input),
-            () = self.timer.wait(deadline) => Event::Input(Input::Timer),
+            event = receive(&mut self.link) => SourceEvent::Link(event),
+            input = finished(&mut self.jobs) => SourceEvent::Input(input),
+            input = self.disk.next() => SourceEvent::Input(input),
+            () = self.timer.wait(deadline) => SourceEvent::Input(Input::Timer),
         }
     }
 }
@@ -135,9 +135,9 @@ mod tests {
             while flood.try_send(LinkEvent::Connected).is_ok() {}
             tokio::task::yield_now().await;
             match sources.next(deadline).await {
-                Event::Input(Input::Timer) => timer = true,
-                Event::Input(_) => job = true,
-                Event::Link(_) => {}
+                SourceEvent::Input(Input::Timer) => timer = true,
+                SourceEvent::Input(_) => job = true,
+                SourceEvent::Link(_) => {}
             }
         }
         assert!(timer, "a timer that is due was never served");

@@ -88,7 +88,9 @@ pub(super) fn health(state_dir: &Path) -> HostHealth {
 /// network share that is gone.
 fn free(path: &Path) -> Option<u64> {
     let of = statvfs(path).ok()?;
-    Some(u64::from(of.blocks_available()).saturating_mul(u64::from(of.fragment_size())) / MIB)
+    #[allow(clippy::useless_conversion, reason = "the counts have 32 bits on a 32-bit system")]
+    let free = u64::from(of.blocks_available()).saturating_mul(u64::from(of.fragment_size()));
+    Some(free / MIB)
 }
 
 /// Returns the highest temperature of the sensors that are named as a processor's.

@@ -1,6 +1,6 @@
 //! The state directory.
 //!
-//! Nothing here is trusted: whoever can write the disk can put back any of it. What is put back
+//! Nothing here is trusted: anyone who can write the disk can put back any of it. What is put back
 //! from before a revocation names an epoch that the TPM's counter has left, and its keys are
 //! dead in the TPM. Files are bounded when they are read and replaced atomically.
 //!
@@ -10,7 +10,7 @@
 //! | `pairing/{link,device,vault,action}.key` | key blobs, wrapped by the TPM |
 //! | `pairing/vault.bin` | the sealed tokens |
 //! | `pairing/verdict.cose`, `pairing/lease.cose` | the last verdict, and the last one with leases; one file with two names where they are the same |
-//! | `pairing.new/approved.cbor` | what was approved, until a pairing has come of it |
+//! | `pairing.new/approved.cbor` | what was approved, until the pairing is complete |
 //! | `pairing.new/…` | the rest of a pairing in the making, its `pairing.cbor` last |
 //! | `revocation.cbor` | why the last pairing ended |
 //! | `receipts/{epoch}.cbor` | receipts that nobody has taken yet |
@@ -150,7 +150,7 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the generation of the live pairing; none where no pairing lives.
+    /// Returns the generation of the live pairing; none if no pairing lives.
     fn live_generation(&self) -> Option<u64> {
         let live = self.lock();
         live.pairing.then_some(live.generation)

@@ -96,7 +96,7 @@ impl PairingRecord {
                 tpm.pin_endorsement_key(endorsement.as_bytes());
             }
             _ => tracing::warn!(
-                "the pairing is of an earlier version and has no names of the TPM's keys: whoever replaces keys on the \
+                "the pairing is of an earlier version and has no names of the TPM's keys: anyone who replaces keys on the \
                  TPM's bus is not found out; pair the device again"
             ),
         }
@@ -191,8 +191,8 @@ pub struct Revocation {
     pub reason: ShortText,
     /// Unix time, seconds.
     pub time: u64,
-    /// Whether the counter has moved on. When it has not, the wipe was cut short or the TPM
-    /// refused, and it is owed.
+    /// Whether the counter has moved on. If not, the wipe was interrupted or the TPM refused, and the daemon still has to
+    /// increment it.
     pub counted: bool,
     /// Whether a receipt was made, which then waits in `receipts/` or has been taken.
     pub receipted: bool,

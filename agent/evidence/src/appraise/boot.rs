@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::evidence::Evidence;
+use super::evidence::AppraisedEvidence;
 use crate::eventlog::{
     BOOT_PHASES_PCR, BootFacts, EventFact, EventLog, EventLogError, Fact, Stage, UserSpaceEvent,
 };
@@ -136,12 +136,12 @@ pub fn foretell(
 }
 
 /// Returns why systemd's log is malformed, if it is.
-pub(super) fn measure_log_error(evidence: &Evidence<'_>) -> Option<MeasureLogError> {
+pub(super) fn measure_log_error(evidence: &AppraisedEvidence<'_>) -> Option<MeasureLogError> {
     evidence.measure_log.and_then(|log| MeasureLog::parse(log).err())
 }
 
 /// Replays the logs of a device that has a boot event log.
-pub(super) fn replay_evidence(evidence: &Evidence<'_>) -> Option<Result<Replayed, EventLogError>> {
+pub(super) fn replay_evidence(evidence: &AppraisedEvidence<'_>) -> Option<Result<Replayed, EventLogError>> {
     let log = evidence.boot_log?;
     Some(EventLog::parse(log).and_then(|log| Replayed::new(&log, evidence.measure_log)))
 }

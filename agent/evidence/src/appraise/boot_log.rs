@@ -6,7 +6,7 @@ use pawl_proto::message::{Area, TrustTier};
 
 use super::boot;
 use super::boot::Replayed;
-use super::evidence::{BootLogRule, Evidence};
+use super::evidence::{AppraisedEvidence, BootLogRule};
 use super::reason::{Reason, area_of_pcr};
 use crate::eventlog::{BOOT_PHASES_PCR, EventLogError, FIRMWARE_PCRS};
 use crate::ima::IMA_PCR;
@@ -30,7 +30,7 @@ pub(in crate::appraise) type Unexplained = (TrustTier, String);
 /// Checks that the boot event log, followed by systemd's log, gives the quoted PCR values. `weigh` judges a PCR
 /// whose quoted value they do not give.
 pub(in crate::appraise) fn accounts_for_pcrs(
-    evidence: &Evidence<'_>,
+    evidence: &AppraisedEvidence<'_>,
     rule: BootLogRule,
     weigh: impl Fn(u8, &TaggedDigest) -> Unexplained,
 ) -> Vec<Reason> {
@@ -79,7 +79,7 @@ pub(in crate::appraise) fn cause(index: u8) -> &'static str {
 
 fn compare(
     replayed: &Replayed,
-    evidence: &Evidence<'_>,
+    evidence: &AppraisedEvidence<'_>,
     weigh: impl Fn(u8, &TaggedDigest) -> Unexplained,
 ) -> Vec<Reason> {
     let quoted = evidence.quote.pcrs();

@@ -4,7 +4,7 @@ use pawl_proto::message::{Area, TrustTier};
 use thiserror::Error;
 
 use super::boot::Boot;
-use super::evidence::{Evidence, ReferenceValues};
+use super::evidence::{AppraisedEvidence, ReferenceValues};
 use super::reason::Reason;
 use crate::eventlog::{EventFact, EventLogError, Fact, SectionPart, Stage};
 use crate::tpm::{PcrSelection, PcrValues};
@@ -159,7 +159,7 @@ const COVERAGE: &str = "boot.coverage";
 /// Returns a reason if a lease would work under any kernel or command line. A log shows that; without a log,
 /// PCRs that were never extended show it.
 pub(super) fn covers_kernel_and_command_line(
-    evidence: &Evidence<'_>,
+    evidence: &AppraisedEvidence<'_>,
     reference: &ReferenceValues,
 ) -> Option<Reason> {
     let quoted = evidence.quote.pcrs();
@@ -179,7 +179,7 @@ pub(in crate::appraise) fn is_left_open(coverage: &BootCoverage, judged: &BTreeS
 
 /// Checks a device without a log, which is compared with exact values.
 pub(in crate::appraise) fn without_log(
-    evidence: &Evidence<'_>,
+    evidence: &AppraisedEvidence<'_>,
     reference: &ReferenceValues,
 ) -> Option<Reason> {
     let measures = has_extended_kernel_pcr(evidence.quote.pcrs(), &reference.lease_selection);

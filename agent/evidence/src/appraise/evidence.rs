@@ -8,7 +8,7 @@ use crate::tpm::{HashAlgorithm, PcrSelection, PcrValues};
 
 /// The evidence of a device, as far as it was verified.
 #[derive(Debug, Clone)]
-pub struct Evidence<'a> {
+pub struct AppraisedEvidence<'a> {
     /// The verified quote and the values that it covers.
     pub quote: &'a VerifiedQuote,
     /// The epoch of the pairing that the quote was made for. Trust it only if the quote's qualifying data covers
@@ -54,7 +54,7 @@ pub enum ImaProgress<'a> {
     },
 }
 
-impl Evidence<'_> {
+impl AppraisedEvidence<'_> {
     /// Returns the TPM's time at the quote. Store it for the next appraisal ([`raised_to`](super::HighWater::raised_to)).
     pub fn tpm_time(&self) -> TpmTime {
         TpmTime::new(self.epoch, self.quote.clock())

@@ -18,14 +18,15 @@ mod tpm_time;
 pub use boot::{Foretold, before_user_space, foretell};
 pub use coverage::{BootCoverage, Uncovered};
 pub use evidence::{
-    BootLogRule, BootState, Evidence, INITRD_PCR, INITRD_STAND_INS, ImaProgress, NvPcrs, ReferenceValues,
+    AppraisedEvidence, BootLogRule, BootState, INITRD_PCR, INITRD_STAND_INS, ImaProgress, NvPcrs,
+    ReferenceValues,
 };
 pub use pawl_proto::message::{Area, TrustTier};
 pub use reason::{AttestationResult, Reason};
 pub use tpm_time::{CLOCK_SAVE_INTERVAL_MS, HighWater, TpmTime};
 
 /// Appraises evidence against reference values.
-pub fn appraise(evidence: &Evidence<'_>, reference: &ReferenceValues) -> AttestationResult {
+pub fn appraise(evidence: &AppraisedEvidence<'_>, reference: &ReferenceValues) -> AttestationResult {
     let mut reasons = rules::always(evidence, reference);
     reasons.extend(match &reference.policy {
         Some(policy) => judge::judge(policy, evidence, reference),

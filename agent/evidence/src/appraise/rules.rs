@@ -4,19 +4,19 @@ use std::collections::BTreeSet;
 
 use pawl_proto::message::{Area, TrustTier};
 
-use super::evidence::{BootState, Evidence, ImaProgress, ReferenceValues};
+use super::evidence::{AppraisedEvidence, BootState, ImaProgress, ReferenceValues};
 use super::reason::{Reason, area_of_pcr};
 use super::{boot_log, coverage};
 use crate::ima::{IMA_PCR, Outcome};
 use crate::tpm::{PcrValues, TaggedDigest};
 
 /// Applies the rules that hold with and without a policy.
-pub(super) fn always(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
+pub(super) fn always(evidence: &AppraisedEvidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
     vec![attestation_key_has_signed(), tpm_time_never_goes_back(evidence, reference)]
 }
 
 /// Applies the rules that replace a policy: exact accepted states.
-pub(super) fn without_policy(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
+pub(super) fn without_policy(evidence: &AppraisedEvidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
     let mut reasons = boot_state_is_accepted(evidence, reference);
     let of_log = boot_log::accounts_for_pcrs(evidence, reference.boot_log, boot_log::without_policy);
     // Ignore the contents of a log that does not replay.
@@ -36,7 +36,7 @@ fn attestation_key_has_signed() -> Reason {
 
 /// Checks that the TPM's time did not go back, which happens if a hypervisor restores an older state of a
 /// virtual TPM.
-fn tpm_time_never_goes_back(evidence: &Evidence<'_>, reference: &ReferenceValues) -> Reason {
+fn tpm_time_never_goes_back(evidence: &AppraisedEvidence<'_>, reference: &ReferenceValues) -> Reason {
     let now = evidence.tpm_time();
     let (tier, text) = match reference.high_water {
         Some(before) if !before.admits(now) => {
@@ -62,7 +62,7 @@ const ACCEPTED: &str = "boot-state.accepted";
 
 /// Checks that the lease's PCRs equal an accepted state.
 pub(in crate::appraise) fn boot_state_is_accepted(
-    evidence: &Evidence<'_>,
+    evidence: &AppraisedEvidence<'_>,
     reference: &ReferenceValues,
 ) -> Vec<Reason> {
     let quoted = match evidence.quote.pcrs().select(&reference.lease_selection) {
@@ -136,7 +136,7 @@ fn pcr_meaning(index: u8) -> &'static str {
 pub(in crate::appraise) const IMA_LOG: &str = "ima.log";
 
 /// Checks that PCR 10 confirms the IMA log, if the device keeps one.
-pub(in crate::appraise) fn ima_log_is_confirmed(evidence: &Evidence<'_>) -> Vec<Reason> {
+pub(in crate::appraise) fn ima_log_is_confirmed(evidence: &AppraisedEvidence<'_>) -> Vec<Reason> {
     let (tier, text) = match evidence.ima {
         ImaProgress::Absent if was_extended(evidence) => {
             (TrustTier::Warning, "PCR 10 was extended, and the device sent no IMA log")
@@ -173,7 +173,7 @@ pub(in crate::appraise) fn ima_log_integrity(outcome: Outcome) -> (TrustTier, &'
     }
 }
 
-fn was_extended(evidence: &Evidence<'_>) -> bool {
+fn was_extended(evidence: &AppraisedEvidence<'_>) -> bool {
     let mut quoted = evidence.quote.pcrs().iter().filter(|(_, index, _)| *index == IMA_PCR);
     quoted.any(|(bank, _, value)| *value != TaggedDigest::filled(bank, 0))
 }

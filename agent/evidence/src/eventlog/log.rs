@@ -43,7 +43,7 @@ impl<'a> EventLog<'a> {
         }
         let start = LogReader::new(log);
         let mut behind_header = start.clone();
-        let first = Event::read(&mut behind_header, &Format::Sha1, 0)?;
+        let first = LogEvent::read(&mut behind_header, &Format::Sha1, 0)?;
         if first.kind != EventKind::NO_ACTION || !first.data.starts_with(SPEC_ID_03) {
             return Ok(Self { events: start, format: Format::Sha1 });
         }
@@ -135,7 +135,7 @@ pub const NO_PCR: u8 = u8::MAX;
 
 /// One event of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event<'a> {
+pub struct LogEvent<'a> {
     /// Its start, in bytes from the start of the log.
     pub offset: usize,
     /// The PCR that it was extended into, or [`NO_PCR`].
@@ -164,20 +164,20 @@ impl<'a, 'f> Events<'a, 'f> {
 }
 
 impl<'a> Iterator for Events<'a, '_> {
-    type Item = Result<Event<'a>, EventLogError>;
+    type Item = Result<LogEvent<'a>, EventLogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed || self.format.ends_at(self.reader.rest()) {
             return None;
         }
-        let event = Event::read(&mut self.reader, self.format, self.count);
+        let event = LogEvent::read(&mut self.reader, self.format, self.count);
         self.count = self.count.saturating_add(1);
         self.failed = event.is_err();
         Some(event)
     }
 }
 
-impl<'a> Event<'a> {
+impl<'a> LogEvent<'a> {
     /// Returns the digest for one bank.
     pub fn digest(&self, bank: HashAlgorithm) -> Option<&TaggedDigest> {
         self.digests.iter().find(|digest| digest.algorithm() == bank)

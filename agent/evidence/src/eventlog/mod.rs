@@ -22,7 +22,7 @@ pub use facts::{
 #[cfg(feature = "verifier")]
 pub(crate) use facts::{NVPCR_SEPARATOR, OS_SEPARATOR, command_line_digests};
 pub use kind::EventKind;
-pub use log::{Event, EventLog, EventLogError, Events, NO_PCR};
+pub use log::{EventLog, EventLogError, Events, LogEvent, NO_PCR};
 #[cfg(feature = "verifier")]
 pub use predict::{DatabaseChange, PredictError, explains, predict, predict_databases};
 

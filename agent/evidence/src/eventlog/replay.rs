@@ -1,4 +1,4 @@
-use super::log::{Event, EventLog, EventLogError};
+use super::log::{EventLog, EventLogError, LogEvent};
 use crate::tpm::{PcrValues, TaggedDigest};
 
 impl EventLog<'_> {
@@ -33,7 +33,12 @@ impl EventLog<'_> {
 
     /// Sets the start value of PCR 0: the locality from which the TPM was started, or 4 after a hardware root of
     /// trust.
-    fn start_at(&self, locality: u8, pcrs: &mut PcrValues, event: &Event<'_>) -> Result<(), EventLogError> {
+    fn start_at(
+        &self,
+        locality: u8,
+        pcrs: &mut PcrValues,
+        event: &LogEvent<'_>,
+    ) -> Result<(), EventLogError> {
         for bank in self.algorithms() {
             if pcrs.get(bank, 0).is_some() {
                 return Err(EventLogError::StartupLocality { offset: event.offset });
@@ -50,7 +55,7 @@ impl EventLog<'_> {
 
 fn extend(
     pcrs: &mut PcrValues,
-    event: &Event<'_>,
+    event: &LogEvent<'_>,
     replace: impl Fn(&TaggedDigest) -> TaggedDigest,
 ) -> Result<(), EventLogError> {
     for digest in event.digests.iter().map(replace) {
@@ -65,7 +70,7 @@ fn insert(
     pcrs: &mut PcrValues,
     index: u8,
     value: TaggedDigest,
-    event: &Event<'_>,
+    event: &LogEvent<'_>,
 ) -> Result<(), EventLogError> {
     pcrs.insert(index, value).map_err(|_| EventLogError::Pcr { offset: event.offset, pcr: index.into() })
 }

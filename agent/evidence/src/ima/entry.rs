@@ -1,7 +1,7 @@
 //! One measurement, and its template: the fields that the kernel writes for it
 //! (security/integrity/ima/ima_template.c).
 //!
-//! Digests cover the bytes of the fields, not the *name* of the template. Whoever alters a log in transit can give an
+//! Digests cover the bytes of the fields, not the *name* of the template. Anyone who alters a log in transit can give an
 //! entry another template, so no field is read by the template's name if it could have two meanings: every supported
 //! template starts with digest and name, whose forms identify them.
 

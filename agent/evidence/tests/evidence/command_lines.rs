@@ -110,7 +110,7 @@ fn written() -> impl Strategy<Value = Vec<Written>> {
     vec((name, prop_oneof![1 => Just(Vec::new()), 3 => value]), 1..5)
 }
 
-/// The pattern, and the line that comes of it when its wildcards become `fill`.
+/// The pattern, and the line that results when its wildcards become `fill`.
 fn put_together(parameters: &[Written], fill: &[String]) -> (String, String) {
     let mut fill = fill.iter().cycle();
     let (mut pattern, mut line) = (Vec::new(), Vec::new());

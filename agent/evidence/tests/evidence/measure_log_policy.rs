@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{Learnt, Policy};
 use pawl_evidence::appraise::{
-    Area, AttestationResult, BootLogRule, BootState, Evidence, ImaProgress, NvPcrs, ReferenceValues,
+    AppraisedEvidence, Area, AttestationResult, BootLogRule, BootState, ImaProgress, NvPcrs, ReferenceValues,
     TrustTier, appraise, before_user_space,
 };
 use pawl_evidence::attest::VerifiedQuote;
@@ -340,7 +340,7 @@ fn appraise_logs(
     measure_log: Option<&[u8]>,
 ) -> AttestationResult {
     let boot_log = Some(log);
-    let evidence = Evidence {
+    let evidence = AppraisedEvidence {
         quote,
         epoch: 1,
         age_s: 10,

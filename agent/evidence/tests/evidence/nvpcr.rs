@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{Learnt, NVPCRS_MAX, Policy};
 use pawl_evidence::appraise::{
-    AttestationResult, BootLogRule, Evidence, ImaProgress, NvPcrs, Reason, ReferenceValues, TrustTier,
-    appraise,
+    AppraisedEvidence, AttestationResult, BootLogRule, ImaProgress, NvPcrs, Reason, ReferenceValues,
+    TrustTier, appraise,
 };
 use pawl_evidence::attest::{AttestError, VerifiedNvPcr};
 use pawl_evidence::eventlog::EventLog;
@@ -264,7 +264,7 @@ impl Seen {
 
     fn appraise(&self, policy: &Policy, nvpcrs: NvPcrs<'_>) -> AttestationResult {
         let quote = quoted::quote(&self.pcrs);
-        let evidence = Evidence {
+        let evidence = AppraisedEvidence {
             quote: &quote,
             epoch: 1,
             age_s: 10,

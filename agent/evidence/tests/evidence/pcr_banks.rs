@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pawl_evidence::appraise::policy::{Learnt, Policy};
 use pawl_evidence::appraise::{
-    Area, AttestationResult, BootLogRule, Evidence, Foretold, ImaProgress, NvPcrs, ReferenceValues,
+    AppraisedEvidence, Area, AttestationResult, BootLogRule, Foretold, ImaProgress, NvPcrs, ReferenceValues,
     TrustTier, appraise, foretell,
 };
 use pawl_evidence::eventlog::{EventKind, EventLog, predict};
@@ -96,7 +96,7 @@ fn judge(policy: &Policy, name: &str) -> AttestationResult {
     let boot = Boot::named(name);
     let (log, measured) = (boot.event_log(), boot.measure_log());
     let quote = quoted::quote(&values(&boot, BANK));
-    let evidence = Evidence {
+    let evidence = AppraisedEvidence {
         quote: &quote,
         epoch: 1,
         age_s: 10,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pawl_evidence::appraise::policy::{Allowed, AllowedList, CommandLinePattern, LearnError, Learnt, Policy};
 use pawl_evidence::appraise::{
-    Area, AttestationResult, BootLogRule, BootState, Evidence, ImaProgress, NvPcrs, ReferenceValues,
+    AppraisedEvidence, Area, AttestationResult, BootLogRule, BootState, ImaProgress, NvPcrs, ReferenceValues,
     TrustTier, appraise,
 };
 use pawl_evidence::eventlog::{EventKind, LOG_MAX_LEN};
@@ -331,7 +331,7 @@ fn judge_with(name: &str, reference: ReferenceValues) -> AttestationResult {
     let boot = Boot::named(name);
     let (quote, log) = (boot.quote(), boot.event_log());
     let boot_log = Some(log.as_slice());
-    let evidence = Evidence {
+    let evidence = AppraisedEvidence {
         quote: &quote,
         epoch: 1,
         age_s: 10,

@@ -37,7 +37,7 @@ fn nothing_follows_from_a_pcr_for_which_the_logs_do_not_account() {
     assert_eq!(foretold, Foretold::Value(*changed.quoted_pcrs().get(BANK, 4).unwrap()));
 }
 
-/// The stub of 262 measures other events, and its systemd extends an os-separator. A lease for the state that is told
+/// The stub of 262 measures other events, and its systemd extends an os-separator. A lease for the state that is predicted
 /// does not fit, and the first report brings another: pawl-control-plane-pre-approve(8) says so.
 #[test]
 fn an_update_of_systemd_across_these_versions_is_not_told() {

@@ -100,7 +100,7 @@ async fn another_session() {
     let (first_nonce, second_nonce) = (*first.nonce_tpm(), *second.nonce_tpm());
     assert_refused(paired.complete(second, &for_first).await, ActionStep::Authorization, SIGNATURE_5);
 
-    // Though the session is told to be the first: the TPM knows what it drew for this one.
+    // Even if the caller names the first session: the TPM knows the nonce of this one.
     let second = paired.begin().await;
     assert_ne!(*second.nonce_tpm(), second_nonce);
     rig.proxy.alter(command::POLICY_SIGNED, second.nonce_tpm(), &first_nonce);

@@ -132,7 +132,7 @@ async fn wherever_it_fails(rig: &Rig, p: &Paired, operation: impl AsyncFn() -> R
     const CONTEXT_LOAD: u32 = 0x161;
     assert!(codes.len() >= 8, "{codes:x?}");
     for code in codes {
-        // TPM_RC_HANDLE; a failed flush is told apart below, and a context that cannot be loaded is made again.
+        // TPM_RC_HANDLE; a failed flush is distinguished below, and a context that cannot be loaded is made again.
         rig.proxy.answer(code, 0x18b);
         match code {
             command::FLUSH_CONTEXT => {

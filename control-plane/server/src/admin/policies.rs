@@ -48,7 +48,7 @@ struct LastEvidence {
 }
 
 impl LastEvidence {
-    /// Returns the digest of its boot state; none where a PCR that leases name was not quoted.
+    /// Returns the digest of its boot state; none if a PCR that leases name was not quoted.
     fn state(&self) -> Option<Digest> {
         self.lease_pcrs.state(&quoted_values(self.quote.pcrs())).map(|state| boot_digest(&state))
     }

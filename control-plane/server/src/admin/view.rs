@@ -95,7 +95,7 @@ pub struct StandingView {
     pub standing: Standing,
     /// The number of the suspension that began or ended; `resume` names it.
     pub suspension: u64,
-    /// The verdict that carries it to the device; none where there is no live pairing.
+    /// The verdict that carries it to the device; none if there is no live pairing.
     pub sequence: Option<u64>,
     /// The delivery of that verdict.
     pub delivery: Delivery,
@@ -147,7 +147,7 @@ pub struct AccessView {
     pub added: Access,
     /// The scopes and audiences that were removed.
     pub removed: Access,
-    /// The verdict that carries it to the device; none where there is no live pairing or nothing has changed.
+    /// The verdict that carries it to the device; none if there is no live pairing or nothing has changed.
     pub sequence: Option<u64>,
     /// The delivery of that verdict.
     pub delivery: Delivery,

@@ -169,7 +169,7 @@ pub enum Subscriptions {
     Refused,
 }
 
-/// A subscription that was requested on this connection; none where the client had no room for the request.
+/// A subscription that was requested on this connection; none if the client had no room for the request.
 type PendingSubscription = (Channel, Option<SubscribeNotice>);
 
 /// Requests all subscriptions, before anything is published. Where the broker has kept the MQTT session, this changes

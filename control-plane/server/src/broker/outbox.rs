@@ -108,7 +108,7 @@ impl Outbox {
     }
 
     pub(super) fn announce(&self, delivered: Delivered) {
-        // Fails where nobody listens.
+        // Fails if nobody listens.
         let _ = self.delivered.send(delivered);
     }
 }

@@ -109,7 +109,7 @@ async fn a_message_that_the_broker_never_acknowledges_delays_no_other_and_is_sen
         |device: &Device| orders::order(plane, device.id(), EventKind::Revoke, ShortText::lossy("sold"));
     let (waiting, ()) = tokio::join!(revoke(&first), async {
         until("the first order reached the broker", async || broker.published(&stuck) == 1).await;
-        // It is told within five seconds whether the broker has it, before the first order is given up.
+        // The check reports within five seconds, before the first order is given up.
         let ordered = revoke(&second).await.unwrap();
         assert!(ordered.delivered_at_ms.is_some(), "the second order waits behind the first one");
     });
@@ -126,7 +126,8 @@ async fn a_refused_subscription_is_told_and_asked_for_again() {
     let broker = MuteBroker::start(plane, String::new()).await;
     broker.refuse_subscriptions(true);
     let session = connect(plane).await;
-    until("the refusal is told", async || plane.outbox.subscriptions() == Some(Subscriptions::Refused)).await;
+    until("the refusal is reported", async || plane.outbox.subscriptions() == Some(Subscriptions::Refused))
+        .await;
 
     broker.refuse_subscriptions(false);
     until("the subscriptions are granted", async || {

@@ -213,7 +213,7 @@ fn approvals(link: &Link) -> Vec<ApprovedBy> {
     }
 }
 
-/// Returns an approver as a line of an `allowed_signers` file; none where the record has no valid signature.
+/// Returns an approver as a line of an `allowed_signers` file; none if the record has no valid signature.
 fn allowed_line(by: &ApprovedBy) -> Option<String> {
     let signature = Signature::parse(&by.signature).ok()?;
     let (principal, key) = (&by.principal, signature.key());

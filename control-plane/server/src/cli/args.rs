@@ -56,7 +56,7 @@ pub(super) struct EntitleArgs {
     /// A scope to grant
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(super) scopes: Vec<String>,
-    /// An audience to grant: the absolute URI of a resource. Where none is granted, it is the control
+    /// An audience to grant: the absolute URI of a resource. If none is granted, it is the control
     /// plane's own URL; where one is, grant that URL as well if the device needs it
     #[arg(long = "audience", value_name = "URI")]
     pub(super) audiences: Vec<String>,
@@ -91,7 +91,7 @@ pub(super) enum Verb {
         label: Option<String>,
         /// Let them pair without a TPM vendor's certificate, which `endorsement.vendor_cas` requires otherwise
         ///
-        /// Nothing but the hash then says that the key is in a TPM. Every approver is told. To require the
+        /// Nothing but the hash then says that the key is in a TPM. Every approver sees it. To require the
         /// certificate again, enrol the device again without this.
         #[arg(long)]
         without_certificate: bool,

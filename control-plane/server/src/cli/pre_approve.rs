@@ -43,7 +43,7 @@ pub(super) struct PreApproveArgs {
     /// A PCR of the device's bank that is known from elsewhere, as on boards without an event log
     #[arg(long = "pcr", value_name = "N=HEX", value_parser = pcr)]
     pcrs: Vec<(u8, PcrValue)>,
-    /// What to call it; the name of the image's file where nothing is given
+    /// What to call it; the name of the image's file if nothing is given
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
     /// The present boot state, on which the update builds, as `show` and --dry-run show it

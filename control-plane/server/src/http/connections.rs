@@ -71,7 +71,7 @@ impl Connections {
         Arc::new(Self { limits, table: Mutex::default(), changed: Notify::new() })
     }
 
-    /// Reserves a place for a connection. Returns none where every connection that could be evicted is being served.
+    /// Reserves a place for a connection. Returns none if every connection that could be evicted is being served.
     pub(super) fn admit(self: &Arc<Self>, network: Network) -> Option<Seat> {
         let mut table = self.table();
         let own = table.places.get(&network).map_or(0, Vec::len);

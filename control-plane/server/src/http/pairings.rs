@@ -101,7 +101,7 @@ const PAGE: &str = "\
 <pre>pawl-control-plane approve --code CODE --sign-with ~/.ssh/id_ed25519</pre>
 <p>CODE is what the device shows: twelve letters in groups of four. It stands behind the <code>#</code> of
 this page's address too. Compare it with the screen of the device that you mean to approve, read the request
-that the command shows, and then tell the confirmation that it prints to whoever stands at the device.
+that the command shows, and then tell the confirmation that it prints to the person at the device.
 <p>Nobody will ever ask you for a code that is not on a screen in front of you or of somebody you know.
 ";
 

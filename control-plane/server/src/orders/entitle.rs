@@ -18,7 +18,7 @@ pub struct AccessChanged {
     pub before: Access,
     /// The grant now. Where no audience was ever granted, the control plane's own URL is.
     pub now: Access,
-    /// The verdict that carries it to the device; none where there is no live pairing or nothing has changed.
+    /// The verdict that carries it to the device; none if there is no live pairing or nothing has changed.
     pub sequence: Option<u64>,
     /// Whether the broker has acknowledged that verdict.
     pub published: bool,

@@ -26,7 +26,7 @@ pub struct StandingChanged {
     pub standing: Standing,
     /// The number of the suspension that began or ended.
     pub suspension: u64,
-    /// The verdict that carries it to the device; none where there is no live pairing.
+    /// The verdict that carries it to the device; none if there is no live pairing.
     pub sequence: Option<u64>,
     /// Whether the broker has acknowledged that verdict.
     pub published: bool,

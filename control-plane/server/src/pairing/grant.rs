@@ -221,7 +221,7 @@ fn begin_history(
     Ok(())
 }
 
-/// Without a policy, accepts the boot state of a device that has no accepted state: whoever enrolled or approved the device
+/// Without a policy, accepts the boot state of a device that has no accepted state: anyone who enrolled or approved the device
 /// trusts its present state.
 fn accept_first(
     plane: &ControlPlane,

@@ -50,7 +50,7 @@ impl Policies {
         Ok(count)
     }
 
-    /// Returns the policy of a device; none where exact states are compared.
+    /// Returns the policy of a device; none if exact states are compared.
     #[must_use]
     pub fn of(&self, device: DeviceId) -> Option<Arc<DevicePolicy>> {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).of(device)

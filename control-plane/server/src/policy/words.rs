@@ -193,11 +193,11 @@ fn weighs(weight: Weight) -> &'static str {
 pub(crate) fn remedy(rule: &str) -> &'static str {
     match rule {
         "hardware.attestation-key" | "freshness.tpm-time" => {
-            "Look whether the machine was cloned or its TPM set back or cleared; pair it again if \
-             all is well."
+            "Check whether the machine was cloned, or its TPM set back or cleared; if not, pair it \
+             again."
         }
         "freshness.max-age" => {
-            "Nothing, if the next report is in time; else look after the connection or raise the key."
+            "Nothing, if the next report is in time; otherwise check the connection or raise the key."
         }
         "boot-log.required" => {
             "Let the daemon read the firmware's log (`pawlctl check` on the device); for a board \

@@ -20,7 +20,7 @@ use crate::off_runtime::off_runtime;
 use crate::store::{Device, NewReport, StoreError, Tx};
 use crate::verdict::{self, IssueError};
 
-/// Receives a report and answers it. Returns an error only where nothing was decided and the report must be processed
+/// Receives a report and answers it. Returns an error only if nothing was decided and the report must be processed
 /// again; a refused report is not an error.
 pub(crate) async fn receive(
     plane: &Arc<ControlPlane>,

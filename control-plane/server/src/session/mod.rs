@@ -27,7 +27,7 @@ use step::{prune, record_fact, supersede};
 pub use approver::{ApprovedElsewhere, ApproverError, approve, decline, session_of_code};
 pub(crate) use step::{Step, approved_session, decline_all, refuse_proof, spend, step, sweep};
 
-/// Opens a proven session: it waits for approvals, or is approved where none is needed.
+/// Opens a proven session: it waits for approvals, or is approved if none is needed.
 pub(crate) fn open(
     limits: &LimitsConfig,
     tx: &Tx<'_>,
@@ -137,7 +137,7 @@ pub(crate) fn waiting_message(
     })
 }
 
-/// Reads the list of approvers. It is read for each approval, within the transaction that depends on it: whoever is removed
+/// Reads the list of approvers. It is read for each approval, within the transaction that depends on it: anyone who is removed
 /// from the list can approve nothing more. The file is short and local.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use rusqlite::{Row, params};
 use super::{StoreError, Tx};
 use super::{from_name, from_text, to_name};
 
-/// The most incidents kept of one device: whoever can request pairings must not fill the disk.
+/// The most incidents kept of one device: anyone who can request pairings must not fill the disk.
 const MAX_INCIDENTS: usize = 64;
 
 impl Tx<'_> {

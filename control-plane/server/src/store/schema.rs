@@ -176,7 +176,7 @@ CREATE TABLE session (
     -- None until it is proven.
     statement BLOB,
     needed INTEGER NOT NULL DEFAULT 0,
-    -- None where nobody has to approve; the digest is that of the secret letters.
+    -- None if nobody has to approve; the digest is that of the secret letters.
     code_handle TEXT,
     code_attempt INTEGER,
     code_digest BLOB,

@@ -17,7 +17,7 @@ pub(crate) struct Reporting {
 }
 
 impl Reporting {
-    /// A device that somebody enrolled, paired where nobody has to approve; with its first verdict.
+    /// A device that somebody enrolled, paired if nobody has to approve; with its first verdict.
     pub(crate) async fn paired(rig: &Rig) -> (Self, Verdict) {
         let device = Device::enrolled(&rig.plane).await;
         let request = device.request();

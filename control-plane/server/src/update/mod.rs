@@ -28,7 +28,7 @@ pub use error::UpdateError;
 pub struct Update {
     /// The operator's name for it.
     pub name: ShortText,
-    /// What the device will boot; none where only PCRs are given.
+    /// What the device will boot; none if only PCRs are given.
     pub boot: Option<BootChange>,
     /// Changes of Secure Boot's databases.
     pub databases: Vec<DatabaseChange>,

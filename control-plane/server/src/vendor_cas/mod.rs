@@ -55,7 +55,7 @@ impl Vendors {
         Ok(count)
     }
 
-    /// Returns the CAs in force; none where no directory is configured and no certificate required.
+    /// Returns the CAs in force; none if no directory is configured and no certificate required.
     #[must_use]
     pub fn current(&self) -> Option<Arc<VendorCas>> {
         let loaded = self.0.as_ref()?;

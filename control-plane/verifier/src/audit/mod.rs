@@ -73,13 +73,13 @@ pub struct RecordsReport {
 /// The changes to the stored records of a device.
 #[derive(Debug, Default)]
 pub struct ChainUpdate {
-    /// The new last record; none where it is unchanged.
+    /// The new last record; none if it is unchanged.
     pub chain: Option<DeviceChain>,
     /// The new records.
     pub new: Vec<DeviceRecordRow>,
     /// The record of a finding.
     pub fact: Option<Fact>,
-    /// The last record that is kept of the chain that the device shows; none where it shows another
+    /// The last record that is kept of the chain that the device shows; none if it shows another
     /// chain than is known.
     pub head: Option<ChainHead>,
     /// The reason that the verdict gives.

@@ -170,7 +170,7 @@ pub fn resolved_by_pairing(request: &PairingRequest, by_person: bool) -> Resolut
 }
 
 /// Returns the digest of open incidents, with which an operator names those that they have seen: it covers each incident and
-/// how often it was seen. None where no incident is open.
+/// how often it was seen. None if no incident is open.
 #[must_use]
 pub fn incidents_digest(open: &[Incident]) -> Option<Digest> {
     let lines = open.iter().map(|incident| {

@@ -72,7 +72,7 @@ impl Claim {
         })
     }
 
-    /// Checks the endorsement key's certificate. `cas` are the TPM vendors that the operator trusts, none where none are
+    /// Checks the endorsement key's certificate. `cas` are the TPM vendors that the operator trusts, none if none are
     /// configured; `now` is Unix time in seconds.
     ///
     /// # Errors

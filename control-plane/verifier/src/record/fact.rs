@@ -96,7 +96,7 @@ pub enum Fact {
         at: Option<TpmTime>,
         /// Which program judged.
         by: Option<String>,
-        /// SHA-256 of the policy by which it judged; none where known states were compared.
+        /// SHA-256 of the policy by which it judged; none if known states were compared.
         policy: Option<String>,
         /// How far the device's own records were known then, by this evidence.
         records: Option<ChainHead>,

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use pawl_evidence::appraise::{
-    self, AttestationResult, BootLogRule, BootState as ReferenceState, Evidence, HighWater, ImaProgress,
-    NvPcrs, ReferenceValues, TpmTime,
+    self, AppraisedEvidence, AttestationResult, BootLogRule, BootState as ReferenceState, HighWater,
+    ImaProgress, NvPcrs, ReferenceValues, TpmTime,
 };
 use pawl_evidence::attest::VerifiedQuote;
 use pawl_proto::Epoch;
@@ -27,7 +27,7 @@ pub struct AppraisalContext<'a> {
     pub pairing: Option<&'a Pairing>,
     /// The accepted boot states.
     pub accepted: &'a [AcceptedState],
-    /// Whether the present state counts as accepted where none is: the device asks to be paired for the first time.
+    /// Whether the present state counts as accepted if none is: the device asks to be paired for the first time.
     pub trust_first: bool,
     /// The latest point at which the TPM was seen, where the appraisal is to judge the TPM's time too.
     pub highest: Option<HighWater>,
@@ -149,7 +149,7 @@ pub fn appraise(
     accepted: Vec<AcceptedState>,
     highest: Option<HighWater>,
 ) -> AttestationResult {
-    let evidence = Evidence {
+    let evidence = AppraisedEvidence {
         quote: input.quote,
         epoch: input.epoch.0,
         age_s: input.age,

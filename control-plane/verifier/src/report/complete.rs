@@ -20,7 +20,7 @@ pub struct CompleteReport {
     pub boot_log: Option<Vec<u8>>,
     /// What the IMA log has to do with PCR 10.
     pub ima: Option<Outcome>,
-    /// What the policy's rules on files found in it; none where there are no rules, and where nothing accounts for
+    /// What the policy's rules on files found in it; none if there are no rules, and if nothing accounts for
     /// the log.
     pub findings: Option<Findings>,
     /// More pieces of the IMA log have to come.

@@ -18,7 +18,7 @@ pub struct ImaState {
     tail: Blob<{ limits::MESSAGE }>,
     /// PCR 10 was never extended though there are entries.
     unanchored: bool,
-    /// What the policy's rules found in the entries so far; none where there are no rules. Provisional until the
+    /// What the policy's rules found in the entries so far; none if there are no rules. Provisional until the
     /// entries are accounted for.
     findings: Option<Findings>,
 }
@@ -26,7 +26,7 @@ pub struct ImaState {
 /// What the log has to do with the quoted PCR 10.
 #[derive(Clone, Debug)]
 pub(crate) struct Followed {
-    /// The judgement of pawl-evidence; none where there is nothing to judge, or not yet.
+    /// The judgement of pawl-evidence; none if there is nothing to judge, or not yet.
     pub(crate) outcome: Option<Outcome>,
     /// What the rules found in a log that a quote accounts for.
     pub(crate) findings: Option<Findings>,

@@ -76,8 +76,8 @@ pub fn note(mut session: ApprovalSession, refused: Refused) -> SessionChange {
     SessionChange { session, facts, is_removed: false }
 }
 
-/// Counts and keeps an attempt that did not count, and ends the session after too many. The device is told no more than
-/// the refusal.
+/// Counts and keeps a failed attempt, and ends the session after too many. The device gets the refusal only, without the
+/// reason.
 #[must_use]
 pub fn refuse(mut session: ApprovalSession, refused: Refused, attempt: Attempt) -> (SessionChange, Refusal) {
     let count = match attempt {

@@ -32,7 +32,7 @@ pub struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// Opens the session: it waits for persons, or is approved where none is needed ([`approve`] is the next step then).
+    /// Opens the session: it waits for persons, or is approved if none is needed ([`approve`] is the next step then).
     /// `code` is the user code, where persons must approve.
     ///
     /// # Errors

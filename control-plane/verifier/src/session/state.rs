@@ -15,7 +15,7 @@ pub const USE_WITHIN: u64 = 600;
 /// An approval session: one request for an approval, from its opening until it is used up.
 #[derive(Clone, Debug)]
 pub struct ApprovalSession {
-    /// Its id; a pairing that comes of it takes the same bytes.
+    /// Its id; a pairing that results takes the same bytes.
     pub id: SessionId,
     /// Its purpose.
     pub purpose: Purpose,
@@ -172,7 +172,7 @@ pub struct SessionApproval {
 }
 
 impl SessionApproval {
-    /// Returns the approval as the device is told of it, if it counts.
+    /// Returns the approval in the form for the device, if it counts.
     #[must_use]
     pub fn granted(&self) -> Option<GrantedApproval> {
         if self.confirmation.is_some() {

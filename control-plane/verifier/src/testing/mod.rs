@@ -1,4 +1,4 @@
-//! A TPM in software, and the chain of records that a device keeps: for tests of whoever builds on this crate. Nothing of it
+//! A TPM in software, and the chain of records that a device keeps: for tests of anyone who builds on this crate. Nothing of it
 //! may serve a device. A structure that cannot be made ends the test.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "it is for tests, which end here")]
 

@@ -18,7 +18,7 @@ pub struct ClientCertificate {
 }
 
 impl ClientCertificate {
-    /// The control plane's own. The broker gives one connection to a certificate: whoever connects
+    /// The control plane's own. The broker gives one connection to a certificate: anyone who connects
     /// with this one evicts the control plane.
     #[must_use]
     pub fn of_control_plane(rig: &Rig) -> Self {

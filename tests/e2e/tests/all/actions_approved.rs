@@ -27,7 +27,7 @@ fn a_person_at_the_device_lets_it_and_is_named() {
     assert_eq!((person.by.as_str(), person.key.as_str()), ("alice", fingerprint(&alice).as_str()));
     assert!((claims.iat - 60..=claims.iat).contains(&person.time), "{person:?}");
     assert_eq!(hex::encode(claims.pawl.statement), waiting.asked.digest, "they signed something else");
-    // It is told once.
+    // The outcome is given once.
     assert_eq!(device.action(waiting.id).unwrap().status, 404);
 }
 

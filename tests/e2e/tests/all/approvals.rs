@@ -12,7 +12,7 @@ use pawl_proto::message::{Scope, ShortText};
 use crate::lease::wait_until_contraindicated;
 use crate::support::{approve_here, failed_bindings, newly_paired, session_id, turned_away};
 
-/// What whoever stands at the device is told, whatever it was that failed.
+/// The message for the person at the device, whatever failed.
 const TOLD: &str = "approval rejected; the operator can see the reason with: pawl-control-plane sessions";
 
 /// A device that waits for the approval of a person.

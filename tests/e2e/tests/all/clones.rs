@@ -1,4 +1,4 @@
-//! Clones and rollbacks: each is told apart, in the verdict and to the operator, with what to do.
+//! Clones and rollbacks: each is distinguished, in the verdict and to the operator, with what to do.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn one_identity_in_two_places_is_told_and_gets_no_lease() {
     judged_anew(&rig, &device);
     copy.start().unwrap();
     wait::until("both are seen", wait::SOON * 2, || {
-        // Both are told, by turns: the broker lets one of them in at a time.
+        // Both learn it, by turns: the broker lets one of them in at a time.
         rig.control_plane.refresh(&id)?;
         let incident = incident(&rig, &id, "two-places")?;
         ensure!(incident["to_do"].as_str().is_some_and(|what| what.contains("revoke")), "{incident:#}");

@@ -38,7 +38,7 @@ fn check_learnt_policy(options: DeviceOptions) {
     device.wait_until_entitled().unwrap();
     judged(&rig, &device, TrustTier::Affirming);
 
-    // What nothing explains is told by its record.
+    // The reason names the record that nothing explains.
     device.stop().unwrap();
     log.measure(&device.tpm, 12, "an unknown word").unwrap();
     device.start().unwrap();

@@ -79,7 +79,7 @@ fn an_nvpcr_that_lacks_a_record_was_set_back_or_made_anew_is_contraindicated() {
     let reasons = refused(&rig, &device, "nvpcr.replay");
     assert!(reasons.contains("it was set back"), "{reasons}");
 
-    // One that whoever knows its empty authorization value extends, with the right value.
+    // One that anyone who knows its empty authorization value extends, with the right value.
     device.stop().unwrap();
     tools.undefine(&device, HARDWARE);
     tools.define(&device, HARDWARE, AUTHWRITE);

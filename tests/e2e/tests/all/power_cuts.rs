@@ -17,7 +17,7 @@ const WIPING: [&str; 7] = [
     "wipe.receipt-taken",
 ];
 
-/// Where nothing of a pairing is on the disk yet.
+/// If nothing of a pairing is on the disk yet.
 const UNKEPT: [&str; 2] = ["re-pair.proven", "re-pair.approved"];
 
 /// Where the next start goes on by itself.

@@ -1,4 +1,4 @@
-//! Re-pair: what was found, what ends and when, and what comes of it.
+//! Re-pair: what was found, what ends and when, and its outcome.
 
 mod command_line;
 mod cuts;

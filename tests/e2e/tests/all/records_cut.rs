@@ -71,10 +71,10 @@ fn the_log_stays_within_its_bound_and_a_gap_is_told_once() {
     let records = Records::of(&device);
     records.fill();
     assert!(records.size() > 250 * 1024);
-    // It reports by itself. A report that was asked for besides would take the place of the one that is told.
+    // The device reports by itself. A requested report would replace the one that carries the gap.
     device.start().unwrap();
     let status = device
-        .wait_until("it is told of the gap", |status| {
+        .wait_until("the verdict names the gap", |status| {
             status.verdict.as_ref().and_then(|verdict| verdict.result) == Some(TrustTier::Warning)
         })
         .unwrap();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{DeviceOptions, boot_log, wait};
-use pawl_evidence::eventlog::{Event, EventLog};
+use pawl_evidence::eventlog::{EventLog, LogEvent};
 use pawl_proto::message::{DeviceState, TrustTier};
 
 use crate::support::{judged, refusal};
@@ -74,7 +74,7 @@ fn content(boot: &str, name: &str) -> Vec<u8> {
 }
 
 /// UEFI_VARIABLE_DATA: a GUID, the length of the name in characters, that of the value, name and value.
-fn value<'a>(event: &Event<'a>, name: &str) -> Option<&'a [u8]> {
+fn value<'a>(event: &LogEvent<'a>, name: &str) -> Option<&'a [u8]> {
     let wide: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let units = u64::from_le_bytes(event.data.get(16..24)?.try_into().ok()?);
     let is_it = event.pcr == 7
@@ -87,7 +87,7 @@ fn value<'a>(event: &Event<'a>, name: &str) -> Option<&'a [u8]> {
 fn with_db(boot: &str, db: &[u8]) -> Vec<u8> {
     let bytes = fs::read(boot_log(boot)).unwrap();
     let log = EventLog::parse(&bytes).unwrap();
-    let events: Vec<Event<'_>> = log.events().map(Result::unwrap).collect();
+    let events: Vec<LogEvent<'_>> = log.events().map(Result::unwrap).collect();
     let place = events.iter().position(|event| value(event, "db").is_some()).unwrap();
     let (event, next) = (&events[place], &events[place + 1]);
     let mut data = event.data[..event.data.len() - value(event, "db").unwrap().len()].to_vec();

@@ -1,4 +1,4 @@
-//! Which TPMs pair where the operator trusts vendors by their certificates, and which where nobody is trusted.
+//! Which TPMs pair where the operator trusts vendors by their certificates, and which if nobody is trusted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -118,7 +118,7 @@ fn with_vendor_cas_a_tpm_without_a_certificate_takes_a_place_only_by_the_excepti
     rig.control_plane.enrol_without_certificate(&board.status().unwrap().ek_sha256).unwrap();
     board.ask_to_pair(&replacing(old)).unwrap();
     board.wait_for_approver().unwrap();
-    // Every approver is told: at the device, in what they sign, and on the control plane.
+    // Every approver sees it: at the device, in what they sign, and on the control plane.
     let asked = board.session().unwrap().asked.unwrap();
     assert!(asked.endorsement.unwrap().starts_with(EXEMPT));
     let seen = seen_by_operator(&rig, &session_id(&board));

@@ -10,7 +10,7 @@ use crate::publisher::Parcel;
 
 /// Something that is going to happen.
 #[expect(missing_docs, reason = "the fields say to whom and what")]
-pub enum Event {
+pub enum WorldEvent {
     Decision(usize),
     Start(usize, u64),
     Timer(usize, u64),
@@ -68,7 +68,7 @@ pub enum Event {
     DiskRepaired(usize),
 }
 
-impl Event {
+impl WorldEvent {
     /// Returns a number for the kind of event, and the device that it concerns.
     pub(super) fn kind(&self) -> (u64, Option<usize>) {
         match self {
@@ -101,7 +101,7 @@ impl Event {
 pub(super) struct Scheduled {
     pub(super) at: Ms,
     pub(super) number: u64,
-    pub(super) event: Event,
+    pub(super) event: WorldEvent,
 }
 
 impl PartialEq for Scheduled {

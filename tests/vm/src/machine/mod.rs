@@ -122,7 +122,7 @@ impl Machine {
         self.run_within(BOOT, "systemctl is-system-running --wait").map(drop)
     }
 
-    /// Switches it on, whatever comes of it.
+    /// Switches it on, whatever the outcome.
     pub(crate) fn switch_on(&mut self, cable: Cable) -> Result<()> {
         self.must_be_off()?;
         let (monitor, channel) = (self.sockets.join("monitor"), self.sockets.join("channel"));

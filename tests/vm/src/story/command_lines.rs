@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use super::drift;
 use super::stage::Stage;
 use crate::machine::Cable;
-use crate::report::{Facts, Report};
+use crate::report::{Facts, StoryReport};
 
 /// The second byte of `à` in UTF-8 is 0xA0, a space to the kernel: it reads `init=/bin/sh`.
 const SPACE_IN_A_LETTER: &str = "console=ttyS0\u{e0}init=/bin/sh";
@@ -19,7 +19,7 @@ pub(super) const OPEN_QUOTE: &str = "console=\"";
 const KERNEL: Duration = Duration::from_secs(240);
 
 /// On a device that has just drifted to [`OPEN_QUOTE`].
-pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     report.step(
         "open-quote",
         "a quote swallows ima_policy=: that line was refused, and IMA is off",

@@ -1,14 +1,14 @@
-//! Another command line is booted: the TPM refuses the old lease by itself, and the control plane refuses a new
-//! one. The old image is put back, and all is well.
+//! The device boots another command line: the TPM refuses the old lease, and the control plane refuses a new one. With the old
+//! image the device is entitled again.
 
 use anyhow::{Context as _, Result, ensure};
 use pawl_proto::message::{DeviceState, TrustTier};
 
 use super::stage::Stage;
 use crate::machine::Cable;
-use crate::report::{Facts, Report};
+use crate::report::{Facts, StoryReport};
 
-pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>, command_line: &str) -> Result<()> {
+pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>, command_line: &str) -> Result<()> {
     report.step("drifted", "with another command line the TPM refuses the old lease, off line", |facts| {
         drift(stage, command_line, facts)
     })?;
@@ -16,7 +16,7 @@ pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>, command_line: &st
 }
 
 /// Whatever was booted meanwhile.
-pub(super) fn tell_put_back(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn tell_put_back(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     report.step("put-back", "with the old command line the device is entitled again", |facts| {
         put_back(stage, facts)
     })

@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 
 use super::stage::Stage;
 use crate::machine::Cable;
-use crate::report::{Facts, Report};
+use crate::report::{Facts, StoryReport};
 
-pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     report.step("booted", "it boots: firmware, stub, kernel, systemd", |facts| {
         facts.add_seconds("to_the_first_unit", stage.machine.boot(Cable::In)?);
         Ok(())

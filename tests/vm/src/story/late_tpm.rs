@@ -5,13 +5,13 @@ use anyhow::{Result, bail, ensure};
 
 use super::stage::Stage;
 use crate::guest::SOON;
-use crate::report::{Facts, Report};
+use crate::report::{Facts, StoryReport};
 
 /// What the shell of the guest needs to take the driver away, and to bring it back.
 const DRIVER: &str = r#"driver=$(readlink -f /sys/class/tpm/tpm0/device/driver)
     device=$(basename "$(readlink -f /sys/class/tpm/tpm0/device)")"#;
 
-pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     report.step(
         "late-tpm",
         "without its TPM the daemon waits, and goes on when the driver comes",

@@ -22,12 +22,12 @@ use pawl_e2e::Rig;
 
 use crate::Arguments;
 use crate::image::System;
-use crate::report::Report;
+use crate::report::StoryReport;
 use stage::{Stage, TERMS};
 
 /// Plays it, to the end or to the first step that fails. A second device, of which the story is short, has its
 /// power cut meanwhile: a machine keeps one processor busy.
-pub(crate) fn tell(report: &mut Report, arguments: &Arguments) -> Result<()> {
+pub(crate) fn tell(report: &mut StoryReport, arguments: &Arguments) -> Result<()> {
     let (rig, system) =
         report.step("prepared", "a system with the package and a control plane are made", |facts| {
             facts.add("package", arguments.package.display().to_string());
@@ -54,16 +54,16 @@ pub(crate) fn tell(report: &mut Report, arguments: &Arguments) -> Result<()> {
     second.map_err(|_| anyhow!("the second device's story panicked"))?
 }
 
-fn first(report: &mut Report, mut stage: Stage<'_>, arguments: &Arguments) -> Result<()> {
+fn first(report: &mut StoryReport, mut stage: Stage<'_>, arguments: &Arguments) -> Result<()> {
     chapters(report, &mut stage, arguments).inspect_err(|error| stage.explain(error))
 }
 
-fn second(report: &mut Report, mut stage: Stage<'_>, arguments: &Arguments) -> Result<()> {
+fn second(report: &mut StoryReport, mut stage: Stage<'_>, arguments: &Arguments) -> Result<()> {
     let told = power_cut::tell(report, &mut stage, arguments.cuts, arguments.seed);
     told.inspect_err(|error| stage.explain(error))
 }
 
-fn chapters(report: &mut Report, stage: &mut Stage<'_>, arguments: &Arguments) -> Result<()> {
+fn chapters(report: &mut StoryReport, stage: &mut Stage<'_>, arguments: &Arguments) -> Result<()> {
     first_boot::tell(report, stage)?;
     pairing::tell(report, stage)?;
     policy::tell(report, stage)?;

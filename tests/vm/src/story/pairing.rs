@@ -7,9 +7,9 @@ use pawl_local_api::LocalStatus;
 
 use super::stage::Stage;
 use crate::guest::SOON;
-use crate::report::{Facts, Report};
+use crate::report::{Facts, StoryReport};
 
-pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     report.step("paired", "it is enrolled and paired", |facts| pair_at_first(stage, facts))?;
     report.step("checked", "pawlctl check finds no fault", |facts| check(stage, facts))?;
     report.step("posture", "its real logs are judged", |facts| posture(stage, facts))?;

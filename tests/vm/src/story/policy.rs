@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::stage::Stage;
 use crate::guest::SOON;
-use crate::report::{Facts, Report};
+use crate::report::{Facts, StoryReport};
 
 /// What the policy allows besides the command line of now.
 const ALLOWED: &str = "panic=30";
 
-pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     report.step("policy", "a policy is learnt from the boot, and affirms it", |facts| learn(stage, facts))
 }
 

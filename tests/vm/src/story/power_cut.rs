@@ -16,10 +16,15 @@ use super::stage::Stage;
 use crate::chance::Chance;
 use crate::guest::SOON;
 use crate::machine::Cable;
-use crate::report::{Facts, Report};
+use crate::report::{Facts, StoryReport};
 
 /// On a device of its own. Each boot serves one cut: the next boot looks what is left, mends it, and is cut in turn.
-pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>, cuts: u32, seed: Option<u64>) -> Result<()> {
+pub(super) fn tell(
+    report: &mut StoryReport,
+    stage: &mut Stage<'_>,
+    cuts: u32,
+    seed: Option<u64>,
+) -> Result<()> {
     report.step("second-paired", "another device is paired", |facts| {
         facts.add_seconds("boot", stage.machine.boot(Cable::In)?);
         configure(stage)?;

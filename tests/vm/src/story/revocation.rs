@@ -12,7 +12,7 @@ use super::stage::{self, Stage};
 use crate::guest::SOON;
 use crate::image::Disk;
 use crate::machine::Cable;
-use crate::report::{Facts, Report};
+use crate::report::{Facts, StoryReport};
 
 /// What was there while the device was entitled.
 struct Before {
@@ -28,7 +28,7 @@ const TPM_AFTER: &str = "tpm-after";
 const BOOT_LOG: &str = "boot-log";
 const MEASURE_LOG: &str = "measure-log";
 
-pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     let before = report.step("copied", "somebody copies the disk", |facts| copy(stage, facts))?;
     report.step("revoked", "the operator revokes the device: what is bound to it stops", |facts| {
         revoke(stage, &before, facts)

@@ -10,13 +10,13 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::ahead;
 use super::stage::Stage;
-use crate::report::{Facts, Report};
+use crate::report::{Facts, StoryReport};
 
 /// The guest's variable, with four bytes of attributes in front.
 const DB: &str = "/sys/firmware/efi/efivars/db-d719b2cb-3d3a-4596-a3bc-dad00e67656f";
 const ATTRIBUTES: usize = 4;
 
-pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     report.step("db-pre-approved", "a second db certificate is approved ahead, and enrolled", |facts| {
         enrol(stage, facts)
     })?;

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::stage::Stage;
 use crate::machine::Cable;
-use crate::report::{Facts, Report};
+use crate::report::{Facts, StoryReport};
 
 /// A firmware under emulation, to the point where it starts an image or does not.
 const FIRMWARE: Duration = Duration::from_secs(120);
@@ -14,7 +14,7 @@ const FIRMWARE: Duration = Duration::from_secs(120);
 const REFUSED: &str = "Access Denied";
 const STARTED: &str = "EFI stub:";
 
-pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     report.step("unsigned", "an image that nobody has signed does not boot", |facts| unsigned(stage, facts))
 }
 

@@ -3,9 +3,9 @@
 use anyhow::{Result, ensure};
 
 use super::stage::Stage;
-use crate::report::{Facts, Report};
+use crate::report::{Facts, StoryReport};
 
-pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     report.step(
         "soft-reboot",
         "after a soft reboot the device is entitled, by the old keys and a new report",

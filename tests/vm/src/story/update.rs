@@ -6,13 +6,13 @@ use anyhow::{Context as _, Result, ensure};
 use super::ahead;
 use super::stage::Stage;
 use crate::machine::Cable;
-use crate::report::{Facts, Report};
+use crate::report::{Facts, StoryReport};
 
 /// What no policy allows.
 const PRE_APPROVED: &str = "panic=20";
 
 /// On a device that has drifted.
-pub(super) fn tell(report: &mut Report, stage: &mut Stage<'_>) -> Result<()> {
+pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     report.step(
         "update-reported",
         "an update that nobody approved ahead ends the drift after one report",

@@ -154,7 +154,7 @@ impl NewPairing<'_> {
         Ok(*self.port.tpm(command, pick!(TpmAnswer::KeysCertified)).await?)
     }
 
-    /// Hands in the proof until it is answered: the same one gets the same grant.
+    /// Submits the proof until it is answered: the same one gets the same grant.
     async fn grant(&self, proof: Arc<PairingProof>) -> Result<Box<PairingGrant>, CallFailure> {
         let over = self.port.now().boot.saturating_add(PATIENCE);
         let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);

@@ -60,7 +60,7 @@ pub(in crate::core) enum PairingError {
 }
 
 impl PairingError {
-    /// Returns what a caller is told. Where nobody is at the device, a person may be all that is missing.
+    /// Returns the problem for the caller. Without a person at the device, the remedy may be that one is needed.
     pub(in crate::core) fn problem(&self, attended: bool) -> Problem {
         let code = match self {
             Self::Call(CallFailure { text, .. }) if !attended && self.wants_person() => {

@@ -158,7 +158,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Returns the next answer: when the control plane wants to be asked, or when there is something to hand in.
+    /// Returns the next answer: when the control plane wants to be asked, or when there is something to submit.
     async fn next(&mut self, waiting: &Waiting) -> Result<SessionAnswer, PairingError> {
         let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
         let wait = Duration::from_secs(u64::from(waiting.retry_after)).clamp(SHORTEST_WAIT, LONGEST_WAIT);

@@ -19,7 +19,7 @@ pub(in crate::core) struct View(Rc<RefCell<State>>);
 
 struct State {
     status: SessionStatus,
-    /// What was handed in and is not with the control plane yet.
+    /// What was submitted and is not with the control plane yet.
     steps: VecDeque<(RequestId, Step)>,
     /// The caller of the step that is with the control plane.
     caller: Option<RequestId>,
@@ -27,7 +27,7 @@ struct State {
     is_worth_asking: bool,
 }
 
-/// What a caller hands in.
+/// What a caller submits.
 #[derive(Clone, Debug)]
 pub(in crate::core) enum Step {
     /// An approval that was given at the device.
@@ -94,7 +94,7 @@ impl View {
         self.0.borrow_mut().status.problem = Some(problem);
     }
 
-    /// Queues what a caller hands in. A full queue takes nothing, and the caller is answered with how the session stands.
+    /// Queues what a caller submits. A full queue takes nothing, and the caller is answered with how the session stands.
     pub(in crate::core) fn hand_in(&self, cx: &mut Context, caller: RequestId, step: Step) {
         let mut state = self.0.borrow_mut();
         if state.steps.len() < STEPS {
@@ -109,7 +109,7 @@ impl View {
         self.0.borrow_mut().is_worth_asking = true;
     }
 
-    /// Returns whether the session has something to hand in, or a reason to ask. The next [`View::take_step`] answers that
+    /// Returns whether the session has something to submit, or a reason to ask. The next [`View::take_step`] answers that
     /// reason.
     pub(super) fn has_news(&self) -> bool {
         let state = self.0.borrow();

@@ -150,7 +150,7 @@ fn is_proof(effect: &Effect) -> bool {
     is_call(effect, |call| matches!(call, Call::Prove(..)))
 }
 
-/// An unpaired device whose pairing was approved, and which is about to hand in its proof.
+/// An unpaired device whose pairing was approved, and which is about to submit its proof.
 fn proven() -> (Device, Effect) {
     let mut device = Device::unpaired();
     device.pair();
@@ -289,7 +289,7 @@ fn a_wipe_between_grant_and_commit_makes_no_second_receipt_for_the_pairing_befor
     device.run();
     assert!(matches!(device.rig.take_reply(), Some(Reply::Wiped(wiped)) if wiped.ended == Epoch(EPOCH + 1)));
     let receipts = |device: &Device| device.done.iter().filter(|done| *done == "Receipt").count();
-    // Each is written, and handed in.
+    // Each is written, and submitted.
     assert_eq!(receipts(&device), 4, "{:?}", device.done);
     device.restart();
     device.run();

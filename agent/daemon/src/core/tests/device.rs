@@ -72,7 +72,7 @@ impl Device {
         Some(self.rig.effects.remove(index))
     }
 
-    /// Carries an effect out, and hands in its result.
+    /// Carries an effect out, and submits its result.
     pub(super) fn carry_out(&mut self, effect: Effect) {
         let result = self.perform(effect);
         self.rig.feed(result);

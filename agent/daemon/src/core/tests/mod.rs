@@ -104,7 +104,7 @@ impl Rig {
         }
     }
 
-    /// Hands in what the executor reads at its start.
+    /// Submits what the executor reads at its start.
     fn find(&mut self, found: Found) {
         self.feed(Input::Found(Ticket::START, Box::new(found)));
     }
@@ -236,7 +236,7 @@ impl Rig {
         self.feed(Input::Tpm(ticket, Err(failure)));
     }
 
-    /// Hands in a verdict of the control plane, as message 9.
+    /// Submits a verdict of the control plane, as message 9.
     fn verdict(&mut self, change: impl FnOnce(&mut Verdict)) {
         let message = self.signed_verdict(change);
         let topic = Topic::new(self.record.device, Channel::Verdict).to_string();
@@ -275,7 +275,7 @@ impl Rig {
         signed::sign(&verdict, &Topic::new(self.record.device, Channel::Verdict), &self.key).unwrap()
     }
 
-    /// Hands in an event of the control plane, as message 8.
+    /// Submits an event of the control plane, as message 8.
     fn event(&mut self, kind: EventKind, epoch: u64) {
         self.event_at(1, kind, epoch);
     }

@@ -25,7 +25,7 @@ pub(super) struct Plane {
     pub(super) alter_statement: fn(&mut Statement),
     pub(super) alter_approval: fn(&mut PairingApproved),
     pub(super) alter_grant: fn(&mut PairingGrant),
-    /// What was handed in.
+    /// What was submitted.
     pub(super) steps: Vec<ApprovalStep>,
     pub(super) request: Option<PairingRequest>,
 }

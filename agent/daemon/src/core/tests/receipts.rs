@@ -19,7 +19,7 @@ fn is_receipt(call: &Call) -> bool {
 }
 
 fn refused(rig: &mut Rig, is_transient: bool) {
-    let call = rig.take_call(is_receipt).expect("the receipt was not handed in");
+    let call = rig.take_call(is_receipt).expect("the receipt was not submitted");
     let failure = CallFailure { text: "no".to_owned(), remedy: String::new(), is_transient, refusal: None };
     rig.feed(Input::Called(call, Err(failure)));
 }
@@ -32,7 +32,7 @@ fn a_receipt_is_kept_until_the_control_plane_confirms_it() {
     assert!(rig.core.status().receipt_waiting);
     refused(&mut rig, true);
     rig.seconds(2);
-    // A control plane that refuses it may be repaired: it is handed in again, more slowly.
+    // A control plane that refuses it may be repaired: it is submitted again, more slowly.
     refused(&mut rig, false);
     rig.seconds(599);
     assert!(rig.take_call(is_receipt).is_none());

@@ -65,7 +65,7 @@ fn a_refused_increment_is_tried_again_until_the_tpm_gives_in() {
     );
     assert!(rig.has(|effect| matches!(effect, Effect::Write(_, Write::DestroyKeys))));
 
-    // Somebody who wipes meanwhile is told that it is being tried.
+    // A caller who wipes meanwhile learns that it is being tried.
     rig.feed(Input::Request(RequestId(2), Request::Wipe(Text::lossy("sold"))));
     let Some(Reply::Refused(problem)) = rig.take_reply() else { panic!("no answer") };
     assert_eq!(problem.error, "revoked-counter-owed");

@@ -138,7 +138,7 @@ fn an_approval_that_does_not_reach_the_control_plane_leaves_the_session_open() {
 fn an_approval_that_does_not_count_is_shown_as_refused() {
     let mut device = waiting();
     device.rig.feed(Input::Request(RequestId(7), Request::Approve(given())));
-    let Some(Effect::Call(ticket, _)) = device.run_until(is_step) else { panic!("it was not handed in") };
+    let Some(Effect::Call(ticket, _)) = device.run_until(is_step) else { panic!("it was not submitted") };
     device.rig.feed(Input::Called(ticket, Err(refusal(RefusalCode::ApprovalRefused))));
     device.run();
     let reply = device.rig.take_reply();

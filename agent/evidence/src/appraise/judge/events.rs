@@ -9,7 +9,7 @@ use crate::appraise::boot::{Boot, is_os_separator};
 use crate::appraise::boot_log::{CUT, Unexplained, cause};
 use crate::appraise::coverage;
 use crate::appraise::coverage::BootCoverage;
-use crate::appraise::evidence::{BootState, Evidence, ReferenceValues};
+use crate::appraise::evidence::{AppraisedEvidence, BootState, ReferenceValues};
 use crate::appraise::policy::{PcrIndex, PcrSection, Policy, Weight};
 use crate::appraise::reason::{Reason, Ruling, area_of_pcr};
 use crate::eventlog::{EventFact, Stage};
@@ -24,7 +24,7 @@ const ACCEPTED: &str = "boot-state.accepted";
 pub(super) fn are_explained(
     policy: &Policy,
     boot: &Boot<'_>,
-    evidence: &Evidence<'_>,
+    evidence: &AppraisedEvidence<'_>,
     reference: &ReferenceValues,
 ) -> Vec<Reason> {
     let pcrs = match judged_pcrs(policy, reference, boot.bank()) {

@@ -9,7 +9,7 @@ mod nvpcr;
 use pawl_proto::message::{Area, TrustTier};
 
 use super::boot::Boot;
-use super::evidence::{BootLogRule, Evidence, ImaProgress, ReferenceValues};
+use super::evidence::{AppraisedEvidence, BootLogRule, ImaProgress, ReferenceValues};
 use super::policy::{ImaSection, Policy, Weight};
 use super::reason::Reason;
 use super::rules::{IMA_LOG, UNANCHORED, ima_log_integrity};
@@ -23,7 +23,7 @@ pub(super) use nvpcr::made_nvpcrs;
 /// Appraises evidence by the rules of a policy.
 pub(in crate::appraise) fn judge(
     policy: &Policy,
-    evidence: &Evidence<'_>,
+    evidence: &AppraisedEvidence<'_>,
     reference: &ReferenceValues,
 ) -> Vec<Reason> {
     let mut reasons: Vec<Reason> = evidence_is_young_enough(policy, evidence).into_iter().collect();
@@ -41,7 +41,7 @@ pub(in crate::appraise) fn judge(
     reasons
 }
 
-fn judge_boot(policy: &Policy, evidence: &Evidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
+fn judge_boot(policy: &Policy, evidence: &AppraisedEvidence<'_>, reference: &ReferenceValues) -> Vec<Reason> {
     let quoted = evidence.quote.pcrs();
     let logged = evidence.boot_log.and_then(|log| Boot::read(log, evidence.measure_log, quoted).ok());
     let (boot, explained) = match logged {
@@ -62,7 +62,7 @@ fn judge_boot(policy: &Policy, evidence: &Evidence<'_>, reference: &ReferenceVal
 }
 
 /// Checks the age of the evidence against the policy.
-pub(super) fn evidence_is_young_enough(policy: &Policy, evidence: &Evidence<'_>) -> Option<Reason> {
+pub(super) fn evidence_is_young_enough(policy: &Policy, evidence: &AppraisedEvidence<'_>) -> Option<Reason> {
     let max_age = policy.freshness.max_age?;
     let age = evidence.age_s;
     let (tier, text) = if age <= max_age {
@@ -77,7 +77,7 @@ pub(super) fn evidence_is_young_enough(policy: &Policy, evidence: &Evidence<'_>)
 }
 
 /// Checks the files that were run since boot, if the policy has rules for them.
-pub(super) fn ima_log_is_allowed(policy: &Policy, evidence: &Evidence<'_>) -> Vec<Reason> {
+pub(super) fn ima_log_is_allowed(policy: &Policy, evidence: &AppraisedEvidence<'_>) -> Vec<Reason> {
     let Some(section) = &policy.ima else { return rules::ima_log_is_confirmed(evidence) };
     let (tier, text) = match evidence.ima {
         ImaProgress::Behind => (TrustTier::Warning, "more of the IMA log has to come"),

@@ -2,7 +2,7 @@ use pawl_proto::message::{Area, TrustTier};
 
 use crate::appraise::boot::Boot;
 use crate::appraise::boot_log::CUT;
-use crate::appraise::evidence::{Evidence, NvPcrs};
+use crate::appraise::evidence::{AppraisedEvidence, NvPcrs};
 use crate::appraise::policy::{NvIndex, NvPcrSection, Policy};
 use crate::appraise::reason::Reason;
 use crate::attest::VerifiedNvPcr;
@@ -17,7 +17,7 @@ const REPLAY: &str = "nvpcr.replay";
 const UNEXPLAINED: &str = "nvpcr.unexplained";
 
 /// Appraises the NvPCRs that the policy names. The logs must explain their PCRs.
-pub(super) fn are_allowed(policy: &Policy, boot: &Boot<'_>, evidence: &Evidence<'_>) -> Vec<Reason> {
+pub(super) fn are_allowed(policy: &Policy, boot: &Boot<'_>, evidence: &AppraisedEvidence<'_>) -> Vec<Reason> {
     let NvPcrs::Certified(certified) = evidence.nvpcrs else {
         return policy.nvpcr.keys().map(|index| not_asked(*index)).collect();
     };

@@ -8,11 +8,11 @@ use super::signatures::{Authority, SignatureDatabase};
 use super::uefi::{Guid, Variable};
 use super::{image, uefi};
 use crate::eventlog::kind::EventKind;
-use crate::eventlog::log::{Event, EventLog, EventLogError};
+use crate::eventlog::log::{EventLog, EventLogError, LogEvent};
 use crate::tpm::{HashAlgorithm, PCR_COUNT, TaggedDigest};
 
 /// Returns the fact of an event and how it is tied to the digest of this bank.
-fn decode<'a>(event: &Event<'a>, bank: HashAlgorithm) -> (Fact<'a>, Tie) {
+fn decode<'a>(event: &LogEvent<'a>, bank: HashAlgorithm) -> (Fact<'a>, Tie) {
     if event.extended().is_none() {
         let fact = event.startup_locality().map_or(Fact::Unmeasured, Fact::StartupLocality);
         return (fact, Tie::Claim);
@@ -25,7 +25,7 @@ fn decode<'a>(event: &Event<'a>, bank: HashAlgorithm) -> (Fact<'a>, Tie) {
 }
 
 fn decode_measured<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
-    let Event { kind, pcr, data, .. } = *measured.event;
+    let LogEvent { kind, pcr, data, .. } = *measured.event;
     match (kind, pcr) {
         (EventKind::SEPARATOR, _) => {
             let failed = separator(measured.digest)?;
@@ -123,8 +123,8 @@ impl<'a> EventLog<'a> {
 }
 
 /// Returns the place of a PCR's first separator.
-fn first_separator(events: &[Event<'_>], pcr: u8, bank: HashAlgorithm) -> Option<usize> {
-    let mut extended = events.iter().filter_map(Event::extended).filter(|event| event.pcr == pcr);
+fn first_separator(events: &[LogEvent<'_>], pcr: u8, bank: HashAlgorithm) -> Option<usize> {
+    let mut extended = events.iter().filter_map(LogEvent::extended).filter(|event| event.pcr == pcr);
     extended
         .find(|event| event.digest(bank).is_some_and(|digest| separator(digest).is_some()))
         .map(|event| event.offset)

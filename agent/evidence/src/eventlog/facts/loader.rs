@@ -8,7 +8,7 @@ use super::fact::{Fact, LoaderData, SectionPart, Stage, Tie};
 use super::uefi;
 use crate::bytes::LogReader;
 use crate::eventlog::kind::EventKind;
-use crate::eventlog::log::Event;
+use crate::eventlog::log::LogEvent;
 use crate::tpm::{HashAlgorithm, TaggedDigest};
 
 /// The result of a decoder; `None` if the event is unknown, in the wrong PCR, or malformed.
@@ -16,7 +16,7 @@ pub(super) type Decoded<'a> = Option<(Fact<'a>, Tie)>;
 
 /// An event with the digest that counts.
 pub(super) struct Measured<'e, 'a> {
-    pub(super) event: &'e Event<'a>,
+    pub(super) event: &'e LogEvent<'a>,
     pub(super) digest: &'e TaggedDigest,
 }
 
@@ -148,8 +148,8 @@ pub(super) fn u_boot_image<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
 }
 
 /// Returns whether U-Boot started a kernel.
-pub(super) fn has_started_kernel(events: &[Event<'_>]) -> bool {
-    let is_kernel = |event: &Event<'_>| {
+pub(super) fn has_started_kernel(events: &[LogEvent<'_>]) -> bool {
+    let is_kernel = |event: &LogEvent<'_>| {
         (event.kind, event.pcr) == (EventKind::COMPACT_HASH, U_BOOT_KERNEL_PCR)
             && uefi::utf8(event.data).as_deref() == Some("linux")
     };
@@ -159,7 +159,11 @@ pub(super) fn has_started_kernel(events: &[Event<'_>]) -> bool {
 /// Decodes the command line in PCR 1, in a log in which U-Boot started a kernel. Other firmware logs settings
 /// with the same event type. Returns `None` for other events, or if the digest does not cover a text with its
 /// NUL.
-pub(super) fn u_boot_command_line<'a>(event: &Event<'a>, stage: Stage, bank: HashAlgorithm) -> Decoded<'a> {
+pub(super) fn u_boot_command_line<'a>(
+    event: &LogEvent<'a>,
+    stage: Stage,
+    bank: HashAlgorithm,
+) -> Decoded<'a> {
     let is_candidate = (event.kind, event.pcr) == (EventKind::PLATFORM_CONFIG_FLAGS, BOOTARGS_PCR);
     // U-Boot extends the separator after it.
     if !is_candidate || stage != Stage::Firmware {

@@ -4,7 +4,7 @@
 //! the data from which it was decoded gives the event's digest, or the fact *is* the digest, as with a boot
 //! loader's image. Everything else in the event's data is a [`Tie::Claim`]: displayed, never judged by.
 //!
-//! No digest covers the event type either, nor the text in front of a GRUB command; whoever writes a log can
+//! No digest covers the event type either, nor the text in front of a GRUB command; anyone who writes a log can
 //! choose both. A type is therefore decoded only in the PCRs where it belongs, and only if its data is complete
 //! and well formed. Everything else is [`Fact::Other`].
 

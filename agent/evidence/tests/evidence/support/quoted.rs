@@ -1,6 +1,6 @@
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature as EcdsaSignature, SigningKey};
-use pawl_evidence::appraise::{Evidence, ImaProgress, NvPcrs};
+use pawl_evidence::appraise::{AppraisedEvidence, ImaProgress, NvPcrs};
 use pawl_evidence::attest::{AttestError, AttestationKey, VerifiedAttest, VerifiedNvPcr, VerifiedQuote};
 use pawl_evidence::eventlog::EventLog;
 use pawl_evidence::tpm::{
@@ -15,8 +15,8 @@ pub(crate) fn of_boot<'a>(
     quote: &'a VerifiedQuote,
     boot_log: Option<&'a [u8]>,
     ima: ImaProgress<'a>,
-) -> Evidence<'a> {
-    Evidence {
+) -> AppraisedEvidence<'a> {
+    AppraisedEvidence {
         quote,
         epoch: 1,
         age_s: 0,

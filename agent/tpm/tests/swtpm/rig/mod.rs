@@ -65,7 +65,7 @@ impl Rig {
         self.swtpm.restart();
     }
 
-    /// Runs one of tpm2-tools on the same TPM, beside whoever else uses it.
+    /// Runs one of tpm2-tools on the same TPM, beside anyone who else uses it.
     pub(crate) fn tool(&self, line: &str) -> String {
         self.try_tool(line).unwrap_or_else(|error| panic!("{line}: {error}"))
     }

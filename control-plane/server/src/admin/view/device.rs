@@ -104,7 +104,7 @@ pub struct DeviceView {
     pub ahead: Vec<AheadView>,
     /// Signs of clones and rollbacks, oldest first.
     pub incidents: Vec<IncidentView>,
-    /// The digest of those that are open, which `settle` names; none where none is.
+    /// The digest of those that are open, which `settle` names; none if none is.
     pub open_incidents: Option<Digest>,
 }
 

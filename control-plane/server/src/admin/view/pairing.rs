@@ -34,7 +34,7 @@ pub struct VerdictView {
     pub areas: BTreeMap<Area, TrustTier>,
     pub standing: Standing,
     pub reasons: Vec<String>,
-    /// SHA-256 of the policy by which it was appraised; none where exact states were compared.
+    /// SHA-256 of the policy by which it was appraised; none if exact states were compared.
     pub policy: Option<Digest>,
     pub time: u64,
     pub sequence: u64,

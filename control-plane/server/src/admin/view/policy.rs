@@ -21,7 +21,7 @@ pub struct ExplanationView {
     pub shown_at: u64,
     /// The digest of its boot state, which `policy learn` and `accept` name.
     pub state: Option<Digest>,
-    /// The policy in force; none where exact states are compared.
+    /// The policy in force; none if exact states are compared.
     pub policy: Option<PolicyView>,
     /// The trust tier.
     pub result: TrustTier,
@@ -57,7 +57,7 @@ pub struct ReasonView {
     pub event: Option<usize>,
     /// The text of that line.
     pub logged: Option<String>,
-    /// What to do; none where nothing is wrong.
+    /// What to do; none if nothing is wrong.
     pub to_do: Option<String>,
 }
 

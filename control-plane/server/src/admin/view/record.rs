@@ -35,7 +35,7 @@ pub struct DeviceRecordView {
     pub pairing: PairingId,
     /// When it came, Unix seconds of the control plane.
     pub received_at: u64,
-    /// What the device says, byte strings in hexadecimal; none where it cannot be read.
+    /// What the device says, byte strings in hexadecimal; none if it cannot be read.
     pub record: Option<Value>,
     /// The digest of the record before it, hexadecimal.
     pub previous: String,

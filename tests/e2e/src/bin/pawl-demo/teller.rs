@@ -1,4 +1,4 @@
-//! How the story is told: for people, or one JSON object a line.
+//! Prints the story for people, or as one JSON object a line.
 
 use std::io::Write as _;
 use std::time::Instant;

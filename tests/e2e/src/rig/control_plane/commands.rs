@@ -83,7 +83,7 @@ impl ControlPlane {
         self.operator(&["decline", session, "--reason", reason])
     }
 
-    /// Has a person who is not at the device approve what shows this code; what they are told.
+    /// Has a person elsewhere approve the session with this code, and returns the output of the command.
     ///
     /// # Errors
     /// As above.

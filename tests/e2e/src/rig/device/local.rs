@@ -1,4 +1,4 @@
-//! What a device says of itself, and what it is told, through its local API.
+//! Calls of a device's local API.
 
 use std::time::Duration;
 

@@ -191,7 +191,7 @@ impl Device {
         command.env(SshAgent::VARIABLE, agent.socket()).output().context("start pawlctl")
     }
 
-    /// The same command, for whoever wants to run it in their own way.
+    /// The same command, for callers that run it in their own way.
     ///
     /// # Errors
     /// When the program is missing.

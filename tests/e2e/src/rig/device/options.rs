@@ -1,4 +1,4 @@
-//! What a test chooses of a device, and the configuration that comes of it.
+//! What a test chooses of a device, and the configuration that results.
 
 use std::path::{Path, PathBuf};
 

@@ -32,7 +32,7 @@ fn what_was_signed_for_one_device_counts_for_no_other() {
             assert_eq!(failed_now.last().map(String::as_str), Some(failed), "{failed_now:?}");
         }
     }
-    // Whatever failed, a stranger is told the same.
+    // Whatever failed, a stranger gets the same message.
     assert_eq!(told, BTreeSet::from([TOLD.to_owned()]));
     assert_both_work(&rig, [&a, &b]);
 

@@ -76,7 +76,7 @@ fn the_exit_code_says_how_it_went() {
     let stranger = Approver::new(rig.directory(), "mallory").unwrap();
     let (known, unknown) = (alice.key().display().to_string(), stranger.key().display().to_string());
 
-    // Nothing is opened where nobody could be asked.
+    // Nothing is opened if nobody could be asked.
     assert_eq!(code(&device, &["re-pair", "--sign-with", &known]), 64);
     assert_eq!(code(&device, &["pair", "--sign-with", &known, "--yes"]), 1, "it is paired already");
     assert!(device.status().unwrap().session.is_none());
@@ -89,7 +89,7 @@ fn the_exit_code_says_how_it_went() {
     let (out, _) = texts(&output);
     assert_eq!(output.status.code(), Some(76), "{out}");
     let problem: Problem = serde_json::from_str(out.lines().last().unwrap()).unwrap();
-    assert!(!problem.reason.contains("key"), "a stranger is told: {problem:?}");
+    assert!(!problem.reason.contains("key"), "a stranger learns of it: {problem:?}");
     assert_eq!(code(&device, &["re-pair", "--confirm", "BCDF-GHJK"]), 76);
     assert_eq!(failed_bindings(&rig, &session), ["key", "confirmation"]);
     assert_eq!(device.status().unwrap().pairing, old.pairing);

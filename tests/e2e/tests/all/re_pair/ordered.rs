@@ -95,7 +95,7 @@ fn an_order_whose_cause_was_not_written_is_learnt_with_the_receipt() {
     let receipt = verified_receipt(&rig, &id, epoch.0);
     assert_eq!(receipt["cause"], "recovery");
 
-    // The next process knows it from the disk: there is no receipt left to hand in.
+    // The next process knows it from the disk: there is no receipt left to submit.
     device.stop().unwrap();
     device.start().unwrap();
     let status = wait_for_technician_wanted(&device);

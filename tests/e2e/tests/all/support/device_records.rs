@@ -48,7 +48,7 @@ impl Records {
         self.files().iter().map(|file| fs::metadata(file).unwrap().len()).sum()
     }
 
-    /// Goes on with the chain until no file has room for more.
+    /// Extends the chain until no file has room for more.
     pub(crate) fn fill(&self) {
         let newest = self.newest();
         let mut segment = fs::read(&newest).unwrap();

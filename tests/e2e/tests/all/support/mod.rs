@@ -79,7 +79,7 @@ pub(crate) fn approval_of(approver: &Approver, statement: StatementBytes) -> Giv
     GivenApproval { statement, signature: SshSignature::new(signature.into_bytes()).unwrap() }
 }
 
-/// What whoever stands at the device is told of an approval or a confirmation that did not count.
+/// The message for the person at the device about an approval or a confirmation that did not count.
 pub(crate) fn turned_away(answer: Response) -> String {
     let session: SessionStatus = answer.success().unwrap().json().unwrap();
     assert_eq!(session.stage, SessionStage::Waiting, "the session goes on: {session:?}");

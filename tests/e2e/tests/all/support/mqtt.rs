@@ -85,7 +85,7 @@ impl Client {
 
     /// Notes every message on `topic` from now on.
     pub(crate) fn subscribe(&self, rig: &Rig, topic: &str) -> Subscription {
-        // It keeps what it prints to a file for itself, line by line only when it is told to.
+        // By default it buffers what it prints to a file.
         let mut command = Command::new("stdbuf");
         let subscriber = self.command("mosquitto_sub", &self.reading);
         command.arg("-oL").arg(subscriber.get_program()).args(subscriber.get_args());
