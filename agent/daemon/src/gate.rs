@@ -180,7 +180,7 @@ mod tests {
 
     use super::*;
     use crate::problem;
-    use crate::store::testing::record;
+    use crate::record::testing::record;
     use crate::vault::Binding;
 
     fn granted(scope: &str) -> Entitlement {

@@ -17,6 +17,7 @@ mod link;
 mod posture;
 mod problem;
 mod random;
+mod record;
 mod shared;
 #[cfg(feature = "simulation")]
 pub mod simulation;

@@ -4,8 +4,7 @@ use pawl_local_api::{NO_TPM, Problem};
 use pawl_proto::DeviceId;
 use pawl_proto::message::{Lacking, ShortText};
 
-use crate::core::TpmFailure;
-use crate::store::Revocation;
+use crate::record::Revocation;
 
 /// A problem, from its parts.
 pub(crate) fn problem(error: &str, reason: impl Into<String>, remedy: impl Into<String>) -> Problem {
@@ -134,9 +133,9 @@ pub(crate) fn unknown_verdict(word: &str, reasons: &str) -> Problem {
 }
 
 /// The TPM did not accept the lease.
-pub(crate) fn tpm_refused(failure: &TpmFailure) -> Problem {
-    let reason = format!("the TPM does not accept the lease: {}", failure.text);
-    problem("lease-refused", reason, failure.remedy.clone())
+pub(crate) fn tpm_refused(failure: &str, remedy: &str) -> Problem {
+    let reason = format!("the TPM does not accept the lease: {failure}");
+    problem("lease-refused", reason, remedy)
 }
 
 /// The epoch is over.
@@ -150,12 +149,11 @@ pub(crate) fn revoked(revocation: &Revocation) -> Problem {
 
 /// The TPM refused to increment its counter: this disk holds no keys and tokens any more, but copies of it still
 /// work.
-pub(crate) fn counter_owed(failure: &TpmFailure) -> Problem {
+pub(crate) fn counter_owed(failure: &str, remedy: &str) -> Problem {
     let reason = format!(
-        "keys and tokens were removed from the disk, but the TPM refused to increment its counter: {}; pawld keeps retrying",
-        failure.text
+        "keys and tokens were removed from the disk, but the TPM refused to increment its counter: {failure}; pawld keeps retrying"
     );
-    problem("revoked-counter-owed", reason, failure.remedy.clone())
+    problem("revoked-counter-owed", reason, remedy)
 }
 
 /// The counter is needed for a receipt that TPM or disk do not have yet.

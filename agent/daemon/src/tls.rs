@@ -18,7 +18,7 @@ use rustls::{CertificateError, ClientConfig, RootCertStore, SignatureAlgorithm, 
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::WallClock;
-use crate::store::PairingRecord;
+use crate::record::PairingRecord;
 
 /// Returns the TLS configuration of the HTTPS client. It trusts only the CA in the file `ca`. Certificates must be valid at the
 /// time of `clock`.

@@ -13,7 +13,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
 use crate::api::Refusals;
-use crate::store::{Store, Unfinished};
+use crate::record::Unfinished;
+use crate::store::Store;
 use crate::{problem, systemd};
 
 /// Interval of the tries. Each also notifies the watchdog.

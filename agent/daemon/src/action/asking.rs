@@ -14,8 +14,8 @@ use serde_json::json;
 use super::ActionError;
 use crate::core::StatementError;
 use crate::gate::Signer;
+use crate::record::PairingRecord;
 use crate::shared::Shared;
-use crate::store::PairingRecord;
 use crate::{jws, random};
 
 /// The request of a workload.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::ActionError;
 use super::session::Session;
 use super::turns::Turns;
-use crate::store::PairingRecord;
+use crate::record::PairingRecord;
 
 /// What a protected action needs: lease, keys and pairing.
 pub(crate) struct Acting {

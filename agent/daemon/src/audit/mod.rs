@@ -24,10 +24,9 @@ use pawl_proto::{DeviceId, Epoch};
 use tokio::runtime::Handle;
 
 pub(crate) use chain::ChainError;
-pub use entry::Moment;
-pub(crate) use entry::judged;
 
 use crate::clock::WallClock;
+use crate::record::Moment;
 use crate::store::Disk;
 use entry::Entry;
 use writer::Writer;

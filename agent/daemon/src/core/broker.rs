@@ -8,7 +8,7 @@ use pawl_local_api::BrokerStatus;
 use super::context::Context;
 use super::effect::Effect;
 use crate::backoff::Backoff;
-use crate::store::PairingRecord;
+use crate::record::PairingRecord;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);

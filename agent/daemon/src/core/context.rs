@@ -12,9 +12,9 @@ use pawl_proto::record::DeviceFact;
 use super::effect::{Effect, Reply, Ticket, TpmCommand, Write};
 use super::input::RequestId;
 use super::time::{Jitter, Now};
-use crate::audit::Moment;
 use crate::backoff::Backoff;
 use crate::problem;
+use crate::record::Moment;
 use crate::telemetry::event::SecurityEvent;
 
 /// What the core takes of the configuration.

@@ -13,8 +13,8 @@ use pawl_proto::{Channel, DeviceId, Digest, Epoch, Nonce, PcrBank, SessionId};
 use pawl_tpm::{Binding, LeaseGrant};
 
 use super::input::{MessageId, RequestId, VaultKey};
-use crate::audit::Moment;
-use crate::store::{Approved, PairingRecord, Revocation};
+use crate::record::Moment;
+use crate::record::{Approved, PairingRecord, Revocation};
 use crate::telemetry::event::SecurityEvent;
 
 /// Names an effect whose result comes back.

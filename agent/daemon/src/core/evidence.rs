@@ -16,8 +16,8 @@ use super::effect::{Gather, LogRange, TpmCommand};
 use super::health::ToldHealth;
 use super::input::{Gathered, GatheredLogs, NvPcr, TpmAnswer, TpmFailure};
 use super::procedure::{Port, pick};
-use crate::audit::Moment;
-use crate::posture::{bank_hash, quoted_pcrs};
+use crate::record::Moment;
+use crate::record::bank_hash;
 
 /// Who reports, and on which nonce.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +113,14 @@ pub(super) async fn report(
         });
     }
     Err(ReportError::Restless)
+}
+
+/// Returns the PCRs that every report quotes: the firmware's, the loader's, the kernel's and systemd's.
+///
+/// # Errors
+/// None; the indices are constant.
+pub(crate) fn quoted_pcrs(bank: HashAlgorithm) -> Result<PcrSelection, PcrIndexError> {
+    PcrSelection::new(bank, 0..=15)
 }
 
 /// Returns whether a quote is over these values.

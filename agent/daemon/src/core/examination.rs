@@ -10,7 +10,7 @@ use pawl_proto::record::DeviceFact;
 use super::context::Context;
 use super::effect::{Effect, Ticket, Write};
 use super::input::TpmFailure;
-use crate::store::{Approved, PairingRecord, Revocation, Unfinished};
+use crate::record::{Approved, PairingRecord, Revocation, Unfinished};
 use crate::telemetry::event::SecurityEvent;
 
 /// What is on the disk and in the TPM.

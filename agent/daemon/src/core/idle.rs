@@ -7,7 +7,7 @@ use pawl_local_api::{PairRequest, Problem};
 use pawl_proto::message::{Cause, DeviceState};
 
 use crate::problem;
-use crate::store::{PairingRecord, Revocation};
+use crate::record::{PairingRecord, Revocation};
 
 /// No pairing, or one that is over.
 #[derive(Clone, Debug)]

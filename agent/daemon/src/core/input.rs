@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::effect::{NewKeys, ParcelKind, Ticket};
 use super::examination::Found;
 use super::procedure::UNEXPECTED;
-use crate::audit::Moment;
+use crate::record::Moment;
 
 /// Names a message of the broker that can be acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pawl_local_api::Problem;
 use pawl_proto::message::{Standing, TrustTier, Verdict};
+use pawl_proto::record::DeviceFact;
 use pawl_proto::{Channel, Topic, signed};
 
 use super::context::Context;
@@ -13,7 +14,7 @@ use super::effect::{Effect, Ticket, Write};
 use super::input::MessageId;
 use crate::backoff::Backoff;
 use crate::problem;
-use crate::store::PairingRecord;
+use crate::record::PairingRecord;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
@@ -145,5 +146,15 @@ pub(super) fn barring(verdict: &Verdict) -> Option<Problem> {
         // A newer control plane may mean worse than what this version knows.
         (Standing::Active, Some(result)) => Some(problem::unknown_verdict(result.as_str(), &reasons())),
         (standing, _) => Some(problem::unknown_verdict(standing.as_str(), &reasons())),
+    }
+}
+
+/// Returns the fact that a verdict arrived, with or without a lease.
+pub(super) fn judged(verdict: &Verdict) -> DeviceFact {
+    DeviceFact::Verdict {
+        sequence: verdict.sequence,
+        result: verdict.result,
+        evidence: verdict.answers,
+        lease: verdict.lease.as_ref().map(|lease| lease.clock),
     }
 }

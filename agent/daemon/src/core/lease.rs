@@ -12,7 +12,7 @@ use super::effect::{Effect, OpenGate, Ticket, TpmCommand};
 use super::input::{TpmAnswer, TpmFailure, TpmFailureKind, VaultKey};
 use crate::backoff::Backoff;
 use crate::problem;
-use crate::store::PairingRecord;
+use crate::record::PairingRecord;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
@@ -173,7 +173,7 @@ impl Leases {
 
     /// The TPM's refusal closes the gate, whatever lease was in use before: the device drifted or its epoch is over.
     fn refused(cx: &mut Context, failure: &TpmFailure) -> LeaseOutcome {
-        cx.close_gate(problem::tpm_refused(failure));
+        cx.close_gate(problem::tpm_refused(&failure.text, &failure.remedy));
         cx.push(Effect::TellHolders);
         match failure.kind {
             TpmFailureKind::Key => LeaseOutcome::CheckTpm,
@@ -186,7 +186,7 @@ impl Leases {
         self.retry = Some(cx.retry(&mut self.backoff));
         tracing::warn!(error = failure.text, "the TPM did not check the lease; it is asked again");
         if !cx.is_open() {
-            cx.close_gate(problem::tpm_refused(failure));
+            cx.close_gate(problem::tpm_refused(&failure.text, &failure.remedy));
         }
     }
 

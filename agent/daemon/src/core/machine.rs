@@ -22,7 +22,7 @@ use super::start::{self, Start};
 use super::succession;
 use super::time::earliest;
 use crate::problem;
-use crate::store::{PairingRecord, Revocation};
+use crate::record::{PairingRecord, Revocation};
 
 /// The phase of the device, and what runs beside it.
 pub(super) struct Machine {

@@ -67,11 +67,10 @@ pub use pairing::Past;
 pub use status::Status;
 pub use time::Now;
 
-pub use crate::audit::Moment;
-pub use crate::store::{Approved, PairingRecord, Revocation, Unfinished};
+pub use crate::record::{Approved, Moment, PairingRecord, Revocation, Unfinished};
 pub use crate::telemetry::event::SecurityEvent;
 
-pub(crate) use evidence::covers;
+pub(crate) use evidence::{covers, quoted_pcrs};
 pub(crate) use pairing::StatementError;
 
 use context::Context;

@@ -13,7 +13,7 @@ use pawl_proto::signed::{self, VerifyError};
 use pawl_proto::{Channel, Epoch, EventId, Topic};
 
 use super::context::Context;
-use crate::store::{PairingRecord, Revocation};
+use crate::record::{PairingRecord, Revocation};
 use crate::telemetry::event::SecurityEvent;
 
 /// An order that was verified: its signature, its topic, its device, pairing and epoch, and

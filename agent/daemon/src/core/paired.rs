@@ -9,7 +9,7 @@ use super::broker::Broker;
 use super::context::Context;
 use super::effect::{Effect, ParcelKind, Ticket, TpmCommand, Write};
 use super::input::{CallAnswer, CallFailure, HeldToken, LinkInput, MessageId, TpmAnswer, TpmFailure};
-use super::keep::{Keep, barring, kept};
+use super::keep::{Keep, barring, judged, kept};
 use super::lease::{LeaseOutcome, Leases};
 use super::orders::{self, Ending, Order, Refusal, Refused, Seen};
 use super::procedure::Outcome as Answer;
@@ -17,9 +17,8 @@ use super::reports::Reports;
 use super::status::publish_status;
 use super::time::earliest;
 use super::tokens::Tokens;
-use crate::audit;
 use crate::problem;
-use crate::store::PairingRecord;
+use crate::record::PairingRecord;
 
 pub(super) struct Paired {
     record: Arc<PairingRecord>,
@@ -183,7 +182,7 @@ impl Paired {
         cx.push(Effect::RaiseClock(verdict.time));
         self.keep.add(cx, verdict.sequence, message, verdict.lease.is_some(), barring.is_some(), id);
         let quoted_at = self.reports.quoted_at(&verdict);
-        cx.record(Some(verdict.epoch), quoted_at, audit::judged(&verdict));
+        cx.record(Some(verdict.epoch), quoted_at, judged(&verdict));
         cx.push(Effect::RecordsAcknowledged(verdict.records));
         self.reports.answered(cx, &verdict);
         if barring.is_none() {

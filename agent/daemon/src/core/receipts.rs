@@ -18,7 +18,7 @@ use super::effect::{Call, Effect, Ticket, Write};
 use super::input::{CallAnswer, CallFailure, TpmAnswer, TpmFailure};
 use super::time::earliest;
 use crate::backoff::Backoff;
-use crate::store::{PairingRecord, Revocation};
+use crate::record::{PairingRecord, Revocation};
 use crate::telemetry::event::SecurityEvent;
 use draft::Draft;
 

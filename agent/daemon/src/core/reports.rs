@@ -10,9 +10,9 @@ use super::context::Context;
 use super::effect::{Effect, Parcel, ParcelKind, Ticket};
 use super::evidence::{self, Acknowledged, Prepared, ReportError, Subject};
 use super::procedure::{Outcome, Procedure};
-use crate::audit::Moment;
 use crate::backoff::Backoff;
-use crate::store::PairingRecord;
+use crate::record::Moment;
+use crate::record::PairingRecord;
 
 /// The schedule and the memory of one pairing's reports.
 pub(super) struct Reports {

@@ -27,7 +27,7 @@ use super::status::publish_status;
 use super::time::earliest;
 use crate::backoff::Backoff;
 use crate::problem;
-use crate::store::{PairingRecord, Revocation};
+use crate::record::{PairingRecord, Revocation};
 use crate::telemetry::event::SecurityEvent;
 
 /// The increments that are tried in quick succession, and the pause between them.
@@ -210,7 +210,7 @@ impl Revoking {
             self.step = Step::Waiting(cx.after(PAUSE));
             return Outcome::Going;
         }
-        let problem = problem::counter_owed(&failure);
+        let problem = problem::counter_owed(&failure.text, &failure.remedy);
         self.refusal = Some(failure);
         self.step = Step::Waiting(cx.retry(&mut self.backoff));
         cx.close_gate(problem.clone());
@@ -222,12 +222,12 @@ impl Revoking {
     pub(super) fn ask(&mut self, cx: &mut Context, caller: Caller) -> Outcome {
         match (&self.step, &self.refusal) {
             (Step::Waiting(_), Some(refusal)) => {
-                let problem = problem::counter_owed(refusal);
+                let problem = problem::counter_owed(&refusal.text, &refusal.remedy);
                 self.increment(cx);
                 Outcome::Answer(vec![caller], Err(problem))
             }
             (Step::Incrementing(_), Some(refusal)) => {
-                Outcome::Answer(vec![caller], Err(problem::counter_owed(refusal)))
+                Outcome::Answer(vec![caller], Err(problem::counter_owed(&refusal.text, &refusal.remedy)))
             }
             _ => {
                 self.callers.push(caller);

@@ -25,7 +25,7 @@ use super::procedure::{Outcome, Procedure};
 use crate::approval;
 use crate::backoff::Backoff;
 use crate::problem;
-use crate::store::{Approved, PairingRecord};
+use crate::record::{Approved, PairingRecord};
 use crate::telemetry::event::SecurityEvent;
 
 const FIRST_RETRY: Duration = Duration::from_secs(2);

@@ -8,7 +8,7 @@ use super::examination::Found;
 use super::orders::Ending;
 use super::session;
 use crate::problem;
-use crate::store::{Approved, PairingRecord, Revocation};
+use crate::record::{Approved, PairingRecord, Revocation};
 use pawl_local_api::Problem;
 
 /// The phase that follows.

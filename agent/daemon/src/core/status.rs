@@ -12,7 +12,7 @@ use pawl_tpm::LeaseGrant;
 use super::context::Context;
 use super::effect::{Effect, Parcel, ParcelKind};
 use super::pairing::Past;
-use crate::store::PairingRecord;
+use crate::record::PairingRecord;
 
 /// How the device stands.
 #[derive(Clone, Debug)]

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 
 use crate::clock::WallClock;
 use crate::core::{self, Core, Status};
+use crate::record::PairingRecord;
 use crate::shared::Shared;
-use crate::store::PairingRecord;
 
 /// A request, and the channel for its answer.
 pub(crate) enum Request {

@@ -13,8 +13,7 @@ use crate::core::{GatheredLogs, LogRange};
 pub(crate) use host::{boot_id, facts, run};
 pub(crate) use logs::Logs;
 pub(crate) use quote::{
-    QuoteError, bank_hash, certify_nvpcrs, present_nvpcrs, quote, quote_stable, quoted_pcrs, read_nvpcrs,
-    read_pcrs,
+    QuoteError, certify_nvpcrs, present_nvpcrs, quote, quote_stable, read_nvpcrs, read_pcrs,
 };
 
 /// Reads the logs, facts and health of the host that a report carries. Leaves the audit records out. Blocks.

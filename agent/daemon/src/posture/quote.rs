@@ -2,30 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use pawl_evidence::tpm::{Attest, HashAlgorithm, PcrIndexError, PcrSelection};
+use pawl_evidence::tpm::Attest;
 use pawl_proto::{Digest, PcrBank, PcrValue, limits};
 use pawl_tpm::{Attestation, Error, Tpm};
 
-use crate::core::{NvPcr, covers};
+use crate::core::{NvPcr, covers, quoted_pcrs};
+use crate::record::bank_hash;
 
 /// How often the PCRs may change between reading and quoting before the quote fails.
 const ATTEMPTS: usize = 5;
-
-/// Returns the PCRs that every report quotes: the firmware's, the loader's, the kernel's and systemd's.
-///
-/// # Errors
-/// None; the indices are constant.
-pub(crate) fn quoted_pcrs(bank: HashAlgorithm) -> Result<PcrSelection, PcrIndexError> {
-    PcrSelection::new(bank, 0..=15)
-}
-
-/// Returns the hash algorithm of a bank.
-pub(crate) fn bank_hash(bank: PcrBank) -> HashAlgorithm {
-    match bank {
-        PcrBank::Sha256 => HashAlgorithm::Sha256,
-        PcrBank::Sha384 => HashAlgorithm::Sha384,
-    }
-}
 
 /// Reads the quoted PCRs of the active bank.
 ///

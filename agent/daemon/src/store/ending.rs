@@ -2,7 +2,8 @@
 
 use pawl_proto::{Epoch, codec, limits};
 
-use super::{Revocation, Store, StoreError, atomic};
+use super::{Store, StoreError, atomic};
+use crate::record::Revocation;
 
 pub(super) const REVOCATION: &str = "revocation.cbor";
 const RECEIPTS: usize = 64;

@@ -5,10 +5,15 @@ use std::io;
 use std::path::PathBuf;
 
 use pawl_proto::Epoch;
+use pawl_proto::bounded::TooLong;
+use pawl_proto::codec::Version;
+use pawl_proto::message::TpmStructure;
+use pawl_tpm::KeyBlob;
+use serde::{Deserialize, Serialize};
 
 use super::ending::REVOCATION;
-use super::record::KeyFile;
-use super::{Approved, Live, PairingKeys, PairingRecord, Store, StoreError, atomic};
+use super::{Live, Store, StoreError, atomic};
+use crate::record::{Approved, PairingRecord, Unfinished};
 
 const NEW: &str = "pairing.new";
 const APPROVED: &str = "pairing.new/approved.cbor";
@@ -19,22 +24,47 @@ pub(crate) const RESERVE_KIB: u64 = 256;
 const RESERVE: u64 = RESERVE_KIB * 1024;
 const RESERVED: &str = "reserve";
 
-/// What an earlier process left of a pairing that it created.
-#[derive(Debug)]
-pub enum Unfinished {
-    /// Nothing.
-    Nothing,
-    /// An approval of which no pairing has come yet.
-    Approved {
-        /// The approval.
-        approved: Box<Approved>,
-        /// Whether keys may have been created on it, in the TPM's present epoch or an earlier one.
-        may_have_keys: bool,
-    },
-    /// The new pairing is there in full, and has only to take its place.
-    Staged,
-    /// Files of which nothing can be made.
-    Scraps,
+/// The keys of a pairing. Their private halves are wrapped by the TPM that made them.
+#[derive(Clone)]
+pub struct PairingKeys {
+    /// Authenticates the device to the broker and to the control plane.
+    pub link: KeyBlob,
+    /// Signs DPoP proofs, client assertions and assurances.
+    pub device: KeyBlob,
+    /// Seals the key of the vault.
+    pub vault: KeyBlob,
+    /// Signs what an approval session authorizes.
+    pub action: KeyBlob,
+}
+
+impl From<&pawl_tpm::PairingKeys> for PairingKeys {
+    fn from(keys: &pawl_tpm::PairingKeys) -> Self {
+        let pawl_tpm::PairingKeys { link, device, vault, action, storage_key: _ } = keys;
+        let [link, device, vault, action] = [link, device, vault, action].map(KeyBlob::clone);
+        Self { link, device, vault, action }
+    }
+}
+
+/// One key file: `TPMT_PUBLIC`, and the contents of the `TPM2B_PRIVATE`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeyFile {
+    version: Version,
+    public: TpmStructure,
+    private: TpmStructure,
+}
+
+impl KeyFile {
+    pub(super) fn new(key: &KeyBlob) -> Result<Self, TooLong> {
+        Ok(Self {
+            version: Version,
+            public: key.public.clone().try_into()?,
+            private: key.private.clone().try_into()?,
+        })
+    }
+
+    pub(super) fn into_blob(self) -> KeyBlob {
+        KeyBlob { public: self.public.into_vec(), private: self.private.into_vec() }
+    }
 }
 
 impl Store {

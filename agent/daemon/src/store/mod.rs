@@ -25,9 +25,6 @@ mod disk;
 mod effects;
 mod ending;
 mod making;
-mod record;
-#[cfg(test)]
-pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -42,13 +39,13 @@ use pawl_tpm::KeyBlob;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::record::PairingRecord;
+
 pub use crate::clock::KnownTime;
 
 pub use directory::DirectoryError;
 pub use disk::{Disk, DiskFile, FileSystem};
-pub use making::Unfinished;
-pub(crate) use record::TpmNames;
-pub use record::{Approved, PairingKeys, PairingRecord, Revocation};
+pub use making::PairingKeys;
 
 const RECORD: usize = 128 * 1024;
 const VAULT: usize = 1024 * 1024;
@@ -114,7 +111,7 @@ impl Store {
     /// The keys of the pairing; none when one of them is gone.
     pub fn keys(&self) -> Result<Option<PairingKeys>, StoreError> {
         let key = |name: &str| -> Result<Option<KeyBlob>, StoreError> {
-            Ok(self.load::<record::KeyFile>(name)?.map(record::KeyFile::into_blob))
+            Ok(self.load::<making::KeyFile>(name)?.map(making::KeyFile::into_blob))
         };
         Ok(match (key(LINK_KEY)?, key(DEVICE_KEY)?, key(VAULT_KEY)?, key(ACTION_KEY)?) {
             (Some(link), Some(device), Some(vault), Some(action)) => {

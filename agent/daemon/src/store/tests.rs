@@ -7,8 +7,9 @@ use pawl_proto::codec::Version;
 use pawl_proto::message::Cause;
 use pawl_proto::{Epoch, Text};
 
-use super::testing::{approved, record};
 use super::*;
+use crate::record::testing::{approved, record};
+use crate::record::{Revocation, Unfinished};
 
 fn keys() -> PairingKeys {
     let key = |name: &str| KeyBlob { public: name.into(), private: b"wrapped".to_vec() };

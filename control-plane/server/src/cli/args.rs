@@ -25,10 +25,10 @@ Exit codes:
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) verb: Verb,
-    /// The configuration
+    /// Path of the configuration
     #[arg(long, global = true, default_value = DEFAULT_PATH, value_name = "PATH")]
     pub(super) config: PathBuf,
-    /// Print JSON
+    /// Print JSON for programs
     #[arg(long, global = true)]
     pub(super) json: bool,
 }
@@ -36,13 +36,13 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 pub(super) struct RecordsArgs {
     pub(super) device: String,
-    /// The device's own records instead, as far as they are kept
+    /// Show the device's own records instead, as far as they are kept
     #[arg(long = "device")]
     pub(super) own: bool,
-    /// Check both chains, and in them quotes, receipts, leases, approvals and assurances
+    /// Verify both chains, and the quotes, receipts, leases, approvals and assurances in them
     #[arg(long)]
     pub(super) verify: bool,
-    /// Write them to a file, one line of JSON for each
+    /// Write the records to a file, one JSON object a line
     #[arg(long, value_name = "FILE")]
     pub(super) export: Option<PathBuf>,
     /// Write both chains as one signed bundle, for `verify-bundle`
@@ -56,17 +56,17 @@ pub(super) struct EntitleArgs {
     /// A scope to grant
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(super) scopes: Vec<String>,
-    /// An audience to grant: the absolute URI of a resource. If none is granted, it is the control
-    /// plane's own URL; where one is, grant that URL as well if the device needs it
+    /// An audience to grant: the absolute URI of a resource. Without a granted audience, tokens are for the control plane's
+    /// own URL. With one, grant that URL as well if the device needs it
     #[arg(long = "audience", value_name = "URI")]
     pub(super) audiences: Vec<String>,
-    /// A scope to take back
+    /// A scope to remove
     #[arg(long = "remove-scope", value_name = "SCOPE")]
     pub(super) remove_scopes: Vec<String>,
-    /// An audience to take back
+    /// An audience to remove
     #[arg(long = "remove-audience", value_name = "URI")]
     pub(super) remove_audiences: Vec<String>,
-    /// Take back all that is not named here with --scope and --audience
+    /// Remove every scope and audience that --scope and --audience do not name
     #[arg(long, conflicts_with_all = ["remove_scopes", "remove_audiences"])]
     pub(super) exactly: bool,
 }
@@ -79,139 +79,138 @@ pub(super) enum Verb {
         #[arg(long, default_value = "info", value_name = "LEVEL")]
         log: LevelFilter,
     },
-    /// Make keys and certificates, and say where they are
+    /// Create keys and certificates, and print their paths
     Init,
-    /// Let devices pair
+    /// Enrol devices, so that they can pair
     Enrol {
-        /// SHA-256 of their endorsement keys, as `pawlctl status` shows it
+        /// SHA-256 of each device's endorsement key, as `pawlctl status` shows it
         #[arg(long, required = true, num_args = 1.., value_name = "HEX")]
         ek_sha256: Vec<String>,
-        /// What to call them
+        /// A label for these devices
         #[arg(long, value_name = "TEXT")]
         label: Option<String>,
-        /// Let them pair without a TPM vendor's certificate, which `endorsement.vendor_cas` requires otherwise
+        /// Let them pair without a TPM vendor's certificate, although `endorsement.vendor_cas` requires one
         ///
-        /// Nothing but the hash then says that the key is in a TPM. Every approver sees it. To require the
-        /// certificate again, enrol the device again without this.
+        /// Then only the hash vouches for the endorsement key. Every approver sees this exception. To require the
+        /// certificate again, enrol the device without this option.
         #[arg(long)]
         without_certificate: bool,
-        /// A scope that their tokens may have, beside those that they are granted already
+        /// A scope to grant, in addition to those that the devices already have
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<String>,
-        /// An audience that their tokens may have; without any, the control plane's own URL
+        /// An audience to grant; without any, tokens are for the control plane's own URL
         #[arg(long = "audience", value_name = "URI")]
         audiences: Vec<String>,
     },
-    /// Change which scopes and audiences a device is granted; it takes effect at once
+    /// Change the scopes and audiences that a device is granted, at once
     ///
-    /// What is named with --scope and --audience is granted beside what the device has; --remove-scope and
-    /// --remove-audience take something back; with --exactly the device keeps nothing but what --scope and
-    /// --audience name. The token endpoint follows at once. A verdict tells the device, which drops the tokens
-    /// that it may no longer have and asks for those that it may. Tokens that were issued before are good
-    /// until they expire. Without any option this shows what is granted.
+    /// --scope and --audience add to what the device has; --remove-scope and --remove-audience remove; with --exactly the
+    /// device keeps only what --scope and --audience name. The token endpoint applies the change at once. A verdict carries
+    /// it to the device, which drops the tokens outside it and requests new ones. Tokens that a resource server already
+    /// has remain valid until they expire. Without options this shows what is granted.
     Entitle(EntitleArgs),
     /// List the devices
     Devices {
-        /// Only devices that fit, as in 'memory<64', 'kernel=6.1.*' or 'standing!=active'; all of several
+        /// Only devices that match, as in 'memory<64', 'kernel=6.1.*' or 'standing!=active'; may be repeated, and all must match
         ///
         /// FIELD is one of label, standing, pairing, verdict, overdue, hostname, kernel, system, product,
         /// architecture, agent, uptime (seconds), load, memory, swap, state, root (MiB free) and cpu (degrees
         /// Celsius). The operator is = or != (a * stands for any text), and < or > for numbers. From hostname on
-        /// these are what the device last said of itself. A device without a value does not fit.
+        /// the values are the device's own statements. A device without a value does not match.
         #[arg(long = "where", value_name = "FIELD=VALUE")]
         conditions: Vec<Condition>,
     },
     /// Show everything about a device
     Show { device: String },
-    /// End a device's epoch: its TPM destroys keys and tokens for good
+    /// Revoke a device: its TPM ends the epoch, and its keys and tokens are dead for good
     ///
-    /// Tokens and leases stop at once; the device's receipt proves the rest. While the device stays
-    /// enrolled it may be paired again, in a later epoch; suspend it as well to keep it out.
+    /// The control plane stops tokens and leases at once; the device's receipt proves that the epoch has ended. An enrolled
+    /// device may be paired again, in a later epoch. Suspend it as well to prevent that.
     Revoke {
         device: String,
-        /// Why; the device and its technicians read it
+        /// The reason; shown on the device
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// End a device's epoch and have it pair again
+    /// Revoke a device and order it to pair again
     Repair {
         device: String,
-        /// Why; the device and its technicians read it
+        /// The reason; shown on the device
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// Take a device's entitlement until it is resumed; nothing is destroyed
+    /// Suspend a device until it is resumed; destroys nothing
     Suspend {
         device: String,
-        /// Why; the device and its technicians read it
+        /// The reason; shown on the device
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// End a device's suspension
+    /// Resume a suspended device
     ///
-    /// `show` and `suspend` show the number of the suspension and its reason. A device that was suspended again
-    /// meanwhile stays suspended: look again.
+    /// `show` and `suspend` show the number of the suspension and its reason. If the device was suspended again meanwhile, it
+    /// stays suspended: see `show` for the new number.
     Resume {
         device: String,
-        /// The suspension that you have looked at
+        /// The number of the suspension that you reviewed
         #[arg(long, value_name = "NUMBER")]
         suspension: u64,
     },
-    /// Have a device report now
+    /// Ask a device to report now
     Refresh { device: String },
-    /// List sessions: what devices have asked to be approved, who approved, and what was refused
+    /// List approval sessions: the requests, who approved, and what was refused
     Sessions {
-        /// Of one device alone
+        /// Only those of this device
         device: Option<String>,
     },
-    /// Approve what a device asks for, with an SSH key
+    /// Approve a device's request with an SSH key
     ///
-    /// Shows the whole request and asks. What it prints then is wanted at the device: the approval
-    /// counts once it is typed there.
+    /// Shows the whole request and asks before it signs. Then it prints a confirmation code: read it to the person at the
+    /// device. The approval counts once the code is typed there.
     Approve {
-        /// What stands on the device's screen
+        /// The code that the device shows
         #[arg(long, value_name = "CODE")]
         code: String,
         /// A private key file, with which ssh-keygen signs; or a key in the ssh-agent: its .pub file, its fingerprint, or
         /// `agent` for the only one
         #[arg(long, value_name = "KEY")]
         sign_with: String,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// Decline a session that waits for an approval
+    /// Decline a session that waits for approval
     Decline {
         session: String,
-        /// Why; who stands at the device reads it
+        /// The reason; shown to the person at the device
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// Accept a boot state that a device has reported, as after an approved update
+    /// Accept a boot state that a device has reported, for example after an approved update
     ///
-    /// `show` and `policy explain` show what the device runs, and its digest. A device that has reported another
-    /// state meanwhile is refused: look again.
+    /// `show` and `policy explain` show the state and its digest. If the device has reported another state meanwhile, nothing is
+    /// accepted: review the new state.
     Accept {
         device: String,
-        /// The boot state that you have looked at
+        /// The digest of the boot state that you reviewed
         #[arg(long, value_name = "DIGEST", value_parser = digest)]
         state: Digest,
     },
-    /// Say what policies mean, why a device is judged as it is, and which policy it would satisfy
+    /// Check, explain and learn policies
     Policy {
         #[command(subcommand)]
         verb: PolicyVerb,
     },
-    /// Say whose TPMs are trusted: the directory of `endorsement.vendor_cas`
+    /// Manage the CAs of trusted TPM vendors: the directory of `endorsement.vendor_cas`
     VendorCas {
         #[command(subcommand)]
         verb: VendorCasVerb,
     },
-    /// Approve a boot state that a device is still to come to, so that its keys work before its network does
+    /// Approve a future boot state, so that the device's keys work before its network does
     ///
     /// The PCRs are computed from the device's last boot event log and from the files of the update. The
-    /// device is asked to report, and the answer brings it a lease for that state; `show` tells when it has
-    /// it. What U-Boot measures is not computed: for such a device give the PCRs with --pcr. A lease cannot be taken back from a device out of reach: it ends with its time, or by revoking
+    /// control plane asks the device to report, and its verdict carries a lease for that state; `show` says when the device
+    /// has it. What U-Boot measures is not computed: for such a device give the PCRs with --pcr. A lease cannot be taken back from a device out of reach: it ends with its time, or by revoking
     /// the device.
     ///
     /// What systemd extends is taken from the present boot. So an update that changes it cannot be told: to a systemd
@@ -222,29 +221,28 @@ pub(super) enum Verb {
     /// told, and the lease names PCRs 12 and 13 in its place. No lease names PCR 11, PCR 15 or an NvPCR: nothing is
     /// computed for them.
     PreApprove(PreApproveArgs),
-    /// Put what was seen of clones and rollbacks of a device aside, once somebody has looked after it
+    /// Resolve the clone and rollback incidents of a device after an investigation
     ///
-    /// `show` shows the incidents and the digest of those that are open. When something else was seen meanwhile,
-    /// nothing is settled: look again.
+    /// `show` shows the incidents and the digest of those that are open. If there is another incident meanwhile, none is
+    /// resolved: review it.
     Settle {
         device: String,
-        /// The incidents that you have looked at
+        /// The digest of the incidents that you reviewed
         #[arg(long, value_name = "DIGEST", value_parser = digest)]
         incidents: Digest,
-        /// What came of it
+        /// The result of the investigation
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// Show a device's assurance records, after checking their chain
+    /// Show a device's audit records, and verify their chain
     Records(RecordsArgs),
-    /// Check a bundle of records: with the authority's certificate alone, no server and no
-    /// configuration
+    /// Verify a bundle of records with only the control plane's CA certificate: without server and configuration
     VerifyBundle {
         file: PathBuf,
         /// The control plane's ca.pem
         #[arg(long, value_name = "FILE")]
         ca: PathBuf,
-        /// The device that it has to be about
+        /// The device that the bundle must be about
         #[arg(long, value_name = "DEVICE")]
         device: Option<DeviceId>,
     },

@@ -36,7 +36,7 @@ pub(super) fn enrolled(enrolled: &Vec<Enrolled>) -> String {
 pub(super) fn entitled(changed: &AccessView) -> String {
     let mut text = format!("{} is granted {}\n", changed.device, access(&changed.granted));
     let is_empty = |access: &Access| access.scopes.is_empty() && access.audiences.is_empty();
-    for (what, access) in [("New", &changed.added), ("Taken back", &changed.removed)] {
+    for (what, access) in [("New", &changed.added), ("Removed", &changed.removed)] {
         if !is_empty(access) {
             let named: Vec<&str> = access
                 .scopes
@@ -48,9 +48,9 @@ pub(super) fn entitled(changed: &AccessView) -> String {
         }
     }
     let told = match (changed.sequence, changed.delivery) {
-        (None, _) => "There is nothing to tell the device: it has no live pairing, or nothing has changed.",
-        (Some(_), Delivery::Published) => "The broker has the verdict that tells the device.",
-        (Some(_), Delivery::Stored) => "The device will be told when the broker is back.",
+        (None, _) => "No verdict is needed: the device has no live pairing, or nothing has changed.",
+        (Some(_), Delivery::Published) => "The broker has the verdict with the change.",
+        (Some(_), Delivery::Stored) => "The verdict with the change is published once the broker is back.",
     };
     let _ = writeln!(text, "{told}");
     text
@@ -67,7 +67,7 @@ fn access(granted: &Access) -> String {
 
 pub(super) fn devices(devices: &Vec<DeviceLine>, of_some: bool) -> String {
     if devices.is_empty() && of_some {
-        return "No device fits.\n".to_owned();
+        return "No device matches.\n".to_owned();
     }
     if devices.is_empty() {
         return "No device is enrolled. `pawl-control-plane enrol --ek-sha256 HEX` enrols one.\n".to_owned();
@@ -111,7 +111,7 @@ pub(super) fn order(order: &OrderView) -> String {
             "Revoked: no token and no lease from now on; the device's receipt will prove the rest."
         }
         EventKind::Repair => "Ordered to pair again: no token and no lease until it has.",
-        EventKind::Refresh => "OpenedSession to report now.",
+        EventKind::Refresh => "Asked to report now.",
         _ => "Ordered.",
     };
     let delivery = match order.delivery {
@@ -123,9 +123,9 @@ pub(super) fn order(order: &OrderView) -> String {
 
 pub(super) fn standing(changed: &StandingView) -> String {
     let told = match (changed.sequence, changed.delivery) {
-        (None, _) => "it has no live pairing, so there is nothing to tell it",
-        (Some(_), Delivery::Published) => "the broker has the verdict that tells it",
-        (Some(_), Delivery::Stored) => "it will be told when the broker is back",
+        (None, _) => "the device has no live pairing, so no verdict is sent",
+        (Some(_), Delivery::Published) => "the broker has the verdict",
+        (Some(_), Delivery::Stored) => "the verdict is published once the broker is back",
     };
     match changed.standing {
         Standing::Suspended => {
@@ -139,7 +139,7 @@ pub(super) fn standing(changed: &StandingView) -> String {
 
 pub(super) fn accepted(accepted: &Accepted) -> String {
     let did = if accepted.new { "Accepted" } else { "Accepted before" };
-    format!("{did}; the device has {} accepted boot states.\n", accepted.boot_states)
+    format!("{did}; accepted boot states: {}.\n", accepted.boot_states)
 }
 
 fn or_dash(value: Option<impl ToString>) -> String {
@@ -163,18 +163,18 @@ pub(in crate::cli) fn pre_approved(view: &PreApprovedView) -> String {
     let mut text = if view.dry_run {
         format!("\"{}\" would have these PCRs; nothing is approved:\n", view.name)
     } else {
-        format!("Approved ahead: \"{}\". What will change:\n", view.name)
+        format!("Approved for the future: \"{}\". PCRs that will change:\n", view.name)
     };
     for (index, change) in &view.changes {
         let _ = writeln!(text, "  PCR {index:<3} {}\n       to {}", change.from, change.to);
     }
     if view.dry_run {
-        let _ = writeln!(text, "It builds on the present boot state: --state {}", view.state);
+        let _ = writeln!(text, "Computed from the present boot state: --state {}", view.state);
     } else {
         let _ = writeln!(
             text,
-            "The device is asked to report, and gets the lease with the answer: \
-             `pawl-control-plane show {}` tells.",
+            "The control plane asks the device to report, and sends the lease with the verdict. See: \
+             pawl-control-plane show {}",
             view.device
         );
     }
@@ -183,17 +183,19 @@ pub(in crate::cli) fn pre_approved(view: &PreApprovedView) -> String {
 
 pub(in crate::cli) fn withdrawn(view: &WithdrawnView) -> String {
     match view.withdrawn {
-        0 => "Nothing was approved ahead.\n".to_owned(),
+        0 => "No future boot state was approved.\n".to_owned(),
         states => format!(
-            "Taken back: {states} of the boot states. A device out of reach keeps their leases until they end.\n"
+            "Withdrawn future boot states: {states}. An unreachable device keeps their leases until they expire.\n"
         ),
     }
 }
 
 pub(in crate::cli) fn settled(view: &SettledView) -> String {
     match view.settled {
-        0 => "Nothing was open.\n".to_owned(),
-        incidents => format!("Settled: {incidents}. The next verdict does not tell of it any more.\n"),
+        0 => "No incident was open.\n".to_owned(),
+        incidents => {
+            format!("Resolved incidents: {incidents}. The next verdict does not mention them any more.\n")
+        }
     }
 }
 

@@ -163,7 +163,10 @@ fn read_signers(path: &Path) -> Result<AllowedSigners, Refusal> {
 }
 
 fn no_approvers(why: &str) -> Refusal {
-    Refusal::new(RefusalCode::NoApprovers, format_args!("a person must approve, and nobody can: {why}"))
+    Refusal::new(
+        RefusalCode::NoApprovers,
+        format_args!("a person must approve, but no approver is available: {why}"),
+    )
 }
 
 #[cfg(test)]

@@ -197,7 +197,7 @@ pub fn check_enrolled(
             _ => {
                 let option = if shortfall.is_some() { " --without-certificate" } else { "" };
                 let message = format!(
-                    "nobody enrolled this device. On the control plane: pawl-control-plane enrol --ek-sha256 \
+                    "this device is not enrolled. On the control plane: pawl-control-plane enrol --ek-sha256 \
                      {ek_sha256}{option}"
                 );
                 Err(Refusal::new(RefusalCode::NotEnrolled, message))

@@ -221,7 +221,7 @@ pub enum Fact {
         /// The fingerprint of the key that signed, as far as it was verified.
         key: Option<String>,
     },
-    /// A session came to nothing.
+    /// A session failed or was refused.
     SessionOver {
         /// The session.
         session: String,

@@ -150,7 +150,7 @@ pub fn over(session: &ApprovalSession) -> Refusal {
             Refusal::new(RefusalCode::Stale, "a newer session of this device took the place of this one")
         }
         (SessionState::Expired, _) => {
-            Refusal::new(RefusalCode::Stale, "this session's time is over; start again")
+            Refusal::new(RefusalCode::Stale, "the session has expired; start again")
         }
         _ => stale(),
     }

@@ -7,7 +7,8 @@ use pawl_proto::message::{Broker, Cause, Credential, PairingApproved, StatementB
 use pawl_proto::{Blob, DeviceId, Digest, Epoch, Nonce, PairingId, Text};
 use pawl_tpm::KeyBlob;
 use pawld::core::Write;
-use pawld::store::{Approved, PairingKeys, PairingRecord, Revocation, Store, StoreError, Unfinished};
+use pawld::core::{Approved, PairingRecord, Revocation, Unfinished};
+use pawld::store::{PairingKeys, Store, StoreError};
 
 use super::tests::chooser;
 use super::{ModelDisk, Stop};

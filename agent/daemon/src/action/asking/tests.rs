@@ -5,7 +5,7 @@ use pawl_proto::codec::Version;
 use pawl_proto::{Blob, DeviceId, Epoch, Text};
 
 use super::*;
-use crate::store::testing::record;
+use crate::record::testing::record;
 
 const DIGEST: &str = "0909090909090909090909090909090909090909090909090909090909090909";
 

@@ -15,15 +15,15 @@ use pawl_proto::record::DeviceFact;
 use pawl_proto::{Channel, Epoch, PairingId, Topic, signed};
 use pawl_tpm::{Attestation, Binding, Counter, KeyBlob};
 
+use super::super::keep::judged;
 use super::error::PairingError;
 use super::parent;
-use crate::audit;
 use crate::backoff::Backoff;
 use crate::core::effect::{Call, Effect, NewKeys, Staged, TpmCommand, Write};
 use crate::core::evidence::{self, Subject};
 use crate::core::input::{CallAnswer, CallFailure, KeyCertificates, TpmAnswer, TpmFailure};
 use crate::core::procedure::{Port, pick};
-use crate::store::{Approved, PairingRecord, TpmNames};
+use crate::record::{Approved, PairingRecord, TpmNames};
 use crate::telemetry::event::SecurityEvent;
 
 /// A pairing that is to be created. The pairing before it has ended already.
@@ -78,7 +78,7 @@ pub(in crate::core) async fn run(port: Port, creation: Creation) -> Result<(), P
     let PairingRecord { pairing, scopes, epoch, .. } = &**record;
     port.push(Effect::Security(SecurityEvent::PAIRED, Some(*epoch), format!("pairing {pairing}")));
     let paired = DeviceFact::Paired { pairing: *pairing, scopes: scopes.clone() };
-    for fact in [paired, audit::judged(&verdict)] {
+    for fact in [paired, judged(&verdict)] {
         port.push(Effect::Record { epoch: Some(*epoch), moment: None, fact });
     }
     Ok(())

@@ -4,7 +4,7 @@ use pawl_proto::message::Finding;
 use pawl_proto::{DeviceId, Epoch};
 
 use crate::core::examination::Found;
-use crate::store::PairingRecord;
+use crate::record::PairingRecord;
 
 /// What the disk and the TPM knew of a pairing before this process changed either, or the pairing that it created since.
 #[derive(Clone, Debug, Default)]

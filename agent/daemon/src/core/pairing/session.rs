@@ -26,7 +26,7 @@ use crate::core::effect::{Call, Effect, Gather, Reply, TpmCommand, Write};
 use crate::core::evidence::{self, Subject};
 use crate::core::input::{CallAnswer, CallFailure, Gathered, Secret, SessionAnswer, TpmAnswer};
 use crate::core::procedure::{Port, pick};
-use crate::store::Approved;
+use crate::record::Approved;
 use crate::telemetry::event::SecurityEvent;
 
 /// A session that is to be opened.

@@ -13,7 +13,7 @@ use crate::backoff::Backoff;
 use crate::core::context::Context;
 use crate::core::effect::{Ticket, TpmCommand};
 use crate::core::input::{TpmAnswer, TpmFailure, TpmFailureKind, moment};
-use crate::store::{PairingRecord, Revocation};
+use crate::record::{PairingRecord, Revocation};
 
 /// A receipt that the TPM has yet to certify.
 pub(super) struct Draft {

@@ -31,7 +31,7 @@ use pawl_proto::{Channel, Digest, Epoch, EventId, Nonce, PcrBank, Text, Topic, l
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::store::testing;
+use crate::record::testing;
 
 const EPOCH: u64 = 3;
 const AUDIENCE: &str = "https://plane.example";

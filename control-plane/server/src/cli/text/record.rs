@@ -83,7 +83,7 @@ pub(in crate::cli) fn checked(checked: &Checked) -> String {
         say("FAILED", failure.to_string());
     }
     if checked.failures.is_empty() {
-        say("result", "everything holds".to_owned());
+        say("result", "all records verified".to_owned());
     }
     text
 }

@@ -1,18 +1,18 @@
-//! What is kept of a pairing.
+//! The records of a pairing that the core decides on and the store keeps.
+
+#[cfg(test)]
+pub(crate) mod testing;
 
 use pawl_evidence::lease::LeaseTerms;
-use pawl_evidence::tpm::{Name, PcrSelection};
-use pawl_proto::bounded::TooLong;
+use pawl_evidence::tpm::{Attest, HashAlgorithm, Name, PcrSelection};
 use pawl_proto::codec::Version;
 use pawl_proto::message::{
     Broker, Cause, Certificate, Lease, PairingApproved, PairingGrant, Scope, ShortText, TpmStructure,
 };
 use pawl_proto::signed::OrderKey;
-use pawl_proto::{DeviceId, Digest, Epoch, EventId, PairingId};
-use pawl_tpm::{KeyBlob, LeaseGrant, Tpm};
+use pawl_proto::{DeviceId, Digest, Epoch, EventId, PairingId, PcrBank};
+use pawl_tpm::{LeaseGrant, Tpm};
 use serde::{Deserialize, Serialize};
-
-use crate::posture::bank_hash;
 
 /// `pairing.cbor`: everything about a pairing that is no secret. It outlives the pairing, to say
 /// what ended and where the receipt goes.
@@ -132,49 +132,6 @@ pub struct Approved {
     pub attestation_name: TpmStructure,
 }
 
-/// The keys of a pairing. Their private halves are wrapped by the TPM that made them.
-#[derive(Clone)]
-pub struct PairingKeys {
-    /// Authenticates the device to the broker and to the control plane.
-    pub link: KeyBlob,
-    /// Signs DPoP proofs, client assertions and assurances.
-    pub device: KeyBlob,
-    /// Seals the key of the vault.
-    pub vault: KeyBlob,
-    /// Signs what an approval session authorizes.
-    pub action: KeyBlob,
-}
-
-impl From<&pawl_tpm::PairingKeys> for PairingKeys {
-    fn from(keys: &pawl_tpm::PairingKeys) -> Self {
-        let pawl_tpm::PairingKeys { link, device, vault, action, storage_key: _ } = keys;
-        let [link, device, vault, action] = [link, device, vault, action].map(KeyBlob::clone);
-        Self { link, device, vault, action }
-    }
-}
-
-/// One key file: `TPMT_PUBLIC`, and the contents of the `TPM2B_PRIVATE`.
-#[derive(Serialize, Deserialize)]
-pub(super) struct KeyFile {
-    version: Version,
-    public: TpmStructure,
-    private: TpmStructure,
-}
-
-impl KeyFile {
-    pub(super) fn new(key: &KeyBlob) -> Result<Self, TooLong> {
-        Ok(Self {
-            version: Version,
-            public: key.public.clone().try_into()?,
-            private: key.private.clone().try_into()?,
-        })
-    }
-
-    pub(super) fn into_blob(self) -> KeyBlob {
-        KeyBlob { public: self.public.into_vec(), private: self.private.into_vec() }
-    }
-}
-
 /// `revocation.cbor`: why the last pairing ended, or is about to end. Its absence proves nothing;
 /// the counter decides.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -196,4 +153,51 @@ pub struct Revocation {
     pub counted: bool,
     /// Whether a receipt was made, which then waits in `receipts/` or has been taken.
     pub receipted: bool,
+}
+
+/// What an earlier process left of a pairing that it created.
+#[derive(Debug)]
+pub enum Unfinished {
+    /// Nothing.
+    Nothing,
+    /// An approval of which no pairing has come yet.
+    Approved {
+        /// The approval.
+        approved: Box<Approved>,
+        /// Whether keys may have been created on it, in the TPM's present epoch or an earlier one.
+        may_have_keys: bool,
+    },
+    /// The new pairing is there in full, and has only to take its place.
+    Staged,
+    /// Files of which nothing can be made.
+    Scraps,
+}
+
+/// A moment by the TPM's clock, which a host cannot set back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The TPM's clock, ms.
+    pub clock_ms: u64,
+    /// The TPM's resetCount.
+    pub resets: u32,
+}
+
+impl Moment {
+    /// When this `TPMS_ATTEST` was made; none when it is no attestation.
+    pub(crate) fn of(attest: &[u8]) -> Option<Self> {
+        Attest::unmarshal(attest).ok().map(|attest| Self::read(&attest))
+    }
+
+    /// When this attestation was made.
+    pub(crate) fn read(attest: &Attest) -> Self {
+        Self { clock_ms: attest.clock.clock_ms, resets: attest.clock.reset_count }
+    }
+}
+
+/// Returns the hash algorithm of a bank.
+pub(crate) fn bank_hash(bank: PcrBank) -> HashAlgorithm {
+    match bank {
+        PcrBank::Sha256 => HashAlgorithm::Sha256,
+        PcrBank::Sha384 => HashAlgorithm::Sha384,
+    }
 }
