@@ -129,7 +129,8 @@ fn nobody_sees_anothers_action() {
         ["action", "firmware-update", "--resource", "r", "--digest", &digest, "--session", session.as_str()];
     let asked = pawlctl_as(&rig, &device, nobody, &[ask.as_slice(), &["--json", "--timeout", "1"]].concat());
     let line = asked.stdout.split(|byte| *byte == b'\n').next().unwrap();
-    let event: serde_json::Value = serde_json::from_slice(line).unwrap();
+    let event: serde_json::Value =
+        serde_json::from_slice(line).unwrap_or_else(|error| panic!("{error}: {asked:?}"));
     assert!(event["action"]["asked"]["origin"].as_str().unwrap().starts_with("uid 65534"), "{event}");
     let id = event["action"]["id"].as_str().unwrap().parse().unwrap();
     assert_eq!(device.action(id).unwrap().status, 202);
