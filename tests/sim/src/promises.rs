@@ -1,4 +1,4 @@
-//! What is promised, and where each promise is checked: [`gates`] after every step, [`endings`] and [`grants`] when the
+//! What is promised, and where each promise is checked: `gates` after every step, `endings` and `grants` when the
 //! promise can be broken.
 
 mod endings;

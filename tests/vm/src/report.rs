@@ -54,7 +54,7 @@ impl StoryReport {
         outcome
     }
 
-    /// A report of what happens at the same time, to be [joined](Report::join) when it is over.
+    /// A report of what happens at the same time, to be [joined](StoryReport::join) when it is over.
     pub(crate) fn part(&self) -> Self {
         Self::new(self.title.clone(), self.json)
     }

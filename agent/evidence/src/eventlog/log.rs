@@ -129,7 +129,7 @@ impl SpecId {
 /// TCG_EfiStartupLocalityEvent: followed by one byte.
 const STARTUP_LOCALITY: &[u8; 16] = b"StartupLocality\0";
 
-/// The value of [`Event::pcr`] for an EV_NO_ACTION event without a valid PCR. Such events extend nothing;
+/// The value of [`LogEvent::pcr`] for an EV_NO_ACTION event without a valid PCR. Such events extend nothing;
 /// firmware writes 0xFFFFFFFF.
 pub const NO_PCR: u8 = u8::MAX;
 

@@ -1,4 +1,4 @@
-//! The parts of [`DeviceView`](super::DeviceView) about pairings, their verdicts and events, and incidents.
+//! The parts of [`DeviceView`](super::DeviceView)(super::DeviceView) about pairings, their verdicts and events, and incidents.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::{EventRow, ReceiptRow, VerdictRow};
 
-/// A pairing, in [`DeviceView`].
+/// A pairing, in [`DeviceView`](super::DeviceView).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "named as in the store")]
 pub struct PairingView {
@@ -25,7 +25,7 @@ pub struct PairingView {
     pub audiences: Vec<Audience>,
 }
 
-/// The last judgement, in [`DeviceView`].
+/// The last judgement, in [`DeviceView`](super::DeviceView).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "named as in the message")]
 pub struct VerdictView {
@@ -40,7 +40,7 @@ pub struct VerdictView {
     pub sequence: u64,
 }
 
-/// The lease of that judgement, in [`DeviceView`].
+/// The lease of that judgement, in [`DeviceView`](super::DeviceView).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LeaseView {
     /// By the wall clock; the TPM's clock decides.
@@ -51,7 +51,7 @@ pub struct LeaseView {
     pub reset_count: u32,
 }
 
-/// The last report, in [`DeviceView`].
+/// The last report, in [`DeviceView`](super::DeviceView).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "named as in the store")]
 pub struct ReportView {
@@ -98,7 +98,7 @@ impl LeaseView {
     }
 }
 
-/// An order, in [`DeviceView`].
+/// An order, in [`DeviceView`](super::DeviceView).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "named as in the store")]
 pub struct EventView {
@@ -115,7 +115,7 @@ pub struct EventView {
     pub settled: bool,
 }
 
-/// A receipt, in [`DeviceView`].
+/// A receipt, in [`DeviceView`](super::DeviceView).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "named as in the message")]
 pub struct ReceiptView {
