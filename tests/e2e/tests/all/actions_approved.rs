@@ -161,10 +161,13 @@ fn fingerprint(approver: &Approver) -> String {
 fn pawlctl_as(rig: &Rig, device: &Device, user: Option<u32>, arguments: &[&str]) -> Output {
     let own = device.pawlctl_command(arguments).unwrap();
     let Some(user) = user else { return { own }.output().unwrap() };
-    // The program stands where others may not go.
+    // The program stands where others may not go. A process of its own copies it: a descriptor of this one, open for writing,
+    // would be inherited by a program that another test starts, and exec(2) fails with ETXTBSY meanwhile.
     let place = rig.directory().path();
     let copy = place.join("pawlctl");
-    std::fs::copy(program("pawlctl").unwrap(), &copy).unwrap();
+    let copied =
+        Command::new("cp").arg("--remove-destination").arg(program("pawlctl").unwrap()).arg(&copy).status();
+    assert!(copied.unwrap().success());
     for (path, mode) in [(place, 0o711), (device.api().socket().as_path(), 0o666)] {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
     }
