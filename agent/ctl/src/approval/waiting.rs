@@ -137,7 +137,7 @@ pub(super) fn changes(
     lines
 }
 
-/// Returns the status without its expiry, for comparison: the daemon computes the expiry anew for each query, and it varies
+/// Returns the status without its expiry, for comparison: the daemon computes the expiry for each query, and it varies
 /// by a second.
 pub(crate) fn without_expiry(waiting: &WaitingStatus) -> WaitingStatus {
     WaitingStatus { expires: 0, ..waiting.clone() }

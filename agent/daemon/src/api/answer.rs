@@ -74,6 +74,15 @@ impl Answer {
         Self::json(StatusCode::TOO_MANY_REQUESTS, &problem("busy", reason, remedy))
     }
 
+    /// Answers with the state machine's outcome: a value, a problem, or that it has stopped.
+    pub(super) fn outcome<T: Serialize>(outcome: Result<Result<T, Problem>, Problem>) -> Self {
+        match outcome {
+            Ok(Ok(value)) => Self::ok(&value),
+            Ok(Err(problem)) => Self::conflict(&problem),
+            Err(problem) => Self::unavailable(&problem),
+        }
+    }
+
     /// Has the connection closed after this answer.
     pub(super) fn closing(self) -> Self {
         Self { closes: true, ..self }

@@ -19,28 +19,16 @@ impl Api {
             Ok(request) => request,
             Err(answer) => return answer,
         };
-        match self.ask(|reply| Request::Wipe(request, reply)).await {
-            Ok(Ok(wiped)) => Answer::ok(&wiped),
-            Ok(Err(problem)) => Answer::conflict(&problem),
-            Err(problem) => Answer::unavailable(&problem),
-        }
+        Answer::outcome(self.ask(|reply| Request::Wipe(request, reply)).await)
     }
-}
 
-impl Api {
     pub(super) async fn deprovision(&self, peer: Peer) -> Answer {
         if let Err(problem) = peer.must_administrate() {
             return Answer::forbidden(&problem);
         }
-        match self.ask(Request::Deprovision).await {
-            Ok(Ok(done)) => Answer::ok(&done),
-            Ok(Err(problem)) => Answer::conflict(&problem),
-            Err(problem) => Answer::unavailable(&problem),
-        }
+        Answer::outcome(self.ask(Request::Deprovision).await)
     }
-}
 
-impl Api {
     /// Runs the test at most once in the daemon's life: NV memory wears out.
     pub(super) async fn self_test(&self, peer: Peer) -> Answer {
         if let Err(problem) = peer.must_administrate() {

@@ -69,20 +69,7 @@ impl Api {
             notes,
         })
     }
-}
 
-/// Parses the caller's nonce, which goes into the quote unchanged. It cannot be the digest of evidence for the control plane:
-/// that would need a SHA-256 preimage.
-fn parse(text: &str) -> Option<Digest> {
-    let mut nonce = [0; 32];
-    hex::decode_to_slice(text, &mut nonce).ok()?;
-    Some(Digest(nonce))
-}
-
-/// Limit of the records in one answer.
-const PAGE: usize = 256;
-
-impl Api {
     pub(super) async fn records(&self, peer: Peer, query: &str) -> Answer {
         if let Err(problem) = peer.must_administrate() {
             return Answer::forbidden(&problem);
@@ -105,3 +92,14 @@ impl Api {
         }
     }
 }
+
+/// Parses the caller's nonce, which goes into the quote unchanged. It cannot be the digest of evidence for the control plane:
+/// that would need a SHA-256 preimage.
+fn parse(text: &str) -> Option<Digest> {
+    let mut nonce = [0; 32];
+    hex::decode_to_slice(text, &mut nonce).ok()?;
+    Some(Digest(nonce))
+}
+
+/// Limit of the records in one answer.
+const PAGE: usize = 256;

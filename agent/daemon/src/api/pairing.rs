@@ -29,9 +29,7 @@ impl Api {
             Err(problem) => Answer::unavailable(&problem),
         }
     }
-}
 
-impl Api {
     /// `GET /v1/session`
     pub(super) async fn session(&self, peer: Peer) -> Answer {
         match peer.must_administrate() {

@@ -64,9 +64,7 @@ impl Api {
         gate.signer().map_err(|problem| Answer::forbidden(&problem))?;
         proof.map_err(|error| Answer::unavailable(&problem("tpm", error.to_string(), error.remedy())))
     }
-}
 
-impl Api {
     pub(super) async fn entitlement(&self, query: &str) -> Answer {
         match parameter(query, "wait").as_deref() {
             Some("true") => self.shared.gate.wait(true).await,

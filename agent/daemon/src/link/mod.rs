@@ -96,9 +96,7 @@ impl Link {
             let _ = self.commands.send(Command::Acknowledge(acknowledgement));
         }
     }
-}
 
-impl Link {
     /// Delivers what is in flight, and disconnects. The thread ends within its grace period.
     pub(crate) fn stop(mut self) -> Option<JoinHandle<()>> {
         let thread = self.thread.take();

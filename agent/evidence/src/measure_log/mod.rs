@@ -83,9 +83,7 @@ impl MeasureLog {
     pub fn of_nv_index(&self, index: u32) -> impl Iterator<Item = &Record> {
         self.records.iter().filter(move |record| record.target == Target::NvIndex(index))
     }
-}
 
-impl MeasureLog {
     /// Returns the values after the records, starting from `before`. A PCR that `before` lacks starts with its
     /// reset value.
     pub fn replay(&self, before: &PcrValues) -> PcrValues {

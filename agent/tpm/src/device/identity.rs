@@ -108,9 +108,7 @@ impl Device {
         certificates.extend(certificates_in_nv(&chain).into_iter().map(<[u8]>::to_vec));
         Ok(certificates)
     }
-}
 
-impl Device {
     /// Implements [`crate::Tpm::certificate_needs_owner`].
     pub(crate) fn certificate_needs_owner(&self, kind: EndorsementKind) -> Result<bool, Error> {
         let leaf = leaf_index(kind);

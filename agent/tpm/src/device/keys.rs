@@ -98,9 +98,7 @@ impl Device {
             context.load(parent.key(), private.clone(), public.clone()).map(Into::into)
         })
     }
-}
 
-impl Device {
     /// Implements [`crate::Tpm::sign_with_link`].
     pub(crate) fn sign_with_link(
         &mut self,
@@ -131,9 +129,7 @@ impl Device {
         })?;
         wire::r_s(doing, &signature)
     }
-}
 
-impl Device {
     /// Implements [`crate::Tpm::unseal`]. The result is zeroized on drop; copies in the TSS's own buffers are
     /// not.
     pub(crate) fn unseal(
@@ -157,9 +153,7 @@ impl Device {
         bytes.copy_from_slice(secret.as_bytes());
         Ok(bytes)
     }
-}
 
-impl Device {
     /// Loads a public key; it occupies a slot until it is dropped.
     pub(super) fn load_external(&self, what: &'static str, public: &[u8]) -> Result<Loaded, Error> {
         external_key_name(what, public)?;

@@ -153,9 +153,7 @@ impl Tx<'_> {
         let mut statement = self.sql.prepare_cached("SELECT boot_log FROM sample_log WHERE device = ?1")?;
         Ok(statement.query_row([device.as_str()], |row| row.get(0)).optional()?)
     }
-}
 
-impl Tx<'_> {
     /// Returns the highest epoch, reset count and clock that the TPM of a device has quoted.
     ///
     /// # Errors

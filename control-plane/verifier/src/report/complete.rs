@@ -97,9 +97,7 @@ impl CompleteReport {
             measured_behind,
         })
     }
-}
 
-impl CompleteReport {
     /// Returns systemd's log, as far as it was reported.
     #[must_use]
     pub fn measure_log(&self) -> Option<&[u8]> {

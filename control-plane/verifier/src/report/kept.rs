@@ -160,9 +160,7 @@ impl KeptEvidence {
         let findings = findings.and_then(|(findings, rules)| findings.made_under(rules).then_some(findings));
         ImaProgress::Followed { outcome, findings }
     }
-}
 
-impl KeptEvidence {
     fn key(&self) -> Result<AttestationKey, KeptEvidenceError> {
         let public = Public::unmarshal(self.attestation_key.as_bytes()).map_err(|_| KeptEvidenceError)?;
         AttestationKey::from_public(public).map_err(|_| KeptEvidenceError)

@@ -56,9 +56,7 @@ impl ControlPlane {
         let learnt = self.operator(&["policy", "learn", device])?;
         learnt.get("policy").and_then(Value::as_str).map(str::to_owned).context("no policy in the answer")
     }
-}
 
-impl ControlPlane {
     /// Orders a device to pair anew.
     ///
     /// # Errors

@@ -98,9 +98,7 @@ impl Device {
     pub fn give_up(&self) -> Result<Response> {
         self.api.delete("/v1/session")
     }
-}
 
-impl Device {
     /// `POST /v1/actions`.
     ///
     /// # Errors
