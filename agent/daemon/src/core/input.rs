@@ -321,6 +321,13 @@ impl HeldToken {
     pub(super) fn is_live(&self, now: u64) -> bool {
         self.kept_at <= now && now < self.expires_at
     }
+
+    /// Returns when to request its successor: Unix time, seconds. At two thirds of its life, so that a workload never gets a token
+    /// that is about to expire.
+    pub(super) fn renew_at(&self) -> u64 {
+        let lifetime = self.expires_at.saturating_sub(self.kept_at);
+        self.expires_at.saturating_sub(lifetime / 3)
+    }
 }
 
 /// What the local socket asks of the core.

@@ -155,10 +155,10 @@ impl Tokens {
         schedule.request = None;
         let kept = outcome.and_then(|token| schedule.keep(cx, entitlement, pairing, token));
         match kept {
-            Ok(lifetime) => {
+            Ok(renewal) => {
                 schedule.backoff.reset();
                 schedule.error = None;
-                schedule.due = Some(cx.after(early(lifetime)));
+                schedule.due = Some(cx.after(renewal));
             }
             Err(error) => {
                 tracing::warn!(token = schedule.settings.name, error, "no token");
@@ -191,13 +191,13 @@ impl Schedule {
             self.error = None;
             self.backoff.reset();
         }
-        let live = self.live(cx).map(|held| held.expires_at);
+        let renew_at = self.live(cx).map(HeldToken::renew_at);
         // A failed request waits for its next try.
-        let is_missing = live.is_none() && self.error.is_none();
+        let is_missing = renew_at.is_none() && self.error.is_none();
         let is_planned = self.due.is_some() || self.awaits_lease;
         if self.request.is_none() && (!is_planned || is_missing) {
-            let left = live.unwrap_or(0).saturating_sub(cx.now.unix);
-            self.due = Some(cx.after(early(Duration::from_secs(left))));
+            let left = renew_at.unwrap_or(0).saturating_sub(cx.now.unix);
+            self.due = Some(cx.after(Duration::from_secs(left)));
             self.awaits_lease = false;
         }
     }
@@ -207,7 +207,7 @@ impl Schedule {
         (self.due, self.awaits_lease, self.is_denied, self.error) = (None, false, true, Some(why));
     }
 
-    /// Puts a token into the vault, and the vault on the disk. Returns how long the token lives.
+    /// Puts a token into the vault, and the vault on the disk. Returns after how long it is renewed.
     fn keep(
         &mut self,
         cx: &mut Context,
@@ -230,13 +230,14 @@ impl Schedule {
         let lifetime = Duration::from_secs(token.expires_at.saturating_sub(cx.now.unix));
         let ends = cx.after(lifetime);
         self.ends_with = (ends.saturating_add(SLACK) >= until).then_some(until);
+        let renewal = Duration::from_secs(held.renew_at().saturating_sub(cx.now.unix));
         self.held = Some(held);
         tracing::info!(token = name, lifetime_s = lifetime.as_secs(), "a token is in the vault");
         let fact = DeviceFact::Token { name: Text::lossy(&name), expires: token.expires_at };
         cx.record(Some(epoch), None, fact);
         cx.push(Effect::PutToken { name, token, audience: self.settings.audience.clone() });
         cx.write(Write::Vault);
-        Ok(lifetime)
+        Ok(renewal)
     }
 
     fn live(&self, cx: &Context) -> Option<&HeldToken> {
@@ -252,11 +253,6 @@ impl Schedule {
 
 fn is_outside(held: &HeldToken, entitlement: &Entitlement) -> bool {
     entitlement.lacking(held.scope.split_ascii_whitespace(), &held.audience).is_some()
-}
-
-/// Two thirds of a lifetime, so that a workload never finds a token that is about to expire.
-fn early(lifetime: Duration) -> Duration {
-    lifetime * 2 / 3
 }
 
 /// Why there is no token, and what the operator does about it.

@@ -1,5 +1,7 @@
 //! A boot state that the operator approves before the device comes to it: the keys work there before the network does.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use anyhow::{Result, ensure};
 use pawl_proto::message::DeviceState;
 
@@ -7,14 +9,22 @@ use super::stage::Stage;
 use crate::machine::Cable;
 use crate::report::Facts;
 
-/// Has the operator approve what `update` says, on top of the state that the device has reported last, and waits
-/// until the device has the lease for it.
+/// How long its tokens must live on before the device is switched off: longer than the boot that follows. Tokens live for 600 s and
+/// are renewed after 400 s.
+const TOKENS_LAST: Duration = Duration::from_secs(300);
+
+/// Has the operator approve what `update` says, on top of the state that the device has reported last, and waits until the device
+/// has the lease for it, and tokens that outlast the boot.
 pub(super) fn approve(stage: &mut Stage<'_>, name: &str, update: &[&str]) -> Result<()> {
     let state = stage.rig.control_plane.reported_state(&stage.device)?;
     let command = ["pre-approve", &stage.device, "--state", &state, "--name", name];
     stage.rig.control_plane.operator(&[&command, update].concat())?;
     stage.machine.wait_until("the device has a lease ahead", |status| {
         status.lease.as_ref().is_some_and(|lease| lease.ahead == 1 && lease.accepted)
+    })?;
+    let boot_over = SystemTime::now().duration_since(UNIX_EPOCH)? + TOKENS_LAST;
+    stage.machine.wait_until("the device has tokens that outlast the boot", |status| {
+        status.tokens.iter().all(|token| token.expires_at.is_some_and(|end| end > boot_over.as_secs()))
     })?;
     Ok(())
 }

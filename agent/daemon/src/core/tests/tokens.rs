@@ -24,6 +24,23 @@ fn a_token_is_renewed_at_two_thirds_of_its_life() {
 }
 
 #[test]
+fn a_token_past_two_thirds_of_its_life_is_renewed_as_soon_as_the_gate_opens() {
+    for (age, is_due) in [(399, false), (400, true), (550, true)] {
+        let mut rig = Rig::paired();
+        rig.lease(9000);
+        let held = HeldToken {
+            name: "telemetry".to_owned(),
+            scope: "telemetry".to_owned(),
+            audience: AUDIENCE.to_owned(),
+            kept_at: rig.now.unix - age,
+            expires_at: rig.now.unix - age + 600,
+        };
+        rig.feed(Input::VaultOpened(vec![held]));
+        assert_eq!(is_requested(&rig), is_due, "after {age} of 600 seconds");
+    }
+}
+
+#[test]
 fn a_token_of_the_vault_is_requested_again_when_the_clock_is_set_past_its_end() {
     let mut rig = Rig::paired();
     rig.now.unix = 90;
@@ -48,9 +65,9 @@ fn a_clock_that_is_set_forward_within_a_tokens_life_brings_its_renewal_forward()
     let mut rig = with_token(9000, 600);
     rig.now.unix += 300;
     rig.feed(Input::Timer);
-    rig.seconds(199);
+    rig.seconds(99);
     assert!(!is_requested(&rig));
-    rig.seconds(2);
+    rig.seconds(1);
     assert!(is_requested(&rig));
 }
 
