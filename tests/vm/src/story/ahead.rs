@@ -11,7 +11,7 @@ use crate::report::Facts;
 
 /// How long its tokens must live on before the device is switched off: longer than the boot that follows. Tokens live for 600 s and
 /// are renewed after 400 s.
-const TOKENS_LAST: Duration = Duration::from_secs(300);
+const TOKENS_LAST: Duration = Duration::from_secs(240);
 
 /// Has the operator approve what `update` says, on top of the state that the device has reported last, and waits until the device
 /// has the lease for it, and tokens that outlast the boot.
