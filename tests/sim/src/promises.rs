@@ -52,6 +52,7 @@ promises! {
     NoOrderIsLost: "an order to end a pairing is acknowledged only after the counter has moved, and is carried out in the end",
     VerdictsAreKept: "a verdict is acknowledged only when the disk has it, or a newer one, or when the disk has no lease of a barred device",
     TokensAreGranted: "a token is served only within what the last verdict grants",
+    TokensComeBack: "once the faults are over, an entitled device has its token within five minutes",
     TokensAreIssuedAsGranted: "a token is issued only within what the operator grants at that moment",
     ReceiptsAreTrue: "a receipt is taken only when the epoch that it names is over",
     ReceiptsArrive: "the receipt of every epoch that a daemon ended arrives",

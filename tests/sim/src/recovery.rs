@@ -18,6 +18,8 @@ const ROUND: Ms = 30_000;
 const ROUNDS: u32 = 160;
 /// From which round on a technician runs `pawlctl re-pair` on a device that only lapsed.
 const PATIENCE: u32 = 50;
+/// For how many rounds an entitled device may be without its token: a request that fails is repeated within two minutes.
+const WITHOUT_TOKEN: u32 = 10;
 
 /// Plays the fair continuation, and checks what must be true at its end.
 pub fn play(world: &mut World) {
@@ -38,12 +40,14 @@ pub fn play(world: &mut World) {
         }
     }
     let mut settled = false;
+    let mut without_token = vec![0; world.devices.len()];
     for round in 0..ROUNDS {
         let until = world.now + ROUND;
         world.run_until(until);
         if world.violation.is_some() {
             return;
         }
+        check_tokens(world, &mut without_token);
         let waiting: Vec<usize> = (0..world.devices.len()).filter(|index| !is_well(world, *index)).collect();
         for index in &waiting {
             help(world, *index, round);
@@ -84,6 +88,31 @@ fn is_well(world: &World, index: usize) -> bool {
         && process.parts.in_use().is_some()
         && (process.parts.token(TOKEN).is_some() || !is_granted(world, index))
         && !process.core.status().receipt_waiting
+}
+
+/// Counts for how many rounds each entitled device has been without its token.
+fn check_tokens(world: &mut World, rounds: &mut [u32]) {
+    for (index, rounds) in rounds.iter_mut().enumerate() {
+        let lacks = lacks_token(world, index);
+        *rounds = if lacks { *rounds + 1 } else { 0 };
+        if *rounds > WITHOUT_TOKEN {
+            let detail = state(world, index);
+            world.broken(Promise::TokensComeBack, format!("device {index}: {detail}"));
+        }
+    }
+}
+
+fn lacks_token(world: &World, index: usize) -> bool {
+    let Some(device) = world.devices.get(index) else { return false };
+    let Some(process) = &device.process else { return false };
+    device.set_clocks(world.now);
+    let Some(record) = process.parts.store.pairing().ok().flatten() else { return false };
+    let Ok(live) = world.plane.look(move |tx| tx.live_pairing(record.device)) else { return false };
+    process.core.state() == DeviceState::Entitled
+        && process.parts.token(TOKEN).is_none()
+        // A device whose pairing was ended meanwhile gets no token: its order arrives with the next report.
+        && live.is_some_and(|live| live.id == record.pairing)
+        && is_granted(world, index)
 }
 
 /// Returns whether the operator grants the scope of the token.

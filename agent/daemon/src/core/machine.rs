@@ -198,6 +198,7 @@ impl Machine {
             return callers::command_over(self, caller, answer);
         }
         let receipt = self.receipts.tpm(&mut self.cx, ticket, &answer);
+        let is_about_receipt = receipt.is_some();
         match &mut self.phase {
             Phase::Paired(paired) => {
                 let outcome = paired.tpm(&mut self.cx, ticket, answer);
@@ -210,9 +211,11 @@ impl Machine {
                 };
                 self.revoking(outcome);
             }
-            // No link carries a receipt that was made late.
-            Phase::Idle(_) | Phase::Creating(..) if receipt.is_some() => self.receipts.deliver(&self.cx),
             Phase::Idle(_) | Phase::Creating(..) => {}
+        }
+        // The link of a pairing carries its own receipt only, while the pairing ends. It carries none that the TPM made later.
+        if is_about_receipt && !matches!(self.phase, Phase::Revoking(_)) {
+            self.receipts.deliver(&self.cx);
         }
     }
 

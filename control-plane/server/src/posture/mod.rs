@@ -36,8 +36,9 @@ pub(crate) async fn receive(
             );
             Ok(())
         }
-        Ok(Received::Refused(reason)) => {
-            tracing::warn!(%device, reason, "report refused");
+        Ok(Received::Ended) => {
+            plane.outbox.wake();
+            tracing::warn!(%device, "report refused: its pairing has ended; an order that ended it is published again");
             Ok(())
         }
         Err(PostureError::Refused(error)) => {
@@ -56,8 +57,8 @@ pub(crate) async fn receive(
 enum Received {
     /// It was answered with this verdict.
     Answered(Box<Verdict>),
-    /// It was refused for this reason.
-    Refused(String),
+    /// It was refused: its pairing has ended.
+    Ended,
 }
 
 /// Loads the state, appraises the report outside of any transaction, and commits if the state has not changed. Repeats all
@@ -129,7 +130,9 @@ fn commit(
     let verdict = match &decision.outcome {
         ReportOutcome::Ended { time } => {
             incident::check_history(tx, id, *time, plane.clock.now())?;
-            return Ok(Some(Received::Refused("its pairing has ended".to_owned())));
+            // The broker has acknowledged the order, and the device has not got it.
+            tx.publish_events_of_again(id)?;
+            return Ok(Some(Received::Ended));
         }
         ReportOutcome::Challenge { whole } => challenge(plane, tx, &device, pairing, quoted, *whole)?,
         ReportOutcome::Contradiction { reason } => {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use pawl_proto::message::{Area, ImaLog, Report, Standing, TrustTier, Verdict};
-use pawl_proto::{Blob, Digest, Nonce};
+use pawl_proto::message::{Area, EventKind, ImaLog, Report, ShortText, Standing, TrustTier, Verdict};
+use pawl_proto::{Blob, Digest, EventId, Nonce};
 
 use super::receive;
 use crate::control_plane::ControlPlane;
@@ -35,6 +35,12 @@ impl Paired {
         self.device.next_verdict(self.plane()).await
     }
 
+    /// Returns the orders that the broker does not have.
+    async fn unpublished(&self) -> Vec<EventId> {
+        let waiting = self.plane().store.transaction(|tx| tx.unpublished_events(9)).await.unwrap();
+        waiting.into_iter().map(|(_, id, _)| id).collect()
+    }
+
     /// Accepts what it reported last.
     async fn accept(&self) {
         let state = self.rig.reported(self.device.id()).await;
@@ -54,6 +60,22 @@ async fn a_steady_report_brings_the_next_lease() {
     assert_eq!((verdict.result, verdict.sequence), (Some(TrustTier::Warning), 2));
     assert_eq!(verdict.interval, 300);
     assert_eq!(verdict.lease.unwrap().clock, paired.device.tpm.clock + 900_000);
+}
+
+#[tokio::test]
+async fn a_device_that_goes_on_reporting_in_a_pairing_that_has_ended_gets_the_order_again() {
+    let mut paired = Paired::new().await;
+    let ordered =
+        orders::order(paired.plane(), paired.device.id(), EventKind::Revoke, ShortText::lossy("stolen"))
+            .await
+            .unwrap();
+    let id = ordered.event.id;
+    paired.plane().store.transaction(move |tx| tx.set_event_published(id, 1, 2)).await.unwrap();
+    assert!(paired.unpublished().await.is_empty(), "the broker has it");
+
+    let report = paired.device.report(paired.nonce, Some(paired.base));
+    assert_eq!(paired.send(&report).await, None);
+    assert_eq!(paired.unpublished().await, [id]);
 }
 
 #[tokio::test]

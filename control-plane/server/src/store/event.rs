@@ -162,6 +162,16 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// As [`Tx::publish_events_again`], for one device.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn publish_events_of_again(&self, device: DeviceId) -> Result<(), StoreError> {
+        self.sql
+            .execute("UPDATE event SET published = 0 WHERE device = ?1 AND NOT settled", [device.as_str()])?;
+        Ok(())
+    }
+
     /// Settles every event for an epoch below `epoch`: the TPM has proven that its counter has reached `epoch`.
     ///
     /// # Errors

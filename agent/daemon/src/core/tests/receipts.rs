@@ -1,3 +1,4 @@
+use super::device::Device;
 use super::*;
 
 /// A revoked device whose receipt has been made and is on the disk.
@@ -74,6 +75,27 @@ fn a_receipt_that_the_tpm_does_not_make_is_tried_again_in_this_process() {
     assert!(rig.core.status().receipt_waiting);
     rig.receipt();
     assert!(rig.take_call(is_receipt).is_some());
+}
+
+#[test]
+fn a_receipt_that_the_tpm_makes_only_after_the_next_pairing_is_submitted() {
+    let mut device = Device::entitled();
+    device.rig.event(EventKind::Revoke, EPOCH);
+    let is_certify = |effect: &Effect| matches!(effect, Effect::Tpm(_, TpmCommand::Certify(_)));
+    let certify = device.run_until(is_certify).unwrap();
+    device.fail(&certify);
+    device.run();
+    device.pair();
+    device.run();
+    device.assert_paired(EPOCH + 1);
+    let is_submitted = |device: &Device| {
+        device.done.iter().filter(|done| *done == "Receipt").count() == 2
+            && !device.rig.core.status().receipt_waiting
+    };
+    assert!(!is_submitted(&device), "{:?}", device.done);
+    device.rig.seconds(600);
+    device.run();
+    assert!(is_submitted(&device), "{:?}", device.done);
 }
 
 #[test]
