@@ -27,6 +27,7 @@ mod options;
 mod pins;
 mod queue;
 mod response;
+mod scratch;
 mod tcti;
 mod tpm;
 mod types;
@@ -35,9 +36,10 @@ pub use action::PendingAction;
 pub use error::{ActionStep, Error, LeaseStep};
 pub use options::{DEFAULT_COUNTER, EndorsementChoice, EndorsementKind, Options, UnknownEndorsement};
 pub use response::{Class, ResponseCode};
+pub use scratch::Scratch;
 pub use tcti::{Tcti, TctiError};
 pub use tpm::Tpm;
 pub use types::{
     Attestation, Authorization, Binding, Clock, Counter, CounterTest, Identity, KeyBlob, LeaseGrant,
-    NvDigest, PairingKeys,
+    NvDigest, PairingKeys, Properties,
 };

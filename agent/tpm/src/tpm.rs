@@ -13,7 +13,7 @@ use crate::pins::{Pinned, Pins};
 use crate::queue::{Lane, Queue};
 use crate::{
     Attestation, Binding, Clock, Counter, CounterTest, EndorsementKind, Error, Identity, KeyBlob, LeaseGrant,
-    NvDigest, Options, PairingKeys, Tcti,
+    NvDigest, Options, PairingKeys, Properties, Tcti,
 };
 
 /// A handle to the thread that owns the TPM. Clones share the thread.
@@ -234,6 +234,14 @@ impl Tpm {
     /// [`Error::Tpm`] with the TPM's refusal.
     pub async fn clock(&self) -> Result<Clock, Error> {
         self.ask(Lane::Ordinary, Device::clock).await
+    }
+
+    /// Returns what the TPM says of itself. Unsigned.
+    ///
+    /// # Errors
+    /// [`Error::Tpm`] with the TPM's refusal.
+    pub async fn properties(&self) -> Result<Properties, Error> {
+        self.ask(Lane::Ordinary, Device::properties).await
     }
 
     /// Signs a SHA-256 digest with the link key of `epoch`. Returns r ‖ s, 32 bytes each.

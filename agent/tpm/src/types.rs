@@ -126,6 +126,27 @@ pub struct Clock {
     pub safe: bool,
 }
 
+/// What a TPM says of itself (TPM_PT, TPM 2.0 Library, part 2, section 6.13).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Properties {
+    /// TPM_PT_MANUFACTURER: the vendor's id in four characters (TCG Vendor ID Registry).
+    pub manufacturer: String,
+    /// TPM_PT_VENDOR_STRING_1 to 4, joined.
+    pub model: String,
+    /// TPM_PT_FIRMWARE_VERSION_1 and 2.
+    pub firmware: (u32, u32),
+    /// TPM_PT_REVISION: the revision of the specification times 100.
+    pub revision: u32,
+    /// TPM_PT_CLOCK_UPDATE: at most so many milliseconds pass between two writes of the clock to NV memory.
+    pub clock_update_ms: Option<u32>,
+    /// TPM_PT_NV_COUNTERS_AVAIL: how many more counters can be defined.
+    pub counters_available: Option<u32>,
+    /// TPM_PT_NV_WRITE_RECOVERY: milliseconds before a command that writes NV memory is accepted again.
+    pub nv_write_recovery_ms: Option<u32>,
+    /// TPM_PT_HR_TRANSIENT_AVAIL: how many more objects can be loaded.
+    pub transient_slots: Option<u32>,
+}
+
 /// A lease, with everything that the TPM needs to check it. Untrusted until the TPM has checked it.
 #[derive(Clone, Debug)]
 pub struct LeaseGrant {

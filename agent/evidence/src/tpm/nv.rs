@@ -84,17 +84,29 @@ impl NvPublic {
     /// read and written with an empty authorization value, exempt from dictionary attack protection, without a
     /// policy.
     pub fn epoch_counter(index: u32) -> Self {
+        Self::counter(index, &[])
+    }
+
+    /// Returns the public area of a counter as [`NvPublic::epoch_counter`] has it, with this authPolicy. No
+    /// attribute lets the policy be used: it marks the scratch counters of a TPM test.
+    pub fn scratch_counter(index: u32, mark: &[u8; 32]) -> Self {
+        Self::counter(index, mark)
+    }
+
+    fn counter(index: u32, auth_policy: &[u8]) -> Self {
         let mut bytes = index.to_be_bytes().to_vec();
         bytes.extend(HashAlgorithm::Sha256.id().to_be_bytes());
         bytes.extend(EPOCH_COUNTER.to_be_bytes());
-        bytes.extend([0, 0]);
+        // A digest: its length fits.
+        bytes.extend(u16::try_from(auth_policy.len()).unwrap_or_default().to_be_bytes());
+        bytes.extend(auth_policy);
         bytes.extend(COUNTER_LEN.to_be_bytes());
         Self {
             bytes,
             index,
             name_algorithm: HashAlgorithm::Sha256,
             attributes: EPOCH_COUNTER,
-            auth_policy: Vec::new(),
+            auth_policy: auth_policy.to_vec(),
             data_size: COUNTER_LEN,
         }
     }

@@ -42,7 +42,7 @@ impl Device {
 
     /// Implements [`crate::Tpm::certify_counter`].
     pub(crate) fn certify_counter(&mut self, qualifying: [u8; 32]) -> Result<Attestation, Error> {
-        let (index, _) = self.find_counter()?.ok_or(Error::CounterAbsent { handle: self.counter_handle })?;
+        let (index, _) = self.find_counter()?.ok_or(Error::CounterAbsent { handle: self.counter.handle })?;
         self.attest("TPM2_NV_Certify", EMPTY_AUTHS, qualifying, |context, key, data| {
             context.nv_certify(key, NvAuth::NvIndex(index), index, data, SignatureScheme::Null, 8, 0)
         })

@@ -20,7 +20,7 @@ impl Device {
     /// Implements [`crate::Tpm::create_keys`].
     pub(crate) fn create_keys(&mut self, binding: &Binding) -> Result<PairingKeys, Error> {
         let epoch = binding.counter.epoch;
-        let counter = self.counter()?.ok_or(Error::CounterAbsent { handle: self.counter_handle })?;
+        let counter = self.counter()?.ok_or(Error::CounterAbsent { handle: self.counter.handle })?;
         if counter != binding.counter {
             return Err(Error::Epoch { expected: epoch, code: None });
         }

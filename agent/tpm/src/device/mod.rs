@@ -5,19 +5,20 @@ mod action;
 mod attest;
 mod authorize;
 mod counter;
-mod counter_test;
 mod hierarchy;
 mod identity;
 mod keys;
 mod nv;
 mod pcr;
+mod properties;
+mod scratch;
 mod templates;
 mod wire;
 
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tss_esapi::handles::{NvIndexHandle, ObjectHandle};
+use tss_esapi::handles::ObjectHandle;
 use tss_esapi::structures::Auth;
 use zeroize::Zeroizing;
 
@@ -27,6 +28,7 @@ use crate::tcti::{Tcti, Transport};
 use crate::{EndorsementChoice, Error, Options};
 use action::PendingSession;
 use attest::AttestationKey;
+use counter::CounterSlot;
 use hierarchy::SavedParent;
 
 /// An open TPM. Between two jobs it occupies one transient slot, for the attestation key, and one session slot
@@ -34,9 +36,7 @@ use hierarchy::SavedParent;
 pub(crate) struct Device {
     bus: Rc<Bus>,
     tcti: Tcti,
-    counter_handle: u32,
-    /// Looked up beforehand, so that a wipe is a single command.
-    counter: Option<NvIndexHandle>,
+    counter: CounterSlot,
     has_owner_auth: bool,
     endorsement: EndorsementChoice,
     attestation_key: Option<AttestationKey>,
@@ -75,8 +75,7 @@ impl Device {
         let mut device = Self {
             bus: Bus::open(place)?,
             tcti: place.clone().into(),
-            counter_handle: options.counter,
-            counter: None,
+            counter: CounterSlot::epoch(options.counter),
             has_owner_auth: false,
             endorsement: options.endorsement,
             attestation_key: None,

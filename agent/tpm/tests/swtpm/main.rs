@@ -12,7 +12,7 @@
 
 mod action;
 mod counter;
-mod counter_test;
+
 mod endorsement;
 mod lease;
 mod objects;
@@ -22,6 +22,7 @@ mod pins;
 mod policies;
 mod refusals;
 mod rig;
+mod scratch;
 mod secrecy;
 mod several;
 mod slots;

@@ -1,8 +1,8 @@
-//! The self-test of the TPM's counters.
+//! Scratch counters: the self-test of the TPM's counters, and the mechanism beside a pairing.
 
-use pawl_tpm::{CounterTest, Error};
+use pawl_tpm::{CounterTest, Error, LeaseStep};
 
-use crate::rig::{Rig, command};
+use crate::rig::{ControlPlane, Paired, Rig, assert_signed, command};
 
 fn indices(rig: &Rig) -> String {
     rig.tool("tpm2_getcap handles-nv-index").to_lowercase()
@@ -83,4 +83,48 @@ async fn without_a_free_index_nothing_is_written() {
     assert!(matches!(refused, Error::NoSpareIndex { .. }), "{refused}");
     let written = rig.proxy.take().iter().any(|exchange| exchange.code() == command::NV_DEFINE_SPACE);
     assert!(!written);
+}
+
+#[tokio::test]
+async fn keys_of_a_scratch_counter_die_with_it_and_a_pairing_beside_them_lives() {
+    const DIGEST: [u8; 32] = [0x42; 32];
+    let rig = Rig::new();
+    let paired = Paired::new(&rig).await;
+    let before = indices(&rig);
+
+    let scratch = paired.tpm.scratch().await.unwrap();
+    let counter = scratch.provision().await.unwrap();
+    assert_ne!(counter.name, paired.counter.name);
+    let control = ControlPlane::new(3);
+    let keys = scratch.create_keys(control.binding(&counter)).await.unwrap();
+    let mut terms = control.terms(&paired.tpm, &counter).await;
+    terms.clock_before += 600_000;
+    let lease = control.grant(terms);
+    let signature = scratch.sign_with_device(&keys.device, &lease, DIGEST).await.unwrap();
+    assert_signed(&keys.device, &DIGEST, &signature);
+    let secret = scratch.unseal(&keys.vault, &lease).await.unwrap();
+    assert_eq!(*scratch.unseal(&keys.vault, &lease).await.unwrap(), *secret);
+
+    scratch.increment().await.unwrap();
+    let refused = scratch.sign_with_device(&keys.device, &lease, DIGEST).await.unwrap_err();
+    assert_eq!(refused.lease_step(), Some(LeaseStep::Epoch), "{refused}");
+    assert!(scratch.unseal(&keys.vault, &lease).await.is_err());
+    assert!(scratch.sign_with_link(&keys.link, counter.epoch, DIGEST).await.is_err());
+
+    assert!(scratch.remove().await.unwrap());
+    assert_eq!(indices(&rig), before, "the test left something behind");
+    assert_eq!(paired.tpm.counter().await.unwrap().unwrap(), paired.counter);
+    let lease = paired.lease().await;
+    let signature = paired.tpm.sign_with_device(&paired.keys.device, &lease, DIGEST).await.unwrap();
+    assert_signed(&paired.keys.device, &DIGEST, &signature);
+}
+
+#[tokio::test]
+async fn a_tpm_names_its_maker_and_its_limits() {
+    let rig = Rig::new();
+    let properties = rig.open().properties().await.unwrap();
+    assert_eq!(properties.manufacturer, "IBM");
+    assert!(properties.revision >= 138, "{properties:?}");
+    assert!(properties.counters_available.is_some_and(|free| free > 0), "{properties:?}");
+    assert!(properties.clock_update_ms.is_some_and(|ms| ms > 0), "{properties:?}");
 }
