@@ -249,6 +249,14 @@ pub struct Check {
     /// Path of the device's configuration
     #[arg(long, value_name = "PATH", default_value = pawl_config::PATH)]
     pub config: PathBuf,
+    /// Test whether this TPM does what Pawl needs, and print a report that can be passed on
+    ///
+    /// Runs the whole mechanism on scratch objects of the TPM, beside any pairing, and removes them: a counter that is
+    /// incremented, removed and defined again; keys under a lease, which the TPM refuses for other PCRs, another epoch,
+    /// too many resets, a past deadline and another signature; a sealed secret; a quote and certificates; the clock.
+    /// Writes the TPM's NV memory 8 times, which wears it out: not for every day. Needs root and a running pawld.
+    #[arg(long)]
+    pub tpm: bool,
 }
 
 /// `evidence`.

@@ -11,7 +11,7 @@ use pawl_config::TokenName;
 use pawl_local_api::{
     ActionRequest, ActionStatus, ApprovalRequest, ConfirmationRequest, Deprovisioned, EntitlementStatus,
     EvidenceExport, LocalRecords, LocalStatus, PairRequest, Problem, SelfTest, SessionStatus, Token,
-    WipeRequest, Wiped,
+    TpmReport, WipeRequest, Wiped,
 };
 use pawl_proto::SessionId;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
@@ -24,6 +24,9 @@ use crate::http::{self, Response};
 
 /// Time for an answer: enough for a busy TPM and a distant control plane.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Time for a test of the TPM: some take ten seconds to create a key.
+const TPM_TEST_PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long a request is repeated while the daemon has no place for another caller.
 const CROWD: Duration = Duration::from_secs(10);
@@ -145,6 +148,13 @@ impl Client {
     pub(crate) async fn self_test(&self) -> Result<SelfTest, ClientError> {
         let request = request(Method::POST, "/v1/self-test", Bytes::new())?;
         self.decode(&self.accepted(request, ANSWER_LIMIT).await?)
+    }
+
+    /// Has the daemon run the mechanism on scratch objects of the TPM.
+    pub(crate) async fn test_tpm(&self) -> Result<TpmReport, ClientError> {
+        let patient = Self { patience: TPM_TEST_PATIENCE, ..self.clone() };
+        let request = request(Method::POST, "/v1/tpm-test", Bytes::new())?;
+        patient.decode(&patient.accepted(request, ANSWER_LIMIT).await?)
     }
 
     pub(crate) async fn entitlement(&self) -> Result<EntitlementStatus, ClientError> {

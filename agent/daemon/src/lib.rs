@@ -26,6 +26,7 @@ mod systemd;
 mod telemetry;
 mod tls;
 mod tpm_search;
+mod tpm_test;
 mod vault;
 
 use pawl_backoff as backoff;

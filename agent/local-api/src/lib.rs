@@ -21,6 +21,7 @@
 //! | `POST /v1/wipe` with [`WipeRequest`] | root or the daemon's own user | [`Wiped`] |
 //! | `POST /v1/deprovision` | the same | [`Deprovisioned`] |
 //! | `POST /v1/self-test` | the same | [`SelfTest`]: runs once in the daemon's life, then repeats that answer |
+//! | `POST /v1/tpm-test` | the same | [`TpmReport`]: runs the mechanism on scratch objects of the TPM |
 //!
 //! Times are seconds since 1970 (`NumericDate` of RFC 7519).
 #![forbid(unsafe_code)]
@@ -181,4 +182,59 @@ pub struct SelfTest {
     pub after: u64,
     /// How often the test wrote to the TPM's NV memory.
     pub writes: u32,
+}
+
+/// The answer to `POST /v1/tpm-test`: whether this TPM does what Pawl needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TpmReport {
+    /// The vendor's id in four characters (TCG Vendor ID Registry).
+    pub manufacturer: String,
+    /// The vendor's name for the model.
+    pub model: String,
+    /// The firmware's version: TPM_PT_FIRMWARE_VERSION_1 and 2 in hexadecimal.
+    pub firmware: String,
+    /// The revision of the TPM 2.0 Library specification, for example `1.59`.
+    pub specification: String,
+    /// The active PCR banks that Pawl knows.
+    pub banks: Vec<String>,
+    /// How many more counters the TPM can define, as it says; none if it does not say.
+    pub counters_available: Option<u32>,
+    /// At most so many milliseconds pass between two writes of the TPM's clock to NV memory, as it says. The clock can fall
+    /// behind by as much when power fails.
+    pub clock_update_ms: Option<u32>,
+    /// How long the TPM may refuse a command that writes NV memory, milliseconds, as it says. Writes wear NV memory out.
+    pub nv_write_recovery_ms: Option<u32>,
+    /// The free NV index that the test used, and left free.
+    pub index: u32,
+    /// How often the test wrote to the TPM's NV memory.
+    pub writes: u32,
+    /// The checks, in their order.
+    pub checks: Vec<TpmCheck>,
+}
+
+/// One check of a TPM.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TpmCheck {
+    /// Its name, for programs.
+    pub check: String,
+    /// What the TPM did.
+    pub result: TpmCheckResult,
+    /// What was seen.
+    pub detail: String,
+    /// What Pawl needs it for.
+    pub needed_for: String,
+    /// How long it took, microseconds.
+    pub micros: u64,
+}
+
+/// The outcome of a [`TpmCheck`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TpmCheckResult {
+    /// The TPM does it.
+    Ok,
+    /// The TPM does not do it: the device is not supported.
+    Failed,
+    /// It could not be checked.
+    Skipped,
 }

@@ -1,5 +1,6 @@
 //! The mechanism on scratch objects, apart from any pairing.
 
+use tokio::sync::OwnedSemaphorePermit;
 use zeroize::Zeroizing;
 
 use crate::device::Device;
@@ -14,16 +15,18 @@ use crate::{Attestation, Binding, Counter, Error, KeyBlob, LeaseGrant, PairingKe
 pub struct Scratch {
     tpm: Tpm,
     handle: u32,
+    _alone: OwnedSemaphorePermit,
 }
 
 impl Tpm {
-    /// Returns a scratch counter that is not defined yet.
+    /// Returns a scratch counter that is not defined yet. Waits until no other test of the TPM is under way.
     ///
     /// # Errors
     /// [`Error::NoSpareIndex`] if the 16 indices above the epoch counter are taken.
     pub async fn scratch(&self) -> Result<Scratch, Error> {
+        let alone = self.scratch_permit().await?;
         let handle = self.ask(Lane::Ordinary, Device::spare_index).await?;
-        Ok(Scratch { tpm: self.clone(), handle })
+        Ok(Scratch { tpm: self.clone(), handle, _alone: alone })
     }
 }
 
@@ -69,7 +72,12 @@ impl Scratch {
     ///
     /// # Errors
     /// As [`Tpm::sign_with_link`].
-    pub async fn sign_with_link(&self, key: &KeyBlob, epoch: u64, digest: [u8; 32]) -> Result<[u8; 64], Error> {
+    pub async fn sign_with_link(
+        &self,
+        key: &KeyBlob,
+        epoch: u64,
+        digest: [u8; 32],
+    ) -> Result<[u8; 64], Error> {
         let key = key.clone();
         self.run(move |device| device.sign_with_link(&key, epoch, digest)).await
     }

@@ -45,7 +45,9 @@ impl Tpm {
             .map_err(|_| Error::Stopped)?;
         let tcti = result.recv().unwrap_or(Err(Error::Stopped))?;
         let actions = Arc::new(Semaphore::new(MAX_ACTIONS));
-        Ok(Self { thread: Arc::new(Thread { queue, tcti, actions, pins, handle: Mutex::new(Some(handle)) }) })
+        let scratch = Arc::new(Semaphore::new(1));
+        let handle = Mutex::new(Some(handle));
+        Ok(Self { thread: Arc::new(Thread { queue, tcti, actions, scratch, pins, handle }) })
     }
 
     /// Returns where the TPM was found.
@@ -118,6 +120,7 @@ impl Tpm {
     /// # Errors
     /// [`Error::NoSpareIndex`], [`Error::OwnerAuth`], and [`Error::Tpm`] of class lockout or NV space.
     pub async fn test_counter(&self) -> Result<CounterTest, Error> {
+        let _alone = self.scratch_permit().await?;
         self.ask(Lane::Ordinary, Device::test_counter).await
     }
 
@@ -317,6 +320,11 @@ impl Tpm {
         self.thread.actions.clone().acquire_owned().await.map_err(|_| Error::Stopped)
     }
 
+    /// Waits until no other test of the TPM is under way.
+    pub(crate) async fn scratch_permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        self.thread.scratch.clone().acquire_owned().await.map_err(|_| Error::Stopped)
+    }
+
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
         lane: Lane,
@@ -344,6 +352,8 @@ struct Thread {
     queue: Arc<Queue<Job>>,
     tcti: Tcti,
     actions: Arc<Semaphore>,
+    /// One test of the TPM at a time: the next one removes what an earlier one left.
+    scratch: Arc<Semaphore>,
     pins: Arc<Pins>,
     handle: Mutex<Option<JoinHandle<()>>>,
 }

@@ -95,7 +95,7 @@ impl Progress {
         }
     }
 
-    fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         match self.last {
             Last::Nothing => {}
             Last::Live => write("\r\u{1b}[K"),

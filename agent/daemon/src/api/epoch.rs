@@ -1,4 +1,5 @@
-//! `POST /v1/wipe`, `POST /v1/deprovision` and `POST /v1/self-test`: the calls that move counters in the TPM.
+//! `POST /v1/wipe`, `POST /v1/deprovision`, `POST /v1/self-test` and `POST /v1/tpm-test`: the calls that move counters in
+//! the TPM.
 
 use hyper::body::Bytes;
 use pawl_local_api::{SelfTest, WipeRequest};
@@ -9,6 +10,7 @@ use super::answer::{self, Answer};
 use super::peer::Peer;
 use crate::device::Request;
 use crate::problem::problem;
+use crate::tpm_test;
 
 impl Api {
     pub(super) async fn wipe(&self, peer: Peer, body: Bytes) -> Answer {
@@ -38,6 +40,17 @@ impl Api {
             Ok(CounterTest { handle, before, after }) => {
                 Answer::ok(&SelfTest { index: handle, before, after, writes: CounterTest::WRITES })
             }
+            Err(error) => Answer::unavailable(&problem("tpm", error.to_string(), error.remedy())),
+        }
+    }
+
+    /// Runs the mechanism on scratch objects of the TPM.
+    pub(super) async fn test_tpm(&self, peer: Peer) -> Answer {
+        if let Err(problem) = peer.must_administrate() {
+            return Answer::forbidden(&problem);
+        }
+        match tpm_test::run(&self.shared.tpm).await {
+            Ok(report) => Answer::ok(&report),
             Err(error) => Answer::unavailable(&problem("tpm", error.to_string(), error.remedy())),
         }
     }

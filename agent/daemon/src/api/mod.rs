@@ -157,6 +157,7 @@ impl Api {
             (&Method::POST, "/v1/wipe") => self.wipe(peer, body).await,
             (&Method::POST, "/v1/deprovision") => self.deprovision(peer).await,
             (&Method::POST, "/v1/self-test") => self.self_test(peer).await,
+            (&Method::POST, "/v1/tpm-test") => self.test_tpm(peer).await,
             (&Method::GET, "/v1/session") => self.session(peer).await,
             (&Method::DELETE, "/v1/session") => self.give_up_session(peer).await,
             (&Method::POST, "/v1/session/approval") => self.approve_session(peer, body).await,

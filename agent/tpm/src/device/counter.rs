@@ -107,7 +107,8 @@ impl Device {
         let attributes =
             u32::try_from(public.attributes()).map_err(|error| unreadable("TPM2_NV_ReadPublic", &error))?;
         let sound = public.name_algorithm() == HashingAlgorithm::Sha256
-            && public.authorization_policy().as_bytes() == self.counter.mark.as_ref().map_or(&[][..], |mark| mark)
+            && public.authorization_policy().as_bytes()
+                == self.counter.mark.as_ref().map_or(&[][..], |mark| mark)
             && public.data_size() == usize::from(SIZE);
         let expected = self.counter.public().attributes();
         let written = attributes == expected;
@@ -121,7 +122,8 @@ impl Device {
 
     fn define_counter(&mut self) -> Result<NvIndexHandle, Error> {
         let handle = tpm_handle(self.counter.handle)?;
-        let public = counter_public(handle, self.counter.mark.as_ref()).map_err(|error| unreadable("TPM2_NV_DefineSpace", &error))?;
+        let public = counter_public(handle, self.counter.mark.as_ref())
+            .map_err(|error| unreadable("TPM2_NV_DefineSpace", &error))?;
         let index = self.as_owner(|bus, sessions| {
             bus.run("TPM2_NV_DefineSpace", sessions, |context| {
                 context.nv_define_space(Provision::Owner, None, public.clone())

@@ -26,6 +26,48 @@ fn check_tests_that_a_redefined_counter_starts_above() {
 }
 
 #[test]
+fn a_report_on_a_tpm_says_that_it_does_what_pawl_needs_and_leaves_a_pairing_alone() {
+    let rig = Rig::for_test().unwrap();
+    let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
+    let epoch = device.status().unwrap().counter.unwrap();
+    let config = device.config().display().to_string();
+    let output = device.pawlctl(&["check", "--tpm", "--json", "--config", &config]).unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success() && report["supported"] == true, "{report:#}");
+    let checks = report["checks"].as_array().unwrap();
+    let names: Vec<&str> = checks.iter().map(|check| check["check"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "counter",
+            "keys",
+            "lease",
+            "lease-signature",
+            "lease-pcrs",
+            "lease-epoch",
+            "lease-resets",
+            "lease-clock",
+            "vault",
+            "quote",
+            "key-certificate",
+            "receipt",
+            "revocation",
+            "counter-above",
+            "clock"
+        ]
+    );
+    let is_made = |check: &Value| check["result"] == "ok" || check["check"] == "lease-resets";
+    assert!(checks.iter().all(is_made), "{report:#}");
+    assert_eq!(device.status().unwrap().counter.unwrap(), epoch);
+    device.wait_until_entitled().unwrap();
+
+    device.stop().unwrap();
+    let indices = Tpm2Tools::on(&device.tpm).run("tpm2_getcap", &["handles-nv-index"]);
+    let indices = String::from_utf8(indices).unwrap().to_lowercase();
+    assert!(!indices.contains("0x1805042") && indices.contains("0x1805041"), "{indices}");
+}
+
+#[test]
 fn check_tells_that_the_owner_alone_may_read_the_endorsement_certificate() {
     const INDEX: &str = "0x01c00016";
 

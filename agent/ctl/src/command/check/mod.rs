@@ -8,6 +8,7 @@ mod logs;
 mod measure_log;
 mod network;
 mod tpm;
+mod tpm_report;
 
 use std::io;
 use std::path::PathBuf;
@@ -28,6 +29,10 @@ pub(super) async fn run(
     json: bool,
 ) -> Result<Answer, Failure> {
     let config = Config::load(&options.config, pawl_config::environment());
+    if options.tpm {
+        let socket = socket.or_else(|| config.ok().map(|config| config.socket));
+        return tpm_report::run(&Client::new(socket), json).await;
+    }
     let misconfigured = config.is_err();
     let findings = examine(socket, options, config).await;
     let text =
