@@ -1,7 +1,7 @@
 //! What `pawlctl check` finds in a TPM.
 
 use pawl_e2e::Rig;
-use pawl_e2e::rig::{Device, DeviceOptions};
+use pawl_e2e::rig::{Device, DeviceOptions, Interposer};
 use serde_json::Value;
 
 use crate::support::Tpm2Tools;
@@ -65,6 +65,21 @@ fn a_report_on_a_tpm_says_that_it_does_what_pawl_needs_and_leaves_a_pairing_alon
     let indices = Tpm2Tools::on(&device.tpm).run("tpm2_getcap", &["handles-nv-index"]);
     let indices = String::from_utf8(indices).unwrap().to_lowercase();
     assert!(!indices.contains("0x1805042") && indices.contains("0x1805041"), "{indices}");
+}
+
+#[test]
+fn a_tpm_whose_counters_stand_still_is_reported_as_unsupported() {
+    let rig = Rig::for_test().unwrap();
+    let options = DeviceOptions { record: true, ..DeviceOptions::default() };
+    let device = rig.paired_device("device", options).unwrap();
+    device.recording().unwrap().interpose(Some(Interposer::FrozenCounters));
+    let config = device.config().display().to_string();
+    let output = device.pawlctl(&["check", "--tpm", "--config", &config]).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.starts_with("This TPM does not do what Pawl needs"), "{text}");
+    assert!(text.contains("failed   counter           an increment took it from 1 to 1"), "{text}");
+    assert!(text.contains("needed: an epoch is the value of a counter in NV memory"), "{text}");
 }
 
 #[test]
