@@ -219,7 +219,7 @@ pub struct Wipe {
     /// The reason; the receipt carries it
     #[arg(long, value_name = "TEXT", value_parser = some_text)]
     pub reason: ShortText,
-    /// Do not ask for confirmation
+    /// Do not ask for confirmation; required where there is no terminal to ask at
     #[arg(long)]
     pub yes: bool,
 }
@@ -227,7 +227,7 @@ pub struct Wipe {
 /// `deprovision`.
 #[derive(Debug, Args)]
 pub struct Deprovision {
-    /// Do not ask for confirmation
+    /// Do not ask for confirmation; required where there is no terminal to ask at
     #[arg(long)]
     pub yes: bool,
 }

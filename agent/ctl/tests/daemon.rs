@@ -29,7 +29,7 @@ fn without_a_daemon_the_remedy_is_to_start_it() {
         &["action", "--attach", "00000000000000000000000000000001"],
         &["records"],
         &["token", "a"],
-        &["wipe", "--reason", "x"],
+        &["wipe", "--reason", "x", "--yes"],
     ] {
         let run = pawlctl(&directory.path().join("socket"), command);
         assert_eq!(run.code, 69, "{run:?}");
@@ -77,7 +77,7 @@ fn a_refusal_means_another_thing_for_tokens_than_for_orders() {
     let server = Server::always(reply(403, &problem("revoked", "revoked by the operator")));
     for (arguments, code) in [
         (&["token", "a"][..], 10),
-        (&["wipe", "--reason", "x"], 77),
+        (&["wipe", "--reason", "x", "--yes"], 77),
         (&["status"], 77),
         (&["evidence", "--export", "/proc/nowhere"], 1),
     ] {
@@ -94,11 +94,24 @@ fn a_refusal_means_another_thing_for_tokens_than_for_orders() {
 #[test]
 fn a_wipe_says_which_epoch_ended() {
     let server = Server::always(reply(200, r#"{"ended": 7, "epoch": 8}"#));
-    let run = server.pawlctl(&["wipe", "--reason", "device stolen"]);
+    let run = server.pawlctl(&["wipe", "--reason", "device stolen", "--yes"]);
     assert_eq!(run.code, 0);
     assert!(run.stdout.contains("epoch 7 has ended; the TPM counter is now 8"), "{run:?}");
     assert!(server.requests()[0].ends_with(r#"{"reason":"device stolen"}"#));
-    assert_eq!(server.pawlctl(&["wipe", "--reason", "x", "--json"]).stdout, "{\"ended\":7,\"epoch\":8}\n");
+    let run = server.pawlctl(&["wipe", "--reason", "x", "--yes", "--json"]);
+    assert_eq!(run.stdout, "{\"ended\":7,\"epoch\":8}\n");
+}
+
+#[test]
+fn without_a_terminal_nothing_is_ended_that_nobody_confirmed() {
+    for command in [&["wipe", "--reason", "x"][..], &["deprovision"]] {
+        let server = Server::always(reply(200, r#"{"ended": 7, "epoch": 8}"#));
+        let run = server.pawlctl(command);
+        assert_eq!(run.code, 64, "{run:?}");
+        assert!(run.stderr.contains("there is no terminal to ask at: nothing was done"), "{run:?}");
+        assert!(run.stderr.contains(&format!("pawlctl {} --yes", command[0])), "{run:?}");
+        assert!(server.requests().is_empty(), "{:?}", server.requests());
+    }
 }
 
 #[test]

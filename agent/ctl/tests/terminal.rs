@@ -140,3 +140,19 @@ fn an_interrupted_passphrase_leaves_a_terminal_that_shows_what_is_typed() {
     }
     assert_eq!(terminal.end().0, 130);
 }
+
+#[test]
+fn what_ends_is_shown_and_nothing_ends_before_its_name_is_typed() {
+    for (typed, expected) in [("yes", 1), ("wipe", 0)] {
+        let server = Script::new(entitled(), []).serve();
+        let mut command = command(&server.socket(), &["wipe", "--reason", "sold"]);
+        command.env("LANG", "C.UTF-8").env("TERM", "dumb");
+        let mut terminal = Terminal::run(command, 120);
+        terminal.wait_for("Example fleet");
+        terminal.wait_for("Type wipe to continue: ");
+        terminal.type_line(typed);
+        let (code, shown) = terminal.end();
+        let is_wiped = server.requests().iter().any(|request| request.starts_with("POST /v1/wipe "));
+        assert_eq!((code, is_wiped), (expected, expected == 0), "{shown}");
+    }
+}

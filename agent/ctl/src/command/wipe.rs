@@ -2,10 +2,11 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
-use pawl_local_api::{Deprovisioned, WipeRequest, Wiped};
+use pawl_local_api::{Deprovisioned, LocalStatus, WipeRequest, Wiped};
 
 use crate::client::Client;
 use crate::exit::{Answer, Exit, Failure};
+use crate::output::{FieldList, Style};
 use crate::{cli, output};
 
 const WIPE_WARNING: &str = "\
@@ -16,8 +17,8 @@ This ends the device's pairing permanently. It increments the TPM's counter. The
 Afterwards the device needs a new pairing (pawlctl pair).";
 
 pub(super) async fn wipe(client: &Client, options: cli::Wipe, json: bool) -> Result<Answer, Failure> {
-    if !options.yes && !is_confirmed(WIPE_WARNING, "wipe").map_err(Failure::internal)? {
-        return Err(Failure::new(Exit::Failed, "declined", "nothing was wiped", ""));
+    if !options.yes {
+        confirm(client, WIPE_WARNING, "wipe").await?;
     }
     let wiped = client.wipe(&WipeRequest { reason: options.reason }).await?;
     Ok(Answer::done(if json { output::json(&wiped)? } else { wiped_text(&wiped) }))
@@ -39,8 +40,8 @@ pub(super) async fn deprovision(
     options: &cli::Deprovision,
     json: bool,
 ) -> Result<Answer, Failure> {
-    if !options.yes && !is_confirmed(DEPROVISION_WARNING, "deprovision").map_err(Failure::internal)? {
-        return Err(Failure::new(Exit::Failed, "declined", "nothing was removed", ""));
+    if !options.yes {
+        confirm(client, DEPROVISION_WARNING, "deprovision").await?;
     }
     let done = client.deprovision().await?;
     Ok(Answer::done(if json { output::json(&done)? } else { deprovisioned_text(&done) }))
@@ -54,13 +55,49 @@ fn deprovisioned_text(Deprovisioned { counter, removed }: &Deprovisioned) -> Str
     }
 }
 
-/// Asks the person at the terminal to type `word`, and returns whether they did. Without a terminal the answer is yes.
-fn is_confirmed(warning: &str, word: &str) -> io::Result<bool> {
+/// Shows what ends, and asks the person at the terminal to type `word`.
+///
+/// # Errors
+/// If the person types something else, or if there is no terminal to ask at: a script says --yes.
+async fn confirm(client: &Client, warning: &str, word: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
-        return Ok(true);
+        return Err(Failure::new(
+            Exit::Usage,
+            "not-confirmed",
+            "this ends the pairing permanently, and there is no terminal to ask at: nothing was done",
+            format!("to do it without a question, run: pawlctl {word} --yes"),
+        ));
     }
+    // A daemon that does not tell its status refuses the command as well; its answer to that says why.
+    let ends = client.status().await.map(|status| what_ends(&status, Style::of(&io::stderr())));
+    match ask(&format!("{warning}\n{}", ends.unwrap_or_default()), word).map_err(Failure::internal)? {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Failed, "declined", "you did not confirm: nothing was done", "")),
+    }
+}
+
+/// Formats what the device has and loses.
+fn what_ends(status: &LocalStatus, style: Style) -> String {
+    let mut fields = FieldList::new(style);
+    fields.line("device", status.device.as_str());
+    fields.line("state", status.state.as_str());
+    match &status.pairing {
+        Some(pairing) => {
+            fields.line("pairing", &format!("{} in epoch {}", pairing.id, pairing.epoch));
+            fields.line("with", &pairing.control_plane);
+        }
+        None => fields.line("pairing", "none"),
+    }
+    for token in &status.tokens {
+        fields.line("token", &token.name);
+    }
+    fields.into_text()
+}
+
+/// Asks the person at the terminal to type `word`, and returns whether they did.
+fn ask(question: &str, word: &str) -> io::Result<bool> {
     let mut stderr = io::stderr().lock();
-    write!(stderr, "{warning}\nType {word} to continue: ")?;
+    write!(stderr, "{question}Type {word} to continue: ")?;
     stderr.flush()?;
     let mut line = String::new();
     io::stdin().lock().take(64).read_line(&mut line)?;

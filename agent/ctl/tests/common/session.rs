@@ -202,6 +202,7 @@ impl Script {
             }
             "GET /v1/status" => reply(200, &self.now.status),
             "DELETE /v1/session" => self.given_up.clone(),
+            "POST /v1/wipe" => reply(200, r#"{"ended": 7, "epoch": 8}"#),
             "POST /v1/session/approval" | "POST /v1/session/confirmation" => {
                 match self.steps.pop_front().unwrap() {
                     Answer::NotTaken(refusal) => refusal,
