@@ -204,24 +204,33 @@ fn exchange_disk(world: &mut World, index: usize, action: Action, salt: u64) {
     }
 }
 
-/// A file rots, or somebody writes to it.
+/// A file rots, or somebody writes to it. Half of the time the power fails next, so that the daemon reads it.
 fn damage(world: &mut World, index: usize, salt: u64) {
-    const FILES: [&str; 8] = [
-        "pairing/pairing.cbor",
-        "pairing/device.key",
-        "pairing/link.key",
-        "pairing/verdict.cose",
-        "pairing/lease.cose",
-        "pairing/vault.bin",
-        "revocation.cbor",
-        "time.cbor",
-    ];
-    let chosen = FILES.get(usize::try_from(salt % 8).unwrap_or(0)).unwrap_or(&"time.cbor");
-    let path = Path::new(ROOT).join(chosen);
+    const VERDICT: &str = "pairing/verdict.cose";
+    const LEASE: &str = "pairing/lease.cose";
+    /// With another one of these damaged a device can need a technician.
+    const REPLACED: [&str; 4] = [VERDICT, LEASE, "pairing/vault.bin", "time.cbor"];
+    const OTHERS: [&str; 4] =
+        ["pairing/pairing.cbor", "pairing/device.key", "pairing/link.key", "revocation.cbor"];
+    let chosen = REPLACED.iter().chain(&OTHERS).nth(usize::try_from(salt % 8).unwrap_or(0));
+    let chosen = chosen.copied().unwrap_or(VERDICT);
     let Some(device) = world.devices.get(index) else { return };
-    if device.disk.read(&path).is_some() && device.disk.write(&path, b"rotten").is_ok() {
-        world.ledger.disk_touched(index);
-        world.saw(Sight::DiskDamaged);
+    let contents = |name: &str| device.disk.read(&Path::new(ROOT).join(name));
+    let Some(before) = contents(chosen) else { return };
+    // A verdict with a lease is one file with two names.
+    let twin = [VERDICT, LEASE].into_iter().find(|twin| {
+        [VERDICT, LEASE].contains(&chosen) && *twin != chosen && contents(twin).as_ref() == Some(&before)
+    });
+    for name in [Some(chosen), twin].into_iter().flatten() {
+        if device.disk.write(&Path::new(ROOT).join(name), b"rotten").is_err() {
+            return;
+        }
+    }
+    world.ledger.file_damaged(index, !REPLACED.contains(&chosen));
+    world.saw(Sight::DiskDamaged);
+    if (salt / 8).is_multiple_of(2) && world.devices.get(index).is_some_and(|device| device.process.is_some())
+    {
+        device::crash(world, index, true);
     }
 }
 

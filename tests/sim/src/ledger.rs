@@ -40,8 +40,12 @@ pub struct Truth {
     pub noted: BTreeSet<PairingId>,
     /// Somebody at the device has ended its pairing.
     pub technician_wiped: bool,
-    /// Somebody exchanged its disk, put an older one back or damaged a file.
+    /// Somebody exchanged its disk, put an older one back or damaged a file of the pairing or about its end.
     pub disk_touched: bool,
+    /// A file was damaged.
+    pub file_damaged: bool,
+    /// Since when its core says that it is entitled although its gate is shut.
+    pub shut_since: Option<Ms>,
     /// The epochs that root has ended.
     pub root_ended: BTreeSet<u64>,
     /// By when holders must have been told of a wipe.
@@ -149,6 +153,14 @@ impl Ledger {
             truth.disk_touched = true;
             truth.noted.clear();
         });
+    }
+
+    /// A file of the device's disk is damaged. `is_kept`: nothing replaces it but a new pairing.
+    pub fn file_damaged(&mut self, index: usize, is_kept: bool) {
+        self.with(index, |truth| truth.file_damaged = true);
+        if is_kept {
+            self.disk_touched(index);
+        }
     }
 
     /// Root has moved the counter on.

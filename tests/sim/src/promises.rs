@@ -33,6 +33,7 @@ promises! {
     NothingAfterAWipe: "from the moment a wipe begins, the process that began it serves no token, and neither does a process that finds its note",
     WorksInItsEpoch: "a gate is open only with keys of this TPM and in the epoch of its counter",
     WorksUnderALease: "a gate is open only while the TPM accepts its lease",
+    EntitledWithAnOpenGate: "a device says that it is entitled only while its gate is open: units that are bound to it stop with the lease",
     TransientErrorsCloseNothing: "a TPM that is busy closes no gate whose lease still runs",
     BarredDevicesDoNotWork: "a gate is open only while the last verdict does not bar the device",
     WipesAreNoted: "the note of a wipe goes to the disk as soon as the increment goes to the TPM",

@@ -157,7 +157,8 @@ impl World {
             process.parts.store.pairing().ok().flatten().is_some_and(|record| {
                 record.pairing == pairing && device.tpm.epoch() == Some(record.epoch.0)
             });
-        if !is_live || process.core.is_revoking() || self.ledger.of(index).disk_touched {
+        let truth = self.ledger.of(index);
+        if !is_live || process.core.is_revoking() || truth.disk_touched || truth.file_damaged {
             return;
         }
         let durable = |name: &str| device.disk.durable(&Path::new(ROOT).join(name));

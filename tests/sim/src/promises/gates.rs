@@ -1,6 +1,6 @@
 //! The promises about gates.
 
-use pawl_proto::message::{Standing, TrustTier, Verdict};
+use pawl_proto::message::{DeviceState, Standing, TrustTier, Verdict};
 
 use super::Promise;
 use crate::device::{AUDIENCE, Device, TOKEN};
@@ -31,7 +31,19 @@ fn check_gate(world: &mut World, index: usize) {
         let detail = format!("device {index} has not told holders of a wipe");
         return world.broken(Promise::HoldersAreTold, detail);
     }
-    let Some(acting) = process.parts.in_use() else { return };
+    let acting = process.parts.in_use();
+    let since = match acting {
+        None if process.core.state() == DeviceState::Entitled => Some(truth.shut_since.unwrap_or(now)),
+        _ => None,
+    };
+    if truth.shut_since != since {
+        world.ledger.with(index, |truth| truth.shut_since = since);
+    }
+    if since.is_some_and(|since| since + SLACK < now) {
+        let detail = format!("device {index} says that it is entitled, and its gate is shut");
+        return world.broken(Promise::EntitledWithAnOpenGate, detail);
+    }
+    let (Some(acting), Some(truth)) = (acting, world.ledger.get(index)) else { return };
     let pairing = acting.record.pairing;
     if truth.wiping.contains(&pairing) || truth.noted.contains(&pairing) {
         let detail = format!("device {index} works with pairing {pairing}, whose wipe has begun");
