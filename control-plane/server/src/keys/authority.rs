@@ -26,8 +26,10 @@ impl Authority {
         let key_pem = key_pem(&key_path)?;
         let key = KeyPair::from_pem(&key_pem).map_err(|_| KeysError::Contents(key_path))?;
         if !certificate_path.exists() {
-            file::write(&certificate_path, &authority_params()?.self_signed(&key)?.pem())?;
+            file::write_public(&certificate_path, &authority_params()?.self_signed(&key)?.pem())?;
         }
+        // Devices get a copy of this file.
+        file::make_public(&certificate_path)?;
         let pem = file::read(&certificate_path)?.to_string();
         let contents = || KeysError::Contents(certificate_path.clone());
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| contents())?;

@@ -7,6 +7,8 @@ use zeroize::Zeroizing;
 
 /// The longest key or certificate file that is read.
 const MAX_LENGTH: u64 = 64 * 1024;
+const SECRET: u32 = 0o600;
+const PUBLIC: u32 = 0o644;
 
 /// Why a key or certificate file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,24 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, FileError> {
 
 /// Writes a file atomically, mode 0600, and syncs it to the disk.
 pub(super) fn write(path: &Path, contents: &str) -> Result<(), FileError> {
+    write_with(path, contents, SECRET)
+}
+
+/// As [`write`], with mode 0644: whoever copies the file as root gets a copy that others can read.
+pub(super) fn write_public(path: &Path, contents: &str) -> Result<(), FileError> {
+    write_with(path, contents, PUBLIC)
+}
+
+/// Lets others read a file of an earlier version.
+pub(super) fn make_public(path: &Path) -> Result<(), FileError> {
+    let make = || match fs::metadata(path)?.permissions().mode() & 0o7777 {
+        PUBLIC => Ok(()),
+        _ => fs::set_permissions(path, fs::Permissions::from_mode(PUBLIC)),
+    };
+    make().map_err(|source| FileError { file: path.to_owned(), source })
+}
+
+fn write_with(path: &Path, contents: &str, mode: u32) -> Result<(), FileError> {
     let write = || {
         let parent = path.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
         let temporary = path.with_extension("new");
@@ -59,7 +79,9 @@ pub(super) fn write(path: &Path, contents: &str) -> Result<(), FileError> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        // Whatever the umask is.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(contents.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -84,6 +106,18 @@ mod tests {
         assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
         assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(read(&path).unwrap().as_str(), "secret");
+    }
+
+    #[test]
+    fn a_certificate_can_be_read_by_others_and_so_can_one_of_an_earlier_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+        write_public(&path, "certificate").unwrap();
+        assert_eq!(mode(), 0o644);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        make_public(&path).unwrap();
+        assert_eq!(mode(), 0o644);
     }
 
     #[test]

@@ -163,7 +163,8 @@ mod tests {
         for entry in std::fs::read_dir(dir).unwrap().chain(std::fs::read_dir(dir.join("broker")).unwrap()) {
             let path = entry.unwrap().path();
             if path.is_file() && !path.display().to_string().contains("sqlite") {
-                assert_eq!(mode(&path), 0o600, "{}", path.display());
+                let expected = if path == dir.join("ca.pem") { 0o644 } else { 0o600 };
+                assert_eq!(mode(&path), expected, "{}", path.display());
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Checks the permissions of configuration, socket, state directory and CA file.
+//! Checks the permissions of configuration, socket, state directory and CA file, also for the daemon's user.
 
 use std::fs;
 use std::io;
@@ -9,6 +9,7 @@ use pawl_config::ConfigError;
 
 use super::endpoint;
 use super::finding::Finding;
+use super::reader::Reader;
 
 /// Write permission for group or others.
 const WRITABLE: u32 = 0o022;
@@ -17,8 +18,13 @@ const WORLD: u32 = 0o002;
 /// Any permission for group or others.
 const SHARED: u32 = 0o077;
 
-pub(super) fn configuration(path: &Path, error: Option<&ConfigError>) -> Finding {
+pub(super) fn configuration(path: &Path, error: Option<&ConfigError>, reader: Option<&Reader>) -> Finding {
     const CHECK: &str = "configuration";
+    if error.is_none()
+        && let Some(refusal) = reader.and_then(|reader| reader.refusal(CHECK, path))
+    {
+        return refusal;
+    }
     match (error, mode(path)) {
         (Some(error), _) => {
             Finding::failed(CHECK, error.to_string(), "correct the file, then run: systemctl restart pawld")
@@ -68,8 +74,11 @@ pub(super) fn socket(path: &Path) -> Finding {
     }
 }
 
-pub(super) fn authority(path: &Path) -> Finding {
+pub(super) fn authority(path: &Path, reader: Option<&Reader>) -> Finding {
     const CHECK: &str = "control-plane-ca";
+    if let Some(refusal) = reader.and_then(|reader| reader.refusal(CHECK, path)) {
+        return refusal;
+    }
     match (endpoint::authorities(path), mode(path)) {
         (Err(error), _) => Finding::failed(
             CHECK,
@@ -114,7 +123,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         for (mode, result) in [(0o640, Outcome::Ok), (0o664, Outcome::Failed), (0o602, Outcome::Failed)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(configuration(&path, None).result, result, "{mode:o}");
+            assert_eq!(configuration(&path, None, None).result, result, "{mode:o}");
         }
         for (mode, result) in [(0o700, Outcome::Ok), (0o750, Outcome::Failed)] {
             fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
@@ -131,12 +140,12 @@ mod tests {
     fn an_authority_is_a_certificate() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ca.pem");
-        assert_eq!(authority(&path).result, Outcome::Failed, "absent");
+        assert_eq!(authority(&path, None).result, Outcome::Failed, "absent");
         fs::write(&path, "no certificate").unwrap();
-        assert_eq!(authority(&path).result, Outcome::Failed);
+        assert_eq!(authority(&path, None).result, Outcome::Failed);
         let certified = rcgen::generate_simple_self_signed(["control.example".to_owned()]).unwrap();
         fs::write(&path, certified.cert.pem()).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(authority(&path).result, Outcome::Ok);
+        assert_eq!(authority(&path, None).result, Outcome::Ok);
     }
 }

@@ -7,6 +7,7 @@ mod finding;
 mod logs;
 mod measure_log;
 mod network;
+mod reader;
 mod tpm;
 mod tpm_report;
 
@@ -22,6 +23,7 @@ use crate::exit::{Answer, Exit, Failure};
 use crate::output::{self, Style};
 
 use finding::{Finding, Outcome};
+use reader::Reader;
 
 pub(super) async fn run(
     socket: Option<PathBuf>,
@@ -52,7 +54,8 @@ async fn examine(
     options: &cli::Check,
     config: Result<Config, ConfigError>,
 ) -> Vec<Finding> {
-    let mut findings = vec![files::configuration(&options.config, config.as_ref().err())];
+    let reader = Reader::find(config.as_ref().ok().map(|config| config.state_dir.as_path()));
+    let mut findings = vec![files::configuration(&options.config, config.as_ref().err(), reader.as_ref())];
     let config = config.ok();
     let socket = socket.or_else(|| config.as_ref().map(|config| config.socket.clone()));
     let socket = socket.unwrap_or_else(|| PathBuf::from(pawl_local_api::SOCKET));
@@ -64,7 +67,7 @@ async fn examine(
 
     if let Some(config) = &config {
         findings.push(files::state_dir(&config.state_dir));
-        findings.push(files::authority(&config.control_plane.ca));
+        findings.push(files::authority(&config.control_plane.ca, reader.as_ref()));
     }
     findings.push(tpm::device(status.as_ref(), config.as_ref()));
     findings.push(tpm::banks(status.as_ref()));
