@@ -8,6 +8,7 @@ mod exit;
 mod http;
 mod output;
 mod terminal;
+mod unit;
 
 use std::process::ExitCode;
 
@@ -25,12 +26,15 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Exit {
     let json = cli.json;
+    // A socket elsewhere is of a daemon that is not the unit's.
+    let is_unit = cli.socket.is_none();
     match runtime().and_then(|runtime| runtime.block_on(command::run(cli))) {
         Ok(answer) => {
             output::print(&answer.text);
             answer.exit
         }
         Err(failure) => {
+            let failure = if is_unit { unit::explain(failure) } else { failure };
             output::report(&failure, json);
             failure.exit
         }

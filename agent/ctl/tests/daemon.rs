@@ -6,7 +6,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use common::{ENTITLED, Server, pawlctl, problem, reply};
+use common::{ENTITLED, Server, command_without_socket, pawlctl, problem, reply};
 
 #[test]
 fn wrong_usage_and_help_have_their_codes() {
@@ -214,5 +214,33 @@ fn evidence_that_is_not_hexadecimal_is_not_written() {
         let run = server.pawlctl(&["evidence", "--export", directory.path().to_str().unwrap()]);
         assert_eq!(run.code, 1, "{run:?}");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}
+
+/// What stands on PATH is asked about the unit, as the host's programs are.
+#[test]
+fn a_daemon_that_refused_its_configuration_is_not_called_another_version() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    script(
+        "systemctl",
+        "printf 'LoadState=loaded\\nActiveState=failed\\nResult=exit-code\\nExecMainStatus=78\\nInvocationID=12\\n'\n",
+    );
+    script("journalctl", "echo '{\"MESSAGE\":\"control_plane.ca: no such file\"}'\n");
+    for command in ["status", "token telemetry", "wipe --yes --reason x"] {
+        let mut pawlctl = command_without_socket(&command.split(' ').collect::<Vec<_>>());
+        pawlctl.env("PATH", directory.path());
+        let run = pawlctl.output().unwrap();
+        let said = String::from_utf8(run.stderr).unwrap();
+        assert_eq!(run.status.code(), Some(78), "{said}");
+        assert!(
+            said.contains("pawld does not run (exit status 78): control_plane.ca: no such file"),
+            "{said}"
+        );
+        assert!(said.contains("systemctl restart pawld"), "{said}");
     }
 }

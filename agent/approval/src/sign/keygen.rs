@@ -7,6 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,6 +16,9 @@ use rustix::process::{Pid, Signal, kill_process};
 const OUTPUT_MAX: u64 = 16 * 1024;
 /// How much of its error output to show, in characters.
 const SAID_MAX: usize = 200;
+/// How long to wait for its end once it was told to end.
+const RESTORES_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A key in a file.
 pub(super) struct KeyFile {
@@ -40,11 +44,17 @@ impl KeyFile {
         self.run(&["-q", "-Y", "sign", "-n", namespace], message)
     }
 
-    /// Ends `ssh-keygen` if it is running; it then restores the terminal's echo.
+    /// Ends `ssh-keygen` if it is running, and waits until it has restored the terminal's echo: if the caller ended first, the
+    /// terminal could be gone by then.
     pub(super) fn stop(&self) {
-        if let Some(process) = *self.running.lock().unwrap_or_else(PoisonError::into_inner) {
+        let running = || self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(process) = *running() {
             // Fails only if the process has already ended.
             let _ = kill_process(process, Signal::TERM);
+        }
+        let deadline = Instant::now() + RESTORES_WITHIN;
+        while running().is_some() && Instant::now() < deadline {
+            thread::sleep(LOOK_AGAIN);
         }
     }
 

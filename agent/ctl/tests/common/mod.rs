@@ -148,8 +148,15 @@ pub(crate) fn pawlctl(socket: &Path, arguments: &[&str]) -> Run {
 
 /// The command without a terminal, without an agent, and from nowhere.
 pub(crate) fn command(socket: &Path, arguments: &[&str]) -> Command {
+    let mut command = command_without_socket(arguments);
+    command.arg("--socket").arg(socket);
+    command
+}
+
+/// The same, for the daemon of this host.
+pub(crate) fn command_without_socket(arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
-    command.arg("--socket").arg(socket).args(arguments).stdin(Stdio::null());
+    command.args(arguments).stdin(Stdio::null());
     for variable in ["RUST_BACKTRACE", "SSH_AUTH_SOCK", "SSH_CONNECTION", "NO_COLOR", "LC_ALL", "LC_CTYPE"] {
         command.env_remove(variable);
     }
