@@ -87,6 +87,8 @@ pub struct Process {
     pub messages: BTreeMap<MessageId, Inbound>,
     /// The latest time at which a timer event is queued.
     pub timer_at: Option<Ms>,
+    /// How often in a row the core's deadline had passed when the core had done what was due.
+    pub overdue: u32,
     /// The requests of callers.
     pub requests: u64,
     /// Names messages.
@@ -224,6 +226,7 @@ pub fn start(world: &mut World, index: usize) {
         link: None,
         messages: BTreeMap::new(),
         timer_at: None,
+        overdue: 0,
         requests: 0,
         next: 0,
         nonce: Nonce(nonce),

@@ -52,6 +52,7 @@ fn set_timer(world: &mut World, index: usize) {
     let at = booted_at.saturating_add(Ms::try_from(deadline.as_millis()).unwrap_or(Ms::MAX));
     // A millisecond is the finest that this world has: a deadline within one has come with the next.
     let at = if deadline.subsec_nanos() % 1_000_000 == 0 { at } else { at + 1 };
+    process.overdue = if at <= world.now { process.overdue + 1 } else { 0 };
     let at = at.max(world.now + 1);
     if process.timer_at.is_none_or(|set| at < set || set <= world.now) {
         process.timer_at = Some(at);

@@ -60,6 +60,7 @@ promises! {
     RecordsArrive: "the assurance records of a device arrive",
     EveryDeviceComesBack: "once the faults are over, a technician and approvers bring every device back",
     OrdersAreSettled: "once the faults are over, the control plane knows of every epoch that ended",
+    DeadlinesPass: "a daemon does what is due, and then waits: a deadline that stays in the past would keep a processor busy",
     NothingPanics: "neither side panics",
 }
 

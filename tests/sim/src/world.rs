@@ -18,7 +18,7 @@ use crate::ledger::Ledger;
 use crate::people::{self, People};
 use crate::plan::{Action, Decision, HttpsFault};
 use crate::plane::{Approvals, Plane, Setup};
-use crate::promises::{self, Violation};
+use crate::promises::{self, Promise, Violation};
 use crate::publisher::{self, Publisher};
 use crate::rng::Rng;
 use crate::seen::{Seen, Sight};
@@ -27,6 +27,9 @@ use event::Scheduled;
 
 /// Milliseconds of virtual time.
 pub type Ms = u64;
+
+/// After so many timers in a row a core must have done what was due.
+const OVERDUE: u32 = 100;
 
 /// How many devices a world has.
 pub const DEVICES: usize = 2;
@@ -219,6 +222,10 @@ impl World {
                 if let Some(process) = self.devices.get_mut(index).and_then(|device| device.process.as_mut())
                 {
                     process.timer_at = None;
+                    if process.overdue > OVERDUE {
+                        let detail = format!("device {index}: the core's deadline stays in the past");
+                        return self.broken(Promise::DeadlinesPass, detail);
+                    }
                 }
                 execute::feed(self, index, Input::Timer);
             }
