@@ -86,8 +86,19 @@ fn is_well(world: &World, index: usize) -> bool {
     device.set_clocks(world.now);
     process.core.state() == DeviceState::Entitled
         && process.parts.in_use().is_some()
+        && lives_at_the_control_plane(world, index)
         && (process.parts.token(TOKEN).is_some() || !is_granted(world, index))
         && !process.core.status().receipt_waiting
+}
+
+/// Returns whether the control plane counts the device's pairing as live. If it has ended it, the order may be on its way.
+fn lives_at_the_control_plane(world: &World, index: usize) -> bool {
+    let process = world.devices.get(index).and_then(|device| device.process.as_ref());
+    let Some(record) = process.and_then(|process| process.parts.store.pairing().ok().flatten()) else {
+        return false;
+    };
+    let live = world.plane.look(move |tx| tx.live_pairing(record.device));
+    live.ok().flatten().is_some_and(|live| live.id == record.pairing)
 }
 
 /// Counts for how many rounds each entitled device has been without its token.
@@ -106,12 +117,9 @@ fn lacks_token(world: &World, index: usize) -> bool {
     let Some(device) = world.devices.get(index) else { return false };
     let Some(process) = &device.process else { return false };
     device.set_clocks(world.now);
-    let Some(record) = process.parts.store.pairing().ok().flatten() else { return false };
-    let Ok(live) = world.plane.look(move |tx| tx.live_pairing(record.device)) else { return false };
     process.core.state() == DeviceState::Entitled
         && process.parts.token(TOKEN).is_none()
-        // A device whose pairing was ended meanwhile gets no token: its order arrives with the next report.
-        && live.is_some_and(|live| live.id == record.pairing)
+        && lives_at_the_control_plane(world, index)
         && is_granted(world, index)
 }
 
