@@ -1,4 +1,4 @@
-//! Whatever arrives is refused or read; nothing panics.
+//! The parsers accept or refuse any input without a panic.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use base64::Engine as _;
@@ -9,7 +9,7 @@ use pawl_approval::{
 };
 use proptest::prelude::*;
 
-/// Bytes that look like SSH's strings often enough to get somewhere.
+/// Bytes that are often valid SSH strings, so that some inputs pass the parsers' first checks.
 fn strings() -> impl Strategy<Value = Vec<u8>> {
     let known = prop::sample::select(vec![
         &b"ssh-ed25519"[..],

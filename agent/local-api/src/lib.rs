@@ -62,7 +62,7 @@ pub struct Problem {
 
 /// The answer to `GET /v1/tokens/{name}`.
 ///
-/// The token is bound to the device key (RFC 9449): a resource server wants a proof with it. Ask with
+/// The token is bound to the device key (RFC 9449): a resource server also requires a proof. Ask with
 /// `?method=GET&url=https://…` and the daemon adds one for that request.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Token {

@@ -19,7 +19,7 @@ pub struct PairRequest {
     /// The device that this one replaces.
     #[serde(default)]
     pub replaces: Option<DeviceId>,
-    /// Whether to pair also while a pairing is live, which then ends with the approval.
+    /// Whether to open a session although a pairing is live; the approval ends that pairing.
     #[serde(default)]
     pub again: bool,
     /// How the caller reached the device, as far as they know; the daemon adds who they are.
@@ -32,7 +32,7 @@ pub struct PairRequest {
 pub struct SessionStatus {
     /// Its id; none until the control plane has given one.
     pub id: Option<SessionId>,
-    /// How far it has come.
+    /// Its stage.
     pub stage: SessionStage,
     /// What it asks the approvers for, once the control plane has sent the statement.
     pub asked: Option<Asked>,
@@ -43,7 +43,7 @@ pub struct SessionStatus {
 }
 
 open_enum! {
-    /// How far a pairing session has come.
+    /// The stage of a pairing session.
     pub enum SessionStage {
         /// The daemon asks the control plane, and the TPM proves itself. Nothing has changed yet.
         Opening = "opening",
@@ -69,7 +69,7 @@ pub struct Asked {
     pub digest: String,
     /// `pair`, `re-pair` or an action's name.
     pub action: String,
-    /// Who asks, and from where.
+    /// Who requested it, and from where.
     pub origin: String,
     /// Why.
     pub reason: String,
@@ -140,7 +140,7 @@ pub struct ActionRequest {
     pub digest: String,
     /// The workload's own session: the assurance is valid in no other.
     pub session: ShortText,
-    /// Why, for an approver.
+    /// The reason, shown to approvers.
     #[serde(default)]
     pub reason: ShortText,
 }
@@ -156,6 +156,6 @@ pub struct ActionStatus {
     pub waiting: Option<WaitingStatus>,
     /// The assurance, a compact JWS (RFC 7515). The daemon gives it out once, to the caller who requested the action.
     pub assurance: Option<String>,
-    /// Why there will be none.
+    /// Why the action gets no assurance.
     pub problem: Option<Problem>,
 }

@@ -1,5 +1,5 @@
-//! One message of each kind with every field, and some with as few as may be. Structures of the TPM and certificates stand
-//! for themselves: their bytes are made up.
+//! One message of each kind with every field, and some with as few as may be. TPM structures and certificates are
+//! placeholder bytes.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -23,7 +23,7 @@ pub(super) use all::samples;
 
 type ReadBack = Box<dyn Fn(&[u8])>;
 
-/// A message and what its file has.
+/// A message and the contents of its vector file.
 pub(super) struct Vector {
     pub(super) name: &'static str,
     pub(super) rule: &'static str,
@@ -61,7 +61,7 @@ where
     Vector { signed: Some(cose), ..vector(name, channel.as_str(), message) }
 }
 
-/// The key of every order here. Everybody knows it.
+/// The key that signs every order in the vectors. It is public.
 pub(super) fn order_key() -> SigningKey {
     SigningKey::from_slice(&[9; 32]).unwrap()
 }
