@@ -56,7 +56,7 @@ pub struct TpmConfig {
 /// `[pairing]`.
 #[derive(Clone, Debug)]
 pub struct PairingConfig {
-    /// Pair without being asked whenever the device is unpaired.
+    /// Pair without a command whenever the device is unpaired.
     pub automatic: bool,
     /// The scopes to ask for; those of all tokens where the configuration names none.
     pub scopes: Vec<Scope>,

@@ -1,4 +1,4 @@
-//! What a directory with a configuration in it, and an environment, make together.
+//! The configuration that a directory and an environment give together.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! Where the owner hierarchy's authorization value is found, and what of it is taken.
+//! Where the owner hierarchy's authorization value is found, and which bytes of the file belong to it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

@@ -110,7 +110,7 @@ fn serve(bus: &Mutex<Bus>, mut daemon: TcpStream) -> io::Result<()> {
     }
 }
 
-/// The TSS sets the locality to the one that stands already, and wants to hear that it worked.
+/// The TSS sets the locality to the one that stands already, and expects success.
 fn answer_control(mut daemon: TcpStream) {
     const SUCCESS: [u8; 4] = [0; 4];
     while daemon.read(&mut [0; 64]).is_ok_and(|length| length > 0) && daemon.write_all(&SUCCESS).is_ok() {}

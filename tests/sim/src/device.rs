@@ -379,7 +379,7 @@ pub fn stop(world: &mut World, index: usize, is_shutdown: bool) {
 /// A caller of the local socket asks for something.
 pub fn request(world: &mut World, index: usize, request: pawld::core::Request) {
     let now = world.now;
-    // At a machine that sleeps nobody is served.
+    // A machine that sleeps serves no caller.
     let device = world.devices.get_mut(index).filter(|device| device.asleep_until <= now);
     let Some(process) = device.and_then(|device| device.process.as_mut()) else { return };
     process.requests += 1;

@@ -148,9 +148,9 @@ fn mixed(rng: &mut Rng, devices: usize) -> Vec<Decision> {
     decisions
 }
 
-/// One to three faults that strike again and again, most of them around the moment at which somebody wants something. A
-/// fault that is one of many in [`mixed`] meets a rare moment here: the receipt of a wipe on its way through the broker, the
-/// renewal of a lease.
+/// One to three faults that strike again and again, most of them around the moment of a person's or an operator's
+/// action. A fault that is one of many in [`mixed`] meets a rare moment here: the receipt of a wipe on its way through
+/// the broker, the renewal of a lease.
 fn swarm(rng: &mut Rng, devices: usize) -> Vec<Decision> {
     let faults: Vec<Action> = (0..rng.between(1, 3)).map(|_| fault(rng)).collect();
     let mut at = rng.between(1_000, 60_000);

@@ -1,5 +1,5 @@
 //! The fair continuation: no more faults, the daemon works, a technician does what the documentation says, operators and
-//! approvers do their part. It must bring every device back, whatever went before.
+//! approvers do their part. It must bring every device back after any plan.
 
 use pawl_proto::message::{DeviceState, EventKind};
 use pawl_proto::{Epoch, PairingId};

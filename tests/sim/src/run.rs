@@ -27,7 +27,7 @@ pub struct Lifetime {
     pub fingerprint: u64,
 }
 
-/// How long the world goes on after the last decision, before it becomes fair.
+/// How long the world runs after the last decision, before the fair continuation begins.
 const AFTERMATH: Ms = 20_000;
 
 thread_local! {

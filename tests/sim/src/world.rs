@@ -50,7 +50,7 @@ pub struct World {
     pub https: Option<(HttpsFault, u32)>,
     /// Persons.
     pub people: People,
-    /// What is true, whatever the parts believe.
+    /// The facts of this world, independent of what its parts store.
     pub ledger: Ledger,
     /// What was seen.
     pub seen: Seen,

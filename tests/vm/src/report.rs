@@ -47,7 +47,7 @@ impl StoryReport {
         let error = outcome.as_ref().err().map(|error| format!("{error:#}"));
         let step = Step { name, headline, seconds: start.elapsed().as_secs_f64(), facts: facts.0, error };
         let line = if self.json { format!("{}\n", step.json()) } else { step.text() };
-        // A reader that has gone away is no reason to stop half-way.
+        // Ignores a closed pipe.
         let mut out = std::io::stdout().lock();
         let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
         self.steps.push(step);

@@ -80,7 +80,7 @@ impl Keygen {
     }
 }
 
-/// Who is said to have signed, for what, and when.
+/// The signer, namespace and time that `ssh-keygen -Y verify` is to check.
 #[derive(Clone, Copy)]
 pub(crate) struct Claim<'a> {
     pub(crate) allowed_signers: &'a str,

@@ -152,7 +152,7 @@ fn a_signature_for_another_application_is_refused_by_both() {
     for authenticator in Authenticator::both() {
         let made = Made { application: "ssh:other", ..Made::with(PRESENT) };
         let other = authenticator.sign(&made);
-        // It is another key to SSH, which nobody listed.
+        // To SSH it is another key, which the list does not contain.
         let key = verify(&other, Touch::Require).unwrap();
         let signers = AllowedSigners::parse(&authenticator.allowed_signers()).unwrap();
         assert_eq!(signers.approver(&key, NAMESPACE, 0).unwrap_err().binding(), "key");

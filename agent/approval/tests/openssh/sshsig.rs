@@ -33,7 +33,7 @@ impl Sshsig {
     }
 }
 
-/// What stands between the two lines, of whatever kind they are.
+/// The decoded text between the first and the last line.
 pub(crate) fn dearmor(armored: &str) -> Vec<u8> {
     let base64: String = armored.lines().filter(|line| !line.starts_with("-----")).collect();
     STANDARD.decode(base64).unwrap()

@@ -1,6 +1,6 @@
 //! The test vectors in `vectors/`: what the code writes, what it reads, and what `pawl.cddl` says, are the same.
 //!
-//! `PAWL_WRITE_VECTORS=1 cargo test -p pawl-proto --test vectors` writes the files anew.
+//! `PAWL_WRITE_VECTORS=1 cargo test -p pawl-proto --test vectors` writes the files again.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

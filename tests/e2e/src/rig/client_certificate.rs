@@ -45,7 +45,7 @@ impl ClientCertificate {
         make(rig, common_name, &state.join("ca.pem"), &state.join("ca.key"), ASSURANCE_EKU)
     }
 
-    /// One for `common_name` by an authority that nobody knows.
+    /// One for `common_name` by an authority that the broker does not trust.
     ///
     /// # Errors
     /// As above.

@@ -55,7 +55,7 @@ impl Directory {
         self.path().join("log").join(format!("{name}.log"))
     }
 
-    /// Prints the last lines of every log beside a failure, unless somebody merely wants it to end.
+    /// Prints the last lines of every log after a failure, except after SIGINT or SIGTERM.
     pub fn explain(&self, failure: &anyhow::Error) {
         if !failure.is::<Interrupted>() {
             eprintln!("{}", self.log_tails());

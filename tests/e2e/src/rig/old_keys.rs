@@ -37,8 +37,7 @@ impl OldKeys {
         })
     }
 
-    /// Uses each of them on the TPM at `tcti`, to which nobody else may be connected; what the
-    /// TPM said to each.
+    /// Uses each of them on the TPM at `tcti`, to which nobody else may be connected; returns the TPM's answer to each.
     ///
     /// # Errors
     /// When the TPM cannot be reached.

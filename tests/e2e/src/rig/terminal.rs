@@ -91,10 +91,10 @@ impl Terminal {
         self.keyboard.write_all(keys).with_context(|| format!("type into {}", self.name))
     }
 
-    /// Waits for the program's end; how it ended, and what stands on the screen.
+    /// Waits for the program's end. Returns its exit status and the text on the screen.
     ///
     /// # Errors
-    /// When it goes on.
+    /// When it keeps running.
     pub fn end(mut self) -> Result<(ExitStatus, String)> {
         let Self { name, child, .. } = &mut self;
         let status = wait::until(&format!("{name} ends"), wait::SOON, || {
@@ -136,7 +136,7 @@ fn watch(mut terminal: File, shown: Arc<Mutex<Vec<u8>>>) -> JoinHandle<()> {
                     shown.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(piece);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // EIO: nobody is left on the other side.
+                // EIO: no process has the other side open.
                 Err(_) => return,
             }
         }

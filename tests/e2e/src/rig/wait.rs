@@ -74,7 +74,7 @@ pub fn stop_if_interrupted() -> Result<(), Interrupted> {
     }
 }
 
-/// Somebody wants this process to end.
+/// SIGINT or SIGTERM arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interrupted {
     /// The signal's number.

@@ -1,4 +1,4 @@
-//! Protected actions that a policy lets: who gets an assurance, and for what it counts.
+//! Protected actions that the policy allows without a person: who gets an assurance, and for what it is valid.
 
 use std::process::Command;
 
@@ -63,7 +63,7 @@ fn it_counts_for_nothing_else() {
     let stranger = "abcdefghijklmnopqrstuvwxyz234567";
     assert_eq!(receiver.check(&jws, &wanted, Some(stranger)).unwrap_err(), AssuranceError::Device);
     assert_eq!(receiver.ask(&jws, &wanted, Some(stranger), true)["reason"], "device");
-    // Nothing of that has used it up.
+    // None of these calls consumed the assurance.
     assert_eq!(receiver.ask(&jws, &wanted, None, false)["valid"], true);
 }
 
@@ -81,7 +81,7 @@ fn it_is_used_once() {
     let (made, used) = (records(&rig, &id, "assurance"), records(&rig, &id, "assurance-used"));
     assert_eq!((made.len(), used.len()), (1, 1));
     assert_eq!(made[0]["detail"]["session"], used[0]["detail"]["session"]);
-    // The same words once more are another assurance.
+    // The same request again gives another assurance.
     let again = act(&device, &wanted);
     assert_eq!(receiver.ask(&again, &wanted, None, true)["valid"], true);
 }
@@ -96,7 +96,7 @@ fn it_ends_with_its_pairing() {
     device.re_pair("another board").unwrap();
     newly_paired(&device);
     assert_eq!(receiver.ask(&jws, &wanted, None, true)["reason"], "pairing-over");
-    // Off line nobody can know; it says of which epoch it is.
+    // An offline receiver cannot know that; the assurance names its epoch.
     assert_eq!(receiver.check(&jws, &wanted, None).unwrap().claims().pawl.epoch, epoch.0);
 }
 
@@ -175,7 +175,7 @@ fn the_certificate_of_an_action_key_opens_no_door_at_the_broker() {
     assert!(verify("any").status.success(), "{:?}", verify("any"));
     assert!(!verify("sslclient").status.success());
 
-    // The same certificate with a key that somebody has.
+    // A certificate of the same kind, with a software key.
     let stolen = Client::new(&rig, ClientCertificate::for_actions(&rig, &id).unwrap());
     assert!(!stolen.publish(&format!("pawl/v1/{id}/status"), b"forged", false).status.success());
     wait::until("the broker says why", wait::SOON, || {

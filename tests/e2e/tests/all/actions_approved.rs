@@ -1,4 +1,4 @@
-//! Protected actions that want a person.
+//! Protected actions that a person must approve.
 
 use std::process::{Command, Output};
 
@@ -122,7 +122,7 @@ fn nobody_sees_anothers_action() {
     let problem: Problem = serde_json::from_slice(&hidden.stdout).unwrap();
     assert_eq!(problem.error, "no-such-action", "{hidden:?}");
 
-    // Root looks after what others ask for, and the other way round it does not go.
+    // Root may follow the actions of other users; other users may not follow those of root.
     let session = update("9.2").session;
     let digest = update("9.2").digest;
     let ask =

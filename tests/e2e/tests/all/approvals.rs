@@ -12,7 +12,7 @@ use pawl_proto::message::{Scope, ShortText};
 use crate::lease::wait_until_contraindicated;
 use crate::support::{approve_here, failed_bindings, newly_paired, session_id, turned_away};
 
-/// The message for the person at the device, whatever failed.
+/// The message for the person at the device: the same for each failed check.
 const TOLD: &str = "approval rejected; the operator can see the reason with: pawl-control-plane sessions";
 
 /// A device that waits for the approval of a person.
@@ -83,7 +83,7 @@ fn whoever_is_taken_from_the_list_approves_nothing_more() {
     let without_alice: String = list.lines().filter(|line| !line.starts_with("alice")).collect();
     std::fs::write(rig.control_plane.allowed_signers(), format!("{without_alice}\n")).unwrap();
 
-    // She approved while she might; it comes to count now.
+    // Alice approved while her key was allowed; the approval is confirmed only now.
     assert_eq!(turned_away(device.confirm(&confirmation).unwrap()), TOLD);
     assert_eq!(failed_bindings(&rig, &session_id(&device)), ["key"]);
     assert_eq!(turned_away(device.approve(&alice).unwrap()), TOLD);

@@ -1,4 +1,4 @@
-//! Events that nobody should believe: refused, counted, logged once, and survived.
+//! Hostile events: the daemon refuses, counts and logs each once, and keeps working.
 
 mod forgery;
 
@@ -25,7 +25,7 @@ fn hostile_events_are_refused_counted_and_survived() {
     let forger = Forger::with_order_key(&rig);
     let revoke = forger.event(id, epoch, EventKind::Revoke);
 
-    // An order that is genuine, and that nobody may give a second time.
+    // A genuine order: the daemon must refuse its replay.
     let reports = device.status().unwrap().verdict.unwrap().reports;
     let ordered = rig.control_plane.refresh(id.as_str()).unwrap();
     device.wait_until("it reports", |s| s.verdict.as_ref().is_some_and(|v| v.reports > reports)).unwrap();

@@ -159,7 +159,7 @@ fn assert_pairs_during<C: Send>(rig: &Rig, count: usize, connect: impl Fn(usize)
                 while !over.load(Ordering::Relaxed) {
                     if held.len() >= count / THREADS {
                         held.pop_front();
-                        // The flood goes on, at a rate that leaves the machine to others.
+                        // The flood continues at a rate that leaves processor time to the device.
                         thread::sleep(Duration::from_millis(20));
                     }
                     held.extend(connect(opened.fetch_add(1, Ordering::Relaxed)));

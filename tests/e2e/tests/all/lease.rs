@@ -32,7 +32,7 @@ fn a_device_that_boots_something_else_lapses_until_it_is_accepted() {
     device.stop().unwrap();
     device.tpm.reset_into(&boot_log("x86-cmdline-changed")).unwrap();
     device.start().unwrap();
-    // It starts, and reports what it is.
+    // The daemon starts and reports its boot state.
     let status = wait_until_contraindicated(&device);
     assert!(!status.lease.unwrap().accepted, "the TPM accepts a lease for other PCRs");
     assert_eq!(refusal(&device), "drifted");
@@ -59,7 +59,7 @@ fn a_boot_that_its_log_does_not_explain_lapses() {
 fn a_lease_ends_after_so_many_resets() {
     let rig = &mut Rig::for_test_with(&Terms { lease_resets: 1, ..Terms::default() }).unwrap();
     let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
-    // Nobody renews it.
+    // The lease is not renewed.
     rig.broker.stop().unwrap();
     rig.control_plane.stop().unwrap();
     device.stop().unwrap();

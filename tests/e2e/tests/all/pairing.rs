@@ -105,7 +105,7 @@ fn a_session_of_a_proof_that_was_tampered_with_is_refused() {
     stale.expires = second.expires;
     assert_refused(device.open(second.session, &stale), "epoch counter");
 
-    // Who guesses at a session spoils nothing: a right proof still opens it.
+    // Wrong guesses do not end the offer: a correct proof still opens the session.
     let (first, second) = (offer(), offer());
     let mut stale = device.session_proof(&second);
     stale.report = device.session_proof(&first).report;
@@ -174,7 +174,8 @@ fn a_key_that_may_leave_its_tpm_is_refused() {
     let lease_policy = key_policy(&lease_key, policy_ref);
     let action_policy = action_policy(&counter, device.counter().epoch, &authorization_key, policy_ref);
 
-    // In that TPM, certified by its attestation key, under the right policy: and yet no.
+    // The key is in that TPM, certified by its attestation key, under the right policy; the control plane refuses it
+    // all the same.
     let exportable = device.step_aside(&tpm, || exportable_key(&rig, &tpm, lease_policy));
     let mut proof = honest.clone();
     proof.device_key = device.certified(&exportable, &approved);
@@ -203,7 +204,7 @@ fn a_stale_nonce_is_refused() {
     replayed.secret = of_second.secret.clone();
     assert_refused(device.prove(&second, &replayed), "");
 
-    // What was good once is good no more, but for the answer that may have been lost.
+    // No message is valid twice, except the proof whose answer may have been lost.
     device.prove(&second, &of_second).unwrap();
     let refusal = device.prove(&second, &device.proof(&second)).unwrap_err();
     assert_eq!(refusal.code, RefusalCode::Stale, "{}", refusal.message);

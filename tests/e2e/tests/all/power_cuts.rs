@@ -20,7 +20,7 @@ const WIPING: [&str; 7] = [
 /// If nothing of a pairing is on the disk yet.
 const UNKEPT: [&str; 2] = ["re-pair.proven", "re-pair.approved"];
 
-/// Where the next start goes on by itself.
+/// The fail points after which the next start completes the pairing by itself.
 const KEPT: [&str; 7] = [
     "re-pair.kept",
     "re-pair.wiped",

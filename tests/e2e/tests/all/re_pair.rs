@@ -25,7 +25,7 @@ fn what_was_paired_is_refused_everywhere_before_anything_is_issued() {
     before.approve_until_death();
     before.assert_refused_by_control_plane(&rig);
 
-    // The broker wants a signature of the link key, leases are for the other two: none signs.
+    // The broker needs a signature of the link key; the other two keys need a lease. None of them signs.
     let Before { mut device, keys, epoch, id, .. } = before;
     assert_eq!(Tpm2Tools::on(&device.tpm).counter(), epoch.0 + 1);
     assert_dead(&keys, &device);

@@ -67,7 +67,7 @@ fn the_log_stays_within_its_bound_and_a_gap_is_told_once() {
     let id = device.status().unwrap().device.to_string();
     judged_anew(&rig, &device);
     device.stop().unwrap();
-    // What months out of reach leave: more than the bound holds, of which nobody was told.
+    // As after months offline: more records than the device keeps, none of them reported.
     let records = Records::of(&device);
     records.fill();
     assert!(records.size() > 250 * 1024);

@@ -1,4 +1,4 @@
-//! A control plane that lost something, and how its fleet goes on: the ways of `docs/recovery.md`.
+//! A control plane that lost something, and how its fleet recovers: the procedures of `docs/recovery.md`.
 
 use std::fs;
 use std::path::Path;
@@ -42,7 +42,7 @@ fn after_the_loss_of_the_database_a_device_is_enrolled_and_paired_again() {
     assert_eq!(rig.control_plane.operator(&["devices"]).unwrap().as_array().unwrap().len(), 0);
     assert!(matches!(device.token().unwrap(), TokenAnswer::Granted(_)), "the lease goes on");
 
-    // For this control plane it is the first pairing, for which the policy wants nobody.
+    // For this control plane it is the first pairing, for which the policy requires no approver.
     rig.control_plane.enrol(&before.ek_sha256, "pump 7").unwrap();
     device.re_pair("the database was lost").unwrap();
     let after = paired_anew(&device, &before);

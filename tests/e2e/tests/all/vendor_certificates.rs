@@ -1,4 +1,4 @@
-//! Which TPMs pair where the operator trusts vendors by their certificates, and which if nobody is trusted.
+//! Which TPMs pair where the operator trusts vendors by their certificates, and which pair without configured vendors.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ fn with_vendor_cas_a_certificate_of_another_maker_is_none() {
     // The two makers call their authorities by the same name.
     assert!(refused.reason.contains("not signed by swtpm-localca"), "{refused:?}");
 
-    // The exception is for TPMs for which nobody speaks, not for a certificate that is forged.
+    // The exception is for TPMs without a certificate, not for a forged certificate.
     rig.control_plane.enrol_without_certificate(&status.ek_sha256).unwrap();
     device.pair().unwrap();
     let refused = device.wait_for_stage(SessionStage::Failed).unwrap().problem.unwrap();

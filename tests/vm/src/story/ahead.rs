@@ -1,4 +1,4 @@
-//! A boot state that the operator approves before the device comes to it: the keys work there before the network does.
+//! A boot state that the operator approves before the device boots it: the keys work there before the network does.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

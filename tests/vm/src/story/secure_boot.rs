@@ -1,4 +1,4 @@
-//! Secure Boot is on: what nobody has signed does not start.
+//! Secure Boot is on: an unsigned image does not start.
 
 use std::time::Duration;
 

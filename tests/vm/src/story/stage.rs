@@ -108,7 +108,7 @@ impl<'r> Stage<'r> {
         Ok(log.lines().filter_map(string).collect())
     }
 
-    /// Prints what explains a failure, unless somebody merely wants it to end.
+    /// Prints what explains a failure, except after SIGINT or SIGTERM.
     pub(super) fn explain(&mut self, failure: &anyhow::Error) {
         self.rig.directory().explain(failure);
         if !failure.is::<Interrupted>() {

@@ -61,7 +61,7 @@ impl Teller {
         Self::print(&text);
     }
 
-    /// A reader that has gone away, as `head` does, is no reason to stop half-way.
+    /// Ignores a closed pipe (`| head`), so that the story ends properly.
     fn print(text: &str) {
         let mut out = std::io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -10,11 +10,12 @@ use serde_json::Value;
 use super::super::{Approver, wait};
 use super::ControlPlane;
 
-/// What the log says of every try to read the policies again, whether it came to something or not.
+/// The text that the server logs after each attempt to read the policies again, whether it succeeded or not.
 const TRIED: &str = "the policies";
 
 impl ControlPlane {
-    /// Writes the policy of a device, or `default`, and has the server read it; that it is good is not said.
+    /// Writes the policy of a device, or `default`, and has the server read it. Does not check that the server accepted
+    /// it.
     ///
     /// # Errors
     /// When the server does not run, or does not try.
@@ -57,7 +58,7 @@ impl ControlPlane {
         learnt.get("policy").and_then(Value::as_str).map(str::to_owned).context("no policy in the answer")
     }
 
-    /// Orders a device to pair anew.
+    /// Orders a new pairing of a device (`repair`).
     ///
     /// # Errors
     /// As for [`ControlPlane::operator`]; so for all of the following.
@@ -73,7 +74,7 @@ impl ControlPlane {
         self.operator(&["sessions"])
     }
 
-    /// Says no to a session.
+    /// Declines a session.
     ///
     /// # Errors
     /// As above.
@@ -90,7 +91,7 @@ impl ControlPlane {
         self.operator(&["approve", "--code", code, "--sign-with", &key, "--yes"])
     }
 
-    /// The same; the confirmation that the device then wants.
+    /// The same; returns the confirmation code to type at the device.
     ///
     /// # Errors
     /// As above, and when there is none.

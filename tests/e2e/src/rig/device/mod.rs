@@ -128,7 +128,7 @@ impl Device {
     /// Waits until the daemon has killed itself at its fail point.
     ///
     /// # Errors
-    /// When it goes on.
+    /// When it keeps running.
     pub fn wait_for_death(&mut self) -> Result<()> {
         let mut daemon = self.daemon.take().context("the daemon was not started")?;
         let status = daemon.wait_for_end()?;

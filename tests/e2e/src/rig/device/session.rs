@@ -49,7 +49,7 @@ impl Device {
         })
     }
 
-    /// Waits until the session wants an approver; what an approver needs.
+    /// Waits until the session waits for approval; returns what an approver needs.
     ///
     /// # Errors
     /// As for [`Device::wait_for_stage`].
@@ -65,7 +65,7 @@ impl Device {
         self.hand_in(&self.approval_of(approver)?)
     }
 
-    /// What `approver` makes of the session.
+    /// Returns the approval that `approver` signs for the session.
     ///
     /// # Errors
     /// When there is nothing to approve.

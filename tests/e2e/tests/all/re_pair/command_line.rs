@@ -42,7 +42,7 @@ fn an_agent_signs_as_well() {
         let last: LocalStatus = serde_json::from_str(out.lines().last().unwrap()).unwrap();
         assert!(last.counter > old.counter, "{key}: {out}");
     }
-    // Without the agent there is nobody who signs, and nothing was begun.
+    // Without the agent nothing can sign, and no session was opened.
     let old = device.status().unwrap();
     let output = device.pawlctl(&["re-pair", "--sign-with", "agent", "--yes"]).unwrap();
     assert!(!output.status.success());
@@ -76,7 +76,7 @@ fn the_exit_code_says_how_it_went() {
     let stranger = Approver::new(rig.directory(), "mallory").unwrap();
     let (known, unknown) = (alice.key().display().to_string(), stranger.key().display().to_string());
 
-    // Nothing is opened if nobody could be asked.
+    // Without a terminal to ask at, no session is opened.
     assert_eq!(code(&device, &["re-pair", "--sign-with", &known]), 64);
     assert_eq!(code(&device, &["pair", "--sign-with", &known, "--yes"]), 1, "it is paired already");
     assert!(device.status().unwrap().session.is_none());

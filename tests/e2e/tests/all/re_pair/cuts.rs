@@ -16,7 +16,7 @@ enum After {
     Untouched,
     /// It ends the old pairing, and takes another approval to pair.
     Ended,
-    /// It goes on to the new pairing.
+    /// It completes the new pairing.
     GoesOn,
     /// The one or the other: the order that follows from the approval may have come before the
     /// answer to it, and then nothing of the approval was kept yet.

@@ -1,4 +1,4 @@
-//! The same TPM: a repaired board, a new disk, and sessions that come to nothing.
+//! The same TPM: a repaired board, a new disk, and sessions that fail.
 
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{ApprovalTerms, Device, DeviceOptions, OldKeys, Terms, TokenAnswer, wait};
@@ -27,7 +27,7 @@ fn a_pairing_works_until_another_is_approved() {
     assert_eq!((asked.action.as_str(), asked.reason.as_str()), ("re-pair", "board repaired"));
     assert_eq!(asked.known.ends.unwrap().pairing, old.id);
 
-    // It waits, and all that there was works.
+    // While the session waits, the old pairing works.
     answers_a_report(&rig, &id);
     assert_untouched(&rig, &device, &before);
 
@@ -74,7 +74,7 @@ fn a_new_disk_is_paired_by_the_same_tpm() {
     let made = approve_here(&device, &alice).pairing.unwrap();
     assert!(made.epoch > old.epoch);
 
-    // The old disk is worth nothing any more.
+    // No key on the old disk works any more.
     device.stop().unwrap();
     assert_dead(&OldKeys::read(&disk).unwrap(), &device);
     device.restore_disk(&disk).unwrap();

@@ -143,7 +143,7 @@ impl Impostor {
         self.session().2.approved()
     }
 
-    /// Moves the counter on: what lived below is dead.
+    /// Increments the counter, which ends the earlier epochs.
     pub(crate) fn move_on(&mut self) {
         self.runtime.block_on(self.tpm.revoke()).unwrap();
         self.counter = self.runtime.block_on(self.tpm.provision_counter()).unwrap();

@@ -38,8 +38,8 @@ impl Client {
         Self { client_id: Some(id.to_owned()), ..self.clone() }
     }
 
-    /// Connects with a clean start, as one does who wants the session of that client id gone, and
-    /// disconnects once the broker has answered.
+    /// Connects with a clean start, which makes the broker discard the session of that client id, and disconnects once
+    /// the broker has answered.
     pub(crate) fn connect_clean(&self) -> Output {
         let mut command = self.command("mosquitto_sub", &self.reading);
         command.args(["-E", "-q", "1", "-t", "pawl/v1/nobody/status"]).output().unwrap()
@@ -72,7 +72,7 @@ impl Client {
         command.output().unwrap()
     }
 
-    /// Waits for the first message on any of `topics`; none when the broker closes the door.
+    /// Waits for the first message on any of `topics`; none when the broker closes the connection.
     pub(crate) fn first_message(&self, topics: &[&str]) -> Option<String> {
         let mut command = self.command("mosquitto_sub", &self.reading);
         command.args(["-C", "1", "-W", "20", "-q", "1", "-F", "%t %p"]);

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::impostor::Wire;
 
-/// All that the token endpoint wants.
+/// All that the token endpoint requires.
 pub(crate) struct TokenRequest {
     assertion: String,
     proof: String,

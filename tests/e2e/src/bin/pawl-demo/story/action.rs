@@ -1,4 +1,4 @@
-//! A workload wants to do something that matters, and gets an assurance for it.
+//! A workload requests a protected action and gets an assurance for it.
 
 use anyhow::{Context as _, Result, ensure};
 use pawl_e2e::Rig;

@@ -14,7 +14,7 @@ use pawl_e2e::rig::{Device, DeviceOptions, Terms};
 use crate::invite;
 use crate::teller::Teller;
 
-/// Short, so that nobody waits long for the TPM to say no.
+/// Short, so that the demo soon shows the TPM's refusal.
 const LEASE_SECONDS: u32 = 6;
 
 pub(crate) fn tell(teller: &mut Teller, keep: bool) -> Result<()> {
