@@ -1,7 +1,7 @@
 //! A client of the broker that may do what the control plane may, under a name of its own.
 //!
 //! It is driven by the thread that waits for it, so that no thread of its own stands between a
-//! message's arrival and the clock. Between waits it takes nothing in.
+//! message's arrival and the clock. Between waits it reads nothing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -85,8 +85,8 @@ impl Client {
         })
     }
 
-    /// Clears away what arrived, and shakes the sleep off the broker and the connection: the
-    /// first hops after a pause are slower, and must not flatter what is measured against them.
+    /// Drops what arrived, and warms up the broker and the connection: the first hops after a pause are slower, and a
+    /// figure divided by them would look too good.
     pub(crate) fn wake(&mut self) -> Result<()> {
         for _ in 0..WARMING {
             self.hop(b"wake")?;
@@ -94,7 +94,7 @@ impl Client {
         Ok(())
     }
 
-    /// The way of `payload` to the broker and back. What arrived before it is dropped.
+    /// Measures the way of `payload` to the broker and back. What arrived before it is dropped.
     pub(crate) fn hop(&mut self, payload: &[u8]) -> Result<Duration> {
         let handed_over = self.publish(HOP, payload)?;
         Ok(self.next(HOP)?.arrived - handed_over)

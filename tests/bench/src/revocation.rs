@@ -18,7 +18,7 @@ use crate::tap::CommandCode;
 /// Each needs a pairing of its own.
 const RUNS: usize = 5;
 const RAW_RUNS: usize = 20;
-/// A TPM that just worked works faster than one that is asked out of the blue, as a wipe asks it.
+/// A TPM that just worked answers faster than an idle one, and a wipe meets an idle TPM.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Revokes and pairs again. The tap's own delay, some ten microseconds, counts against us.

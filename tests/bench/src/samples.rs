@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::amount::Amount;
 
-/// At least one sample once anything is asked of it; zero stands for none.
+/// Needs at least one sample before a figure is taken; without any, figures are zero.
 #[derive(Default)]
 pub(crate) struct Samples(Vec<Duration>);
 

@@ -34,11 +34,11 @@ pub const AUDIENCE: &str = "https://api.example";
 pub struct Device {
     /// Its TPM, which stays with it.
     pub tpm: Tpm,
-    /// Its disk, which may be another one tomorrow.
+    /// Its disk, which a fault may exchange.
     pub disk: ModelDisk,
     /// The daemon, while it runs.
     pub process: Option<Process>,
-    /// Counts the processes: what was begun by an earlier one reaches no later one.
+    /// Counts the processes: the result of an operation that an earlier process began reaches no later one.
     pub run: u64,
     /// When CLOCK_BOOTTIME was 0.
     pub booted_at: Ms,
@@ -83,7 +83,7 @@ pub struct Process {
     pub writes: VecDeque<(Ticket, Write, Option<Vec<u8>>)>,
     /// The connection to the broker.
     pub link: Option<Link>,
-    /// What the messages of the broker were that the core has not acknowledged.
+    /// The broker's messages that the core has not acknowledged.
     pub messages: BTreeMap<MessageId, Inbound>,
     /// The latest time at which a timer event is queued.
     pub timer_at: Option<Ms>,
@@ -266,7 +266,7 @@ pub fn crash(world: &mut World, index: usize, is_power: bool) {
     let now = world.now;
     let Some(device) = world.devices.get_mut(index) else { return };
     world.seen.saw(if is_power { Sight::PowerCut } else { Sight::ProcessKilled });
-    // A command that the TPM has begun is carried out, or not; nobody hears of it.
+    // The TPM may complete the command that it has begun; no process gets the answer.
     let begun = device.process.as_mut().and_then(|process| process.tpm.pop_front());
     if let Some((_, command)) = begun
         && device.rng.chance(1, 2)

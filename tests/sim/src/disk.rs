@@ -36,7 +36,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     tree: Tree,
-    /// Counts the restarts: a process of before has lost the disk.
+    /// Counts the restarts: a process from before a restart can no longer use the disk.
     boot: u64,
     operations: u64,
     /// The power is off.
@@ -48,7 +48,7 @@ struct State {
     armed: Vec<(u64, Fault)>,
     /// Operations that hang.
     hanging: u64,
-    /// Counts what lets hanging operations go on.
+    /// Counts the calls that let hanging operations continue.
     resumed: u64,
 }
 
@@ -62,7 +62,7 @@ enum Fault {
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// It was killed, and the system goes on: nothing is lost.
+    /// It was killed, and the system keeps running: nothing is lost.
     Process,
     /// The power failed.
     Power,
@@ -106,7 +106,7 @@ impl ModelDisk {
         self.arm(operations, Fault::Hang);
     }
 
-    /// Lets the operations that hang go on.
+    /// Lets the operations that hang continue.
     pub fn resume(&self) {
         self.state().resumed += 1;
         self.shared.changed.notify_all();

@@ -50,7 +50,7 @@ fn set_timer(world: &mut World, index: usize) {
     let Some(process) = &mut device.process else { return };
     let Some(deadline) = process.core.deadline() else { return };
     let at = booted_at.saturating_add(Ms::try_from(deadline.as_millis()).unwrap_or(Ms::MAX));
-    // A millisecond is the finest that this world has: a deadline within one has come with the next.
+    // The world's time has a resolution of a millisecond: a deadline within one is reached at the next.
     let at = if deadline.subsec_nanos() % 1_000_000 == 0 { at } else { at + 1 };
     process.overdue = if at <= world.now { process.overdue + 1 } else { 0 };
     let at = at.max(world.now + 1);
@@ -93,7 +93,7 @@ pub fn execute(world: &mut World, index: usize, effect: Effect) -> Option<Option
         }
         Effect::Tpm(ticket, command) => begin_command(world, index, ticket, command),
         Effect::Write(ticket, write) => {
-            // The vault is sealed now: the gate may be another one when the disk comes to it.
+            // Seal the vault now: the gate may have changed by the time of the write.
             let sealed = if matches!(write, Write::Vault) { parts.seal() } else { None };
             process.writes.push_back((ticket, write, sealed));
             if process.writes.len() == 1 {

@@ -1,4 +1,4 @@
-//! The misfortunes of a plan, as they begin.
+//! Begins the faults of a plan.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -96,7 +96,7 @@ pub fn begin(world: &mut World, index: usize, action: Action, salt: u64) {
         }
         Action::PlaneClockJump { ms } => {
             world.saw(Sight::PlaneClockJumped);
-            // Up to 40 s. A time that is further ahead reaches devices in verdicts, and no earlier one takes it back.
+            // Up to 40 s. Devices would take a time further ahead from a verdict, and no later verdict lowers it.
             world.plane.set_offset(ms / 1000);
         }
         other => broker_fault(world, index, client, other, salt),
@@ -138,7 +138,7 @@ fn sleep(world: &mut World, index: usize, ms: Ms) {
     let now = world.now;
     if let Some(device) = world.devices.get_mut(index).filter(|device| device.process.is_some()) {
         device.asleep_until = now + ms;
-        // Nobody works there, and nobody learns of it.
+        // A sleeping device stops no holder of the entitlement: that deadline moves by the time of its sleep.
         world.ledger.with(index, |truth| truth.tell_by = truth.tell_by.map(|by| by + ms));
         world.saw(Sight::Slept);
         // The broker notices by and by.
@@ -252,7 +252,7 @@ fn replay(world: &mut World, index: usize, salt: u64) {
     }
 }
 
-/// The broker sends a device what is no order.
+/// The broker sends a device bytes that are not an order.
 fn flood(world: &mut World, index: usize, salt: u64) {
     world.saw(Sight::Flooded);
     let Some(device) = world.devices.get(index) else { return };
@@ -264,7 +264,7 @@ fn flood(world: &mut World, index: usize, salt: u64) {
     }
 }
 
-/// A device sends the control plane what is no report.
+/// A device sends the control plane bytes that are not a report.
 fn babble(world: &mut World, index: usize, salt: u64) {
     world.saw(Sight::Babbled);
     let plane = world.devices.len();

@@ -1,5 +1,5 @@
-//! What is true of a world, whatever its parts believe: who signed what, what was ordered, which keys were made, and what was
-//! published.
+//! The facts of a world, kept apart from what its parts store: who signed what, what was ordered, which keys were made,
+//! and what was published.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -31,7 +31,7 @@ pub struct Ledger {
     devices: Vec<Truth>,
 }
 
-/// What is true of one device.
+/// The facts about one device.
 #[derive(Clone, Debug, Default)]
 pub struct Truth {
     /// The pairings whose wipe the running process has begun.
@@ -70,7 +70,7 @@ pub struct KeySet {
     pub device: usize,
     /// The epoch.
     pub epoch: u64,
-    /// Stands for the approval on which they were made.
+    /// Identifies the approval for which they were made.
     pub policy_ref: [u8; 32],
     /// The link key.
     pub link: KeyBlob,
@@ -112,26 +112,26 @@ impl Ledger {
         Self { devices: vec![Truth::default(); devices], ..Self::default() }
     }
 
-    /// Returns what is true of a device.
+    /// Returns the facts about a device.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&Truth> {
         self.devices.get(index)
     }
 
-    /// Returns a copy of what is true of a device.
+    /// Returns a copy of the facts about a device.
     #[must_use]
     pub fn of(&self, index: usize) -> Truth {
         self.devices.get(index).cloned().unwrap_or_default()
     }
 
-    /// Changes what is true of a device.
+    /// Changes the facts about a device.
     pub fn with(&mut self, index: usize, change: impl FnOnce(&mut Truth)) {
         if let Some(truth) = self.devices.get_mut(index) {
             change(truth);
         }
     }
 
-    /// A process has ended. A note that was not synced outlives it, and not the power.
+    /// A process has ended. A note that was not synced outlives the process, but not a power cut.
     pub fn process_ended(&mut self, index: usize, is_power: bool) {
         self.with(index, |truth| {
             truth.wiping.clear();

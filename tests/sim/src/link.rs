@@ -1,5 +1,5 @@
-//! A device's link to the broker, as `pawld`'s own: it goes on trying, sends one parcel at a time, and keeps each until its
-//! PUBACK.
+//! A device's link to the broker, as `pawld`'s own: it keeps trying to connect, sends one parcel at a time, and keeps
+//! each until its PUBACK.
 
 use std::collections::VecDeque;
 

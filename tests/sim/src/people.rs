@@ -63,7 +63,7 @@ pub fn approve_here(world: &mut World, index: usize, person: usize) {
     device::request(world, index, Request::Approve(given));
 }
 
-/// Somebody submits an approval that was given before, whatever it was for.
+/// Somebody submits any approval that was signed before.
 pub fn replay(world: &mut World, index: usize, salt: u64) {
     let count = world.people.signed.len();
     if count == 0 || shown(world, index).is_none() {

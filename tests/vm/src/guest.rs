@@ -1,4 +1,4 @@
-//! What is asked of a guest, as its technician and its workloads ask.
+//! Commands in a guest, as its technician and its workloads run them.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::machine::Machine;
 
-/// Whatever is there at once on real hardware, on a busy machine that emulates another.
+/// The time limit, on a busy machine that emulates another, for what real hardware does at once.
 pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// Each question costs an emulated machine much of its time.

@@ -16,7 +16,7 @@ const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/image");
 const KEY: &str = "/usr/share/ovmf/PkKek-1-snakeoil.key";
 const CERTIFICATE: &str = "/usr/share/ovmf/PkKek-1-snakeoil.pem";
 const PASSWORD: &str = "pass:snakeoil";
-/// Says who has enrolled a signature; nobody checks it.
+/// The owner of an enrolled signature (SignatureOwner); the firmware does not check it.
 const SIGNATURE_OWNER: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 /// The attributes of a write that adds to db.
 const APPENDING: &str =
@@ -115,8 +115,8 @@ impl System {
         Ok(Image(out.to_owned()))
     }
 
-    /// A certificate that nobody has seen, as an update that appends it to the firmware's db. `place` is a new folder
-    /// for what is made on the way.
+    /// A new certificate, as an update that appends it to the firmware's db. `place` is a new folder for what is made
+    /// on the way.
     pub(crate) fn db_update(&self, place: &Path) -> Result<DbUpdate> {
         fs::create_dir_all(place)?;
         let file = |name: &str| place.join(name);

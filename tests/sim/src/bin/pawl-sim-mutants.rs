@@ -216,7 +216,7 @@ impl Copy {
             let prints = prints.clone();
             thread::spawn(move || {
                 let failures = lines.map_while(std::io::Result::ok).filter(|line| line.starts_with("seed "));
-                // Nobody listens any more once there is enough.
+                // The receiver is gone once the mutant is found.
                 let _ = failures.map(|line| prints.send(line)).take_while(std::result::Result::is_ok).count();
             });
         }

@@ -114,7 +114,7 @@ impl Disk for Mount {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        // Nothing changes where it is missing: that is no operation at which power could fail.
+        // A missing file changes nothing, so this does not count as an operation at which power could fail.
         self.state()?.tree.find(path)?;
         self.change_tree(|tree| tree.remove(path))
     }

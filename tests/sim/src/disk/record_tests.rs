@@ -11,7 +11,7 @@ use pawld::simulation::Parts;
 use super::{ModelDisk, Stop};
 
 const ROOT: &str = "/state";
-/// Tokens of so many records fill more than one segment.
+/// So many token records fill more than one segment.
 const MANY: u64 = 900;
 
 fn start(disk: &ModelDisk) -> Option<Parts> {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// Names a file or a folder, whatever its path.
+/// Identifies a file or a folder independently of its path, like an inode number.
 pub(super) type Id = u64;
 
 const BLOCK: u64 = 4096;
@@ -29,10 +29,10 @@ enum Node {
 struct File {
     contents: Vec<u8>,
     allocated: u64,
-    /// What the last sync made last.
+    /// What the last sync made durable.
     durable: Vec<u8>,
-    /// What was done since. A sync that failed has dropped what it was to make last: that is lost with the power, unless it
-    /// is written again.
+    /// What was done since. A sync that failed has dropped the writes that it should have made durable: a power cut
+    /// loses them, unless they are written again.
     unsynced: Vec<Change>,
 }
 
@@ -126,7 +126,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Loses what a sync that fails was to make last.
+    /// Drops the writes that a failing sync should have made durable.
     pub(super) fn drop_unsynced(&mut self, id: Id) {
         if let Ok(file) = self.file_mut(id) {
             file.unsynced.clear();
@@ -215,7 +215,7 @@ impl Tree {
         files
     }
 
-    /// Writes over a file under all its names, or makes it, for good.
+    /// Writes over a file under all its names, or makes it, durably.
     pub(super) fn put(&mut self, path: &Path, contents: &[u8]) -> io::Result<()> {
         if let Ok(id) = self.open(path) {
             *self.file_mut(id)? = File::of(contents.to_vec(), 0);

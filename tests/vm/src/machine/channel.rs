@@ -37,7 +37,7 @@ impl Channel {
         let stream = wait::until("QEMU listens", wait::SOON, || {
             UnixStream::connect(socket).with_context(|| format!("connect to {}", socket.display()))
         })?;
-        // Short, so that anyone who waits can look whether the machine still runs.
+        // Short, so that a waiting caller can check in between whether the machine still runs.
         stream.set_read_timeout(Some(Duration::from_millis(100)))?;
         Ok(Self { stream: BufReader::new(stream), partial: Vec::new(), sent: 0 })
     }

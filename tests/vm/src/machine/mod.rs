@@ -45,7 +45,7 @@ struct Running {
     tpm: Tpm,
 }
 
-/// Whether the network cable is in when the machine is switched on.
+/// Whether the network cable is plugged in when the machine is switched on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cable {
     In,
@@ -116,13 +116,13 @@ impl Machine {
         Ok(took)
     }
 
-    /// Waits until systemd has no more jobs, whatever became of them: who asks again and again meanwhile makes an
-    /// emulated processor start slower.
+    /// Waits until systemd has no more jobs, whether they succeeded or not. Polling meanwhile would slow an emulated
+    /// processor's start.
     fn wait_until_started(&mut self) -> Result<()> {
         self.run_within(BOOT, "systemctl is-system-running --wait").map(drop)
     }
 
-    /// Switches it on, whatever the outcome.
+    /// Switches it on, and does not check whether it boots.
     pub(crate) fn switch_on(&mut self, cable: Cable) -> Result<()> {
         self.must_be_off()?;
         let (monitor, channel) = (self.sockets.join("monitor"), self.sockets.join("channel"));

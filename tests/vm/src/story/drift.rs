@@ -49,7 +49,7 @@ pub(super) fn judged(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     withheld(stage, facts)
 }
 
-/// No token for anybody, and what may run only while the device is entitled does not run.
+/// Workloads get no token, and units that are bound to `pawl-entitled.service` do not run.
 fn withheld(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     facts.add("refusal", stage.machine.be_refused_the_token()?);
     stage.machine.wait_until_inactive("pawl-entitled")?;
