@@ -42,7 +42,7 @@ pub struct ControlPlane {
 pub struct TpmConfig {
     /// How to reach the TPM, in the notation of the TSS: `device:/dev/tpmrm0`,
     /// `swtpm:host=127.0.0.1,port=2321` or `swtpm:path=/run/swtpm.sock`; or `auto`, which is the
-    /// resource manager of the TPM that was paired, whatever its number. Not parsed here.
+    /// resource manager of the paired TPM, independent of its number. Not parsed here.
     pub tcti: String,
     /// The NV index of the epoch counter, within the owner's range.
     pub counter: u32,
@@ -68,7 +68,7 @@ pub struct Logs {
     /// The firmware's event log (TCG PC Client Platform Firmware Profile), where it is not the
     /// kernel's: [`Logs::boot_of`].
     pub boot: Option<PathBuf>,
-    /// systemd's log of what user space extended. `pawld.service` has it opened by systemd.
+    /// systemd's log of what user space extended. `pawld.service` lets systemd open it.
     pub measure: PathBuf,
     /// The kernel's IMA log, binary.
     pub ima: PathBuf,

@@ -23,7 +23,7 @@ impl TpmConfig {
     }
 }
 
-/// Why there is no authorization value. It contains nothing of the value.
+/// Why the authorization value is refused. The error contains no part of the value.
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerAuthError {
     /// The file cannot be read.

@@ -21,7 +21,7 @@ pub enum LogLevel {
     Info,
     /// What was done.
     Debug,
-    /// All there is.
+    /// Everything.
     Trace,
 }
 
@@ -70,7 +70,7 @@ impl Endorsement {
     }
 }
 
-/// What workloads call a token: 1 to 64 of a to z, 0 to 9 and `-`, so that it stands in a URL as it is.
+/// The name of a token: 1 to 64 of a to z, 0 to 9 and `-`, so that it stands in a URL as it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct TokenName(String);
@@ -207,7 +207,7 @@ macro_rules! from_string {
 
 from_string!(TokenName Audience AbsolutePath);
 
-/// Why a value cannot be.
+/// Why a value is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     /// Not a token's name.

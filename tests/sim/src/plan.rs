@@ -18,7 +18,7 @@ pub struct Decision {
     pub salt: u64,
 }
 
-/// What persons, operators and misfortune do.
+/// The actions of persons and operators, and the faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each says what happens")]
 pub enum Action {
@@ -113,9 +113,9 @@ pub fn plan(seed: u64, devices: usize) -> Vec<Decision> {
     decisions
 }
 
-/// Everything, but few kinds of trouble.
+/// Draws from all actions, but from few kinds of faults.
 fn mixed(rng: &mut Rng, devices: usize) -> Vec<Decision> {
-    // Most lifetimes have few kinds of trouble, so that what follows from each has time to be seen.
+    // Most lifetimes have few kinds of faults, so that the consequences of each have time to show.
     let themes: Vec<u64> = (0..rng.between(1, 4)).map(|_| rng.below(THEMES)).collect();
     let count = rng.between(12, 40);
     let mut at = rng.between(1_000, 40_000);

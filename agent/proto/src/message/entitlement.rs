@@ -19,8 +19,8 @@ pub struct Access {
     pub audiences: Vec<Audience>,
 }
 
-/// What the operator grants a device now. Every verdict carries it. Nobody may request, issue or serve a token that
-/// exceeds it.
+/// What the operator grants a device now. Every verdict carries it. The device requests and serves no token that
+/// exceeds it, and the control plane issues none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entitlement {
     /// Whether the device may work at all.

@@ -10,7 +10,8 @@ use crate::world::{Ms, World};
 /// The TPM's clock and CLOCK_BOOTTIME need not agree better than this, ms.
 const SLACK: Ms = 500;
 
-/// The promises about gates, after every step at a device: nothing else opens one, and none outlives the next step there.
+/// Checks the promises about gates after every step at a device: no gate is open once a wipe has begun, in another epoch
+/// than the counter's, or under a lease that the TPM refuses.
 pub fn check(world: &mut World, device: Option<usize>) {
     match device {
         Some(index) => check_gate(world, index),

@@ -150,7 +150,7 @@ impl World {
         }
         let root_moved = device.tpm.epoch() != Some(epoch);
         for keys in self.ledger.keys.iter().filter(|keys| keys.device == owner) {
-            // Keys of another approval that was refused are worth nothing: no certificate and no lease names them.
+            // Keys of another approval that was refused cannot be used: no certificate and no lease names them.
             let is_refused = keys.epoch == epoch && keys.policy_ref != granted.policy_ref.0;
             if keys.device_key.public == granted.device_key || root_moved || is_refused {
                 continue;
