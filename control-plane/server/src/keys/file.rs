@@ -56,7 +56,7 @@ pub(super) fn write(path: &Path, contents: &str) -> Result<(), FileError> {
     write_with(path, contents, SECRET)
 }
 
-/// As [`write`], with mode 0644: whoever copies the file as root gets a copy that others can read.
+/// As [`write`], with mode 0644: a copy that root makes of the file can be read by others.
 pub(super) fn write_public(path: &Path, contents: &str) -> Result<(), FileError> {
     write_with(path, contents, PUBLIC)
 }
