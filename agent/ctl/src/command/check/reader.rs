@@ -21,8 +21,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Returns the owner of the state directory, or, where there is none yet, the package's user. Returns none where there is
-    /// neither.
+    /// Returns the owner of the state directory. Before the first start made that directory: the package's user, if it exists.
     pub(super) fn find(state_dir: Option<&Path>) -> Option<Self> {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         if let Some(owner) = state_dir.and_then(|path| fs::metadata(path).ok()) {
