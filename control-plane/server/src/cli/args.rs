@@ -131,6 +131,9 @@ pub(super) enum Verb {
         /// The reason; shown on the device
         #[arg(long, value_name = "TEXT")]
         reason: String,
+        /// Do not ask for confirmation; required where there is no terminal to ask at
+        #[arg(long)]
+        yes: bool,
     },
     /// Revoke a device and order it to pair again
     Repair {
@@ -138,6 +141,9 @@ pub(super) enum Verb {
         /// The reason; shown on the device
         #[arg(long, value_name = "TEXT")]
         reason: String,
+        /// Do not ask for confirmation; required where there is no terminal to ask at
+        #[arg(long)]
+        yes: bool,
     },
     /// Suspend a device until it is resumed; destroys nothing
     Suspend {

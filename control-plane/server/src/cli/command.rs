@@ -2,7 +2,7 @@ use pawl_proto::{DeviceId, SessionId};
 use serde::Serialize;
 
 use super::args::{EntitleArgs, Verb};
-use super::{Failure, approve, output, policy, pre_approve, records, text};
+use super::{Failure, approve, confirm, output, policy, pre_approve, records, text};
 use crate::admin::view::{
     Accepted, AccessView, DeviceLine, DeviceView, Enrolled, OrderView, SessionView, SettledView, StandingView,
 };
@@ -43,8 +43,8 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
             server.print(&view, text::device)
         }
         Verb::Records(args) => records::run(&server, args).await,
-        Verb::Revoke { device, reason } => server.order(&device, "/revoke", reason).await,
-        Verb::Repair { device, reason } => server.order(&device, "/repair", reason).await,
+        Verb::Revoke { device, reason, yes } => server.end(&device, "/revoke", reason, yes).await,
+        Verb::Repair { device, reason, yes } => server.end(&device, "/repair", reason, yes).await,
         Verb::Refresh { device } => server.order(&device, "/refresh", String::new()).await,
         Verb::Suspend { device, reason } => {
             let request = ReasonRequest { reason };
@@ -97,6 +97,15 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// Orders the end of a pairing, once the operator has confirmed it.
+    async fn end(&self, device: &str, verb: &str, reason: String, yes: bool) -> Result<(), Failure> {
+        if !yes {
+            confirm::must_have_terminal()?;
+            confirm::ask(&self.client.get(&path(device, "")?).await?)?;
+        }
+        self.order(device, verb, reason).await
+    }
+
     async fn order(&self, device: &str, verb: &str, reason: String) -> Result<(), Failure> {
         let order: OrderView = self.client.post(&path(device, verb)?, &ReasonRequest { reason }).await?;
         self.print(&order, text::order)

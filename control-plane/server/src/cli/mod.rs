@@ -4,6 +4,7 @@ mod approve;
 mod args;
 mod command;
 mod condition;
+mod confirm;
 mod local;
 mod output;
 mod policy;
@@ -121,6 +122,12 @@ enum Failure {
     NobodyToAsk,
     #[error("not approved: nothing was signed")]
     NotApproved,
+    #[error(
+        "this ends a pairing permanently, and there is no terminal to ask at: nothing was ordered; give --yes"
+    )]
+    NobodyToConfirm,
+    #[error("you did not confirm: nothing was ordered")]
+    NotConfirmed,
     #[error(transparent)]
     Key(#[from] pawl_approval::sign::FindError),
     #[error("cannot sign: {0}")]
@@ -183,7 +190,7 @@ impl Failure {
             Self::Config(_) | Self::Policy(_) | Self::VendorCas(_) | Self::NoVendorDirectory(_) => CONFIG,
             Self::Serve(serve::RunError::Open(OpenError::Policy(_) | OpenError::VendorCas(_))) => CONFIG,
             Self::Client(admin::ClientError::NotRunning { .. }) => UNAVAILABLE,
-            Self::Device(_) | Self::Session(_) | Self::NothingToApprove => USAGE,
+            Self::Device(_) | Self::Session(_) | Self::NothingToApprove | Self::NobodyToConfirm => USAGE,
             _ => 1,
         })
     }

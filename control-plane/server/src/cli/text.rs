@@ -16,7 +16,7 @@ use crate::admin::view::{
     StandingView, WithdrawnView,
 };
 
-pub(super) use device::device;
+pub(super) use device::{device, ends};
 pub(super) use policy::{checked_policies, explanation, learnt};
 pub(super) use record::{checked, device_records, records};
 pub(super) use session::{confirmation, declined, request, sessions};

@@ -216,7 +216,7 @@ port = {broker_port}
     /// # Errors
     /// As above.
     pub fn revoke(&self, device: &str, reason: &str) -> Result<Value> {
-        self.operator(&["revoke", device, "--reason", reason])
+        self.operator(&["revoke", device, "--reason", reason, "--yes"])
     }
 
     /// Suspends a device.

@@ -1,7 +1,9 @@
 //! What a revocation leaves: nothing that works, and a receipt that proves it.
 
+use std::process::Stdio;
+
 use pawl_e2e::Rig;
-use pawl_e2e::rig::{Device, DeviceOptions, OldKeys, TokenAnswer, wait};
+use pawl_e2e::rig::{Device, DeviceOptions, OldKeys, Terminal, TokenAnswer, wait};
 use pawl_proto::message::DeviceState;
 use pawl_tpm::LeaseStep;
 use serde_json::Value;
@@ -40,6 +42,32 @@ fn a_revoked_device_refuses_and_its_old_keys_are_dead() {
     device.start().unwrap();
     device.wait_for(DeviceState::Revoked).unwrap();
     assert_eq!(refusal(&device), "revoked");
+}
+
+#[test]
+fn an_operator_confirms_a_revocation_by_the_devices_label() {
+    let rig = Rig::for_test().unwrap();
+    let device = rig.paired_device("pump 4", DeviceOptions::default()).unwrap();
+    let id = device.status().unwrap().device.to_string();
+    for verb in ["revoke", "repair"] {
+        let command = [verb, &id, "--reason", "lost"];
+        let refused = rig.control_plane.command(&command).unwrap().stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(64), "{said}");
+        assert!(said.contains("there is no terminal to ask at: nothing was ordered; give --yes"), "{said}");
+    }
+    for (typed, code) in [("pump 5", 1), ("pump 4", 0)] {
+        let command = rig.control_plane.command(&["revoke", &id, "--reason", "lost"]).unwrap();
+        let mut terminal = Terminal::start("pawl-control-plane revoke", &command).unwrap();
+        terminal.wait_for("entitled to").unwrap();
+        terminal.wait_for("Type pump 4 to continue: ").unwrap();
+        let state = rig.control_plane.show(&id).unwrap()["pairing"]["state"].clone();
+        assert_eq!(state, "live", "it was ended before it was confirmed");
+        terminal.type_line(typed).unwrap();
+        let (status, screen) = terminal.end().unwrap();
+        assert_eq!(status.code(), Some(code), "{screen}");
+    }
+    device.wait_for(DeviceState::Revoked).unwrap();
 }
 
 #[test]

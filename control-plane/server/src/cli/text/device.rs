@@ -36,6 +36,16 @@ pub(in crate::cli) fn device(view: &DeviceView) -> String {
     text
 }
 
+/// Formats what a command that ends the pairing destroys.
+pub(in crate::cli) fn ends(view: &DeviceView) -> String {
+    const SHOWN: [&str; 7] = ["device", "label", "says", "pairing", "epoch", "entitled to", "last report"];
+    let mut text = String::new();
+    for (name, value) in lines(view).into_iter().filter(|(name, _)| SHOWN.contains(name)) {
+        let _ = writeln!(text, "  {name:<14}{value}");
+    }
+    text
+}
+
 fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
     let standing = match (view.suspension, &view.standing_reason) {
         (Some(number), Some(reason)) => {

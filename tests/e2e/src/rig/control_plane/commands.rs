@@ -63,7 +63,7 @@ impl ControlPlane {
     /// # Errors
     /// As for [`ControlPlane::operator`]; so for all of the following.
     pub fn repair(&self, device: &str, reason: &str) -> Result<Value> {
-        self.operator(&["repair", device, "--reason", reason])
+        self.operator(&["repair", device, "--reason", reason, "--yes"])
     }
 
     /// The sessions that it knows, the open ones and those that are over.
