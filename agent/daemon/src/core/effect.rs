@@ -1,4 +1,4 @@
-//! What the core has done for it.
+//! The effects of the core: what its executor does.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,25 +17,26 @@ use crate::record::Moment;
 use crate::record::{Approved, PairingRecord, Revocation};
 use crate::telemetry::event::SecurityEvent;
 
-/// Names an effect whose result comes back.
+/// Identifies an effect whose result comes back as an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
 impl Ticket {
-    /// Names what the executor reads at its start, before the core asks for anything.
+    /// The ticket of the examination that the executor makes at its start.
     pub const START: Self = Self(0);
 }
 
-/// Something to do. The executor begins effects in their order and waits for none before it begins the next.
+/// One thing to do. The executor begins effects in their order, and does not wait for one before it begins the next.
 #[derive(Debug)]
 pub enum Effect {
-    /// From here on no request gets a token, a proof or an assurance. Memory is zeroized before the next effect.
+    /// Closes the gate: from now on no request gets a token, a proof or an assurance. The executor zeroizes the gate's memory
+    /// before it begins the next effect.
     CloseGate(Problem),
-    /// Opens the gate; [`Input::VaultOpened`](super::Input::VaultOpened) tells what the vault held.
+    /// Opens the gate. [`Input::VaultOpened`](super::Input::VaultOpened) brings the tokens of the vault.
     OpenGate(Box<OpenGate>),
-    /// Keeps the open gate open under a newer lease.
+    /// Renews an open gate under a newer lease.
     RenewGate {
-        /// When the lease runs out, on CLOCK_BOOTTIME.
+        /// When the lease expires, on CLOCK_BOOTTIME.
         until: Duration,
         /// The lease.
         lease: Arc<LeaseGrant>,
@@ -51,33 +52,34 @@ pub enum Effect {
         /// Its audience.
         audience: String,
     },
-    /// Tells those who hold something only while the device is entitled how the gate stands.
+    /// Tells processes that wait for the entitlement, and systemd, whether the gate is open.
     TellHolders,
-    /// Runs a TPM command. [`TpmCommand::Increment`] is with the TPM's thread before the next effect begins.
+    /// Runs a TPM command. [`TpmCommand::Increment`] is in the queue of the TPM's thread before the next effect begins.
     Tpm(Ticket, TpmCommand),
-    /// Writes to the disk, after all writes before it.
+    /// Writes to the disk. Writes are done in their order.
     Write(Ticket, Write),
     /// Calls the control plane.
     Call(Ticket, Call),
-    /// Reads what the host knows; [`Input::Gathered`](super::Input::Gathered) has it.
+    /// Reads facts and logs of the host. [`Input::Gathered`](super::Input::Gathered) brings them.
     Gather(Ticket, Gather),
     /// Reads the disk and the TPM's counter, and changes neither.
     Examine(Ticket),
-    /// Salts sessions to the endorsement key of this TPM name and to no other: the control plane is shown this one.
+    /// Pins the endorsement key with this TPM name, which the control plane is about to verify: the daemon salts sessions to no
+    /// other one.
     PinEndorsementKey(Vec<u8>),
-    /// Takes the pairing's keys into use, and connects to its broker.
+    /// Loads the pairing's keys, and connects to its broker.
     Connect(Arc<PairingRecord>),
     /// Asks the broker for the subscriptions again.
     Subscribe,
-    /// Gives the connection to the broker up.
+    /// Closes the connection to the broker.
     Disconnect,
-    /// Publishes over the link, now or when it stands again.
+    /// Publishes over the link, now or after the next connection.
     Publish(Parcel),
     /// Acknowledges a message of the broker.
     Acknowledge(MessageId),
     /// Answers a request of the local socket.
     Reply(RequestId, Reply),
-    /// Leaves an audit record.
+    /// Writes an audit record.
     Record {
         /// The epoch that it is about.
         epoch: Option<Epoch>,
@@ -86,26 +88,26 @@ pub enum Effect {
         /// What happened.
         fact: DeviceFact,
     },
-    /// The control plane has the audit records up to this sequence.
+    /// Notes that the control plane has the audit records up to this sequence number.
     RecordsAcknowledged(u64),
-    /// A signed verdict named this time: Unix time, seconds.
+    /// Raises the floor of the wall clock to the time in a signed verdict: Unix time, seconds.
     RaiseClock(u64),
     /// Logs a security event.
     Security(SecurityEvent, Option<Epoch>, String),
-    /// Tells systemd the state in one line.
+    /// Shows the state to systemd, in one line.
     ShowState(String),
 }
 
-/// What an open gate holds.
+/// The contents of the gate that opens.
 #[derive(Debug)]
 pub struct OpenGate {
-    /// When the lease runs out, on CLOCK_BOOTTIME.
+    /// When the lease expires, on CLOCK_BOOTTIME.
     pub until: Duration,
     /// The lease.
     pub lease: Arc<LeaseGrant>,
     /// The vault's key.
     pub key: VaultKey,
-    /// What the operator grants.
+    /// The operator's grant.
     pub entitlement: Entitlement,
     /// The pairing.
     pub record: Arc<PairingRecord>,
@@ -120,19 +122,19 @@ pub enum TpmCommand {
     Counter,
     /// TPM2_NV_Certify over the counter, with this qualifying data.
     Certify(Digest),
-    /// Unseals the vault's key under a lease, and reads the TPM's clock.
+    /// TPM2_Unseal of the vault's key under a lease; reads the TPM's clock, too.
     Unseal(Arc<LeaseGrant>),
-    /// Finds the lease for what the PCRs show.
+    /// Finds the lease whose PCR digest fits the PCRs.
     MatchPcrs(Vec<Arc<LeaseGrant>>),
-    /// Compares counter and attestation key with the pairing.
+    /// Compares the counter and the attestation key with the pairing.
     Check(Arc<PairingRecord>),
     /// Removes the counter.
     Deprovision,
-    /// Ends the present epoch, whichever it is.
+    /// Increments the counter whatever its value is, and reads it before and after.
     EndEpoch,
-    /// Defines the counter where the TPM has none, and reads it.
+    /// Defines the counter if the TPM has none, and reads it.
     ProvisionCounter,
-    /// Reads endorsement key and attestation key.
+    /// Reads the endorsement key and the attestation key.
     Identity,
     /// TPM2_ActivateCredential: only the TPM that the credential was made for opens it.
     Activate(Credential),
@@ -151,9 +153,9 @@ pub enum TpmCommand {
     },
     /// Reads the PCRs that every report quotes.
     ReadPcrs,
-    /// Reads NvPCRs, without those that are not there or cannot be read.
+    /// Reads the NvPCRs that exist and that anybody may read.
     ReadNvPcrs(Vec<u32>),
-    /// Finds out which of these NV indices the TPM has.
+    /// Lists those of these NV indices that the TPM has.
     PresentNvPcrs(Vec<u32>),
     /// TPM2_Quote over the PCRs that every report quotes.
     Quote {
@@ -162,7 +164,7 @@ pub enum TpmCommand {
         /// The qualifying data.
         digest: Digest,
     },
-    /// TPM2_NV_Certify over NvPCRs, with this qualifying data, without those that the TPM does not certify.
+    /// TPM2_NV_Certify over NvPCRs, with this qualifying data. Leaves out those that the TPM does not certify.
     CertifyNvPcrs(Vec<u32>, Digest),
 }
 
@@ -176,25 +178,25 @@ impl fmt::Debug for NewKeys {
     }
 }
 
-/// What the host knows.
+/// What to read of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gather {
     /// For a pairing request: facts about the host, and a fresh random nonce.
     Host,
-    /// For a report: the logs, and the audit records that the control plane does not have.
+    /// For a report: the logs, and the audit records that the control plane lacks.
     Logs(LogRange),
 }
 
-/// The logs that a report takes along.
+/// The parts of the logs that a report has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogRange {
-    /// The report is a whole one: it has the boot log and the facts about the host.
+    /// Whether the report is whole: then it has the boot log and the host facts.
     pub whole: bool,
     /// The bank that is quoted.
     pub bank: PcrBank,
-    /// The offset in systemd's measurement log.
+    /// Where to begin in systemd's measurement log, in bytes.
     pub measure: u64,
-    /// The offset in the IMA log; none if that log is left out.
+    /// Where to begin in the IMA log, in bytes; none to leave that log out.
     pub ima: Option<u64>,
 }
 
@@ -203,21 +205,21 @@ pub struct LogRange {
 pub enum Write {
     /// A verdict, as it was received.
     Verdict {
-        /// Its sequence: an older one does not replace a newer one.
+        /// Its sequence number. An older verdict does not replace a newer one.
         sequence: u64,
         /// The message.
         message: Vec<u8>,
         /// Whether it has a lease.
         has_lease: bool,
     },
-    /// Removes the kept lease: the verdict that bars the device could not be written.
+    /// Removes the stored lease, because a verdict that bars the device could not be written.
     RemoveLease,
-    /// The vault as the open gate has it, sealed.
+    /// The tokens of the open gate, sealed.
     Vault,
-    /// That the pairing is about to end, without waiting for the disk. Nothing, if the disk has the record of another
-    /// pairing.
+    /// A note that the pairing is about to end. The increment does not wait for it. Writes nothing if the disk has the record of
+    /// another pairing.
     RevocationNote(Revocation),
-    /// Why the pairing ended. Nothing, if the disk has the record of another pairing.
+    /// Why the pairing ended. Writes nothing if the disk has the record of another pairing.
     Revocation(Revocation),
     /// Unlinks keys, vault, verdicts and leases.
     DestroyKeys,
@@ -225,21 +227,21 @@ pub enum Write {
     Receipt(Epoch, Vec<u8>),
     /// Removes a receipt.
     RemoveReceipt(Epoch),
-    /// Drops the record of a dead pairing.
+    /// Removes the record of a pairing that has ended.
     ForgetPairing,
     /// Allocates the disk space of a pairing.
     Reserve,
-    /// Gives that space back.
+    /// Frees that space.
     Release,
-    /// An approval, before anything is done on it.
+    /// An approval, written before the daemon acts on it.
     Approved(Box<Approved>),
-    /// That keys of the approved pairing are about to be created in this epoch.
+    /// A note that keys of the approved pairing are about to be created in this epoch.
     BeginKeys(Epoch),
-    /// Drops an unfinished pairing.
+    /// Removes an unfinished pairing.
     DiscardUnfinished,
-    /// A granted pairing, beside the old one.
+    /// A granted pairing, written beside the old one.
     Stage(Box<Staged>),
-    /// Puts the staged pairing in the place of the old one.
+    /// Replaces the old pairing by the staged one.
     Commit,
 }
 
@@ -263,29 +265,29 @@ pub enum Call {
     Token(String),
     /// Requests a pairing.
     RequestPairing(Box<PairingRequest>),
-    /// Opens the session that was offered. Sent again, it asks how the session stands.
+    /// Opens the offered session. The same call again returns the session's state.
     OpenSession(SessionId, Arc<SessionProof>),
-    /// Asks how a session stands, and submits an approval or a confirmation.
+    /// Queries a session's state, and submits an approval or a confirmation.
     Step(SessionId, Box<ApprovalStep>),
-    /// Submits the proof of an approved pairing. Sent again as it was, it gets the same grant.
+    /// Submits the proof of an approved pairing. The same proof again returns the same grant.
     Prove(SessionId, Arc<PairingProof>),
 }
 
-/// Something to publish, and how to know it again when the broker has it.
+/// A message to publish, and what identifies it when the broker acknowledges it.
 #[derive(Clone, Debug)]
 pub struct Parcel {
-    /// What it is.
+    /// Its kind.
     pub kind: ParcelKind,
     /// Its encoding.
     pub payload: Vec<u8>,
 }
 
-/// What a parcel is.
+/// The kind of a parcel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParcelKind {
     /// The device's status, retained.
     Status,
-    /// Evidence, by its digest.
+    /// A report, by the digest of its evidence.
     Posture(Digest),
     /// The receipt for an epoch.
     Receipt(Epoch),
@@ -304,16 +306,16 @@ impl ParcelKind {
 /// An answer to a request of the local socket.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    /// It is done, or begun.
+    /// The request is done, or its work has begun.
     Done,
     /// The epoch was ended.
     Wiped(Wiped),
     /// The counter was removed.
     Deprovisioned(Deprovisioned),
-    /// How the session stands, after what the caller submitted.
+    /// The session's state, after the caller's submission.
     Session(Box<SessionStatus>),
-    /// The control plane did not answer; the session goes on.
+    /// The control plane did not answer. The session continues.
     Unreachable(Problem),
-    /// It was refused.
+    /// The request was refused.
     Refused(Problem),
 }

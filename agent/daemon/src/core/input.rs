@@ -19,45 +19,45 @@ use super::examination::Found;
 use super::procedure::UNEXPECTED;
 use crate::record::Moment;
 
-/// Names a message of the broker that can be acknowledged.
+/// Identifies a message of the broker in its acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MessageId(pub u64);
 
-/// Names a request of the local API that wants an answer.
+/// Identifies a request of the local API in its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
-/// Something that happened.
+/// An event outside of the core.
 #[derive(Debug)]
 pub enum Input {
-    /// A deadline of the core has come.
+    /// A deadline of the core has passed.
     Timer,
-    /// What [`Effect::Examine`](super::Effect::Examine) found on the disk and in the TPM.
+    /// The result of [`Effect::Examine`](super::Effect::Examine).
     Found(Ticket, Box<Found>),
-    /// The TPM did not even tell its counter.
+    /// The TPM failed in [`Effect::Examine`](super::Effect::Examine).
     NotFound(Ticket, TpmFailure),
-    /// The link to the broker.
+    /// An event of the link to the broker.
     Link(LinkInput),
-    /// A command of the TPM has ended.
+    /// A TPM command has ended.
     Tpm(Ticket, Result<TpmAnswer, TpmFailure>),
     /// A write has reached the disk, or has failed.
     Written(Ticket, Result<(), String>),
-    /// A call of the control plane has ended.
+    /// A call to the control plane has ended.
     Called(Ticket, Result<CallAnswer, CallFailure>),
-    /// What the host knows was read, or could not be.
+    /// The result of [`Effect::Gather`](super::Effect::Gather).
     Gathered(Ticket, Result<Gathered, String>),
-    /// The gate was opened; these tokens were in the vault.
+    /// The gate was opened. The vault has these tokens.
     VaultOpened(Vec<HeldToken>),
     /// A request on the local socket.
     Request(RequestId, Request),
 }
 
-/// What the link to the broker tells.
+/// An event of the link to the broker.
 #[derive(Debug)]
 pub enum LinkInput {
-    /// The connection stands.
+    /// The link has connected.
     Connected,
-    /// The connection is gone, or was not made; the link goes on trying.
+    /// The link has lost its connection, or could not make one. It tries again.
     Lost(String),
     /// The broker has confirmed the subscriptions.
     Subscribed,
@@ -69,19 +69,19 @@ pub enum LinkInput {
         topic: String,
         /// Its payload.
         payload: Vec<u8>,
-        /// Names it for its acknowledgement.
+        /// Identifies it in its acknowledgement.
         id: Option<MessageId>,
     },
-    /// The broker has a parcel, and somebody who subscribed to it.
+    /// The broker has a parcel, and has a subscriber for it.
     Delivered(ParcelKind),
-    /// The broker has dropped a parcel: nobody subscribes to it, or it refuses it.
+    /// The broker has dropped a parcel: it has no subscriber, or the broker refuses it.
     Undelivered(ParcelKind),
 }
 
-/// What a TPM command gave.
+/// The result of a TPM command.
 #[derive(Debug)]
 pub enum TpmAnswer {
-    /// The counter has moved on.
+    /// The counter was incremented.
     Incremented,
     /// The counter's value; none if the TPM has no counter.
     Counter(Option<Epoch>),
@@ -92,26 +92,26 @@ pub enum TpmAnswer {
         /// `TPMT_SIGNATURE`.
         signature: Vec<u8>,
     },
-    /// A lease was accepted.
+    /// The TPM has accepted the lease.
     Unsealed {
         /// The vault's key.
         key: VaultKey,
         /// The TPM's clock, ms.
         clock_ms: u64,
     },
-    /// Which of the leases ahead is for what the PCRs show.
+    /// The index of the lease whose PCR digest fits the PCRs.
     Matched(Option<usize>),
     /// The counter's value, and whether this TPM has the pairing's attestation key.
     Checked(Option<Epoch>, bool),
-    /// The counter was removed; whether there was one.
+    /// The counter was removed; false if there was none.
     Deprovisioned(bool),
-    /// An epoch was ended: it, and the one that is now.
+    /// An epoch was ended: its value, and the value after it.
     Ended(Epoch, Epoch),
-    /// The counter, which the TPM has in any case now.
+    /// The counter.
     Provisioned(Counter),
-    /// Endorsement key and attestation key.
+    /// The endorsement key and the attestation key.
     Identity(Arc<Identity>),
-    /// What the credential held.
+    /// The secret of the credential.
     Activated(Secret),
     /// The keys of a pairing.
     Created(NewKeys),
@@ -131,7 +131,7 @@ pub enum TpmAnswer {
     NvPcrsCertified(Vec<(u32, Attestation)>),
 }
 
-/// What the attestation key says of each key of a pairing.
+/// The attestation key's certificates (TPM2_Certify) for the keys of a pairing.
 #[derive(Debug)]
 pub struct KeyCertificates {
     /// Of the link key.
@@ -144,16 +144,16 @@ pub struct KeyCertificates {
     pub action: Attestation,
 }
 
-/// An NvPCR, and what was read of it.
+/// An NvPCR and its contents.
 #[derive(Clone, Debug)]
 pub struct NvPcr {
     /// Its handle.
     pub handle: u32,
-    /// What was read.
+    /// Its public area and value.
     pub found: NvDigest,
 }
 
-/// What a credential held, zeroized when it is dropped.
+/// The secret of a credential; zeroized on drop.
 pub struct Secret(pub Zeroizing<Vec<u8>>);
 
 impl fmt::Debug for Secret {
@@ -163,7 +163,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What [`Effect::Gather`](super::Effect::Gather) read.
+/// The result of [`Effect::Gather`](super::Effect::Gather).
 #[derive(Debug)]
 pub enum Gathered {
     /// For a pairing request.
@@ -177,7 +177,7 @@ pub enum Gathered {
     Logs(Box<GatheredLogs>),
 }
 
-/// What a report takes along of the host.
+/// The host's part of a report.
 #[derive(Clone, Debug)]
 pub struct GatheredLogs {
     /// Linux's random id of this boot.
@@ -186,7 +186,7 @@ pub struct GatheredLogs {
     pub run: Nonce,
     /// Facts about the host, for a whole report.
     pub facts: Option<HostFacts>,
-    /// How the host is doing.
+    /// The host's health.
     pub health: HostHealth,
     /// The firmware's log.
     pub boot: Option<BootLog>,
@@ -196,11 +196,11 @@ pub struct GatheredLogs {
     pub named_nvpcrs: Option<Vec<u32>>,
     /// A piece of the IMA log.
     pub ima: Option<ImaLog>,
-    /// The audit records that the control plane does not have; none while the disk does not give them.
+    /// The audit records that the control plane lacks; none if the disk cannot be read.
     pub audit: Option<message::Audit>,
 }
 
-/// The key of the vault, zeroized when it is dropped.
+/// The key of the vault; zeroized on drop.
 pub struct VaultKey(pub Zeroizing<[u8; 32]>);
 
 impl fmt::Debug for VaultKey {
@@ -214,7 +214,7 @@ impl fmt::Debug for VaultKey {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct TpmFailure {
-    /// What follows from it.
+    /// How the core reacts.
     pub kind: TpmFailureKind,
     /// What failed, for people.
     pub text: String,
@@ -228,45 +228,45 @@ impl TpmFailure {
     }
 }
 
-/// What follows from a failed TPM command.
+/// How the core reacts to a failed TPM command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TpmFailureKind {
-    /// The TPM refused a lease for its PCRs.
+    /// The TPM refused a lease because of its PCRs.
     Pcrs,
     /// The TPM refused a lease for another reason than PCRs or epoch.
     Lease,
-    /// The TPM refused a key for good: its epoch is over, or another TPM made it.
+    /// The TPM refuses a key permanently: its epoch has ended, or another TPM made it.
     Key,
-    /// The TPM did not answer as it should. The same command may succeed later.
+    /// The TPM gave no usable answer. The same command may succeed later.
     Transient,
 }
 
-/// What a call of the control plane gave.
+/// The result of a call to the control plane.
 #[derive(Debug)]
 pub enum CallAnswer {
-    /// It has the receipt, and tells the signed event that ended the epoch if the receipt says that the device does not
-    /// know it.
+    /// The control plane has the receipt. If the device does not know the event that ended the epoch, the answer has that event,
+    /// signed.
     ReceiptTaken(Option<Vec<u8>>),
     /// A token.
     Token(Token),
-    /// A session is offered.
+    /// The control plane offers a session.
     Offered(Box<PairingOffer>),
-    /// How a session stands.
+    /// The state of a session.
     Session(SessionAnswer),
     /// A pairing was granted.
     Granted(Box<PairingGrant>),
 }
 
-/// How an approval session stands.
+/// The state of an approval session.
 #[derive(Clone, Debug)]
 pub enum SessionAnswer {
-    /// The old pairing is over for the control plane; the new one may be made.
+    /// The control plane has ended the old pairing. The device may create the new one.
     Approved(Box<PairingApproved>),
-    /// Somebody has yet to approve. Nothing has changed.
+    /// An approval is missing. Nothing has changed.
     Waiting(Box<Waiting>),
 }
 
-/// Why a call of the control plane failed.
+/// Why a call to the control plane failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct CallFailure {
@@ -276,7 +276,7 @@ pub struct CallFailure {
     pub remedy: String,
     /// Whether the same call may succeed soon.
     pub is_transient: bool,
-    /// The code with which the control plane refused the call; none if it did not.
+    /// The control plane's refusal code; none if it did not refuse the call.
     pub refusal: Option<RefusalCode>,
 }
 
@@ -286,14 +286,14 @@ impl CallFailure {
         Self { text, remedy, is_transient: false, refusal: None }
     }
 
-    /// The call was not made.
+    /// Returns the failure of a call that was not sent.
     pub(super) fn local(error: &dyn std::error::Error) -> Self {
         let (text, remedy) =
             (error.to_string(), "show the operator of the control plane this message".to_owned());
         Self { text, remedy, is_transient: false, refusal: None }
     }
 
-    /// Returns whether what was submitted did not count, and the session goes on.
+    /// Returns whether the session continues: the control plane only refused what the caller submitted.
     pub(super) fn spares_the_session(&self) -> bool {
         use RefusalCode::{ApprovalRefused, Malformed, NoApprovers};
         matches!(self.refusal, Some(ApprovalRefused | NoApprovers | Malformed))
@@ -309,15 +309,15 @@ pub struct HeldToken {
     pub scope: String,
     /// Its audience.
     pub audience: String,
-    /// When it came: Unix time, seconds.
+    /// When it arrived: Unix time, seconds.
     pub kept_at: u64,
     /// When it expires: Unix time, seconds.
     pub expires_at: u64,
 }
 
 impl HeldToken {
-    /// Returns whether a workload may have it at `now`, Unix seconds. One that came later than now has expired: the
-    /// clock was ahead.
+    /// Returns whether a workload may have it at `now`, Unix seconds. A token that arrived later than now counts as expired: the
+    /// clock was ahead then.
     pub(super) fn is_live(&self, now: u64) -> bool {
         self.kept_at <= now && now < self.expires_at
     }
@@ -330,7 +330,7 @@ impl HeldToken {
     }
 }
 
-/// What the local socket asks of the core.
+/// A request on the local socket.
 #[derive(Clone, Debug)]
 pub enum Request {
     /// A session for a pairing.
