@@ -94,11 +94,11 @@ fn is_well(world: &World, index: usize) -> bool {
 /// Returns whether the control plane counts the device's pairing as live. If it has ended it, the order may be on its way.
 fn lives_at_the_control_plane(world: &World, index: usize) -> bool {
     let process = world.devices.get(index).and_then(|device| device.process.as_ref());
-    let Some(record) = process.and_then(|process| process.parts.store.pairing().ok().flatten()) else {
-        return false;
-    };
-    let live = world.plane.look(move |tx| tx.live_pairing(record.device));
-    live.ok().flatten().is_some_and(|live| live.id == record.pairing)
+    let Some(acting) = process.and_then(|process| process.parts.in_use()) else { return false };
+    let record = acting.record;
+    let (device, pairing) = (record.device, record.pairing);
+    let live = world.plane.look(move |tx| tx.live_pairing(device));
+    live.ok().flatten().is_some_and(|live| live.id == pairing)
 }
 
 /// Counts for how many rounds each entitled device has been without its token.

@@ -1,5 +1,6 @@
+use super::der;
 use super::der::{BIT_STRING, BOOLEAN, Der, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, read_time};
-use super::key::{SignatureAlgorithm, SubjectKey};
+use super::key::{PublicKeyInfo, SignatureAlgorithm, SubjectKey};
 
 /// The size limit of a certificate, in bytes. Real ones have 700 to 2,500.
 const CERTIFICATE_MAX_LEN: usize = 16 * 1024;
@@ -230,4 +231,32 @@ fn read_extended_key_usage(mut value: Der<'_>) -> Option<Vec<Vec<u8>>> {
         purposes.push(list.expect(OID)?.content.to_vec());
     }
     Some(purposes)
+}
+
+/// Reads a single key from a certificate, with its key identifier, or a bare key; in PEM or DER.
+pub(crate) fn read_public_key(bytes: &[u8]) -> Option<(PublicKeyInfo, Option<Vec<u8>>)> {
+    let certificates = der::pem_blocks(bytes, "CERTIFICATE")?;
+    let keys = der::pem_blocks(bytes, "PUBLIC KEY")?;
+    match (certificates.as_slice(), keys.as_slice()) {
+        ([certificate], []) => of_certificate(&Certificate::read(certificate)?),
+        ([], [key]) => Some((PublicKeyInfo::read(key)?, None)),
+        ([], []) => match Certificate::read(bytes) {
+            Some(certificate) => of_certificate(&certificate),
+            None => Some((PublicKeyInfo::read(bytes)?, None)),
+        },
+        _ => None,
+    }
+}
+
+fn of_certificate(certificate: &Certificate) -> Option<(PublicKeyInfo, Option<Vec<u8>>)> {
+    let key = PublicKeyInfo::read(&certificate.key_info)?;
+    Some((key, certificate.extensions.subject_key_id.clone()))
+}
+
+/// Returns whether `issuer`'s key signed `certificate`.
+pub(crate) fn is_signed_by(certificate: &Certificate, issuer: &SubjectKey) -> bool {
+    certificate.algorithm.is_some_and(|algorithm| {
+        let digest = algorithm.hash().digest(&[&certificate.signed]);
+        algorithm.verifies(issuer, digest.as_bytes(), &certificate.signature)
+    })
 }

@@ -4,8 +4,6 @@ use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey};
 use sha2::{Sha256, Sha384, Sha512};
 
-use super::certificate::Certificate;
-use super::der;
 use super::der::{BIT_STRING, Der, OID, SEQUENCE};
 use crate::tpm::{Curve, HashAlgorithm, Public, PublicKey, uncompressed_point};
 
@@ -127,26 +125,6 @@ impl PublicKeyInfo {
     }
 }
 
-/// Reads a single key from a certificate, with its key identifier, or a bare key; in PEM or DER.
-pub(crate) fn read_public_key(bytes: &[u8]) -> Option<(PublicKeyInfo, Option<Vec<u8>>)> {
-    let certificates = der::pem_blocks(bytes, "CERTIFICATE")?;
-    let keys = der::pem_blocks(bytes, "PUBLIC KEY")?;
-    match (certificates.as_slice(), keys.as_slice()) {
-        ([certificate], []) => of_certificate(&Certificate::read(certificate)?),
-        ([], [key]) => Some((PublicKeyInfo::read(key)?, None)),
-        ([], []) => match Certificate::read(bytes) {
-            Some(certificate) => of_certificate(&certificate),
-            None => Some((PublicKeyInfo::read(bytes)?, None)),
-        },
-        _ => None,
-    }
-}
-
-fn of_certificate(certificate: &Certificate) -> Option<(PublicKeyInfo, Option<Vec<u8>>)> {
-    let key = PublicKeyInfo::read(&certificate.key_info)?;
-    Some((key, certificate.extensions.subject_key_id.clone()))
-}
-
 const RSA_MIN_LEN: usize = 2048 / 8;
 /// sha…WithRSAEncryption, 1.2.840.113549.1.1; the last byte selects the hash.
 const PKCS1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
@@ -192,14 +170,6 @@ impl SignatureAlgorithm {
             _ => None,
         })
     }
-}
-
-/// Returns whether `issuer`'s key signed `certificate`.
-pub(crate) fn is_signed_by(certificate: &Certificate, issuer: &SubjectKey) -> bool {
-    certificate.algorithm.is_some_and(|algorithm| {
-        let digest = algorithm.hash().digest(&[&certificate.signed]);
-        algorithm.verifies(issuer, digest.as_bytes(), &certificate.signature)
-    })
 }
 
 /// Returns whether this key signed the digest: RSASSA-PKCS1-v1_5, or ECDSA in DER.

@@ -6,7 +6,7 @@ mod der;
 mod key;
 mod revocation_list;
 
-pub(crate) use certificate::{Certificate, common_name, organization, shown};
+pub(crate) use certificate::{Certificate, common_name, is_signed_by, organization, read_public_key, shown};
 pub(crate) use der::{is_pem, pem_certificates, pem_revocation_lists};
-pub(crate) use key::{PublicKeyInfo, SubjectKey, is_signed_by, read_public_key};
+pub(crate) use key::{PublicKeyInfo, SubjectKey};
 pub(crate) use revocation_list::{ListError, REVOCATION_LIST_MAX_LEN, RevocationList};

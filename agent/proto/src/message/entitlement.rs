@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Scope;
-use super::verdict::Standing;
 use crate::bounded::Text;
-use crate::limits;
+use crate::{limits, open_enum};
 
 /// The resource that a token is for (RFC 8707): an absolute URI without a fragment.
 pub type Audience = Text<{ limits::AUDIENCE }>;
@@ -17,6 +16,16 @@ pub struct Access {
     pub scopes: Vec<Scope>,
     /// The audiences, at most [`limits::AUDIENCES`].
     pub audiences: Vec<Audience>,
+}
+
+open_enum! {
+    /// The operator's decision, independent of the attestation result.
+    pub enum Standing {
+        /// The device may work.
+        Active = "active",
+        /// The device may not work until the operator resumes it. Nothing is destroyed.
+        Suspended = "suspended",
+    }
 }
 
 /// What the operator grants a device now. Every verdict carries it. The device requests and serves no token that

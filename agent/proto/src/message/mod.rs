@@ -12,7 +12,7 @@ use crate::bounded::{Blob, Text};
 use crate::limits;
 
 pub use action::{ActionApproved, ActionOffer, ActionState, Authorization, AuthorizationRequest};
-pub use entitlement::{Access, Audience, Entitlement, Lacking};
+pub use entitlement::{Access, Audience, Entitlement, Lacking, Standing};
 pub use event::{Cause, Event, EventKind, Receipt, SignedReceipt};
 pub use evidence::{
     Audit, BootLog, CertifiedNvPcr, DeviceState, Evidence, HostFacts, HostHealth, ImaLog, MeasureLog, Report,
@@ -26,7 +26,7 @@ pub use session::{
     Approval, ApprovalStep, Ending, GivenApproval, GrantedApproval, Known, PairingApproved, SessionProof,
     SshSignature, Statement, StatementBytes, Waiting,
 };
-pub use verdict::{Area, Lease, Standing, TrustTier, Verdict};
+pub use verdict::{Area, Lease, TrustTier, Verdict};
 
 /// A structure in the TPM's own encoding (TPM 2.0 Library, Part 2), without an outer size.
 pub type TpmStructure = Blob<{ limits::TPM_STRUCTURE }>;

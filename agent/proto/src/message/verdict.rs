@@ -61,16 +61,6 @@ pub struct Verdict {
 }
 
 open_enum! {
-    /// The operator's decision, independent of the attestation result.
-    pub enum Standing {
-        /// The device may work.
-        Active = "active",
-        /// The device may not work until the operator resumes it. Nothing is destroyed.
-        Suspended = "suspended",
-    }
-}
-
-open_enum! {
     /// A trust tier, best first (AR4SI and EAR, drafts of the IETF's RATS group).
     pub enum TrustTier {
         /// The device is in an approved state.
