@@ -26,7 +26,7 @@ fn without_a_policy_an_unlogged_firmware_pcr_is_a_warning_and_its_value_is_compa
     }
     let other = judge(&log_without(0), &by_value("x86-secureboot-on"));
     assert_eq!(other.area(Area::Firmware), Some(TrustTier::Contraindicated));
-    // A boot loader's events are left out by nobody's firmware.
+    // No firmware leaves out a boot loader's events.
     for pcr in [4, 7, 9] {
         let appraisal = judge(&log_without(pcr), &by_value(BOOT));
         assert_eq!(appraisal.tier, TrustTier::Contraindicated, "PCR {pcr}");
@@ -69,7 +69,7 @@ fn what_a_log_says_of_a_pcr_that_it_does_not_explain_counts_for_nothing() {
     let appraisal = judge(&log_without(0), &under(&policy));
     assert!(worst(&appraisal).contains("does not tell the firmware's version"), "{appraisal:#?}");
 
-    // The same for Secure Boot: a value of PCR 7 in the policy does not make the log's word true.
+    // The same for Secure Boot: a value of PCR 7 in the policy does not prove what the log says.
     let mut policy = learn(&Boot::named(BOOT).event_log());
     policy.secure_boot.required = true;
     policy.pcr = section(&format!("[pcr.7]\nunlogged = ['{}']", quoted(7)));
@@ -143,7 +143,7 @@ fn by_value(name: &str) -> ReferenceValues {
     }
 }
 
-/// Judges the boot's quote with this log. What is said of IMA is left out.
+/// Appraises the boot's quote with this log. Leaves out the reasons about IMA.
 fn judge(log: &[u8], reference: &ReferenceValues) -> AttestationResult {
     let quote = Boot::named(BOOT).quote();
     let (boot_log, ima) = (Some(log), ImaProgress::Absent);

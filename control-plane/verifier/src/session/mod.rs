@@ -2,7 +2,7 @@
 //!
 //! A device that has proven itself opens a session ([`Opening`]). It *waits* for persons, unless the operator's policy
 //! needs nobody, and is *approved* and used once. An approver signs the digest of its statement. Every signature is checked
-//! against the list of approvers when it comes to count, and against the session field by field: the operator learns
+//! against the list of approvers when it begins to count, and against the session field by field: the operator learns
 //! which [`Binding`] failed, the device only that the approval did not count.
 //!
 //! Secrets and codes are kept as SHA-256: the device shows the secret with each step, and its user code follows from it.

@@ -19,21 +19,21 @@ const ACTIONS: usize = 16;
 pub struct Opening<'a> {
     /// Its purpose.
     pub purpose: Purpose,
-    /// The statement; it names the session and the device, and when the session is over.
+    /// The statement. It has the session, the device and the session's expiry.
     pub statement: Statement,
     /// How many persons must approve.
     pub needed: u8,
-    /// The secret that the device shows with each step.
+    /// The secret that the device sends with each step.
     pub secret: &'a [u8],
-    /// The network address of a device that nobody enrolled: its approval would.
+    /// The source address of a device that is not enrolled. An approval of its session enrols it.
     pub stranger: Option<String>,
-    /// What its purpose keeps beside the statement, encoded.
+    /// Data of the purpose that the statement does not have, encoded.
     pub body: Vec<u8>,
 }
 
 impl Opening<'_> {
-    /// Opens the session: it waits for persons, or is approved if none is needed ([`approve`] is the next step then).
-    /// `code` is the user code, where persons must approve.
+    /// Opens the session. It waits for approvals; if none is needed, it is approved, and [`approve`] is the next step. `code` is
+    /// the user code of a session that waits.
     ///
     /// # Errors
     /// [`EncodeError`] when the statement is longer than one may be.
@@ -69,13 +69,13 @@ impl Opening<'_> {
     }
 }
 
-/// Marks a session as approved at `now`: from here on it may be used, once.
+/// Marks a session as approved at `now`. It may then be used once.
 #[must_use]
 pub fn approve(session: ApprovalSession, now: u64) -> ApprovalSession {
     ApprovalSession { state: SessionState::Approved, expires: now.saturating_add(USE_WITHIN), ..session }
 }
 
-/// Returns the record of an approval, with all that it takes to check it again.
+/// Returns the record of an approval, with everything that is needed to verify it again.
 ///
 /// # Errors
 /// [`DamagedStatement`]
@@ -103,21 +103,21 @@ pub fn approved_fact(
 /// The waiting sessions of devices that nobody enrolled, and how many of them are admitted.
 #[derive(Clone, Copy, Debug)]
 pub struct Strangers {
-    /// All of them.
+    /// Their number.
     pub waiting: usize,
-    /// Those that ask to take the place of the same device.
+    /// The number of those that want to replace the same device.
     pub of_device: usize,
-    /// Those from the same network address.
+    /// The number of those from the same source address.
     pub of_address: usize,
-    /// How many may wait for one device's place.
+    /// How many may wait to replace one device.
     pub per_device: usize,
-    /// How many may wait from one network address.
+    /// How many may wait from one source address.
     pub per_address: usize,
 }
 
 impl Strangers {
-    /// Refuses one more. Anybody with a TPM may ask to take a known device's place: they must not fill the operator's
-    /// list, and must not keep out the one for whom the operator waits.
+    /// Refuses one more above a limit. Anybody with a TPM may request to replace a known device. Such requests must not fill the
+    /// operator's list, and must not crowd out the device that the operator expects.
     ///
     /// # Errors
     /// [`Refusal`]

@@ -15,17 +15,17 @@ pub const USE_WITHIN: u64 = 600;
 /// An approval session: one request for an approval, from its opening until it is used up.
 #[derive(Clone, Debug)]
 pub struct ApprovalSession {
-    /// Its id; a pairing that results takes the same bytes.
+    /// Its id. A pairing that it approves gets the same bytes as its id.
     pub id: SessionId,
     /// Its purpose.
     pub purpose: Purpose,
-    /// The device that asks; not always an enrolled one.
+    /// The device that opened it. The device may not be enrolled.
     pub device: DeviceId,
-    /// How far it is.
+    /// Its stage.
     pub state: SessionState,
     /// When it was opened, Unix seconds.
     pub opened_at: u64,
-    /// When it is over, Unix seconds.
+    /// When it expires, Unix seconds.
     pub expires: u64,
     /// SHA-256 of the secret that authenticates the device's next step.
     pub secret: Digest,
@@ -33,17 +33,17 @@ pub struct ApprovalSession {
     pub statement: StatementBytes,
     /// How many persons must approve.
     pub needed: u8,
-    /// By what an approver elsewhere finds it.
+    /// The user code by which an approver on another device finds it.
     pub code: Option<CodeDigest>,
-    /// The failed attempts.
+    /// The counts of failed attempts.
     pub failed: FailedAttempts,
-    /// The first attempts that did not count, for the operator.
+    /// The first failed attempts, for the operator.
     pub refusals: Vec<Refused>,
-    /// Why it is over, for people.
+    /// Why it ended, for people.
     pub outcome: Option<String>,
-    /// The network address that the request came from, if nobody had enrolled the device.
+    /// The source address of the request, if the device was not enrolled.
     pub stranger: Option<String>,
-    /// What its purpose keeps beside the statement, encoded.
+    /// Data of the purpose that the statement does not have, encoded.
     pub body: Vec<u8>,
 }
 
@@ -57,11 +57,11 @@ pub enum Purpose {
     Action,
 }
 
-/// How far an approval session is.
+/// The stage of an approval session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SessionState {
-    /// Persons still have to approve.
+    /// Approvals are missing.
     Waiting,
     /// It was approved and is not used yet.
     Approved,
@@ -69,24 +69,24 @@ pub enum SessionState {
     Spent,
     /// An operator or an approver declined it, or it had too many failed attempts.
     Declined,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// A newer session of the device took its place.
+    /// A newer session of the device replaced it.
     Superseded,
 }
 
-/// The user code, as far as it is kept: the letters themselves follow from the session's secret.
+/// The stored part of the user code. The letters are derived from the session's secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeDigest {
     /// The first group; no other waiting session has it.
     pub handle: String,
-    /// Which code of this secret it is: others were taken.
+    /// The number of the code among those of this secret: earlier ones were in use.
     pub attempt: u32,
     /// SHA-256 of the secret letters.
     pub digest: Digest,
 }
 
-/// The failed attempts in a session.
+/// The counts of failed attempts in a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FailedAttempts {
     /// Wrong user codes.
@@ -95,7 +95,7 @@ pub struct FailedAttempts {
     pub confirmations: u8,
     /// Approvals that do not count.
     pub approvals: u8,
-    /// Proofs of an approved pairing that do not hold.
+    /// Wrong proofs of an approved pairing.
     pub proofs: u8,
 }
 
@@ -114,14 +114,14 @@ impl ApprovalSession {
         Digest::of(secret).as_bytes().ct_eq(self.secret.as_bytes()).into()
     }
 
-    /// Returns how many failed attempts are left, of the kind that is nearest its end.
+    /// Returns how many failed attempts are left before the session ends: the lowest number of all kinds.
     #[must_use]
     pub fn tries_left(&self) -> u8 {
         let failed = self.failed;
         TRIES.saturating_sub(failed.codes.max(failed.confirmations).max(failed.approvals))
     }
 
-    /// Returns whether it waits or is approved, and its time is over.
+    /// Returns whether it is waiting or approved, and has expired.
     #[must_use]
     pub fn is_overdue(&self, now: u64) -> bool {
         matches!(self.state, SessionState::Waiting | SessionState::Approved) && self.expires <= now
@@ -133,7 +133,7 @@ impl ApprovalSession {
 #[error("the stored statement of a session is damaged")]
 pub struct DamagedStatement;
 
-/// Returns the refusal of a session that does not exist, or not for the device that asks.
+/// Returns the refusal of a session that does not exist, or that belongs to another device.
 #[must_use]
 pub fn stale() -> Refusal {
     Refusal::new(RefusalCode::Stale, "this session is unknown or over; start again")
@@ -159,15 +159,15 @@ pub fn over(session: &ApprovalSession) -> Refusal {
 /// An approval of a session whose signature was verified.
 #[derive(Clone, Debug)]
 pub struct SessionApproval {
-    /// Who approved, with which key.
+    /// The approver and their key.
     pub approver: Approver,
     /// When, Unix seconds.
     pub given_at: u64,
     /// The armored SSHSIG over the statement's digest.
     pub signature: SshSignature,
-    /// Given on another device than the one that asks.
+    /// Whether it was given on another device than the one that opened the session.
     pub elsewhere: bool,
-    /// SHA-256 of the confirmation that is still to be typed at the device; none once the approval counts.
+    /// SHA-256 of the confirmation that is not typed at the device yet; none once the approval counts.
     pub confirmation: Option<Digest>,
 }
 

@@ -47,7 +47,7 @@ pub enum DatabaseName {
 /// One EFI_SIGNATURE_DATA.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureEntry {
-    /// The owner, as the entry states it; nobody checks it.
+    /// The owner that the entry states; unverified.
     pub owner: Guid,
     /// The certificate or digest.
     pub signature: Signature,
@@ -148,7 +148,7 @@ impl SignatureEntry {
 }
 
 impl CertificateId {
-    /// Takes what a list declares to be a certificate, well formed or not.
+    /// Reads what a list declares to be a certificate, well formed or not.
     fn of(der: &[u8]) -> Self {
         Self::read(der).unwrap_or_else(|| Self { fingerprint: fingerprint(der), subject: None })
     }
