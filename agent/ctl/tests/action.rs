@@ -48,7 +48,7 @@ fn waits(code: u16, more: Value) -> Vec<u8> {
     reply(code, &status(&update(), json!({"waiting": waiting(more)})).to_string())
 }
 
-/// A daemon that answers what begins with these words so, each time with the next of its answers.
+/// A daemon that answers requests that begin with these words: each time with the next answer of the list.
 fn daemon(answers: &[(&'static str, Vec<Vec<u8>>)]) -> Server {
     let mut answers = answers.to_vec();
     Server::new(move |request| {

@@ -1,4 +1,4 @@
-//! What follows an approval: the counter, the keys, the proof, the grant, the disk.
+//! Creates an approved pairing: counter, keys, proof, grant, storage.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -40,13 +40,13 @@ pub(in crate::core) struct Creation {
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
-/// The control plane takes the proof of an approved session for so long.
+/// How long the control plane accepts the proof of an approved session.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Creates the pairing that was approved, and leaves it on the disk.
 ///
 /// # Errors
-/// [`PairingError`]; the approval is used up then.
+/// [`PairingError`]. The approval cannot be used again then.
 pub(in crate::core) async fn run(port: Port, creation: Creation) -> Result<(), PairingError> {
     let Creation { approved, above, ends_epoch, granted } = creation;
     let counter = epoch_above(&port, above, ends_epoch).await?;
@@ -154,7 +154,7 @@ impl NewPairing<'_> {
         Ok(*self.port.tpm(command, pick!(TpmAnswer::KeysCertified)).await?)
     }
 
-    /// Submits the proof until it is answered: the same one gets the same grant.
+    /// Submits the proof until the control plane answers. The same proof gets the same grant.
     async fn grant(&self, proof: Arc<PairingProof>) -> Result<Box<PairingGrant>, CallFailure> {
         let over = self.port.now().boot.saturating_add(PATIENCE);
         let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
@@ -195,7 +195,7 @@ fn certified(key: &KeyBlob, attestation: Attestation) -> Result<CertifiedKey, Pa
     })
 }
 
-/// Returns a key of the control plane, if the TPM can verify with it as it is meant.
+/// Returns a public key of the control plane, if it has the form with which the TPM can verify signatures.
 fn checked(key: &TpmStructure) -> Result<Vec<u8>, PairingError> {
     check_lease_key(&Public::unmarshal(key.as_bytes())?)?;
     Ok(key.as_bytes().to_vec())

@@ -23,14 +23,14 @@ pub(in crate::core) enum PairingError {
     Tpm(#[from] TpmFailure),
     #[error(transparent)]
     Call(#[from] CallFailure),
-    /// The disk did not take something.
+    /// A write to the disk failed.
     #[error("{0}")]
     Store(String),
     #[error("the host could not be described: {0}")]
     Host(String),
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// The control plane granted a pairing that the disk did not take. Its epoch has to end again.
+    /// The control plane granted a pairing, and writing it to the disk failed. The daemon must end its epoch.
     #[error("{0}; the granted pairing was ended")]
     NotKept(String),
     #[error("the TPM has no epoch counter")]
@@ -77,7 +77,7 @@ impl PairingError {
         problem(code, self.to_string(), self.remedy())
     }
 
-    /// Returns whether the policy wants a person to approve: asking again changes nothing.
+    /// Returns whether the policy requires a person's approval. Then a retry without a person changes nothing.
     pub(in crate::core) fn wants_person(&self) -> bool {
         use RefusalCode::{ApprovalRequired, NoApprovers};
         matches!(self, Self::Call(CallFailure { refusal: Some(ApprovalRequired | NoApprovers), .. }))

@@ -1,4 +1,4 @@
-//! What the device finds of its own past.
+//! What disk and TPM say about earlier pairings of this device.
 
 use pawl_proto::message::Finding;
 use pawl_proto::{DeviceId, Epoch};
@@ -6,7 +6,7 @@ use pawl_proto::{DeviceId, Epoch};
 use crate::core::examination::Found;
 use crate::record::PairingRecord;
 
-/// What the disk and the TPM knew of a pairing before this process changed either, or the pairing that it created since.
+/// What the disk and the TPM said about a pairing at the start of this process, or the pairing that the process has created since.
 #[derive(Clone, Debug, Default)]
 pub struct Past {
     pairing: Option<PastPairing>,
@@ -23,7 +23,7 @@ struct PastPairing {
 }
 
 impl Past {
-    /// Returns the past of a device where this was found. A record that cannot be read tells nothing.
+    /// Returns the past according to an examination. It ignores a record that cannot be read.
     pub(in crate::core) fn found(found: &Found) -> Self {
         match &found.pairing {
             Ok(Some(record)) => Self::of(record),
@@ -44,7 +44,7 @@ impl Past {
         (pairing.attestation_name == attestation_name).then_some(pairing.epoch)
     }
 
-    /// Returns what that means to the TPM whose attestation key has this name.
+    /// Returns the finding for the TPM with this name of the attestation key.
     pub(crate) fn finding(&self, attestation_name: &[u8]) -> Finding {
         match &self.pairing {
             Some(pairing) if pairing.attestation_name == attestation_name => Finding::NothingChanged,
@@ -54,7 +54,7 @@ impl Past {
         }
     }
 
-    /// Returns the device that the disk was paired as, where it was another than this.
+    /// Returns the device in the disk's record, if it is another one.
     pub(crate) fn former(&self, attestation_name: &[u8]) -> Option<DeviceId> {
         let pairing = self.pairing.as_ref()?;
         (pairing.attestation_name != attestation_name).then_some(pairing.device)

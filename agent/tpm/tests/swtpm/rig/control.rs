@@ -11,7 +11,7 @@ use pawl_tpm::{Attestation, Authorization, Binding, Counter, KeyBlob, LeaseGrant
 
 use super::selection;
 
-/// The control plane's side: it signs leases and authorizations, and believes nothing.
+/// The control plane's side: signs leases and authorizations, and verifies what the TPM signs.
 pub(crate) struct ControlPlane {
     pub(crate) lease_key: LeaseKey,
     pub(crate) authorization_key: AuthorizationKey,
@@ -56,7 +56,7 @@ impl ControlPlane {
         }
     }
 
-    /// Terms that the present state just meets, but for the deadline, which is now.
+    /// Returns terms that hold in the present state, except for the deadline, which is now.
     pub(crate) async fn terms(&self, tpm: &Tpm, counter: &Counter) -> LeaseTerms {
         let pcrs = tpm.read_pcrs(&selection()).await.unwrap();
         let clock = tpm.clock().await.unwrap();
