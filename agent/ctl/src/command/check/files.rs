@@ -57,6 +57,33 @@ pub(super) fn state_dir(path: &Path) -> Finding {
     }
 }
 
+/// Below so many free bytes the daemon may soon be unable to write verdicts, tokens and records. A pairing needs 256 KiB.
+const FEW_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Checks the free space of the state directory's file system: a pairing that cannot be stored has to be ended again.
+pub(super) fn free_space(state_dir: &Path) -> Finding {
+    const CHECK: &str = "disk-space";
+    match rustix::fs::statvfs(state_dir) {
+        Ok(stat) => free_space_of(CHECK, state_dir, stat.f_bavail.saturating_mul(stat.f_frsize)),
+        Err(error) => Finding::skipped(CHECK, format!("cannot examine {}: {error}", state_dir.display())),
+    }
+}
+
+fn free_space_of(check: &'static str, state_dir: &Path, free: u64) -> Finding {
+    let detail = format!("{} KiB are free in {}", free / 1024, state_dir.display());
+    if free >= FEW_BYTES {
+        return Finding::ok(check, detail);
+    }
+    Finding::warning(
+        check,
+        format!(
+            "{detail}; below {} MiB writes may soon fail, and with them a pairing",
+            FEW_BYTES / (1024 * 1024)
+        ),
+        "remove files from this disk, or use a larger one, before you pair the device",
+    )
+}
+
 /// Checks the socket: every user who can open it can request tokens.
 pub(super) fn socket(path: &Path) -> Finding {
     const CHECK: &str = "socket";
@@ -134,6 +161,17 @@ mod tests {
             assert_eq!(socket(&path).result, result, "{mode:o}");
         }
         assert_eq!(state_dir(&directory.path().join("none")).result, Outcome::Warning);
+    }
+
+    #[test]
+    fn little_free_space_is_a_warning() {
+        let directory = tempfile::tempdir().unwrap();
+        let of = |free| free_space_of("disk-space", directory.path(), free);
+        assert_eq!(of(FEW_BYTES).result, Outcome::Ok);
+        assert_eq!(of(FEW_BYTES - 1).result, Outcome::Warning);
+        assert!(of(1024 * 300).detail.starts_with("300 KiB are free in "));
+        assert_ne!(free_space(directory.path()).result, Outcome::Skipped);
+        assert_eq!(free_space(&directory.path().join("none")).result, Outcome::Skipped);
     }
 
     #[test]

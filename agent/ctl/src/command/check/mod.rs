@@ -67,6 +67,7 @@ async fn examine(
 
     if let Some(config) = &config {
         findings.push(files::state_dir(&config.state_dir));
+        findings.push(files::free_space(&config.state_dir));
         findings.push(files::authority(&config.control_plane.ca, reader.as_ref()));
     }
     findings.push(tpm::device(status.as_ref(), config.as_ref()));
