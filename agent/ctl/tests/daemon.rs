@@ -231,9 +231,13 @@ fn a_daemon_that_refused_its_configuration_is_not_called_another_version() {
         "printf 'LoadState=loaded\\nActiveState=failed\\nResult=exit-code\\nExecMainStatus=78\\nInvocationID=12\\n'\n",
     );
     script("journalctl", "echo '{\"MESSAGE\":\"control_plane.ca: no such file\"}'\n");
+    // Behind them stands what starts the program on a machine of another architecture.
+    let host = std::env::var_os("PATH").unwrap();
+    let path = std::iter::once(directory.path().to_owned()).chain(std::env::split_paths(&host));
+    let path = std::env::join_paths(path).unwrap();
     for command in ["status", "token telemetry", "wipe --yes --reason x"] {
         let mut pawlctl = command_without_socket(&command.split(' ').collect::<Vec<_>>());
-        pawlctl.env("PATH", directory.path());
+        pawlctl.env("PATH", &path);
         let run = pawlctl.output().unwrap();
         let said = String::from_utf8(run.stderr).unwrap();
         assert_eq!(run.status.code(), Some(78), "{said}");
