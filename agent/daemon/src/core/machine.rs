@@ -84,6 +84,8 @@ impl Machine {
             succession::created(self, outcome);
         }
         self.receipts.run_due(&mut self.cx);
+        // A receipt that an approved pairing waited for may be on the disk now.
+        succession::create(self);
     }
 
     /// Handles what was found on the disk and in the TPM.

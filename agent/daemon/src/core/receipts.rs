@@ -24,6 +24,8 @@ use draft::Draft;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(600);
+/// The longest pause while an approved pairing waits for a receipt: its session expires after minutes.
+const LONGEST_RETRY_BEFORE_PAIRING: Duration = Duration::from_secs(5);
 
 /// The receipts that the control plane does not have yet, by the epoch that ended.
 #[derive(Default)]
@@ -208,6 +210,24 @@ impl Receipts {
     pub(super) fn need_counter(&self) -> bool {
         self.drafts.values().any(Draft::may_come)
             || self.waiting.values().any(|waiting| waiting.unstored.is_some())
+    }
+
+    /// Returns whether an approved pairing has to wait, as in [`need_counter`](Self::need_counter), and retries soon. The
+    /// commit of a pairing replaces the disk's only note of a receipt that is not made yet: a start after it would not make
+    /// that receipt.
+    pub(super) fn delay_pairing(&mut self, cx: &Context) -> bool {
+        if !self.need_counter() {
+            return false;
+        }
+        let latest = cx.after(LONGEST_RETRY_BEFORE_PAIRING);
+        for draft in self.drafts.values_mut() {
+            draft.retry_by(latest);
+        }
+        let unstored = self.waiting.values_mut().filter_map(|waiting| waiting.unstored.as_mut());
+        for retry in unstored.filter_map(|unstored| unstored.retry.as_mut()) {
+            *retry = latest.min(*retry);
+        }
+        true
     }
 
     /// Returns whether the control plane still lacks a receipt.

@@ -39,9 +39,12 @@ pub(super) fn approved(machine: &mut Machine) {
     create(machine);
 }
 
-/// Creates the approved pairing, if there is one and the old one has ended.
+/// Creates the approved pairing, if there is one, the old one has ended, and its receipt is on the disk.
 pub(super) fn create(machine: &mut Machine) {
     let Phase::Idle(idle) = &machine.phase else { return };
+    if machine.sessions.granted().is_none() || machine.receipts.delay_pairing(&machine.cx) {
+        return;
+    }
     let idle = idle.clone();
     if let Some(creating) = machine.sessions.create(&mut machine.cx) {
         machine.examination.abandon();

@@ -52,6 +52,13 @@ impl Draft {
         }
     }
 
+    /// Brings the next try forward to this time, if it is later.
+    pub(super) fn retry_by(&mut self, latest: Duration) {
+        if let Step::Retry(at) = &mut self.step {
+            *at = latest.min(*at);
+        }
+    }
+
     /// Asks the TPM again, where that is due.
     pub(super) fn run_due(&mut self, cx: &mut Context) {
         if cx.is_due(self.deadline()) {

@@ -77,13 +77,58 @@ fn a_receipt_that_the_tpm_does_not_make_is_tried_again_in_this_process() {
     assert!(rig.take_call(is_receipt).is_some());
 }
 
+fn is_certify(effect: &Effect) -> bool {
+    matches!(effect, Effect::Tpm(_, TpmCommand::Certify(_)))
+}
+
+#[test]
+fn the_next_pairing_is_created_once_the_receipt_of_the_one_before_is_made() {
+    let mut device = Device::entitled();
+    device.rig.event(EventKind::Revoke, EPOCH);
+    let certify = device.run_until(is_certify).unwrap();
+    device.fail(&certify);
+    device.run();
+    device.pair();
+    device.run();
+    for _ in 0..10 {
+        assert_eq!(device.rig.core.state(), DeviceState::Pairing);
+        assert!(!device.done.iter().any(|done| done == "Commit"), "{:?}", device.done);
+        device.rig.seconds(5);
+        let certify = device.run_until(is_certify).expect("the receipt waits for longer than five seconds");
+        device.fail(&certify);
+        device.run();
+    }
+    device.rig.seconds(5);
+    device.run();
+    device.assert_paired(EPOCH + 1);
+    let receipt = device.done.iter().position(|done| *done == "Receipt");
+    assert!(receipt < device.done.iter().position(|done| *done == "Commit"), "{:?}", device.done);
+}
+
+#[test]
+fn the_next_pairing_is_created_once_the_disk_has_the_receipt() {
+    let mut device = Device::entitled();
+    device.rig.event(EventKind::Revoke, EPOCH);
+    let is_write = |effect: &Effect| matches!(effect, Effect::Write(_, Write::Receipt(..)));
+    let write = device.run_until(is_write).unwrap();
+    // The control plane does not answer either.
+    device.rig.seconds(10);
+    device.run_until(|effect| matches!(effect, Effect::Call(_, call) if is_receipt(call))).unwrap();
+    device.pair();
+    device.run();
+    assert_eq!(device.rig.core.state(), DeviceState::Pairing);
+    assert!(!device.done.iter().any(|done| done == "Commit"), "{:?}", device.done);
+    device.carry_out(write);
+    device.run();
+    device.assert_paired(EPOCH + 1);
+}
+
 #[test]
 fn a_receipt_that_the_tpm_makes_only_after_the_next_pairing_is_submitted() {
     let mut device = Device::entitled();
     device.rig.event(EventKind::Revoke, EPOCH);
-    let is_certify = |effect: &Effect| matches!(effect, Effect::Tpm(_, TpmCommand::Certify(_)));
-    let certify = device.run_until(is_certify).unwrap();
-    device.fail(&certify);
+    let Some(Effect::Tpm(certify, _)) = device.run_until(is_certify) else { panic!("no receipt") };
+    device.rig.fail(certify, TpmFailureKind::Key);
     device.run();
     device.pair();
     device.run();
