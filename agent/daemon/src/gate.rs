@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use pawl_local_api::{Problem, Token};
 use pawl_proto::message::Entitlement;
-use pawl_tpm::{KeyBlob, LeaseGrant};
 use tokio::sync::watch;
 
 use crate::action::{Acting, Actions};
 use crate::clock;
+use crate::jws::Signer;
 use crate::systemd::Marker;
 use crate::vault::Vault;
 
@@ -37,13 +37,6 @@ pub(crate) struct Opened {
     pub(crate) signer: Signer,
     pub(crate) vault: Vault,
     pub(crate) actions: Actions,
-}
-
-/// The device key, and the lease that the TPM requires for its use.
-#[derive(Clone)]
-pub(crate) struct Signer {
-    pub(crate) key: Arc<KeyBlob>,
-    pub(crate) lease: Arc<LeaseGrant>,
 }
 
 impl Gate {
@@ -176,6 +169,7 @@ mod tests {
     use pawl_evidence::tpm::{Name, PcrSelection};
     use pawl_proto::message::Standing;
     use pawl_proto::{Epoch, PairingId, Text};
+    use pawl_tpm::{KeyBlob, LeaseGrant};
     use zeroize::Zeroizing;
 
     use super::*;

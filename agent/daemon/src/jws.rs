@@ -1,13 +1,20 @@
 //! JSON Web Signatures by the device key: the TPM signs, under a lease.
 
+use std::sync::Arc;
+
 use pawl_evidence::tpm::{Public, PublicKey};
 use pawl_jose::Jwk;
 pub(crate) use pawl_jose::{coordinate, hash};
-use pawl_tpm::Tpm;
+use pawl_tpm::{KeyBlob, LeaseGrant, Tpm};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::gate::Signer;
+/// The device key, and the lease that the TPM requires for its use.
+#[derive(Clone)]
+pub(crate) struct Signer {
+    pub(crate) key: Arc<KeyBlob>,
+    pub(crate) lease: Arc<LeaseGrant>,
+}
 
 /// Returns a compact JWS over `claims`.
 ///

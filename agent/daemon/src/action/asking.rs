@@ -9,14 +9,14 @@ use pawl_evidence::assurance::{Approved, Claims, Expected};
 use pawl_local_api::ActionRequest;
 use pawl_proto::message::{GrantedApproval, ShortText, Statement, StatementBytes};
 use pawl_proto::{Digest, Nonce, SessionId};
+use pawl_tpm::Tpm;
 use serde_json::json;
 
-use super::ActionError;
+use super::error::ActionError;
 use crate::core::StatementError;
-use crate::gate::Signer;
+use crate::jws::{self, Signer};
+use crate::random;
 use crate::record::PairingRecord;
-use crate::shared::Shared;
-use crate::{jws, random};
 
 /// The request of a workload.
 #[derive(Clone, Debug)]
@@ -57,16 +57,18 @@ impl Asking {
         &self.action
     }
 
-    /// Returns the request to the control plane: a JWS by the device key, and therefore under a lease.
+    /// Returns the request to the control plane at `url`: a JWS by the device key, and therefore under a lease. `now`: Unix time,
+    /// seconds.
     pub(super) async fn sign(
         &self,
-        shared: &Shared,
+        tpm: &Tpm,
+        url: &str,
+        now: u64,
         signer: &Signer,
         record: &PairingRecord,
     ) -> Result<String, ActionError> {
-        let now = shared.clock.unix();
         let claims = json!({
-            "iss": record.device, "sub": record.device, "aud": shared.control_plane.actions_url(),
+            "iss": record.device, "sub": record.device, "aud": url,
             "jti": random::id(), "iat": now, "exp": now.saturating_add(LIFETIME.as_secs()),
             "pairing": record.pairing, "epoch": record.epoch,
             "action": self.action, "resource": self.resource, "digest": self.digest.to_string(),
@@ -74,7 +76,7 @@ impl Asking {
             "nonce": self.nonce.to_string(),
         });
         let header = json!({"alg": "ES256", "typ": "pawl-action+jwt"});
-        Ok(jws::sign(&shared.tpm, signer, &header, &claims).await?)
+        Ok(jws::sign(tpm, signer, &header, &claims).await?)
     }
 
     /// Returns the control plane's statement if it is over this request. Does not check what the device cannot know: the

@@ -1,24 +1,28 @@
-//! The approval session of one action: it waits for approvals, is approved, and is used for one signature.
+//! The approval session of one action: it waits for approvals, is approved, and is used for one signature. [`steps`](super::steps)
+//! advances it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_local_api::{ActionStatus, Asked, Problem, WaitingStatus};
-use pawl_proto::codec::Version;
-use pawl_proto::message::{
-    ActionApproved, ActionOffer, ActionState, ApprovalStep, GivenApproval, GrantedApproval, Known,
-    StatementBytes, Waiting,
-};
+use pawl_proto::message::{ActionApproved, ActionState, GrantedApproval, Known, StatementBytes, Waiting};
 use pawl_proto::record::DeviceFact;
-use pawl_proto::{Blob, SessionId, Text};
+use pawl_proto::{Epoch, SessionId};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::{Acting, ActionError, Asking};
+use super::asking::Asking;
+use super::error::ActionError;
 use crate::approval;
 use crate::core::StatementError;
-use crate::shared::Shared;
-use crate::telemetry::event::SecurityEvent;
+use crate::record::PairingRecord;
+use pawl_tpm::KeyBlob;
+
+/// The pairing of an action, and its action key.
+pub(crate) struct Acting {
+    pub(crate) record: Arc<PairingRecord>,
+    pub(crate) key: Arc<KeyBlob>,
+}
 
 /// A session that the control plane opened.
 pub(super) struct Session {
@@ -44,52 +48,35 @@ enum Stage {
     Failed(Problem),
 }
 
-/// What the caller submits to a session.
-pub(crate) enum Step {
-    /// Nothing: a query.
-    Look,
-    /// An approval that was given at the device.
-    Approval(GivenApproval),
-    /// The confirmation code that an approver elsewhere was shown.
-    Confirmation(Text<32>),
-}
-
 /// The shortest interval between two queries of the control plane.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 impl Session {
-    /// Returns the session of an offer, if its statement is over the request.
+    /// Returns the session of an offer with this state, and the fact for the audit record, if the offer's statement is over the
+    /// request. [`apply`](Self::apply) takes the state.
     pub(super) fn new(
-        shared: &Shared,
         acting: &Arc<Acting>,
         asking: Asking,
-        offer: ActionOffer,
-    ) -> Result<Self, ActionError> {
-        let (bytes, known) = match &offer.state {
+        id: SessionId,
+        secret: Vec<u8>,
+        state: &ActionState,
+    ) -> Result<(Self, DeviceFact), ActionError> {
+        let (bytes, known) = match state {
             ActionState::Waiting(waiting) => (&waiting.statement, &waiting.known),
             ActionState::Approved(approved) => (&approved.statement, &Known::default()),
         };
-        let statement = asking.check_statement(offer.session, &acting.record, bytes)?;
-        let mut session = Self {
-            id: offer.session,
+        let statement = asking.check_statement(id, &acting.record, bytes)?;
+        let session = Self {
+            id,
             acting: Arc::clone(acting),
             asking,
-            secret: Zeroizing::new(offer.secret.into_vec()),
+            secret: Zeroizing::new(secret),
             statement: bytes.clone(),
             asked: approval::asked(bytes, &statement, known),
             stage: Stage::Approved(Vec::new()),
         };
-        session.record(
-            shared,
-            DeviceFact::Opened {
-                session: session.id,
-                origin: statement.origin,
-                action: statement.action,
-                statement: bytes.digest(),
-            },
-        );
-        session.take(shared, offer.state, None)?;
-        Ok(session)
+        let (origin, action, statement) = (statement.origin, statement.action, bytes.digest());
+        Ok((session, DeviceFact::Opened { session: id, origin, action, statement }))
     }
 
     /// Returns the status of the session.
@@ -110,110 +97,74 @@ impl Session {
         status
     }
 
-    /// Advances the session as far as it can.
+    pub(super) fn epoch(&self) -> Epoch {
+        self.acting.record.epoch
+    }
+
+    /// Returns whether the session waits for an approval.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.stage, Stage::Waiting { .. })
+    }
+
+    /// Returns whether the daemon may query the control plane now.
+    pub(super) fn may_query(&self) -> bool {
+        !matches!(self.stage, Stage::Waiting { again, .. } if Instant::now() < again)
+    }
+
+    /// Returns the approvals of an approved session that has no assurance yet.
+    pub(super) fn approvals(&self) -> Option<&[GrantedApproval]> {
+        match &self.stage {
+            Stage::Approved(approvals) => Some(approvals),
+            Stage::Waiting { .. } | Stage::Assured(_) | Stage::Failed(_) => None,
+        }
+    }
+
+    /// Applies the control plane's answer at `unix`, Unix seconds. `refused`: why the control plane rejected what the caller
+    /// submitted. Returns the fact for the audit record.
     ///
     /// # Errors
-    /// If the caller can ask again. Every other error ends the session and is in its status.
-    pub(super) async fn step(&mut self, shared: &Shared, step: Step) -> Result<(), ActionError> {
-        match self.go_on(shared, step).await {
-            Err(error) if error.is_transient() => Err(error),
-            Err(error) => {
-                let problem = error.problem();
-                SecurityEvent::ACTION_REFUSED.log(
-                    Some(self.acting.record.epoch),
-                    format_args!(
-                        "{:?} was not let in session {}: {}",
-                        self.asking.action().as_str(),
-                        self.id,
-                        problem.reason
-                    ),
-                );
-                let code = Text::lossy(&problem.error);
-                self.record(shared, DeviceFact::Refused { session: Some(self.id), code });
-                self.stage = Stage::Failed(problem);
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
-    }
-
-    async fn go_on(&mut self, shared: &Shared, step: Step) -> Result<(), ActionError> {
-        if let Stage::Waiting { again, .. } = self.stage {
-            if matches!(step, Step::Look) && Instant::now() < again {
-                return Ok(());
-            }
-            self.submit(shared, step).await?;
-        }
-        if let Stage::Approved(approvals) = &self.stage {
-            self.stage = Stage::Assured(self.assure(shared, approvals).await?);
-        }
-        Ok(())
-    }
-
-    async fn submit(&mut self, shared: &Shared, step: Step) -> Result<(), ActionError> {
-        let (approval, confirmation) = match step {
-            Step::Look => (None, None),
-            Step::Approval(approval) => (Some(approval), None),
-            Step::Confirmation(code) => (None, Some(code)),
-        };
-        match self.ask(shared, approval, confirmation).await {
-            Ok(state) => self.take(shared, state, None),
-            Err(ActionError::Call(error)) if error.spares_the_session() => {
-                tracing::warn!(session = %self.id, %error, "approval or confirmation rejected");
-                let state = self.ask(shared, None, None).await?;
-                self.take(shared, state, Some(error.to_string()))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn ask(
-        &self,
-        shared: &Shared,
-        approval: Option<GivenApproval>,
-        confirmation: Option<Text<32>>,
-    ) -> Result<ActionState, ActionError> {
-        let secret = Blob::new(self.secret.to_vec())?;
-        let step = ApprovalStep { version: Version, secret, approval, confirmation };
-        Ok(shared.control_plane.step_action(self.id, &step).await?)
-    }
-
-    /// Applies the control plane's answer. It is about the statement that was checked.
-    fn take(
+    /// [`ActionError`] if the answer is about another statement, or an approval does not cover it.
+    pub(super) fn apply(
         &mut self,
-        shared: &Shared,
         state: ActionState,
         refused: Option<String>,
-    ) -> Result<(), ActionError> {
+        unix: u64,
+    ) -> Result<Option<DeviceFact>, ActionError> {
         match state {
             ActionState::Waiting(waiting) => {
                 self.must_be_same(&waiting.statement)?;
-                self.wait(shared, &waiting, refused);
+                self.wait(&waiting, refused, unix);
+                Ok(None)
             }
             ActionState::Approved(ActionApproved { statement, approvals, .. }) => {
                 self.must_be_same(&statement)?;
                 approval::check_signatures(&statement, &approvals)?;
                 let by = approvals.iter().map(|approval| approval.principal.clone()).collect();
-                self.record(shared, DeviceFact::Approved { session: self.id, by });
                 self.stage = Stage::Approved(approvals);
+                Ok(Some(DeviceFact::Approved { session: self.id, by }))
             }
         }
-        Ok(())
     }
 
     fn must_be_same(&self, statement: &StatementBytes) -> Result<(), StatementError> {
         if *statement == self.statement { Ok(()) } else { Err(StatementError::Changed) }
     }
 
-    fn wait(&mut self, shared: &Shared, waiting: &Waiting, refused: Option<String>) {
+    fn wait(&mut self, waiting: &Waiting, refused: Option<String>, unix: u64) {
         let wait = Duration::from_secs(u64::from(waiting.retry_after)).max(SHORTEST_WAIT);
         self.stage = Stage::Waiting {
-            shown: approval::waiting_status(waiting, shared.clock.unix(), refused),
+            shown: approval::waiting_status(waiting, unix, refused),
             again: Instant::now() + wait,
         };
     }
 
-    pub(super) fn record(&self, shared: &Shared, fact: DeviceFact) {
-        shared.audit.record(Some(self.acting.record.epoch), fact);
+    /// Ends the session with its assurance.
+    pub(super) fn complete(&mut self, assurance: String) {
+        self.stage = Stage::Assured(assurance);
+    }
+
+    /// Ends the session with this problem.
+    pub(super) fn fail(&mut self, problem: Problem) {
+        self.stage = Stage::Failed(problem);
     }
 }

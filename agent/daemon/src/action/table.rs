@@ -5,21 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_proto::SessionId;
-use pawl_tpm::KeyBlob;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::ActionError;
-use super::session::Session;
-use super::turns::Turns;
-use crate::record::PairingRecord;
-
-/// What a protected action needs: lease, keys and pairing.
-pub(crate) struct Acting {
-    pub(crate) record: Arc<PairingRecord>,
-    /// The action key.
-    pub(crate) key: Arc<KeyBlob>,
-}
+use super::error::ActionError;
+use super::session::{Acting, Session};
+use super::turns::{Owner, Turns};
 
 /// The actions of a pairing. They are dropped when the gate closes.
 pub(crate) struct Actions {
@@ -36,14 +27,6 @@ impl Actions {
     pub(crate) fn acting(&self) -> Arc<Acting> {
         Arc::clone(&self.acting)
     }
-}
-
-/// The user of the caller, as the kernel identifies it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Owner(pub(crate) u32);
-
-impl Owner {
-    const ROOT: Self = Self(0);
 }
 
 /// The sessions by owner.

@@ -5,7 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use super::Owner;
+/// The user of the caller, as the kernel identifies it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Owner(pub(crate) u32);
+
+impl Owner {
+    pub(super) const ROOT: Self = Self(0);
+}
 
 /// Limit of the actions that one user begins at the same time. Each user has a queue, so that one user's slow actions do not
 /// delay another user's.

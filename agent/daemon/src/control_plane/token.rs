@@ -13,7 +13,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{CallError, ControlPlane, body};
-use crate::gate::Signer;
+use crate::jws::Signer;
 use crate::{jws, random};
 
 const PATH: &str = "/v1/token";

@@ -1,4 +1,4 @@
-//! Callers of the local API: what they ask of the state machine, and when they are answered.
+//! Callers of the local API: what they request of the state machine, and when they are answered.
 
 use std::sync::Arc;
 
@@ -6,41 +6,16 @@ use pawl_local_api::{Deprovisioned, PairRequest, Problem, SessionStage, Wiped};
 use pawl_proto::Text;
 use pawl_proto::message::{Cause, ShortText};
 
-use super::effect::{Reply, Ticket, TpmCommand, Write};
+use super::common::RequestId;
+use super::effect::{Reply, TpmCommand, Write};
 use super::idle::Idle;
-use super::input::{Request, RequestId, TpmAnswer, TpmFailure};
+use super::input::{Request, TpmAnswer, TpmFailure};
 use super::machine::{Machine, Phase};
 use super::orders::Ending;
 use super::pairing::view::Step;
+use super::revocation::{self, Caller};
 use super::{session, succession};
 use crate::problem::{self, problem};
-
-/// A caller that is answered when an epoch has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Caller {
-    Wipe(RequestId),
-    Deprovision(RequestId),
-}
-
-/// The callers for whom a TPM command runs.
-#[derive(Default)]
-pub(super) struct Callers {
-    command: Option<(Ticket, Caller)>,
-    is_deprovisioned: bool,
-}
-
-impl Callers {
-    /// Takes the caller for whom this command ran.
-    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Caller> {
-        self.command.take_if(|(expected, _)| *expected == ticket).map(|(_, caller)| caller)
-    }
-
-    /// Returns whether the counter is being removed, or was removed: from then on no session begins in this process, since
-    /// each would define the counter again.
-    pub(super) fn is_deprovisioning(&self) -> bool {
-        self.is_deprovisioned || matches!(self.command, Some((_, Caller::Deprovision(_))))
-    }
-}
 
 /// Handles a request of the local API.
 pub(super) fn request(machine: &mut Machine, id: RequestId, request: Request) {
@@ -85,14 +60,14 @@ fn hand_in(machine: &mut Machine, id: RequestId, step: Step) {
 
 fn pair(machine: &mut Machine, request: PairRequest) -> Result<(), Problem> {
     match machine.phase {
-        _ if machine.callers.is_deprovisioned => Err(problem::deprovisioned()),
+        _ if machine.callers.is_deprovisioned() => Err(problem::deprovisioned()),
         _ if machine.callers.is_deprovisioning() => Err(problem::busy()),
         Phase::Creating(..) => Err(problem::pairing()),
         _ if machine.sessions.granted().is_some() => Err(problem::pairing()),
         Phase::Paired(_) if !request.again => Err(problem::already_paired()),
         Phase::Paired(_) | Phase::Idle(_) | Phase::Revoking(_) => {
             machine.sessions.begin(&mut machine.cx, request, true);
-            succession::show_session(machine);
+            machine.show_session();
             Ok(())
         }
     }
@@ -113,7 +88,7 @@ fn wipe(machine: &mut Machine, caller: Caller, reason: ShortText) {
     match &mut machine.phase {
         Phase::Revoking(revoking) => {
             let outcome = revoking.ask(&mut machine.cx, caller);
-            machine.revoking(outcome);
+            follow_revoking(machine, outcome);
         }
         Phase::Creating(creating, _) => {
             let (view, granted) = (creating.view.clone(), creating.granted());
@@ -139,6 +114,25 @@ fn wipe(machine: &mut Machine, caller: Caller, reason: ShortText) {
         }
         Phase::Idle(_) | Phase::Paired(_) => {
             answer(machine, vec![caller], &Err(problem::nothing_to_wipe()));
+        }
+    }
+}
+
+/// Does what the end of an epoch asks of the machine.
+pub(super) fn follow_revoking(machine: &mut Machine, outcome: revocation::Outcome) {
+    match outcome {
+        revocation::Outcome::Going => {}
+        revocation::Outcome::Answer(callers, result) => answer(machine, callers, &result),
+        revocation::Outcome::Over(callers, wiped) => {
+            machine.leave();
+            let idle = Idle::unpaired(problem::unpaired());
+            let phase = std::mem::replace(&mut machine.phase, Phase::Idle(Box::new(idle)));
+            if let Phase::Revoking(revoking) = phase {
+                machine.become_idle(revoking.into_idle(machine.cx.now.boot));
+            }
+            machine.receipts.deliver(&machine.cx);
+            answer(machine, callers, &Ok(wiped));
+            succession::create(machine);
         }
     }
 }
@@ -169,10 +163,10 @@ fn deprovision(machine: &mut Machine, id: RequestId) {
 }
 
 fn command(machine: &mut Machine, command: TpmCommand, caller: Caller) {
-    if let Some((_, Caller::Wipe(id) | Caller::Deprovision(id))) = machine.callers.command.take() {
+    let ticket = machine.cx.tpm(command);
+    if let Some(Caller::Wipe(id) | Caller::Deprovision(id)) = machine.callers.await_command(ticket, caller) {
         machine.cx.reply(Some(id), Reply::Refused(problem::busy()));
     }
-    machine.callers.command = Some((machine.cx.tpm(command), caller));
 }
 
 /// Handles the end of a TPM command that ran for a caller.
@@ -181,7 +175,7 @@ pub(super) fn command_over(machine: &mut Machine, caller: Caller, outcome: Resul
     match outcome {
         Ok(TpmAnswer::Ended(ended, epoch)) => answer(machine, vec![caller], &Ok(Wiped { ended, epoch })),
         Ok(TpmAnswer::Deprovisioned(removed)) => {
-            machine.callers.is_deprovisioned = true;
+            machine.callers.deprovisioned();
             machine.examination.abandon();
             // The counter is gone, and with it every epoch that the disk could name.
             machine.cx.write(Write::ForgetPairing);

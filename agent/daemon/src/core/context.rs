@@ -9,8 +9,8 @@ use pawl_proto::Epoch;
 use pawl_proto::message::{Audience, Scope};
 use pawl_proto::record::DeviceFact;
 
-use super::effect::{Effect, Reply, Ticket, TpmCommand, Write};
-use super::input::RequestId;
+use super::common::{RequestId, Ticket};
+use super::effect::{Effect, Reply, TpmCommand, Write};
 use super::time::{Jitter, Now};
 use crate::backoff::Backoff;
 use crate::problem;

@@ -1,6 +1,5 @@
 //! The effects of the core: what its executor does.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,22 +8,13 @@ use pawl_proto::message::{
     ApprovalStep, Credential, Entitlement, PairingProof, PairingRequest, SessionProof,
 };
 use pawl_proto::record::DeviceFact;
-use pawl_proto::{Channel, DeviceId, Digest, Epoch, Nonce, PcrBank, SessionId};
+use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PcrBank, SessionId};
 use pawl_tpm::{Binding, LeaseGrant};
 
-use super::input::{MessageId, RequestId, VaultKey};
+use super::common::{MessageId, NewKeys, ParcelKind, RequestId, Ticket, VaultKey};
 use crate::record::Moment;
 use crate::record::{Approved, PairingRecord, Revocation};
 use crate::telemetry::event::SecurityEvent;
-
-/// Identifies an effect whose result comes back as an input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
-
-impl Ticket {
-    /// The ticket of the examination that the executor makes at its start.
-    pub const START: Self = Self(0);
-}
 
 /// One thing to do. The executor begins effects in their order, and does not wait for one before it begins the next.
 #[derive(Debug)]
@@ -168,16 +158,6 @@ pub enum TpmCommand {
     CertifyNvPcrs(Vec<u32>, Digest),
 }
 
-/// The keys of a pairing that is being created.
-pub struct NewKeys(pub pawl_tpm::PairingKeys);
-
-impl fmt::Debug for NewKeys {
-    /// Leaves the keys out.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NewKeys")
-    }
-}
-
 /// What to read of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gather {
@@ -280,27 +260,6 @@ pub struct Parcel {
     pub kind: ParcelKind,
     /// Its encoding.
     pub payload: Vec<u8>,
-}
-
-/// The kind of a parcel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ParcelKind {
-    /// The device's status, retained.
-    Status,
-    /// A report, by the digest of its evidence.
-    Posture(Digest),
-    /// The receipt for an epoch.
-    Receipt(Epoch),
-}
-
-impl ParcelKind {
-    pub(crate) fn channel(self) -> Channel {
-        match self {
-            Self::Status => Channel::Status,
-            Self::Posture(_) => Channel::Posture,
-            Self::Receipt(_) => Channel::Receipt,
-        }
-    }
 }
 
 /// An answer to a request of the local socket.

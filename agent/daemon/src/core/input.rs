@@ -14,18 +14,9 @@ use pawl_proto::{Epoch, Nonce, PcrValue, Text};
 use pawl_tpm::{Attestation, Counter, Identity, NvDigest};
 use zeroize::Zeroizing;
 
-use super::effect::{NewKeys, ParcelKind, Ticket};
-use super::examination::Found;
-use super::procedure::UNEXPECTED;
+use super::common::{MessageId, NewKeys, ParcelKind, RequestId, Ticket, VaultKey};
+use super::found::Found;
 use crate::record::Moment;
-
-/// Identifies a message of the broker in its acknowledgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MessageId(pub u64);
-
-/// Identifies a request of the local API in its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RequestId(pub u64);
 
 /// An event outside of the core.
 #[derive(Debug)]
@@ -200,15 +191,8 @@ pub struct GatheredLogs {
     pub audit: Option<message::Audit>,
 }
 
-/// The key of the vault; zeroized on drop.
-pub struct VaultKey(pub Zeroizing<[u8; 32]>);
-
-impl fmt::Debug for VaultKey {
-    /// Leaves the secret out.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("VaultKey")
-    }
-}
+/// The executor gave the result of another effect.
+pub(super) const UNEXPECTED: &str = "the result is that of another effect";
 
 /// Why a TPM command failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

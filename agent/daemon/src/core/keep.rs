@@ -9,9 +9,9 @@ use pawl_proto::message::{Standing, TrustTier, Verdict};
 use pawl_proto::record::DeviceFact;
 use pawl_proto::{Channel, Topic, signed};
 
+use super::common::{MessageId, Ticket};
 use super::context::Context;
-use super::effect::{Effect, Ticket, Write};
-use super::input::MessageId;
+use super::effect::{Effect, Write};
 use crate::backoff::Backoff;
 use crate::problem;
 use crate::record::PairingRecord;

@@ -7,9 +7,10 @@ use pawl_proto::limits;
 use pawl_proto::message::{Entitlement, Verdict};
 use pawl_tpm::LeaseGrant;
 
+use super::common::{Ticket, VaultKey};
 use super::context::Context;
-use super::effect::{Effect, OpenGate, Ticket, TpmCommand};
-use super::input::{TpmAnswer, TpmFailure, TpmFailureKind, VaultKey};
+use super::effect::{Effect, OpenGate, TpmCommand};
+use super::input::{TpmAnswer, TpmFailure, TpmFailureKind};
 use crate::backoff::Backoff;
 use crate::problem;
 use crate::record::PairingRecord;

@@ -4,9 +4,10 @@
 //!
 //! | file | what it decides |
 //! | --- | --- |
-//! | [`machine`] | the ways from one phase to another |
+//! | [`machine`] | the phases, and the ways from one to another |
+//! | [`dispatch`] | which part an input is for |
 //! | [`callers`] | what callers of the local API are answered, and when |
-//! | [`examination`], [`start`] | what is found on the disk and in the TPM, and which phase follows |
+//! | [`examination`], [`found`], [`start`] | what is on the disk and in the TPM, and which phase follows |
 //! | [`idle`] | a device without a live pairing |
 //! | [`session`], [`pairing`] | approval sessions, and the pairing that is created of an approved one |
 //! | [`succession`] | what becomes of the old pairing and of the device when a session is over |
@@ -19,10 +20,13 @@
 
 mod broker;
 mod callers;
+mod common;
 mod context;
+mod dispatch;
 mod effect;
 mod evidence;
 mod examination;
+mod found;
 mod health;
 mod idle;
 mod input;
@@ -53,15 +57,13 @@ use pawl_proto::message::DeviceState;
 
 use crate::problem;
 
+pub use common::{MessageId, NewKeys, ParcelKind, RequestId, Ticket, VaultKey};
 pub use context::{Settings, TokenSettings};
-pub use effect::{
-    Call, Effect, Gather, LogRange, NewKeys, OpenGate, Parcel, ParcelKind, Reply, Staged, Ticket, TpmCommand,
-    Write,
-};
-pub use examination::Found;
+pub use effect::{Call, Effect, Gather, LogRange, OpenGate, Parcel, Reply, Staged, TpmCommand, Write};
+pub use found::Found;
 pub use input::{
-    CallAnswer, CallFailure, Gathered, GatheredLogs, HeldToken, Input, KeyCertificates, LinkInput, MessageId,
-    NvPcr, Request, RequestId, Secret, SessionAnswer, TpmAnswer, TpmFailure, TpmFailureKind, VaultKey,
+    CallAnswer, CallFailure, Gathered, GatheredLogs, HeldToken, Input, KeyCertificates, LinkInput, NvPcr,
+    Request, Secret, SessionAnswer, TpmAnswer, TpmFailure, TpmFailureKind,
 };
 pub use pairing::Past;
 pub use status::Status;
@@ -99,28 +101,13 @@ impl Core {
         if let (true, Phase::Paired(paired)) = (has_jumped, &mut machine.phase) {
             paired.clock_jumped(&machine.cx);
         }
-        match input {
-            Input::Timer => {}
-            Input::Found(ticket, found) => machine.found(ticket, *found),
-            Input::NotFound(ticket, failure) => machine.examination.not_found(&machine.cx, ticket, &failure),
-            Input::Link(input) => machine.link(input),
-            Input::Tpm(ticket, answer) => machine.tpm(ticket, answer),
-            Input::Written(ticket, outcome) => machine.written(ticket, &outcome),
-            Input::Called(ticket, answer) => machine.called(ticket, answer),
-            Input::Gathered(ticket, outcome) => machine.gathered(ticket, outcome),
-            Input::VaultOpened(tokens) => {
-                if let Phase::Paired(paired) = &mut machine.phase {
-                    paired.vault_opened(&machine.cx, tokens);
-                }
-            }
-            Input::Request(id, request) => callers::request(machine, id, request),
-        }
+        dispatch::input(machine, input);
         if self.has_stopped {
             let mut last = self.machine.cx.take_effects();
             last.retain(|effect| matches!(effect, Effect::Write(..) | Effect::Acknowledge(_)));
             return last;
         }
-        self.machine.run_due();
+        dispatch::run_due(&mut self.machine);
         self.announce();
         self.machine.cx.take_effects()
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use pawl_proto::message::{Cause, DeviceState, Entitlement, Event, EventKind, Standing, Verdict};
 
 use super::broker::Broker;
+use super::common::{MessageId, ParcelKind, Ticket};
 use super::context::Context;
-use super::effect::{Effect, ParcelKind, Ticket, TpmCommand, Write};
-use super::input::{CallAnswer, CallFailure, HeldToken, LinkInput, MessageId, TpmAnswer, TpmFailure};
+use super::effect::{Effect, TpmCommand, Write};
+use super::input::{CallAnswer, CallFailure, HeldToken, LinkInput, TpmAnswer, TpmFailure};
 use super::keep::{Keep, barring, judged, kept};
 use super::lease::{LeaseOutcome, Leases};
 use super::orders::{self, Ending, Order, Refusal, Refused, Seen};

@@ -14,9 +14,10 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use super::common::Ticket;
 use super::context::{Context, next_ticket};
-use super::effect::{Call, Effect, Gather, Ticket, TpmCommand, Write};
-use super::input::{CallAnswer, CallFailure, Gathered, TpmAnswer, TpmFailure};
+use super::effect::{Call, Effect, Gather, TpmCommand, Write};
+use super::input::{CallAnswer, CallFailure, Gathered, TpmAnswer, TpmFailure, UNEXPECTED};
 use super::time::{Jitter, Now};
 use crate::backoff::Backoff;
 
@@ -232,9 +233,6 @@ impl Port {
             .await;
     }
 }
-
-/// The executor gave the result of another effect.
-pub(super) const UNEXPECTED: &str = "the result is that of another effect";
 
 /// A function that takes the value out of one variant of an answer.
 macro_rules! pick {

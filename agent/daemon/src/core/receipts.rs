@@ -13,17 +13,16 @@ use std::time::Duration;
 
 use pawl_proto::Epoch;
 
+use super::common::Ticket;
 use super::context::Context;
-use super::effect::{Call, Effect, Ticket, Write};
+use super::effect::{Call, Effect, Write};
 use super::input::{CallAnswer, CallFailure, TpmAnswer, TpmFailure};
 use super::time::earliest;
 use crate::backoff::Backoff;
 use crate::record::{PairingRecord, Revocation};
 use crate::telemetry::event::SecurityEvent;
-use draft::Draft;
+use draft::{Draft, LONGEST_RETRY, backoff};
 
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(600);
 /// The longest pause while an approved pairing waits for a receipt: its session expires after minutes.
 const LONGEST_RETRY_BEFORE_PAIRING: Duration = Duration::from_secs(5);
 
@@ -247,8 +246,4 @@ impl Waiting {
             cx.write(Write::Revocation(revocation));
         }
     }
-}
-
-fn backoff() -> Backoff {
-    Backoff::new(FIRST_RETRY, LONGEST_RETRY)
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use pawl_proto::message::Verdict;
 use pawl_proto::{Digest, Nonce, encode};
 
+use super::common::{ParcelKind, Ticket};
 use super::context::Context;
-use super::effect::{Effect, Parcel, ParcelKind, Ticket};
+use super::effect::{Effect, Parcel};
 use super::evidence::{self, Acknowledged, Prepared, ReportError, Subject};
 use super::procedure::{Outcome, Procedure};
 use crate::backoff::Backoff;

@@ -16,11 +16,11 @@ use pawl_local_api::{Problem, Wiped};
 use pawl_proto::Epoch;
 use pawl_proto::message::DeviceState;
 
-use super::callers::Caller;
+use super::common::{MessageId, ParcelKind, RequestId, Ticket};
 use super::context::Context;
-use super::effect::{Effect, Parcel, ParcelKind, Ticket, TpmCommand, Write};
+use super::effect::{Effect, Parcel, TpmCommand, Write};
 use super::idle::Idle;
-use super::input::{LinkInput, MessageId, TpmAnswer, TpmFailure};
+use super::input::{LinkInput, TpmAnswer, TpmFailure};
 use super::orders::{self, Ending};
 use super::receipts::{Made, Receipts};
 use super::status::publish_status;
@@ -39,6 +39,13 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 const TPM_PATIENCE: Duration = Duration::from_millis(250);
 /// How long the broker may take before the receipt goes over HTTPS, and the disk before a caller is answered.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// A caller that is answered when an epoch has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    Wipe(RequestId),
+    Deprovision(RequestId),
+}
 
 /// An epoch that is being ended.
 pub(super) struct Revoking {

@@ -12,10 +12,10 @@ use pawl_proto::message::{Cause, Known, Statement};
 use pawl_proto::record::DeviceFact;
 use pawl_proto::{Epoch, Text};
 
+use super::common::{RequestId, Ticket};
 use super::context::Context;
-use super::effect::{Ticket, Write};
-use super::examination::Found;
-use super::input::RequestId;
+use super::effect::Write;
+use super::found::Found;
 use super::orders::Ending;
 use super::pairing::creation::{self, Creation};
 use super::pairing::session::{self, NewSession};

@@ -4,7 +4,7 @@
 use pawl_proto::message::{Cause, Receipt, SignedReceipt, Statement};
 use pawl_proto::{Text, limits};
 
-use super::examination::Found;
+use super::found::Found;
 use super::orders::Ending;
 use super::session;
 use crate::problem;

@@ -9,8 +9,9 @@ use pawl_proto::codec::Version;
 use pawl_proto::message::{DeviceState, Entitlement, Verdict};
 use pawl_tpm::LeaseGrant;
 
+use super::common::ParcelKind;
 use super::context::Context;
-use super::effect::{Effect, Parcel, ParcelKind};
+use super::effect::{Effect, Parcel};
 use super::pairing::Past;
 use crate::record::PairingRecord;
 

@@ -115,11 +115,3 @@ pub(super) fn without_session(
         idle.retry_at(machine.sessions.next_try(&mut machine.cx), request);
     }
 }
-
-/// Without a live pairing, the closed gate reports the session that waits for its approval.
-pub(super) fn show_session(machine: &mut Machine) {
-    if let (true, Phase::Idle(idle)) = (machine.sessions.is_open(), &mut machine.phase) {
-        idle.forget_retry();
-        machine.cx.close_gate(problem::pairing());
-    }
-}

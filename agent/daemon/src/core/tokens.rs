@@ -8,8 +8,9 @@ use pawl_proto::message::{Entitlement, Lacking};
 use pawl_proto::record::DeviceFact;
 use pawl_proto::{DeviceId, Epoch, Text};
 
+use super::common::Ticket;
 use super::context::{Context, TokenSettings};
-use super::effect::{Call, Effect, Ticket, Write};
+use super::effect::{Call, Effect, Write};
 use super::input::HeldToken;
 use super::time::earliest;
 use crate::backoff::Backoff;

@@ -3,7 +3,7 @@
 use pawl_proto::message::Finding;
 use pawl_proto::{DeviceId, Epoch};
 
-use crate::core::examination::Found;
+use crate::core::found::Found;
 use crate::record::PairingRecord;
 
 /// What the disk and the TPM said about a pairing at the start of this process, or the pairing that the process has created since.

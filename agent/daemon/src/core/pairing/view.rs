@@ -8,9 +8,9 @@ use pawl_local_api::{Asked, Problem, SessionStage, SessionStatus, WaitingStatus}
 use pawl_proto::message::GivenApproval;
 use pawl_proto::{SessionId, Text};
 
+use crate::core::common::RequestId;
 use crate::core::context::Context;
 use crate::core::effect::Reply;
-use crate::core::input::RequestId;
 
 /// The status of one session, and the callers who wait for it. Clones share it: the session's procedure writes it, and the
 /// core shows it.

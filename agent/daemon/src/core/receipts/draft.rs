@@ -10,10 +10,19 @@ use pawl_proto::record::DeviceFact;
 use pawl_proto::{Digest, Epoch, encode};
 
 use crate::backoff::Backoff;
+use crate::core::common::Ticket;
 use crate::core::context::Context;
-use crate::core::effect::{Ticket, TpmCommand};
+use crate::core::effect::TpmCommand;
 use crate::core::input::{TpmAnswer, TpmFailure, TpmFailureKind, moment};
 use crate::record::{PairingRecord, Revocation};
+
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+pub(super) const LONGEST_RETRY: Duration = Duration::from_secs(600);
+
+/// Returns the pauses between the tries to make a receipt, to store it and to submit it.
+pub(super) fn backoff() -> Backoff {
+    Backoff::new(FIRST_RETRY, LONGEST_RETRY)
+}
 
 /// A receipt that the TPM has yet to certify.
 pub(super) struct Draft {
@@ -37,7 +46,7 @@ impl Draft {
     /// Begins with the counter's value.
     pub(super) fn begin(cx: &mut Context, record: Arc<PairingRecord>, revocation: Revocation) -> Self {
         let step = Step::ReadingCounter(cx.tpm(TpmCommand::Counter));
-        Self { record, revocation, step, backoff: super::backoff(), refusal: None, is_recorded: false }
+        Self { record, revocation, step, backoff: backoff(), refusal: None, is_recorded: false }
     }
 
     /// Returns whether the TPM may still certify it.
