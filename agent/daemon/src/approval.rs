@@ -7,7 +7,9 @@ use pawl_approval::{NAMESPACE, Signature, SignatureError, Touch};
 use pawl_local_api::{ApprovalRequest, Asked, WaitingStatus};
 use pawl_proto::Blob;
 use pawl_proto::bounded::TooLong;
-use pawl_proto::message::{GivenApproval, GrantedApproval, Known, Statement, StatementBytes, Waiting};
+use pawl_proto::message::{
+    GivenApproval, GrantedApproval, Statement, StatementBytes, StatementContext, Waiting,
+};
 
 /// Checks that each of these approvals is over this statement, and by the key that it names.
 ///
@@ -43,7 +45,7 @@ pub(crate) fn given(request: &ApprovalRequest) -> Result<GivenApproval, Approval
 }
 
 /// Returns the request as people see it.
-pub(crate) fn asked(bytes: &StatementBytes, statement: &Statement, known: &Known) -> Asked {
+pub(crate) fn asked(bytes: &StatementBytes, statement: &Statement, known: &StatementContext) -> Asked {
     Asked {
         statement: hex::encode(bytes.0.as_bytes()),
         digest: bytes.digest().to_string(),

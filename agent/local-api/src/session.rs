@@ -1,6 +1,6 @@
 //! Approval sessions, for pairings and for protected actions.
 
-use pawl_proto::message::{Access, Audience, Known, Scope, ShortText};
+use pawl_proto::message::{Access, Audience, Scope, ShortText, StatementContext};
 use pawl_proto::{DeviceId, SessionId, open_enum};
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +86,7 @@ pub struct Asked {
     /// How the control plane checked the endorsement key; none for an action.
     pub endorsement: Option<String>,
     /// The pairings that would end, as far as the control plane knows.
-    pub known: Known,
+    pub known: StatementContext,
 }
 
 /// What an approver needs.

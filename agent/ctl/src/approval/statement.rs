@@ -127,7 +127,7 @@ pub(super) fn show(fields: &mut FieldList, statement: &Statement) {
 #[cfg(test)]
 mod tests {
     use pawl_proto::codec::Version;
-    use pawl_proto::message::{Access, Audience, Known};
+    use pawl_proto::message::{Access, Audience, StatementContext};
     use pawl_proto::{Epoch, Nonce};
 
     use super::*;
@@ -182,7 +182,7 @@ mod tests {
             granted: None,
             replaces: None,
             endorsement: None,
-            known: Known::default(),
+            known: StatementContext::default(),
         }
     }
 

@@ -153,7 +153,7 @@ fn tries(left: u8) -> String {
 
 #[cfg(test)]
 mod tests {
-    use pawl_proto::message::{Audience, Known, ShortText};
+    use pawl_proto::message::{Audience, ShortText, StatementContext};
     use pawl_proto::{Epoch, PairingId};
 
     use super::*;
@@ -182,7 +182,7 @@ mod tests {
             }),
             replaces: Some("abcdefghijklmnopqrstuvwxyz234566".parse().unwrap()),
             endorsement: Some("no certificate; enrolled --without-certificate".to_owned()),
-            known: Known {
+            known: StatementContext {
                 label: Some(ShortText::new("pump 4").unwrap()),
                 ends: Some(ending(1, 7, &["telemetry", "updates"])),
                 replaced: Some(ending(2, 3, &["updates", "door"])),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use pawl_proto::codec::Version;
-use pawl_proto::message::{Ending, Known, Scope, ShortText, Statement, StatementBytes};
+use pawl_proto::message::{Ending, Scope, ShortText, Statement, StatementBytes, StatementContext};
 use pawl_proto::{Digest, Epoch, Nonce, PairingId, SessionId};
 use serde_json::{Value, json};
 
@@ -136,7 +136,8 @@ pub(crate) fn asked(statement: &Statement) -> Value {
         paired_at: 1_790_000_000,
         scopes: vec![Scope::new("telemetry").unwrap(), Scope::new("updates").unwrap()],
     };
-    let known = Known { label: Some(ShortText::new("pump 4").unwrap()), ends: Some(ends), replaced: None };
+    let known =
+        StatementContext { label: Some(ShortText::new("pump 4").unwrap()), ends: Some(ends), replaced: None };
     json!({
         "statement": hex::encode(bytes.0.as_bytes()), "digest": bytes.to_be_signed(),
         "action": statement.action, "origin": statement.origin, "reason": statement.reason,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pawl_local_api::{ActionStatus, Asked, Problem, WaitingStatus};
-use pawl_proto::message::{ActionApproved, ActionState, GrantedApproval, Known, StatementBytes, Waiting};
+use pawl_proto::message::{
+    ActionApproved, ActionState, GrantedApproval, StatementBytes, StatementContext, Waiting,
+};
 use pawl_proto::record::DeviceFact;
 use pawl_proto::{Epoch, SessionId};
 use tokio::time::Instant;
@@ -63,7 +65,7 @@ impl Session {
     ) -> Result<(Self, DeviceFact), ActionError> {
         let (bytes, known) = match state {
             ActionState::Waiting(waiting) => (&waiting.statement, &waiting.known),
-            ActionState::Approved(approved) => (&approved.statement, &Known::default()),
+            ActionState::Approved(approved) => (&approved.statement, &StatementContext::default()),
         };
         let statement = asking.check_statement(id, &acting.record, bytes)?;
         let session = Self {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pawl_local_api::{PairRequest, Problem, SessionStage, SessionStatus};
 use pawl_proto::codec::DecodeError;
-use pawl_proto::message::{Cause, Known, Statement};
+use pawl_proto::message::{Cause, Statement, StatementContext};
 use pawl_proto::record::DeviceFact;
 use pawl_proto::{Epoch, Text};
 
@@ -104,7 +104,7 @@ impl Sessions {
         statement: &Statement,
         ends_epoch: bool,
     ) {
-        let asked = approval::asked(&approved.answer.statement, statement, &Known::default());
+        let asked = approval::asked(&approved.answer.statement, statement, &StatementContext::default());
         let view = View::resumed(statement.session, asked);
         self.view = Some(view.clone());
         let unattended = Some(again(statement));

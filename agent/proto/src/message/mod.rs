@@ -23,8 +23,8 @@ pub use pairing::{
     PairingRequest, RefusalCode,
 };
 pub use session::{
-    Approval, ApprovalStep, Ending, GivenApproval, GrantedApproval, Known, PairingApproved, SessionProof,
-    SshSignature, Statement, StatementBytes, Waiting,
+    Approval, ApprovalStep, Ending, GivenApproval, GrantedApproval, PairingApproved, SessionProof,
+    SshSignature, Statement, StatementBytes, StatementContext, Waiting,
 };
 pub use verdict::{Area, Lease, TrustTier, Verdict};
 

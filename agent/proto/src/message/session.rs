@@ -177,7 +177,7 @@ pub struct Waiting {
     /// The seconds until the next poll.
     pub retry_after: u32,
     /// The pairings that would end, as far as the control plane knows.
-    pub known: Known,
+    pub known: StatementContext,
 }
 
 /// How a person finds the session.
@@ -191,7 +191,7 @@ pub struct Approval {
 
 /// What the control plane knows of the device and of the one that it replaces, for people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Known {
+pub struct StatementContext {
     /// The operator's label of the device; none if it is unknown.
     pub label: Option<ShortText>,
     /// The live pairing of this device that would end.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use pawl_proto::SessionId;
 use pawl_proto::codec::Version;
-use pawl_proto::message::{ActionApproved, ApprovalStep, Known, ShortText, Waiting};
+use pawl_proto::message::{ActionApproved, ApprovalStep, ShortText, StatementContext, Waiting};
 use pawl_verifier::Refusal;
 use pawl_verifier::session::{ApprovalSession, Purpose};
 
@@ -79,8 +79,8 @@ pub async fn step(
 }
 
 /// Returns what approvers are shown of the device. An action ends no pairing.
-fn describe_device(device: &Device) -> Known {
-    Known { label: device.label.as_deref().map(ShortText::lossy), ends: None, replaced: None }
+fn describe_device(device: &Device) -> StatementContext {
+    StatementContext { label: device.label.as_deref().map(ShortText::lossy), ends: None, replaced: None }
 }
 
 fn approved_message(tx: &Tx<'_>, session: &ApprovalSession) -> Result<ActionApproved, StoreError> {

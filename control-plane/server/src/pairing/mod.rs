@@ -14,7 +14,7 @@ mod opening;
 use std::sync::Arc;
 
 use pawl_evidence::attest::VerifiedQuote;
-use pawl_proto::message::{Ending, Known, ShortText};
+use pawl_proto::message::{Ending, ShortText, StatementContext};
 use pawl_proto::{DeviceId, Epoch};
 use pawl_verifier::pairing::{
     AppraisedDevice, Claim, Pairing, PairingBasis, PairingSession, PairingStep, appraise_device,
@@ -42,14 +42,14 @@ pub(crate) fn consequences(
     tx: &Tx<'_>,
     device: DeviceId,
     replaces: Option<DeviceId>,
-) -> Result<Known, StoreError> {
+) -> Result<StatementContext, StoreError> {
     let ending = |pairing| ending(tx, pairing);
     let live = tx.live_pairing(device)?;
     let replaced = match replaces {
         Some(replaces) => tx.newest_pairing(replaces)?,
         None => None,
     };
-    Ok(Known {
+    Ok(StatementContext {
         label: tx.device(device)?.and_then(|device| device.label).map(|label| ShortText::lossy(&label)),
         ends: live.map(ending).transpose()?,
         replaced: replaced.map(ending).transpose()?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pawl_proto::codec::Version;
 use pawl_proto::message::{
-    ApprovalStep, EventKind, Known, PairingApproved, RefusalCode, SessionProof, Waiting,
+    ApprovalStep, EventKind, PairingApproved, RefusalCode, SessionProof, StatementContext, Waiting,
 };
 use pawl_proto::{DeviceId, SessionId};
 use pawl_verifier::Refusal;
@@ -127,7 +127,7 @@ fn waiting(
     secret: &[u8],
 ) -> Result<Waiting, RequestError> {
     let (_, statement) = session.asked()?;
-    let known: Known = consequences(tx, session.device, statement.replaces)?;
+    let known: StatementContext = consequences(tx, session.device, statement.replaces)?;
     session::waiting_message(plane, tx, session, secret, known)
 }
 

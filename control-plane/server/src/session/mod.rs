@@ -9,7 +9,7 @@ use std::path::Path;
 use pawl_approval::AllowedSigners;
 use pawl_proto::DeviceId;
 use pawl_proto::codec::Version;
-use pawl_proto::message::{Approval, Known, RefusalCode, ShortText, Statement, Waiting};
+use pawl_proto::message::{Approval, RefusalCode, ShortText, Statement, StatementContext, Waiting};
 use pawl_verifier::Refusal;
 use pawl_verifier::record::Fact;
 use pawl_verifier::session::{
@@ -112,7 +112,7 @@ pub(crate) fn waiting_message(
     tx: &Tx<'_>,
     session: &ApprovalSession,
     secret: &[u8],
-    known: Known,
+    known: StatementContext,
 ) -> Result<Waiting, RequestError> {
     let (statement, _) = session.asked()?;
     let attempt = session.code.as_ref().ok_or(StoreError::Malformed("code"))?.attempt;

@@ -8,8 +8,8 @@ use pawl_local_api::PairRequest;
 use pawl_proto::bounded::TooLong;
 use pawl_proto::codec::Version;
 use pawl_proto::message::{
-    ApprovalStep, GivenApproval, HostFacts, Known, PairingApproved, PairingOffer, PairingRequest, Scope,
-    SessionProof, Statement, StatementBytes, TpmStructure, Waiting,
+    ApprovalStep, GivenApproval, HostFacts, PairingApproved, PairingOffer, PairingRequest, Scope,
+    SessionProof, Statement, StatementBytes, StatementContext, TpmStructure, Waiting,
 };
 use pawl_proto::record::DeviceFact;
 use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, SessionId, Text, limits};
@@ -238,7 +238,7 @@ impl<'a> Session<'a> {
     async fn approved(&mut self, answer: PairingApproved) -> Result<Box<Approved>, PairingError> {
         if self.statement.is_none() {
             let statement = self.accept(&answer.statement)?;
-            let asked = approval::asked(&answer.statement, statement, &Known::default());
+            let asked = approval::asked(&answer.statement, statement, &StatementContext::default());
             self.view.set_asked(asked);
         }
         self.accept(&answer.statement)?;

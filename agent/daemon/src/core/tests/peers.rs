@@ -139,7 +139,7 @@ impl Plane {
                 tries_left: 5,
                 expires_in: 600,
                 retry_after: 5,
-                known: pawl_proto::message::Known::default(),
+                known: pawl_proto::message::StatementContext::default(),
             }));
         }
         let mut approved = approved(statement, self.above);

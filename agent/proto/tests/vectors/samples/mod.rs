@@ -355,6 +355,10 @@ fn waiting() -> Waiting {
         tries_left: 5,
         expires_in: 600,
         retry_after: 2,
-        known: Known { label: Some(text("gate 17")), ends: Some(ending()), replaced: Some(ending()) },
+        known: StatementContext {
+            label: Some(text("gate 17")),
+            ends: Some(ending()),
+            replaced: Some(ending()),
+        },
     }
 }

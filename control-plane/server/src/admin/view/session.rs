@@ -1,4 +1,4 @@
-use pawl_proto::message::{Access, Ending, Finding, HostFacts, Known, TrustTier};
+use pawl_proto::message::{Access, Ending, Finding, HostFacts, StatementContext, TrustTier};
 use pawl_proto::{DeviceId, SessionId};
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +78,7 @@ pub struct RequestView {
     /// The encoded statement, in hexadecimal. Its SHA-256 is signed.
     pub statement: String,
     /// The pairings that the approval would end.
-    pub known: Known,
+    pub known: StatementContext,
     /// Further facts about the device; none for an action.
     pub claims: Option<ClaimsView>,
 }
@@ -154,7 +154,7 @@ impl RequestView {
             statement: hex::encode(bytes.0.as_bytes()),
             known: match session.purpose {
                 Purpose::Pairing => pairing::consequences(tx, session.device, statement.replaces)?,
-                Purpose::Action => Known::default(),
+                Purpose::Action => StatementContext::default(),
             },
             claims,
             session: SessionView::of(tx, session)?,
