@@ -60,6 +60,11 @@ pub enum Command {
     /// device's status, or the problem.
     #[command(name = "re-pair")]
     RePair(Pair),
+    /// Cancel the approval session that is open on this device
+    ///
+    /// For a session that another terminal opened, or that the device opened by itself. Nothing has changed before the
+    /// approval: a live pairing keeps working. A session that is approved cannot be cancelled.
+    Cancel,
     /// Print an access token from the vault
     ///
     /// Prints only the token. It is bound to the device key (RFC 9449): the resource server also requires a DPoP proof.

@@ -28,6 +28,7 @@ fn every_command_is_understood() {
         "pawlctl pair --reason moved --scope a --scope b --timeout 5",
         "pawlctl pair --attach",
         "pawlctl re-pair",
+        "pawlctl cancel --json",
         "pawlctl re-pair --replaces abcdefghijklmnopqrstuvwxyz234567 --sign-with agent --yes --no-qr",
         "pawlctl re-pair --confirm bcdfghjk --json",
         "pawlctl re-pair --attach --sign-with key",

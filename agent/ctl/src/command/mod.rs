@@ -21,6 +21,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Answer, Failure> {
         Command::Status => status::run(&Client::new(socket), json).await,
         Command::Pair(options) => pair::run(&Client::new(socket), options, pair::Way::First, json).await,
         Command::RePair(options) => pair::run(&Client::new(socket), options, pair::Way::Again, json).await,
+        Command::Cancel => pair::cancel(&Client::new(socket), json).await,
         Command::Action(options) => action::run(&Client::new(socket), options, json).await,
         Command::Records(options) => records::run(&Client::new(socket), &options, json).await,
         Command::Token(options) => token::token(&Client::new(socket), &options, json).await,

@@ -7,7 +7,7 @@ mod tries;
 use pawl_e2e::Rig;
 use pawl_e2e::rig::{Approver, Device, DeviceOptions, Terms, TokenAnswer, boot_log};
 use pawl_local_api::{ApprovalRequest, PairRequest, SessionStage};
-use pawl_proto::message::{Scope, ShortText};
+use pawl_proto::message::{DeviceState, Scope, ShortText};
 
 use crate::lease::wait_until_contraindicated;
 use crate::support::{approve_here, failed_bindings, newly_paired, session_id, turned_away};
@@ -157,6 +157,28 @@ fn a_boot_after_the_request_is_not_approved_with_it() {
     let refused = rig.control_plane.approve(&code, &alice).unwrap_err();
     assert!(format!("{refused:#}").contains("refused (boot)"), "{refused:#}");
     assert_eq!(failed_bindings(&rig, &session), ["boot"]);
+}
+
+#[test]
+fn a_technician_cancels_the_open_session_and_the_old_pairing_goes_on() {
+    let (_rig, device, alice) = waiting();
+    let approval = device.approval_of(&alice).unwrap();
+    let session = session_id(&device);
+    let run = device.pawlctl(&["cancel", "--json"]).unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(said, serde_json::json!({ "session": session }));
+
+    assert!(device.hand_in(&approval).unwrap().success().is_err(), "a cancelled session was approved");
+    assert_eq!(device.status().unwrap().state, DeviceState::Entitled);
+    let again = device.pawlctl(&["cancel"]).unwrap();
+    assert_eq!(again.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(text.contains("no session is open"), "{text}");
+    device.re_pair("the right board").unwrap();
+    device.wait_for_approver().unwrap();
+    let run = device.pawlctl(&["cancel"]).unwrap();
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert_eq!(text, "cancelled the session; nothing has changed: the old pairing still works\n");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `pawlctl pair` and `pawlctl re-pair`
+//! `pawlctl pair`, `pawlctl re-pair` and `pawlctl cancel`
 
 mod failure;
 mod follow;
@@ -7,7 +7,9 @@ mod outcome;
 pub(super) mod preview;
 
 use pawl_local_api::{LocalStatus, PairRequest};
+use pawl_proto::SessionId;
 use pawl_proto::message::ShortText;
+use serde::Serialize;
 
 use crate::approval::{Dialogue, Purpose, Requested};
 use crate::cli;
@@ -70,6 +72,26 @@ pub(super) async fn run(
     };
     drop(progress);
     Ok(Answer::done(if json { output::json(&status)? } else { sentence(&status) }))
+}
+
+/// `pawlctl cancel`
+pub(super) async fn cancel(client: &Client, json: bool) -> Result<Answer, Failure> {
+    let before = client.status().await?;
+    client.give_up_session().await?;
+    let cancelled = Cancelled { session: before.session.as_ref().and_then(|session| session.id) };
+    let old = if living(&before).is_some() { ": the old pairing still works" } else { "" };
+    Ok(Answer::done(if json {
+        output::json(&cancelled)?
+    } else {
+        format!("cancelled the session; nothing has changed{old}\n")
+    }))
+}
+
+/// The outcome of `cancel`.
+#[derive(Serialize)]
+struct Cancelled {
+    /// The session; none if the control plane had not given it an id yet.
+    session: Option<SessionId>,
 }
 
 fn request(options: &cli::Pair, way: Way) -> PairRequest {
