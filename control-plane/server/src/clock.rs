@@ -42,25 +42,34 @@ pub(crate) mod tests {
     use super::Clock;
 
     /// A clock that moves only when a test advances it.
-    pub(crate) struct SetClock(AtomicU64);
+    pub(crate) struct SetClock {
+        monotonic_ms: AtomicU64,
+        /// How far the wall clock was set back.
+        back_ms: AtomicU64,
+    }
 
     impl SetClock {
         pub(crate) fn at(seconds: u64) -> Self {
-            Self(AtomicU64::new(seconds * 1000))
+            Self { monotonic_ms: AtomicU64::new(seconds * 1000), back_ms: AtomicU64::new(0) }
         }
 
         pub(crate) fn advance(&self, seconds: u64) {
-            self.0.fetch_add(seconds * 1000, Ordering::Relaxed);
+            self.monotonic_ms.fetch_add(seconds * 1000, Ordering::Relaxed);
+        }
+
+        /// Sets the wall clock back.
+        pub(crate) fn set_back(&self, seconds: u64) {
+            self.back_ms.fetch_add(seconds * 1000, Ordering::Relaxed);
         }
     }
 
     impl Clock for SetClock {
         fn now_ms(&self) -> u64 {
-            self.0.load(Ordering::Relaxed)
+            self.monotonic_ms() - self.back_ms.load(Ordering::Relaxed)
         }
 
         fn monotonic_ms(&self) -> u64 {
-            self.now_ms()
+            self.monotonic_ms.load(Ordering::Relaxed)
         }
     }
 }

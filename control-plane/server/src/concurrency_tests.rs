@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use pawl_proto::message::{Finding, PairingRequest, ShortText};
+use pawl_proto::message::{Finding, PairingRequest, RefusalCode, ShortText};
 use pawl_proto::{DeviceId, PcrValue};
 use pawl_verifier::incident::IncidentKind;
 use pawl_verifier::{AcceptedBy, AcceptedState, BootState, boot_digest};
 
 use crate::orders::{self, OrderError};
 use crate::pairing;
+use crate::refusal::RequestError;
 use crate::store::{ChainError, NewReport, StoreError, Tx};
 use crate::testing::{Reporting, Rig};
 use crate::update::{Update, UpdateError, pre_approve};
@@ -98,6 +99,23 @@ async fn a_pairings_proof_is_appraised_again_for_each_change_of_its_state() {
     pairing::prove(&rig.plane, asked.id, proof).await.unwrap();
     assert_eq!(rig.plane.appraisals.count(), appraised + 3);
     assert_eq!(records(&rig, id, "paired").await, 2);
+}
+
+#[tokio::test]
+async fn a_session_that_is_spent_meanwhile_grants_no_other_pairing() {
+    let rig = Rig::new();
+    let (reporting, _) = Reporting::paired(&rig).await;
+    let mut device = reporting.device;
+    let request = device.request();
+    let (asked, progress) = device.ask(&rig.plane, request).await.unwrap();
+    let proof = device.proof(asked.id, &progress.approved());
+    rig.plane.appraisals.change(|tx| tx.execute("UPDATE session SET state = 'spent'").map(drop));
+    let refused = pairing::prove(&rig.plane, asked.id, proof).await;
+    assert!(
+        matches!(&refused, Err(RequestError::Refused(refusal)) if refusal.code == RefusalCode::Stale),
+        "{refused:?}"
+    );
+    assert_eq!(records(&rig, device.id(), "paired").await, 1);
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ promises! {
     TokensAreIssuedAsGranted: "a token is issued only within what the operator grants at that moment",
     ReceiptsAreTrue: "a receipt is taken only when the epoch that it names is over",
     ReceiptsArrive: "the receipt of every epoch that a daemon ended arrives",
-    RecordsArrive: "the assurance records of a device arrive",
+    RecordsArrive: "the assurance records of a device arrive, without a gap",
     EveryDeviceComesBack: "once the faults are over, a technician and approvers bring every device back",
     OrdersAreSettled: "once the faults are over, the control plane knows of every epoch that ended",
     DeadlinesPass: "a daemon does what is due, and then waits: a deadline that stays in the past would keep a processor busy",

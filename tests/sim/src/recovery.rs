@@ -3,6 +3,7 @@
 
 use pawl_proto::message::{DeviceState, EventKind};
 use pawl_proto::{Epoch, PairingId};
+use pawl_verifier::audit::DeviceRecordRow;
 use pawl_verifier::pairing::PairingState;
 
 use crate::device::{self, SCOPE, TOKEN};
@@ -283,6 +284,17 @@ fn check_records(world: &mut World) {
                 format!(
                     "device {index}: the control plane has the records up to {known}, the device up to {head}"
                 ),
+            );
+        }
+        let Ok(rows) = world.plane.look(move |tx| tx.device_records(id)) else { continue };
+        let is_gap = |(before, after): (&DeviceRecordRow, &DeviceRecordRow)| {
+            before.chain == after.chain && before.sequence + 1 != after.sequence
+        };
+        if let Some(gap) = rows.iter().zip(rows.iter().skip(1)).find(|pair| is_gap(*pair)) {
+            let (before, after) = (gap.0.sequence, gap.1.sequence);
+            world.broken(
+                Promise::RecordsArrive,
+                format!("device {index}: record {after} came after record {before}"),
             );
         }
     }

@@ -174,3 +174,15 @@ async fn a_message_for_damaged_rows_is_dropped_and_any_other_failure_is_not() {
     let kept = super::receive(&rig.plane, &publish.topic, &publish.payload).await;
     assert!(matches!(kept, Err(StoreError::Sqlite(_))), "{kept:?}");
 }
+
+#[tokio::test]
+async fn a_report_counts_after_the_wall_clock_was_set_back() {
+    let rig = Rig::new();
+    let (mut reporting, _) = Reporting::paired(&rig).await;
+    let topic = Topic::new(reporting.device.id(), Channel::Posture).to_string();
+    for back in [0, 3600] {
+        rig.clock.set_back(back);
+        super::receive(&rig.plane, topic.as_bytes(), &reporting.message()).await.unwrap();
+        assert!(reporting.device.next_verdict(&rig.plane).await.is_some(), "set back by {back} s");
+    }
+}
