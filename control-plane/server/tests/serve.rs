@@ -137,6 +137,40 @@ fn an_unknown_device_is_an_error_for_people_and_for_programs() {
 }
 
 #[test]
+fn a_device_is_named_by_its_label_or_a_prefix_of_its_id() {
+    let mut rig = Rig::new();
+    rig.start();
+    let enrol = |number, label| {
+        let enrolled = json(&rig.run(&["enrol", "--ek-sha256", &ek(number), "--label", label]));
+        enrolled[0]["device"].as_str().unwrap().to_owned()
+    };
+    let (pump, gates) = (enrol(1, "pump 4"), [enrol(2, "gate"), enrol(3, "gate")]);
+    for arguments in [
+        &["show", "pump 4"][..],
+        &["entitle", "pump 4", "--scope", "telemetry"],
+        &["suspend", "pump 4", "--reason", "audit"],
+        &["resume", "pump 4", "--suspension", "1"],
+    ] {
+        let done = rig.run(arguments);
+        assert_eq!(json(&done)["device"], pump.as_str(), "{arguments:?}: {done:?}");
+    }
+    for arguments in [&["records", "pump 4"][..], &["sessions", "pump 4"]] {
+        assert!(rig.run(arguments).status.success(), "{arguments:?}");
+    }
+    assert_eq!(json(&rig.run(&["records", "pump 4", "--verify"]))["device"], pump.as_str());
+
+    let ambiguous = rig.run(&["suspend", "gate", "--reason", "audit"]);
+    let refused = json(&ambiguous);
+    assert_eq!((ambiguous.status.code(), &refused["error"]), (Some(1), &"ambiguous-device".into()));
+    assert_eq!(refused["candidates"].as_array().unwrap().len(), 2);
+    let said = String::from_utf8_lossy(&ambiguous.stderr).into_owned();
+    assert!(gates.iter().all(|gate| said.contains(&format!("  {gate}  gate"))), "{said}");
+    let unknown = rig.run(&["revoke", "pump", "--reason", "lost", "--yes"]);
+    assert_eq!((unknown.status.code(), &json(&unknown)["error"]), (Some(1), &"unknown-device".into()));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains(&pump), "{unknown:?}");
+}
+
+#[test]
 fn what_is_no_code_and_no_session_is_told_apart() {
     let mut rig = Rig::new();
     rig.start();

@@ -2,6 +2,7 @@
 
 mod client;
 mod devices;
+mod lookup;
 mod policies;
 mod sessions;
 mod updates;
@@ -28,10 +29,11 @@ use crate::entitlement::AccessError;
 use crate::incident::ResolveError;
 use crate::orders::OrderError;
 use crate::session::ApproverError;
-use crate::store::{ChainError, StoreError};
+use crate::store::{ChainError, NamedDevice, StoreError};
 
 pub use client::{Client, ClientError};
 pub use devices::{EnrolRequest, EntitleRequest, ReasonRequest, ResumeRequest, SettleRequest, StateRequest};
+pub use lookup::LookupRequest;
 pub use sessions::{ApproveRequest, CodeRequest};
 pub use updates::PreApproveRequest;
 
@@ -47,6 +49,7 @@ const BODY: usize = 1024 * 1024;
 pub fn router(plane: Arc<ControlPlane>) -> Router {
     Router::new()
         .merge(devices::routes())
+        .merge(lookup::routes())
         .merge(sessions::routes())
         .merge(updates::routes())
         .merge(policies::routes())
@@ -112,11 +115,14 @@ pub struct AdminError {
     pub error: String,
     /// For operators: what is wrong and what to do.
     pub message: String,
+    /// The devices that may be meant, where a name is of none or of several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub candidates: Vec<NamedDevice>,
 }
 
 impl AdminError {
     pub(crate) fn new(error: &str, message: impl std::fmt::Display) -> Self {
-        Self { error: error.to_owned(), message: message.to_string() }
+        Self { error: error.to_owned(), message: message.to_string(), candidates: Vec::new() }
     }
 
     pub(crate) fn unknown_device() -> Self {

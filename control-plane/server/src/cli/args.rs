@@ -19,6 +19,9 @@ Exit codes:
   69  the server does not run
   78  the configuration cannot be used";
 
+/// How the operator names a device.
+pub(super) const DEVICE: &str = "The device: its id, a prefix of the id (6 characters or more), or its label";
+
 /// The reference control plane of Pawl
 #[derive(Debug, Parser)]
 #[command(name = "pawl-control-plane", version, after_help = EXIT_CODES)]
@@ -35,6 +38,7 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RecordsArgs {
+    #[arg(help = DEVICE)]
     pub(super) device: String,
     /// Show the device's own records instead, as far as they are kept
     #[arg(long = "device")]
@@ -52,6 +56,7 @@ pub(super) struct RecordsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct EntitleArgs {
+    #[arg(help = DEVICE)]
     pub(super) device: String,
     /// A scope to grant
     #[arg(long = "scope", value_name = "SCOPE")]
@@ -121,12 +126,16 @@ pub(super) enum Verb {
         conditions: Vec<Condition>,
     },
     /// Show everything about a device
-    Show { device: String },
+    Show {
+        #[arg(help = DEVICE)]
+        device: String,
+    },
     /// Revoke a device: its TPM ends the epoch, and its keys and tokens are dead for good
     ///
     /// The control plane stops tokens and leases at once; the device's receipt proves that the epoch has ended. An enrolled
     /// device may be paired again, in a later epoch. Suspend it as well to prevent that.
     Revoke {
+        #[arg(help = DEVICE)]
         device: String,
         /// The reason; shown on the device
         #[arg(long, value_name = "TEXT")]
@@ -137,6 +146,7 @@ pub(super) enum Verb {
     },
     /// Revoke a device and order it to pair again
     Repair {
+        #[arg(help = DEVICE)]
         device: String,
         /// The reason; shown on the device
         #[arg(long, value_name = "TEXT")]
@@ -147,6 +157,7 @@ pub(super) enum Verb {
     },
     /// Suspend a device until it is resumed; destroys nothing
     Suspend {
+        #[arg(help = DEVICE)]
         device: String,
         /// The reason; shown on the device
         #[arg(long, value_name = "TEXT")]
@@ -157,16 +168,20 @@ pub(super) enum Verb {
     /// `show` and `suspend` show the number of the suspension and its reason. If the device was suspended again meanwhile, it
     /// stays suspended: see `show` for the new number.
     Resume {
+        #[arg(help = DEVICE)]
         device: String,
         /// The number of the suspension that you reviewed
         #[arg(long, value_name = "NUMBER")]
         suspension: u64,
     },
     /// Ask a device to report now
-    Refresh { device: String },
+    Refresh {
+        #[arg(help = DEVICE)]
+        device: String,
+    },
     /// List approval sessions: the requests, who approved, and what was refused
     Sessions {
-        /// Only those of this device
+        /// Only those of this device: its id, a prefix of the id (6 characters or more), or its label
         device: Option<String>,
     },
     /// Approve a device's request with an SSH key
@@ -197,6 +212,7 @@ pub(super) enum Verb {
     /// `show` and `policy explain` show the state and its digest. If the device has reported another state meanwhile, nothing is
     /// accepted: review the new state.
     Accept {
+        #[arg(help = DEVICE)]
         device: String,
         /// The digest of the boot state that you reviewed
         #[arg(long, value_name = "DIGEST", value_parser = digest)]
@@ -232,6 +248,7 @@ pub(super) enum Verb {
     /// `show` shows the incidents and the digest of those that are open. If there is another incident meanwhile, none is
     /// resolved: review it.
     Settle {
+        #[arg(help = DEVICE)]
         device: String,
         /// The digest of the incidents that you reviewed
         #[arg(long, value_name = "DIGEST", value_parser = digest)]
@@ -248,8 +265,8 @@ pub(super) enum Verb {
         /// The control plane's ca.pem
         #[arg(long, value_name = "FILE")]
         ca: PathBuf,
-        /// The device that the bundle must be about
-        #[arg(long, value_name = "DEVICE")]
+        /// The id of the device that the bundle must be about
+        #[arg(long, value_name = "ID")]
         device: Option<DeviceId>,
     },
 }

@@ -7,9 +7,11 @@ use crate::admin::view::{
     Accepted, AccessView, DeviceLine, DeviceView, Enrolled, OrderView, SessionView, SettledView, StandingView,
 };
 use crate::admin::{
-    Client, EnrolRequest, EntitleRequest, ReasonRequest, ResumeRequest, SettleRequest, StateRequest,
+    Client, EnrolRequest, EntitleRequest, LookupRequest, ReasonRequest, ResumeRequest, SettleRequest,
+    StateRequest,
 };
 use crate::config::Config;
+use crate::store::NamedDevice;
 
 /// Runs a command through the server.
 pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), Failure> {
@@ -29,7 +31,8 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
             exactly,
         }) => {
             let request = EntitleRequest { scopes, audiences, remove_scopes, remove_audiences, exactly };
-            let changed: AccessView = server.client.post(&path(&device, "/entitle")?, &request).await?;
+            let changed: AccessView =
+                server.client.post(&server.path(&device, "/entitle").await?, &request).await?;
             server.print(&changed, text::entitled)
         }
         Verb::Devices { conditions } => {
@@ -39,38 +42,45 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
             server.print(&devices, |devices| text::devices(devices, of_some))
         }
         Verb::Show { device } => {
-            let view: DeviceView = server.client.get(&path(&device, "")?).await?;
+            let view: DeviceView = server.client.get(&server.path(&device, "").await?).await?;
             server.print(&view, text::device)
         }
         Verb::Records(args) => records::run(&server, args).await,
         Verb::Revoke { device, reason, yes } => server.end(&device, "/revoke", reason, yes).await,
         Verb::Repair { device, reason, yes } => server.end(&device, "/repair", reason, yes).await,
-        Verb::Refresh { device } => server.order(&device, "/refresh", String::new()).await,
+        Verb::Refresh { device } => {
+            let device = server.device(&device).await?;
+            server.order(device, "/refresh", String::new()).await
+        }
         Verb::Suspend { device, reason } => {
             let request = ReasonRequest { reason };
-            let standing: StandingView = server.client.post(&path(&device, "/suspend")?, &request).await?;
+            let standing: StandingView =
+                server.client.post(&server.path(&device, "/suspend").await?, &request).await?;
             server.print(&standing, text::standing)
         }
         Verb::Resume { device, suspension } => {
             let request = ResumeRequest { suspension };
-            let standing: StandingView = server.client.post(&path(&device, "/resume")?, &request).await?;
+            let standing: StandingView =
+                server.client.post(&server.path(&device, "/resume").await?, &request).await?;
             server.print(&standing, text::standing)
         }
         Verb::Accept { device, state } => {
             let request = StateRequest { state };
-            let accepted: Accepted = server.client.post(&path(&device, "/accept")?, &request).await?;
+            let accepted: Accepted =
+                server.client.post(&server.path(&device, "/accept").await?, &request).await?;
             server.print(&accepted, text::accepted)
         }
         Verb::Policy { verb } => policy::run(&server, verb).await,
         Verb::PreApprove(args) => pre_approve::run(&server, args).await,
         Verb::Settle { device, incidents, reason } => {
             let request = SettleRequest { incidents, reason };
-            let settled: SettledView = server.client.post(&path(&device, "/settle")?, &request).await?;
+            let settled: SettledView =
+                server.client.post(&server.path(&device, "/settle").await?, &request).await?;
             server.print(&settled, text::settled)
         }
         Verb::Sessions { device } => {
             let query = match device {
-                Some(device) => format!("?device={}", device_id(&device)?),
+                Some(device) => format!("?device={}", server.device(&device).await?),
                 None => String::new(),
             };
             let sessions: Vec<SessionView> = server.client.get(&format!("/v1/sessions{query}")).await?;
@@ -97,17 +107,39 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// Returns the id of the device that the operator named by its id, a prefix of its id, or its label. A command finds it
+    /// once, and acts on the id: what the operator confirmed cannot become another device.
+    ///
+    /// # Errors
+    /// If it is the name of no device or of several.
+    pub(super) async fn device(&self, name: &str) -> Result<DeviceId, Failure> {
+        if let Ok(id) = name.parse() {
+            return Ok(id);
+        }
+        let request = LookupRequest { device: name.to_owned() };
+        let found: NamedDevice = self.client.post("/v1/lookup", &request).await?;
+        Ok(found.device)
+    }
+
+    /// Returns the path of a resource of the device that the operator named.
+    pub(super) async fn path(&self, name: &str, rest: &str) -> Result<String, Failure> {
+        Ok(path(self.device(name).await?, rest))
+    }
+
     /// Orders the end of a pairing, once the operator has confirmed it.
     async fn end(&self, device: &str, verb: &str, reason: String, yes: bool) -> Result<(), Failure> {
         if !yes {
             confirm::must_have_terminal()?;
-            confirm::ask(&self.client.get(&path(device, "")?).await?)?;
+        }
+        let device = self.device(device).await?;
+        if !yes {
+            confirm::ask(&self.client.get(&path(device, "")).await?)?;
         }
         self.order(device, verb, reason).await
     }
 
-    async fn order(&self, device: &str, verb: &str, reason: String) -> Result<(), Failure> {
-        let order: OrderView = self.client.post(&path(device, verb)?, &ReasonRequest { reason }).await?;
+    async fn order(&self, device: DeviceId, verb: &str, reason: String) -> Result<(), Failure> {
+        let order: OrderView = self.client.post(&path(device, verb), &ReasonRequest { reason }).await?;
         self.print(&order, text::order)
     }
 
@@ -117,10 +149,6 @@ impl Server {
 }
 
 /// Returns the path of a device's resource.
-pub(super) fn path(device: &str, rest: &str) -> Result<String, Failure> {
-    Ok(format!("/v1/devices/{}{rest}", device_id(device)?))
-}
-
-fn device_id(device: &str) -> Result<DeviceId, Failure> {
-    device.parse().map_err(|_| Failure::Device(device.to_owned()))
+fn path(device: DeviceId, rest: &str) -> String {
+    format!("/v1/devices/{device}{rest}")
 }

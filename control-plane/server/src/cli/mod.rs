@@ -112,8 +112,6 @@ enum Failure {
     Keys(#[from] crate::keys::KeysError),
     #[error(transparent)]
     Client(#[from] admin::ClientError),
-    #[error("{0}: not a device id; `pawl-control-plane devices` lists them")]
-    Device(String),
     #[error("{0}: not a session; `pawl-control-plane sessions` lists them")]
     Session(String),
     #[error("the server's request cannot be read; is it of the same version?")]
@@ -182,7 +180,11 @@ impl Failure {
             // Nothing can be done where stdout is closed.
             let _ = output::json(&error);
         }
-        let _ = writeln!(std::io::stderr(), "pawl-control-plane: {self}");
+        let mut stderr = std::io::stderr().lock();
+        let _ = writeln!(stderr, "pawl-control-plane: {self}");
+        if let Self::Client(admin::ClientError::Refused(refused)) = self {
+            let _ = write!(stderr, "{}", text::candidates(&refused.candidates));
+        }
     }
 
     fn exit_code(&self) -> ExitCode {
@@ -190,7 +192,7 @@ impl Failure {
             Self::Config(_) | Self::Policy(_) | Self::VendorCas(_) | Self::NoVendorDirectory(_) => CONFIG,
             Self::Serve(serve::RunError::Open(OpenError::Policy(_) | OpenError::VendorCas(_))) => CONFIG,
             Self::Client(admin::ClientError::NotRunning { .. }) => UNAVAILABLE,
-            Self::Device(_) | Self::Session(_) | Self::NothingToApprove | Self::NobodyToConfirm => USAGE,
+            Self::Session(_) | Self::NothingToApprove | Self::NobodyToConfirm => USAGE,
             _ => 1,
         })
     }

@@ -11,7 +11,8 @@ use pawl_evidence::tpm::{HashAlgorithm, TaggedDigest};
 use pawl_verifier::DevicePolicy;
 use pawl_verifier::report::bank_hash;
 
-use super::command::{Server, path};
+use super::args::DEVICE;
+use super::command::Server;
 use super::{Failure, digest, output, text};
 use crate::admin::view::{CheckedView, ExplanationView, LearntView, PolicyView};
 use crate::config::{Config, PolicyConfig};
@@ -27,7 +28,10 @@ pub(super) enum PolicyVerb {
         file: Option<PathBuf>,
     },
     /// Judge what a device last showed by the policy in force, with every reason and what to do
-    Explain { device: String },
+    Explain {
+        #[arg(help = DEVICE)]
+        device: String,
+    },
     /// Write the policy that a device's present boot satisfies, and no other boot
     ///
     /// It takes on trust what the device runs now: read it before you use it. Put it into the policy
@@ -37,6 +41,7 @@ pub(super) enum PolicyVerb {
 
 #[derive(Debug, Args)]
 pub(super) struct LearnArgs {
+    #[arg(help = DEVICE)]
     device: String,
     /// Where to write it; without this it is printed
     #[arg(long, value_name = "FILE", requires = "state")]
@@ -74,7 +79,8 @@ pub(super) async fn run(server: &Server, verb: PolicyVerb) -> Result<(), Failure
         // This command needs no server; `main` runs it.
         PolicyVerb::Check { .. } => Ok(()),
         PolicyVerb::Explain { device } => {
-            let view: ExplanationView = server.client.get(&path(&device, "/explanation")?).await?;
+            let view: ExplanationView =
+                server.client.get(&server.path(&device, "/explanation").await?).await?;
             server.print(&view, text::explanation)
         }
         PolicyVerb::Learn(args) => learn(server, args).await,
@@ -84,7 +90,7 @@ pub(super) async fn run(server: &Server, verb: PolicyVerb) -> Result<(), Failure
 async fn learn(server: &Server, args: LearnArgs) -> Result<(), Failure> {
     let query = args.state.map(|state| format!("?state={state}")).unwrap_or_default();
     let mut learnt: LearntView =
-        server.client.get(&path(&args.device, &format!("/learnt-policy{query}"))?).await?;
+        server.client.get(&server.path(&args.device, &format!("/learnt-policy{query}")).await?).await?;
     let Some(file) = args.output else { return server.print(&learnt, |learnt| learnt.policy.clone()) };
     if let Some(log) = args.ima {
         let section = learn_files(&log, &file, &learnt)?;

@@ -10,7 +10,8 @@ use pawl_evidence::boot_image::{BootChange, IMAGE_MAX_LEN};
 use pawl_evidence::eventlog::DatabaseChange;
 use pawl_proto::{Digest, PcrValue};
 
-use super::command::{Server, path};
+use super::args::DEVICE;
+use super::command::Server;
 use super::{Failure, digest, text};
 use crate::admin::PreApproveRequest;
 use crate::admin::view::{PreApprovedView, WithdrawnView};
@@ -18,6 +19,7 @@ use crate::admin::view::{PreApprovedView, WithdrawnView};
 /// What is given on the command line.
 #[derive(Debug, clap::Args)]
 pub(super) struct PreApproveArgs {
+    #[arg(help = DEVICE)]
     device: String,
     /// The unified kernel image that it will boot
     #[arg(long, value_name = "UKI", conflicts_with_all = ["kernel", "initrd", "command_line"])]
@@ -61,7 +63,8 @@ pub(super) struct PreApproveArgs {
 
 pub(super) async fn run(server: &Server, args: PreApproveArgs) -> Result<(), Failure> {
     if args.withdraw {
-        let withdrawn: WithdrawnView = server.client.post(&path(&args.device, "/withdraw")?, &()).await?;
+        let withdrawn: WithdrawnView =
+            server.client.post(&server.path(&args.device, "/withdraw").await?, &()).await?;
         return server.print(&withdrawn, text::withdrawn);
     }
     let boot = change(&args)?;
@@ -75,7 +78,7 @@ pub(super) async fn run(server: &Server, args: PreApproveArgs) -> Result<(), Fai
     let request =
         PreApproveRequest { name, boot, databases, present, pcrs, state: args.state, dry_run: args.dry_run };
     let approved: PreApprovedView =
-        server.client.post(&path(&args.device, "/pre-approve")?, &request).await?;
+        server.client.post(&server.path(&args.device, "/pre-approve").await?, &request).await?;
     server.print(&approved, text::pre_approved)
 }
 

@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::args::RecordsArgs;
-use super::command::{Server, path};
+use super::command::Server;
 use super::{Failure, output, text};
 use crate::admin::view::{DeviceRecordView, RecordView};
 use crate::bundle::{self, Bundle, Contents};
@@ -23,17 +23,18 @@ pub(super) async fn run(server: &Server, args: RecordsArgs) -> Result<(), Failur
     if !args.verify {
         return Ok(());
     }
-    let bundle: Bundle = server.client.get(&path(&args.device, "/bundle")?).await?;
+    let bundle: Bundle = server.client.get(&server.path(&args.device, "/bundle").await?).await?;
     report_check(&bundle.into_contents(), server.json)
 }
 
 async fn list_records(server: &Server, args: &RecordsArgs) -> Result<(), Failure> {
     if args.own {
         let records: Vec<DeviceRecordView> =
-            server.client.get(&path(&args.device, "/device-records")?).await?;
+            server.client.get(&server.path(&args.device, "/device-records").await?).await?;
         server.print(&records, text::device_records)
     } else {
-        let records: Vec<RecordView> = server.client.get(&path(&args.device, "/records")?).await?;
+        let records: Vec<RecordView> =
+            server.client.get(&server.path(&args.device, "/records").await?).await?;
         server.print(&records, text::records)
     }
 }
@@ -41,14 +42,15 @@ async fn list_records(server: &Server, args: &RecordsArgs) -> Result<(), Failure
 /// Writes a file: a signed bundle, or one line of JSON for each record.
 async fn export_records(server: &Server, args: &RecordsArgs, file: &Path) -> Result<(), Failure> {
     let contents = if args.bundle {
-        let bundle: Bundle = server.client.get(&path(&args.device, "/bundle")?).await?;
+        let bundle: Bundle = server.client.get(&server.path(&args.device, "/bundle").await?).await?;
         bundle.write()?
     } else if args.own {
         let records: Vec<DeviceRecordView> =
-            server.client.get(&path(&args.device, "/device-records")?).await?;
+            server.client.get(&server.path(&args.device, "/device-records").await?).await?;
         output::json_lines(&records)?
     } else {
-        let records: Vec<RecordView> = server.client.get(&path(&args.device, "/records")?).await?;
+        let records: Vec<RecordView> =
+            server.client.get(&server.path(&args.device, "/records").await?).await?;
         output::json_lines(&records)?
     };
     output::file(file, &contents).map_err(|source| Failure::File { file: file.to_owned(), source })

@@ -15,6 +15,7 @@ use crate::admin::view::{
     Accepted, AccessView, Delivery, DeviceLine, Enrolled, OrderView, PreApprovedView, SettledView,
     StandingView, WithdrawnView,
 };
+use crate::store::NamedDevice;
 
 pub(super) use device::{device, ends};
 pub(super) use policy::{checked_policies, explanation, learnt};
@@ -197,6 +198,14 @@ pub(in crate::cli) fn settled(view: &SettledView) -> String {
             format!("Resolved incidents: {incidents}. The next verdict does not mention them any more.\n")
         }
     }
+}
+
+/// Formats the devices that a name may mean, one per line.
+pub(super) fn candidates(devices: &[NamedDevice]) -> String {
+    devices.iter().fold(String::new(), |mut text, named| {
+        let _ = writeln!(text, "  {}  {}", named.device, or_dash(named.label.as_deref()));
+        text
+    })
 }
 
 /// A table whose columns are as wide as their widest cell.

@@ -8,6 +8,7 @@ mod device;
 mod event;
 mod evidence;
 mod incident;
+mod lookup;
 mod pairing;
 mod record;
 mod schema;
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use device::{Device, LastSeen};
 pub use event::{EventRow, ReceiptRow};
+pub use lookup::NamedDevice;
 pub use pairing::{DeadLink, NewReport, Reported};
 pub use record::ChainError;
 pub use verdict::VerdictRow;

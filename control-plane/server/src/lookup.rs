@@ -1,0 +1,102 @@
+//! Finds the device that an operator means by its id, a prefix of its id, or its label.
+
+use pawl_proto::{DeviceId, Digest};
+
+use crate::store::{NamedDevice, StoreError, Tx};
+
+/// The shortest prefix of an id that names a device.
+pub const SHORTEST_PREFIX: usize = 6;
+/// The most devices that an error lists.
+pub const MOST_CANDIDATES: usize = 5;
+
+/// Returns the device that `text` names: by its id, by the SHA-256 of its endorsement key, by its exact label, or by a
+/// prefix of its id that no other device shares.
+///
+/// # Errors
+/// [`LookupError`] lists the devices that may be meant.
+pub fn find(tx: &Tx<'_>, text: &str) -> Result<NamedDevice, LookupError> {
+    let text = text.trim();
+    if let Some(device) = full_id(text).map(|id| tx.device(id)).transpose()?.flatten() {
+        return Ok(NamedDevice { device: device.id, label: device.label });
+    }
+    let prefix = text.to_ascii_lowercase();
+    let is_prefix = prefix.len() >= SHORTEST_PREFIX && prefix.bytes().all(is_base32);
+    let found = tx.devices_named(text, is_prefix.then_some(prefix.as_str()), MOST_CANDIDATES + 1)?;
+    match <[NamedDevice; 1]>::try_from(found) {
+        Ok([device]) => Ok(device),
+        Err(found) if found.is_empty() => {
+            Err(LookupError::Unknown { text: text.to_owned(), similar: similar(tx, text)? })
+        }
+        Err(found) => Err(LookupError::Ambiguous { text: text.to_owned(), found }),
+    }
+}
+
+/// Reads a whole id, or the id that follows from the SHA-256 of an endorsement key.
+fn full_id(text: &str) -> Option<DeviceId> {
+    let lower = text.to_ascii_lowercase();
+    if let Ok(id) = lower.parse() {
+        return Some(id);
+    }
+    let bytes = hex::decode(lower).ok()?;
+    Some(DeviceId::from_digest(Digest::try_from(bytes.as_slice()).ok()?.0))
+}
+
+/// Returns whether this is a character of ids (RFC 4648, base32).
+fn is_base32(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'2'..=b'7')
+}
+
+fn similar(tx: &Tx<'_>, text: &str) -> Result<Vec<NamedDevice>, StoreError> {
+    if text.is_empty() { Ok(Vec::new()) } else { tx.devices_like(text, MOST_CANDIDATES) }
+}
+
+/// Why no device is found.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// No device has that name.
+    #[error(
+        "no device has the id, the label or the id prefix ({SHORTEST_PREFIX} characters or more) {text:?}; \
+         `pawl-control-plane devices` lists them"
+    )]
+    Unknown {
+        /// What was written.
+        text: String,
+        /// Devices that may be meant.
+        similar: Vec<NamedDevice>,
+    },
+    /// Several devices have that name.
+    #[error("{} devices have the label or the id prefix {text:?}; give the id of one", count(found))]
+    Ambiguous {
+        /// What was written.
+        text: String,
+        /// The devices, at most one more than an error lists.
+        found: Vec<NamedDevice>,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn count(found: &[NamedDevice]) -> String {
+    if found.len() > MOST_CANDIDATES {
+        format!("more than {MOST_CANDIDATES}")
+    } else {
+        found.len().to_string()
+    }
+}
+
+impl LookupError {
+    /// Returns the devices that may be meant, at most [`MOST_CANDIDATES`].
+    #[must_use]
+    pub fn candidates(&self) -> &[NamedDevice] {
+        match self {
+            Self::Unknown { similar: found, .. } | Self::Ambiguous { found, .. } => {
+                found.get(..MOST_CANDIDATES).unwrap_or(found)
+            }
+            Self::Store(_) => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
