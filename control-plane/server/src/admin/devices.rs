@@ -151,19 +151,8 @@ async fn enrol(State(plane): Plane, Json(request): Json<EnrolRequest>) -> Answer
 }
 
 async fn devices(State(plane): Plane) -> Answer<Vec<DeviceLine>> {
-    let plane_in_tx = Arc::clone(&plane);
-    let lines = plane
-        .store
-        .transaction(move |tx| {
-            let devices = tx.devices()?;
-            devices
-                .into_iter()
-                .map(|device| view::device_line(&plane_in_tx, tx, device))
-                .collect::<Result<_, _>>()
-        })
-        .await
-        .map_err(|error: crate::store::StoreError| AdminError::from(error))?;
-    Ok(Json(lines))
+    let devices = plane.store.transaction(|tx| tx.listed_devices()).await?;
+    Ok(Json(devices.into_iter().map(|device| view::device_line(&plane, device)).collect()))
 }
 
 async fn show(State(plane): Plane, Path(device): Path<String>) -> Answer<DeviceView> {

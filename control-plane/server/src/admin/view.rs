@@ -5,6 +5,7 @@ mod pairing;
 mod policy;
 mod record;
 mod session;
+mod status;
 mod update;
 
 use pawl_proto::message::{Access, Audience, EventKind, Scope, Standing};
@@ -21,6 +22,7 @@ pub use pairing::{
 pub use policy::{CheckedView, ExplanationView, LearntView, PolicyView, ReasonView};
 pub use record::{DeviceRecordView, RecordView};
 pub use session::{ApprovalView, ClaimsView, ConfirmationView, RequestView, SessionView};
+pub use status::DeviceStatus;
 pub use update::{AheadView, PcrChange, PreApprovedView, WithdrawnView};
 
 /// `enrol`

@@ -62,15 +62,11 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
-    use std::sync::Arc;
-
-    use pawl_proto::message::{PairingRequest, RefusalCode, Waiting};
-    use tokio::sync::oneshot;
 
     use super::*;
-    use crate::admin;
     use crate::cli::text;
-    use crate::testing::{Approver, Device, OpenedSession, Rig};
+    use crate::testing::{Approver, Device, OpenedSession, Operator, Rig};
+    use pawl_proto::message::{PairingRequest, RefusalCode, Waiting};
 
     /// A device that waits for Ann, and the socket over which she approves.
     struct Stage {
@@ -78,8 +74,7 @@ mod tests {
         ann: Approver,
         asked: OpenedSession,
         waiting: Waiting,
-        client: Client,
-        _stop: oneshot::Sender<()>,
+        operator: Operator,
     }
 
     impl Stage {
@@ -91,18 +86,12 @@ mod tests {
             let request = PairingRequest { replaces: Some(old.id()), ..device.request() };
             let (asked, waiting) = device.ask_persons(&rig.plane, request).await;
 
-            let (stop, stopped) = oneshot::channel();
-            let (socket, router) = (rig.plane.config.admin_socket(), admin::router(Arc::clone(&rig.plane)));
-            let client = Client::new(&socket);
-            tokio::spawn(async move {
-                let stopped = async move { drop(stopped.await) };
-                admin::run(&socket, router, stopped).await
-            });
-            while client.get::<serde_json::Value>("/v1/sessions").await.is_err() {
-                tokio::task::yield_now().await;
-            }
-            let ann = persons.remove(0);
-            Self { rig, ann, asked, waiting, client, _stop: stop }
+            let (operator, ann) = (rig.operator().await, persons.remove(0));
+            Self { rig, ann, asked, waiting, operator }
+        }
+
+        fn client(&self) -> &Client {
+            &self.operator.client
         }
 
         fn code(&self) -> String {
@@ -110,7 +99,7 @@ mod tests {
         }
 
         async fn view(&self) -> RequestView {
-            self.client.post("/v1/approvals/request", &CodeRequest { code: self.code() }).await.unwrap()
+            self.client().post("/v1/approvals/request", &CodeRequest { code: self.code() }).await.unwrap()
         }
     }
 
@@ -118,7 +107,7 @@ mod tests {
     async fn the_confirmation_that_it_gives_makes_the_approval_count() {
         let stage = Stage::new().await;
         let key = stage.ann.key().to_str().unwrap().to_owned();
-        let given = approve(&stage.client, stage.code(), &key, true).await.unwrap();
+        let given = approve(stage.client(), stage.code(), &key, true).await.unwrap();
         assert!(text::confirmation(&given).contains(&given.confirmation));
         let progress = stage.asked.step(&stage.rig.plane, None, Some(&given.confirmation)).await.unwrap();
         assert_eq!(progress.approved().approvals[0].principal.as_str(), "ann");
@@ -176,13 +165,13 @@ mod tests {
         let stage = Stage::new().await;
         let stranger = stage.rig.person("stranger");
         let key = stranger.key().to_str().unwrap().to_owned();
-        let error = approve(&stage.client, stage.code(), &key, true).await.unwrap_err().to_string();
+        let error = approve(stage.client(), stage.code(), &key, true).await.unwrap_err().to_string();
         assert!(error.contains("refused (key)"), "{error}");
         let missing = PathBuf::from("/nonexistent/key");
-        let error = approve(&stage.client, stage.code(), missing.to_str().unwrap(), true).await.unwrap_err();
+        let error = approve(stage.client(), stage.code(), missing.to_str().unwrap(), true).await.unwrap_err();
         assert!(matches!(error, Failure::Key(_)), "{error}");
 
-        let sessions = stage.client.get("/v1/sessions").await.unwrap();
+        let sessions = stage.client().get("/v1/sessions").await.unwrap();
         let shown = text::sessions(&sessions);
         for said in ["waiting", "re-pair", "uid 0; tty1: first installation", "binding key", "0 of 1 persons"]
         {
@@ -192,7 +181,7 @@ mod tests {
 
         let path = format!("/v1/sessions/{}/decline", stage.asked.id);
         let reason = crate::admin::ReasonRequest { reason: "nobody called".to_owned() };
-        let _: crate::admin::view::SessionView = stage.client.post(&path, &reason).await.unwrap();
+        let _: crate::admin::view::SessionView = stage.client().post(&path, &reason).await.unwrap();
         let error = stage.asked.poll(&stage.rig.plane).await.unwrap_err();
         assert!(
             matches!(&error, crate::refusal::RequestError::Refused(refusal) if refusal.code == RefusalCode::Declined),

@@ -116,9 +116,9 @@ pub(super) enum Verb {
     Entitle(EntitleArgs),
     /// List the devices
     Devices {
-        /// Only devices that match, as in 'memory<64', 'kernel=6.1.*' or 'standing!=active'; may be repeated, and all must match
+        /// Only devices that match, as in 'memory<64', 'kernel=6.1.*' or 'status!=entitled'; may be repeated, and all must match
         ///
-        /// FIELD is one of label, standing, pairing, verdict, overdue, hostname, kernel, system, product,
+        /// FIELD is one of label, status, standing, pairing, verdict, overdue, hostname, kernel, system, product,
         /// architecture, agent, uptime (seconds), load, memory, swap, state, root (MiB free) and cpu (degrees
         /// Celsius). The operator is = or != (a * stands for any text), and < or > for numbers. From hostname on
         /// the values are the device's own statements. A device without a value does not match.

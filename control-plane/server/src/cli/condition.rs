@@ -32,8 +32,9 @@ enum Test {
     Above(f64),
 }
 
-const FIELDS: [(&str, Field); 18] = [
+const FIELDS: [(&str, Field); 19] = [
     ("label", Field::Text(|line| line.label.clone())),
+    ("status", Field::Text(|line| Some(line.status.to_string()))),
     ("standing", Field::Text(|line| Some(line.standing.to_string()))),
     ("pairing", Field::Text(|line| line.pairing.map(|state| pairing_state(state).to_owned()))),
     ("verdict", Field::Text(|line| line.verdict.map(|verdict| verdict.to_string()))),
@@ -141,6 +142,7 @@ mod tests {
     use pawl_proto::{DeviceId, Text};
 
     use super::*;
+    use crate::admin::view::DeviceStatus;
 
     fn line() -> DeviceLine {
         DeviceLine {
@@ -148,10 +150,13 @@ mod tests {
             label: None,
             endorsement: None,
             without_certificate: false,
+            status: DeviceStatus::Lapsed,
             standing: Standing::Active,
             granted: pawl_proto::message::Access { scopes: Vec::new(), audiences: Vec::new() },
             pairing: None,
             epoch: None,
+            end_ordered_at: None,
+            ended_at: None,
             verdict: None,
             lease_until: None,
             last_report: None,
@@ -178,6 +183,7 @@ mod tests {
             "load=2.5",
             "load!=2.4",
             "cpu<0",
+            "status=lapsed",
             "standing=active",
             "overdue=true",
         ] {
@@ -202,7 +208,7 @@ mod tests {
         for (text, says) in [
             ("memory", "'memory<64'"),
             ("memory!64", "no =, !="),
-            ("disk<5", "the fields are label, standing,"),
+            ("disk<5", "the fields are label, status, standing,"),
             ("kernel<6", "compare it with = or !="),
             ("memory<many", "is no number"),
             ("memory<NaN", "is no number"),

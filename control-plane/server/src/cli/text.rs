@@ -1,6 +1,7 @@
 //! The text output of commands.
 
 pub(super) mod device;
+mod fleet;
 mod policy;
 mod record;
 mod session;
@@ -12,12 +13,13 @@ use pawl_proto::message::{Access, EventKind, Standing};
 use time::UtcDateTime;
 
 use crate::admin::view::{
-    Accepted, AccessView, Delivery, DeviceLine, Enrolled, OrderView, PreApprovedView, SettledView,
-    StandingView, WithdrawnView,
+    Accepted, AccessView, Delivery, Enrolled, OrderView, PreApprovedView, SettledView, StandingView,
+    WithdrawnView,
 };
 use crate::store::NamedDevice;
 
 pub(super) use device::{device, ends};
+pub(super) use fleet::devices;
 pub(super) use policy::{checked_policies, explanation, learnt};
 pub(super) use record::{checked, device_records, records};
 pub(super) use session::{confirmation, declined, request, sessions};
@@ -64,46 +66,6 @@ fn access(granted: &Access) -> String {
     let scopes =
         if scopes.is_empty() { "no scope".to_owned() } else { format!("scopes {}", scopes.join(" ")) };
     format!("{scopes}; audiences {}", audiences.join(" "))
-}
-
-pub(super) fn devices(devices: &Vec<DeviceLine>, of_some: bool) -> String {
-    if devices.is_empty() && of_some {
-        return "No device matches.\n".to_owned();
-    }
-    if devices.is_empty() {
-        return "No device is enrolled. `pawl-control-plane enrol --ek-sha256 HEX` enrols one.\n".to_owned();
-    }
-    let mut table = Table::new([
-        "DEVICE",
-        "LABEL",
-        "EK CERTIFICATE",
-        "STANDING",
-        "PAIRING",
-        "EPOCH",
-        "VERDICT",
-        "LEASE UNTIL",
-        "LAST REPORT",
-        "GRANTED",
-    ]);
-    for device in devices {
-        let report = match (device.last_report, device.overdue) {
-            (Some(at), true) => format!("{} (overdue)", time(at)),
-            (at, _) => or_dash(at.map(time)),
-        };
-        table.row([
-            device.device.to_string(),
-            or_dash(device.label.clone()),
-            device::certificate(device).to_owned(),
-            device.standing.to_string(),
-            or_dash(device.pairing.map(device::pairing_state)),
-            or_dash(device.epoch),
-            or_dash(device.verdict),
-            or_dash(device.lease_until.map(time)),
-            report,
-            access(&device.granted),
-        ]);
-    }
-    table.to_string()
 }
 
 pub(super) fn order(order: &OrderView) -> String {

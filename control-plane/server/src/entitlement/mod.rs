@@ -8,8 +8,8 @@ use pawl_verifier::pairing::{Pairing, PairingState};
 use crate::control_plane::ControlPlane;
 use crate::store::{Device, StoreError, Tx, VerdictRow};
 
-pub(crate) use pawl_verifier::entitlement::parse;
 pub use pawl_verifier::entitlement::{AccessChange, AccessError};
+pub(crate) use pawl_verifier::entitlement::{parse, with_own_audience};
 
 /// A device that is paired, not suspended, and holds a lease.
 pub(crate) struct Entitled {
@@ -68,7 +68,7 @@ pub(crate) enum EntitlementError {
 /// Returns the scopes and audiences that the operator grants a device. Where no audience is granted, the control plane's
 /// own URL is.
 pub(crate) fn granted(plane: &ControlPlane, tx: &Tx<'_>, device: DeviceId) -> Result<Access, StoreError> {
-    Ok(entitlement::with_own_audience(tx.granted(device)?, plane.config.url.as_str()))
+    Ok(with_own_audience(tx.granted(device)?, plane.config.url.as_str()))
 }
 
 /// Returns the grant that a new pairing of a device will have: the device's own or, where it is not enrolled, that of the

@@ -46,8 +46,11 @@ pub struct LastSeen {
     pub at: u64,
 }
 
-const COLUMNS: &str = "id, ek_sha256, label, enrolled_at, standing, standing_reason, ek_kind, endorsement, online, \
-                       state, seen, replaces, replaced_by, without_certificate, suspensions";
+pub(super) const COLUMNS: &str = "device.id, device.ek_sha256, device.label, device.enrolled_at, device.standing, \
+                                  device.standing_reason, device.ek_kind, device.endorsement, device.online, \
+                                  device.state, device.seen, device.replaces, device.replaced_by, \
+                                  device.without_certificate, device.suspensions";
+pub(super) const COLUMN_COUNT: usize = 15;
 
 impl Tx<'_> {
     /// Enrols a device, or relabels an enrolled one. Returns whether it is new.
@@ -74,16 +77,6 @@ impl Tx<'_> {
         let mut statement =
             self.sql.prepare_cached(&format!("SELECT {COLUMNS} FROM device WHERE id = ?1"))?;
         statement.query_row([id.as_str()], |row| Ok(read_device(row))).optional()?.transpose()
-    }
-
-    /// Returns every device, by id.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    pub fn devices(&self) -> Result<Vec<Device>, StoreError> {
-        let mut statement = self.sql.prepare(&format!("SELECT {COLUMNS} FROM device ORDER BY id"))?;
-        let rows = statement.query_map([], |row| Ok(read_device(row)))?;
-        rows.map(|row| row?).collect()
     }
 
     /// Sets a device's standing. Each suspension, also of a suspended device, increments `suspensions`.
@@ -156,7 +149,7 @@ impl Tx<'_> {
     }
 }
 
-fn read_device(row: &Row<'_>) -> Result<Device, StoreError> {
+pub(super) fn read_device(row: &Row<'_>) -> Result<Device, StoreError> {
     let last_seen = match (row.get(8)?, row.get(9)?, row.get(10)?) {
         (Some(online), Some(state), Some(at)) => {
             Some(LastSeen { online, state: from_name(state, "device state")?, at })

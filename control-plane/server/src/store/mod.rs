@@ -7,6 +7,7 @@
 mod device;
 mod event;
 mod evidence;
+mod fleet;
 mod incident;
 mod lookup;
 mod pairing;
@@ -28,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use device::{Device, LastSeen};
 pub use event::{EventRow, ReceiptRow};
+pub use fleet::{ListedDevice, ListedPairing};
 pub use lookup::NamedDevice;
 pub use pairing::{DeadLink, NewReport, Reported};
 pub use record::ChainError;

@@ -159,10 +159,9 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`]
     pub fn reported(&self, id: PairingId) -> Result<Option<Reported>, StoreError> {
-        let mut statement = self.sql.prepare_cached(
-            "SELECT reported_at, report_bytes, report_whole, reports, host, health FROM pairing WHERE id = ?1",
-        )?;
-        let row = statement.query_row([id.to_string()], |row| Ok(read_reported(row))).optional()?;
+        let mut statement =
+            self.sql.prepare_cached(&format!("SELECT {REPORTED_COLUMNS} FROM pairing WHERE id = ?1"))?;
+        let row = statement.query_row([id.to_string()], |row| Ok(read_reported(row, 0))).optional()?;
         Ok(row.transpose()?.flatten())
     }
 
@@ -210,15 +209,20 @@ fn read_pairing(row: &Row<'_>) -> Result<Pairing, StoreError> {
     })
 }
 
-fn read_reported(row: &Row<'_>) -> Result<Option<Reported>, StoreError> {
-    let host: Option<Vec<u8>> = row.get(4)?;
-    let (Some(at), Some(bytes), Some(whole)) = (row.get(0)?, row.get(1)?, row.get(2)?) else {
+pub(super) const REPORTED_COLUMNS: &str = "pairing.reported_at, pairing.report_bytes, pairing.report_whole, \
+                                           pairing.reports, pairing.host, pairing.health";
+
+/// Reads the last report from [`REPORTED_COLUMNS`], of which `first` is the first.
+pub(super) fn read_reported(row: &Row<'_>, first: usize) -> Result<Option<Reported>, StoreError> {
+    let host: Option<Vec<u8>> = row.get(first + 4)?;
+    let (Some(at), Some(bytes), Some(whole)) = (row.get(first)?, row.get(first + 1)?, row.get(first + 2)?)
+    else {
         return Ok(None);
     };
     let host = host.map(|blob| from_blob(&blob, "host facts")).transpose()?.unwrap_or_default();
-    let health: Option<Vec<u8>> = row.get(5)?;
+    let health: Option<Vec<u8>> = row.get(first + 5)?;
     let health = health.map(|blob| from_blob(&blob, "host health")).transpose()?;
-    Ok(Some(Reported { at, bytes, whole, count: row.get(3)?, host, health }))
+    Ok(Some(Reported { at, bytes, whole, count: row.get(first + 3)?, host, health }))
 }
 
 /// A link certificate that the broker must refuse.

@@ -52,7 +52,7 @@ async fn a_transaction_that_fails_leaves_nothing() {
         })
         .await;
     assert!(failed.is_err());
-    assert!(store.transaction(|tx| tx.devices()).await.unwrap().is_empty());
+    assert!(store.transaction(|tx| tx.listed_devices()).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ impl Tx<'_> {
         let mut statement = self.sql.prepare_cached(
             "SELECT body, lease_until FROM verdict WHERE pairing = ?1 AND judged ORDER BY sequence DESC LIMIT 1",
         )?;
-        statement.query_row([pairing.to_string()], |row| Ok(read_verdict(row))).optional()?.transpose()
+        statement.query_row([pairing.to_string()], |row| Ok(read_verdict(row, 0))).optional()?.transpose()
     }
 
     /// Returns the last verdict of a device, which carries the nonce of its next report.
@@ -86,7 +86,7 @@ impl Tx<'_> {
             "SELECT body, lease_until FROM verdict WHERE device = ?1 ORDER BY sequence DESC LIMIT 1",
         )?;
         let row =
-            statement.query_row([device.as_str()], |row| Ok(read_verdict(row))).optional()?.transpose()?;
+            statement.query_row([device.as_str()], |row| Ok(read_verdict(row, 0))).optional()?.transpose()?;
         Ok(row.map(|row| row.verdict))
     }
 
@@ -143,6 +143,8 @@ impl Tx<'_> {
     }
 }
 
-fn read_verdict(row: &Row<'_>) -> Result<VerdictRow, StoreError> {
-    Ok(VerdictRow { verdict: from_blob(&row.get::<_, Vec<u8>>(0)?, "verdict")?, lease_until: row.get(1)? })
+/// Reads a verdict's body, and the end of its lease in the column after it.
+pub(super) fn read_verdict(row: &Row<'_>, body: usize) -> Result<VerdictRow, StoreError> {
+    let verdict = from_blob(&row.get::<_, Vec<u8>>(body)?, "verdict")?;
+    Ok(VerdictRow { verdict, lease_until: row.get(body + 1)? })
 }

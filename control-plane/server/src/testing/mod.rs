@@ -4,6 +4,7 @@ mod action;
 mod broker;
 mod device;
 mod mute_broker;
+mod operator;
 mod reporting;
 mod session;
 
@@ -24,6 +25,7 @@ pub(crate) use action::{ActionAttempt, SUBJECT, action_step, authorization, jws}
 pub(crate) use broker::Broker;
 pub(crate) use device::{Device, decode_verdict, request_for};
 pub(crate) use mute_broker::MuteBroker;
+pub(crate) use operator::Operator;
 pub(crate) use pawl_verifier::testing::{ENDORSEMENT, OWNER, Records};
 pub(crate) use reporting::Reporting;
 pub(crate) use session::{Approver, OpenedSession};

@@ -94,7 +94,12 @@ fn a_wipe_on_the_device_is_a_revocation() {
     let receipt = verified_receipt(&rig, &id, wiped.ended.0);
     assert_eq!(receipt["cause"], "wipe");
     assert_eq!(receipt["reason"], "sold");
-    assert_eq!(rig.control_plane.show(&id).unwrap()["pairing"]["state"], "ended");
+    let shown = rig.control_plane.show(&id).unwrap();
+    assert_eq!((&shown["status"], &shown["pairing"]["state"]), (&"revoked".into(), &"ended".into()));
+    assert!(
+        shown["verdict"].is_null() && shown["lease"].is_null(),
+        "it looks as if it were in force: {shown:#}"
+    );
 }
 
 #[test]

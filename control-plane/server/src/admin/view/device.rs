@@ -8,12 +8,14 @@ use pawl_verifier::incident::incidents_digest;
 use pawl_verifier::pairing::{Pairing, PairingState};
 use serde::{Deserialize, Serialize};
 
+use super::status::is_overdue;
 use super::{
-    AheadView, EventView, IncidentView, LeaseView, PairingView, ReceiptView, ReportView, VerdictView,
+    AheadView, DeviceStatus, EventView, IncidentView, LeaseView, PairingView, ReceiptView, ReportView,
+    VerdictView,
 };
 use crate::control_plane::ControlPlane;
 use crate::entitlement;
-use crate::store::{Device, Reported, StoreError, Tx, VerdictRow};
+use crate::store::{Device, ListedDevice, Reported, StoreError, Tx, VerdictRow};
 
 /// One line of `devices`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,8 @@ pub struct DeviceLine {
     pub device: DeviceId,
     /// The operator's name for it.
     pub label: Option<String>,
+    /// Its status, by what the control plane knows.
+    pub status: DeviceStatus,
     /// How its endorsement key was verified at its last pairing.
     pub endorsement: Option<String>,
     /// Whether it may pair without a TPM vendor's certificate.
@@ -34,13 +38,17 @@ pub struct DeviceLine {
     pub pairing: Option<PairingState>,
     /// The epoch of that pairing.
     pub epoch: Option<u64>,
-    /// The trust tier of the last verdict.
+    /// When the end of that pairing was ordered, Unix seconds.
+    pub end_ordered_at: Option<u64>,
+    /// When the proof of its end was received, Unix seconds.
+    pub ended_at: Option<u64>,
+    /// The trust tier of the last verdict on the live pairing.
     pub verdict: Option<TrustTier>,
-    /// When its lease ends by the wall clock, Unix seconds. The TPM's clock decides.
+    /// When the lease of the live pairing ends by the wall clock, Unix seconds. The TPM's clock decides.
     pub lease_until: Option<u64>,
     /// When it last reported.
     pub last_report: Option<u64>,
-    /// Whether a report is overdue by more than an interval.
+    /// Whether the next report is later than the interval of the last verdict and a margin allow.
     pub overdue: bool,
     /// Whether its last status message says that it is connected; not signed.
     pub online: Option<bool>,
@@ -67,6 +75,8 @@ pub struct DeviceView {
     /// Whether it may pair without a TPM vendor's certificate.
     pub without_certificate: bool,
     pub enrolled_at: u64,
+    /// Its status, by what the control plane knows.
+    pub status: DeviceStatus,
     pub standing: Standing,
     pub standing_reason: Option<String>,
     /// The number of the suspension in force, which `resume` names; none while the device may work.
@@ -84,9 +94,13 @@ pub struct DeviceView {
     pub seen: Option<u64>,
     /// The newest pairing, also when it ended.
     pub pairing: Option<PairingView>,
+    /// The last verdict on the live pairing.
     pub verdict: Option<VerdictView>,
+    /// The lease of the live pairing.
     pub lease: Option<LeaseView>,
     pub last_report: Option<ReportView>,
+    /// Whether the next report is later than the interval of the last verdict and a margin allow.
+    pub overdue: bool,
     pub host: Option<HostFacts>,
     pub health: Option<HostHealth>,
     pub events: Vec<EventView>,
@@ -141,36 +155,51 @@ pub struct HighestView {
 }
 
 /// Builds the line of one device.
-pub(in crate::admin) fn device_line(
-    plane: &ControlPlane,
-    tx: &Tx<'_>,
-    device: Device,
-) -> Result<DeviceLine, StoreError> {
-    let (now, interval) = (plane.clock.now(), plane.config.report_interval());
-    let pairing = tx.newest_pairing(device.id)?;
-    let appraised = appraised_verdict(tx, pairing.as_ref())?;
-    let reported = reported(tx, pairing.as_ref())?;
-    let last_report = reported.as_ref().map(|reported| reported.at);
-    let live = pairing.as_ref().is_some_and(|pairing| pairing.state == PairingState::Live);
-    Ok(DeviceLine {
+pub(in crate::admin) fn device_line(plane: &ControlPlane, listed: ListedDevice) -> DeviceLine {
+    let ListedDevice { device, granted, pairing } = listed;
+    let now = plane.clock.now();
+    let state = pairing.as_ref().map(|pairing| pairing.state);
+    let (epoch, end_ordered_at, ended_at) = match &pairing {
+        Some(pairing) => (Some(pairing.epoch.0), pairing.end_ordered_at, pairing.ended_at),
+        None => (None, None, None),
+    };
+    let (reported, verdict) = pairing.map(|pairing| (pairing.reported, pairing.verdict)).unwrap_or_default();
+    let verdict = verdict.filter(|_| state == Some(PairingState::Live));
+    DeviceLine {
+        status: DeviceStatus::of(device.standing, state, verdict.as_ref(), now),
+        overdue: is_report_overdue(plane, reported.as_ref(), verdict.as_ref()),
         device: device.id,
         label: device.label,
         endorsement: device.endorsement,
         without_certificate: device.without_certificate,
         standing: device.standing,
-        granted: entitlement::granted(plane, tx, device.id)?,
-        epoch: pairing.as_ref().map(|pairing| pairing.epoch.0),
-        pairing: pairing.map(|pairing| pairing.state),
-        verdict: appraised.as_ref().and_then(|appraised| appraised.verdict.result),
-        lease_until: appraised.and_then(|appraised| appraised.lease_until),
-        last_report,
-        overdue: live && last_report.is_some_and(|at| at + 2 * u64::from(interval) < now),
+        granted: entitlement::with_own_audience(granted, plane.config.url.as_str()),
+        epoch,
+        pairing: state,
+        end_ordered_at,
+        ended_at,
+        verdict: verdict.as_ref().and_then(|row| row.verdict.result),
+        lease_until: verdict.and_then(|row| row.lease_until),
+        last_report: reported.as_ref().map(|reported| reported.at),
         online: device.last_seen.as_ref().map(|seen| seen.online),
         state: device.last_seen.as_ref().map(|seen| seen.state),
         seen: device.last_seen.map(|seen| seen.at),
         health: reported.as_ref().and_then(|reported| reported.health),
         host: reported.map(|reported| reported.host),
-    })
+    }
+}
+
+/// Returns whether the report after the last one is overdue. `verdict` is the last one on the live pairing: without a live
+/// pairing no report is expected.
+fn is_report_overdue(
+    plane: &ControlPlane,
+    reported: Option<&Reported>,
+    verdict: Option<&VerdictRow>,
+) -> bool {
+    match (reported, verdict) {
+        (Some(reported), Some(row)) => is_overdue(reported.at, row.verdict.interval, plane.clock.now()),
+        _ => false,
+    }
 }
 
 /// Builds the view of one device.
@@ -180,11 +209,13 @@ pub(in crate::admin) fn device_view(
     device: Device,
 ) -> Result<DeviceView, StoreError> {
     let pairing = tx.newest_pairing(device.id)?;
-    let appraised = appraised_verdict(tx, pairing.as_ref())?;
+    let live = pairing.as_ref().filter(|pairing| pairing.state == PairingState::Live);
+    let appraised = live.map(|pairing| tx.appraised_verdict(pairing.id)).transpose()?.flatten();
     let reported = reported(tx, pairing.as_ref())?;
+    let state = pairing.as_ref().map(|pairing| pairing.state);
+    let events = tx.events(device.id)?;
     let evidence = pairing.as_ref().and_then(|pairing| Some(pairing.base.as_ref()?.evidence.to_string()));
     Ok(DeviceView {
-        events: tx.events(device.id)?.into_iter().map(EventView::from).collect(),
         receipts: tx.receipts(device.id)?.into_iter().map(ReceiptView::from).collect(),
         highest: highest(tx, device.id)?,
         nvpcrs: nvpcrs(plane, device.id, pairing.as_ref()),
@@ -197,15 +228,15 @@ pub(in crate::admin) fn device_view(
         label: device.label,
         ek_sha256: device.ek_sha256.to_string(),
         granted: entitlement::granted(plane, tx, device.id)?,
-        entitlement: pairing
-            .as_ref()
-            .filter(|pairing| pairing.state == PairingState::Live)
+        entitlement: live
             .map(|pairing| entitlement::entitlement(plane, tx, pairing, device.standing))
             .transpose()?,
         ek_kind: device.ek_kind,
         endorsement: device.endorsement,
         without_certificate: device.without_certificate,
         enrolled_at: device.enrolled_at,
+        status: DeviceStatus::of(device.standing, state, appraised.as_ref(), plane.clock.now()),
+        overdue: is_report_overdue(plane, reported.as_ref(), appraised.as_ref()),
         standing: device.standing,
         standing_reason: device.standing_reason,
         suspension: (device.standing == Standing::Suspended).then_some(device.suspensions),
@@ -214,7 +245,8 @@ pub(in crate::admin) fn device_view(
         online: device.last_seen.as_ref().map(|seen| seen.online),
         state: device.last_seen.as_ref().map(|seen| seen.state),
         seen: device.last_seen.map(|seen| seen.at),
-        pairing: pairing.map(PairingView::from),
+        pairing: pairing.map(|pairing| PairingView::new(pairing, &events)),
+        events: events.into_iter().map(EventView::from).collect(),
         lease: appraised.as_ref().and_then(LeaseView::of),
         verdict: appraised.map(VerdictView::from),
         host: reported.as_ref().map(|reported| reported.host.clone()),
@@ -250,10 +282,6 @@ fn reported_state(tx: &Tx<'_>, device: DeviceId) -> Result<Option<ReportedStateV
 
 fn reported(tx: &Tx<'_>, pairing: Option<&Pairing>) -> Result<Option<Reported>, StoreError> {
     pairing.map(|pairing| tx.reported(pairing.id)).transpose().map(Option::flatten)
-}
-
-fn appraised_verdict(tx: &Tx<'_>, pairing: Option<&Pairing>) -> Result<Option<VerdictRow>, StoreError> {
-    pairing.map(|pairing| tx.appraised_verdict(pairing.id)).transpose().map(Option::flatten)
 }
 
 fn highest(tx: &Tx<'_>, device: DeviceId) -> Result<Option<HighestView>, StoreError> {

@@ -18,6 +18,9 @@ pub struct PairingView {
     pub epoch: u64,
     pub state: PairingState,
     pub paired_at: u64,
+    /// When its end was last ordered.
+    pub end_ordered_at: Option<u64>,
+    /// When the proof of its end was received.
     pub ended_at: Option<u64>,
     /// The scopes that it asked for, and those that were granted to it since.
     pub scopes: Vec<Scope>,
@@ -63,9 +66,11 @@ pub struct ReportView {
     pub reports: u64,
 }
 
-impl From<Pairing> for PairingView {
-    fn from(pairing: Pairing) -> Self {
+impl PairingView {
+    pub(super) fn new(pairing: Pairing, events: &[EventRow]) -> Self {
+        let ends = |event: &&EventRow| event.epoch == pairing.epoch && event.kind != EventKind::Refresh;
         Self {
+            end_ordered_at: events.iter().rfind(ends).map(|event| event.time),
             id: pairing.id,
             epoch: pairing.epoch.0,
             state: pairing.state,

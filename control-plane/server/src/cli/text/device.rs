@@ -4,7 +4,7 @@ use pawl_proto::message::{Access, Entitlement, HostHealth};
 
 use super::{access, or_dash, time};
 use crate::admin::view::{
-    AheadView, DeviceLine, DeviceView, EventView, IncidentView, NvPcrView, ReceiptView,
+    AheadView, DeviceLine, DeviceStatus, DeviceView, EventView, IncidentView, NvPcrView, ReceiptView,
 };
 use pawl_verifier::incident::IncidentKind;
 use pawl_verifier::pairing::PairingState;
@@ -47,22 +47,20 @@ pub(in crate::cli) fn ends(view: &DeviceView) -> String {
 }
 
 fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
-    let standing = match (view.suspension, &view.standing_reason) {
-        (Some(number), Some(reason)) => {
-            format!("{}, suspension {number}: {reason}", view.standing)
-        }
-        (Some(number), None) => format!("{}, suspension {number}", view.standing),
-        (None, _) => view.standing.to_string(),
-    };
+    let standing = view.suspension.map(|number| match &view.standing_reason {
+        Some(reason) => format!("{}, suspension {number}: {reason}", view.standing),
+        None => format!("{}, suspension {number}", view.standing),
+    });
     let mut lines = vec![
         ("device", view.device.to_string()),
         ("label", or_dash(view.label.clone())),
         ("EK", format!("{} sha256 {}", or_dash(view.ek_kind.clone()), view.ek_sha256)),
         ("EK checked by", or_dash(view.endorsement.clone())),
         ("enrolled", time(view.enrolled_at)),
-        ("standing", standing),
-        ("granted", access(&view.granted)),
+        ("status", status(view)),
     ];
+    lines.extend(standing.map(|standing| ("standing", standing)));
+    lines.push(("granted", access(&view.granted)));
     let exempt = view.without_certificate.then(|| "not required: enrolled --without-certificate".to_owned());
     lines.extend(exempt.map(|exempt| ("certificate", exempt)));
     lines.extend(view.replaces.map(|other| ("replaces", other.to_string())));
@@ -76,7 +74,8 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
         Some(pairing) => {
             let state = pairing_state(pairing.state);
             let paired = time(pairing.paired_at);
-            lines.push(("pairing", format!("{} {state}, since {paired}", pairing.id)));
+            let ended = pairing.ended_at.map(|at| format!(", ended {}", time(at))).unwrap_or_default();
+            lines.push(("pairing", format!("{} {state}, paired {paired}{ended}", pairing.id)));
             lines.push(("epoch", pairing.epoch.to_string()));
             let asked = Access { scopes: pairing.scopes.clone(), audiences: pairing.audiences.clone() };
             lines.push(("asked for", access(&asked)));
@@ -103,9 +102,10 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
     if let Some(report) = &view.last_report {
         let kind = if report.whole { "whole" } else { "steady" };
         let (at, bytes) = (time(report.time), report.bytes);
+        let overdue = if view.overdue { " (the next is overdue)" } else { "" };
         lines.push((
             "last report",
-            format!("{at}, {bytes} bytes, {kind}; {} in this pairing", report.reports),
+            format!("{at}{overdue}, {bytes} bytes, {kind}; {} in this pairing", report.reports),
         ));
     }
     if let Some(host) = &view.host {
@@ -127,6 +127,27 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
     }
     lines.push(("boot states", format!("{} accepted", view.boot_states)));
     lines
+}
+
+/// Formats what the control plane knows of a device: whether it works now, or since when it does not.
+fn status(view: &DeviceView) -> String {
+    let status = view.status;
+    let pairing = view.pairing.as_ref();
+    match status {
+        DeviceStatus::Entitled => match &view.lease {
+            Some(lease) => format!("{status}, lease until {}", time(lease.until)),
+            None => status.to_string(),
+        },
+        DeviceStatus::Lapsed => format!("{status}: no valid lease"),
+        DeviceStatus::Revoking => {
+            let since = pairing.and_then(|pairing| pairing.end_ordered_at).map(time);
+            format!("{status} since {}: its TPM has not proven the end yet", or_dash(since))
+        }
+        DeviceStatus::Revoked => {
+            format!("{status} {}", or_dash(pairing.and_then(|pairing| pairing.ended_at).map(time)))
+        }
+        DeviceStatus::Unpaired | DeviceStatus::Suspended => status.to_string(),
+    }
 }
 
 /// Returns in a word how a device's endorsement key was verified.
