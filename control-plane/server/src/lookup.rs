@@ -2,7 +2,7 @@
 
 use pawl_proto::{DeviceId, Digest};
 
-use crate::store::{NamedDevice, StoreError, Tx};
+use crate::store::{NamedDevice, PendingDevice, StoreError, Tx};
 
 /// The shortest prefix of an id that names a device.
 pub const SHORTEST_PREFIX: usize = 6;
@@ -29,6 +29,41 @@ pub fn find(tx: &Tx<'_>, text: &str) -> Result<NamedDevice, LookupError> {
         }
         Err(found) => Err(LookupError::Ambiguous { text: text.to_owned(), found }),
     }
+}
+
+/// Returns the pending device that `text` names: by its id, by the SHA-256 of its endorsement key, or by a prefix of its id
+/// that no other pending device shares. Its host name is its own word and names nothing.
+///
+/// # Errors
+/// [`LookupError`] lists the pending devices that may be meant.
+pub fn find_pending(tx: &Tx<'_>, text: &str) -> Result<PendingDevice, LookupError> {
+    let text = text.trim();
+    let whole = full_id(text);
+    let prefix = text.to_ascii_lowercase();
+    let pending = tx.pending_devices()?;
+    let begins = |device: &PendingDevice| device.device.as_str().starts_with(&prefix);
+    let is_meant = |device: &PendingDevice| match whole {
+        Some(id) => device.device == id,
+        None => prefix.len() >= SHORTEST_PREFIX && begins(device),
+    };
+    let mut meant: Vec<PendingDevice> = pending.iter().filter(|device| is_meant(device)).cloned().collect();
+    match (meant.pop(), meant.is_empty()) {
+        (Some(device), true) => Ok(device),
+        (Some(device), false) => {
+            meant.push(device);
+            Err(LookupError::AmbiguousPending { text: text.to_owned(), found: named(&meant, |_| true) })
+        }
+        (None, _) => Err(LookupError::NotPending {
+            text: text.to_owned(),
+            similar: named(&pending, |device| !prefix.is_empty() && begins(device)),
+        }),
+    }
+}
+
+/// Returns at most one device more than an error lists. A pending device has no label.
+fn named(devices: &[PendingDevice], is_listed: impl Fn(&PendingDevice) -> bool) -> Vec<NamedDevice> {
+    let listed = devices.iter().filter(|device| is_listed(device)).take(MOST_CANDIDATES + 1);
+    listed.map(|device| NamedDevice { device: device.device, label: None }).collect()
 }
 
 /// Reads a whole id, or the id that follows from the SHA-256 of an endorsement key.
@@ -72,6 +107,25 @@ pub enum LookupError {
         /// The devices, at most one more than an error lists.
         found: Vec<NamedDevice>,
     },
+    /// No pending device has that id.
+    #[error(
+        "no pending device has the id or the id prefix ({SHORTEST_PREFIX} characters or more) {text:?}; \
+         `pawl-control-plane pending` lists them"
+    )]
+    NotPending {
+        /// What was written.
+        text: String,
+        /// Devices that may be meant.
+        similar: Vec<NamedDevice>,
+    },
+    /// The ids of several pending devices begin so.
+    #[error("the ids of {} pending devices begin with {text:?}; give the whole id of one", count(found))]
+    AmbiguousPending {
+        /// What was written.
+        text: String,
+        /// The devices, at most one more than an error lists.
+        found: Vec<NamedDevice>,
+    },
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -90,9 +144,10 @@ impl LookupError {
     #[must_use]
     pub fn candidates(&self) -> &[NamedDevice] {
         match self {
-            Self::Unknown { similar: found, .. } | Self::Ambiguous { found, .. } => {
-                found.get(..MOST_CANDIDATES).unwrap_or(found)
-            }
+            Self::Unknown { similar: found, .. }
+            | Self::Ambiguous { found, .. }
+            | Self::NotPending { similar: found, .. }
+            | Self::AmbiguousPending { found, .. } => found.get(..MOST_CANDIDATES).unwrap_or(found),
             Self::Store(_) => &[],
         }
     }

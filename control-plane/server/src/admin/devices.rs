@@ -1,18 +1,17 @@
-//! The commands on devices: enrolment, orders, entitlements, incidents and records.
+//! The commands on enrolled devices: orders, entitlements, incidents and records.
 
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use pawl_proto::message::{EventKind, ShortText};
+use pawl_proto::message::EventKind;
 use pawl_proto::{DeviceId, Digest};
-use pawl_verifier::record::Fact;
 use serde::{Deserialize, Serialize};
 
 use super::view::{
-    self, Accepted, AccessView, DeviceLine, DeviceRecordView, DeviceView, Enrolled, OrderView, RecordView,
-    SettledView, StandingView,
+    self, Accepted, AccessView, DeviceLine, DeviceRecordView, DeviceView, OrderView, RecordView, SettledView,
+    StandingView,
 };
 use super::{AdminError, Answer, Plane, parse, short};
 use crate::bundle::{self, Bundle};
@@ -21,10 +20,10 @@ use crate::entitlement::{self, AccessChange};
 use crate::store::Tx;
 use crate::{incident, orders};
 
-/// Returns the routes of devices: enrolment, orders, entitlements, incidents and records.
+/// Returns the routes of enrolled devices: orders, entitlements, incidents and records.
 pub(super) fn routes() -> Router<Arc<ControlPlane>> {
     Router::new()
-        .route("/v1/devices", get(devices).post(enrol))
+        .route("/v1/devices", get(devices))
         .route("/v1/devices/{device}", get(show))
         .route("/v1/devices/{device}/revoke", post(revoke))
         .route("/v1/devices/{device}/repair", post(repair))
@@ -37,24 +36,6 @@ pub(super) fn routes() -> Router<Arc<ControlPlane>> {
         .route("/v1/devices/{device}/records", get(records))
         .route("/v1/devices/{device}/device-records", get(device_records))
         .route("/v1/devices/{device}/bundle", get(export_bundle))
-}
-
-/// `POST /v1/devices`
-#[derive(Debug, Serialize, Deserialize)]
-pub struct EnrolRequest {
-    /// SHA-256 of endorsement keys, hexadecimal.
-    pub ek_sha256: Vec<String>,
-    /// The operator's name for them.
-    pub label: Option<String>,
-    /// Whether they may pair without a TPM vendor's certificate.
-    #[serde(default)]
-    pub without_certificate: bool,
-    /// The scopes to grant in addition.
-    #[serde(default)]
-    pub scopes: Vec<String>,
-    /// The audiences to grant in addition.
-    #[serde(default)]
-    pub audiences: Vec<String>,
 }
 
 /// The body of commands on the boot state that a device last reported.
@@ -100,54 +81,6 @@ pub struct EntitleRequest {
     pub remove_audiences: Vec<String>,
     /// Whether to remove all scopes and audiences that are not named.
     pub exactly: bool,
-}
-
-async fn enrol(State(plane): Plane, Json(request): Json<EnrolRequest>) -> Answer<Vec<Enrolled>> {
-    let mut digests = Vec::new();
-    for text in &request.ek_sha256 {
-        let bytes = hex::decode(text.trim()).unwrap_or_default();
-        let digest = Digest::try_from(bytes.as_slice()).map_err(|_| {
-            let message = format!("{text:?} is not the SHA-256 of an endorsement key: 64 hexadecimal digits");
-            AdminError::new("malformed", message)
-        })?;
-        digests.push(digest);
-    }
-    let label = request.label.as_deref().map(short).transpose()?;
-    let change = AccessChange {
-        add: entitlement::parse(&request.scopes, &request.audiences)?,
-        ..AccessChange::default()
-    };
-    let (without_certificate, now) = (request.without_certificate, plane.clock.now());
-    let plane_in_tx = Arc::clone(&plane);
-    let enrolled = plane
-        .store
-        .transaction(move |tx| {
-            let mut enrolled = Vec::new();
-            for ek_sha256 in digests {
-                let device = DeviceId::from_digest(ek_sha256.0);
-                let label = label.as_ref().map(ShortText::as_str);
-                let new = tx.enrol(ek_sha256, label, now)?;
-                let (ek_sha256, label) = (ek_sha256.to_string(), label.map(str::to_owned));
-                let changed = tx.set_without_certificate(device, without_certificate)?;
-                if new {
-                    let fact = Fact::Enrolled {
-                        ek_sha256: ek_sha256.clone(),
-                        label: label.clone(),
-                        without_certificate: Some(without_certificate),
-                    };
-                    tx.record(device, now, fact)?;
-                } else if changed {
-                    let fact = Fact::CertificateRequirement { required: !without_certificate };
-                    tx.record(device, now, fact)?;
-                }
-                let granted = orders::entitle_in(&plane_in_tx, tx, device, &change)?.now;
-                enrolled.push(Enrolled { device, ek_sha256, label, without_certificate, granted, new });
-            }
-            Ok::<_, AdminError>(enrolled)
-        })
-        .await?;
-    plane.outbox.wake();
-    Ok(Json(enrolled))
 }
 
 async fn devices(State(plane): Plane) -> Answer<Vec<DeviceLine>> {

@@ -32,8 +32,8 @@ async fn find(State(plane): Plane, Json(request): Json<LookupRequest>) -> Answer
 impl From<LookupError> for AdminError {
     fn from(error: LookupError) -> Self {
         let code = match error {
-            LookupError::Unknown { .. } => "unknown-device",
-            LookupError::Ambiguous { .. } => "ambiguous-device",
+            LookupError::Unknown { .. } | LookupError::NotPending { .. } => "unknown-device",
+            LookupError::Ambiguous { .. } | LookupError::AmbiguousPending { .. } => "ambiguous-device",
             LookupError::Store(error) => return error.into(),
         };
         Self { candidates: error.candidates().to_vec(), ..Self::new(code, error) }

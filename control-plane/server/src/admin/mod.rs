@@ -2,6 +2,7 @@
 
 mod client;
 mod devices;
+mod enrolment;
 mod lookup;
 mod policies;
 mod sessions;
@@ -32,7 +33,8 @@ use crate::session::ApproverError;
 use crate::store::{ChainError, NamedDevice, StoreError};
 
 pub use client::{Client, ClientError};
-pub use devices::{EnrolRequest, EntitleRequest, ReasonRequest, ResumeRequest, SettleRequest, StateRequest};
+pub use devices::{EntitleRequest, ReasonRequest, ResumeRequest, SettleRequest, StateRequest};
+pub use enrolment::EnrolRequest;
 pub use lookup::LookupRequest;
 pub use sessions::{ApproveRequest, CodeRequest};
 pub use updates::PreApproveRequest;
@@ -49,6 +51,7 @@ const BODY: usize = 1024 * 1024;
 pub fn router(plane: Arc<ControlPlane>) -> Router {
     Router::new()
         .merge(devices::routes())
+        .merge(enrolment::routes())
         .merge(lookup::routes())
         .merge(sessions::routes())
         .merge(updates::routes())

@@ -2,6 +2,7 @@
 
 mod device;
 mod pairing;
+mod pending;
 mod policy;
 mod record;
 mod session;
@@ -19,6 +20,7 @@ pub(super) use device::{device_line, device_view};
 pub use pairing::{
     EventView, IncidentView, LeaseView, PairingView, ReceiptView, ReportView, SettledView, VerdictView,
 };
+pub use pending::PendingView;
 pub use policy::{CheckedView, ExplanationView, LearntView, PolicyView, ReasonView};
 pub use record::{DeviceRecordView, RecordView};
 pub use session::{ApprovalView, ClaimsView, ConfirmationView, RequestView, SessionView};

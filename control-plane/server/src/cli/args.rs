@@ -87,9 +87,15 @@ pub(super) enum Verb {
     /// Create keys and certificates, and print their paths
     Init,
     /// Enrol devices, so that they can pair
+    ///
+    /// A device of `pending` is named by its id or a prefix of it. Compare the id with what `pawlctl status` shows at the
+    /// device: host name and address are not proven.
     Enrol {
+        /// A device of `pending`: its id, or a prefix of it (6 characters or more)
+        #[arg(value_name = "PENDING")]
+        pending: Vec<String>,
         /// SHA-256 of each device's endorsement key, as `pawlctl status` shows it
-        #[arg(long, required = true, num_args = 1.., value_name = "HEX")]
+        #[arg(long, required_unless_present = "pending", num_args = 1.., value_name = "HEX")]
         ek_sha256: Vec<String>,
         /// A label for these devices
         #[arg(long, value_name = "TEXT")]
@@ -107,6 +113,11 @@ pub(super) enum Verb {
         #[arg(long = "audience", value_name = "URI")]
         audiences: Vec<String>,
     },
+    /// List the devices that asked to be paired and are not enrolled
+    ///
+    /// The TPM of each has proven that it has this endorsement key. Host name and address are the device's and the network's
+    /// word. The last 256 devices are kept, of one address the last `limits.pending_per_address`.
+    Pending,
     /// Change the scopes and audiences that a device is granted, at once
     ///
     /// --scope and --audience add to what the device has; --remove-scope and --remove-audience remove; with --exactly the

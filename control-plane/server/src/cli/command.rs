@@ -4,7 +4,8 @@ use serde::Serialize;
 use super::args::{EntitleArgs, Verb};
 use super::{Failure, approve, confirm, output, policy, pre_approve, records, text};
 use crate::admin::view::{
-    Accepted, AccessView, DeviceLine, DeviceView, Enrolled, OrderView, SessionView, SettledView, StandingView,
+    Accepted, AccessView, DeviceLine, DeviceView, Enrolled, OrderView, PendingView, SessionView, SettledView,
+    StandingView,
 };
 use crate::admin::{
     Client, EnrolRequest, EntitleRequest, LookupRequest, ReasonRequest, ResumeRequest, SettleRequest,
@@ -17,10 +18,14 @@ use crate::store::NamedDevice;
 pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), Failure> {
     let server = Server { client: Client::new(&config.admin_socket()), json };
     match verb {
-        Verb::Enrol { ek_sha256, label, without_certificate, scopes, audiences } => {
-            let request = EnrolRequest { ek_sha256, label, without_certificate, scopes, audiences };
+        Verb::Enrol { pending, ek_sha256, label, without_certificate, scopes, audiences } => {
+            let request = EnrolRequest { ek_sha256, pending, label, without_certificate, scopes, audiences };
             let enrolled: Vec<Enrolled> = server.client.post("/v1/devices", &request).await?;
             server.print(&enrolled, text::enrolled)
+        }
+        Verb::Pending => {
+            let pending: Vec<PendingView> = server.client.get("/v1/pending").await?;
+            server.print(&pending, text::pending)
         }
         Verb::Entitle(EntitleArgs {
             device,

@@ -134,6 +134,8 @@ pub struct LimitsConfig {
     pub unknown_per_device: usize,
     /// Waiting sessions of devices that are not enrolled, from the same address.
     pub unknown_per_address: usize,
+    /// Pending devices, which asked to be paired and are not enrolled, from the same address.
+    pub pending_per_address: usize,
 }
 
 impl LimitsConfig {
@@ -153,6 +155,9 @@ impl LimitsConfig {
                 "allow 1 to 1000 requests, and a burst of at least 1",
             ));
         }
+        if self.pending_per_address == 0 {
+            return Err(("limits.pending_per_address", "list at least 1 device per address"));
+        }
         Ok(())
     }
 }
@@ -169,6 +174,7 @@ impl Default for LimitsConfig {
             requests_per_second: 50,
             unknown_per_device: 8,
             unknown_per_address: 4,
+            pending_per_address: 32,
         }
     }
 }

@@ -1,6 +1,7 @@
 use pawl_proto::{DeviceId, Digest};
 
-use super::{LookupError, find};
+use super::{LookupError, find, find_pending};
+use crate::store::PendingDevice;
 use crate::testing::Rig;
 
 /// Digests of endorsement keys whose ids begin with the same eight characters and differ after that.
@@ -89,4 +90,40 @@ async fn an_unknown_name_lists_at_most_five_similar_devices() {
     let error = found(&rig, &prefix(0, 8)).await.unwrap_err();
     assert!(error.to_string().starts_with("more than 5 devices"), "{error}");
     assert_eq!(error.candidates().len(), 5);
+}
+
+#[tokio::test]
+async fn a_prefix_of_several_pending_devices_is_refused_with_the_devices() {
+    let rig = Rig::new();
+    let found = rig
+        .plane
+        .store
+        .transaction(|tx| {
+            for number in 0..9 {
+                let asked = PendingDevice {
+                    device: id(number),
+                    ek_sha256: ek(number),
+                    host: pawl_proto::message::HostFacts::default(),
+                    endorsement: String::new(),
+                    address: String::new(),
+                    first_at: 0,
+                    last_at: 0,
+                    times: 1,
+                };
+                tx.add_pending_device(&asked, 9)?;
+            }
+            Ok::<_, LookupError>([
+                find_pending(tx, &prefix(0, 8)),
+                find_pending(tx, &prefix(3, 12)),
+                find_pending(tx, id(4).as_str()),
+                find_pending(tx, &ek(5).to_string()),
+            ])
+        })
+        .await
+        .unwrap();
+    let [ambiguous, unique, whole, hash] = found.map(|found| found.map(|pending| pending.device));
+    let error = ambiguous.unwrap_err();
+    assert!(error.to_string().starts_with("the ids of more than 5 pending devices"), "{error}");
+    assert_eq!(error.candidates().len(), 5);
+    assert_eq!([unique, whole, hash].map(Result::unwrap), [id(3), id(4), id(5)]);
 }

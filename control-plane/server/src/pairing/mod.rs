@@ -1,7 +1,8 @@
 //! Pairing: the server's half of `pawl_verifier::pairing`. It loads state, calls the verifier and commits.
 //!
 //! 1. [`offer`] answers a claim with a credential that only the claimed TPM can open.
-//! 2. [`open`] opens a session for the opened credential, a report and the certified counter.
+//! 2. [`open`] opens a session for the opened credential, a report and the certified counter. A device that is not
+//!    enrolled is refused here, and listed as pending.
 //! 3. [`step`] takes approvals, as many as the policy requires. The last one ends the device's old pairing, and that of a
 //!    device that it replaces.
 //! 4. [`prove`] grants the pairing for the new keys, which the same TPM made for the approved session.
@@ -10,6 +11,7 @@ mod approval;
 mod grant;
 mod offer;
 mod opening;
+mod pending;
 
 use std::sync::Arc;
 

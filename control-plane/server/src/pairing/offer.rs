@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pawl_proto::message::{PairingOffer, PairingRequest};
+use pawl_proto::message::{PairingOffer, PairingRequest, RefusalCode};
 use pawl_proto::{DeviceId, SessionId};
 use pawl_verifier::pairing::{
     Claim, EnrolledDevice, Enrolment, OfferError, ReplacedDevice, VendorCheck, check_enrolled, check_replaced,
@@ -12,7 +12,8 @@ use crate::control_plane::ControlPlane;
 use crate::refusal::RequestError;
 use crate::store::{StoreError, Tx};
 
-/// Answers a claim with a credential that only the claimed TPM can open. Nothing is proven yet, and nothing is stored.
+/// Answers a claim with a credential that only the claimed TPM can open, also a claim of a device that is not enrolled.
+/// Nothing is proven yet, and nothing is stored.
 ///
 /// # Errors
 /// [`RequestError::Refused`] with a message for the technician.
@@ -27,7 +28,11 @@ pub async fn offer(plane: &Arc<ControlPlane>, request: PairingRequest) -> Result
     plane
         .store
         .transaction(move |tx| {
-            check_device(&plane_in_tx, tx, &claim, &vendor_check, replaces)?;
+            match check_device(&plane_in_tx, tx, &claim, &vendor_check, replaces) {
+                // Refused once its TPM has proven itself: an operator sees who asks.
+                Err(RequestError::Refused(refusal)) if refusal.code == RefusalCode::NotEnrolled => {}
+                checked => drop(checked?),
+            }
             check_place(tx, claim.device, replaces)
         })
         .await?;

@@ -17,7 +17,7 @@ use pawl_verifier::session::stale;
 
 use super::offer::{check_device, check_place, warn_of_stale_lists};
 use super::{PairingEvidence, appraise, keep_evidence, load_basis};
-use super::{approval, consequences, session_data};
+use super::{approval, consequences, pending, session_data};
 use crate::control_plane::ControlPlane;
 use crate::entitlement;
 use crate::http::Network;
@@ -138,9 +138,12 @@ async fn prove(
     from: Network,
 ) -> Result<Progress, RequestError> {
     let (quoted, quote) = check_session(&offer, proof)?;
+    let offer = Arc::new(offer);
+    let (plane_in_tx, of_offer) = (Arc::clone(plane), Arc::clone(&offer));
+    plane.store.transaction(move |tx| pending::check_enrolment(&plane_in_tx, tx, &of_offer, from)).await??;
     let (claim, epoch) = (offer.claim()?, offer.claim.epoch);
     let evidence = Arc::new(PairingEvidence { claim, epoch, quoted, quote });
-    let (offer, secret) = (Arc::new(offer), proof.secret.clone());
+    let secret = proof.secret.clone();
     let mut is_counted = false;
     loop {
         let (basis, appraised) = appraise(plane, &evidence, PairingStep::Opening).await?;

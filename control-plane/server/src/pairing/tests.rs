@@ -73,8 +73,9 @@ fn lease_key(rig: &Rig) -> VerifyingKey {
 #[tokio::test]
 async fn an_unknown_device_is_told_how_to_be_enrolled() {
     let rig = Rig::new();
-    let device = Device::new();
-    let refusal = refused(offer(&rig.plane, device.request()).await);
+    let mut device = Device::new();
+    let request = device.request();
+    let refusal = refused(device.ask(&rig.plane, request).await);
     assert_eq!(refusal.code, RefusalCode::NotEnrolled);
     let command = format!("pawl-control-plane enrol --ek-sha256 {}", device.tpm.ek_sha256());
     assert!(refusal.message.contains(&command), "{}", refusal.message);

@@ -66,6 +66,7 @@ impl Tx<'_> {
         if added == 0 && label.is_some() {
             self.sql.execute("UPDATE device SET label = ?2 WHERE id = ?1", params![id.as_str(), label])?;
         }
+        self.remove_pending_device(id)?;
         Ok(added == 1)
     }
 

@@ -11,6 +11,7 @@ mod fleet;
 mod incident;
 mod lookup;
 mod pairing;
+mod pending;
 mod record;
 mod schema;
 mod session;
@@ -32,6 +33,7 @@ pub use event::{EventRow, ReceiptRow};
 pub use fleet::{ListedDevice, ListedPairing};
 pub use lookup::NamedDevice;
 pub use pairing::{DeadLink, NewReport, Reported};
+pub use pending::PendingDevice;
 pub use record::ChainError;
 pub use verdict::VerdictRow;
 

@@ -22,7 +22,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
 }
 
 /// The statements that migrate the tables from each version to the next. A text that was released never changes.
-const MIGRATIONS: [&[&str]; 4] = [
+const MIGRATIONS: [&[&str]; 5] = [
     &[FIRST],
     &[SESSIONS, DEVICE_RECORDS],
     &[BOOT_STATE_ORIGINS, TPM_RUNS, INCIDENTS, KEPT_EVIDENCE],
@@ -37,6 +37,7 @@ const MIGRATIONS: [&[&str]; 4] = [
         LINK_SERIALS,
         HOST_HEALTH,
     ],
+    &[PENDING_DEVICES],
 ];
 
 pub(super) const FIRST: &str = "
@@ -345,3 +346,19 @@ ALTER TABLE pairing ADD COLUMN link_serial BLOB;
 ";
 
 const HOST_HEALTH: &str = "ALTER TABLE pairing ADD COLUMN health BLOB;";
+
+const PENDING_DEVICES: &str = "
+-- Devices that asked to be paired and are not enrolled.
+CREATE TABLE pending_device (
+    device TEXT PRIMARY KEY,
+    ek_sha256 BLOB NOT NULL,
+    -- The host facts of the last request.
+    host BLOB NOT NULL,
+    endorsement TEXT NOT NULL,
+    -- The network of the last request.
+    address TEXT NOT NULL,
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    times INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";

@@ -39,7 +39,18 @@ fn an_unknown_device_is_refused_and_told_what_to_do() {
     let command = format!("pawl-control-plane enrol --ek-sha256 {}", status.ek_sha256);
     assert!(problem.reason.contains(&command), "{problem:?}");
 
-    rig.control_plane.enrol(&status.ek_sha256, "known now").unwrap();
+    let pending = rig.control_plane.operator(&["pending"]).unwrap();
+    let (id, asked) = (status.device.to_string(), &pending[0]);
+    assert_eq!((pending.as_array().unwrap().len(), &asked["device"]), (1, &id.as_str().into()));
+    assert_eq!((&asked["ek_sha256"], &asked["address"]), (&status.ek_sha256.into(), &"127.0.0.1".into()));
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!(asked["host"]["hostname"], hostname.trim());
+    assert_eq!(rig.control_plane.operator(&["devices"]).unwrap(), serde_json::json!([]));
+
+    let prefix: String = id.chars().take(8).collect();
+    let enrol = ["enrol", &prefix, "--label", "known now", "--scope", "telemetry", "--scope", "maintenance"];
+    assert_eq!(rig.control_plane.operator(&enrol).unwrap()[0]["device"], id);
+    assert_eq!(rig.control_plane.operator(&["pending"]).unwrap(), serde_json::json!([]));
     device.pair().unwrap();
     device.wait_until_entitled().unwrap();
 }

@@ -1,7 +1,7 @@
 use pawl_proto::message::Standing;
 
 use super::{Table, access, device, or_dash, time};
-use crate::admin::view::{DeviceLine, DeviceStatus};
+use crate::admin::view::{DeviceLine, DeviceStatus, PendingView};
 
 /// Formats the devices, one per line.
 pub(in crate::cli) fn devices(devices: &Vec<DeviceLine>, of_some: bool) -> String {
@@ -44,6 +44,39 @@ pub(in crate::cli) fn devices(devices: &Vec<DeviceLine>, of_some: bool) -> Strin
         ]);
     }
     table.to_string()
+}
+
+/// Formats the devices that asked to be paired and are not enrolled, one per line.
+pub(in crate::cli) fn pending(pending: &Vec<PendingView>) -> String {
+    if pending.is_empty() {
+        return "No device asks to be enrolled.\n".to_owned();
+    }
+    let mut table = Table::new([
+        "DEVICE",
+        "HOSTNAME",
+        "ADDRESS",
+        "FIRST ASKED",
+        "LAST ASKED",
+        "REQUESTS",
+        "EK CHECKED BY",
+    ]);
+    for asked in pending {
+        let hostname = asked.host.hostname.as_str();
+        table.row([
+            asked.device.to_string(),
+            or_dash(Some(hostname).filter(|name| !name.is_empty())),
+            asked.address.clone(),
+            time(asked.first_at),
+            time(asked.last_at),
+            asked.times.to_string(),
+            asked.endorsement.clone(),
+        ]);
+    }
+    let devices =
+        if pending.len() == 1 { "1 device".to_owned() } else { format!("{} devices", pending.len()) };
+    format!(
+        "{table}{devices}. Compare the id with `pawlctl status` at the device, then: pawl-control-plane enrol DEVICE\n"
+    )
 }
 
 fn status(device: &DeviceLine) -> String {

@@ -49,8 +49,9 @@ async fn the_approval_enrols_the_new_device_and_ends_the_old_one() {
 async fn where_nobody_approves_nobody_is_let_in() {
     let rig = Rig::new();
     let old = paired(&rig.plane).await;
-    let new = Device::new();
-    let refusal = refused(pairing::offer(&rig.plane, replacing(&new, old.id())).await);
+    let mut new = Device::new();
+    let request = replacing(&new, old.id());
+    let refusal = refused(new.ask(&rig.plane, request).await);
     assert_eq!(refusal.code, RefusalCode::NotEnrolled);
     assert!(refusal.message.contains(&new.tpm.ek_sha256().to_string()), "{refusal}");
 }

@@ -1,0 +1,41 @@
+use pawl_proto::DeviceId;
+use pawl_proto::message::HostFacts;
+use serde::{Deserialize, Serialize};
+
+use crate::store::PendingDevice;
+
+/// One line of `pending`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PendingView {
+    /// The device. Its TPM has proven that it has the endorsement key.
+    pub device: DeviceId,
+    /// SHA-256 of its endorsement key.
+    pub ek_sha256: String,
+    /// What the TPM vendors' certificates say of that key.
+    pub endorsement: String,
+    /// The network that it asked from last: an IPv4 address, or a /64 network.
+    pub address: String,
+    /// When it asked first, Unix seconds.
+    pub first_at: u64,
+    /// When it asked last, Unix seconds.
+    pub last_at: u64,
+    /// How often it asked.
+    pub times: u64,
+    /// Its host facts, by its own word.
+    pub host: HostFacts,
+}
+
+impl From<PendingDevice> for PendingView {
+    fn from(pending: PendingDevice) -> Self {
+        Self {
+            device: pending.device,
+            ek_sha256: pending.ek_sha256.to_string(),
+            endorsement: pending.endorsement,
+            address: pending.address,
+            first_at: pending.first_at,
+            last_at: pending.last_at,
+            times: pending.times,
+            host: pending.host,
+        }
+    }
+}
