@@ -226,6 +226,23 @@ fn an_approval_from_elsewhere_counts_once_its_confirmation_is_typed_at_the_devic
     assert_eq!((refused.binding, change.session.failed.approvals), (Binding::Namespace, 1));
 }
 
+#[test]
+fn an_approval_from_elsewhere_does_not_count_for_another_person_before_its_confirmation() {
+    let persons = Persons::new();
+    let session = session(2);
+    let confirmation = drawn();
+    let (signed, digest) = (persons.alice.sign(&session), Digest(confirmation.digest()));
+    let waits = approve_elsewhere(&session, signed, digest, &persons.signers, context(&persons, &[]));
+    let mut approvals = vec![waits.unwrap().ok().unwrap()];
+    let bobs = given(Some(persons.bob.sign(&session)), None);
+    let second = take(&session, &bobs, context(&persons, &approvals));
+    assert!(matches!(second.answer, StepAnswer::Waiting), "{:?}", second.answer);
+    approvals.push(put(second));
+    let typed = given(None, Some(&confirmation.to_string()));
+    let both = take(&session, &typed, context(&persons, &approvals));
+    assert!(matches!(both.answer, StepAnswer::Approved { just_now: true }));
+}
+
 fn drawn() -> Confirmation {
     let drawn = Confirmation::generate(|bytes| {
         bytes.fill(2);
