@@ -89,7 +89,7 @@ pub fn execute(world: &mut World, index: usize, effect: Effect) -> Option<Option
         }
         Effect::TellHolders => {
             parts.tell_holders();
-            world.ledger.with(index, |truth| truth.tell_by = None);
+            world.ledger.with(index, |facts| facts.notify_by = None);
         }
         Effect::Tpm(ticket, command) => begin_command(world, index, ticket, command),
         Effect::Write(ticket, write) => {

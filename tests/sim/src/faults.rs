@@ -129,7 +129,7 @@ fn broker_fault(world: &mut World, index: usize, client: usize, action: Action, 
         }
         Action::ReplayOrders => replay(world, index, salt),
         Action::Flood => flood(world, index, salt),
-        Action::Babble => babble(world, index, salt),
+        Action::SendGarbage => send_garbage(world, index, salt),
         _ => {}
     }
 }
@@ -139,7 +139,7 @@ fn sleep(world: &mut World, index: usize, ms: Ms) {
     if let Some(device) = world.devices.get_mut(index).filter(|device| device.process.is_some()) {
         device.asleep_until = now + ms;
         // A sleeping device stops no holder of the entitlement: that deadline moves by the time of its sleep.
-        world.ledger.with(index, |truth| truth.tell_by = truth.tell_by.map(|by| by + ms));
+        world.ledger.with(index, |facts| facts.notify_by = facts.notify_by.map(|by| by + ms));
         world.saw(Sight::Slept);
         // The broker notices by and by.
         broker::cut(world, index);
@@ -265,8 +265,8 @@ fn flood(world: &mut World, index: usize, salt: u64) {
 }
 
 /// A device sends the control plane bytes that are not a report.
-fn babble(world: &mut World, index: usize, salt: u64) {
-    world.saw(Sight::Babbled);
+fn send_garbage(world: &mut World, index: usize, salt: u64) {
+    world.saw(Sight::GarbageSent);
     let plane = world.devices.len();
     let Some(device) = world.devices.get(index) else { return };
     let id = device.tpm.device();

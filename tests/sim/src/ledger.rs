@@ -28,12 +28,12 @@ pub struct Ledger {
     pub kept: BTreeSet<PairingId>,
     /// The epochs that a daemon ended, of which a receipt must come: device and epoch.
     pub owed: Vec<(usize, u64)>,
-    devices: Vec<Truth>,
+    devices: Vec<DeviceFacts>,
 }
 
 /// The facts about one device.
 #[derive(Clone, Debug, Default)]
-pub struct Truth {
+pub struct DeviceFacts {
     /// The pairings whose wipe the running process has begun.
     pub wiping: BTreeSet<PairingId>,
     /// The pairings whose wipe is noted on the disk.
@@ -48,8 +48,8 @@ pub struct Truth {
     pub shut_since: Option<Ms>,
     /// The epochs that root has ended.
     pub root_ended: BTreeSet<u64>,
-    /// By when holders must have been told of a wipe.
-    pub tell_by: Option<Ms>,
+    /// When the daemon must have told the holders of a wipe, at the latest.
+    pub notify_by: Option<Ms>,
     disk_trouble_until: Ms,
 }
 
@@ -109,55 +109,55 @@ impl Ledger {
     /// Returns the ledger of a world with so many devices.
     #[must_use]
     pub fn new(devices: usize) -> Self {
-        Self { devices: vec![Truth::default(); devices], ..Self::default() }
+        Self { devices: vec![DeviceFacts::default(); devices], ..Self::default() }
     }
 
     /// Returns the facts about a device.
     #[must_use]
-    pub fn get(&self, index: usize) -> Option<&Truth> {
+    pub fn get(&self, index: usize) -> Option<&DeviceFacts> {
         self.devices.get(index)
     }
 
     /// Returns a copy of the facts about a device.
     #[must_use]
-    pub fn of(&self, index: usize) -> Truth {
+    pub fn of(&self, index: usize) -> DeviceFacts {
         self.devices.get(index).cloned().unwrap_or_default()
     }
 
     /// Changes the facts about a device.
-    pub fn with(&mut self, index: usize, change: impl FnOnce(&mut Truth)) {
-        if let Some(truth) = self.devices.get_mut(index) {
-            change(truth);
+    pub fn with(&mut self, index: usize, change: impl FnOnce(&mut DeviceFacts)) {
+        if let Some(facts) = self.devices.get_mut(index) {
+            change(facts);
         }
     }
 
     /// A process has ended. A note that was not synced outlives the process, but not a power cut.
     pub fn process_ended(&mut self, index: usize, is_power: bool) {
-        self.with(index, |truth| {
-            truth.wiping.clear();
-            truth.tell_by = None;
+        self.with(index, |facts| {
+            facts.wiping.clear();
+            facts.notify_by = None;
             if is_power {
-                truth.noted.clear();
+                facts.noted.clear();
             }
         });
     }
 
     /// Somebody at the device ends its pairing.
     pub fn technician_wipes(&mut self, index: usize) {
-        self.with(index, |truth| truth.technician_wiped = true);
+        self.with(index, |facts| facts.technician_wiped = true);
     }
 
     /// The device's disk is not what it wrote.
     pub fn disk_touched(&mut self, index: usize) {
-        self.with(index, |truth| {
-            truth.disk_touched = true;
-            truth.noted.clear();
+        self.with(index, |facts| {
+            facts.disk_touched = true;
+            facts.noted.clear();
         });
     }
 
     /// A file of the device's disk is damaged. `is_kept`: nothing replaces it but a new pairing.
     pub fn file_damaged(&mut self, index: usize, is_kept: bool) {
-        self.with(index, |truth| truth.file_damaged = true);
+        self.with(index, |facts| facts.file_damaged = true);
         if is_kept {
             self.disk_touched(index);
         }
@@ -165,12 +165,12 @@ impl Ledger {
 
     /// Root has moved the counter on.
     pub fn root_moved(&mut self, index: usize, before: Option<u64>) {
-        self.with(index, |truth| truth.root_ended.extend(before));
+        self.with(index, |facts| facts.root_ended.extend(before));
     }
 
     /// The disk is in trouble until then.
     pub fn disk_trouble_until(&mut self, index: usize, until: Ms) {
-        self.with(index, |truth| truth.disk_trouble_until = truth.disk_trouble_until.max(until));
+        self.with(index, |facts| facts.disk_trouble_until = facts.disk_trouble_until.max(until));
     }
 
     /// Returns whether the last trouble of a disk is over.

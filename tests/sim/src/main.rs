@@ -10,30 +10,30 @@ use pawl_sim::run::{self, Lifetime};
 use pawl_sim::seen::{Seen, Sight};
 use pawl_sim::world::DEVICES;
 
-/// Runs the device's core and the control plane's transitions under seeds, with every fault injected, and checks what is
-/// promised after every step.
+/// Runs the device's core and the control plane's transitions under seeds, with every fault injected, and checks the
+/// promises after every step.
 #[derive(Parser)]
 #[command(name = "pawl-sim")]
 struct Arguments {
-    /// How many seeds.
+    /// Number of seeds.
     #[arg(default_value_t = 2000)]
     lifetimes: u64,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     first: u64,
-    /// Runs one seed again.
+    /// Run only this seed.
     #[arg(long)]
     seed: Option<u64>,
-    /// Prints each step.
+    /// Print each step.
     #[arg(long)]
     trace: bool,
-    /// Goes on after a failure, and prints one line for each.
+    /// Continue with the next seed after a failure, and print one line per failure.
     #[arg(long)]
     keep_going: bool,
-    /// Prints how often each fault and event was seen.
+    /// Print how often each fault and each event occurred.
     #[arg(long)]
     counts: bool,
-    /// Seconds for finding a shorter trace of a failure.
+    /// Seconds to search for a shorter trace of a failure.
     #[arg(long, default_value_t = 60)]
     shrink: u64,
 }

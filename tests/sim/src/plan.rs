@@ -83,7 +83,7 @@ pub enum Action {
     RefuseSuback { for_ms: Ms },
     ReplayOrders,
     Flood,
-    Babble,
+    SendGarbage,
     // HTTPS.
     Https { fault: HttpsFault, calls: u32 },
     // The control plane.
@@ -285,7 +285,7 @@ fn action(rng: &mut Rng, theme: u64) -> Action {
             9 => Action::RefuseSuback { for_ms },
             10 => Action::ReplayOrders,
             11 => Action::Flood,
-            _ => Action::Babble,
+            _ => Action::SendGarbage,
         },
         6 => {
             let fault = match rng.below(5) {

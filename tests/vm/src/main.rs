@@ -46,7 +46,7 @@ struct Arguments {
     /// How often the power is cut in a wipe, and as often in a pairing; with 0 there is no second device.
     #[arg(long, default_value_t = 2)]
     cuts: u32,
-    /// Where chance starts: the same number cuts at the same moments.
+    /// Seed for the moments of the power cuts: the same seed cuts at the same moments.
     #[arg(long)]
     seed: Option<u64>,
     /// One JSON object a line.

@@ -126,7 +126,7 @@ async fn a_copy_that_is_behind_looks_like_a_rollback_only_until_the_other_goes_o
 }
 
 #[tokio::test]
-async fn a_tpm_that_was_set_back_is_told_until_it_has_caught_up() {
+async fn a_tpm_that_was_set_back_is_reported_until_it_has_caught_up() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     let id = reporting.device.id();
@@ -153,7 +153,7 @@ async fn a_tpm_that_was_set_back_is_told_until_it_has_caught_up() {
 }
 
 #[tokio::test]
-async fn a_tpm_that_was_set_back_is_told_after_any_number_of_resets() {
+async fn a_tpm_that_was_set_back_is_reported_after_any_number_of_resets() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     let id = reporting.device.id();
@@ -256,7 +256,7 @@ async fn what_any_device_does_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_disk_in_another_machine_is_told_on_both() {
+async fn a_disk_in_another_machine_is_reported_on_both() {
     let rig = Rig::new();
     let (mut old, _) = Reporting::paired(&rig).await;
     let new = Device::enrolled(&rig.plane).await;
@@ -289,7 +289,7 @@ async fn a_stranger_who_cannot_prove_to_be_the_tpm_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_reimaged_disk_is_told_until_somebody_has_looked_after_it() {
+async fn a_reimaged_disk_is_reported_until_an_operator_settles_it() {
     let rig = Rig::new();
     let (reporting, first) = Reporting::paired(&rig).await;
     assert_eq!(first.areas[&Area::Hardware], TrustTier::Affirming, "a first pairing is no incident");
@@ -308,7 +308,7 @@ async fn a_reimaged_disk_is_told_until_somebody_has_looked_after_it() {
 }
 
 #[tokio::test]
-async fn a_tpm_that_was_set_back_and_asks_to_be_paired_is_told_too() {
+async fn a_tpm_that_was_set_back_and_asks_to_be_paired_is_reported_too() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     reporting.device.tpm.reset_count -= 1;

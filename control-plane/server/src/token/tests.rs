@@ -150,7 +150,7 @@ async fn a_proof_that_is_wrong_anywhere_is_refused() {
 }
 
 #[tokio::test]
-async fn nothing_is_good_twice_and_another_key_is_none() {
+async fn no_proof_is_accepted_twice_or_by_another_key() {
     let (rig, device) = paired().await;
     let asking = Asking::of(&device);
     asking.send(&rig.plane, &device.device_key).await.unwrap();

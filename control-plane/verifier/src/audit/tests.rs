@@ -151,7 +151,7 @@ fn what_does_not_hold_in_itself_is_refused() {
 }
 
 #[test]
-fn a_device_that_stops_sending_records_is_told_of() {
+fn a_device_that_stops_sending_records_is_reported() {
     let mut watched = Watched::default();
     assert_eq!(watched.report(None).reason, None, "it never did");
     watched.report(Records::of(1, 1).after(0));

@@ -38,7 +38,7 @@ fn follow(history: &TpmHistory, run: u8, clock: u64, now: u64) -> HistoryUpdate 
 }
 
 #[test]
-fn a_tpm_that_was_set_back_is_told_until_it_has_caught_up() {
+fn a_tpm_that_was_set_back_is_reported_until_it_has_caught_up() {
     let first = follow(&TpmHistory::default(), 1, 5_000, 10_000);
     assert!(first.is_forward && first.sign.is_none());
     let back = follow(&first.history, 1, 4_000, 10_300);
@@ -94,7 +94,7 @@ fn incidents_about_the_disk_stay_open_unless_a_person_approved() {
 }
 
 #[test]
-fn a_disk_of_another_device_is_told_on_both() {
+fn a_disk_of_another_device_is_reported_on_both() {
     let former = DeviceId::from_digest([6; 32]);
     let mut request = crate::pairing::tests::request(Finding::NewTpm);
     request.former = Some(former);
@@ -115,7 +115,7 @@ fn incident(kind: IncidentKind) -> Incident {
 }
 
 #[test]
-fn open_incidents_make_a_verdict_worse_and_the_worst_is_told_first() {
+fn open_incidents_make_a_verdict_worse_and_the_worst_is_reported_first() {
     let draft = || VerdictDraft {
         result: Some(TrustTier::Affirming),
         ..VerdictDraft::ask(Standing::Active, None, false)

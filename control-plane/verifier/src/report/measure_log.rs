@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_joined_and_a_gap_is_told() {
+    fn pieces_are_joined_and_a_gap_is_reported() {
         let first = follow(None, Some(&piece(0, 9, b"abcd"))).unwrap().unwrap();
         assert!(first.is_behind() && !first.is_cut());
         let second = follow(Some(&first), Some(&piece(4, 9, b"efghi"))).unwrap().unwrap();

@@ -74,7 +74,7 @@ fn a_signature_for_something_else_is_no_approval() {
 }
 
 #[test]
-fn whoever_is_taken_from_the_list_approves_nothing_more() {
+fn a_key_removed_from_the_list_approves_nothing() {
     let (rig, device, alice) = waiting();
     let bob = rig.approver("bob").unwrap();
     let code = device.wait_for_approver().unwrap().user_code;

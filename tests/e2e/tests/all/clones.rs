@@ -13,7 +13,7 @@ use crate::lease::wait_until_contraindicated;
 use crate::support::{judged, judged_anew};
 
 #[test]
-fn one_identity_in_two_places_is_told_and_gets_no_lease() {
+fn one_identity_in_two_places_is_reported_and_gets_no_lease() {
     let rig = Rig::for_test().unwrap();
     let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
     let id = device.status().unwrap().device.to_string();
@@ -47,7 +47,7 @@ fn one_identity_in_two_places_is_told_and_gets_no_lease() {
 }
 
 #[test]
-fn a_tpm_that_was_set_back_is_told() {
+fn a_tpm_that_was_set_back_is_reported() {
     let rig = Rig::for_test().unwrap();
     let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
     let id = device.status().unwrap().device.to_string();
@@ -79,7 +79,7 @@ fn a_tpm_that_was_set_back_is_told() {
 
 /// resetCount proves nothing then: an attacker who sets a TPM back can reset it any number of times.
 #[test]
-fn a_tpm_that_was_set_back_is_told_after_any_number_of_resets() {
+fn a_tpm_that_was_set_back_is_reported_after_any_number_of_resets() {
     const DAY: Duration = Duration::from_secs(86_400);
 
     let rig = Rig::for_test().unwrap();
@@ -124,7 +124,7 @@ fn a_tpm_that_was_set_back_is_told_after_any_number_of_resets() {
 }
 
 #[test]
-fn a_disk_in_another_machine_is_told_on_both() {
+fn a_disk_in_another_machine_is_reported_on_both() {
     let rig = Rig::for_test().unwrap();
     let [mut here, mut there] =
         ["pump-7", "pump-8"].map(|name| rig.paired_device(name, DeviceOptions::default()).unwrap());
@@ -157,7 +157,7 @@ fn a_disk_in_another_machine_is_told_on_both() {
 }
 
 #[test]
-fn a_reimaged_disk_is_told() {
+fn a_reimaged_disk_is_reported() {
     let rig = Rig::for_test().unwrap();
     let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
     let id = device.status().unwrap().device.to_string();

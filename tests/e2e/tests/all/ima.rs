@@ -15,7 +15,7 @@ const MEMORY_KIB: u64 = 16 * 1024;
 const PIECE: u64 = 64 * 1024;
 
 #[test]
-fn a_log_in_pieces_is_followed_to_its_end_and_one_that_was_altered_is_told() {
+fn a_log_in_pieces_is_followed_to_its_end_and_one_that_was_altered_is_reported() {
     let rig = Rig::for_test().unwrap();
     let (mut device, log) = measured(&rig, 8000);
     follow(&rig, &mut device, &log, wait::SOON);
@@ -40,7 +40,7 @@ fn a_log_of_50_mb_is_followed_to_its_end() {
 }
 
 #[test]
-fn a_file_that_no_rule_explains_is_told_by_its_line() {
+fn a_file_that_no_rule_explains_is_reported_by_its_line() {
     let rig = Rig::for_test().unwrap();
     let (mut device, mut log) = measured(&rig, 1000);
     follow(&rig, &mut device, &log, wait::SOON);
@@ -64,7 +64,7 @@ fn a_file_that_no_rule_explains_is_told_by_its_line() {
 }
 
 #[test]
-fn what_ran_is_learnt_from_the_log_and_what_is_new_is_told() {
+fn what_ran_is_learnt_from_the_log_and_what_is_new_is_reported() {
     let rig = Rig::for_test().unwrap();
     let (mut device, mut log) = measured(&rig, 100);
     follow(&rig, &mut device, &log, wait::SOON);

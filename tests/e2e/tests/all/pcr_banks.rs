@@ -78,7 +78,7 @@ fn a_policy_and_an_update_approved_ahead_go_by_the_sha384_bank() {
 }
 
 #[test]
-fn a_tpm_with_the_sha1_bank_alone_is_told_by_check_before_it_is_paired() {
+fn a_tpm_with_the_sha1_bank_alone_is_found_by_check_before_it_is_paired() {
     let rig = Rig::for_test().unwrap();
     let options = DeviceOptions { pcr_banks: "sha1", ..DeviceOptions::default() };
     let mut device = rig.device("device", options).unwrap();

@@ -12,7 +12,7 @@ use crate::revocation::verified_receipt;
 use crate::support::{Records, SmallDisk, judged, judged_anew, refusal};
 
 #[test]
-fn an_end_that_was_cut_off_is_told() {
+fn a_log_whose_end_was_cut_off_is_reported() {
     let told = told_after(|records| {
         let newest = records.newest();
         let bytes = fs::read(&newest).unwrap();
@@ -23,7 +23,7 @@ fn an_end_that_was_cut_off_is_told() {
 }
 
 #[test]
-fn a_log_that_was_removed_is_told() {
+fn a_log_that_was_removed_is_reported() {
     let told = told_after(|records| fs::remove_dir_all(records.folder()).unwrap());
     // The new chain's first record is another one than the known, however long either chain is. A report before it shows
     // an empty chain, whose end was cut off.
@@ -33,7 +33,7 @@ fn a_log_that_was_removed_is_told() {
 }
 
 #[test]
-fn a_record_that_was_rewritten_is_told() {
+fn a_record_that_was_rewritten_is_reported() {
     let told = told_after(|records| {
         let newest = records.newest();
         let mut bytes = fs::read(&newest).unwrap();
@@ -61,7 +61,7 @@ fn an_honest_restart_and_a_power_cut_raise_nothing() {
 }
 
 #[test]
-fn the_log_stays_within_its_bound_and_a_gap_is_told_once() {
+fn the_log_stays_within_its_bound_and_a_gap_is_reported_once() {
     let rig = Rig::for_test().unwrap();
     let mut device = rig.paired_device("device", DeviceOptions::default()).unwrap();
     let id = device.status().unwrap().device.to_string();

@@ -1,4 +1,4 @@
-//! Puts faults back into a copy of the code, and shows that each is found: `./dev sim --mutants`.
+//! Puts faults back into a copy of the code, and checks that the simulator finds each: `./dev sim --mutants`.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -12,23 +12,23 @@ use clap::Parser;
 use pawl_sim::mutants::{Mutant, Mutants, UnitTest};
 use pawl_sim::promises::Promise;
 
-/// Builds the simulator with one mutant after the other, and runs it until it breaks a promise that the mutant names.
+/// Builds the simulator with each mutant in turn, and runs it until it breaks a promise that the mutant names.
 #[derive(Parser)]
 #[command(name = "pawl-sim-mutants")]
 struct Arguments {
-    /// Mutants whose name has one of these texts; all without any.
+    /// Only mutants whose names contain one of these texts [default: all].
     names: Vec<String>,
-    /// Seconds of processor time that each simulator has for each mutant.
+    /// Limit of processor time for each simulator and mutant, in seconds.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// How many simulators run at a time; one for each processor if this is not given.
+    /// Number of simulators that run at a time [default: one per processor].
     #[arg(long)]
     simulators: Option<usize>,
 }
 
-/// How many seeds each simulator has; more than it can run in any time that a mutant is given.
+/// Seeds per simulator: more than a simulator can run within its time limit.
 const SEEDS: usize = 1_000_000;
-/// A simulator that hangs uses no processor. It is given up after so many times the seconds that it may use.
+/// A simulator that hangs uses no processor time. The search ends after this many times the limit, in real time.
 const PATIENCE: u32 = 30;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;

@@ -25,10 +25,10 @@ impl World {
         let Some(record) = process.core.status().record else { return };
         let is_ours = record.attestation_name.as_bytes() == device.tpm.attestation_name();
         if is_ours && device.tpm.epoch() == Some(record.epoch.0) {
-            let tell_by = self.now + TELL_WITHIN;
-            self.ledger.with(index, |truth| {
-                if truth.wiping.insert(record.pairing) {
-                    truth.tell_by = Some(tell_by);
+            let notify_by = self.now + TELL_WITHIN;
+            self.ledger.with(index, |facts| {
+                if facts.wiping.insert(record.pairing) {
+                    facts.notify_by = Some(notify_by);
                 }
             });
         }
@@ -67,14 +67,14 @@ impl World {
         if after.is_none() {
             self.saw(Sight::CounterRemoved);
         }
-        let truth = self.ledger.of(index);
+        let facts = self.ledger.of(index);
         if is_revoking {
             self.saw(Sight::Wiped);
         }
         let Ok(live) = self.plane.look(move |tx| tx.live_pairing(id)) else { return };
         let Some(live) = live.filter(|live| live.epoch == Epoch(before)) else { return };
         let is_kept = self.ledger.kept.contains(&live.id);
-        if is_kept && !truth.technician_wiped && !truth.disk_touched {
+        if is_kept && !facts.technician_wiped && !facts.disk_touched {
             self.broken(
                 Promise::RequestsChangeNothing,
                 format!("device {index} ended epoch {before}, and nobody wanted it"),
@@ -92,7 +92,7 @@ impl World {
             Write::Commit => {
                 if let Some(record) = on_disk(self) {
                     self.ledger.kept.insert(record.pairing);
-                    self.ledger.with(index, |truth| truth.noted.clear());
+                    self.ledger.with(index, |facts| facts.noted.clear());
                 }
             }
             Write::RevocationNote(revocation) | Write::Revocation(revocation) => {
@@ -101,8 +101,8 @@ impl World {
                         device.tpm.attestation_name() == record.attestation_name.as_bytes()
                     });
                     if is_ours && self.ledger.of(index).wiping.contains(&record.pairing) {
-                        self.ledger.with(index, |truth| {
-                            truth.noted.insert(record.pairing);
+                        self.ledger.with(index, |facts| {
+                            facts.noted.insert(record.pairing);
                         });
                     }
                     if is_ours
@@ -157,8 +157,8 @@ impl World {
             process.parts.store.pairing().ok().flatten().is_some_and(|record| {
                 record.pairing == pairing && device.tpm.epoch() == Some(record.epoch.0)
             });
-        let truth = self.ledger.of(index);
-        if !is_live || process.core.is_revoking() || truth.disk_touched || truth.file_damaged {
+        let facts = self.ledger.of(index);
+        if !is_live || process.core.is_revoking() || facts.disk_touched || facts.file_damaged {
             return;
         }
         let durable = |name: &str| device.disk.durable(&Path::new(ROOT).join(name));

@@ -27,31 +27,31 @@ fn check_gate(world: &mut World, index: usize) {
     }
     device.set_clocks(now);
     let Some(process) = &device.process else { return };
-    let Some(truth) = world.ledger.get(index) else { return };
-    if truth.tell_by.is_some_and(|by| by < now) {
+    let Some(facts) = world.ledger.get(index) else { return };
+    if facts.notify_by.is_some_and(|by| by < now) {
         let detail = format!("device {index} has not told holders of a wipe");
         return world.broken(Promise::HoldersAreTold, detail);
     }
     let acting = process.parts.in_use();
     let since = match acting {
-        None if process.core.state() == DeviceState::Entitled => Some(truth.shut_since.unwrap_or(now)),
+        None if process.core.state() == DeviceState::Entitled => Some(facts.shut_since.unwrap_or(now)),
         _ => None,
     };
-    if truth.shut_since != since {
-        world.ledger.with(index, |truth| truth.shut_since = since);
+    if facts.shut_since != since {
+        world.ledger.with(index, |facts| facts.shut_since = since);
     }
     if since.is_some_and(|since| since + SLACK < now) {
         let detail = format!("device {index} says that it is entitled, and its gate is shut");
         return world.broken(Promise::EntitledWithAnOpenGate, detail);
     }
-    let (Some(acting), Some(truth)) = (acting, world.ledger.get(index)) else { return };
+    let (Some(acting), Some(facts)) = (acting, world.ledger.get(index)) else { return };
     let pairing = acting.record.pairing;
-    if truth.wiping.contains(&pairing) || truth.noted.contains(&pairing) {
+    if facts.wiping.contains(&pairing) || facts.noted.contains(&pairing) {
         let detail = format!("device {index} works with pairing {pairing}, whose wipe has begun");
         return world.broken(Promise::NothingAfterAWipe, detail);
     }
     let terms = &acting.lease.terms;
-    if truth.root_ended.contains(&terms.epoch) {
+    if facts.root_ended.contains(&terms.epoch) {
         return;
     }
     if device.tpm.epoch() != Some(terms.epoch)

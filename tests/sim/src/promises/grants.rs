@@ -113,7 +113,7 @@ impl World {
             );
         }
         self.ledger.granted.push(GrantedPairing { device: owner, pairing, epoch });
-        self.ledger.with(owner, |truth| truth.technician_wiped = false);
+        self.ledger.with(owner, |facts| facts.technician_wiped = false);
         self.check_persons(SessionId::from(pairing));
         self.check_pairings(&earlier, pairing);
         self.check_keys(index, owner, pairing, epoch);

@@ -19,15 +19,15 @@ use teller::{Manner, Teller};
 
 /// Pairs, suspends, revokes and re-pairs a device on this machine: swtpm, mosquitto, a control plane, pawld.
 ///
-/// All of it listens on the loopback interface alone and lives in a private directory, which is
-/// gone at the end.
+/// Everything listens on the loopback interface only. Its files are in a private directory, which is
+/// removed at the end.
 #[derive(Parser)]
 #[command(name = "pawl-demo", version)]
 struct Arguments {
-    /// One JSON object a line: step, ok, milliseconds, and what was found.
+    /// Print one JSON object per line: step, ok, milliseconds, facts.
     #[arg(long)]
     json: bool,
-    /// Leave everything running at the end, and say how to look around.
+    /// Leave everything running at the end, and print commands to inspect it.
     #[arg(long)]
     keep: bool,
 }
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     let mut teller = Teller::new(manner(arguments.json));
     match wait::end_on_signals().and_then(|()| story::tell(&mut teller, arguments.keep)) {
         Ok(()) => ExitCode::SUCCESS,
-        // The story has told what went wrong.
+        // The story has printed the error.
         Err(error) => invocation::exit_code(&error),
     }
 }
@@ -57,7 +57,7 @@ fn manner(json: bool) -> Manner {
     }
 }
 
-/// Says how to look around, and waits for Ctrl-C.
+/// Prints commands to inspect what runs, and waits for Ctrl-C.
 pub(crate) fn invite(
     teller: &mut Teller,
     rig: &Rig,

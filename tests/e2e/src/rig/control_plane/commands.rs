@@ -26,7 +26,7 @@ impl ControlPlane {
         let before = tries()?;
         self.reload()?;
         wait::until("the policies are read again", wait::SOON, || {
-            ensure!(tries()? > before, "they are not");
+            ensure!(tries()? > before, "the server's log has no new line about reading the policies");
             Ok(())
         })
     }

@@ -93,7 +93,7 @@ fn an_approval_is_good_once() {
 }
 
 #[test]
-fn an_approval_comes_in_time_or_not_at_all() {
+fn a_late_approval_is_refused() {
     let rig = Rig::for_test_with(&by_a_person(1)).unwrap();
     let alice = rig.approver("alice").unwrap();
     let tpm = rig.device("device", DeviceOptions::default()).unwrap().tpm;
