@@ -9,7 +9,7 @@ use crate::lease::LeasePolicy;
 use crate::pairing::Pairing;
 use crate::report::{KeptEvidence, KeptEvidenceError, bank, bank_hash, pcr_values};
 
-/// What a device runs: values of the PCRs that leases name, all of one bank.
+/// The boot state of a device: the values of the PCRs that leases name, all of one bank.
 pub type BootState = BTreeMap<u8, PcrValue>;
 
 /// Returns SHA-256 over the values of a boot state, in ascending order of the PCRs.
@@ -24,18 +24,18 @@ pub fn boot_digest(state: &BootState) -> Digest {
 pub struct AcceptedState {
     /// The operator's name for it.
     pub name: String,
-    /// How it came to be accepted.
+    /// Who accepted it, and when.
     pub by: AcceptedBy,
-    /// The values.
+    /// The PCR values.
     pub pcrs: BootState,
-    /// Whether it was approved ahead and the device has not reached it.
+    /// Whether an operator approved it in advance and the device has not booted into it yet.
     pub ahead: bool,
-    /// When it was accepted last, Unix seconds.
+    /// When it was last accepted, Unix seconds.
     pub accepted_at: u64,
 }
 
 impl AcceptedState {
-    /// Returns the state of a device at its first pairing, as an accepted one.
+    /// Returns the accepted state that a device's first pairing creates.
     #[must_use]
     pub fn at_first_pairing(pcrs: BootState, now: u64) -> Self {
         let name = "the first pairing".to_owned();
@@ -49,32 +49,32 @@ impl AcceptedState {
     }
 }
 
-/// How a boot state came to be accepted.
+/// Who accepted a boot state, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AcceptedBy {
-    /// The device was in it at its first pairing; no operator has seen it.
+    /// The first pairing accepted the device's state at that time. No operator has checked it.
     FirstPairing,
-    /// An operator accepted what the device had reported.
+    /// An operator accepted the state that the device had reported.
     Operator,
-    /// An operator approved it before the device ran it.
+    /// An operator approved it before the device booted into it.
     PreApproval,
 }
 
-/// The PCRs that the leases of one device name: those of the lease policy, and those in which its boot chain
-/// measures kernel and command line where the policy has none of them.
+/// The PCRs that the leases of one device name: those of the lease policy, and those into which its boot chain
+/// measures kernel and command line, if the policy lacks them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeasePcrs {
     all: Vec<u8>,
-    /// Their bank: that of the device's quotes.
+    /// The bank of the device's quotes.
     bank: PcrBank,
-    /// Those that its boot chain needs beside the policy's.
+    /// The PCRs that its boot chain needs in addition to the policy's.
     added: BTreeSet<u8>,
 }
 
 impl LeasePcrs {
-    /// Determines them from the device's boot log. PCRs that an earlier report of the same pairing added are kept: a later log
-    /// may omit the events.
+    /// Determines the PCRs from the device's boot log. PCRs that an earlier report of the same pairing added remain: a later
+    /// log may omit the events.
     #[must_use]
     pub fn of(
         policy: &LeasePolicy,
@@ -91,7 +91,7 @@ impl LeasePcrs {
         Self::new(policy, added, bank(quoted).unwrap_or_default())
     }
 
-    /// Returns those of a pairing, by its last report.
+    /// Returns the PCRs of a pairing, as its last report determined them.
     #[must_use]
     pub fn of_pairing(policy: &LeasePolicy, pairing: &Pairing) -> Self {
         let base = pairing.base.as_ref();
@@ -116,28 +116,28 @@ impl LeasePcrs {
         self.bank
     }
 
-    /// Returns those that the policy does not name.
+    /// Returns the PCRs that the lease policy does not name.
     #[must_use]
     pub fn added(&self) -> &BTreeSet<u8> {
         &self.added
     }
 
-    /// Returns the selection that a TPM gets. The policy and event logs have PCRs 0 to 23 alone.
+    /// Returns the selection for a TPM command. The lease policy and event logs name only PCRs 0 to 23.
     #[must_use]
     pub fn selection(&self) -> PcrSelection {
         PcrSelection::new(bank_hash(self.bank), self.all.iter().copied())
             .unwrap_or_else(|_| PcrSelection::lease_default())
     }
 
-    /// Returns their values; none when one of them is missing.
+    /// Returns their values; `None` if one of them is missing.
     #[must_use]
     pub fn state(&self, pcrs: &BootState) -> Option<BootState> {
         self.all.iter().map(|index| Some((*index, *pcrs.get(index)?))).collect()
     }
 }
 
-/// Checks that a boot state covers the kernel and the command line of the device that showed this evidence and this
-/// boot log. A device without a boot log is compared with exact values, and is a warning at best.
+/// Checks that a boot state covers the kernel and the command line of the device with this evidence and this boot log.
+/// Passes for a device without a boot log: its PCRs are compared with exact values, and its tier is `warning` at best.
 ///
 /// # Errors
 /// [`CoverageError`]
@@ -155,7 +155,7 @@ pub fn check_coverage(
 /// Why a boot state cannot be accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum CoverageError {
-    /// It does not cover kernel or command line.
+    /// It does not cover the kernel or the command line.
     #[error(transparent)]
     Uncovered(#[from] Uncovered),
     /// The stored evidence is damaged.

@@ -1,26 +1,26 @@
-//! The entitlement of a device: the operator's grant, as far as the pairing asked for it.
+//! Computes the entitlement of a device: the part of the operator's grant that the pairing requested.
 
 use pawl_proto::limits;
 use pawl_proto::message::{Access, Audience, Entitlement, Scope, Standing};
 
 use crate::pairing::Pairing;
 
-/// Returns the operator's grant. Where no audience was ever granted, it has the control plane's own URL.
+/// Returns the operator's grant. A grant without audiences gets the control plane's own URL as its audience.
 #[must_use]
 pub fn with_own_audience(mut granted: Access, own_url: &str) -> Access {
     if granted.audiences.is_empty() {
-        // A URL that is too long for an audience is none: then no token is issued.
+        // If the URL is too long for an audience, there is none, and no token can be issued.
         granted.audiences = Audience::new(own_url).into_iter().collect();
     }
     granted
 }
 
-/// Returns the entitlement of a device with this pairing: what the pairing asked for, or was granted since,
-/// as far as the operator grants it now.
+/// Returns the entitlement of a device with this pairing: the scopes and audiences that the pairing has requested or got
+/// since, and that the operator grants now.
 #[must_use]
 pub fn entitlement(granted: Access, pairing: &Pairing, own_url: &str, standing: Standing) -> Entitlement {
     let granted = with_own_audience(granted, own_url);
-    // Every pairing asks for the control plane itself: it is the audience of tokens that name none.
+    // Every pairing requests the control plane itself: its URL is the audience of tokens that name none.
     let is_asked = |audience: &Audience| audience.as_str() == own_url || pairing.audiences.contains(audience);
     Entitlement {
         standing,
@@ -29,7 +29,7 @@ pub fn entitlement(granted: Access, pairing: &Pairing, own_url: &str, standing: 
     }
 }
 
-/// Returns the scopes that a pairing asked for and the operator grants its device now.
+/// Returns the scopes that a pairing requested and that the operator grants its device now.
 #[must_use]
 pub fn scopes(granted: &Access, pairing: &Pairing) -> Vec<Scope> {
     granted.scopes.iter().filter(|scope| pairing.scopes.contains(scope)).cloned().collect()
@@ -55,10 +55,10 @@ pub struct AccessChange {
 }
 
 impl AccessChange {
-    /// Returns the grant after the change, in order.
+    /// Returns the grant after the change, sorted.
     ///
     /// # Errors
-    /// [`AccessError`] when it would be more than a verdict can carry.
+    /// [`AccessError`] if it would have more scopes or audiences than a verdict can contain.
     pub fn apply(&self, before: &Access) -> Result<Access, AccessError> {
         let base = if self.exactly { Access::default() } else { before.clone() };
         let scopes = changed(base.scopes, &self.add.scopes, &self.remove.scopes);
@@ -109,21 +109,21 @@ fn parse_audience(text: &str) -> Option<Audience> {
 #[non_exhaustive]
 pub enum AccessError {
     /// Not a scope.
-    #[error("{0:?} is no scope: give 1 to 64 printable ASCII characters without space, quote and backslash")]
+    #[error("{0:?} is not a scope: use 1 to 64 printable ASCII characters without space, quote or backslash")]
     Scope(String),
     /// Not an audience.
     #[error(
-        "{0:?} is no audience: give an absolute URI without a fragment, of at most {max} bytes, such as \
+        "{0:?} is not an audience: use an absolute URI without a fragment, of at most {max} bytes, such as \
          https://api.example",
         max = limits::AUDIENCE
     )]
     Audience(String),
-    /// More scopes than a verdict carries.
-    #[error("a device is granted at most {max} scopes: take others back with --remove-scope", max = limits::SCOPES)]
+    /// More scopes than a verdict can contain.
+    #[error("a device can have at most {max} scopes: remove others with --remove-scope", max = limits::SCOPES)]
     TooManyScopes,
-    /// More audiences than a verdict carries.
+    /// More audiences than a verdict can contain.
     #[error(
-        "a device is granted at most {max} audiences: take others back with --remove-audience",
+        "a device can have at most {max} audiences: remove others with --remove-audience",
         max = limits::AUDIENCES
     )]
     TooManyAudiences,
@@ -137,7 +137,7 @@ mod tests {
     const OWN: &str = "https://pawl.example";
 
     #[test]
-    fn a_device_gets_what_it_asked_for_and_the_operator_grants() {
+    fn a_device_gets_what_it_requested_and_the_operator_grants() {
         let mut pairing = crate::receipt::tests::pairing(&SoftTpm::new());
         pairing.scopes = vec![Scope::lossy("telemetry"), Scope::lossy("door")];
         pairing.audiences = vec![Audience::lossy("https://api.example")];
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_adds_takes_back_and_leaves_the_rest() {
+    fn a_change_adds_removes_and_leaves_the_rest() {
         let before = access(&["telemetry", "door"], &["https://api.example"]);
         let change = AccessChange { add: access(&["update", "door"], &[]), ..AccessChange::default() };
         assert_eq!(
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_scope_or_no_audience_is_named() {
+    fn an_invalid_scope_or_audience_is_named() {
         for wrong in ["", "two words", "quo\"te", "back\\slash", "t\u{fc}r", &"s".repeat(65)] {
             assert_eq!(parse(&[wrong.to_owned()], &[]), Err(AccessError::Scope(wrong.to_owned())));
         }

@@ -1,4 +1,4 @@
-//! Events: the orders of the control plane to a device.
+//! Signs events: the orders of the control plane to a device.
 
 use p256::ecdsa::SigningKey;
 use pawl_proto::codec::EncodeError;
@@ -8,54 +8,54 @@ use pawl_proto::{Channel, Epoch, EventId, Topic};
 use crate::pairing::{Pairing, PairingState};
 use crate::record::Fact;
 
-/// An order that the device has not proven to have carried out.
+/// An order that the device has not yet proven to have carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingOrder {
     /// Its id.
     pub id: EventId,
-    /// What was ordered.
+    /// Its kind.
     pub kind: EventKind,
-    /// For which epoch.
+    /// The epoch that it concerns.
     pub epoch: Epoch,
 }
 
-/// An order that may be given. [`Order::issue`] signs it.
+/// An order that passed the checks of [`Order::new`]. [`Order::issue`] signs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'a> {
     pairing: &'a Pairing,
     kind: EventKind,
 }
 
-/// What an event says beside its order.
+/// The fields of an event that do not follow from its order.
 pub struct EventContext<'a> {
-    /// Random.
+    /// A random id.
     pub id: EventId,
-    /// Above that of every earlier event of the device.
+    /// A sequence above that of every earlier event of the device.
     pub sequence: u64,
-    /// Why.
+    /// The operator's reason.
     pub reason: ShortText,
     /// Unix time, seconds.
     pub now: u64,
-    /// Signs the event.
+    /// The key that signs the event.
     pub order_key: &'a SigningKey,
 }
 
-/// An event that was signed.
+/// A signed event.
 #[derive(Clone, Debug)]
 pub struct IssuedEvent {
-    /// What it says.
+    /// The event.
     pub event: Event,
     /// The signed message.
     pub message: Vec<u8>,
     /// The pairing's state from now on: a `revoke` or `repair` ends it for the control plane at once.
     pub state: PairingState,
-    /// The record, of an order that ends the pairing.
+    /// The record; only of an order that ends the pairing.
     pub fact: Option<Fact>,
 }
 
 impl<'a> Order<'a> {
-    /// Checks that something can be ordered of a device. `newest` is its newest pairing; `pending` are the orders that
-    /// are not known to be carried out.
+    /// Checks that an order of this kind can be given to a device. `newest` is its newest pairing; `pending` are the orders
+    /// that it has not proven to have carried out.
     ///
     /// # Errors
     /// [`OrderRefused`]
@@ -66,7 +66,7 @@ impl<'a> Order<'a> {
     ) -> Result<Self, OrderRefused> {
         let pairing =
             newest.filter(|pairing| pairing.state != PairingState::Ended).ok_or(OrderRefused::NotPaired)?;
-        // An end that is ordered is not taken back by a lesser order: the broker retains the newest.
+        // The broker retains only the newest event, so a weaker order must not replace one that ends the pairing.
         let is_in_the_way = |other: EventKind| match kind {
             EventKind::Revoke => other == EventKind::Revoke,
             _ => other != EventKind::Refresh,
@@ -109,17 +109,17 @@ impl<'a> Order<'a> {
     }
 }
 
-/// Why nothing can be ordered.
+/// Why an order cannot be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OrderRefused {
-    /// There is no pairing to end or to refresh.
+    /// The device has no pairing to end or to refresh.
     #[error("the device has no pairing")]
     NotPaired,
-    /// Another order has to be carried out first.
+    /// The device must carry out another order first.
     #[error("{kind} {id} is pending: the device has not answered it yet")]
     Pending {
-        /// What is pending.
+        /// The kind of the pending order.
         kind: EventKind,
         /// Its id.
         id: EventId,
@@ -133,7 +133,7 @@ mod tests {
     use crate::testing::SoftTpm;
 
     #[test]
-    fn a_lesser_order_does_not_replace_the_end() {
+    fn a_weaker_order_does_not_replace_one_that_ends_the_pairing() {
         let pairing = pairing(&SoftTpm::new());
         let order = |pending: EventKind, epoch, kind| {
             let pending = PendingOrder { id: EventId::from_random([1; 16]), kind: pending, epoch };
@@ -152,13 +152,13 @@ mod tests {
             assert_eq!(order(pending, pairing.epoch, kind), given, "{kind} after {pending}");
             assert!(
                 order(pending, Epoch(pairing.epoch.0 - 1), kind),
-                "an order for an earlier epoch is history"
+                "an order for an earlier epoch has no effect"
             );
         }
     }
 
     #[test]
-    fn an_end_stops_the_pairing_at_once_and_a_refresh_does_not() {
+    fn revoke_ends_the_pairing_at_once_and_refresh_does_not() {
         let mut pairing = pairing(&SoftTpm::new());
         let key = SigningKey::from_slice(&[7; 32]).unwrap();
         let issue = |pairing: &Pairing, kind| {

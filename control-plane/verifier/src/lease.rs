@@ -1,4 +1,4 @@
-//! Leases: the terms under which a device's TPM uses the device key and opens the vault.
+//! Signs leases: the terms under which a device's TPM uses the device key and opens the vault.
 
 use pawl_evidence::appraise::BootState as ReferenceState;
 use pawl_evidence::lease::{LeaseKey, LeaseTerms, to_be_signed};
@@ -14,24 +14,24 @@ use crate::pairing::Pairing;
 use crate::record::{Fact, LeaseSigned};
 use crate::report::{bank_hash, pcr_values};
 
-/// What leases name and how long they last: `[lease]` of the reference control plane's configuration.
+/// The PCRs and the duration of leases: `[lease]` of the reference control plane's configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LeasePolicy {
-    /// A lease lasts so many seconds of the TPM's clock, which stands still while power is off.
+    /// The duration of a lease in seconds of the TPM's clock, which stands still while power is off.
     pub seconds: u32,
-    /// And so many TPM resets.
+    /// The number of TPM resets that a lease survives.
     pub resets: u32,
-    /// While these PCRs hold what was appraised.
+    /// The PCRs that a lease names. They must have the appraised values.
     pub pcrs: Vec<u8>,
-    /// A lease for a boot state still to come lasts so many seconds of the TPM's clock. It survives one
-    /// reset more, the boot into that state.
+    /// The duration of a lease for a future boot state, in seconds of the TPM's clock. Such a lease survives one more
+    /// reset: the boot into that state.
     pub ahead_seconds: u32,
 }
 
 impl Default for LeasePolicy {
     fn default() -> Self {
-        // PCR 10 grows with IMA and PCR 11 is extended while services start: neither stays put.
+        // IMA extends PCR 10 at any time, and systemd extends PCR 11 while services start. Neither has a stable value.
         Self { seconds: 86_400, resets: 3, pcrs: vec![0, 2, 4, 7, 8, 9, 12, 14], ahead_seconds: 604_800 }
     }
 }
@@ -43,36 +43,36 @@ pub struct LeaseBasis {
     pub clock: ClockInfo,
     /// The quoted PCRs.
     pub pcrs: PcrValues,
-    /// Those that a lease of this device names.
+    /// The PCRs that a lease of this device names.
     pub lease_pcrs: LeasePcrs,
 }
 
 /// The leases of one verdict.
 #[derive(Clone, Debug)]
 pub struct Leases {
-    /// For the state that was appraised.
+    /// The lease for the appraised state.
     pub present: Lease,
-    /// For approved states still to come.
+    /// The leases for future states that are approved in advance.
     pub ahead: Vec<Lease>,
-    /// Their records.
+    /// The records of the leases.
     pub facts: Vec<Fact>,
 }
 
 /// Signs leases.
 #[derive(Clone, Copy)]
 pub struct LeaseIssuer<'a> {
-    /// The key.
+    /// The lease key.
     pub key: &'a LeaseKey,
-    /// The operator's policy.
+    /// The operator's lease policy.
     pub policy: &'a LeasePolicy,
-    /// The accepted boot states of the device, oldest first. Those that are approved ahead get a lease each.
+    /// The accepted boot states of the device, oldest first. Each one that is approved in advance gets a lease.
     pub accepted: &'a [AcceptedState],
-    /// The leases ahead that the device has: those of its last judged verdict.
+    /// The leases for future states that the device holds: those of its last verdict with a result.
     pub held: &'a [Lease],
 }
 
 impl LeaseIssuer<'_> {
-    /// Signs the leases that the verdict with this sequence brings to a device in the appraised state.
+    /// Signs the leases of the verdict with this sequence, for a device in the appraised state.
     ///
     /// # Errors
     /// [`LeaseError`]
@@ -92,16 +92,16 @@ impl LeaseIssuer<'_> {
     }
 }
 
-/// A lease whose terms cannot be made: a PCR that it names was not quoted, or the stored counter is damaged.
+/// The terms of a lease cannot be computed: a PCR that it names was not quoted, or the stored counter is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a lease cannot be made from this report")]
+#[error("cannot compute a lease from this report: a PCR was not quoted, or the stored counter is damaged")]
 pub struct LeaseError;
 
 struct Signer<'a> {
     issuer: LeaseIssuer<'a>,
     pairing: &'a Pairing,
     lease_pcrs: &'a LeasePcrs,
-    /// The TPM's clock, from which a lease counts.
+    /// The TPM's clock, at which a lease begins.
     clock: ClockInfo,
     /// The sequence of the verdict.
     sequence: u64,
@@ -122,11 +122,11 @@ impl Duration {
 }
 
 impl Signer<'_> {
-    /// Returns the leases for the boot states that were approved last and have not come. A lease that the device has
-    /// is given again until half its time is over, so that a report does not cost a signature and a record for each.
+    /// Returns the leases for the newest boot states that are approved in advance. A lease that the device holds is sent again
+    /// until half of its duration has passed, so that not every report costs a signature and a record per state.
     fn ahead(&mut self, present: Digest) -> Result<Vec<Lease>, LeaseError> {
         let LeaseIssuer { policy, accepted, held, .. } = self.issuer;
-        // The boot into that state is a reset of its own.
+        // The boot into that state is one more reset.
         let duration = Duration { resets: policy.resets.saturating_add(1), seconds: policy.ahead_seconds };
         let coming = accepted.iter().filter(|state| state.ahead);
         let mut leases: Vec<Lease> = Vec::new();
@@ -134,7 +134,7 @@ impl Signer<'_> {
             let indices: Vec<u8> = pcrs.keys().copied().collect();
             let pcrs = pcr_values(pcrs).map_err(|_| LeaseError)?;
             let state = ReferenceState { name: name.clone(), pcrs: pcrs.clone() };
-            // Other PCRs may have been configured since it was approved, or the device may quote another bank.
+            // Since the approval, the operator may have configured other PCRs, or the device may quote another bank.
             if !state.differences(&self.lease_pcrs.selection(), &pcrs).is_empty() {
                 continue;
             }
@@ -161,7 +161,7 @@ impl Signer<'_> {
             && lease.reset_count >= self.clock.reset_count.saturating_add(duration.resets)
     }
 
-    /// Signs a lease that names these PCRs of a state, and records it. `ahead` names a state still to come.
+    /// Signs a lease that names these PCRs of a state, and records it. `ahead` is the name of a future state.
     fn sign(
         &mut self,
         pcrs: &PcrValues,

@@ -1,15 +1,15 @@
 //! The half of a Pawl control plane that does no I/O: state goes in, a decision and the new state come out.
 //!
-//! [`pairing`] verifies pairing proofs and [`session`] approvals. [`report`] appraises reports, [`lease`] and [`verdict`] make
-//! the answers. [`entitlement`] computes what a device may have now. [`event`] and [`receipt`] end pairings. [`incident`] finds
-//! clones and rollbacks, [`audit`] follows the devices' record chains.
+//! [`pairing`] verifies pairing proofs, [`session`] verifies approvals. [`report`] appraises reports, [`lease`] and [`verdict`]
+//! sign the answers. [`entitlement`] computes the scopes and audiences that a device may use now. [`event`] and [`receipt`] end
+//! pairings. [`incident`] finds clones and rollbacks, [`audit`] follows the devices' record chains.
 //! Each decision returns the assurance records ([`record`]) that prove it.
 //!
-//! Time, nonces, ids and random bytes are parameters. What parses and replays logs ([`report::appraise_report`],
-//! [`pairing::appraise_device`]) takes milliseconds: keep it out of database transactions, and commit its result only while the
-//! state that it was computed from is still the current one.
+//! Time, nonces, ids and random bytes are parameters. [`report::appraise_report`] and [`pairing::appraise_device`] parse and
+//! replay logs, which takes milliseconds: call them outside database transactions, and commit their result only if the state
+//! that it was computed from is still current.
 //!
-//! Protected actions, OAuth tokens, updates that are approved ahead and the reading of policy files are not part of this crate.
+//! Protected actions, OAuth tokens, leases for future boot states and policy files are not part of this crate.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 

@@ -8,13 +8,13 @@ use pawl_proto::Digest;
 /// The policy that a device is appraised by.
 #[derive(Debug)]
 pub struct DevicePolicy {
-    /// The operator's file. It is shown to people and never opened here.
+    /// The path of the operator's file, for people. This crate never opens it.
     pub file: PathBuf,
-    /// SHA-256 of the file; where it names others, of its own SHA-256 and of theirs, one after the other.
+    /// SHA-256 of the file. If it names other files: SHA-256 over its own SHA-256 and theirs, concatenated.
     pub digest: Digest,
     /// The rules on the boot.
     pub policy: Arc<Policy>,
-    /// The rules on single files that are run.
+    /// The rules on the files in the IMA log.
     pub ima: Option<Rules>,
 }
 
@@ -25,13 +25,13 @@ impl DevicePolicy {
         self.policy.nvpcr.keys().map(|index| index.get()).collect()
     }
 
-    /// Returns whether the policy names no NvPCR but these.
+    /// Returns whether `asked` contains all NvPCRs that the policy names.
     #[must_use]
     pub fn asks_only(&self, asked: &[u32]) -> bool {
         self.policy.nvpcr.keys().all(|index| asked.contains(&index.get()))
     }
 
-    /// Returns whether evidence that came so many seconds after the challenge is older than it may be.
+    /// Returns whether evidence is too old if it arrived `age` seconds after the challenge.
     #[must_use]
     pub fn is_too_old(&self, age: u64) -> bool {
         self.policy.freshness.max_age.is_some_and(|max| age > max)

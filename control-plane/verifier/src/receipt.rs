@@ -1,4 +1,4 @@
-//! Receipts: a TPM's proof that an epoch ended.
+//! Verifies receipts: a TPM's proof that an epoch ended.
 
 use pawl_evidence::attest::{AkError, AttestError, AttestationKey};
 use pawl_evidence::tpm::{ClockInfo, NvPublic, ParseError, Public};
@@ -8,17 +8,17 @@ use pawl_proto::{Digest, Epoch};
 use crate::pairing::Pairing;
 use crate::record::{Attested, Fact};
 
-/// A receipt that proves the end of its epoch.
+/// A verified receipt: it proves the end of its epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifiedReceipt {
-    /// The TPM's clock when it certified.
+    /// The TPM's clock when it certified the counter.
     pub clock: ClockInfo,
-    /// The record.
+    /// The audit record.
     pub fact: Fact,
 }
 
-/// Verifies that the TPM of a pairing certifies that the pairing's epoch is over. `pairing` is the one that the receipt
-/// names, if there is one. The sender does not matter: the attestation key's signature is the authentication.
+/// Verifies that the TPM of a pairing certifies the end of the pairing's epoch. `pairing` is the pairing that the receipt names,
+/// if it exists. The attestation key's signature authenticates the receipt, so anybody may send it.
 ///
 /// # Errors
 /// [`ReceiptError`]
@@ -35,7 +35,7 @@ pub fn verify_receipt(
     Ok(VerifiedReceipt { clock, fact: fact(receipt, signed, clock) })
 }
 
-/// Checks that the TPM of that pairing certifies that its epoch is over, and returns the TPM's clock.
+/// Checks the attestation and the epochs, and returns the TPM's clock.
 fn verify(
     key: &AttestationKey,
     pairing: &Pairing,
@@ -73,18 +73,16 @@ fn fact(receipt: &Receipt, signed: &SignedReceipt, clock: ClockInfo) -> Fact {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiptError {
-    /// There is no such pairing of that device.
+    /// The device has no such pairing.
     #[error("the receipt is about a pairing that this control plane never granted")]
     UnknownPairing,
     /// The attestation is not valid.
     #[error(transparent)]
     Attest(#[from] AttestError),
-    /// The epochs in it are not those that the TPM certifies.
-    #[error(
-        "the receipt does not say what the TPM certifies, a counter of {certified} above the pairing's epoch"
-    )]
+    /// Its epochs do not match the certified counter and the pairing.
+    #[error("the receipt's epochs do not match the certified counter ({certified}) and the pairing")]
     Epoch {
-        /// The counter's value.
+        /// The certified value of the counter.
         certified: Epoch,
     },
     /// The stored attestation key or counter is damaged.
@@ -104,7 +102,7 @@ pub(crate) mod tests {
     use crate::pairing::PairingState;
     use crate::testing::SoftTpm;
 
-    /// A live pairing of this TPM.
+    /// Returns a live pairing of this TPM.
     pub(crate) fn pairing(tpm: &SoftTpm) -> Pairing {
         Pairing {
             id: PairingId::from_random([3; 16]),

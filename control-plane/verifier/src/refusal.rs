@@ -1,12 +1,12 @@
 use pawl_proto::message::{PairingRefusal, RefusalCode, ShortText};
 
-/// A request that was refused: why, for programs and for a technician.
+/// The refusal of a request: a code for programs, and a message for technicians.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct Refusal {
-    /// For programs.
+    /// The code, for programs.
     pub code: RefusalCode,
-    /// What is wrong and what to do.
+    /// The problem and its remedy, for technicians.
     pub message: String,
 }
 
@@ -16,7 +16,7 @@ impl Refusal {
         Self { code, message: message.to_string() }
     }
 
-    /// Returns the message on the wire.
+    /// Returns the wire message.
     #[must_use]
     pub fn to_message(&self) -> PairingRefusal {
         PairingRefusal {

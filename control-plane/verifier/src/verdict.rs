@@ -1,4 +1,4 @@
-//! Verdicts: the signed messages that renew a device's entitlement.
+//! Signs verdicts: the messages that renew a device's entitlement.
 
 use std::collections::BTreeMap;
 
@@ -14,63 +14,63 @@ use crate::record::Fact;
 /// The content of a verdict; [`VerdictDraft::issue`] adds sequence, nonce and signatures.
 #[derive(Clone, Debug)]
 pub struct VerdictDraft {
-    /// SHA-256 of the evidence that is answered.
+    /// SHA-256 of the evidence that it answers.
     pub answers: Option<Digest>,
-    /// The operator's decision.
+    /// The device's standing, which the operator sets.
     pub standing: Standing,
     /// The trust tier, if evidence was appraised.
     pub result: Option<TrustTier>,
     /// The trust tier of each area.
     pub areas: BTreeMap<Area, TrustTier>,
-    /// SHA-256 of the policy that it was appraised by.
+    /// SHA-256 of the policy by which the evidence was appraised.
     pub policy: Option<Digest>,
-    /// Why.
+    /// The reasons for the result.
     pub reasons: Vec<String>,
     /// Whether the next report must be whole.
     pub whole: bool,
-    /// Seconds until it is due.
+    /// Seconds until the next report is due.
     pub interval: u32,
     /// The state for which leases are signed, if any are.
     pub lease: Option<LeaseBasis>,
 }
 
-/// What a verdict says beside its draft.
+/// The fields of a verdict that its draft does not contain.
 pub struct VerdictContext<'a> {
     /// The pairing.
     pub pairing: &'a Pairing,
-    /// What the operator grants the device now.
+    /// The device's current entitlement.
     pub entitlement: Entitlement,
-    /// Above that of every earlier verdict of the device.
+    /// A sequence above that of every earlier verdict of the device.
     pub sequence: u64,
-    /// The sequence of the last record of the device that is known.
+    /// The sequence of the device's last record that the control plane has.
     pub records: u64,
     /// The handles of the NvPCRs that the device's policy names.
     pub nvpcrs: Vec<u32>,
-    /// The nonce of the next report, random.
+    /// The random nonce of the next report.
     pub nonce: Nonce,
     /// Unix time, seconds.
     pub now: u64,
     /// Signs the leases.
     pub leases: LeaseIssuer<'a>,
-    /// Signs the verdict.
+    /// The key that signs the verdict.
     pub order_key: &'a SigningKey,
 }
 
-/// A verdict that was signed.
+/// A signed verdict.
 #[derive(Clone, Debug)]
 pub struct IssuedVerdict {
-    /// What it says.
+    /// The verdict.
     pub verdict: Verdict,
     /// The signed message.
     pub message: Vec<u8>,
-    /// When its lease ends by the wall clock, Unix seconds. The TPM's clock decides.
+    /// When its lease ends by the wall clock, Unix seconds. This is an estimate: the TPM's clock decides.
     pub lease_until: Option<u64>,
     /// The records of its leases.
     pub facts: Vec<Fact>,
 }
 
 impl VerdictDraft {
-    /// Returns a verdict without attestation result that asks for a report at once.
+    /// Returns a verdict without an attestation result, which asks for a report at once.
     #[must_use]
     pub fn challenge(standing: Standing, whole: bool) -> Self {
         Self {
@@ -86,14 +86,14 @@ impl VerdictDraft {
         }
     }
 
-    /// Returns the same for a device in its present standing. A suspended one gets `reason`.
+    /// Returns the same with the reason of a suspension. `reason` is left out unless the device is suspended.
     #[must_use]
     pub fn ask(standing: Standing, reason: Option<&str>, whole: bool) -> Self {
         let reason = reason.filter(|_| standing == Standing::Suspended);
         Self { reasons: reason.map(str::to_owned).into_iter().collect(), ..Self::challenge(standing, whole) }
     }
 
-    /// Adds a reason in front, which may lower the trust tier. A contraindicated device gets no lease.
+    /// Adds a reason at the front, which may lower the trust tier. A contraindicated device gets no lease.
     pub fn weigh(&mut self, area: Area, weight: TrustTier, reason: String) {
         self.result = self.result.map(|result| result.max(weight));
         let on_area = self.areas.entry(area).or_insert(weight);

@@ -124,7 +124,7 @@ impl ControlPlane {
         };
         let (session, fact) = opening.open(None)?;
         let session = approve(session, now);
-        // The old pairing ends with the approval, before the grant leaves.
+        // The old pairing ends with the approval, before the grant is sent.
         if let Some(pairing) = self.pairing.as_mut().filter(|pairing| pairing.state == PairingState::Live) {
             pairing.state = PairingState::Revoking;
         }
@@ -181,7 +181,7 @@ impl ControlPlane {
         self.issue(device.report.judgement.into_draft(Standing::Active, None, digest, INTERVAL), now)
     }
 
-    /// A report on the posture topic. Returns the verdict.
+    /// Handles a report on the posture topic. Returns the verdict.
     pub(crate) fn report(&mut self, message: &[u8], now: u64) -> Result<Vec<u8>> {
         let pairing = self.pairing.clone().ok_or_else(stale)?;
         let device = pairing.device;
@@ -229,7 +229,7 @@ impl ControlPlane {
         Ok((event, issued.message))
     }
 
-    /// A receipt on its topic: the epoch is over for good.
+    /// Handles a receipt on the receipt topic: the epoch has ended permanently.
     pub(crate) fn receipt(&mut self, signed: &SignedReceipt) -> Result<()> {
         let receipt: Receipt = pawl_proto::decode(signed.receipt.as_bytes(), 2048)?;
         let verified = verify_receipt(self.pairing.as_ref(), &receipt, signed)?;
@@ -242,7 +242,7 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Signs a verdict; the nonce in it is the one that the next report must repeat.
+    /// Signs a verdict. The next report must contain its nonce.
     fn issue(&mut self, draft: VerdictDraft, now: u64) -> Result<Vec<u8>> {
         self.sequence += 1;
         let pairing = self.pairing.as_mut().ok_or_else(stale)?;
@@ -251,7 +251,7 @@ impl ControlPlane {
             entitlement: entitlement(self.granted.clone(), pairing, URL, Standing::Active),
             sequence: self.sequence,
             records: 0,
-            // No policy names any.
+            // There is no policy that could name NvPCRs.
             nvpcrs: Vec::new(),
             nonce: Nonce(random()),
             now,
@@ -278,7 +278,7 @@ impl ControlPlane {
         }
     }
 
-    /// The key that the device pins at the pairing.
+    /// Returns the key that the device pins when it is paired.
     pub(crate) fn order_key(&self) -> pawl_proto::signed::OrderKey {
         (&self.order_key).into()
     }

@@ -1,4 +1,4 @@
-//! The device: a real TPM (swtpm) through `pawl_tpm`.
+//! The device: swtpm through `pawl_tpm`.
 
 use std::error::Error;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub(crate) struct Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // This fails if swtpm has already exited.
         let _ = self.swtpm.kill();
         let _ = self.swtpm.wait();
     }
@@ -93,7 +93,7 @@ impl Device {
         })
     }
 
-    /// Makes the keys of the pairing, and proves that they are in this TPM.
+    /// Creates the keys of the pairing and proves that they are in this TPM.
     pub(crate) async fn pairing_proof(
         &mut self,
         id: SessionId,
@@ -124,7 +124,8 @@ impl Device {
         Ok((keys, proof))
     }
 
-    /// A report on the nonce of the last verdict. It builds on the evidence with the digest `since`.
+    /// Returns a report with the nonce of the last verdict. It builds on the evidence with the digest `since`; `None` makes
+    /// it a whole report.
     pub(crate) async fn report(&self, nonce: Nonce, since: Option<Digest>) -> Result<Report> {
         let selection = PcrSelection::lease_default();
         let pcrs = self.tpm.read_pcrs(&selection).await?;
@@ -157,7 +158,7 @@ impl Device {
         })
     }
 
-    /// Opens the vault under a lease: the TPM checks it.
+    /// Opens the vault under a lease, which the TPM checks.
     pub(crate) async fn unseal(
         &self,
         keys: &PairingKeys,
@@ -182,10 +183,10 @@ impl Device {
         Ok(())
     }
 
-    /// Carries a revocation out, and makes the receipt.
+    /// Carries out a revocation and returns the receipt.
     pub(crate) async fn wipe(&mut self, event: &Event) -> Result<SignedReceipt> {
         self.tpm.revoke().await?;
-        let now = self.tpm.counter().await?.ok_or("the counter is gone")?;
+        let now = self.tpm.counter().await?.ok_or("the TPM has no epoch counter")?;
         let receipt = Receipt {
             version: Default::default(),
             device: self.id(),

@@ -1,5 +1,5 @@
-//! A complete little control plane in memory, without MQTT, HTTPS and a database: it pairs, appraises, leases and revokes a
-//! device, which has a real TPM (swtpm).
+//! A small, complete control plane in memory, without MQTT, HTTPS and a database. It pairs a device with a TPM (swtpm),
+//! appraises it, signs its leases and revokes it.
 //!
 //! `cargo run -p pawl-verifier --example in_memory`
 
@@ -40,7 +40,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     device.unseal(&pairing_keys, &approved, &lease).await?;
     println!("paired in epoch {}: {:?}, and the TPM opens the vault", first.epoch, first.result);
 
-    // Appraise: a report that builds on the first one brings the next lease.
+    // Appraise an incremental report. Its verdict contains the next lease.
     let report = device.report(first.nonce, first.answers).await?;
     let message = plane.report(&pawl_proto::encode(&report)?, NOW + 302)?;
     let second: Verdict = signed::verify(&message, &verdicts, &keys)?;
@@ -59,7 +59,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let refused = device.unseal(&pairing_keys, &approved, &lease).await;
     println!("the TPM refuses the old lease: {}", refused.err().ok_or("the vault still opens")?);
     if plane.report(&pawl_proto::encode(&report)?, NOW + 401).is_ok() {
-        return Err("a revoked device was given a verdict".into());
+        return Err("a revoked device got a verdict".into());
     }
     println!("{} records were kept", plane.records.len());
     Ok(())

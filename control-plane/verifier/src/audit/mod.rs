@@ -1,8 +1,8 @@
-//! A device's own records, as they come with its reports.
+//! Follows the record chain that a device keeps and sends in its reports.
 //!
-//! They are the device's claim. Each report contains, under the quote, the head of the chain, which must follow from the
-//! reports before it: a device cannot take back what it has reported. A finding never ends a lease; the verdict names it,
-//! and it is recorded once.
+//! The records are the device's claim. The quote of each report covers the head of the chain, which must follow from the heads
+//! in earlier reports: a device cannot change records that it has reported. A finding never ends a lease. Each verdict names
+//! it, and one audit record contains it.
 
 mod shown;
 
@@ -14,16 +14,16 @@ use crate::record::{ChainHead, Fact, RecordFinding};
 use crate::verdict::VerdictDraft;
 use shown::ShownChain;
 
-/// How far a device's own records are known.
+/// The position in a device's chain up to which the control plane has its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceChain {
-    /// Which of the device's chains, from 1.
+    /// The number of the chain among those of the device, from 1.
     pub chain: u32,
     /// The sequence of the last received record; 0 before the first.
     pub sequence: u64,
     /// Its digest.
     pub digest: Digest,
-    /// The finding that was recorded last, until a good report.
+    /// The finding that was recorded last. A report without a finding clears it.
     pub noted: Option<String>,
 }
 
@@ -35,14 +35,14 @@ impl DeviceChain {
     }
 }
 
-/// A record of a device as it was received, under a quote of its TPM.
+/// A record of a device as the control plane received it, covered by a quote of the device's TPM.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceRecordRow {
-    /// Which of the device's chains.
+    /// The number of its chain.
     pub chain: u32,
-    /// Its place in the chain.
+    /// Its position in the chain.
     pub sequence: u64,
-    /// The pairing in whose report it was received.
+    /// The pairing whose report contained it.
     pub pairing: PairingId,
     /// When it was received, Unix seconds.
     pub received_at: u64,
@@ -50,16 +50,16 @@ pub struct DeviceRecordRow {
     pub link: Link,
 }
 
-/// The kind of report with records.
+/// The kind of the report that contains the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
-    /// The proof of a pairing, in a session in which the device found this: another chain may begin.
+    /// The proof of a pairing, in a session that the device opened with this finding. The device may start a new chain.
     Pairing(Finding),
     /// Any later report.
     Report,
 }
 
-/// The report with records.
+/// The report that contains the records.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordsReport {
     /// Its pairing.
@@ -73,16 +73,15 @@ pub struct RecordsReport {
 /// The changes to the stored records of a device.
 #[derive(Debug, Default)]
 pub struct ChainUpdate {
-    /// The new last record; none if it is unchanged.
+    /// The new position; `None` if it is unchanged.
     pub chain: Option<DeviceChain>,
     /// The new records.
     pub new: Vec<DeviceRecordRow>,
     /// The record of a finding.
     pub fact: Option<Fact>,
-    /// The last record that is kept of the chain that the device shows; none if it shows another
-    /// chain than is known.
+    /// The last stored record of the chain in the report; `None` if that chain is not the stored one.
     pub head: Option<ChainHead>,
-    /// The reason that the verdict gives.
+    /// The reason for the verdict.
     pub reason: Option<String>,
 }
 
@@ -91,7 +90,7 @@ impl ChainUpdate {
     pub fn weigh(&self, draft: &mut VerdictDraft) {
         if let Some(reason) = &self.reason {
             draft.result = draft.result.map(|result| result.max(TrustTier::Warning));
-            // The device's own software keeps them.
+            // The records come from the device's software, so the finding concerns its runtime.
             let runtime = draft.areas.entry(Area::Runtime).or_insert(TrustTier::Warning);
             *runtime = TrustTier::Warning.max(*runtime);
             draft.reasons.push(reason.clone());
@@ -99,8 +98,8 @@ impl ChainUpdate {
     }
 }
 
-/// Compares the records in a report, which the TPM quoted on a fresh nonce, with the stored ones. `known` is the last stored
-/// record; `kept` returns the digest of a record by chain and sequence, if it is stored.
+/// Compares the records in a report, whose quote contains a fresh nonce, with the stored ones. `known` is the stored position;
+/// `kept` returns the digest of a stored record by chain and sequence.
 ///
 /// # Errors
 /// Those of `kept`.
@@ -117,7 +116,7 @@ pub fn follow_records<E>(
         }
         None if known.is_none() => return Ok(ChainUpdate::default()),
         None => {
-            let detail = "the device sends none, though it has before: it cannot keep them, or hides them";
+            let detail = "the device sends none, although it did before: it cannot store them, or hides them";
             return Ok(report.reject(known, RecordFinding::Absent, None, detail.to_owned()));
         }
     };
@@ -132,25 +131,25 @@ pub fn follow_records<E>(
         Compared::Continues => report.accept(known, shown, None, &kept),
         Compared::Gap => {
             let (first, last) = (known.sequence.saturating_add(1), shown.first.saturating_sub(1));
-            let detail = format!("records {first} to {last} were dropped before they came");
+            let detail = format!("records {first} to {last} were dropped before the device sent them");
             report.accept(known, shown, Some(detail), &kept)
         }
         Compared::Fork(sequence) => {
-            let detail =
-                format!("record {sequence} is not the one that is known: the records were written anew");
+            let detail = format!("record {sequence} differs from the stored one: the records were rewritten");
             report.differs(known, shown, RecordFinding::Fork, detail, &kept)
         }
         Compared::Regress => {
             let (newest, sequence) = (shown.newest, known.sequence);
-            let detail =
-                format!("the device shows {newest} records where {sequence} are known: the end was cut off");
+            let detail = format!(
+                "the device reports {newest} records, but {sequence} are stored: the end was cut off"
+            );
             report.differs(known, shown, RecordFinding::Regress, detail, &kept)
         }
     }
 }
 
 impl RecordsReport {
-    /// Adds the new records. `gap` is the finding where records are missing before them.
+    /// Adds the new records. `gap` is the finding if records before them are missing.
     fn accept<E>(
         &self,
         known: &DeviceChain,
@@ -212,14 +211,14 @@ impl RecordsReport {
         let finding = RecordFinding::began_anew(found);
         let mut said = format!("another chain began with this pairing: {detail}");
         if finding == RecordFinding::BeganAnewUnchanged {
-            said.push_str("; the device says that nothing about it had changed");
+            said.push_str("; the device reports that nothing changed");
             update.reason = Some(format!("records: {said}"));
         }
         update.fact = Some(self.fact(finding, Some(known), update.head.clone(), said));
         Ok(update)
     }
 
-    /// Leaves the stored records unchanged. Each verdict names the finding; one audit record has it.
+    /// Leaves the stored records unchanged. Each verdict names the finding; one audit record contains it.
     fn reject(
         &self,
         known: Option<&DeviceChain>,
@@ -255,7 +254,7 @@ impl RecordsReport {
 enum Compared {
     /// It is the same chain, as long or longer.
     Continues,
-    /// It may be the same chain; records in between are missing for good.
+    /// It may be the same chain, but records between the stored ones and these are lost.
     Gap,
     /// The record with this sequence differs from the stored one.
     Fork(u64),
@@ -263,8 +262,8 @@ enum Compared {
     Regress,
 }
 
-/// Compares the chain in a report with the stored one, which ends at `known`. `digest_at` returns the digest of a stored
-/// record, if it is still kept.
+/// Compares the chain in a report with the stored one, which ends at `known`. `digest_at` returns the digest of a record that
+/// is still stored.
 fn compare<E>(
     known: u64,
     shown: &ShownChain,

@@ -5,10 +5,10 @@ use pawl_proto::{Digest, limits};
 /// The highest accepted sequence: the largest integer of SQLite.
 const LAST: u64 = i64::MAX.unsigned_abs();
 
-/// The part of a device's chain in a report; each record follows from the one before.
+/// The part of a device's chain in a report. Each record contains the digest of the one before.
 #[derive(Debug)]
 pub(super) struct ShownChain {
-    /// The sequence of the first link, or of the one that would come next.
+    /// The sequence of the first received record; without any, of the next record.
     pub(super) first: u64,
     /// The digest of the record before it.
     pub(super) previous: Digest,
@@ -16,7 +16,7 @@ pub(super) struct ShownChain {
     pub(super) links: Vec<(u64, Link)>,
     /// The sequence of the last received record, or of the one before `first`.
     pub(super) last: u64,
-    /// The sequence of the device's last record, by its own word.
+    /// The sequence of the device's last record, as the device claims.
     pub(super) newest: u64,
 }
 
@@ -61,12 +61,12 @@ impl ShownChain {
 /// Why the records of a report are malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ShownError {
-    #[error("they are more than a report may carry")]
+    #[error("larger than a report may contain")]
     TooMany,
-    #[error("the chain has no beginning")]
+    #[error("the first sequence or digest of the chain is invalid")]
     Start,
-    #[error("record {sequence} cannot be read, or stands in another's place")]
+    #[error("record {sequence} is malformed or out of sequence")]
     Record { sequence: u64 },
-    #[error("the head is not that of the records")]
+    #[error("the head does not match the records")]
     Head,
 }

@@ -11,7 +11,7 @@ use crate::verdict::VerdictDraft;
 
 type Tamper = fn(&mut Audit);
 
-/// What a control plane keeps of one device's records.
+/// The state that a control plane stores about one device's records.
 #[derive(Default)]
 struct Watched {
     known: Option<DeviceChain>,
@@ -48,7 +48,7 @@ fn reason(seen: &ChainUpdate) -> String {
 }
 
 #[test]
-fn records_are_taken_over_as_they_come_and_may_come_again() {
+fn records_are_stored_in_order_and_may_be_sent_again() {
     let mut watched = Watched::default();
     let mut chain = Records::of(3, 1);
     let seen = watched.report(chain.after(0));
@@ -63,7 +63,7 @@ fn records_are_taken_over_as_they_come_and_may_come_again() {
     assert!(watched.findings.is_empty());
 }
 
-/// A newer device records what this control plane does not know.
+/// A newer device records a kind of fact that this control plane does not know.
 #[test]
 fn a_record_of_an_unknown_fact_is_kept_and_the_chain_goes_on() {
     let mut watched = Watched::default();
@@ -109,14 +109,14 @@ fn a_chain_that_was_written_anew_is_found_at_the_first_known_record() {
     chain.cut(2);
     chain.grow(6, 9);
     let seen = watched.report(chain.after(5));
-    assert!(reason(&seen).contains("record 5 is not the one"), "what it follows is not known: {seen:?}");
+    assert!(reason(&seen).contains("record 5 differs"), "the record before it is unknown: {seen:?}");
     let seen = watched.report(chain.after(1));
-    assert!(reason(&seen).contains("record 3 is not the one"), "{seen:?}");
+    assert!(reason(&seen).contains("record 3 differs"), "{seen:?}");
     assert_eq!(watched.findings, [RecordFinding::Fork]);
 }
 
 #[test]
-fn a_gap_is_told_once_and_the_chain_goes_on() {
+fn a_gap_is_reported_once_and_the_chain_continues() {
     let mut watched = Watched::default();
     let mut chain = Records::of(9, 1);
     watched.report(Records::of(2, 1).after(0));
@@ -128,16 +128,16 @@ fn a_gap_is_told_once_and_the_chain_goes_on() {
 }
 
 #[test]
-fn what_does_not_hold_in_itself_is_refused() {
+fn a_malformed_chain_is_refused() {
     let good = Records::of(3, 1).after(0);
     let tampered: [(&str, Tamper); 7] = [
         ("head", |audit| audit.head = Digest([1; 32])),
         ("head", |audit| audit.pending = u64::MAX),
-        ("beginning", |audit| audit.first = 0),
-        ("beginning", |audit| audit.previous = Digest([1; 32])),
+        ("first sequence", |audit| audit.first = 0),
+        ("first sequence", |audit| audit.previous = Digest([1; 32])),
         ("record 1", |audit| drop(audit.records.remove(0))),
         ("record 2", |audit| audit.records[1] = audit.records[0].clone()),
-        ("more than", |audit| audit.records = vec![audit.records[0].clone(); 100]),
+        ("larger than", |audit| audit.records = vec![audit.records[0].clone(); 100]),
     ];
     for (expected, tamper) in tampered {
         let mut watched = Watched::default();
@@ -146,21 +146,21 @@ fn what_does_not_hold_in_itself_is_refused() {
         let seen = watched.report(audit);
         assert!(reason(&seen).contains(expected), "{expected}: {seen:?}");
         assert_eq!((watched.known(), watched.findings.clone()), (0, vec![RecordFinding::Malformed]));
-        assert_eq!(watched.report(good.clone()).reason, None, "a good report mends it");
+        assert_eq!(watched.report(good.clone()).reason, None, "a valid report clears the finding");
     }
 }
 
 #[test]
 fn a_device_that_stops_sending_records_is_reported() {
     let mut watched = Watched::default();
-    assert_eq!(watched.report(None).reason, None, "it never did");
+    assert_eq!(watched.report(None).reason, None, "it never sent any");
     watched.report(Records::of(1, 1).after(0));
     assert!(reason(&watched.report(None)).contains("sends none"));
     assert_eq!(watched.findings, [RecordFinding::Absent]);
 }
 
 #[test]
-fn another_chain_begins_with_a_pairing_alone() {
+fn another_chain_may_begin_only_with_a_pairing() {
     let mut watched = Watched::default();
     watched.report(Records::of(4, 1).after(0));
     let mut other = Records::of(2, 2);
@@ -173,17 +173,17 @@ fn another_chain_begins_with_a_pairing_alone() {
 }
 
 #[test]
-fn a_new_chain_where_nothing_changed_is_said_plainly() {
+fn a_new_chain_on_an_unchanged_device_is_a_finding_of_its_own() {
     let mut watched = Watched::default();
     watched.report(Records::of(4, 1).after(0));
     let cut = Records::of(3, 1).after(3);
     let seen = watched.report_in(Some(cut), Occasion::Pairing(Finding::NothingChanged));
-    assert!(reason(&seen).contains("nothing about it had changed"), "{seen:?}");
+    assert!(reason(&seen).contains("that nothing changed"), "{seen:?}");
     assert_eq!(watched.findings, [RecordFinding::BeganAnewUnchanged]);
 }
 
 #[test]
-fn a_chain_goes_on_over_a_pairing() {
+fn a_chain_may_continue_over_a_pairing() {
     let mut watched = Watched::default();
     watched.report(Records::of(4, 1).after(0));
     let longer = Records::of(6, 1).after(4);
@@ -193,7 +193,7 @@ fn a_chain_goes_on_over_a_pairing() {
 }
 
 #[test]
-fn a_finding_makes_a_verdict_a_warning_and_no_more() {
+fn a_finding_makes_a_verdict_a_warning_at_most() {
     let update = ChainUpdate { reason: Some("records: cut".to_owned()), ..ChainUpdate::default() };
     for (before, after) in
         [(TrustTier::Affirming, TrustTier::Warning), (TrustTier::Contraindicated, TrustTier::Contraindicated)]

@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{IncidentKind, Resolution, Sign};
 
-/// The number of runs of a TPM that are remembered.
+/// The number of daemon runs to store for a TPM.
 const RUNS: usize = 8;
 
 /// The history of a device's TPM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TpmHistory {
-    /// The latest point at which it was seen.
+    /// The latest time that the TPM has attested.
     pub highest: Option<HighWater>,
-    /// The last runs of the daemon that reported, newest last.
+    /// The daemon's last runs that reported, newest last.
     pub runs: Vec<DaemonRun>,
 }
 
@@ -26,40 +26,40 @@ pub struct DaemonRun {
     pub reset_count: u32,
     /// The TPM's clock, milliseconds.
     pub clock: u64,
-    /// When the report came, Unix milliseconds.
+    /// When the report was received, Unix milliseconds.
     pub seen_ms: u64,
-    /// The TPM's time fell in this run.
+    /// Whether the TPM's time went backwards in this run.
     pub fell: bool,
 }
 
-/// A report on a fresh nonce: who reports, and when.
+/// The identity and the times of a report with a fresh nonce.
 #[derive(Clone, Copy, Debug)]
 pub struct TpmSighting<'a> {
     /// The device.
     pub device: DeviceId,
     /// The pairing's epoch, and the TPM's time in the quote.
     pub time: TpmTime,
-    /// What the quote covers.
+    /// The evidence that the quote covers.
     pub evidence: &'a Evidence,
     /// The control plane's wall clock, Unix milliseconds.
     pub now_ms: u64,
 }
 
-/// The history after a report, and what the report says of incidents.
+/// The history after a report, and the incidents that the report opens or resolves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryUpdate {
     /// The new history.
     pub history: TpmHistory,
-    /// The report follows all that was seen. Otherwise no later report may build on it.
+    /// Whether the report follows all earlier ones. Otherwise no later report may build on it.
     pub is_forward: bool,
-    /// The sign of an incident in it.
+    /// The sign of an incident in the report.
     pub sign: Option<Sign>,
-    /// The open incidents that it resolves.
+    /// The open incidents that the report resolves.
     pub resolved: Option<Resolution>,
 }
 
 impl TpmHistory {
-    /// Returns the history after a report. `was_set_back`: an incident of that kind is open.
+    /// Returns the history after a report. `was_set_back`: whether a [`IncidentKind::SetBack`] incident is open.
     #[must_use]
     pub fn follow(&self, sighting: &TpmSighting<'_>, was_set_back: bool) -> HistoryUpdate {
         let TpmSighting { device, time, .. } = *sighting;
@@ -75,7 +75,7 @@ impl TpmHistory {
                 let detail = set_back(self.highest.unwrap_or(HighWater::first(time)), &run);
                 (self.highest, sign(IncidentKind::SetBack, detail), None)
             }
-            // What looked like a rollback was the other machine.
+            // Two machines explain an earlier apparent rollback, so its incident is resolved.
             Succession::Parallel => {
                 (self.highest, sign(IncidentKind::TwoPlaces, two_places(&self.runs, &run)), Some(TWO))
             }
@@ -90,21 +90,21 @@ impl TpmHistory {
         HistoryUpdate { history: Self { highest, runs }, is_forward, sign, resolved }
     }
 
-    /// Returns whether the TPM is before what was seen of it. After a rollback it is until it has come past all of that;
-    /// else it would be admitted again within the interval that an unclean stop may cost.
+    /// Returns whether the highest known time is ahead of `time`. After a rollback the TPM must pass that time completely:
+    /// otherwise it would be admitted as soon as it is within the interval that an unclean stop may cost.
     fn is_ahead_of(&self, time: TpmTime, was_set_back: bool) -> bool {
         self.highest.is_some_and(|highest| {
             if was_set_back { !highest.is_passed_by(time) } else { !highest.admits(time) }
         })
     }
 
-    /// Returns the history of a TPM that proves a new pairing: its earlier runs are over. None when the TPM went back.
+    /// Returns the history of a TPM that proves a new pairing, which ends its earlier runs. `None` if the TPM went back.
     #[must_use]
     pub fn begin(&self, sighting: &TpmSighting<'_>) -> Option<Self> {
         Some(Self { runs: vec![sighting.run()], ..self.raised_to(sighting.time)? })
     }
 
-    /// Returns the history of a TPM that was seen at `time`. None when the TPM was later before.
+    /// Returns the history after an attestation at `time`. `None` if an earlier attestation has a later time.
     #[must_use]
     pub fn raised_to(&self, time: TpmTime) -> Option<Self> {
         let highest = match self.highest {
@@ -116,8 +116,8 @@ impl TpmHistory {
     }
 }
 
-/// Returns the sign in a verified attestation on no nonce of ours that contradicts what was seen of the TPM: a receipt, or
-/// a report for a pairing that has ended. Such a message may be late, so one that is merely older is none.
+/// Returns the sign of a rollback in a verified attestation without a nonce of the control plane: a receipt, or a report for a
+/// pairing that has ended. Such a message may arrive late, so an older time alone is no sign; it must contradict `highest`.
 #[must_use]
 pub fn contradiction(device: DeviceId, highest: Option<HighWater>, time: TpmTime) -> Option<Sign> {
     let highest = highest.filter(|highest| highest.is_contradicted_by(time))?;
@@ -130,7 +130,7 @@ pub fn contradiction(device: DeviceId, highest: Option<HighWater>, time: TpmTime
 
 impl TpmSighting<'_> {
     fn run(&self) -> DaemonRun {
-        // Daemons of earlier versions tell the boot alone.
+        // Daemons of earlier versions send only the boot id.
         let boot = || Nonce(Digest::of(self.evidence.boot_id.as_str().as_bytes()).0);
         DaemonRun {
             id: self.evidence.run.unwrap_or_else(boot),
@@ -143,8 +143,8 @@ impl TpmSighting<'_> {
 }
 
 const CAUGHT_UP: Resolution =
-    Resolution { kinds: &[IncidentKind::SetBack], how: "the TPM has come past where it was" };
-const TWO: Resolution = Resolution { kinds: &[IncidentKind::SetBack], how: "it is in two places" };
+    Resolution { kinds: &[IncidentKind::SetBack], how: "the TPM has passed its highest known time" };
+const TWO: Resolution = Resolution { kinds: &[IncidentKind::SetBack], how: "the device is in two places" };
 
 fn set_back(before: HighWater, now: &DaemonRun) -> String {
     format!(
@@ -161,37 +161,36 @@ fn two_places(runs: &[DaemonRun], now: &DaemonRun) -> String {
     format!("one reports at reset {}, clock {} ms{other}", now.reset_count, now.clock)
 }
 
-/// How a report follows those before it.
+/// How a report follows the earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Succession {
-    /// After every report that was seen.
+    /// It is later than all of them.
     Forward,
-    /// Before a report that was seen: the TPM was put back.
+    /// It is earlier than one of them: the TPM was set back.
     Backward,
-    /// Parallel something that was seen: there are two.
+    /// Its run continued beside another run: there are two machines.
     Parallel,
 }
 
-/// So much may lie between a quote and its arrival here, milliseconds: a device may have been cut off
-/// when it had made its report.
+/// The longest delay to allow between a quote and its arrival, milliseconds: a device may lose its connection after it has
+/// made a report.
 const DELAY: u64 = 10_000;
-/// TPM clocks go wrong by up to a third (TPM 2.0 Library, Part 1, 36.3); so much of a span is given
-/// to each of two.
+/// The part of the elapsed time by which the TPM's clock may lag, as a divisor. A clock that lags more (TPM 2.0 Library,
+/// Part 1, 36.3 allows up to a third) makes the report a rollback instead of a parallel run; both are contraindicated.
 const DRIFT: u64 = 8;
 
-/// Compares a report with the last ones of the same TPM, newest last. `behind`: its time is before
-/// the highest that was seen.
+/// Compares a report with the last ones of the same TPM, newest last. `behind`: whether its time is before the highest known
+/// time.
 ///
-/// A report answers the verdict on the one before, so a TPM's time rises from each to the next,
-/// and a run of a daemon that was followed by another has ended. A run that is seen again was either
-/// put back with all its memory, or has never ended: its clock tells, which stands still while it
-/// does not run.
+/// A report answers the verdict on the report before it. So the TPM's time rises from report to report, and a daemon run ends
+/// before another one reports. If an earlier run reports again, either a snapshot restored it with its memory, or it never
+/// ended. The TPM's clock distinguishes the two: it stands still while the machine does not run.
 pub(super) fn compare(before: &[DaemonRun], behind: bool, now: &DaemonRun) -> Succession {
     let Some((last, left)) = before.split_last() else { return forward_unless(behind) };
     if last.id == now.id {
         return match () {
             () if is_earlier(now, last) => Succession::Backward,
-            // Put back before, and now further than it can have come since.
+            // It was set back before, and its clock has since advanced more than the elapsed time allows.
             () if last.fell && !has_time_for(last, now) => Succession::Parallel,
             () => forward_unless(behind),
         };
@@ -211,14 +210,14 @@ fn is_earlier(now: &DaemonRun, before: &DaemonRun) -> bool {
     (now.reset_count, now.clock) < (before.reset_count, before.clock)
 }
 
-/// Whether the TPM's clock went on all the time since.
+/// Returns whether the TPM's clock ran during the whole time since `before`.
 fn ran_on(before: &DaemonRun, now: &DaemonRun) -> bool {
     let elapsed = now.seen_ms.saturating_sub(before.seen_ms);
     let ran = now.clock.saturating_sub(before.clock);
     ran.saturating_add(elapsed / DRIFT).saturating_add(DELAY) >= elapsed
 }
 
-/// Whether so much of the TPM's clock fits into the time since.
+/// Returns whether the time since `before` suffices for the advance of the TPM's clock.
 fn has_time_for(before: &DaemonRun, now: &DaemonRun) -> bool {
     let elapsed = now.seen_ms.saturating_sub(before.seen_ms);
     let ran = now.clock.saturating_sub(before.clock);
@@ -231,24 +230,24 @@ mod tests {
 
     use super::*;
 
-    /// Its clock and the wall clock, seconds.
+    /// Returns a run with the TPM's clock and the wall clock in seconds.
     fn run(id: u8, reset_count: u32, clock: u64, seen: u64) -> DaemonRun {
         DaemonRun { id: Nonce([id; 32]), reset_count, clock: clock * 1000, seen_ms: seen * 1000, fell: false }
     }
 
     #[test]
-    fn what_any_machine_does_is_no_incident() {
+    fn ordinary_reports_and_reboots_are_no_incident() {
         let before = [run(1, 4, 100, 1000), run(2, 5, 500, 2000)];
         for (what, now) in [
             ("the next report", run(2, 5, 800, 2300)),
-            ("a report that was long on its way", run(2, 5, 501, 9000)),
-            ("one after that", run(2, 5, 9000, 2001)),
-            ("the daemon started again", run(3, 5, 501, 2001)),
+            ("a report that arrived late", run(2, 5, 501, 9000)),
+            ("the report after a late one", run(2, 5, 9000, 2001)),
+            ("a restart of the daemon", run(3, 5, 501, 2001)),
             ("a reboot", run(3, 6, 520, 2020)),
             ("a reboot after a power cut, which cost some of the clock", run(3, 6, 90, 2020)),
             ("another kernel without a reset", run(3, 5, 530, 2030)),
             ("a resume from hibernation", run(2, 6, 510, 90_000)),
-            ("the first report of all", run(9, 0, 0, 0)),
+            ("the very first report", run(9, 0, 0, 0)),
         ] {
             assert_eq!(compare(&before, false, &now), Succession::Forward, "{what}");
         }
@@ -256,10 +255,10 @@ mod tests {
     }
 
     #[test]
-    fn a_tpm_that_was_put_back_is_behind_what_was_seen() {
+    fn a_restored_tpm_state_is_behind_earlier_reports() {
         let before = [run(1, 4, 100, 1000), run(2, 5, 500, 2000)];
         for (what, now) in [
-            ("its state alone, before a boot", run(3, 5, 300, 2600)),
+            ("only the TPM's state, before a boot", run(3, 5, 300, 2600)),
             ("a snapshot of the whole machine, in the same run", run(2, 5, 400, 2600)),
             ("a snapshot of an earlier run", run(1, 4, 90, 2600)),
             ("a snapshot of an earlier run that was made after its last report", run(1, 4, 130, 2600)),
@@ -272,16 +271,16 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_has_gone_on_beside_another_is_in_another_place() {
+    fn a_run_that_continued_beside_another_is_in_another_place() {
         let before = [run(1, 4, 100, 1000), run(2, 5, 500, 2000)];
         assert_eq!(compare(&before, true, &run(1, 4, 1150, 2050)), Succession::Parallel);
-        // The other way about, it is the copy that is behind.
+        // In the other order, the copy is behind.
         let before = [run(2, 5, 500, 2000), run(1, 4, 1150, 2050)];
         assert_eq!(compare(&before, false, &run(2, 5, 800, 2300)), Succession::Parallel);
     }
 
     #[test]
-    fn copies_that_share_even_the_run_are_told_by_a_clock_that_leaps() {
+    fn copies_of_one_run_are_found_by_a_clock_that_leaps() {
         let fell = DaemonRun { fell: true, ..run(2, 5, 400, 2000) };
         assert_eq!(compare(std::slice::from_ref(&fell), false, &run(2, 5, 900, 2050)), Succession::Parallel);
         assert_eq!(compare(&[fell], false, &run(2, 5, 440, 2050)), Succession::Forward);

@@ -1,14 +1,14 @@
-//! Clones and rollbacks: signs that a device is not the one machine that it was.
+//! Finds clones and rollbacks: signs that a device is no longer one machine with one history.
 //!
-//! | incident | seen when | in a verdict |
+//! | incident | sign | tier in a verdict |
 //! | --- | --- | --- |
-//! | two places | a run of the daemon reports again after another run, and its clock went on meanwhile | contraindicated, until the pairing ends |
-//! | set back | epoch, resets or clock of the TPM are before what was seen, or a receipt contradicts it | contraindicated, while they are |
-//! | disk elsewhere, disk of another | a TPM asks to be paired, and its disk was paired with another one | warning, on both devices |
-//! | reimaged | a TPM whose pairing lives asks to be paired, and its disk knows of none | warning |
+//! | two places | a run of the daemon reports again after another run, and its TPM's clock ran meanwhile | contraindicated, until the pairing ends |
+//! | set back | the TPM's epoch, resets or clock are before an earlier attestation, or a receipt contradicts it | contraindicated, until the TPM has passed that time |
+//! | disk elsewhere, disk of another | a TPM requests a pairing, and its disk was paired with another TPM | warning, on both devices |
+//! | reimaged | a TPM with a live pairing requests a pairing, and its disk has none | warning |
 //!
-//! The TPM's resets and its clock tell reports apart, and each report repeats the nonce of the verdict before it. What
-//! a disk knows is the device's own claim: it raises a warning and decides nothing.
+//! The TPM's resets and clock order the reports, and each report contains the nonce of the verdict before it. The contents of a
+//! disk are the device's own claim: they cause a warning and nothing more.
 
 mod history;
 mod reason;
@@ -29,13 +29,13 @@ pub use reason::{remedy, weigh};
 pub struct Incident {
     /// Its kind.
     pub kind: IncidentKind,
-    /// The other device that it is about.
+    /// The other device that is involved.
     pub other: Option<DeviceId>,
-    /// What was seen, for people.
+    /// The sign, described for people.
     pub detail: String,
-    /// When it was seen first, Unix seconds.
+    /// When the sign was first seen, Unix seconds.
     pub first_at: u64,
-    /// When it was seen last, Unix seconds.
+    /// When it was last seen, Unix seconds.
     pub last_at: u64,
     /// How often it was seen.
     pub times: u64,
@@ -50,40 +50,40 @@ pub struct Incident {
 pub enum IncidentKind {
     /// Two machines report as this device at the same time.
     TwoPlaces,
-    /// Its TPM was put back to an older state.
+    /// An older state of its TPM was restored.
     SetBack,
     /// Its disk is in another machine.
     DiskElsewhere,
     /// It holds the disk of another device.
     DiskOfAnother,
-    /// Its disk is new, although its pairing lives.
+    /// Its disk is new, although its pairing is live.
     Reimaged,
 }
 
 impl IncidentKind {
-    /// All of them, the worst first.
+    /// All kinds, the worst first.
     pub const ALL: [Self; 5] =
         [Self::TwoPlaces, Self::SetBack, Self::DiskElsewhere, Self::DiskOfAnother, Self::Reimaged];
 }
 
-/// As in JSON.
+/// Formats the kind as in JSON.
 impl std::fmt::Display for IncidentKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.serialize(f)
     }
 }
 
-/// A sign of an incident. The caller opens the incident, or counts the sign where the same one is open, and records
-/// [`Sign::fact`] when it is opened.
+/// A sign of an incident. If the same incident is open, the caller counts the sign; otherwise it opens the incident and records
+/// [`Sign::fact`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sign {
-    /// The device that it is about.
+    /// The device.
     pub device: DeviceId,
-    /// What it is a sign of.
+    /// The kind of incident.
     pub kind: IncidentKind,
-    /// The other device that it is about.
+    /// The other device that is involved.
     pub other: Option<DeviceId>,
-    /// What was seen, for people.
+    /// The sign, described for people.
     pub detail: String,
 }
 
@@ -96,8 +96,8 @@ impl Sign {
     }
 }
 
-/// Returns the sign in a refusal: a TPM asks to be paired that was further before. It has proven to be the one that it
-/// says it is; nothing but a wipe, which moves its counter on, lets it in.
+/// Returns the sign in a refusal of a TPM that requests a pairing and went back in time. The TPM has proven its identity. Only a
+/// wipe, which increments its counter, makes a new pairing possible.
 #[must_use]
 pub fn signs_of_refusal(device: DeviceId, refusal: &Refusal) -> Option<Sign> {
     let detail = refusal.message.clone();
@@ -109,35 +109,34 @@ pub fn signs_of_refusal(device: DeviceId, refusal: &Refusal) -> Option<Sign> {
     })
 }
 
-/// The enrolled device that asks to be paired.
+/// The enrolled device that requests a pairing.
 #[derive(Clone, Copy, Debug)]
 pub struct PairingSubject<'a> {
     /// Its live pairing.
     pub live: Option<&'a Pairing>,
-    /// Whether the device is enrolled whose pairing its disk holds.
+    /// Whether the device whose pairing is on its disk is enrolled.
     pub is_former_enrolled: bool,
 }
 
-/// Returns the signs in what the disk of an enrolled device tells that asks to be paired. The device has proven to be
-/// the TPM that it says; what it tells of its disk is its own claim.
+/// Returns the signs in the pairing request of an enrolled device. The device has proven its TPM; the contents of its disk are
+/// its own claim.
 #[must_use]
 pub fn signs_of_request(request: &PairingRequest, subject: PairingSubject<'_>) -> Vec<Sign> {
     let device = request.device;
     if let Some(former) = request.former.filter(|former| *former != device) {
-        let detail = format!("it asks to be paired, and its disk was paired as {former}");
+        let detail = format!("it requests a pairing, and its disk was paired as {former}");
         let mut signs = vec![Sign { device, kind: IncidentKind::DiskOfAnother, other: Some(former), detail }];
         if subject.is_former_enrolled {
             let detail =
-                format!("{device} asks to be paired, and has the disk of this device or a copy of it");
+                format!("{device} requests a pairing, and has the disk of this device or a copy of it");
             let kind = IncidentKind::DiskElsewhere;
             signs.push(Sign { device: former, kind, other: Some(device), detail });
         }
         return signs;
     }
-    let knows_nothing = matches!(request.finding, Finding::NewDisk | Finding::BothNew);
-    let reimaged = subject.live.filter(|_| knows_nothing).map(|live| {
-        let detail =
-            format!("it asks to be paired, and its disk knows nothing of pairing {}, which lives", live.id);
+    let has_new_disk = matches!(request.finding, Finding::NewDisk | Finding::BothNew);
+    let reimaged = subject.live.filter(|_| has_new_disk).map(|live| {
+        let detail = format!("it requests a pairing, and its disk lacks the live pairing {}", live.id);
         Sign { device, kind: IncidentKind::Reimaged, other: None, detail }
     });
     reimaged.into_iter().collect()
@@ -146,31 +145,31 @@ pub fn signs_of_request(request: &PairingRequest, subject: PairingSubject<'_>) -
 /// Which open incidents of a device are resolved, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resolution {
-    /// Open incidents of these kinds.
+    /// The kinds of the open incidents that are resolved.
     pub kinds: &'static [IncidentKind],
-    /// How, for people.
+    /// How they are resolved, for people.
     pub how: &'static str,
 }
 
-/// Resolves incidents of a replaced device: where its disk went is known.
+/// Resolves the incidents of a replaced device: its disk is in the device that replaced it.
 pub const REPLACED_OLD: Resolution = Resolution { kinds: &[IncidentKind::DiskElsewhere], how: "replaced" };
-/// Resolves incidents of the device that replaces another.
+/// Resolves the incidents of the device that replaces another.
 pub const REPLACED_NEW: Resolution =
-    Resolution { kinds: &[IncidentKind::DiskOfAnother], how: "it takes the place of the other" };
+    Resolution { kinds: &[IncidentKind::DiskOfAnother], how: "it replaced the other device" };
 
-/// Returns the incidents that a new pairing resolves: its keys are in one TPM and on one disk. `by_person`: a person who
-/// was shown what the device found has approved it. Otherwise incidents about the disk stay open.
+/// Returns the incidents that a new pairing resolves: its keys are in one TPM and on one disk. `by_person`: whether a person
+/// who saw the device's finding approved the pairing. Otherwise, incidents about the disk stay open.
 #[must_use]
 pub fn resolved_by_pairing(request: &PairingRequest, by_person: bool) -> Resolution {
-    const HOW: &str = "paired anew";
+    const HOW: &str = "paired again";
     const TPM: &[IncidentKind] =
         &[IncidentKind::TwoPlaces, IncidentKind::SetBack, IncidentKind::DiskElsewhere];
     let is_disk_known = by_person || request.finding == Finding::NothingChanged;
     Resolution { kinds: if is_disk_known { &IncidentKind::ALL } else { TPM }, how: HOW }
 }
 
-/// Returns the digest of open incidents, with which an operator names those that they have seen: it covers each incident and
-/// how often it was seen. None if no incident is open.
+/// Returns the digest of open incidents, by which an operator names the incidents that they have examined. It covers each
+/// incident and how often it was seen. `None` if no incident is open.
 #[must_use]
 pub fn incidents_digest(open: &[Incident]) -> Option<Digest> {
     let lines = open.iter().map(|incident| {

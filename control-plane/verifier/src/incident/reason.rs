@@ -3,7 +3,7 @@ use pawl_proto::message::{Area, TrustTier};
 use super::{Incident, IncidentKind};
 use crate::verdict::VerdictDraft;
 
-/// Puts the open incidents into a verdict that judges: of each kind the newest, the worst kind first.
+/// Adds the open incidents to a verdict: the newest of each kind, the worst kind first.
 pub fn weigh(draft: &mut VerdictDraft, open: &[Incident]) {
     let newest = |kind: &IncidentKind| open.iter().rfind(|incident| incident.kind == *kind);
     for incident in IncidentKind::ALL.iter().rev().filter_map(newest) {
@@ -22,7 +22,7 @@ fn tier(kind: IncidentKind) -> (Area, TrustTier) {
     }
 }
 
-/// Returns what a technician reads first; short, since a reason has 256 bytes.
+/// Describes an incident for a technician. The text is short because a reason has at most 256 bytes.
 fn sentence(incident: &Incident) -> String {
     let other = incident.other.map(|other| other.to_string()).unwrap_or_default();
     match incident.kind {
@@ -30,11 +30,11 @@ fn sentence(incident: &Incident) -> String {
         IncidentKind::SetBack => incident.detail.clone(),
         IncidentKind::DiskElsewhere => format!("the disk of this device, or a copy, is in device {other}"),
         IncidentKind::DiskOfAnother => format!("this device has the disk of device {other}"),
-        IncidentKind::Reimaged => "the disk of this device was new while its pairing lived".to_owned(),
+        IncidentKind::Reimaged => "the disk of this device was new although it was paired".to_owned(),
     }
 }
 
-/// Returns what an operator does about an incident.
+/// Returns the remedy for an incident.
 #[must_use]
 pub fn remedy(kind: IncidentKind) -> &'static str {
     match kind {
@@ -42,15 +42,15 @@ pub fn remedy(kind: IncidentKind) -> &'static str {
             "revoke the device, find and end the copy, then pair again where it belongs"
         }
         IncidentKind::SetBack => {
-            "if a snapshot was put back on purpose order a repair, else revoke the device"
+            "if a snapshot was restored on purpose, order a repair; otherwise revoke the device"
         }
         IncidentKind::DiskElsewhere => {
-            "nothing on it works without this TPM; find out who moved it, then settle this"
+            "its contents are unusable without this TPM; find out who moved it, then settle this"
         }
         IncidentKind::DiskOfAnother => {
-            "put the disk back, or pair it in that one's place: pawlctl re-pair --replaces"
+            "put the disk back, or replace the other device: pawlctl re-pair --replaces"
         }
-        IncidentKind::Reimaged => "if nobody meant to do that, look at the device; then settle this",
+        IncidentKind::Reimaged => "if nobody did that on purpose, inspect the device; then settle this",
     }
 }
 
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_says_all_of_it_in_the_length_that_it_has() {
+    fn every_reason_fits_into_its_length_limit() {
         for kind in IncidentKind::ALL {
             let detail = "the TPM went back in time, from reset 4000000000, clock 18446744073709551615 ms \
                           to reset 4000000000, clock 18446744073709551615 ms";

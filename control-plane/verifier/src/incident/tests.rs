@@ -28,7 +28,7 @@ fn evidence(run: u8) -> Evidence {
     }
 }
 
-/// Follows a report of this run, with the TPM's clock and the wall clock in seconds.
+/// Follows a report of a run, with the TPM's clock and the wall clock in seconds.
 fn follow(history: &TpmHistory, run: u8, clock: u64, now: u64) -> HistoryUpdate {
     let evidence = evidence(run);
     let time = TpmTime { epoch: 7, reset_count: 3, clock_ms: clock * 1000 };
@@ -45,14 +45,14 @@ fn a_tpm_that_was_set_back_is_reported_until_it_has_caught_up() {
     assert_eq!(back.sign.map(|sign| sign.kind), Some(IncidentKind::SetBack));
     assert_eq!((back.is_forward, back.history.highest), (false, first.history.highest));
     let on = follow(&back.history, 1, 4_300, 10_600);
-    assert!(!on.is_forward, "it has not come past where it was");
+    assert!(!on.is_forward, "it has not passed its highest known time");
     let past = follow(&on.history, 1, 5_001, 11_301);
     assert!(past.is_forward);
     assert_eq!(past.resolved.map(|resolution| resolution.kinds), Some(&[IncidentKind::SetBack][..]));
 }
 
 #[test]
-fn a_run_that_went_on_beside_another_is_in_two_places() {
+fn a_run_that_continued_beside_another_is_in_two_places() {
     let first = follow(&TpmHistory::default(), 1, 100, 1_000);
     let second = follow(&first.history, 2, 500, 2_000);
     let copy = follow(&second.history, 1, 1_150, 2_050);
@@ -61,7 +61,7 @@ fn a_run_that_went_on_beside_another_is_in_two_places() {
 }
 
 #[test]
-fn eight_runs_are_remembered() {
+fn eight_runs_are_stored() {
     let mut history = TpmHistory::default();
     for run in 0..20_u8 {
         history = follow(&history, run, 100 + u64::from(run), 1_000 + u64::from(run)).history;
@@ -131,12 +131,12 @@ fn open_incidents_make_a_verdict_worse_and_the_worst_is_reported_first() {
     assert_eq!(refused.reasons.len(), 2);
     let mut challenge = VerdictDraft::ask(Standing::Suspended, Some("audit"), true);
     weigh(&mut challenge, &[incident(IncidentKind::TwoPlaces)]);
-    assert_eq!((challenge.result, challenge.reasons.len()), (None, 2), "it judges nothing");
+    assert_eq!((challenge.result, challenge.reasons.len()), (None, 2), "it has no result");
     assert!(VerdictDraft::ask(Standing::Active, Some("audit"), true).reasons.is_empty());
 }
 
 #[test]
-fn an_operator_names_what_they_have_looked_at() {
+fn the_digest_changes_with_each_incident_and_each_new_sign() {
     let one = incident(IncidentKind::Reimaged);
     let digest = incidents_digest(std::slice::from_ref(&one)).unwrap();
     let again = Incident { times: 2, ..one.clone() };
@@ -159,7 +159,7 @@ fn a_refused_tpm_that_went_back_is_a_sign_and_no_other_refusal_is() {
 }
 
 #[test]
-fn what_a_disk_tells_is_a_sign_where_it_contradicts_what_is_known() {
+fn a_finding_about_the_disk_is_a_sign_if_it_contradicts_the_pairings() {
     let pairing = crate::receipt::tests::pairing(&crate::testing::SoftTpm::new());
     let signs = |finding, former, live: bool| {
         let mut request = crate::pairing::tests::request(finding);
@@ -176,7 +176,7 @@ fn what_a_disk_tells_is_a_sign_where_it_contradicts_what_is_known() {
     assert_eq!(signs(Finding::BothNew, None, true), [IncidentKind::Reimaged]);
     assert_eq!(signs(Finding::NewDisk, None, false), []);
     assert_eq!(signs(Finding::NothingChanged, None, true), []);
-    // A newer device may find what this version does not know: that contradicts nothing.
+    // A newer device may send a finding that this version does not know. It contradicts nothing.
     let unknown = "half-new".parse::<pawl_proto::open::Word>().unwrap().into();
     assert_eq!(signs(unknown, None, true), []);
 }

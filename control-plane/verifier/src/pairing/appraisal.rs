@@ -9,28 +9,28 @@ use crate::boot_state::{AcceptedState, BootState};
 use crate::refusal::Refusal;
 use crate::report::{AppraisalContext, Appraised, QuotedEvidence, Terms};
 
-/// The state that the appraisal of a device in a pairing is computed from. The caller commits the result only while this
-/// state is still the current one, and otherwise loads it again and repeats the appraisal.
+/// The state from which the appraisal of a device in a pairing is computed. The caller commits the result only if this state
+/// is still current, and otherwise loads it again and repeats the appraisal.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PairingBasis {
-    /// The newest pairing of the device, also when it ended.
+    /// The newest pairing of the device, even if it has ended.
     pub newest: Option<Pairing>,
     /// The accepted boot states of the device.
     pub accepted: Vec<AcceptedState>,
-    /// The latest point at which its TPM was seen.
+    /// The latest time that its TPM has attested.
     pub highest: Option<HighWater>,
 }
 
-/// Where in a pairing a device is appraised.
+/// The step of a pairing in which a device is appraised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PairingStep {
-    /// At the opening of the session.
+    /// The opening of the session.
     Opening,
-    /// At the proof of its keys.
+    /// The proof of the keys.
     Proof,
 }
 
-/// A device that asks to be paired, appraised.
+/// The appraisal of a device that requests a pairing.
 #[derive(Debug)]
 pub struct AppraisedDevice {
     /// The appraisal.
@@ -40,14 +40,14 @@ pub struct AppraisedDevice {
     highest: Option<HighWater>,
 }
 
-/// Appraises a device that asks to be paired. Without a policy, the boot state of a device that has none accepted is
-/// compared with itself: its first pairing will accept it.
+/// Appraises a device that requests a pairing. Without a policy and accepted boot states, the present state counts as accepted:
+/// the first pairing accepts it.
 ///
-/// It parses and replays logs, so keep it out of database transactions.
+/// This parses and replays logs, so call it outside database transactions.
 ///
 /// # Errors
-/// [`Refusal`] when the report cannot be appraised. [`AppraisedDevice::check_time`] and [`AppraisedDevice::check_result`] refuse a bad
-/// result.
+/// [`Refusal`] if the report cannot be appraised. This does not refuse by the result: call [`AppraisedDevice::check_time`] and
+/// [`AppraisedDevice::check_result`].
 pub fn appraise_device(
     basis: &PairingBasis,
     claim: &Claim,
@@ -57,7 +57,7 @@ pub fn appraise_device(
     step: PairingStep,
     now: u64,
 ) -> Result<AppraisedDevice, Refusal> {
-    /// A report may overtake the request on its way: the request's clock may be behind by so much, milliseconds.
+    /// How far the request's TPM clock may be behind, in milliseconds: a later report may arrive before the request.
     const OVERTAKEN: u64 = 60_000;
 
     let tolerance = if step == PairingStep::Opening { OVERTAKEN } else { 0 };
@@ -67,16 +67,16 @@ pub fn appraise_device(
     let context = AppraisalContext {
         policy: terms.policy,
         lease: terms.lease,
-        // A policy says itself what has to be measured. Accepted states are compared in all that was leased.
+        // A policy names the required measurements itself. Accepted states are compared in all PCRs that leases named.
         pairing: basis.newest.as_ref().filter(|_| terms.policy.is_none()),
         accepted: &basis.accepted,
         trust_first: true,
         highest,
         epoch,
         attestation_key: claim.attestation_key.public().as_bytes(),
-        // The nonce is of this session, which is short.
+        // The nonce belongs to this session, which is short.
         age: 0,
-        // The first verdict asks for them.
+        // The first verdict asks for the NvPCRs.
         nvpcrs: NvPcrs::NotAsked,
         now,
     };
@@ -111,7 +111,7 @@ impl AppraisedDevice {
     }
 }
 
-/// Refuses a TPM that was later before.
+/// Refuses a TPM whose time is before `highest`.
 ///
 /// # Errors
 /// [`Refusal`]

@@ -1,4 +1,4 @@
-//! What a device claims in its request, and whether it may try to prove it.
+//! Parses the claims in a pairing request, and checks whether the device may try to prove them.
 
 use pawl_evidence::attest::AttestationKey;
 use pawl_evidence::endorsement::{EkEndorsement, EkTemplate, VendorCas};
@@ -8,30 +8,29 @@ use pawl_proto::{DeviceId, Digest, Epoch, limits};
 
 use crate::refusal::Refusal;
 
-/// A claim that is well formed. The endorsement key may be a genuine TPM's, see [`Claim::check_vendor`]; the
-/// rest of it is not proven.
+/// A well-formed claim. Nothing in it is proven. [`Claim::check_vendor`] checks whether a vendor certifies the endorsement key.
 pub struct Claim {
-    /// The device id, which follows from the endorsement key.
+    /// The device id, derived from the endorsement key.
     pub device: DeviceId,
     /// The endorsement key.
     pub endorsement_key: Public,
     /// SHA-256 of its public area.
     pub ek_sha256: Digest,
-    /// The TCG template that it was made from.
+    /// The TCG template of the endorsement key.
     pub template: EkTemplate,
     /// The attestation key.
     pub attestation_key: AttestationKey,
-    /// The epoch counter, written.
+    /// The public area of the epoch counter, with the attribute `written`.
     pub counter: NvPublic,
     /// The counter's value.
     pub epoch: Epoch,
 }
 
 impl Claim {
-    /// Reads a request.
+    /// Parses a request.
     ///
     /// # Errors
-    /// [`Refusal`] when a key is not of the make that pawld's are, or the request is malformed.
+    /// [`Refusal`] if the request is malformed, or if a key or the counter differs from those that pawld creates.
     pub fn parse(request: &PairingRequest) -> Result<Self, Refusal> {
         let malformed = |what: &str, why: &dyn std::fmt::Display| {
             Refusal::new(RefusalCode::Malformed, format_args!("{what}: {why}"))
@@ -40,7 +39,7 @@ impl Claim {
         let endorsement_key =
             Public::unmarshal(ek_bytes).map_err(|error| malformed("endorsement key", &error))?;
         if DeviceId::from_endorsement_key(ek_bytes) != request.device {
-            return Err(malformed("device", &"the id does not follow from the endorsement key"));
+            return Err(malformed("device", &"the id is not derived from the endorsement key"));
         }
         if request.endorsement_certificates.len() > limits::CHAIN
             || request.scopes.len() > limits::SCOPES
@@ -59,7 +58,7 @@ impl Claim {
             .map_err(|error| malformed("epoch counter", &error))?;
         counter.check_epoch_counter().map_err(|error| Refusal::new(RefusalCode::Proof, error))?;
         if i64::try_from(request.epoch.0).is_err() {
-            return Err(malformed("epoch", &"no counter comes so far"));
+            return Err(malformed("epoch", &"the value is out of range"));
         }
         Ok(Self {
             device: request.device,
@@ -72,12 +71,12 @@ impl Claim {
         })
     }
 
-    /// Checks the endorsement key's certificate. `cas` are the TPM vendors that the operator trusts, none if none are
+    /// Checks the endorsement key's certificate. `cas` are the TPM vendors that the operator trusts, `None` if none are
     /// configured; `now` is Unix time in seconds.
     ///
     /// # Errors
-    /// When the certificate speaks against the device: it was revoked, is another key's or not signed by the
-    /// issuer that it names.
+    /// [`Refusal`] if the certificate is evidence against the device: it was revoked, belongs to another key, or the issuer that
+    /// it names did not sign it.
     pub fn check_vendor(
         &self,
         cas: Option<&VendorCas>,
@@ -100,19 +99,19 @@ impl Claim {
     }
 }
 
-/// What the TPM vendors' certificates say of an endorsement key.
+/// The result of checking an endorsement key against the TPM vendors' certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VendorCheck {
     /// No vendor is configured.
     Unconfigured,
-    /// A trusted vendor certifies it.
+    /// A trusted vendor certifies the key.
     Certified {
         /// The file of the trusted CA.
         anchor: String,
         /// The issuers whose revocation list is out of date.
         stale_lists: Vec<String>,
     },
-    /// No trusted vendor certifies it; why.
+    /// No trusted vendor certifies the key, for this reason.
     Uncertified(String),
 }
 
@@ -126,7 +125,7 @@ impl VendorCheck {
         }
     }
 
-    /// Returns why a device that needs a vendor's certificate has none.
+    /// Returns why the check fails for a device that needs a vendor's certificate; `None` if it passes.
     fn shortfall(&self) -> Option<&str> {
         match self {
             Self::Uncertified(why) => Some(why),
@@ -152,22 +151,22 @@ impl VendorCheck {
     }
 }
 
-/// What the operator knows of a device.
+/// A device as the operator enrolled it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnrolledDevice {
     /// SHA-256 of its endorsement key's public area.
     pub ek_sha256: Digest,
-    /// Whether it may work.
+    /// Whether the device is active or suspended.
     pub standing: Standing,
-    /// Why it may not.
+    /// The reason for a suspension.
     pub standing_reason: Option<String>,
-    /// Whether the operator lets it pair without a TPM vendor's certificate.
+    /// Whether the operator allows it to pair without a TPM vendor's certificate.
     pub without_certificate: bool,
 }
 
-/// Checks that the device is not suspended, and that it is enrolled or, if not, may become so by the approval of
-/// a person. Where vendors are configured, a device that none of them certifies must have been enrolled
-/// `--without-certificate`. `has_approvers`: the operator has named persons who may approve.
+/// Checks that the device is not suspended, and that it is enrolled or can be enrolled by a person's approval. If vendors are
+/// configured, a device that none of them certifies must have been enrolled `--without-certificate`. `has_approvers`: whether
+/// the operator has configured approvers.
 ///
 /// # Errors
 /// [`Refusal`]
@@ -182,14 +181,14 @@ pub fn check_enrolled(
     let shortfall = vendor_check.shortfall();
     let uncertified = |why: &str| {
         let message = format!(
-            "no trusted vendor certifies this device's TPM ({why}). An operator imports the vendor's CA, or enrols \
+            "no trusted vendor certifies this device's TPM ({why}). An operator must import the vendor's CA, or enrol \
              the device with --without-certificate"
         );
         Refusal::new(RefusalCode::EndorsementKey, message)
     };
     let Some(device) = enrolled.filter(|device| device.ek_sha256 == ek_sha256) else {
-        // A pairing with `replaces` always needs a person, who then vouches for the new device, but cannot see
-        // whether its key is in a TPM.
+        // A pairing with `replaces` always needs a person, who vouches for the new device. The person cannot see whether
+        // its key is in a TPM, so the certificate is still required.
         let vouched = replaces.is_some() && has_approvers;
         return match shortfall {
             Some(why) if vouched => Err(uncertified(why)),
@@ -217,27 +216,27 @@ pub fn check_enrolled(
     }
 }
 
-/// How a device comes to be enrolled.
+/// Who enrols a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enrolment {
-    /// An operator enrolled it.
+    /// An operator enrolled it before it requested a pairing.
     Before,
-    /// The person who approves the session does.
+    /// The person who approves the session enrols it.
     ByApproval,
 }
 
-/// A device whose place another one asks to take.
+/// A device that another device requests to replace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplacedDevice {
     /// The device.
     pub id: DeviceId,
     /// Whether it is enrolled.
     pub is_enrolled: bool,
-    /// The device that has taken its place.
+    /// The device that has already replaced it.
     pub replaced_by: Option<DeviceId>,
 }
 
-/// Checks that the device whose place is to be taken is another one, and that no third has taken it.
+/// Checks that the device to replace is enrolled, is not the requesting device, and that no third device has replaced it.
 ///
 /// # Errors
 /// [`Refusal`]
@@ -245,13 +244,13 @@ pub fn check_replaced(device: DeviceId, replaced: Option<ReplacedDevice>) -> Res
     let Some(replaced) = replaced else { return Ok(()) };
     let refuse = |message: &str| Err(Refusal::new(RefusalCode::Malformed, message));
     if replaced.id == device {
-        return refuse("a device does not replace itself; leave --replaces out");
+        return refuse("a device cannot replace itself; omit --replaces");
     }
     if !replaced.is_enrolled {
-        return refuse("the device that is to be replaced is unknown here; check its id");
+        return refuse("the device to replace is not enrolled; check its id");
     }
     if replaced.replaced_by.is_some_and(|other| other != device) {
-        return refuse("another device has replaced that one already");
+        return refuse("another device has already replaced that device");
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ pub struct GrantSecrets {
     pub policy_ref: Digest,
 }
 
-/// Makes the grant of an approved session: a credential that the claimed TPM alone can open, and the terms of the proof.
+/// Creates the grant of an approved session: a credential that only the claimed TPM can open, and the terms of the proof.
 ///
 /// # Errors
 /// [`Refusal`]
@@ -55,8 +55,8 @@ pub fn approve_pairing(
     Ok(ApprovedPairing { secret: Digest::of(secrets.secret.as_slice()), answer })
 }
 
-/// Returns the epoch above which a pairing must live. An epoch in which no pairing ever lived, and after which the TPM
-/// was not seen, is good as it is. `newest` is the epoch of the device's newest pairing.
+/// Returns the epoch above which the new pairing's epoch must be. The claimed epoch itself is acceptable if no pairing ever had
+/// it and no attestation of the TPM has a later one. `newest` is the epoch of the device's newest pairing.
 #[must_use]
 pub fn epoch_above(claimed: Epoch, newest: Option<Epoch>, highest: Option<HighWater>) -> Epoch {
     let seen = highest.map(|highest| Epoch(highest.epoch));
@@ -66,32 +66,32 @@ pub fn epoch_above(claimed: Epoch, newest: Option<Epoch>, highest: Option<HighWa
     claimed.max(newest.unwrap_or(claimed)).max(seen.unwrap_or(claimed))
 }
 
-/// Checks that the counter has moved past the epochs of all earlier pairings, and past the one that the approval ended.
+/// Checks that the counter is above the epochs of all earlier pairings, and above the epoch that the approval ended.
 ///
 /// # Errors
 /// [`Refusal`]
 pub fn check_epoch(proven: Epoch, newest: Option<Epoch>, above: Epoch) -> Result<(), Refusal> {
     if Some(proven) <= newest.max(Some(above)) {
-        let message = format_args!("epoch {proven} is spent; the device has to move its counter on");
+        let message = format_args!("epoch {proven} was already used; the device must increment its counter");
         return Err(Refusal::new(RefusalCode::EpochSpent, message));
     }
     Ok(())
 }
 
-/// Checks that the device runs what was approved.
+/// Checks that the device's boot state is the approved one.
 ///
 /// # Errors
 /// [`Refusal`]
 pub fn check_unchanged(boot: &BootState, approved: Digest) -> Result<(), Refusal> {
     if boot_digest(boot) != approved {
-        let message = "the device does not run what was approved: it was rebooted or changed since; ask anew";
+        let message =
+            "the device's boot state is not the approved one: it was rebooted or changed since; start again";
         return Err(Refusal::new(RefusalCode::PostureChanged, message));
     }
     Ok(())
 }
 
-/// Returns the pairing that a proof makes. `nonce` is that of the first report after it, until the first verdict brings
-/// another.
+/// Returns the pairing that a proof creates. `nonce` is the nonce of the next report until the first verdict sets another.
 #[must_use]
 pub fn new_pairing(
     session: SessionId,
@@ -144,7 +144,7 @@ pub fn paired_fact(
     }
 }
 
-/// Returns the name of an endorsement key's template, as the device names it too.
+/// Returns the name of an endorsement key's template. The device uses the same names.
 #[must_use]
 pub fn ek_kind(template: EkTemplate) -> &'static str {
     match template {

@@ -1,13 +1,13 @@
-//! Pairing: from a claim, through the proof that it is one TPM's and an approval, to a grant.
+//! Pairs a device: checks its claim, the proof that the claim belongs to one TPM, the approval and the proof of the new keys.
 //!
 //! 1. [`OfferKey::offer`] answers a claim with a credential that only the claimed TPM can open.
-//! 2. [`OfferKey::open`] and [`check_session`] check the opened credential, a report and the certified counter: they open
-//!    an approval session, whose [`PairingStatement`] persons approve.
-//! 3. [`approve_pairing`] makes the grant. With it the device's old pairing ends, and so does that of a device whose
-//!    place it takes.
-//! 4. [`check_pairing`] checks the keys of the new pairing, made by the same TPM.
+//! 2. [`OfferKey::open`] and [`check_session`] check the opened credential, a report and the certified counter. The caller then
+//!    opens an approval session, whose [`PairingStatement`] persons approve.
+//! 3. [`approve_pairing`] creates the grant. The caller ends the device's old pairing in the same commit, and the pairing of a
+//!    device that it replaces.
+//! 4. [`check_pairing`] checks the keys of the new pairing, which the same TPM created.
 //!
-//! A claim and a session end nothing: knowing a device's public keys is not enough to take it down.
+//! A claim and a session end no pairing: an attacker who knows a device's public keys cannot take the device down.
 
 mod appraisal;
 mod claim;
@@ -38,39 +38,39 @@ pub use policy::{ApprovalPolicy, LastOrder, PairingStatement, RequiredApprovals}
 pub use proof::{PolicyKeys, ProvenPairing, check_grant_secret, check_pairing, check_session, verifying_key};
 pub use session_data::{ApprovedPairing, GrantedPairing, PairingSession, Posture};
 
-/// A pairing, current or ended.
+/// A pairing, live or ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pairing {
     /// Its id.
     pub id: PairingId,
     /// The device.
     pub device: DeviceId,
-    /// The epoch in which it lives.
+    /// Its epoch.
     pub epoch: Epoch,
     /// Its state.
     pub state: PairingState,
     /// When it was granted, Unix seconds.
     pub paired_at: u64,
-    /// When its end became known, Unix seconds.
+    /// When the control plane learnt of its end, Unix seconds.
     pub ended_at: Option<u64>,
-    /// The scopes that it asked for and those that were granted to it since: it has those of them that the
-    /// operator grants now.
+    /// The scopes that it requested and those that it got since. The entitlement contains those that the operator grants
+    /// now.
     pub scopes: Vec<Scope>,
-    /// The same of audiences, beside the control plane's own URL.
+    /// The audiences that it requested and those that it got since, without the control plane's own URL.
     pub audiences: Vec<Audience>,
-    /// `TPMT_PUBLIC` of the attestation key, proven to live in the device's TPM.
+    /// `TPMT_PUBLIC` of the attestation key, which is proven to be in the device's TPM.
     pub attestation_key: Vec<u8>,
-    /// `TPMS_NV_PUBLIC` of the epoch counter, written.
+    /// `TPMS_NV_PUBLIC` of the epoch counter, with the attribute `written`.
     pub counter: Vec<u8>,
     /// `TPMT_PUBLIC` of the device key, certified.
     pub device_key: Vec<u8>,
-    /// `TPMT_PUBLIC` of the action key, certified; the pairings of earlier versions have none.
+    /// `TPMT_PUBLIC` of the action key, certified. Pairings of earlier versions have none.
     pub action_key: Option<Vec<u8>>,
     /// The policyRef of its leases.
     pub policy_ref: Digest,
     /// The nonce of the next report.
     pub nonce: Nonce,
-    /// What the next report may build on.
+    /// The evidence on which the next report may build.
     pub base: Option<Base>,
 }
 
@@ -80,9 +80,9 @@ pub struct Pairing {
 pub enum PairingState {
     /// It is in force.
     Live,
-    /// Its end is ordered: it gets no token and no lease, and there is no receipt yet.
+    /// Its end was ordered, and is not proven yet. It gets no token and no lease.
     Revoking,
-    /// Its epoch has ended for certain: its keys are unusable.
+    /// Its epoch has provably ended: its keys are unusable.
     Ended,
 }
 
@@ -98,13 +98,13 @@ pub struct Base {
     /// systemd's measurement log, as far as it was reported.
     #[serde(default)]
     pub measured: Option<MeasureLogState>,
-    /// The handles of the NvPCRs that the TPM has, of those that systemd's log names.
+    /// The handles of the NvPCRs that systemd's log names and the TPM has.
     #[serde(default)]
     pub nvpcrs: Vec<u32>,
-    /// How far the IMA log was followed.
+    /// The position up to which the IMA log was followed.
     pub ima: Option<ImaState>,
-    /// The PCRs that leases of this pairing name beside the configuration's: its boot chain measured kernel or
-    /// command line into them.
+    /// The PCRs that leases of this pairing name in addition to the configuration's: its boot chain measured the kernel
+    /// or the command line into them.
     #[serde(default)]
     pub lease_pcrs_added: BTreeSet<u8>,
 }

@@ -1,6 +1,8 @@
-//! Offers: a credential for the claimed TPM. The control plane keeps none: secret and nonce follow from a key of its own,
-//! the session's id, the offer's end and the request, and the device brings the request and the end back with its proof.
-//! So no claim takes memory, and no claim takes the place of another.
+//! Makes and opens offers: a credential for the claimed TPM.
+//!
+//! The control plane stores no offer. It derives the offer's secret and nonce from its offer key, the session's id, the offer's
+//! expiry and the request; the device sends the request and the expiry back with its proof. So claims use no memory, and no
+//! claim can displace another one.
 
 use hmac::{Hmac, Mac as _};
 use pawl_evidence::credential::make_credential;
@@ -18,10 +20,10 @@ use super::proof::check_secret;
 use crate::refusal::Refusal;
 use crate::session::stale;
 
-/// Seconds within which an offer is proven.
+/// Seconds until an offer expires.
 pub const OFFER_SECONDS: u64 = 600;
 
-/// The key from which the secrets of offers follow. It is as long as a block of SHA-256, which HMAC takes as it is.
+/// The key from which the secrets of offers are derived. It is as long as a block of SHA-256, so HMAC uses it unchanged.
 pub struct OfferKey(Zeroizing<[u8; 64]>);
 
 impl OfferKey {
@@ -31,7 +33,7 @@ impl OfferKey {
         Self(key)
     }
 
-    /// Makes the offer that answers a claim. `session` is random.
+    /// Makes the offer that answers a claim. `session` must be random.
     ///
     /// # Errors
     /// [`OfferError`]
@@ -49,7 +51,8 @@ impl OfferKey {
         Ok(PairingOffer { version: Version, session, credential, nonce, expires })
     }
 
-    /// Returns the offer that a proof answers: of this key, for this request, in its time, and opened by its TPM.
+    /// Returns the offer that a proof answers. Checks that this key made it for this request, that it has not expired, and that
+    /// the claimed TPM opened its credential.
     ///
     /// # Errors
     /// [`OfferError`]
@@ -83,12 +86,12 @@ impl OfferKey {
         Ok(Derived { secret: self.derive("secret", &about), nonce: Nonce(*self.derive("nonce", &about)) })
     }
 
-    /// HMAC-SHA256 over a purpose and what an offer is about. Without the key nobody can tell it from a
-    /// random value.
+    /// Returns HMAC-SHA256 over a purpose and the fields of an offer. Without the key it is indistinguishable from a random
+    /// value.
     fn derive(&self, purpose: &str, about: &[&[u8]]) -> Zeroizing<[u8; 32]> {
         let mut mac = Hmac::<Sha256>::new(self.0.as_slice().into());
         for part in [purpose.as_bytes()].iter().chain(about) {
-            // Each part with its length: no two lists of parts are the same bytes.
+            // Each part follows its length, so no two lists of parts have the same bytes.
             mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             mac.update(part);
         }
@@ -96,7 +99,7 @@ impl OfferKey {
     }
 }
 
-/// An offer that the claimed TPM has opened: endorsement key and attestation key share one TPM.
+/// An offer that the claimed TPM has opened: its endorsement key and its attestation key are in one TPM.
 pub struct OpenedOffer {
     /// The session.
     pub id: SessionId,
@@ -104,17 +107,17 @@ pub struct OpenedOffer {
     pub request: PairingRequest,
     /// The claim in it.
     pub claim: Claim,
-    /// What the TPM vendors' certificates say.
+    /// The result of checking the TPM vendors' certificates.
     pub vendor_check: VendorCheck,
     /// The nonce of the offer.
     pub nonce: Nonce,
 }
 
 impl OpenedOffer {
-    /// Reads the claim in the request again.
+    /// Parses the claim in the request again.
     ///
     /// # Errors
-    /// [`Refusal`]; not for an offer that was opened, whose claim is well formed.
+    /// [`Refusal`] if the claim is malformed. The claim of an opened offer never is.
     pub fn claim(&self) -> Result<Claim, Refusal> {
         Claim::parse(&self.request)
     }
@@ -125,7 +128,7 @@ struct Derived {
     nonce: Nonce,
 }
 
-/// Why there is no offer.
+/// Why an offer cannot be made or opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OfferError {
     /// The request is refused.
@@ -147,10 +150,10 @@ impl OfferError {
     }
 }
 
-/// Makes the credential from which the claimed TPM alone can read `secret`. `random` gives the key agreement's secret.
+/// Makes the credential from which only the claimed TPM can read `secret`. `random` is the source of the ephemeral key.
 ///
 /// # Errors
-/// [`Refusal`] when the endorsement key is not usable.
+/// [`Refusal`] if the endorsement key is not usable.
 pub fn credential(
     claim: &Claim,
     secret: &[u8],

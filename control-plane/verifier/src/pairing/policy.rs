@@ -7,43 +7,42 @@ use super::{Pairing, PairingState};
 use crate::boot_state::{BootState, boot_digest};
 use crate::refusal::Refusal;
 
-/// How many persons must approve which pairing.
+/// The number of persons who must approve each kind of pairing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApprovalPolicy {
-    /// The first pairing of an enrolled device.
+    /// Persons for the first pairing of an enrolled device.
     pub pair: u8,
-    /// Every other one, and each that takes another device's place.
+    /// Persons for every later pairing, and for each that replaces another device.
     pub re_pair: u8,
-    /// One that an operator ordered by `repair`.
+    /// Persons for a pairing that an operator ordered by `repair`.
     pub after_repair: u8,
-    /// Seconds within which a session must be approved.
+    /// Seconds until a session expires that is not approved.
     pub seconds: u32,
 }
 
-/// The kind of a pairing, and how many persons must approve it.
+/// The kind of a pairing, and the number of persons who must approve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequiredApprovals {
     /// [`Statement::PAIR`] or [`Statement::RE_PAIR`].
     pub action: &'static str,
-    /// How many persons.
+    /// The number of persons.
     pub needed: u8,
 }
 
 /// The last order that ended a pairing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastOrder {
-    /// What was ordered.
+    /// Its kind.
     pub kind: EventKind,
-    /// An operator ordered it, and not the approval of another session.
+    /// Whether an operator gave it. Otherwise the approval of another session caused it.
     pub by_operator: bool,
 }
 
 impl ApprovalPolicy {
     /// Returns the approvals that a pairing needs. `newest` is the device's newest pairing, with the last order that
-    /// ended it; `replaces`: it takes another device's place.
+    /// ended it; `replaces`: whether the new pairing replaces another device.
     ///
-    /// A pairing that takes another device's place ends that device, so it needs at least one person, whatever the
-    /// policy says.
+    /// A pairing that replaces another device ends that device's pairing, so it always needs at least one person.
     #[must_use]
     pub fn required(
         &self,
@@ -61,7 +60,7 @@ impl ApprovalPolicy {
 }
 
 impl RequiredApprovals {
-    /// Checks that somebody is at the device who can ask, where a person must approve.
+    /// Checks that somebody is at the device if a person must approve.
     ///
     /// # Errors
     /// [`Refusal`]
@@ -79,7 +78,7 @@ fn was_repair_ordered(pairing: &Pairing, order: Option<LastOrder>) -> bool {
         && order.is_some_and(|order| order.kind == EventKind::Repair && order.by_operator)
 }
 
-/// What a statement for a pairing is made of.
+/// The values from which the statement for a pairing is built.
 pub struct PairingStatement<'a> {
     /// The offer.
     pub offer: &'a OpenedOffer,
@@ -91,9 +90,9 @@ pub struct PairingStatement<'a> {
     pub policy: ApprovalPolicy,
     /// SHA-256 of the evidence.
     pub evidence: Digest,
-    /// What the device runs.
+    /// The device's boot state.
     pub boot: &'a BootState,
-    /// What the operator grants the device.
+    /// The scopes and audiences that the operator grants the device.
     pub granted: Access,
     /// Unix time, seconds.
     pub now: u64,

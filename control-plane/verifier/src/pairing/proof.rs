@@ -1,5 +1,5 @@
-//! What a device proves: that session, attestation key and epoch counter are those of the claimed
-//! TPM; and then, that the four keys of the approved pairing live in it.
+//! Checks the two proofs of a device: first, that the attestation key and the epoch counter are in the claimed TPM; then, that
+//! the four keys of the approved pairing are in the same TPM.
 
 use p256::ecdsa::VerifyingKey;
 use pawl_evidence::assurance::action_policy;
@@ -17,8 +17,8 @@ use super::offer::OpenedOffer;
 use crate::refusal::Refusal;
 use crate::report::QuotedEvidence;
 
-/// Checks the rest of the proof that opens a session: the certified counter and the report, both by the attestation key.
-/// Returns the evidence, and the quote over its PCR values.
+/// Checks the counter and the report in the proof that opens a session. The attestation key must have signed both. Returns the
+/// evidence, and the quote over its PCR values.
 ///
 /// # Errors
 /// [`Refusal`]
@@ -29,14 +29,14 @@ pub fn check_session(
     let OpenedOffer { claim, nonce, .. } = offered;
     let value = counter(claim, &proof.counter_attest, &proof.counter_signature, *nonce)?;
     if value != claim.epoch {
-        return Err(refuse(format_args!("the epoch counter stands at {value}, not at {}", claim.epoch)));
+        return Err(refuse(format_args!("the epoch counter is {value}, not {}", claim.epoch)));
     }
     report(claim, &proof.report, *nonce, PairingId::from(offered.id), value)
 }
 
-/// A pairing's proof that holds: it exists only after every check.
+/// A verified proof of a pairing. Only [`check_pairing`] creates it, after every check.
 pub struct ProvenPairing {
-    /// Where the counter stands.
+    /// The counter's value.
     pub epoch: Epoch,
     /// The device key.
     pub device_key: Public,
@@ -58,12 +58,12 @@ impl ProvenPairing {
     }
 }
 
-/// The names of the control plane's keys that stand in the policies of a device's keys.
+/// The names of the control plane's keys that the policies of a device's keys contain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyKeys {
     /// The lease key.
     pub lease: Name,
-    /// The key that authorizes actions.
+    /// The authorization key, which authorizes actions.
     pub authorization: Name,
 }
 
@@ -75,7 +75,7 @@ pub fn check_grant_secret(digest: Digest, proof: &PairingProof) -> Result<(), Re
     check_secret(Digest::of(proof.secret.as_bytes()).as_bytes().ct_eq(digest.as_bytes()).into())
 }
 
-/// Checks the proof of a pairing against the approved session that it is for. [`check_grant_secret`] comes before it.
+/// Checks the proof of a pairing against its approved session. Call [`check_grant_secret`] first.
 ///
 /// # Errors
 /// [`Refusal`]
@@ -108,7 +108,7 @@ pub(crate) fn check_secret(shown: bool) -> Result<(), Refusal> {
     Err(refuse("the credential was not opened: this attestation key is not in that TPM"))
 }
 
-/// Returns where the counter stands, as the TPM certifies on this nonce.
+/// Returns the counter's value, which the TPM must have certified with this nonce.
 fn counter(
     claim: &Claim,
     attest: &TpmStructure,
@@ -123,7 +123,7 @@ fn counter(
         .map_err(|error| refuse(format_args!("epoch counter: {error}")))
 }
 
-/// Checks a whole report on this nonce, and returns its evidence with the quote over its PCR values.
+/// Checks a whole report with this nonce, and returns its evidence with the quote over its PCR values.
 fn report(
     claim: &Claim,
     report: &Report,
@@ -134,11 +134,11 @@ fn report(
     let quoted = QuotedEvidence::verify(&claim.attestation_key, report).map_err(refuse)?;
     let evidence = &quoted.evidence;
     if evidence.nonce != nonce {
-        return Err(refuse("the report repeats another nonce: it is stale"));
+        return Err(refuse("the report has another nonce: it is stale"));
     }
     let named = (evidence.device, evidence.pairing, evidence.epoch);
     if named != (claim.device, pairing, epoch) || evidence.since.is_some() {
-        return Err(refuse("the report is not a whole one for this device, pairing and epoch"));
+        return Err(refuse("the report is not a whole report for this device, pairing and epoch"));
     }
     let quote = quoted.composite(&evidence.pcrs).map_err(refuse)?;
     Ok((quoted, quote))
@@ -165,7 +165,7 @@ fn refuse(message: impl std::fmt::Display) -> Refusal {
     Refusal::new(RefusalCode::Proof, message)
 }
 
-/// Returns the key with this public area; none when it is not on P-256.
+/// Returns the key with this public area; `None` if it is not on P-256.
 #[must_use]
 pub fn verifying_key(public: &Public) -> Option<VerifyingKey> {
     let PublicKey::Ecc { x, y, .. } = public.key() else { return None };

@@ -7,38 +7,37 @@ use super::claim::{Claim, VendorCheck};
 use crate::boot_state::BootState;
 use crate::refusal::Refusal;
 
-/// What an approval session for a pairing keeps beside its statement.
+/// The data of an approval session for a pairing that its statement does not contain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairingSession {
-    /// The request, without the certificates, which were checked.
+    /// The request, without the certificates: they are already checked.
     pub request: PairingRequest,
     /// How the endorsement key was checked, for people.
     pub endorsement: String,
-    /// The file of the trusted CA to which the endorsement key's certificate leads; none without a certificate
-    /// that holds.
+    /// The file of the trusted CA that certifies the endorsement key; `None` without a valid certificate.
     pub vendor_ca: Option<String>,
     /// The nonce of the offer.
     pub nonce: Nonce,
-    /// What the device runs; none until the session is open.
+    /// The device's posture; `None` until the session is open.
     pub posture: Option<Posture>,
-    /// The grant that its TPM can open; none until the session is approved.
+    /// The grant that its TPM can open; `None` until the session is approved.
     pub approved: Option<ApprovedPairing>,
-    /// What was granted; none until then.
+    /// The granted pairing; `None` until then.
     pub granted: Option<GrantedPairing>,
 }
 
-/// What the device ran when the session was opened.
+/// The appraised state of the device when the session was opened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Posture {
-    /// The judgement.
+    /// The trust tier.
     pub result: TrustTier,
-    /// Why.
+    /// The reasons for it.
     pub reasons: Vec<String>,
     /// The values of the PCRs that leases name.
     pub boot: BootState,
 }
 
-/// The grant of an approved session: the device proves the pairing with it.
+/// The grant of an approved session, with which the device proves the pairing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ApprovedPairing {
     /// SHA-256 of the secret in its credential.
@@ -47,7 +46,7 @@ pub struct ApprovedPairing {
     pub answer: PairingApproved,
 }
 
-/// The pairing that was granted: an answer that was lost on the way is given again.
+/// The granted pairing, stored so that the answer can be sent again if it was lost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GrantedPairing {
     /// SHA-256 of the proof.
@@ -69,7 +68,7 @@ impl PairingSession {
         Self { request, endorsement, vendor_ca, nonce, posture: None, approved: None, granted: None }
     }
 
-    /// Encodes it.
+    /// Encodes the data.
     ///
     /// # Errors
     /// [`EncodeError`]
@@ -77,7 +76,7 @@ impl PairingSession {
         pawl_proto::encode(self)
     }
 
-    /// Decodes what [`PairingSession::encode`] made.
+    /// Decodes the output of [`PairingSession::encode`].
     ///
     /// # Errors
     /// [`DecodeError`]
@@ -85,14 +84,14 @@ impl PairingSession {
         pawl_proto::decode(bytes, limits::MESSAGE)
     }
 
-    /// Returns what the vendors' certificates said of the endorsement key when the session was opened.
-    /// `vendors_required`: TPM vendors are configured.
+    /// Returns the result of the vendor check when the session was opened. `vendors_required`: whether TPM vendors are
+    /// configured.
     #[must_use]
     pub fn vendor_check(&self, vendors_required: bool) -> VendorCheck {
         match &self.vendor_ca {
             Some(anchor) => VendorCheck::Certified { anchor: anchor.clone(), stale_lists: Vec::new() },
             None if vendors_required => {
-                VendorCheck::Uncertified("it showed no certificate that holds".to_owned())
+                VendorCheck::Uncertified("the device presented no valid certificate".to_owned())
             }
             None => VendorCheck::Unconfigured,
         }
@@ -101,7 +100,7 @@ impl PairingSession {
     /// Returns the claim in the request.
     ///
     /// # Errors
-    /// [`Refusal`]; not for a session that was opened, whose claim was well formed.
+    /// [`Refusal`] if the claim is malformed. The claim of an opened session never is.
     pub fn claim(&self) -> Result<Claim, Refusal> {
         Claim::parse(&self.request)
     }

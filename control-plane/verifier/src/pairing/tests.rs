@@ -12,7 +12,7 @@ use crate::testing::SoftTpm;
 
 const NOW: u64 = 1_700_000_000;
 
-/// The request of some device that found this.
+/// Returns the request of a device with this finding.
 pub(crate) fn request(finding: Finding) -> PairingRequest {
     PairingRequest { finding, ..request_of(&SoftTpm::new()) }
 }
@@ -40,7 +40,7 @@ fn request_of(tpm: &SoftTpm) -> PairingRequest {
 }
 
 #[test]
-fn an_offer_binds_the_request_the_session_and_its_end() {
+fn an_offer_binds_the_request_the_session_and_its_expiry() {
     let tpm = SoftTpm::new();
     let key = OfferKey::new(Zeroizing::new([7; 64]));
     let (request, id) = (request_of(&tpm), SessionId::from_random([5; 16]));
@@ -66,7 +66,7 @@ fn an_offer_binds_the_request_the_session_and_its_end() {
     assert!(key.open(id, &proof, None, NOW + OFFER_SECONDS - 1).is_ok());
 
     let refused = |id, proof: &SessionProof, now| key.open(id, proof, None, now).is_err();
-    assert!(refused(id, &proof, NOW + OFFER_SECONDS), "its time is over");
+    assert!(refused(id, &proof, NOW + OFFER_SECONDS), "it has expired");
     assert!(refused(SessionId::from_random([9; 16]), &proof, NOW));
     assert!(refused(id, &SessionProof { expires: proof.expires - 1, ..proof.clone() }, NOW));
     let mut other = proof.request.clone();
@@ -103,7 +103,7 @@ fn a_device_is_enrolled_or_vouched_for_by_a_person() {
 }
 
 #[test]
-fn a_replacement_needs_a_person_whatever_the_policy_says() {
+fn a_replacement_always_needs_a_person() {
     let policy = ApprovalPolicy { pair: 0, re_pair: 0, after_repair: 0, seconds: 600 };
     assert_eq!(policy.required(None, false).needed, 0);
     assert_eq!(policy.required(None, true).needed, 1);
@@ -115,7 +115,7 @@ fn a_repair_that_an_operator_ordered_has_a_policy_of_its_own() {
     let policy = ApprovalPolicy { pair: 0, re_pair: 2, after_repair: 1, seconds: 600 };
     let mut pairing = crate::receipt::tests::pairing(&SoftTpm::new());
     let order = |by_operator| Some(LastOrder { kind: EventKind::Repair, by_operator });
-    assert_eq!(policy.required(Some((&pairing, order(true))), false).needed, 2, "it still lives");
+    assert_eq!(policy.required(Some((&pairing, order(true))), false).needed, 2, "it is still live");
     pairing.state = PairingState::Revoking;
     assert_eq!(policy.required(Some((&pairing, order(true))), false).needed, 1);
     assert_eq!(policy.required(Some((&pairing, order(false))), false).needed, 2);
@@ -123,7 +123,7 @@ fn a_repair_that_an_operator_ordered_has_a_policy_of_its_own() {
 }
 
 #[test]
-fn an_epoch_in_which_nothing_lived_is_good_as_it_is() {
+fn an_epoch_without_a_pairing_needs_no_increment() {
     let seen = |epoch| Some(HighWater { epoch, reset_count: 0, clock_ms: 0, clock_max_ms: 0 });
     assert_eq!(epoch_above(Epoch(7), None, None), Epoch(6));
     assert_eq!(epoch_above(Epoch(7), Some(Epoch(6)), seen(7)), Epoch(6));
@@ -135,7 +135,7 @@ fn an_epoch_in_which_nothing_lived_is_good_as_it_is() {
 }
 
 #[test]
-fn a_request_that_is_malformed_or_of_a_foreign_make_is_refused() {
+fn a_malformed_request_or_one_with_foreign_keys_is_refused() {
     type Change = fn(&mut PairingRequest);
     let code = |change: Change| {
         let mut request = request(Finding::BothNew);
@@ -158,7 +158,7 @@ fn a_request_that_is_malformed_or_of_a_foreign_make_is_refused() {
     let mut many = request(Finding::BothNew);
     many.endorsement_certificates = vec![certificate(); 9];
     assert_eq!(Claim::parse(&many).err().unwrap().code, RefusalCode::Malformed);
-    // A signing key in place of the endorsement key, and the other way round.
+    // A signing key in place of the endorsement key, and vice versa.
     let foreign: Change = |r| {
         r.endorsement_key = r.attestation_key.clone();
         r.device = DeviceId::from_endorsement_key(r.endorsement_key.as_bytes());
@@ -168,7 +168,7 @@ fn a_request_that_is_malformed_or_of_a_foreign_make_is_refused() {
 }
 
 #[test]
-fn an_approver_reads_how_the_endorsement_key_was_checked() {
+fn the_description_tells_how_the_endorsement_key_was_checked() {
     let claim = Claim::parse(&request(Finding::BothNew)).unwrap();
     let unconfigured = claim.check_vendor(None, &request(Finding::BothNew), NOW).unwrap();
     let certified = |stale_lists| VendorCheck::Certified { anchor: "root.pem".to_owned(), stale_lists };
@@ -187,7 +187,7 @@ fn an_approver_reads_how_the_endorsement_key_was_checked() {
 }
 
 #[test]
-fn a_device_takes_the_place_of_one_other_known_device() {
+fn a_device_can_replace_one_other_enrolled_device() {
     let (own, old) = (DeviceId::from_digest([1; 32]), DeviceId::from_digest([2; 32]));
     let replaced = ReplacedDevice { id: old, is_enrolled: true, replaced_by: None };
     assert!(check_replaced(own, None).is_ok());
@@ -203,7 +203,7 @@ fn a_device_takes_the_place_of_one_other_known_device() {
 }
 
 #[test]
-fn what_a_session_keeps_survives_its_encoding() {
+fn session_data_survives_encoding_and_decoding() {
     let nonce = Nonce([4; 32]);
     let data = |ca| PairingSession::new(request(Finding::NewTpm), "enrolled by hash".to_owned(), ca, nonce);
     let with_ca = data(Some("root.pem".to_owned()));

@@ -8,24 +8,23 @@ use crate::boot_state::BootState;
 use crate::incident::IncidentKind;
 use crate::session::Binding;
 
-/// One record.
+/// An audit record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The device.
     pub device: DeviceId,
-    /// Its place in the chain, from 1.
+    /// Its position in the chain, from 1.
     pub sequence: u64,
     /// Unix time of the control plane, seconds.
     pub time: u64,
-    /// What happened.
+    /// The recorded fact.
     #[serde(flatten)]
     pub fact: Fact,
 }
 
-/// What is recorded. Byte strings stand as hexadecimal, for people and for JSON.
+/// The recorded fact. Byte strings are hexadecimal, for people and for JSON.
 ///
-/// A field that a record of an earlier version may lack is optional, and stays so: a record is never
-/// written again.
+/// A field that records of an earlier version may lack is optional, and must remain so: records are never rewritten.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 #[serde(tag = "kind", content = "detail", rename_all = "kebab-case")]
@@ -34,12 +33,12 @@ pub enum Fact {
     Enrolled {
         /// SHA-256 of its endorsement key.
         ek_sha256: String,
-        /// What the operator calls it.
+        /// The operator's label.
         label: Option<String>,
         /// Whether it may pair without a TPM vendor's certificate.
         without_certificate: Option<bool>,
     },
-    /// An operator let an enrolled device pair without a TPM vendor's certificate, or no longer.
+    /// An operator changed whether an enrolled device needs a TPM vendor's certificate to pair.
     CertificateRequirement {
         /// Whether a certificate is required from now on.
         required: bool,
@@ -52,15 +51,15 @@ pub enum Fact {
         epoch: u64,
         /// How the endorsement key was checked.
         endorsement: String,
-        /// The scopes that were asked for and that the operator granted.
+        /// The scopes that the device requested and the operator granted.
         scopes: Vec<String>,
-        /// The audiences, the same.
+        /// The audiences that the device requested and the operator granted.
         audiences: Option<Vec<String>>,
         /// The name of the attestation key.
         attestation_key: String,
-        /// Why a pairing was wanted.
+        /// The reason for the pairing.
         reason: String,
-        /// The name of the epoch counter, written.
+        /// The name of the epoch counter, with the attribute `written`.
         counter: Option<String>,
         /// The policyRef of its leases.
         policy_ref: Option<String>,
@@ -69,22 +68,22 @@ pub enum Fact {
     },
     /// A pairing, or an action, was refused.
     Refused {
-        /// For programs.
+        /// The code of the refusal.
         code: String,
-        /// What the technician was told.
+        /// The message for the technician.
         message: String,
-        /// The session, where there was one.
+        /// The session, if there was one.
         session: Option<String>,
-        /// The action that was refused; none for a pairing.
+        /// The refused action; `None` for a pairing.
         action: Option<String>,
     },
-    /// A report was judged.
+    /// A report was appraised.
     Verdict {
         /// The verdict's number.
         sequence: u64,
-        /// The judgement.
+        /// The trust tier.
         result: String,
-        /// Why.
+        /// The reasons for it.
         reasons: Vec<String>,
         /// SHA-256 of the evidence.
         evidence: String,
@@ -94,51 +93,51 @@ pub enum Fact {
         signature: String,
         /// The TPM's time when it quoted.
         at: Option<TpmTime>,
-        /// Which program judged.
+        /// The program that appraised it.
         by: Option<String>,
-        /// SHA-256 of the policy by which it judged; none if known states were compared.
+        /// SHA-256 of the policy; `None` if the boot state was compared with accepted states.
         policy: Option<String>,
-        /// How far the device's own records were known then, by this evidence.
+        /// The last record of the device's own chain that the control plane had after this report.
         records: Option<ChainHead>,
     },
     /// A lease was signed.
     Lease {
-        /// In the verdict of this number.
+        /// The number of the verdict that contains it.
         sequence: u64,
-        /// For this epoch.
+        /// Its epoch.
         epoch: u64,
-        /// For this many resets of the TPM at most.
+        /// The highest reset count of the TPM at which it is valid.
         reset_count: u32,
-        /// Below this clock of the TPM, milliseconds.
+        /// The TPM's clock at which it expires, milliseconds.
         clock: u64,
         /// SHA-256 over the values of its PCRs.
         pcr_digest: String,
-        /// What was signed.
+        /// The signature.
         signed: Option<LeaseSigned>,
-        /// The name of the boot state that was approved ahead, if it is for one.
+        /// The name of the future boot state that it is for; `None` for a lease for the present state.
         ahead: Option<String>,
     },
-    /// What the operator grants the device was changed.
+    /// The operator's grant to the device changed.
     Granted {
         /// The scopes from now on.
         scopes: Vec<String>,
-        /// The audiences from now on; where there is none, the control plane's own URL.
+        /// The audiences from now on. An empty list means the control plane's own URL.
         audiences: Vec<String>,
-        /// The device that it inherits this from, by taking its place.
+        /// The replaced device from which it inherits the grant.
         from: Option<String>,
     },
     /// An operator suspended the device.
     Suspended {
-        /// Why.
+        /// The operator's reason.
         reason: String,
     },
-    /// An operator let it work again.
+    /// An operator ended the suspension.
     Resumed {},
-    /// A boot state was accepted: the first one with the first pairing, others by an operator.
+    /// A boot state was accepted: the first one by the first pairing, others by an operator.
     Accepted {
         /// The PCRs, as `index=value`.
         pcrs: Vec<String>,
-        /// Who.
+        /// Who accepted it.
         by: String,
     },
     /// An operator ordered the end of the epoch.
@@ -149,37 +148,37 @@ pub enum Fact {
         order: String,
         /// The epoch that ends.
         epoch: u64,
-        /// Why.
+        /// The operator's reason.
         reason: String,
     },
-    /// The TPM's proof that an epoch ended.
+    /// A receipt proved that an epoch ended.
     Receipt {
         /// The epoch that ended.
         ended: u64,
         /// The counter's value.
         epoch: u64,
-        /// The event that was carried out.
+        /// The event that the device carried out.
         event: Option<String>,
-        /// What began it.
+        /// What caused the wipe.
         cause: String,
-        /// Why.
+        /// The reason for it.
         reason: String,
         /// SHA-256 of the receipt.
         receipt: String,
-        /// The TPM's word: it covers the receipt, and certifies the counter.
+        /// The TPM's attestation, which covers the receipt and certifies the counter.
         attested: Option<Attested>,
-        /// The TPM's time when it certified.
+        /// The TPM's time when it certified the counter.
         at: Option<TpmTime>,
     },
     /// An access token was issued.
     Token {
         /// The token's id.
         jti: String,
-        /// For whom.
+        /// Its audience.
         audience: String,
         /// Its scopes.
         scope: String,
-        /// Until when.
+        /// When it expires, Unix seconds.
         expires: u64,
     },
     /// A session was approved.
@@ -188,37 +187,37 @@ pub enum Fact {
         session: String,
         /// `pair`, `re-pair`, or an action's name.
         action: String,
-        /// From where it was asked, as the device tells.
+        /// The origin of the request, as the device reports it.
         origin: String,
-        /// The statement, encoded: what was approved. Persons sign its SHA-256.
+        /// The approved statement, encoded. Approvers sign its SHA-256.
         statement: String,
-        /// By whom; nobody where the operator's policy wants nobody.
+        /// The approvals; empty if the operator's policy requires none.
         by: Vec<ApprovedBy>,
     },
-    /// A session was opened: its device has proven itself, and asks.
+    /// A session was opened by a device that has proven its TPM.
     SessionOpened {
         /// The session.
         session: String,
         /// `pair`, `re-pair`, or an action's name.
         action: String,
-        /// From where it was asked, as the device tells.
+        /// The origin of the request, as the device reports it.
         origin: String,
-        /// Why, as the device tells.
+        /// The reason for the request, as the device reports it.
         reason: String,
         /// SHA-256 of the statement.
         statement: String,
         /// How many persons must approve.
         needed: u8,
     },
-    /// Something that was to approve a session does not count.
+    /// An attempt to approve a session was refused.
     ApprovalRefused {
         /// The session.
         session: String,
-        /// Which of the things that an approval is bound to failed.
+        /// The binding of the approval that failed.
         binding: Binding,
-        /// In words.
+        /// The failure, for people.
         detail: String,
-        /// The fingerprint of the key that signed, as far as it was verified.
+        /// The fingerprint of the key that signed, if the signature is valid.
         key: Option<String>,
     },
     /// A session failed or was refused.
@@ -227,14 +226,14 @@ pub enum Fact {
         session: String,
         /// `declined`, `expired` or `superseded`.
         how: String,
-        /// Why.
+        /// The reason, for people.
         reason: String,
     },
-    /// Another device took the place of this one.
+    /// Another device replaced this one.
     Replaced {
-        /// Which.
+        /// The other device.
         by: String,
-        /// The session in which that was approved.
+        /// The session in which the replacement was approved.
         session: String,
     },
     /// A protected action was authorized: the TPM may sign this one assurance.
@@ -247,60 +246,60 @@ pub enum Fact {
         epoch: u64,
         /// The action.
         action: String,
-        /// On what it acts.
+        /// The target of the action.
         resource: String,
-        /// SHA-256 of what it acts with.
+        /// SHA-256 of the action's input.
         subject: String,
         /// The workload's own session.
         context: String,
-        /// From where it was asked, as the device tells.
+        /// The origin of the request, as the device reports it.
         origin: String,
-        /// SHA-256 of the statement that was approved.
+        /// SHA-256 of the approved statement.
         statement: String,
-        /// SHA-256 of the JWS signing input: what the TPM signs.
+        /// SHA-256 of the JWS signing input, which the TPM signs.
         digest: String,
-        /// Until when the assurance counts, Unix seconds.
+        /// When the assurance expires, Unix seconds.
         expires: u64,
     },
-    /// A receiver used an assurance up.
+    /// A receiver consumed an assurance.
     AssuranceUsed {
-        /// The session in which it was made.
+        /// The session in which the assurance was authorized.
         session: String,
         /// The action.
         action: String,
-        /// On what it acts.
+        /// The target of the action.
         resource: String,
     },
-    /// A sign of a clone or a rollback was seen for the first time.
+    /// An incident was opened.
     Incident {
-        /// What.
+        /// Its kind.
         incident: IncidentKind,
-        /// The other device that it is about.
+        /// The other device that is involved.
         other: Option<String>,
-        /// In words.
+        /// The sign, for people.
         detail: String,
     },
-    /// An operator has dealt with what was seen.
+    /// An operator resolved incidents.
     IncidentsSettled {
-        /// How.
+        /// The operator's reason.
         reason: String,
-        /// How many there were.
+        /// The number of incidents.
         incidents: u64,
     },
-    /// Something is wrong, or new, with the device's own records.
+    /// There is a finding about the device's own records.
     DeviceRecords {
-        /// What.
+        /// The finding.
         finding: RecordFinding,
         /// The pairing in which it was found.
         pairing: String,
-        /// How far they were known.
+        /// The last stored record.
         known: Option<ChainHead>,
-        /// How far the device shows them now.
+        /// The last record in the report.
         shown: Option<ChainHead>,
-        /// In words.
+        /// The finding, for people.
         detail: String,
     },
-    /// A fact of a newer version of the control plane.
+    /// A fact that a newer version of the control plane recorded.
     #[serde(untagged, deserialize_with = "Self::unknown")]
     Unknown(UnknownFact),
 }
@@ -338,7 +337,7 @@ impl Fact {
         UnknownFact::unless(Self::KINDS, deserializer)
     }
 
-    /// Returns the record of what an operator grants from now on, or of what was inherited from another device.
+    /// Returns the record of a new grant, by an operator or inherited from the device `from`.
     #[must_use]
     pub fn granted(granted: &Access, from: Option<DeviceId>) -> Self {
         Self::Granted {

@@ -1,8 +1,8 @@
 //! Audit records: the decisions about a device, with their evidence.
 //!
-//! They form a chain for each device ([`pawl_proto::record::Link`]). Each record contains its evidence: the quote of a
-//! verdict, the signatures of an approval, the TPM's certificate of the counter in a receipt. So anybody with the chain can
-//! verify the decisions again, without the control plane.
+//! The records of each device form a chain ([`pawl_proto::record::Link`]). A record contains the evidence for its decision: the
+//! quote of a verdict, the signatures of an approval, the TPM's certification of the counter in a receipt. So anybody with the
+//! chain can verify the decisions again, without the control plane.
 
 mod fact;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use fact::{Fact, Record};
 
-/// The TPM's time of an attestation.
+/// The TPM's time in an attestation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TpmTime {
     /// The TPM's clock, milliseconds.
@@ -30,10 +30,10 @@ impl From<ClockInfo> for TpmTime {
     }
 }
 
-/// An attestation of a TPM, in hexadecimal.
+/// An attestation by a TPM, in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attested {
-    /// The covered bytes: their SHA-256 is the qualifying data.
+    /// The covered bytes. Their SHA-256 is the qualifying data.
     pub covers: String,
     /// `TPMS_ATTEST`.
     pub attest: String,
@@ -45,10 +45,10 @@ pub struct Attested {
 /// pairing's counter and policyRef.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseSigned {
-    /// Their bank.
+    /// The bank of the PCRs.
     #[serde(default, skip_serializing_if = "PcrBank::is_default")]
     pub bank: PcrBank,
-    /// The PCRs whose values `pcr_digest` is made of.
+    /// The PCRs whose values `pcr_digest` covers.
     pub pcrs: Vec<u8>,
     /// SHA-256 over the approved policy and the pairing's policyRef.
     pub digest: String,
@@ -56,23 +56,23 @@ pub struct LeaseSigned {
     pub signature: String,
 }
 
-/// One person's approval, with all that is needed to verify it again.
+/// One person's approval, with everything that is needed to verify it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApprovedBy {
     /// The person's name in the operator's list of approvers.
     pub principal: String,
     /// The fingerprint of their key, `SHA256:…`.
     pub key: String,
-    /// When, Unix seconds.
+    /// When the person approved, Unix seconds.
     pub time: u64,
-    /// The armored SSHSIG over the statement's digest; the public key is in it.
+    /// The armored SSHSIG over the statement's digest. It contains the public key.
     pub signature: String,
 }
 
 /// The last record of a device's own chain that the control plane has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainHead {
-    /// Which of the device's chains, from 1: another one begins with a pairing, if at all.
+    /// The number of the chain among those of the device, from 1. Only a pairing can begin another chain.
     pub chain: u32,
     /// The sequence of its last record.
     pub sequence: u64,
@@ -85,24 +85,24 @@ pub struct ChainHead {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum RecordFinding {
-    /// They cannot be read, do not follow from one another, or are more than a report may carry.
+    /// The records are malformed, do not form a chain, or are larger than a report may contain.
     Malformed,
-    /// The device shows fewer records than it has shown before: the end was cut off.
+    /// The device reports fewer records than before: the end was cut off.
     Regress,
     /// A stored record has another digest in the report: the chain was rewritten.
     Fork,
     /// The device has dropped records between the stored ones and those in the report.
     Gap,
-    /// The device sends none, although it did before.
+    /// The device sends no records, although it did before.
     Absent,
-    /// Another chain began, as it may with a pairing.
+    /// Another chain began with a pairing, which is allowed.
     BeganAnew,
-    /// Another chain began with a pairing, and the device says that nothing about it had changed.
+    /// Another chain began with a pairing, although the device reports that nothing changed.
     BeganAnewUnchanged,
 }
 
 impl RecordFinding {
-    /// The name of a chain that begins anew in a session with this finding of the device.
+    /// Returns the finding for a chain that begins with a pairing in which the device reported `finding`.
     #[must_use]
     pub fn began_anew(finding: Finding) -> Self {
         match finding {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_that_is_known_is_read_as_itself_or_not_at_all() {
+    fn a_malformed_fact_of_a_known_kind_is_not_read_as_unknown() {
         for kind in Fact::KINDS {
             let wrong = json!({"kind": kind, "detail": {"nothing": "of this"}});
             let read = serde_json::from_value::<Fact>(wrong);

@@ -16,7 +16,7 @@ use crate::lease::LeasePolicy;
 use crate::pairing::{Base, Pairing};
 use crate::policy::DevicePolicy;
 
-/// The basis of an appraisal beside the report.
+/// The inputs of an appraisal besides the report.
 #[derive(Clone, Copy)]
 pub struct AppraisalContext<'a> {
     /// The device's policy, if it has one.
@@ -27,9 +27,9 @@ pub struct AppraisalContext<'a> {
     pub pairing: Option<&'a Pairing>,
     /// The accepted boot states.
     pub accepted: &'a [AcceptedState],
-    /// Whether the present state counts as accepted if none is: the device asks to be paired for the first time.
+    /// Whether the present state counts as accepted if there is no accepted state: for a device's first pairing.
     pub trust_first: bool,
-    /// The latest point at which the TPM was seen, where the appraisal is to judge the TPM's time too.
+    /// The latest time that the TPM has attested, if the appraisal must check the TPM's time too.
     pub highest: Option<HighWater>,
     /// The epoch in which the device reports.
     pub epoch: Epoch,
@@ -37,7 +37,7 @@ pub struct AppraisalContext<'a> {
     pub attestation_key: &'a [u8],
     /// Seconds between the challenge and the quote's arrival.
     pub age: u64,
-    /// The NvPCRs that the TPM certified; not asked for where no verdict could ask yet.
+    /// The NvPCRs that the TPM certified; `NotAsked` if no verdict could ask for them yet.
     pub nvpcrs: NvPcrs<'a>,
     /// Unix time, seconds.
     pub now: u64,
@@ -54,19 +54,19 @@ pub struct Appraised {
     pub boot_log: Option<Vec<u8>>,
     /// The PCRs that the device's leases name.
     pub lease_pcrs: LeasePcrs,
-    /// Their values; none when one of them was not quoted.
+    /// Their values; `None` if one of them was not quoted.
     pub boot: Option<BootState>,
     /// The TPM's time in the quote.
     pub time: TpmTime,
-    /// The evidence to keep; none when the attestation key cannot be kept.
+    /// The evidence to store; `None` if the attestation key is too long to store.
     pub kept: Option<KeptEvidence>,
 }
 
 impl Appraised {
-    /// Completes a report and appraises it. `before` is what it builds on, with the boot log that was kept; none for a
+    /// Completes a report and appraises it. `before` is the evidence on which it builds, with the stored boot log; `None` for a
     /// whole report.
     ///
-    /// It parses and replays logs, so keep it out of database transactions.
+    /// This parses and replays logs, so call it outside database transactions.
     ///
     /// # Errors
     /// [`CompleteError`] says whether a whole report would help.
@@ -129,20 +129,20 @@ pub struct AppraisalInput<'a> {
     pub boot_log: Option<&'a [u8]>,
     /// systemd's measurement log, as far as it was reported.
     pub measure_log: Option<&'a [u8]>,
-    /// Whether systemd's log is longer than the kept part.
+    /// Whether systemd's log is longer than the stored part.
     pub measure_log_cut: bool,
     /// Whether more pieces of systemd's log are missing.
     pub measure_log_behind: bool,
-    /// The NvPCRs that the TPM certified, where the device was asked for them.
+    /// The NvPCRs that the TPM certified, if a verdict asked for them.
     pub nvpcrs: NvPcrs<'a>,
     /// The IMA log, as far as it was followed.
     pub ima: ImaProgress<'a>,
 }
 
-/// Appraises evidence, by the device's policy if it has one, else by the accepted boot states. `highest` is the latest
-/// point at which the TPM was seen, where the appraisal is to judge the TPM's time too.
+/// Appraises evidence by the device's policy, or without one by the accepted boot states. `highest` is the latest time that the
+/// TPM has attested, if the appraisal must check the TPM's time too.
 ///
-/// It parses and replays logs: milliseconds of CPU for a large one.
+/// This parses and replays logs, which takes milliseconds of CPU for a large log.
 #[must_use]
 pub fn appraise(
     input: &AppraisalInput<'_>,
@@ -163,15 +163,14 @@ pub fn appraise(
         lease_selection: input.lease_pcrs.selection(),
         policy: input.policy.map(|policy| Arc::clone(&policy.policy)),
         boot_states: boot_states(accepted, input.policy.is_some()),
-        // Boards without UEFI have none.
+        // Boards without UEFI have no event log.
         boot_log: BootLogRule::AllowAbsent,
         high_water: highest,
     };
     appraise::appraise(&evidence, &reference)
 }
 
-/// Returns the states to compare with. No operator has seen the state of the first pairing, so it does not count under a
-/// policy.
+/// Returns the states to compare with. Under a policy, the state of the first pairing is left out: no operator has checked it.
 fn boot_states(accepted: Vec<AcceptedState>, under_policy: bool) -> Vec<ReferenceState> {
     accepted
         .into_iter()

@@ -11,19 +11,18 @@ use super::measure_log::{self, MeasureLogState};
 use super::quoted::quoted_values;
 use crate::pairing::Base;
 
-/// A report, completed from the evidence on which it builds: a report leaves out what did not change.
+/// A report, completed from the evidence on which it builds. A report omits fields that did not change.
 #[derive(Debug)]
 pub struct CompleteReport {
-    /// On what the next report builds.
+    /// The base of the next report.
     pub base: Base,
     /// The firmware's event log, if the device has one.
     pub boot_log: Option<Vec<u8>>,
-    /// What the IMA log has to do with PCR 10.
+    /// The result of comparing the IMA log with PCR 10.
     pub ima: Option<Outcome>,
-    /// What the policy's rules on files found in it; none if there are no rules, and if nothing accounts for
-    /// the log.
+    /// The findings of the policy's rules on files; `None` if there are no rules, or if no quote covers the log.
     pub findings: Option<Findings>,
-    /// More pieces of the IMA log have to come.
+    /// Whether more pieces of the IMA log are missing.
     pub behind: bool,
     /// Whether more pieces of systemd's log are missing.
     pub measured_behind: bool,
@@ -33,16 +32,17 @@ pub struct CompleteReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompleteError {
-    /// It builds on evidence that is not kept any more: the device has to send a whole report.
-    #[error("the report builds on what is not known here")]
+    /// It builds on evidence that is no longer stored: the device must send a whole report.
+    #[error("the report builds on evidence that is not stored here")]
     Unknown,
-    /// It leaves out of a whole report what belongs there, or contradicts itself.
-    #[error("the boot event log is missing from a whole report, or is not the one that it names")]
+    /// It is a whole report without the boot event log that it names, or a log has another digest than the report names.
+    #[error(
+        "the boot event log is missing from a whole report, or does not have the digest that the report names"
+    )]
     BootLog,
 }
 
-/// The PCRs of a report, and the others as they were: a claim until the quote's composite is
-/// compared.
+/// Returns the PCRs of a report, and the others from `before`. They are a claim until they are compared with the quote.
 pub(crate) fn pcrs(evidence: &Evidence, before: Option<&Base>) -> BTreeMap<u8, PcrValue> {
     let mut pcrs = before.map(|base| base.pcrs.clone()).unwrap_or_default();
     pcrs.extend(evidence.pcrs.iter().map(|(index, value)| (*index, *value)));
@@ -50,8 +50,8 @@ pub(crate) fn pcrs(evidence: &Evidence, before: Option<&Base>) -> BTreeMap<u8, P
 }
 
 impl CompleteReport {
-    /// Completes a report whose PCR values are `quoted`. `before` is what it builds on, with the
-    /// boot log that was kept; none for a whole report. `rules` are the policy's on files, if it has any.
+    /// Completes a report whose PCR values are `quoted`. `before` is the evidence on which it builds, with the stored boot log;
+    /// `None` for a whole report. `rules` are the policy's rules on files, if it has any.
     ///
     /// # Errors
     /// [`CompleteError`] says whether a whole report would help.
@@ -71,7 +71,7 @@ impl CompleteReport {
         let measured =
             measure_log::follow(logged, evidence.measure_log.as_ref()).ok_or(CompleteError::Unknown)?;
         let boot_log = boot_log(evidence, before)?;
-        // IMA's first entry is over PCRs that systemd extended later.
+        // IMA's first entry covers PCRs that systemd extends later, so it is compared with their values before that.
         let found = rules.is_some().then(|| {
             let log = measured.as_ref().map(MeasureLogState::log);
             before_user_space(boot_log.as_deref(), log, quoted)
@@ -104,7 +104,7 @@ impl CompleteReport {
         self.base.measured.as_ref().map(MeasureLogState::log)
     }
 
-    /// Returns whether systemd's log is longer than what is kept of it.
+    /// Returns whether systemd's log is longer than the stored part.
     #[must_use]
     pub fn is_measure_log_cut(&self) -> bool {
         self.base.measured.as_ref().is_some_and(MeasureLogState::is_cut)

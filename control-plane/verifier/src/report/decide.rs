@@ -13,15 +13,15 @@ use crate::lease::LeasePolicy;
 use crate::pairing::{Pairing, PairingState};
 use crate::policy::DevicePolicy;
 
-/// The state that the appraisal of a report is computed from. The caller commits the result only while this state is
-/// still the current one, and otherwise loads it again and repeats the appraisal.
+/// The state from which the appraisal of a report is computed. The caller commits the result only if this state is still
+/// current, and otherwise loads it again and repeats the appraisal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReportBasis {
     /// The newest pairing of the device.
     pub pairing: Pairing,
     /// The accepted boot states of the device.
     pub accepted: Vec<AcceptedState>,
-    /// When the nonce of the next report was given out, Unix seconds.
+    /// When the nonce of the next report was issued, Unix seconds.
     pub challenged_at: Option<u64>,
     /// The handles of the NvPCRs that the same verdict asked for.
     pub nvpcrs_asked: Vec<u32>,
@@ -32,49 +32,49 @@ pub struct ReportBasis {
 pub struct Terms<'a> {
     /// The device's policy, if it has one.
     pub policy: Option<&'a DevicePolicy>,
-    /// What leases name and how long they last.
+    /// The policy on leases.
     pub lease: &'a LeasePolicy,
 }
 
-/// A report whose quote holds, and what follows from it.
+/// The decision on a report whose quote is valid.
 #[derive(Debug)]
 pub struct ReportDecision {
     /// The evidence.
     pub quoted: QuotedEvidence,
-    /// What follows.
+    /// The outcome.
     pub outcome: ReportOutcome,
 }
 
-/// What follows from a report.
+/// The outcome of a report.
 #[derive(Debug)]
 pub enum ReportOutcome {
-    /// The pairing has ended. The report is refused; the TPM's time in it can still show that the counter fell.
+    /// The pairing has ended. The report is refused; the TPM's time in it can still show that the counter went backwards.
     Ended {
         /// The epoch and the TPM's time in the report.
         time: TpmTime,
     },
-    /// The report is stale, builds on evidence that is not kept any more, or lacks NvPCRs that no verdict asked for: the
-    /// answer judges nothing and brings a new nonce.
+    /// The report is stale, builds on evidence that is no longer stored, or lacks NvPCRs for which no verdict asked. The answer
+    /// has a new nonce and no attestation result.
     Challenge {
-        /// The next report is to be a whole one.
+        /// Whether the next report must be a whole one.
         whole: bool,
     },
     /// A whole report contradicts itself: it is contraindicated.
     Contradiction {
-        /// What contradicts what.
+        /// The contradiction, for people.
         reason: String,
     },
     /// The report was appraised.
     Appraised(Box<Appraised>),
 }
 
-/// Verifies and appraises a report that came on the topic of `device`. `boot_log` is the firmware's event log of the
-/// last whole report in this pairing.
+/// Verifies and appraises a report that was received on the topic of `device`. `boot_log` is the firmware's event log in the
+/// last whole report of this pairing.
 ///
-/// It parses and replays logs, so keep it out of database transactions.
+/// This parses and replays logs, so call it outside database transactions.
 ///
 /// # Errors
-/// [`ReportError`] for a report that is refused for good.
+/// [`ReportError`] for a report that is refused permanently.
 pub fn appraise_report(
     basis: &ReportBasis,
     boot_log: Option<Vec<u8>>,
@@ -110,8 +110,8 @@ fn decide(
     }
     let age = basis.challenged_at.map_or(0, |at| now.saturating_sub(at));
     let is_too_old = terms.policy.is_some_and(|policy| policy.is_too_old(age));
-    // The policy may have come into force after the last verdict. The device could not know of the NvPCRs, so it is asked
-    // for them; a challenge does not end its lease.
+    // The policy may be newer than the last verdict, which then did not ask for its NvPCRs. A challenge asks for them without
+    // ending the lease.
     let is_unasked = terms.policy.is_some_and(|policy| !policy.asks_only(&basis.nvpcrs_asked));
     if evidence.nonce != pairing.nonce || is_too_old || is_unasked {
         return Ok(ReportOutcome::Challenge { whole: false });
@@ -135,7 +135,7 @@ fn decide(
         pairing: Some(pairing),
         accepted: &basis.accepted,
         trust_first: false,
-        // The TPM's time is judged by `TpmHistory::follow`.
+        // `TpmHistory::follow` checks the TPM's time.
         highest: None,
         epoch: pairing.epoch,
         attestation_key: &pairing.attestation_key,
@@ -150,7 +150,7 @@ fn decide(
     }
 }
 
-/// Why a report is refused for good.
+/// Why a report is refused permanently.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ReportError(String);

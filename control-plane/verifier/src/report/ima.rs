@@ -6,42 +6,42 @@ use serde::{Deserialize, Serialize};
 
 use super::quoted::{bank, bank_hash};
 
-/// How far a device's IMA log has been followed in this boot.
+/// The position up to which a device's IMA log was followed in this boot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImaState {
-    /// The running aggregate, as pawl-evidence keeps it.
+    /// The running aggregate, as pawl-evidence encodes it.
     aggregate: Blob<256>,
-    /// Where in the log the next piece begins.
+    /// The offset in the log at which the next piece begins.
     next: u64,
-    /// What came before it and is not accounted for by a quote yet: entries that were made after
-    /// the last quote, or the beginning of one that was cut.
+    /// The bytes before `next` that no quote covers yet: entries made after the last quote, or the beginning of an incomplete
+    /// entry.
     tail: Blob<{ limits::MESSAGE }>,
-    /// PCR 10 was never extended though there are entries.
+    /// Whether PCR 10 was never extended although there are entries.
     unanchored: bool,
-    /// What the policy's rules found in the entries so far; none if there are no rules. Provisional until the
-    /// entries are accounted for.
+    /// The findings of the policy's rules in the entries so far; `None` if there are no rules. They are provisional until a
+    /// quote covers the entries.
     findings: Option<Findings>,
 }
 
-/// What the log has to do with the quoted PCR 10.
+/// The result of comparing the log with the quoted PCR 10.
 #[derive(Clone, Debug)]
 pub(crate) struct Followed {
-    /// The judgement of pawl-evidence; none if there is nothing to judge, or not yet.
+    /// The outcome of pawl-evidence; `None` if there is no log, or if pieces are missing.
     pub(crate) outcome: Option<Outcome>,
-    /// What the rules found in a log that a quote accounts for.
+    /// The findings of the rules in a log that a quote covers.
     pub(crate) findings: Option<Findings>,
-    /// More pieces have to come before there is a judgement.
+    /// Whether pieces are missing before there can be an outcome.
     pub(crate) behind: bool,
-    /// To go on from.
+    /// The state from which to continue.
     pub(crate) state: Option<ImaState>,
 }
 
-/// A piece that does not begin where the last one ended, or a log that was looked at under other rules: it has to be
-/// sent again from its beginning.
+/// The piece does not begin where the last one ended, or the log was examined under other rules. The device must send the log
+/// again from its beginning.
 #[derive(Debug)]
 pub(crate) struct Gap;
 
-/// Follows the log by one piece. `before` is none for a whole report, `rules` where the policy has none on files.
+/// Follows the log by one piece. `before` is `None` for a whole report. `rules` is `None` if the policy has no rules on files.
 pub(crate) fn follow(
     before: Option<&ImaState>,
     piece: Option<&ImaLog>,
@@ -87,8 +87,8 @@ pub(crate) fn follow(
     let anchored = matches!(step.outcome, Some(Outcome::Anchored { .. }));
     let judged = findings.clone().filter(|_| anchored);
     let aggregate = Blob::new(aggregate.to_bytes()).map_err(|_| Gap)?;
-    // One that says there is more and sends nothing could stay behind for ever and never be judged, and a single
-    // entry larger than any message is none. Neither can be built on: what comes next has to come whole.
+    // A device that announces more and sends nothing must not postpone its appraisal for ever, and no valid entry is larger
+    // than a message. Both diverge, and the next report must be a whole one.
     let stuck = more && new.is_empty();
     let (outcome, next, tail) = match Blob::new(rest.to_vec()) {
         Ok(tail) if !stuck => (step.outcome, next, tail),
@@ -100,21 +100,21 @@ pub(crate) fn follow(
 
 struct Step {
     outcome: Option<Outcome>,
-    /// How much of the log need not be kept.
+    /// The number of bytes of the log that are done and need not be stored.
     consumed: usize,
 }
 
 fn step(aggregate: &mut Aggregate, log: &[u8], quoted: &TaggedDigest, more: bool, unanchored: bool) -> Step {
     match aggregate.advance(BinaryLog::new(log), quoted) {
         Ok(outcome @ Outcome::Anchored { consumed, .. }) => Step { outcome: Some(outcome), consumed },
-        // Once unanchored, later reports without new entries do not make it better.
+        // An unanchored log stays unanchored, even if later reports have no new entries.
         Ok(Outcome::Inactive) if unanchored => {
             Step { outcome: Some(Outcome::Unanchored), consumed: log.len() }
         }
         Ok(outcome @ (Outcome::Inactive | Outcome::Unanchored)) => {
             Step { outcome: Some(outcome), consumed: log.len() }
         }
-        // The quoted value lies in a piece that is still to come.
+        // A later piece may reach the quoted value.
         Ok(Outcome::Diverged) | Err(ImaError::Truncated { .. }) if more => {
             match aggregate.absorb(BinaryLog::new(log)) {
                 Ok(consumed) => Step { outcome: None, consumed },

@@ -20,9 +20,10 @@ pub struct Judgement {
     pub reasons: Vec<String>,
     areas: BTreeMap<Area, TrustTier>,
     policy: Option<Digest>,
-    /// More pieces of a log have to come, or NvPCRs: the device is to report again at once.
+    /// Whether pieces of a log or NvPCRs are missing: the device must report again at once.
     behind: bool,
-    /// None while the IMA log is behind and the policy has rules on it: a lease would cover files that nobody has judged.
+    /// `None` if the policy has rules on the IMA log, or on NvPCRs, that could not be applied yet: a lease must not cover
+    /// files that were not examined.
     lease: Option<LeaseBasis>,
 }
 
@@ -54,12 +55,12 @@ pub fn judge(
     }
 }
 
-/// Returns the reasons that decided the result; others are left out.
+/// Returns the reasons that decided the result, without the others.
 fn told_reasons(attestation: &AttestationResult, under_policy: bool) -> Vec<String> {
     let deciding: Vec<&Reason> =
         attestation.reasons.iter().filter(|reason| reason.tier == attestation.tier).collect();
     let more = deciding.len().saturating_sub(limits::REASONS);
-    // One of them gives way to the remark that there are more.
+    // The remark that there are more reasons takes the place of the last one.
     let told = if more > 0 { limits::REASONS.saturating_sub(1) } else { limits::REASONS };
     let mut reasons: Vec<String> =
         deciding.iter().take(told).map(|reason| told_reason(reason, under_policy)).collect();
@@ -70,7 +71,7 @@ fn told_reasons(attestation: &AttestationResult, under_policy: bool) -> Vec<Stri
     reasons
 }
 
-/// The rule comes before the text, which may be cut at its end.
+/// Formats a reason. The rule comes before the text, because a verdict may truncate the text.
 fn told_reason(reason: &Reason, under_policy: bool) -> String {
     let Reason { area, rule, text, .. } = reason;
     match (under_policy, reason.event) {
@@ -81,9 +82,9 @@ fn told_reason(reason: &Reason, under_policy: bool) -> String {
 }
 
 impl Judgement {
-    /// Returns the verdict on the evidence with the digest `answers`. It brings a lease, unless the result is
-    /// contraindicated or the operator has suspended the device. The next report is due after `interval` seconds,
-    /// or at once where a log is behind.
+    /// Returns the verdict on the evidence with the digest `answers`. It contains a lease, unless the result is
+    /// contraindicated, the operator has suspended the device, or a lease must wait for missing evidence. The next report is due
+    /// after `interval` seconds, or at once if evidence is missing.
     #[must_use]
     pub fn into_draft(
         self,
@@ -107,8 +108,8 @@ impl Judgement {
     }
 }
 
-/// Returns the record of a verdict, with the quote on which it rests. `records` says how far the device's own records
-/// were known by then, `by` names the program that judged.
+/// Returns the record of a verdict, with the quote that it is based on. `records` is the last record of the device's own chain
+/// that the control plane has; `by` names the program that appraised the report.
 #[must_use]
 pub fn verdict_fact(
     verdict: &Verdict,

@@ -11,19 +11,19 @@ use serde::{Deserialize, Serialize};
 use super::appraisal::AppraisalInput;
 use super::quoted::{QuotedEvidence, pcr_values, quoted_values, verify_nvpcrs};
 
-/// The last evidence of a device, with the TPM's signature for it: it can be judged again and learnt from. The boot
-/// event log is kept beside it.
+/// The last evidence of a device, with the TPM's signature. It can be appraised again, and a policy can be learnt from it. The
+/// boot event log is stored separately.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeptEvidence {
     /// When it was received, Unix seconds.
     pub at: u64,
-    /// Seconds after the challenge.
+    /// Seconds between the challenge and its arrival.
     pub age: u64,
     /// The epoch in which it was made.
     pub epoch: Epoch,
     /// SHA-256 of the evidence, which the quote covers.
     pub evidence: Digest,
-    /// The key that signed.
+    /// The key that signed the quote.
     attestation_key: TpmStructure,
     /// The quote.
     attest: TpmStructure,
@@ -34,22 +34,22 @@ pub struct KeptEvidence {
     /// systemd's measurement log, as far as it was reported.
     #[serde(default)]
     measure_log: Option<Blob<{ limits::MEASURE_LOG }>>,
-    /// Whether systemd's log is longer than the kept part.
+    /// Whether systemd's log is longer than the stored part.
     #[serde(default)]
     measure_log_cut: bool,
-    /// The handles of the NvPCRs that the device was asked for.
+    /// The handles of the NvPCRs for which a verdict asked.
     #[serde(default)]
     nvpcrs_asked: Vec<u32>,
     /// The NvPCRs that the TPM certified.
     #[serde(default)]
     nvpcrs: Vec<CertifiedNvPcr>,
-    /// How far the IMA log was followed.
+    /// The result of comparing the IMA log with PCR 10.
     ima: ImaOutcome,
-    /// What the rules on files found in it, those that were in force then.
+    /// The findings of the rules on files that were in force then.
     findings: Option<Findings>,
 }
 
-/// What the IMA log had to do with PCR 10.
+/// The result of comparing the IMA log with PCR 10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum ImaOutcome {
@@ -63,10 +63,10 @@ enum ImaOutcome {
 }
 
 impl KeptEvidence {
-    /// Returns the evidence to keep of a report that came at `now`, Unix seconds.
+    /// Returns the evidence to store of a report that was received at `now`, Unix seconds.
     ///
     /// # Errors
-    /// [`KeptEvidenceError`] when the attestation key is longer than a TPM's structure.
+    /// [`KeptEvidenceError`] if the attestation key is longer than a [`TpmStructure`] may be.
     pub fn new(
         input: &AppraisalInput<'_>,
         quoted: &QuotedEvidence,
@@ -114,7 +114,7 @@ impl KeptEvidence {
         verify_nvpcrs(&key, &self.nvpcrs, self.evidence, quoted_at).map_err(|_| KeptEvidenceError)
     }
 
-    /// Returns the handles of the NvPCRs that the device was asked for.
+    /// Returns the handles of the NvPCRs for which a verdict asked.
     #[must_use]
     pub fn nvpcrs_asked(&self) -> &[u32] {
         &self.nvpcrs_asked
@@ -132,7 +132,7 @@ impl KeptEvidence {
         self.measure_log.as_ref().map(Blob::as_bytes)
     }
 
-    /// Returns whether systemd's log is longer than what is kept of it.
+    /// Returns whether systemd's log is longer than the stored part.
     #[must_use]
     pub fn is_measure_log_cut(&self) -> bool {
         self.measure_log_cut
@@ -189,7 +189,7 @@ fn followed(log: ImaProgress<'_>) -> (ImaOutcome, Option<&Findings>) {
     }
 }
 
-/// Kept evidence that does not hold: it was damaged.
+/// The stored evidence cannot be verified again: it is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the kept evidence of the device is damaged")]
+#[error("the stored evidence of the device is damaged")]
 pub struct KeptEvidenceError;

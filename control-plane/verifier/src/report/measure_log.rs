@@ -5,17 +5,17 @@ use serde::{Deserialize, Serialize};
 /// systemd's measurement log of a device's present boot, as far as it was reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeasureLogState {
-    /// The log from its start. What is longer than the limit is not kept: a device is refused where a PCR or an NvPCR
-    /// needs those records, until its next boot.
+    /// The log from its start, up to the limit. If a PCR or an NvPCR needs records beyond the limit, the device is refused
+    /// until its next boot.
     log: Blob<{ limits::MEASURE_LOG }>,
-    /// Where in the device's log the next piece begins.
+    /// The offset in the device's log at which the next piece begins.
     next: u64,
-    /// How long the log was when the last piece was read.
+    /// The length of the log when the device read the last piece.
     size: u64,
 }
 
-/// Adds a piece to the log. `before` is none for a whole report. Gives none when the piece does not begin where the
-/// last one ended: then the log has to be sent again from its start.
+/// Adds a piece to the log. `before` is `None` for a whole report. Returns `None` if the piece does not begin where the last
+/// one ended: then the device must send the log again from its start.
 pub(crate) fn follow(
     before: Option<&MeasureLogState>,
     piece: Option<&MeasureLog>,
@@ -29,7 +29,7 @@ pub(crate) fn follow(
     let room = limits::MEASURE_LOG.saturating_sub(log.len());
     log.extend(piece.bytes.as_bytes().iter().take(room));
     let next = next.saturating_add(u64::try_from(piece.bytes.as_bytes().len()).unwrap_or(u64::MAX));
-    // One that says there is more and sends nothing is not waited for.
+    // Does not wait for a device that announces more and sends nothing.
     let size = if piece.bytes.as_bytes().is_empty() { next } else { piece.size };
     Some(Some(MeasureLogState { log: Blob::new(log).ok()?, next, size }))
 }
@@ -41,12 +41,12 @@ impl MeasureLogState {
         self.log.as_bytes()
     }
 
-    /// Whether the log is longer than what is kept of it.
+    /// Returns whether the log is longer than the stored part.
     pub(crate) fn is_cut(&self) -> bool {
         u64::try_from(self.log().len()).is_ok_and(|kept| kept < self.next)
     }
 
-    /// Whether more pieces have to come.
+    /// Returns whether more pieces are missing.
     pub(crate) fn is_behind(&self) -> bool {
         self.next < self.size
     }
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_exceeds_the_limit_is_left_out_and_the_pieces_go_on() {
+    fn records_beyond_the_limit_are_left_out_and_later_pieces_are_accepted() {
         let mut state = None;
         let bytes = vec![b'x'; limits::MEASURE_PIECE];
         for number in 0..6_u64 {
@@ -87,11 +87,11 @@ mod tests {
         assert!(state.is_cut());
         let more =
             follow(Some(&state), Some(&piece(6 * 64 * 1024, 6 * 64 * 1024 + 1, b"x"))).unwrap().unwrap();
-        assert!(more.is_cut() && more.log() == state.log(), "the device can go on to report");
+        assert!(more.is_cut() && more.log() == state.log(), "later pieces are accepted");
     }
 
     #[test]
-    fn a_device_that_promises_more_and_sends_nothing_is_not_waited_for() {
+    fn a_device_that_announces_more_and_sends_nothing_is_not_behind() {
         let state = follow(None, Some(&piece(0, 100, b""))).unwrap().unwrap();
         assert!(!state.is_behind());
     }

@@ -1,4 +1,4 @@
-//! Appraises reports: verifies the quote, completes the evidence from the report before, and appraises it.
+//! Appraises reports: verifies the quote, completes the evidence from the previous report, and appraises it.
 
 mod appraisal;
 mod complete;

@@ -5,27 +5,27 @@ use pawl_evidence::tpm::{self, ClockInfo, HashAlgorithm, NvPublic, ParseError, P
 use pawl_proto::message::{CertifiedNvPcr, Evidence, Report, TpmStructure};
 use pawl_proto::{DecodeError, Digest, PcrBank, PcrValue, limits};
 
-/// Evidence under a quote whose signature holds. The PCR values in it are a claim until
-/// [`QuotedEvidence::composite`] has compared them with the quote.
+/// Evidence under a quote with a valid signature. Its PCR values are a claim until [`QuotedEvidence::composite`] has compared
+/// them with the quote.
 #[derive(Clone, Debug)]
 pub struct QuotedEvidence {
-    /// What the device says.
+    /// The evidence.
     pub evidence: Evidence,
     /// SHA-256 of the evidence, which the quote covers.
     pub digest: Digest,
-    /// The quote as it came, for the record.
+    /// The quote as received, for the audit record.
     pub attest: TpmStructure,
     /// The signature over it.
     pub signature: TpmStructure,
-    /// The certified NvPCRs as they came, to be kept.
+    /// The certified NvPCRs as received, for storage.
     pub certified: Vec<CertifiedNvPcr>,
-    /// The NvPCRs that the same key certified for the same evidence.
+    /// The verified NvPCRs: the same key certified them for the same evidence.
     pub nvpcrs: Vec<VerifiedNvPcr>,
     verified: VerifiedAttest,
 }
 
 impl QuotedEvidence {
-    /// Checks the signature first and then decodes the evidence that it covers.
+    /// Verifies the signature, then decodes the evidence that it covers.
     ///
     /// # Errors
     /// [`QuotedError`]
@@ -57,18 +57,18 @@ impl QuotedEvidence {
         self.verified.clock()
     }
 
-    /// Returns the quote over these values, if they are what the TPM quoted.
+    /// Returns the quote over these values.
     ///
     /// # Errors
-    /// [`QuotedError`]
+    /// [`QuotedError`] if they are not the quoted values.
     pub fn composite(&self, pcrs: &BTreeMap<u8, PcrValue>) -> Result<VerifiedQuote, QuotedError> {
         Ok(self.verified.clone().quote(&pcr_values(pcrs)?)?)
     }
 }
 
-/// Verifies that the key certified NvPCRs for the evidence with this digest and in the boot of the quote. A device can prepare
-/// evidence ahead of a reboot, and an NvPCR's value from before the reboot says nothing about the boot after it. Whether the
-/// indexes are NvPCRs, and which values are allowed, is for the policy.
+/// Verifies that the key certified the NvPCRs for the evidence with this digest, and in the boot of the quote: a device can
+/// prepare evidence before a reboot, and an NvPCR's earlier value proves nothing about the boot after it. The policy decides
+/// whether the indexes are NvPCRs and which values are allowed.
 pub(super) fn verify_nvpcrs(
     key: &AttestationKey,
     certified: &[CertifiedNvPcr],
@@ -87,7 +87,7 @@ pub(super) fn verify_nvpcrs(
     certified.iter().map(verify).collect()
 }
 
-/// Returns values of one bank in the form of pawl-evidence.
+/// Converts values of one bank to the type of pawl-evidence.
 ///
 /// # Errors
 /// [`QuotedError`] for values of several banks, and for a PCR that no TPM has.
@@ -104,8 +104,7 @@ pub fn pcr_values(pcrs: &BTreeMap<u8, PcrValue>) -> Result<PcrValues, QuotedErro
     Ok(values)
 }
 
-/// Returns the quoted values in the form of messages, all of one bank. A value that the report names and the quote
-/// does not cover is left out.
+/// Converts quoted values to the type of messages, all of one bank. A value that the quote does not cover is left out.
 #[must_use]
 pub fn quoted_values(quoted: &PcrValues) -> BTreeMap<u8, PcrValue> {
     let Some(bank) = bank(quoted) else { return BTreeMap::new() };
@@ -113,7 +112,7 @@ pub fn quoted_values(quoted: &PcrValues) -> BTreeMap<u8, PcrValue> {
     values.filter_map(|(index, value)| Some((index, PcrValue::new(value.as_bytes()).ok()?))).collect()
 }
 
-/// Returns the bank of these values. Reports that mix banks are refused before.
+/// Returns the bank of these values. Reports that mix banks are refused earlier.
 #[must_use]
 pub fn bank(values: &PcrValues) -> Option<PcrBank> {
     let banks = [PcrBank::Sha256, PcrBank::Sha384];
@@ -129,18 +128,18 @@ pub fn bank_hash(bank: PcrBank) -> HashAlgorithm {
     }
 }
 
-/// Why a report is not believed.
+/// Why the quote or the certifications of a report are refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuotedError {
-    /// The quote does not hold.
+    /// The attestation is not valid.
     #[error(transparent)]
     Attest(#[from] AttestError),
-    /// The TPM signed for something that is no evidence.
+    /// The signed bytes are not evidence.
     #[error("evidence: {0}")]
     Decode(#[from] DecodeError),
     /// More NvPCRs than a verdict asks for, or than a log names.
-    #[error("the report has more NvPCRs than it may")]
+    #[error("the report has too many NvPCRs")]
     TooManyNvPcrs,
     /// The TPM was reset or resumed between the quote and the certification.
     #[error("an NvPCR was certified in another boot than the PCRs were quoted in")]
@@ -149,9 +148,9 @@ pub enum QuotedError {
     #[error("NvPCR: {0}")]
     NvPublic(ParseError),
     /// The values are of several banks.
-    #[error("the PCR values are of several banks: a device reports one")]
+    #[error("the PCR values are of several banks; a report must have one")]
     Banks,
-    /// No such PCR.
+    /// The TPM has no such PCR.
     #[error("there is no PCR {0}")]
     Pcr(u8),
 }

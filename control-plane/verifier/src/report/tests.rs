@@ -18,7 +18,7 @@ use crate::testing::SoftTpm;
 
 const CHALLENGED_AT: u64 = 1_000;
 
-/// A paired device and what a control plane keeps of it.
+/// A paired device, and the state that a control plane stores about it.
 struct Paired {
     tpm: SoftTpm,
     basis: ReportBasis,
@@ -98,7 +98,7 @@ impl Paired {
 fn a_report_on_the_nonce_is_appraised_and_the_next_one_builds_on_it() {
     let mut paired = Paired::new();
     let ReportOutcome::Appraised(first) = paired.outcome(&paired.evidence(None)) else { panic!() };
-    // It has no boot log, so its PCRs can be compared and not explained.
+    // Without a boot log, the PCRs can be compared with known values but not explained.
     assert_eq!(first.judgement.result, TrustTier::Warning, "{:?}", first.judgement.reasons);
     let draft = first.judgement.clone().into_draft(Standing::Active, None, Digest([4; 32]), 300);
     assert_eq!((draft.interval, draft.lease.is_some()), (300, true));
@@ -139,7 +139,7 @@ fn values_that_the_quote_does_not_cover_contradict_a_whole_report() {
 }
 
 #[test]
-fn a_report_of_an_ended_pairing_is_told_apart_and_that_of_another_device_is_refused() {
+fn a_report_of_an_ended_pairing_has_an_outcome_and_one_of_another_device_is_refused() {
     let mut paired = Paired::new();
     let evidence = paired.evidence(None);
     paired.basis.pairing.state = PairingState::Revoking;

@@ -2,7 +2,7 @@ use pawl_approval::{Refusal as SignerRefusal, SignatureError};
 use pawl_proto::message::Statement;
 use serde::{Deserialize, Serialize};
 
-/// What an approval is bound to. One that does not count names the first that failed.
+/// The conditions of an approval. The refusal of an approval names the first one that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "named as the statement's fields")]
@@ -23,45 +23,45 @@ pub enum Binding {
     Replaces,
     Epoch,
     Evidence,
-    /// What the device runs.
+    /// The device's boot state.
     Boot,
-    /// When the session was opened and when it is over.
+    /// When the session was opened and when it expires.
     Time,
-    /// The session's time is over.
+    /// The session has expired.
     Expired,
-    /// The session was used.
+    /// The session was already used.
     Used,
-    /// The namespace of the signature, or of the approver's line.
+    /// The namespace of the signature, or of the approver's line in the list.
     Namespace,
-    /// The approver's key is on no list.
+    /// The approver's key is not in the list.
     Key,
-    /// It is on the list for other dates.
+    /// The list has the key for other dates.
     Dates,
-    /// The signature does not hold.
+    /// The signature is not valid.
     Signature,
-    /// Somebody approved twice.
+    /// The same person has already approved.
     Person,
-    /// The code that the device shows.
+    /// The user code that the device shows.
     Code,
-    /// The confirmation that the approver was shown.
+    /// The confirmation that the control plane showed to the approver.
     Confirmation,
 }
 
-/// Something that was to approve a session and did not count.
+/// A refused attempt to approve a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// When, Unix seconds.
     pub time: u64,
-    /// Which binding failed.
+    /// The binding that failed.
     pub binding: Binding,
-    /// In words.
+    /// The failure, for people.
     pub detail: String,
-    /// The fingerprint of the key that signed, once the signature was verified.
+    /// The fingerprint of the key that signed, if the signature is valid.
     pub key: Option<String>,
 }
 
 impl Binding {
-    /// The first field in which an approved statement is not the session's own.
+    /// Returns the first field in which the approved statement differs from the session's own.
     pub(crate) fn differing(own: &Statement, approved: &Statement) -> Option<Self> {
         let fields = [
             (Self::Session, own.session == approved.session),
@@ -101,7 +101,7 @@ impl Binding {
     }
 }
 
-/// As it stands in JSON.
+/// Formats the binding as in JSON.
 impl std::fmt::Display for Binding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.serialize(f)

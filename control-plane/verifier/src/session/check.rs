@@ -1,4 +1,4 @@
-//! Whether an approval counts.
+//! Checks whether an approval counts.
 
 use pawl_approval::{AllowedSigners, Approver, NAMESPACE, Signature, Touch};
 use pawl_proto::Digest;
@@ -7,14 +7,14 @@ use pawl_proto::message::{GivenApproval, Statement, StatementBytes};
 use super::binding::{Binding, Refused};
 use super::state::SessionApproval;
 
-/// What an approval is checked against.
+/// The values against which an approval is checked.
 #[derive(Clone, Copy)]
 pub(crate) struct ApprovalCheck<'a> {
     /// The statement of the session, encoded.
     pub(crate) bytes: &'a StatementBytes,
-    /// The same, decoded.
+    /// The same statement, decoded.
     pub(crate) statement: &'a Statement,
-    /// The approvals of others.
+    /// The earlier approvals of the session.
     pub(crate) earlier: &'a [SessionApproval],
     /// The persons who may approve.
     pub(crate) signers: &'a AllowedSigners,
@@ -25,29 +25,29 @@ pub(crate) struct ApprovalCheck<'a> {
 }
 
 impl ApprovalCheck<'_> {
-    /// Returns who approved the session with this signature.
+    /// Returns the approver, if the approval counts.
     ///
-    /// The signature is verified before the statement that it covers is compared, and the approver before the session: a
-    /// stranger's signature says nothing about which sessions there are.
+    /// The signature and the approver are checked before the statement is compared with the session's, so that the refusal of a
+    /// stranger's signature reveals nothing about the session.
     pub(crate) fn check(&self, given: &GivenApproval) -> Result<Approver, Refused> {
         let approver = self.signer(given)?;
         let refuse = |binding, detail| self.refused(binding, detail, Some(&approver));
         if given.statement != *self.bytes {
             let approved = given.statement.decode().map_err(|error| {
-                refuse(Binding::Session, format!("what was signed is no statement: {error}"))
+                refuse(Binding::Session, format!("the signed bytes are not a statement: {error}"))
             })?;
-            // Bytes that differ have fields that differ: the encoding has one form.
+            // The encoding is deterministic, so different bytes mean a different field.
             let binding = Binding::differing(self.statement, &approved).unwrap_or(Binding::Session);
-            let detail = format!("the approval was given for another {binding} than this session's");
+            let detail = format!("the approval is for another {binding} than this session's");
             return Err(refuse(binding, detail));
         }
-        // An approver who has lost the confirmation gives the same approval again.
+        // An approver who has lost the confirmation may approve again with the same key.
         let again =
             |other: &&SessionApproval| other.confirmation.is_some() && other.approver.key == approver.key;
         let mut others = self.earlier.iter().filter(|other| !again(other));
         if let Some(other) = others.find(|other| other.approver.may_be(&approver)) {
             let detail =
-                format!("{} has approved already; another person is needed", other.approver.principal);
+                format!("{} has already approved; another person must approve", other.approver.principal);
             return Err(refuse(Binding::Person, detail));
         }
         match self.newer_posture() {
@@ -56,10 +56,10 @@ impl ApprovalCheck<'_> {
         }
     }
 
-    /// Returns the approver, if the signature over the statement that came with it holds.
+    /// Returns the approver, if the signature over the given statement is valid.
     fn signer(&self, given: &GivenApproval) -> Result<Approver, Refused> {
         let armored = std::str::from_utf8(given.signature.as_bytes())
-            .map_err(|_| self.refused(Binding::Signature, "the signature is no text".to_owned(), None))?;
+            .map_err(|_| self.refused(Binding::Signature, "the signature is not text".to_owned(), None))?;
         let message = given.statement.to_be_signed();
         let key = Signature::parse(armored)
             .and_then(|signature| signature.verify(NAMESPACE, message.as_bytes(), Touch::Require))
@@ -72,8 +72,7 @@ impl ApprovalCheck<'_> {
         })
     }
 
-    /// Returns what the device runs now, where it has reported it since the session was opened and it is not what the
-    /// statement shows.
+    /// Returns the failure, for people, if the device has since reported another boot state than the statement's.
     fn newer_posture(&self) -> Option<String> {
         let own = self.statement.boot;
         let reported = self.reported.filter(|reported| *reported != own)?;

@@ -1,5 +1,5 @@
-//! The user code of a session follows from the session's secret: the answer to each step of the device can show it though
-//! only a digest is kept.
+//! Derives the user code of a session from the session's secret, so that the control plane can send the code in each answer
+//! although it stores only a digest.
 
 use std::convert::Infallible;
 
@@ -9,11 +9,11 @@ use zeroize::Zeroizing;
 
 use super::state::CodeDigest;
 
-/// Of 160,000 handles some are taken; so many in a row are not.
+/// The number of codes to try. Some of the 160,000 handles are in use, but hardly this many in a row.
 const ATTEMPTS: u32 = 64;
 
-/// Returns a user code whose handle no other waiting session has; none when all that were tried are taken. `is_free`
-/// tells whether no waiting session has a handle.
+/// Returns a user code whose handle no waiting session has; `None` if the handles of all tried codes are in use. `is_free`
+/// returns whether no waiting session has a handle.
 ///
 /// # Errors
 /// Those of `is_free`.
@@ -31,7 +31,7 @@ pub fn free_code<E>(
     Ok(None)
 }
 
-/// Returns the user code that follows from a session's secret.
+/// Derives a user code from a session's secret.
 #[must_use]
 pub fn user_code(secret: &[u8], attempt: u32) -> UserCode {
     let mut stream = Stream { secret, attempt, block: 0, rest: Zeroizing::default() };
@@ -45,7 +45,7 @@ pub fn user_code(secret: &[u8], attempt: u32) -> UserCode {
     }
 }
 
-/// Bytes that nobody can tell from random ones without the secret: SHA-256 in counter mode.
+/// A pseudorandom stream from the secret: SHA-256 in counter mode.
 struct Stream<'a> {
     secret: &'a [u8],
     attempt: u32,
@@ -72,7 +72,7 @@ mod tests {
     use super::user_code;
 
     #[test]
-    fn the_same_secret_has_the_same_code_and_no_other_has() {
+    fn a_code_depends_on_the_secret_and_the_attempt() {
         let code = |secret: &[u8], attempt| user_code(secret, attempt).to_string();
         assert_eq!(code(&[1; 32], 0), code(&[1; 32], 0));
         assert_ne!(code(&[1; 32], 0), code(&[1; 32], 1));

@@ -5,7 +5,7 @@ use super::state::{ApprovalSession, SessionState, TRIES, over};
 use crate::record::Fact;
 use crate::refusal::Refusal;
 
-/// The number of failed attempts that are kept and recorded of a session.
+/// The number of failed attempts to store and record for a session.
 const REFUSALS: usize = 20;
 
 /// The kind of a failed attempt.
@@ -19,15 +19,15 @@ pub enum Attempt {
     Approval,
 }
 
-/// A session that changed. The caller stores it and records the facts, in this order.
+/// A change of a session. The caller stores the session, then records the facts in their order.
 #[derive(Clone, Debug)]
 pub struct SessionChange {
-    /// The session now.
+    /// The changed session.
     pub session: ApprovalSession,
     /// The records.
     pub facts: Vec<Fact>,
-    /// The session is removed instead of stored: nobody enrolled its device and nobody looked at it. Kept, the sessions of
-    /// a flood would push others out of the operator's list.
+    /// Whether to remove the session instead of storing it: its device is not enrolled, and no person declined it. Otherwise a
+    /// flood of such sessions would push others out of the operator's list.
     pub is_removed: bool,
 }
 
@@ -47,11 +47,11 @@ pub fn end(mut session: ApprovalSession, state: SessionState, reason: &str) -> S
     SessionChange { session, facts: vec![fact], is_removed }
 }
 
-/// Ends a session whose time is over.
+/// Ends a session that has expired.
 #[must_use]
 pub fn expire(session: ApprovalSession) -> SessionChange {
     let reason = match session.state {
-        SessionState::Approved => "it was approved and not used in time",
+        SessionState::Approved => "it was approved but not used in time",
         _ => "it was not approved in time",
     };
     end(session, SessionState::Expired, reason)
@@ -63,11 +63,11 @@ pub fn spend(session: ApprovalSession) -> ApprovalSession {
     ApprovalSession { state: SessionState::Spent, ..session }
 }
 
-/// Keeps an attempt that did not count: for the operator and for the record.
+/// Stores a failed attempt in the session, for the operator, and records it.
 #[must_use]
 pub fn note(mut session: ApprovalSession, refused: Refused) -> SessionChange {
     let mut facts = Vec::new();
-    // A device that goes on sending what does not count fills no disk.
+    // A device that sends failing attempts without end must not fill the disk.
     if session.refusals.len() < REFUSALS {
         let Refused { binding, detail, key, .. } = refused.clone();
         session.refusals.push(refused);
@@ -76,7 +76,7 @@ pub fn note(mut session: ApprovalSession, refused: Refused) -> SessionChange {
     SessionChange { session, facts, is_removed: false }
 }
 
-/// Counts and keeps a failed attempt, and ends the session after too many. The device gets the refusal only, without the
+/// Counts and stores a failed attempt, and ends the session after too many. The device gets only the refusal, without the
 /// reason.
 #[must_use]
 pub fn refuse(mut session: ApprovalSession, refused: Refused, attempt: Attempt) -> (SessionChange, Refusal) {
@@ -97,12 +97,12 @@ pub fn refuse(mut session: ApprovalSession, refused: Refused, attempt: Attempt) 
     (ended, refusal)
 }
 
-/// Counts a proof of an approved pairing that did not hold. The caller tells and records what it failed on.
+/// Counts a failed proof of an approved pairing. The caller answers the device and records the failure.
 #[must_use]
 pub fn refuse_proof(mut session: ApprovalSession) -> SessionChange {
     session.failed.proofs = session.failed.proofs.saturating_add(1);
     if session.failed.proofs < TRIES {
         return SessionChange { session, facts: Vec::new(), is_removed: false };
     }
-    end(session, SessionState::Declined, "too many proofs of it were refused")
+    end(session, SessionState::Declined, "too many failed proofs")
 }

@@ -1,11 +1,13 @@
-//! Approval sessions: one request for an approval each, for a pairing or for a protected action.
+//! Approval sessions. Each is one request for an approval, of a pairing or of a protected action.
 //!
-//! A device that has proven itself opens a session ([`Opening`]). It *waits* for persons, unless the operator's policy
-//! needs nobody, and is *approved* and used once. An approver signs the digest of its statement. Every signature is checked
-//! against the list of approvers when it begins to count, and against the session field by field: the operator learns
-//! which [`Binding`] failed, the device only that the approval did not count.
+//! A device that has proven its TPM opens a session ([`Opening`]). The session *waits* until enough persons have approved, is then
+//! *approved*, and can be used once. If the operator's policy requires no person, it is approved at once. An approver signs the
+//! digest of the session's statement. [`step()`] checks every signature against the list of approvers at the moment when it begins
+//! to count, and compares the signed statement with the session's, field by field. The operator learns which [`Binding`] failed;
+//! the device learns only that the approval was rejected.
 //!
-//! Secrets and codes are kept as SHA-256: the device shows the secret with each step, and its user code follows from it.
+//! The control plane stores secrets and codes as SHA-256. The device sends the secret with each step, and its user code is
+//! derived from the secret.
 
 mod binding;
 mod check;

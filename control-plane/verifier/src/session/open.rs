@@ -9,34 +9,34 @@ use super::state::{
 use crate::record::{ApprovedBy, Fact};
 use crate::refusal::Refusal;
 
-/// The number of sessions of unknown devices that wait at once: few enough that an operator's list still shows
-/// those of known ones.
+/// The limit of waiting sessions of devices that are not enrolled. It is low enough that an operator's list still shows the
+/// sessions of enrolled devices.
 const UNKNOWN: usize = 64;
-/// The number of sessions for actions that are open at once on one device.
+/// The limit of open sessions for actions on one device.
 const ACTIONS: usize = 16;
 
-/// A session to open, once its device has proven itself.
+/// A session to open, once its device has proven its TPM.
 pub struct Opening<'a> {
     /// Its purpose.
     pub purpose: Purpose,
-    /// The statement. It has the session, the device and the session's expiry.
+    /// The statement. It contains the session's id, its device and its expiry.
     pub statement: Statement,
     /// How many persons must approve.
     pub needed: u8,
     /// The secret that the device sends with each step.
     pub secret: &'a [u8],
-    /// The source address of a device that is not enrolled. An approval of its session enrols it.
+    /// The source address of a device that is not enrolled. The approval of its session enrols it.
     pub stranger: Option<String>,
-    /// Data of the purpose that the statement does not have, encoded.
+    /// Data of the purpose that the statement does not contain, encoded.
     pub body: Vec<u8>,
 }
 
 impl Opening<'_> {
-    /// Opens the session. It waits for approvals; if none is needed, it is approved, and [`approve`] is the next step. `code` is
-    /// the user code of a session that waits.
+    /// Returns the session, waiting for approvals. If none is needed, call [`approve`] next. `code` is the user code of a session
+    /// that needs approvals.
     ///
     /// # Errors
-    /// [`EncodeError`] when the statement is longer than one may be.
+    /// [`EncodeError`] if the statement exceeds its length limit.
     pub fn open(self, code: Option<CodeDigest>) -> Result<(ApprovalSession, Fact), EncodeError> {
         let Opening { purpose, statement, needed, secret, stranger, body } = self;
         let bytes = StatementBytes::of(&statement)?;
@@ -69,7 +69,7 @@ impl Opening<'_> {
     }
 }
 
-/// Marks a session as approved at `now`. It may then be used once.
+/// Marks a session as approved at `now`. It can then be used once.
 #[must_use]
 pub fn approve(session: ApprovalSession, now: u64) -> ApprovalSession {
     ApprovalSession { state: SessionState::Approved, expires: now.saturating_add(USE_WITHIN), ..session }
@@ -100,24 +100,24 @@ pub fn approved_fact(
     })
 }
 
-/// The waiting sessions of devices that nobody enrolled, and how many of them are admitted.
+/// The number of waiting sessions of devices that are not enrolled, and the limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Strangers {
-    /// Their number.
+    /// The number of all.
     pub waiting: usize,
-    /// The number of those that want to replace the same device.
+    /// The number of those that request to replace the same device.
     pub of_device: usize,
     /// The number of those from the same source address.
     pub of_address: usize,
-    /// How many may wait to replace one device.
+    /// The limit for one device to replace.
     pub per_device: usize,
-    /// How many may wait from one source address.
+    /// The limit for one source address.
     pub per_address: usize,
 }
 
 impl Strangers {
-    /// Refuses one more above a limit. Anybody with a TPM may request to replace a known device. Such requests must not fill the
-    /// operator's list, and must not crowd out the device that the operator expects.
+    /// Refuses one more session above a limit. Anybody with a TPM may request to replace an enrolled device. Such requests must
+    /// not fill the operator's list, and must not crowd out the device that the operator expects.
     ///
     /// # Errors
     /// [`Refusal`]
@@ -126,27 +126,27 @@ impl Strangers {
             return Ok(());
         }
         Err(busy(
-            "too many devices that nobody enrolled wait to take another one's place; enrol this one with \
+            "too many devices that are not enrolled request to replace a device; enrol this one with \
              pawl-control-plane enrol --ek-sha256 HEX (see pawlctl status), or try again in ten minutes",
         ))
     }
 }
 
-/// Refuses one more session for an action of a device that has `open` of them.
+/// Refuses one more session for an action if the device has too many open ones.
 ///
 /// # Errors
 /// [`Refusal`]
 pub fn admit_action(open: usize) -> Result<(), Refusal> {
     if open >= ACTIONS {
-        return Err(busy("too many actions of this device wait; end some of them or try again later"));
+        return Err(busy("too many actions of this device are open; cancel some of them or try again later"));
     }
     Ok(())
 }
 
-/// Returns the refusal where no user code is free.
+/// Returns the refusal for a session that gets no user code.
 #[must_use]
 pub fn no_free_code() -> Refusal {
-    busy("too many sessions wait for an approval")
+    busy("too many sessions are waiting for an approval; try again later")
 }
 
 fn busy(message: &str) -> Refusal {

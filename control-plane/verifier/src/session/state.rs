@@ -15,7 +15,7 @@ pub const USE_WITHIN: u64 = 600;
 /// An approval session: one request for an approval, from its opening until it is used up.
 #[derive(Clone, Debug)]
 pub struct ApprovalSession {
-    /// Its id. A pairing that it approves gets the same bytes as its id.
+    /// Its id. A pairing that it approves gets an id with the same bytes.
     pub id: SessionId,
     /// Its purpose.
     pub purpose: Purpose,
@@ -43,7 +43,7 @@ pub struct ApprovalSession {
     pub outcome: Option<String>,
     /// The source address of the request, if the device was not enrolled.
     pub stranger: Option<String>,
-    /// Data of the purpose that the statement does not have, encoded.
+    /// Data of the purpose that the statement does not contain, encoded.
     pub body: Vec<u8>,
 }
 
@@ -63,7 +63,7 @@ pub enum Purpose {
 pub enum SessionState {
     /// Approvals are missing.
     Waiting,
-    /// It was approved and is not used yet.
+    /// It was approved and has not been used.
     Approved,
     /// It was used.
     Spent,
@@ -75,12 +75,12 @@ pub enum SessionState {
     Superseded,
 }
 
-/// The stored part of the user code. The letters are derived from the session's secret.
+/// The stored part of the user code. The code itself can be derived from the session's secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeDigest {
-    /// The first group; no other waiting session has it.
+    /// The first group, which no other waiting session has.
     pub handle: String,
-    /// The number of the code among those of this secret: earlier ones were in use.
+    /// The number of the code among those of this secret: the handles of earlier ones were in use.
     pub attempt: u32,
     /// SHA-256 of the secret letters.
     pub digest: Digest,
@@ -93,7 +93,7 @@ pub struct FailedAttempts {
     pub codes: u8,
     /// Wrong confirmations.
     pub confirmations: u8,
-    /// Approvals that do not count.
+    /// Rejected approvals.
     pub approvals: u8,
     /// Wrong proofs of an approved pairing.
     pub proofs: u8,
@@ -121,7 +121,7 @@ impl ApprovalSession {
         TRIES.saturating_sub(failed.codes.max(failed.confirmations).max(failed.approvals))
     }
 
-    /// Returns whether it is waiting or approved, and has expired.
+    /// Returns whether it is waiting or approved, and past its expiry.
     #[must_use]
     pub fn is_overdue(&self, now: u64) -> bool {
         matches!(self.state, SessionState::Waiting | SessionState::Approved) && self.expires <= now
@@ -139,7 +139,7 @@ pub fn stale() -> Refusal {
     Refusal::new(RefusalCode::Stale, "this session is unknown or over; start again")
 }
 
-/// Returns why a session cannot be continued.
+/// Returns the refusal for a session that has ended.
 #[must_use]
 pub fn over(session: &ApprovalSession) -> Refusal {
     match (session.state, &session.outcome) {
@@ -147,7 +147,7 @@ pub fn over(session: &ApprovalSession) -> Refusal {
             Refusal::new(RefusalCode::Declined, format_args!("the session was declined: {reason}"))
         }
         (SessionState::Superseded, _) => {
-            Refusal::new(RefusalCode::Stale, "a newer session of this device took the place of this one")
+            Refusal::new(RefusalCode::Stale, "a newer session of this device has replaced this one")
         }
         (SessionState::Expired, _) => {
             Refusal::new(RefusalCode::Stale, "the session has expired; start again")
@@ -156,23 +156,23 @@ pub fn over(session: &ApprovalSession) -> Refusal {
     }
 }
 
-/// An approval of a session whose signature was verified.
+/// An approval of a session, with a verified signature.
 #[derive(Clone, Debug)]
 pub struct SessionApproval {
     /// The approver and their key.
     pub approver: Approver,
-    /// When, Unix seconds.
+    /// When the approver gave it, Unix seconds.
     pub given_at: u64,
     /// The armored SSHSIG over the statement's digest.
     pub signature: SshSignature,
     /// Whether it was given on another device than the one that opened the session.
     pub elsewhere: bool,
-    /// SHA-256 of the confirmation that is not typed at the device yet; none once the approval counts.
+    /// SHA-256 of the confirmation that must be typed at the device; `None` once the approval counts.
     pub confirmation: Option<Digest>,
 }
 
 impl SessionApproval {
-    /// Returns the approval in the form for the device, if it counts.
+    /// Returns the approval as the device gets it, if it counts.
     #[must_use]
     pub fn granted(&self) -> Option<GrantedApproval> {
         if self.confirmation.is_some() {

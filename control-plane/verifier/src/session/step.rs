@@ -1,4 +1,4 @@
-//! What the device does in a session: ask, bring an approval, bring a confirmation.
+//! Handles the steps of a device in a session: it polls, submits an approval, or submits a confirmation.
 
 use pawl_approval::{AllowedSigners, Confirmation, Fingerprint};
 use pawl_proto::message::{ApprovalStep, GivenApproval, Statement, StatementBytes};
@@ -12,12 +12,12 @@ use super::state::SessionApproval;
 use super::state::{ApprovalSession, DamagedStatement, Purpose, SessionState, over, stale};
 use crate::refusal::Refusal;
 
-/// What a step of a session depends on.
+/// The state on which a step of a session depends.
 #[derive(Clone, Copy)]
 pub struct StepContext<'a> {
-    /// The approvals of the session, also those that wait for their confirmation.
+    /// The approvals of the session, including those that wait for their confirmation.
     pub approvals: &'a [SessionApproval],
-    /// The persons who may approve; or why nobody may.
+    /// The persons who may approve, or the refusal if nobody may.
     pub signers: Result<&'a AllowedSigners, &'a Refusal>,
     /// The digest of the boot state that the device last reported.
     pub reported: Option<Digest>,
@@ -37,35 +37,35 @@ impl<'a> StepContext<'a> {
     }
 }
 
-/// What follows from a step. The caller commits the changes in each case: failed attempts are counted.
+/// The outcome of a step. The caller always commits the changes, because failed attempts are counted.
 #[derive(Debug)]
 pub struct StepOutcome {
     /// The answer to the device.
     pub answer: StepAnswer,
-    /// The session, where it changed.
+    /// The change of the session, if any.
     pub session: Option<SessionChange>,
-    /// The approval that changed.
+    /// The change of the session's approvals, if any.
     pub approval: Option<ApprovalChange>,
 }
 
 /// The answer to a step.
 #[derive(Debug)]
 pub enum StepAnswer {
-    /// Persons still have to approve.
+    /// More persons must approve.
     Waiting,
     /// The session is approved.
     Approved {
-        /// By this very step: the caller carries out what follows from the approval, in the same commit.
+        /// Whether this step approved it. If so, the caller applies the consequences of the approval in the same commit.
         just_now: bool,
     },
-    /// The step does not count, or the session is over.
+    /// The step is rejected, or the session has ended.
     Refused(Refusal),
 }
 
 /// A change to the approvals of a session.
 #[derive(Clone, Debug)]
 pub enum ApprovalChange {
-    /// Adds an approval, in the place of an earlier one by the same key.
+    /// Adds an approval, or replaces an earlier one by the same key.
     Put(Box<SessionApproval>),
     /// Removes the approval by this key.
     Remove(Fingerprint),
@@ -81,8 +81,8 @@ impl StepOutcome {
     }
 }
 
-/// Takes a step of the device that shows the session's secret. Without approval and confirmation it only asks. `session`
-/// is the session with the id that the device names, whose time is not over.
+/// Handles a step of a device, which must send the session's secret. Without approval and confirmation, the device polls.
+/// `session` is the session with the id that the device names; the caller has expired it if it is overdue.
 ///
 /// # Errors
 /// [`DamagedStatement`]
@@ -158,7 +158,7 @@ fn conclude(
     StepOutcome { answer: StepAnswer::Approved { just_now: true }, session: Some(change), approval }
 }
 
-/// A step that does not count, and the approval that it takes back.
+/// A rejected step, and the approval that it removes.
 struct FailedStep {
     refused: Refused,
     removes: Option<Fingerprint>,
@@ -170,14 +170,15 @@ impl From<Refused> for FailedStep {
     }
 }
 
-/// Checks an approval that was given at the device itself: it counts at once.
+/// Checks an approval that was given at the device itself. It counts at once.
 fn given_here(check: ApprovalCheck<'_>, given: &GivenApproval) -> Result<SessionApproval, FailedStep> {
     let approver = check.check(given)?;
     let signature = given.signature.clone();
     Ok(SessionApproval { approver, given_at: check.now, signature, elsewhere: false, confirmation: None })
 }
 
-/// Checks the confirmation of an approval from elsewhere. The approval is checked again: it counts now.
+/// Checks the confirmation of an approval that was given on another device. Checks the approval again, because it begins to
+/// count now.
 fn confirmed(check: ApprovalCheck<'_>, typed: &str) -> Result<SessionApproval, FailedStep> {
     let refused = |detail: String| check.refused(Binding::Confirmation, detail, None);
     let typed: Confirmation = typed.parse().map_err(|error| refused(format!("{error}")))?;
@@ -186,7 +187,7 @@ fn confirmed(check: ApprovalCheck<'_>, typed: &str) -> Result<SessionApproval, F
     };
     let (meant, earlier): (Vec<_>, Vec<_>) = check.earlier.iter().cloned().partition(is_meant);
     let Some(approval) = meant.into_iter().next() else {
-        return Err(refused("it is not that of an approval that waits for one".to_owned()).into());
+        return Err(refused("no waiting approval has this confirmation".to_owned()).into());
     };
     let given = GivenApproval { statement: check.bytes.clone(), signature: approval.signature.clone() };
     let removes = Some(approval.approver.key);
@@ -198,19 +199,19 @@ fn confirmed(check: ApprovalCheck<'_>, typed: &str) -> Result<SessionApproval, F
 
 fn too_late(state: SessionState, now: u64) -> Refused {
     let (binding, detail) = match state {
-        SessionState::Spent => (Binding::Used, "the session was used"),
-        SessionState::Expired => (Binding::Expired, "the session's time was over"),
-        SessionState::Superseded => (Binding::Session, "a newer session had taken the place of this one"),
+        SessionState::Spent => (Binding::Used, "the session was already used"),
+        SessionState::Expired => (Binding::Expired, "the session had expired"),
+        SessionState::Superseded => (Binding::Session, "a newer session had replaced this one"),
         _ => (Binding::Session, "the session had been declined"),
     };
     Refused { time: now, binding, detail: detail.to_owned(), key: None }
 }
 
 /// Checks an approval that was given on another device. It counts once its confirmation is typed at the device; `confirmation`
-/// is SHA-256 of that.
+/// is the SHA-256 of the confirmation.
 ///
 /// # Errors
-/// The attempt that did not count, with the session after it.
+/// [`DamagedStatement`]. The inner error is the rejected attempt, with the changed session.
 pub fn approve_elsewhere(
     session: &ApprovalSession,
     given: GivenApproval,

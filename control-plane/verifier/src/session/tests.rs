@@ -1,4 +1,4 @@
-//! The whole life of an approval session, with signatures of ssh-keygen.
+//! Approval sessions, with signatures by ssh-keygen.
 
 mod life;
 
@@ -106,7 +106,7 @@ fn session(needed: u8) -> ApprovalSession {
     opening(statement(), needed).open(code).unwrap().0
 }
 
-/// What a step depends on, while the persons may approve.
+/// Returns the context of a step in which the persons may approve.
 fn context<'a>(persons: &'a Persons, approvals: &'a [SessionApproval]) -> StepContext<'a> {
     StepContext { approvals, signers: Ok(&persons.signers), reported: None, now: NOW + 60 }
 }
@@ -131,7 +131,7 @@ fn refusal(outcome: &StepOutcome) -> &Refusal {
     }
 }
 
-/// The binding that failed, as the operator sees it.
+/// Returns the binding that failed, as the operator sees it.
 fn failed(outcome: &StepOutcome) -> Binding {
     assert_eq!(refusal(outcome).code, RefusalCode::ApprovalRefused);
     let change = outcome.session.as_ref().unwrap();
@@ -198,14 +198,14 @@ fn an_approval_from_elsewhere_counts_once_its_confirmation_is_typed_at_the_devic
     let waits = elsewhere(&[]).unwrap();
     assert!(waits.elsewhere && waits.granted().is_none());
     let approvals = [waits];
-    assert!(elsewhere(&approvals).is_some(), "a confirmation that was lost is given again");
+    assert!(elsewhere(&approvals).is_some(), "an approver who lost the confirmation may approve again");
 
     let wrong = take(&session, &given(None, Some("BCDF-GHJK")), context(&persons, &approvals));
     assert_eq!(failed(&wrong), Binding::Confirmation);
     let no_letters = take(&session, &given(None, Some("1234")), context(&persons, &approvals));
     assert_eq!(failed(&no_letters), Binding::Confirmation);
 
-    // Meanwhile the approver may have been removed from the list: then the approval is taken back.
+    // If the approver was removed from the list meanwhile, the approval is removed.
     let others = AllowedSigners::parse(&persons.bob.line("")).unwrap();
     let typed = given(None, Some(&confirmation.to_string()));
     let removed = StepContext { signers: Ok(&others), ..context(&persons, &approvals) };
@@ -252,7 +252,7 @@ fn drawn() -> Confirmation {
 }
 
 #[test]
-fn an_approval_names_the_first_binding_that_it_misses() {
+fn a_refusal_names_the_first_binding_that_failed() {
     let persons = Persons::new();
     let session = session(1);
     let stranger = Person::new(persons.alice.key.parent().unwrap(), "mallory");

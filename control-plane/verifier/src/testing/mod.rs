@@ -1,6 +1,6 @@
-//! A TPM in software, and the chain of records that a device keeps: for tests of anyone who builds on this crate. Nothing of it
-//! may serve a device. A structure that cannot be made ends the test.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "it is for tests, which end here")]
+//! A software TPM, and the record chain of a device, for tests of control planes that use this crate. Never use them for a real
+//! device. They panic if a structure cannot be built.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 
 mod tpm;
 
@@ -21,7 +21,7 @@ const SIGN: u32 = 1 << 18;
 
 /// The attributes of link and device keys.
 pub const BOUND_SIGNING: u32 = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN | NO_DA | SIGN;
-/// The same, of a key that could leave its TPM.
+/// The attributes of a signing key that could leave its TPM.
 pub const LOOSE_SIGNING: u32 = BOUND_SIGNING & !FIXED_TPM;
 /// The attributes of the attestation key.
 pub const ATTESTATION: u32 = BOUND_SIGNING | USER_WITH_AUTH | RESTRICTED;
@@ -34,7 +34,7 @@ fn sized(bytes: &[u8]) -> Vec<u8> {
     [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
 }
 
-/// The `TPMT_PUBLIC` of an ECDSA key.
+/// Returns the `TPMT_PUBLIC` of an ECDSA key.
 #[must_use]
 pub fn signing_public(key: &VerifyingKey, attributes: u32, policy: &[u8]) -> Vec<u8> {
     let head =
@@ -42,7 +42,7 @@ pub fn signing_public(key: &VerifyingKey, attributes: u32, policy: &[u8]) -> Vec
     [head, P256.to_vec(), NULL.to_vec(), point(key)].concat()
 }
 
-/// The `TPMT_PUBLIC` of an endorsement key of the template L-2.
+/// Returns the `TPMT_PUBLIC` of an endorsement key of the template L-2.
 #[must_use]
 pub fn endorsement_public(key: &VerifyingKey) -> Vec<u8> {
     let policy = hex::decode("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa").unwrap();
@@ -51,7 +51,7 @@ pub fn endorsement_public(key: &VerifyingKey) -> Vec<u8> {
     [head, P256.to_vec(), NULL.to_vec(), point(key)].concat()
 }
 
-/// The `TPMT_PUBLIC` of a sealed object.
+/// Returns the `TPMT_PUBLIC` of a sealed object.
 #[must_use]
 pub fn sealed_public(policy: &[u8]) -> Vec<u8> {
     let attributes = FIXED_TPM | FIXED_PARENT | NO_DA;
@@ -64,14 +64,14 @@ fn point(key: &VerifyingKey) -> Vec<u8> {
     [sized(point.x().unwrap()), sized(point.y().unwrap())].concat()
 }
 
-/// The chain of records that a device keeps.
+/// The record chain of a device.
 #[derive(Clone, Default)]
 pub struct Records {
     links: Vec<Link>,
 }
 
 impl Records {
-    /// A chain of so many records; `seed` tells it from another one.
+    /// Returns a chain of `length` records. Chains with different seeds have different records.
     #[must_use]
     pub fn of(length: usize, seed: u64) -> Self {
         let mut records = Self::default();
@@ -79,14 +79,14 @@ impl Records {
         records
     }
 
-    /// Appends so many records.
+    /// Appends `by` records.
     pub fn grow(&mut self, by: usize, seed: u64) {
         for _ in 0..by {
             self.add(DeviceFact::Missed { count: seed });
         }
     }
 
-    /// Adds a record of this fact.
+    /// Appends a record of this fact.
     pub(crate) fn add(&mut self, fact: DeviceFact) {
         let record = DeviceRecord {
             version: Version,
@@ -100,12 +100,12 @@ impl Records {
         self.links.push(Link::forge(self.head(), &record).unwrap());
     }
 
-    /// The end of the chain is cut off.
+    /// Cuts the chain off after `to` records.
     pub fn cut(&mut self, to: usize) {
         self.links.truncate(to);
     }
 
-    /// What a report says when the control plane has so many.
+    /// Returns the records for a report to a control plane that has the first `known` of them.
     #[must_use]
     pub fn after(&self, known: usize) -> Audit {
         let before = self.links[..known].last().map_or(Link::START, |link| link.digest);

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{ATTESTATION, endorsement_public, signing_public, sized};
 
-/// A TPM in software: it signs what a TPM would, and what one never would.
+/// A software TPM. It signs attestations that a TPM would sign, and invalid ones that no TPM would sign.
 #[derive(Clone)]
 pub struct SoftTpm {
     /// The endorsement key's `TPMT_PUBLIC`.
@@ -32,7 +32,7 @@ pub struct SoftTpm {
     pub reset_count: u32,
     /// The PCR values.
     pub pcrs: BTreeMap<u8, PcrValue>,
-    /// The handle of the hierarchy in which its attestation key is.
+    /// The handle of the hierarchy of its attestation key.
     pub hierarchy: u32,
 }
 
@@ -45,14 +45,14 @@ pub const ENDORSEMENT: u32 = 0x4000_000b;
 pub type Attestation = (TpmStructure, TpmStructure);
 
 impl SoftTpm {
-    /// A new TPM with keys of the operating system's randomness.
+    /// Returns a new TPM with keys from the operating system's random generator.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "each one is another TPM")]
     pub fn new() -> Self {
         Self::with(&mut OsRng)
     }
 
-    /// A new TPM with keys from this source.
+    /// Returns a new TPM with keys from this random generator.
     pub fn with(random: &mut impl CryptoRngCore) -> Self {
         let ek_secret = SecretKey::random(random);
         Self {
@@ -68,26 +68,26 @@ impl SoftTpm {
         }
     }
 
-    /// SHA-256 of the endorsement key.
+    /// Returns SHA-256 of the endorsement key.
     #[must_use]
     pub fn ek_sha256(&self) -> Digest {
         Digest::of(&self.ek)
     }
 
-    /// The attestation key's `TPMT_PUBLIC`.
+    /// Returns the attestation key's `TPMT_PUBLIC`.
     #[must_use]
     pub fn ak_public(&self) -> Vec<u8> {
         signing_public(self.ak.verifying_key(), ATTESTATION, &[])
     }
 
-    /// `TPM2_ActivateCredential` for the attestation key; none when it is for another TPM's.
+    /// Does `TPM2_ActivateCredential` for the attestation key. Returns `None` if the credential is for another TPM.
     #[must_use]
     pub fn activate(&self, credential: &Credential) -> Option<Vec<u8>> {
         let name = Public::unmarshal(&self.ak_public()).unwrap().name();
         activate(&self.ek_secret, name.as_bytes(), credential)
     }
 
-    /// `TPM2_Quote` over all of `pcrs`.
+    /// Does `TPM2_Quote` over all of `pcrs`.
     pub fn quote(&mut self, extra: &[u8]) -> Attestation {
         let selection =
             PcrSelection::new(bank(PcrBank::of(&self.pcrs).unwrap()), self.pcrs.keys().copied()).unwrap();
@@ -96,27 +96,27 @@ impl SoftTpm {
         self.attest([0x80, 0x18], extra, &quote)
     }
 
-    /// `TPM2_Certify` of an object with this public area.
+    /// Does `TPM2_Certify` of an object with this public area.
     pub fn certify(&mut self, public: &[u8], extra: &[u8]) -> Attestation {
         let name = sized(Public::unmarshal(public).unwrap().name().as_bytes());
         self.attest([0x80, 0x17], extra, &[name.clone(), name].concat())
     }
 
-    /// `TPM2_Certify` of an object with this public area below a key with the qualified name `parent`.
+    /// Does `TPM2_Certify` of an object with this public area below a key with the qualified name `parent`.
     pub fn certify_below(&mut self, public: &[u8], parent: &Name, extra: &[u8]) -> Attestation {
         let name = Public::unmarshal(public).unwrap().name();
         let qualified = name.below(parent);
         self.attest([0x80, 0x17], extra, &[sized(name.as_bytes()), sized(qualified.as_bytes())].concat())
     }
 
-    /// `TPM2_NV_Certify` of the epoch counter.
+    /// Does `TPM2_NV_Certify` of the epoch counter.
     pub fn certify_counter(&mut self, extra: &[u8]) -> Attestation {
         let name = sized(self.counter.name().as_bytes());
         let contents = sized(&self.epoch.to_be_bytes());
         self.attest([0x80, 0x14], extra, &[name, vec![0, 0], contents].concat())
     }
 
-    /// `TPM2_NV_Certify` of an NV index of this name.
+    /// Does `TPM2_NV_Certify` of an NV index with this public area.
     pub fn certify_nv(&mut self, public: &NvPublic, contents: &[u8], extra: &[u8]) -> Attestation {
         let name = sized(public.name().as_bytes());
         self.attest([0x80, 0x14], extra, &[name, vec![0, 0], sized(contents)].concat())
@@ -153,8 +153,8 @@ fn bank(bank: PcrBank) -> HashAlgorithm {
     }
 }
 
-/// `TPM2_ActivateCredential` with an endorsement key on P-256 (TPM 2.0 Library, part 1, section 24).
-/// None when the credential is for another endorsement key or another object's name.
+/// Does `TPM2_ActivateCredential` with an endorsement key on P-256 (TPM 2.0 Library, part 1, section 24).
+/// Returns `None` if the credential is for another endorsement key or another object's name.
 #[must_use]
 pub fn activate(ek: &SecretKey, object: &[u8], credential: &Credential) -> Option<Vec<u8>> {
     let (x, rest) = split_sized(credential.secret.as_bytes())?;
@@ -174,7 +174,7 @@ pub fn activate(ek: &SecretKey, object: &[u8], credential: &Credential) -> Optio
     Some(split_sized(&secret)?.0.to_vec())
 }
 
-/// One block of KDFa.
+/// Computes one block of KDFa.
 fn kdf_a(key: &[u8], label: &str, context: &[u8], length: u32) -> Vec<u8> {
     let mac = Hmac::<Sha256>::new_from_slice(key)
         .unwrap()
@@ -186,7 +186,7 @@ fn kdf_a(key: &[u8], label: &str, context: &[u8], length: u32) -> Vec<u8> {
     mac.finalize().into_bytes()[..usize::try_from(length).unwrap()].to_vec()
 }
 
-/// Splits a TPM2B off the start: returns its content and the rest.
+/// Splits a TPM2B off the start. Returns its content and the rest.
 fn split_sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<2>()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))

@@ -133,7 +133,7 @@ fn a_session_of_a_proof_that_was_tampered_with_is_refused() {
     ahead.epoch = Epoch(ahead.epoch.0 + 1);
     let offered = device.ask(&ahead).unwrap();
     let proof = SessionProof { request: ahead, ..device.session_proof(&offered) };
-    assert_refused(device.open(offered.session, &proof), "counter stands at");
+    assert_refused(device.open(offered.session, &proof), "counter is");
 }
 
 #[test]

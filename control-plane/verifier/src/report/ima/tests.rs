@@ -3,12 +3,12 @@ use pawl_evidence::tpm::{HashAlgorithm, PcrValues};
 
 use super::*;
 
-/// An entry of the template `ima-ng` in `binary_runtime_measurements`.
+/// Returns an entry of the template `ima-ng` in `binary_runtime_measurements`.
 fn entry(path: &str) -> Vec<u8> {
     entry_of(HashAlgorithm::Sha1, path)
 }
 
-/// The same in a list for one bank.
+/// Returns the same entry in a list for one bank.
 fn entry_of(list: HashAlgorithm, path: &str) -> Vec<u8> {
     let sized = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_le_bytes(), bytes].concat();
     let data = [sized(b"sha256:\0\x11\x11"), sized(format!("{path}\0").as_bytes())].concat();
@@ -16,7 +16,7 @@ fn entry_of(list: HashAlgorithm, path: &str) -> Vec<u8> {
     [&10_u32.to_le_bytes(), digest.as_bytes(), &sized(b"ima-ng"), &sized(&data)].concat()
 }
 
-/// The same in the template `ima-sig`, signed by a key with the id 7.
+/// Returns the same entry in the template `ima-sig`, signed by a key with the id 7.
 fn signed_entry(path: &str) -> Vec<u8> {
     let sized = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_le_bytes(), bytes].concat();
     let digest = [b"sha256:\0", &[0x11; 32][..]].concat();
@@ -26,7 +26,7 @@ fn signed_entry(path: &str) -> Vec<u8> {
     [&10_u32.to_le_bytes(), digest.as_bytes(), &sized(b"ima-sig"), &sized(&data)].concat()
 }
 
-/// PCR 10 after these entries.
+/// Returns PCR 10 after these entries.
 fn pcr_10(log: &[u8]) -> PcrValues {
     let mut pcrs = PcrValues::default();
     let mut value = TaggedDigest::filled(HashAlgorithm::Sha256, 0);
@@ -35,7 +35,7 @@ fn pcr_10(log: &[u8]) -> PcrValues {
         let entry = entry.unwrap();
         let (end, name) = (entry.end, entry.template.len());
         let digest = entry.list_hash().digest_len();
-        // PCR number, digest, name with its length, and the length of the data stand before the data.
+        // The data follows the PCR number, the digest, the name with its length, and the length of the data.
         let entry = &rest[..end - (log.len() - rest.len())];
         let data = &entry[4 + digest + 4 + name + 4..];
         value = value.extend(HashAlgorithm::Sha256.digest(&[data]).as_bytes());
@@ -88,7 +88,7 @@ fn entries_after_the_quote_are_kept_for_the_next_one() {
 }
 
 #[test]
-fn an_unanchored_log_does_not_become_better_by_silence() {
+fn an_unanchored_log_stays_unanchored_without_new_entries() {
     let log = entry("/usr/bin/a");
     let mut pcrs = PcrValues::default();
     pcrs.insert(10, TaggedDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
@@ -112,12 +112,12 @@ fn a_device_that_has_more_and_sends_nothing_diverges_until_it_sends_all() {
     let stuck = follow(None, Some(&empty), &pcrs, None).unwrap();
     assert_eq!((stuck.outcome, stuck.behind), (Some(Outcome::Diverged), false));
     let silent = follow(stuck.state.as_ref(), None, &pcrs, None).unwrap();
-    assert_eq!(silent.outcome, Some(Outcome::Diverged), "silence makes it no better");
+    assert_eq!(silent.outcome, Some(Outcome::Diverged), "it stays diverged");
     assert!(follow(stuck.state.as_ref(), Some(&piece(&log, 0, log.len())), &pcrs, None).is_err());
 }
 
 #[test]
-fn an_entry_larger_than_a_piece_comes_in_several() {
+fn an_entry_larger_than_a_piece_is_joined_from_several() {
     let log = [entry("/usr/bin/a"), entry(&"x".repeat(3 * limits::IMA_PIECE)), entry("/usr/bin/b")].concat();
     let pcrs = pcr_10(&log);
     let mut followed = follow(None, Some(&piece(&log, 0, limits::IMA_PIECE)), &pcrs, None).unwrap();
@@ -136,7 +136,7 @@ fn rules(excluded: &str) -> Rules {
 }
 
 #[test]
-fn findings_count_once_a_quote_accounts_for_the_log_and_go_on_with_it() {
+fn findings_count_once_a_quote_covers_the_log_and_grow_with_it() {
     let rules = rules("/usr/**");
     let first = [entry("/usr/bin/a"), entry("/tmp/evil")].concat();
     let both = [first.clone(), entry("/usr/bin/b"), entry("/tmp/worse")].concat();
@@ -150,13 +150,13 @@ fn findings_count_once_a_quote_accounts_for_the_log_and_go_on_with_it() {
     let later = follow(anchored.state.as_ref(), Some(&added), &pcr_10(&both), Some(&rules)).unwrap();
     let found = later.findings.unwrap();
     assert_eq!((found.excluded, found.offending, found.offenders[1].line), (2, 2, 4));
-    // Nothing new: what was found stays found.
+    // A report without new entries keeps the findings.
     let silent = follow(later.state.as_ref(), None, &pcr_10(&both), Some(&rules)).unwrap();
     assert_eq!(silent.findings.unwrap().offending, 2);
 }
 
 #[test]
-fn entries_that_no_quote_accounts_for_are_not_looked_at() {
+fn entries_that_no_quote_covers_are_not_examined() {
     let rules = rules("/usr/**");
     let (first, second) = (entry("/usr/bin/a"), entry("/tmp/evil"));
     let both = [first.clone(), second].concat();
@@ -168,7 +168,7 @@ fn entries_that_no_quote_accounts_for_are_not_looked_at() {
 }
 
 #[test]
-fn other_rules_want_the_log_from_its_beginning() {
+fn other_rules_require_the_log_from_its_beginning() {
     let log = entry("/usr/bin/a");
     let pcrs = pcr_10(&log);
     let without = follow(None, Some(&piece(&log, 0, log.len())), &pcrs, None).unwrap();
@@ -179,7 +179,7 @@ fn other_rules_want_the_log_from_its_beginning() {
 }
 
 #[test]
-fn a_state_is_kept_and_one_of_earlier_versions_is_read() {
+fn a_state_survives_encoding_and_one_of_earlier_versions_is_read() {
     let log = [entry("/usr/bin/a"), signed_entry("/usr/bin/b")].concat();
     let followed =
         follow(None, Some(&piece(&log, 0, log.len())), &pcr_10(&log), Some(&rules("/tmp/**"))).unwrap();

@@ -1,4 +1,4 @@
-//! What is kept of a report can be judged again.
+//! The stored evidence of a report can be appraised again.
 
 use pawl_evidence::appraise::{ImaProgress, NvPcrs};
 use pawl_evidence::ima::Outcome;
@@ -8,7 +8,7 @@ use crate::LeasePcrs;
 use crate::record::Fact;
 
 #[test]
-fn the_kept_evidence_holds_and_says_what_was_quoted() {
+fn stored_evidence_can_be_verified_and_appraised_again() {
     let mut paired = Paired::new();
     let evidence = paired.evidence(None);
     let ReportDecision { quoted, outcome } = paired.decide(&evidence).unwrap();
@@ -20,7 +20,7 @@ fn the_kept_evidence_holds_and_says_what_was_quoted() {
     assert!(kept.measure_log().is_none() && kept.nvpcrs().unwrap().is_empty());
     assert!(matches!(kept.ima_log(None), ImaProgress::Absent));
 
-    // It is judged again by the quote in it.
+    // Appraises it again by the quote in it.
     let quote = kept.quote().unwrap();
     let pairing = &paired.basis.pairing;
     let lease_pcrs = LeasePcrs::of(&paired.lease, Some(pairing), None, None, quote.pcrs());
@@ -63,7 +63,7 @@ fn followed(outcome: Outcome) -> ImaProgress<'static> {
 }
 
 #[test]
-fn the_record_of_a_verdict_has_the_quote_on_which_it_rests() {
+fn the_record_of_a_verdict_contains_its_quote() {
     let mut paired = Paired::new();
     let ReportDecision { quoted, outcome } = paired.decide(&paired.evidence(None)).unwrap();
     let ReportOutcome::Appraised(appraised) = outcome else { panic!() };

@@ -1,4 +1,4 @@
-//! NvPCRs in reports: which certifications are believed, and when a verdict asks for them.
+//! NvPCRs in reports: which certifications are accepted, and when a verdict asks for them.
 
 use pawl_evidence::appraise::NvPcrs;
 use pawl_evidence::appraise::policy::{NvIndex, NvPcrSection};
@@ -37,7 +37,7 @@ fn a_certification_before_a_reset_does_not_count_after_it() {
     let mut paired = Paired::new();
     let before = paired.certifying(1);
     paired.tpm.reset_count += 1;
-    // A device can prepare the evidence ahead of a reboot: the digest is the same.
+    // A device can prepare the evidence before a reboot: the digest is the same.
     let after = Report { nvpcrs: before.nvpcrs, ..paired.certifying(1) };
     assert_eq!(before.evidence, after.evidence);
     let error = paired.verify(&after).err();
@@ -95,7 +95,7 @@ fn a_device_that_was_not_asked_gets_no_lease_and_reports_again_at_once() {
             now: CHALLENGED_AT,
         };
         let mut judgement = Appraised::new(&quoted, &quote, None, context).unwrap().judgement;
-        // Whatever else the policy says of this boot: only the NvPCRs are at issue.
+        // Only the NvPCRs are tested here, so the policy's other results are overwritten.
         judgement.result = TrustTier::Affirming;
         let draft = judgement.into_draft(Standing::Active, None, quoted.digest, 300);
         assert_eq!((draft.interval, draft.lease.is_none()), (expected, expected == 0));
@@ -119,7 +119,7 @@ fn kept_evidence_has_the_certified_nvpcrs_and_which_ones_were_asked_for() {
 }
 
 impl Paired {
-    /// A report that certifies so many NvPCRs, each with the value 5.
+    /// Returns a report that certifies this many NvPCRs, each with the value 5.
     fn certifying(&mut self, nvpcrs: usize) -> Report {
         self.certify(&self.evidence(None), nvpcrs)
     }
@@ -153,7 +153,7 @@ fn naming(index: u32) -> Policy {
     Policy { nvpcr: [(NvIndex::new(index).unwrap(), section)].into(), ..Policy::default() }
 }
 
-/// The public area of an NV index of type extend, for SHA-256.
+/// Returns the public area of an NV index of type extend, for SHA-256.
 fn public(index: u32) -> NvPublic {
     let header = [&index.to_be_bytes()[..], &[0, 0x0b], &0x2806_0048_u32.to_be_bytes()].concat();
     NvPublic::unmarshal(&[&header[..], &[0, 32], &[7; 32], &[0, 32]].concat()).unwrap()

@@ -1,4 +1,4 @@
-//! How a session ends, and who gets one.
+//! The ends of sessions, and the limits on opening them.
 
 use pawl_approval::UserCode;
 
@@ -23,7 +23,7 @@ fn too_many_failed_attempts_end_a_session() {
             assert_eq!(change.facts.len(), if tries > 0 { 1 } else { 2 });
         }
         assert_eq!(left.state, SessionState::Declined);
-        // What comes too late is kept for the operator, and the device learns that it is over.
+        // A late attempt is stored for the operator, and the device learns that the session has ended.
         let late = take(&left, &given(None, Some("BCDF-GHJK")), context(&persons, &[]));
         assert_eq!(refusal(&late).code, RefusalCode::Declined);
         assert_eq!(late.session.unwrap().facts.len(), 1);
@@ -40,7 +40,7 @@ fn too_many_failed_attempts_end_a_session() {
 }
 
 #[test]
-fn attempts_that_do_not_count_fill_no_disk() {
+fn only_the_first_failed_attempts_are_stored() {
     let mut session = session(1);
     for attempt in 0..30 {
         let refused = Refused {
@@ -57,7 +57,7 @@ fn attempts_that_do_not_count_fill_no_disk() {
 }
 
 #[test]
-fn only_its_own_device_learns_how_a_session_stands() {
+fn only_its_own_device_learns_the_state_of_a_session() {
     let persons = Persons::new();
     let session = session(1);
     let asks = given(None, None);
@@ -74,11 +74,11 @@ fn only_its_own_device_learns_how_a_session_stands() {
     let none = StepContext { signers: Err(&nobody), ..context(&persons, &[]) };
     let outcome = take(&session, &given(None, Some("BCDF-GHJK")), none);
     assert_eq!(refusal(&outcome).code, RefusalCode::NoApprovers);
-    assert!(outcome.session.is_none(), "that is no failed attempt");
+    assert!(outcome.session.is_none(), "it is not counted as a failed attempt");
 }
 
 #[test]
-fn a_session_that_is_over_says_why() {
+fn a_step_in_an_ended_session_is_refused_with_the_reason() {
     let persons = Persons::new();
     let ended = [
         (end(session(1), SessionState::Superseded, "a newer one"), RefusalCode::Stale, Binding::Session),
@@ -126,7 +126,7 @@ fn strangers_and_actions_are_admitted_up_to_their_limits() {
 }
 
 #[test]
-fn a_user_code_is_free_or_the_next_one_is_tried() {
+fn the_first_code_with_a_free_handle_is_used() {
     let first = user_code(SECRET, 0);
     let code = free_code(SECRET, |handle| Ok::<_, ()>(handle != first.handle())).unwrap().unwrap();
     assert!(code.attempt > 0 && code.handle != first.handle());
