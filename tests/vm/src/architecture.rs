@@ -1,14 +1,14 @@
-//! What differs between the machines.
+//! The differences between the machines.
 
 use clap::ValueEnum;
 use pawl_proto::message::TrustTier;
 
-/// Only firmware in system management mode writes the variables of Secure Boot. For controllers of which nothing is used
-/// the kernel would load drivers.
+/// The machine type. Secure Boot requires `smm=on`: only firmware in system management mode may write its variables. Without
+/// `sata=off,smbus=off` the kernel would load drivers for controllers that the test does not use.
 const MACHINE: &str = "q35,smm=on,sata=off,smbus=off";
 
-/// All that QEMU emulates, but for what makes an emulated boot slower by a fifth: vectors of 32 bytes, another level of
-/// page tables, and the processor's guard over each copy from user space.
+/// All features that QEMU emulates, except those that slow an emulated boot down by a fifth: 32-byte vectors, five-level page
+/// tables, and supervisor mode access prevention.
 const PROCESSOR: &str = "max,avx=off,avx2=off,bmi1=off,bmi2=off,la57=off,smap=off";
 
 /// A machine that QEMU emulates.
@@ -23,7 +23,7 @@ pub(crate) enum Architecture {
 }
 
 impl Architecture {
-    /// As QEMU, the kernel and Rust call it.
+    /// Returns the name that QEMU, the kernel and Rust use.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -38,7 +38,7 @@ impl Architecture {
         }
     }
 
-    /// Machine, processor, TPM and whatever else QEMU must be told.
+    /// Returns QEMU's options for the machine, the processor and the TPM.
     pub(crate) fn options(self) -> &'static [&'static str] {
         match self {
             Self::X86_64 => &[
@@ -62,7 +62,7 @@ impl Architecture {
         }
     }
 
-    /// The host's firmware.
+    /// Returns the path of the host's firmware.
     pub(crate) fn firmware(self) -> &'static str {
         match self {
             Self::X86_64 => "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
@@ -70,7 +70,7 @@ impl Architecture {
         }
     }
 
-    /// Variables in which Secure Boot is on, with the key that Debian publishes for tests.
+    /// Returns the path of firmware variables with Secure Boot on and the key that Debian publishes for tests.
     pub(crate) fn variables(self) -> &'static str {
         match self {
             Self::X86_64 => "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd",
@@ -78,8 +78,8 @@ impl Architecture {
         }
     }
 
-    /// What a verdict on a good boot says. Debian's kernel for arm64 finds its TPM after IMA has looked for it,
-    /// so that nothing ties the IMA log to the TPM.
+    /// Returns the tier of an approved boot. On aarch64, Debian's kernel finds the TPM after IMA has looked for it, so the IMA
+    /// log is not anchored in the TPM.
     pub(crate) fn verdict(self) -> TrustTier {
         match self {
             Self::X86_64 => TrustTier::Affirming,
@@ -87,7 +87,7 @@ impl Architecture {
         }
     }
 
-    /// Where the kernel's messages go.
+    /// Returns the device of the kernel's console.
     pub(crate) fn console(self) -> &'static str {
         match self {
             Self::X86_64 => "ttyS0",

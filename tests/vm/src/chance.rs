@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 pub(crate) struct Chance(u64);
 
 impl Chance {
-    /// From this seed, or from a new one; with the seed.
+    /// Returns a sequence from `seed`, or from a new seed, and the seed that it uses.
     pub(crate) fn from(seed: Option<u64>) -> Result<(Self, u64)> {
         let seed = match seed {
             Some(seed) => seed,
@@ -17,13 +17,13 @@ impl Chance {
         Ok((Self(seed), seed))
     }
 
-    /// A moment within `span`, to a microsecond.
+    /// Returns a random moment within `span`, in microseconds.
     pub(crate) fn moment(&mut self, span: Duration) -> Duration {
         let span = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(1);
         Duration::from_micros(self.next() % span)
     }
 
-    /// Steele, Lea and Flood: Fast Splittable Pseudorandom Number Generators (2014).
+    /// Returns the next number of SplitMix64 (Steele, Lea and Flood: Fast Splittable Pseudorandom Number Generators, 2014).
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

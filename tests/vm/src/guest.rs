@@ -1,4 +1,4 @@
-//! Commands in a guest, as its technician and its workloads run them.
+//! Runs commands in a guest, as a technician and workloads do.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,24 +10,24 @@ use serde_json::Value;
 
 use crate::machine::Machine;
 
-/// The time limit, on a busy machine that emulates another, for what real hardware does at once.
+/// The time limit for actions that are immediate on real hardware. The host may be busy, and it emulates the machine.
 pub(crate) const SOON: Duration = Duration::from_secs(90);
 
-/// Each question costs an emulated machine much of its time.
+/// The polling interval. Each status request takes an emulated machine much of its processor time.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Fetches the token as a workload does that is not root.
+/// Fetches the token as an unprivileged workload.
 const TOKEN: &str = "setpriv --reuid nobody --regid pawl --clear-groups pawlctl token telemetry --json";
 
 impl Machine {
-    /// Runs a script that must succeed; what it printed.
+    /// Runs a script that must succeed, and returns its output.
     pub(crate) fn succeed(&mut self, script: &str) -> Result<String> {
         let done = self.run_within(SOON, script)?;
         ensure!(done.code == 0, "`{script}` ended with {}: {}{}", done.code, done.output, done.errors);
         Ok(done.output)
     }
 
-    /// What the device says of itself.
+    /// Returns the device's status.
     pub(crate) fn status(&mut self) -> Result<LocalStatus> {
         let text = self.succeed("pawlctl status --json")?;
         serde_json::from_str(&text).with_context(|| format!("read {text}"))
@@ -46,7 +46,7 @@ impl Machine {
         })
     }
 
-    /// Waits until the status is as wanted. Right after its start the daemon may not answer yet.
+    /// Waits until the status satisfies `wanted`. Ignores errors, because a daemon that has just started may not answer yet.
     pub(crate) fn wait_until(
         &mut self,
         what: &str,
@@ -92,22 +92,22 @@ impl Machine {
         Ok(())
     }
 
-    /// Asks for the token as a workload does, and must be refused; the daemon's answer.
-    pub(crate) fn be_refused_the_token(&mut self) -> Result<Value> {
+    /// Requests the token as a workload, which the daemon must refuse. Returns the daemon's answer.
+    pub(crate) fn expect_no_token(&mut self) -> Result<Value> {
         let done = self.run(TOKEN)?;
         if done.code == 0 {
-            bail!("the token is given");
+            bail!("the daemon returned the token");
         }
         let answer = if done.output.trim().is_empty() { done.errors } else { done.output };
         Ok(serde_json::from_str(&answer).unwrap_or(Value::String(answer)))
     }
 
-    /// The same, and must be given it.
-    pub(crate) fn be_given_the_token(&mut self) -> Result<()> {
+    /// Requests the token as a workload, which the daemon must return.
+    pub(crate) fn expect_token(&mut self) -> Result<()> {
         self.succeed(TOKEN).map(drop)
     }
 
-    /// What explains a failure: the end of the journal if the guest still answers, and of the console.
+    /// Returns text that helps to explain a failure: the end of the journal, if the guest still answers, and the end of the console.
     pub(crate) fn explanation(&mut self) -> String {
         let journal = if self.is_on() {
             let request = "pawlctl status; systemctl --failed --no-legend; journalctl --no-pager -o short-monotonic -n 80";

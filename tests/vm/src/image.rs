@@ -1,5 +1,5 @@
-//! What a machine boots: a Debian system with our package, unified kernel images, and disks. The scripts in
-//! `image/` make them.
+//! Builds the systems that machines boot: a Debian system with our package, unified kernel images, and disks. Calls the scripts
+//! in `image/`.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::architecture::Architecture;
 use crate::release::Release;
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/image");
-/// Debian's key for tests of Secure Boot, which is no secret; nor is its password.
+/// Debian's key for tests of Secure Boot. The key and its password are public.
 const KEY: &str = "/usr/share/ovmf/PkKek-1-snakeoil.key";
 const CERTIFICATE: &str = "/usr/share/ovmf/PkKek-1-snakeoil.pem";
 const PASSWORD: &str = "pass:snakeoil";
@@ -28,7 +28,7 @@ pub(crate) struct System {
     release: Release,
     directory: PathBuf,
     firmware: Firmware,
-    /// The key in a form that needs no password.
+    /// The key, without a password.
     key: PathBuf,
     certificate: PathBuf,
 }
@@ -37,21 +37,21 @@ pub(crate) struct System {
 pub(crate) struct DbUpdate {
     /// The signature list that it appends.
     pub(crate) list: Vec<u8>,
-    /// What is written to the variable in efivarfs.
+    /// The signed update, to be written to the variable in efivarfs.
     pub(crate) signed: Vec<u8>,
 }
 
-/// The firmware that boots it.
+/// A machine's firmware.
 #[derive(Clone)]
 pub(crate) struct Firmware {
-    /// The code, which a machine only reads.
+    /// The code, which machines share and only read.
     pub(crate) code: PathBuf,
-    /// Variables in which Secure Boot is on.
+    /// The variables, with Secure Boot on.
     pub(crate) variables: PathBuf,
 }
 
 impl System {
-    /// Makes it, or finds the one that was made before. `place` is for what is made on the way.
+    /// Builds the system, or uses the cached one. `place` is a directory for intermediate files.
     pub(crate) fn prepare(
         architecture: Architecture,
         release: Release,
@@ -60,7 +60,7 @@ impl System {
     ) -> Result<Self> {
         let printed = run(script("system").args([architecture.name(), release.name()]).arg(package))?;
         let directory = PathBuf::from(printed.trim());
-        // A release brings its own firmware, or boots with the host's.
+        // Newer releases have firmware of their own; bookworm uses the host's.
         let of_release = |name: &str, of_host: &str| {
             Some(directory.join(name)).filter(|path| path.exists()).unwrap_or_else(|| of_host.into())
         };
@@ -77,17 +77,17 @@ impl System {
         Ok(Self { architecture, release, directory, firmware, key, certificate })
     }
 
-    /// A unified kernel image with this command line behind the usual one, that the firmware takes.
+    /// Builds a signed unified kernel image. `more` is appended to the usual command line.
     pub(crate) fn signed_image(&self, out: &Path, more: &str) -> Result<Image> {
         self.signed_image_of(out, &self.command_line(more))
     }
 
-    /// The same with this command line alone.
+    /// Builds a signed unified kernel image with exactly this command line.
     pub(crate) fn signed_image_of(&self, out: &Path, command_line: &str) -> Result<Image> {
         self.sign(&self.build(&out.with_extension("unsigned"), command_line, Initrd::OfSystem)?, out)
     }
 
-    /// A kernel that mounts the root by itself, and starts `init` there.
+    /// Builds a signed image without an initrd: its kernel mounts the root and starts `init` there.
     pub(crate) fn image_without_initrd(&self, out: &Path, command_line: &str) -> Result<Image> {
         self.sign(&self.build(&out.with_extension("unsigned"), command_line, Initrd::Absent)?, out)
     }
@@ -100,7 +100,7 @@ impl System {
         Ok(Image(out.to_owned()))
     }
 
-    /// The same, that the firmware must not take.
+    /// Builds an unsigned image, which the firmware must refuse.
     pub(crate) fn unsigned_image(&self, out: &Path, more: &str) -> Result<Image> {
         self.build(out, &self.command_line(more), Initrd::OfSystem)
     }
@@ -115,8 +115,8 @@ impl System {
         Ok(Image(out.to_owned()))
     }
 
-    /// A new certificate, as an update that appends it to the firmware's db. `place` is a new folder for what is made
-    /// on the way.
+    /// Creates a certificate and the signed update that appends it to the firmware's db. `place` is a new directory for
+    /// intermediate files.
     pub(crate) fn db_update(&self, place: &Path) -> Result<DbUpdate> {
         fs::create_dir_all(place)?;
         let file = |name: &str| place.join(name);
@@ -148,36 +148,35 @@ impl System {
         Ok(DbUpdate { list: fs::read(file("list"))?, signed: fs::read(file("signed"))? })
     }
 
-    /// The machine that it is for.
+    /// Returns the system's architecture.
     pub(crate) fn architecture(&self) -> Architecture {
         self.architecture
     }
 
-    /// The release of Debian that it is.
+    /// Returns the system's Debian release.
     pub(crate) fn release(&self) -> Release {
         self.release
     }
 
-    /// The firmware that boots it.
+    /// Returns the firmware that boots it.
     pub(crate) fn firmware(&self) -> &Firmware {
         &self.firmware
     }
 
-    /// The usual command line with more behind it.
+    /// Returns the usual command line with `more` appended.
     pub(crate) fn command_line(&self, more: &str) -> String {
         let console = format!("console={}", self.architecture.console());
         format!("{} {more}", self.command_line_with_console(&console)).trim_end().to_owned()
     }
 
-    /// The usual command line with something else in the place of its `console=`.
+    /// Returns the usual command line with `console` instead of its `console=` parameter.
     pub(crate) fn command_line_with_console(&self, console: &str) -> String {
-        // An emulated processor has no use for mitigations, and pays for them. A file system that was just made
-        // needs no check.
+        // Mitigations slow an emulated processor down and are useless there. A new file system needs no check.
         let fsck = if self.release == Release::Bookworm { "" } else { " fsck.mode=skip" };
         format!("root=/dev/nvme0n1p2 rw {console} ima_policy=tcb mitigations=off{fsck}")
     }
 
-    /// A disk with this image to boot.
+    /// Creates a disk that boots this image.
     pub(crate) fn disk(&self, image: &Image, to: &Path) -> Result<Disk> {
         let mut disk = script("disk");
         disk.args(["make", self.architecture.name()])
@@ -200,7 +199,7 @@ enum Initrd {
 pub(crate) struct Image(PathBuf);
 
 impl Image {
-    /// The file.
+    /// Returns the path of its file.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -212,23 +211,23 @@ pub(crate) struct Disk {
     path: PathBuf,
 }
 
-/// Where the root's partition starts, bytes.
+/// The offset of the root's partition, bytes.
 const ROOT_OFFSET: u64 = 65 << 20;
 
 impl Disk {
-    /// The file.
+    /// Returns the path of its file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Puts another image in the place of the one to boot.
+    /// Replaces the image that the disk boots.
     pub(crate) fn put(&self, image: &Image) -> Result<()> {
         let mut disk = script("disk");
         disk.args(["boot", self.architecture.name()]).arg(&image.0).arg(&self.path);
         run(&mut disk).map(drop)
     }
 
-    /// A copy.
+    /// Copies the disk.
     pub(crate) fn copy(&self, to: &Path) -> Result<Self> {
         run(Command::new("cp").arg("--sparse=always").arg(&self.path).arg(to))?;
         Ok(Self { architecture: self.architecture, path: to.to_owned() })
@@ -247,7 +246,7 @@ fn script(name: &str) -> Command {
     Command::new(Path::new(SCRIPTS).join(name))
 }
 
-/// Runs a program to its end, and gives what it printed.
+/// Runs a program that must succeed, and returns its output.
 fn run(command: &mut Command) -> Result<String> {
     let name = Path::new(command.get_program()).file_name().map(OsStr::to_owned).unwrap_or_default();
     let output = command.output().with_context(|| format!("start {}", name.display()))?;

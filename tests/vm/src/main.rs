@@ -1,7 +1,7 @@
-//! Pawl on machines that measure their boot, told from outside.
+//! Tests Pawl on machines that measure their boot. The tests run on the host.
 //!
-//! `main` wires. The story is in `story`, a file for each chapter; what it is played on is in `image`, `machine`
-//! and `guest`.
+//! `main` wires. The tests are in `story`, a file for each chapter. `image`, `machine` and `guest` build, run and control the
+//! machines.
 #![forbid(unsafe_code)]
 
 mod architecture;
@@ -25,37 +25,37 @@ use architecture::Architecture;
 use release::Release;
 use report::StoryReport;
 
-/// Boots a Debian with the package in QEMU, and tells its story: pairing, drift, updates, revocation, power cuts.
+/// Boots Debian with the package in QEMU, and tests a device's life: pairing, drift, updates, revocation, power cuts.
 #[derive(Parser)]
 #[command(name = "pawl-vm", version)]
 struct Arguments {
-    /// The machine.
+    /// Architecture of the machine.
     architecture: Architecture,
-    /// The release of Debian that it boots.
+    /// Debian release to boot.
     #[arg(long, default_value = "bookworm")]
     release: Release,
-    /// The Debian package, for that machine.
+    /// Debian package for the machine's architecture.
     #[arg(long)]
     package: PathBuf,
-    /// Where the machine's files and the report go: in a folder of their own.
+    /// Directory in which to create a folder for the machines' files and the report.
     #[arg(long)]
     out: PathBuf,
-    /// Pairing, posture, drift and revocation alone.
+    /// Test only pairing, posture, drift and revocation.
     #[arg(long)]
     short: bool,
-    /// How often the power is cut in a wipe, and as often in a pairing; with 0 there is no second device.
+    /// Number of power cuts during wipes, and the same number during pairings; 0 omits the second device.
     #[arg(long, default_value_t = 2)]
     cuts: u32,
     /// Seed for the moments of the power cuts: the same seed cuts at the same moments.
     #[arg(long)]
     seed: Option<u64>,
-    /// One JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
 }
 
 impl Arguments {
-    /// The name of the machine's folder.
+    /// Returns the name of the folder for the machines' files.
     fn name(&self) -> String {
         let machine = self.architecture.name();
         match self.release {

@@ -1,4 +1,4 @@
-//! What differs between the releases of Debian.
+//! The differences between the releases of Debian.
 
 use clap::ValueEnum;
 
@@ -9,12 +9,12 @@ pub(crate) enum Release {
     Bookworm,
     /// Debian 13: systemd 257, Linux 6.12.
     Trixie,
-    /// Debian testing: systemd 262, Linux 7, which keep logs of their own in userspace.
+    /// Debian testing: systemd 262, which logs its measurements, and Linux 7.
     Forky,
 }
 
 impl Release {
-    /// As Debian calls it.
+    /// Returns Debian's name for it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bookworm => "bookworm",
@@ -23,7 +23,7 @@ impl Release {
         }
     }
 
-    /// Memory of a machine, MiB. An initrd with systemd in it is in memory twice.
+    /// Returns the memory of a machine, MiB. An initrd with systemd is large, and the kernel has it in memory twice.
     pub(crate) fn memory(self) -> u32 {
         match self {
             Self::Bookworm => 512,
@@ -31,7 +31,7 @@ impl Release {
         }
     }
 
-    /// Units that fail by themselves: our images carry no signed PCR policy, without which systemd makes no NvPCRs.
+    /// Returns the units that always fail: our images have no signed PCR policy, without which systemd creates no NvPCRs.
     pub(crate) fn failing_units(self) -> &'static [&'static str] {
         match self {
             Self::Bookworm | Self::Trixie => &[],
@@ -43,7 +43,7 @@ impl Release {
         }
     }
 
-    /// Whether systemd keeps a log of what it measures.
+    /// Returns whether systemd logs its measurements.
     pub(crate) fn logs_userspace(self) -> bool {
         self == Self::Forky
     }

@@ -1,4 +1,4 @@
-//! Prints each step while it happens, and writes the report of all steps.
+//! Prints each step when it ends, and writes the report of all steps.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,7 +17,7 @@ pub(crate) struct StoryReport {
     steps: Vec<Step>,
 }
 
-/// What a step found, by name.
+/// The facts that a step found, by name.
 #[derive(Default)]
 pub(crate) struct Facts(Map<String, Value>);
 
@@ -34,7 +34,7 @@ impl StoryReport {
         Self { title, json, started: Instant::now(), steps: Vec::new() }
     }
 
-    /// Takes a step, and tells what it found or that it failed.
+    /// Runs a step, and prints its facts and its error.
     pub(crate) fn step<T>(
         &mut self,
         name: &'static str,
@@ -54,7 +54,7 @@ impl StoryReport {
         outcome
     }
 
-    /// A report of what happens at the same time, to be [joined](StoryReport::join) when it is over.
+    /// Returns a report for steps that run in parallel, to be [joined](StoryReport::join) at their end.
     pub(crate) fn part(&self) -> Self {
         Self::new(self.title.clone(), self.json)
     }
@@ -136,7 +136,7 @@ impl Step {
     }
 }
 
-/// A value without the signs of JSON around it.
+/// Formats a value without JSON's quotes and brackets.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_has_every_step_and_says_which_one_failed() {
+    fn a_report_contains_every_step_and_the_failed_one() {
         let mut report = StoryReport::new("A machine".to_owned(), true);
         let found = |facts: &mut Facts| {
             facts.add("state", "entitled");

@@ -1,4 +1,4 @@
-//! A machine: its disk, its firmware's variables and its TPM, and what runs while it is switched on.
+//! A machine: its disk, its firmware's variables and its TPM, and the processes while it is switched on.
 
 mod channel;
 mod monitor;
@@ -30,7 +30,7 @@ pub(crate) struct Machine {
     sockets: PathBuf,
     disk: Disk,
     memory: u32,
-    /// The code is shared, the variables are its own.
+    /// Its firmware. Machines share the code; the variables are its own.
     firmware: Firmware,
     tpm_state: PathBuf,
     forwarded: Vec<u16>,
@@ -38,7 +38,7 @@ pub(crate) struct Machine {
 }
 
 struct Running {
-    // The order in which they are dropped.
+    // The fields are dropped in this order.
     channel: Channel,
     monitor: Monitor,
     qemu: Process,
@@ -52,13 +52,13 @@ pub(crate) enum Cable {
     Out,
 }
 
-/// A boot to the first unit, or a shutdown: half a minute on a quiet machine, minutes on a crowded one.
+/// The time limit for a boot or a shutdown. Each takes half a minute on an idle host, minutes on a busy one.
 const BOOT: Duration = Duration::from_secs(480);
-/// Any script that waits for nothing.
+/// The time limit for a script that does not wait.
 const SCRIPT: Duration = Duration::from_secs(60);
 
 impl Machine {
-    /// A new machine with these parts, with its files in `place`.
+    /// Creates a machine from these parts, with its files in `place`.
     pub(crate) fn assemble(
         system: &System,
         place: &Path,
@@ -83,29 +83,29 @@ impl Machine {
         })
     }
 
-    /// Another image to boot, as an update puts it there.
+    /// Replaces the image that the machine boots, as an update does.
     pub(crate) fn install(&mut self, image: &Image) -> Result<()> {
         self.must_be_off()?;
         self.disk.put(image)
     }
 
-    /// Another disk.
+    /// Replaces the disk, and returns the old one.
     pub(crate) fn replace_disk(&mut self, disk: Disk) -> Result<Disk> {
         self.must_be_off()?;
         Ok(std::mem::replace(&mut self.disk, disk))
     }
 
-    /// The file of what the TPM keeps without power.
+    /// Returns the path of the TPM's persistent state.
     pub(crate) fn tpm_state(&self) -> PathBuf {
         self.tpm_state.join("tpm2-00.permall")
     }
 
-    /// When the TPM has last changed that.
+    /// Returns when the TPM last wrote its persistent state.
     pub(crate) fn tpm_written(&self) -> Result<SystemTime> {
-        fs::metadata(self.tpm_state()).and_then(|file| file.modified()).context("look at the TPM's state")
+        fs::metadata(self.tpm_state()).and_then(|file| file.modified()).context("read the TPM state's time")
     }
 
-    /// Switches it on, and waits until the guest has started; how long it took until the guest takes scripts.
+    /// Switches the machine on, and waits until the guest has started. Returns the time until the guest accepted scripts.
     pub(crate) fn boot(&mut self, cable: Cable) -> Result<Duration> {
         let start = Instant::now();
         self.switch_on(cable)?;
@@ -116,13 +116,13 @@ impl Machine {
         Ok(took)
     }
 
-    /// Waits until systemd has no more jobs, whether they succeeded or not. Polling meanwhile would slow an emulated
-    /// processor's start.
+    /// Waits until systemd has no more jobs, whether they succeeded or not. Does not poll, because that would slow down the
+    /// start of an emulated machine.
     fn wait_until_started(&mut self) -> Result<()> {
         self.run_within(BOOT, "systemctl is-system-running --wait").map(drop)
     }
 
-    /// Switches it on, and does not check whether it boots.
+    /// Switches the machine on, without waiting for it to boot.
     pub(crate) fn switch_on(&mut self, cable: Cable) -> Result<()> {
         self.must_be_off()?;
         let (monitor, channel) = (self.sockets.join("monitor"), self.sockets.join("channel"));
@@ -147,17 +147,17 @@ impl Machine {
         Ok(())
     }
 
-    /// Puts the network cable in.
+    /// Plugs the network cable in.
     pub(crate) fn plug_in(&mut self) -> Result<()> {
         self.running()?.monitor.set_link(qemu::CARD, true)
     }
 
-    /// Has the guest shut down, unit by unit.
+    /// Shuts the guest down, which stops each unit.
     pub(crate) fn shut_down(&mut self) -> Result<()> {
         self.power_off("systemctl poweroff")
     }
 
-    /// Has the guest end all its processes at once, unmount its file systems and switch off: quicker.
+    /// Switches the guest off faster: it kills all processes at once and unmounts its file systems.
     pub(crate) fn switch_off(&mut self) -> Result<()> {
         self.power_off("systemctl poweroff --force")
     }
@@ -173,7 +173,8 @@ impl Machine {
         tpm.wait_for_end()
     }
 
-    /// Has userspace start again under the same kernel, and waits until the guest takes scripts; how long that took.
+    /// Restarts userspace under the same kernel, and waits until the guest has started. Returns the time until the guest accepted
+    /// scripts.
     pub(crate) fn soft_reboot(&mut self) -> Result<Duration> {
         let start = Instant::now();
         let Running { channel, qemu, .. } = self.running()?;
@@ -186,7 +187,7 @@ impl Machine {
         Ok(took)
     }
 
-    /// A power cut: the guest loses what it has not written.
+    /// Cuts the power: the guest loses all data that it has not written to the disk.
     pub(crate) fn cut_power(&mut self) -> Result<()> {
         let Some(Running { qemu, tpm, .. }) = self.running.take() else { return Ok(()) };
         qemu.kill()?;
@@ -198,7 +199,7 @@ impl Machine {
         self.run_within(SCRIPT, script)
     }
 
-    /// The same for a script that waits for something.
+    /// Runs a script with this time limit, for scripts that wait.
     pub(crate) fn run_within(&mut self, limit: Duration, script: &str) -> Result<Done> {
         let Running { channel, qemu, .. } = self.running()?;
         channel.send(script)?;
@@ -207,12 +208,12 @@ impl Machine {
             .with_context(|| format!("run `{script}`"))
     }
 
-    /// Starts a script in the guest that nobody waits for, since the power is cut meanwhile.
+    /// Starts a script in the guest without waiting for its result. The caller cuts the power meanwhile.
     pub(crate) fn start_script(&mut self, script: &str) -> Result<()> {
         self.running()?.channel.send(script)
     }
 
-    /// A copy of the disk while the machine runs, as a thief makes it: nothing changes meanwhile.
+    /// Copies the disk of a running machine, as a thief might. Stops the processor meanwhile, so that the copy is consistent.
     pub(crate) fn copy_disk(&mut self, to: &Path) -> Result<Disk> {
         self.run("sync")?;
         self.running()?.monitor.stop()?;
@@ -221,22 +222,26 @@ impl Machine {
         Ok(copy)
     }
 
-    /// What the firmware and the kernel have printed in this boot.
+    /// Returns the console's output since the machine was switched on.
     pub(crate) fn console(&self) -> Result<String> {
         let file = self.console_file();
         let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// Waits until the console shows one of `texts`; which.
+    /// Waits until the console shows one of `texts`, and returns that one.
     pub(crate) fn wait_for_console<'t>(&mut self, limit: Duration, texts: &[&'t str]) -> Result<&'t str> {
         wait::until(&format!("the console shows one of {texts:?}"), limit, || {
             let console = self.console()?;
-            texts.iter().find(|text| console.contains(**text)).copied().context("it does not")
+            texts
+                .iter()
+                .find(|text| console.contains(**text))
+                .copied()
+                .context("the console shows none of them")
         })
     }
 
-    /// Whether it is switched on.
+    /// Returns whether the machine is switched on.
     pub(crate) fn is_on(&self) -> bool {
         self.running.is_some()
     }

@@ -1,4 +1,4 @@
-//! QEMU's own control channel: QMP on a Unix socket.
+//! Controls QEMU: QMP on a Unix socket.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -8,13 +8,13 @@ use anyhow::{Context as _, Result, bail};
 use pawl_e2e::rig::wait;
 use serde_json::{Value, json};
 
-/// What is done to a machine, and not by it.
+/// A connection to QEMU's monitor.
 pub(super) struct Monitor {
     stream: BufReader<UnixStream>,
 }
 
 impl Monitor {
-    /// The monitor of a machine that is just being started.
+    /// Connects to the monitor of a machine that is starting.
     pub(super) fn connect(socket: &Path) -> Result<Self> {
         let stream = wait::until("QEMU answers", wait::SOON, || {
             UnixStream::connect(socket).with_context(|| format!("connect to {}", socket.display()))
@@ -25,12 +25,12 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Lets it run: it was started with its processors stopped.
+    /// Starts the processor. QEMU starts with the processor stopped.
     pub(super) fn run(&mut self) -> Result<()> {
         self.execute("cont", &json!({})).map(drop)
     }
 
-    /// Stops its processors, so that nothing of it changes.
+    /// Stops the processor, so that the machine's state does not change.
     pub(super) fn stop(&mut self) -> Result<()> {
         self.execute("stop", &json!({})).map(drop)
     }
@@ -46,12 +46,12 @@ impl Monitor {
         loop {
             let mut line = String::new();
             if self.stream.read_line(&mut line)? == 0 {
-                bail!("QEMU is gone");
+                bail!("QEMU closed its monitor");
             }
-            // Besides answers there are a greeting and events.
+            // QEMU also sends a greeting and events, which are skipped.
             let message: Value = serde_json::from_str(&line).context("read an answer of QEMU")?;
             if let Some(error) = message.get("error") {
-                bail!("QEMU does not {command}: {error}");
+                bail!("QEMU's {command} failed: {error}");
             }
             if let Some(answer) = message.get("return") {
                 return Ok(answer.clone());

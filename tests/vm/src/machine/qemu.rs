@@ -6,36 +6,36 @@ use std::process::Command;
 use crate::architecture::Architecture;
 use crate::image::Firmware;
 
-/// What QEMU needs to know of a machine.
+/// The parts of a machine that QEMU's command line describes.
 pub(super) struct Hardware<'a> {
     pub(super) architecture: Architecture,
     pub(super) disk: &'a Path,
-    /// MiB.
+    /// The memory, MiB.
     pub(super) memory: u32,
     pub(super) firmware: &'a Firmware,
     pub(super) tpm: &'a Path,
     pub(super) monitor: &'a Path,
     pub(super) channel: &'a Path,
     pub(super) console: &'a Path,
-    /// Ports of the host's loopback interface that the guest reaches, and nothing else.
+    /// The ports of the host's loopback interface that the guest can reach. It can reach nothing else.
     pub(super) forwarded: &'a [u16],
 }
 
-/// Where the guest finds what is forwarded; `image/system` gives it a name.
+/// The guest's address for the forwarded ports. `image/system` gives it a name.
 const HOST: &str = "10.0.2.100";
 
-/// The network card, as the monitor calls it.
+/// The monitor's name for the network card.
 pub(super) const CARD: &str = "card";
 
-/// A second one halves no time: firmware in system management mode waits for all of them.
+/// The number of processors. A second one would save no time: firmware in system management mode waits for all of them.
 const PROCESSORS: &str = "1";
 
 impl Hardware<'_> {
-    /// Starts with its processors stopped. A machine that resets itself ends.
+    /// Returns QEMU's command. QEMU starts with the processor stopped, and exits if the machine resets itself.
     pub(super) fn command(&self) -> Command {
         let mut qemu = Command::new(self.architecture.emulator());
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-S"]);
-        // Emulated on every host: what a boot measures must not depend on who runs it.
+        // Emulated on every host, because the measurements of a boot must not depend on the host.
         qemu.args(["-accel", "tcg", "-smp", PROCESSORS, "-m", &self.memory.to_string()]);
         qemu.args(self.architecture.options());
         self.add_storage(&mut qemu);
@@ -62,7 +62,7 @@ impl Hardware<'_> {
     fn add_network(&self, qemu: &mut Command) {
         let mut network = "user,id=net,restrict=on".to_owned();
         for port in self.forwarded {
-            // One process a connection: the form without a command serves one connection and hangs.
+            // One process per connection. The form without a command serves one connection and then hangs.
             network += &format!(",guestfwd=tcp:{HOST}:{port}-cmd:socat STDIO TCP:127.0.0.1:{port}");
         }
         qemu.arg("-netdev").arg(network);

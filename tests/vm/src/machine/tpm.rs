@@ -1,4 +1,4 @@
-//! The machine's TPM: swtpm, which lives as long as the machine is switched on.
+//! The machine's TPM: a swtpm process that runs while the machine is switched on.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ pub(super) struct Tpm {
 }
 
 impl Tpm {
-    /// Starts it on the state in `state`.
+    /// Starts swtpm with the state in the directory `state`.
     pub(super) fn start(state: &Path, socket: &Path, log: &Path) -> Result<Self> {
         let mut swtpm = Command::new("swtpm");
         swtpm.args(["socket", "--tpm2", "--terminate"]);
@@ -32,7 +32,7 @@ impl Tpm {
         &self.socket
     }
 
-    /// Waits until it has ended, as it does by itself when the machine is gone.
+    /// Waits until swtpm has exited. It exits by itself when QEMU does.
     pub(super) fn wait_for_end(mut self) -> Result<()> {
         self.process.wait_for_end().map(drop)
     }

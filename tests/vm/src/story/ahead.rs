@@ -1,4 +1,4 @@
-//! A boot state that the operator approves before the device boots it: the keys work there before the network does.
+//! The operator approves a boot state in advance. After that boot, the keys work before the device has a network.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,11 +9,11 @@ use super::stage::Stage;
 use crate::machine::Cable;
 use crate::report::Facts;
 
-/// How long its tokens must live on before the device is switched off: longer than the boot that follows. Tokens live for 600 s and
-/// are renewed after 400 s.
+/// The remaining lifetime that tokens must have before the device is switched off. It is longer than the next boot. A token is
+/// valid for 600 s, and the device renews it after 400 s.
 const TOKENS_LAST: Duration = Duration::from_secs(240);
 
-/// Has the operator approve what `update` says, on top of the state that the device has reported last, and waits until the device
+/// Pre-approves the state that results from the options in `update` on top of the last reported state. Waits until the device
 /// has the lease for it, and tokens that outlast the boot.
 pub(super) fn approve(stage: &mut Stage<'_>, name: &str, update: &[&str]) -> Result<()> {
     let state = stage.rig.control_plane.reported_state(&stage.device)?;
@@ -29,19 +29,19 @@ pub(super) fn approve(stage: &mut Stage<'_>, name: &str, update: &[&str]) -> Res
     Ok(())
 }
 
-/// Boots into it with the network cable out.
+/// Boots into the pre-approved state with the network cable unplugged.
 pub(super) fn boot_off_line(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     facts.add_seconds("boot", stage.machine.boot(Cable::Out)?);
     let status = stage.machine.wait_for(DeviceState::Entitled)?;
     ensure!(!status.broker.connected, "it is connected to {:?}", status.broker.address);
     ensure!(status.lease.is_some_and(|lease| lease.accepted), "the TPM refuses the lease");
     stage.machine.wait_until_active("workload")?;
-    stage.machine.be_given_the_token()?;
+    stage.machine.expect_token()?;
     facts.add("broker", status.broker.error);
     Ok(())
 }
 
-/// Puts the cable in, and waits for a good verdict on that boot.
+/// Plugs the cable in, and waits for the verdict that approves the boot.
 pub(super) fn go_on_line(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     stage.machine.plug_in()?;
     let status = stage.wait_until_approved()?;

@@ -9,13 +9,13 @@ use crate::machine::Cable;
 use crate::report::{Facts, StoryReport};
 
 pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>, command_line: &str) -> Result<()> {
-    report.step("drifted", "with another command line the TPM refuses the old lease, off line", |facts| {
+    report.step("drifted", "with another command line the TPM refuses the old lease, offline", |facts| {
         drift(stage, command_line, facts)
     })?;
-    report.step("contraindicated", "and the control plane gives no new one", |facts| judged(stage, facts))
+    report.step("contraindicated", "the control plane signs no new lease", |facts| judged(stage, facts))
 }
 
-/// Whatever was booted meanwhile.
+/// Restores the old image, regardless of the image booted last.
 pub(super) fn tell_put_back(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     report.step("put-back", "with the old command line the device is entitled again", |facts| {
         put_back(stage, facts)
@@ -28,14 +28,14 @@ fn drift(stage: &mut Stage<'_>, command_line: &str, facts: &mut Facts) -> Result
     stage.machine.install(&changed)?;
     facts.add_seconds("boot", stage.machine.boot(Cable::Out)?);
     let status = stage.machine.wait_for(DeviceState::Lapsed)?;
-    let lease = status.lease.context("no lease is left")?;
+    let lease = status.lease.context("the device has no lease")?;
     ensure!(!lease.accepted, "the TPM accepts the old lease");
     facts.add("tpm", lease.tpm_error);
     facts.add("reason", status.problem.map(|problem| problem.reason));
     withheld(stage, facts)
 }
 
-/// Puts the cable in, and waits for the verdict.
+/// Plugs the cable in, and waits for the verdict.
 pub(super) fn judged(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     stage.machine.plug_in()?;
     let status = stage.machine.wait_until("the device is contraindicated", |status| {
@@ -45,13 +45,13 @@ pub(super) fn judged(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     let reasons = status.verdict.map(|verdict| verdict.reasons).unwrap_or_default();
     facts.add("reasons", reasons.iter().map(ToString::to_string).collect::<Vec<_>>());
     let explained = stage.rig.control_plane.operator(&["policy", "explain", &stage.device])?;
-    ensure!(explained.to_string().contains("boot.command-lines"), "another rule was broken: {explained:#}");
+    ensure!(explained.to_string().contains("boot.command-lines"), "another rule failed: {explained:#}");
     withheld(stage, facts)
 }
 
-/// Workloads get no token, and units that are bound to `pawl-entitled.service` do not run.
+/// Checks that workloads get no token, and that units bound to `pawl-entitled.service` do not run.
 fn withheld(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
-    facts.add("refusal", stage.machine.be_refused_the_token()?);
+    facts.add("refusal", stage.machine.expect_no_token()?);
     stage.machine.wait_until_inactive("pawl-entitled")?;
     stage.machine.wait_until_inactive("workload")
 }
@@ -63,5 +63,5 @@ fn put_back(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     let status = stage.wait_until_approved()?;
     facts.add("epoch", status.counter.map(|counter| counter.0));
     stage.machine.wait_until_active("workload")?;
-    stage.machine.be_given_the_token()
+    stage.machine.expect_token()
 }

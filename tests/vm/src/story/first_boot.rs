@@ -9,39 +9,38 @@ use crate::machine::Cable;
 use crate::report::{Facts, StoryReport};
 
 pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
-    report.step("booted", "it boots: firmware, stub, kernel, systemd", |facts| {
+    report.step("booted", "the machine boots: firmware, stub, kernel, systemd", |facts| {
         facts.add_seconds("to_the_first_unit", stage.machine.boot(Cable::In)?);
         Ok(())
     })?;
     report.step(
         "not-configured",
-        "a device that nobody has configured is not started for ever",
+        "without a configuration, pawld exits and systemd does not restart it",
         |facts| not_configured(stage, facts),
     )?;
-    report.step("configured", "a technician names the control plane, and it starts", |facts| {
+    report.step("configured", "a technician configures the control plane, and pawld starts", |facts| {
         configure(stage)?;
         confined(stage, facts)
     })
 }
 
 fn not_configured(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
-    // Without a limit of its own: what a boot waits for differs.
     let state = stage.machine.run("systemctl is-system-running --wait")?.output;
     let shown = stage.machine.succeed("systemctl show pawld --property=ExecMainStatus,NRestarts,Result")?;
     ensure!(shown.contains("ExecMainStatus=78"), "pawld without a configuration: {shown}");
-    ensure!(shown.contains("NRestarts=0"), "pawld is tried again and again: {shown}");
+    ensure!(shown.contains("NRestarts=0"), "systemd restarts pawld: {shown}");
     let expected = stage.system.release().failing_units();
     let mut failed = failed_units(stage)?;
     failed.retain(|unit| !expected.contains(&unit.as_str()));
-    ensure!(failed == ["pawld.service"], "other units have failed, too: {failed:?}");
+    ensure!(failed == ["pawld.service"], "other units have failed too: {failed:?}");
     let cycles = stage.machine.run("journalctl --no-pager -o cat --grep 'ordering cycle'")?.output;
-    ensure!(cycles.is_empty(), "systemd has left a job out: {cycles}");
+    ensure!(cycles.is_empty(), "systemd dropped a job to break an ordering cycle: {cycles}");
     facts.add("system", state.trim());
     facts.add("systemd_analyze", stage.machine.succeed("systemd-analyze | head -n 1")?.trim());
     Ok(())
 }
 
-/// What a technician does with a device that runs for the first time. A power cut does not take the files along.
+/// Configures the device, as a technician does at its first boot. Syncs the files, so that a power cut does not lose them.
 pub(super) fn configure(stage: &mut Stage<'_>) -> Result<()> {
     let authority = fs::read_to_string(stage.rig.control_plane.ca())?;
     let url = stage.rig.control_plane.url();
@@ -64,7 +63,8 @@ systemctl start pawld"#
     Ok(())
 }
 
-/// The daemon runs as an unprivileged user and reads what the kernel gives to root alone.
+/// Checks that the daemon runs as an unprivileged user without capabilities, under a system call filter. Adds the owners and
+/// modes of the kernel's logs and of its sockets to the facts.
 fn confined(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     let text = stage.machine.succeed(
         r#"pid=$(systemctl show pawld --property=MainPID --value)
@@ -79,7 +79,7 @@ fn confined(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
         }
     }
     for wanted in ["user: pawl", "CapEff: 0000000000000000", "Seccomp: 2"] {
-        ensure!(text.contains(wanted), "not {wanted:?}: {text}");
+        ensure!(text.contains(wanted), "{wanted:?} is missing: {text}");
     }
     Ok(())
 }

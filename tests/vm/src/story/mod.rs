@@ -1,4 +1,4 @@
-//! The story, in its order. One boot serves as many steps as it can.
+//! The chapters in their order. They reuse a boot for as many steps as possible.
 
 mod ahead;
 mod command_lines;
@@ -25,11 +25,11 @@ use crate::image::System;
 use crate::report::StoryReport;
 use stage::{Stage, TERMS};
 
-/// Plays it, to the end or to the first step that fails. A second device, of which the story is short, has its
-/// power cut meanwhile: a machine keeps one processor busy.
+/// Runs all steps, to the end or to the first one that fails. Meanwhile a second device has its power cut in another thread, as
+/// each machine uses only one processor of the host.
 pub(crate) fn tell(report: &mut StoryReport, arguments: &Arguments) -> Result<()> {
     let (rig, system) =
-        report.step("prepared", "a system with the package and a control plane are made", |facts| {
+        report.step("prepared", "a system with the package and a control plane are built", |facts| {
             facts.add("package", arguments.package.display().to_string());
             let system = System::prepare(
                 arguments.architecture,

@@ -1,4 +1,4 @@
-//! The device is paired, its posture is judged, and a service gets its token.
+//! The device is paired, the control plane appraises its posture, and a service gets its token.
 
 use std::time::Instant;
 
@@ -10,9 +10,9 @@ use crate::guest::SOON;
 use crate::report::{Facts, StoryReport};
 
 pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
-    report.step("paired", "it is enrolled and paired", |facts| pair_at_first(stage, facts))?;
+    report.step("paired", "the device is enrolled and paired", |facts| pair_at_first(stage, facts))?;
     report.step("checked", "pawlctl check finds no fault", |facts| check(stage, facts))?;
-    report.step("posture", "its real logs are judged", |facts| posture(stage, facts))?;
+    report.step("posture", "the control plane appraises its real logs", |facts| posture(stage, facts))?;
     report.step("served", "a service gets its token through its unit", |facts| served(stage, facts))
 }
 
@@ -27,13 +27,13 @@ fn pair_at_first(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     Ok(())
 }
 
-/// The operator lets the device pair.
+/// Enrols the device, as the operator does.
 pub(super) fn enrol(stage: &mut Stage<'_>) -> Result<()> {
     let ek_sha256 = stage.machine.status()?.ek_sha256;
     stage.rig.control_plane.enrol(&ek_sha256, "machine").map(drop)
 }
 
-/// A technician pairs it.
+/// Pairs the device, as a technician does.
 pub(super) fn pair(stage: &mut Stage<'_>) -> Result<LocalStatus> {
     let start = Instant::now();
     let done = stage.machine.run_within(SOON, "pawlctl pair --timeout 80")?;
@@ -68,5 +68,5 @@ fn served(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     )?;
     facts.add("user", unit.trim());
     ensure!(unit.trim() != "root", "the service runs as root");
-    stage.machine.be_given_the_token()
+    stage.machine.expect_token()
 }

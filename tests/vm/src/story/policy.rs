@@ -1,4 +1,4 @@
-//! The operator learns the policy that the device's boot satisfies, goes on writing it, and has it judge.
+//! The operator learns a policy from the device's boot, extends it, and applies it.
 
 use std::fs;
 
@@ -12,11 +12,11 @@ use super::stage::Stage;
 use crate::guest::SOON;
 use crate::report::{Facts, StoryReport};
 
-/// What the policy allows besides the command line of now.
+/// The parameter that the policy allows in addition to the present command line.
 const ALLOWED: &str = "panic=30";
 
 pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
-    report.step("policy", "a policy is learnt from the boot, and affirms it", |facts| learn(stage, facts))
+    report.step("policy", "a policy that was learnt from the boot affirms it", |facts| learn(stage, facts))
 }
 
 fn learn(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
@@ -25,8 +25,8 @@ fn learn(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     let system = stage.system;
     let allowed = [system.command_line(ALLOWED), system.command_line_with_console("console=*")];
     let mut policy = widened(&learnt, &allowed)?;
-    // Since systemd 258 a unified kernel image starts its kernel itself, and a policy goes by the image and its sections:
-    // the log has no text of the command line, and the initrd that the kernel gets has a secret of the machine in it.
+    // Since systemd 258, a unified kernel image starts its kernel itself, and a policy lists the image and its sections: the
+    // log does not contain the text of the command line, and the kernel's initrd contains a secret of the machine.
     let allowed_image = stage.image("allowed", ALLOWED)?;
     if policy.contains("unified-images = [") {
         let image = fs::read(allowed_image.path())?;
@@ -39,7 +39,7 @@ fn learn(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     stage.allowed_image = Some(allowed_image);
     stage.rig.control_plane.set_policy(&stage.device, &policy)?;
     stage.rig.control_plane.refresh(&stage.device)?;
-    let verdict = wait::until("the device is judged by the policy", SOON, || {
+    let verdict = wait::until("the device is appraised by the policy", SOON, || {
         let verdict = stage.shown()?.get("verdict").cloned().context("no verdict")?;
         ensure!(verdict.get("policy").is_some_and(Value::is_string), "the verdict is {verdict}");
         Ok(verdict)
@@ -51,7 +51,7 @@ fn learn(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     stage.wait_until_approved().map(drop)
 }
 
-/// Signed images besides those of now, with one more command line, and with any console.
+/// Extends the learnt policy: it accepts all signed images, and these command lines.
 fn widened(learnt: &str, command_lines: &[String]) -> Result<String> {
     let lines = format!("[boot]\ncommand-lines = {command_lines:?}\n");
     let policy = learnt
@@ -59,12 +59,12 @@ fn widened(learnt: &str, command_lines: &[String]) -> Result<String> {
         .replace("[boot]\n", &lines);
     ensure!(
         policy.contains("accept-signed-images = true") && policy.contains(&lines),
-        "what was learnt: {learnt}"
+        "the learnt policy has another form: {learnt}"
     );
     Ok(policy)
 }
 
-/// The policy with one more entry in a list that it has.
+/// Returns the policy with one more entry in an existing list.
 fn with(policy: &str, list: &str, entry: &str) -> Result<String> {
     let start = format!("\n{list} = [\n");
     ensure!(policy.contains(&start), "the policy has no {list}: {policy}");

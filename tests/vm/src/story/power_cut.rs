@@ -1,4 +1,4 @@
-//! The power fails at random moments: while the device is paired, and while it wipes.
+//! Cuts the power at random moments, during pairings and during wipes.
 
 use std::thread;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::guest::SOON;
 use crate::machine::Cable;
 use crate::report::{Facts, StoryReport};
 
-/// On a device of its own. Each boot serves one cut: the next boot looks what is left, mends it, and is cut in turn.
+/// Uses a device of its own. Each boot checks the state that the last cut left, recovers, and is cut in turn.
 pub(super) fn tell(
     report: &mut StoryReport,
     stage: &mut Stage<'_>,
@@ -35,7 +35,7 @@ pub(super) fn tell(
     for cut in 1..=cuts {
         report.step(
             "cut-wipe",
-            "the power fails in a wipe: no token is served, and it is finished",
+            "the power fails during a wipe: the device serves no token, and completes the wipe",
             |facts| {
                 facts.add("seed", seed);
                 facts.add("cut", cut);
@@ -44,7 +44,7 @@ pub(super) fn tell(
         )?;
         report.step(
             "cut-pairing",
-            "the power fails in a pairing: nothing of it is served, and it pairs",
+            "the power fails during a pairing: the pairing is complete or serves no token, and can be repeated",
             |facts| {
                 facts.add("seed", seed);
                 facts.add("cut", cut);
@@ -52,10 +52,10 @@ pub(super) fn tell(
             },
         )?;
     }
-    report.step("second-serves", "after all of it a service gets its token", |facts| {
+    report.step("second-serves", "after all cuts a service gets its token", |facts| {
         facts.add("epoch", epoch(&stage.machine.status()?)?.0);
         stage.machine.wait_until_active("workload")?;
-        stage.machine.be_given_the_token()?;
+        stage.machine.expect_token()?;
         stage.machine.shut_down()
     })
 }
@@ -68,20 +68,20 @@ fn in_a_pairing(stage: &mut Stage<'_>, chance: &mut Chance, facts: &mut Facts) -
 
     let status = stage
         .machine
-        .wait_until("the device knows how it stands", |status| status.state != DeviceState::Pairing)?;
+        .wait_until("the device has left the state pairing", |status| status.state != DeviceState::Pairing)?;
     facts.add("found", status.state.to_string());
     facts.add("epochs", vec![before.0, epoch(&status)?.0]);
     match status.state {
-        // Cut after the last step: whole, in the epoch of now, and the control plane says so, too.
+        // Cut after the last step: the pairing is complete and in the present epoch, and the control plane has it as live.
         DeviceState::Entitled | DeviceState::Lapsed => {
             let pairing = status.pairing.context("entitled without a pairing")?;
-            ensure!(pairing.epoch >= before, "the pairing lives in an epoch that is over: {}", pairing.epoch);
+            ensure!(pairing.epoch >= before, "the pairing's epoch has ended: {}", pairing.epoch);
             let live = stage.shown()?.pointer("/pairing/id").cloned().context("no pairing")?;
-            ensure!(live == serde_json::to_value(pairing.id)?, "the control plane knows {live}");
+            ensure!(live == serde_json::to_value(pairing.id)?, "the control plane's live pairing is {live}");
             stage.machine.wait_until_entitled().map(drop)
         }
         DeviceState::Unpaired | DeviceState::Revoked => {
-            facts.add("refusal", stage.machine.be_refused_the_token()?);
+            facts.add("refusal", stage.machine.expect_no_token()?);
             stage.machine.wait_until_inactive("workload")?;
             pair(stage).map(drop)
         }
@@ -89,12 +89,12 @@ fn in_a_pairing(stage: &mut Stage<'_>, chance: &mut Chance, facts: &mut Facts) -
     }
 }
 
-/// From when on the moments of the cuts are counted.
+/// The event at which the delay of a cut starts.
 #[derive(Clone, Copy)]
 enum From {
-    /// The order was given. It may not have come to the device.
+    /// The operator gave the order. The device may not have received it.
     Order,
-    /// The TPM has counted. The keys are still on the disk, and the receipt is to be made.
+    /// The TPM has incremented the counter. The keys may still be on the disk, and there may be no receipt.
     Counter,
 }
 
@@ -105,8 +105,8 @@ fn in_a_wipe(stage: &mut Stage<'_>, chance: &mut Chance, from: From, facts: &mut
     match from {
         From::Order => facts.add("from", "the order"),
         From::Counter => {
-            wait::until("the TPM counts", SOON, || {
-                ensure!(stage.machine.tpm_written()? > written, "it has written nothing");
+            wait::until("the TPM increments the counter", SOON, || {
+                ensure!(stage.machine.tpm_written()? > written, "the TPM has written nothing");
                 Ok(())
             })?;
             facts.add("from", "the counter");
@@ -121,17 +121,17 @@ fn in_a_wipe(stage: &mut Stage<'_>, chance: &mut Chance, from: From, facts: &mut
     let counter = epoch(&status)?;
     facts.add("epochs", vec![before.0, counter.0]);
     if counter > before {
-        facts.add("refusal", stage.machine.be_refused_the_token()?);
+        facts.add("refusal", stage.machine.expect_no_token()?);
     }
-    // Where the order had not been heard, the broker has kept it.
+    // If the device had not received the order before the cut, the broker has retained it.
     let status = stage.machine.wait_for(DeviceState::Revoked)?;
     ensure!(epoch(&status)?.0 == before.0 + 1, "the epoch went from {before} to {}", epoch(&status)?);
-    stage.machine.be_refused_the_token()?;
+    stage.machine.expect_no_token()?;
     stage.machine.wait_until_inactive("workload")?;
     receipt_for(stage, before).map(drop)
 }
 
-/// What a wipe takes on an emulated machine, from the order at the broker to the receipt at the control plane.
+/// The duration of a wipe on an emulated machine, from the order at the broker to the receipt at the control plane.
 const WIPE: Duration = Duration::from_millis(400);
 
 /// Cuts the power after `moment`.

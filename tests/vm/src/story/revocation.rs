@@ -1,4 +1,4 @@
-//! The operator revokes the device, and somebody puts back the disk from before.
+//! The operator revokes the device, and an attacker restores its old disk.
 
 use std::fs;
 
@@ -14,26 +14,28 @@ use crate::image::Disk;
 use crate::machine::Cable;
 use crate::report::{Facts, StoryReport};
 
-/// What was there while the device was entitled.
+/// The state of the device while it was entitled.
 struct Before {
     epoch: Epoch,
     disk: Disk,
-    /// What systemd has extended in that boot, by its own log; empty where it keeps none.
+    /// systemd's log of its measurements in that boot; empty if it keeps none.
     measured: Vec<u8>,
 }
 
-/// Where copies of the TPM's state go, beside the machine's own.
+/// The directories of copies of the TPM's state, and the copied logs.
 const TPM_BEFORE: &str = "tpm-before";
 const TPM_AFTER: &str = "tpm-after";
 const BOOT_LOG: &str = "boot-log";
 const MEASURE_LOG: &str = "measure-log";
 
 pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
-    let before = report.step("copied", "somebody copies the disk", |facts| copy(stage, facts))?;
-    report.step("revoked", "the operator revokes the device: what is bound to it stops", |facts| {
-        revoke(stage, &before, facts)
-    })?;
-    report.step("receipt", "the TPM's receipt is verified", |facts| {
+    let before = report.step("copied", "an attacker copies the disk", |facts| copy(stage, facts))?;
+    report.step(
+        "revoked",
+        "the operator revokes the device: units bound to its entitlement stop",
+        |facts| revoke(stage, &before, facts),
+    )?;
+    report.step("receipt", "the control plane verifies the TPM's receipt", |facts| {
         let receipt = receipt_for(stage, before.epoch)?;
         for name in ["ended", "epoch", "cause", "reason", "verified"] {
             facts.add(name, receipt.get(name).cloned().unwrap_or_default());
@@ -43,7 +45,7 @@ pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()
     report.step("old-keys", "the TPM refuses the keys on the copied disk", |facts| {
         old_keys(stage, &before, facts)
     })?;
-    report.step("old-disk", "with the copied disk the machine serves no token", |facts| {
+    report.step("old-disk", "with the copied disk the device serves no token", |facts| {
         old_disk(stage, before, facts)
     })
 }
@@ -75,7 +77,7 @@ fn revoke(stage: &mut Stage<'_>, before: &Before, facts: &mut Facts) -> Result<(
     facts.add("epochs", vec![before.epoch.0, after.0]);
     stage.machine.wait_until_inactive("pawl-entitled")?;
     stage.machine.wait_until_inactive("workload")?;
-    facts.add("refusal", stage.machine.be_refused_the_token()?);
+    facts.add("refusal", stage.machine.expect_no_token()?);
     Ok(())
 }
 
@@ -84,18 +86,19 @@ pub(super) fn receipt_for(stage: &Stage<'_>, ended: Epoch) -> Result<Value> {
     let receipt = wait::until("the control plane has the receipt", SOON, || {
         find_receipt(stage, ended)?.context("no receipt yet")
     })?;
-    ensure!(receipt.get("verified") == Some(&Value::Bool(true)), "the receipt does not verify: {receipt}");
+    ensure!(receipt.get("verified") == Some(&Value::Bool(true)), "the receipt is not verified: {receipt}");
     Ok(receipt)
 }
 
-/// The receipt for this epoch, if the control plane has it.
+/// Returns the receipt for this epoch, if the control plane has it.
 pub(super) fn find_receipt(stage: &Stage<'_>, ended: Epoch) -> Result<Option<Value>> {
     let receipts = stage.shown()?.get("receipts").and_then(Value::as_array).cloned().unwrap_or_default();
     let of_epoch = |receipt: &Value| receipt.get("ended").and_then(Value::as_u64) == Some(ended.0);
     Ok(receipts.into_iter().find(of_epoch))
 }
 
-/// Past the daemon: on the TPM as it is now, and for comparison as it was before, both after the same boot.
+/// Tries the copied keys without the daemon on two copies of the TPM, from before and after the revocation. Both get the same
+/// boot measurements.
 fn old_keys(stage: &mut Stage<'_>, before: &Before, facts: &mut Facts) -> Result<()> {
     stage.machine.switch_off()?;
     copy_tpm(stage, TPM_AFTER)?;
@@ -107,7 +110,10 @@ fn old_keys(stage: &mut Stage<'_>, before: &Before, facts: &mut Facts) -> Result
     }
     for (name, answer) in try_on(stage, &keys, before, TPM_AFTER)? {
         let refusal = answer.err().with_context(|| format!("the TPM still uses the {name}"))?;
-        ensure!(refusal.response_code().is_some(), "the TPM was not asked about the {name}: {refusal}");
+        ensure!(
+            refusal.response_code().is_some(),
+            "the {name} failed before the TPM could refuse it: {refusal}"
+        );
         facts.add(name, refusal.to_string());
     }
     Ok(())
@@ -115,7 +121,7 @@ fn old_keys(stage: &mut Stage<'_>, before: &Before, facts: &mut Facts) -> Result
 
 type Answers = Vec<(&'static str, Result<(), pawl_tpm::Error>)>;
 
-/// The lease names PCRs that the firmware extends, and systemd behind it: its `os-separator` ends each of them.
+/// Tries the keys on a TPM with the measurements of the firmware and of systemd: the lease names PCRs that both extend.
 fn try_on(stage: &Stage<'_>, keys: &OldKeys, before: &Before, tpm: &str) -> Result<Answers> {
     let (state, log) = (stage.place.join(tpm), stage.place.join(BOOT_LOG));
     let tpm = Swtpm::start(stage.rig.directory(), tpm, state, Some(log))?;
@@ -128,7 +134,7 @@ fn old_disk(stage: &mut Stage<'_>, before: Before, facts: &mut Facts) -> Result<
     facts.add_seconds("boot", stage.machine.boot(Cable::In)?);
     let status = stage.machine.wait_for(DeviceState::Revoked)?;
     facts.add("reason", status.problem.map(|problem| problem.reason));
-    facts.add("refusal", stage.machine.be_refused_the_token()?);
+    facts.add("refusal", stage.machine.expect_no_token()?);
     stage.machine.wait_until_inactive("workload")
 }
 

@@ -1,5 +1,5 @@
-//! Another certificate is enrolled in the firmware's db, as Microsoft's of 2023 is: PCR 7 changes, and the device
-//! stays entitled by a lease ahead.
+//! Adds a certificate to the firmware's db, as the roll-out of Microsoft's certificates of 2023 does. PCR 7 changes, and the
+//! device stays entitled by a lease for the future state.
 
 use std::fs;
 use std::path::Path;
@@ -12,18 +12,18 @@ use super::ahead;
 use super::stage::Stage;
 use crate::report::{Facts, StoryReport};
 
-/// The guest's variable, with four bytes of attributes in front.
+/// The guest's variable in efivarfs, and the number of bytes of attributes before its contents.
 const DB: &str = "/sys/firmware/efi/efivars/db-d719b2cb-3d3a-4596-a3bc-dad00e67656f";
 const ATTRIBUTES: usize = 4;
 
 pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
-    report.step("db-pre-approved", "a second db certificate is approved ahead, and enrolled", |facts| {
+    report.step("db-pre-approved", "a second db certificate is pre-approved and added", |facts| {
         enrol(stage, facts)
     })?;
-    report.step("db-ahead", "with it in the firmware the keys work before the network does", |facts| {
+    report.step("db-ahead", "after the change of db the keys work without the network", |facts| {
         ahead::boot_off_line(stage, facts)
     })?;
-    report.step("db-judged", "with the network that boot is judged as approved", |facts| {
+    report.step("db-judged", "with the network the control plane appraises that boot as approved", |facts| {
         ahead::go_on_line(stage, facts)
     })
 }
@@ -43,12 +43,12 @@ END
         cat /run/update >{DB}",
         STANDARD.encode(&update.signed)
     ))?;
-    ensure!(read_db(stage)? == contents, "the firmware has made something else of db");
+    ensure!(read_db(stage)? == contents, "the firmware's db has other contents than expected");
     facts.add("db_bytes", vec![before.len(), contents.len()]);
     stage.machine.switch_off()
 }
 
-/// The contents of db, without the attributes.
+/// Returns the contents of db, without the attributes.
 fn read_db(stage: &mut Stage<'_>) -> Result<Vec<u8>> {
     let directory = Path::new(DB).parent().context("no directory")?.display();
     let mount = format!("mountpoint -q {directory} || mount -t efivarfs efivarfs {directory}");

@@ -1,4 +1,4 @@
-//! Userspace starts again under the same kernel: systemd measures that, and the TPM was not reset.
+//! Restarts userspace under the same kernel. systemd measures this, and the TPM is not reset.
 
 use anyhow::{Result, ensure};
 
@@ -8,7 +8,7 @@ use crate::report::{Facts, StoryReport};
 pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     report.step(
         "soft-reboot",
-        "after a soft reboot the device is entitled, by the old keys and a new report",
+        "after a soft reboot the device is entitled with the same pairing and a new report",
         |facts| soft_reboot(stage, facts),
     )
 }
@@ -20,7 +20,7 @@ fn soft_reboot(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     facts.add_seconds("took", stage.machine.soft_reboot()?);
     ensure!(
         stage.machine.succeed("cat /proc/sys/kernel/random/boot_id")? == kernel,
-        "it was a reboot of the kernel"
+        "the kernel was rebooted"
     );
     let after = stage.wait_until_approved()?;
     ensure!(after.pairing == before.pairing, "the pairing is another one: {:?}", after.pairing);
@@ -28,5 +28,5 @@ fn soft_reboot(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     ensure!(phases.len() > records.len(), "systemd has measured nothing: {phases:?}");
     facts.add("phases", phases);
     stage.machine.wait_until_active("workload")?;
-    stage.machine.be_given_the_token()
+    stage.machine.expect_token()
 }

@@ -1,4 +1,4 @@
-//! What the story is played on: a control plane and a broker on this host, and a machine.
+//! The environment of the tests: a control plane and a broker on this host, and a machine.
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,25 +22,25 @@ pub(super) struct Stage<'r> {
     pub(super) rig: &'r Rig,
     pub(super) system: &'r System,
     pub(super) machine: Machine,
-    /// What is installed at first.
+    /// The image that is installed first.
     pub(super) first_image: Image,
-    /// What the policy allows besides, once there is one. Made again it has another digest.
+    /// The other image that the policy allows, once there is a policy. It is stored because a rebuilt image has another digest.
     pub(super) allowed_image: Option<Image>,
-    /// The machine's files.
+    /// The directory of the machine's files.
     pub(super) place: PathBuf,
-    /// What the control plane calls the device, once that is known.
+    /// The device id; empty until the daemon has reported it.
     pub(super) device: String,
-    /// How long a pairing took.
+    /// The duration of the last pairing.
     pub(super) pairing_time: Duration,
 }
 
-/// Where systemd keeps the log of what it measures, since 259.
+/// The path of systemd's log of its measurements, since systemd 259.
 pub(super) const MEASURE_LOG: &str = "/run/log/systemd/tpm2-measure.log";
 
-/// Reports come when something happens, and nobody has to approve anything.
+/// The terms of the control plane: a long report interval, so that devices report only when something happens, and no approvals.
 pub(super) const TERMS: Terms = Terms {
     vendor_cas: true,
-    // `/etc/hosts` of the guest says where that is.
+    // `/etc/hosts` of the guest maps this name to QEMU's forwarder.
     host: "localhost",
     lease_seconds: 3600,
     lease_resets: 3,
@@ -50,7 +50,7 @@ pub(super) const TERMS: Terms = Terms {
 };
 
 impl<'r> Stage<'r> {
-    /// A machine that was never switched on, by this name.
+    /// Creates the environment with a new machine of this name.
     pub(super) fn set(rig: &'r Rig, system: &'r System, name: &str, arguments: &Arguments) -> Result<Self> {
         let place = arguments.out.join(name);
         if place.exists() {
@@ -76,12 +76,12 @@ impl<'r> Stage<'r> {
         })
     }
 
-    /// A signed image with this command line behind the usual one.
+    /// Builds a signed image. `more` is appended to the usual command line.
     pub(super) fn image(&self, name: &str, more: &str) -> Result<Image> {
         self.system.signed_image(&self.place.join(name).with_extension("efi"), more)
     }
 
-    /// Waits until the device is entitled by a good verdict on a report of this boot.
+    /// Waits until the device is entitled by a verdict on a report of this boot, with the tier of an approved boot.
     pub(super) fn wait_until_approved(&mut self) -> Result<LocalStatus> {
         let good = self.system.architecture().verdict();
         self.machine.wait_until(&format!("the device is entitled, its boot {good}"), |status| {
@@ -90,13 +90,13 @@ impl<'r> Stage<'r> {
         })
     }
 
-    /// The contents of a file of the guest.
+    /// Returns the contents of a file of the guest.
     pub(super) fn read_file(&mut self, path: &str) -> Result<Vec<u8>> {
         let text = self.machine.succeed(&format!("base64 -w 0 {path}"))?;
         STANDARD.decode(text.trim()).with_context(|| format!("read {path} of the guest"))
     }
 
-    /// What systemd has measured in this boot of the kernel, by its own log.
+    /// Returns the phases that systemd has measured since the kernel booted, from its log.
     pub(super) fn measured_phases(&mut self) -> Result<Vec<String>> {
         let log = self.machine.succeed(&format!("cat {MEASURE_LOG}"))?;
         let string = |record: &str| {
@@ -108,7 +108,7 @@ impl<'r> Stage<'r> {
         Ok(log.lines().filter_map(string).collect())
     }
 
-    /// Prints what explains a failure, except after SIGINT or SIGTERM.
+    /// Prints text that helps to explain a failure, except after SIGINT or SIGTERM.
     pub(super) fn explain(&mut self, failure: &anyhow::Error) {
         self.rig.directory().explain(failure);
         if !failure.is::<Interrupted>() {
@@ -116,7 +116,7 @@ impl<'r> Stage<'r> {
         }
     }
 
-    /// What the control plane knows of the device.
+    /// Returns the control plane's data about the device.
     pub(super) fn shown(&self) -> Result<Value> {
         self.rig.control_plane.show(&self.device)
     }

@@ -1,5 +1,5 @@
-//! Updates: one that the policy allows, which works after one report; and one that was approved ahead, whose keys work
-//! before the network does.
+//! Installs two updates. The device is entitled after the first one, which the policy allows, once it has reported. After the
+//! second one, which the operator pre-approves, the keys work before the device has a network.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -8,21 +8,21 @@ use super::stage::Stage;
 use crate::machine::Cable;
 use crate::report::{Facts, StoryReport};
 
-/// What no policy allows.
+/// A parameter that the policy does not allow.
 const PRE_APPROVED: &str = "panic=20";
 
-/// On a device that has drifted.
+/// Installs both updates. The device must have drifted.
 pub(super) fn tell(report: &mut StoryReport, stage: &mut Stage<'_>) -> Result<()> {
     report.step(
         "update-reported",
-        "an update that nobody approved ahead ends the drift after one report",
+        "an update that was not pre-approved ends the drift after one report",
         |facts| after_one_report(stage, facts),
     )?;
-    report.step("pre-approved", "an update is approved ahead", |facts| pre_approve(stage, facts))?;
-    report.step("update-ahead", "its keys work before the network does", |facts| {
+    report.step("pre-approved", "an update is pre-approved", |facts| pre_approve(stage, facts))?;
+    report.step("update-ahead", "after the update the keys work without the network", |facts| {
         ahead::boot_off_line(stage, facts)
     })?;
-    report.step("update-judged", "with the network it is judged as approved", |facts| {
+    report.step("update-judged", "with the network the control plane appraises it as approved", |facts| {
         ahead::go_on_line(stage, facts)
     })
 }
@@ -36,11 +36,11 @@ fn after_one_report(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
     facts.add_seconds("boot", stage.machine.boot(Cable::In)?);
     let status = stage.wait_until_approved()?;
     ensure!(status.pairing == before, "the pairing is another one: {:?}", status.pairing);
-    ensure!(stage.machine.succeed(keys)? == sealed, "keys were sealed anew");
+    ensure!(stage.machine.succeed(keys)? == sealed, "the key files have changed");
     let verdict = status.verdict.context("no verdict")?;
     facts.add("reports", verdict.reports);
     stage.machine.wait_until_active("workload")?;
-    stage.machine.be_given_the_token()
+    stage.machine.expect_token()
 }
 
 fn pre_approve(stage: &mut Stage<'_>, facts: &mut Facts) -> Result<()> {
