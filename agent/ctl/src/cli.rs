@@ -89,9 +89,9 @@ pub enum Command {
     /// Check everything that the device needs, and name a remedy for each fault
     ///
     /// Run it as root: it reads the logs that the daemon reads. For systemd's measurement log it checks that the daemon
-    /// can open it, that its last record is complete (the file's sticky bit), that it fits into the 256 KiB that a report
-    /// carries, that it exists if systemd measures this boot, and that it explains the PCRs that it has records of, as
-    /// the kernel shows them (Linux 5.12 and later).
+    /// can open it, that its last record is complete (the file's sticky bit), that it fits into a report (256 KiB), that
+    /// it exists if systemd measures this boot, and that it explains the PCRs for which it has records, as the kernel
+    /// shows them (Linux 5.12 and later).
     Check(Check),
     /// Export a fresh TPM quote and the logs for a verifier
     ///
@@ -105,7 +105,7 @@ pub enum Command {
     /// Replay a boot event log without TPM or daemon, and print the PCR values
     ///
     /// Prints the PCRs that the log extends or whose initial value it states. An IMA log adds PCR 10 of the sha1 and
-    /// sha256 banks. What the kernel extends in other banks depends on its build options.
+    /// sha256 banks. In other banks, the kernel's build options decide what it extends.
     Replay(Replay),
 }
 
@@ -221,10 +221,10 @@ pub struct Token {
 /// `wipe`.
 #[derive(Debug, Args)]
 pub struct Wipe {
-    /// The reason; the receipt carries it
+    /// The reason; the receipt contains it
     #[arg(long, value_name = "TEXT", value_parser = some_text)]
     pub reason: ShortText,
-    /// Do not ask for confirmation; required where there is no terminal to ask at
+    /// Do not ask for confirmation; required without a terminal
     #[arg(long)]
     pub yes: bool,
 }
@@ -232,7 +232,7 @@ pub struct Wipe {
 /// `deprovision`.
 #[derive(Debug, Args)]
 pub struct Deprovision {
-    /// Do not ask for confirmation; required where there is no terminal to ask at
+    /// Do not ask for confirmation; required without a terminal
     #[arg(long)]
     pub yes: bool,
 }
@@ -254,12 +254,13 @@ pub struct Check {
     /// Path of the device's configuration
     #[arg(long, value_name = "PATH", default_value = pawl_config::PATH)]
     pub config: PathBuf,
-    /// Test whether this TPM does what Pawl needs, and print a report that can be passed on
+    /// Test whether this TPM does everything that Pawl needs, and print a report that you can forward
     ///
-    /// Runs the whole mechanism on scratch objects of the TPM, beside any pairing, and removes them: a counter that is
-    /// incremented, removed and defined again; keys under a lease, which the TPM refuses for other PCRs, another epoch,
-    /// too many resets, a past deadline and another signature; a sealed secret; a quote and certificates; the clock.
-    /// Writes the TPM's NV memory 8 times, which wears it out: not for every day. Needs root and a running pawld.
+    /// Runs the whole mechanism on scratch objects of the TPM, which do not affect a pairing, and removes them: a counter
+    /// that is incremented, removed and defined again; keys under a lease, which the TPM refuses for other PCRs, another
+    /// epoch, too many resets, a past deadline and another signature; a sealed secret; a quote and certificates; the
+    /// clock. Writes the TPM's NV memory 8 times; do not run it routinely, because writes wear the memory out. Needs root
+    /// and a running pawld.
     #[arg(long)]
     pub tpm: bool,
 }
@@ -270,7 +271,7 @@ pub struct ExportEvidence {
     /// The directory to write into
     #[arg(long, value_name = "DIR")]
     pub export: PathBuf,
-    /// Replace what an earlier export left in the directory
+    /// Replace the files of an earlier export in the directory
     #[arg(long)]
     pub force: bool,
     /// A verifier's nonce for the quote, 64 hexadecimal digits; random by default
@@ -318,7 +319,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A digest or a nonce, in lower case.
+/// Parses a digest or a nonce. Returns it in lower case.
 fn digits(text: &str) -> Result<String, String> {
     if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         Ok(text.to_ascii_lowercase())

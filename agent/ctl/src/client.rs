@@ -25,10 +25,10 @@ use crate::http::{self, Response};
 /// Time for an answer: enough for a busy TPM and a distant control plane.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Time for a test of the TPM: some take ten seconds to create a key.
+/// Time for a test of the TPM. Some TPMs take ten seconds to create a key.
 const TPM_TEST_PATIENCE: Duration = Duration::from_secs(300);
 
-/// How long a request is repeated while the daemon has no place for another caller.
+/// How long to repeat a request while the daemon has too many callers.
 const CROWD: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -36,10 +36,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Limit of an answer without logs.
 const ANSWER_LIMIT: usize = 256 * 1024;
 
-/// Limit of a page of records, in which JSON writes bytes as numbers.
+/// Limit of a page of records, whose JSON contains bytes as numbers.
 const RECORDS_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Limit of an answer with logs in hexadecimal. An IMA log grows with what the device runs.
+/// Limit of an answer with logs in hexadecimal. An IMA log grows with every new file that the device uses.
 const EVIDENCE_LIMIT: usize = 128 * 1024 * 1024;
 
 /// A client of the daemon at one socket.
@@ -78,7 +78,7 @@ impl Client {
         self.accepted(post("/v1/pair", request)?, ANSWER_LIMIT).await.map(drop)
     }
 
-    /// Returns the last session since the daemon's start, if there was one.
+    /// Returns the last session since the daemon started, if there was one.
     pub(crate) async fn session(&self) -> Result<Option<SessionStatus>, ClientError> {
         match self.get("/v1/session", ANSWER_LIMIT).await {
             Err(ClientError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
@@ -161,7 +161,7 @@ impl Client {
         self.get("/v1/entitlement", ANSWER_LIMIT).await
     }
 
-    /// Waits without a limit until the device is entitled, or until it is not, and returns the answer.
+    /// Waits without a limit until the device's entitlement is `entitled`, and returns the answer.
     pub(crate) async fn entitlement_once(&self, entitled: bool) -> Result<EntitlementStatus, ClientError> {
         let patient = Self { patience: Duration::MAX, ..self.clone() };
         patient.get(&format!("/v1/entitlement?wait={entitled}"), ANSWER_LIMIT).await
@@ -177,7 +177,7 @@ impl Client {
         self.decode(&response)
     }
 
-    /// Returns the answer, unless it is a refusal.
+    /// Sends a request and returns the answer. A refusal is an error.
     async fn accepted(&self, request: Request<Full<Bytes>>, limit: usize) -> Result<Response, ClientError> {
         let response = timeout(self.patience, self.exchange_patiently(request, limit))
             .await
@@ -191,8 +191,8 @@ impl Client {
         }
     }
 
-    /// Repeats a request whose connection the daemon closed before it read it, because it had too many callers. It did not act on
-    /// the request.
+    /// Sends a request. Repeats it if the daemon closed the connection because it had too many callers: the daemon then has not
+    /// read the request.
     async fn exchange_patiently(
         &self,
         request: Request<Full<Bytes>>,
@@ -202,7 +202,7 @@ impl Client {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.exchange(request.clone(), limit).await {
-                Err(error) if error.tells_of_a_crowd() && Instant::now() + pause < over => {
+                Err(error) if error.is_overload() && Instant::now() + pause < over => {
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -223,7 +223,7 @@ impl Client {
     }
 
     fn decode<T: DeserializeOwned>(&self, response: &Response) -> Result<T, ClientError> {
-        // The parser's own message would repeat its input, which may be a token.
+        // The parser's own message could contain its input, which may be a token.
         serde_json::from_slice(&response.body)
             .map_err(|error| self.odd(format!("invalid JSON in column {}", error.column())))
     }
@@ -233,7 +233,7 @@ impl Client {
     }
 }
 
-/// Why a request got no answer, or a refusal.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     #[error("pawld is not running: cannot connect to {}: {source}", socket.display())]
@@ -253,8 +253,8 @@ pub(crate) enum ClientError {
 }
 
 impl ClientError {
-    /// Returns whether the daemon, or the queue of its socket, has no place for another caller at the moment.
-    fn tells_of_a_crowd(&self) -> bool {
+    /// Returns whether the daemon has too many callers, or the queue of its socket is full.
+    fn is_overload(&self) -> bool {
         match self {
             Self::Unreachable { source, .. } => source.kind() == io::ErrorKind::WouldBlock,
             Self::Crowded { .. } => true,
@@ -278,7 +278,7 @@ fn request(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes
         .map_err(|error| ClientError::Request(error.to_string()))
 }
 
-/// Percent-encodes what is not `unreserved` in RFC 3986.
+/// Percent-encodes all characters that are not `unreserved` in RFC 3986.
 fn escape(text: &str) -> PercentEncode<'_> {
     const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     utf8_percent_encode(text, &RESERVED)

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::client::ClientError;
 
-/// The exit codes that `--help` lists. Those from 64 to 78 are those of sysexits.h.
+/// The exit codes that `--help` lists. Those from 64 to 78 have the meanings of sysexits.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Done = 0,
@@ -45,7 +45,7 @@ impl Answer {
     }
 }
 
-/// Why the command failed, in the form of the daemon's refusals.
+/// Why the command failed. The problem has the same form as the daemon's refusals.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
@@ -75,7 +75,7 @@ impl Failure {
     }
 }
 
-/// Returns whether this code means that the control plane or an approver refused, or that no approval came in time.
+/// Returns whether this code means that the control plane or an approver refused, or that nobody approved in time.
 pub(crate) fn is_refusal(error: &str) -> bool {
     let is_code = RefusalCode::KNOWN.iter().any(|code| code.as_str() == error);
     is_code || ["expired", "technician-wanted"].contains(&error)
@@ -116,7 +116,7 @@ impl From<ClientError> for Failure {
             ClientError::Refused { status: StatusCode::FORBIDDEN, problem } => {
                 Self { exit: Exit::NotPermitted, problem }
             }
-            // The daemon did not act on the request: the caller can repeat it, as while the daemon is not running.
+            // The daemon did not act on the request, so the caller can repeat it, as if the daemon were not running.
             ClientError::Refused { problem, .. } if problem.error == NO_TPM => {
                 Self { exit: Exit::Unreachable, problem }
             }

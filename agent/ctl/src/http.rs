@@ -1,4 +1,4 @@
-//! One HTTP request on one connection. The peer is not trusted.
+//! Sends one HTTP request on one connection. Does not trust the peer.
 
 use std::error::Error as _;
 use std::io;
@@ -10,7 +10,7 @@ use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// An answer of bounded size, otherwise unchecked.
+/// An answer. Only its size is checked.
 pub(crate) struct Response {
     pub(crate) status: StatusCode,
     /// The `Date` header.
@@ -29,7 +29,7 @@ pub(crate) enum HttpError {
 }
 
 impl HttpError {
-    /// Returns whether the peer closed the connection before it answered anything.
+    /// Returns whether the peer closed the connection before it sent an answer.
     pub(crate) fn is_hang_up(&self) -> bool {
         let Self::Protocol(error) = self else { return false };
         let broken = error.source().and_then(|source| source.downcast_ref::<io::Error>());
@@ -40,7 +40,7 @@ impl HttpError {
     }
 }
 
-/// The buffer for the head of an answer. All header lines must fit into it.
+/// The size of the buffer for the head of an answer. All header lines must fit into it.
 const HEAD_LIMIT: usize = 16 * 1024;
 
 /// Sends the request and reads an answer of at most `limit` bytes.
@@ -54,7 +54,7 @@ where
 {
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(HEAD_LIMIT).handshake(TokioIo::new(stream)).await?;
-    // The request returns its errors.
+    // The request below returns the connection's errors.
     let connection = tokio::spawn(connection);
     let response = sender.send_request(request).await?;
     let status = response.status();

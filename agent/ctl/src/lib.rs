@@ -1,4 +1,4 @@
-//! The command line of `pawlctl`, apart from what it does: man pages and completions are made of it, too.
+//! The definition of `pawlctl`'s command line. The manual also generates man pages and completions from it.
 #![forbid(unsafe_code)]
 
 pub mod cli;

@@ -1,4 +1,4 @@
-//! `pawlctl`: what a technician asks of a device and of its `pawld`.
+//! `pawlctl`: the technician's command for a device and its `pawld`.
 #![forbid(unsafe_code)]
 
 mod approval;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Exit {
     let json = cli.json;
-    // A socket elsewhere is of a daemon that is not the unit's.
+    // With --socket, the daemon is not the one of the unit.
     let is_unit = cli.socket.is_none();
     match runtime().and_then(|runtime| runtime.block_on(command::run(cli))) {
         Ok(answer) => {
@@ -41,14 +41,14 @@ fn run(cli: Cli) -> Exit {
     }
 }
 
-/// One thread does: all that happens here happens in sequence.
+/// One thread suffices, because the command does everything in sequence.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::internal)
 }
 
-/// `--help` and `--version` come this way too.
+/// Prints the error, or the output of `--help` and `--version`, which clap returns as errors.
 fn usage(error: &clap::Error) -> Exit {
-    // Where the terminal is gone there is nobody to tell.
+    // Ignores a closed pipe.
     let _ = error.print();
     if error.use_stderr() { Exit::Usage } else { Exit::Done }
 }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::output::Progress;
 
-/// Returns the width of standard error in characters; none if it is no terminal or does not state a width.
+/// Returns the width of standard error in characters; `None` if it is not a terminal or has no known width.
 pub(crate) fn columns() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
@@ -38,7 +38,7 @@ pub(crate) fn name() -> Option<String> {
     Some(path.to_string_lossy().into_owned()).filter(|path| path.starts_with("/dev/"))
 }
 
-/// SIGINT and SIGTERM. Once this exists they do not end the process any more; its owner must.
+/// SIGINT and SIGTERM. Once this exists, they no longer end the process; the owner must do so.
 pub(crate) struct Interrupt {
     keyboard: Signal,
     termination: Signal,
@@ -50,7 +50,7 @@ impl Interrupt {
     }
 
     /// Returns when one of them has arrived.
-    pub(crate) async fn came(&mut self) {
+    pub(crate) async fn arrived(&mut self) {
         tokio::select! {
             _ = self.keyboard.recv() => (),
             _ = self.termination.recv() => (),
@@ -58,13 +58,13 @@ impl Interrupt {
     }
 }
 
-/// Longer than any answer. The rest of a longer line is dropped.
+/// The limit of a line: more than any answer needs. The rest of a longer line is dropped.
 const LINE_LIMIT: usize = 1024;
 
 /// Lines that a person types.
 ///
-/// A thread reads them, since a read from a terminal cannot be cancelled; it ends with the process. It reads a line only on
-/// request, so that `ssh-keygen` gets the passphrase that a person types for it.
+/// A thread reads them, because a read from a terminal cannot be cancelled. The thread ends with the process. It reads a line only
+/// on request, so that `ssh-keygen` gets the passphrase that a person types for it.
 pub(crate) struct Keyboard {
     reader: Option<Reader>,
 }
@@ -76,30 +76,30 @@ struct Reader {
 }
 
 impl Reader {
-    /// Has the thread read a line, unless it is reading one.
+    /// Requests a line from the thread, unless it is reading one.
     fn request_line(&mut self) {
         if !self.is_reading {
-            // A thread that has ended closes `lines` too.
+            // If the thread has ended, `lines` is closed too, which the caller notices.
             self.is_reading = self.requests.send(()).is_ok();
         }
     }
 }
 
 impl Keyboard {
-    /// Returns none unless both standard error, for the questions, and standard input, for the answers, are terminals.
+    /// Returns the keyboard; `None` unless standard error, for the questions, and standard input, for the answers, are terminals.
     pub(crate) fn find(progress: &Progress) -> Option<Self> {
         (progress.to_terminal() && io::stdin().is_terminal()).then_some(Self { reader: None })
     }
 
-    /// Asks and waits for the answer; returns none if the input ends. Drops what was typed before the question.
+    /// Asks and waits for the answer. Drops text that was typed before the question. Returns `None` if the input ends.
     pub(crate) async fn ask(&mut self, progress: &mut Progress, question: &str) -> Option<Zeroizing<String>> {
         self.prompt(progress, question);
         self.typed(progress).await
     }
 
-    /// Asks; [`Keyboard::typed`] returns the answer.
+    /// Asks without waiting; [`Keyboard::typed`] returns the answer.
     pub(crate) fn prompt(&mut self, progress: &mut Progress, question: &str) {
-        // If the terminal cannot drop its input, the lines below are dropped all the same.
+        // If the terminal cannot drop its input, the lines that were already read are still dropped below.
         let _ = tcflush(io::stdin(), QueueSelector::IFlush);
         let reader = self.reader.get_or_insert_with(listen);
         while reader.lines.try_recv().is_ok() {
@@ -109,7 +109,7 @@ impl Keyboard {
         progress.ask(question);
     }
 
-    /// Returns the next line; none if the input ends.
+    /// Waits for the next line; returns `None` if the input ends.
     pub(crate) async fn typed(&mut self, progress: &mut Progress) -> Option<Zeroizing<String>> {
         let reader = self.reader.get_or_insert_with(listen);
         reader.request_line();
@@ -123,7 +123,7 @@ impl Keyboard {
 fn listen() -> Reader {
     let (sender, lines) = mpsc::channel(1);
     let (requests, each_request) = std::sync::mpsc::channel();
-    // If no thread can be created, the channel closes, as it does when the input ends.
+    // If the thread cannot be created, the channel closes, as it does when the input ends.
     let _ = thread::Builder::new().name("keyboard".to_owned()).spawn(move || {
         let Ok(input) = io::stdin().as_fd().try_clone_to_owned() else { return };
         let mut input = File::from(input);
@@ -137,9 +137,9 @@ fn listen() -> Reader {
     Reader { requests, lines, is_reading: false }
 }
 
-/// Reads a line without the buffer of [`io::Stdin`], which would keep a copy of the confirmation code.
+/// Reads a line without the buffer of [`io::Stdin`], which would retain a copy of the confirmation code.
 fn read_line(input: &mut File) -> Option<Zeroizing<String>> {
-    // The full capacity from the start: a vector that grows leaves copies behind.
+    // Allocates the full capacity, because a vector that grows leaves copies in memory.
     let mut line = Zeroizing::new(Vec::with_capacity(LINE_LIMIT));
     let mut byte = Zeroizing::new([0]);
     loop {

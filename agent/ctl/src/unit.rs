@@ -1,4 +1,4 @@
-//! What systemd says about pawld's unit, for a daemon that does not answer: not installed, not started, refused its
+//! Explains why a daemon does not answer, by systemd's properties of pawld's unit: not installed, not started, refused its
 //! configuration, stopped, still starting.
 
 use std::process::{Command, Stdio};
@@ -10,26 +10,26 @@ use serde_json::Value;
 use crate::exit::{Exit, Failure};
 
 const UNIT: &str = "pawld.service";
-/// How long systemctl or journalctl may take.
+/// The time limit for systemctl and journalctl.
 const PATIENCE: Duration = Duration::from_secs(5);
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const POLL: Duration = Duration::from_millis(10);
 /// Exit codes of pawld, as in sysexits.h.
 const UNAVAILABLE: i32 = 69;
 const CANNOT_CREATE: i32 = 73;
 const CONFIGURATION: i32 = 78;
 
-/// Runs a program with arguments, and returns its output; none if it is not there, fails or takes too long.
+/// Runs a program with arguments, and returns its output; `None` if the program is missing, fails or takes too long.
 type Run<'a> = &'a dyn Fn(&str, &[&str]) -> Option<String>;
 
-/// Returns the failure of a daemon that did not answer, with what systemd knows about its unit. Other failures, and a host
-/// without systemd, keep what they said.
+/// Returns the failure of a daemon that did not answer, with the cause that systemd reports. Returns other failures unchanged, and
+/// all failures on a host without systemd.
 pub(crate) fn explain(failure: Failure) -> Failure {
     explain_by(failure, &run)
 }
 
 fn explain_by(failure: Failure, run: Run<'_>) -> Failure {
-    let is_silence = ["daemon-unreachable", "daemon-crowded", "daemon-silent"];
-    if !is_silence.contains(&failure.problem.error.as_str()) {
+    let unanswered = ["daemon-unreachable", "daemon-crowded", "daemon-silent"];
+    if !unanswered.contains(&failure.problem.error.as_str()) {
         return failure;
     }
     match Unit::ask(run).and_then(|unit| unit.diagnosis(run)) {
@@ -44,10 +44,10 @@ struct Unit {
     load: String,
     active: String,
     sub: String,
-    /// What became of the last run: `success`, `exit-code`, `signal`, `watchdog` and so on.
+    /// The result of the last run: `success`, `exit-code`, `signal`, `watchdog` and so on.
     result: String,
     exit_status: i32,
-    /// The daemon's own words.
+    /// The daemon's own status text.
     status_text: String,
     invocation: String,
     restarts: u32,
@@ -75,7 +75,7 @@ impl Unit {
         (!unit.load.is_empty()).then_some(unit)
     }
 
-    /// Returns why the daemon does not answer; none if its unit runs.
+    /// Returns why the daemon does not answer; `None` if its unit runs.
     fn diagnosis(&self, run: Run<'_>) -> Option<Failure> {
         let failure =
             |exit, error, reason: String, remedy: &str| Some(Failure::new(exit, error, reason, remedy));
@@ -138,7 +138,7 @@ impl Unit {
         }
     }
 
-    /// Says how the daemon stopped, with its last error if the journal has it and this user may read it.
+    /// Describes how the daemon stopped, with its last error if the journal has it and this user may read it.
     fn stopped(&self, run: Run<'_>) -> String {
         let how = match self.result.as_str() {
             "success" | "exit-code" => format!("exit status {}", self.exit_status),
@@ -170,14 +170,14 @@ fn run(program: &str, arguments: &[&str]) -> Option<String> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().ok()?;
     let deadline = Instant::now() + PATIENCE;
-    // What is asked for is short: it fits into the pipe.
+    // The output is short and fits into the pipe, so the program cannot block on it.
     while child.try_wait().ok()?.is_none() {
         if Instant::now() > deadline {
-            // Its output is not waited for.
+            // Ignores its output.
             let _ = child.kill().and_then(|()| child.wait());
             return None;
         }
-        thread::sleep(LOOK_AGAIN);
+        thread::sleep(POLL);
     }
     let output = child.wait_with_output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
@@ -191,7 +191,7 @@ mod tests {
         Failure::new(Exit::Unreachable, "daemon-unreachable", "cannot connect", "start it")
     }
 
-    /// Explains a silent daemon by this answer of systemctl and this last error in the journal.
+    /// Explains a daemon that does not answer, with this output of systemctl and this last error in the journal.
     fn explained(shown: &str, journal: &str) -> Failure {
         let answer = |program: &str, arguments: &[&str]| match program {
             "systemctl" => (!shown.is_empty()).then(|| shown.to_owned()),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_configuration_is_told_in_the_daemons_words() {
+    fn a_refused_configuration_is_reported_in_the_daemons_words() {
         let line = "pawld: /etc/pawl/pawl.toml, line 4: unknown field `foo`, expected `url` or `ca`";
         for active in ["failed", "inactive"] {
             let failure = explained(&shown("loaded", active, "failed", "exit-code", 78), line);
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_hangs_is_not_waited_for() {
+    fn a_program_that_is_missing_or_fails_has_no_output() {
         assert_eq!(run("no-such-program", &[]), None);
         assert_eq!(run("false", &[]), None);
         assert_eq!(run("echo", &["a"]).as_deref(), Some("a\n"));

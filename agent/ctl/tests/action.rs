@@ -1,4 +1,4 @@
-//! `pawlctl action`: the assurance and nothing else, or why there is none.
+//! `pawlctl action`: it prints only the assurance, or the reason of the failure.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -13,11 +13,11 @@ use tempfile::tempdir;
 
 const ID: &str = "02020202020202020202020202020202";
 
-fn wanted(file: &str) -> Vec<&str> {
+fn arguments(file: &str) -> Vec<&str> {
     vec!["action", "update", "--resource", "/dev/mtd0", "--file", file, "--session", "job 9"]
 }
 
-/// The statement of that action.
+/// Returns the statement of that action.
 fn update() -> Statement {
     Statement {
         action: ShortText::new("update").unwrap(),
@@ -48,7 +48,7 @@ fn waits(code: u16, more: Value) -> Vec<u8> {
     reply(code, &status(&update(), json!({"waiting": waiting(more)})).to_string())
 }
 
-/// A daemon that answers requests that begin with these words: each time with the next answer of the list.
+/// Returns a daemon that answers requests that begin with these words, each time with the next answer of the list.
 fn daemon(answers: &[(&'static str, Vec<Vec<u8>>)]) -> Server {
     let mut answers = answers.to_vec();
     Server::new(move |request| {
@@ -71,7 +71,7 @@ fn firmware(directory: &std::path::Path) -> String {
 fn an_assurance_is_printed_alone() {
     let directory = tempdir().unwrap();
     let server = daemon(&[("POST /v1/actions ", vec![assured()])]);
-    let run = server.pawlctl(&wanted(&firmware(directory.path())));
+    let run = server.pawlctl(&arguments(&firmware(directory.path())));
     assert_eq!((run.code, run.stdout.as_str(), run.stderr.as_str()), (0, "h.c.s\n", ""), "{run:?}");
     let expected = json!({
         "action": "update", "resource": "/dev/mtd0", "digest": Digest::of(b"firmware").to_string(),
@@ -81,7 +81,7 @@ fn an_assurance_is_printed_alone() {
 }
 
 #[test]
-fn an_action_that_waits_is_followed_to_its_assurance() {
+fn a_waiting_action_is_followed_to_its_assurance() {
     let directory = tempdir().unwrap();
     let server = daemon(&[
         ("POST /v1/actions ", vec![waits(202, json!({}))]),
@@ -90,13 +90,13 @@ fn an_action_that_waits_is_followed_to_its_assurance() {
             vec![waits(202, json!({"unconfirmed": 1})), assured()],
         ),
     ]);
-    let run = server.pawlctl(&wanted(&firmware(directory.path())));
+    let run = server.pawlctl(&arguments(&firmware(directory.path())));
     assert_eq!((run.code, run.stdout.as_str()), (0, "h.c.s\n"), "{run:?}");
     let again = format!("pawlctl action --attach {ID}");
     for text in ["BCDF-GHJK-LMNP", &format!("{again} --sign-with KEY"), &format!("{again} --confirm CODE")] {
         assert!(run.stderr.contains(text), "{text}: {run:?}");
     }
-    let run = server.pawlctl(&[&wanted(&firmware(directory.path()))[..], &["--json"]].concat());
+    let run = server.pawlctl(&[&arguments(&firmware(directory.path()))[..], &["--json"]].concat());
     assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
     let lines = run.json_lines();
     assert_eq!(lines[0]["event"], "action");
@@ -104,10 +104,10 @@ fn an_action_that_waits_is_followed_to_its_assurance() {
 }
 
 #[test]
-fn a_key_signs_for_this_action_alone() {
+fn a_key_signs_only_for_the_requested_action() {
     let directory = tempdir().unwrap();
     let (alice, file) = (key(directory.path(), "alice", ""), firmware(directory.path()));
-    let arguments = [&wanted(&file)[..], &["--yes", "--sign-with", alice.to_str().unwrap()]].concat();
+    let arguments = [&arguments(&file)[..], &["--yes", "--sign-with", alice.to_str().unwrap()]].concat();
     let approval = "POST /v1/actions/02020202020202020202020202020202/approval ";
     let server = daemon(&[("POST /v1/actions ", vec![waits(202, json!({}))]), (approval, vec![assured()])]);
     let run = server.pawlctl(&arguments);
@@ -134,7 +134,7 @@ fn a_key_signs_for_this_action_alone() {
 }
 
 #[test]
-fn another_command_can_come_back_to_an_action() {
+fn another_command_can_attach_to_an_action() {
     let confirmation = "POST /v1/actions/02020202020202020202020202020202/confirmation ";
     let server = daemon(&[(confirmation, vec![assured()])]);
     let run = server.pawlctl(&["action", "--attach", ID, "--confirm", "bcdfghjk"]);
@@ -152,30 +152,30 @@ fn another_command_can_come_back_to_an_action() {
 }
 
 #[test]
-fn why_there_is_no_assurance_is_said() {
+fn a_refused_action_shows_the_reason() {
     let directory = tempdir().unwrap();
     let file = firmware(directory.path());
     for (error, code) in [("revoked", 10), ("lease-expired", 10), ("action-unknown", 76)] {
         let server = daemon(&[("POST /v1/actions ", vec![reply(403, &problem(error, "not now"))])]);
-        let run = server.pawlctl(&wanted(&file));
+        let run = server.pawlctl(&arguments(&file));
         assert_eq!((run.code, run.stdout.as_str()), (code, ""), "{run:?}");
         assert_eq!(run.stderr, "pawlctl: not now\n  to do: call the operator\n");
     }
     let declined: Value = serde_json::from_str(&problem("declined", "bob said no")).unwrap();
     let declined = reply(200, &status(&update(), json!({"problem": declined})).to_string());
     let server = daemon(&[("POST /v1/actions ", vec![declined])]);
-    assert_eq!(server.pawlctl(&wanted(&file)).code, 76);
+    assert_eq!(server.pawlctl(&arguments(&file)).code, 76);
 
-    let run = server.pawlctl(&wanted("/nowhere/firmware"));
+    let run = server.pawlctl(&arguments("/nowhere/firmware"));
     assert!(run.code == 1 && run.stderr.contains("cannot read /nowhere/firmware"), "{run:?}");
 }
 
 #[test]
-fn patience_ends_and_the_action_stays_asked_for() {
+fn a_timeout_leaves_the_action_open() {
     let directory = tempdir().unwrap();
     let waiting = waits(202, json!({}));
     let server = daemon(&[("POST /v1/actions ", vec![waiting.clone()]), ("GET /v1/actions/", vec![waiting])]);
-    let run = server.pawlctl(&[&wanted(&firmware(directory.path()))[..], &["--timeout", "1"]].concat());
+    let run = server.pawlctl(&[&arguments(&firmware(directory.path()))[..], &["--timeout", "1"]].concat());
     assert_eq!(run.code, 75, "{run:?}");
     assert!(
         run.stderr.ends_with(&format!("to do: continue waiting with: pawlctl action --attach {ID}\n")),
@@ -184,13 +184,13 @@ fn patience_ends_and_the_action_stays_asked_for() {
 }
 
 #[test]
-fn a_control_plane_that_is_far_away_is_waited_for() {
+fn an_unreachable_control_plane_is_asked_again() {
     let directory = tempdir().unwrap();
     let far = reply(503, &problem("control-plane-unreachable", "no route"));
     let server = daemon(&[
         ("POST /v1/actions ", vec![waits(202, json!({}))]),
         ("GET /v1/actions/", vec![far, assured()]),
     ]);
-    let run = server.pawlctl(&wanted(&firmware(directory.path())));
+    let run = server.pawlctl(&arguments(&firmware(directory.path())));
     assert_eq!((run.code, run.stdout.as_str()), (0, "h.c.s\n"), "{run:?}");
 }

@@ -1,4 +1,4 @@
-//! Approving at the device: keys, confirmations, and what is never signed.
+//! Approvals at the device: keys, confirmations, and statements that are never signed.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
@@ -18,24 +18,24 @@ fn digest(statement: &Statement) -> String {
     StatementBytes::of(statement).unwrap().to_be_signed()
 }
 
-/// A device whose session is over once something was submitted.
+/// Returns a device whose session is approved by the next submitted step.
 fn approved_by_the_next_step() -> Server {
     let waits = asked(&statement(), json!({}));
     Script::new(entitled(), [waits]).then(entitled().stage("ending"), [Look::done()]).serve()
 }
 
-fn handed_in(server: &Server) -> Value {
+fn submitted(server: &Server) -> Value {
     body(&server.wait_for("POST /v1/session/approval "))
 }
 
 #[test]
-fn a_key_file_approves_what_was_shown() {
+fn a_key_file_approves_the_shown_statement() {
     let directory = tempdir().unwrap();
     let alice = key(directory.path(), "alice", "");
     let server = approved_by_the_next_step();
     let run = server.pawlctl(&["re-pair", "--sign-with", alice.to_str().unwrap(), "--yes"]);
     assert_eq!(run.code, 0, "{run:?}");
-    let approval = handed_in(&server);
+    let approval = submitted(&server);
     let stated = StatementBytes::of(&statement()).unwrap();
     assert_eq!(approval["statement"], hex::encode(stated.0.as_bytes()));
     let signature = approval["signature"].as_str().unwrap();
@@ -63,13 +63,13 @@ fn an_agent_approves() {
         let mut command = command(&server.socket(), &["re-pair", "--json", "--yes", "--sign-with", name]);
         let run = Run::from(command.env("SSH_AUTH_SOCK", &agent.socket).output().unwrap());
         assert_eq!(run.code, 0, "{run:?}");
-        let signature = handed_in(&server)["signature"].as_str().unwrap().to_owned();
+        let signature = submitted(&server)["signature"].as_str().unwrap().to_owned();
         assert!(verifies(directory.path(), &alice, &digest(&statement()), &signature));
     }
 }
 
 #[test]
-fn a_key_that_is_not_at_hand_opens_no_session() {
+fn a_missing_key_opens_no_session() {
     for (arguments, code) in [
         (&["re-pair", "--sign-with", "/nowhere/key", "--yes"][..], 1),
         (&["re-pair", "--sign-with", "agent", "--yes"], 1),
@@ -83,7 +83,7 @@ fn a_key_that_is_not_at_hand_opens_no_session() {
 }
 
 #[test]
-fn what_was_not_asked_for_is_not_signed() {
+fn a_statement_that_was_not_requested_is_not_signed() {
     let directory = tempdir().unwrap();
     let alice = key(directory.path(), "alice", "");
     let other_origin =
@@ -104,7 +104,7 @@ fn what_was_not_asked_for_is_not_signed() {
 }
 
 #[test]
-fn an_approval_that_does_not_count_leaves_the_session_open() {
+fn a_rejected_approval_leaves_the_session_open() {
     let directory = tempdir().unwrap();
     let alice = key(directory.path(), "alice", "");
     let refused = json!({"refused": "the control plane does not take it", "tries_left": 4});
@@ -134,7 +134,7 @@ fn a_second_person_gets_the_code_after_the_first_has_signed() {
 }
 
 #[test]
-fn an_approval_waits_for_a_control_plane_that_is_far_away() {
+fn an_approval_is_retried_while_the_control_plane_is_unreachable() {
     let directory = tempdir().unwrap();
     let alice = key(directory.path(), "alice", "");
     let server = Script::new(entitled(), [asked(&statement(), json!({}))])
@@ -144,11 +144,11 @@ fn an_approval_waits_for_a_control_plane_that_is_far_away() {
     let run = server.pawlctl(&["re-pair", "--sign-with", alice.to_str().unwrap(), "--yes"]);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.stderr.contains("signed\nnot sent yet: no route; retrying\napproved"), "{run:?}");
-    assert_eq!(handed_in(&server), handed_in(&server), "the same approval twice");
+    assert_eq!(submitted(&server), submitted(&server), "the same approval twice");
 }
 
 #[test]
-fn a_confirmation_is_handed_in_for_the_open_session() {
+fn a_confirmation_is_submitted_for_the_open_session() {
     let waits = asked(&statement(), json!({"unconfirmed": 1}));
     let server =
         Script::new(waits.clone(), [waits.clone()]).then(waits.stage("ending"), [Look::done()]).serve();
@@ -164,7 +164,7 @@ fn a_confirmation_is_handed_in_for_the_open_session() {
 }
 
 #[test]
-fn a_wrong_confirmation_says_so() {
+fn a_wrong_confirmation_is_reported() {
     let waits = asked(&statement(), json!({"unconfirmed": 1}));
     let refused = json!({"unconfirmed": 1, "refused": "it is another one", "tries_left": 4});
     let server = Script::new(waits.clone(), [waits]).then(asked(&statement(), refused), []).serve();
@@ -174,7 +174,7 @@ fn a_wrong_confirmation_says_so() {
 }
 
 #[test]
-fn without_an_open_session_there_is_nothing_to_come_back_to() {
+fn attaching_needs_an_open_session() {
     for before in [entitled(), entitled().failed("declined", "no"), Look::done()] {
         for arguments in [&["re-pair", "--attach"][..], &["re-pair", "--confirm", "BCDF-GHJK"]] {
             let run = Script::new(before.clone(), []).serve().pawlctl(arguments);
@@ -196,6 +196,6 @@ fn another_command_can_approve_the_open_session() {
     let server = Script::new(waits.clone(), [waits]).then(entitled().stage("ending"), [Look::done()]).serve();
     let run = server.pawlctl(&["re-pair", "--attach", "--sign-with", alice.to_str().unwrap(), "--yes"]);
     assert_eq!(run.code, 0, "{run:?}");
-    let signature = handed_in(&server)["signature"].as_str().unwrap().to_owned();
+    let signature = submitted(&server)["signature"].as_str().unwrap().to_owned();
     assert!(verifies(directory.path(), &alice, &digest(&elsewhere), &signature));
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use common::{ENTITLED, Run, Server, pawlctl, reply, status};
 
-/// The result and the remedy of one check.
+/// Returns the result and the remedy of one check.
 fn found(run: &Run, check: &str) -> (String, String) {
     let list = run.json();
     let finding = list.as_array().unwrap().iter().find(|finding| finding["check"] == check);
@@ -18,7 +18,7 @@ fn found(run: &Run, check: &str) -> (String, String) {
 }
 
 #[test]
-fn without_a_configuration_the_rest_is_examined_all_the_same() {
+fn without_a_configuration_the_other_checks_run() {
     let server = Server::always(reply(200, ENTITLED));
     let run = server.pawlctl(&["check", "--json", "--config", "/nowhere/pawl.toml"]);
     assert_eq!(run.code, 78, "{run:?}");
@@ -58,7 +58,7 @@ fn each_fault_is_named_with_a_remedy() {
 }
 
 #[test]
-fn what_the_daemon_complains_of_is_a_warning() {
+fn a_problem_of_the_daemon_is_a_warning() {
     let server = Server::always(reply(200, &status("lapsed", "the lease ran out")));
     let run = server.pawlctl(&["check", "--json", "--config", "/nowhere"]);
     assert_eq!(found(&run, "daemon"), ("warning".to_owned(), "call the operator".to_owned()));

@@ -1,5 +1,5 @@
-//! What `pawlctl evidence --export` writes is what tpm2-tools read: a quote of a real (software) TPM goes
-//! through the export and `tpm2_checkquote` accepts it.
+//! tpm2-tools read the files that `pawlctl evidence --export` writes: `tpm2_checkquote` accepts the exported quote of a software
+//! TPM.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::{Server, reply};
 
-/// A TPM of its own, which ends with the test.
+/// A swtpm process for one test.
 struct Swtpm {
     process: Child,
     directory: tempfile::TempDir,
@@ -39,7 +39,7 @@ impl Swtpm {
         Self { process, directory }
     }
 
-    /// Runs one of the tpm2-tools beside the TPM's files.
+    /// Runs one of the tpm2-tools in the TPM's directory. Returns whether it succeeded.
     fn tool(&self, line: &str) -> bool {
         let mut words = line.split_whitespace();
         Command::new(words.next().unwrap())
@@ -71,7 +71,7 @@ impl Drop for Swtpm {
 const NONCE: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 #[test]
-fn tpm2_checkquote_accepts_what_is_exported() {
+fn tpm2_checkquote_accepts_the_exported_quote() {
     let tpm = Swtpm::start();
     assert!(tpm.tool(
         "tpm2_createprimary -Q -C e -G ecc256:ecdsa-sha256:null -c ak.ctx -f pem -o ak.pem \
@@ -104,5 +104,5 @@ fn tpm2_checkquote_accepts_what_is_exported() {
     };
     assert!(check(&export));
     fs::write(export.join("pcrs.bin"), [1; 96]).unwrap();
-    assert!(!check(&export), "other PCR values than were quoted");
+    assert!(!check(&export), "other PCR values than the quoted ones");
 }

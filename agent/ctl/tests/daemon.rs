@@ -1,4 +1,4 @@
-//! What `pawlctl` makes of the daemon's answers, good and hostile.
+//! `pawlctl` with valid and hostile answers of the daemon.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
@@ -9,7 +9,7 @@ use std::path::Path;
 use common::{ENTITLED, Server, command_without_socket, pawlctl, problem, reply};
 
 #[test]
-fn wrong_usage_and_help_have_their_codes() {
+fn wrong_usage_and_help_have_their_exit_codes() {
     let nowhere = Path::new("/nowhere");
     assert_eq!(pawlctl(nowhere, &["statu"]).code, 64);
     assert_eq!(pawlctl(nowhere, &["wipe"]).code, 64);
@@ -73,7 +73,7 @@ fn a_token_with_a_proof_is_printed_as_header_lines() {
 }
 
 #[test]
-fn a_refusal_means_another_thing_for_tokens_than_for_orders() {
+fn a_refused_token_has_another_exit_code_than_a_refused_command() {
     let server = Server::always(reply(403, &problem("revoked", "revoked by the operator")));
     for (arguments, code) in [
         (&["token", "a"][..], 10),
@@ -103,7 +103,7 @@ fn a_wipe_says_which_epoch_ended() {
 }
 
 #[test]
-fn without_a_terminal_nothing_is_ended_that_nobody_confirmed() {
+fn without_a_terminal_nothing_ends_unless_yes_is_given() {
     for command in [&["wipe", "--reason", "x"][..], &["deprovision"]] {
         let server = Server::always(reply(200, r#"{"ended": 7, "epoch": 8}"#));
         let run = server.pawlctl(command);
@@ -115,12 +115,12 @@ fn without_a_terminal_nothing_is_ended_that_nobody_confirmed() {
 }
 
 #[test]
-fn a_daemon_that_hangs_up_without_an_answer_is_asked_again_and_then_reported() {
+fn a_daemon_that_closes_the_connection_is_asked_again_and_then_reported() {
     let server = Server::always(Vec::new());
     let run = server.pawlctl(&["token", "a"]);
     assert_eq!(run.code, 69, "{run:?}");
     assert!(run.stderr.contains("closed the connection") && run.stdout.is_empty(), "{run:?}");
-    assert!(server.requests().len() > 1, "it was not asked again");
+    assert!(server.requests().len() > 1, "the request was not repeated");
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn hostile_answers_are_refused_and_not_repeated() {
 }
 
 #[test]
-fn a_reason_cannot_steer_the_terminal() {
+fn a_reason_cannot_control_the_terminal() {
     let server = Server::always(reply(409, &problem("x", "\\u001b[2Jgone")));
     let run = server.pawlctl(&["status"]);
     assert_eq!(run.stderr, "pawlctl: \u{fffd}[2Jgone\n  to do: call the operator\n");
@@ -163,7 +163,7 @@ const EVIDENCE: &str = r#"{
 }"#;
 
 #[test]
-fn evidence_is_written_whole_for_its_owner_alone() {
+fn evidence_is_written_completely_and_only_for_its_owner() {
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("a/b");
     let arguments = ["evidence", "--export", target.to_str().unwrap()];
@@ -184,7 +184,7 @@ fn evidence_is_written_whole_for_its_owner_alone() {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
         assert!(run.stdout.contains(path.to_str().unwrap()));
     }
-    assert_eq!(std::fs::read_dir(&target).unwrap().count(), 6, "no bootlog.bin and nothing half-written");
+    assert_eq!(std::fs::read_dir(&target).unwrap().count(), 6, "no bootlog.bin, no partial file");
 
     let run = server.pawlctl(&arguments);
     assert_eq!(run.code, 1);
@@ -217,9 +217,9 @@ fn evidence_that_is_not_hexadecimal_is_not_written() {
     }
 }
 
-/// What stands on PATH is asked about the unit, as the host's programs are.
+/// pawlctl finds systemctl and journalctl on PATH; here these are scripts.
 #[test]
-fn a_daemon_that_refused_its_configuration_is_not_called_another_version() {
+fn a_daemon_that_refused_its_configuration_is_reported_as_such() {
     let directory = tempfile::tempdir().unwrap();
     let script = |name: &str, text: &str| {
         let path = directory.path().join(name);
@@ -231,7 +231,7 @@ fn a_daemon_that_refused_its_configuration_is_not_called_another_version() {
         "printf 'LoadState=loaded\\nActiveState=failed\\nResult=exit-code\\nExecMainStatus=78\\nInvocationID=12\\n'\n",
     );
     script("journalctl", "echo '{\"MESSAGE\":\"control_plane.ca: no such file\"}'\n");
-    // Behind them stands what starts the program on a machine of another architecture.
+    // The host's PATH follows: on a machine of another architecture, it contains the emulator that runs pawlctl.
     let host = std::env::var_os("PATH").unwrap();
     let path = std::iter::once(directory.path().to_owned()).chain(std::env::split_paths(&host));
     let path = std::env::join_paths(path).unwrap();

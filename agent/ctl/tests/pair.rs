@@ -1,4 +1,4 @@
-//! `pawlctl pair` and `pawlctl re-pair` without a terminal: what they say, ask and return.
+//! `pawlctl pair` and `pawlctl re-pair` without a terminal: their output, their requests and their exit codes.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 const PAIRED: &str = "paired with Example fleet: device abcdefghijklmnopqrstuvwxyz234567, epoch 8; EK verified by certificate\n";
 
-/// The way of a session that policy alone approves.
+/// Returns a session that the policy approves without a person.
 fn unattended() -> Script {
     let look = entitled();
     Script::new(
@@ -20,7 +20,7 @@ fn unattended() -> Script {
 }
 
 #[test]
-fn what_is_found_and_what_ends_is_said_before_anything_is_asked() {
+fn the_finding_and_the_ending_pairing_are_shown_before_the_request() {
     let server = unattended().serve();
     let run = server.pawlctl(&["re-pair", "--reason", "new board", "--scope", "telemetry"]);
     assert_eq!((run.code, run.stdout.as_str()), (0, PAIRED), "{run:?}");
@@ -44,7 +44,7 @@ creating the new pairing
 }
 
 #[test]
-fn a_first_pairing_goes_the_same_way() {
+fn a_first_pairing_shows_the_same_stages() {
     let look = unpaired();
     let server =
         Script::new(look.clone(), [look.stage("opening"), look.stage("pairing"), Look::done()]).serve();
@@ -65,7 +65,7 @@ fn the_origin_is_the_address_that_sshd_names() {
 }
 
 #[test]
-fn a_session_that_waits_shows_all_that_an_approver_needs() {
+fn a_waiting_session_shows_everything_that_an_approver_needs() {
     let look = entitled();
     let statement = statement();
     let two = |more| look.waiting(&statement, waiting(more));
@@ -116,7 +116,7 @@ creating the new pairing
 #[test]
 fn a_program_gets_a_line_for_each_change() {
     let look = entitled();
-    // The end is reckoned anew with each look, and is no change.
+    // The daemon computes the expiry for each query; a difference is not a change.
     let asked = |expires: u64| look.waiting(&statement(), waiting(json!({"expires": expires})));
     let looks = [look.stage("opening"), asked(4_000_000_000), asked(4_000_000_001), Look::done()];
     let server = Script::new(look.clone(), looks).serve();
@@ -143,7 +143,7 @@ fn a_program_gets_a_line_for_each_change() {
 }
 
 #[test]
-fn a_session_that_comes_to_nothing_says_why() {
+fn a_failed_session_shows_the_reason() {
     let look = entitled();
     for (error, code) in [("declined", 76), ("expired", 76), ("no-approvers", 76), ("tpm", 1)] {
         let server =
@@ -160,14 +160,14 @@ fn a_session_that_comes_to_nothing_says_why() {
 }
 
 #[test]
-fn a_pairing_without_a_lease_is_none_to_work_with() {
+fn a_pairing_without_a_lease_is_not_entitled() {
     let server = Script::new(entitled(), [Look::done().in_state("lapsed", "contraindicated")]).serve();
     let run = server.pawlctl(&["re-pair"]);
     assert!(run.code == 10 && run.stderr.contains("pawlctl: contraindicated"), "{run:?}");
 }
 
 #[test]
-fn a_pairing_that_the_device_began_itself_is_followed() {
+fn a_pairing_that_the_device_resumed_itself_is_followed() {
     let begun = |error: &'static str| {
         Server::new(move |request| match request.split(" HTTP").next().unwrap() {
             "POST /v1/pair" => reply(409, &problem(error, "no")),
@@ -188,14 +188,14 @@ fn another_session_ends_this_one() {
 }
 
 #[test]
-fn a_daemon_that_starts_anew_has_forgotten_what_nobody_approved() {
+fn a_restarted_daemon_has_lost_an_unapproved_session() {
     let look = entitled();
     let run = Script::new(look.clone(), [look.stage("waiting"), look]).serve().pawlctl(&["re-pair"]);
     assert!(run.code == 1 && run.stderr.contains("nothing has changed\n  to do: start again"), "{run:?}");
 }
 
 #[test]
-fn a_daemon_that_goes_away_leaves_what_was_approved() {
+fn a_stopped_daemon_keeps_an_approved_pairing() {
     for (stage, holds) in [
         ("waiting", "nothing has changed unless an approver approved in the meantime"),
         ("pairing", "the pairing is approved, and pawld completes it as soon as it runs"),
@@ -218,7 +218,7 @@ fn a_daemon_that_goes_away_leaves_what_was_approved() {
 }
 
 #[test]
-fn a_busy_tpm_is_waited_for() {
+fn a_busy_tpm_is_asked_again() {
     let mut busy = true;
     let mut script = unattended();
     let server = Server::new(move |request| {
@@ -232,7 +232,7 @@ fn a_busy_tpm_is_waited_for() {
 }
 
 #[test]
-fn patience_ends_and_the_session_stays_open() {
+fn a_timeout_leaves_the_session_open() {
     let look = entitled();
     let asked = look.waiting(&statement(), waiting(json!({})));
     let server = Script::new(look.clone(), [asked]).serve();
@@ -248,13 +248,13 @@ fn patience_ends_and_the_session_stays_open() {
     assert!(run.code == 75 && run.stderr.contains("pawlctl: no route to the control plane"), "{run:?}");
 }
 
-/// Interrupts `pawlctl` as soon as it has looked at a session like this one.
+/// Interrupts `pawlctl` once it has queried the session.
 fn interrupt(script: Script, arguments: &[&str], signal: Signal) -> (common::Run, Vec<String>) {
     let server = script.serve();
     let mut command = command(&server.socket(), arguments);
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let process = command.spawn().unwrap();
-    // The second look comes after the first was understood.
+    // pawlctl sends the second query after it has handled the first.
     server.wait_for("GET /v1/session");
     server.wait_for("GET /v1/session");
     kill_process(Pid::from_child(&process), signal).unwrap();
@@ -267,7 +267,7 @@ fn gave_up(requests: &[String]) -> bool {
 }
 
 #[test]
-fn whoever_interrupts_gives_the_session_up() {
+fn an_interrupt_cancels_the_session() {
     let look = entitled();
     let asked = look.waiting(&statement(), waiting(json!({})));
     for signal in [Signal::INT, Signal::TERM] {
@@ -280,7 +280,7 @@ fn whoever_interrupts_gives_the_session_up() {
 }
 
 #[test]
-fn an_approval_that_came_first_stands() {
+fn an_interrupt_does_not_cancel_an_approved_session() {
     let look = entitled();
     let (run, requests) =
         interrupt(Script::new(look.clone(), [look.stage("pairing")]), &["re-pair"], Signal::INT);

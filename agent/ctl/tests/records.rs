@@ -1,4 +1,4 @@
-//! `pawlctl records`: all pages, in order, and whether the chain holds.
+//! `pawlctl records`: it shows all pages in order and verifies the chain.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
@@ -10,7 +10,7 @@ use pawl_proto::message::{Cause, ShortText};
 use pawl_proto::record::{DeviceFact, DeviceRecord, Link};
 use pawl_proto::{Digest, Epoch, SessionId};
 
-/// A chain in which something different happens each time.
+/// Returns a chain of records with different facts.
 fn records() -> Vec<LocalRecord> {
     let session = SessionId::from_random([2; 16]);
     let text = |text: &str| ShortText::new(text).unwrap();
@@ -38,7 +38,7 @@ fn records() -> Vec<LocalRecord> {
     chained.collect()
 }
 
-/// A daemon that gives at most two records at once.
+/// Returns a daemon that sends at most two records per page.
 fn daemon(records: Vec<LocalRecord>) -> Server {
     Server::new(move |request| {
         let after: u64 = request
@@ -86,7 +86,7 @@ fn a_program_gets_the_records_and_then_the_outcome() {
 }
 
 #[test]
-fn what_the_bound_has_dropped_is_said() {
+fn dropped_records_are_mentioned() {
     let run = daemon(records().split_off(2)).pawlctl(&["records"]);
     assert_eq!(run.code, 0, "{run:?}");
     let expected = "chain verified: records 3 to 5; older records were dropped to save space\n";
@@ -95,7 +95,7 @@ fn what_the_bound_has_dropped_is_said() {
 }
 
 #[test]
-fn a_record_that_was_altered_or_taken_out_is_found() {
+fn an_altered_or_missing_record_is_found() {
     let mut altered = records();
     altered[2].record.time += 1;
     let mut cut = records();
@@ -113,7 +113,7 @@ fn a_record_that_was_altered_or_taken_out_is_found() {
 }
 
 #[test]
-fn who_may_not_read_them_is_told_so() {
+fn reading_records_needs_permission() {
     let refused = reply(403, &problem("not-permitted", "only root may read the records"));
     assert_eq!(Server::always(refused).pawlctl(&["records"]).code, 77);
 }

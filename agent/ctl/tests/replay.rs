@@ -1,4 +1,4 @@
-//! `pawlctl replay` on the logs of real machines, against the PCRs that those machines had.
+//! `pawlctl replay` with the logs of real machines. Compares the results with the PCRs of those machines.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -25,7 +25,7 @@ fn replay(arguments: &[&str]) -> Run {
     pawlctl(Path::new("/nowhere"), &[&["replay"], arguments].concat())
 }
 
-/// What `tpm2_pcrread` printed: banks, and under each its PCRs.
+/// Parses the output of `tpm2_pcrread`: banks, each followed by its PCRs.
 fn pcrread(text: &str) -> Banks {
     let mut banks = Banks::new();
     let mut bank = String::new();
@@ -42,7 +42,7 @@ fn pcrread(text: &str) -> Banks {
 }
 
 #[test]
-fn the_boot_log_accounts_for_the_pcrs_of_every_machine() {
+fn the_boot_log_explains_the_pcrs_of_every_machine() {
     let mut compared = 0;
     for boot in boots() {
         let (log, measured) = (boot.join("binary_bios_measurements"), boot.join("tpm2-measure.log"));
@@ -56,7 +56,7 @@ fn the_boot_log_accounts_for_the_pcrs_of_every_machine() {
         let read = pcrread(&fs::read_to_string(boot.join("pcrread.txt")).unwrap());
         assert_eq!(replayed.keys().collect::<Vec<_>>(), read.keys().collect::<Vec<_>>());
         for (bank, values) in &replayed {
-            // Old versions of systemd extend PCR 11 while the system runs, and keep no log of it.
+            // Old versions of systemd extend PCR 11 while the system runs, without a log.
             for (index, value) in values.iter().filter(|(index, _)| **index != 11 || measured.exists()) {
                 assert_eq!(value, &read[bank][index], "{}: {bank} {index}", boot.display());
                 compared += 1;
@@ -80,7 +80,7 @@ fn a_log_of_unknown_banks_fails_and_names_them() {
     );
 }
 
-/// The beginning of an IMA log that was extended when the PCRs were read; what follows came later.
+/// Returns the part of an IMA log that had been extended when the PCRs were read, without later entries.
 fn read_with_the_pcrs(log: &[u8], pcr10: &str) -> Vec<u8> {
     let digits: Vec<_> = pcr10.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
     let bytes: Vec<_> = digits.iter().map(|digits| u8::from_str_radix(digits, 16).unwrap()).collect();
@@ -92,7 +92,7 @@ fn read_with_the_pcrs(log: &[u8], pcr10: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_ima_log_accounts_for_pcr_10() {
+fn an_ima_log_explains_pcr_10() {
     let directory = tempfile::tempdir().unwrap();
     let (binary, ascii) = (directory.path().join("binary"), directory.path().join("ascii"));
     let mut compared = 0;
@@ -124,7 +124,7 @@ fn an_ima_log_accounts_for_pcr_10() {
 }
 
 #[test]
-fn an_ima_log_that_is_cut_says_where() {
+fn a_truncated_ima_log_is_reported_with_its_offset() {
     let boot = boots().next().unwrap();
     let log = fs::read(boot.join("ima_binary_runtime_measurements")).unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -144,7 +144,7 @@ fn people_get_a_table() {
 }
 
 #[test]
-fn a_log_that_cannot_be_replayed_says_where() {
+fn a_log_that_cannot_be_replayed_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("log");
     let run = replay(&[path.to_str().unwrap()]);

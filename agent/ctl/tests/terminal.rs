@@ -1,4 +1,4 @@
-//! `pawlctl` on a terminal: the drawing, the questions, and what is typed.
+//! `pawlctl` on a terminal: the QR code, the questions, and the typed answers.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
@@ -19,7 +19,7 @@ fn asked(more: Value) -> Look {
 }
 
 fn on_terminal(server: &Server, arguments: &[&str], columns: u16) -> Terminal {
-    // The session was begun by a script, as far as its statement says.
+    // By its statement, a script opened the session.
     let arguments = [arguments, &["--attach"]].concat();
     let mut command = command(&server.socket(), &arguments);
     command.env("LANG", "C.UTF-8").env("TERM", "xterm");
@@ -27,7 +27,7 @@ fn on_terminal(server: &Server, arguments: &[&str], columns: u16) -> Terminal {
 }
 
 #[test]
-fn the_code_is_drawn_where_there_is_room() {
+fn the_code_is_drawn_if_the_terminal_is_wide_enough() {
     for (arguments, columns, drawn) in
         [(&["re-pair"][..], 120, true), (&["re-pair"], 30, false), (&["re-pair", "--no-qr"], 120, false)]
     {
@@ -43,7 +43,7 @@ fn the_code_is_drawn_where_there_is_room() {
 }
 
 #[test]
-fn a_confirmation_is_asked_for_until_it_counts() {
+fn the_prompt_for_a_confirmation_repeats_until_it_counts() {
     let wanted = json!({"unconfirmed": 1});
     let wrong = json!({"unconfirmed": 1, "refused": "it is another one", "tries_left": 4});
     let server = Script::new(asked(json!({})), [asked(json!({})), asked(json!({})), asked(wanted)])
@@ -69,7 +69,7 @@ fn a_confirmation_is_asked_for_until_it_counts() {
         .filter(|request| request.starts_with("POST /v1/session/confirmation "))
         .map(|request| body(request)["code"].clone())
         .collect();
-    assert_eq!(codes, ["BCDF-GHJK", "BCDF-GHJL"], "what is no confirmation costs no try");
+    assert_eq!(codes, ["BCDF-GHJK", "BCDF-GHJL"], "an invalid code uses up no try");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn nothing_is_signed_without_a_yes() {
 }
 
 #[test]
-fn ssh_keygen_asks_for_a_passphrase_and_shows_nothing_of_it() {
+fn ssh_keygen_asks_for_a_passphrase_and_does_not_show_it() {
     let directory = tempdir().unwrap();
     let alice = key(directory.path(), "alice", "open sesame");
     let server = Script::new(asked(json!({})), [asked(json!({}))])
@@ -123,7 +123,7 @@ fn a_wrong_passphrase_signs_nothing_and_leaves_the_session_open() {
 }
 
 #[test]
-fn an_interrupted_passphrase_leaves_a_terminal_that_shows_what_is_typed() {
+fn an_interrupted_passphrase_prompt_restores_the_terminals_echo() {
     let directory = tempdir().unwrap();
     let alice = key(directory.path(), "alice", "open sesame");
     let server = Script::new(asked(json!({})), [asked(json!({}))]).serve();
@@ -135,14 +135,14 @@ fn an_interrupted_passphrase_leaves_a_terminal_that_shows_what_is_typed() {
     kill_process(Pid::from_child(terminal.process()), Signal::INT).unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     while !terminal.echoes() {
-        assert!(Instant::now() < deadline, "the terminal hides what is typed");
+        assert!(Instant::now() < deadline, "the terminal's echo stays off");
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(terminal.end().0, 130);
 }
 
 #[test]
-fn what_ends_is_shown_and_nothing_ends_before_its_name_is_typed() {
+fn a_wipe_shows_the_pairing_and_needs_its_name_typed() {
     for (typed, expected) in [("yes", 1), ("wipe", 0)] {
         let server = Script::new(entitled(), []).serve();
         let mut command = command(&server.socket(), &["wipe", "--reason", "sold"]);

@@ -1,5 +1,5 @@
-//! The dialogue with the person at this device while an approval session waits: shows the request, has a key sign the
-//! statement, asks for the confirmation code.
+//! Runs the dialogue with the person at this device while an approval session waits: shows the request, signs the statement with
+//! a key, asks for the confirmation code.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(crate) struct Dialogue {
 }
 
 impl Dialogue {
-    /// Finds the keyboard and the key before a session is opened that would need them. `again` is the command that returns
+    /// Finds the keyboard and the key, before the caller opens a session that needs them. `again` is the command that returns
     /// to the session.
     ///
     /// # Errors
@@ -87,10 +87,10 @@ impl Dialogue {
         self.kept = Some(step);
     }
 
-    /// Shows what has changed, and returns what the person did. Returns none after the interval if they did nothing.
+    /// Shows the changes, and returns the person's next step; `None` after the interval without one.
     ///
     /// # Errors
-    /// If the key did not sign.
+    /// If the key does not sign.
     pub(crate) async fn attend(
         &mut self,
         session: Option<SessionId>,
@@ -170,7 +170,7 @@ impl Dialogue {
         answer.is_some_and(|answer| ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
     }
 
-    /// Waits for the interval; if a confirmation code is due, for one to be typed.
+    /// Waits for the interval. If a confirmation code is expected, reads one from the keyboard meanwhile.
     async fn listen(&mut self, waiting: &WaitingStatus, progress: &mut Progress) -> Option<Step> {
         let Some(keyboard) = self.keyboard.as_mut().filter(|_| waiting.unconfirmed > 0) else {
             progress
@@ -200,7 +200,7 @@ impl Dialogue {
     }
 }
 
-/// Parses what was typed. A code that cannot be valid is not sent, so that it does not cost one of the tries.
+/// Parses a typed code. An invalid code is not sent, so that it does not use up a try.
 fn confirmation(typed: &str, progress: &mut Progress) -> Option<Step> {
     match typed.parse::<Confirmation>() {
         Ok(confirmation) => Some(Step::Confirm(ConfirmationRequest { code: confirmation.to_string() })),
@@ -211,13 +211,13 @@ fn confirmation(typed: &str, progress: &mut Progress) -> Option<Step> {
     }
 }
 
-/// What the person did.
+/// A step of the person.
 pub(crate) enum Step {
-    /// Approved the session.
+    /// The person approved the session.
     Approve(ApprovalRequest),
-    /// Typed the confirmation code.
+    /// The person typed the confirmation code.
     Confirm(ConfirmationRequest),
-    /// Declined to sign, or the statement differs from the request.
+    /// The person declined to sign, or the statement differs from the request.
     Decline(Failure),
 }
 
@@ -227,7 +227,7 @@ pub(crate) enum StepOutcome {
     Submitted,
     /// The control plane is unreachable, for this reason: submit the step again later.
     Retry(String),
-    /// The control plane refused the approval. It would refuse another one by the same key, too.
+    /// The control plane refused the approval, and would refuse another one by the same key.
     Refused(Failure),
     /// The daemon refused the step, or did not answer.
     Failed(ClientError),
@@ -252,7 +252,7 @@ impl StepOutcome {
     }
 }
 
-/// Checks the answer to a confirmation code of the command line. It cannot be typed again, so a refusal ends the command.
+/// Checks the answer to the confirmation code of `--confirm`. The person cannot type it again, so a refusal ends the command.
 ///
 /// # Errors
 /// If the control plane refused the code.
@@ -310,12 +310,12 @@ mod tests {
     }
 
     #[test]
-    fn an_approval_that_does_not_count_ends_the_command() {
+    fn a_rejected_approval_ends_the_command() {
         let waiting = waiting(Some("not this key"));
         let StepOutcome::Refused(failure) =
             StepOutcome::of(&approve(), Ok(Some(waiting.clone())), "pawlctl re-pair --attach")
         else {
-            panic!("it counts")
+            panic!("the approval counts")
         };
         assert_eq!(failure.exit, Exit::Refused);
         assert!(failure.problem.reason.contains("not this key"));
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_confirmation_can_be_typed_again_and_not_given_again() {
+    fn a_wrong_confirmation_ends_the_command_only_if_it_was_an_option() {
         let waiting = waiting(Some("not this one"));
         let step = Step::Confirm(ConfirmationRequest { code: String::new() });
         assert!(matches!(StepOutcome::of(&step, Ok(Some(waiting.clone())), ""), StepOutcome::Submitted));
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_waits_for_a_control_plane_that_is_far_away() {
+    fn a_step_is_retried_while_the_control_plane_is_unreachable() {
         let of = |status, error| StepOutcome::of(&approve(), answered(status, error), "");
         let unavailable = StatusCode::SERVICE_UNAVAILABLE;
         assert!(matches!(of(unavailable, "control-plane-unreachable"), StepOutcome::Retry(_)));

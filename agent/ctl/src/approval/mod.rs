@@ -1,6 +1,6 @@
-//! The person's side of an approval session that waits: pawlctl shows the request and the user code for an approver elsewhere,
-//! has an SSH key sign the statement after comparing it with the request, and reads the confirmation code. The daemon submits
-//! both to the control plane.
+//! The person's side of a waiting approval session. pawlctl shows the request and the user code for an approver elsewhere, compares
+//! the statement with the request before an SSH key signs it, and reads the confirmation code. The daemon submits signature and
+//! code to the control plane.
 
 mod dialogue;
 mod signer;

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use crate::exit::{Exit, Failure};
 use crate::output::plain;
 
-/// A key that was found. It may be in an agent or need a touch, so each use runs on a thread of its own, which the command does
-/// not wait for when it ends.
+/// An SSH key. It may be in an agent or need a touch, so each use runs on a thread of its own. The command does not wait for that
+/// thread when it ends.
 pub(crate) struct Key {
     signer: Arc<Signer>,
 }
@@ -21,7 +21,7 @@ impl Key {
     /// Finds the key that `--sign-with` names.
     ///
     /// # Errors
-    /// If there is no such key.
+    /// If no such key is available.
     pub(crate) async fn find(name: String) -> Result<Self, Failure> {
         let agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
         let found = on_thread(move || Signer::find(&name, agent.as_deref()))?;
@@ -36,8 +36,8 @@ impl Key {
         }
     }
 
-    /// Returns an armored signature over a statement's digest. `ssh-keygen` may ask for a passphrase on the terminal; it ends when
-    /// the returned future is dropped.
+    /// Returns an armored signature over a statement's digest. `ssh-keygen` may ask for a passphrase on the terminal. Dropping the
+    /// returned future ends `ssh-keygen`.
     ///
     /// # Errors
     /// If the agent or `ssh-keygen` does not sign.
@@ -70,7 +70,7 @@ impl Key {
     }
 }
 
-/// Ends `ssh-keygen` on drop. Otherwise the terminal would keep hiding what is typed.
+/// Ends `ssh-keygen` on drop. Otherwise the terminal's echo would stay off.
 struct Stop<'a>(&'a Signer);
 
 impl Drop for Stop<'_> {
@@ -79,7 +79,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Runs what may block on a plain thread: the runtime would wait for its own threads at its end.
+/// Runs blocking work on a plain thread. The runtime would wait for a thread of its own when it ends.
 fn on_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<oneshot::Receiver<T>, Failure> {

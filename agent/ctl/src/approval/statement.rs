@@ -1,4 +1,4 @@
-//! Checks the statement against what this command requested, before a key signs it.
+//! Compares the statement with this command's request before a key signs it.
 
 use pawl_local_api::Asked;
 use pawl_proto::message::{Scope, ShortText, Statement, StatementBytes};
@@ -8,12 +8,12 @@ use super::waiting::access;
 use crate::exit::{Exit, Failure};
 use crate::output::{FieldList, utc, words};
 
-/// What this command requested, as far as it knows. A key signs for nothing else.
+/// The fields that this command requested; `None` for fields that it does not know. A key signs only a statement that matches.
 #[derive(Clone, Debug)]
 pub(crate) struct Requested {
     pub(crate) device: DeviceId,
     pub(crate) purpose: Purpose,
-    /// How the caller reached the device. The daemon puts the user in front of it.
+    /// How the caller reached the device. In the statement, the daemon has put the user before it.
     pub(crate) origin: Option<ShortText>,
     pub(crate) reason: Option<ShortText>,
     pub(crate) scopes: Option<Vec<Scope>>,
@@ -23,12 +23,12 @@ pub(crate) struct Requested {
     pub(crate) context: Option<Option<ShortText>>,
 }
 
-/// What the approval is for.
+/// The purpose of the approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Pairing,
     Action(ShortText),
-    /// An action that another command named.
+    /// An action that another command requested.
     AnyAction,
 }
 
@@ -47,8 +47,8 @@ impl Requested {
     /// Returns the bytes to sign, and the statement in them.
     ///
     /// # Errors
-    /// If they are no statement, or one for another session or another request: then somebody between this command and
-    /// the control plane wants a signature for their own purpose.
+    /// If they are not a statement, or a statement for another session or another request. Then somebody between this command and
+    /// the control plane may be trying to obtain a signature for a purpose of their own.
     pub(super) fn check(
         &self,
         asked: &Asked,
@@ -186,7 +186,7 @@ mod tests {
         }
     }
 
-    fn wanted() -> Requested {
+    fn request() -> Requested {
         Requested {
             device: device('7'),
             purpose: Purpose::Pairing,
@@ -201,15 +201,15 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_is_signed_for() {
+    fn a_statement_that_matches_the_request_is_signed() {
         let (bytes, decoded) =
-            wanted().check(&asked(&statement()), Some(SessionId::from_random([1; 16]))).unwrap();
+            request().check(&asked(&statement()), Some(SessionId::from_random([1; 16]))).unwrap();
         assert_eq!(decoded, statement());
         assert_eq!(bytes.to_be_signed(), asked(&statement()).digest);
     }
 
     #[test]
-    fn a_statement_that_differs_in_one_field_is_not() {
+    fn a_statement_that_differs_in_one_field_is_not_signed() {
         type Alter = fn(&mut Statement);
         let alterations: [(&str, Alter); 9] = [
             ("device", |statement| statement.device = device('6')),
@@ -225,11 +225,11 @@ mod tests {
         for (field, alter) in alterations {
             let mut other = statement();
             alter(&mut other);
-            let failure = wanted().check(&asked(&other), None).unwrap_err();
+            let failure = request().check(&asked(&other), None).unwrap_err();
             assert!(failure.problem.reason.contains(&format!("({field}")), "{field}: {failure:?}");
         }
         let failure =
-            wanted().check(&asked(&statement()), Some(SessionId::from_random([9; 16]))).unwrap_err();
+            request().check(&asked(&statement()), Some(SessionId::from_random([9; 16]))).unwrap_err();
         assert!(failure.problem.reason.contains("(session)"), "{failure:?}");
     }
 
@@ -247,11 +247,11 @@ mod tests {
     fn a_digest_of_other_bytes_is_not_signed() {
         let mut lie = asked(&statement());
         lie.digest = lie.digest.replace('0', "1");
-        assert!(wanted().check(&lie, None).unwrap_err().problem.reason.contains("(digest)"));
+        assert!(request().check(&lie, None).unwrap_err().problem.reason.contains("(digest)"));
         for bytes in ["", "zz", "00", &"00".repeat(10_000)] {
             let mut lie = asked(&statement());
             lie.statement = bytes.to_owned();
-            assert!(wanted().check(&lie, None).unwrap_err().problem.reason.contains("(statement)"));
+            assert!(request().check(&lie, None).unwrap_err().problem.reason.contains("(statement)"));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Formats an approval session that waits: the request, the user code for an approver elsewhere, and what has changed.
+//! Formats a waiting approval session: the request, the user code for an approver elsewhere, and the changes.
 
 use pawl_local_api::{Asked, WaitingStatus};
 use pawl_proto::message::{Access, Ending, Scope};
@@ -87,7 +87,7 @@ fn lost(asked: &Asked) -> String {
 #[derive(Clone, Debug)]
 pub(super) struct CodeDisplay {
     pub(super) style: Style,
-    /// The width available for a QR code; none if it is not wanted or the terminal cannot show it.
+    /// The width available for a QR code; `None` if it is declined or the terminal cannot show it.
     pub(super) columns: Option<usize>,
     /// The command that approves at this device instead.
     pub(super) here: String,
@@ -111,8 +111,8 @@ impl CodeDisplay {
     }
 }
 
-/// Returns a line for each change since `before`. `confirm` is the command that submits a confirmation code, if none can be
-/// typed here.
+/// Returns a line for each change since `before`. `confirm` is the command that submits a confirmation code, if there is no
+/// keyboard to type it.
 pub(super) fn changes(
     before: Option<&WaitingStatus>,
     now: &WaitingStatus,
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_and_what_is_lost_is_said() {
+    fn the_request_shows_the_ending_pairings_and_the_lost_scopes() {
         let expected = format!(
             "waiting for approval by 2 persons
   action    re-pair
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_to_be_lost_where_nothing_is() {
+    fn no_scope_is_shown_as_lost_if_all_are_requested() {
         let mut asked = asked();
         asked.scopes = scopes(&["door", "updates", "telemetry"]);
         assert!(!show(Some(&asked), &waiting(1), Style::never()).contains("lost"));
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn code_and_address_stand_on_lines_of_their_own() {
+    fn code_and_address_have_lines_of_their_own() {
         let expected = "
   Give the approver this code:
 
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_drawing_holds_address_and_code_where_there_is_room() {
+    fn the_qr_code_is_drawn_if_the_terminal_is_wide_enough() {
         let drawing = Drawing::of("https://control.example/approve#BCDF-GHJK-LMNP").unwrap();
         let (wide, narrow) = (drawing.columns(), drawing.columns() - 1);
         assert!(display(Some(wide)).show(&waiting(1)).contains(&drawing.lines(Style::never())));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_twice() {
+    fn each_change_is_shown_once() {
         let first = WaitingStatus {
             approved: vec!["alice".to_owned()],
             unconfirmed: 1,

@@ -1,4 +1,4 @@
-//! Which command lines are understood.
+//! Command lines that are accepted or refused.
 
 use super::*;
 
@@ -7,13 +7,13 @@ fn parse(line: &str) -> Result<Cli, clap::error::ErrorKind> {
 }
 
 #[test]
-fn the_definition_holds() {
+fn the_definition_of_the_command_line_is_valid() {
     use clap::CommandFactory as _;
     Cli::command().debug_assert();
 }
 
 #[test]
-fn json_and_socket_stand_before_or_behind_the_command() {
+fn json_and_socket_are_accepted_before_and_after_the_command() {
     for line in ["pawlctl --json --socket /s status", "pawlctl status --json --socket /s"] {
         let cli = parse(line).unwrap();
         assert!(cli.json && cli.socket == Some("/s".into()), "{line}");
@@ -21,7 +21,7 @@ fn json_and_socket_stand_before_or_behind_the_command() {
 }
 
 #[test]
-fn every_command_is_understood() {
+fn every_command_is_accepted() {
     for line in [
         "pawlctl status",
         "pawlctl pair",
@@ -52,7 +52,7 @@ fn every_command_is_understood() {
 }
 
 #[test]
-fn an_action_is_asked_for_whole() {
+fn an_action_requires_all_of_its_options() {
     let digest = "0A".repeat(32);
     let line = format!("pawlctl action update --resource r --session s --digest {digest}");
     assert!(parse(&line).is_ok());

@@ -27,7 +27,7 @@ pub(super) async fn run(client: &Client, options: cli::Action, json: bool) -> Re
     let mut session = None;
     let status = tokio::select! {
         followed = request_and_follow(client, options, &mut session, &mut progress) => followed?,
-        () = interrupt.came() => return Err(interrupted(session)),
+        () = interrupt.arrived() => return Err(interrupted(session)),
     };
     drop(progress);
     let text = if json {
@@ -38,7 +38,7 @@ pub(super) async fn run(client: &Client, options: cli::Action, json: bool) -> Re
     Ok(Answer { text: Zeroizing::new(text), exit: Exit::Done })
 }
 
-/// Requests the action, or returns to one, and follows it. Sets `session` as soon as the action has one.
+/// Requests the action, or attaches to one, and follows it. Sets `session` as soon as the action has one.
 async fn request_and_follow(
     client: &Client,
     options: cli::Action,
@@ -63,14 +63,14 @@ async fn request_and_follow(
     follow(client, dialogue, status, options.timeout, progress).await
 }
 
-/// Returns the failure for a refusal: a device that is not entitled has another exit code than an action that is refused.
+/// Returns the failure for a refusal. A device that is not entitled has another exit code than an action that is refused.
 fn refused(error: ClientError) -> Failure {
     match error {
         ClientError::Refused { status: StatusCode::FORBIDDEN, problem } => {
             let exit = match problem.error.as_str() {
                 "not-permitted" => Exit::NotPermitted,
                 "statement-differs" | "assurance-differs" | "action-failed" => Exit::Failed,
-                // The control plane refuses too, but the device is not entitled to anything while it is suspended.
+                // The control plane sends this refusal too. A suspended device is not entitled.
                 "suspended" => Exit::NotEntitled,
                 error if is_refusal(error) => Exit::Refused,
                 _ => Exit::NotEntitled,
@@ -121,7 +121,7 @@ fn digest_of(path: &Path) -> Result<String, Failure> {
     Ok(hex::encode(hash.finalize()))
 }
 
-/// Returns what a key may sign for. If another command requested the action, any action of this device.
+/// Returns the request that a statement must match. If another command requested the action, any action of this device matches.
 fn requested(device: DeviceId, request: Option<&ActionRequest>) -> Requested {
     let subject =
         |digest: &str| hex::decode(digest).ok().and_then(|bytes| Digest::try_from(bytes.as_slice()).ok());
@@ -141,19 +141,19 @@ fn requested(device: DeviceId, request: Option<&ActionRequest>) -> Requested {
 /// Interval of the queries while no person has to act.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// A change, for programs.
+/// A change of the action, printed for programs.
 #[derive(Serialize)]
 #[serde(tag = "event", rename = "action")]
 struct Change<'a> {
     action: &'a ActionStatus,
 }
 
-/// Returns the command that returns to this action.
+/// Returns the command that attaches to this action.
 fn again(session: SessionId) -> String {
     format!("pawlctl action --attach {session}")
 }
 
-/// Submits the confirmation code of the command line.
+/// Submits the confirmation code of `--confirm`.
 async fn confirm(client: &Client, session: SessionId, code: &Confirmation) -> Result<ActionStatus, Failure> {
     let request = ConfirmationRequest { code: code.to_string() };
     let status = client.confirm_action(session, &request).await.map_err(refused)?;
@@ -161,7 +161,7 @@ async fn confirm(client: &Client, session: SessionId, code: &Confirmation) -> Re
     Ok(status)
 }
 
-/// Follows the action until the status has the assurance. While it waits for approval, the person can act.
+/// Follows the action until its status contains the assurance. While it waits for approval, runs the dialogue with the person.
 async fn follow(
     client: &Client,
     mut dialogue: Dialogue,
@@ -202,7 +202,7 @@ async fn follow(
     }
 }
 
-/// Returns the present status, or the one before while the control plane or the TPM is unreachable.
+/// Returns the present status, or `before` while the control plane or the TPM is unreachable.
 async fn query(
     client: &Client,
     before: ActionStatus,
@@ -219,7 +219,7 @@ async fn query(
     }
 }
 
-/// Submits a step. The daemon gives the assurance once, and its answer to the step may have it.
+/// Submits a step, and returns the status in the answer. The daemon returns the assurance only once, possibly in this answer.
 async fn submit(
     client: &Client,
     dialogue: &mut Dialogue,
@@ -232,7 +232,7 @@ async fn submit(
         Step::Confirm(confirmation) => client.confirm_action(status.id, confirmation).await,
         Step::Decline(_) => return Ok(status),
     };
-    // If the daemon refuses the step as out of place, the status before stands until the next query.
+    // If the daemon refuses the step as out of place, the old status remains until the next query.
     let mut answered = status;
     let waiting = answer.map(|answer| {
         answered = answer;
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_gate_is_told_from_a_policy() {
+    fn exit_codes_tell_a_closed_gate_from_a_refused_action() {
         assert_eq!(exit_of(StatusCode::FORBIDDEN, "lease-expired"), Exit::NotEntitled);
         assert_eq!(exit_of(StatusCode::FORBIDDEN, "suspended"), Exit::NotEntitled);
         assert_eq!(exit_of(StatusCode::FORBIDDEN, "action-unknown"), Exit::Refused);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_action_that_was_asked_for_can_be_come_back_to() {
+    fn an_interrupted_action_names_the_command_to_continue() {
         let session = SessionId::from_random([1; 16]);
         assert!(interrupted(Some(session)).problem.remedy.ends_with(&format!("--attach {session}")));
         assert_eq!(interrupted(None).problem.remedy, "");

@@ -68,7 +68,7 @@ impl From<ExportError> for Failure {
     }
 }
 
-/// Checks the directory before the TPM makes a quote.
+/// Creates the directory, and checks that it is empty unless `force` is given. This runs before the TPM makes a quote.
 fn prepare(directory: &Path, force: bool) -> Result<(), ExportError> {
     let failed = |source| ExportError::Write { path: directory.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
@@ -80,7 +80,7 @@ fn export(evidence: &EvidenceExport, directory: &Path) -> Result<Exported, Expor
     let hex = |file, text: &str| hex::decode(text).map_err(|source| ExportError::NotHex { file, source });
     let log = |file, log: &Option<String>| log.as_deref().map(|log| hex(file, log)).transpose();
     let pcrs: String = evidence.pcrs.values().map(String::as_str).collect();
-    // A shell puts this text into a command line: check it.
+    // Scripts put this text into a command line, so it must be hexadecimal.
     hex("nonce.hex", &evidence.nonce)?;
     let contents = [
         ("attest.bin", Some(hex("attest.bin", &evidence.attest)?)),
@@ -117,7 +117,7 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&partial, path)
 }
 
-/// Removes what an earlier export left.
+/// Removes a file of an earlier export, if it exists.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

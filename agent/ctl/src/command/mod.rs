@@ -14,7 +14,7 @@ use crate::cli::{Cli, Command};
 use crate::client::Client;
 use crate::exit::{Answer, Failure};
 
-/// Does what the command line says.
+/// Runs the subcommand.
 pub(crate) async fn run(cli: Cli) -> Result<Answer, Failure> {
     let Cli { command, json, socket } = cli;
     match command {

@@ -14,7 +14,7 @@ use pawl_evidence::tpm::{HashAlgorithm, PcrValues, TaggedDigest};
 use crate::exit::{Answer, Exit, Failure};
 use crate::{cli, output};
 
-/// IMA logs of machines that run for months have some 10 MB.
+/// The limit of an IMA log. The logs of machines that run for months have some 10 MB.
 const IMA_LOG_MAX_LEN: usize = 64 * 1024 * 1024;
 
 /// Values in hexadecimal, by bank and index.
@@ -79,8 +79,8 @@ fn read(path: &Path, limit: usize) -> Result<Vec<u8>, ReplayError> {
     Ok(bytes)
 }
 
-/// Returns the value of PCR 10 after the whole log. Returns none if the log extends nothing, and for banks whose value does
-/// not follow from the log: a kernel that is built without a bank's hash extends padded SHA-1 digests instead.
+/// Returns the value of PCR 10 after the whole log. Returns `None` if the log extends nothing, and for banks whose value cannot
+/// be computed from the log: a kernel that is built without a bank's hash extends padded SHA-1 digests instead.
 fn replay_ima(log: &[u8], bank: HashAlgorithm) -> Result<Option<TaggedDigest>, ImaError> {
     let is_hashed_as = |bank| match is_binary(log) {
         true => {
@@ -105,7 +105,8 @@ fn replay_ima(log: &[u8], bank: HashAlgorithm) -> Result<Option<TaggedDigest>, I
     Ok(Some(*aggregate.value()).filter(|_| aggregate.entries() > 0))
 }
 
-/// A binary log begins with the number of a PCR in 32 bits, little-endian; in ASCII it is followed by a space.
+/// Returns whether a log is binary. A binary log begins with the number of a PCR in 32 bits, little-endian; in an ASCII log a
+/// space follows the number.
 fn is_binary(log: &[u8]) -> bool {
     log.get(1..4) == Some(&[0, 0, 0])
 }

@@ -59,7 +59,7 @@ fn screen(status: &LocalStatus, style: Style, now: u64) -> String {
     screen.fields.into_text()
 }
 
-/// The counts of ignored messages. Orders that the broker still retains for an earlier epoch, or delivers again, are
+/// Formats the counts of ignored messages. Orders that the broker still retains for an earlier epoch, or delivers again, are
 /// harmless; other kinds need an investigation.
 fn ignored(counts: &BTreeMap<String, u64>) -> String {
     let is_outdated = |kind: &str| ["wrong-epoch", "replayed"].contains(&kind);
@@ -172,7 +172,7 @@ impl Screen {
         self.fields.line("token", &format!("{} ({scopes}{audience}): {state}", token.name));
     }
 
-    /// Shows nothing while no pairing names a broker.
+    /// Shows nothing without a pairing, which names the broker.
     fn broker(&mut self, broker: &BrokerStatus) {
         let Some(address) = &broker.address else { return };
         let state = match (&broker.error, broker.connected) {
@@ -212,7 +212,7 @@ mod tests {
     }"#;
 
     #[test]
-    fn a_screen_says_state_cause_and_remedy_first() {
+    fn the_screen_begins_with_state_cause_and_remedy() {
         let status: LocalStatus = serde_json::from_str(STATUS).unwrap();
         let screen = screen(&status, Style::never(), 1000);
         let expected = "\

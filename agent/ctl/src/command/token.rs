@@ -21,7 +21,7 @@ pub(super) async fn token(client: &Client, options: &cli::Token, json: bool) -> 
     Ok(Answer { text: Zeroizing::new(text), exit: Exit::Done })
 }
 
-/// The token alone; with a proof, the two header lines of the request (RFC 9449, section 7.1).
+/// Formats the token alone, or, if there is a proof, as the two header lines of the request (RFC 9449, section 7.1).
 fn header_lines(token: &Token) -> String {
     match &token.dpop {
         None => format!("{}\n", token.access_token),
@@ -44,7 +44,7 @@ pub(super) async fn entitled(client: Client, options: &cli::Entitled, json: bool
     Ok(Answer { exit, ..Answer::done(text) })
 }
 
-/// Tells systemd that the unit is up, and returns when the device is no longer entitled or the daemon does not answer.
+/// Notifies systemd that the unit is ready, and returns once the device is no longer entitled or the daemon does not answer.
 async fn hold(client: &Client) -> Result<(), Failure> {
     sd_notify::notify(false, &[NotifyState::Ready]).map_err(Failure::internal)?;
     while let Ok(EntitlementStatus { entitled: true }) = client.entitlement_once(false).await {}

@@ -1,4 +1,4 @@
-//! `pawlctl wipe` and `pawlctl deprovision`: what ends the pairing.
+//! `pawlctl wipe` and `pawlctl deprovision`
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
@@ -55,10 +55,10 @@ fn deprovisioned_text(Deprovisioned { counter, removed }: &Deprovisioned) -> Str
     }
 }
 
-/// Shows what ends, and asks the person at the terminal to type `word`.
+/// Shows the pairing that ends, and asks the person at the terminal to type `word`.
 ///
 /// # Errors
-/// If the person types something else, or if there is no terminal to ask at: a script says --yes.
+/// If the person types something else, or if there is no terminal: a script must use --yes.
 async fn confirm(client: &Client, warning: &str, word: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::new(
@@ -68,7 +68,7 @@ async fn confirm(client: &Client, warning: &str, word: &str) -> Result<(), Failu
             format!("to do it without a question, run: pawlctl {word} --yes"),
         ));
     }
-    // A daemon that does not tell its status refuses the command as well; its answer to that says why.
+    // If the daemon refuses the status, it refuses the command too, and that refusal contains the reason.
     let ends = client.status().await.map(|status| what_ends(&status, Style::of(&io::stderr())));
     match ask(&format!("{warning}\n{}", ends.unwrap_or_default()), word).map_err(Failure::internal)? {
         true => Ok(()),
@@ -76,7 +76,7 @@ async fn confirm(client: &Client, warning: &str, word: &str) -> Result<(), Failu
     }
 }
 
-/// Formats what the device has and loses.
+/// Formats the pairing and the tokens that the device loses.
 fn what_ends(status: &LocalStatus, style: Style) -> String {
     let mut fields = FieldList::new(style);
     fields.line("device", status.device.as_str());

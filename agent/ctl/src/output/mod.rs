@@ -16,7 +16,7 @@ pub(crate) use qr::Drawing;
 pub(crate) use text::{FieldList, Style, Tone, words};
 pub(crate) use time::{from_now, now, span, utc};
 
-/// Writes to standard output. Ignores a closed pipe: nobody reads any more.
+/// Writes to standard output. Ignores a closed pipe.
 pub(crate) fn print(text: &str) {
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
@@ -30,14 +30,14 @@ pub(crate) fn note(text: &str) {
 /// Returns the value as one line of JSON.
 ///
 /// # Errors
-/// If JSON cannot hold the value. All values here can be held.
+/// If JSON cannot represent the value. It can represent all values of this program.
 pub(crate) fn json(value: &impl Serialize) -> Result<String, Failure> {
     let mut text = serde_json::to_string(value).map_err(Failure::internal)?;
     text.push('\n');
     Ok(text)
 }
 
-/// Prints why the command failed and what to do.
+/// Prints the reason of a failure and its remedy.
 pub(crate) fn report(failure: &Failure, as_json: bool) {
     if as_json && let Ok(text) = json(&failure.problem) {
         return print(&text);
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_steers_the_terminal() {
+    fn control_characters_are_replaced() {
         assert_eq!(plain("a\u{1b}[2Jb\r\nc\u{9b}d"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}d");
         assert_eq!(plain("Gerät 7"), "Gerät 7");
     }

@@ -1,4 +1,4 @@
-//! The progress of a command: lines on standard error for people, lines of JSON on standard output for programs.
+//! Shows the progress of a command: lines on standard error for people, lines of JSON on standard output for programs.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::{Style, json, plain, print};
 
-/// Who reads the progress.
+/// The reader of the progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reader {
     /// A person at a terminal, who sees the last line change.
     Terminal,
-    /// A log or a transcript, in which every line stays.
+    /// A log or a transcript, in which every line remains.
     Lines,
     /// A program, which reads JSON.
     Program,
@@ -56,7 +56,7 @@ impl Progress {
         self.reader == Reader::Program
     }
 
-    /// Prints lines that stay, for people. Text from elsewhere in them must have passed through [`plain`].
+    /// Prints permanent lines, for people. The caller must have passed text from elsewhere through [`plain`].
     pub(crate) fn say(&mut self, lines: &str) {
         if self.to_program() {
             return;
@@ -74,14 +74,14 @@ impl Progress {
         }
     }
 
-    /// Prints a question; the answer is typed on its line.
+    /// Prints a question. The person types the answer on the same line.
     pub(crate) fn ask(&mut self, question: &str) {
         self.clear();
         write(&plain(question));
         self.last = Last::Question;
     }
 
-    /// The person has typed the answer and the end of its line.
+    /// Marks the question as answered: the person has typed the answer and Enter.
     pub(crate) fn answered(&mut self) {
         self.last = Last::Nothing;
     }
@@ -112,7 +112,7 @@ impl Drop for Progress {
     }
 }
 
-/// Writes to standard error. Ignores a closed pipe: nobody reads any more.
+/// Writes to standard error. Ignores a closed pipe.
 fn write(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());

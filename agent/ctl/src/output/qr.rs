@@ -4,17 +4,17 @@ use qrcode::{Color, EcLevel, QrCode};
 
 use super::Style;
 
-/// Modules around the code that stay light, so that a camera finds it (ISO/IEC 18004, section 6.3.8).
+/// The width of the light margin around the code, in modules. A camera needs it to find the code (ISO/IEC 18004, section 6.3.8).
 const QUIET: usize = 4;
 
-/// A QR code, drawn in lines of half blocks.
+/// A QR code, to be drawn with half blocks.
 pub(crate) struct Drawing {
     modules: Vec<Color>,
     width: usize,
 }
 
 impl Drawing {
-    /// Returns the drawing of a text; none if it is too long for a QR code.
+    /// Returns the drawing of a text; `None` if the text is too long for a QR code.
     pub(crate) fn of(text: &str) -> Option<Self> {
         let code = QrCode::with_error_correction_level(text, EcLevel::M).ok()?;
         Some(Self { width: code.width(), modules: code.into_colors() })
@@ -25,8 +25,8 @@ impl Drawing {
         self.width + 2 * QUIET
     }
 
-    /// Returns the lines, dark on light if the terminal has colours. Otherwise characters are the light modules: right on the dark
-    /// background of most terminals, and readable for many cameras either way.
+    /// Returns the lines, dark on light if the terminal has colours. Otherwise the characters are the light modules, which is correct
+    /// on the dark background of most terminals. Many cameras also read inverted codes.
     pub(crate) fn lines(&self, style: Style) -> String {
         let mut text = String::new();
         for row in (0..self.columns()).step_by(2) {
@@ -66,7 +66,7 @@ mod tests {
 
     const TEXT: &str = "https://control.example/approve#BCDF-GHJK-LMNP";
 
-    /// The modules that a drawing shows, row by row, with its quiet zone; `ink` is what a character stands for.
+    /// Returns the modules of a drawing row by row, with its quiet zone. `ink` is the colour that a block represents.
     fn read(drawing: &str, ink: Color) -> Vec<Vec<Color>> {
         let ground = !ink;
         let mut rows = Vec::new();
@@ -111,13 +111,13 @@ mod tests {
     }
 
     #[test]
-    fn a_small_code_is_drawn_as_ever() {
+    fn a_small_code_matches_its_reference() {
         let expected = include_str!("qr/pawl.txt");
         assert_eq!(Drawing::of("PAWL").unwrap().lines(Style::never()), expected);
     }
 
     #[test]
-    fn what_no_code_holds_has_none() {
+    fn a_text_that_is_too_long_has_no_drawing() {
         assert!(Drawing::of(&"x".repeat(3000)).is_none());
     }
 }

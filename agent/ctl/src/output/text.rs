@@ -1,11 +1,11 @@
-//! Text for people: colours, and lines of a label and a value.
+//! Formats text for people: colours, and lines with a label and a value.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 
 use super::plain;
 
-/// What a colour means.
+/// The meaning of a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     Good,
@@ -16,7 +16,7 @@ pub(crate) enum Tone {
     Strong,
 }
 
-/// Whether text is coloured: on a terminal, unless the person declined it (no-color.org).
+/// Whether text is coloured: on a terminal, unless NO_COLOR is set (no-color.org).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Style {
     coloured: bool,
@@ -79,7 +79,7 @@ impl FieldList {
         self.text.push('\n');
     }
 
-    /// Adds a field, unless the value is empty. Without a label, the value continues the field before.
+    /// Adds a field, unless the value is empty. Without a label, the value continues the previous field.
     pub(crate) fn line(&mut self, label: &str, value: &str) {
         if value.is_empty() {
             return;

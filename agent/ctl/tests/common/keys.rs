@@ -1,11 +1,11 @@
-//! SSH keys and agents, by OpenSSH's own tools.
+//! SSH keys and agents, created with OpenSSH's own tools.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Makes a key pair; the path of the private half.
+/// Creates a key pair. Returns the path of the private key.
 pub(crate) fn key(directory: &Path, name: &str, passphrase: &str) -> PathBuf {
     let path = directory.join(name);
     run(Command::new("ssh-keygen")
@@ -14,7 +14,7 @@ pub(crate) fn key(directory: &Path, name: &str, passphrase: &str) -> PathBuf {
     path
 }
 
-/// Whether `ssh-keygen -Y verify` accepts the signature over these words as one by this key.
+/// Returns whether `ssh-keygen -Y verify` accepts the signature over these words by this key.
 pub(crate) fn verifies(directory: &Path, key: &Path, words: &str, signature: &str) -> bool {
     let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
     let (signers, signed) = (directory.join("allowed_signers"), directory.join("signature"));
@@ -34,7 +34,7 @@ pub(crate) fn verifies(directory: &Path, key: &Path, words: &str, signature: &st
         .success()
 }
 
-/// An ssh-agent for as long as the test runs.
+/// An ssh-agent process for one test.
 pub(crate) struct Agent {
     process: Child,
     pub(crate) socket: PathBuf,

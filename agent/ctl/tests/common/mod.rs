@@ -1,4 +1,4 @@
-//! `pawlctl` as a process, and a stand-in for the other end of its socket that says whatever a test wants.
+//! Runs `pawlctl` as a process, and a fake daemon whose answers a test defines.
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::panic, clippy::indexing_slicing, clippy::string_slice, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// A device without a problem.
+/// The status of a device without a problem.
 pub(crate) const ENTITLED: &str = r#"{
     "version": "0.1.0", "state": "entitled", "problem": null,
     "device": "abcdefghijklmnopqrstuvwxyz234567", "ek_sha256": "00ff", "ek_kind": "rsa-2048", "ek_certificates": 1, "pcr_banks": ["sha256"], "counter": 7,
@@ -25,7 +25,7 @@ pub(crate) const ENTITLED: &str = r#"{
     "receipt_waiting": false, "finding": "nothing-changed", "refused": {}
 }"#;
 
-/// The same in another state, with a problem if `reason` is not empty.
+/// Returns the same status in another state, with a problem if `reason` is not empty.
 pub(crate) fn status(state: &str, reason: &str) -> String {
     let status = ENTITLED.replace("entitled", state);
     if reason.is_empty() {
@@ -38,21 +38,21 @@ pub(crate) fn problem(error: &str, reason: &str) -> String {
     format!(r#"{{"error": "{error}", "reason": "{reason}", "remedy": "call the operator"}}"#)
 }
 
-/// An HTTP response.
+/// Returns an HTTP response.
 pub(crate) fn reply(status: u16, body: &str) -> Vec<u8> {
     let length = body.len();
     format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
         .into_bytes()
 }
 
-/// Answers on a Unix socket as long as the test runs.
+/// A fake daemon on a Unix socket.
 pub(crate) struct Server {
     directory: tempfile::TempDir,
     requests: mpsc::Receiver<String>,
 }
 
 impl Server {
-    /// `answer` gets each request, head and body, and says which bytes go back.
+    /// Starts a server. `answer` gets each request, head and body, and returns the bytes of the answer.
     pub(crate) fn new(mut answer: impl FnMut(&str) -> Vec<u8> + Send + 'static) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
@@ -60,21 +60,21 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                // A client that was ended says no more.
+                // A client that was killed may have sent an incomplete request.
                 let Some(request) = read(&mut stream) else { continue };
                 let answer = answer(&request);
-                // Before the answer: with it the client may end, and the test look at what was asked.
+                // Record the request before the answer: the client may exit after the answer, and the test then reads the requests.
                 if sender.send(request).is_err() {
                     break;
                 }
-                // A client that had enough of a long answer hangs up.
+                // A client closes the connection if the answer is too long.
                 let _ = stream.write_all(&answer);
             }
         });
         Self { directory, requests }
     }
 
-    /// The same answer to whatever is asked.
+    /// Starts a server with the same answer to every request.
     pub(crate) fn always(answer: Vec<u8>) -> Self {
         Self::new(move |_| answer.clone())
     }
@@ -88,7 +88,7 @@ impl Server {
         pawlctl(&self.socket(), arguments)
     }
 
-    /// Waits until something that begins with `start` is asked.
+    /// Waits for a request that begins with `start`, and returns it.
     pub(crate) fn wait_for(&self, start: &str) -> String {
         loop {
             let request = self.requests.recv_timeout(Duration::from_secs(30)).unwrap();
@@ -98,7 +98,7 @@ impl Server {
         }
     }
 
-    /// What was asked so far.
+    /// Returns the requests so far.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.try_iter().collect()
     }
@@ -123,7 +123,7 @@ fn read(stream: &mut UnixStream) -> Option<String> {
     }
 }
 
-/// What a run of `pawlctl` left behind.
+/// The exit code and the output of a run of `pawlctl`.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: i32,
@@ -132,7 +132,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// One value for each line of standard output.
+    /// Parses each line of standard output as JSON.
     pub(crate) fn json_lines(&self) -> Vec<serde_json::Value> {
         self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -146,14 +146,14 @@ pub(crate) fn pawlctl(socket: &Path, arguments: &[&str]) -> Run {
     Run::from(command(socket, arguments).output().unwrap())
 }
 
-/// The command without a terminal, without an agent, and from nowhere.
+/// Returns the command without a terminal, an agent and an SSH connection.
 pub(crate) fn command(socket: &Path, arguments: &[&str]) -> Command {
     let mut command = command_without_socket(arguments);
     command.arg("--socket").arg(socket);
     command
 }
 
-/// The same, for the daemon of this host.
+/// Returns the same command without `--socket`.
 pub(crate) fn command_without_socket(arguments: &[&str]) -> Command {
     let mut command = Command::new(program());
     command.args(arguments).stdin(Stdio::null());
@@ -163,7 +163,7 @@ pub(crate) fn command_without_socket(arguments: &[&str]) -> Command {
     command
 }
 
-/// Where cargo built the program, or where `PAWL_BIN_DIR` says that this machine can start it.
+/// Returns the program in `PAWL_BIN_DIR`, which this machine can run, or else the one that cargo built.
 fn program() -> PathBuf {
     match std::env::var_os("PAWL_BIN_DIR") {
         Some(directory) => Path::new(&directory).join("pawlctl"),

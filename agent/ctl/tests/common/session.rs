@@ -1,4 +1,4 @@
-//! A device that pairs, as its daemon tells it: one look after the other.
+//! A fake daemon of a device that pairs. It returns a sequence of states.
 
 use std::collections::VecDeque;
 
@@ -12,25 +12,25 @@ use super::{ENTITLED, Server, problem, reply};
 /// The device of [`ENTITLED`].
 pub(crate) const DEVICE: &str = "abcdefghijklmnopqrstuvwxyz234567";
 
-/// What a session and a status say at one moment.
+/// The session and the status at one moment.
 #[derive(Clone)]
 pub(crate) struct Look {
     session: Option<Value>,
     status: String,
 }
 
-/// The daemon as it is before anything is asked.
+/// Returns the state of an entitled device without a session.
 pub(crate) fn entitled() -> Look {
     Look { session: None, status: ENTITLED.to_owned() }
 }
 
-/// The daemon of a device that is not paired.
+/// Returns the state of an unpaired device.
 pub(crate) fn unpaired() -> Look {
     Look { session: None, status: super::status("unpaired", "not paired") }
 }
 
 impl Look {
-    /// The same with a session at this stage.
+    /// Returns the same state with a session at this stage.
     pub(crate) fn stage(&self, stage: &str) -> Self {
         let session = json!({
             "id": "02".repeat(16), "stage": stage, "asked": null, "waiting": null, "problem": null
@@ -38,7 +38,7 @@ impl Look {
         Self { session: Some(session), ..self.clone() }
     }
 
-    /// The same with a session that waits.
+    /// Returns the same state with a waiting session.
     pub(crate) fn waiting(&self, statement: &Statement, waiting: Value) -> Self {
         let mut look = self.stage("waiting");
         look.set("asked", asked(statement));
@@ -46,14 +46,14 @@ impl Look {
         look
     }
 
-    /// The same with a session that came to nothing.
+    /// Returns the same state with a failed session.
     pub(crate) fn failed(&self, error: &str, reason: &str) -> Self {
         let mut look = self.stage("failed");
         look.set("problem", serde_json::from_str(&problem(error, reason)).unwrap());
         look
     }
 
-    /// The session is there, and so is the new pairing.
+    /// Returns the state with a completed session and the new pairing.
     pub(crate) fn done() -> Self {
         let mut look = entitled().stage("done");
         look.status = look
@@ -63,13 +63,13 @@ impl Look {
         look
     }
 
-    /// A session of another id.
+    /// Changes the session's id.
     pub(crate) fn of_another_session(mut self) -> Self {
         self.set("id", json!("03".repeat(16)));
         self
     }
 
-    /// The same device in another state, with this problem.
+    /// Changes the device's state, and sets this problem.
     pub(crate) fn in_state(mut self, state: &str, reason: &str) -> Self {
         let mut status: Value = serde_json::from_str(&self.status).unwrap();
         status["state"] = json!(state);
@@ -90,7 +90,7 @@ impl Look {
     }
 }
 
-/// What an approver elsewhere needs; `more` overrides.
+/// Returns the status of a waiting session. `more` overrides its fields.
 pub(crate) fn waiting(more: Value) -> Value {
     let mut waiting = json!({
         "user_code": "BCDF-GHJK-LMNP", "url": "https://control.example/approve", "needed": 1, "approved": [],
@@ -102,7 +102,7 @@ pub(crate) fn waiting(more: Value) -> Value {
     waiting
 }
 
-/// The statement of a re-pair that was asked for by `pawlctl re-pair` in a script.
+/// Returns the statement of a re-pair that a script requested with `pawlctl re-pair`.
 pub(crate) fn statement() -> Statement {
     Statement {
         version: Version,
@@ -146,12 +146,12 @@ pub(crate) fn asked(statement: &Statement) -> Value {
     })
 }
 
-/// The body of a request.
+/// Returns the body of a request.
 pub(crate) fn body(request: &str) -> Value {
     serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
-/// A daemon that goes from look to look: with each look at its session, and with each step that is submitted.
+/// A daemon that changes its state with each query of its session, and with each submitted step.
 pub(crate) struct Script {
     now: Look,
     next: VecDeque<Look>,
@@ -159,9 +159,9 @@ pub(crate) struct Script {
     given_up: Vec<u8>,
 }
 
-/// To a step that is submitted.
+/// The answer to a submitted step.
 enum Answer {
-    /// It leads to this look, and then to these.
+    /// The step leads to this state, and then to these.
     Taken(Look, Vec<Look>),
     NotTaken(Vec<u8>),
 }
@@ -172,19 +172,19 @@ impl Script {
         Self { now: before, next: looks.into_iter().collect(), steps: VecDeque::new(), given_up }
     }
 
-    /// The next approval or confirmation is answered by this look, and these follow.
+    /// Answers the next approval or confirmation with this state, followed by these.
     pub(crate) fn then(mut self, answer: Look, looks: impl IntoIterator<Item = Look>) -> Self {
         self.steps.push_back(Answer::Taken(answer, looks.into_iter().collect()));
         self
     }
 
-    /// The next approval or confirmation is not taken.
+    /// Refuses the next approval or confirmation with this answer.
     pub(crate) fn then_refuse(mut self, answer: Vec<u8>) -> Self {
         self.steps.push_back(Answer::NotTaken(answer));
         self
     }
 
-    /// The answer to a caller that gives up.
+    /// Sets the answer to a cancellation.
     pub(crate) fn given_up(mut self, answer: Vec<u8>) -> Self {
         self.given_up = answer;
         self

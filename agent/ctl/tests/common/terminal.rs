@@ -1,4 +1,4 @@
-//! `pawlctl` on a terminal of its own.
+//! Runs `pawlctl` on a pseudo-terminal.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -13,20 +13,20 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A pseudo-terminal, and what runs on it.
+/// A pseudo-terminal, and the process that runs on it.
 pub(crate) struct Terminal {
     process: Child,
     controller: File,
-    /// The other end, whose modes are the terminal's.
+    /// The terminal end, from which the modes are read.
     terminal: File,
     output: Receiver<Vec<u8>>,
-    /// All that was shown so far.
+    /// The output so far.
     pub(crate) shown: String,
     read: usize,
 }
 
 impl Terminal {
-    /// Runs a command on a terminal that controls it, as a login does: `ssh-keygen` asks at /dev/tty.
+    /// Runs a command with this as its controlling terminal: `ssh-keygen` asks on /dev/tty.
     pub(crate) fn run(command: Command, columns: u16) -> Self {
         let mut command = controlled(&command);
         let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -53,7 +53,7 @@ impl Terminal {
         Self { process, controller, terminal: open(), output, shown: String::new(), read: 0 }
     }
 
-    /// Waits until the text has been shown, behind what was waited for before.
+    /// Waits until the text is shown after the texts of earlier calls.
     pub(crate) fn wait_for(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -73,7 +73,7 @@ impl Terminal {
         writeln!(self.controller, "{line}").unwrap();
     }
 
-    /// Whether what is typed is shown.
+    /// Returns whether the terminal's echo is on.
     pub(crate) fn echoes(&self) -> bool {
         tcgetattr(&self.terminal).unwrap().local_modes.contains(LocalModes::ECHO)
     }
@@ -82,11 +82,11 @@ impl Terminal {
         &self.process
     }
 
-    /// Waits for the end; the exit code and all that was shown.
+    /// Waits for the end of the process. Returns its exit code and all output.
     pub(crate) fn end(mut self) -> (i32, String) {
         let code = self.process.wait().unwrap().code().unwrap();
         drop(self.terminal);
-        // The read fails once the last of the other ends is closed, and all has been read by then.
+        // The read fails once the last terminal end is closed; by then all output has been read.
         while let Ok(bytes) = self.output.recv_timeout(PATIENCE) {
             self.shown.push_str(&String::from_utf8_lossy(&bytes));
         }
@@ -94,7 +94,7 @@ impl Terminal {
     }
 }
 
-/// The command in a session of its own, under the same process id.
+/// Returns the command in a new session with a controlling terminal. setsid keeps the process id.
 fn controlled(command: &Command) -> Command {
     let mut controlled = Command::new("setsid");
     controlled.arg("--ctty").arg(command.get_program()).args(command.get_args());

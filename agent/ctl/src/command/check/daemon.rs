@@ -34,15 +34,16 @@ pub(super) fn answer(answer: &Result<LocalStatus, ClientError>) -> Finding {
     }
 }
 
-/// 2026-01-01: no release of Pawl is older.
+/// 2026-01-01. No release of Pawl is older.
 const EARLIEST: u64 = 1_767_225_600;
 
-/// Token servers commonly allow a minute or two.
+/// The accepted difference, in seconds. Token servers commonly accept a minute or two.
 const TOLERANCE: u64 = 120;
 
 const REMEDY: &str = "set the clock and keep it synchronized: timedatectl set-ntp true; if the time is lost at power off, replace the RTC battery";
 
-/// `floor` is the daemon's lower bound of the current time; `date` is the `Date` header of the control plane's response.
+/// Compares the clock with the control plane's. `floor` is the daemon's lower bound of the current time; `date` is the `Date`
+/// header of the control plane's response.
 pub(super) fn clock(now: u64, floor: Option<u64>, date: Option<String>) -> Finding {
     const CHECK: &str = "clock";
     if let Some(floor) = floor.filter(|floor| now.saturating_add(TOLERANCE) < *floor) {
@@ -86,7 +87,7 @@ pub(super) fn clock(now: u64, floor: Option<u64>, date: Option<String>) -> Findi
     Finding::ok(CHECK, format!("within {} of the control plane's", span(difference)))
 }
 
-/// An HTTP date (RFC 9110, section 5.6.7) as seconds since 1970.
+/// Converts an HTTP date (RFC 9110, section 5.6.7) to seconds since 1970.
 fn seconds(date: &str) -> Option<u64> {
     let time = httpdate::parse_http_date(date).ok()?;
     time.duration_since(UNIX_EPOCH).ok().map(|elapsed| elapsed.as_secs())
@@ -108,11 +109,11 @@ mod tests {
         assert_eq!(clock(theirs, None, None).result, Outcome::Skipped);
         assert_eq!(clock(theirs, None, Some("yesterday".to_owned())).result, Outcome::Skipped);
         assert_eq!(clock(0, None, date.clone()).result, Outcome::Failed);
-        // The daemon knows better.
+        // The daemon uses its lower bound, so this is only a warning.
         let known = clock(0, Some(theirs), date);
         assert!(known.result == Outcome::Warning && known.detail.contains("2026-03-01"), "{known:?}");
         assert_eq!(clock(theirs, Some(theirs - 300), None).result, Outcome::Skipped);
-        // Past what 32 bits of seconds hold.
+        // A time that does not fit into 31 bits of seconds.
         let later = Some("Tue, 01 Jan 2058 00:00:00 GMT".to_owned());
         assert_eq!(clock(2_777_068_800, None, later).result, Outcome::Ok);
     }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Time for each step. A slower network is of no use.
+/// Time for each step. A slower network is unusable.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A server's host and port.
@@ -28,18 +28,19 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Returns `host:port`, with an IPv6 address in brackets.
+    /// Parses `host:port`, with an IPv6 address in brackets.
     pub(super) fn parse(address: &str) -> Option<Self> {
         let (host, port) = address.rsplit_once(':')?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         Some(Self { host: bare.unwrap_or(host).to_owned(), port: port.parse().ok()? })
     }
 
-    /// Resolves the host name. An address needs no name server.
+    /// Returns whether the host is an IP address, which needs no name server.
     pub(super) fn is_address(&self) -> bool {
         self.host.parse::<IpAddr>().is_ok()
     }
 
+    /// Resolves the host name.
     pub(super) async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         let found: Vec<_> = within(lookup_host((self.host.as_str(), self.port))).await?.collect();
         if found.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(found) }
@@ -57,9 +58,8 @@ impl Endpoint {
         Err(last)
     }
 
-    /// Makes a TLS 1.3 handshake that trusts only `authorities`. It also succeeds if the server will then require a client
-    /// certificate (RFC 8446, section 4.4.2.4). As in the daemon, certificates must be valid at `floor` if the wall clock is
-    /// behind it.
+    /// Does a TLS 1.3 handshake that trusts only `authorities`. It succeeds even if the server then requires a client certificate
+    /// (RFC 8446, section 4.4.2.4). If the wall clock is behind `floor`, certificates must be valid at `floor`, as in the daemon.
     pub(super) async fn handshake(
         &self,
         stream: TcpStream,
@@ -76,7 +76,7 @@ impl Endpoint {
     }
 }
 
-/// The wall clock, but never earlier than this time.
+/// The wall clock, but at least this time.
 #[derive(Debug)]
 struct NotBefore(UnixTime);
 
@@ -100,7 +100,7 @@ async fn within<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(PATIENCE, step).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Why the TLS handshake failed, by remedy.
+/// Why the TLS handshake failed. Each variant has its own remedy.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TlsFault {
     #[error("its certificate was not issued by the configured CA")]
@@ -146,7 +146,7 @@ impl From<InvalidDnsNameError> for TlsFault {
     }
 }
 
-/// Reads the certificates of a PEM file as the only ones to trust.
+/// Reads the trusted certificates from a PEM file.
 pub(super) fn authorities(path: &Path) -> Result<RootCertStore, AuthoritiesError> {
     let failed = |what: String| AuthoritiesError { path: path.display().to_string(), what };
     let mut store = RootCertStore::empty();

@@ -1,4 +1,5 @@
-//! Checks the permissions of configuration, socket, state directory and CA file, also for the daemon's user.
+//! Checks the permissions of the configuration, the socket, the state directory and the CA file, and whether the daemon's user
+//! can read them.
 
 use std::fs;
 use std::io;
@@ -57,10 +58,10 @@ pub(super) fn state_dir(path: &Path) -> Finding {
     }
 }
 
-/// Below so many free bytes the daemon may soon be unable to write verdicts, tokens and records. A pairing needs 256 KiB.
+/// With fewer free bytes, the daemon may soon be unable to write verdicts, tokens and records. A pairing needs 256 KiB.
 const FEW_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Checks the free space of the state directory's file system: a pairing that cannot be stored has to be ended again.
+/// Checks the free space of the state directory's file system. If the daemon cannot store a pairing, it must end it again.
 pub(super) fn free_space(state_dir: &Path) -> Finding {
     const CHECK: &str = "disk-space";
     match rustix::fs::statvfs(state_dir) {
@@ -84,7 +85,7 @@ fn free_space_of(check: &'static str, state_dir: &Path, free: u64) -> Finding {
     )
 }
 
-/// Checks the socket: every user who can open it can request tokens.
+/// Checks that not every user can open the socket: a user who can open it can request tokens.
 pub(super) fn socket(path: &Path) -> Finding {
     const CHECK: &str = "socket";
     match mode(path) {
@@ -129,7 +130,8 @@ fn mode(path: &Path) -> io::Result<u32> {
     fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o7777)
 }
 
-/// Returns whether this user may not see the file. Then the check cannot know whether the daemon may.
+/// Returns the finding for a file that cannot be examined. If only this user lacks permission, the daemon may have it, so the
+/// check is skipped.
 pub(super) fn unreadable(check: &'static str, path: &Path, error: &io::Error) -> Finding {
     let detail = format!("cannot examine {}: {error}", path.display());
     match error.kind() {
@@ -144,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_may_change_or_read_fails() {
+    fn permissions_for_others_fail() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pawl.toml");
         fs::write(&path, "").unwrap();
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_is_a_certificate() {
+    fn the_ca_file_must_contain_a_certificate() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ca.pem");
         assert_eq!(authority(&path, None).result, Outcome::Failed, "absent");

@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use crate::output::{Style, Tone, plain};
 
-/// One finding, a line of the list.
+/// A finding: one line of the list.
 #[derive(Debug, Serialize)]
 pub(super) struct Finding {
     pub(super) check: &'static str,
     pub(super) result: Outcome,
     pub(super) detail: String,
-    /// What to do; none if nothing is wrong.
+    /// The remedy; `None` if nothing is wrong.
     pub(super) remedy: Option<String>,
 }
 
@@ -22,9 +22,9 @@ pub(super) enum Outcome {
     Ok,
     /// The device works, with a limitation.
     Warning,
-    /// The device does not work, or will soon stop to.
+    /// The device does not work, or will soon stop working.
     Failed,
-    /// The check could not be made now.
+    /// The check could not be run.
     Skipped,
 }
 

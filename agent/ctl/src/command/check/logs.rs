@@ -1,5 +1,5 @@
 //! Checks that the boot log and the IMA log can be read. Without them a device pairs and reports, but the control plane cannot
-//! tell what it booted.
+//! determine what it booted.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -11,8 +11,8 @@ use pawl_evidence::eventlog::{EventLog, EventLogError, LOG_MAX_LEN};
 use super::files::unreadable;
 use super::finding::Finding;
 
-/// Returns the path of the firmware's log that pawld reads: the configured one, else that of the configured TPM, else that of the
-/// first TPM with a log.
+/// Returns the path of the firmware's log that pawld reads: the configured path; otherwise that of the configured TPM; otherwise
+/// that of the first TPM with a log.
 pub(super) fn boot_log(config: &Config) -> PathBuf {
     let number = config.tpm.tcti.strip_prefix("device:/dev/tpmrm").and_then(|number| number.parse().ok());
     let numbers = number.map_or(0..TPM_NUMBERS, |number| number..number.saturating_add(1));
@@ -20,7 +20,7 @@ pub(super) fn boot_log(config: &Config) -> PathBuf {
     numbers.clone().map(of).find(|path| path.exists()).unwrap_or_else(|| of(numbers.start))
 }
 
-/// More TPMs than any known machine has.
+/// The number of TPMs to try: more than any known machine has.
 const TPM_NUMBERS: u32 = 8;
 
 pub(super) fn boot(path: &Path) -> Finding {
@@ -65,7 +65,7 @@ pub(super) fn ima(path: &Path) -> Finding {
     }
 }
 
-/// Reads the file up to one byte more than `limit`, so that the caller sees that a file is longer.
+/// Reads at most `limit` bytes and one more, so that the caller detects a longer file.
 fn head(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(boot(&path).result, Outcome::Warning);
         assert_eq!(ima(&path).result, Outcome::Ok);
         std::fs::write(&path, [0xff; 100]).unwrap();
-        assert_eq!(boot(&path).result, Outcome::Warning, "erased flash holds no log");
+        assert_eq!(boot(&path).result, Outcome::Warning, "erased flash contains no log");
         std::fs::write(&path, [0x55; 100]).unwrap();
         assert_eq!(boot(&path).result, Outcome::Failed);
     }

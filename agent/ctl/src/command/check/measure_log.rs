@@ -1,5 +1,5 @@
-//! Checks that systemd's measurement log exists, can be read, and explains what systemd extended. Without it the control plane
-//! cannot verify what follows the boot loader in the PCRs, and refuses the device.
+//! Checks that systemd's measurement log exists, can be read, and explains the PCRs that systemd extended. Without it, the control
+//! plane cannot verify systemd's extends, and refuses the device.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -29,11 +29,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Places {
     log: PathBuf,
     boot_log: PathBuf,
-    /// The kernel's directory of a TPM, which has the PCRs of each bank.
+    /// The kernel's directory of a TPM, which contains the PCRs of each bank.
     tpm: PathBuf,
-    /// The program of systemd that extends PCRs at each phase of the boot.
+    /// systemd's program that extends PCRs at each phase of the boot.
     extender: PathBuf,
-    /// The EFI variable that systemd's stub sets when it measured a unified kernel image. Then systemd measures, too.
+    /// The EFI variable that systemd's stub sets if it has measured a unified kernel image. Then systemd measures the boot, too.
     measured_image: PathBuf,
 }
 
@@ -52,9 +52,9 @@ impl Places {
     }
 }
 
-/// Checks the log. `status` is the daemon's, which reads the log through a descriptor from systemd.
+/// Checks the log. `status` is the daemon's status: the daemon reads the log through a descriptor from systemd.
 pub(super) fn finding(places: &Places, status: Option<&LocalStatus>) -> Finding {
-    // Read the PCRs before the log: then the log has all records of each value.
+    // Read the PCRs before the log, so that the log contains all records of each value.
     let pcrs = read_pcrs(&places.tpm);
     match finished_len(&places.log) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return absent(places),
@@ -81,7 +81,7 @@ pub(super) fn finding(places: &Places, status: Option<&LocalStatus>) -> Finding 
     };
     if log.len() > limits::MEASURE_LOG {
         let text = format!(
-            "{} is longer than the {} bytes that a report carries",
+            "{} is longer than the {} bytes that a report can contain",
             places.log.display(),
             limits::MEASURE_LOG
         );
@@ -119,7 +119,7 @@ fn unfinished(log: &Path) -> Finding {
     )
 }
 
-/// Checks that each PCR with records in the log has the value that they lead to, after the firmware's log.
+/// Checks that replaying the firmware's log and then this log results in the value of each PCR with records in this log.
 fn compare(log: &MeasureLog, boot_log: &Path, pcrs: &PcrValues) -> Finding {
     let records = log.records().len();
     let firmware = fs::read(boot_log).ok().and_then(|log| EventLog::parse(&log).ok()?.replay().ok());
@@ -163,7 +163,7 @@ fn read_pcrs(tpm: &Path) -> PcrValues {
     pcrs
 }
 
-/// Returns the length of the log while no record is being added; none if a record stays incomplete.
+/// Waits until no record is being added, and returns the length of the log; `None` if a record stays incomplete.
 fn finished_len(log: &Path) -> io::Result<Option<u64>> {
     let begun = Instant::now();
     loop {
@@ -178,7 +178,7 @@ fn finished_len(log: &Path) -> io::Result<Option<u64>> {
     }
 }
 
-/// Reads the log, up to one byte more than a report carries.
+/// Reads the log, up to one byte more than a report can contain.
 fn read(log: &Path) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(limits::MEASURE_LOG).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
@@ -193,7 +193,7 @@ mod tests {
     use super::super::finding::Outcome;
     use super::*;
 
-    /// A machine that has booted as a fixture did, with the log that the test gives it.
+    /// A machine with the boot of a fixture, and a log that the test can change.
     struct Machine {
         _directory: tempfile::TempDir,
         places: Places,
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_of_a_real_boot_is_well_and_one_without_a_record_is_not() {
+    fn the_log_of_a_real_boot_passes_and_an_altered_one_fails() {
         for boot in ["forky-good", "forky-soft-reboot", "trixie-good"] {
             let machine = Machine::of(boot);
             let found = machine.finding();
@@ -248,18 +248,18 @@ mod tests {
         let without: Vec<u8> =
             records.filter(|record| !record.starts_with(b"\x1e{\"pcr\":7,")).flatten().copied().collect();
         fs::write(&machine.places.log, &without).unwrap();
-        assert_eq!(machine.finding().result, Outcome::Ok, "a PCR without records is the boot log's");
+        assert_eq!(machine.finding().result, Outcome::Ok, "a PCR without records is not checked");
         let broken = String::from_utf8(log).unwrap().replace("ff5b9d73", "ff5b9d74");
         fs::write(&machine.places.log, broken).unwrap();
         let found = machine.finding();
         assert_eq!(found.result, Outcome::Failed, "{found:?}");
         assert!(found.detail.contains("do not explain PCR 0, 1, 2"), "{found:?}");
         fs::write(&machine.places.log, "{}").unwrap();
-        assert_eq!(machine.finding().result, Outcome::Failed, "no JSON text sequence");
+        assert_eq!(machine.finding().result, Outcome::Failed, "not a JSON text sequence");
     }
 
     #[test]
-    fn a_record_that_is_never_finished_fails_and_one_that_is_does_not() {
+    fn an_incomplete_record_fails_unless_systemd_completes_it() {
         let machine = Machine::of("forky-good");
         let set = |mode| fs::set_permissions(&machine.places.log, fs::Permissions::from_mode(mode)).unwrap();
         set(0o1600);

@@ -48,7 +48,7 @@ pub(super) async fn run(
     Ok(Answer { exit, ..Answer::done(text) })
 }
 
-/// Runs the checks: first the device itself, then what it needs from others.
+/// Runs the checks: first those of the device itself, then those of the servers that it needs.
 async fn examine(
     socket: Option<PathBuf>,
     options: &cli::Check,

@@ -17,7 +17,7 @@ use super::finding::Finding;
 
 const HEALTH_LIMIT: usize = 16 * 1024;
 
-/// Checks DNS, TCP, TLS and HTTPS, and returns the `Date` header of the answer.
+/// Checks DNS, TCP, TLS and HTTPS of the control plane, and returns the `Date` header of its answer.
 ///
 /// `floor` is the daemon's lower bound of the current time in seconds since 1970, if it has one.
 pub(super) async fn control_plane(
@@ -44,7 +44,7 @@ pub(super) async fn control_plane(
     }
 }
 
-/// Checks DNS, TCP and TLS, as far as is possible without the device's link key.
+/// Checks DNS, TCP and TLS of the broker, as far as possible without the device's link key.
 pub(super) async fn broker(
     status: Option<&LocalStatus>,
     config: Option<&Config>,
@@ -83,7 +83,7 @@ pub(super) async fn broker(
     });
 }
 
-/// Checks name and TCP, with a finding for each.
+/// Checks DNS and TCP, with a finding for each. Returns the connection.
 async fn reach(
     endpoint: &Endpoint,
     checks: [&'static str; 2],

@@ -1,4 +1,4 @@
-//! Whether the daemon's user can read a file: root, who runs the check, can read every one.
+//! Checks whether the daemon's user can read a file. Root, who runs the check, can read every file.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::finding::Finding;
 
-/// The user of the packaged unit, before the first start has made a state directory.
+/// The user of the packaged unit.
 const USER: &str = "pawl";
 const READ: u32 = 0o4;
 const SEARCH: u32 = 0o1;
@@ -21,7 +21,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Returns the owner of the state directory. Before the first start made that directory: the package's user, if it exists.
+    /// Returns the owner of the state directory. If the directory does not exist yet, returns the package's user, if that exists.
     pub(super) fn find(state_dir: Option<&Path>) -> Option<Self> {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         if let Some(owner) = state_dir.and_then(|path| fs::metadata(path).ok()) {
@@ -33,8 +33,8 @@ impl Reader {
         Some(Self { name, uid, gid })
     }
 
-    /// Returns what is wrong if this user cannot read the file, by the modes of the file and of the directories above it. Access
-    /// control lists are not read.
+    /// Returns a finding if this user cannot read the file, by the modes of the file and of the directories above it. Ignores
+    /// access control lists.
     pub(super) fn refusal(&self, check: &'static str, path: &Path) -> Option<Finding> {
         let (denied, mode) = self.denied(path).ok().flatten()?;
         let (what, bits) = if denied == path { ("read", "o+r") } else { ("enter", "o+x") };
@@ -49,7 +49,8 @@ impl Reader {
         ))
     }
 
-    /// Returns the file, or the first directory above it, that this user may not use, and its mode.
+    /// Returns the first directory above the file that this user may not enter, or the file if the user may not read it, and its
+    /// mode.
     fn denied(&self, path: &Path) -> io::Result<Option<(PathBuf, u32)>> {
         let path = fs::canonicalize(path)?;
         let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
@@ -75,7 +76,7 @@ impl Reader {
     }
 }
 
-/// Returns name, user id and group id of the first account that `is_wanted` names (passwd(5)).
+/// Returns the name, user id and group id of the first account for which `is_wanted` returns a name (passwd(5)).
 fn account(passwd: &str, is_wanted: impl Fn(&str, u32) -> Option<String>) -> Option<(String, u32, u32)> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -107,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_class_of_a_user_decides() {
-        // The owner's bits count for the owner even where others have more.
+        // For the owner only the owner's bits count, even if others have more permissions.
         assert!(pawl().may(READ, 989, 0, 0o400) && !pawl().may(READ, 989, 0, 0o044));
         assert!(pawl().may(READ, 0, 988, 0o040) && !pawl().may(READ, 0, 988, 0o404));
         assert!(pawl().may(READ, 0, 0, 0o004) && !pawl().may(READ, 0, 0, 0o440));

@@ -1,4 +1,4 @@
-//! Checks the TPM: whether it answers, its banks, its endorsement certificate, its counters.
+//! Checks the TPM: whether it can be opened, its PCR banks, its endorsement certificate, its counters.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -16,7 +16,7 @@ use crate::client::{Client, ClientError};
 const NO_DEVICE: &str =
     "enable the TPM in the firmware's setup, check its kernel driver (dmesg | grep -i tpm), or set tpm.tcti";
 
-/// Checks that the TPM can be reached. If the daemon answers, it has the TPM; otherwise this opens its device.
+/// Checks that the TPM can be opened. If the daemon answers, it has opened the TPM; otherwise this opens its device.
 pub(super) fn device(status: Option<&LocalStatus>, config: Option<&Config>) -> Finding {
     const CHECK: &str = "tpm";
     if let Some(status) = status {
@@ -46,8 +46,8 @@ pub(super) fn device(status: Option<&LocalStatus>, config: Option<&Config>) -> F
     }
 }
 
-/// Checks that a counter which is removed and defined again starts above every earlier value. If not, anyone who may define
-/// indices can undo a revocation.
+/// Checks that a counter that is removed and defined again starts above every earlier value. Otherwise anyone who may define
+/// NV indices could undo a revocation.
 pub(super) async fn counter(client: &Client, daemon_answers: bool) -> Finding {
     const CHECK: &str = "tpm-counter";
     if !daemon_answers {
@@ -142,8 +142,8 @@ pub(super) fn banks(status: Option<&LocalStatus>) -> Finding {
     }
 }
 
-/// Opens the TPM's device without sending a command. A simulator serves one client at a time, and some end with it, so this opens
-/// its control channel: one port higher, or `.ctrl`.
+/// Opens the TPM's device without sending a command. A simulator serves one client at a time, and some exit when it disconnects, so
+/// this opens the simulator's control channel: one port higher, or `.ctrl`.
 fn reach(tcti: &str) -> io::Result<()> {
     let unsupported = || io::Error::from(io::ErrorKind::Unsupported);
     if tcti == "auto" {
@@ -163,7 +163,7 @@ fn reach(tcti: &str) -> io::Result<()> {
     TcpStream::connect((host, control)).map(drop)
 }
 
-/// Opens one of `/dev/tpmrm*`. Which of them pawld uses depends on which was paired.
+/// Opens any `/dev/tpmrm*`. pawld uses the one that was paired, which this cannot know.
 fn reach_any_resource_manager() -> io::Result<()> {
     let mut outcome = Err(io::Error::new(io::ErrorKind::NotFound, "no /dev/tpmrm* exists"));
     for entry in fs::read_dir("/dev")?.flatten() {
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_way_to_the_tpm_can_be_opened_or_not() {
+    fn each_kind_of_tcti_is_opened_or_refused() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let control = listener.local_addr().unwrap().port();
         assert!(reach(&format!("swtpm:host=127.0.0.1,port={}", control - 1)).is_ok());

@@ -1,4 +1,4 @@
-//! `pawlctl check --tpm`: whether the TPM does what Pawl needs, as a report that can be passed on.
+//! `pawlctl check --tpm`: a report about whether the TPM does everything that Pawl needs.
 
 use std::fmt::Write as _;
 use std::io;
@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::exit::{Answer, Exit, Failure};
 use crate::output::{self, Progress, Style, Tone, plain};
 
-/// Has the daemon test the TPM, and prints the report.
+/// Requests a test of the TPM from the daemon, and prints the report.
 pub(super) async fn run(client: &Client, json: bool) -> Result<Answer, Failure> {
     let mut progress = Progress::new(json);
     progress.live("testing the TPM on scratch objects; a slow TPM takes a minute…");
@@ -34,7 +34,7 @@ struct Json<'a> {
     report: &'a TpmReport,
 }
 
-/// A check that could not be made speaks for nothing and against nothing.
+/// Returns whether no check failed. Skipped checks do not count.
 fn is_supported(report: &TpmReport) -> bool {
     !report.checks.is_empty() && report.checks.iter().all(|check| check.result != TpmCheckResult::Failed)
 }
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_what_a_failed_check_is_needed_for() {
+    fn a_failed_check_shows_what_needs_it() {
         let report = report(vec![check("lease", TpmCheckResult::Ok), check("clock", TpmCheckResult::Failed)]);
         let text = screen(&report, false, Style::never());
         assert_eq!(
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_get_the_judgement_beside_the_report() {
+    fn json_contains_the_result_and_the_report() {
         let report = report(vec![check("lease", TpmCheckResult::Ok)]);
         let json = serde_json::to_value(Json { supported: true, report: &report }).unwrap();
         assert_eq!(json["supported"], true);

@@ -1,4 +1,5 @@
-//! The failures of `pair` and `re-pair`: how a session ends without a pairing, what still holds, and what to do.
+//! The failures of `pair` and `re-pair`. Each names how the session ended without a pairing, which pairing still works, and the
+//! remedy.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ pub(super) const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SEE_STATE: &str = "see the state with: pawlctl status";
 
-/// The daemon stopped, or does not answer any more.
+/// Returns the failure for a daemon that stopped or no longer answers.
 pub(super) fn daemon_lost(error: ClientError, watch: &Watch) -> Failure {
     let stopping = matches!(error, ClientError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. });
     let failure = Failure::from(error);
@@ -37,7 +38,7 @@ pub(super) fn daemon_lost(error: ClientError, watch: &Watch) -> Failure {
     )
 }
 
-/// `--timeout` has expired.
+/// Returns the failure for an expired `--timeout`.
 pub(super) fn timed_out(problem: Option<&Problem>, watch: &Watch, timeout: Duration) -> Failure {
     let waited = span(timeout.as_secs());
     if watch.stage() == Some(SessionStage::Waiting) {
@@ -52,7 +53,7 @@ pub(super) fn timed_out(problem: Option<&Problem>, watch: &Watch, timeout: Durat
     Failure::new(Exit::StillWaiting, "timeout", reason, remedy)
 }
 
-/// The session was refused or has failed. `lives` says whether the earlier pairing is still live.
+/// Returns the failure for a session that was refused or has failed. `lives`: whether the earlier pairing is still live.
 pub(super) fn refused(mut problem: Problem, lives: bool) -> Failure {
     if lives {
         problem.reason.push_str("; nothing has changed: the old pairing still works");
@@ -78,17 +79,17 @@ pub(super) fn session_lost() -> Failure {
     )
 }
 
-/// No session is open for `--attach` or `--confirm`.
+/// Returns the failure for `--attach` or `--confirm` without an open session.
 pub(super) fn nothing_open() -> Failure {
     Failure::new(Exit::Failed, "no-session", "no session is open on this device", "open one: pawlctl re-pair")
 }
 
-/// Interrupted before a session was requested.
+/// Returns the failure for an interrupt before a session was requested.
 pub(super) fn untouched() -> Failure {
     interrupted("no session was opened; nothing has changed", "")
 }
 
-/// Interrupted in a session that another command opened.
+/// Returns the failure for an interrupt in a session that another command opened.
 pub(super) fn interrupted_attached() -> Failure {
     interrupted("the session stays open", "return to it with: pawlctl re-pair --attach")
 }
@@ -97,7 +98,7 @@ pub(super) fn interrupted_after_approval() -> Failure {
     interrupted("the pairing was approved; the daemon completes it", SEE_STATE)
 }
 
-/// Interrupted before the approval. `answer` is the daemon's answer to the cancellation, if it gave one.
+/// Returns the failure for an interrupt before the approval. `answer` is the daemon's answer to the cancellation, if any.
 pub(super) fn given_up(answer: Option<Result<(), ClientError>>, lives: bool) -> Failure {
     let old = if lives { ": the old pairing still works" } else { "" };
     match answer {
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancellation_says_what_still_holds() {
+    fn a_cancellation_names_the_pairing_that_still_works() {
         let reason = |answer, lives| given_up(answer, lives).problem.reason;
         let given_up = "interrupted: the session was cancelled; nothing has changed";
         assert_eq!(reason(Some(Ok(())), false), given_up);
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemon_that_goes_away_leaves_what_was_approved() {
+    fn a_stopped_daemon_keeps_an_approved_pairing() {
         let before = status(DeviceState::Entitled, None);
         let mut watch = Watch::new(&before, None);
         let stopping = || refused("stopping").and_then(Result::err).unwrap();
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn patience_that_ends_leaves_a_session_open() {
+    fn an_expired_timeout_leaves_the_session_open() {
         let before = status(DeviceState::Entitled, None);
         let mut watch = Watch::new(&before, None);
         watch.judge(Some(&session(SessionStage::Waiting)), &before, Duration::ZERO);

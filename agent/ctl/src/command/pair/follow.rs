@@ -1,4 +1,4 @@
-//! Follows an approval session to its end: queries the daemon, shows changes, submits what the person does.
+//! Follows an approval session to its end: queries the daemon, shows changes, submits the person's steps.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ pub(super) struct Follower<'a> {
     shown_state: Option<(DeviceState, Option<Problem>)>,
 }
 
-/// A change, for programs.
+/// A change of the session or of the device's state, printed for programs.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Change<'a> {
@@ -53,7 +53,7 @@ impl<'a> Follower<'a> {
         way: Way,
         attached: bool,
     ) -> Self {
-        // With `pair` no pairing ends. One that is live already was created by the device itself: it resumed an approval.
+        // `pair` ends no pairing. If one is already live, the device created it itself by resuming an approved pairing.
         let old = living(before).map(|pairing| pairing.id).filter(|_| way == Way::Again);
         Self {
             client,
@@ -67,7 +67,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Checks that the session which another command opened is in progress.
+    /// Checks that a session that another command opened is in progress.
     pub(super) async fn find_session(&mut self) -> Result<(), Failure> {
         match self.client.session().await? {
             Some(SessionStatus { stage: SessionStage::Failed | SessionStage::Done, .. }) | None => {
@@ -77,7 +77,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Submits the confirmation code of the command line.
+    /// Submits the confirmation code of `--confirm`.
     pub(super) async fn confirm(
         &mut self,
         confirmation: &Confirmation,
@@ -89,7 +89,7 @@ impl<'a> Follower<'a> {
         check_confirmation(session.waiting.as_ref(), AGAIN)
     }
 
-    /// Returns when the device is paired. Every other outcome is a failure.
+    /// Returns the status once the device is paired. Every other outcome is a failure.
     pub(super) async fn follow(
         &mut self,
         patience: Duration,
@@ -153,7 +153,7 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Has the person act on a session that waits; otherwise waits for the interval.
+    /// Runs the dialogue with the person if the session waits for approval; otherwise waits for the interval.
     async fn attend(
         &mut self,
         session: Option<&SessionStatus>,

@@ -1,4 +1,5 @@
-//! The stages that a session has reached. Each is shown once, in order, also if several were reached between two queries.
+//! Shows the stages that a session has reached. Each is shown once, in order, even if the session reached several between two
+//! queries.
 
 use pawl_local_api::{LocalStatus, SessionStage, SessionStatus};
 
@@ -6,26 +7,26 @@ use crate::output::plain;
 
 /// The stages that were shown.
 pub(super) struct Milestones {
-    /// The line for the approval; it says whether a pairing ends.
+    /// The line for the approval; it tells whether a pairing ends.
     approved: &'static str,
-    told: usize,
+    shown: usize,
     trouble: Option<String>,
 }
 
 impl Milestones {
-    /// `ends` says whether the approval ends a live pairing; `open`, whether the session is open already.
+    /// `ends`: whether the approval ends a live pairing. `open`: whether the session is already open.
     pub(super) fn new(ends: bool, open: bool) -> Self {
         let approved = if ends { "approved; ending the old pairing" } else { "approved" };
-        Self { approved, told: usize::from(open), trouble: None }
+        Self { approved, shown: usize::from(open), trouble: None }
     }
 
-    /// Returns the lines for what has changed since the last call.
+    /// Returns the lines for the changes since the last call.
     pub(super) fn since(&mut self, session: Option<&SessionStatus>, status: &LocalStatus) -> Vec<String> {
         let mut lines = Vec::new();
         let all = ["opening a session with the control plane", self.approved, "creating the new pairing"];
-        let reached = session.map_or(self.told, |session| reached(session.stage)).max(self.told);
-        lines.extend(all.iter().take(reached).skip(self.told).map(|line| (*line).to_owned()));
-        self.told = reached;
+        let reached = session.map_or(self.shown, |session| reached(session.stage)).max(self.shown);
+        lines.extend(all.iter().take(reached).skip(self.shown).map(|line| (*line).to_owned()));
+        self.shown = reached;
         let trouble = trouble(session, status);
         if trouble.is_some() && trouble != self.trouble {
             lines.extend(trouble.clone());
@@ -40,7 +41,7 @@ fn reached(stage: SessionStage) -> usize {
     match stage {
         SessionStage::Ending => 2,
         SessionStage::Pairing | SessionStage::Done => 3,
-        // A failed session may have reached more. Only this is certain.
+        // A failed session may have reached later stages; only the opening is certain.
         _ => 1,
     }
 }
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stage_that_nobody_saw_is_told_all_the_same() {
+    fn a_stage_between_two_queries_is_shown() {
         let quiet = status(DeviceState::Entitled, None);
         let mut milestones = Milestones::new(true, false);
         let opening = milestones.since(Some(&session(SessionStage::Opening)), &quiet);
@@ -78,13 +79,13 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_is_open_is_not_opened() {
+    fn an_open_session_is_not_shown_as_opening() {
         let quiet = status(DeviceState::Entitled, None);
         assert!(Milestones::new(true, true).since(Some(&session(SessionStage::Waiting)), &quiet).is_empty());
     }
 
     #[test]
-    fn a_failure_says_no_more_than_that_it_was_tried() {
+    fn a_failed_session_shows_only_that_it_was_opened() {
         let failed = session(SessionStage::Failed);
         let refused = status(DeviceState::Unpaired, Some("not enrolled"));
         let told = Milestones::new(false, false).since(Some(&failed), &refused);
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_is_told_when_it_changes() {
+    fn a_problem_is_shown_when_it_changes() {
         let mut milestones = Milestones::new(false, false);
         let quiet = status(DeviceState::Pairing, None);
         let mut opening = session(SessionStage::Opening);

@@ -21,12 +21,12 @@ use crate::terminal::{self, Interrupt};
 use follow::Follower;
 use preview::{Found, living};
 
-/// Which of the two commands.
+/// The command: `pair` or `re-pair`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// A device without a live pairing.
+    /// `pair`, for a device without a live pairing.
     First,
-    /// Any device: a live pairing ends with the approval.
+    /// `re-pair`, for any device. The approval ends a live pairing.
     Again,
 }
 
@@ -54,7 +54,7 @@ pub(super) async fn run(
     let opening = Dialogue::open(options.approving, requested, follow::AGAIN.to_owned(), &mut progress);
     let dialogue = tokio::select! {
         dialogue = opening => dialogue?,
-        () = interrupt.came() => return Err(failure::untouched()),
+        () = interrupt.arrived() => return Err(failure::untouched()),
     };
     let mut follower = Follower::new(client, &before, dialogue, way, attached);
     let status = tokio::select! {
@@ -68,7 +68,7 @@ pub(super) async fn run(
             }
             follower.follow(options.timeout, &mut progress).await
         } => followed?,
-        () = interrupt.came() => return Err(follower.interrupted().await),
+        () = interrupt.arrived() => return Err(follower.interrupted().await),
     };
     drop(progress);
     Ok(Answer::done(if json { output::json(&status)? } else { sentence(&status) }))
@@ -105,13 +105,13 @@ fn request(options: &cli::Pair, way: Way) -> PairRequest {
 }
 
 /// Returns how the caller reached the device: `ssh 192.0.2.7`, the terminal, or `script`. The daemon adds the user. The
-/// approver sees this; nothing proves it.
+/// approver sees this, but it is only a claim.
 fn origin() -> ShortText {
     let connection = std::env::var("SSH_CONNECTION").unwrap_or_default();
     ShortText::lossy(&origin_of(&connection, terminal::name()))
 }
 
-/// `connection` is what sshd sets: the client's address comes first.
+/// `connection` is sshd's SSH_CONNECTION, which begins with the client's address.
 fn origin_of(connection: &str, terminal: Option<String>) -> String {
     match (connection.split_whitespace().next(), terminal) {
         (Some(address), _) => format!("ssh {}", address.chars().take(64).collect::<String>()),
@@ -127,8 +127,8 @@ async fn ask(client: &Client, before: &LocalStatus, request: &PairRequest) -> Re
     }
 }
 
-/// Returns whether this refusal of a request means that the device pairs by itself, or has just done so: a pairing that
-/// was approved and cut short is resumed at a start. The command then follows that pairing.
+/// Returns whether this refusal of a request means that the device is pairing by itself, or has just done so: the daemon resumes
+/// an interrupted pairing at its start if it was approved. The command then follows that pairing.
 fn is_under_way(before: &LocalStatus, error: &str) -> bool {
     error == "pairing" || error == "already-paired" && living(before).is_none()
 }
@@ -145,7 +145,7 @@ async fn attach(
     }
 }
 
-/// Returns what a key may sign for.
+/// Returns the request that a statement must match.
 fn requested(before: &LocalStatus, request: &PairRequest) -> Requested {
     Requested {
         origin: Some(request.origin.clone()),
@@ -156,7 +156,7 @@ fn requested(before: &LocalStatus, request: &PairRequest) -> Requested {
     }
 }
 
-/// Returns the same for a session that another command opened: any pairing of this device.
+/// Returns the request for a session that another command opened: any pairing of this device matches.
 fn any_pairing(before: &LocalStatus) -> Requested {
     Requested {
         device: before.device,
@@ -236,7 +236,7 @@ mod tests {
         let revoked = status(DeviceState::Revoked, Some("a wipe"));
         let entitled = status(DeviceState::Entitled, None);
         assert!(is_under_way(&revoked, "pairing"));
-        assert!(is_under_way(&revoked, "already-paired"), "it was made between the status and the request");
+        assert!(is_under_way(&revoked, "already-paired"), "it was paired between the status and the request");
         assert!(!is_under_way(&entitled, "already-paired"));
         assert!(!is_under_way(&revoked, "deprovisioned"));
     }

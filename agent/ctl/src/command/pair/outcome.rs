@@ -9,9 +9,9 @@ use pawl_proto::{PairingId, SessionId};
 /// A daemon that accepted a request begins within this time.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// What the queries have shown so far.
+/// The state of the queries so far.
 pub(super) struct Watch {
-    /// The pairing that will end. It is not the outcome.
+    /// The pairing that will end. The daemon may still report it; it is not the outcome.
     old: Option<PairingId>,
     problem_before: Option<Problem>,
     begun: bool,
@@ -35,8 +35,8 @@ pub(super) enum Outcome {
 }
 
 impl Watch {
-    /// `before` is the status before the request: its problem is not one of this pairing. `old` is the pairing that was
-    /// live then.
+    /// `before` is the status before the request; its problem does not concern this pairing. `old` is the pairing that was live
+    /// then.
     pub(super) fn new(before: &LocalStatus, old: Option<PairingId>) -> Self {
         Self { old, problem_before: before.problem.clone(), begun: false, session: None, stage: None }
     }
@@ -57,7 +57,7 @@ impl Watch {
         session.and_then(|session| session.problem.as_ref()).or(of_device)
     }
 
-    /// Judges a query that was made `waited` after the request.
+    /// Returns the outcome by the answers to a query, `waited` after the request.
     pub(super) fn judge(
         &mut self,
         session: Option<&SessionStatus>,
@@ -85,12 +85,12 @@ impl Watch {
         }
     }
 
-    /// Returns whether the pairing is approved. Then the daemon completes it, also without this command.
+    /// Returns whether the pairing is approved. Then the daemon completes it even without this command.
     pub(super) fn is_approved(&self) -> bool {
         matches!(self.stage, Some(SessionStage::Ending | SessionStage::Pairing | SessionStage::Done))
     }
 
-    /// Judges by the device's state, once it has no session.
+    /// Returns the outcome by the device's state, without a session or after its end.
     fn judge_state(&mut self, status: &LocalStatus, waited: Duration) -> Outcome {
         self.begun |= status.state == DeviceState::Pairing || status.problem != self.problem_before;
         let over = self.begun || waited >= GRACE;
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_old_pairing_is_not_taken_for_the_new_one() {
+    fn the_old_pairing_is_not_the_outcome() {
         let before = status(DeviceState::Entitled, None);
         let old = before.pairing.as_ref().map(|pairing| pairing.id);
         let mut watch = Watch::new(&before, old);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_is_gone_counts_by_how_far_it_was() {
+    fn a_missing_session_is_judged_by_its_last_stage() {
         let before = status(DeviceState::Unpaired, None);
         let mut early = watch(&before);
         early.judge(Some(&session(SessionStage::Waiting)), &before, SOON);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_session_says_why() {
+    fn a_failed_session_has_a_reason() {
         let before = status(DeviceState::Revoked, Some("revoked: stolen"));
         let mut failed = session(SessionStage::Failed);
         let reason = |outcome| match outcome {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_session_the_state_tells() {
+    fn without_a_session_the_state_decides() {
         let revoked = status(DeviceState::Revoked, Some("revoked: stolen"));
         let mut watch = watch(&revoked);
         assert_eq!(watch.judge(None, &revoked, SOON), Outcome::Pending);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_refusal_again_is_one() {
+    fn a_repeated_refusal_counts_after_the_grace_time() {
         let refused = status(DeviceState::Unpaired, Some("not enrolled"));
         let mut watch = watch(&refused);
         assert_eq!(watch.judge(None, &refused, SOON), Outcome::Pending);

@@ -1,4 +1,4 @@
-//! What `pair` and `re-pair` show before they request a session: what pawld found, what will end, what is requested.
+//! The preview that `pair` and `re-pair` show before they request a session: pawld's finding, the pairing that will end, the request.
 
 use pawl_local_api::{LocalStatus, PairRequest, PairingStatus};
 use pawl_proto::message::{DeviceState, Finding};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Way;
 use crate::output::{FieldList, Style, Tone, words};
 
-/// What pawld found, for programs.
+/// pawld's finding, printed for programs.
 #[derive(Serialize)]
 #[serde(tag = "event", rename = "found")]
 pub(super) struct Found<'a> {
@@ -16,7 +16,7 @@ pub(super) struct Found<'a> {
     device: &'a DeviceId,
     former: &'a Option<DeviceId>,
     epoch: Option<Epoch>,
-    /// The pairing that would end.
+    /// The pairing that will end.
     pairing: Option<&'a PairingStatus>,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn living(status: &LocalStatus) -> Option<&PairingStatus> {
     status.pairing.as_ref().filter(|_| lives)
 }
 
-/// Describes what the daemon found.
+/// Describes the daemon's finding.
 pub(in crate::command) fn sentence(status: &LocalStatus) -> String {
     match (status.finding, &status.former) {
         (Finding::NothingChanged, _) => "same TPM, same disk".to_owned(),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_live_pairing_is_said_to_end() {
+    fn a_live_pairing_is_shown_as_ending() {
         let request = PairRequest {
             reason: ShortText::new("new board").unwrap(),
             scopes: vec![Scope::new("a").unwrap(), Scope::new("b").unwrap()],
@@ -149,7 +149,7 @@ re-pairing device abcdefghijklmnopqrstuvwxyz234567
     }
 
     #[test]
-    fn another_tpm_is_offered_the_place_of_the_former_once() {
+    fn a_new_tpm_is_offered_to_replace_the_former_device() {
         let mut status = status(DeviceState::Unpaired, None);
         (status.finding, status.former) = (Finding::NewTpm, Some(former()));
         let offer = format!("            to replace that device: pawlctl re-pair --replaces {}\n", former());

@@ -17,12 +17,12 @@ impl Chain {
         Self { after, first: None, head: None }
     }
 
-    /// Returns the number of the first record; none if there is none yet.
+    /// Returns the number of the first record, if there is one.
     pub(super) fn first(&self) -> Option<u64> {
         self.first
     }
 
-    /// Returns the number of the last record; none if there is none yet.
+    /// Returns the number of the last record, if there is one.
     pub(super) fn last(&self) -> Option<u64> {
         self.head.map(|(sequence, _)| sequence)
     }
@@ -30,7 +30,7 @@ impl Chain {
     /// Adds the next record.
     ///
     /// # Errors
-    /// If it does not follow the one before. What the first record follows cannot be checked, unless it is number 1.
+    /// If it does not follow the one before. The first record's predecessor cannot be checked, unless the record is number 1.
     pub(super) fn add(&mut self, next: &LocalRecord) -> Result<(), Broken> {
         let sequence = next.record.sequence;
         let previous = digest(&next.previous).ok_or(Broken::Altered { sequence })?;
@@ -61,7 +61,7 @@ fn digest(digits: &str) -> Option<Digest> {
     Digest::try_from(hex::decode(digits).ok()?.as_slice()).ok()
 }
 
-/// The first record that does not follow.
+/// A record that does not follow the one before.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Broken {
     #[error("the chain breaks at record {sequence}: its digest does not match its content")]
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_chain_holds_from_wherever_it_is_read() {
+    fn a_valid_chain_verifies_from_any_record() {
         assert_eq!(check(0, &chain(1..=5)), Ok(Some(5)));
         assert_eq!(check(0, &chain(3..=5)), Ok(Some(5)));
         assert_eq!(check(2, &chain(3..=5)), Ok(Some(5)));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_break_is_found_where_it_is() {
+    fn a_break_is_found_at_its_record() {
         let mut altered = chain(1..=5);
         altered[2].record.time += 1;
         assert_eq!(check(0, &altered), Err(Broken::Altered { sequence: 3 }));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_that_is_none_breaks_the_chain() {
+    fn an_invalid_digest_breaks_the_chain() {
         for digits in ["", "zz", "00"] {
             let mut records = chain(1..=2);
             records[1].digest = digits.to_owned();

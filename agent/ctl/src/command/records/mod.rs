@@ -13,7 +13,7 @@ use crate::output::{self, plain, utc};
 
 use chain::Chain;
 
-/// The result of the check, for programs.
+/// The result of the check, printed for programs.
 #[derive(Serialize)]
 struct Checked {
     chain: &'static str,
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn dropped_records_are_mentioned() {
         assert_eq!(sentence(&checked(1, 57), 0), "chain verified: records 1 to 57\n");
         assert_eq!(sentence(&checked(8, 57), 7), "chain verified: records 8 to 57\n");
         assert!(sentence(&checked(12, 57), 0).contains("older records were dropped"));

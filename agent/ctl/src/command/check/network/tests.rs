@@ -1,4 +1,4 @@
-//! Servers on the loopback interface, good and bad.
+//! Checks against healthy and faulty servers on the loopback interface.
 
 use std::fs;
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::super::finding::{Finding, Outcome};
 
-/// An authority for tests.
+/// A CA for tests.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -26,7 +26,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// What a server presents that is certified under `name` until the year `until`.
+    /// Returns the configuration of a server with a certificate for `name` that is valid until the year `until`.
     fn server(&self, name: &str, until: i32) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
@@ -41,7 +41,7 @@ impl Authority {
             .unwrap()
     }
 
-    /// The configuration of a device whose control plane is at `port`, pinned to this authority.
+    /// Returns the configuration of a device that trusts this CA and whose control plane is at `port`.
     fn device(&self, directory: &Path, port: u16) -> Config {
         let (file, ca) = (directory.join("pawl.toml"), directory.join("ca.pem"));
         fs::write(&ca, self.0.pem()).unwrap();
@@ -52,7 +52,7 @@ impl Authority {
     }
 }
 
-/// Serves the same answer on a free port as long as the runtime lives.
+/// Serves the same answer on a free port until the runtime ends.
 fn serve(config: ServerConfig, answer: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -61,7 +61,7 @@ fn serve(config: ServerConfig, answer: &'static str) -> u16 {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // A client that does not like the certificate hangs up.
+            // A client that refuses the certificate closes the connection.
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let mut request = [0; 1024];
             let _ = stream.read(&mut request).await;
@@ -71,7 +71,7 @@ fn serve(config: ServerConfig, answer: &'static str) -> u16 {
     port
 }
 
-const WELL: &str = "HTTP/1.1 200 OK\r\ndate: Sun, 01 Mar 2026 12:00:00 GMT\r\ncontent-length: 0\r\n\r\n";
+const HEALTHY: &str = "HTTP/1.1 200 OK\r\ndate: Sun, 01 Mar 2026 12:00:00 GMT\r\ncontent-length: 0\r\n\r\n";
 
 fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test)
@@ -81,7 +81,7 @@ fn results(findings: &[Finding]) -> Vec<(&'static str, Outcome)> {
     findings.iter().map(|finding| (finding.check, finding.result)).collect()
 }
 
-/// What is found of a control plane that serves `config` to a device that trusts `pinned`.
+/// Returns the findings of a device that trusts `pinned` about a control plane that serves `config`.
 fn control_plane(
     pinned: &Authority,
     config: ServerConfig,
@@ -97,9 +97,9 @@ fn control_plane(
 }
 
 #[test]
-fn a_control_plane_that_is_well() {
+fn a_healthy_control_plane_passes_every_check() {
     let authority = Authority::new();
-    let (findings, date) = control_plane(&authority, authority.server("127.0.0.1", 2096), WELL);
+    let (findings, date) = control_plane(&authority, authority.server("127.0.0.1", 2096), HEALTHY);
     assert_eq!(
         results(&findings),
         [
@@ -113,7 +113,7 @@ fn a_control_plane_that_is_well() {
 }
 
 #[test]
-fn a_control_plane_that_answers_with_an_error() {
+fn an_error_from_the_control_plane_fails() {
     let authority = Authority::new();
     for answer in ["HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n", "220 mail.example\r\n"] {
         let (findings, _) = control_plane(&authority, authority.server("127.0.0.1", 2096), answer);
@@ -129,7 +129,7 @@ fn each_fault_of_a_certificate_has_its_remedy() {
         (ours.server("control.example", 2096), "host name in the server's certificate"),
         (ours.server("127.0.0.1", 2001), "clock"),
     ] {
-        let (findings, date) = control_plane(&ours, server, WELL);
+        let (findings, date) = control_plane(&ours, server, HEALTHY);
         let last = findings.last().unwrap();
         assert_eq!((last.check, last.result), ("tls", Outcome::Failed));
         assert!(last.remedy.as_ref().unwrap().contains(remedy), "{remedy}: {last:?}");
@@ -138,7 +138,7 @@ fn each_fault_of_a_certificate_has_its_remedy() {
 }
 
 #[test]
-fn nothing_behind_a_fault_is_examined() {
+fn checks_stop_at_the_first_fault() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let directory = tempfile::tempdir().unwrap();
     let device = Authority::new().device(directory.path(), free);
@@ -181,7 +181,7 @@ fn a_broker_is_examined_as_far_as_its_certificate() {
 }
 
 #[test]
-fn without_a_pairing_there_is_no_broker() {
+fn without_a_pairing_the_broker_is_skipped() {
     for status in [None, Some(status(None))] {
         let mut findings = Vec::new();
         run(super::broker(status.as_ref(), None, &mut findings));
