@@ -1,5 +1,5 @@
-//! What is appraised outside a transaction is committed only if its state is still the current one. Between appraisal
-//! and commit other transactions change the state here, twice.
+//! Tests that the result of an appraisal, which runs outside transactions, is committed only if the state that it was
+//! based on is unchanged. Between appraisal and commit, other transactions change that state here, twice.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::store::{ChainError, NewReport, StoreError, Tx};
 use crate::testing::{Reporting, Rig};
 use crate::update::{Update, UpdateError, pre_approve};
 
-/// The boot state that a device last reported, with this value in PCR 4.
+/// Returns the boot state that a device last reported, with this value in PCR 4.
 async fn state_with(rig: &Rig, device: DeviceId, value: u8) -> BootState {
     let state = rig.plane.store.transaction(move |tx| tx.reported_state(device)).await.unwrap();
     let mut state: BootState = state.unwrap();
@@ -29,7 +29,7 @@ fn accepts(device: DeviceId, pcrs: BootState) -> impl FnOnce(&Tx<'_>) -> Result<
     move |tx| tx.accept_boot_state(device, &state).map(drop)
 }
 
-/// Another report changes a PCR of the last one.
+/// Stores a report that differs from the last one in this PCR.
 fn reports(device: DeviceId, pcr: u8, value: u8) -> impl FnOnce(&Tx<'_>) -> Result<(), StoreError> + Send {
     move |tx| {
         let pairing = tx.live_pairing(device)?.unwrap();
@@ -40,7 +40,7 @@ fn reports(device: DeviceId, pcr: u8, value: u8) -> impl FnOnce(&Tx<'_>) -> Resu
     }
 }
 
-/// How many records of this kind there are.
+/// Returns how many records of this kind the device has.
 async fn records(rig: &Rig, device: DeviceId, kind: &str) -> usize {
     let records = rig.plane.store.transaction(move |tx| tx.records(device)).await;
     let records = records.unwrap_or_else(|error: ChainError| panic!("{error}"));
@@ -58,7 +58,7 @@ async fn a_report_is_appraised_again_for_each_change_of_its_state() {
     rig.plane.appraisals.change(accepts(id, booted));
     let (appraised, verdicts) = (rig.plane.appraisals.count(), records(&rig, id, "verdict").await);
     let verdict = reporting.report().await;
-    assert!(verdict.lease.is_some(), "it was judged by a state that is over: {:?}", verdict.reasons);
+    assert!(verdict.lease.is_some(), "it was appraised with an outdated state: {:?}", verdict.reasons);
     assert_eq!(rig.plane.appraisals.count(), appraised + 3);
     assert_eq!(records(&rig, id, "verdict").await, verdicts + 1);
 }
@@ -75,7 +75,7 @@ async fn a_pairing_request_that_is_appraised_again_counts_its_sign_of_an_inciden
     let request = PairingRequest { finding: Finding::NewDisk, ..reporting.device.request() };
     let (reporting, verdict) = Reporting::pair(&rig, reporting.device, request).await;
     assert!(verdict.lease.is_some());
-    assert_eq!(rig.plane.appraisals.count(), appraised + 4, "three of the opening, one of the proof");
+    assert_eq!(rig.plane.appraisals.count(), appraised + 4, "three for the opening, one for the proof");
     let open = rig.plane.store.transaction(move |tx| tx.open_incidents(id)).await.unwrap();
     let seen: Vec<(IncidentKind, u64)> =
         open.iter().map(|incident| (incident.kind, incident.times)).collect();
@@ -119,11 +119,11 @@ async fn a_session_that_is_spent_meanwhile_grants_no_other_pairing() {
 }
 
 #[tokio::test]
-async fn a_state_that_is_accepted_is_checked_again_when_the_device_shows_something_else() {
+async fn a_state_that_is_accepted_is_checked_again_when_the_device_sent_other_evidence() {
     let rig = Rig::new();
     let (reporting, _) = Reporting::paired(&rig).await;
     let id = reporting.device.id();
-    let looked_at = rig.reported(id).await;
+    let seen = rig.reported(id).await;
     let later = move |tx: &Tx<'_>| {
         let mut kept = tx.kept_evidence(id)?.unwrap();
         kept.at += 1;
@@ -132,13 +132,13 @@ async fn a_state_that_is_accepted_is_checked_again_when_the_device_shows_somethi
     rig.plane.appraisals.change(later);
     rig.plane.appraisals.change(later);
     let checked = rig.plane.appraisals.count();
-    orders::accept(&rig.plane, id, looked_at).await.unwrap();
+    orders::accept(&rig.plane, id, seen).await.unwrap();
     assert_eq!(rig.plane.appraisals.count(), checked + 3);
 
     let other = state_with(&rig, id, 0x44).await;
     let reported = boot_digest(&other);
     rig.plane.appraisals.change(move |tx| tx.set_reported_state(id, &other));
-    let refused = orders::accept(&rig.plane, id, looked_at).await;
+    let refused = orders::accept(&rig.plane, id, seen).await;
     assert!(matches!(refused, Err(OrderError::OtherState { reported: now, .. }) if now == reported));
 }
 
@@ -156,7 +156,7 @@ async fn a_state_that_is_approved_ahead_is_computed_again_from_the_last_report()
         state: Some(rig.reported(id).await),
         dry_run: false,
     };
-    // Leases do not name PCR 10: the state is the same, and the report is another one.
+    // Leases do not name PCR 10: the boot state is the same, but the report has changed.
     rig.plane.appraisals.change(reports(id, 10, 1));
     rig.plane.appraisals.change(reports(id, 10, 2));
     let (computed, accepted) = (rig.plane.appraisals.count(), records(&rig, id, "accepted").await);

@@ -13,16 +13,17 @@ use crate::rate::RateLimit;
 use crate::store::{Store, StoreError};
 use crate::vendor_cas::{VendorCasError, Vendors};
 
-/// Messages of a device: at once, and per second. A log in pieces has one message per piece.
+/// Rate of the messages of a device: burst, and per second. A log that is sent in pieces takes one message per piece.
 const MESSAGES: (u32, u32) = (256, 4);
-/// Verdicts to a device without attestation result, which cost a signature and can be provoked: at once, and per second.
+/// Rate of verdicts without an attestation result to a device: burst, and per second. Each costs a signature, and the
+/// device can provoke them.
 const CHALLENGES: (u32, u32) = (16, 1);
-/// Protected actions of a device: at once, and per second.
+/// Rate of the protected actions of a device: burst, and per second.
 const ACTIONS: (u32, u32) = (64, 2);
-/// Pairing sessions of a device: at once, and per minute. Each adds records to the device's chain, also where its proof is
-/// refused.
+/// Rate of the pairing sessions of a device: burst, and per minute. Each adds records to the device's chain, even if
+/// the control plane refuses its proof.
 const SESSIONS: (u32, u32) = (32, 2);
-/// Questions about assurances of all receivers together: at once, and per second.
+/// Rate of questions about assurances, from all receivers together: burst, and per second.
 const QUESTIONS: (u32, u32) = (512, 100);
 
 /// A control plane: its configuration, keys, policies, database and limits.
@@ -66,7 +67,7 @@ impl ControlPlane {
     /// Opens the keys, the database and the policies; creates keys and database at the first start.
     ///
     /// # Errors
-    /// [`OpenError`] says what cannot be read or created.
+    /// [`OpenError`] names what cannot be read or created.
     pub fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let keys = Arc::new(Keys::load_or_create(&config)?);
         let store = Store::open(&config.state_dir.join("control-plane.sqlite"))?;

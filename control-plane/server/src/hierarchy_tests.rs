@@ -1,5 +1,5 @@
-//! An attestation by a key outside of the endorsement hierarchy is refused wherever one is checked: the TPM obfuscates
-//! the counts in it, and a lease over them survives more resets than it allows.
+//! Tests that every check of an attestation refuses one by a key outside of the endorsement hierarchy: the TPM
+//! obfuscates the reset counts in it, so a lease over them would survive more resets than it allows.
 
 use pawl_proto::message::{PairingApproved, PairingProof, RefusalCode, SessionProof};
 
@@ -84,7 +84,7 @@ async fn a_report_by_an_owner_key_is_refused() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     reporting.device.tpm.hierarchy = OWNER;
-    assert!(reporting.try_report().await.is_none(), "a verdict answers it");
+    assert!(reporting.try_report().await.is_none(), "the control plane answered it");
     reporting.device.tpm.hierarchy = ENDORSEMENT;
     assert!(reporting.try_report().await.unwrap().lease.is_some());
 }

@@ -11,8 +11,8 @@ pub struct Random(Arc<Fill>);
 type Fill = dyn Fn(&mut [u8]) + Send + Sync;
 
 impl Random {
-    /// Returns the operating system's source. It aborts the program where the system has no random bytes: no signature could
-    /// then be trusted.
+    /// Returns the operating system's source. It aborts the program if the system has no random bytes: no signature
+    /// could then be trusted.
     #[must_use]
     pub fn system() -> Self {
         Self::new(|bytes| OsRng.fill_bytes(bytes))

@@ -24,11 +24,11 @@ const GRACE: Duration = Duration::from_secs(5);
 pub async fn serve(config: Config) -> Result<(), RunError> {
     let plane = Arc::new(ControlPlane::open(config, Arc::new(WallClock))?);
     if plane.keys.created {
-        tracing::info!(state_dir = %plane.config.state_dir.display(), "made keys and certificates");
+        tracing::info!(state_dir = %plane.config.state_dir.display(), "created keys and certificates");
     }
     if plane.config.lacks_signers() {
         tracing::warn!(
-            "approvals.allowed_signers names no file: pairings that a person must approve will be refused"
+            "approvals.allowed_signers is not set: pairings that a person must approve will be refused"
         );
     }
     let (stop, stopping) = watch::channel(false);
@@ -46,16 +46,20 @@ async fn reload_on_signal(plane: &ControlPlane) -> Result<(), RunError> {
         hangup.recv().await;
         match plane.policies.reload() {
             Ok(count) => tracing::info!(count, "read the policies again"),
-            Err(error) => tracing::error!(%error, "the policies are left as they were"),
+            Err(error) => {
+                tracing::error!(%error, "cannot read the policies again; the loaded policies stay in force")
+            }
         }
         match plane.vendors.reload(plane.clock.now()) {
             Ok(count) => tracing::info!(count, "read the vendors' certificates again"),
-            Err(error) => tracing::error!(%error, "the vendors' certificates are left as they were"),
+            Err(error) => {
+                tracing::error!(%error, "cannot read the vendors' certificates again; the loaded ones stay in force")
+            }
         }
     }
 }
 
-/// Runs every part; the first failure ends all.
+/// Runs every part; the first failure stops all.
 async fn run_parts(plane: &Arc<ControlPlane>, stopping: &watch::Receiver<bool>) -> Result<(), RunError> {
     let operators = async {
         let router = admin::router(Arc::clone(plane));
@@ -88,7 +92,7 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-/// Tells the parts to stop at a signal, and returns after twice the grace period.
+/// Signals all parts to stop at SIGTERM or SIGINT, and returns after twice the grace period.
 async fn stop_on_signal(stop: watch::Sender<bool>) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;

@@ -63,7 +63,7 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|_| ClientError::Answer)?;
-        // The sender goes into the exchange: the connection ends when it is dropped.
+        // The future must own the sender: the connection ends only when the sender is dropped.
         let exchange = async move {
             let response = sender.send_request(request).await?;
             let success = response.status().is_success();
@@ -85,7 +85,7 @@ impl Client {
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// There is no server.
+    /// No server listens on the socket.
     #[error("{}: {source}; start `pawl-control-plane serve`, and run this as its user", socket.display())]
     NotRunning {
         /// The path of its socket.
@@ -97,9 +97,9 @@ pub enum ClientError {
     #[error(transparent)]
     Refused(AdminError),
     /// The connection broke.
-    #[error("the server went away: {0}")]
+    #[error("the connection to the server broke: {0}")]
     Connection(#[from] hyper::Error),
-    /// The answer cannot be parsed; the server is of another version.
-    #[error("the server's answer cannot be read; is it of the same version?")]
+    /// The answer cannot be parsed; the server is probably of another version.
+    #[error("unexpected answer from the server: is it of another version?")]
     Answer,
 }

@@ -110,7 +110,7 @@ async fn repair(plane: Plane, device: Path<String>, Json(body): Json<ReasonReque
 }
 
 async fn refresh(plane: Plane, device: Path<String>) -> Answer<OrderView> {
-    order(plane, device, EventKind::Refresh, "asked for by an operator").await
+    order(plane, device, EventKind::Refresh, "requested by an operator").await
 }
 
 async fn order(

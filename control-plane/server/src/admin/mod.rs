@@ -97,7 +97,7 @@ pub async fn run(
 /// Why the socket cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminServeError {
-    /// Another server answers there.
+    /// Another server answers on the socket.
     #[error("{}: another pawl-control-plane serves this state directory", .0.display())]
     Running(PathBuf),
     /// The socket cannot be created.

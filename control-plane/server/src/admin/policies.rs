@@ -1,4 +1,4 @@
-//! The commands on policies: explains a device's appraisal, and learns a policy from its last evidence.
+//! The commands on policies: explain a device's appraisal, and learn a policy from its last evidence.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(super) fn routes() -> Router<Arc<ControlPlane>> {
         .route("/v1/devices/{device}/learnt-policy", get(learn))
 }
 
-/// The last evidence of a device, and the rest of the state that it is appraised by.
+/// The last evidence of a device, and the stored state that its appraisal uses.
 struct LastEvidence {
     device: Device,
     kept: KeptEvidence,
@@ -76,7 +76,8 @@ async fn explain(State(plane): Plane, Path(device): Path<String>) -> Answer<Expl
             ima: last.kept.ima_log(policy.as_ref().and_then(|policy| policy.ima.as_ref())),
         };
         let state = last.state();
-        // The TPM's time was compared with its history when the evidence arrived: see the incidents.
+        // The control plane compared the TPM's time with its history when the evidence arrived; contradictions are
+        // incidents.
         let appraisal = appraise(&input, last.accepted, None);
         let mut view = ExplanationView::new(last.device.id, &input, last.kept.at, &appraisal);
         view.state = state;
@@ -108,7 +109,7 @@ async fn learn(
     }
     off_the_runtime(move || {
         let Some(log) = &last.boot_log else {
-            let message = "the device sent no boot event log, and a policy is learnt from that; \
+            let message = "the device sent no boot event log, from which a policy is learnt; \
                            write `boot-log.required = false` and accept its state instead";
             return Err(AdminError::new("no-boot-log", message));
         };
@@ -154,7 +155,7 @@ impl Stored {
     fn load(tx: &Tx<'_>, id: DeviceId) -> Result<Self, AdminError> {
         let device = tx.device(id)?.ok_or_else(AdminError::unknown_device)?;
         let kept = tx.kept_evidence(id)?.ok_or_else(|| {
-            let message = "the device has shown nothing yet: have it ask to be paired, or report";
+            let message = "the device has sent no evidence yet: let it report or request a pairing";
             AdminError::new("nothing-reported", message)
         })?;
         Ok(Self {

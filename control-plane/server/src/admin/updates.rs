@@ -1,4 +1,4 @@
-//! The commands on updates: boot states that are approved ahead.
+//! The commands on updates: approve boot states ahead, and withdraw the approvals.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,17 +27,17 @@ pub struct PreApproveRequest {
     /// Changes of Secure Boot's databases.
     #[serde(default)]
     pub databases: Vec<DatabaseChange>,
-    /// What it boots now, to verify the computation with.
+    /// What it boots now, against which the computation is verified.
     pub present: Option<BootChange>,
     /// PCR values that the operator gives, of the device's bank, in hexadecimal.
     pub pcrs: BTreeMap<u8, PcrValue>,
     /// The digest of the present boot state that the operator has seen.
     pub state: Option<Digest>,
-    /// Whether only to compute the state.
+    /// Whether to only compute the state, without approving it.
     pub dry_run: bool,
 }
 
-/// The commands on updates.
+/// Returns the routes of updates.
 pub(super) fn routes() -> Router<Arc<ControlPlane>> {
     Router::new()
         .route("/v1/devices/{device}/pre-approve", post(pre_approve))

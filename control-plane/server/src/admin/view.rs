@@ -1,4 +1,4 @@
-//! The output of commands: the JSON of `--json`, from which the texts are made.
+//! The output of commands: the JSON of `--json`, from which the texts are rendered.
 
 mod device;
 mod pairing;
@@ -53,7 +53,7 @@ pub struct Accepted {
     pub state: Digest,
     /// How many of its boot states are accepted now.
     pub boot_states: usize,
-    /// Whether the one that it last reported was not accepted before.
+    /// Whether this state was not accepted before.
     pub new: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct Accepted {
 pub enum Delivery {
     /// The broker has it.
     Published,
-    /// It is stored, and is published when the broker is back.
+    /// The control plane has stored it, and publishes it once the broker can be reached.
     Stored,
 }
 

@@ -78,7 +78,7 @@ pub struct BrokerConfig {
     pub cut_replaced_seconds: u64,
 }
 
-/// A week: a device that is switched on again within it can still receive its revocation.
+/// A week: a replaced device that is switched on within that week can still receive its revocation.
 fn cut_replaced_seconds() -> u64 {
     604_800
 }
@@ -87,8 +87,8 @@ fn cut_replaced_seconds() -> u64 {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndorsementConfig {
-    /// A directory of certificates and revocation lists, PEM or DER, of TPM vendors' authorities. Where it is set, a device
-    /// needs a vendor's certificate or must be enrolled with `--without-certificate`.
+    /// A directory of certificates and revocation lists, PEM or DER, of TPM vendors' authorities. If it is set, a
+    /// device needs a vendor's certificate or must be enrolled with `--without-certificate`.
     pub vendor_cas: Option<PathBuf>,
 }
 

@@ -44,8 +44,8 @@ impl ApprovalsConfig {
     /// Returns whether pairings need approvals but no approvers are configured.
     #[must_use]
     pub fn lacks_signers(&self) -> bool {
-        let wanted = self.pair.max(self.re_pair).max(self.after_repair());
-        wanted > 0 && self.allowed_signers.is_none()
+        let required = self.pair.max(self.re_pair).max(self.after_repair());
+        required > 0 && self.allowed_signers.is_none()
     }
 
     pub(super) fn check(&self) -> Result<(), (&'static str, &'static str)> {
@@ -84,7 +84,7 @@ const MAX_ASSURANCE_SECONDS: u32 = 86_400;
 pub struct ActionConfig {
     /// Its name in the workloads' requests.
     pub name: ShortText,
-    /// How many persons must approve it; with 0, every entitled device may.
+    /// How many persons must approve it; with 0, every entitled device may perform it.
     pub approvals: u8,
     /// Seconds for which the assurance is valid.
     #[serde(default = "five_minutes")]
@@ -118,21 +118,21 @@ pub(super) fn check_actions(actions: &[ActionConfig]) -> Result<(), (&'static st
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
-    /// Connections at once.
+    /// Concurrent connections.
     pub connections: usize,
-    /// Connections at once of one address (IPv6: of one /64 network).
+    /// Concurrent connections from one address (IPv6: from one /64 network).
     pub connections_per_address: usize,
-    /// Pairing requests of one address at once.
+    /// Burst of pairing requests from one address.
     pub pairings_burst: u32,
-    /// Pairing requests of one address per second in the long run.
+    /// Sustained pairing requests per second from one address.
     pub pairings_per_second: u32,
-    /// All other requests of one address at once.
+    /// Burst of all other requests from one address.
     pub requests_burst: u32,
-    /// All other requests of one address per second in the long run.
+    /// Sustained other requests per second from one address.
     pub requests_per_second: u32,
-    /// Waiting sessions of devices that are not enrolled, to replace the same device.
+    /// Waiting sessions in which devices that are not enrolled request to replace the same device.
     pub unknown_per_device: usize,
-    /// Waiting sessions of devices that are not enrolled, from the same address.
+    /// Waiting sessions of devices that are not enrolled, opened from the same address.
     pub unknown_per_address: usize,
     /// Pending devices, which asked to be paired and are not enrolled, from the same address.
     pub pending_per_address: usize,

@@ -19,7 +19,7 @@ fn load(text: &str) -> Result<Config, ConfigError> {
 }
 
 #[test]
-fn the_rest_has_defaults() {
+fn keys_that_are_not_set_have_defaults() {
     let config = load(LEAST).unwrap();
     assert_eq!(config.lease.pcrs, [0, 2, 4, 7, 8, 9, 12, 14]);
     assert_eq!((config.lease.seconds, config.lease.resets, config.report_interval()), (86_400, 3, 300));
@@ -33,7 +33,7 @@ fn a_short_lease_is_renewed_twice_before_it_ends() {
 }
 
 #[test]
-fn a_later_pairing_wants_one_person_unless_the_operator_says_otherwise() {
+fn a_later_pairing_requires_one_person_unless_the_operator_configures_otherwise() {
     let approvals = load(LEAST).unwrap().approvals;
     assert_eq!(
         (approvals.pair, approvals.re_pair, approvals.after_repair(), approvals.seconds),
@@ -91,7 +91,7 @@ fn the_documents_show_a_configuration_that_loads() {
     assert_eq!(config.actions[0].name.as_str(), "firmware-update");
 }
 
-/// The indented block that begins with this text.
+/// Returns the indented block that begins with this text.
 fn block(document: &str, first: &str) -> String {
     let lines = document.lines().skip_while(|line| !line.starts_with(&format!("    {first}")));
     lines.take_while(|line| !line.is_empty()).fold(String::new(), |text, line| text + line.trim() + "\n")
@@ -116,5 +116,5 @@ fn actions_are_named_once_and_have_their_policy() {
         assert!(error.contains(key), "{wrong}: {error}");
     }
     let error = action("[[action]]\nname = \"update\"").unwrap_err().to_string();
-    assert!(error.contains("approvals"), "how many persons is never guessed: {error}");
+    assert!(error.contains("approvals"), "`approvals` has no default: {error}");
 }

@@ -1,4 +1,5 @@
-//! The PCRs of a lease are those of the device's boot chain, and a chain that measures too little gets none.
+//! Tests that a lease names the PCRs of the device's boot chain, and that a boot chain which measures too little gets
+//! no lease.
 
 use pawl_evidence::eventlog::EventLog;
 use pawl_evidence::tpm::HashAlgorithm;
@@ -29,7 +30,7 @@ async fn the_lease_of_a_u_boot_device_names_the_pcr_of_its_command_line() {
     assert_eq!((verdict.result, verdict.lease), (Some(TrustTier::Contraindicated), None));
     assert!(verdict.reasons[0].as_str().contains("PCR 1 "), "{:?}", verdict.reasons);
 
-    // A device that withholds its log is compared in the same PCRs.
+    // If the device withholds its log, the control plane compares the same PCRs.
     reporting.device.boot_log = None;
     let verdict = reporting.report().await;
     assert_eq!((verdict.result, verdict.lease), (Some(TrustTier::Contraindicated), None));
@@ -47,7 +48,7 @@ async fn a_boot_chain_that_does_not_measure_the_command_line_is_neither_paired_n
     assert!(refusal.message.contains("covers the kernel's command line"), "{}", refusal.message);
     let id = device.id();
     let states = rig.plane.store.transaction(move |tx| tx.boot_states(id)).await.unwrap();
-    assert_eq!(states, [], "nothing was taken for a reference");
+    assert_eq!(states, [], "no state was stored as a reference");
     let accepted = orders::accept(&rig.plane, id, rig.reported(id).await).await;
     assert!(matches!(accepted, Err(OrderError::Uncovered(_))), "{accepted:?}");
 
@@ -56,11 +57,11 @@ async fn a_boot_chain_that_does_not_measure_the_command_line_is_neither_paired_n
     assert_eq!(
         orders::accept(&rig.plane, id, rig.reported(id).await).await.unwrap().0,
         1,
-        "the state of the pairing, by a person now"
+        "the operator accepts the state of the first pairing"
     );
 }
 
-/// A policy that leaves the command line open is its operator's choice: a warning says so.
+/// The operator may choose a policy that leaves the command line open; the verdict then has a warning.
 #[tokio::test]
 async fn under_a_policy_an_uncovered_command_line_is_a_warning() {
     let rig = Rig::new();
@@ -76,7 +77,7 @@ async fn under_a_policy_an_uncovered_command_line_is_a_warning() {
     assert!(verdict.reasons[0].as_str().contains("boot.coverage"), "{:?}", verdict.reasons);
 }
 
-/// Brings the TPM into the state after this boot.
+/// Sets the TPM's PCRs to their values after this boot.
 fn boot(device: &mut Device, log: &[u8]) {
     let replayed = EventLog::parse(log).unwrap().replay().unwrap();
     device.tpm.reset_count += 1;
@@ -87,7 +88,7 @@ fn boot(device: &mut Device, log: &[u8]) {
     device.boot_log = Some(log.to_vec());
 }
 
-/// The good log without the event of the command line.
+/// Returns the log `GOOD` without the event of the command line.
 fn without_bootargs() -> Vec<u8> {
     let offsets: Vec<(usize, u8)> = EventLog::parse(GOOD)
         .unwrap()

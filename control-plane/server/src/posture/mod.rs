@@ -38,7 +38,7 @@ pub(crate) async fn receive(
         }
         Ok(Received::Ended) => {
             plane.outbox.wake();
-            tracing::warn!(%device, "report refused: its pairing has ended; an order that ended it is published again");
+            tracing::warn!(%device, "report refused: its pairing has ended; publishing the order that ended it again");
             Ok(())
         }
         Err(PostureError::Refused(error)) => {
@@ -55,9 +55,9 @@ pub(crate) async fn receive(
 
 /// The committed outcome of a report.
 enum Received {
-    /// It was answered with this verdict.
+    /// The control plane answered it with this verdict.
     Answered(Box<Verdict>),
-    /// It was refused: its pairing has ended.
+    /// The control plane refused it: its pairing has ended.
     Ended,
 }
 
@@ -101,7 +101,7 @@ fn load(tx: &Tx<'_>, id: DeviceId) -> Result<(ReportBasis, Option<Vec<u8>>), Pos
 }
 
 fn load_basis(tx: &Tx<'_>, id: DeviceId) -> Result<ReportBasis, PostureError> {
-    tx.device(id)?.ok_or_else(|| ReportError::new("nobody enrolled the device"))?;
+    tx.device(id)?.ok_or_else(|| ReportError::new("the device is not enrolled"))?;
     let pairing = tx.newest_pairing(id)?.ok_or_else(|| ReportError::new("the device was never paired"))?;
     let last = tx.last_verdict(id)?;
     Ok(ReportBasis {
@@ -125,12 +125,12 @@ fn commit(
     if load_basis(tx, id)? != *basis {
         return Ok(None);
     }
-    let device = tx.device(id)?.ok_or_else(|| ReportError::new("nobody enrolled the device"))?;
+    let device = tx.device(id)?.ok_or_else(|| ReportError::new("the device is not enrolled"))?;
     let (pairing, quoted) = (&basis.pairing, &decision.quoted);
     let verdict = match &decision.outcome {
         ReportOutcome::Ended { time } => {
             incident::check_history(tx, id, *time, plane.clock.now())?;
-            // The broker has acknowledged the order, and the device has not got it.
+            // The broker acknowledged the order, but the device has not received it or not carried it out.
             tx.publish_events_of_again(id)?;
             return Ok(Some(Received::Ended));
         }
@@ -185,7 +185,7 @@ fn answer_appraised(
     issue(plane, tx, pairing, draft, quoted, records.head)
 }
 
-/// Stores the base of the next report, and what operators are shown.
+/// Stores the base of the next report, and the data that operators see.
 fn store_report(
     plane: &ControlPlane,
     tx: &Tx<'_>,
@@ -239,7 +239,7 @@ fn challenge(
     whole: bool,
 ) -> Result<Verdict, PostureError> {
     if !plane.challenges.admit(device.id, plane.clock.monotonic_ms()) {
-        return Err(ReportError::new("it is stale, as were too many before it").into());
+        return Err(ReportError::new("the device has sent too many stale reports").into());
     }
     let draft = VerdictDraft { answers: Some(quoted.digest), ..verdict::ask_for_report(device, whole) };
     Ok(verdict::issue(plane, tx, pairing, draft)?.0)
@@ -256,7 +256,7 @@ pub(crate) fn record_verdict(
     tx.record(verdict.device, verdict.time, verdict_fact(verdict, quoted, records, by))
 }
 
-/// Stores the device's own records of a report.
+/// Stores the device's own audit records that a report contains.
 pub(crate) fn store_records(
     tx: &Tx<'_>,
     device: DeviceId,
@@ -281,7 +281,7 @@ pub(crate) fn store_records(
 /// Why a report is not answered.
 #[derive(Debug, thiserror::Error)]
 enum PostureError {
-    /// It is refused.
+    /// The control plane refuses it.
     #[error(transparent)]
     Refused(#[from] ReportError),
     /// The control plane failed.

@@ -35,13 +35,13 @@ impl Paired {
         self.device.next_verdict(self.plane()).await
     }
 
-    /// Returns the orders that the broker does not have.
+    /// Returns the orders that are not published.
     async fn unpublished(&self) -> Vec<EventId> {
         let waiting = self.plane().store.transaction(|tx| tx.unpublished_events(9)).await.unwrap();
         waiting.into_iter().map(|(_, id, _)| id).collect()
     }
 
-    /// Accepts what it reported last.
+    /// Accepts the boot state that the device last reported.
     async fn accept(&self) {
         let state = self.rig.reported(self.device.id()).await;
         orders::accept(self.plane(), self.device.id(), state).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_replayed_report_gets_a_nonce_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_report_on_unknown_ground_is_asked_for_whole() {
+async fn after_a_report_on_an_unknown_base_the_device_is_asked_for_a_whole_one() {
     let mut paired = Paired::new().await;
     let report = paired.device.report(paired.nonce, Some(Digest([0; 32])));
     let verdict = paired.send(&report).await.unwrap();
@@ -111,7 +111,7 @@ async fn drift_that_is_reported_ends_the_lease_and_names_the_pcr() {
 }
 
 #[tokio::test]
-async fn drift_that_is_left_out_of_a_report_is_not_believed() {
+async fn a_report_that_omits_drift_gets_no_lease() {
     let mut paired = Paired::new().await;
     paired.device.tpm.pcrs.insert(9, pawl_proto::PcrValue::Sha256([0xaa; 32]));
     let verdict = paired.steady().await;
@@ -119,7 +119,7 @@ async fn drift_that_is_left_out_of_a_report_is_not_believed() {
 }
 
 #[tokio::test]
-async fn values_beyond_the_quote_are_not_taken_over() {
+async fn pcr_values_that_are_not_quoted_are_not_stored() {
     let mut paired = Paired::new().await;
     let mut evidence = paired.device.evidence(paired.nonce, Some(paired.base));
     evidence.pcrs.insert(20, pawl_proto::PcrValue::Sha256([0xaa; 32]));
@@ -143,7 +143,7 @@ async fn a_forged_report_and_one_of_another_device_are_not_answered() {
 }
 
 #[tokio::test]
-async fn a_tpm_that_went_back_gets_no_lease() {
+async fn a_tpm_whose_clock_went_back_gets_no_lease() {
     let mut paired = Paired::new().await;
     let before = paired.device.tpm.clock;
     let verdict = paired.steady().await;
@@ -155,7 +155,7 @@ async fn a_tpm_that_went_back_gets_no_lease() {
 }
 
 #[tokio::test]
-async fn a_reboot_may_cost_some_of_the_clock() {
+async fn a_tpm_whose_clock_fell_at_a_reset_gets_a_lease() {
     let mut paired = Paired::new().await;
     paired.device.tpm.reset_count += 1;
     paired.device.tpm.clock = 5;
@@ -170,7 +170,7 @@ async fn suspension_ends_leases_and_resuming_brings_them_back() {
     let told = paired.device.next_verdict(paired.plane()).await.unwrap();
     assert_eq!((told.entitlement.standing, told.lease), (Standing::Suspended, None));
     assert_eq!(told.reasons[0].as_str(), "audit");
-    // A report that was under way is answered in the same words.
+    // The device sent a report before it received that verdict. The answer has the same reason.
     let stale = paired.device.report(paired.nonce, Some(paired.base));
     let told = paired.send(&stale).await.unwrap();
     assert_eq!((told.result, told.entitlement.standing), (None, Standing::Suspended));
@@ -187,7 +187,7 @@ async fn suspension_ends_leases_and_resuming_brings_them_back() {
     assert!(paired.steady().await.lease.is_some());
 }
 
-/// For devices without an event log, whose states are accepted.
+/// A policy for devices without an event log, which compares their boot states with the accepted ones.
 const LOGLESS: &str =
     "boot-log.required = false\nsecure-boot.required = false\nfirmware.accept-any-version = true\n";
 
@@ -211,7 +211,7 @@ async fn under_a_policy_a_first_pairing_is_not_trusted_and_an_accepted_state_is(
 }
 
 #[tokio::test]
-async fn evidence_that_was_kept_back_is_answered_by_a_new_challenge() {
+async fn stale_evidence_is_answered_with_a_new_challenge() {
     let mut paired = Paired::new().await;
     paired.rig.set_policy(&format!("freshness.max-age = 100\n{LOGLESS}"));
     paired.rig.clock.advance(101);
@@ -223,7 +223,7 @@ async fn evidence_that_was_kept_back_is_answered_by_a_new_challenge() {
 }
 
 #[tokio::test]
-async fn rules_on_files_bring_no_lease_before_the_whole_log_was_looked_at() {
+async fn with_rules_on_files_no_lease_is_issued_before_the_whole_ima_log_was_appraised() {
     let mut paired = Paired::new().await;
     paired.accept().await;
     let told = paired.device.next_verdict(paired.plane()).await.unwrap();

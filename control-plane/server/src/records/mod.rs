@@ -1,8 +1,8 @@
 //! The chain of audit records about a device, and its checkpoints.
 //!
-//! The control plane keeps the last `records.keep` records of a device. A [`Checkpoint`] replaces the older ones: it holds
-//! the sequence and the digest of the last of them, signed by the audit key. Older records that later ones depend on (the
-//! last pairings and their approvals) are kept as they are: the checkpoint carries them.
+//! The control plane keeps the last `records.keep` records of a device. A [`Checkpoint`] replaces the older ones: it
+//! holds the sequence and the digest of the last of them, signed by the audit key. Older records that later ones depend
+//! on (the last pairings and their approvals) are kept unchanged: the checkpoint carries their digests.
 
 mod retention;
 

@@ -27,7 +27,7 @@ pub(crate) async fn trim_regularly(plane: &Arc<ControlPlane>) {
     loop {
         match trim(plane).await {
             Ok(0) => {}
-            Ok(dropped) => tracing::info!(dropped, "replaced old records by checkpoints"),
+            Ok(dropped) => tracing::info!(dropped, "replaced old records with checkpoints"),
             Err(error) => tracing::error!(%error, "cannot drop old records: check the database"),
         }
         tokio::time::sleep(PAUSE).await;
@@ -48,7 +48,7 @@ pub(crate) async fn trim(plane: &Arc<ControlPlane>) -> Result<u64, TrimError> {
             match trim_device(plane, device, step).await? {
                 Some(count) => dropped += count,
                 None => {
-                    // An investigation of the damage needs them all.
+                    // An investigation of the damage needs all of them.
                     tracing::error!(%device, "the chain of records is broken; none is dropped");
                     break;
                 }

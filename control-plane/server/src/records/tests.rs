@@ -1,4 +1,4 @@
-//! Old records are dropped, and the others can still be verified.
+//! Tests that old records are dropped and the others can still be verified.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::orders;
 use crate::store::{ChainError, StoreError};
 use crate::testing::{Reporting, Rig};
 
-/// A control plane that keeps 100 records of each device, and a device with more than twice as many.
+/// Returns a control plane that keeps 100 records of each device, and a device with more than twice as many.
 async fn long() -> (Rig, Reporting) {
     let rig = Rig::with("[approvals]\nre_pair = 0\n[records]\nkeep = 100\n");
     let (mut reporting, _) = Reporting::paired(&rig).await;
@@ -18,7 +18,7 @@ async fn long() -> (Rig, Reporting) {
     (rig, reporting)
 }
 
-/// Each report makes two records: the verdict and its lease.
+/// Sends reports. Each adds two records: the verdict and its lease.
 async fn report(rig: &Rig, reporting: &mut Reporting, times: u32) {
     for _ in 0..times {
         rig.clock.advance(60);
@@ -52,7 +52,7 @@ async fn old_records_are_dropped_and_a_bundle_of_the_others_holds() {
     let left = count(&rig, &reporting).await;
     assert!((100..=100 + MAX_CARRIED).contains(&left), "{left} records");
 
-    // The chain goes on after it, and is cut again.
+    // The chain continues after the checkpoint, and is trimmed again.
     for _ in 0..3 {
         report(&rig, &mut reporting, 60).await;
         assert!(trim(&rig.plane).await.unwrap() > 0);
@@ -84,11 +84,13 @@ async fn what_was_altered_around_a_checkpoint_is_found() {
     let changes: [(&str, Change); 6] = [
         ("the first record after it is missing", |contents, carried| drop(contents.records.remove(carried))),
         ("a carried record is missing", |contents, _| drop(contents.records.remove(0))),
-        ("nothing but some carried records", |contents, carried| contents.records.truncate(carried - 1)),
+        ("only some carried records are left", |contents, carried| contents.records.truncate(carried - 1)),
         ("a carried record was altered", |contents, _| {
             contents.records[0].body.0.last_mut().map(|byte| *byte ^= 1).unwrap();
         }),
-        ("the checkpoint stands for more", |contents, _| contents.checkpoint.as_mut().unwrap().sequence += 1),
+        ("the checkpoint claims to replace more", |contents, _| {
+            contents.checkpoint.as_mut().unwrap().sequence += 1
+        }),
         ("there is no checkpoint", |contents, _| contents.checkpoint = None),
     ];
     for (what, change) in changes {
@@ -100,7 +102,7 @@ async fn what_was_altered_around_a_checkpoint_is_found() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_counts_by_the_audit_keys_signature_alone() {
+async fn only_a_checkpoint_that_the_audit_key_signed_is_valid() {
     let (rig, reporting) = long().await;
     trim(&rig.plane).await.unwrap();
     let good = contents(&rig, &reporting).await;
@@ -125,7 +127,7 @@ async fn a_checkpoint_counts_by_the_audit_keys_signature_alone() {
 }
 
 #[tokio::test]
-async fn records_that_do_not_hold_are_not_dropped() {
+async fn records_that_fail_verification_are_not_dropped() {
     let (rig, reporting) = long().await;
     let before = contents(&rig, &reporting).await.records.len();
     let damage = "UPDATE record SET body = x'00' WHERE sequence = 20";

@@ -146,7 +146,7 @@ fn a_broken_policy_is_named_and_changes_nothing() {
     rig.control_plane.set_policy("default", &broken).unwrap();
     assert_eq!(explain(rig, &id)["policy"], in_force);
     let log = rig.control_plane.log().unwrap();
-    let complaint = log.lines().rfind(|line| line.contains("left as they were")).unwrap();
+    let complaint = log.lines().rfind(|line| line.contains("stay in force")).unwrap();
     assert!(complaint.contains("default.toml"), "{complaint}");
 
     let check = |file: &[&str]| {

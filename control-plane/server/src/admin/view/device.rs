@@ -30,7 +30,7 @@ pub struct DeviceLine {
     pub endorsement: Option<String>,
     /// Whether it may pair without a TPM vendor's certificate.
     pub without_certificate: bool,
-    /// Whether the operator lets it work or has suspended it.
+    /// Whether it is active or suspended.
     pub standing: Standing,
     /// The scopes and audiences that the operator grants it.
     pub granted: Access,
@@ -50,7 +50,7 @@ pub struct DeviceLine {
     pub last_report: Option<u64>,
     /// Whether the next report is later than the interval of the last verdict and a margin allow.
     pub overdue: bool,
-    /// Whether its last status message says that it is connected; not signed.
+    /// Whether it is connected, by its last status message; not signed.
     pub online: Option<bool>,
     /// Its state in that message.
     pub state: Option<DeviceState>,
@@ -64,7 +64,7 @@ pub struct DeviceLine {
 
 /// `show`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "named as in the parts of which it is made")]
+#[expect(missing_docs, reason = "the fields have the names of their parts")]
 pub struct DeviceView {
     pub device: DeviceId,
     pub label: Option<String>,
@@ -83,7 +83,8 @@ pub struct DeviceView {
     pub suspension: Option<u64>,
     /// The scopes and audiences that the operator grants it.
     pub granted: Access,
-    /// Its entitlement now: what its live pairing asked for, or was granted since, as far as the operator grants it.
+    /// Its entitlement now: the scopes and audiences that its live pairing requested or was granted later, as far as
+    /// the operator grants them.
     pub entitlement: Option<Entitlement>,
     /// The device that it replaced.
     pub replaces: Option<DeviceId>,
@@ -114,11 +115,11 @@ pub struct DeviceView {
     pub reported_state: Option<ReportedStateView>,
     /// How many boot states are accepted.
     pub boot_states: usize,
-    /// The accepted states that were approved ahead and not reached.
+    /// The boot states that were approved ahead and that the device has not reached yet.
     pub ahead: Vec<AheadView>,
     /// Signs of clones and rollbacks, oldest first.
     pub incidents: Vec<IncidentView>,
-    /// The digest of those that are open, which `settle` names; none if none is.
+    /// The digest of the open ones, which `settle` names; none if none is open.
     pub open_incidents: Option<Digest>,
 }
 
@@ -127,9 +128,9 @@ pub struct DeviceView {
 pub struct NvPcrView {
     /// The handle of its NV index, as policies name it.
     pub index: String,
-    /// What systemd's log calls it; a claim of the device. Empty where the log does not say it.
+    /// Its name in systemd's log, which is a claim of the device. Empty if the log does not name it.
     pub name: String,
-    /// Whether the device's policy names it. It is only known to be present otherwise.
+    /// Whether the device's policy names it. Otherwise only its presence is known.
     pub judged: bool,
 }
 

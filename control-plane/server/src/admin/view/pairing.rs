@@ -1,4 +1,4 @@
-//! The parts of [`DeviceView`](super::DeviceView)(super::DeviceView) about pairings, their verdicts and events, and incidents.
+//! The parts of [`DeviceView`](super::DeviceView) about pairings, their verdicts and events, and incidents.
 
 use std::collections::BTreeMap;
 
@@ -22,18 +22,18 @@ pub struct PairingView {
     pub end_ordered_at: Option<u64>,
     /// When the proof of its end was received.
     pub ended_at: Option<u64>,
-    /// The scopes that it asked for, and those that were granted to it since.
+    /// The scopes that it requested, and those that were granted to it later.
     pub scopes: Vec<Scope>,
-    /// The audiences that it asked for, and those that were granted to it since, beside the control plane's own URL.
+    /// The audiences that it requested, and those that were granted to it later, beside the control plane's own URL.
     pub audiences: Vec<Audience>,
 }
 
-/// The last judgement, in [`DeviceView`](super::DeviceView).
+/// The last verdict with an attestation result, in [`DeviceView`](super::DeviceView).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "named as in the message")]
 pub struct VerdictView {
     pub result: Option<TrustTier>,
-    /// On each area.
+    /// The trust tier of each area.
     pub areas: BTreeMap<Area, TrustTier>,
     pub standing: Standing,
     pub reasons: Vec<String>,
@@ -43,14 +43,14 @@ pub struct VerdictView {
     pub sequence: u64,
 }
 
-/// The lease of that judgement, in [`DeviceView`](super::DeviceView).
+/// The lease of that verdict, in [`DeviceView`](super::DeviceView).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LeaseView {
-    /// By the wall clock; the TPM's clock decides.
+    /// When it ends by the wall clock, Unix seconds. The TPM's clock decides.
     pub until: u64,
-    /// The TPM's clock, milliseconds.
+    /// The TPM's clock at which it ends, milliseconds.
     pub clock: u64,
-    /// The TPM's resets.
+    /// The highest reset count of the TPM at which it is valid.
     pub reset_count: u32,
 }
 
@@ -62,7 +62,7 @@ pub struct ReportView {
     pub bytes: u64,
     pub evidence_sha256: Option<String>,
     pub whole: bool,
-    /// How many were accepted in this pairing.
+    /// How many reports were accepted in this pairing.
     pub reports: u64,
 }
 
@@ -172,11 +172,11 @@ pub struct IncidentView {
     pub kind: IncidentKind,
     /// The other device that it is about.
     pub other: Option<DeviceId>,
-    /// What was seen.
+    /// What the control plane saw.
     pub detail: String,
-    /// When it was seen first.
+    /// When it was first seen.
     pub first_at: u64,
-    /// When it was seen last.
+    /// When it was last seen.
     pub last_at: u64,
     /// How often it was seen.
     pub times: u64,

@@ -49,7 +49,7 @@ pub struct ReasonView {
     pub area: Area,
     /// The trust tier that it leads to.
     pub result: TrustTier,
-    /// The rule; a rule of the policy is named as section, point, key.
+    /// The rule; a rule of the policy is named `section.key`.
     pub rule: String,
     /// The reason in words.
     pub text: String,

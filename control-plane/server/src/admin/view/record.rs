@@ -13,33 +13,33 @@ pub struct RecordView {
     pub device: DeviceId,
     /// Its place in the chain.
     pub sequence: u64,
-    /// When it was ordered, Unix seconds.
+    /// When it was recorded, Unix seconds.
     pub time: u64,
     /// What happened.
     #[serde(flatten)]
     pub fact: Fact,
     /// The digest of the record before it, hexadecimal.
     pub previous: String,
-    /// Its own.
+    /// Its own digest, hexadecimal.
     pub digest: String,
 }
 
 /// One line of `records --device`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceRecordView {
-    /// Which of the device's chains, from 1.
+    /// The number of the device's chain, from 1.
     pub chain: u32,
     /// Its place in the chain.
     pub sequence: u64,
-    /// In whose report it came.
+    /// The pairing in whose report it was received.
     pub pairing: PairingId,
-    /// When it came, Unix seconds of the control plane.
+    /// When it was received, Unix seconds of the control plane's clock.
     pub received_at: u64,
-    /// What the device says, byte strings in hexadecimal; none if it cannot be read.
+    /// The device's record, byte strings in hexadecimal; none if it cannot be decoded.
     pub record: Option<Value>,
     /// The digest of the record before it, hexadecimal.
     pub previous: String,
-    /// Its own.
+    /// Its own digest, hexadecimal.
     pub digest: String,
 }
 
@@ -73,7 +73,8 @@ impl From<DeviceRecordRow> for DeviceRecordView {
     }
 }
 
-/// JSON has no byte strings: they come as arrays of numbers, of which a record has no others.
+/// Replaces arrays of numbers with hexadecimal strings: serde writes byte strings as such arrays in JSON, and a record
+/// has no other arrays of numbers.
 fn readable(value: Value) -> Value {
     match value {
         Value::Array(items) => match bytes(&items) {

@@ -8,7 +8,7 @@ use pawl_verifier::pairing::PairingSession;
 use pawl_verifier::session::Refused;
 use pawl_verifier::session::{ApprovalSession, Purpose, SessionApproval, SessionState};
 
-/// One line of `sessions`. It never contains codes and confirmations.
+/// One line of `sessions`. It never contains codes or confirmations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionView {
     /// Its id.
@@ -29,9 +29,9 @@ pub struct SessionView {
     pub action: String,
     /// The resource of an action.
     pub resource: Option<String>,
-    /// Where it was requested, by the device's word.
+    /// Where it was requested; a claim of the device.
     pub origin: String,
-    /// Why it was requested, by the device's word.
+    /// Why it was requested; a claim of the device.
     pub reason: String,
     /// The requested scopes.
     pub scopes: Vec<String>,
@@ -47,26 +47,26 @@ pub struct SessionView {
     pub needed: u8,
     /// The persons who have approved.
     pub approved: Vec<ApprovalView>,
-    /// The remaining failed attempts.
+    /// How many failed attempts are left.
     pub tries_left: u8,
     /// The refused approvals, with the binding that failed.
     pub refusals: Vec<Refused>,
-    /// Why it is over.
+    /// Why it ended.
     pub outcome: Option<String>,
 }
 
 /// An approval, in [`SessionView`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ApprovalView {
-    /// Who.
+    /// The approver.
     pub principal: String,
     /// The fingerprint of their key.
     pub key: String,
-    /// When.
+    /// When it was given.
     pub time: u64,
-    /// Whether it was given elsewhere than at the device.
+    /// Whether it was given on another device.
     pub elsewhere: bool,
-    /// Whether it counts: an approval from elsewhere counts once it is confirmed at the device.
+    /// Whether it counts: an approval that was given on another device counts once it is confirmed at this one.
     pub counts: bool,
 }
 
@@ -92,13 +92,13 @@ pub struct ClaimsView {
     pub endorsement: String,
     /// Whether the device is enrolled; otherwise the approval enrols it.
     pub enrolled: bool,
-    /// What it found of its earlier pairing, by its own word.
+    /// What it found of its earlier pairing; a claim of the device.
     pub finding: Finding,
-    /// Its host facts, by its own word.
+    /// Its host facts; a claim of the device.
     pub host: HostFacts,
     /// The trust tier of its evidence.
     pub appraisal: Option<TrustTier>,
-    /// Why.
+    /// The reasons for that tier.
     pub reasons: Vec<String>,
 }
 

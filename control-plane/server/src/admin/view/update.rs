@@ -18,15 +18,15 @@ pub struct PreApprovedView {
     pub name: String,
     /// The digest of the present boot state, on which the update builds: `--state` names it.
     pub state: Digest,
-    /// The PCRs that will be others, of the device's bank.
+    /// The PCRs that the update changes, in the device's bank.
     pub changes: BTreeMap<u8, PcrChange>,
     /// The whole state: the PCRs that leases name.
     pub pcrs: BTreeMap<u8, PcrValue>,
-    /// Nothing was approved: it was only computed.
+    /// Whether the state was only computed, and nothing approved.
     pub dry_run: bool,
 }
 
-/// What becomes of a PCR.
+/// A PCR's change.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PcrChange {
     /// Its value in the device's last report.
@@ -40,23 +40,23 @@ pub struct PcrChange {
 pub struct WithdrawnView {
     /// The device.
     pub device: DeviceId,
-    /// How many states were taken back.
+    /// How many approvals were withdrawn.
     pub withdrawn: usize,
 }
 
-/// A boot state still to come, in [`super::DeviceView`].
+/// A boot state that was approved ahead, in [`super::DeviceView`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AheadView {
     /// The operator's name for it.
     pub name: String,
     /// When it was approved.
     pub approved_at: u64,
-    /// The last verdict has brought the device a lease for it. With more than four states to come, the
-    /// oldest have none.
+    /// Whether the last verdict contains a lease for it. With more than four states approved ahead, the oldest have
+    /// none.
     pub leased: bool,
     /// The TPM's clock at which that lease ends, milliseconds.
     pub clock: Option<u64>,
-    /// The TPM's resets over which it holds.
+    /// The highest reset count of the TPM at which that lease is valid.
     pub reset_count: Option<u32>,
 }
 
@@ -74,7 +74,7 @@ impl PreApprovedView {
 }
 
 impl AheadView {
-    /// The states still to come, and what the last verdict gave for each.
+    /// Returns the states that were approved ahead, each with its lease in the last verdict.
     pub(super) fn all(
         tx: &Tx<'_>,
         device: DeviceId,
