@@ -100,7 +100,7 @@ pub enum BundleError {
     #[error("not a bundle: {0}; `pawl-control-plane records DEVICE --export FILE --bundle` makes one")]
     Form(serde_json::Error),
     /// JSON, but not byte for byte as bundles are written.
-    #[error("the bundle is not as it was written: something in the file was altered")]
+    #[error("the file was altered after the bundle was written")]
     OtherForm,
     /// The records cannot be encoded.
     #[error("the records cannot be written: {0}")]
@@ -123,7 +123,7 @@ pub struct Contents {
     pub attestation_keys: Vec<Base64>,
     /// `TPMT_PUBLIC` of the control plane's lease key, which those records name too.
     pub lease_keys: Vec<Base64>,
-    /// Who approved, and their keys: lines of an `allowed_signers` file.
+    /// The approvers and their keys: lines of an `allowed_signers` file.
     pub approvers: Vec<String>,
     /// Replaces the control plane's records that were dropped; none while all are kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,7 +137,7 @@ pub struct Contents {
 /// The versions of the bundle format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
-    /// The first one.
+    /// The first version.
     #[serde(rename = "pawl-records/1")]
     First,
 }
@@ -158,7 +158,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceEntry {
-    /// Which of the device's chains.
+    /// The number of the device's chain.
     pub chain: u32,
     /// Its place in the chain.
     pub sequence: u64,

@@ -1,5 +1,5 @@
 //! The signature of a bundle: a JWS (RFC 7515) with the digest of the contents. Also the encodings of byte strings in a
-//! bundle's JSON, each of which has exactly one valid form.
+//! bundle's JSON; a byte string has exactly one valid encoding.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -28,7 +28,7 @@ struct Header {
     x5c: Vec<String>,
 }
 
-/// The signed claims. Only the digest is verified; the others are for people who read the JWS.
+/// The signed claims. The digest covers all contents; the other claims are for people who read the JWS.
 #[derive(Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 struct Claims {
@@ -141,11 +141,11 @@ pub enum SignatureError {
     /// The authority's certificate cannot be read.
     #[error("the trusted certificate cannot be read: give the control plane's ca.pem")]
     Authority,
-    /// The authority did not issue the certificate, or for another purpose.
+    /// The authority did not issue the certificate, or issued it for another purpose.
     #[error("the bundle is not signed by a control plane of this authority: {0}")]
     Certificate(webpki::Error),
     /// Forged or altered.
-    #[error("the bundle's signature does not hold")]
+    #[error("the bundle's signature is invalid")]
     Signature,
     /// The signature is for other contents.
     #[error("the bundle was altered after it was signed")]

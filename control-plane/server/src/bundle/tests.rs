@@ -10,7 +10,7 @@ use pawl_verifier::record::Fact;
 
 use crate::testing::{ActionAttempt, Device, Records, Rig, authorization, decode_verdict};
 
-/// A device to which everything has happened that a record is kept of.
+/// Returns a device with a record of each kind that `check` verifies.
 async fn eventful() -> (Rig, Device) {
     let (rig, persons) =
         Rig::approved_by("pair = 1\n[[action]]\nname = \"restart\"\napprovals = 0\n", &["alice"]);
@@ -53,7 +53,7 @@ async fn bundle(plane: &Arc<ControlPlane>, device: &Device) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn everything_in_a_bundle_is_checked_and_holds() {
+async fn a_bundle_with_every_kind_of_record_is_verified() {
     let (rig, device) = eventful().await;
     let bytes = bundle(&rig.plane, &device).await;
     let contents = Bundle::read(&bytes).unwrap().verify(rig.plane.keys.authority.certificate()).unwrap();
@@ -65,7 +65,7 @@ async fn everything_in_a_bundle_is_checked_and_holds() {
     assert!(checked.approvers[0].starts_with("alice namespaces=\"pawl-approval@v1\" ssh-ed25519 "));
 }
 
-/// A newer control plane wrote it, and an older program checks it.
+/// A newer control plane wrote the record, and an older program checks it.
 #[tokio::test]
 async fn a_fact_of_a_newer_version_is_counted_and_its_chain_checked() {
     let (rig, device) = eventful().await;
@@ -88,26 +88,26 @@ async fn a_fact_of_a_newer_version_is_counted_and_its_chain_checked() {
 }
 
 #[tokio::test]
-async fn a_byte_that_was_altered_anywhere_is_found() {
+async fn any_altered_byte_is_found() {
     let (rig, device) = eventful().await;
     let good = bundle(&rig.plane, &device).await;
     let authority = rig.plane.keys.authority.certificate();
-    let believed = |bytes: &[u8]| Bundle::read(bytes).is_ok_and(|bundle| bundle.verify(authority).is_ok());
-    assert!(believed(&good));
-    // Each place would take minutes in a debug build; a prime step meets every kind of member.
+    let is_valid = |bytes: &[u8]| Bundle::read(bytes).is_ok_and(|bundle| bundle.verify(authority).is_ok());
+    assert!(is_valid(&good));
+    // Altering each byte would take minutes in a debug build; a prime step reaches every kind of member.
     for place in (0..good.len()).step_by(211).chain([0, good.len() - 2, good.len() - 1]) {
         for flipped in [0x01, 0x20] {
             let mut bytes = good.clone();
             bytes[place] ^= flipped;
-            assert!(!believed(&bytes), "byte {place} of {}", good.len());
+            assert!(!is_valid(&bytes), "byte {place} of {}", good.len());
         }
     }
-    assert!(!believed(&[&good[..], b" "].concat()));
-    assert!(!believed(&good[..good.len() - 1]));
+    assert!(!is_valid(&[&good[..], b" "].concat()));
+    assert!(!is_valid(&good[..good.len() - 1]));
 }
 
 #[tokio::test]
-async fn records_that_were_dropped_are_missed_by_the_signature() {
+async fn the_signature_shows_that_records_were_dropped() {
     let (rig, device) = eventful().await;
     let bundle = Bundle::read(&bundle(&rig.plane, &device).await).unwrap();
     let authority = rig.plane.keys.authority.certificate();
@@ -129,16 +129,16 @@ async fn a_bundle_of_another_authority_is_not_believed() {
     let other = Rig::new();
     let error = Bundle::read(&bytes).unwrap().verify(other.plane.keys.authority.certificate()).unwrap_err();
     assert!(error.to_string().contains("this authority"), "{error}");
-    // A certificate of the right authority for another purpose: the HTTPS server's.
+    // An audit key of another authority, with this authority's certificate beside it.
     let authority = rig.plane.keys.authority.certificate();
     let contents = contents(&rig.plane, &device).await;
     let forged = Bundle::sign(contents, &other.plane.keys.audit, authority).unwrap();
     assert!(forged.verify(authority).is_err());
 }
 
-/// What an operator could do who has the database and the audit key, but none of the others.
+/// An operator who has the database and the audit key, but no other key, could forge such records.
 #[tokio::test]
-async fn each_kind_of_record_is_checked_by_what_it_rests_on() {
+async fn each_kind_of_record_is_checked_against_its_evidence() {
     let (rig, device) = eventful().await;
     let good = contents(&rig.plane, &device).await;
     let cases = [
@@ -195,7 +195,8 @@ async fn a_quote_by_a_key_outside_the_endorsement_hierarchy_is_found() {
     assert!(quotes.iter().all(|failure| failure.problem.contains("endorsement hierarchy")), "{quotes:?}");
 }
 
-/// Alters one member of the first record of a kind that has it, and forges the chain anew.
+/// Alters one member of the first record of this kind that has it, and computes the chain again. Returns whether there
+/// was such a record.
 fn forge(contents: &mut Contents, kind: &str, member: &str) -> bool {
     use pawl_proto::record::Link;
     use serde_json::Value;
@@ -237,7 +238,7 @@ fn forge(contents: &mut Contents, kind: &str, member: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_record_that_was_altered_in_its_place_is_named() {
+async fn the_check_names_an_altered_record() {
     let (rig, device) = eventful().await;
     let good = contents(&rig.plane, &device).await;
     for place in 0..good.records.len() {
@@ -256,7 +257,7 @@ async fn a_record_that_was_altered_in_its_place_is_named() {
 }
 
 #[tokio::test]
-async fn the_devices_own_records_are_held_against_what_was_known_of_them() {
+async fn the_devices_own_records_are_compared_with_the_recorded_heads() {
     let (rig, device) = eventful().await;
     let good = contents(&rig.plane, &device).await;
 
@@ -333,7 +334,7 @@ async fn records_of_an_earlier_version_are_counted_and_not_refused() {
 }
 
 #[tokio::test]
-async fn both_chains_of_a_replacement_hold() {
+async fn both_chains_of_a_replacement_are_verified() {
     let (rig, persons) = Rig::approved_by("", &["alice"]);
     let mut old = Device::enrolled(&rig.plane).await;
     old.pair(&rig.plane).await.unwrap();

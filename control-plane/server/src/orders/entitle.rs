@@ -16,7 +16,7 @@ use pawl_verifier::record::Fact;
 pub struct AccessChanged {
     /// The grant before.
     pub before: Access,
-    /// The grant now. Where no audience was ever granted, the control plane's own URL is.
+    /// The grant now. If the operator never granted an audience, it contains the control plane's own URL.
     pub now: Access,
     /// The verdict that carries it to the device; none if there is no live pairing or nothing has changed.
     pub sequence: Option<u64>,

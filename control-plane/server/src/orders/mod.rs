@@ -42,7 +42,7 @@ pub struct Ordered {
 /// stop at once, whether the event reaches the device or not.
 ///
 /// # Errors
-/// [`OrderError`] when there is nothing to order, or the same is ordered already.
+/// [`OrderError`] when there is no pairing to order it for, or the same is ordered already.
 pub async fn order(
     plane: &Arc<ControlPlane>,
     device: DeviceId,
@@ -107,7 +107,7 @@ fn order_in(
     Ok(event)
 }
 
-/// Orders the end of a device's live pairing for an approved session. Does nothing where there is none or its end is
+/// Orders the end of a device's live pairing for an approved session. Does nothing if there is none or its end is
 /// ordered already.
 pub(crate) fn end(
     plane: &ControlPlane,
@@ -130,21 +130,21 @@ pub(crate) fn end(
 /// Why an order is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
-    /// Nobody enrolled it.
+    /// It is not enrolled.
     #[error("no such device; `pawl-control-plane devices` lists them")]
     UnknownDevice,
     /// There is no pairing for it, or another order must be carried out first.
     #[error(transparent)]
     Refused(#[from] OrderRefused),
     /// The device has not reported yet.
-    #[error("the device has reported nothing that could be accepted")]
+    #[error("the device has not reported a boot state yet")]
     NothingReported,
     /// The boot state does not cover kernel or command line.
     #[error("this boot state cannot be accepted: {0}")]
     Uncovered(#[from] Uncovered),
     /// The device has reported another boot state than the operator has seen.
     #[error(
-        "the device has meanwhile reported another boot state, {reported}, than {seen}: look at it \
+        "the device has since reported another boot state, {reported}, instead of {seen}: inspect it \
          (`pawl-control-plane show`) and name that one"
     )]
     OtherState {
@@ -158,7 +158,7 @@ pub enum OrderError {
     NotSuspended,
     /// The device was suspended again after the operator looked.
     #[error(
-        "the device is under suspension {now} ({reason}), not {seen}: look at it (`pawl-control-plane show`) and name \
+        "the device is under suspension {now} ({reason}), not {seen}: inspect it (`pawl-control-plane show`) and name \
          that one"
     )]
     OtherSuspension {
@@ -189,13 +189,13 @@ impl From<EncodeError> for OrderError {
     }
 }
 
-/// Verifies and stores a receipt. The attestation key's signature authenticates it, so anybody may deliver it. `from` is
-/// the device on whose topic it came.
+/// Verifies and stores a receipt. The attestation key's signature authenticates it, so anybody may deliver it. `from`
+/// is the device on whose topic it arrived.
 ///
-/// Returns the signed event that ended the epoch, where the device does not know it.
+/// Returns the signed event that ended the epoch, if the device does not know it.
 ///
 /// # Errors
-/// [`ReceiptError`] says which check failed; such a receipt is not stored.
+/// [`ReceiptError`] names the failed check; such a receipt is not stored.
 pub async fn receive(
     plane: &Arc<ControlPlane>,
     from: Option<DeviceId>,
@@ -222,7 +222,8 @@ fn receive_in(
     if !tx.add_receipt(receipt, signed, now_ms)? {
         return Ok(order);
     }
-    // A late receipt lies before the stored history. One that contradicts it still proves that its epoch is over.
+    // A late receipt is older than the stored history. Even a receipt that contradicts the history proves that its
+    // epoch is over.
     match tx.tpm_history(receipt.device)?.raised_to(time) {
         Some(history) => tx.set_tpm_history(receipt.device, &history)?,
         None => incident::check_history(tx, receipt.device, time, now)?,
@@ -235,8 +236,8 @@ fn receive_in(
     Ok(order)
 }
 
-/// Returns the event that ended the device's newest pairing, where the receipt says that the device does not know why its
-/// epoch ended: its process was killed between the increment and the write of the cause.
+/// Returns the event that ended the device's newest pairing, if the receipt's cause is `recovery`: the daemon was
+/// killed between the increment and the write of the cause, and does not know why the epoch ended.
 fn unknown_order(tx: &Tx<'_>, receipt: &Receipt) -> Result<Option<Vec<u8>>, StoreError> {
     let newest = tx.newest_pairing(receipt.device)?;
     if receipt.cause != Cause::Recovery || newest.is_none_or(|pairing| pairing.id != receipt.pairing) {
@@ -251,10 +252,10 @@ pub enum ReceiptError {
     /// It is malformed.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// It came on another device's topic.
+    /// It arrived on another device's topic.
     #[error("the receipt is about another device")]
     OtherDevice,
-    /// It does not prove its content.
+    /// The TPM's attestation does not prove its content.
     #[error(transparent)]
     Unproven(#[from] receipt::ReceiptError),
     /// The database failed.

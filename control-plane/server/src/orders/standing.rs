@@ -32,7 +32,8 @@ pub struct StandingChanged {
     pub published: bool,
 }
 
-/// Suspends a device until it is resumed: it gets no token and no lease, and a verdict that says so. Nothing is destroyed.
+/// Suspends a device until it is resumed: it gets no token and no lease, and a verdict with the suspension. Nothing is
+/// destroyed.
 ///
 /// # Errors
 /// [`OrderError`]
@@ -88,7 +89,7 @@ async fn change(
     Ok(StandingChanged { standing, suspension, sequence, published })
 }
 
-/// Waits for the broker to acknowledge the verdict of this number. Returns whether it has.
+/// Waits for the broker to acknowledge the verdict of this number. Returns whether it did.
 pub(super) async fn wait_for_delivery(
     plane: &ControlPlane,
     listener: Listener,
@@ -97,8 +98,8 @@ pub(super) async fn wait_for_delivery(
 ) -> bool {
     match sequence {
         Some(number) if plane.outbox.connected() => {
-            let ours = Delivered::Verdict { device, sequence: number };
-            listener.wait(DELIVERY, |delivered| (delivered == ours).then_some(())).await.is_some()
+            let awaited = Delivered::Verdict { device, sequence: number };
+            listener.wait(DELIVERY, |delivered| (delivered == awaited).then_some(())).await.is_some()
         }
         _ => false,
     }
@@ -170,7 +171,7 @@ pub async fn accept(
     }
 }
 
-/// What a device last reported: the basis of an acceptance.
+/// The boot state that a device last reported, with its evidence: the basis of an acceptance.
 #[derive(Clone, PartialEq)]
 struct ReportedState {
     state: BootState,

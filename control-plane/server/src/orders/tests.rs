@@ -42,12 +42,12 @@ async fn a_revocation_ends_the_pairing_and_waits_for_the_broker() {
 }
 
 #[tokio::test]
-async fn the_receipt_settles_it() {
+async fn the_receipt_settles_the_order() {
     let (rig, mut device) = paired().await;
     let ordered = order_of(&rig, &device, EventKind::Revoke).await.unwrap();
     let receipt = device.wipe(Some(&ordered.event));
     receive_receipt(&rig.plane, Some(device.id()), receipt.clone()).await.unwrap();
-    // The broker may bring it twice.
+    // The broker may deliver it twice.
     receive_receipt(&rig.plane, Some(device.id()), receipt).await.unwrap();
 
     assert_eq!(state(&rig, &device).await, PairingState::Ended);
@@ -67,7 +67,7 @@ async fn the_receipt_settles_it() {
 }
 
 #[tokio::test]
-async fn a_device_that_does_not_know_what_ended_its_epoch_is_told() {
+async fn a_device_that_does_not_know_what_ended_its_epoch_gets_the_order() {
     let (rig, mut device) = paired().await;
     let ordered = order_of(&rig, &device, EventKind::Repair).await.unwrap();
     let known = device.wipe(None);
@@ -77,13 +77,13 @@ async fn a_device_that_does_not_know_what_ended_its_epoch_is_told() {
     assert_eq!(receive_receipt(&rig.plane, None, known).await.unwrap(), None);
     let topic = Topic::new(device.id(), Channel::Event);
     let keys = [OrderKey::from(&rig.plane.keys.signing.order)];
-    // The answer may have been lost: it is the same again.
+    // The answer may have been lost: the same receipt gets the same answer again.
     for _ in 0..2 {
         let event = receive_receipt(&rig.plane, None, unknown.clone()).await.unwrap().unwrap();
         assert_eq!(pawl_proto::signed::verify(&event, &topic, &keys).as_ref(), Ok(&ordered.event));
     }
 
-    // It is nothing to go by once the device was paired again.
+    // Once the device is paired again, the order of the earlier pairing is no longer returned.
     device.pair(&rig.plane).await.unwrap();
     assert_eq!(receive_receipt(&rig.plane, None, unknown).await.unwrap(), None);
 }
@@ -154,7 +154,7 @@ async fn a_lesser_order_does_not_replace_the_end() {
     ));
 
     let waiting = rig.plane.store.transaction(|tx| tx.unpublished_events(9)).await.unwrap();
-    assert_eq!(waiting.len(), 1, "the broker retains the newest alone");
+    assert_eq!(waiting.len(), 1, "the broker retains only the newest");
 }
 
 #[tokio::test]

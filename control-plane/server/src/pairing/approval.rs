@@ -35,11 +35,12 @@ pub(super) fn carry_out(
     check_device(plane, tx, &claim, &vendor_check, statement.replaces)?;
     check_place(tx, claim.device, statement.replaces)?;
     if let Some(replaced) = statement.replaces {
-        // The policy requires a person's approval. This check keeps a fault there from ending another device's pairing.
+        // The policy requires a person's approval. If a fault there let a session pass without one, this check still
+        // protects the other device's pairing.
         if !tx.approvals(session.id)?.iter().any(|approval| approval.confirmation.is_none()) {
             return Err(Refusal::new(
                 RefusalCode::ApprovalRequired,
-                "a person must approve that a device takes another one's place",
+                "a person must approve the replacement of a device",
             )
             .into());
         }
@@ -73,8 +74,9 @@ pub(super) fn carry_out(
     Ok(answer)
 }
 
-/// Replaces another device by this one: revokes and suspends the other one. A device that was not enrolled is enrolled, on
-/// its approvers' word, and inherits the operator's grant that they were shown. A device that was enrolled keeps its own.
+/// Replaces another device by this one: revokes and suspends the other one. If this device was not enrolled, the
+/// approval enrols it, and it inherits the other one's grant, which the approvers were shown. A device that was
+/// enrolled keeps its own grant.
 fn replace(
     plane: &ControlPlane,
     tx: &Tx<'_>,
@@ -107,7 +109,7 @@ fn replace(
         tx.enrol(old.ek_sha256, Some(&format!("{label}{SUFFIX}")), now)?;
     }
     let (_, statement) = session.asked()?;
-    let reason = because("another device took its place", &statement);
+    let reason = because("another device replaced it", &statement);
     orders::end(plane, tx, replaced, EventKind::Revoke, reason, session.id)?;
     let reason = format!("replaced by {device}");
     session::decline_all(tx, replaced, &reason, now)?;
@@ -128,8 +130,7 @@ fn inherit(
 ) -> Result<(), RequestError> {
     let (_, statement) = session.asked()?;
     if statement.granted != Some(entitlement::granted(plane, tx, replaced)?) {
-        let message =
-            "the operator has changed what the replaced device is granted since it was shown; ask anew";
+        let message = "the operator changed the grant of the replaced device after the approvers saw it; request the pairing again";
         return Err(Refusal::new(RefusalCode::Stale, message).into());
     }
     let granted = tx.granted(replaced)?;

@@ -25,8 +25,8 @@ use crate::refusal::RequestError;
 use crate::store::{NewReport, StoreError, Tx};
 use crate::{entitlement, incident, posture, session, verdict};
 
-/// Grants the pairing of an approved session if the proof is valid. It is granted once; the same proof gets the same grant
-/// again while the pairing is live.
+/// Grants the pairing of an approved session if the proof is valid. A session is granted once; the same proof gets the
+/// same grant again while the pairing is live.
 ///
 /// # Errors
 /// [`RequestError::Refused`] with a message for the technician.
@@ -221,8 +221,8 @@ fn begin_history(
     Ok(())
 }
 
-/// Without a policy, accepts the boot state of a device that has no accepted state: anyone who enrolled or approved the device
-/// trusts its present state.
+/// Without a policy, accepts the boot state of a device that has no accepted state: the operator who enrolled the
+/// device, or the person who approved it, trusts its present state.
 fn accept_first(
     plane: &ControlPlane,
     tx: &Tx<'_>,
@@ -256,7 +256,7 @@ fn first_verdict(
     weigh(&mut draft, &tx.open_incidents(device)?);
     let (verdict, message) = verdict::issue(plane, tx, pairing, draft)?;
     posture::record_verdict(tx, &verdict, &proven.quoted, records.head)?;
-    // The grant carries it to the device.
+    // The grant carries the verdict to the device, so the outbox need not publish it.
     tx.set_verdict_published(device, verdict.sequence)?;
     Ok((verdict, message))
 }

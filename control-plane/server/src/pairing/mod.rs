@@ -63,7 +63,7 @@ fn ending(tx: &Tx<'_>, pairing: Pairing) -> Result<Ending, StoreError> {
     Ok(Ending { pairing: pairing.id, epoch: pairing.epoch, paired_at: pairing.paired_at, scopes })
 }
 
-/// Evidence in a request for a pairing, and the claim that it belongs to.
+/// The evidence in a request for a pairing, and the claim that it belongs to.
 struct PairingEvidence {
     claim: Claim,
     epoch: Epoch,
@@ -80,8 +80,9 @@ fn load_basis(tx: &Tx<'_>, device: DeviceId) -> Result<PairingBasis, StoreError>
     })
 }
 
-/// Appraises a device outside of any transaction, and stores its boot state, also if the device is refused for it later:
-/// an operator may accept that state. Also returns the basis of the appraisal: the caller must compare it when it commits.
+/// Appraises a device outside of any transaction, and stores its boot state, even if the device is later refused for
+/// it: an operator may accept that state. Also returns the basis of the appraisal: the caller must compare it when it
+/// commits.
 async fn appraise(
     plane: &Arc<ControlPlane>,
     evidence: &Arc<PairingEvidence>,
@@ -104,7 +105,7 @@ async fn appraise(
     Ok((basis, appraised))
 }
 
-/// Stores the last evidence of a device, also if the device is refused for it: an operator may learn a policy from it.
+/// Stores the last evidence of a device, even if the device is refused for it: an operator may learn a policy from it.
 fn keep_evidence(tx: &Tx<'_>, device: DeviceId, appraised: &AppraisedDevice) -> Result<(), StoreError> {
     let kept = appraised.report.kept.as_ref().ok_or(StoreError::Malformed("attestation key"))?;
     tx.set_kept_evidence(device, kept, appraised.report.boot_log.as_deref())

@@ -1,4 +1,4 @@
-//! Whether a device may ask for a pairing now, by what the database holds.
+//! Checks against the database whether a device may request a pairing now.
 
 use std::sync::Arc;
 

@@ -37,9 +37,9 @@ pub enum Progress {
     Approved(Box<PairingApproved>),
 }
 
-/// Opens a session if the proof is valid. The same request repeated reports the session. A proof that did not open the
-/// offer's credential writes nothing; one by the device's own TPM counts against that device's limit, since its refusal is
-/// recorded.
+/// Opens a session if the proof is valid. A repeated request reports the session. A proof that did not open the offer's
+/// credential writes nothing. A refused proof by the device's own TPM is recorded, so it counts against the device's
+/// limit.
 ///
 /// # Errors
 /// [`RequestError::Refused`] with a message for the technician.
@@ -149,7 +149,7 @@ async fn prove(
         let (basis, appraised) = appraise(plane, &evidence, PairingStep::Opening).await?;
         let appraised = Arc::new(appraised);
         let (of_offer, of_appraised, now) = (Arc::clone(&offer), Arc::clone(&appraised), plane.clock.now());
-        // A request counts once as a sign of an incident, however often it is appraised.
+        // A request counts only once as a sign of an incident, even if it is appraised again.
         let is_first = !std::mem::replace(&mut is_counted, true);
         let keep = move |tx: &Tx<'_>| {
             if is_first {

@@ -209,7 +209,7 @@ pub enum Problem {
     #[error("it has more than {0} bytes")]
     TooLong(u64),
     /// Not UTF-8.
-    #[error("it is not a text in UTF-8")]
+    #[error("it is not valid UTF-8")]
     Text,
     /// Not TOML, or with unknown, missing or mistyped keys.
     #[error("{0}")]

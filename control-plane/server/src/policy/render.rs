@@ -13,9 +13,9 @@ use pawl_proto::{DeviceId, Digest};
 pub(crate) fn heading(device: DeviceId, label: Option<&str>, state: Option<Digest>) -> String {
     let label = label.map(|label| format!(" ({})", label.escape_debug())).unwrap_or_default();
     format!(
-        "What device {device}{label} had booted when this was learnt, and nothing else.\n\
-         It was taken on trust: read it before you use it. The lines in brackets are those of the boot event log.\n\
-         Whatever no rule explains is refused. Every key is in pawl-policy.toml(5).\n\
+        "This policy allows what device {device}{label} had booted when it was learnt, and nothing else.\n\
+         Nobody verified that boot: read the policy before you use it. Line numbers are those of the boot event log.\n\
+         Anything that no rule allows is refused. pawl-policy.toml(5) describes every key.\n\
          Boot state {}.",
         state.map_or_else(|| "unknown".to_owned(), |state| state.to_string())
     )
@@ -28,13 +28,17 @@ pub(crate) fn render(learnt: &Learnt, heading: &str) -> String {
     file.comment(heading);
     if let Some(age) = policy.freshness.max_age {
         file.section("freshness");
-        file.key("max-age", &age.to_string(), "Seconds that may lie between challenge and evidence.");
+        file.key(
+            "max-age",
+            &age.to_string(),
+            "Evidence must arrive within this many seconds of the challenge.",
+        );
     }
     file.section("boot-log");
     file.key(
         "required",
         &policy.boot_log.required.to_string(),
-        "The firmware's event log must be there. It must replay to the quoted PCRs in any case.",
+        "The device must send the firmware's event log. A log that it sends must replay to the quoted PCRs in any case.",
     );
     file.secure_boot(&policy.secure_boot);
     file.firmware(&policy.firmware);
@@ -61,7 +65,7 @@ pub(crate) fn render_ima(ima: &ImaSection) -> String {
 
 struct Rendered<'a> {
     text: String,
-    /// In which lines of the log texts stand.
+    /// The line of each text in the boot event log.
     lines: &'a BTreeMap<String, usize>,
 }
 
@@ -81,7 +85,7 @@ impl Rendered<'_> {
         let _ = writeln!(self.text, "{key} = {value}");
     }
 
-    /// One item in a line; nothing where there is none.
+    /// Writes a list with one item per line, or nothing if it is empty.
     fn items(&mut self, key: &str, items: impl Iterator<Item = String>, comment: &str) {
         let lines: String = items.map(|item| format!("    {item}\n")).collect();
         if !lines.is_empty() {
@@ -109,19 +113,23 @@ impl Rendered<'_> {
     fn secure_boot(&mut self, rules: &SecureBootSection) {
         self.section("secure-boot");
         self.key("required", &rules.required.to_string(), "Secure Boot must be on (PCR 7).");
-        self.list("platform-keys", &rules.platform_keys, "What PK may hold: SHA-256 of certificates.");
-        self.list("key-exchange-keys", &rules.key_exchange_keys, "What KEK may hold.");
+        self.list("platform-keys", &rules.platform_keys, "What PK may contain: SHA-256 of certificates.");
+        self.list("key-exchange-keys", &rules.key_exchange_keys, "What KEK may contain.");
         self.list(
             "allowed-signatures",
             &rules.allowed_signatures,
-            "What db may hold: certificates, and digests of images.",
+            "What db may contain: certificates, and digests of images.",
         );
         self.list(
             "forbidden-signatures",
             &rules.forbidden_signatures,
             "What dbx may be, by the digest of its event: add each new version that you roll out.",
         );
-        self.list("signers", &rules.signers, "What may have vouched for a loaded image.");
+        self.list(
+            "signers",
+            &rules.signers,
+            "Certificates and digests that may have verified a loaded image.",
+        );
         self.list(
             "machine-owner-keys",
             &rules.machine_owner_keys,
@@ -131,13 +139,13 @@ impl Rendered<'_> {
 
     fn firmware(&mut self, rules: &FirmwareSection) {
         self.section("firmware");
-        self.texts("versions", &rules.versions, "What the firmware may say that its version is (PCR 0).");
+        self.texts("versions", &rules.versions, "Versions that the firmware may report (PCR 0).");
         self.key("accept-any-version", &rules.accept_any_version.to_string(), "True: any version.");
         self.list("contents", &rules.contents, "What the firmware may consist of (PCRs 0 and 2).");
         self.key(
             "accept-any-content",
             &rules.accept_any_content.to_string(),
-            "True: PCR 0 may have anything else too, so that an update of the firmware needs no new digests.",
+            "True: PCR 0 may contain anything else, too, so that an update of the firmware requires no new digests.",
         );
     }
 
@@ -151,7 +159,7 @@ impl Rendered<'_> {
         self.list(
             "unified-images",
             &rules.unified_images,
-            "Unified kernel images that may be loaded. One that starts its kernel itself vouches for the initrd.",
+            "Unified kernel images that may be loaded. An image that starts its kernel itself also covers the initrd.",
         );
         self.list(
             "sections",
@@ -161,29 +169,29 @@ impl Rendered<'_> {
         self.key(
             "accept-signed-images",
             &rules.accept_signed_images.to_string(),
-            "True: under Secure Boot any other image too, if secure-rules.signers alone have vouched for images.",
+            "True: under Secure Boot any other image may be loaded, too, if only secure-boot.signers have verified images.",
         );
         self.patterns(
             "command-lines",
             rules.command_lines.iter().map(|pattern| pattern.as_str()),
-            "The kernel's command line. * stands for characters of one value, ? for one of them.",
+            "The kernel's command line. * matches any characters within one value, ? exactly one.",
         );
         self.list(
             "command-line-digests",
             &rules.command_line_digests,
-            "The same where the log has its digest alone (PCR 9). Its whole text in command-lines does too.",
+            "The same, if the log has only its digest (PCR 9). Its whole text in command-lines also matches.",
         );
         self.list("initrds", &rules.initrds, "The initrd (PCR 9).");
         self.patterns(
             "loader-commands",
             rules.loader_commands.iter().map(|pattern| pattern.as_str()),
-            "Commands of the boot loader (PCR 8). No pattern here may fit a command line of the kernel.",
+            "Commands of the boot loader (PCR 8). No pattern here may match a command line of the kernel.",
         );
         self.list("files", &rules.files, "Files that the boot loader may read (PCRs 9 and 12).");
         self.key(
             "accept-machine-identity",
             &rules.accept_machine_identity.to_string(),
-            "True: the SMBIOS table with UUID and serial number (PCR 1) and the machine id (PCR 15) may be any.",
+            "True: the SMBIOS table with UUID and serial number (PCR 1) and the machine id (PCR 15) may have any value.",
         );
         self.key(
             "require-os-separator",
@@ -202,18 +210,18 @@ impl Rendered<'_> {
         self.list(
             "digests",
             &section.digests,
-            "Events that are allowed in it. There is no other rule for them.",
+            "Events that are allowed in this PCR and that no other rule covers.",
         );
         let values = section.values.iter().map(|value| format!("{},", quoted(&value.to_string())));
-        self.items("values", values, "Whole values of this PCR; no log tells what they are made of.");
+        self.items("values", values, "Whole values of this PCR, which no log explains.");
         let unlogged = section.unlogged.iter().map(|value| format!("{},", quoted(&value.to_string())));
         self.items(
             "unlogged",
             unlogged,
             "The boot event log does not explain this PCR: firmware of this model is known to omit events, or the log\n\
              was altered. Compare with other devices of the model before you use this. With one of these values the\n\
-             PCR is taken as it is, and what the log says of it counts for nothing; an update of the firmware needs\n\
-             another value. Where the value differs from device to device and no lease names the PCR, write\n\
+             PCR is accepted, and its events in the log are ignored; an update of the firmware requires another\n\
+             value. If the value differs from device to device and no lease names the PCR, write\n\
              unexplained = \"allow\" instead.",
         );
     }
@@ -223,18 +231,18 @@ impl Rendered<'_> {
         self.weight(
             "unexplained",
             section.unexplained,
-            "A record of this NvPCR that nothing else explains: refuse, warn or allow. The log must give its value in any\n\
-             case.",
+            "Any other record of this NvPCR: refuse, warn or allow. The log must replay to its value in any case.",
         );
         let names = section.index_names.iter().map(|name| format!("{},", quoted(&name.to_string())));
-        self.items("index-names", names, "What the TPM may call the index.");
+        self.items("index-names", names, "Names that the index may have in the TPM.");
         self.list("digests", &section.digests, "Records that are allowed in it.");
         let values = section.values.iter().map(|value| format!("{},", quoted(&value.to_string())));
-        self.items("values", values, "Whole values, with which its records are not looked at.");
+        self.items("values", values, "Whole values. With one of them, the records are not checked.");
     }
 
-    /// What the device has and the policy does not name. Named, each costs every device a signature of its TPM in every
-    /// report, and what goes into it differs between devices: that is for the operator to decide.
+    /// Writes a commented-out section for each NvPCR that the device has and the policy does not name. The operator
+    /// decides about them: each named NvPCR costs every device a signature of its TPM in every report, and its records
+    /// differ between devices.
     fn unnamed_nvpcrs<'n>(&mut self, made: impl Iterator<Item = &'n MadeNvPcr>) {
         let sections: Vec<String> = made
             .map(|made| {
@@ -247,8 +255,8 @@ impl Rendered<'_> {
         if !sections.is_empty() {
             self.text.push('\n');
             self.comment(
-                "NvPCRs that systemd made. They are judged where a section names them; these let their records be any that\n\
-                 systemd's log has. The names are those of one signing key, on each machine.",
+                "NvPCRs that systemd created. They are appraised only if a section names them. These sections allow any\n\
+                 records that systemd's log has. The index names are the same on all machines with one signing key.",
             );
             self.comment(&sections.join("\n"));
         }
@@ -256,11 +264,15 @@ impl Rendered<'_> {
 
     fn ima(&mut self, ima: &ImaSection) {
         self.section("ima");
-        self.key("require-anchored", &ima.require_anchored.to_string(), "PCR 10 must account for the log.");
+        self.key(
+            "require-anchored",
+            &ima.require_anchored.to_string(),
+            "The kernel must have extended PCR 10 with the log.",
+        );
         self.weight(
             "unexplained",
             ima.unexplained,
-            "A file that nothing below explains: refuse, warn or allow.",
+            "An executed file that matches nothing below: refuse, warn or allow.",
         );
         self.weight("violations", ima.violations, "A file that was written while it was measured: the same.");
         self.texts("digest-files", &ima.digest_files, "Files with digests, as sha256sum prints them.");
@@ -269,7 +281,7 @@ impl Rendered<'_> {
         self.items(
             "exclusions",
             exclusions,
-            "Paths that are not looked at: * within a directory, ** across.",
+            "Paths that are not checked: * matches within a directory, ** across directories.",
         );
     }
 
@@ -283,13 +295,13 @@ impl Rendered<'_> {
     }
 }
 
-/// A text in a list, with its place in the log where that is known.
+/// Returns a list item, with the text's line in the log if that is known.
 fn item(text: &str, lines: &BTreeMap<String, usize>) -> String {
     let place = lines.get(text).map(|line| format!(" # line {line}")).unwrap_or_default();
     format!("{},{place}", quoted(text))
 }
 
-/// A string as TOML writes it.
+/// Returns a string literal of TOML.
 fn quoted(text: &str) -> String {
     let mut written = String::from("\"");
     for character in text.chars() {

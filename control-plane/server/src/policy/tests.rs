@@ -14,7 +14,7 @@ use crate::config::PolicyConfig;
 const REQUIRE_SECURE_BOOT: &str = "[secure-boot]\nrequired = true\n";
 
 #[test]
-fn a_rendered_policy_is_read_as_what_it_was_and_says_what_it_means() {
+fn a_rendered_policy_parses_to_the_same_policy_and_has_a_sentence_for_its_images() {
     for boot in ["x86-good", "x86-secureboot-on", "x86-shim-grub-ms", "arm64-good", "armhf-on-arm64-kernel"] {
         let learnt = learn(boot);
         let rendered = render(&learnt, &heading(device(1), Some("gate \"4\"\n[boot]"), None));
@@ -30,7 +30,7 @@ fn a_rendered_policy_is_read_as_what_it_was_and_says_what_it_means() {
 }
 
 #[test]
-fn each_line_of_a_learnt_policy_says_where_it_comes_from() {
+fn each_entry_of_a_learnt_policy_names_its_line_in_the_log() {
     let rendered = render(&learn("x86-shim-grub-ms"), "");
     let entries: Vec<&str> = rendered.lines().filter(|line| line.starts_with("    ")).collect();
     assert!(entries.len() > 20, "{rendered}");
@@ -41,7 +41,7 @@ fn each_line_of_a_learnt_policy_says_where_it_comes_from() {
 }
 
 #[test]
-fn every_key_survives_being_rendered() {
+fn every_key_is_rendered() {
     let digest = "ab".repeat(32);
     let list = format!("[{{ digest = \"{digest}\", name = \"x\" }}]");
     let written = format!(
@@ -60,13 +60,13 @@ fn every_key_survives_being_rendered() {
     let rendered = render(&Learnt { policy: policy.clone(), ..Learnt::default() }, "");
     assert_eq!(toml::from_str::<Policy>(&rendered).unwrap(), policy, "{rendered}");
     assert_ne!(policy, Policy::default());
-    let told = sentences(&policy);
-    let about = told.iter().filter(|(rule, _)| rule.starts_with("nvpcr.0x1d10200")).count();
-    assert_eq!(about, 5, "{told:?}");
+    let rules = sentences(&policy);
+    let about = rules.iter().filter(|(rule, _)| rule.starts_with("nvpcr.0x1d10200")).count();
+    assert_eq!(about, 5, "{rules:?}");
 }
 
 #[test]
-fn the_nvpcrs_of_a_device_are_learnt_as_sections_to_be_taken_up() {
+fn the_nvpcrs_of_a_device_are_learnt_as_commented_out_sections() {
     let boot =
         |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/forky-good").join(name);
     let (log, measured) =
@@ -83,12 +83,12 @@ fn the_nvpcrs_of_a_device_are_learnt_as_sections_to_be_taken_up() {
         .lines()
         .map(|line| format!("{}\n", line.trim_start_matches("# ")))
         .collect();
-    let taken_up: Policy = toml::from_str(&sections).unwrap_or_else(|error| panic!("{error}\n{sections}"));
+    let uncommented: Policy = toml::from_str(&sections).unwrap_or_else(|error| panic!("{error}\n{sections}"));
     assert_eq!(
-        taken_up.nvpcr.keys().map(|index| index.get()).collect::<Vec<_>>(),
+        uncommented.nvpcr.keys().map(|index| index.get()).collect::<Vec<_>>(),
         [0x01d1_0200, 0x01d1_0201, 0x01d1_0202, 0x01d1_0203]
     );
-    assert!(taken_up.nvpcr.values().all(|section| section.index_names.len() == 1));
+    assert!(uncommented.nvpcr.values().all(|section| section.index_names.len() == 1));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_verdict_asks_for_as_many_nvpcrs_as_a_policy_names() {
 }
 
 #[test]
-fn what_is_wrong_is_named_with_its_file() {
+fn an_error_names_its_file() {
     let wrong = [
         ("default.toml", "[boot]\nimage = []\n", "`image`"),
         ("default.toml", "[boot]\nimages = [{ digest = 'abc' }]\n", "64 hexadecimal digits"),
@@ -127,7 +127,7 @@ fn a_device_is_judged_by_its_own_file_else_by_the_default() {
 }
 
 #[test]
-fn without_a_directory_there_is_no_policy_unless_one_is_named() {
+fn a_missing_directory_is_an_error_only_if_it_is_configured() {
     let directory = tempfile::tempdir().unwrap();
     let named: PolicyConfig =
         toml::from_str(&format!("directory = {:?}", directory.path().join("policies"))).unwrap();
@@ -150,7 +150,7 @@ fn a_reload_takes_all_files_or_none() {
 }
 
 #[test]
-fn lists_of_digests_are_read_and_belong_to_the_policys_identity() {
+fn the_digest_of_a_policy_covers_its_lists_of_digests() {
     let text = "[ima]\ndigest-files = ['base.txt']\n";
     let list = format!("# base\n\n{}  /usr/bin/true\n", "ab".repeat(32));
     let directory = directory(&[("default.toml", text), ("base.txt", &list)]);

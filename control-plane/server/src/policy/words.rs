@@ -1,4 +1,4 @@
-//! A policy in words: a sentence for each of its rules, and a remedy for each violated one.
+//! Describes a policy: a sentence for each of its rules, and a remedy for each violated one.
 
 use pawl_evidence::appraise::policy::{
     Allowed, BootSection, FirmwareSection, ImaSection, NvIndex, NvPcrSection, PcrSection, Policy,
@@ -9,12 +9,14 @@ use pawl_evidence::appraise::policy::{
 pub(crate) fn sentences(policy: &Policy) -> Vec<(String, String)> {
     let mut said = Sentences::default();
     if let Some(age) = policy.freshness.max_age {
-        let text = format!("Evidence may come at most {age} seconds after the challenge.");
+        let text = format!("Evidence must arrive at most {age} seconds after the challenge.");
         said.say("freshness.max-age", text);
     }
     let required = match policy.boot_log.required {
-        true => "There must be a boot event log.",
-        false => "A device without a boot event log is compared with accepted states, a warning at best.",
+        true => "The device must send a boot event log.",
+        false => {
+            "The state of a device without a boot event log is compared with the accepted ones; its tier is at most warning."
+        }
     };
     said.say("boot-log.required", required);
     said.secure_boot(&policy.secure_boot);
@@ -29,7 +31,7 @@ pub(crate) fn sentences(policy: &Policy) -> Vec<(String, String)> {
     if let Some(ima) = &policy.ima {
         said.ima(ima);
     }
-    let text = "Whatever else is in a PCR of a lease is refused, unless the whole boot is an accepted state.";
+    let text = "Any other event in a PCR of a lease is refused, unless the whole boot state is accepted.";
     said.say("default", text);
     said.0
 }
@@ -45,7 +47,11 @@ impl Sentences {
         self.list("secure-boot.key-exchange-keys", "KEK may hold", &rules.key_exchange_keys);
         self.list("secure-boot.allowed-signatures", "db may hold", &rules.allowed_signatures);
         self.list("secure-boot.forbidden-signatures", "dbx may be", &rules.forbidden_signatures);
-        self.list("secure-boot.signers", "These may have vouched for what was loaded", &rules.signers);
+        self.list(
+            "secure-boot.signers",
+            "Certificates and digests that may have verified a loaded image",
+            &rules.signers,
+        );
         self.list("secure-boot.machine-owner-keys", "shim's lists may be", &rules.machine_owner_keys);
     }
 
@@ -53,11 +59,14 @@ impl Sentences {
         let versions: Vec<String> = rules.versions.iter().map(|version| format!("{version:?}")).collect();
         let version = match rules.accept_any_version {
             true => "The firmware may have any version.".to_owned(),
-            false => format!("The firmware may say that it has version {}.", or(&versions)),
+            false => format!("The firmware may report the version {}.", or(&versions)),
         };
         self.say("firmware.versions", version);
         if rules.accept_any_content {
-            self.say("firmware.contents", "What the firmware in PCR 0 consists of is left to its version.");
+            self.say(
+                "firmware.contents",
+                "Any firmware contents in PCR 0 are accepted; only the version is checked.",
+            );
         } else {
             self.list("firmware.contents", "The firmware may consist of", &rules.contents);
         }
@@ -68,19 +77,19 @@ impl Sentences {
         self.list("boot.unified-images", "Unified kernel images that may be loaded", &rules.unified_images);
         self.list("boot.sections", "Sections of a unified kernel image may be", &rules.sections);
         if rules.accept_signed_images {
-            let text = "Under Secure Boot any other image too, if secure-boot.signers alone have vouched.";
+            let text = "Under Secure Boot any other image may be loaded, too, if only secure-boot.signers have verified images.";
             self.say("boot.accept-signed-images", text);
         }
         let command_lines = rules.command_lines.iter().map(|pattern| pattern.as_str());
         self.patterns("boot.command-lines", "The kernel's command line may be", command_lines);
-        let what = "A command line that is logged by its digest alone may be";
+        let what = "If the log has only the digest of the kernel's command line, it may be";
         self.list("boot.command-line-digests", what, &rules.command_line_digests);
         self.list("boot.initrds", "The initrd may be", &rules.initrds);
         let loader_commands = rules.loader_commands.iter().map(|pattern| pattern.as_str());
-        self.patterns("boot.loader-commands", "The boot loader may carry out", loader_commands);
-        self.list("boot.files", "It may read", &rules.files);
+        self.patterns("boot.loader-commands", "The boot loader may run", loader_commands);
+        self.list("boot.files", "The boot loader may read", &rules.files);
         if rules.accept_machine_identity {
-            let text = "UUID and serial number (PCR 1) and the machine id (PCR 15) may be any.";
+            let text = "Any UUID and serial number (PCR 1) and any machine id (PCR 15) are accepted.";
             self.say("boot.accept-machine-identity", text);
         }
         if rules.require_os_separator {
@@ -91,7 +100,7 @@ impl Sentences {
 
     fn pcr(&mut self, index: u8, rules: &PcrSection) {
         let key = |key: &str| format!("pcr.{index}.{key}");
-        self.list(&key("digests"), "Events that are allowed whatever they are", &rules.digests);
+        self.list(&key("digests"), "Events of any type that are allowed by their digests", &rules.digests);
         if !rules.values.is_empty() {
             let values: Vec<String> = rules.values.iter().map(ToString::to_string).collect();
             self.say(&key("values"), format!("It may have the value {}.", or(&values)));
@@ -101,37 +110,37 @@ impl Sentences {
             let text = format!("It may have the value {}, which the log does not explain.", or(&values));
             self.say(&key("unlogged"), text);
         }
-        let what = "An event of it that no rule explains";
+        let what = "Any other event in this PCR";
         self.say(&key("unexplained"), format!("{what} {}.", weighs(rules.unexplained)));
     }
 
     fn nvpcr(&mut self, index: NvIndex, rules: &NvPcrSection) {
         let key = |key: &str| format!("nvpcr.{index}.{key}");
-        let text = "The TPM must certify it, systemd must have made it in the initrd, and systemd's log must give its value.";
+        let text = "The TPM must certify it, systemd must have created it in the initrd, and systemd's log must replay to its value.";
         self.say(&format!("nvpcr.{index}"), text);
         if !rules.index_names.is_empty() {
             let names: Vec<String> = rules.index_names.iter().map(ToString::to_string).collect();
-            self.say(&key("index-names"), format!("The TPM must call its index {}.", or(&names)));
+            self.say(
+                &key("index-names"),
+                format!("The name of its index in the TPM must be {}.", or(&names)),
+            );
         }
         self.list(&key("digests"), "Records that are allowed in it", &rules.digests);
         if !rules.values.is_empty() {
             let values: Vec<String> = rules.values.iter().map(ToString::to_string).collect();
-            self.say(
-                &key("values"),
-                format!("With the value {} its records are not looked at.", or(&values)),
-            );
+            self.say(&key("values"), format!("With the value {} its records are not checked.", or(&values)));
         }
-        let what = "A record of it that no rule explains";
+        let what = "Any other record of this NvPCR";
         self.say(&key("unexplained"), format!("{what} {}.", weighs(rules.unexplained)));
     }
 
     fn ima(&mut self, rules: &ImaSection) {
         let anchored = match rules.require_anchored {
-            true => "PCR 10 must account for the IMA log.",
-            false => "An IMA log that nothing ties to the TPM is a warning.",
+            true => "The kernel must have extended PCR 10 with the IMA log.",
+            false => "An IMA log with which the kernel never extended PCR 10 is a warning.",
         };
         self.say("ima.require-anchored", anchored);
-        let files = "A file that was run and that no digest, signer or exclusion explains";
+        let files = "An executed file that matches no digest, signer or exclusion";
         self.say("ima.unexplained", format!("{files} {}.", weighs(rules.unexplained)));
         let written = "A file that was written while it was measured";
         self.say("ima.violations", format!("{written} {}.", weighs(rules.violations)));
@@ -197,30 +206,30 @@ pub(crate) fn remedy(rule: &str) -> &'static str {
              again."
         }
         "freshness.max-age" => {
-            "Nothing, if the next report is in time; otherwise check the connection or raise the key."
+            "Nothing, if the next report is in time; otherwise check the connection or raise freshness.max-age."
         }
         "boot-log.required" => {
             "Let the daemon read the firmware's log (`pawlctl check` on the device); for a board \
              without one, set the key to false and accept its state."
         }
         "boot-log.replay" => {
-            "Reboot the device. If it stays so, something extends PCRs without logging it, or the \
-             log is tampered with."
+            "Reboot the device. If the finding stays, something extends PCRs without logging it, or the \
+             log was altered."
         }
         "boot.coverage" => {
             "Use a boot chain that measures kernel and command line, and name their PCRs in lease.pcrs; U-Boot \
              measures them with CONFIG_MEASURED_BOOT when it starts the kernel by bootm, booti or bootz."
         }
         "boot-log.user-space" => {
-            "Reboot the device. If it stays so, /run/log/systemd/tpm2-measure.log is not what systemd \
-             writes, or was tampered with."
+            "Reboot the device. If the finding stays, /run/log/systemd/tpm2-measure.log is not what systemd \
+             wrote, or was altered."
         }
         "boot.require-os-separator" => {
-            "Reboot the device. If it stays so, another system than the approved one runs, or the running \
+            "Reboot the device. If the finding stays, another system than the approved one runs, or the running \
              system pretends to be firmware."
         }
         "boot-state.accepted" => {
-            "If the state is as it should be, accept it: `pawl-control-plane accept DEVICE --state DIGEST`; or \
+            "If the state is the intended one, accept it: `pawl-control-plane accept DEVICE --state DIGEST`; or \
              write a policy with `policy learn`."
         }
         "secure-boot.required" => "Turn Secure Boot on in the firmware's setup.",
@@ -229,24 +238,24 @@ pub(crate) fn remedy(rule: &str) -> &'static str {
         | "secure-boot.allowed-signatures"
         | "secure-boot.machine-owner-keys"
         | "secure-boot.signers" => {
-            "Find out who enrolled the key. If it belongs there, add it to the list of this name; \
-             else remove it from the machine."
+            "Find out who enrolled the key. If it belongs there, add it to the list that the rule names; \
+             otherwise remove it from the machine."
         }
         "secure-boot.forbidden-signatures" => {
-            "If the list is that of an update (fwupd, dbxupdate), add its digest; an older one \
-             than before is a rollback."
+            "If the list belongs to an update (fwupd, dbxupdate), add its digest; a list that is older \
+             than the one before is a rollback."
         }
         "firmware.versions" | "firmware.contents" => {
             "If the firmware was updated on purpose, add its version and contents, or accept any; \
-             else flash it anew."
+             otherwise flash the firmware again."
         }
         "firmware.separators" => "See the firmware's own messages: it reports an error at boot.",
         "boot.images" | "boot.unified-images" | "boot.sections" | "boot.initrds" | "boot.files" => {
-            "If it is of an approved update, add its digest to the list, or accept this boot: \
-             `pawl-control-plane accept DEVICE --state DIGEST`. Else boot what is approved."
+            "If it belongs to an approved update, add its digest to the list, or accept this boot state: \
+             `pawl-control-plane accept DEVICE --state DIGEST`. Otherwise boot the approved system."
         }
         "boot.command-lines" | "boot.loader-commands" => {
-            "If it is as it should be, add it to the list, with * where a value varies. Else look who \
+            "If it is intended, add it to the list, with * where a value varies. Otherwise find out who \
              changed the boot configuration."
         }
         "pcr.unexplained" => {
@@ -270,8 +279,8 @@ pub(crate) fn remedy(rule: &str) -> &'static str {
              out what extended it."
         }
         "ima.log" | "ima.require-anchored" => {
-            "Boot with an IMA policy and a kernel that has its TPM driver built in; a log that was \
-             altered means a compromised device."
+            "Boot with an IMA policy and a kernel that has its TPM driver built in; an altered \
+             log means a compromised device."
         }
         "ima.unexplained" => {
             "If the file belongs there, add its digest to a list of ima.digest-files or have it \

@@ -10,7 +10,7 @@ use super::super::Contents;
 use super::super::signature::digest;
 use pawl_verifier::record::ChainHead;
 
-/// The outcome of a check: a sentence when it fails.
+/// The outcome of a check; the error is a sentence.
 pub(super) type Outcome = Result<Verified, String>;
 
 /// The outcome of a check that did not fail.
@@ -22,7 +22,7 @@ pub(super) enum Verified {
     Nothing,
 }
 
-/// What the records so far have established, for the checks of later ones.
+/// The facts of the records so far, which the checks of later records need.
 pub(super) struct Context {
     pub(super) device: DeviceId,
     pub(super) attestation_keys: BTreeMap<String, AttestationKey>,

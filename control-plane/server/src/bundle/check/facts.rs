@@ -1,4 +1,5 @@
-//! Verifies the facts of records: approvals and what they allow, quotes and receipts of the TPM, and leases.
+//! Verifies the facts of records: approvals, the pairings and actions that they allow, quotes and receipts of the TPM,
+//! and leases.
 
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use pawl_approval::{NAMESPACE, Signature, Touch};
@@ -20,7 +21,7 @@ pub(super) fn read_statement(statement: &str) -> Result<Approved, String> {
     Ok(Approved { statement, digest: bytes.digest() })
 }
 
-/// Verifies that each named person signed the statement, with a key of theirs, before it expired.
+/// Verifies that each named person signed the statement with their own key before it expired.
 pub(super) fn check_approval(context: &Context, fact: &Fact) -> Outcome {
     let Fact::Approved { session, action, origin, statement, by, .. } = fact else {
         return Ok(Verified::Nothing);
@@ -30,7 +31,7 @@ pub(super) fn check_approval(context: &Context, fact: &Fact) -> Outcome {
         && [Some(statement.device), statement.replaces].contains(&Some(context.device))
         && statement.action.as_str() == action
         && statement.origin.as_str() == origin;
-    ensure(same, "the statement is about something else")?;
+    ensure(same, "the statement is for another session, device, action or origin")?;
     for person in by {
         check_signature(context, &statement, &digest.to_string(), person)
             .map_err(|problem| format!("{}: {problem}", person.principal))?;
@@ -51,7 +52,10 @@ fn check_signature(
     let signers = context.approvers.as_ref().map_err(Clone::clone)?;
     let approver = signers.approver(&key, NAMESPACE, by.time).map_err(|error| error.to_string())?;
     ensure(approver.principal.as_str() == by.principal, "the key is another person's")?;
-    ensure((statement.time..=statement.expires).contains(&by.time), "it was not given in the session's time")
+    ensure(
+        (statement.time..=statement.expires).contains(&by.time),
+        "it was not given while the session was open",
+    )
 }
 
 /// Verifies that a pairing has the approval of its session, and only approved scopes.
@@ -59,11 +63,13 @@ pub(super) fn check_pairing(context: &Context, pairing: &str, scopes: &[String],
     if !recorded {
         return Ok(Verified::Nothing);
     }
-    let approved = context.approved.get(pairing).ok_or("no approval of its session stands before it")?;
-    let wanted = &approved.statement;
-    let action = wanted.action.as_str();
-    ensure([Statement::PAIR, Statement::RE_PAIR].contains(&action), "what was approved is no pairing")?;
-    let within = scopes.iter().all(|scope| wanted.scopes.iter().map(Scope::as_str).any(|held| held == scope));
+    let approved = context.approved.get(pairing).ok_or("no approval of its session precedes it")?;
+    let approved_statement = &approved.statement;
+    let action = approved_statement.action.as_str();
+    ensure([Statement::PAIR, Statement::RE_PAIR].contains(&action), "the approval is not for a pairing")?;
+    let within = scopes
+        .iter()
+        .all(|scope| approved_statement.scopes.iter().map(Scope::as_str).any(|held| held == scope));
     ensure(within, "it has scopes that were not approved")?;
     Ok(Verified::Claims(1))
 }
@@ -90,16 +96,16 @@ pub(super) fn check_assurance(context: &Context, fact: &Fact) -> Outcome {
         paired.pairing == *pairing && paired.epoch == *epoch,
         "it is for another pairing than the current",
     )?;
-    let approved = context.approved.get(session).ok_or("no approval of its session stands before it")?;
-    ensure(sha256(statement)? == approved.digest, "another statement was approved")?;
-    let wanted = &approved.statement;
-    let same = wanted.action.as_str() == action
-        && wanted.resource.as_ref().map(ShortText::as_str) == Some(resource)
-        && wanted.subject.map(|subject| subject.to_string()).as_ref() == Some(subject)
-        && wanted.context.as_ref().map(ShortText::as_str) == Some(workload)
-        && wanted.origin.as_str() == origin
-        && wanted.epoch.0 == *epoch;
-    ensure(same, "something else was approved")?;
+    let approved = context.approved.get(session).ok_or("no approval of its session precedes it")?;
+    ensure(sha256(statement)? == approved.digest, "the approval is for another statement")?;
+    let approved_statement = &approved.statement;
+    let same = approved_statement.action.as_str() == action
+        && approved_statement.resource.as_ref().map(ShortText::as_str) == Some(resource)
+        && approved_statement.subject.map(|subject| subject.to_string()).as_ref() == Some(subject)
+        && approved_statement.context.as_ref().map(ShortText::as_str) == Some(workload)
+        && approved_statement.origin.as_str() == origin
+        && approved_statement.epoch.0 == *epoch;
+    ensure(same, "the approval is for another action, resource, input, workload, origin or epoch")?;
     Ok(Verified::Claims(1))
 }
 
@@ -109,7 +115,7 @@ pub(super) fn check_quote(context: &Context, fact: &Fact) -> Outcome {
     let covered = sha256(evidence)?;
     let attest = verify_attest(context, context.pairing()?, quote, signature, covered)?;
     check_time(&attest, *at)?;
-    // The PCR values are not in the record: only that it is a quote can be verified.
+    // The record does not contain the PCR values: this verifies only that the attestation is a quote.
     match attest.quote(&PcrValues::default()) {
         Err(error @ AttestError::Kind { .. }) => Err(error.to_string()),
         _ => Ok(Verified::Claims(1)),
@@ -127,7 +133,7 @@ pub(super) fn check_receipt(context: &Context, fact: &Fact) -> Outcome {
     let Some(counter) = &paired.counter else { return Ok(Verified::Nothing) };
     let covers = bytes(&attested.covers)?;
     let covered = Digest::of(&covers);
-    ensure(covered.to_string() == *digest, "the receipt is another one than its digest names")?;
+    ensure(covered.to_string() == *digest, "the receipt does not match its digest")?;
     let Attested { attest, signature, .. } = attested;
     let attest = verify_attest(context, paired, attest, signature, covered)?;
     check_time(&attest, *at)?;
@@ -140,7 +146,7 @@ pub(super) fn check_receipt(context: &Context, fact: &Fact) -> Outcome {
         && said.pairing.to_string() == paired.pairing
         && said.event.map(|event| event.to_string()) == *event
         && said.reason.as_str() == reason;
-    ensure(same, "the receipt says something else")?;
+    ensure(same, "the receipt does not match the record")?;
     Ok(Verified::Claims(1))
 }
 
@@ -157,7 +163,7 @@ fn verify_attest(
 
 fn check_time(attest: &VerifiedAttest, said: Option<TpmTime>) -> Result<(), String> {
     let attested = TpmTime::from(attest.clock());
-    ensure(said.is_none_or(|said| said == attested), "the TPM's time beside it is another one")
+    ensure(said.is_none_or(|said| said == attested), "the recorded TPM time differs from the attested one")
 }
 
 /// Verifies that the pairing's lease key signed the terms of a lease.
@@ -183,7 +189,7 @@ pub(super) fn check_lease(context: &Context, fact: &Fact) -> Outcome {
         clock_before: *clock,
     };
     let digest = to_be_signed(&terms.approved_policy(), sha256(policy_ref)?.as_bytes());
-    ensure(sha256(&signed.digest)?.0 == digest, "something else was signed")?;
+    ensure(sha256(&signed.digest)?.0 == digest, "the signed digest does not match the terms of the lease")?;
 
     let key =
         context.lease_keys.get(lease_key).ok_or_else(|| format!("the lease key {lease_key} is missing"))?;

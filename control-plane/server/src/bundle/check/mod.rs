@@ -30,10 +30,10 @@ pub struct Checked {
     pub approvers: Vec<String>,
     /// Records of the control plane.
     pub records: u64,
-    /// The last of its records that a signed checkpoint replaces; none while all are kept.
+    /// The sequence of the last record that a signed checkpoint replaces; none while all are kept.
     #[serde(default)]
     pub checkpoint: Option<u64>,
-    /// The digest of the last one, hexadecimal.
+    /// The digest of the control plane's last record, hexadecimal.
     pub head: Option<String>,
     /// Records of the device.
     pub device_records: u64,
@@ -49,8 +49,8 @@ pub struct Checked {
     pub approvals: u64,
     /// Authorized actions, each with the approval of its session.
     pub assurances: u64,
-    /// Records of an earlier version, which lack the evidence to verify them, and of a newer one, whose facts this version
-    /// does not know. Their chain is verified.
+    /// Records of an earlier version, which lack the evidence to verify them, and of a newer version, whose facts this
+    /// version does not know. Their chain is verified.
     pub unchecked: u64,
     /// The failed checks, in the order of the records.
     pub failures: Vec<Failure>,
@@ -175,7 +175,7 @@ fn check_records(contents: &Contents, checked: &mut Checked) -> Context {
                     Check::Chain,
                     "it was altered, or does not follow the one before it",
                 );
-                // Later records may refer to its fact. Its failure is reported.
+                // Later records may refer to this fact, so keep it; the failure is already reported.
                 if let Ok(Record { fact, .. }) = pawl_proto::decode(&link.body, limits::MESSAGE) {
                     add_to_context(&mut context, sequence, &fact);
                 }
@@ -232,7 +232,7 @@ fn count_outcome(checked: &mut Checked, sequence: u64, check: Check, outcome: Ou
     }
 }
 
-/// Adds what later records refer to.
+/// Adds the facts that the checks of later records need.
 fn add_to_context(context: &mut Context, sequence: u64, fact: &Fact) {
     match fact {
         Fact::Paired { pairing, epoch, attestation_key, counter, policy_ref, lease_key, .. } => {
@@ -275,12 +275,12 @@ fn follows(context: &Context, before: Option<&DeviceEntry>, entry: &DeviceEntry)
     let link = entry.record.link();
     let record: DeviceRecord = link.check(link.previous).ok_or("it was altered")?;
     if record.sequence != entry.sequence {
-        return Err("it stands in another's place");
+        return Err("its sequence number does not match its place");
     }
     let Some(before) = before.filter(|before| before.chain == entry.chain) else {
         let first = entry.sequence > 1 || link.previous == Link::START;
         let later = before.is_none_or(|before| before.chain < entry.chain);
-        return if first && later { Ok(()) } else { Err("it is no beginning of a chain") };
+        return if first && later { Ok(()) } else { Err("it cannot be the first record of a chain") };
     };
     let known = |gap: &ChainHead| gap.chain == before.chain && gap.sequence == before.sequence;
     if before.sequence.checked_add(1) == Some(entry.sequence) {
@@ -293,8 +293,8 @@ fn follows(context: &Context, before: Option<&DeviceEntry>, entry: &DeviceEntry)
     Err("records before it are missing")
 }
 
-/// Checks that the records are those that the control plane had when it appraised reports. The oldest may have been
-/// dropped since.
+/// Checks that the device's records are those that the control plane had when it appraised reports. The oldest may have
+/// been dropped later.
 fn check_heads(contents: &Contents, context: &Context, checked: &mut Checked) {
     let place = |entry: &DeviceEntry| (entry.chain, entry.sequence);
     let kept: BTreeMap<(u32, u64), Digest> =
@@ -304,7 +304,7 @@ fn check_heads(contents: &Contents, context: &Context, checked: &mut Checked) {
         let at = (head.chain, head.sequence);
         let problem = match kept.get(&at) {
             Some(digest) if digest.to_string() == head.digest => continue,
-            Some(_) => "is another one now",
+            Some(_) => "has another digest now",
             None if oldest.is_none_or(|oldest| at >= *oldest) => "is missing",
             None => continue,
         };
@@ -313,7 +313,7 @@ fn check_heads(contents: &Contents, context: &Context, checked: &mut Checked) {
             sequence: *sequence,
             check: Check::Head,
             problem: format!(
-                "record {} of the device's chain {}, which was known then, {problem}",
+                "record {} of the device's chain {}, which the control plane had then, {problem}",
                 at.1, at.0
             ),
         });
