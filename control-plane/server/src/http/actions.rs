@@ -36,7 +36,8 @@ pub(super) async fn step(
     })
 }
 
-/// `POST /v1/actions/{id}/authorization`: authorizes one signature in the device's TPM policy session. 200, once.
+/// `POST /v1/actions/{id}/authorization`: authorizes one signature in the device's TPM policy session. Answers 200 once
+/// per session.
 pub(super) async fn authorize(
     State(plane): State<Arc<ControlPlane>>,
     Path(id): Path<String>,
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_question_that_is_understood_is_answered_with_200() {
+    async fn a_well_formed_question_is_answered_with_200() {
         let rig = Rig::new();
         let (status, answer) = ask(&rig, question("a.b.c")).await;
         assert_eq!((status, &answer["valid"]), (StatusCode::OK, &json!(false)));
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn too_many_questions_are_put_off() {
+    async fn questions_above_the_rate_limit_are_refused() {
         let rig = Rig::new();
         while rig.plane.questions.admit((), rig.plane.clock.monotonic_ms()) {}
         assert_eq!(ask(&rig, question("a.b.c")).await.0, StatusCode::TOO_MANY_REQUESTS);

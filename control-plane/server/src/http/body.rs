@@ -88,7 +88,7 @@ impl IntoResponse for RequestError {
             Self::Refused(refusal) => refusal,
             Self::Failed(error) => {
                 tracing::error!(%error, "a request failed");
-                let message = "the control plane has a problem of its own; try again later".to_owned();
+                let message = "the control plane could not process the request; try again later".to_owned();
                 Refusal { code: RefusalCode::Busy, message }
             }
         };

@@ -1,8 +1,8 @@
 //! Limits the connections, in all and per network.
 //!
 //! At a limit, a new connection evicts the one that has waited longest for its client: for a handshake, the head of a
-//! request or its body. So a client that opens connections and sends nothing keeps nobody out. A connection is never
-//! evicted while its request is being answered.
+//! request or its body. So a client that opens connections and sends nothing cannot keep others out. A connection is
+//! never evicted while its request is being answered.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -166,7 +166,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // Removes nothing where the connection was evicted.
+        // Removes nothing if the connection was evicted.
         self.connections.table().remove(self.client.network, self.number);
         self.connections.changed.notify_waiters();
     }
@@ -208,9 +208,9 @@ impl<S: Sync> FromRequestParts<S> for ClientNetwork {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        // Only requests of tests come without a connection.
-        let nowhere = || Network(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-        Ok(Self(parts.extensions.get::<Client>().map_or_else(nowhere, Client::network)))
+        // Only the requests of tests have no connection.
+        let unspecified = || Network(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        Ok(Self(parts.extensions.get::<Client>().map_or_else(unspecified, Client::network)))
     }
 }
 
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn with_no_place_left_the_network_with_most_connections_makes_room() {
+    fn without_a_free_place_the_network_with_most_connections_loses_one() {
         let connections = connections(4, 4);
         let first = connections.admit(network(1)).unwrap();
         let crowd: Vec<Seat> = (0..3).map(|_| connections.admit(network(2)).unwrap()).collect();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_is_being_served_makes_no_room() {
+    fn a_connection_that_is_being_served_is_not_evicted() {
         let connections = connections(2, 2);
         let seats: Vec<Seat> = (0..2).map(|_| connections.admit(network(1)).unwrap()).collect();
         let serving: Vec<Serving> = seats.iter().map(|seat| seat.client().serve()).collect();

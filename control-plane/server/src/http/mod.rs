@@ -38,7 +38,7 @@ pub use server::{ServeError, run};
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Limit for forms, receipts, and approvals with their statement.
 const SMALL_BODY: usize = 32 * 1024;
-/// Limit for a question: an assurance and what it must be for.
+/// Limit for a question: an assurance and the action that it must allow.
 const QUESTION: usize = limits::ASSURANCE + SMALL_BODY;
 
 /// Returns the routes. Each body is limited in length and time before its handler runs.
@@ -99,8 +99,9 @@ async fn limit_address(
     RequestError::from(Refusal::new(RefusalCode::Busy, message)).into_response()
 }
 
-/// `POST /v1/receipts`, for devices that cannot reach the broker: 204, or 200 with the signed event that ended the epoch
-/// where the device does not know it. Only the attestation key that signed the receipt is authenticated.
+/// `POST /v1/receipts`, for devices that cannot reach the broker: 204, or 200 with the signed event that ended the
+/// epoch if the device does not know it. The client is not authenticated; the attestation key's signature authenticates
+/// the receipt.
 async fn receive_receipt(State(plane): State<Arc<ControlPlane>>, body: Bytes) -> Response {
     let result = match pawl_proto::decode::<SignedReceipt>(&body, limits::ORDER) {
         Ok(signed) => orders::receive_receipt(&plane, None, signed).await,
@@ -172,9 +173,9 @@ struct Health {
     subscriptions: &'static str,
 }
 
-/// `GET /v1/health`: 200 while requests are served, also without the broker, which pairing, tokens and receipts do not
-/// need. `client_ids` is `free` where the broker does not derive client ids from certificates; `subscriptions` is `refused`
-/// where the broker does not let the control plane receive the devices' messages.
+/// `GET /v1/health`: 200 while the server answers requests, even without the broker, which pairing, tokens and receipts
+/// do not need. `client_ids` is `free` if the broker does not derive client ids from certificates; `subscriptions` is
+/// `refused` if the broker does not let the control plane receive the devices' messages.
 async fn show_health(State(plane): State<Arc<ControlPlane>>) -> Json<Health> {
     let broker = if plane.outbox.connected() { "connected" } else { "away" };
     let client_ids = match plane.outbox.client_ids() {

@@ -97,16 +97,16 @@ const PAGE: &str = "\
 <title>Approve a device</title>
 <h1>Approve a device</h1>
 <p>Approvals are signed with your SSH key, so this page cannot give one.
-<p>Where you have that key and may administer the control plane, run
+<p>On a host where you have that key and may administer the control plane, run
 <pre>pawl-control-plane approve --code CODE --sign-with ~/.ssh/id_ed25519</pre>
-<p>CODE is what the device shows: twelve letters in groups of four. It stands behind the <code>#</code> of
-this page's address too. Compare it with the screen of the device that you mean to approve, read the request
-that the command shows, and then tell the confirmation that it prints to the person at the device.
+<p>CODE is what the device shows: twelve letters in groups of four. It is also in this page's
+address, after the <code>#</code>. Compare it with the screen of the device that you mean to approve, read the request
+that the command shows, and then read the confirmation that it prints to the person at the device.
 <p>Nobody will ever ask you for a code that is not on a screen in front of you or of somebody you know.
 ";
 
-/// `GET /approve`: the page behind the verification URI. The code stands after the `#` of that URI, which browsers do not
-/// send: no log of the server contains it.
+/// `GET /approve`: the page behind the verification URI. The code follows the `#` of that URI. Browsers do not send
+/// that part, so no log of the server contains the code.
 pub(super) async fn show_approve_page() -> impl IntoResponse {
     let headers = [
         (

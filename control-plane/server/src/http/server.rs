@@ -39,20 +39,20 @@ pub async fn run(
     let acceptor = TlsAcceptor::from(Arc::new(server_config(identity)?));
     let listener =
         TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
-    tracing::info!(%address, "HTTPS");
+    tracing::info!(%address, "serving HTTPS");
     let connections = Connections::new(limits);
     let serve = async {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     let Some(seat) = connections.admit(Network::of(peer.ip())) else {
-                        tracing::debug!(%peer, "connection refused: too many are being served");
+                        tracing::debug!(%peer, "connection refused: too many requests are being served");
                         continue;
                     };
                     tokio::spawn(connection(acceptor.clone(), stream, router.clone(), seat));
                 }
                 Err(error) => {
-                    // Usually no descriptor is left: give the connections time to end.
+                    // Usually the process has no free file descriptor: give connections time to end.
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -116,7 +116,7 @@ pub enum ServeError {
     /// A file cannot be read.
     #[error("HTTPS: cannot read its certificate or key: {0}")]
     Pem(#[from] pem::Error),
-    /// Certificate and key do not fit.
+    /// Certificate and key do not match.
     #[error("HTTPS: {0}")]
     Tls(#[from] rustls::Error),
     /// The address is in use or not of this host.

@@ -1,4 +1,4 @@
-//! Status codes and headers of answers.
+//! Tests of the answers' status codes and headers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ async fn post(address: std::net::SocketAddr, path: &str, message: &impl Serializ
 }
 
 #[tokio::test]
-async fn a_session_is_told_by_its_status() {
+async fn the_status_code_shows_the_state_of_a_session() {
     let (rig, persons) = Rig::approved_by("", &["ann"]);
     let address = serve(&rig.plane).await;
     let mut device = Device::enrolled(&rig.plane).await;
@@ -87,7 +87,7 @@ async fn a_session_is_told_by_its_status() {
     assert_eq!((refused.status, refused.refused()), (403, RefusalCode::ApprovalRefused));
     step.approval = Some(persons[0].sign(&waiting.statement));
     assert_eq!(post(address, &format!("{at}/approval"), &step).await.status, 200);
-    assert_eq!(post(address, &format!("{at}/session"), &proof).await.status, 200, "it asks again");
+    assert_eq!(post(address, &format!("{at}/session"), &proof).await.status, 200, "the proof is sent again");
 
     let nowhere = format!("/v1/pairings/{}/approval", "00".repeat(16));
     let unknown = post(address, &nowhere, &step).await;

@@ -12,7 +12,7 @@ use pawl_verifier::record::Fact;
 
 use crate::store::{StoreError, Tx};
 
-/// Opens the incident of a sign, or counts the sign where that incident is open.
+/// Opens the incident of a sign, or counts the sign if that incident is already open.
 fn add(tx: &Tx<'_>, sign: &Sign, now: u64) -> Result<(), StoreError> {
     let Sign { device, kind, other, detail } = sign;
     if tx.add_incident(*device, *kind, *other, detail, now)? {
@@ -34,7 +34,7 @@ pub(crate) fn resolve(
 }
 
 /// Compares a report with the history of its TPM, updates the history, and opens or resolves incidents. Returns false
-/// where later reports must not build on this one.
+/// if later reports must not build on this one.
 pub(crate) fn follow(tx: &Tx<'_>, sighting: &TpmSighting<'_>) -> Result<bool, StoreError> {
     let device = sighting.device;
     let open = tx.open_incidents(device)?;
@@ -51,8 +51,8 @@ pub(crate) fn follow(tx: &Tx<'_>, sighting: &TpmSighting<'_>) -> Result<bool, St
     Ok(update.is_forward)
 }
 
-/// Opens an incident if a verified attestation contradicts the history of the TPM. It is for attestations on no nonce of
-/// the control plane: a receipt, or a report for an ended pairing.
+/// Opens an incident if a verified attestation contradicts the history of the TPM. This is for attestations without a
+/// nonce of the control plane: a receipt, or a report for an ended pairing.
 pub(crate) fn check_history(
     tx: &Tx<'_>,
     device: DeviceId,
@@ -95,9 +95,9 @@ pub(crate) fn add_for_request(tx: &Tx<'_>, request: &PairingRequest, now: u64) -
     Ok(())
 }
 
-/// Resolves all open incidents of a device for an operator who has seen those with the digest `seen`. Returns how many. It
-/// also clears the daemon runs of the TPM's history: reports of a copy that is gone must not count against the device
-/// that is left.
+/// Resolves all open incidents of a device for an operator who has seen those with the digest `seen`. Returns how many.
+/// It also clears the daemon runs of the TPM's history: reports of a deleted copy must not count against the remaining
+/// device.
 ///
 /// # Errors
 /// [`ResolveError`] when other incidents are open.
@@ -128,7 +128,9 @@ pub fn resolve_by_operator(
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
     /// An incident is open that the operator has not seen.
-    #[error("something else was seen meanwhile: look at it (`pawl-control-plane show`), and name that")]
+    #[error(
+        "the open incidents have changed: inspect them (`pawl-control-plane show`) and name the new digest"
+    )]
     Other,
     /// The database failed.
     #[error(transparent)]

@@ -13,7 +13,7 @@ use pawl_verifier::incident::{Incident, IncidentKind};
 
 const HOUR: u64 = 3600;
 
-/// One of the places where a device runs: its daemon's run, and its TPM's resets and clock.
+/// A machine on which a copy of the device runs: the daemon's run, and the TPM's resets and clock.
 #[derive(Clone, Copy)]
 struct Place {
     run: u8,
@@ -27,7 +27,7 @@ impl Place {
         Self { run: run.0[0], reset_count: tpm.reset_count, clock: tpm.clock }
     }
 
-    /// Another machine that boots from a copy of this one.
+    /// Returns another machine that boots from a copy of this one.
     fn copy(self, run: u8) -> Self {
         Self { run, reset_count: self.reset_count + 1, ..self }
     }
@@ -58,49 +58,54 @@ async fn open_kinds(plane: &Arc<ControlPlane>, device: DeviceId) -> Vec<Incident
 }
 
 #[tokio::test]
-async fn a_copy_is_told_from_the_moment_on_at_which_both_have_reported() {
+async fn a_copy_is_detected_once_both_machines_have_reported() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     let id = reporting.device.id();
     let mut here = Place::of(&reporting);
     let mut there = here.copy(2);
     pass(&rig, 300, &mut [&mut here, &mut there]);
-    // It might be this device after a reboot.
+    // This could be the same machine after a reboot.
     assert!(there.report(&mut reporting).await.lease.is_some());
     pass(&rig, 10, &mut [&mut here, &mut there]);
 
-    let told = here.report(&mut reporting).await;
+    let verdict = here.report(&mut reporting).await;
     assert_eq!(
-        (told.result, told.areas[&Area::Hardware]),
+        (verdict.result, verdict.areas[&Area::Hardware]),
         (Some(TrustTier::Contraindicated), TrustTier::Contraindicated)
     );
-    assert!(told.lease.is_none() && told.reasons[0].as_str().contains("two machines"), "{:?}", told.reasons);
+    assert!(
+        verdict.lease.is_none() && verdict.reasons[0].as_str().contains("two machines"),
+        "{:?}",
+        verdict.reasons
+    );
     assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::TwoPlaces]);
-    // Nobody can tell which of them is the copy.
+    // The control plane cannot know which of them is the copy.
     pass(&rig, 10, &mut [&mut here, &mut there]);
     assert!(there.report(&mut reporting).await.lease.is_none());
     pass(&rig, 10, &mut [&mut here, &mut there]);
     assert!(here.report(&mut reporting).await.lease.is_none());
 
-    // The one that is left when the copy is gone is seen anew, once that is said.
+    // When the operator resolves the incident, the history of the runs is cleared: the remaining machine gets leases
+    // again.
     let settle = async |seen| {
         let reason = "the copy was deleted".to_owned();
         rig.plane.store.transaction(move |tx| resolve_by_operator(tx, id, seen, reason, 1)).await
     };
-    let looked_at = incidents_digest(&open(&rig.plane, id).await).unwrap();
-    // It is seen once more before the operator acts.
+    let seen = incidents_digest(&open(&rig.plane, id).await).unwrap();
+    // The copy reports once more before the operator acts.
     pass(&rig, 10, &mut [&mut here, &mut there]);
     assert!(there.report(&mut reporting).await.lease.is_none());
-    let refused = settle(looked_at).await;
+    let refused = settle(seen).await;
     assert!(matches!(refused, Err(ResolveError::Other)), "{refused:?}");
     assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::TwoPlaces]);
     assert_eq!(settle(incidents_digest(&open(&rig.plane, id).await).unwrap()).await.unwrap(), 1);
     pass(&rig, 10, &mut [&mut here, &mut there]);
     assert!(there.report(&mut reporting).await.lease.is_some());
     pass(&rig, 10, &mut [&mut here, &mut there]);
-    assert!(here.report(&mut reporting).await.lease.is_none(), "it was not");
+    assert!(here.report(&mut reporting).await.lease.is_none(), "the copy was not deleted");
 
-    // Once the old one was wiped, a new pairing lives in one of them.
+    // After a wipe, the new pairing exists on only one of them.
     reporting.device.tpm.epoch += 1;
     let request = reporting.device.request();
     let (_, verdict) = Reporting::pair(&rig, reporting.device, request).await;
@@ -109,7 +114,7 @@ async fn a_copy_is_told_from_the_moment_on_at_which_both_have_reported() {
 }
 
 #[tokio::test]
-async fn a_copy_that_is_behind_looks_like_a_rollback_only_until_the_other_goes_on() {
+async fn a_copy_that_is_behind_looks_like_a_rollback_only_until_the_other_reports() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     let mut here = Place { reset_count: 9, ..Place::of(&reporting) };
@@ -117,11 +122,11 @@ async fn a_copy_that_is_behind_looks_like_a_rollback_only_until_the_other_goes_o
     pass(&rig, 300, &mut [&mut here]);
     assert!(here.report(&mut reporting).await.lease.is_some());
     pass(&rig, 10, &mut [&mut here, &mut there]);
-    let told = there.report(&mut reporting).await;
-    assert!(told.reasons[0].as_str().contains("went back in time"), "{:?}", told.reasons);
+    let verdict = there.report(&mut reporting).await;
+    assert!(verdict.reasons[0].as_str().contains("went back in time"), "{:?}", verdict.reasons);
     pass(&rig, 10, &mut [&mut here, &mut there]);
-    let told = here.report(&mut reporting).await;
-    assert!(told.reasons[0].as_str().contains("two machines"), "{:?}", told.reasons);
+    let verdict = here.report(&mut reporting).await;
+    assert!(verdict.reasons[0].as_str().contains("two machines"), "{:?}", verdict.reasons);
     assert_eq!(open_kinds(&rig.plane, reporting.device.id()).await, [IncidentKind::TwoPlaces]);
 }
 
@@ -136,12 +141,12 @@ async fn a_tpm_that_was_set_back_is_reported_until_it_has_caught_up() {
     assert!(here.report(&mut reporting).await.lease.is_some());
 
     before.run = 2;
-    let told = before.report(&mut reporting).await;
+    let verdict = before.report(&mut reporting).await;
     assert_eq!(
-        (told.result, told.areas[&Area::Freshness]),
+        (verdict.result, verdict.areas[&Area::Freshness]),
         (Some(TrustTier::Contraindicated), TrustTier::Contraindicated)
     );
-    assert!(told.reasons[0].as_str().contains("order a repair"), "{:?}", told.reasons);
+    assert!(verdict.reasons[0].as_str().contains("order a repair"), "{:?}", verdict.reasons);
     assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::SetBack]);
     pass(&rig, 100, &mut [&mut before]);
     assert!(before.report(&mut reporting).await.lease.is_none());
@@ -163,15 +168,15 @@ async fn a_tpm_that_was_set_back_is_reported_after_any_number_of_resets() {
     assert!(here.report(&mut reporting).await.lease.is_some());
 
     (before.run, before.reset_count) = (2, before.reset_count + 1000);
-    let told = before.report(&mut reporting).await;
-    assert_eq!(told.areas[&Area::Freshness], TrustTier::Contraindicated);
+    let verdict = before.report(&mut reporting).await;
+    assert_eq!(verdict.areas[&Area::Freshness], TrustTier::Contraindicated);
     assert!(
-        told.lease.is_none() && told.reasons[0].as_str().contains("went back in time"),
+        verdict.lease.is_none() && verdict.reasons[0].as_str().contains("went back in time"),
         "{:?}",
-        told.reasons
+        verdict.reasons
     );
     assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::SetBack]);
-    // An unclean stop may cost an hour. A TPM that was set back is not let in for that.
+    // The check tolerates that an unclean stop loses an hour, but not for a TPM that was set back.
     pass(&rig, 23 * HOUR, &mut [&mut before]);
     assert!(before.report(&mut reporting).await.lease.is_none());
     pass(&rig, 2 * HOUR, &mut [&mut before]);
@@ -180,7 +185,7 @@ async fn a_tpm_that_was_set_back_is_reported_after_any_number_of_resets() {
 }
 
 #[tokio::test]
-async fn a_report_for_an_ended_epoch_is_refused_and_told_where_the_counter_fell() {
+async fn a_report_for_an_ended_epoch_is_refused_and_opens_an_incident_if_the_counter_fell() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     let id = reporting.device.id();
@@ -189,7 +194,7 @@ async fn a_report_for_an_ended_epoch_is_refused_and_told_where_the_counter_fell(
     let receipt = reporting.device.wipe(None);
     crate::orders::receive_receipt(&rig.plane, None, receipt).await.unwrap();
 
-    // It was made before the end, and was long on its way.
+    // The report was made before the end and was delayed.
     let message = pawl_proto::encode(&late).unwrap();
     crate::posture::receive(&rig.plane, id, message).await.unwrap();
     assert_eq!(open_kinds(&rig.plane, id).await, []);
@@ -201,10 +206,10 @@ async fn a_report_for_an_ended_epoch_is_refused_and_told_where_the_counter_fell(
     let message = pawl_proto::encode(&revived).unwrap();
     crate::posture::receive(&rig.plane, id, message).await.unwrap();
     assert_eq!(open_kinds(&rig.plane, id).await, [IncidentKind::SetBack]);
-    assert!(reporting.device.next_verdict(&rig.plane).await.is_none(), "no verdict answers it");
+    assert!(reporting.device.next_verdict(&rig.plane).await.is_none(), "the control plane answered it");
 }
 
-/// A TPM that is set back and then wiped says so itself: its receipt has more resets than were seen, and an older clock.
+/// The receipt of a TPM that was set back and then wiped has more resets than all reports, and an older clock.
 #[tokio::test]
 async fn a_receipt_that_contradicts_what_was_seen_opens_an_incident() {
     let rig = Rig::new();
@@ -217,7 +222,7 @@ async fn a_receipt_that_contradicts_what_was_seen_opens_an_incident() {
     pass(&rig, 5 * HOUR, &mut [&mut place]);
     assert!(place.report(&mut reporting).await.lease.is_some());
 
-    // The receipt of the epoch before was made before all that, and was long on its way.
+    // The receipt of the epoch before was made before these reports and was delayed.
     crate::orders::receive_receipt(&rig.plane, None, ended.clone()).await.unwrap();
     assert_eq!(open_kinds(&rig.plane, id).await, []);
 
@@ -235,16 +240,16 @@ async fn a_receipt_that_contradicts_what_was_seen_opens_an_incident() {
 }
 
 #[tokio::test]
-async fn what_any_device_does_leaves_nothing() {
+async fn restarts_reboots_and_power_cuts_open_no_incident() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     let mut place = Place::of(&reporting);
     let changes: [fn(&mut Place); 4] = [
         |_| {},
-        // The daemon starts again, also after a kexec.
+        // The daemon starts again, which also happens after a kexec.
         |place| place.run += 1,
         |place| (place.run, place.reset_count) = (place.run + 1, place.reset_count + 1),
-        // A power cut costs some of the clock.
+        // The TPM loses some of its clock at a power cut.
         |place| (place.run, place.reset_count, place.clock) = (place.run + 1, place.reset_count + 1, 9),
     ];
     for change in changes {
@@ -269,14 +274,14 @@ async fn a_disk_in_another_machine_is_reported_on_both() {
         assert!(reason.contains("disk") && reason.contains(other.as_str()), "{reason}");
         assert!(verdict.lease.is_some(), "it is a warning");
     }
-    let [told] = &open(&rig.plane, new.device.id()).await[..] else { panic!("one incident") };
-    assert_eq!((told.kind, told.other), (IncidentKind::DiskOfAnother, Some(old.device.id())));
-    let [told] = &open(&rig.plane, old.device.id()).await[..] else { panic!("one incident") };
-    assert_eq!((told.kind, told.other), (IncidentKind::DiskElsewhere, Some(new.device.id())));
+    let [incident] = &open(&rig.plane, new.device.id()).await[..] else { panic!("one incident") };
+    assert_eq!((incident.kind, incident.other), (IncidentKind::DiskOfAnother, Some(old.device.id())));
+    let [incident] = &open(&rig.plane, old.device.id()).await[..] else { panic!("one incident") };
+    assert_eq!((incident.kind, incident.other), (IncidentKind::DiskElsewhere, Some(new.device.id())));
 }
 
 #[tokio::test]
-async fn a_stranger_who_cannot_prove_to_be_the_tpm_leaves_nothing() {
+async fn a_request_without_the_tpms_proof_opens_no_incident() {
     let rig = Rig::new();
     let (old, _) = Reporting::paired(&rig).await;
     let mut new = Device::enrolled(&rig.plane).await;
@@ -289,15 +294,15 @@ async fn a_stranger_who_cannot_prove_to_be_the_tpm_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_reimaged_disk_is_reported_until_an_operator_settles_it() {
+async fn a_reimaged_disk_is_a_warning_until_the_incident_is_resolved() {
     let rig = Rig::new();
     let (reporting, first) = Reporting::paired(&rig).await;
     assert_eq!(first.areas[&Area::Hardware], TrustTier::Affirming, "a first pairing is no incident");
     let request = PairingRequest { finding: Finding::NewDisk, ..reporting.device.request() };
-    let (mut reporting, told) = Reporting::pair(&rig, reporting.device, request).await;
+    let (mut reporting, verdict) = Reporting::pair(&rig, reporting.device, request).await;
     let id = reporting.device.id();
-    assert!(told.reasons[0].as_str().contains("disk of this device was new"), "{:?}", told.reasons);
-    assert!(told.lease.is_some(), "it is a warning");
+    assert!(verdict.reasons[0].as_str().contains("disk of this device was new"), "{:?}", verdict.reasons);
+    assert!(verdict.lease.is_some(), "it is a warning");
     assert!(reporting.report().await.reasons[0].as_str().contains("disk of this device was new"));
 
     let request = PairingRequest { finding: Finding::NewDisk, ..reporting.device.request() };
@@ -308,7 +313,7 @@ async fn a_reimaged_disk_is_reported_until_an_operator_settles_it() {
 }
 
 #[tokio::test]
-async fn a_tpm_that_was_set_back_and_asks_to_be_paired_is_reported_too() {
+async fn a_pairing_request_of_a_tpm_that_was_set_back_opens_an_incident() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     reporting.device.tpm.reset_count -= 1;

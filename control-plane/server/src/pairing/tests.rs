@@ -38,11 +38,11 @@ async fn a_device_that_proves_its_claim_is_paired_with_a_lease() {
     let lease = verdict.lease.unwrap();
     assert_eq!(lease.reset_count, device.tpm.reset_count + 3);
     assert_eq!(lease.clock, device.tpm.clock + 900_000);
-    assert!(device.next_verdict(&rig.plane).await.is_none(), "it came with the grant");
+    assert!(device.next_verdict(&rig.plane).await.is_none(), "the grant contained it");
 }
 
 #[tokio::test]
-async fn the_lease_is_what_the_tpm_will_compute() {
+async fn the_lease_key_signs_the_policy_that_the_tpm_computes() {
     let rig = Rig::new();
     let mut device = Device::enrolled(&rig.plane).await;
     let grant = device.pair(&rig.plane).await.unwrap();
@@ -71,7 +71,7 @@ fn lease_key(rig: &Rig) -> VerifyingKey {
 }
 
 #[tokio::test]
-async fn an_unknown_device_is_told_how_to_be_enrolled() {
+async fn the_refusal_of_an_unknown_device_names_the_enrol_command() {
     let rig = Rig::new();
     let mut device = Device::new();
     let request = device.request();
@@ -79,11 +79,11 @@ async fn an_unknown_device_is_told_how_to_be_enrolled() {
     assert_eq!(refusal.code, RefusalCode::NotEnrolled);
     let command = format!("pawl-control-plane enrol --ek-sha256 {}", device.tpm.ek_sha256());
     assert!(refusal.message.contains(&command), "{}", refusal.message);
-    assert_eq!(refusal.to_message().message.as_str(), refusal.message, "it is cut on the wire");
+    assert_eq!(refusal.to_message().message.as_str(), refusal.message, "the wire message is truncated");
 }
 
 #[tokio::test]
-async fn an_id_that_does_not_follow_from_the_key_is_refused() {
+async fn an_id_that_is_not_derived_from_the_endorsement_key_is_refused() {
     let rig = Rig::new();
     let mut request = Device::enrolled(&rig.plane).await.request();
     request.device = pawl_proto::DeviceId::from_digest([9; 32]);
@@ -91,7 +91,7 @@ async fn an_id_that_does_not_follow_from_the_key_is_refused() {
 }
 
 #[tokio::test]
-async fn a_proof_with_any_part_wrong_is_refused() {
+async fn a_proof_with_any_wrong_part_is_refused() {
     type Tamper = fn(&mut Device, &PairingApproved, &mut PairingProof);
     let cases: [(&str, Tamper); 11] = [
         ("credential", |_, _, proof| proof.secret = Blob::new(vec![0; 32]).unwrap()),
@@ -100,12 +100,12 @@ async fn a_proof_with_any_part_wrong_is_refused() {
             proof.device_key = device.certified(public.as_bytes().to_vec(), &offer.nonce.0);
         }),
         ("device key", |device, offer, proof| proof.device_key = device.loose_device_key(offer)),
-        // Certified is another object than the one that is shown.
+        // The TPM certified another object than the one in the proof.
         ("device key", |_, _, proof| proof.device_key.attest = proof.vault_key.attest.clone()),
         ("link key", |device, _, proof| {
             proof.link_key = device.certified(proof.link_key.public.as_bytes().to_vec(), &[0; 32]);
         }),
-        // For the epoch after this one.
+        // The certified counter is one epoch ahead of the link key's.
         ("link key", |device, offer, proof| {
             device.tpm.epoch += 1;
             (proof.counter_attest, proof.counter_signature) = device.tpm.certify_counter(&offer.nonce.0);
@@ -129,11 +129,11 @@ async fn a_proof_with_any_part_wrong_is_refused() {
         assert!(refusal.message.contains(part), "{part}: {refusal}");
     }
     let granted = device.pair(&rig.plane).await;
-    assert!(granted.is_ok(), "what was refused has left traces: {granted:?}");
+    assert!(granted.is_ok(), "the refused proofs have left traces: {granted:?}");
 }
 
 #[tokio::test]
-async fn an_offer_is_good_for_ten_minutes_and_a_guess_spoils_nothing() {
+async fn an_offer_is_valid_for_ten_minutes_and_also_after_a_wrong_secret() {
     let rig = Rig::new();
     let mut device = Device::enrolled(&rig.plane).await;
     let offered = offer(&rig.plane, device.request()).await.unwrap();
@@ -156,7 +156,7 @@ async fn records(rig: &Rig, device: DeviceId) -> usize {
     rig.plane.store.transaction(move |tx| tx.records(device)).await.unwrap().len()
 }
 
-/// From one network.
+/// Opens a session from one network.
 async fn open(
     plane: &Arc<ControlPlane>,
     id: SessionId,
@@ -166,7 +166,7 @@ async fn open(
 }
 
 #[tokio::test]
-async fn a_session_proof_with_any_part_wrong_is_refused() {
+async fn a_session_proof_with_any_wrong_part_is_refused() {
     type Tamper = fn(&mut Device, &PairingOffer, &mut SessionProof);
     let cases: [(&str, Tamper); 5] = [
         ("credential", |_, _, proof| proof.secret = Blob::new(vec![0; 32]).unwrap()),
@@ -244,7 +244,7 @@ async fn a_pairing_lives_in_an_epoch_of_its_own_and_ends_the_one_before() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_costs_nothing() {
+async fn a_repeated_request_gets_the_same_answer() {
     let rig = Rig::new();
     let mut device = Device::enrolled(&rig.plane).await;
     let offered = offer(&rig.plane, device.request()).await.unwrap();
@@ -287,7 +287,7 @@ async fn a_tpm_that_went_back_in_time_is_refused() {
     let receipt = device.wipe(None);
     orders::receive_receipt(&rig.plane, None, receipt).await.unwrap();
 
-    // A report may overtake a session's proof, and no more than that is let pass.
+    // The check tolerates a report that overtakes a session's proof, but not an older clock than that.
     device.tpm.clock = snapshot - 1_000;
     assert_eq!(refused(device.pair(&rig.plane).await).code, RefusalCode::WentBackwards);
     device.tpm.clock = snapshot;

@@ -84,7 +84,7 @@ fn split(text: &str) -> Result<Compact<'_>, Malformed> {
     })
 }
 
-/// Why a text is not a JWS of this key; names the wrong part.
+/// Why a text is not a valid JWS by this key; names the wrong part.
 #[derive(Debug, thiserror::Error)]
 #[error("wrong {0}")]
 pub(crate) struct Malformed(pub(crate) &'static str);

@@ -28,7 +28,7 @@ pub(crate) use jws::jwk;
 /// Path of token requests; devices sign it.
 pub const PATH: &str = "/v1/token";
 
-/// The form of the request. A parameter that comes twice is refused (RFC 6749, section 3.2).
+/// The form of the request. A repeated parameter is refused (RFC 6749, section 3.2).
 #[derive(Deserialize)]
 pub struct TokenRequest {
     grant_type: String,
@@ -192,7 +192,7 @@ fn granted_scope(granted: &Entitlement, wanted: Option<&str>) -> Result<String, 
 pub struct TokenError {
     /// For programs.
     pub code: TokenErrorCode,
-    /// For people; it names no secret.
+    /// For people; it contains no secret.
     pub description: String,
 }
 

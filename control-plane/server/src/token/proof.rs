@@ -58,23 +58,25 @@ impl Assertion {
     /// the signature.
     pub(crate) fn check(&self, device: DeviceId, endpoint: &str, now: u64) -> Result<(), Malformed> {
         if self.iss != device.as_str() || self.sub != device.as_str() {
-            return Err(Malformed("iss or sub: both are the device id"));
+            return Err(Malformed("iss or sub: both must be the device id"));
         }
         let addressed = match &self.aud {
             Audience::One(one) => one == endpoint,
             Audience::Several(several) => several.iter().any(|one| one == endpoint),
         };
         if !addressed {
-            return Err(Malformed("aud: it is the URL of this endpoint"));
+            return Err(Malformed("aud: it must be the URL of this endpoint"));
         }
         if self.exp.saturating_add(LEEWAY) <= now {
             return Err(Malformed("exp: the assertion has expired; compare the clocks"));
         }
         if self.exp > now + LIFETIME + LEEWAY {
-            return Err(Malformed("exp: an assertion lives 5 minutes at most; compare the clocks"));
+            return Err(Malformed(
+                "exp: an assertion may be valid for 5 minutes at most; compare the clocks",
+            ));
         }
         if self.jti.is_empty() {
-            return Err(Malformed("jti: it is empty"));
+            return Err(Malformed("jti: it must not be empty"));
         }
         Ok(())
     }
@@ -120,21 +122,21 @@ impl DpopProof {
     ) -> Result<Self, TokenError> {
         let verified = verify::<DpopClaims>(text, key).map_err(refuse_proof)?;
         if verified.header.typ.as_deref() != Some("dpop+jwt") {
-            return Err(refuse_proof(Malformed("typ: it is dpop+jwt")));
+            return Err(refuse_proof(Malformed("typ: it must be dpop+jwt")));
         }
         let expected = jwk(key);
         if verified.header.jwk.as_ref() != Some(&expected) {
-            return Err(refuse_proof(Malformed("jwk: it is the device key")));
+            return Err(refuse_proof(Malformed("jwk: it must be the device key")));
         }
         let DpopClaims { htm, htu, iat, jti } = verified.claims;
         if htm != method || htu != url {
-            return Err(refuse_proof(Malformed("htm or htu: they name this request")));
+            return Err(refuse_proof(Malformed("htm or htu: they must name this request")));
         }
         if now.abs_diff(iat) > WINDOW {
             return Err(refuse_proof(Malformed("iat: it is more than a minute off; compare the clocks")));
         }
         if jti.is_empty() {
-            return Err(refuse_proof(Malformed("jti: it is empty")));
+            return Err(refuse_proof(Malformed("jti: it must not be empty")));
         }
         Ok(Self { key: expected.thumbprint(), jti, iat })
     }

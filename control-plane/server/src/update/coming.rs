@@ -92,8 +92,8 @@ struct NextBoot<'a> {
 }
 
 impl NextBoot<'_> {
-    /// Computes the boot state. Where PCR 9 cannot be computed, the image's digest (PCR 4) and the additions of its stub
-    /// (PCRs 12 and 13) stand in for it.
+    /// Computes the boot state. If PCR 9 cannot be computed, the state contains the image's digest (PCR 4) and the
+    /// additions of its stub (PCRs 12 and 13) instead.
     fn state(&self, present: &BootState) -> Result<BootState, UpdateError> {
         let mut coming = BootState::new();
         let mut unknown = None;
@@ -103,7 +103,7 @@ impl NextBoot<'_> {
                     coming.insert(*index, to_proto(&to).ok_or(UpdateError::Unaccounted(*index))?);
                 }
                 Foretold::Unknown if *index == appraise::INITRD_PCR => unknown = Some(*index),
-                // IMA's PCR and that of the boot phases are not computed.
+                // The PCRs of IMA (10) and of the boot phases (11) cannot be computed, and keep their present values.
                 Foretold::Unknown | Foretold::Unaccounted if [10, 11].contains(index) => {
                     coming.insert(*index, *value);
                 }

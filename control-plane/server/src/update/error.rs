@@ -7,7 +7,7 @@ use crate::verdict::IssueError;
 /// Why a boot state is not approved ahead, in words for an operator.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError {
-    /// Nobody enrolled it.
+    /// It is not enrolled.
     #[error("no such device; `pawl-control-plane devices` lists them")]
     UnknownDevice,
     /// The device has no live pairing.
@@ -16,22 +16,22 @@ pub enum UpdateError {
     /// The device has not reported in this pairing.
     #[error("the device has not reported in this pairing; `pawl-control-plane refresh` asks it to")]
     NothingReported,
-    /// The present state, parts of which the update keeps, is contraindicated.
+    /// The present state, of which the update keeps some PCRs, is contraindicated.
     #[error(
-        "the device's present state is contraindicated, and all that the update leaves as it is would be approved \
-         with it: accept that state or repair the device first"
+        "the device's present state is contraindicated, and the approval would cover every PCR that the update does \
+         not change: accept that state or repair the device first"
     )]
     Contraindicated,
-    /// The device has no boot event log, as a board without UEFI.
+    /// The device has no boot event log, such as a board without UEFI.
     #[error(
-        "the device has no boot event log from which anything could be computed: give the PCRs with --pcr"
+        "the device has no boot event log from which the state could be computed: give the PCRs with --pcr"
     )]
     NoLog,
     /// The log does not account for a quoted PCR.
     #[error("the device's boot event log does not account for PCR {0}: nothing can be computed from it")]
     Unaccounted(u8),
-    /// The PCR differs on each machine, and no other PCR stands in for it.
-    #[error("what PCR {0} will hold cannot be computed: accept the device's state after the update")]
+    /// The PCR differs on each machine, and no other PCR can replace it.
+    #[error("the future value of PCR {0} cannot be computed: accept the device's state after the update")]
     Unpredictable(u8),
     /// The log cannot be read.
     #[error(transparent)]
@@ -40,16 +40,16 @@ pub enum UpdateError {
     #[error(transparent)]
     Predict(#[from] PredictError),
     /// The files given as booted now are not those of the log.
-    #[error("what is said to be booted now: {0}")]
+    #[error("the files given as booted now: {0}")]
     Present(PredictError),
     /// A given PCR that no lease names.
     #[error(
-        "leases of this device do not name PCR {0}; lease.pcrs in the configuration lists those that all do"
+        "leases of this device do not name PCR {0}; lease.pcrs in the configuration lists the PCRs that all leases name"
     )]
     NotInLease(u8),
     /// The device has reported another boot state than the operator has seen.
     #[error(
-        "the device has meanwhile reported another boot state, {reported}, than {seen}: look at it \
+        "the device has since reported another boot state, {reported}, instead of {seen}: inspect it \
          (`pawl-control-plane show`, or --dry-run) and name that one"
     )]
     OtherState {
@@ -60,7 +60,7 @@ pub enum UpdateError {
     },
     /// The operator must name the present boot state.
     #[error(
-        "name with --state the present boot state, on which the update builds; --dry-run and `show` show it"
+        "name the present boot state, on which the update builds, with --state; --dry-run and `show` print it"
     )]
     NoState,
     /// A given value of another bank than the device quotes.
@@ -72,7 +72,7 @@ pub enum UpdateError {
         bank: PcrBank,
     },
     /// The state does not change.
-    #[error("that is the state in which the device is now: there is nothing to approve ahead")]
+    #[error("the update does not change the boot state: there is nothing to approve ahead")]
     Same,
     /// The database failed, or a message could not be signed.
     #[error(transparent)]

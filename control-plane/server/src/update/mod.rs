@@ -1,5 +1,5 @@
-//! Updates: boot states that are approved before a device is in them, so that its keys work before it
-//! has a network.
+//! Updates: boot states that are approved before a device boots into them, so that its keys work before it has a
+//! network.
 
 mod coming;
 mod error;
@@ -32,13 +32,13 @@ pub struct Update {
     pub boot: Option<BootChange>,
     /// Changes of Secure Boot's databases.
     pub databases: Vec<DatabaseChange>,
-    /// What it boots now, to verify the computation with.
+    /// What it boots now, against which the computation is verified.
     pub present: Option<BootChange>,
     /// PCR values that the operator gives, of the device's bank.
     pub pcrs: BTreeMap<u8, PcrValue>,
     /// The digest of the present boot state that the operator has seen; none only in a dry run.
     pub state: Option<Digest>,
-    /// Whether only to compute the state.
+    /// Whether to only compute the state, without approving it.
     pub dry_run: bool,
 }
 
@@ -56,7 +56,7 @@ pub struct PreApproved {
 /// Approves a boot state ahead, and asks the device to report; the answer carries the lease for that state.
 ///
 /// # Errors
-/// [`UpdateError`] says why it cannot be computed, or may not be approved.
+/// [`UpdateError`] says why the state cannot be computed or may not be approved.
 pub async fn pre_approve(
     plane: &Arc<ControlPlane>,
     device: DeviceId,
@@ -121,8 +121,9 @@ fn commit(
     Ok(true)
 }
 
-/// Withdraws the states that were approved ahead and not reached, and asks the device to report, so that it drops their
-/// leases. Returns how many states there were. A device that cannot be reached keeps the leases until they end.
+/// Withdraws the states that were approved ahead and that the device has not reached, and asks it to report, so that it
+/// drops their leases. Returns how many states there were. A device that cannot be reached keeps the leases until they
+/// end.
 ///
 /// # Errors
 /// [`UpdateError`]

@@ -33,7 +33,7 @@ fn is_for(lease: &Lease, pcrs: &BTreeMap<u8, PcrValue>) -> bool {
 }
 
 #[tokio::test]
-async fn an_approved_update_brings_a_lease_until_the_device_has_come_to_it() {
+async fn a_state_approved_ahead_gets_a_lease_until_the_device_reaches_it() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     let approved = approve(&rig, &reporting, by_hand("6.2", &[(4, 0x44), (9, 0x99)])).await.unwrap();
@@ -41,12 +41,12 @@ async fn an_approved_update_brings_a_lease_until_the_device_has_come_to_it() {
     let present = verdict.lease.unwrap();
     let [ahead] = &verdict.ahead[..] else { panic!("{:?}", verdict.ahead) };
     assert!(is_for(&present, &approved.present) && is_for(ahead, &approved.coming));
-    assert_eq!(ahead.reset_count, present.reset_count + 1, "the boot into it is one more");
+    assert_eq!(ahead.reset_count, present.reset_count + 1, "the boot into that state is one more reset");
     assert_eq!(ahead.clock - reporting.device.tpm.clock, 604_800_000);
 
-    // It is not signed anew for every report, and comes with each.
+    // Each verdict contains the lease, but it is not signed again each time.
     assert_eq!(&reporting.steady().await.ahead[..], std::slice::from_ref(ahead));
-    // Half its time later, or after a reboot, it is.
+    // It is signed again after half its time and after a reboot.
     reporting.device.tpm.clock += 302_500_000;
     let renewed = reporting.steady().await.ahead.remove(0);
     assert!(renewed.clock > ahead.clock && renewed.pcr_digest == ahead.pcr_digest);
@@ -57,7 +57,7 @@ async fn an_approved_update_brings_a_lease_until_the_device_has_come_to_it() {
     let arrived = reporting.report().await;
     assert!(is_for(&arrived.lease.unwrap(), &approved.coming) && arrived.ahead.is_empty());
 
-    // Every one that was signed stands in the records, and can be checked.
+    // The records contain every signed lease, and the check verifies them.
     let (plane, id) = (Arc::clone(&rig.plane), reporting.device.id());
     let contents = rig.plane.store.transaction(move |tx| bundle::collect(&plane, tx, id)).await.unwrap();
     let checked = bundle::check(&contents);
@@ -65,7 +65,7 @@ async fn an_approved_update_brings_a_lease_until_the_device_has_come_to_it() {
 }
 
 #[tokio::test]
-async fn the_last_four_that_were_approved_come_along() {
+async fn the_last_four_approved_states_get_leases() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     let mut states = Vec::new();
@@ -83,7 +83,7 @@ async fn the_last_four_that_were_approved_come_along() {
 }
 
 #[tokio::test]
-async fn a_suspended_device_gets_none() {
+async fn a_suspended_device_gets_no_leases_ahead() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     approve(&rig, &reporting, by_hand("6.2", &[(4, 0x44)])).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_suspended_device_gets_none() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_approved_ahead_is_refused_with_the_reason() {
+async fn a_state_that_cannot_be_approved_ahead_is_refused_with_the_reason() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     let same = approve(&rig, &reporting, by_hand("same", &[(4, 4)])).await;
@@ -104,7 +104,7 @@ async fn what_cannot_be_approved_ahead_is_refused_with_the_reason() {
     assert_eq!(dry.unwrap().coming[&4], PcrValue::Sha256([0x44; 32]));
     assert!(reporting.steady().await.ahead.is_empty());
 
-    // What the update leaves alone would be approved with it.
+    // The approval would cover every PCR that the update does not change.
     reporting.device.tpm.pcrs.insert(0, PcrValue::Sha256([0xee; 32]));
     assert!(reporting.report().await.lease.is_none());
     let drifted = approve(&rig, &reporting, by_hand("6.2", &[(4, 0x44)])).await;
@@ -112,20 +112,20 @@ async fn what_cannot_be_approved_ahead_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn an_update_builds_only_on_the_state_that_was_looked_at() {
+async fn an_update_builds_only_on_the_state_that_the_operator_has_seen() {
     let rig = Rig::new();
     let (mut reporting, _) = Reporting::paired(&rig).await;
     let id = reporting.device.id();
     let unnamed = pre_approve(&rig.plane, id, by_hand("6.2", &[(4, 0x44)])).await;
     assert!(matches!(unnamed, Err(UpdateError::NoState)), "{unnamed:?}");
-    let looked_at = rig.reported(id).await;
+    let seen = rig.reported(id).await;
     // Another state, which an operator has accepted.
     reporting.device.tpm.pcrs.insert(9, PcrValue::Sha256([0x99; 32]));
     reporting.report().await;
     let state = rig.reported(id).await;
     orders::accept(&rig.plane, id, state).await.unwrap();
     reporting.report().await;
-    let update = Update { state: Some(looked_at), ..by_hand("6.2", &[(4, 0x44)]) };
+    let update = Update { state: Some(seen), ..by_hand("6.2", &[(4, 0x44)]) };
     let refused = pre_approve(&rig.plane, id, update).await;
     assert!(
         matches!(refused, Err(UpdateError::OtherState { reported, .. }) if reported == state),
@@ -153,13 +153,13 @@ async fn a_device_that_quotes_its_sha384_bank_gets_leases_of_that_bank() {
     assert!(is_for(&present, &approved.present) && is_for(ahead, &approved.coming));
     assert_eq!((present.bank, ahead.bank), (PcrBank::Sha384, PcrBank::Sha384));
 
-    // The records can be checked, and the policy that was signed is for that bank.
+    // The check verifies the records: the signed policy is for that bank.
     let plane = Arc::clone(&rig.plane);
     let contents = rig.plane.store.transaction(move |tx| bundle::collect(&plane, tx, id)).await.unwrap();
     let checked = bundle::check(&contents);
     assert_eq!((checked.failures, checked.leases > 1), (vec![], true));
 
-    // Another bank is another state, and a mixture of two is none.
+    // The same boot in another bank is another state.
     reporting.device.tpm.pcrs = (0..=14).map(|index| (index, PcrValue::Sha256([index; 32]))).collect();
     assert!(reporting.report().await.lease.is_none());
 }

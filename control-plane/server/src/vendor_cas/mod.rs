@@ -32,8 +32,8 @@ struct Loaded {
 }
 
 impl Vendors {
-    /// Reads the directory, where one is configured, and logs what in it is not used or outdated at the time `now`, in Unix
-    /// seconds.
+    /// Reads the directory, if one is configured, and logs its unused files and the lists that are outdated at the time
+    /// `now`, in Unix seconds.
     ///
     /// # Errors
     /// [`VendorCasError`] when it cannot be read, or has no usable certificate: every device would be refused.
@@ -55,7 +55,7 @@ impl Vendors {
         Ok(count)
     }
 
-    /// Returns the CAs in force; none if no directory is configured and no certificate required.
+    /// Returns the CAs in force; none if no directory is configured, so that no certificate is required.
     #[must_use]
     pub fn current(&self) -> Option<Arc<VendorCas>> {
         let loaded = self.0.as_ref()?;
@@ -82,15 +82,15 @@ fn read_directory(directory: &Path, now: u64) -> Result<VendorCas, VendorCasErro
     }
     for (file, _, revoked_by) in cas.cas() {
         if let Some(issuer) = revoked_by {
-            tracing::warn!(file, issuer, "a vendor's CA was revoked, and is not trusted");
+            tracing::warn!(file, issuer, "a vendor's CA was revoked and is not trusted");
         }
     }
     for (file, list) in cas.lists().filter(|(_, list)| list.is_stale_at(now)) {
         tracing::warn!(
             file,
             issuer = list.issuer(),
-            "a revocation list is out of date: what it names stays revoked, and what was revoked since is not known; \
-             import a new one"
+            "a revocation list is out of date: certificates on it stay revoked, but later revocations are unknown; \
+             import a newer list"
         );
     }
     if cas.is_empty() {

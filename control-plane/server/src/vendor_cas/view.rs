@@ -12,7 +12,7 @@ pub struct Imported {
     pub directory: PathBuf,
     /// The imported certificates and lists.
     pub imported: Vec<Entry>,
-    /// Sources that the directory had already, or that were given twice.
+    /// Sources that the directory already had, or that were given twice.
     pub duplicates: Vec<Duplicate>,
     /// The refused sources.
     pub refused: Vec<Refused>,
@@ -68,7 +68,7 @@ pub enum EntryKind {
     RevocationList,
 }
 
-/// A source that the directory had already.
+/// A source that the directory already had.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Duplicate {
     /// The source.
@@ -163,7 +163,7 @@ impl Entry {
     ) -> Self {
         let mut notes: Vec<String> = checked.err().map(|problem| problem.to_string()).into_iter().collect();
         if list.is_stale_at(now) {
-            notes.push("out of date: what was revoked since is not known".to_owned());
+            notes.push("out of date: later revocations are unknown".to_owned());
         }
         Self {
             file: file.to_owned(),

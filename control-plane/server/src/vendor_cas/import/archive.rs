@@ -12,13 +12,13 @@ const HEADER_LEN: usize = 36;
 const FOLDER_LEN: usize = 8;
 const FILE_LEN: usize = 16;
 const BLOCK_LEN: usize = 8;
-/// The archive is a part of a set: cfhdrPREV_CABINET or cfhdrNEXT_CABINET.
+/// The archive is part of a set: cfhdrPREV_CABINET or cfhdrNEXT_CABINET.
 const IN_A_SET: u16 = 0x0003;
 /// cfhdrRESERVE_PRESENT.
 const RESERVE: u16 = 0x0004;
 const UNCOMPRESSED: u16 = 0;
 
-/// Returns whether the bytes begin as a cabinet.
+/// Returns whether the bytes begin with the signature of a cabinet.
 pub(super) fn is_cabinet(bytes: &[u8]) -> bool {
     bytes.starts_with(SIGNATURE)
 }
@@ -26,7 +26,7 @@ pub(super) fn is_cabinet(bytes: &[u8]) -> bool {
 /// Unpacks a cabinet in memory. Names in it are used as labels, never as paths.
 ///
 /// # Errors
-/// Says what is wrong with the archive as a whole. A file that cannot be unpacked is returned with the reason.
+/// The reason why the archive as a whole is refused. A file in it that cannot be unpacked is returned with the reason.
 pub(super) fn unpack(archive: &str, bytes: &[u8]) -> Result<Vec<SourceFile>, &'static str> {
     check_bounds(bytes)?;
     let mut cabinet = Cabinet::new(Cursor::new(bytes)).map_err(|_| DAMAGED)?;
@@ -38,7 +38,7 @@ pub(super) fn unpack(archive: &str, bytes: &[u8]) -> Result<Vec<SourceFile>, &'s
     for (name, size) in listed {
         let label = format!("{archive}: {}", name.replace('\\', "/"));
         let contents = if names.contains(&name) {
-            // The reader finds the first of a name alone.
+            // The reader finds only the first file of a name.
             Err("the archive has another file of this name".to_owned())
         } else if u64::from(size) > FILE_MAX_LEN {
             Err("it is larger than 16 MiB".to_owned())
@@ -91,7 +91,7 @@ fn check_bounds(bytes: &[u8]) -> Result<(), &'static str> {
 fn folder_lengths(bytes: &[u8]) -> Result<Vec<u64>, &'static str> {
     let (folders, flags) = (short_at(bytes, 26).ok_or(DAMAGED)?, short_at(bytes, 30).ok_or(DAMAGED)?);
     if flags & IN_A_SET != 0 {
-        return Err("it is one of a set of cabinet archives; give one that is whole");
+        return Err("it is one of a set of cabinet archives; give a complete archive");
     }
     let (mut at, mut folder_reserve, mut block_reserve) = (HEADER_LEN, 0, 0);
     if flags & RESERVE != 0 {
@@ -224,7 +224,7 @@ mod tests {
             unpacked.iter().map(|file| (file.label.as_str(), file.contents.as_deref().unwrap())).collect();
         assert!(
             files == [("a.cab: lines.txt", lines.as_bytes()), ("a.cab: Example/RootCA/root.cer", root)],
-            "other contents than were packed"
+            "the unpacked contents differ from the packed ones"
         );
     }
 
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_that_states_more_than_it_has_is_refused_before_it_is_unpacked() {
+    fn an_archive_that_claims_more_than_it_contains_is_refused_before_it_is_unpacked() {
         let good = archive(CompressionType::MsZip, &[("a", &[1; 40_000]), ("b", &[2; 5_000])]);
         let file = usize::try_from(long_at(&good, 16).unwrap()).unwrap();
         let patches: [(usize, &[u8]); 5] = [

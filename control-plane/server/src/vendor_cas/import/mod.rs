@@ -22,8 +22,8 @@ use write::{ca_file_name, list_file_name, to_pem};
 /// `progress` is called with the number of checked files and of all files. `now` is in Unix seconds.
 ///
 /// # Errors
-/// [`ImportError`] when a source or the directory cannot be read, or the directory cannot be written. A bad file is not an
-/// error: [`Imported::refused`] lists it.
+/// [`ImportError`] when a source or the directory cannot be read, or the directory cannot be written. A file that
+/// cannot be imported is not an error: [`Imported::refused`] lists it.
 pub fn import(
     directory: &Path,
     sources: &[PathBuf],
@@ -118,7 +118,7 @@ impl Import {
             };
             let name = ca_file_name(ca);
             if !self.taken.insert(name.clone()) {
-                self.refuse(label, &format!("{name} is in the directory, and is something else"), Some(ca));
+                self.refuse(label, &format!("the directory has another file of the name {name}"), Some(ca));
                 continue;
             }
             known.insert(ca.sha256(), name.clone());
@@ -158,7 +158,7 @@ impl Import {
             let replaces =
                 pool.lists().any(|(file, older)| is_its_own(file) && older.scope() == list.scope());
             if !self.taken.insert(name.clone()) && !replaces {
-                self.refuse(label, &format!("{name} is in the directory, and is something else"), None);
+                self.refuse(label, &format!("the directory has another file of the name {name}"), None);
                 continue;
             }
             seen.insert(list.scope(), (name.clone(), list.clone()));

@@ -25,8 +25,8 @@ pub(super) struct SourceFile {
 /// Reads all files of the sources.
 ///
 /// # Errors
-/// When a source does not exist, cannot be read or is too large. A bad file inside a directory or an archive is returned
-/// with the reason.
+/// When a source does not exist, cannot be read or is too large. A file inside a directory or an archive that cannot be
+/// read is returned with the reason.
 pub(super) fn read(sources: &[impl AsRef<Path>]) -> Result<Vec<SourceFile>, SourceError> {
     let mut files = Vec::new();
     for source in sources {
@@ -67,7 +67,7 @@ fn read_tree(directory: &Path, depth: usize, files: &mut Vec<SourceFile>) -> io:
             read_tree(&path, depth.saturating_add(1), files)?;
             continue;
         } else if kind.is_dir() {
-            "it is a directory too deep in the tree"
+            "the directory is too deep in the tree"
         } else if kind.is_file() {
             let label = path.display().to_string();
             if let Err(problem) = read_source(&path, files) {
@@ -87,7 +87,7 @@ fn check_total(files: &[SourceFile]) -> Result<(), &'static str> {
     let lengths = files.iter().filter_map(|file| file.contents.as_ref().ok()).map(Vec::len);
     let total =
         lengths.fold(0_u64, |sum, length| sum.saturating_add(u64::try_from(length).unwrap_or(u64::MAX)));
-    if total > TOTAL_MAX_LEN { Err("it has more than 256 MiB in it") } else { Ok(()) }
+    if total > TOTAL_MAX_LEN { Err("its files have more than 256 MiB in total") } else { Ok(()) }
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {

@@ -12,7 +12,7 @@ use super::*;
 use crate::vendor_cas::Vendors;
 use crate::vendor_cas::view::EntryKind;
 
-/// In 2026.
+/// A time in 2026, Unix seconds.
 const NOW: u64 = 1_780_000_000;
 
 struct Ca {
@@ -122,12 +122,12 @@ fn cabinet(files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn a_tree_as_keylimes_is_imported_and_what_is_no_ca_is_named() {
+fn a_directory_tree_like_keylimes_is_imported_and_files_that_are_no_cas_are_reported() {
     let place = Place::new();
     let root = Ca::root("Vendor", "Vendor Root CA");
     let issuing = root.intermediate("Vendor Issuing CA", 5);
     let lonely = Ca::root("Other", "gone").intermediate("Lonely CA", 6);
-    // The intermediate stands before its root.
+    // The intermediate comes before its root.
     place.put("tpm_cert_store/AAA-issuing.pem", &issuing.pem());
     place.put("tpm_cert_store/Root.pem", &[root.pem(), b"\nsome words\n".to_vec()].concat());
     place.put("tpm_cert_store/lonely.der", &lonely.der);
@@ -166,7 +166,7 @@ fn a_tree_as_keylimes_is_imported_and_what_is_no_ca_is_named() {
 }
 
 #[test]
-fn a_cabinet_archive_as_microsofts_is_imported() {
+fn a_cabinet_archive_like_microsofts_is_imported() {
     let place = Place::new();
     let root = Ca::root("Vendor", "Vendor Root CA");
     let issuing = root.intermediate("Vendor Issuing CA", 5);
@@ -192,7 +192,7 @@ fn a_cabinet_archive_as_microsofts_is_imported() {
 }
 
 #[test]
-fn what_is_expired_altered_no_ca_or_revoked_is_refused_with_its_reason() {
+fn an_expired_altered_or_revoked_certificate_or_one_of_no_ca_is_refused_with_the_reason() {
     let place = Place::new();
     let root = Ca::root("Vendor", "Root CA");
     place.import(&[place.put("root.pem", &root.pem())]);
@@ -227,7 +227,7 @@ fn what_is_expired_altered_no_ca_or_revoked_is_refused_with_its_reason() {
 }
 
 #[test]
-fn lists_are_imported_with_their_ca_and_a_newer_one_takes_the_place_of_an_older_one() {
+fn lists_are_imported_with_their_ca_and_a_newer_one_replaces_an_older_one() {
     let place = Place::new();
     let root = Ca::root("Vendor", "Root CA");
     assert_eq!(place.reason("early.crl", &root.list(2025, 5)), "no known CA is named Root CA, its issuer");
@@ -260,12 +260,12 @@ fn a_file_that_has_the_name_of_another_is_not_overwritten() {
     let name = other.import(std::slice::from_ref(&source)).imported[0].file.clone();
     place.put(&format!("etc/vendor-cas/{name}"), b"an operator's notes");
     let report = place.import(&[source]);
-    assert_eq!(report.refused[0].reason, format!("{name} is in the directory, and is something else"));
+    assert_eq!(report.refused[0].reason, format!("the directory has another file of the name {name}"));
     assert_eq!(fs::read(place.vendor_cas().join(&name)).unwrap(), b"an operator's notes");
 }
 
 #[test]
-fn what_was_imported_is_listed_with_what_is_not_used() {
+fn imported_certificates_and_unused_files_are_listed() {
     let place = Place::new();
     let root = Ca::root("Vendor", "Root CA");
     let issuing = root.intermediate("Issuing CA", 5);
@@ -283,12 +283,12 @@ fn what_was_imported_is_listed_with_what_is_not_used() {
 }
 
 #[test]
-fn an_import_is_told_how_far_it_is() {
+fn an_import_reports_its_progress() {
     let place = Place::new();
     let sources: Vec<PathBuf> = (0..3)
         .map(|number| place.put(&format!("{number}.der"), &Ca::root("Vendor", &format!("CA {number}")).der))
         .collect();
-    let mut told = Vec::new();
-    import(&place.vendor_cas(), &sources, NOW, &mut |done, total| told.push((done, total))).unwrap();
-    assert_eq!(told, [(0, 3), (1, 3), (2, 3)]);
+    let mut calls = Vec::new();
+    import(&place.vendor_cas(), &sources, NOW, &mut |done, total| calls.push((done, total))).unwrap();
+    assert_eq!(calls, [(0, 3), (1, 3), (2, 3)]);
 }

@@ -13,7 +13,7 @@ const PART_MAX_LEN: usize = 40;
 /// Bytes of the digest in a name, which make it unique.
 const DIGEST_LEN: usize = 4;
 
-/// `infineon-technologies-ag-optiga-rsa-manufacturing-ca-042-1a2b3c4d.pem`
+/// Returns the name of a CA's file, such as `infineon-technologies-ag-optiga-rsa-manufacturing-ca-042-1a2b3c4d.pem`.
 pub(super) fn ca_file_name(ca: &VendorCa) -> String {
     let vendor = ca.organization().map(|vendor| plain(&vendor)).unwrap_or_default();
     format!("{}.pem", joined([vendor, plain(&ca.name()), short(&ca.sha256())]))
@@ -42,7 +42,7 @@ fn joined<const N: usize>(parts: [String; N]) -> String {
     parts.join("-")
 }
 
-/// Letters and digits in lower case, and dashes between them: nothing that a shell or a path reads otherwise.
+/// Returns the words of a text in lower case with dashes between them: no character has a meaning in a shell or a path.
 fn plain(text: &str) -> String {
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let joined = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_plain_whatever_the_certificate_says() {
+    fn a_file_name_has_only_letters_digits_and_dashes() {
         assert_eq!(plain("Infineon Technologies AG"), "infineon-technologies-ag");
         assert_eq!(plain("../../etc/passwd\0"), "etc-passwd");
         assert_eq!(plain("Größe"), "gr-e");
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_only_with_leave_and_nothing_hidden_stays() {
+    fn a_file_is_replaced_only_if_allowed_and_no_hidden_file_remains() {
         let directory = tempfile::tempdir().unwrap();
         let place = directory.path().join("new/vendor-cas");
         write_files(&place, &[file("a", "1", false), file("list", "1", true)]).unwrap();
