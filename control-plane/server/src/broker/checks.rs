@@ -1,9 +1,9 @@
 //! Checks the broker: that it takes client ids from certificates, and that it grants the control plane's subscriptions.
 //!
-//! Where the broker does not take client ids from certificates, any device can connect under the client id of the control
-//! plane or of another device. The broker then closes the other connection, and a clean start destroys the messages that
-//! wait in its MQTT session. [`check_client_ids`] tries this with two connections of a unique name and a certificate that
-//! is kept in memory: it disturbs no client and leaves no MQTT session.
+//! If the broker does not take client ids from certificates, any device can connect under the client id of the control
+//! plane or of another device. The broker then closes the other connection, and a clean start destroys the messages
+//! that wait in its MQTT session. [`check_client_ids`] tries this with two connections of a unique name and a
+//! certificate that is kept in memory: it disturbs no client and leaves no MQTT session.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// clustered one may be late.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How the broker assigns client ids.
+/// Whether the broker binds client ids to certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientIds {
     /// Each certificate has one client id.
@@ -156,9 +156,9 @@ const CHANNELS: [Channel; 3] = [Channel::Status, Channel::Posture, Channel::Rece
 /// Time after which a refused subscription is requested again: an operator may have changed the broker's access list.
 const RETRY: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(60) };
 
-const SUBSCRIPTION_REFUSED: &str = "the broker refuses a subscription: what devices send on this topic does not arrive. Let the user \
-    pawl-control-plane read pawl/v1/# in the broker's access list, as the packaged pawl.acl does, and have the broker \
-    read it again; the control plane asks again every minute";
+const SUBSCRIPTION_REFUSED: &str = "the broker refuses a subscription: the control plane does not receive the devices' messages on this \
+    topic. Let the user pawl-control-plane read pawl/v1/# in the broker's access list, as the packaged pawl.acl does, and \
+    reload the broker; the control plane requests the subscription again every minute";
 
 /// Whether the broker lets the control plane receive the devices' messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ pub enum Subscriptions {
 /// A subscription that was requested on this connection; none if the client had no room for the request.
 type PendingSubscription = (Channel, Option<SubscribeNotice>);
 
-/// Requests all subscriptions, before anything is published. Where the broker has kept the MQTT session, this changes
+/// Requests all subscriptions, before anything is published. If the broker has kept the MQTT session, this changes
 /// nothing.
 pub(super) fn subscribe_to_all(client: &AsyncClient) -> Vec<PendingSubscription> {
     subscribe(client, &CHANNELS)

@@ -24,8 +24,9 @@ pub use checks::{ClientIds, Subscriptions};
 pub use outbox::{Delivered, Listener, Outbox};
 pub use session::{TlsError, run};
 
-/// Receives one message. After `Ok` the caller must acknowledge it, also if it is malformed, forged or of a device whose rows
-/// in the database are damaged: the broker would otherwise send it again forever, ahead of all other devices' messages.
+/// Receives one message. After `Ok` the caller must acknowledge it, even if it is malformed, forged or of a device
+/// whose rows in the database are damaged: the broker would otherwise send it again forever, ahead of all other
+/// devices' messages.
 ///
 /// # Errors
 /// [`StoreError`] when the database failed; the message must not be acknowledged.
@@ -44,7 +45,7 @@ pub async fn receive(plane: &Arc<ControlPlane>, topic: &[u8], payload: &[u8]) ->
 /// sender; a message about another device is refused.
 async fn dispatch(plane: &Arc<ControlPlane>, topic: &[u8], payload: &[u8]) -> Result<(), StoreError> {
     let Some(topic) = std::str::from_utf8(topic).ok().and_then(|text| text.parse::<Topic>().ok()) else {
-        tracing::warn!("message on an unknown topic");
+        tracing::warn!("message on an unknown topic ignored");
         return Ok(());
     };
     let device = topic.device;
@@ -96,7 +97,7 @@ async fn receive_receipt(
         Ok(_) => Ok(()),
         Err(orders::ReceiptError::Store(error)) => Err(error),
         Err(error) => {
-            tracing::warn!(%device, %error, "a receipt is refused");
+            tracing::warn!(%device, %error, "receipt refused");
             Ok(())
         }
     }

@@ -11,7 +11,8 @@ use super::checks::Subscriptions;
 /// Deliveries that are buffered for a slow listener.
 const DELIVERIES: usize = 64;
 
-/// Wakes the publisher, and announces what the broker has acknowledged. The messages themselves are in the database.
+/// Wakes the publisher, and announces the messages that the broker has acknowledged. The messages themselves are in the
+/// database.
 pub struct Outbox {
     wake: Notify,
     reconnect: Notify,

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 /// Time after which a message that the broker did not acknowledge is published again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The most refused messages that are skipped. With more, all messages wait.
+/// The most refused messages that queries skip. With more, the end of a task triggers no further query until the retry.
 const MOST_REFUSED: usize = 1024;
 
 /// Time after which an unacknowledged message counts as lost and the control plane reconnects: MQTT sends messages again
@@ -23,7 +23,7 @@ const MOST_REFUSED: usize = 1024;
 const ACKNOWLEDGED_WITHIN: Duration =
     if cfg!(test) { Duration::from_secs(8) } else { Duration::from_secs(20) };
 
-/// Publishes what the database holds for the broker, orders first, whenever it is woken.
+/// Publishes the messages in the database that the broker has not acknowledged, orders first, whenever it is woken.
 ///
 /// A message that the broker does not acknowledge delays no other one.
 pub(super) async fn run(plane: Arc<ControlPlane>, client: AsyncClient) {
@@ -64,7 +64,7 @@ struct Publisher {
     tasks: JoinSet<Outcome>,
     /// The message that each task publishes.
     in_flight: HashMap<Id, Message>,
-    /// Whether the last query filled all room, so that more messages may wait.
+    /// Whether the last query returned as many messages as there was room for, so that more may wait.
     may_wait: bool,
     /// Messages that the broker refused. They wait until `again` without blocking others.
     refused: HashSet<Message>,
@@ -113,7 +113,7 @@ impl Publisher {
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "cannot read what has to be published");
+                tracing::error!(%error, "cannot read the messages to publish");
                 self.again.get_or_insert_with(|| Instant::now() + RETRY);
             }
         }
@@ -129,8 +129,8 @@ impl Publisher {
         if room == 0 {
             return Ok(Vec::new());
         }
-        let passed_over: HashSet<Message> = self.in_flight.values().chain(&self.refused).copied().collect();
-        let limit = room + passed_over.len();
+        let skipped: HashSet<Message> = self.in_flight.values().chain(&self.refused).copied().collect();
+        let limit = room + skipped.len();
         let read = move |tx: &crate::store::Tx<'_>| {
             let events = tx
                 .unpublished_events(limit)?
@@ -140,7 +140,7 @@ impl Publisher {
                 let message = Message::Verdict { device: topic.device, sequence };
                 QueuedMessage { topic, payload, message }
             });
-            let waits = events.chain(verdicts).filter(|queued| !passed_over.contains(&queued.message));
+            let waits = events.chain(verdicts).filter(|queued| !skipped.contains(&queued.message));
             Ok::<_, StoreError>(waits.take(room).collect())
         };
         self.plane.store.transaction(read).await
@@ -213,7 +213,7 @@ async fn publish(plane: Arc<ControlPlane>, client: AsyncClient, queued: QueuedMe
     }
 }
 
-/// Waits until `time`; forever where there is none.
+/// Waits until `time`, or forever if there is none.
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,

@@ -1,7 +1,7 @@
 //! The revocation list of link certificates for the broker.
 //!
-//! It lists the certificates of ended pairings. The TPM of a replaced device may ignore the order to end its pairing: after
-//! `broker.cut_replaced_seconds` its certificate is listed, too.
+//! It lists the certificates of ended pairings. A replaced device may never carry out the order to end its pairing:
+//! after `broker.cut_replaced_seconds` its certificate is listed, too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +74,7 @@ pub(super) enum RevocationsError {
 
 #[cfg(test)]
 mod tests {
-    //! On mosquitto with the packaged configuration.
+    //! Tests on mosquitto with the packaged configuration.
     use std::time::Duration;
 
     use p256::pkcs8::EncodePrivateKey as _;
@@ -114,9 +114,9 @@ mod tests {
             drop(client);
             match first {
                 Ok(()) => return true,
-                // The broker has started, and refuses.
+                // The broker has started, and refuses the certificate.
                 Err(error) if error.contains("CertificateRevoked") => return false,
-                // It is still starting.
+                // The broker is still starting.
                 Err(error) => assert!(tokio::time::Instant::now() < deadline, "{error}"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -132,7 +132,7 @@ mod tests {
         let broker = Broker::start(&rig.plane);
         assert!(connects(&rig.plane, &ended, &grant).await);
 
-        // An order alone cuts nothing: the device has to receive it.
+        // An order alone revokes no certificate: the device must be able to receive the order.
         let reason = ShortText::lossy("sold");
         let ordered = orders::order(&rig.plane, ended.id(), EventKind::Revoke, reason).await.unwrap();
         assert_eq!(write(&rig.plane, None).await.unwrap(), Some(Vec::new()));
@@ -142,7 +142,11 @@ mod tests {
         assert!(
             matches!(listed.as_slice(), [DeadLink { device, is_proven: true, .. }] if *device == ended.id())
         );
-        assert_eq!(write(&rig.plane, Some(&listed)).await.unwrap(), None, "it is written once");
+        assert_eq!(
+            write(&rig.plane, Some(&listed)).await.unwrap(),
+            None,
+            "an unchanged list is written again"
+        );
         broker.reload();
         assert!(!connects(&rig.plane, &ended, &grant).await);
         assert!(connects(&rig.plane, &other, &other_grant).await);
@@ -167,7 +171,7 @@ mod tests {
         assert_eq!(
             write(&rig.plane, None).await.unwrap(),
             Some(Vec::new()),
-            "it may still learn that it is revoked"
+            "the device must still be able to receive its revocation"
         );
         assert!(connects(&rig.plane, &old, &grant).await);
         rig.clock.advance(1);

@@ -34,14 +34,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Size of topic and properties above the largest message.
 const PACKET_OVERHEAD: usize = 4 * 1024;
 
-/// The log message about a broker on which another client can keep orders from devices.
+/// The log message about a broker that does not bind client ids to certificates.
 const FREE_CLIENT_IDS: &str = "the broker lets a certificate connect under any client id: each device can \
     disconnect the control plane and other devices, delay revocations and destroy queued messages. In \
     mosquitto's configuration set `use_username_as_clientid true` beside `use_identity_as_username true`, as \
     the packaged pawl.conf does, and restart mosquitto; in another broker bind the client id to the \
     certificate's common name";
 
-/// Connects to the broker, again and again, for as long as the program runs.
+/// Connects to the broker, and connects again whenever the connection is lost.
 ///
 /// # Errors
 /// [`TlsError`] when the certificates cannot be used. A broker that cannot be reached is not an error.
@@ -134,8 +134,8 @@ async fn lost(plane: &ControlPlane, connected_at: &mut Option<Instant>, backoff:
     tokio::time::sleep(pause).await;
 }
 
-/// Logs what to change where a certificate may connect under any client id. The control plane keeps running: stopped, it
-/// would deliver no revocation at all.
+/// Logs what to change if the broker lets a certificate connect under any client id. The control plane keeps running:
+/// if it stopped, it would deliver no revocation at all.
 async fn report_client_ids(plane: Arc<ControlPlane>) {
     plane.outbox.set_client_ids(None);
     match check_client_ids(&plane).await {
@@ -148,7 +148,7 @@ async fn report_client_ids(plane: Arc<ControlPlane>) {
         }
         Err(error) => tracing::warn!(
             %error,
-            "cannot check that the broker takes client ids from certificates; it is checked again with the next connection"
+            "cannot check that the broker takes client ids from certificates; checking again with the next connection"
         ),
     }
 }
@@ -172,7 +172,7 @@ async fn on_connected(plane: &Arc<ControlPlane>, session_present: bool) {
         })
         .await;
     if let Err(error) = again {
-        tracing::error!(%error, "cannot look up what has to be published again");
+        tracing::error!(%error, "cannot queue messages to be published again");
     }
     plane.outbox.set_connected(true);
     plane.outbox.wake();
@@ -239,7 +239,7 @@ pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read a certificate or key: {0}")]
     Pem(#[from] pem::Error),
-    /// Certificate and key do not fit, or one of them is of an unknown kind.
+    /// Certificate and key do not match, or one of them is of an unknown kind.
     #[error("cannot use a certificate or key: {0}")]
     Tls(#[from] rustls::Error),
 }

@@ -1,4 +1,4 @@
-//! On a real mosquitto with the packaged configuration, but where the broker has to fail.
+//! Tests on a real mosquitto with the packaged configuration, except where the broker must misbehave.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::orders;
 use crate::store::StoreError;
 use crate::testing::{Broker, Device, MuteBroker, Reporting, Rig};
 
-/// Looks again until it is so.
+/// Polls the condition until it holds, for at most 30 s.
 async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
-    let look = async {
+    let poll = async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(30), look).await.is_ok(), "{what}");
+    assert!(tokio::time::timeout(Duration::from_secs(30), poll).await.is_ok(), "{what}");
 }
 
 async fn connect(plane: &Arc<ControlPlane>) -> JoinHandle<Result<(), super::TlsError>> {
@@ -45,7 +45,7 @@ async fn acknowledged_at(plane: &ControlPlane, device: &Device) -> Option<u64> {
 }
 
 #[tokio::test]
-async fn what_is_ordered_reaches_the_broker_through_restarts_of_either_side() {
+async fn orders_reach_the_broker_through_restarts_of_either_side() {
     let rig = Rig::new();
     let plane = &rig.plane;
     let mut broker = Broker::start(plane);
@@ -57,14 +57,14 @@ async fn what_is_ordered_reaches_the_broker_through_restarts_of_either_side() {
     assert!(changed.published);
     disconnect(plane, session).await;
 
-    // Ordered while this side is away from the broker; then the broker resumes its session.
+    // The control plane stores this order while it is disconnected; then the broker resumes the MQTT session.
     let ordered =
         orders::order(plane, device.id(), EventKind::Revoke, ShortText::lossy("sold")).await.unwrap();
     assert_eq!(ordered.delivered_at_ms, None);
     let session = connect(plane).await;
     until("the event is published", async || acknowledged_at(plane, &device).await.is_some()).await;
 
-    // A broker that lost all: what is not known to be carried out is published anew.
+    // After the broker lost all state, every order without a receipt is published again.
     let before = acknowledged_at(plane, &device).await;
     rig.clock.advance(60);
     broker.restart_empty();
@@ -73,7 +73,7 @@ async fn what_is_ordered_reaches_the_broker_through_restarts_of_either_side() {
 }
 
 #[tokio::test]
-async fn what_the_broker_refused_is_published_when_it_takes_it() {
+async fn a_refused_message_is_published_once_the_broker_accepts_it() {
     let rig = Rig::new();
     let plane = &rig.plane;
     let broker = Broker::start(plane);
@@ -109,7 +109,7 @@ async fn a_message_that_the_broker_never_acknowledges_delays_no_other_and_is_sen
         |device: &Device| orders::order(plane, device.id(), EventKind::Revoke, ShortText::lossy("sold"));
     let (waiting, ()) = tokio::join!(revoke(&first), async {
         until("the first order reached the broker", async || broker.published(&stuck) == 1).await;
-        // The check reports within five seconds, before the first order is given up.
+        // This waits for at most five seconds, less than the time after which the first order counts as lost.
         let ordered = revoke(&second).await.unwrap();
         assert!(ordered.delivered_at_ms.is_some(), "the second order waits behind the first one");
     });
@@ -134,11 +134,11 @@ async fn a_refused_subscription_is_told_and_asked_for_again() {
         plane.outbox.subscriptions() == Some(Subscriptions::Granted)
     })
     .await;
-    assert_eq!(broker.connections(), 1, "what else the control plane does went on");
+    assert_eq!(broker.connections(), 1, "the control plane connected again");
     disconnect(plane, session).await;
 }
 
-/// Damages the database as a disk or a hand would.
+/// Damages the database, as a faulty disk or a person could.
 async fn damage(plane: &ControlPlane, statement: &'static str) {
     plane.store.transaction(move |tx| tx.execute(statement)).await.unwrap();
 }

@@ -19,7 +19,7 @@ use crate::control_plane::ControlPlane;
 use crate::store::{StoreError, Tx};
 use pawl_verifier::Refusal;
 
-/// An approval from elsewhere. It counts once the confirmation is entered at the device.
+/// An approval that was given on another device. It counts once the confirmation is entered at the device.
 pub struct ApprovedElsewhere {
     /// The session.
     pub session: ApprovalSession,
@@ -43,7 +43,7 @@ pub async fn session_of_code(
 /// Approves the session whose device shows this code.
 ///
 /// # Errors
-/// [`ApproverError`] says which binding failed; a refused approval is counted as a failed attempt.
+/// [`ApproverError`] names the binding that failed; a refused approval is counted as a failed attempt.
 pub async fn approve(
     plane: &Arc<ControlPlane>,
     code: &str,
@@ -110,8 +110,8 @@ pub async fn decline(
         .await
 }
 
-/// Returns the waiting session of this code. Its handle alone finds it, so that wrong letters are counted against the
-/// session that they were meant for.
+/// Returns the waiting session of this code. The lookup uses only the code's handle, so that wrong secret letters are
+/// counted against the session that they were meant for.
 fn find_session(
     tx: &Tx<'_>,
     code: &UserCode,
@@ -125,7 +125,7 @@ fn find_session(
     if right {
         return Ok(Ok(session));
     }
-    let detail = "a wrong code was given for it".to_owned();
+    let detail = "a wrong code was entered for it".to_owned();
     let refused = Refused { time: now, binding: Binding::Code, detail, key: None };
     let (change, _) = refuse(session, refused, Attempt::Code);
     Ok(Err(ApproverError::WrongCode { left: store_change(tx, change, now)?.tries_left() }))

@@ -103,7 +103,7 @@ fn reported_boot_digest(tx: &Tx<'_>, device: DeviceId) -> Result<Option<pawl_pro
 
 /// Seconds after which a device requests the session's state again.
 const RETRY_SECONDS: u32 = 2;
-/// Path of the page that tells an approver what to run.
+/// Path of the page with the instructions for approvers.
 pub(crate) const APPROVE_PATH: &str = "/approve";
 
 /// Builds the answer to the device while approvals are missing. `secret` is the session's, which the device has sent.
@@ -137,15 +137,15 @@ pub(crate) fn waiting_message(
     })
 }
 
-/// Reads the list of approvers. It is read for each approval, within the transaction that depends on it: anyone who is removed
-/// from the list can approve nothing more. The file is short and local.
+/// Reads the list of approvers. It is read for each approval, within the transaction that depends on it: a person who
+/// was removed from the list can approve nothing more. The file is short and local.
 ///
 /// # Errors
 /// A refusal that says what the operator must configure.
 pub(crate) fn load_signers(plane: &ControlPlane) -> Result<AllowedSigners, Refusal> {
     match &plane.config.approvals.allowed_signers {
         Some(path) => read_signers(path),
-        None => Err(no_approvers("the operator has to name a file of approvers, approvals.allowed_signers")),
+        None => Err(no_approvers("the operator must set approvals.allowed_signers to a file of approvers")),
     }
 }
 
@@ -155,9 +155,7 @@ fn read_signers(path: &Path) -> Result<AllowedSigners, Refusal> {
         no_approvers("the control plane cannot read its list of approvers; its log says why")
     })?;
     if signers.is_empty() {
-        return Err(no_approvers(
-            "the operator's list of approvers, approvals.allowed_signers, names nobody",
-        ));
+        return Err(no_approvers("the operator's list of approvers, approvals.allowed_signers, is empty"));
     }
     Ok(signers)
 }

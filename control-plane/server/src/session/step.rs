@@ -43,7 +43,7 @@ pub(crate) fn step(
     sweep(tx, now)?;
     let Some(session) = tx.session(id)? else { return Ok(Step::Refused(stale())) };
     let signers = match (&given.approval, &given.confirmation) {
-        // The list of approvers is read only where an approval must be verified.
+        // The list of approvers is read only if an approval must be verified.
         (None, None) => Err(stale()),
         _ => load_signers(plane),
     };
@@ -163,7 +163,7 @@ pub(super) fn supersede(
 ) -> Result<(), StoreError> {
     for session in tx.open_sessions(device, purpose)? {
         if session.id != but {
-            let reason = format!("the device's session {but} took its place");
+            let reason = format!("the device's session {but} superseded it");
             store_change(tx, session::end(session, SessionState::Superseded, &reason), now)?;
         }
     }
@@ -182,8 +182,8 @@ pub(crate) fn refuse_proof(tx: &Tx<'_>, id: SessionId, now: u64) -> Result<(), S
     store_change(tx, session::refuse_proof(session), now).map(drop)
 }
 
-/// Records a fact in the chain of the session's device. For a device that is not enrolled, only an approval is recorded, in
-/// the chain of the device that it replaces. Otherwise anybody with a TPM could fill that chain.
+/// Records a fact in the chain of the session's device. For a device that is not enrolled, only an approval is
+/// recorded, in the chain of the device that it replaces. Otherwise any TPM could fill that chain.
 pub(super) fn record_fact(
     tx: &Tx<'_>,
     session: &ApprovalSession,

@@ -12,7 +12,7 @@ use crate::testing::{Device, Rig, jws};
 const ENDPOINT: &str = "https://localhost:8443/v1/token";
 const NOW: u64 = 1_700_000_000;
 
-/// What a device sends, to be altered by a test before it is signed.
+/// A token request, which a test can alter before it is signed.
 struct Asking {
     header: Value,
     assertion: Value,
@@ -208,7 +208,7 @@ async fn tokens_follow_the_grant_of_the_moment() {
 }
 
 #[tokio::test]
-async fn who_is_not_entitled_gets_no_token() {
+async fn a_suspended_or_revoked_device_gets_no_token() {
     let (rig, device) = paired().await;
     orders::suspend(&rig.plane, device.id(), "audit".to_owned()).await.unwrap();
     assert!(refusal(&rig, &device, &Asking::of(&device)).await.description.contains("suspended"));

@@ -1,4 +1,4 @@
-//! Approvals on another device: the code goes one way, the confirmation the other.
+//! Tests of approvals on another device: the code goes from the device to the approver, the confirmation the other way.
 
 use pawl_verifier::session::SessionState;
 
@@ -29,8 +29,8 @@ async fn codes_and_confirmations_of_two_devices_are_not_interchangeable() {
     let mut stage = Stage::new("", &["ann"]).await;
     let mut other = paired(&stage.rig.plane).await;
     let (asked, waiting) = stage.ask().await;
-    let wanted = other.request();
-    let (others, others_waiting) = other.ask_persons(&stage.rig.plane, wanted).await;
+    let request = other.request();
+    let (others, others_waiting) = other.ask_persons(&stage.rig.plane, request).await;
     let (code, others_code) =
         (waiting.approval.user_code.as_str(), others_waiting.approval.user_code.as_str());
     let ann = &stage.persons[0];
@@ -58,7 +58,7 @@ async fn codes_and_confirmations_of_two_devices_are_not_interchangeable() {
 }
 
 #[tokio::test]
-async fn who_lost_the_confirmation_gets_another_one() {
+async fn an_approver_who_lost_the_confirmation_gets_another_one() {
     let mut stage = Stage::new("", &["ann"]).await;
     let (asked, waiting) = stage.ask().await;
     let code = waiting.approval.user_code.as_str();
@@ -74,7 +74,7 @@ async fn who_lost_the_confirmation_gets_another_one() {
 }
 
 #[tokio::test]
-async fn who_was_taken_from_the_list_meanwhile_approves_nothing() {
+async fn an_approver_who_was_removed_from_the_list_approves_nothing() {
     let mut stage = Stage::new("", &["ann", "bob"]).await;
     let (asked, waiting) = stage.ask().await;
     let given = stage.persons[0].sign(&waiting.statement);
@@ -140,7 +140,7 @@ async fn five_wrong_codes_end_the_session() {
     let wrong = format!("{}-BBBB-BBBB", code.split('-').next().unwrap());
     for left in (0..5).rev() {
         let error = session_of_code(stage.plane(), &wrong).await.unwrap_err();
-        assert!(matches!(error, ApproverError::WrongCode { left: told } if told == left), "{error}");
+        assert!(matches!(error, ApproverError::WrongCode { left: reported } if reported == left), "{error}");
     }
     assert_eq!(last_binding(stage.plane(), asked.id).await, Some(Binding::Code));
     let error = session_of_code(stage.plane(), &code).await.unwrap_err();
@@ -149,7 +149,7 @@ async fn five_wrong_codes_end_the_session() {
 }
 
 #[tokio::test]
-async fn two_persons_are_two_persons() {
+async fn one_person_with_two_keys_counts_once() {
     let mut stage = Stage::new("re_pair = 2", &["ann", "bob"]).await;
     // Ann has a second key.
     let second = stage.rig.person("second");

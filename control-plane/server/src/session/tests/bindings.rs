@@ -1,4 +1,4 @@
-//! Each of the things that an approval is bound to, by itself.
+//! Tests each binding of an approval by itself.
 
 use pawl_proto::message::{Statement, StatementBytes};
 use pawl_proto::{Digest, Epoch, Nonce};
@@ -46,7 +46,8 @@ fn text(text: &str) -> pawl_proto::message::ShortText {
     pawl_proto::message::ShortText::lossy(text)
 }
 
-/// The stranger learns that it does not count, the operator which binding failed, and nothing ends.
+/// Checks that the device learns only of the refusal, that the operator sees which binding failed, and that the pairing
+/// stays live.
 async fn stays_refused(
     stage: &Stage,
     asked: &OpenedSession,
@@ -55,8 +56,8 @@ async fn stays_refused(
 ) {
     let refusal = refused(result);
     assert_eq!(refusal.code, RefusalCode::ApprovalRefused, "{binding}");
-    let told = "approval rejected; the operator can see the reason with: pawl-control-plane sessions";
-    assert_eq!(refusal.message, told, "{binding}");
+    let message = "approval rejected; the operator can see the reason with: pawl-control-plane sessions";
+    assert_eq!(refusal.message, message, "{binding}");
     assert_eq!(last_binding(stage.plane(), asked.id).await, Some(binding));
     assert_eq!(asked.poll(stage.plane()).await.unwrap().waits().tries_left, 4, "{binding}");
     assert_eq!(stage.pairing().await, PairingState::Live, "{binding}");
@@ -81,7 +82,7 @@ async fn an_approval_given_for_one_device_counts_for_no_other() {
     let (own, foreign) = (ann.sign(&waiting.statement), ann.sign(&others_waiting.statement));
     let result = asked.approve(stage.plane(), foreign.clone()).await;
     stays_refused(&stage, &asked, result, Binding::Session).await;
-    // One's signature under the other's statement.
+    // The signature of one statement under the other.
     let mixed = pawl_proto::message::GivenApproval { statement: waiting.statement, ..foreign.clone() };
     assert_eq!(
         refused(asked.approve(stage.plane(), mixed).await).code,
@@ -135,11 +136,11 @@ async fn a_signature_for_another_purpose_or_an_altered_one_is_refused() {
 }
 
 #[tokio::test]
-async fn what_the_device_reports_meanwhile_ends_what_was_shown() {
+async fn a_report_of_another_boot_state_invalidates_the_statement() {
     let mut stage = Stage::new("", &["ann"]).await;
     let (asked, waiting) = stage.ask().await;
     let given = stage.persons[0].sign(&waiting.statement);
-    // A report of the pairing that still lives, after another boot.
+    // The live pairing reports after another boot.
     let id = stage.device.pairing.unwrap();
     let pairing = stage.plane().store.transaction(move |tx| tx.pairing(id)).await.unwrap().unwrap();
     stage.device.tpm.pcrs.insert(4, pawl_proto::PcrValue::Sha256([0xaa; 32]));
@@ -150,7 +151,7 @@ async fn what_the_device_reports_meanwhile_ends_what_was_shown() {
 }
 
 #[tokio::test]
-async fn what_the_device_runs_at_the_proof_is_what_was_approved() {
+async fn at_the_proof_the_device_must_be_in_the_approved_boot_state() {
     let mut stage = Stage::new("", &["ann"]).await;
     let (asked, waiting) = stage.ask().await;
     let approved =

@@ -1,4 +1,4 @@
-//! What a session changes, and when.
+//! Tests of a session's effects, from its request to its end.
 
 use pawl_proto::message::{EventKind, SessionProof, Statement};
 
@@ -41,7 +41,7 @@ async fn a_request_changes_nothing_and_the_approval_ends_the_old_pairing_at_once
 }
 
 #[tokio::test]
-async fn a_session_is_over_in_time() {
+async fn a_session_expires() {
     let mut stage = Stage::new("seconds = 60", &["ann"]).await;
     let (asked, waiting) = stage.ask().await;
     stage.rig.clock.advance(59);
@@ -54,7 +54,7 @@ async fn a_session_is_over_in_time() {
 }
 
 #[tokio::test]
-async fn a_newer_session_takes_the_place_of_the_one_before() {
+async fn a_newer_session_supersedes_a_waiting_one() {
     let mut stage = Stage::new("", &["ann"]).await;
     let (first, waiting) = stage.ask().await;
     let (second, _) = stage.ask().await;
@@ -67,7 +67,7 @@ async fn a_newer_session_takes_the_place_of_the_one_before() {
 }
 
 #[tokio::test]
-async fn a_newer_session_takes_the_place_of_one_that_is_approved_and_not_used() {
+async fn a_newer_session_supersedes_an_approved_one() {
     let mut stage = Stage::new("", &["ann"]).await;
     let (first, waiting) = stage.ask().await;
     let given = stage.persons[0].sign(&waiting.statement);
@@ -110,18 +110,18 @@ async fn a_device_that_is_suspended_meanwhile_keeps_its_pairing_and_gets_no_othe
 }
 
 #[tokio::test]
-async fn a_step_wants_the_secret_that_opened_the_session() {
+async fn a_step_requires_the_secret_that_opened_the_session() {
     let mut stage = Stage::new("", &["ann"]).await;
     let (asked, waiting) = stage.ask().await;
     let thief = OpenedSession { id: asked.id, secret: vec![7; 32] };
     let given = stage.persons[0].sign(&waiting.statement);
     assert_eq!(refused(thief.approve(stage.plane(), given).await).code, RefusalCode::Stale);
     assert_eq!(refused(thief.poll(stage.plane()).await).code, RefusalCode::Stale);
-    assert!(session(stage.plane(), asked.id).await.refusals.is_empty(), "it takes no try");
+    assert!(session(stage.plane(), asked.id).await.refusals.is_empty(), "it was counted as a failed attempt");
 }
 
 #[tokio::test]
-async fn where_nobody_stands_at_the_device_or_may_approve_nothing_is_opened() {
+async fn without_a_person_at_the_device_or_an_approver_no_session_is_opened() {
     let mut stage = Stage::new("", &["ann"]).await;
     let unattended = PairingRequest { attended: false, ..stage.request() };
     let refusal = refused(stage.device.ask(&stage.rig.plane, unattended).await);
@@ -142,7 +142,7 @@ async fn where_nobody_stands_at_the_device_or_may_approve_nothing_is_opened() {
 }
 
 #[tokio::test]
-async fn policy_counts_persons_by_what_the_pairing_is() {
+async fn the_kind_of_pairing_determines_how_many_persons_must_approve() {
     let (rig, persons) = Rig::approved_by("pair = 1\nafter_repair = 0", &["ann"]);
     let mut device = Device::enrolled(&rig.plane).await;
     let request = device.request();
@@ -153,7 +153,8 @@ async fn policy_counts_persons_by_what_the_pairing_is() {
     let proof = device.proof(asked.id, &approved);
     pairing::prove(&rig.plane, asked.id, proof).await.unwrap();
 
-    // The approval of a re-pair orders one too: that lets nobody in a second time.
+    // The approval of a re-pair also orders a repair. Only a repair that an operator ordered lowers the number of
+    // persons.
     let request = device.request();
     let (asked, waiting) = device.ask_persons(&rig.plane, request.clone()).await;
     asked.approve(&rig.plane, persons[0].sign(&waiting.statement)).await.unwrap().approved();
@@ -172,7 +173,7 @@ async fn a_repair_that_an_operator_ordered_has_a_policy_of_its_own() {
 }
 
 #[tokio::test]
-async fn all_of_it_is_recorded() {
+async fn each_step_of_a_session_is_recorded() {
     let mut stage = Stage::new("", &["ann"]).await;
     let (asked, waiting) = stage.ask().await;
     let given = stage.persons[0].sign(&waiting.statement);

@@ -19,7 +19,7 @@ use pawl_verifier::pairing::PairingState;
 use pawl_verifier::record::Fact;
 use pawl_verifier::session::ApprovalSession;
 
-/// A paired device whose next pairing these persons have to approve.
+/// A paired device whose next pairing these persons must approve.
 struct Stage {
     rig: Rig,
     persons: Vec<Approver>,
@@ -65,7 +65,7 @@ async fn session(plane: &Arc<ControlPlane>, id: SessionId) -> ApprovalSession {
     plane.store.transaction(move |tx| tx.session(id)).await.unwrap().unwrap()
 }
 
-/// Why the last thing that was to approve this session did not count.
+/// Returns the binding that failed in the session's last refused approval.
 async fn last_binding(plane: &Arc<ControlPlane>, id: SessionId) -> Option<Binding> {
     session(plane, id).await.refusals.last().map(|refused| refused.binding)
 }

@@ -1,4 +1,4 @@
-//! A device that takes another one's place.
+//! Tests of a device that replaces another one.
 
 use pawl_proto::DeviceId;
 use pawl_proto::message::{EventKind, Standing};
@@ -40,13 +40,13 @@ async fn the_approval_enrols_the_new_device_and_ends_the_old_one() {
 
     let proof = new.proof(asked.id, &approved);
     let grant = pairing::prove(plane, asked.id, proof).await.unwrap();
-    assert_eq!(grant.scopes, new.request().scopes, "those that were asked for");
+    assert_eq!(grant.scopes, new.request().scopes, "the requested ones");
     let late = refused(pairing::offer(plane, stage.device.request()).await);
     assert_eq!(late.code, RefusalCode::Suspended);
 }
 
 #[tokio::test]
-async fn where_nobody_approves_nobody_is_let_in() {
+async fn without_approvers_an_unknown_device_cannot_replace_another() {
     let rig = Rig::new();
     let old = paired(&rig.plane).await;
     let mut new = Device::new();
@@ -62,7 +62,7 @@ async fn an_enrolled_device_replaces_another_only_with_a_persons_approval() {
         let stage = Stage::new(policy, &["ann"]).await;
         let (plane, old) = (stage.plane(), stage.device.id());
         let stranger = stage.rig.person("stranger");
-        // The first has no pairing, the second has a live one, the third one that the operator ordered to repair.
+        // The first has no pairing, the second a live one, and the third one with a repair order.
         let (fresh, live, repaired) =
             (Device::enrolled(plane).await, paired(plane).await, paired(plane).await);
         let why = pawl_proto::message::ShortText::lossy("new board");
@@ -80,7 +80,7 @@ async fn an_enrolled_device_replaces_another_only_with_a_persons_approval() {
 }
 
 #[tokio::test]
-async fn an_enrolled_device_cannot_replace_another_where_nobody_may_approve() {
+async fn without_approvers_an_enrolled_device_cannot_replace_another() {
     let rig = Rig::new();
     let old = paired(&rig.plane).await;
     let mut new = Device::enrolled(&rig.plane).await;
@@ -90,7 +90,7 @@ async fn an_enrolled_device_cannot_replace_another_where_nobody_may_approve() {
 }
 
 #[tokio::test]
-async fn a_place_is_taken_once_and_only_another_ones() {
+async fn a_device_is_replaced_once_and_not_by_itself() {
     let stage = Stage::new("", &["ann"]).await;
     let (plane, old) = (stage.plane(), stage.device.id());
     let unknown = refused(pairing::offer(plane, replacing(&Device::new(), Device::new().id())).await);
@@ -104,11 +104,11 @@ async fn a_place_is_taken_once_and_only_another_ones() {
     asked.approve(plane, stage.persons[0].sign(&waiting.statement)).await.unwrap().approved();
     let third = refused(pairing::offer(plane, replacing(&Device::new(), old)).await);
     assert_eq!(third.code, RefusalCode::Malformed);
-    assert!(new.ask(plane, request).await.is_ok(), "it may try again itself");
+    assert!(new.ask(plane, request).await.is_ok(), "the same device may request it again");
 }
 
 #[tokio::test]
-async fn of_two_that_would_take_a_place_the_first_does() {
+async fn of_two_devices_that_would_replace_another_the_first_approved_does() {
     let stage = Stage::new("", &["ann"]).await;
     let (plane, old) = (stage.plane(), stage.device.id());
     let (mut first, mut second) = (Device::new(), Device::new());
@@ -120,12 +120,12 @@ async fn of_two_that_would_take_a_place_the_first_does() {
     firsts.approve(plane, ann.sign(&firsts_waiting.statement)).await.unwrap().approved();
     let late = refused(seconds.approve(plane, ann.sign(&seconds_waiting.statement)).await);
     assert_eq!(late.code, RefusalCode::Malformed);
-    assert!(device(plane, second.id()).await.is_none(), "it is not let in");
+    assert!(device(plane, second.id()).await.is_none(), "the second device was enrolled");
     assert_eq!(device(plane, old).await.unwrap().replaced_by, Some(first.id()));
 }
 
 #[tokio::test]
-async fn a_session_of_the_device_that_is_replaced_is_over() {
+async fn the_waiting_session_of_a_replaced_device_is_declined() {
     let mut stage = Stage::new("", &["ann"]).await;
     let (olds, olds_waiting) = stage.ask().await;
     let plane = stage.plane();
@@ -148,7 +148,7 @@ async fn a_device_that_nobody_enrolled_writes_no_record_before_a_person_approves
     let stranger = stage.rig.person("stranger").sign(&waiting.statement);
     refused(asked.approve(plane, stranger).await);
     assert_eq!(facts(plane, &stage.device).await, before);
-    // What did not count stands with the session, for the operator.
+    // The session stores the refused approval, for the operator.
     let refusals = session(plane, asked.id).await.refusals;
     assert!(matches!(&refusals[..], [Refused { binding: Binding::Key, .. }]), "{refusals:?}");
 
@@ -157,7 +157,7 @@ async fn a_device_that_nobody_enrolled_writes_no_record_before_a_person_approves
     assert!(recorded.iter().any(|fact| matches!(fact, Fact::Approved { .. })), "{recorded:?}");
 }
 
-/// Asks from this network, on a TPM of its own.
+/// Requests a replacement from this network, with a TPM of its own.
 async fn stranger(
     plane: &Arc<ControlPlane>,
     network: u8,
@@ -169,7 +169,7 @@ async fn stranger(
 }
 
 #[tokio::test]
-async fn strangers_that_ask_for_a_place_keep_out_neither_a_known_device_nor_another_network() {
+async fn unknown_devices_block_neither_an_enrolled_device_nor_another_network() {
     let stage = Stage::new("", &["ann"]).await;
     let (plane, old) = (stage.plane(), stage.device.id());
     let mut let_in = 0;
@@ -183,7 +183,7 @@ async fn strangers_that_ask_for_a_place_keep_out_neither_a_known_device_nor_anot
     // Another network has room.
     stranger(plane, 2, old).await.unwrap();
 
-    // Many networks fill the places of one device, and of no other.
+    // Many networks can exhaust the limit for one replaced device, but not for another.
     for network in 3..30 {
         let _ = stranger(plane, network, old).await;
     }
@@ -194,14 +194,14 @@ async fn strangers_that_ask_for_a_place_keep_out_neither_a_known_device_nor_anot
     let other = paired(plane).await.id();
     stranger(plane, 40, other).await.unwrap();
 
-    // A device that the operator enrolled is none of them.
+    // The limits do not apply to a device that the operator enrolled.
     let mut known = Device::enrolled(plane).await;
     let request = replacing(&known, old);
     known.ask_persons(plane, request).await;
 }
 
 #[tokio::test]
-async fn sessions_of_strangers_that_nobody_looked_at_are_forgotten() {
+async fn expired_sessions_of_unknown_devices_that_no_approver_saw_are_removed() {
     let stage = Stage::new("", &["ann"]).await;
     let (plane, old) = (stage.plane(), stage.device.id());
     let before = plane.store.transaction(|tx| tx.sessions(None, 100)).await.unwrap().len();
