@@ -31,8 +31,8 @@ pub fn find(tx: &Tx<'_>, text: &str) -> Result<NamedDevice, LookupError> {
     }
 }
 
-/// Returns the pending device that `text` names: by its id, by the SHA-256 of its endorsement key, or by a prefix of its id
-/// that no other pending device shares. Its host name is its own word and names nothing.
+/// Returns the pending device that `text` names: by its id, by the SHA-256 of its endorsement key, or by a prefix of
+/// its id that no other pending device shares. The host name is a claim of the device, so it does not name one.
 ///
 /// # Errors
 /// [`LookupError`] lists the pending devices that may be meant.
@@ -94,7 +94,7 @@ pub enum LookupError {
          `pawl-control-plane devices` lists them"
     )]
     Unknown {
-        /// What was written.
+        /// The operator's text.
         text: String,
         /// Devices that may be meant.
         similar: Vec<NamedDevice>,
@@ -102,7 +102,7 @@ pub enum LookupError {
     /// Several devices have that name.
     #[error("{} devices have the label or the id prefix {text:?}; give the id of one", count(found))]
     Ambiguous {
-        /// What was written.
+        /// The operator's text.
         text: String,
         /// The devices, at most one more than an error lists.
         found: Vec<NamedDevice>,
@@ -113,15 +113,15 @@ pub enum LookupError {
          `pawl-control-plane pending` lists them"
     )]
     NotPending {
-        /// What was written.
+        /// The operator's text.
         text: String,
         /// Devices that may be meant.
         similar: Vec<NamedDevice>,
     },
-    /// The ids of several pending devices begin so.
+    /// The ids of several pending devices have this prefix.
     #[error("the ids of {} pending devices begin with {text:?}; give the whole id of one", count(found))]
     AmbiguousPending {
-        /// What was written.
+        /// The operator's text.
         text: String,
         /// The devices, at most one more than an error lists.
         found: Vec<NamedDevice>,

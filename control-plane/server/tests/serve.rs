@@ -1,4 +1,4 @@
-//! The program itself: it serves, it is killed, and what it has answered is still there.
+//! Tests of the program itself: its commands, and that confirmed changes survive `kill -9`.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
@@ -62,7 +62,7 @@ impl Drop for Rig {
     }
 }
 
-/// Where cargo built the program, or where `PAWL_BIN_DIR` says that this machine can start it.
+/// Returns the path of the program: in `PAWL_BIN_DIR` if that is set, else where cargo built it.
 fn program() -> PathBuf {
     match std::env::var_os("PAWL_BIN_DIR") {
         Some(directory) => Path::new(&directory).join("pawl-control-plane"),
@@ -78,18 +78,18 @@ fn json(output: &Output) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
-/// A hash of an endorsement key. The device id follows from its first bytes.
+/// Returns a hash of an endorsement key. The device id is derived from its first bytes.
 fn ek(number: usize) -> String {
     format!("{number:08x}{:056}", 0)
 }
 
 #[test]
-fn what_was_answered_survives_kill_9_in_the_middle_of_writing() {
+fn confirmed_enrolments_survive_kill_9_during_writes() {
     let mut rig = Rig::new();
     let mut answered = Vec::new();
     for round in 0..3 {
         rig.start();
-        // Some are under way when the server dies; what it answered counts.
+        // Some requests are running when the server dies. Those that it confirmed must survive.
         let writers: Vec<(String, Child)> = (0..12)
             .map(|number| {
                 let ek = ek(round * 100 + number);
@@ -171,7 +171,7 @@ fn a_device_is_named_by_its_label_or_a_prefix_of_its_id() {
 }
 
 #[test]
-fn what_is_no_code_and_no_session_is_told_apart() {
+fn malformed_and_unknown_codes_and_sessions_have_different_errors() {
     let mut rig = Rig::new();
     rig.start();
     assert_eq!(json(&rig.run(&["sessions"])), serde_json::json!([]));
@@ -186,7 +186,7 @@ fn what_is_no_code_and_no_session_is_told_apart() {
 }
 
 #[test]
-fn init_makes_everything_once() {
+fn init_creates_everything_once() {
     let rig = Rig::new();
     let made = json(&rig.run(&["init"]));
     assert_eq!(made["created"], true);
@@ -197,7 +197,7 @@ fn init_makes_everything_once() {
 }
 
 #[test]
-fn records_are_taken_away_and_checked_without_the_server() {
+fn exported_records_are_verified_without_the_server() {
     let mut rig = Rig::new();
     rig.start();
     let enrolled = json(&rig.run(&["enrol", "--ek-sha256", &ek(1)]));

@@ -24,7 +24,7 @@ use crate::token::proof::{Assertion, claimed_device};
 /// Opens the approval session of an action. `request` is a compact JWS by the device key.
 ///
 /// # Errors
-/// [`RequestError::Refused`] in words that a technician understands.
+/// [`RequestError::Refused`] with a message for the technician.
 pub async fn ask(plane: &Arc<ControlPlane>, request: String) -> Result<ActionOffer, RequestError> {
     let device = requesting_device(&request)?;
     let plane_in_tx = Arc::clone(plane);
@@ -70,7 +70,7 @@ fn open(
     }
     let (used, until) = asked.assertion.single_use();
     if !tx.use_once(&used, until, now)? {
-        return Err(Refusal::new(RefusalCode::Stale, "this request was made before").into());
+        return Err(Refusal::new(RefusalCode::Stale, "this request repeats an earlier one").into());
     }
     if (asked.pairing, asked.epoch) != (pairing.id, pairing.epoch) {
         return Err(Refusal::new(RefusalCode::Stale, "the request is for another pairing").into());
@@ -78,7 +78,7 @@ fn open(
     let action = asked.action.as_str().to_owned();
     let recorded = |refusal| Refused::Recorded(refusal, action.clone());
     if pairing.action_key.is_none() {
-        let message = "this pairing was made before there were action keys; pair the device again";
+        let message = "this pairing has no action key, as an earlier version made it; pair the device again";
         return Err(recorded(Refusal::new(RefusalCode::Stale, message)));
     }
     let policy = policy(&plane.config.actions, &asked).map_err(recorded)?;
@@ -164,7 +164,7 @@ impl<E: Into<RequestError>> From<E> for Refused {
     }
 }
 
-/// The type of a request, so that no other JWT of the device key passes for one.
+/// The type of a request, so that no other JWT by the device key is accepted as one.
 const TYPE: &str = "pawl-action+jwt";
 
 /// A request for an action, signed by the device key, which works only under a lease.
@@ -215,7 +215,7 @@ impl ActionRequest {
     ) -> Result<Self, Refusal> {
         let verified = verify::<RequestClaims>(text, key).map_err(refuse)?;
         if verified.header.typ.as_deref() != Some(TYPE) {
-            return Err(refuse(Malformed("typ: it is pawl-action+jwt")));
+            return Err(refuse(Malformed("typ: it must be pawl-action+jwt")));
         }
         let claims = verified.claims;
         claims.assertion.check(device, endpoint, now).map_err(refuse)?;
@@ -224,11 +224,11 @@ impl ActionRequest {
             epoch: Epoch(claims.epoch),
             action: claims.action,
             resource: claims.resource,
-            subject: Digest(bytes(&claims.digest, "digest: it is 64 hexadecimal digits")?),
+            subject: Digest(bytes(&claims.digest, "digest: it must be 64 hexadecimal digits")?),
             context: claims.session,
             origin: claims.origin,
             reason: claims.reason,
-            nonce: Nonce(bytes(&claims.nonce, "nonce: it is 64 hexadecimal digits")?),
+            nonce: Nonce(bytes(&claims.nonce, "nonce: it must be 64 hexadecimal digits")?),
             assertion: claims.assertion,
         })
     }

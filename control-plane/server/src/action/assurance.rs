@@ -110,7 +110,7 @@ pub async fn verify(plane: &Arc<ControlPlane>, question: Question) -> Result<Out
     let now = plane.clock.now();
     let digest = hex::decode(&question.digest).ok().and_then(|digest| <[u8; 32]>::try_from(digest).ok());
     let Some(digest) = digest else {
-        return Ok(Outcome::invalid(Reason::Malformed, "digest: it is 64 hexadecimal digits"));
+        return Ok(Outcome::invalid(Reason::Malformed, "digest: it must be 64 hexadecimal digits"));
     };
     let expected = Expected {
         device: question.device.as_deref(),

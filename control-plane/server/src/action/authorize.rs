@@ -19,8 +19,8 @@ use pawl_verifier::pairing::verifying_key;
 use pawl_verifier::record::Fact;
 use pawl_verifier::session::{ApprovalSession, Purpose};
 
-/// Authorizes the one signature of an approved action, in the TPM policy session of this nonce. This spends the approval
-/// session, also if the device does not sign.
+/// Authorizes the one signature of an approved action, in the TPM policy session of this nonce. This spends the
+/// approval session, even if the device does not sign.
 ///
 /// # Errors
 /// [`RequestError::Refused`] when the session is not approved, or the device is no longer entitled.
@@ -33,7 +33,7 @@ pub async fn authorize(
         .nonce_tpm
         .as_bytes()
         .try_into()
-        .map_err(|_| Refusal::new(RefusalCode::Malformed, "nonce_tpm: it has 32 bytes"))?;
+        .map_err(|_| Refusal::new(RefusalCode::Malformed, "nonce_tpm: it must have 32 bytes"))?;
     let plane_in_tx = Arc::clone(plane);
     let authorization = plane
         .store
@@ -92,11 +92,13 @@ fn still_entitled(
         other => Refusal::new(RefusalCode::Stale, other).into(),
     })?;
     if pairing.id.to_string().as_bytes() != session.body {
-        return Err(Refusal::new(RefusalCode::Stale, "the pairing in which this was approved is over").into());
+        return Err(
+            Refusal::new(RefusalCode::Stale, "the pairing in which this was approved has ended").into()
+        );
     }
     let state = tx.reported_state(session.device)?;
     if state.as_ref().map(pawl_verifier::boot_digest) != Some(statement.boot) {
-        let message = "the device runs something else than when this was approved; ask again";
+        let message = "the device's boot state has changed since this was approved; request the action again";
         return Err(Refusal::new(RefusalCode::PostureChanged, message).into());
     }
     Ok(pairing)

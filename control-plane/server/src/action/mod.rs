@@ -1,9 +1,9 @@
 //! Protected actions: a workload requests one, policy or persons approve it, and the device's TPM signs for it once.
 //!
 //! The control plane writes the JWS that the TPM signs, with the action and its approvals, and authorizes one signature
-//! in one TPM policy session. The result, an assurance, can be verified by anybody with the fleet authority's certificate
-//! ([`pawl_evidence::assurance`]), or here, where the control plane also checks that the pairing is live and that the
-//! assurance has not been used.
+//! in one TPM policy session. The result, an assurance, can be verified by anybody with the fleet authority's
+//! certificate ([`pawl_evidence::assurance`]), or here: the control plane also checks that the pairing is live and that
+//! the assurance has not been used.
 
 mod ask;
 mod assurance;
@@ -78,7 +78,7 @@ pub async fn step(
     Ok(answer?)
 }
 
-/// Returns what approvers are shown of the device. An action ends no pairing.
+/// Returns the facts about the device that approvers see. An action ends no pairing.
 fn describe_device(device: &Device) -> StatementContext {
     StatementContext { label: device.label.as_deref().map(ShortText::lossy), ends: None, replaced: None }
 }

@@ -58,7 +58,7 @@ async fn answer(rig: &Rig, question: Question) -> Option<Reason> {
 }
 
 #[tokio::test]
-async fn policy_lets_an_action_and_the_authorization_is_for_one_signature() {
+async fn an_action_that_needs_no_approval_is_authorized_for_one_signature() {
     let (rig, device, _) = paired().await;
     let offer = ActionAttempt::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
     let ActionState::Approved(approved) = &offer.state else { panic!("{:?}", offer.state) };
@@ -72,7 +72,7 @@ async fn policy_lets_an_action_and_the_authorization_is_for_one_signature() {
     assert_eq!(claims.pawl.statement, approved.statement.digest().0);
     assert_eq!((claims.pawl.boot, claims.pawl.evidence), (statement.boot.0, statement.evidence.0));
 
-    // The authorization, as the TPM checks it.
+    // Checks the authorization as the TPM does.
     let (id, pairing) = (device.id(), device.pairing.unwrap());
     let stored = rig.plane.store.transaction(move |tx| tx.pairing(pairing)).await.unwrap().unwrap();
     let key = Public::unmarshal(&stored.action_key.unwrap()).unwrap();
@@ -95,10 +95,10 @@ async fn policy_lets_an_action_and_the_authorization_is_for_one_signature() {
 }
 
 #[tokio::test]
-async fn a_person_approves_an_action_and_stands_in_its_assurance() {
+async fn the_assurance_names_the_person_who_approved_the_action() {
     let (rig, device, persons) = paired().await;
-    let wanted = ActionAttempt::of(&device, &rig.plane, "firmware-update");
-    let offer = wanted.ask(&device, &rig.plane).await.unwrap();
+    let attempt = ActionAttempt::of(&device, &rig.plane, "firmware-update");
+    let offer = attempt.ask(&device, &rig.plane).await.unwrap();
     let ActionState::Waiting(waiting) = &offer.state else { panic!("{:?}", offer.state) };
     assert_eq!((waiting.needed, waiting.known.ends.is_none()), (1, true));
     assert_eq!(code(authorization(&rig.plane, &offer, &NONCE).await), RefusalCode::Stale, "not approved yet");
@@ -116,8 +116,8 @@ async fn a_person_approves_an_action_and_stands_in_its_assurance() {
 #[tokio::test]
 async fn an_approval_from_elsewhere_counts_once_the_device_has_confirmed_it() {
     let (rig, device, persons) = paired().await;
-    let wanted = ActionAttempt::of(&device, &rig.plane, "firmware-update");
-    let offer = wanted.ask(&device, &rig.plane).await.unwrap();
+    let attempt = ActionAttempt::of(&device, &rig.plane, "firmware-update");
+    let offer = attempt.ask(&device, &rig.plane).await.unwrap();
     let ActionState::Waiting(waiting) = &offer.state else { panic!() };
     let code = waiting.approval.user_code.as_str();
     let given =
@@ -135,10 +135,10 @@ async fn an_approval_from_elsewhere_counts_once_the_device_has_confirmed_it() {
 }
 
 #[tokio::test]
-async fn an_approval_for_one_action_is_none_for_another() {
+async fn an_approval_for_one_action_does_not_count_for_another() {
     let (rig, device, persons) = paired().await;
-    let wanted = ActionAttempt::of(&device, &rig.plane, "firmware-update");
-    let first = wanted.ask(&device, &rig.plane).await.unwrap();
+    let attempt = ActionAttempt::of(&device, &rig.plane, "firmware-update");
+    let first = attempt.ask(&device, &rig.plane).await.unwrap();
     let second =
         ActionAttempt::of(&device, &rig.plane, "firmware-update").ask(&device, &rig.plane).await.unwrap();
     let ActionState::Waiting(waiting) = &first.state else { panic!() };
@@ -148,7 +148,7 @@ async fn an_approval_for_one_action_is_none_for_another() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_wrong_anywhere_is_refused() {
+async fn a_request_with_any_wrong_claim_is_refused() {
     let (rig, device, _) = paired().await;
     let now = rig.plane.clock.now();
     let cases = [
@@ -165,23 +165,23 @@ async fn a_request_that_is_wrong_anywhere_is_refused() {
         ("action", json!("open-the-gate"), RefusalCode::ActionUnknown),
     ];
     for (claim, value, expected) in cases {
-        let mut wanted = ActionAttempt::of(&device, &rig.plane, "restart");
-        wanted.claims[claim] = value;
-        assert_eq!(code(wanted.ask(&device, &rig.plane).await), expected, "{claim}");
+        let mut attempt = ActionAttempt::of(&device, &rig.plane, "restart");
+        attempt.claims[claim] = value;
+        assert_eq!(code(attempt.ask(&device, &rig.plane).await), expected, "{claim}");
     }
-    let mut wanted = ActionAttempt::of(&device, &rig.plane, "restart");
-    wanted.header["typ"] = json!("JWT");
-    assert_eq!(code(wanted.ask(&device, &rig.plane).await), RefusalCode::Malformed);
+    let mut attempt = ActionAttempt::of(&device, &rig.plane, "restart");
+    attempt.header["typ"] = json!("JWT");
+    assert_eq!(code(attempt.ask(&device, &rig.plane).await), RefusalCode::Malformed);
 
-    let wanted = ActionAttempt::of(&device, &rig.plane, "restart");
-    let foreign = jws(&wanted.header, &wanted.claims, &device.link_key);
+    let attempt = ActionAttempt::of(&device, &rig.plane, "restart");
+    let foreign = jws(&attempt.header, &attempt.claims, &device.link_key);
     assert_eq!(code(super::ask(&rig.plane, foreign).await), RefusalCode::Malformed);
-    wanted.ask(&device, &rig.plane).await.unwrap();
-    assert_eq!(code(wanted.ask(&device, &rig.plane).await), RefusalCode::Stale, "made before");
+    attempt.ask(&device, &rig.plane).await.unwrap();
+    assert_eq!(code(attempt.ask(&device, &rig.plane).await), RefusalCode::Stale, "made before");
 }
 
 #[tokio::test]
-async fn who_is_not_entitled_is_let_nothing() {
+async fn a_device_that_is_not_entitled_gets_no_action() {
     let (rig, device, _) = paired().await;
     let offer = ActionAttempt::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
     orders::suspend(&rig.plane, device.id(), "audit".to_owned()).await.unwrap();
@@ -201,7 +201,7 @@ async fn who_is_not_entitled_is_let_nothing() {
 }
 
 #[tokio::test]
-async fn an_approval_does_not_outlive_the_state_that_was_approved() {
+async fn an_approval_ends_with_the_approved_boot_state() {
     let (rig, mut device, _) = paired().await;
     let offer = ActionAttempt::of(&device, &rig.plane, "restart").ask(&device, &rig.plane).await.unwrap();
     device.tpm.pcrs.insert(9, pawl_proto::PcrValue::Sha256([0xaa; 32]));
@@ -213,7 +213,7 @@ async fn an_approval_does_not_outlive_the_state_that_was_approved() {
     assert_eq!(code(authorization(&rig.plane, &offer, &NONCE).await), RefusalCode::PostureChanged);
 }
 
-/// A whole report on the nonce of the newest verdict.
+/// Sends a whole report with the nonce of the newest verdict.
 async fn report(rig: &Rig, device: &mut Device) {
     let (id, pairing) = (device.id(), device.pairing.unwrap());
     let stored = rig.plane.store.transaction(move |tx| tx.pairing(pairing)).await.unwrap().unwrap();
@@ -230,7 +230,7 @@ async fn the_tpm_nonce_has_32_bytes() {
 }
 
 #[tokio::test]
-async fn an_assurance_holds_for_what_it_was_made_for() {
+async fn an_assurance_is_valid_only_for_its_own_action() {
     let (rig, device, _) = paired().await;
     let assurance = assurance(&rig, &device).await;
     let good = question(&assurance);
@@ -258,7 +258,7 @@ async fn an_assurance_holds_for_what_it_was_made_for() {
 }
 
 #[tokio::test]
-async fn an_assurance_of_another_control_plane_is_none_here() {
+async fn an_assurance_of_another_control_plane_is_refused() {
     let (rig, device, _) = paired().await;
     let (other, stranger, _) = paired().await;
     assert_eq!(answer(&rig, question(&assurance(&other, &stranger).await)).await, Some(Reason::Certificate));
@@ -291,10 +291,10 @@ async fn an_assurance_ends_with_its_pairing() {
 }
 
 #[tokio::test]
-async fn what_was_refused_to_a_device_is_recorded() {
+async fn a_refused_action_is_recorded() {
     let (rig, device, _) = paired().await;
-    let wanted = ActionAttempt::of(&device, &rig.plane, "open-the-gate");
-    assert_eq!(code(wanted.ask(&device, &rig.plane).await), RefusalCode::ActionUnknown);
+    let attempt = ActionAttempt::of(&device, &rig.plane, "open-the-gate");
+    assert_eq!(code(attempt.ask(&device, &rig.plane).await), RefusalCode::ActionUnknown);
     let id = device.id();
     let records = rig.plane.store.transaction(move |tx| tx.records(id)).await.unwrap();
     let Fact::Refused { code, action, .. } = &records.last().unwrap().0.fact else { panic!() };

@@ -1,4 +1,4 @@
-//! Enrolment, and the devices that ask for it.
+//! Enrolment, and the list of pending devices.
 
 use std::sync::Arc;
 
@@ -80,7 +80,8 @@ async fn enrol(State(plane): Plane, Json(request): Json<EnrolRequest>) -> Answer
 fn digest(text: &str) -> Result<Digest, AdminError> {
     let bytes = hex::decode(text.trim()).unwrap_or_default();
     Digest::try_from(bytes.as_slice()).map_err(|_| {
-        let message = format!("{text:?} is not the SHA-256 of an endorsement key: 64 hexadecimal digits");
+        let message =
+            format!("{text:?} is not the SHA-256 of an endorsement key: give 64 hexadecimal digits");
         AdminError::new("malformed", message)
     })
 }

@@ -1,4 +1,4 @@
-//! Which device an operator means.
+//! Finds the device that an operator names.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct LookupRequest {
     pub device: String,
 }
 
-/// Returns the route of names.
+/// Returns the route of the lookup.
 pub(super) fn routes() -> Router<Arc<ControlPlane>> {
     Router::new().route("/v1/lookup", post(find))
 }

@@ -118,7 +118,7 @@ pub struct AdminError {
     pub error: String,
     /// For operators: what is wrong and what to do.
     pub message: String,
-    /// The devices that may be meant, where a name is of none or of several.
+    /// The devices that may be meant, if a name matches no device or several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub candidates: Vec<NamedDevice>,
 }

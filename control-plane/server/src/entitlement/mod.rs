@@ -45,33 +45,33 @@ pub(crate) fn entitled(tx: &Tx<'_>, id: DeviceId, now: u64) -> Result<Entitled, 
 /// Why a device is not entitled.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EntitlementError {
-    /// Nobody enrolled it.
+    /// It is not enrolled.
     #[error("no such device")]
     UnknownDevice,
     /// It was never paired.
     #[error("the device is not paired")]
     NotPaired,
-    /// The end of its pairing was ordered or is known.
+    /// The end of its pairing is ordered or proven.
     #[error("the pairing is revoked")]
     Revoked,
     /// The operator suspended it.
     #[error("the device is suspended")]
     Suspended,
-    /// Its last report was not good enough, or is too old.
-    #[error("the device has no lease: it has to report first")]
+    /// Its last verdict brought no lease, or that lease has ended.
+    #[error("the device has no lease: it must report first")]
     NoLease,
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Returns the scopes and audiences that the operator grants a device. Where no audience is granted, the control plane's
+/// Returns the scopes and audiences that the operator grants a device. If no audience is granted, the control plane's
 /// own URL is.
 pub(crate) fn granted(plane: &ControlPlane, tx: &Tx<'_>, device: DeviceId) -> Result<Access, StoreError> {
     Ok(with_own_audience(tx.granted(device)?, plane.config.url.as_str()))
 }
 
-/// Returns the grant that a new pairing of a device will have: the device's own or, where it is not enrolled, that of the
+/// Returns the grant that a new pairing of a device will have: the device's own or, if it is not enrolled, that of the
 /// device that it replaces.
 pub(crate) fn prospective(
     plane: &ControlPlane,

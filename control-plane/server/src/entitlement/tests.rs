@@ -28,14 +28,14 @@ async fn entitle(rig: &Rig, device: &Device, change: AccessChange) -> AccessChan
     orders::entitle(&rig.plane, device.id(), change).await.unwrap()
 }
 
-/// A request for these scopes, and for one audience that is granted and one that is not.
+/// Returns a request for these scopes, and for one audience that is granted and one that is not.
 fn asking(device: &Device, scopes: &[&str]) -> PairingRequest {
     let Access { scopes, audiences } = access(scopes, &["https://api.example", "https://other.example"]);
     PairingRequest { scopes, audiences, ..device.request() }
 }
 
 #[test]
-fn what_is_no_scope_or_no_audience_is_named() {
+fn an_invalid_scope_or_audience_is_named() {
     let scopes = |text: &str| parse(&[text.to_owned()], &[]);
     let audiences = |text: &str| parse(&[], &[text.to_owned()]);
     for text in ["", "a b", "\"", "\\", "ä", &"a".repeat(65)] {
@@ -95,26 +95,26 @@ async fn a_pairing_gets_what_it_asks_for_and_the_operator_grants() {
 }
 
 #[tokio::test]
-async fn a_verdict_tells_the_device_of_each_change_at_once() {
+async fn a_verdict_carries_each_change_to_the_device_at_once() {
     let rig = Rig::new();
     let (reporting, first) = Reporting::paired(&rig).await;
     let device = &reporting.device;
-    let told = async || device.next_verdict(&rig.plane).await.unwrap();
+    let next = async || device.next_verdict(&rig.plane).await.unwrap();
     assert_eq!(entitle(&rig, device, add(&["telemetry"], &[])).await.sequence, None, "nothing has changed");
 
-    // The pairing did not ask for it: the operator gives it all the same.
+    // The pairing did not request these, and the operator grants them anyway.
     let changed = entitle(&rig, device, add(&["admin"], &["https://other.example"])).await;
-    let verdict = told().await;
+    let verdict = next().await;
     assert_eq!(changed.sequence, Some(verdict.sequence));
     assert!(verdict.sequence > first.sequence && verdict.result.is_none());
     assert_eq!(verdict.entitlement.scopes, access(&["admin", "telemetry"], &[]).scopes);
     assert!(verdict.entitlement.lacking(["admin"], "https://other.example").is_none());
 
     entitle(&rig, device, remove(&["admin", "telemetry"], &["https://other.example"])).await;
-    let verdict = told().await;
+    let verdict = next().await;
     assert!(verdict.entitlement.scopes.is_empty());
     assert_eq!(verdict.entitlement.audiences.len(), 2);
-    // Every verdict says it, those on reports too.
+    // Every verdict contains the entitlement, also those on reports.
     let mut reporting = reporting;
     assert_eq!(reporting.steady().await.entitlement, verdict.entitlement);
     entitle(&rig, &reporting.device, AccessChange { exactly: true, ..AccessChange::default() }).await;
@@ -123,7 +123,7 @@ async fn a_verdict_tells_the_device_of_each_change_at_once() {
 }
 
 #[tokio::test]
-async fn a_device_that_the_approval_enrols_inherits_what_its_approvers_were_shown() {
+async fn a_device_that_the_approval_enrols_inherits_the_grant_that_the_approvers_saw() {
     let (rig, persons) = Rig::approved_by("pair = 0", &["ann"]);
     let mut old = Device::enrolled(&rig.plane).await;
     old.pair(&rig.plane).await.unwrap();
@@ -133,7 +133,7 @@ async fn a_device_that_the_approval_enrols_inherits_what_its_approvers_were_show
     let (asked, waiting) = new.ask_persons(&rig.plane, request).await;
     let shown = waiting.statement.decode().unwrap().granted;
     assert_eq!(shown, Some(access(&["telemetry"], &["https://api.example", OWN])));
-    // More was granted to the old device since: nobody who approves was shown it.
+    // The operator has since granted the old device more than the approver saw.
     entitle(&rig, &old, add(&["admin"], &[])).await;
     let late = asked.approve(&rig.plane, persons[0].sign(&waiting.statement)).await;
     let Err(RequestError::Refused(refusal)) = late else { panic!("{late:?}") };

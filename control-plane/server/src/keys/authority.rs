@@ -55,7 +55,7 @@ impl Authority {
     /// key under the pairing's policy. The content of the request is ignored.
     ///
     /// # Errors
-    /// [`LinkRequestError`] says which check failed.
+    /// [`LinkRequestError`] names the failed check.
     pub fn link_certificate(
         &self,
         device: &str,
@@ -162,9 +162,9 @@ fn client_params(name: &str) -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-/// Sets what all certificates share. None expires: a pairing ends by its epoch, which the TPM enforces, and a device with
-/// a wrong clock must still be able to connect. They are valid from 1975 to the date that RFC 5280, section 4.1.2.5, defines
-/// as "no well-defined expiration".
+/// Sets the fields that all certificates share. None of them expires: a pairing ends by its epoch, which the TPM
+/// enforces, and a device with a wrong clock must still be able to connect. They are valid from 1975 to the date that
+/// RFC 5280, section 4.1.2.5, defines as "no well-defined expiration".
 pub(super) fn common_params(params: &mut CertificateParams) -> Result<(), rcgen::Error> {
     params.not_before = date_time_ymd(1975, 1, 1);
     params.not_after = date_time_ymd(9999, 12, 31);
@@ -202,7 +202,7 @@ pub struct LinkCertificate {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkRequestError {
     /// The request is malformed or not signed by the key in it.
-    #[error("the certificate request is malformed or its signature does not hold")]
+    #[error("the certificate request is malformed or its signature is invalid")]
     Signature,
     /// The request is for another key than the certified one.
     #[error("the certificate request is for another key than the certified link key")]

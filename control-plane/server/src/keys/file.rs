@@ -56,7 +56,7 @@ pub(super) fn write(path: &Path, contents: &str) -> Result<(), FileError> {
     write_with(path, contents, SECRET)
 }
 
-/// As [`write`], with mode 0644: a copy that root makes of the file can be read by others.
+/// As [`write`], with mode 0644, so that others can read a copy that root makes of the file.
 pub(super) fn write_public(path: &Path, contents: &str) -> Result<(), FileError> {
     write_with(path, contents, PUBLIC)
 }
@@ -80,7 +80,7 @@ fn write_with(path: &Path, contents: &str, mode: u32) -> Result<(), FileError> {
             _ => {}
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        // Whatever the umask is.
+        // Sets the mode independently of the umask.
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(contents.as_bytes())?;
         file.sync_all()?;
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_state_directory_of_another_user_is_refused() {
-        // A directory of root, or where root runs this test one that is given away.
+        // A directory of root or, if root runs this test, one that is given to another user.
         let folder = tempfile::tempdir().unwrap();
         let path = if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(folder.path(), Some(1), None).unwrap();

@@ -133,7 +133,7 @@ pub enum KeysError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A file does not contain a key or certificate of the control plane.
-    #[error("{}: not a P-256 key or certificate of ours; restore it from a backup", .0.display())]
+    #[error("{}: not a P-256 key or certificate of this control plane; restore it from a backup", .0.display())]
     Contents(PathBuf),
     /// A certificate cannot be made.
     #[error("cannot make a certificate: {0}")]
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_once_is_found_again_and_private() {
+    fn keys_are_created_once_and_private() {
         let rig = Rig::new();
         let dir = &rig.plane.config.state_dir;
         let again = Keys::load_or_create(&rig.plane.config).unwrap();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_certificate_is_for_the_certified_key_alone() {
+    fn a_link_certificate_is_issued_only_for_the_certified_key() {
         let rig = Rig::new();
         let authority = &rig.plane.keys.authority;
         let device = Device::new();

@@ -4,7 +4,8 @@ use super::{LookupError, find, find_pending};
 use crate::store::PendingDevice;
 use crate::testing::Rig;
 
-/// Digests of endorsement keys whose ids begin with the same eight characters and differ after that.
+/// Returns the digest of an endorsement key. The ids of all of them begin with the same eight characters and differ
+/// after that.
 fn ek(number: u8) -> Digest {
     let mut digest = [0xa5; 32];
     digest[5] = number;
@@ -65,7 +66,7 @@ async fn a_label_that_looks_like_another_devices_prefix_is_ambiguous() {
     let rig = fleet(&[Some(&prefix), None]).await;
     let error = found(&rig, &prefix).await.unwrap_err();
     assert_eq!(error.candidates().len(), 2, "{error}");
-    // A whole id means that device, whatever others are called.
+    // A whole id names that device, even if another one has it as its label.
     let rig = fleet(&[Some(id(1).as_str()), None]).await;
     assert_eq!(found(&rig, id(1).as_str()).await.unwrap(), id(1));
 }
@@ -78,7 +79,7 @@ async fn an_unknown_name_lists_at_most_five_similar_devices() {
     let error = found(&rig, "pump").await.unwrap_err();
     assert!(matches!(error, LookupError::Unknown { .. }), "{error}");
     assert_eq!(error.candidates().len(), 5);
-    // Five characters are no prefix: they are listed as a hint only.
+    // Five characters are too few for a prefix: the devices with them are only listed as candidates.
     let error = found(&rig, &prefix(0, 5)).await.unwrap_err();
     assert!(matches!(error, LookupError::Unknown { .. }), "{error}");
     assert_eq!(error.candidates().len(), 5);

@@ -12,8 +12,8 @@ use crate::control_plane::ControlPlane;
 use crate::refusal::RequestError;
 use crate::store::{StoreError, Tx};
 
-/// Answers a claim with a credential that only the claimed TPM can open, also a claim of a device that is not enrolled.
-/// Nothing is proven yet, and nothing is stored.
+/// Answers a claim with a credential that only the claimed TPM can open, even the claim of a device that is not
+/// enrolled. Nothing is proven yet, and nothing is stored.
 ///
 /// # Errors
 /// [`RequestError::Refused`] with a message for the technician.
@@ -29,7 +29,7 @@ pub async fn offer(plane: &Arc<ControlPlane>, request: PairingRequest) -> Result
         .store
         .transaction(move |tx| {
             match check_device(&plane_in_tx, tx, &claim, &vendor_check, replaces) {
-                // Refused once its TPM has proven itself: an operator sees who asks.
+                // `open` refuses it once its TPM has proven itself, and lists it as pending for the operator.
                 Err(RequestError::Refused(refusal)) if refusal.code == RefusalCode::NotEnrolled => {}
                 checked => drop(checked?),
             }

@@ -10,8 +10,9 @@ use crate::http::Network;
 use crate::refusal::RequestError;
 use crate::store::{PendingDevice, Tx};
 
-/// Refuses a device that is not enrolled, and lists it as pending. Its TPM has opened the offer, certified its counter and
-/// quoted its PCRs: nobody can list the device of another one. Everything else about a device is checked later.
+/// Refuses a device that is not enrolled, and lists it as pending. Its TPM has opened the offer, certified its counter
+/// and quoted its PCRs: so nobody can list a device that they do not have. Everything else about a device is checked
+/// later.
 ///
 /// # Errors
 /// [`RequestError::Failed`] when the database fails.

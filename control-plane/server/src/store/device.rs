@@ -15,7 +15,7 @@ pub struct Device {
     pub label: Option<String>,
     /// When it was enrolled.
     pub enrolled_at: u64,
-    /// Whether the operator lets it work or has suspended it.
+    /// Whether it is active or suspended.
     pub standing: Standing,
     /// Why it is suspended.
     pub standing_reason: Option<String>,
@@ -80,7 +80,7 @@ impl Tx<'_> {
         statement.query_row([id.as_str()], |row| Ok(read_device(row))).optional()?.transpose()
     }
 
-    /// Sets a device's standing. Each suspension, also of a suspended device, increments `suspensions`.
+    /// Sets a device's standing. Each suspension, even of a suspended device, increments `suspensions`.
     ///
     /// # Errors
     /// [`StoreError`]

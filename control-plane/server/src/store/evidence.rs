@@ -174,7 +174,7 @@ impl Tx<'_> {
             .optional()?)
     }
 
-    /// Stores a higher point. The caller has compared.
+    /// Stores a higher point. The caller must have compared it with the stored one.
     fn raise_high_water(&self, device: DeviceId, to: HighWater) -> Result<(), StoreError> {
         self.sql.execute(
             "INSERT INTO tpm_seen (device, epoch, reset_count, clock, clock_max) VALUES (?1, ?2, ?3, ?4, ?5) \

@@ -1,4 +1,4 @@
-//! All devices at once, in a number of queries that does not grow with the fleet.
+//! Lists all devices. The number of queries does not grow with the fleet.
 
 use pawl_proto::Epoch;
 use pawl_proto::message::Access;
@@ -17,7 +17,7 @@ pub struct ListedDevice {
     pub device: Device,
     /// The scopes and audiences that the operator grants it.
     pub granted: Access,
-    /// Its newest pairing, also when it has ended.
+    /// Its newest pairing, even if it has ended.
     pub pairing: Option<ListedPairing>,
 }
 

@@ -9,7 +9,7 @@ use super::{from_name, from_text, to_name};
 const MAX_INCIDENTS: usize = 64;
 
 impl Tx<'_> {
-    /// Opens an incident, or updates it where one of the kind is open. Returns whether it is new.
+    /// Opens an incident, or updates the open one of this kind. Returns whether it is new.
     ///
     /// # Errors
     /// [`StoreError`]

@@ -1,8 +1,8 @@
 //! The database, and all SQL.
 //!
-//! One thread owns the SQLite connection and runs transactions one after the other. Each decision of the control
-//! plane is one transaction: its reads, its decision and its records are committed together or not at all, also
-//! when the process is killed (WAL, `synchronous = FULL`). Messages leave only after the commit.
+//! One thread owns the SQLite connection and runs transactions one after the other. Each decision of the control plane
+//! is one transaction: its reads, its decision and its records are committed together or not at all, even when the
+//! process is killed (WAL, `synchronous = FULL`). Messages leave only after the commit.
 
 mod device;
 mod event;
@@ -97,7 +97,7 @@ impl Store {
     }
 
     /// Opens an empty database in memory whose transactions run on the caller's thread: for simulations. A transaction
-    /// fails with [`StoreError::Closed`] where `is_failing` returns true.
+    /// fails with [`StoreError::Closed`] if `is_failing` returns true.
     ///
     /// # Errors
     /// [`StoreError`] when there is no memory for it.
@@ -177,10 +177,10 @@ pub enum StoreError {
     #[error("the database: {0}")]
     Sqlite(#[from] rusqlite::Error),
     /// A later version of this program wrote it.
-    #[error("the database has version {0}, which a later pawl-control-plane wrote: install that one")]
+    #[error("the database has version {0}, which a later pawl-control-plane wrote: install that version")]
     Version(i64),
-    /// A column holds what this program never writes.
-    #[error("the database holds a malformed {0}")]
+    /// A column contains a value that this program never writes.
+    #[error("the database contains a malformed {0}")]
     Malformed(&'static str),
     /// The database's thread has ended.
     #[error("the database is closed")]
@@ -251,7 +251,7 @@ fn to_name<T: Serialize>(value: T, what: &'static str) -> Result<String, StoreEr
     }
 }
 
-/// Fails for the catch-all variant that an enum of the wire has for values of newer peers.
+/// Fails for the catch-all variant of a wire enum, which is for values of newer peers.
 fn require_known<T>(value: T, is_known: bool, what: &'static str) -> Result<T, StoreError> {
     if is_known { Ok(value) } else { Err(StoreError::Malformed(what)) }
 }

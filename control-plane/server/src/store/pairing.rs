@@ -1,4 +1,4 @@
-//! The serial numbers of link certificates.
+//! Pairings, their last reports, and their link certificates.
 
 use pawl_proto::message::{HostFacts, HostHealth};
 use pawl_proto::{DeviceId, Epoch, Nonce, PairingId};
@@ -24,7 +24,7 @@ pub struct Reported {
     pub health: Option<HostHealth>,
 }
 
-/// An appraised report, as [`Tx::store_report`] takes it.
+/// An appraised report, for [`Tx::store_report`].
 #[derive(Clone, Copy, Debug)]
 pub struct NewReport<'a> {
     /// When it was received, Unix seconds.
@@ -72,7 +72,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Returns the pairing of a device with the highest epoch, also when it has ended.
+    /// Returns the pairing of a device with the highest epoch, even if it has ended.
     ///
     /// # Errors
     /// [`StoreError`]

@@ -9,8 +9,8 @@ use super::{StoreError, Tx, from_blob, from_bytes, from_text, to_blob};
 /// The most pending devices that are kept.
 const MAX_PENDING: usize = 256;
 
-/// A device that asked to be paired and is not enrolled. Its TPM has proven that it has this endorsement key; the rest is
-/// the device's word.
+/// A device that asked to be paired and is not enrolled. Its TPM has proven that it has this endorsement key. The host
+/// facts are claims of the device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PendingDevice {
     /// Its id.
@@ -19,13 +19,13 @@ pub struct PendingDevice {
     pub ek_sha256: Digest,
     /// The host facts of its last request.
     pub host: HostFacts,
-    /// What the TPM vendors' certificates say of the endorsement key.
+    /// The result of the check of the EK certificate against the vendors' CAs.
     pub endorsement: String,
     /// The network of its last request.
     pub address: String,
-    /// When it asked first, Unix seconds.
+    /// When it first asked, Unix seconds.
     pub first_at: u64,
-    /// When it asked last, Unix seconds.
+    /// When it last asked, Unix seconds.
     pub last_at: u64,
     /// How often it asked.
     pub times: u64,
@@ -59,7 +59,8 @@ impl Tx<'_> {
         self.drop_oldest_pending(asked.device, None, MAX_PENDING)
     }
 
-    /// Removes all but `newest` and the newest others, `keep` together: those of one network, or all.
+    /// Removes the pending devices of one network, or of all, that asked earliest, until `keep` are left. `newest` is
+    /// never removed.
     fn drop_oldest_pending(
         &self,
         newest: DeviceId,
@@ -86,7 +87,7 @@ impl Tx<'_> {
         rows.map(|row| row?).collect()
     }
 
-    /// Removes a device that is enrolled from the pending ones.
+    /// Removes a device, which is now enrolled, from the pending ones.
     ///
     /// # Errors
     /// [`StoreError`]

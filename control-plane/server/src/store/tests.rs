@@ -17,7 +17,7 @@ fn store() -> (tempfile::TempDir, Store) {
 const EK: Digest = Digest([7; 32]);
 
 #[tokio::test]
-async fn what_was_committed_is_there_after_reopening() {
+async fn committed_data_is_there_after_reopening() {
     let (dir, store) = store();
     assert!(store.transaction(|tx| tx.enrol(EK, Some("gate"), 5)).await.unwrap());
     drop(store);
@@ -27,7 +27,7 @@ async fn what_was_committed_is_there_after_reopening() {
     assert!(!store.transaction(|tx| tx.enrol(EK, None, 6)).await.unwrap());
 }
 
-/// 32 bits of seconds end in 2038, also in what C asks of the file system.
+/// 32-bit seconds end in 2038, also in the file times that the C code of SQLite reads.
 #[tokio::test]
 async fn a_database_of_2058_is_opened() {
     const LATER: u64 = 2_777_068_800;
@@ -43,7 +43,7 @@ async fn a_database_of_2058_is_opened() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_fails_leaves_nothing() {
+async fn a_transaction_that_fails_changes_nothing() {
     let (_dir, store) = store();
     let failed: Result<(), StoreError> = store
         .transaction(|tx| {
@@ -56,7 +56,7 @@ async fn a_transaction_that_fails_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_later_version_is_left_alone() {
+async fn a_database_of_a_later_version_is_refused() {
     let (dir, store) = store();
     drop(store);
     let path = dir.path().join("test.sqlite");
@@ -66,7 +66,7 @@ async fn a_later_version_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_the_first_version_wrote_is_found_again() {
+async fn a_database_of_the_first_version_is_migrated() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("test.sqlite");
     let id = DeviceId::from_digest(EK.0);
@@ -94,7 +94,7 @@ async fn what_the_first_version_wrote_is_found_again() {
             ("11".repeat(16), id.as_str()),
         )
         .unwrap();
-    // Its verdicts had a standing in place of an entitlement.
+    // The verdicts of that version have a standing in place of an entitlement.
     connection
         .execute(
             "INSERT INTO verdict (device, sequence, pairing, judged, body, message) VALUES (?1, 1, ?2, 1, x'a0', x'05')",
@@ -133,7 +133,7 @@ async fn what_the_first_version_wrote_is_found_again() {
 }
 
 #[tokio::test]
-async fn what_was_seen_of_a_tpm_goes_from_its_attestation_key_to_its_device() {
+async fn the_history_of_a_tpm_is_migrated_from_its_attestation_key_to_its_device() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("test.sqlite");
     let device = DeviceId::from_digest(EK.0);
@@ -159,7 +159,7 @@ async fn what_was_seen_of_a_tpm_goes_from_its_attestation_key_to_its_device() {
         .await
         .unwrap();
     drop(store);
-    // As version 3 had it.
+    // The table of version 3.
     let connection = Connection::open(&path).unwrap();
     connection
         .execute_batch(
@@ -218,7 +218,7 @@ async fn altered_and_missing_records_are_found() {
 }
 
 #[tokio::test]
-async fn the_oldest_records_of_a_device_make_room() {
+async fn the_oldest_records_of_a_device_are_dropped() {
     let (_dir, store) = store();
     let device = DeviceId::from_digest(EK.0);
     let kept = store

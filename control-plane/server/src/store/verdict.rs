@@ -130,7 +130,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Queues the newest verdict of each live pairing for publication: the broker has lost its retained messages.
+    /// Queues the newest verdict of each live pairing for publication: the broker has lost the control plane's MQTT
+    /// session, and may have lost the messages for devices, too.
     ///
     /// # Errors
     /// [`StoreError`]

@@ -53,7 +53,7 @@ impl Broker {
     /// Restarts the broker without its saved messages.
     pub(crate) fn restart_empty(&mut self) {
         self.stop();
-        // The file is missing where the broker has written nothing yet.
+        // The file is missing if the broker has written nothing yet.
         let _ = std::fs::remove_file(self.dir.join("mosquitto.db"));
         self.restart();
     }
@@ -67,7 +67,7 @@ impl Broker {
         self.reload();
     }
 
-    /// Makes the broker reload its files, and waits until it has.
+    /// Makes the broker reload its files, and waits until it has done so.
     pub(crate) fn reload(&self) {
         let broker = Pid::from_child(self.child.as_ref().unwrap());
         let reloads =

@@ -94,7 +94,7 @@ impl Device {
         }
     }
 
-    /// Makes the proof of an approved session, in an epoch above the one that it names.
+    /// Creates the proof of an approved session, in an epoch above the one that the session names.
     pub(crate) fn proof(&mut self, id: SessionId, approved: &PairingApproved) -> PairingProof {
         self.tpm.epoch = self.tpm.epoch.max(approved.above.0 + 1);
         let secret = self.tpm.activate(&approved.credential).unwrap_or_default();
@@ -195,7 +195,7 @@ impl Device {
         }
     }
 
-    /// Ends the epoch, ordered by an event or by a person at the device, and makes the receipt.
+    /// Ends the epoch, ordered by an event or by a person at the device, and creates the receipt.
     pub(crate) fn wipe(&mut self, event: Option<&Event>) -> SignedReceipt {
         let ended = Epoch(self.tpm.epoch);
         self.tpm.epoch += 1;
@@ -245,7 +245,7 @@ impl Device {
     }
 }
 
-/// Makes a PKCS #10 request signed by this key.
+/// Creates a PKCS #10 request signed by this key.
 pub(crate) fn request_for(key: &SigningKey) -> Certificate {
     let pem = key.to_pkcs8_pem(LineEnding::LF).unwrap();
     let key = rcgen::KeyPair::from_pem(&pem).unwrap();

@@ -38,12 +38,12 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    /// Creates one whose policy needs no approval.
+    /// Creates a control plane whose policy needs no approval.
     pub(crate) fn new() -> Self {
         Self::with("[approvals]\nre_pair = 0\n")
     }
 
-    /// Creates one with `policy` under `[approvals]` and these approvers.
+    /// Creates a control plane with `policy` under `[approvals]` and these approvers.
     pub(crate) fn approved_by(policy: &str, names: &[&str]) -> (Self, Vec<Approver>) {
         let rig = Self::with(&format!("[approvals]\nallowed_signers = SIGNERS\n{policy}\n"));
         let approvers: Vec<Approver> = names.iter().map(|name| rig.person(name)).collect();
@@ -51,7 +51,8 @@ impl Rig {
         (rig, approvers)
     }
 
-    /// Creates one with these sections of the configuration; SIGNERS is replaced by the path of the list of approvers.
+    /// Creates a control plane with these sections of the configuration; SIGNERS is replaced with the path of the list
+    /// of approvers.
     pub(crate) fn with(sections: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("state");
@@ -68,7 +69,7 @@ impl Rig {
         Self { plane, clock, dir }
     }
 
-    /// Opens the control plane anew from its files.
+    /// Opens the control plane again from its files.
     pub(crate) fn restart(&mut self) {
         self.plane = open(self.dir.path(), &self.clock);
     }

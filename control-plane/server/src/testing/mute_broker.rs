@@ -12,8 +12,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::control_plane::ControlPlane;
 
-/// As much of MQTT 5 as the control plane needs to connect, subscribe and publish. It acknowledges every message but
-/// the first one on each withheld topic.
+/// Implements as much of MQTT 5 as the control plane needs to connect, subscribe and publish. It acknowledges every
+/// message except the first one on the withheld topic.
 pub(crate) struct MuteBroker {
     seen: Arc<Seen>,
 }
@@ -32,7 +32,7 @@ const SUBSCRIBE: u8 = 8;
 const PINGREQ: u8 = 12;
 
 impl MuteBroker {
-    /// Listens where `plane` expects its broker, and acknowledges the first message on `withheld` only when it comes
+    /// Listens where `plane` expects its broker, and acknowledges the first message on `withheld` only when it is sent
     /// again.
     pub(crate) async fn start(plane: &ControlPlane, withheld: String) -> Self {
         let files = plane.config.state_dir.join("broker");
@@ -61,17 +61,17 @@ impl MuteBroker {
         broker
     }
 
-    /// Whether it refuses subscriptions, from here on.
+    /// Sets whether it refuses subscriptions from now on.
     pub(crate) fn refuse_subscriptions(&self, refuses: bool) {
         self.seen.refuses.store(refuses, Ordering::Relaxed);
     }
 
-    /// The connections of the control plane itself, without those that check the broker.
+    /// Returns the number of the control plane's own connections, without those that check the broker.
     pub(crate) fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::Relaxed)
     }
 
-    /// How often something was published on this topic.
+    /// Returns how many messages were published on this topic.
     pub(crate) fn published(&self, topic: &str) -> usize {
         self.seen.topics.lock().unwrap().iter().filter(|seen| *seen == topic).count()
     }
@@ -88,7 +88,7 @@ async fn serve(
         match kind {
             CONNECT => {
                 let keep_alive_and_flags = 10;
-                // Behind it: the properties, then the client id.
+                // The properties follow, then the client id.
                 let properties = usize::from(body[keep_alive_and_flags]);
                 let client_id = &body[keep_alive_and_flags + 1 + properties + 2..];
                 if client_id.starts_with(crate::keys::BROKER_USER.as_bytes()) {
@@ -120,7 +120,7 @@ async fn serve(
     }
 }
 
-/// One packet: its kind, and what stands behind the fixed header.
+/// Reads a packet. Returns its kind and the bytes after the fixed header.
 async fn packet(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<(u8, Vec<u8>)> {
     let kind = from.read_u8().await? >> 4;
     let mut length = 0;

@@ -17,14 +17,14 @@ pub(crate) struct Reporting {
 }
 
 impl Reporting {
-    /// A device that somebody enrolled, paired if nobody has to approve; with its first verdict.
+    /// Enrols and pairs a device under a policy that needs no approval. Returns it with its first verdict.
     pub(crate) async fn paired(rig: &Rig) -> (Self, Verdict) {
         let device = Device::enrolled(&rig.plane).await;
         let request = device.request();
         Self::pair(rig, device, request).await
     }
 
-    /// A device that pairs on this request.
+    /// Pairs a device with this request. Returns it with its first verdict.
     pub(crate) async fn pair(rig: &Rig, mut device: Device, request: PairingRequest) -> (Self, Verdict) {
         let (asked, progress) = device.ask(&rig.plane, request).await.unwrap();
         let proof = device.proof(asked.id, &progress.approved());
@@ -34,18 +34,18 @@ impl Reporting {
         (Self { device, nonce, base, plane: Arc::clone(&rig.plane) }, verdict)
     }
 
-    /// A whole report, encoded.
+    /// Returns an encoded whole report.
     pub(crate) fn message(&mut self) -> Vec<u8> {
         pawl_proto::encode(&self.device.report(self.nonce, None)).unwrap()
     }
 
-    /// A whole report, and the verdict on it.
+    /// Sends a whole report, and returns the verdict on it.
     pub(crate) async fn report(&mut self) -> Verdict {
         self.base = None;
         self.steady().await
     }
 
-    /// A whole report, and the verdict on it, if there is one. It repeats the nonce of the last verdict.
+    /// Sends a whole report with the nonce of the last verdict, and returns the verdict on it, if there is one.
     pub(crate) async fn try_report(&mut self) -> Option<Verdict> {
         let report = self.device.report(self.nonce, None);
         let before = self.device.next_verdict(&self.plane).await.map(|verdict| verdict.sequence);
@@ -59,11 +59,11 @@ impl Reporting {
         Some(verdict)
     }
 
-    /// A report that builds on the last one, and the verdict on it. What was said in between is heard
-    /// first.
+    /// Sends a report that builds on the last one, and returns the verdict on it. Uses the nonce of a verdict that came
+    /// in between.
     pub(crate) async fn steady(&mut self) -> Verdict {
-        if let Some(told) = self.device.next_verdict(&self.plane).await {
-            self.nonce = told.nonce;
+        if let Some(newer) = self.device.next_verdict(&self.plane).await {
+            self.nonce = newer.nonce;
         }
         let report = self.device.report(self.nonce, self.base);
         let message = pawl_proto::encode(&report).unwrap();

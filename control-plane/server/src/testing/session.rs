@@ -17,18 +17,18 @@ use crate::refusal::RequestError;
 #[derive(Clone, Debug)]
 pub(crate) struct OpenedSession {
     pub(crate) id: SessionId,
-    /// What opened it.
+    /// The secret that opened it.
     pub(crate) secret: Vec<u8>,
 }
 
 impl Device {
-    /// The proof that answers an offer for [`Device::request`].
+    /// Returns the proof that answers an offer for [`Device::request`].
     pub(crate) fn session_proof(&mut self, offer: &PairingOffer) -> SessionProof {
         let secret = self.tpm.activate(&offer.credential).unwrap_or_default();
         let (counter_attest, counter_signature) = self.tpm.certify_counter(&offer.nonce.0);
         let pairing = self.pairing.replace(PairingId::from(offer.session));
         let report = self.report(offer.nonce, None);
-        // The old pairing goes on until the new one is granted.
+        // The old pairing lasts until the new one is granted.
         self.pairing = pairing;
         let request = self.request();
         SessionProof {
@@ -54,7 +54,7 @@ impl Device {
         Ok((asked, pairing::open(plane, offer.session, proof, self.network).await?))
     }
 
-    /// Opens a session that a person has to approve.
+    /// Opens a session that a person must approve.
     pub(crate) async fn ask_persons(
         &mut self,
         plane: &Arc<ControlPlane>,

@@ -208,7 +208,7 @@ async fn tokens_follow_the_grant_of_the_moment() {
 }
 
 #[tokio::test]
-async fn a_suspended_or_revoked_device_gets_no_token() {
+async fn who_is_not_entitled_gets_no_token() {
     let (rig, device) = paired().await;
     orders::suspend(&rig.plane, device.id(), "audit".to_owned()).await.unwrap();
     assert!(refusal(&rig, &device, &Asking::of(&device)).await.description.contains("suspended"));

@@ -11,17 +11,17 @@ pub struct PendingView {
     pub device: DeviceId,
     /// SHA-256 of its endorsement key.
     pub ek_sha256: String,
-    /// What the TPM vendors' certificates say of that key.
+    /// The result of the check of its EK certificate against the vendors' CAs.
     pub endorsement: String,
-    /// The network that it asked from last: an IPv4 address, or a /64 network.
+    /// The network of its last request: an IPv4 address, or a /64 network.
     pub address: String,
-    /// When it asked first, Unix seconds.
+    /// When it first asked, Unix seconds.
     pub first_at: u64,
-    /// When it asked last, Unix seconds.
+    /// When it last asked, Unix seconds.
     pub last_at: u64,
     /// How often it asked.
     pub times: u64,
-    /// Its host facts, by its own word.
+    /// Its host facts; a claim of the device.
     pub host: HostFacts,
 }
 

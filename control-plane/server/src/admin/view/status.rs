@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::VerdictRow;
 
-/// The status of a device by what the control plane knows. What the device itself last said is its `state`.
+/// The status of a device by what the control plane knows. The `state` is from the device's own last status message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceStatus {
@@ -47,7 +47,7 @@ impl DeviceStatus {
         }
     }
 
-    /// Returns the name, as JSON has it.
+    /// Returns the name that JSON contains.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,8 +70,8 @@ impl fmt::Display for DeviceStatus {
 /// The least time, in seconds, that a report may be late: a device that lost its connection sends it again.
 const LEAST_MARGIN: u32 = 60;
 
-/// Returns whether the report that should follow the one received at `last` is overdue at `now`: later than the interval
-/// of the verdict, and as much again, at least [`LEAST_MARGIN`].
+/// Returns whether the report that should follow the one received at `last` is overdue at `now`: later than the
+/// interval of the verdict plus a margin, which is the interval again, at least [`LEAST_MARGIN`].
 pub(super) fn is_overdue(last: u64, interval: u32, now: u64) -> bool {
     let late = u64::from(interval) + u64::from(interval.max(LEAST_MARGIN));
     last.saturating_add(late) < now

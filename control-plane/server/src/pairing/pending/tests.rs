@@ -15,7 +15,7 @@ async fn pending(operator: &Operator) -> Vec<PendingView> {
     operator.client.get("/v1/pending").await.unwrap()
 }
 
-/// Lets a device that is not enrolled ask to be paired, and returns what it is told.
+/// Lets a device that is not enrolled request a pairing, and returns the refusal's message.
 async fn ask(plane: &Arc<ControlPlane>, device: &mut Device) -> String {
     let host = HostFacts { hostname: ShortText::lossy("pump-4.example"), ..HostFacts::default() };
     let request = PairingRequest { host, ..device.request() };
@@ -63,11 +63,11 @@ async fn nobody_is_listed_whose_tpm_has_not_proven_itself() {
     let rig = Rig::new();
     let operator = rig.operator().await;
     let (mut device, mut other) = (Device::new(), Device::new());
-    // Whoever knows the public keys of a device gets an offer, and cannot open it.
+    // Anybody who knows the public keys of a device gets an offer, but cannot open it.
     let offer = pairing::offer(&rig.plane, device.request()).await.unwrap();
     let honest = device.session_proof(&offer);
     let without_secret = SessionProof { secret: Blob::new(vec![0; 32]).unwrap(), ..honest.clone() };
-    // Another TPM's counter and quote do not stand for this one.
+    // Another TPM certified this counter.
     let (counter_attest, counter_signature) = other.tpm.certify_counter(&offer.nonce.0);
     let of_another = SessionProof { counter_attest, counter_signature, ..honest };
     for proof in [without_secret, of_another] {
@@ -80,7 +80,7 @@ async fn nobody_is_listed_whose_tpm_has_not_proven_itself() {
 }
 
 #[tokio::test]
-async fn a_pending_device_leaves_nothing_but_its_line() {
+async fn of_a_pending_device_only_its_line_is_stored() {
     let rig = Rig::new();
     let mut device = Device::new();
     ask(&rig.plane, &mut device).await;
@@ -98,7 +98,7 @@ async fn a_pending_device_leaves_nothing_but_its_line() {
 }
 
 #[tokio::test]
-async fn a_name_of_no_pending_device_enrols_nobody() {
+async fn a_name_of_no_pending_device_enrols_no_device() {
     let rig = Rig::new();
     let operator = rig.operator().await;
     let mut device = Device::new();
