@@ -35,7 +35,8 @@ pub(super) async fn approve(
     Ok(client.post("/v1/approvals", &approval).await?)
 }
 
-/// Decodes the statement to be signed. Everything that is shown of the request is decoded from these bytes.
+/// Decodes the statement to be signed. The approver sees its fields as decoded from the signed bytes; label, claims and
+/// the pairings that end are the server's.
 fn stated(view: &RequestView) -> Result<(StatementBytes, Statement), Failure> {
     let bytes = hex::decode(&view.statement).map_err(|_| Failure::Statement)?;
     let bytes = StatementBytes(Blob::new(bytes).map_err(|_| Failure::Statement)?);
@@ -53,9 +54,9 @@ fn consent() -> Result<(), Failure> {
     if typed.trim().eq_ignore_ascii_case("yes") { Ok(()) } else { Err(Failure::NotApproved) }
 }
 
-/// Prints progress on stderr: stdout has only the answer.
+/// Prints on stderr: stdout has only the result.
 fn say(text: &str) {
-    // Nothing can be done where stderr is closed.
+    // Ignores a closed stderr.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_confirmation_that_it_gives_makes_the_approval_count() {
+    async fn the_printed_confirmation_makes_the_approval_count() {
         let stage = Stage::new().await;
         let key = stage.ann.key().to_str().unwrap().to_owned();
         let given = approve(stage.client(), stage.code(), &key, true).await.unwrap();
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_wrong_is_said_and_shown_among_the_sessions() {
+    async fn a_refused_approval_is_reported_and_listed_with_its_session() {
         let stage = Stage::new().await;
         let stranger = stage.rig.person("stranger");
         let key = stranger.key().to_str().unwrap().to_owned();

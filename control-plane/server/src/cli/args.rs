@@ -88,8 +88,8 @@ pub(super) enum Verb {
     Init,
     /// Enrol devices, so that they can pair
     ///
-    /// A device of `pending` is named by its id or a prefix of it. Compare the id with what `pawlctl status` shows at the
-    /// device: host name and address are not proven.
+    /// Name a device of `pending` by its id or a prefix of it. Compare the id with the one that `pawlctl status` shows
+    /// at the device: host name and address are not proven.
     Enrol {
         /// A device of `pending`: its id, or a prefix of it (6 characters or more)
         #[arg(value_name = "PENDING")]
@@ -102,7 +102,7 @@ pub(super) enum Verb {
         label: Option<String>,
         /// Let them pair without a TPM vendor's certificate, although `endorsement.vendor_cas` requires one
         ///
-        /// Then only the hash vouches for the endorsement key. Every approver sees this exception. To require the
+        /// Then only the enrolled hash verifies the endorsement key. Every approver sees this exception. To require the
         /// certificate again, enrol the device without this option.
         #[arg(long)]
         without_certificate: bool,
@@ -115,8 +115,8 @@ pub(super) enum Verb {
     },
     /// List the devices that asked to be paired and are not enrolled
     ///
-    /// The TPM of each has proven that it has this endorsement key. Host name and address are the device's and the network's
-    /// word. The last 256 devices are kept, of one address the last `limits.pending_per_address`.
+    /// The TPM of each has proven that it has this endorsement key. Host name and address are not proven. The list
+    /// keeps the last 256 devices, and of one address the last `limits.pending_per_address`.
     Pending,
     /// Change the scopes and audiences that a device is granted, at once
     ///
@@ -130,9 +130,9 @@ pub(super) enum Verb {
         /// Only devices that match, as in 'memory<64', 'kernel=6.1.*' or 'status!=entitled'; may be repeated, and all must match
         ///
         /// FIELD is one of label, status, standing, pairing, verdict, overdue, hostname, kernel, system, product,
-        /// architecture, agent, uptime (seconds), load, memory, swap, state, root (MiB free) and cpu (degrees
-        /// Celsius). The operator is = or != (a * stands for any text), and < or > for numbers. From hostname on
-        /// the values are the device's own statements. A device without a value does not match.
+        /// architecture, agent, uptime (seconds), load, memory, swap, state, root (MiB free) and cpu (degrees Celsius).
+        /// The operator is = or != (a * matches any text), and < or > for numbers. The values from hostname on are
+        /// claims of the device. A device without a value does not match.
         #[arg(long = "where", value_name = "FIELD=VALUE")]
         conditions: Vec<Condition>,
     },
@@ -141,7 +141,7 @@ pub(super) enum Verb {
         #[arg(help = DEVICE)]
         device: String,
     },
-    /// Revoke a device: its TPM ends the epoch, and its keys and tokens are dead for good
+    /// Revoke a device permanently: its TPM ends the epoch, and its keys and tokens become unusable
     ///
     /// The control plane stops tokens and leases at once; the device's receipt proves that the epoch has ended. An enrolled
     /// device may be paired again, in a later epoch. Suspend it as well to prevent that.
@@ -151,7 +151,7 @@ pub(super) enum Verb {
         /// The reason; shown on the device
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// Do not ask for confirmation; required where there is no terminal to ask at
+        /// Do not ask for confirmation; required if there is no terminal to ask at
         #[arg(long)]
         yes: bool,
     },
@@ -162,7 +162,7 @@ pub(super) enum Verb {
         /// The reason; shown on the device
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// Do not ask for confirmation; required where there is no terminal to ask at
+        /// Do not ask for confirmation; required if there is no terminal to ask at
         #[arg(long)]
         yes: bool,
     },
@@ -241,18 +241,18 @@ pub(super) enum Verb {
     },
     /// Approve a future boot state, so that the device's keys work before its network does
     ///
-    /// The PCRs are computed from the device's last boot event log and from the files of the update. The
-    /// control plane asks the device to report, and its verdict carries a lease for that state; `show` says when the device
-    /// has it. What U-Boot measures is not computed: for such a device give the PCRs with --pcr. A lease cannot be taken back from a device out of reach: it ends with its time, or by revoking
-    /// the device.
+    /// The PCRs are computed from the device's last boot event log and from the files of the update. The control plane
+    /// asks the device to report, and its verdict carries a lease for that state; `show` shows whether the device has
+    /// the lease. The measurements of U-Boot are not computed: for such a device give the PCRs with --pcr. A lease
+    /// cannot be withdrawn from a device that is out of reach: it ends when it expires, or when the device is revoked.
     ///
-    /// What systemd extends is taken from the present boot. So an update that changes it cannot be told: to a systemd
-    /// that extends the os-separator (261) from one that does not, to a systemd-stub that starts the kernel itself (258)
-    /// or measures the SMBIOS table (262) from one that does not, or to another signing key of the policy for the initrd,
-    /// where the lease names PCR 9 and no other PCR stands in for it. The device boots, its lease ahead does not fit, and
-    /// the verdict on its first report brings one. Where the present stub adds a boot secret (262), PCR 9 cannot be
-    /// told, and the lease names PCRs 12 and 13 in its place. No lease names PCR 11, PCR 15 or an NvPCR: nothing is
-    /// computed for them.
+    /// The measurements of systemd are taken from the present boot. So the computation is wrong if the update changes
+    /// them: from a systemd that does not extend the os-separator to one that does (261), from a systemd-stub that does
+    /// not start the kernel itself or measure the SMBIOS table to one that does (258, 262), or to another signing key
+    /// of the policy for the initrd, if the lease names PCR 9 and no other PCR replaces it. The device then boots
+    /// without a valid lease, and the verdict on its first report brings one. If the present stub adds a boot secret
+    /// (262), PCR 9 cannot be computed, and the lease names PCRs 12 and 13 instead. No lease names PCR 11, PCR 15 or an
+    /// NvPCR: they are not computed.
     PreApprove(PreApproveArgs),
     /// Resolve the clone and rollback incidents of a device after an investigation
     ///
@@ -289,7 +289,7 @@ mod tests {
     use super::{Args, Verb};
 
     #[test]
-    fn the_definition_is_sound() {
+    fn the_definition_is_valid() {
         Args::command().debug_assert();
     }
 
@@ -303,18 +303,18 @@ mod tests {
         };
         assert_eq!(ek_sha256, ["aa", "bb"]);
         assert_eq!(label.as_deref(), Some("gate 4"));
-        assert!(!without_certificate, "a certificate is required unless the operator says otherwise");
+        assert!(!without_certificate, "a certificate is required by default");
     }
 
     #[test]
-    fn an_exact_entitlement_takes_nothing_back_by_name() {
+    fn exactly_conflicts_with_removals_by_name() {
         let entitle = |more: &[&str]| {
             let args = [&["pawl-control-plane", "entitle", "device"], more].concat();
             Args::try_parse_from(args).map(|args| args.verb)
         };
         let Ok(Verb::Entitle(args)) = entitle(&["--scope", "a", "--scope", "b", "--remove-scope", "c"])
         else {
-            panic!("not understood")
+            panic!("not parsed")
         };
         assert_eq!(
             (args.scopes.as_slice(), args.remove_scopes.as_slice()),
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_destroys_wants_a_reason() {
+    fn a_revocation_requires_a_reason() {
         assert!(Args::try_parse_from(["pawl-control-plane", "revoke", "device"]).is_err());
     }
 

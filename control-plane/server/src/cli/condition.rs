@@ -59,7 +59,7 @@ fn host(line: &DeviceLine, field: fn(&HostFacts) -> &str) -> Option<String> {
 }
 
 fn health(line: &DeviceLine, field: fn(&HostHealth) -> Option<u64>) -> Option<f64> {
-    // More MiB or seconds than u32 has are of no host.
+    // No host has more MiB or seconds than a u32 holds.
     field(line.health.as_ref()?).map(|number| f64::from(u32::try_from(number).unwrap_or(u32::MAX)))
 }
 
@@ -90,16 +90,16 @@ fn is_like(pattern: &str, text: &str) -> bool {
     pawl_wildcard::matches(&steps, text.chars(), |_| false)
 }
 
-/// Why a text is no condition.
+/// Why a text is not a condition.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConditionError {
     #[error("no =, !=, < or > in it: write for example 'memory<64' or 'kernel=6.1.*', in quotes")]
     Operator,
-    #[error("{0:?} is no field; the fields are {1}")]
+    #[error("{0:?} is not a field; the fields are {1}")]
     Field(String, String),
     #[error("{0} is a text: compare it with = or !=")]
     Text(String),
-    #[error("{1:?} is no number, and {0} is one")]
+    #[error("{1:?} is not a number, but {0} requires one")]
     Number(String, String),
 }
 
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn devices_are_found_by_what_they_say_of_themselves() {
+    fn conditions_select_devices_by_their_fields() {
         for condition in [
             "kernel=6.1.*",
             "kernel != 6.12.*",
@@ -204,14 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_condition_is_refused_with_what_to_write() {
+    fn an_invalid_condition_is_refused_with_what_to_write() {
         for (text, says) in [
             ("memory", "'memory<64'"),
             ("memory!64", "no =, !="),
             ("disk<5", "the fields are label, status, standing,"),
             ("kernel<6", "compare it with = or !="),
-            ("memory<many", "is no number"),
-            ("memory<NaN", "is no number"),
+            ("memory<many", "is not a number"),
+            ("memory<NaN", "is not a number"),
         ] {
             let error = text.parse::<Condition>().unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");

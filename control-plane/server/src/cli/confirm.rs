@@ -21,7 +21,7 @@ pub(super) fn ask(view: &DeviceView) -> Result<(), Failure> {
 /// Checks that there is a terminal to ask at.
 ///
 /// # Errors
-/// If there is none: a script says --yes.
+/// If there is none: a script must give --yes.
 pub(super) fn must_have_terminal() -> Result<(), Failure> {
     if io::stdin().is_terminal() { Ok(()) } else { Err(Failure::NobodyToConfirm) }
 }

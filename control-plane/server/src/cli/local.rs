@@ -51,7 +51,7 @@ pub(super) fn init(config: &Config, json: bool) -> Result<(), Failure> {
     if json {
         return Ok(output::json(&made)?);
     }
-    let did = if made.created { "Made" } else { "Found" };
+    let did = if made.created { "Created" } else { "Found" };
     Ok(output::text(&format!(
         "{did} keys and certificates in {}\n\n\
          Give to the devices (control_plane.ca)   {}\n\
@@ -59,7 +59,7 @@ pub(super) fn init(config: &Config, json: bool) -> Result<(), Failure> {
          \x20                   (certfile)           {}\n\
          \x20                   (keyfile)            {}\n\
          \x20                   (crlfile)            {}, again whenever it changes\n\n\
-         Back up the directory: devices trust these keys alone.\n",
+         Back up the directory: devices trust only these keys.\n",
         made.state_dir.display(),
         made.ca.display(),
         made.broker.ca.display(),
@@ -74,17 +74,17 @@ const PROGRESS: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum VendorCasVerb {
-    /// Check vendors' certificates and revocation lists, and put the good ones into the vendor directory
+    /// Check vendors' certificates and revocation lists, and copy the valid ones to the vendor directory
     ///
     /// A source is a certificate or revocation list in PEM or DER, a directory tree of them such as keylime's
-    /// `tpm_cert_store`, or a cabinet archive such as Microsoft's `TrustedTpm.cab`. Whether a source comes from
-    /// the vendor, you have to know: this checks that its certificates are CAs', valid and not altered. A running
-    /// server reads them at `systemctl reload pawl-control-plane`.
+    /// `tpm_cert_store`, or a cabinet archive such as Microsoft's `TrustedTpm.cab`. Make sure yourself that a source
+    /// comes from the vendor: this command checks only that its certificates are valid, unaltered and of CAs. To let a
+    /// running server read them: `systemctl reload pawl-control-plane`.
     Import {
         #[arg(required = true, value_name = "SOURCE")]
         sources: Vec<PathBuf>,
     },
-    /// List what the vendor directory has, and what in it is not used
+    /// List the contents of the vendor directory, and its unused files
     List,
 }
 
@@ -135,7 +135,7 @@ impl Progress {
         let now = Instant::now();
         if now >= self.next {
             self.next = now + PROGRESS;
-            // Nothing can be done where stderr is closed.
+            // Ignores a closed stderr.
             let _ = writeln!(std::io::stderr(), "checked {done} of {total} certificates");
         }
     }

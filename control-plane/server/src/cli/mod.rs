@@ -114,9 +114,9 @@ enum Failure {
     Client(#[from] admin::ClientError),
     #[error("{0}: not a session; `pawl-control-plane sessions` lists them")]
     Session(String),
-    #[error("the server's request cannot be read; is it of the same version?")]
+    #[error("unexpected request from the server: is it of another version?")]
     Statement,
-    #[error("nobody is at a terminal to be asked; read the request and give --yes")]
+    #[error("there is no terminal to ask at; read the request and give --yes")]
     NobodyToAsk,
     #[error("not approved: nothing was signed")]
     NotApproved,
@@ -134,7 +134,7 @@ enum Failure {
     File { file: PathBuf, source: std::io::Error },
     #[error("{}: {source}", file.display())]
     Image { file: PathBuf, source: ImageError },
-    #[error("{}: no EFI signature list; give what the variable will hold", file.display())]
+    #[error("{}: not an EFI signature list; give the future content of the variable", file.display())]
     SignatureList { file: PathBuf },
     #[error("give what changes: --boot, --kernel with --initrd and --command-line, --db, --dbx, or --pcr")]
     NothingToApprove,
@@ -152,9 +152,9 @@ enum Failure {
     Signature(#[from] SignatureError),
     #[error("{}: not a certificate in PEM; give the control plane's ca.pem", .0.display())]
     Authority(PathBuf),
-    #[error("the bundle is about {found}, not about {wanted}")]
+    #[error("the bundle is about device {found}, not about {wanted}")]
     OtherDevice { wanted: DeviceId, found: DeviceId },
-    #[error("{failed} of the records do not hold")]
+    #[error("{failed} of the records failed verification")]
     Records { failed: usize },
     #[error("cannot start: {0}")]
     Runtime(std::io::Error),
@@ -177,7 +177,7 @@ impl Failure {
                 }
                 _ => admin::AdminError::new("failed", self),
             };
-            // Nothing can be done where stdout is closed.
+            // Ignores a closed stdout.
             let _ = output::json(&error);
         }
         let mut stderr = std::io::stderr().lock();

@@ -1,4 +1,4 @@
-//! What is typed at the operator's terminal.
+//! Prints output, writes files and reads the operator's answers.
 
 use std::ffi::OsString;
 use std::fs::File;

@@ -20,22 +20,22 @@ use crate::policy::{Directory, read, render_ima, sentences};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyVerb {
-    /// Read policies and say what they mean, without a server
+    /// Check policies and describe their rules, without a server
     ///
-    /// A file that cannot be used is named, with the key that is wrong.
+    /// An error names the file and the wrong key.
     Check {
-        /// One file; without it all that the configuration names
+        /// One file; by default all policies of the configuration
         file: Option<PathBuf>,
     },
-    /// Judge what a device last showed by the policy in force, with every reason and what to do
+    /// Appraise a device's last evidence by the policy in force, with every reason and what to do
     Explain {
         #[arg(help = DEVICE)]
         device: String,
     },
-    /// Write the policy that a device's present boot satisfies, and no other boot
+    /// Write a policy that allows a device's present boot and no other
     ///
-    /// It takes on trust what the device runs now: read it before you use it. Put it into the policy
-    /// directory under the device's name, or as default.toml, and reload the server.
+    /// The policy allows whatever the device runs now: read it before you use it. Put it into the policy directory
+    /// under the device's name, or as default.toml, and reload the server.
     Learn(LearnArgs),
 }
 
@@ -43,15 +43,16 @@ pub(super) enum PolicyVerb {
 pub(super) struct LearnArgs {
     #[arg(help = DEVICE)]
     device: String,
-    /// Where to write it; without this it is printed
+    /// The file to write; by default the policy is printed
     #[arg(long, value_name = "FILE", requires = "state")]
     output: Option<PathBuf>,
-    /// The boot state to learn from, as `show`, `policy explain` and this command without --output show it
+    /// The digest of the boot state to learn from, as `show`, `policy explain` and this command without --output print
+    /// it
     ///
-    /// It is refused when the device has shown another one since.
+    /// The command fails if the device has since sent evidence of another state.
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     state: Option<pawl_proto::Digest>,
-    /// A copy of the device's IMA log: the digests of all files that it names go into a list beside the policy
+    /// A copy of the device's IMA log: the digests of all files that it names are written to a list beside the policy
     #[arg(long, value_name = "FILE", requires = "output")]
     ima: Option<PathBuf>,
 }
@@ -128,12 +129,12 @@ const BOOT_AGGREGATE: &[u8] = b"boot_aggregate";
 /// A list of the digests of all executed files of an IMA log, with their paths, as `sha256sum` prints it.
 struct FileDigests {
     list: String,
-    /// Whether the quoted PCR 10 accounts for the log.
+    /// Whether the log replays to the quoted PCR 10.
     anchored: bool,
 }
 
 impl FileDigests {
-    /// Reads the part of a log, binary or ASCII, that the quoted PCR 10 accounts for.
+    /// Reads the part of a log, binary or ASCII, that replays to the quoted PCR 10.
     fn learn(log: &[u8], quoted: &TaggedDigest) -> Result<Self, FilesError> {
         // A binary log begins with the number of a PCR in 32 bits, little-endian.
         if log.get(1..4) == Some(&[0, 0, 0]) {
@@ -174,7 +175,7 @@ impl FileDigests {
     }
 }
 
-/// Why no list can be made of an IMA log.
+/// Why no list can be created from an IMA log.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum FilesError {
     #[error(transparent)]
@@ -182,7 +183,7 @@ pub(in crate::cli) enum FilesError {
     #[error("the device's last report shows that IMA is off")]
     Inactive,
     #[error(
-        "the device's last report does not account for this log: copy the log from the device after `refresh`, \
+        "this log does not match PCR 10 of the device's last report: copy the log from the device after `refresh`, \
          in the same boot"
     )]
     Diverged,
@@ -203,7 +204,7 @@ mod tests {
         std::fs::read(fixtures.join(boot).join(file)).unwrap()
     }
 
-    /// PCR 10 after the whole log.
+    /// Returns PCR 10 after the whole log.
     fn pcr_10(log: &[u8]) -> TaggedDigest {
         let mut aggregate = Aggregate::new(HashAlgorithm::Sha256);
         assert_eq!(aggregate.absorb(BinaryLog::new(log)).unwrap(), log.len());
@@ -225,14 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_learnt_from_a_log_that_the_report_does_not_account_for() {
+    fn nothing_is_learnt_from_a_log_that_does_not_match_the_report() {
         let log_of_another = log("x86-good-2nd-boot", "ima_binary_runtime_measurements");
         let quoted = pcr_10(&log("x86-good", "ima_binary_runtime_measurements"));
         assert!(matches!(FileDigests::learn(&log_of_another, &quoted), Err(FilesError::Diverged)));
     }
 
     #[test]
-    fn a_log_that_nothing_ties_to_the_tpm_is_learnt_as_such() {
+    fn a_log_with_which_pcr_10_was_never_extended_is_learnt_as_unanchored() {
         let log = log("arm64-good", "ima_binary_runtime_measurements");
         let never_extended = TaggedDigest::filled(HashAlgorithm::Sha256, 0);
         assert!(!FileDigests::learn(&log, &never_extended).unwrap().anchored);

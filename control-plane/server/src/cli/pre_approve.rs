@@ -16,15 +16,15 @@ use super::{Failure, digest, text};
 use crate::admin::PreApproveRequest;
 use crate::admin::view::{PreApprovedView, WithdrawnView};
 
-/// What is given on the command line.
+/// The arguments of `pre-approve`.
 #[derive(Debug, clap::Args)]
 pub(super) struct PreApproveArgs {
     #[arg(help = DEVICE)]
     device: String,
-    /// The unified kernel image that it will boot
+    /// The unified kernel image that the device will boot
     #[arg(long, value_name = "UKI", conflicts_with_all = ["kernel", "initrd", "command_line"])]
     boot: Option<PathBuf>,
-    /// The kernel, where a boot loader puts it together with initrd and command line
+    /// The kernel, if a boot loader combines it with initrd and command line
     #[arg(long, value_name = "FILE", requires_all = ["initrd", "command_line"])]
     kernel: Option<PathBuf>,
     /// The initrd
@@ -33,30 +33,30 @@ pub(super) struct PreApproveArgs {
     /// The kernel's command line
     #[arg(long, value_name = "TEXT", requires = "kernel")]
     command_line: Option<String>,
-    /// The unified kernel image that it boots now: refuse if the computation does not account for it
+    /// The unified kernel image that the device boots now: fail if the computation does not match its event log
     #[arg(long, value_name = "UKI", requires = "boot")]
     present: Option<PathBuf>,
-    /// What the variable db will hold: EFI signature lists, with or without efivarfs' attributes
+    /// The future content of the variable db: EFI signature lists, with or without efivarfs' attributes
     #[arg(long, value_name = "FILE")]
     db: Option<PathBuf>,
-    /// What the variable dbx will hold
+    /// The future content of the variable dbx
     #[arg(long, value_name = "FILE")]
     dbx: Option<PathBuf>,
-    /// A PCR of the device's bank that is known from elsewhere, as on boards without an event log
+    /// A PCR value of the device's bank, for boards without an event log
     #[arg(long = "pcr", value_name = "N=HEX", value_parser = pcr)]
     pcrs: Vec<(u8, PcrValue)>,
-    /// What to call it; the name of the image's file if nothing is given
+    /// A name for the state; by default the name of the image's file
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// The present boot state, on which the update builds, as `show` and --dry-run show it
+    /// The digest of the present boot state, on which the update builds, as `show` and --dry-run print it
     ///
-    /// It is refused when the device has reported another one since.
+    /// The command fails if the device has since reported another state.
     #[arg(long, value_name = "DIGEST", value_parser = digest, required_unless_present_any = ["dry_run", "withdraw"])]
     state: Option<Digest>,
     /// Only compute and show the PCRs
     #[arg(long)]
     dry_run: bool,
-    /// Take back all that was approved ahead and has not come
+    /// Withdraw all states that were approved ahead and that the device has not reached
     #[arg(long, conflicts_with_all = ["boot", "kernel", "db", "dbx", "pcrs", "name", "state", "dry_run"])]
     withdraw: bool,
 }

@@ -50,12 +50,12 @@ pub(super) fn entitled(changed: &AccessView) -> String {
             let _ = writeln!(text, "{what}: {}", named.join(" "));
         }
     }
-    let told = match (changed.sequence, changed.delivery) {
+    let delivery = match (changed.sequence, changed.delivery) {
         (None, _) => "No verdict is needed: the device has no live pairing, or nothing has changed.",
         (Some(_), Delivery::Published) => "The broker has the verdict with the change.",
         (Some(_), Delivery::Stored) => "The verdict with the change is published once the broker is back.",
     };
-    let _ = writeln!(text, "{told}");
+    let _ = writeln!(text, "{delivery}");
     text
 }
 
@@ -71,10 +71,10 @@ fn access(granted: &Access) -> String {
 pub(super) fn order(order: &OrderView) -> String {
     let what = match order.kind {
         EventKind::Revoke => {
-            "Revoked: no token and no lease from now on; the device's receipt will prove the rest."
+            "Revoked: no token and no lease from now on; the device's receipt will prove the end."
         }
-        EventKind::Repair => "Ordered to pair again: no token and no lease until it has.",
-        EventKind::Refresh => "Asked to report now.",
+        EventKind::Repair => "Ordered to pair again: no token and no lease until it is paired.",
+        EventKind::Refresh => "Asked the device to report now.",
         _ => "Ordered.",
     };
     let delivery = match order.delivery {
@@ -85,7 +85,7 @@ pub(super) fn order(order: &OrderView) -> String {
 }
 
 pub(super) fn standing(changed: &StandingView) -> String {
-    let told = match (changed.sequence, changed.delivery) {
+    let delivery = match (changed.sequence, changed.delivery) {
         (None, _) => "the device has no live pairing, so no verdict is sent",
         (Some(_), Delivery::Published) => "the broker has the verdict",
         (Some(_), Delivery::Stored) => "the verdict is published once the broker is back",
@@ -93,15 +93,15 @@ pub(super) fn standing(changed: &StandingView) -> String {
     match changed.standing {
         Standing::Suspended => {
             let number = changed.suspension;
-            format!("Suspended: no token and no lease until `resume --suspension {number}`; {told}.\n")
+            format!("Suspended: no token and no lease until `resume --suspension {number}`; {delivery}.\n")
         }
-        Standing::Active => format!("Resumed: the next good report brings a lease; {told}.\n"),
-        other => format!("The standing is {other} from now on; {told}.\n"),
+        Standing::Active => format!("Resumed: the next valid report brings a lease; {delivery}.\n"),
+        other => format!("The standing is {other} from now on; {delivery}.\n"),
     }
 }
 
 pub(super) fn accepted(accepted: &Accepted) -> String {
-    let did = if accepted.new { "Accepted" } else { "Accepted before" };
+    let did = if accepted.new { "Accepted" } else { "Already accepted" };
     format!("{did}; accepted boot states: {}.\n", accepted.boot_states)
 }
 

@@ -25,7 +25,7 @@ pub(in crate::cli) fn device(view: &DeviceView) -> String {
         }
     }
     if let Some(digest) = view.open_incidents {
-        let _ = writeln!(text, "{:<14}{digest}", "all of them");
+        let _ = writeln!(text, "{:<14}--incidents {digest}", "to settle");
     }
     for event in &view.events {
         let _ = writeln!(text, "{:<14}{}", "event", event_line(event));
@@ -38,7 +38,8 @@ pub(in crate::cli) fn device(view: &DeviceView) -> String {
 
 /// Formats what a command that ends the pairing destroys.
 pub(in crate::cli) fn ends(view: &DeviceView) -> String {
-    const SHOWN: [&str; 7] = ["device", "label", "says", "pairing", "epoch", "entitled to", "last report"];
+    const SHOWN: [&str; 7] =
+        ["device", "label", "last message", "pairing", "epoch", "entitled to", "last report"];
     let mut text = String::new();
     for (name, value) in lines(view).into_iter().filter(|(name, _)| SHOWN.contains(name)) {
         let _ = writeln!(text, "  {name:<14}{value}");
@@ -55,7 +56,7 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
         ("device", view.device.to_string()),
         ("label", or_dash(view.label.clone())),
         ("EK", format!("{} sha256 {}", or_dash(view.ek_kind.clone()), view.ek_sha256)),
-        ("EK checked by", or_dash(view.endorsement.clone())),
+        ("EK verified", or_dash(view.endorsement.clone())),
         ("enrolled", time(view.enrolled_at)),
         ("status", status(view)),
     ];
@@ -66,8 +67,8 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
     lines.extend(view.replaces.map(|other| ("replaces", other.to_string())));
     lines.extend(view.replaced_by.map(|other| ("replaced by", other.to_string())));
     if let (Some(online), Some(state), Some(seen)) = (view.online, view.state, view.seen) {
-        let online = if online { "on line" } else { "off line" };
-        lines.push(("says", format!("{online}, {state}, at {}", time(seen))));
+        let online = if online { "online" } else { "offline" };
+        lines.push(("last message", format!("{online}, {state}, at {}", time(seen))));
     }
     match &view.pairing {
         None => lines.push(("pairing", "none".to_owned())),
@@ -78,7 +79,7 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
             lines.push(("pairing", format!("{} {state}, paired {paired}{ended}", pairing.id)));
             lines.push(("epoch", pairing.epoch.to_string()));
             let asked = Access { scopes: pairing.scopes.clone(), audiences: pairing.audiences.clone() };
-            lines.push(("asked for", access(&asked)));
+            lines.push(("requested", access(&asked)));
         }
     }
     if let Some(Entitlement { scopes, audiences, .. }) = &view.entitlement {
@@ -100,7 +101,7 @@ fn lines(view: &DeviceView) -> Vec<(&'static str, String)> {
         lines.push(("lease", format!("until {until}; {terms}")));
     }
     if let Some(report) = &view.last_report {
-        let kind = if report.whole { "whole" } else { "steady" };
+        let kind = if report.whole { "full" } else { "incremental" };
         let (at, bytes) = (time(report.time), report.bytes);
         let overdue = if view.overdue { " (the next is overdue)" } else { "" };
         lines.push((
@@ -150,7 +151,7 @@ fn status(view: &DeviceView) -> String {
     }
 }
 
-/// Returns in a word how a device's endorsement key was verified.
+/// Returns how a device's endorsement key was verified, in one or two words.
 pub(super) fn certificate(line: &DeviceLine) -> &'static str {
     match line.endorsement.as_deref() {
         _ if line.without_certificate => "not required",
@@ -177,14 +178,14 @@ fn incident_line(incident: &IncidentView) -> String {
         IncidentKind::DiskElsewhere => "disk in another machine",
         IncidentKind::DiskOfAnother => "disk of another device",
         IncidentKind::Reimaged => "disk is new",
-        _ => "an incident of a kind that this program does not know",
+        _ => "an incident of an unknown kind",
     };
     let seen = match incident.times {
         1 => time(incident.last_at),
         times => format!("{times} times since {}, last {}", time(incident.first_at), time(incident.last_at)),
     };
     let settled = match (incident.settled_at, &incident.settled_by) {
-        (Some(at), Some(how)) => format!("; settled {} ({how})", time(at)),
+        (Some(at), Some(how)) => format!("; resolved {} ({how})", time(at)),
         _ => String::new(),
     };
     format!("{name}, {seen}: {}{settled}", incident.detail)

@@ -58,7 +58,7 @@ pub(in crate::cli) fn pending(pending: &Vec<PendingView>) -> String {
         "FIRST ASKED",
         "LAST ASKED",
         "REQUESTS",
-        "EK CHECKED BY",
+        "EK CERTIFICATE",
     ]);
     for asked in pending {
         let hostname = asked.host.hostname.as_str();

@@ -26,7 +26,7 @@ pub(in crate::cli) fn explanation(view: &ExplanationView) -> String {
         let _ = writeln!(text, "{name:<14}{value}");
     };
     line("device", view.device.as_str());
-    line("shown", &time(view.shown_at));
+    line("received", &time(view.shown_at));
     line("boot state", &or_dash(view.state));
     match &view.policy {
         Some(policy) => line("policy", &format!("{}, sha256 {}", policy.file.display(), policy.sha256)),

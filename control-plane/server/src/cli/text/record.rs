@@ -9,7 +9,7 @@ use crate::bundle::Checked;
 pub(in crate::cli) fn records(records: &Vec<RecordView>) -> String {
     let mut text = String::new();
     for record in records {
-        // Fact is made of texts and numbers, which JSON holds.
+        // A fact contains only texts and numbers, which JSON can encode.
         let fact = serde_json::to_value(&record.fact).unwrap_or_default();
         let _ = writeln!(text, "{}", line(record.sequence, record.time, &record.digest, &fact));
     }
@@ -57,7 +57,7 @@ pub(in crate::cli) fn checked(checked: &Checked) -> String {
     if let Some(sequence) = checked.checkpoint {
         say(
             "checkpoint",
-            format!("stands for records 1 to {sequence}, but for those on which later ones rest"),
+            format!("replaces records 1 to {sequence}, except those that later ones depend on"),
         );
     }
     say("head", or_dash(checked.head.clone()));

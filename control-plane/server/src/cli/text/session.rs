@@ -38,7 +38,7 @@ fn details(text: &mut String, session: &SessionView) {
     let reason = if session.reason.is_empty() { "no reason given" } else { &session.reason };
     let _ = writeln!(text, "    asked from {}: {reason}", session.origin);
     if let Some(endorsement) = &session.endorsement {
-        let _ = writeln!(text, "    EK checked by: {endorsement}");
+        let _ = writeln!(text, "    EK verified: {endorsement}");
     }
     for approval in &session.approved {
         let _ = writeln!(text, "    {}", approval_line(approval));
@@ -69,7 +69,7 @@ fn approval_line(approval: &ApprovalView) -> String {
     let place = match (approval.elsewhere, approval.counts) {
         (false, _) => "at the device",
         (true, true) => "elsewhere, confirmed at the device",
-        (true, false) => "elsewhere, and waits for its confirmation at the device",
+        (true, false) => "elsewhere, not yet confirmed at the device",
     };
     let (principal, key) = (&approval.principal, &approval.key);
     format!("approved by {principal} ({key}) at {}, {place}", time(approval.time))
@@ -85,7 +85,7 @@ pub(in crate::cli) fn request(view: &RequestView, statement: &Statement) -> Stri
     if let Some(claims) = &view.claims {
         lines.extend(claims_lines(claims));
     }
-    lines.extend(statement.endorsement.as_ref().map(|how| ("EK checked by", how.to_string())));
+    lines.extend(statement.endorsement.as_ref().map(|how| ("EK verified", how.to_string())));
     lines.push(("origin", format!("{} (the device's word)", statement.origin)));
     lines.push(("reason", statement.reason.to_string()));
     for (name, value) in [("resource", &statement.resource), ("for session", &statement.context)] {
@@ -122,11 +122,11 @@ pub(in crate::cli) fn request(view: &RequestView, statement: &Statement) -> Stri
         let _ = writeln!(text, "  {name:<15}{value}");
     }
     let consequence = match (&view.claims, &view.known.ends, &view.known.replaced) {
-        (None, ..) => "By your approval the device's TPM may sign for this once.",
-        (Some(_), None, None) => "By your approval the device may be paired; no pairing of it lives now.",
-        (Some(_), ..) => "By your approval the pairings above end at once.",
+        (None, ..) => "If you approve, the device's TPM may sign for this action once.",
+        (Some(_), None, None) => "If you approve, the device may be paired; it has no live pairing now.",
+        (Some(_), ..) => "If you approve, the pairings above end at once.",
     };
-    let _ = writeln!(text, "\n{consequence} Approve only what you see before you or were called about.");
+    let _ = writeln!(text, "\n{consequence} Approve only a device that you see or were called about.");
     text
 }
 
@@ -171,7 +171,7 @@ fn ending(ending: &Ending) -> String {
     )
 }
 
-/// Formats the requested scopes and audiences that are not granted, which the pairing will not have.
+/// Returns the requested scopes and audiences that are not granted, which the pairing will not have.
 fn beyond<'a>(statement: &'a Statement, granted: &Access) -> Vec<&'a str> {
     let scopes = statement.scopes.iter().filter(|scope| !granted.scopes.contains(scope));
     let audiences = statement.audiences.iter().filter(|audience| !granted.audiences.contains(audience));

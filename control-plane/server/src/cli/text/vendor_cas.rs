@@ -8,14 +8,14 @@ use crate::vendor_cas::view::{Entry, EntryKind, Imported, Listed, Refused};
 pub(in crate::cli) fn imported(imported: &Imported) -> String {
     let mut text = entries(&imported.imported);
     for duplicate in &imported.duplicates {
-        let _ = writeln!(text, "there already  {}: as {}", duplicate.source, duplicate.file);
+        let _ = writeln!(text, "already there  {}: as {}", duplicate.source, duplicate.file);
     }
     text.push_str(&refused("refused", &imported.refused));
     let (new, old, bad) = (imported.imported.len(), imported.duplicates.len(), imported.refused.len());
     let directory = imported.directory.display();
-    let _ = writeln!(text, "{new} imported into {directory}, {old} there already, {bad} refused.");
+    let _ = writeln!(text, "{new} imported into {directory}, {old} already there, {bad} refused.");
     if new > 0 {
-        text.push_str("A running server reads them at: systemctl reload pawl-control-plane\n");
+        text.push_str("To let a running server read them: systemctl reload pawl-control-plane\n");
     }
     text
 }

@@ -1,4 +1,4 @@
-//! What operators see of a device over its life.
+//! Tests of the list and of `show`, over the life of a device.
 
 use pawl_proto::message::{EventKind, HostFacts, PairingRequest, ShortText};
 
@@ -8,7 +8,7 @@ use crate::cli::text;
 use crate::orders;
 use crate::testing::{Device, Operator, Reporting, Rig};
 
-/// What lists and `show` say of the only device.
+/// The list and the output of `show` for the only device.
 struct Shown {
     line: DeviceLine,
     list: String,
