@@ -8,7 +8,7 @@ use crate::store::StoreError;
 /// caller's thread.
 ///
 /// # Errors
-/// [`StoreError::Closed`] when the runtime ends meanwhile.
+/// [`StoreError::Closed`] when the runtime ends before the work does.
 pub(crate) async fn off_runtime<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StoreError> {

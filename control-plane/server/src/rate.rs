@@ -10,10 +10,10 @@ use pawl_proto::DeviceId;
 /// out only while this many new keys arrive within the time that a bucket takes to fill.
 const CAPACITY: usize = 65_536;
 
-/// A token bucket for each key: `burst` at once, then `per_second`. Its memory is bounded, also where clients choose the
+/// A token bucket for each key: `burst` at once, then `per_second`. Its memory is bounded, even if clients choose the
 /// keys. With the key `()`, all share one bucket.
 ///
-/// Times must be of a monotonic clock: after a wall clock was set back, devices would have to wait.
+/// Times must be of a monotonic clock: if a wall clock was set back, devices would have to wait.
 pub struct RateLimit<K = DeviceId> {
     burst_ms: u64,
     cost_ms: u64,

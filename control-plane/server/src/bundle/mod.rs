@@ -42,7 +42,7 @@ impl Bundle {
     /// Signs records.
     ///
     /// # Errors
-    /// [`BundleError::Contents`], which does not happen: JSON can hold all contents.
+    /// [`BundleError::Contents`], which does not happen: JSON can encode all contents.
     pub(crate) fn sign(contents: Contents, key: &AuditKey, authority: &[u8]) -> Result<Self, BundleError> {
         let signature = signature::sign(&contents, key, authority)?;
         Ok(Self { contents, signature })
@@ -77,7 +77,7 @@ impl Bundle {
     /// them. Their records have yet to be verified.
     ///
     /// # Errors
-    /// [`SignatureError`] says which check failed.
+    /// [`SignatureError`] names the failed check.
     pub fn verify(self, authority: &[u8]) -> Result<Contents, SignatureError> {
         signature::verify(&self.signature, &self.contents, authority)?;
         Ok(self.contents)

@@ -176,8 +176,8 @@ pub(super) enum Verb {
     },
     /// Resume a suspended device
     ///
-    /// `show` and `suspend` show the number of the suspension and its reason. If the device was suspended again meanwhile, it
-    /// stays suspended: see `show` for the new number.
+    /// `show` and `suspend` show the number of the suspension and its reason. If the device has since been suspended
+    /// again, it stays suspended: see `show` for the new number.
     Resume {
         #[arg(help = DEVICE)]
         device: String,
@@ -220,8 +220,8 @@ pub(super) enum Verb {
     },
     /// Accept a boot state that a device has reported, for example after an approved update
     ///
-    /// `show` and `policy explain` show the state and its digest. If the device has reported another state meanwhile, nothing is
-    /// accepted: review the new state.
+    /// `show` and `policy explain` show the state and its digest. If the device has since reported another state,
+    /// nothing is accepted: review the new state.
     Accept {
         #[arg(help = DEVICE)]
         device: String,
@@ -256,8 +256,8 @@ pub(super) enum Verb {
     PreApprove(PreApproveArgs),
     /// Resolve the clone and rollback incidents of a device after an investigation
     ///
-    /// `show` shows the incidents and the digest of those that are open. If there is another incident meanwhile, none is
-    /// resolved: review it.
+    /// `show` shows the incidents and the digest of those that are open. If another incident has since been opened,
+    /// none is resolved: review it.
     Settle {
         #[arg(help = DEVICE)]
         device: String,

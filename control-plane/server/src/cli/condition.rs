@@ -83,7 +83,7 @@ impl Condition {
     }
 }
 
-/// Returns whether a text matches the pattern, in which `*` stands for any text.
+/// Returns whether a text matches the pattern, in which `*` matches any text.
 fn is_like(pattern: &str, text: &str) -> bool {
     let steps: Vec<_> =
         pattern.chars().map(|char| if char == '*' { Step::Across } else { Step::Exactly(char) }).collect();

@@ -56,7 +56,7 @@ async fn export_records(server: &Server, args: &RecordsArgs, file: &Path) -> Res
     output::file(file, &contents).map_err(|source| Failure::File { file: file.to_owned(), source })
 }
 
-/// Verifies a bundle with the authority's certificate alone.
+/// Verifies a bundle with only the authority's certificate.
 pub(super) fn verify_bundle(
     file: &Path,
     authority: &Path,

@@ -112,7 +112,7 @@ impl Config {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// [`ConfigError`] names the file, and the key where there is one.
+    /// [`ConfigError`] names the file and, if one key is wrong, the key.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let file = path.to_owned();
         let text = match std::fs::read_to_string(path) {

@@ -26,7 +26,7 @@ pub(crate) struct Entitled {
 /// Returns the device if it is entitled at `now`.
 ///
 /// # Errors
-/// [`EntitlementError`] says why not.
+/// [`EntitlementError`] names the reason why it is not.
 pub(crate) fn entitled(tx: &Tx<'_>, id: DeviceId, now: u64) -> Result<Entitled, EntitlementError> {
     let device = tx.device(id)?.ok_or(EntitlementError::UnknownDevice)?;
     let pairing = tx.newest_pairing(id)?.ok_or(EntitlementError::NotPaired)?;

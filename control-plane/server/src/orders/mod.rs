@@ -156,7 +156,7 @@ pub enum OrderError {
     /// The device is not suspended.
     #[error("the device is not suspended")]
     NotSuspended,
-    /// The device was suspended again after the operator looked.
+    /// The device was suspended again after the operator inspected it.
     #[error(
         "the device is under suspension {now} ({reason}), not {seen}: inspect it (`pawl-control-plane show`) and name \
          that one"

@@ -48,7 +48,7 @@ pub async fn suspend(
 /// Ends the suspension with this number, and asks the device for a report, which can bring the next lease.
 ///
 /// # Errors
-/// [`OrderError`]; [`OrderError::OtherSuspension`] when the device was suspended again after the operator looked.
+/// [`OrderError`]; [`OrderError::OtherSuspension`] when the device was suspended again after the operator inspected it.
 pub async fn resume(
     plane: &Arc<ControlPlane>,
     device: DeviceId,

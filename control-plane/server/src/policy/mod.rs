@@ -33,7 +33,7 @@ impl Policies {
     /// Reads the policies.
     ///
     /// # Errors
-    /// [`PolicyError`] names the file, and the key where there is one.
+    /// [`PolicyError`] names the file and, if one key is wrong, the key.
     pub fn open(config: PolicyConfig) -> Result<Self, PolicyError> {
         let loaded = RwLock::new(Arc::new(Directory::read(&config)?));
         Ok(Self { config, loaded })
@@ -42,7 +42,7 @@ impl Policies {
     /// Reads the policies again, and returns how many there are. When a file is broken, the loaded policies stay in force.
     ///
     /// # Errors
-    /// [`PolicyError`] names the file, and the key where there is one.
+    /// [`PolicyError`] names the file and, if one key is wrong, the key.
     pub fn reload(&self) -> Result<usize, PolicyError> {
         let read = Directory::read(&self.config)?;
         let count = read.len();
@@ -124,7 +124,7 @@ const SIGNER_MAX_LEN: u64 = 64 * 1024;
 /// Reads a policy and the files that it names, whose paths are relative to its directory.
 ///
 /// # Errors
-/// [`PolicyError`] names the file, and the key where there is one.
+/// [`PolicyError`] names the file and, if one key is wrong, the key.
 pub fn read(file: &Path) -> Result<DevicePolicy, PolicyError> {
     let fail = |problem| PolicyError::new(file, problem);
     let text = String::from_utf8(load(file, POLICY_MAX_LEN)?).map_err(|_| fail(Problem::Text))?;

@@ -43,9 +43,9 @@ impl Sentences {
     fn secure_boot(&mut self, rules: &SecureBootSection) {
         let required = if rules.required { "Secure Boot must be on." } else { "Secure Boot may be off." };
         self.say("secure-boot.required", required);
-        self.list("secure-boot.platform-keys", "PK may hold", &rules.platform_keys);
-        self.list("secure-boot.key-exchange-keys", "KEK may hold", &rules.key_exchange_keys);
-        self.list("secure-boot.allowed-signatures", "db may hold", &rules.allowed_signatures);
+        self.list("secure-boot.platform-keys", "PK may contain", &rules.platform_keys);
+        self.list("secure-boot.key-exchange-keys", "KEK may contain", &rules.key_exchange_keys);
+        self.list("secure-boot.allowed-signatures", "db may contain", &rules.allowed_signatures);
         self.list("secure-boot.forbidden-signatures", "dbx may be", &rules.forbidden_signatures);
         self.list(
             "secure-boot.signers",
@@ -174,7 +174,7 @@ impl Sentences {
     }
 }
 
-/// Returns the name of an entry, or the beginning of its digest where it has none.
+/// Returns the name of an entry, or the beginning of its digest if it has none.
 fn called(allowed: &Allowed) -> String {
     match allowed.name.as_str() {
         "" => format!("{allowed_digest:.12}…", allowed_digest = allowed.digest.to_string()),

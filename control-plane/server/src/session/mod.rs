@@ -141,7 +141,7 @@ pub(crate) fn waiting_message(
 /// was removed from the list can approve nothing more. The file is short and local.
 ///
 /// # Errors
-/// A refusal that says what the operator must configure.
+/// A refusal that names what the operator must configure.
 pub(crate) fn load_signers(plane: &ControlPlane) -> Result<AllowedSigners, Refusal> {
     match &plane.config.approvals.allowed_signers {
         Some(path) => read_signers(path),
@@ -152,7 +152,7 @@ pub(crate) fn load_signers(plane: &ControlPlane) -> Result<AllowedSigners, Refus
 fn read_signers(path: &Path) -> Result<AllowedSigners, Refusal> {
     let signers = AllowedSigners::load(path).map_err(|error| {
         tracing::error!(file = %path.display(), %error, "cannot read approvals.allowed_signers: nobody can approve");
-        no_approvers("the control plane cannot read its list of approvers; its log says why")
+        no_approvers("the control plane cannot read its list of approvers; see its log")
     })?;
     if signers.is_empty() {
         return Err(no_approvers("the operator's list of approvers, approvals.allowed_signers, is empty"));

@@ -46,7 +46,7 @@ impl Tx<'_> {
     /// Adds a pairing.
     ///
     /// # Errors
-    /// [`StoreError`], also when the device has one in that epoch.
+    /// [`StoreError`], for example when the device already has one in that epoch.
     pub fn add_pairing(&self, pairing: &Pairing) -> Result<(), StoreError> {
         self.sql.execute(
             "INSERT INTO pairing (id, device, epoch, state, paired_at, scopes, attestation_key, counter, \

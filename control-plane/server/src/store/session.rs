@@ -14,7 +14,7 @@ impl Tx<'_> {
     /// Adds a session, or replaces the stored one.
     ///
     /// # Errors
-    /// [`StoreError`], also when another waiting session has the code's handle.
+    /// [`StoreError`], for example when another waiting session has the code's handle.
     pub fn put_session(&self, session: &ApprovalSession) -> Result<(), StoreError> {
         let code = session.code.as_ref();
         self.sql.execute(

@@ -219,7 +219,7 @@ impl Device {
         SignedReceipt { version: Default::default(), receipt: Blob::new(bytes).unwrap(), attest, signature }
     }
 
-    /// Pairs where no approval is needed, with a proof that `tamper` may alter.
+    /// Pairs under a policy that needs no approval, with a proof that `tamper` may alter.
     pub(crate) async fn pair_with(
         &mut self,
         plane: &Arc<ControlPlane>,

@@ -48,7 +48,7 @@ pub struct DeviceLine {
     pub lease_until: Option<u64>,
     /// When it last reported.
     pub last_report: Option<u64>,
-    /// Whether the next report is later than the interval of the last verdict and a margin allow.
+    /// Whether the next report is later than the interval of the last verdict plus a margin.
     pub overdue: bool,
     /// Whether it is connected, by its last status message; not signed.
     pub online: Option<bool>,
@@ -93,14 +93,14 @@ pub struct DeviceView {
     pub online: Option<bool>,
     pub state: Option<DeviceState>,
     pub seen: Option<u64>,
-    /// The newest pairing, also when it ended.
+    /// The newest pairing, even if it has ended.
     pub pairing: Option<PairingView>,
     /// The last verdict on the live pairing.
     pub verdict: Option<VerdictView>,
     /// The lease of the live pairing.
     pub lease: Option<LeaseView>,
     pub last_report: Option<ReportView>,
-    /// Whether the next report is later than the interval of the last verdict and a margin allow.
+    /// Whether the next report is later than the interval of the last verdict plus a margin.
     pub overdue: bool,
     pub host: Option<HostFacts>,
     pub health: Option<HostHealth>,
