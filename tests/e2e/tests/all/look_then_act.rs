@@ -25,7 +25,7 @@ fn a_state_is_not_accepted_once_the_device_has_reported_another() {
     wait_for_another_state(&rig, &id, &looked_at);
 
     let refused = refusal(&rig, &["accept", &id, "--state", &looked_at]);
-    assert!(refused.contains("meanwhile reported another boot state"), "{refused}");
+    assert!(refused.contains("since reported another boot state"), "{refused}");
     assert_eq!(rig.control_plane.show(&id).unwrap()["boot_states"], 1);
     let unnamed = rig.control_plane.operator(&["accept", &id]);
     assert!(unnamed.is_err(), "accepted without a look");
@@ -49,7 +49,7 @@ fn a_policy_is_not_learnt_from_a_state_that_nobody_looked_at() {
     let learn = ["policy", "learn", &id, "--output", file.to_str().unwrap()];
     assert!(rig.control_plane.operator(&learn).is_err(), "written without a look");
     let refused = refusal(&rig, &[&learn[..], &["--state", &looked_at]].concat());
-    assert!(refused.contains("meanwhile reported another boot state"), "{refused}");
+    assert!(refused.contains("since reported another boot state"), "{refused}");
     assert!(!file.exists());
     let now = rig.control_plane.reported_state(&id).unwrap();
     rig.control_plane.operator(&[&learn[..], &["--state", &now]].concat()).unwrap();
@@ -72,7 +72,7 @@ fn an_update_is_not_approved_ahead_on_a_state_that_nobody_looked_at() {
 
     assert!(rig.control_plane.operator(&ahead).is_err(), "approved without a look");
     let refused = refusal(&rig, &[&ahead[..], &["--state", &looked_at]].concat());
-    assert!(refused.contains("meanwhile reported another boot state"), "{refused}");
+    assert!(refused.contains("since reported another boot state"), "{refused}");
     assert_eq!(rig.control_plane.show(&id).unwrap()["ahead"], Value::Array(Vec::new()));
     let now = rig.control_plane.reported_state(&id).unwrap();
     rig.control_plane.operator(&[&ahead[..], &["--state", &now]].concat()).unwrap();
@@ -89,7 +89,7 @@ fn an_incident_that_nobody_looked_at_is_not_settled() {
     pair_with_a_new_disk(&mut device);
 
     let refused = refusal(&rig, &["settle", &id, "--incidents", &looked_at, "--reason", "a new SSD"]);
-    assert!(refused.contains("something else was seen meanwhile"), "{refused}");
+    assert!(refused.contains("the open incidents have changed"), "{refused}");
     let now = open().as_str().expect("the incident is still open").to_owned();
     assert!(
         rig.control_plane.operator(&["settle", &id, "--reason", "a new SSD"]).is_err(),
