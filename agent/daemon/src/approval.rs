@@ -11,10 +11,10 @@ use pawl_proto::message::{
     GivenApproval, GrantedApproval, Statement, StatementBytes, StatementContext, Waiting,
 };
 
-/// Checks that each of these approvals is over this statement, and by the key that it names.
+/// Checks that each approval is a signature over this statement by the key that the approval names.
 ///
 /// # Errors
-/// [`ApprovalError`] for the first that is not.
+/// [`ApprovalError`] for the first invalid approval.
 pub(crate) fn check_signatures(
     statement: &StatementBytes,
     approvals: &[GrantedApproval],
@@ -32,7 +32,7 @@ pub(crate) fn check_signatures(
 }
 
 /// Returns an approval that was given at this device, for the control plane. Checks only its form: the control plane decides
-/// whether it counts, and tells the operator the reason if it does not.
+/// whether the approval is valid, and shows the operator the reason if it is not.
 ///
 /// # Errors
 /// [`ApprovalError`] if it is malformed.
@@ -44,7 +44,7 @@ pub(crate) fn given(request: &ApprovalRequest) -> Result<GivenApproval, Approval
     })
 }
 
-/// Returns the request as people see it.
+/// Returns the request in the form that `pawlctl` shows.
 pub(crate) fn asked(bytes: &StatementBytes, statement: &Statement, known: &StatementContext) -> Asked {
     Asked {
         statement: hex::encode(bytes.0.as_bytes()),
@@ -143,25 +143,25 @@ mod tests {
     }
 
     #[test]
-    fn an_approval_counts_for_the_statement_that_was_signed_and_no_other() {
+    fn an_approval_is_valid_only_for_the_statement_that_was_signed() {
         let (alice, bob, statement_asked) = (Person::new(), Person::new(), statement("this device"));
         let check = |approvals: &[GrantedApproval]| check_signatures(&statement_asked, approvals);
-        let good = || alice.approve(NAMESPACE, &statement_asked);
+        let valid = || alice.approve(NAMESPACE, &statement_asked);
         check(&[]).unwrap();
-        check(&[good(), bob.approve(NAMESPACE, &statement_asked)]).unwrap();
+        check(&[valid(), bob.approve(NAMESPACE, &statement_asked)]).unwrap();
 
         let elsewhere = bob.approve(NAMESPACE, &statement("another device"));
-        assert!(matches!(check(&[good(), elsewhere]), Err(ApprovalError::Signature(_))));
+        assert!(matches!(check(&[valid(), elsewhere]), Err(ApprovalError::Signature(_))));
         let for_git = alice.approve("git", &statement_asked);
         assert!(matches!(check(&[for_git]), Err(ApprovalError::Signature(_))));
         let key = Text::new(bob.fingerprint().to_string()).unwrap();
-        assert!(matches!(check(&[GrantedApproval { key, ..good() }]), Err(ApprovalError::Key)));
+        assert!(matches!(check(&[GrantedApproval { key, ..valid() }]), Err(ApprovalError::Key)));
         let signature = Blob::new(vec![0xff; 10]).unwrap();
-        assert!(matches!(check(&[GrantedApproval { signature, ..good() }]), Err(ApprovalError::Encoding)));
+        assert!(matches!(check(&[GrantedApproval { signature, ..valid() }]), Err(ApprovalError::Encoding)));
     }
 
     #[test]
-    fn what_is_handed_in_is_an_approval_by_its_form() {
+    fn a_malformed_or_oversize_approval_is_refused() {
         let request = |statement: &str, signature: String| ApprovalRequest {
             statement: statement.to_owned(),
             signature,

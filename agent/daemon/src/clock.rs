@@ -1,4 +1,4 @@
-//! Time: the wall clock with its floor, and CLOCK_BOOTTIME, on which every deadline is.
+//! Time: the wall clock with its floor, and CLOCK_BOOTTIME, which every deadline uses.
 //!
 //! A device's wall clock can be wrong: a board without a battery starts in 1970. The control plane signs the time into each
 //! verdict. That time plus the time that CLOCK_BOOTTIME has counted since is a floor: the present cannot be earlier.
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 /// The best estimate of the time: the wall clock, or the floor if the wall clock is behind it.
 ///
-/// Used for people, for tokens and for the validity of certificates. Whatever the TPM can decide, it decides by its own clock.
+/// Used for people, for tokens and for the validity of certificates. Limits that the TPM can check, it checks by its own clock.
 #[derive(Clone, Debug)]
 pub(crate) struct WallClock {
     now: fn() -> SystemTime,
@@ -28,7 +28,7 @@ pub(crate) struct WallClock {
 struct Floor {
     /// Seconds since 1970, and CLOCK_BOOTTIME then.
     heard: Option<(u64, Duration)>,
-    /// The floor that was last returned for the disk.
+    /// The floor that [`WallClock::to_keep`] returned last.
     kept: Option<u64>,
 }
 
@@ -44,11 +44,11 @@ pub struct KnownTime {
     uptime: u64,
 }
 
-/// Interval of the writes. Flash wears out, and within a boot an old floor is as good as a new one.
+/// Interval between writes. Flash wears out, and within a boot the daemon can compute the present floor from an old one.
 const KEEP_EVERY: u64 = 3600;
 
 impl WallClock {
-    /// The system's clock.
+    /// Returns the system's clock.
     pub(crate) fn system() -> Self {
         Self::with(SystemTime::now, uptime)
     }
@@ -82,7 +82,7 @@ impl WallClock {
         }
     }
 
-    /// Raises the floor to the one that an earlier process kept. Within one boot the time since then is known.
+    /// Raises the floor to the one that an earlier process wrote. Within the same boot it adds the time since then.
     pub(crate) fn resume(&self, known: &KnownTime, boot_id: &Text<64>) {
         let same_boot = known.boot_id == *boot_id && !boot_id.as_str().is_empty();
         let passed = if same_boot { (self.uptime)().as_secs().saturating_sub(known.uptime) } else { 0 };
@@ -90,7 +90,7 @@ impl WallClock {
         self.lock().kept = Some(known.time);
     }
 
-    /// Returns the floor if it is time to write it to the disk.
+    /// Returns the floor for the disk; none if [`KEEP_EVERY`] seconds have not passed since the last one.
     pub(crate) fn to_keep(&self, boot_id: Text<64>) -> Option<KnownTime> {
         let time = self.floor()?;
         let mut floor = self.lock();

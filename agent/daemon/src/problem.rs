@@ -6,7 +6,7 @@ use pawl_proto::message::{Lacking, ShortText};
 
 use crate::record::Revocation;
 
-/// A problem, from its parts.
+/// Returns a problem with this code, reason and remedy.
 pub(crate) fn problem(error: &str, reason: impl Into<String>, remedy: impl Into<String>) -> Problem {
     Problem { error: error.to_owned(), reason: reason.into(), remedy: remedy.into() }
 }
@@ -16,7 +16,7 @@ pub(crate) fn unpaired() -> Problem {
     problem("unpaired", "this device is not paired", "run: pawlctl pair")
 }
 
-/// A pairing is asked for, or being made.
+/// A pairing was requested, or is being created.
 pub(crate) fn pairing() -> Problem {
     problem("pairing", "this device is being paired", "wait; see the progress with: pawlctl status")
 }
@@ -80,7 +80,7 @@ pub(crate) fn waiting() -> Problem {
     )
 }
 
-/// The lease has run out.
+/// The lease has expired.
 pub(crate) fn lease_expired() -> Problem {
     problem(
         "lease-expired",
@@ -114,7 +114,7 @@ pub(crate) fn not_granted(device: DeviceId, lacking: &Lacking) -> Problem {
     )
 }
 
-/// The verdict brought no lease.
+/// The verdict has no lease.
 pub(crate) fn drifted(reasons: &str) -> Problem {
     problem(
         "drifted",
@@ -138,7 +138,7 @@ pub(crate) fn tpm_refused(failure: &str, remedy: &str) -> Problem {
     problem("lease-refused", reason, remedy)
 }
 
-/// The epoch is over.
+/// The pairing was ended.
 pub(crate) fn revoked(revocation: &Revocation) -> Problem {
     problem(
         "revoked",
@@ -147,7 +147,7 @@ pub(crate) fn revoked(revocation: &Revocation) -> Problem {
     )
 }
 
-/// The TPM refused to increment its counter: this disk holds no keys and tokens any more, but copies of it still
+/// The TPM refused to increment its counter. The daemon has removed keys and tokens from this disk, but copies of the disk still
 /// work.
 pub(crate) fn counter_owed(failure: &str, remedy: &str) -> Problem {
     let reason = format!(
@@ -156,12 +156,12 @@ pub(crate) fn counter_owed(failure: &str, remedy: &str) -> Problem {
     problem("revoked-counter-owed", reason, remedy)
 }
 
-/// The counter is needed for a receipt that TPM or disk do not have yet.
+/// The counter cannot be removed yet: the receipt that the TPM makes from it is not on the disk.
 pub(crate) fn receipt_owed() -> Problem {
     problem(
         "receipt-owed",
         "the pairing has ended, but its receipt is not on the disk yet, and only the TPM's counter proves that end; pawld keeps retrying",
-        "try again in a few seconds: pawlctl deprovision; if it stays so, see why: journalctl -u pawld",
+        "try again in a few seconds: pawlctl deprovision; if it fails again, see the reason with: journalctl -u pawld",
     )
 }
 
@@ -188,7 +188,7 @@ pub(crate) fn deprovisioned() -> Problem {
     )
 }
 
-/// No TPM was found, or none that this device was paired with.
+/// No TPM was found, or only one that this device was not paired with.
 pub(crate) fn no_tpm(error: &pawl_tpm::Error) -> Problem {
     problem(NO_TPM, error.to_string(), error.remedy())
 }

@@ -1,4 +1,4 @@
-//! The records of a pairing that the core decides on and the store keeps.
+//! The records of a pairing: the core decides on them, and the store writes them to the disk.
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -14,8 +14,8 @@ use pawl_proto::{DeviceId, Digest, Epoch, EventId, PairingId, PcrBank};
 use pawl_tpm::{LeaseGrant, Tpm};
 use serde::{Deserialize, Serialize};
 
-/// `pairing.cbor`: everything about a pairing that is no secret. It outlives the pairing, to say
-/// what ended and where the receipt goes.
+/// `pairing.cbor`: everything about a pairing that is not secret. It stays on the disk after the pairing has ended, because the
+/// daemon needs it for the receipt and for the status.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PairingRecord {
     /// The version of this file.
@@ -46,7 +46,7 @@ pub struct PairingRecord {
     pub policy_ref: Digest,
     /// The TPM name of the epoch counter.
     pub counter_name: TpmStructure,
-    /// The TPM name of the attestation key: a moved disk finds another one.
+    /// The TPM name of the attestation key. If the TPM has another one, the disk was moved.
     pub attestation_name: TpmStructure,
     /// The TPM names of the keys that sessions are salted to. Pairings of earlier versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ pub struct PairingRecord {
     pub endorsement_name: Option<TpmStructure>,
 }
 
-/// The names that a pairing keeps of its TPM.
+/// The TPM names in the record of a pairing.
 pub(crate) struct TpmNames {
     pub(crate) counter: TpmStructure,
     pub(crate) attestation_key: TpmStructure,
@@ -65,7 +65,7 @@ pub(crate) struct TpmNames {
 }
 
 impl PairingRecord {
-    /// What a grant and the approval before it amount to.
+    /// Returns the record of a granted pairing.
     pub(crate) fn new(grant: &PairingGrant, approved: &PairingApproved, names: TpmNames) -> Self {
         Self {
             version: Version,
@@ -88,7 +88,7 @@ impl PairingRecord {
         }
     }
 
-    /// Has the TPM's thread salt sessions to the keys of this pairing's TPM and to no others.
+    /// Pins the storage root key and the endorsement key of this pairing: from now on the daemon salts TPM sessions to no others.
     pub(crate) fn pin_keys(&self, tpm: &Tpm) {
         match (&self.storage_name, &self.endorsement_name) {
             (Some(storage), Some(endorsement)) => {
@@ -96,13 +96,13 @@ impl PairingRecord {
                 tpm.pin_endorsement_key(endorsement.as_bytes());
             }
             _ => tracing::warn!(
-                "the pairing is of an earlier version and has no names of the TPM's keys: anyone who replaces keys on the \
-                 TPM's bus is not found out; pair the device again"
+                "an earlier version of pawld created the pairing, without the names of the TPM's keys: pawld cannot detect \
+                 keys that were replaced on the TPM's bus; pair the device again"
             ),
         }
     }
 
-    /// A lease of this pairing, as the TPM wants it; none when its terms are no terms.
+    /// Returns a lease of this pairing with everything that the TPM needs to check it; none if its terms are malformed.
     pub(crate) fn grant(&self, lease: &Lease) -> Option<LeaseGrant> {
         Some(LeaseGrant {
             lease_public: self.lease_key.as_bytes().to_vec(),
@@ -120,29 +120,29 @@ impl PairingRecord {
     }
 }
 
-/// `pairing.new/approved.cbor`: what was approved. It ends the pairing before it, and lets this
-/// device, and no other, make the next one.
+/// `pairing.new/approved.cbor`: an approval. The daemon ends the old pairing and creates the next one on it. Only the TPM that
+/// requested it can use it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Approved {
     /// The version of this file.
     pub version: Version,
-    /// The control plane's answer, as it was checked.
+    /// The control plane's answer, which the daemon has checked.
     pub answer: PairingApproved,
-    /// The TPM name of the attestation key that asked: another TPM can do nothing with it.
+    /// The TPM name of the requesting TPM's attestation key. Another TPM cannot use the approval.
     pub attestation_name: TpmStructure,
 }
 
-/// `revocation.cbor`: why the last pairing ended, or is about to end. Its absence proves nothing;
-/// the counter decides.
+/// `revocation.cbor`: why the last pairing ended, or is about to end. Without this file a pairing may have ended all the same: only
+/// the TPM's counter decides.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Revocation {
     /// The version of this file.
     pub version: Version,
     /// The epoch that ended.
     pub ended: Epoch,
-    /// What began the wipe.
+    /// What caused the wipe.
     pub cause: Cause,
-    /// The event that ordered it.
+    /// The event that ordered it; none if there was none.
     pub event: Option<EventId>,
     /// Why.
     pub reason: ShortText,
@@ -151,7 +151,7 @@ pub struct Revocation {
     /// Whether the counter has moved on. If not, the wipe was interrupted or the TPM refused, and the daemon still has to
     /// increment it.
     pub counted: bool,
-    /// Whether a receipt was made, which then waits in `receipts/` or has been taken.
+    /// Whether the receipt was made. It is in `receipts/` until the control plane confirms it.
     pub receipted: bool,
 }
 
@@ -160,20 +160,20 @@ pub struct Revocation {
 pub enum Unfinished {
     /// Nothing.
     Nothing,
-    /// An approval of which no pairing has come yet.
+    /// An approval whose pairing is not complete.
     Approved {
         /// The approval.
         approved: Box<Approved>,
         /// Whether keys may have been created on it, in the TPM's present epoch or an earlier one.
         may_have_keys: bool,
     },
-    /// The new pairing is there in full, and has only to take its place.
+    /// The new pairing is complete on the disk, and not committed.
     Staged,
-    /// Files of which nothing can be made.
+    /// Files without a readable approval. They are of no use.
     Scraps,
 }
 
-/// A moment by the TPM's clock, which a host cannot set back.
+/// A time on the TPM's clock, which the host cannot set back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The TPM's clock, ms.
@@ -183,12 +183,12 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// When this `TPMS_ATTEST` was made; none when it is no attestation.
+    /// Returns when the TPM made this `TPMS_ATTEST`; none if it is malformed.
     pub(crate) fn of(attest: &[u8]) -> Option<Self> {
         Attest::unmarshal(attest).ok().map(|attest| Self::read(&attest))
     }
 
-    /// When this attestation was made.
+    /// Returns when the TPM made this attestation.
     pub(crate) fn read(attest: &Attest) -> Self {
         Self { clock_ms: attest.clock.clock_ms, resets: attest.clock.reset_count }
     }

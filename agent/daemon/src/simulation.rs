@@ -90,7 +90,8 @@ impl Parts {
         Now { boot: uptime(), unix: self.clock.unix() }
     }
 
-    /// Carries out one write of the core; [`Write::Vault`] with what [`seal`](Self::seal) returned when it was begun.
+    /// Carries out one write of the core. For [`Write::Vault`], `sealed` is what [`seal`](Self::seal) returned when the core
+    /// requested the write.
     ///
     /// # Errors
     /// The store's error, as text.
@@ -103,7 +104,7 @@ impl Parts {
         outcome.map_err(|error| error.to_string())
     }
 
-    /// Seals the vault as the open gate has it.
+    /// Returns the sealed tokens of the open gate; none if it is closed.
     #[must_use]
     pub fn seal(&self) -> Option<Vec<u8>> {
         let (_, acting) = self.gate.acting().ok()?;
@@ -183,7 +184,7 @@ impl Parts {
         self.gate.tell_holders();
     }
 
-    /// Returns what an open gate acts with; none if it is closed.
+    /// Returns the pairing, key and lease of the open gate; none if it is closed.
     #[must_use]
     pub fn in_use(&self) -> Option<InUse> {
         let (signer, acting) = self.gate.acting().ok()?;
@@ -196,7 +197,7 @@ impl Parts {
         self.gate.token(name, self.clock.unix()).ok().flatten()
     }
 
-    /// Sets the device whose records these are.
+    /// Sets the device that the audit records are about.
     pub fn identify(&self, endorsement_key: &[u8]) {
         self.audit.identify(pawl_proto::DeviceId::from_endorsement_key(endorsement_key));
     }
@@ -211,12 +212,12 @@ impl Parts {
         self.audit.acknowledged(sequence);
     }
 
-    /// Writes the records that wait.
+    /// Writes the queued audit records.
     pub fn write_records(&self) {
         self.audit.flush();
     }
 
-    /// Returns the records that the control plane does not have, for a report.
+    /// Returns the audit records that the control plane does not have, for a report.
     #[must_use]
     pub fn report_records(&self) -> Option<message::Audit> {
         self.audit.report_now()

@@ -1,5 +1,5 @@
-//! What the daemon and systemd tell each other: notifications, passed descriptors, and the file by which
-//! `pawl-entitled.path` sees that the device is entitled. Outside systemd (`NOTIFY_SOCKET` is not set) notifications do nothing.
+//! Communication with systemd: notifications, passed descriptors, and the file that `pawl-entitled.path` watches: it exists while
+//! the device is entitled. Outside systemd (`NOTIFY_SOCKET` is not set) notifications do nothing.
 
 use std::fs::{self, File};
 use std::io;
@@ -38,7 +38,7 @@ pub(crate) fn watchdog_interval() -> Option<Duration> {
 
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(false, states) {
-        tracing::debug!(%error, "the service manager was not reached");
+        tracing::debug!(%error, "cannot notify systemd");
     }
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn passed_file(name: &str) -> Option<OwnedFd> {
     first(|passed| passed == name)
 }
 
-/// Returns the socket: the first descriptor that systemd passed under another name than those above.
+/// Returns the socket: the first descriptor that systemd passed under another name than [`MEASURE_LOG`].
 pub(crate) fn passed_socket() -> Option<OwnedFd> {
     first(|name| name != MEASURE_LOG)
 }
@@ -66,7 +66,7 @@ fn first(is: impl Fn(&str) -> bool) -> Option<OwnedFd> {
     passed.as_fd().try_clone_to_owned().ok()
 }
 
-/// The file `now` in the directory that systemd made for the service. Without such a directory, nothing is written.
+/// The file `now` in the directory that systemd made for the service. Without such a directory the daemon writes no file.
 pub(crate) struct Marker {
     path: Option<PathBuf>,
 }
@@ -91,7 +91,10 @@ impl Marker {
         let Some(path) = &self.path else { return };
         let outcome = if entitled { File::create(path).map(drop) } else { removed(path) };
         if let Err(error) = outcome {
-            tracing::error!(path = %path.display(), %error, entitled, "systemd is not told of the entitlement");
+            tracing::error!(
+                path = %path.display(), %error, entitled,
+                "cannot set the file that systemd watches; units that depend on the entitlement do not start or stop"
+            );
         }
     }
 }
@@ -108,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_there_exactly_while_the_device_is_entitled() {
+    fn the_file_exists_exactly_while_the_device_is_entitled() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("now");
         let marker = Marker { path: Some(path.clone()) };

@@ -70,7 +70,7 @@ fn builder(authorities: Vec<CertificateDer<'static>>, clock: &WallClock) -> Resu
         .with_root_certificates(roots))
 }
 
-/// Returns whether a call failed because a certificate is not valid yet. Most likely the clock is behind.
+/// Returns whether a call failed because a certificate is not valid yet. The most likely cause is a clock that is behind.
 pub(crate) fn is_not_yet_valid(error: &(dyn Error + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         use CertificateError::{NotValidYet, NotValidYetContext};
@@ -174,7 +174,7 @@ pub(crate) enum SigningError {
     Malformed,
 }
 
-/// Why no TLS configuration can be made.
+/// Why a TLS configuration cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
     #[error("the control plane's CA in {path} cannot be used: {error}; set control_plane.ca to its ca.pem")]
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_that_is_not_yet_valid_is_found_in_what_wraps_it() {
+    fn a_not_yet_valid_certificate_is_found_in_errors_that_wrap_it() {
         let error = |error| io::Error::other(io::Error::other(rustls::Error::InvalidCertificate(error)));
         assert!(is_not_yet_valid(&error(CertificateError::NotValidYet)));
         assert!(!is_not_yet_valid(&error(CertificateError::Expired)));

@@ -1,7 +1,7 @@
 //! Opens the TPM of this device, and waits for it if its driver loads later than the daemon.
 //!
-//! Meanwhile the unit counts as started, so that a boot does not hang on a TPM that never appears, and callers get a problem that
-//! says so. If the daemon ended instead, systemd would restart it again and again, with a failure in the log each time.
+//! Meanwhile the unit counts as started, so that a boot does not hang on a TPM that never appears, and callers of the local API get
+//! the problem `no-tpm`. If the daemon ended instead, systemd would restart it repeatedly, with a failure in the log each time.
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ use crate::record::Unfinished;
 use crate::store::Store;
 use crate::{problem, systemd};
 
-/// Interval of the tries. Each also notifies the watchdog.
+/// Interval between attempts. Each attempt also notifies the watchdog.
 const PERIOD: Duration = Duration::from_millis(500);
 
-/// How long the daemon waits for the paired TPM if it finds another. After that it starts on the other one, and reports that the
-/// disk was moved.
+/// How long the daemon waits for the paired TPM if it finds only another one. After that it starts with the other one, and reports
+/// that the disk was moved.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Opens the TPM that `options` name.
+/// Opens the TPM that `options` names.
 ///
 /// # Errors
-/// The TPM's error, and [`Error::Unreachable`] if waiting cannot help.
+/// The TPM's error. [`Error::Unreachable`] and [`Error::OtherTpm`] are returned only for a TPM that does not appear later.
 pub(crate) async fn open(options: Options, listener: &UnixListener) -> Result<Tpm, Error> {
     let started = Instant::now();
     let refusals = Refusals::new();
@@ -67,8 +67,8 @@ fn report(problem: &Problem) {
     systemd::show_status(&format!("waiting for the TPM: {}", problem.reason));
 }
 
-/// Returns the name of the attestation key of the TPM that this device was paired with, to choose among several TPMs. An
-/// approved pairing that was interrupted names it, too.
+/// Returns the name of the attestation key of the TPM that this device was paired with, to choose among several TPMs; none if the
+/// configuration names the TPM. An approval whose pairing is not complete takes precedence over the pairing on the disk.
 pub(crate) fn paired_with(config: &Config, store: &Store) -> Option<Vec<u8>> {
     if config.tpm.tcti != "auto" {
         return None;

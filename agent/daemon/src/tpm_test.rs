@@ -1,5 +1,5 @@
-//! Tests whether a TPM does what Pawl needs: runs the whole mechanism on scratch objects, beside any pairing, and
-//! leaves nothing behind.
+//! Tests whether a TPM does what Pawl needs: runs the whole mechanism on scratch objects, without touching a pairing, and removes
+//! them.
 
 mod keys;
 mod report;
@@ -18,7 +18,7 @@ use report::{Check, Checks};
 
 /// Long enough for a lease in a test of the slowest TPM.
 const LEASE_MS: u64 = 15 * 60 * 1000;
-/// For how long the TPM's clock is watched.
+/// How long the test watches the TPM's clock.
 const WATCHED: Duration = Duration::from_millis(200);
 /// NV writes of one test: two definitions, four increments, two removals.
 const WRITES: u32 = 8;
@@ -34,7 +34,7 @@ const LEASE: Check =
 const LEASE_SIGNATURE: Check =
     Check { name: "lease-signature", needed_for: "nobody but the control plane can issue a lease" };
 const LEASE_PCRS: Check =
-    Check { name: "lease-pcrs", needed_for: "a lease ends when the device boots what was not approved" };
+    Check { name: "lease-pcrs", needed_for: "a lease works only in the boot state that was approved" };
 const LEASE_EPOCH: Check = Check { name: "lease-epoch", needed_for: "a lease is for one epoch" };
 const LEASE_RESETS: Check =
     Check { name: "lease-resets", needed_for: "a lease allows a number of TPM resets" };
@@ -53,17 +53,17 @@ const COUNTER_ABOVE: Check =
 const CLOCK: Check =
     Check { name: "clock", needed_for: "leases end on the TPM's clock, and rollbacks show in it" };
 
-/// Tests the TPM. Takes a second on a fast TPM, a minute on a slow one; a wipe goes ahead of each step.
+/// Tests the TPM. Takes a second on a fast TPM and a minute on a slow one. A wipe that is due runs before the next step.
 ///
 /// # Errors
-/// [`Error::NoSpareIndex`], or the TPM's error if it does not even name itself.
+/// [`Error::NoSpareIndex`], or the TPM's error before the first check.
 pub(crate) async fn run(tpm: &Tpm) -> Result<TpmReport, Error> {
     let properties = tpm.properties().await?;
     let banks = tpm.identity().await?.pcr_banks;
     let scratch = tpm.scratch().await?;
     let mut test = Test { tpm, scratch: &scratch, checks: Checks::default() };
     let highest = test.mechanism().await;
-    // Whatever failed: nothing is left in the TPM.
+    // Remove the scratch objects also after a failure.
     let removed = scratch.remove().await.map(drop);
     test.counter_above(highest, removed).await;
     test.clock().await;
@@ -76,7 +76,7 @@ struct Test<'a> {
     checks: Checks,
 }
 
-/// Scratch keys, and what a lease for them says.
+/// Scratch keys, and the terms of a lease for them.
 struct Paired {
     keys: PairingKeys,
     counter: Counter,
@@ -122,7 +122,7 @@ impl Test<'_> {
         self.revocation(&paired).await.or(Some(highest))
     }
 
-    /// A lease works, and the TPM refuses each lease of which one term does not hold.
+    /// Checks that a lease works, and that the TPM refuses each lease with one wrong term.
     async fn leases(&mut self, paired: &Paired) {
         let scratch = self.scratch;
         let sign = async {
@@ -151,21 +151,21 @@ impl Test<'_> {
             }
             None => self.checks.skip(LEASE_RESETS, "the TPM has counted no reset yet"),
         }
-        let over = paired.altered(|terms| terms.clock_before = paired.clock.clock_ms);
-        self.refused(LEASE_CLOCK, paired, over, LeaseStep::Deadline).await;
+        let expired = paired.altered(|terms| terms.clock_before = paired.clock.clock_ms);
+        self.refused(LEASE_CLOCK, paired, expired, LeaseStep::Deadline).await;
         let unseal = async {
             let lease = paired.lease()?;
             let first = scratch.unseal(&paired.keys.vault, &lease).await.map_err(text)?;
             let second = scratch.unseal(&paired.keys.vault, &lease).await.map_err(text)?;
             if *first != *second || first.iter().all(|byte| *byte == 0) {
-                return Err("unsealed twice, it gave two secrets".to_owned());
+                return Err("unsealed twice, the vault key was different or zero".to_owned());
             }
             Ok(((), "unsealed under the lease, in a salted session".to_owned()))
         };
         self.checks.run(VAULT, unseal).await;
     }
 
-    /// Expects the TPM to refuse a lease at this step.
+    /// Checks that the TPM refuses a lease at this step.
     async fn refused(
         &mut self,
         check: Check,
@@ -215,7 +215,7 @@ impl Test<'_> {
         self.checks.run(RECEIPT, receipt).await;
     }
 
-    /// Ends the scratch epoch: no key of it may work any more. Returns the new value of the counter.
+    /// Ends the scratch epoch, and checks that none of its keys works any more. Returns the new value of the counter.
     async fn revocation(&mut self, paired: &Paired) -> Option<u64> {
         let scratch = self.scratch;
         let end = async {
@@ -234,7 +234,7 @@ impl Test<'_> {
         self.checks.run(REVOCATION, end).await
     }
 
-    /// Defines the counter again, and removes it.
+    /// Defines the counter again, checks that it starts above `highest`, and removes it.
     async fn counter_above(&mut self, highest: Option<u64>, removed: Result<(), Error>) {
         let Some(highest) = highest else {
             return self.checks.skip(COUNTER_ABOVE, "the counter could not be used");

@@ -29,8 +29,8 @@ struct Held {
 }
 
 impl Held {
-    /// Returns whether the token has expired. A clock that was ahead when the token arrived and was corrected since must not extend
-    /// its life: a token from the future has expired.
+    /// Returns whether the token is valid at `now`. A token that arrived later than `now` counts as expired: the clock was ahead
+    /// when it arrived and was corrected since, which must not extend the token's life.
     fn is_live(&self, now: u64) -> bool {
         self.kept_at <= now && now < self.token.expires_at
     }
@@ -41,9 +41,8 @@ impl Held {
 }
 
 impl Vault {
-    /// Returns the vault with this key and those tokens of `sealed` that the entitlement covers. Where `sealed` does
-    /// not decrypt (a damaged file, another pairing's file) the vault is empty, and the daemon requests the tokens
-    /// again.
+    /// Returns the vault with this key and those tokens of `sealed` that the entitlement covers. If `sealed` does not decrypt (a
+    /// damaged file, another pairing's file), the vault is empty, and the daemon requests the tokens again.
     pub(crate) fn open(
         key: Zeroizing<[u8; 32]>,
         sealed: Option<&[u8]>,
@@ -64,7 +63,7 @@ impl Vault {
     /// Adds a token that arrived at `now` under a name, if it is within the entitlement.
     ///
     /// # Errors
-    /// What the token has beyond the entitlement. The token is dropped.
+    /// The scopes and the audience of the token that the entitlement lacks. The token is dropped.
     pub(crate) fn put(&mut self, name: &str, token: Token, audience: &str, now: u64) -> Result<(), Lacking> {
         let held = Held { token, audience: audience.to_owned(), kept_at: now };
         match held.lacking(&self.entitlement) {
@@ -92,7 +91,7 @@ impl Vault {
             .map(|(name, held)| (name.as_str(), &held.token, held.audience.as_str(), held.kept_at))
     }
 
-    /// Returns the entitlement in force.
+    /// Returns the present entitlement.
     pub(crate) fn entitlement(&self) -> &Entitlement {
         &self.entitlement
     }
@@ -117,7 +116,7 @@ impl Vault {
     }
 }
 
-/// The pairing and the epoch of a sealed vault: it opens in no other.
+/// The pairing and the epoch of a sealed vault, which decrypts for no other pairing or epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Binding {
     pub(crate) pairing: PairingId,
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_opens_with_its_key_and_binding_alone() {
+    fn a_sealed_vault_opens_only_with_its_key_and_its_binding() {
         let key = || Zeroizing::new([1; 32]);
         let mut vault = open(key(), None, binding(3));
         vault.put("telemetry", token(), API, 50).unwrap();
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn expired_tokens_go() {
+    fn expired_tokens_are_dropped() {
         let mut vault = open(Zeroizing::new([1; 32]), None, binding(3));
         vault.put("telemetry", token(), API, 50).unwrap();
         vault.drop_expired(99);
@@ -238,7 +237,7 @@ mod tests {
 
         assert_eq!(vault.restrict(entitlement(&["telemetry"], &[API])), ["both"]);
         assert!(vault.token("both", 60).is_none() && vault.token("telemetry", 60).is_some());
-        assert!(vault.put("late", token_of("door"), API, 50).is_err(), "asked for before, answered after");
+        assert!(vault.put("late", token_of("door"), API, 50).is_err(), "requested before, received after");
         // The file on the disk is older than the entitlement.
         let opened = Vault::open(key(), Some(&sealed), binding, entitlement(&["door"], &[API]));
         assert!(opened.token("telemetry", 60).is_none() && opened.token("both", 60).is_none());

@@ -1,8 +1,7 @@
-//! The chain on the disk: segments `records/{first sequence}.seg`, of which the oldest go when
-//! the bound is reached.
+//! The chain on the disk: segments `records/{first sequence}.seg`. Beyond their limit, a new segment replaces the oldest.
 //!
-//! The disk is not trusted, and nothing here could keep root from writing another chain. What it
-//! cannot do is to take back a head that the control plane was told under a quote.
+//! The disk is not trusted: root can write another chain. But a report contains the head of the chain under a TPM quote, and the
+//! control plane compares later chains with the heads that it has received.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,7 +17,7 @@ use super::segment::{self, Frames, Header};
 use crate::store::{Disk, DiskFile, atomic};
 use crate::telemetry::event::SecurityEvent;
 
-/// The segments that are kept: 256 KiB in all.
+/// Limit of the segments: 256 KiB in all.
 const SEGMENTS: usize = 4;
 
 /// A chain that can be appended to.
@@ -32,7 +31,7 @@ pub(super) struct Chain {
     newest: Option<Box<dyn DiskFile>>,
     /// The digest of the last record.
     pub(super) head: Digest,
-    /// The sequence of the record that comes next.
+    /// The sequence number of the next record.
     pub(super) next: u64,
 }
 
@@ -42,28 +41,31 @@ struct Segment {
 }
 
 impl Chain {
-    /// The chain in `folder`. What a power cut tore off at its end is cut away. A chain that is
-    /// damaged elsewhere, or another device's, is set aside, and a new one begins.
+    /// Opens the chain in `folder`. Cuts off an incomplete record at its end, which a power cut can leave. If the chain is damaged
+    /// elsewhere, or belongs to another device, this renames the folder to `records.old` and starts a new chain.
     ///
     /// # Errors
-    /// When the disk does not let it.
+    /// [`ChainError`] if the disk fails.
     pub(super) fn open(disk: &Arc<dyn Disk>, folder: &Path, device: DeviceId) -> Result<Self, ChainError> {
-        match Self::take_up(disk, folder, device) {
+        match Self::load(disk, folder, device) {
             Err(ChainError::Damaged(how)) => {
                 let aside = folder.with_extension("old");
                 SecurityEvent::RECORDS_DAMAGED.log(
                     None,
-                    format_args!("{how}; a new chain begins, and the old one is kept in {}", aside.display()),
+                    format_args!(
+                        "the audit records are damaged: {how}; starting a new chain; the old one is in {}",
+                        aside.display()
+                    ),
                 );
                 atomic::remove_folder(&**disk, &aside)?;
                 disk.rename(folder, &aside)?;
-                Self::take_up(disk, folder, device)
+                Self::load(disk, folder, device)
             }
             other => other,
         }
     }
 
-    fn take_up(disk: &Arc<dyn Disk>, folder: &Path, device: DeviceId) -> Result<Self, ChainError> {
+    fn load(disk: &Arc<dyn Disk>, folder: &Path, device: DeviceId) -> Result<Self, ChainError> {
         disk.make_folder(folder)?;
         atomic::sync_parent(&**disk, folder)?;
         disk.sync_folder(folder)?;
@@ -78,7 +80,7 @@ impl Chain {
         };
         let segments = chain.segments_on_disk()?;
         for (index, first) in segments.iter().enumerate() {
-            chain.take_up_segment(*first, index + 1 == segments.len())?;
+            chain.load_segment(*first, index + 1 == segments.len())?;
         }
         if let Some(newest) = chain.segments.back() {
             chain.newest = Some(chain.rewrite(newest)?);
@@ -86,9 +88,10 @@ impl Chain {
         Ok(chain)
     }
 
-    /// Writes a segment over itself, and makes it last. A sync that failed, in this process or in one before, may have
-    /// dropped what a reader still sees, and the next sync succeeds without it (Linux, fsync(2)): only what is written
-    /// again is synced. The bytes stay where they are, so that a full disk takes them and a power cut tears nothing.
+    /// Writes a segment's bytes again, and syncs them. After a failed sync, in this process or an earlier one, a read can return
+    /// bytes that are not on the disk, and the next sync succeeds without writing them (Linux, fsync(2)). Only bytes that are
+    /// written again reach the disk. They do not move and do not change, so that this works on a full disk, and a power cut
+    /// damages no record.
     fn rewrite(&self, segment: &Segment) -> Result<Box<dyn DiskFile>, ChainError> {
         let path = self.path(segment.first);
         let bytes = segment::read(&*self.disk, &path)?;
@@ -110,21 +113,20 @@ impl Chain {
             .take(SEGMENTS + 1)
             .collect();
         if segments.len() > SEGMENTS {
-            return Err(ChainError::Damaged("there are more segments than were ever written"));
+            return Err(ChainError::Damaged("there are more segments than pawld writes"));
         }
         segments.sort_unstable();
         Ok(segments)
     }
 
-    /// Checks one segment. The end of every segment but the newest is vouched for by the header of
-    /// the next.
-    fn take_up_segment(&mut self, first: u64, newest: bool) -> Result<(), ChainError> {
+    /// Reads and checks one segment. The header of the next segment proves the end of every segment but the newest.
+    fn load_segment(&mut self, first: u64, newest: bool) -> Result<(), ChainError> {
         let path = self.path(first);
         let bytes = segment::read(&*self.disk, &path)?;
         let mut frames = Frames::of(&bytes);
         let Some(header) = frames.header() else {
             if newest {
-                // The power failed while it was made; nothing was in it.
+                // The power failed while the segment was created: it has no record.
                 self.disk.remove(&path)?;
                 return Ok(());
             }
@@ -135,7 +137,7 @@ impl Chain {
             None => header.first > 1 || header.previous == Link::START,
         };
         if header.device != self.device {
-            return Err(ChainError::Damaged("they are another device's"));
+            return Err(ChainError::Damaged("they belong to another device"));
         }
         if header.first != first || first == 0 || !follows {
             return Err(ChainError::Damaged("a segment does not follow the one before it"));
@@ -143,7 +145,7 @@ impl Chain {
         (self.next, self.head) = (header.first, header.previous);
         let mut length = frames.position;
         while let Some(body) = frames.next() {
-            if newest && !self.comes_next(body) {
+            if newest && !self.is_next(body) {
                 break;
             }
             self.follow(body);
@@ -151,15 +153,18 @@ impl Chain {
         }
         if length < bytes.len() {
             if !newest {
-                return Err(ChainError::Damaged("a segment is cut short"));
+                return Err(ChainError::Damaged("a segment is incomplete"));
             }
-            tracing::warn!(bytes = bytes.len() - length, "the end of the assurance records was torn off");
+            tracing::warn!(
+                bytes = bytes.len() - length,
+                "cut off an incomplete record at the end of the audit records"
+            );
         }
         self.segments.push_back(Segment { first, length });
         Ok(())
     }
 
-    fn comes_next(&self, body: &[u8]) -> bool {
+    fn is_next(&self, body: &[u8]) -> bool {
         codec::decode::<DeviceRecord>(body, limits::RECORD).is_ok_and(|record| record.sequence == self.next)
     }
 
@@ -168,7 +173,7 @@ impl Chain {
         self.next = self.next.saturating_add(1);
     }
 
-    /// Appends a record. After an error the chain must be opened anew.
+    /// Appends a record. After an error the chain must be opened again.
     pub(super) fn append(&mut self, record: &DeviceRecord) -> Result<(), ChainError> {
         let body = codec::encode(record)?;
         let frame = segment::frame(&body)?;
@@ -184,7 +189,8 @@ impl Chain {
         Ok(())
     }
 
-    /// Begins a segment. The one before it lasts by then: a header must not outlive what it names.
+    /// Starts a segment. Syncs the one before it first: the new header names that segment's last record, which must be on the disk
+    /// before the header is.
     fn begin_segment(&mut self) -> Result<(), ChainError> {
         self.sync()?;
         if self.segments.len() >= SEGMENTS
@@ -194,7 +200,7 @@ impl Chain {
         }
         let header = Header::new(self.device, self.next, self.head).frame()?;
         let path = self.path(self.next);
-        // One that is there was never part of the chain: a power cut came before its header was whole.
+        // A file with this name is not part of the chain: the power failed before its header was complete.
         atomic::remove(&*self.disk, &path)?;
         let file = self.disk.create(&path)?;
         file.write_at(&header, 0)?;
@@ -205,12 +211,12 @@ impl Chain {
         Ok(())
     }
 
-    /// Makes what was appended last.
+    /// Syncs the appended records.
     pub(super) fn sync(&self) -> Result<(), ChainError> {
         self.newest.as_ref().map_or(Ok(()), |file| file.sync_contents()).map_err(ChainError::Disk)
     }
 
-    /// Visits the records after `sequence`, oldest first, until `visit` wants no more.
+    /// Calls `visit` with each record after `sequence`, oldest first, until it returns false.
     pub(super) fn after(
         &self,
         sequence: u64,
@@ -259,7 +265,7 @@ impl Chain {
 pub(crate) enum ChainError {
     #[error("{0}; check the disk, its free space and the owner of the state directory")]
     Disk(#[from] io::Error),
-    #[error("the assurance records are damaged: {0}")]
+    #[error("the audit records are damaged: {0}")]
     Damaged(&'static str),
     #[error(transparent)]
     Encode(#[from] EncodeError),

@@ -1,4 +1,4 @@
-//! An entry before it has its place in the chain.
+//! An entry of the queue. The writer makes it a record of the chain.
 
 use pawl_proto::Epoch;
 use pawl_proto::codec::Version;

@@ -1,9 +1,8 @@
-//! The device's assurance records: a hash chain on the disk, whose head stands in every report.
+//! The device's audit records: a hash chain on the disk. Every report contains its head.
 //!
-//! Nobody waits for it: what happens is put into a queue, and a blocking task writes it. A disk
-//! that is full, slow or broken stops no wipe and no report; what could not be written is counted,
-//! and the chain says so as soon as it can. Every record is on the disk before its digest goes into
-//! a report, so that a power cut takes back nothing that the control plane has been told.
+//! A fact goes into a queue, and a blocking task writes it to the disk. So a full, slow or broken disk delays neither a wipe nor
+//! a report. The writer counts the records that it could not write, and records their number as soon as the disk works again. A
+//! record is on the disk before its digest is in a report: a power cut cannot remove a record that the control plane knows of.
 
 mod chain;
 mod entry;
@@ -40,38 +39,40 @@ pub(crate) struct Audit {
 struct Inner {
     clock: WallClock,
     state: Mutex<State>,
-    /// Locked for as long as the disk takes: by blocking tasks alone.
+    /// Locked during accesses to the disk, and therefore only by blocking tasks.
     writer: Mutex<Writer>,
 }
 
-/// What never waits for the disk.
+/// The queue, and what is known without the disk. Its lock is never held during an access to the disk.
 #[derive(Default)]
 struct State {
-    /// Nothing is written before it is known: a chain belongs to one device.
+    /// The device that the chain belongs to. Nothing is written before it is known.
     device: Option<DeviceId>,
+    /// The queue.
     waiting: Vec<Entry>,
-    /// Facts for which there was no more room.
+    /// Number of facts that the queue had no room for.
     dropped: u64,
-    /// A task is going to write what waits.
+    /// Whether a task is scheduled to write the queue.
     writing: bool,
-    /// A report waits for the disk.
+    /// Whether a report waits for the disk.
     reporting: bool,
+    /// The sequence number of the last record that the control plane has.
     acknowledged: u64,
 }
 
-/// The facts that wait while the disk hangs.
+/// Limit of the queue, which fills up while the disk hangs.
 const WAITING: usize = 256;
-/// How long a report waits for the disk; then it goes without the records.
+/// How long a report waits for the disk. After that it leaves the audit records out.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Audit {
-    /// The chain in `records/` of the state directory. The disk is not touched yet.
+    /// Returns the chain in `records/` of the state directory. Does not access the disk yet.
     pub(crate) fn new(disk: Arc<dyn Disk>, state_dir: &Path, clock: WallClock) -> Self {
         let writer = Mutex::new(Writer::new(disk, state_dir.join("records"), clock.clone()));
         Self { inner: Arc::new(Inner { clock, state: Mutex::default(), writer }) }
     }
 
-    /// Says which device this is. Until then facts wait in memory.
+    /// Sets the device that the chain belongs to. Until then the queue stays in memory.
     pub(crate) fn identify(&self, device: DeviceId) {
         let mut state = self.inner.state();
         state.device = Some(device);
@@ -80,12 +81,12 @@ impl Audit {
         }
     }
 
-    /// Records what happened in `epoch`.
+    /// Queues a fact about `epoch`.
     pub(crate) fn record(&self, epoch: Option<Epoch>, fact: DeviceFact) {
         self.record_at(epoch, None, fact);
     }
 
-    /// Records what happened in `epoch`, at a `moment` of the TPM's clock.
+    /// Queues a fact about `epoch`, with its time on the TPM's clock.
     pub(crate) fn record_at(&self, epoch: Option<Epoch>, moment: Option<Moment>, fact: DeviceFact) {
         let entry = Entry { time: self.inner.clock.unix(), moment, epoch, fact };
         let mut state = self.inner.state();
@@ -97,16 +98,16 @@ impl Audit {
         self.schedule(&mut state);
     }
 
-    /// Takes note that the control plane has the records up to `sequence`.
+    /// Sets the sequence number up to which the control plane has the records.
     pub(crate) fn acknowledged(&self, sequence: u64) {
         self.inner.state().acknowledged = sequence;
     }
 
-    /// The records that the control plane does not have yet, and the head: for a report. None
-    /// while the disk does not let it, or takes too long.
+    /// Returns the records that the control plane does not have, and the head, for a report; none if the disk fails or does not
+    /// answer within [`PATIENCE`].
     pub(crate) async fn report(&self) -> Option<message::Audit> {
         if std::mem::replace(&mut self.inner.state().reporting, true) {
-            // An earlier report has given up on the disk, which still holds its task.
+            // The task of an earlier report still waits for the disk.
             return None;
         }
         let inner = Arc::clone(&self.inner);
@@ -118,29 +119,29 @@ impl Audit {
         match tokio::time::timeout(PATIENCE, task).await {
             Ok(report) => report.ok().flatten(),
             Err(_) => {
-                tracing::warn!("the disk is slow: a report goes without the assurance records");
+                tracing::warn!("the disk is slow; sending a report without the audit records");
                 None
             }
         }
     }
 
-    /// The same as [`report`](Self::report), on the caller's thread.
+    /// Does the same as [`report`](Self::report) on the caller's thread.
     #[cfg(feature = "simulation")]
     pub(crate) fn report_now(&self) -> Option<message::Audit> {
         self.inner.report()
     }
 
-    /// The records after the one of sequence `after`, at most `count`, oldest first.
+    /// Returns at most `count` records after sequence number `after`, oldest first.
     ///
     /// # Errors
-    /// Why the chain cannot be read.
+    /// [`ChainError`] if the chain cannot be read.
     pub(crate) async fn page(&self, after: u64, count: usize) -> Result<LocalRecords, ChainError> {
         let inner = Arc::clone(&self.inner);
         let task = tokio::task::spawn_blocking(move || inner.page(after, count));
         task.await.unwrap_or(Err(ChainError::Stopping))
     }
 
-    /// Writes what still waits. Blocks: for the end of the process.
+    /// Writes the queue to the disk. Blocks.
     pub(crate) fn flush(&self) {
         drop(self.inner.drain());
     }
@@ -149,7 +150,7 @@ impl Audit {
         if state.device.is_none() || state.writing {
             return;
         }
-        // Without a runtime the daemon is at its end, and flushes.
+        // Without a runtime the daemon is stopping, and calls `flush` itself.
         if let Ok(runtime) = Handle::try_current() {
             state.writing = true;
             let audit = self.clone();
@@ -159,16 +160,16 @@ impl Audit {
 }
 
 impl Inner {
-    /// Writes what waits, in order; then nobody else writes while the guard lives.
+    /// Writes the queue in its order. Returns the lock of the writer: nothing else is written while it is held.
     fn drain(&self) -> MutexGuard<'_, Writer> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((device, entries, dropped)) = self.take() {
+        while let Some((device, entries, dropped)) = self.take_queue() {
             writer.write(device, entries, dropped);
         }
         writer
     }
 
-    fn take(&self) -> Option<(DeviceId, Vec<Entry>, u64)> {
+    fn take_queue(&self) -> Option<(DeviceId, Vec<Entry>, u64)> {
         let mut state = self.state();
         let Some(device) = state.device.filter(|_| !state.waiting.is_empty()) else {
             state.writing = false;

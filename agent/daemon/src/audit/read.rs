@@ -1,4 +1,4 @@
-//! What is read from the chain: for reports, and for an administrator of the device.
+//! Reads records from the chain, for reports and for an administrator of the device.
 
 use pawl_local_api::{LocalRecord, LocalRecords};
 use pawl_proto::codec;
@@ -8,12 +8,13 @@ use pawl_proto::record::RecordBytes;
 
 use super::chain::{Chain, ChainError};
 
-/// What a byte string's head takes in CBOR (RFC 8949, section 3), at the lengths of records.
+/// Size of the head of a byte string in CBOR (RFC 8949, section 3), for the lengths of records.
 const HEAD: usize = 3;
 
 impl Chain {
-    /// The records after `acknowledged`, as many as one report carries. When the control plane
-    /// claims to have more than there is, it gets all: it must see that they are others.
+    /// Returns the records after `acknowledged`, at most as many as fit into one report. If the control plane has acknowledged a
+    /// record that this chain does not have, the report starts with the oldest record, so that the control plane sees that this
+    /// is another chain.
     pub(super) fn report(&self, acknowledged: u64) -> Result<Audit, ChainError> {
         let known = if acknowledged < self.next { acknowledged } else { 0 };
         let mut audit =
@@ -36,7 +37,7 @@ impl Chain {
         Ok(audit)
     }
 
-    /// The records after `sequence`, at most `count`.
+    /// Returns at most `count` records after `sequence`.
     pub(super) fn page(&self, sequence: u64, count: usize) -> Result<LocalRecords, ChainError> {
         let mut page = LocalRecords { records: Vec::new(), more: false };
         let mut malformed = false;

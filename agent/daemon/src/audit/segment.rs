@@ -1,5 +1,5 @@
-//! One file of the chain: frames, each a length and that many bytes. The first frame is a header;
-//! each of the others is a record.
+//! A segment: one file of the chain. It has frames, each a length and that many bytes. The first frame is the header. Every other
+//! frame is a record.
 
 use std::io;
 use std::path::Path;
@@ -13,13 +13,12 @@ use crate::store::Disk;
 /// The size of one segment, bytes.
 pub(super) const SIZE: usize = 64 * 1024;
 
-/// What a segment begins with: it ties the segment to the device, and to the one before it, which
-/// may be gone.
+/// The header of a segment. It names the device, and the last record of the segment before, which may have been removed.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Header {
     version: Version,
     pub(super) device: DeviceId,
-    /// The sequence of the segment's first record.
+    /// The sequence number of the segment's first record.
     pub(super) first: u64,
     /// The digest of the record before it.
     pub(super) previous: Digest,
@@ -30,13 +29,13 @@ impl Header {
         Self { version: Version, device, first, previous }
     }
 
-    /// The frame that holds it.
+    /// Returns the frame with this header.
     pub(super) fn frame(&self) -> Result<Vec<u8>, EncodeError> {
         frame(&codec::encode(self)?)
     }
 }
 
-/// The frame that holds a record.
+/// Returns the frame with this record.
 pub(super) fn frame(body: &[u8]) -> Result<Vec<u8>, EncodeError> {
     let too_long = || pawl_proto::bounded::TooLong { length: body.len(), limit: limits::RECORD };
     if body.len() > limits::RECORD {
@@ -46,20 +45,23 @@ pub(super) fn frame(body: &[u8]) -> Result<Vec<u8>, EncodeError> {
     Ok([length.to_be_bytes().as_slice(), body].concat())
 }
 
-/// The bytes of a segment; an error when it is larger than any that was written.
+/// Reads a segment.
+///
+/// # Errors
+/// As [`Disk::read`], and if the file is larger than [`SIZE`].
 pub(super) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     let bound = u64::try_from(SIZE).unwrap_or(u64::MAX);
     let bytes = disk.read(path, bound.saturating_add(1))?;
     if bytes.len() > SIZE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a segment is larger than it can be"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a segment is larger than its limit"));
     }
     Ok(bytes)
 }
 
-/// The frames of a segment, up to the first that is not whole.
+/// The frames of a segment, up to the first incomplete one.
 pub(super) struct Frames<'a> {
     rest: &'a [u8],
-    /// Where the next frame begins.
+    /// The offset of the next frame.
     pub(super) position: usize,
 }
 
@@ -68,7 +70,7 @@ impl<'a> Frames<'a> {
         Self { rest: bytes, position: 0 }
     }
 
-    /// The first frame, as the header that it is.
+    /// Reads the first frame as the header; none if it is not a header.
     pub(super) fn header(&mut self) -> Option<Header> {
         codec::decode(self.next()?, limits::RECORD).ok()
     }
@@ -80,7 +82,7 @@ impl<'a> Iterator for Frames<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         let (length, rest) = self.rest.split_first_chunk()?;
         let length = usize::from(u16::from_be_bytes(*length));
-        // A power cut can leave zeros where a frame was to stand.
+        // After a power cut the bytes of a frame can be zeros.
         if length == 0 {
             return None;
         }

@@ -1,4 +1,4 @@
-//! The chain over restarts, power cuts, damage, its bound, and a disk that refuses.
+//! Tests of the chain: restarts, power cuts, damage, its limit, and a disk that fails.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -32,13 +32,13 @@ impl Run {
         Self { audit }
     }
 
-    /// Without a runtime nothing writes by itself: the flush is the one that a stop makes.
+    /// Queues a fact, and writes the queue as a stop does: without a runtime there is no task for it.
     fn record(&self, fact: DeviceFact) {
         self.audit.record(Some(Epoch(4)), fact);
         self.audit.flush();
     }
 
-    /// Everything that is kept, with its chain checked.
+    /// Returns all records, after checking their chain.
     fn records(&self) -> Vec<DeviceRecord> {
         let page = self.audit.inner.page(0, usize::MAX).unwrap();
         assert!(!page.more);
@@ -62,7 +62,7 @@ impl Run {
     }
 }
 
-/// The files of the chain, oldest first.
+/// Returns the files of the chain, oldest first.
 fn segments(folder: &TempDir) -> Vec<PathBuf> {
     let names = fs::read_dir(folder.path().join("records")).unwrap();
     let mut segments: Vec<_> = names.map(|entry| entry.unwrap().path()).collect();
@@ -70,7 +70,7 @@ fn segments(folder: &TempDir) -> Vec<PathBuf> {
     segments
 }
 
-/// A chain of so many tokens, in several segments.
+/// Returns a chain with this many facts about tokens, in several segments.
 fn filled(folder: &TempDir, tokens: u64) -> Run {
     let run = Run::start(folder);
     for number in 0..tokens {
@@ -84,7 +84,7 @@ fn filled(folder: &TempDir, tokens: u64) -> Run {
 }
 
 #[test]
-fn the_chain_goes_on_after_a_restart() {
+fn the_chain_continues_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let first = Run::start(&folder);
     first.record(token(1));
@@ -100,7 +100,7 @@ fn the_chain_goes_on_after_a_restart() {
 }
 
 #[test]
-fn nothing_is_written_before_the_device_is_known_and_nothing_is_lost() {
+fn facts_stay_in_the_queue_until_the_device_is_known() {
     let folder = tempfile::tempdir().unwrap();
     let audit = Audit::new(Arc::new(FileSystem), folder.path(), WallClock::system());
     audit.record(None, token(1));
@@ -112,7 +112,7 @@ fn nothing_is_written_before_the_device_is_known_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_tail_that_a_power_cut_tore_off_is_cut_away_wherever_it_was_torn() {
+fn an_incomplete_record_at_the_end_is_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let run = Run::start(&folder);
     run.record(token(1));
@@ -122,7 +122,7 @@ fn a_tail_that_a_power_cut_tore_off_is_cut_away_wherever_it_was_torn() {
     drop(run);
     let whole = fs::read(&path).unwrap();
     for length in before..whole.len() {
-        // The rest never came, or came as zeros.
+        // The rest is missing, or is zeros.
         for filler in [0, whole.len() - length] {
             let torn = [whole.get(..length).unwrap(), &vec![0; filler]].concat();
             fs::write(&path, torn).unwrap();
@@ -135,7 +135,7 @@ fn a_tail_that_a_power_cut_tore_off_is_cut_away_wherever_it_was_torn() {
 }
 
 #[test]
-fn a_segment_that_was_being_made_when_the_power_failed_is_made_again() {
+fn a_segment_whose_creation_a_power_cut_interrupted_is_created_again() {
     let folder = tempfile::tempdir().unwrap();
     let run = Run::start(&folder);
     run.record(token(1));
@@ -147,7 +147,7 @@ fn a_segment_that_was_being_made_when_the_power_failed_is_made_again() {
 }
 
 #[test]
-fn the_oldest_records_go_at_the_bound_and_the_chain_holds() {
+fn the_oldest_records_are_removed_at_the_limit_and_the_chain_stays_valid() {
     let folder = tempfile::tempdir().unwrap();
     let run = filled(&folder, 5_000);
     let kept: u64 = segments(&folder).iter().map(|segment| fs::metadata(segment).unwrap().len()).sum();
@@ -157,12 +157,12 @@ fn the_oldest_records_go_at_the_bound_and_the_chain_holds() {
     assert_eq!(records.last().unwrap().fact, token(4_999));
     drop(run);
     let again = Run::start(&folder);
-    assert_eq!(again.head(), head, "the bounded chain is not taken up");
+    assert_eq!(again.head(), head, "the next process did not continue the chain");
     assert_eq!(again.records(), records);
 }
 
 #[test]
-fn a_damaged_segment_begins_the_chain_anew_and_is_set_aside() {
+fn a_chain_with_a_damaged_segment_is_set_aside_and_a_new_one_starts() {
     let folder = tempfile::tempdir().unwrap();
     drop(filled(&folder, 2_000));
     let segments = segments(&folder);
@@ -174,7 +174,7 @@ fn a_damaged_segment_begins_the_chain_anew_and_is_set_aside() {
 }
 
 #[test]
-fn a_segment_that_is_missing_in_the_middle_is_found() {
+fn a_missing_segment_in_the_middle_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     drop(filled(&folder, 4_000));
     let segments = segments(&folder);
@@ -194,19 +194,19 @@ fn another_devices_chain_is_not_continued() {
 }
 
 #[test]
-fn what_the_disk_refuses_is_counted_and_what_comes_after_is_kept() {
+fn records_that_the_disk_refuses_are_counted_and_later_ones_are_written() {
     let folder = tempfile::tempdir().unwrap();
     let run = Run::start(&folder);
     run.record(token(1));
     let (records, away) = (folder.path().join("records"), folder.path().join("away"));
     fs::rename(&records, &away).unwrap();
     fs::write(&records, b"no folder").unwrap();
-    // The file that is open still takes it; a reader finds out that the disk has changed.
+    // Writing to the open file still succeeds. Reading fails, and makes the writer open the chain again.
     assert!(run.audit.inner.page(0, 1).is_err());
     for number in 2..5 {
         run.record(token(number));
     }
-    assert!(run.audit.inner.report().is_none(), "a head was reported that no disk holds");
+    assert!(run.audit.inner.report().is_none(), "a report has a head that is not on the disk");
     fs::remove_file(&records).unwrap();
     fs::rename(&away, &records).unwrap();
     run.record(token(5));
@@ -216,7 +216,7 @@ fn what_the_disk_refuses_is_counted_and_what_comes_after_is_kept() {
 }
 
 #[test]
-fn facts_that_find_no_room_while_the_disk_hangs_are_counted() {
+fn facts_beyond_the_limit_of_the_queue_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let run = Run::start(&folder);
     let surplus = 7;
@@ -230,7 +230,7 @@ fn facts_that_find_no_room_while_the_disk_hangs_are_counted() {
 }
 
 #[test]
-fn a_report_has_what_is_not_acknowledged_within_its_bound() {
+fn a_report_has_the_unacknowledged_records_up_to_its_limit() {
     let folder = tempfile::tempdir().unwrap();
     let run = Run::start(&folder);
     for number in 0..100 {
@@ -256,13 +256,13 @@ fn a_report_has_what_is_not_acknowledged_within_its_bound() {
     run.audit.acknowledged(acknowledged);
     let idle = run.audit.inner.report().unwrap();
     assert_eq!((idle.first, idle.records.len(), idle.previous, idle.head), (102, 0, previous, previous));
-    // A control plane that knows more than there is must see that this is another chain.
+    // The control plane has acknowledged a record of another chain: it must see that this is not that chain.
     run.audit.acknowledged(500);
     assert_eq!(run.audit.inner.report().unwrap().first, 1);
 }
 
 #[test]
-fn pages_say_whether_there_is_more() {
+fn a_page_has_a_flag_for_more_records() {
     let folder = tempfile::tempdir().unwrap();
     let run = Run::start(&folder);
     for number in 0..9 {
@@ -279,11 +279,11 @@ fn pages_say_whether_there_is_more() {
 }
 
 #[tokio::test]
-async fn a_fact_is_written_without_anybody_waiting_for_it() {
+async fn a_fact_is_written_although_no_caller_waits_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let run = Run::start(&folder);
     run.audit.record(None, token(1));
-    // A report, a page and a flush all write what waits, so that only the file itself shows that the task did it.
+    // A report, a page and a flush also write the queue: only the file itself shows that the task did it.
     let name = b"telemetry";
     let is_written = || {
         let files = fs::read_dir(folder.path().join("records")).into_iter().flatten();

@@ -1,4 +1,4 @@
-//! The one writer of the chain.
+//! The writer of the chain.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,19 +13,20 @@ use super::entry::Entry;
 use crate::clock::WallClock;
 use crate::store::Disk;
 
-/// Writes entries, and counts those that the disk does not take.
+/// Writes entries to the chain, and counts those that it could not write.
 pub(super) struct Writer {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     clock: WallClock,
-    /// None until it is wanted, and after an error: then it is opened anew, which cuts away what
-    /// was written by half.
+    /// The open chain; none before the first use and after an error. Opening it again cuts off an incomplete record.
     chain: Option<Chain>,
+    /// Number of entries that were not written, for the next [`DeviceFact::Missed`].
     missed: u64,
+    /// When the last error was logged.
     complained: Option<Instant>,
 }
 
-/// A disk that stays full is reported this often.
+/// Interval between log entries about a disk that keeps failing.
 const COMPLAINTS: Duration = Duration::from_secs(60);
 
 impl Writer {
@@ -33,7 +34,7 @@ impl Writer {
         Self { disk, folder, clock, chain: None, missed: 0, complained: None }
     }
 
-    /// Appends the entries, and makes them last. `dropped` were lost before they came here.
+    /// Appends the entries, and syncs them. `dropped` is the number of entries that the queue had no room for.
     pub(super) fn write(&mut self, device: DeviceId, entries: Vec<Entry>, dropped: u64) {
         self.missed = self.missed.saturating_add(dropped);
         for entry in entries {
@@ -47,10 +48,10 @@ impl Writer {
         }
     }
 
-    /// Reads from the chain.
+    /// Runs `look` on the chain.
     ///
     /// # Errors
-    /// Why it cannot be read; it is opened anew by the next who wants it.
+    /// [`ChainError`] if the chain cannot be read. The next call opens it again.
     pub(super) fn read<T>(
         &mut self,
         device: DeviceId,
@@ -74,7 +75,7 @@ impl Writer {
         chain.append(&entry.into_record(chain.next))
     }
 
-    /// The chain of this device; it begins where there is none.
+    /// Returns the open chain of this device. Opens it first if it is not open, and starts a new one if there is none.
     fn chain(&mut self, device: DeviceId) -> Result<&mut Chain, ChainError> {
         let chain = match self.chain.take().filter(|chain| chain.is_of(device)) {
             Some(chain) => chain,
@@ -92,12 +93,12 @@ impl Writer {
         self.chain = None;
         if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINTS) {
             self.complained = Some(Instant::now());
-            tracing::error!(%error, missed = self.missed, "the assurance records cannot be kept");
+            tracing::error!(%error, missed = self.missed, "cannot write or read the audit records");
         }
     }
 }
 
-/// Appends what the chain says of itself.
+/// Appends a fact about the chain itself.
 fn append(chain: &mut Chain, time: u64, fact: DeviceFact) -> Result<(), ChainError> {
     chain.append(&Entry { time, moment: None, epoch: None, fact }.into_record(chain.next))
 }

@@ -26,7 +26,7 @@ pub(crate) struct ControlPlane {
     url: BaseUrl,
 }
 
-/// Limit of one call. The control plane gives up after 60 s and says so. A device that gave up earlier would not know the
+/// Limit of one call. The control plane ends a call after 60 s with an error. A device that ended it earlier would not know the
 /// outcome of the call.
 const TIMEOUT: Duration = Duration::from_secs(75);
 const CBOR: &str = "application/cbor";
@@ -53,8 +53,8 @@ impl ControlPlane {
         Ok(Self { client, url: settings.url.clone() })
     }
 
-    /// `POST /v1/receipts` with an encoded receipt. Returns the signed event that ended the epoch, if the control plane
-    /// tells it. A truncated answer has no event, but the receipt was delivered.
+    /// `POST /v1/receipts` with an encoded receipt. Returns the signed event that ended the epoch; none if the answer has none. A
+    /// truncated answer also counts as one without an event: the control plane has the receipt.
     pub(crate) async fn deliver_receipt(&self, receipt: Vec<u8>) -> Result<Option<Vec<u8>>, CallError> {
         let response = self.post("/v1/receipts", receipt).await?;
         match response.status() {
@@ -82,7 +82,7 @@ async fn read<T: Serialize + DeserializeOwned>(response: Response) -> Result<T, 
     Ok(codec::decode(&body(response, limits::MESSAGE).await?, limits::MESSAGE)?)
 }
 
-/// Reads a body of at most `limit` bytes, whatever its headers say.
+/// Reads a body of at most `limit` bytes. Does not rely on its headers.
 async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, CallError> {
     let mut body = Vec::new();
     while let Some(chunk) =
@@ -125,8 +125,8 @@ pub(crate) enum CallError {
     #[error("{url} cannot be reached: {error}")]
     Unreachable { url: String, error: String },
     #[error(
-        "the certificate of {url} is not yet valid at this device's time: its clock is behind, and no verdict has told it \
-         a later time ({error})"
+        "the certificate of {url} is not yet valid at this device's time: the clock is behind, and the device has not \
+         received a verdict with a later time ({error})"
     )]
     Clock { url: String, error: String },
     #[error("the control plane's answer was cut short: {0}")]
@@ -147,7 +147,7 @@ impl CallError {
     /// Returns the error of a call that was refused with this HTTP status.
     fn refused(status: u16, refusal: PairingRefusal) -> Self {
         if !refusal.code.is_known() && is_transient(status) {
-            // An unknown code of a newer control plane says no more than the status.
+            // The code is of a newer control plane: only the status has a meaning here.
             return Self::Status(status);
         }
         Self::Refused { code: refusal.code, message: refusal.message.to_string() }
@@ -176,16 +176,16 @@ impl CallError {
                 "set the clock and keep it synchronized: timedatectl set-ntp true; if the time is lost at power off, replace the RTC battery"
             }
             Self::Unreachable { .. } | Self::Interrupted(_) => {
-                "check the network, the address and the authority with: pawlctl check"
+                "check the network, the address and the CA with: pawlctl check"
             }
             Self::Refused { code, .. } => match code {
                 RefusalCode::NotEnrolled => "have the operator enrol this device, then run: pawlctl re-pair",
                 RefusalCode::EndorsementKey => {
-                    "have the operator check the vendor authorities of the control plane, or the TPM"
+                    "have the operator check the TPM, and the TPM vendors' CAs that the control plane trusts"
                 }
                 RefusalCode::WentBackwards => {
-                    "this TPM's state is older than one that was seen: if it is a virtual TPM that was \
-                     restored, replace it; else report it to the operator"
+                    "this TPM's state is older than one that the control plane has seen: replace a virtual TPM that was \
+                     restored from a snapshot; report any other TPM to the operator"
                 }
                 RefusalCode::Posture => "boot an approved state, or ask the operator to accept this one",
                 RefusalCode::Suspended => "ask the operator to resume this device",
@@ -194,8 +194,8 @@ impl CallError {
                     "have the operator configure who may approve, then run: pawlctl re-pair"
                 }
                 RefusalCode::PostureChanged => {
-                    "the device runs something else than was approved: run pawlctl re-pair, and have it approved \
-                     as it is now"
+                    "what the device runs has changed since the approval: run pawlctl re-pair, and have its present state \
+                     approved"
                 }
                 _ => "run: pawlctl re-pair; if it fails again, show the operator this message",
             },
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_with_an_unknown_code_counts_by_its_http_status() {
+    fn the_http_status_decides_whether_an_unknown_refusal_is_transient() {
         let refusal = |status| {
             let code = "quota".parse::<pawl_proto::open::Word>().unwrap().into();
             let message = pawl_proto::Text::lossy("too many devices");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_the_control_plane_gave_up_is_repeated() {
+    fn calls_that_the_control_plane_could_not_complete_are_transient() {
         for status in [408, 429, 500, 503] {
             assert!(CallError::Status(status).is_transient(), "{status}");
         }

@@ -16,7 +16,7 @@ use crate::core::SessionAnswer;
 
 const ACTIONS: &str = "/v1/actions";
 const JOSE: &str = "application/jose";
-/// Limit of the authorization call. A TPM policy session stays open meanwhile, and a TPM has few.
+/// Limit of the authorization call. A TPM policy session stays open meanwhile, and a TPM has few of them.
 const AUTHORIZATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl ControlPlane {
@@ -26,7 +26,7 @@ impl ControlPlane {
         granted(response, &[StatusCode::OK]).await
     }
 
-    /// `POST /v1/pairings/{id}/session`. Sent again, it queries the session.
+    /// `POST /v1/pairings/{id}/session`. The same call again queries the session.
     pub(crate) async fn open_session(
         &self,
         id: SessionId,
@@ -40,7 +40,7 @@ impl ControlPlane {
         answer(self.post(&format!("/v1/pairings/{id}/approval"), codec::encode(step)?).await?).await
     }
 
-    /// `POST /v1/pairings/{id}/proof`. Sent again unchanged, it gets the same grant.
+    /// `POST /v1/pairings/{id}/proof`. The same proof again returns the same grant.
     pub(crate) async fn prove(&self, id: SessionId, proof: &PairingProof) -> Result<PairingGrant, CallError> {
         let response = self.post(&format!("/v1/pairings/{id}/proof"), codec::encode(proof)?).await?;
         granted(response, &[StatusCode::OK, StatusCode::CREATED]).await
@@ -86,7 +86,7 @@ impl ControlPlane {
     }
 }
 
-/// Reads the answer if it has one of these HTTP statuses; every other one is a refusal.
+/// Reads the answer if it has one of these HTTP statuses. Every other answer is a refusal.
 async fn granted<T: Serialize + DeserializeOwned>(
     response: Response,
     statuses: &[StatusCode],

@@ -102,7 +102,7 @@ struct Answer {
     scope: Option<String>,
 }
 
-/// RFC 6749, section 5.2.
+/// The error answer of RFC 6749, section 5.2.
 #[derive(Deserialize)]
 struct Refusal {
     error: String,
@@ -110,7 +110,7 @@ struct Refusal {
     error_description: String,
 }
 
-/// Why the request got no token.
+/// Why a request for a token failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
     #[error(transparent)]

@@ -97,7 +97,7 @@ impl Link {
         }
     }
 
-    /// Delivers what is in flight, and disconnects. The thread ends within its grace period.
+    /// Tells the thread to send the queued parcels and to disconnect, and returns it. It ends within its grace period.
     pub(crate) fn stop(mut self) -> Option<JoinHandle<()>> {
         let thread = self.thread.take();
         drop(self);
@@ -107,7 +107,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // Do not join the thread here: workloads are served on this one.
+        // Do not wait for the thread here: the calling thread serves workloads.
         let _ = self.commands.send(Command::Stop);
     }
 }

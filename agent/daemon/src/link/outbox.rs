@@ -32,7 +32,7 @@ impl Outbox {
         Some(first)
     }
 
-    /// Removes the parcel in flight: the broker has it.
+    /// Removes the parcel in flight, which the broker has acknowledged. Returns its kind; none if no parcel was in flight.
     pub(super) fn delivered(&mut self) -> Option<ParcelKind> {
         let arrived = std::mem::take(&mut self.in_flight);
         if arrived { self.parcels.pop_front().map(|parcel| parcel.kind) } else { None }
@@ -43,7 +43,7 @@ impl Outbox {
         self.in_flight = false;
     }
 
-    /// Returns whether nothing waits and nothing is in flight.
+    /// Returns whether no parcel waits or is in flight.
     pub(super) fn is_empty(&self) -> bool {
         self.parcels.is_empty()
     }

@@ -21,8 +21,8 @@ use crate::core::ParcelKind;
 
 const FIRST_DELAY: Duration = Duration::from_millis(500);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
-/// A broker that acknowledges nothing for this time has lost the message: MQTT sends it again on the next connection
-/// only (MQTT 5.0, section 4.4).
+/// How long the link waits for the acknowledgement of a parcel. After that it connects again: MQTT sends a message again only on
+/// a new connection (MQTT 5.0, section 4.4).
 const ACKNOWLEDGED_WITHIN: Duration =
     if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(20) };
 /// Time at a stop for parcels in flight.
@@ -72,14 +72,14 @@ pub(super) async fn run(
                 Some(Command::Stop) | None => break,
             },
             Some(Ok(outcome)) = session.subscriptions.join_next() => session.subscribed(outcome).await,
-            outcome = settled(&mut in_flight) => session.settle(outcome).await,
+            outcome = sent(&mut in_flight) => session.complete(outcome).await,
         }
     }
     session.stop(in_flight, &mut received).await;
     poller.abort();
 }
 
-/// Drives the connection, with back-off between tries.
+/// Drives the connection, with back-off between attempts.
 async fn poll(mut eventloop: EventLoop, packets: mpsc::Sender<Packet>, reconnect: Arc<Notify>) {
     let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
     let mut connected_at: Option<Instant> = None;
@@ -101,8 +101,8 @@ async fn poll(mut eventloop: EventLoop, packets: mpsc::Sender<Packet>, reconnect
         };
         let (packet, wait) = match polled {
             Ok(Event::Incoming(Incoming::ConnAck(_))) => {
-                // The first connection of a process starts a clean session, because what was in
-                // flight in the process before is unknown; later ones resume it.
+                // The first connection of a process starts a clean MQTT session, because the process does not know which messages
+                // an earlier one had in flight. Later connections resume the MQTT session.
                 eventloop.options.set_clean_start(false);
                 connected_at = Some(Instant::now());
                 (Packet::Connected, None)
@@ -138,7 +138,7 @@ struct Session {
     events: mpsc::Sender<LinkEvent>,
     outbox: Outbox,
     connected: bool,
-    /// Drops the connection, so that it is made again.
+    /// Makes [`poll`] drop the connection and connect again.
     reconnect: Arc<Notify>,
     /// The subscription that the broker has not answered yet.
     subscriptions: JoinSet<Result<(), SubscribeNoticeError>>,
@@ -166,8 +166,8 @@ impl Session {
         let _ = self.events.send(event).await;
     }
 
-    /// Subscribes to the control plane's topics on every connection: a broker that lost the MQTT session has lost the subscriptions,
-    /// and a retained event is delivered again.
+    /// Subscribes to the control plane's topics on every connection: a broker that lost the MQTT session has lost the
+    /// subscriptions, and a retained event is delivered again.
     fn subscribe(&mut self) {
         self.subscriptions.abort_all();
         let filters = [Channel::Event, Channel::Verdict].map(|channel| {
@@ -180,7 +180,7 @@ impl Session {
         }
     }
 
-    /// Reports the broker's answer to a subscription. One that was lost with the connection is made again on the next one.
+    /// Reports the broker's answer to a subscription. If the connection was lost first, the next one subscribes again.
     async fn subscribed(&mut self, outcome: Result<(), SubscribeNoticeError>) {
         let event = match outcome {
             Ok(()) => LinkEvent::Subscribed,
@@ -208,14 +208,15 @@ impl Session {
                 }
             })),
             Err(error) => {
-                tracing::debug!(%error, "a parcel waits");
+                tracing::debug!(%error, "cannot send a parcel yet");
                 self.outbox.lost();
                 None
             }
         }
     }
 
-    async fn settle(&mut self, outcome: Fate) {
+    /// Removes the parcel in flight from the outbox, or marks it to be sent again.
+    async fn complete(&mut self, outcome: Outcome) {
         let is_taken = match outcome {
             Ok(PublishResult::Qos1(puback)) => match puback.reason {
                 PubAckReason::Success => true,
@@ -223,7 +224,7 @@ impl Session {
                     tracing::debug!("the broker has no subscriber for a message");
                     false
                 }
-                // Sent again, it would be refused again.
+                // The broker would refuse it again.
                 reason => {
                     tracing::error!(
                         ?reason,
@@ -234,13 +235,13 @@ impl Session {
             },
             Ok(_) => true,
             Err(NotAcknowledged::Lost(error)) => {
-                tracing::debug!(%error, "a parcel is sent again");
+                tracing::debug!(%error, "a parcel was not acknowledged; sending it again");
                 return self.outbox.lost();
             }
             Err(NotAcknowledged::InTime) => {
                 let limit = ACKNOWLEDGED_WITHIN.as_secs();
                 tracing::warn!(limit_s = limit, "the broker does not acknowledge a parcel; connecting again");
-                // Nothing is sent on the connection that is given up.
+                // Send nothing more on this connection.
                 self.connected = false;
                 self.reconnect.notify_one();
                 return self.outbox.lost();
@@ -252,7 +253,7 @@ impl Session {
         }
     }
 
-    /// Lets what is under way arrive, within a grace, and disconnects.
+    /// Sends the queued parcels, for at most [`GRACE`], and disconnects.
     async fn stop(mut self, mut in_flight: Option<InFlight>, received: &mut mpsc::Receiver<Packet>) {
         let drain = async {
             while self.connected && !self.outbox.is_empty() {
@@ -260,7 +261,7 @@ impl Session {
                     in_flight = self.send_next();
                 }
                 tokio::select! {
-                    outcome = settled(&mut in_flight) => match outcome {
+                    outcome = sent(&mut in_flight) => match outcome {
                         Ok(_) => drop(self.outbox.delivered()),
                         Err(_) => return,
                     },
@@ -275,30 +276,29 @@ impl Session {
     }
 }
 
-/// The fate of the parcel in flight.
-type InFlight = Pin<Box<dyn Future<Output = Fate> + Send>>;
+/// Resolves to the outcome of the parcel in flight.
+type InFlight = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// What became of a parcel.
-type Fate = Result<PublishResult, NotAcknowledged>;
+/// The broker's acknowledgement of a parcel, or why there is none.
+type Outcome = Result<PublishResult, NotAcknowledged>;
 
-/// Why a parcel is sent again.
+/// Why a parcel has to be sent again.
 enum NotAcknowledged {
     /// The connection ended first.
     Lost(PublishNoticeError),
-    /// The broker has not answered.
+    /// The broker did not answer within [`ACKNOWLEDGED_WITHIN`].
     InTime,
 }
 
-/// Waits for the parcel in flight; for ever where there is none. Dropped before it is ready, it
-/// has taken nothing.
-async fn settled(in_flight: &mut Option<InFlight>) -> Fate {
-    let Some(fate) = in_flight else { return pending().await };
-    let outcome = fate.await;
+/// Waits for the outcome of the parcel in flight; forever if there is none. Cancel-safe.
+async fn sent(in_flight: &mut Option<InFlight>) -> Outcome {
+    let Some(parcel) = in_flight else { return pending().await };
+    let outcome = parcel.await;
     *in_flight = None;
     outcome
 }
 
-/// The cause at the end of an error's chain, which names what failed.
+/// Returns the innermost cause of an error, which names what failed.
 fn describe(error: &rumqttc::ConnectionError) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {

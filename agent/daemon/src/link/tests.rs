@@ -1,4 +1,4 @@
-//! The link at a broker that withholds an acknowledgement, which mosquitto does not do on demand.
+//! Tests the link with a broker that withholds an acknowledgement. Mosquitto cannot be made to do that.
 
 use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -20,7 +20,7 @@ const CONNECT: u8 = 1;
 const PUBLISH: u8 = 3;
 const SUBSCRIBE: u8 = 8;
 
-/// As much of an MQTT 5 broker as the link needs. It does not acknowledge the first message.
+/// The parts of an MQTT 5 broker that the link needs. It does not acknowledge the first message.
 struct MuteBroker {
     port: u16,
     certificate: CertificateDer<'static>,
@@ -92,7 +92,7 @@ fn serve(
     }
 }
 
-/// Returns the kind of one packet, and what stands behind its fixed header.
+/// Reads a packet. Returns its type, and the bytes after its fixed header.
 fn packet(from: &mut impl Read) -> std::io::Result<(u8, Vec<u8>)> {
     let mut byte = [0];
     from.read_exact(&mut byte)?;

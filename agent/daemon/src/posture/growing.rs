@@ -1,19 +1,19 @@
-//! A log of the kernel that grows while it is read.
+//! A kernel log that grows while the daemon reads it.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-/// A log that is read in pieces, one after the other.
+/// A log that the daemon reads in pieces, one after the other.
 ///
-/// The kernel makes the bytes of such a file anew for each read, from the first entry on, unless a read begins where
-/// the last one of the same open file ended. So the file stays open between pieces, what was read too much is kept,
-/// and so is the last piece, which may be wanted again: else a long log would cost the square of its length.
+/// For each read the kernel generates such a file from its first entry on, unless the read begins where the last one of the same
+/// open file ended. Without state between reads, a long log would cost the square of its length. So this type keeps the file open,
+/// and keeps the last piece (a report may need it again) and the bytes that it read beyond that piece.
 pub(super) struct Growing {
     file: File,
     last: Piece,
-    /// What was read behind it already.
+    /// Bytes that were read beyond the last piece.
     ahead: Vec<u8>,
 }
 
@@ -22,32 +22,32 @@ pub(super) struct Growing {
 pub(super) struct Piece {
     pub(super) offset: u64,
     pub(super) bytes: Vec<u8>,
-    /// Whether the log went on behind it.
+    /// Whether the log had more bytes after this piece.
     pub(super) more: bool,
 }
 
 impl Piece {
-    /// Where the next one begins.
+    /// Returns the offset of the next piece.
     pub(super) fn end(&self) -> u64 {
         self.offset.saturating_add(u64::try_from(self.bytes.len()).unwrap_or(u64::MAX))
     }
 }
 
 impl Growing {
-    /// Opens the log, to be read from `offset` on.
+    /// Opens the log for reading from `offset` on.
     pub(super) fn open(path: &Path, offset: u64) -> io::Result<Self> {
         let last = Piece { offset, bytes: Vec::new(), more: false };
         Ok(Self { file: File::open(path)?, last, ahead: Vec::new() })
     }
 
-    /// Whether the piece at `offset` is the next one, or the last one again.
+    /// Returns whether the piece at `offset` is the last one or the one after it.
     pub(super) fn is_near(&self, offset: u64) -> bool {
         [self.last.offset, self.last.end()].contains(&offset)
     }
 
-    /// The piece at `offset`, of at most `limit` bytes.
+    /// Returns the piece at `offset`, of at most `limit` bytes.
     pub(super) fn piece(&mut self, offset: u64, limit: usize) -> io::Result<Piece> {
-        // What is behind it is still there: the log only grows.
+        // The last piece is still correct if it was full: the log only grows.
         if offset != self.last.offset || !self.last.more {
             self.last = self.read(offset, limit)?;
         }
@@ -57,7 +57,7 @@ impl Growing {
     fn read(&mut self, offset: u64, limit: usize) -> io::Result<Piece> {
         let mut bytes = std::mem::take(&mut self.ahead);
         let mut filled = bytes.len();
-        // One byte more shows whether there is more.
+        // Read one byte more, to see whether the log continues.
         bytes.resize(limit + 1, 0);
         while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
             let at = offset.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));

@@ -1,5 +1,4 @@
-//! What the host says of itself: facts that identify it, and its health, for people who look for what is wrong with a device.
-//! Nobody judges by these values.
+//! Facts about the host, and its health, for people who diagnose a device. The control plane does not appraise these values.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -14,7 +13,7 @@ use sysinfo::{Components, System};
 
 use crate::random;
 
-/// What the host says of itself.
+/// Returns facts about the host.
 pub(crate) fn facts() -> HostFacts {
     let uname = uname().ok();
     let of = |field: Option<&std::ffi::OsStr>| {
@@ -30,7 +29,7 @@ pub(crate) fn facts() -> HostFacts {
     }
 }
 
-/// Linux's random id of this boot.
+/// Returns Linux's random id of this boot.
 pub(crate) fn boot_id() -> Text<64> {
     static BOOT_ID: LazyLock<Text<64>> = LazyLock::new(|| {
         Text::lossy(first_line("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim())
@@ -38,8 +37,7 @@ pub(crate) fn boot_id() -> Text<64> {
     BOOT_ID.clone()
 }
 
-/// The random id of this run of the daemon: what a copy of this machine that was started by itself
-/// does not have.
+/// Returns the random id of this run of the daemon. A clone of this machine that was started separately has another one.
 pub(crate) fn run() -> Nonce {
     static RUN: LazyLock<Nonce> = LazyLock::new(|| Nonce(random::bytes()));
     *RUN
@@ -69,7 +67,7 @@ fn text(path: &str) -> Option<String> {
 
 const MIB: u64 = 1024 * 1024;
 
-/// Reads how the host is doing. Blocks.
+/// Reads the health of the host. Blocks.
 pub(super) fn health(state_dir: &Path) -> HostHealth {
     let mut system = System::new();
     system.refresh_memory();
@@ -84,8 +82,8 @@ pub(super) fn health(state_dir: &Path) -> HostHealth {
     }
 }
 
-/// Returns the free space that programs can get, in MiB. sysinfo asks every mounted file system, and would wait for a
-/// network share that is gone.
+/// Returns the free space that programs can use, in MiB. sysinfo would query every mounted file system, and hang on an unreachable
+/// network share.
 fn free(path: &Path) -> Option<u64> {
     let of = statvfs(path).ok()?;
     #[allow(clippy::useless_conversion, reason = "the counts have 32 bits on a 32-bit system")]
@@ -93,7 +91,7 @@ fn free(path: &Path) -> Option<u64> {
     Some(free / MIB)
 }
 
-/// Returns the highest temperature of the sensors that are named as a processor's.
+/// Returns the highest temperature of the sensors with the name of a processor.
 fn hottest(sensors: &Components) -> Option<i16> {
     const NAMES: [&str; 7] = ["cpu", "core", "package", "tctl", "tdie", "soc", "x86_pkg"];
     let of_cpu = sensors.iter().filter(|sensor| {
@@ -104,7 +102,7 @@ fn hottest(sensors: &Components) -> Option<i16> {
     rounded(f64::from(celsius.reduce(f32::max)?))
 }
 
-/// Returns the nearest whole number, if the type has it.
+/// Returns the nearest whole number, if the type can represent it.
 fn rounded<T: std::str::FromStr>(number: f64) -> Option<T> {
     format!("{number:.0}").parse().ok()
 }
@@ -114,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_values_are_those_that_the_kernel_shows() {
+    fn health_has_the_kernels_values() {
         let health = health(Path::new("/nonexistent"));
         assert_eq!(health.state, None);
         assert!(health.root.unwrap() > 0);

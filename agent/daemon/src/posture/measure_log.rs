@@ -1,4 +1,4 @@
-//! systemd's log of what user space extended (`tpm2-measure.log`).
+//! systemd's log of measurements by user space (`tpm2-measure.log`).
 
 use std::fs::File;
 use std::io;
@@ -13,22 +13,22 @@ use crate::systemd;
 
 /// systemd sets the sticky bit of the file before it extends a PCR, and clears it once the record is appended.
 const STICKY: u32 = 0o1000;
-/// How long a record may take. One that a crash cut off is never finished.
+/// How long to wait for an unfinished record. After a crash of systemd a record can stay unfinished.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Where the log is.
+/// The log.
 ///
-/// Only root may read it. systemd sets mode 0600 again with each record, which undoes any group or access list. So
-/// systemd opens the file for the daemon (`OpenFile=`). systemd appends to the file and never replaces it: the
-/// descriptor reads later records, too.
+/// Only root may read it. systemd sets mode 0600 with each record, which removes the rights of any group or access list. So systemd
+/// opens the file for the daemon (`OpenFile=`). systemd appends to the file and never replaces it: the descriptor reads later
+/// records, too.
 pub(super) struct MeasureFile {
     path: PathBuf,
     passed: Option<File>,
 }
 
 impl MeasureFile {
-    /// The log that systemd passed to this process, else the one at `path`.
+    /// Returns the log that systemd passed to this process, or the one at `path` if systemd passed none.
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path, passed: systemd::passed_file(systemd::MEASURE_LOG).map(File::from) }
     }
@@ -37,11 +37,11 @@ impl MeasureFile {
         &self.path
     }
 
-    /// The log from `offset` on: as much as one report carries. Every PCR value that was read before has its record
-    /// in the log by then.
+    /// Returns the log from `offset` on: at most what fits into one report. The log has the record of every measurement in PCR
+    /// values that were read before this call.
     ///
     /// # Errors
-    /// Why it cannot be read: there is none, or a record is not finished.
+    /// If there is no log, it cannot be read, or a record stays unfinished.
     pub(super) fn piece(&self, offset: u64) -> io::Result<MeasureLog> {
         let file = self.open()?;
         let size = finished(&file)?.max(offset);
@@ -51,16 +51,16 @@ impl MeasureFile {
         Ok(MeasureLog { offset, size, bytes: Blob::new(bytes).map_err(io::Error::other)? })
     }
 
-    /// The whole log, for an export.
+    /// Returns the whole log, for an export.
     ///
     /// # Errors
-    /// As [`Self::piece`], and when it is too long.
+    /// As [`Self::piece`], and if it is too long.
     pub(super) fn whole(&self) -> io::Result<Vec<u8>> {
         let file = self.open()?;
         let size = usize::try_from(finished(&file)?).unwrap_or(usize::MAX);
         if size > limits::MEASURE_LOG {
             let text = format!(
-                "it has more than {} bytes; take it from {}",
+                "it has more than {} bytes; copy it from {}",
                 limits::MEASURE_LOG,
                 self.path.display()
             );
@@ -71,10 +71,10 @@ impl MeasureFile {
         Ok(bytes)
     }
 
-    /// Whether it can be opened.
+    /// Checks that the log can be opened.
     ///
     /// # Errors
-    /// Why it cannot.
+    /// As open(2).
     pub(super) fn check(&self) -> io::Result<()> {
         self.open().map(drop)
     }
@@ -87,7 +87,7 @@ impl MeasureFile {
     }
 }
 
-/// Waits until no record is being added; gives the length of the log then.
+/// Waits until no record is being appended. Returns the length of the log.
 fn finished(file: &File) -> io::Result<u64> {
     let begun = Instant::now();
     loop {
@@ -96,7 +96,7 @@ fn finished(file: &File) -> io::Result<u64> {
             return Ok(found.len());
         }
         if begun.elapsed() > PATIENCE {
-            let text = "a record of it is not finished: its sticky bit stays set";
+            let text = "systemd has not finished a record: the file's sticky bit stays set";
             return Err(io::Error::new(io::ErrorKind::TimedOut, text));
         }
         std::thread::sleep(PAUSE);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_whose_sticky_bit_is_set_is_read_once_it_is_clear_and_refused_while_it_stays() {
+    fn a_log_is_read_only_after_its_sticky_bit_was_cleared() {
         let (_folder, log) = log(b"half");
         let sticky = |set: bool| {
             let mode = if set { 0o1600 } else { 0o600 };
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_log_comes_in_pieces() {
+    fn a_long_log_is_read_in_pieces() {
         let (_folder, log) = log(&vec![7; limits::MEASURE_PIECE + 10]);
         let first = log.piece(0).unwrap();
         let length = u64::try_from(first.bytes.as_bytes().len()).unwrap();

@@ -1,4 +1,4 @@
-//! Posture: what the host and the TPM say of this device, for reports.
+//! Posture: the logs, facts, health and quotes that the daemon reads from the host and the TPM for a report.
 
 mod growing;
 mod host;
@@ -16,10 +16,10 @@ pub(crate) use quote::{
     QuoteError, certify_nvpcrs, present_nvpcrs, quote, quote_stable, read_nvpcrs, read_pcrs,
 };
 
-/// Reads the logs, facts and health of the host that a report carries. Leaves the audit records out. Blocks.
+/// Reads the logs, facts and health of the host for a report, without the audit records. Blocks.
 pub(crate) fn gather(logs: &Logs, state_dir: &Path, range: LogRange) -> GatheredLogs {
     let LogRange { whole, bank, measure, ima } = range;
-    // A report that adds to an earlier one leaves an empty piece out.
+    // An incremental report has no empty piece.
     let measure = logs.measure(measure).filter(|log| whole || !log.bytes.as_bytes().is_empty());
     GatheredLogs {
         boot_id: boot_id(),

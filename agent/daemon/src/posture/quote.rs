@@ -9,7 +9,7 @@ use pawl_tpm::{Attestation, Error, Tpm};
 use crate::core::{NvPcr, covers, quoted_pcrs};
 use crate::record::bank_hash;
 
-/// How often the PCRs may change between reading and quoting before the quote fails.
+/// Number of attempts at a quote: PCRs can change between the read and the quote.
 const ATTEMPTS: usize = 5;
 
 /// Reads the quoted PCRs of the active bank.
@@ -60,16 +60,16 @@ const MALFORMED: Error = Error::Malformed("PCR values");
 pub(crate) enum QuoteError {
     #[error(transparent)]
     Tpm(#[from] Error),
-    #[error("PCRs changed under every quote; the next try is due soon")]
+    #[error("the PCRs changed during every attempt to quote them")]
     Restless,
     #[error("the TPM's quote is malformed")]
     Malformed,
-    #[error("the logs were not read to the end: the daemon is stopping")]
+    #[error("the logs were not read: the daemon is stopping")]
     Logs,
 }
 
-/// Reads the NvPCRs that the control plane asks for. Leaves out one that does not exist or that the TPM does not let the daemon
-/// read: the control plane judges its absence.
+/// Reads the NvPCRs that the control plane asks for. Leaves out an NvPCR that does not exist or that the TPM does not let the
+/// daemon read: the control plane appraises its absence.
 pub(crate) async fn read_nvpcrs(tpm: &Tpm, asked: &[u32]) -> Vec<NvPcr> {
     let mut read = Vec::new();
     for handle in asked.iter().copied().take(limits::NVPCRS) {
@@ -88,12 +88,13 @@ pub(crate) async fn read_nvpcrs(tpm: &Tpm, asked: &[u32]) -> Vec<NvPcr> {
 pub(crate) async fn present_nvpcrs(tpm: &Tpm, mut named: Vec<u32>) -> Vec<u32> {
     named.truncate(limits::NVPCRS_PRESENT);
     tpm.defined_nv_indices(named).await.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the TPM does not say which NvPCRs it has");
+        tracing::warn!(%error, "cannot list the NvPCRs that the TPM has");
         Vec::new()
     })
 }
 
-/// Has the attestation key certify the NvPCRs for the evidence with this digest, and leaves out one that the TPM does not certify.
+/// Has the attestation key certify the NvPCRs, with the digest of the evidence as qualifying data. Leaves out an NvPCR that the TPM
+/// does not certify.
 pub(crate) async fn certify_nvpcrs(
     tpm: &Tpm,
     handles: Vec<u32>,

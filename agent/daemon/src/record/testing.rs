@@ -6,7 +6,7 @@ use pawl_proto::{Blob, DeviceId, Digest, Epoch, Nonce, PairingId, Text};
 
 use super::{Approved, PairingRecord};
 
-/// The record of a pairing in this epoch.
+/// Returns the record of a pairing in this epoch.
 pub(crate) fn record(epoch: u64) -> PairingRecord {
     let bytes = |bytes: &[u8]| bytes.to_vec().try_into().unwrap();
     PairingRecord {
@@ -30,7 +30,7 @@ pub(crate) fn record(epoch: u64) -> PairingRecord {
     }
 }
 
-/// An approval that ends the pairing of epoch 3, for the same TPM.
+/// Returns an approval that ends the pairing of epoch 3, for the same TPM.
 pub(crate) fn approved() -> Approved {
     let bytes = |bytes: &[u8]| bytes.to_vec().try_into().unwrap();
     Approved {

@@ -74,7 +74,7 @@ events! {
     ASSURANCE_MADE INFO "assurance-made" "cfedebb15c534bdfbadd7d4495332259"
     /// A protected action was refused.
     ACTION_REFUSED WARN "action-refused" "5927fc3c7c504afc9421cb3a47e61236"
-    /// The assurance records failed verification.
+    /// The audit records failed verification.
     RECORDS_DAMAGED ERROR "records-damaged" "11ab39ef174944e090c489d1c329bad6"
     /// The pairing on the disk belongs to a device with another TPM.
     MOVED_DISK ERROR "moved-disk" "7ad8ea2e0885443488519474b3a2668f"
@@ -88,7 +88,7 @@ events! {
 
 static DEVICE: OnceLock<DeviceId> = OnceLock::new();
 
-/// Sets the device, once it is known.
+/// Sets the device for the field `PAWL_DEVICE`.
 pub(crate) fn identify(device: DeviceId) {
     // A process has one TPM: later values are identical.
     let _ = DEVICE.set(device);
@@ -100,7 +100,7 @@ impl SecurityEvent {
         if cause == Cause::Wipe { Self::WIPED } else { Self::REVOKED }
     }
 
-    /// Returns the event for entering this state with this problem code; none if the change needs none or is logged elsewhere.
+    /// Returns the event for entering this state with this problem code; none if it needs no event or is logged elsewhere.
     pub(crate) fn of_state(state: DeviceState, problem: Option<&str>) -> Option<Self> {
         if state == DeviceState::Entitled {
             return Some(Self::ENTITLED);
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_what_the_journal_takes_for_one() {
+    fn message_ids_are_32_lower_case_hexadecimal_digits() {
         for event in SecurityEvent::ALL {
             let digits = event.message_id.bytes().all(|byte| b"0123456789abcdef".contains(&byte));
             assert!(digits && event.message_id.len() == 32, "{}", event.name);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn each_entry_has_a_subject_and_says_what_to_do() {
+    fn each_catalog_entry_has_a_subject_and_a_remedy() {
         for (id, text) in catalog() {
             let (head, body) = text.split_once("\n\n").unwrap();
             assert!(head.contains("Subject: ") && head.contains("Defined-By: Pawl"), "{id}");
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_problem_is_called_is_an_event_of_that_name() {
+    fn a_problem_code_gives_the_event_of_the_same_name() {
         for event in SecurityEvent::ALL {
             if let Some(found) = SecurityEvent::of_state(DeviceState::Lapsed, Some(event.name)) {
                 assert_eq!(found, *event);

@@ -1,4 +1,4 @@
-//! The log: to the journal if systemd connected it, else to standard error.
+//! The log, which goes to the journal if systemd connected it, and to standard error otherwise.
 //!
 //! In the journal each field of an event has the prefix `PAWL_`. Security events ([`event`]) use full
 //! field names, since `MESSAGE_ID` must have no prefix.

@@ -23,7 +23,7 @@ pub(super) struct Signer {
 
 impl Signer {
     pub(super) fn new() -> Result<Self, String> {
-        let failed = |_| "no key could be made for the test".to_owned();
+        let failed = |_| "cannot create a key for the test".to_owned();
         let random = SystemRandom::new();
         let algorithm = &ECDSA_P256_SHA256_FIXED_SIGNING;
         let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(failed)?;
@@ -34,7 +34,7 @@ impl Signer {
 
     /// Returns the TPMT_PUBLIC.
     pub(super) fn public(&self) -> Result<Vec<u8>, String> {
-        let malformed = || "the test's key has another form".to_owned();
+        let malformed = || "the test's key is malformed".to_owned();
         let point = self.key.public_key().as_ref();
         let (x, y) = point.strip_prefix(&[4]).and_then(|xy| xy.split_at_checked(32)).ok_or_else(malformed)?;
         let (x, y) = (x.try_into().map_err(|_| malformed())?, y.try_into().map_err(|_| malformed())?);
@@ -44,7 +44,7 @@ impl Signer {
     pub(super) fn grant(&self, terms: LeaseTerms) -> Result<LeaseGrant, String> {
         // Its SHA-256 is `pawl_evidence::lease::to_be_signed`.
         let message = [terms.approved_policy(), self.policy_ref].concat();
-        let failed = "the test's lease could not be signed";
+        let failed = "cannot sign the test's lease";
         let signature = self.key.sign(&SystemRandom::new(), &message).map_err(|_| failed)?;
         let signature = signature.as_ref().try_into().map_err(|_| failed)?;
         Ok(LeaseGrant { lease_public: self.public()?, policy_ref: self.policy_ref, terms, signature })
@@ -57,7 +57,7 @@ pub(super) fn digest(message: &[u8]) -> [u8; 32] {
 
 /// Checks a signature, r ‖ s, over the SHA-256 of a message by a TPM's key.
 pub(super) fn check_signature(public: &[u8], message: &[u8], signature: &[u8; 64]) -> Result<(), String> {
-    let point = point(public).ok_or("the TPM's key is no P-256 key")?;
+    let point = point(public).ok_or("the TPM's key is not a P-256 key")?;
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
         .verify(message, signature)
         .map_err(|_| "the TPM's signature is wrong".to_owned())
@@ -72,7 +72,7 @@ pub(super) fn check_attestation(
     if !attestation.attest.windows(qualifying.len()).any(|bytes| bytes == qualifying) {
         return Err("the TPM signed without the qualifying data".to_owned());
     }
-    let signature = r_s(&attestation.signature).ok_or("the TPM's signature is no ECDSA signature")?;
+    let signature = r_s(&attestation.signature).ok_or("the TPM's signature is not an ECDSA signature")?;
     check_signature(ak_public, &attestation.attest, &signature)
 }
 
@@ -92,13 +92,13 @@ fn r_s(signature: &[u8]) -> Option<[u8; 64]> {
     [padded(r)?, padded(s)?].concat().try_into().ok()
 }
 
-/// Splits a TPM2B off.
+/// Splits a TPM2B into its contents and the bytes after it.
 fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<2>()?;
     rest.split_at_checked(u16::from_be_bytes(*length).into())
 }
 
-/// Some TPMs leave leading zeros out.
+/// Returns a number with 32 bytes: some TPMs omit leading zeros.
 fn padded(number: &[u8]) -> Option<[u8; 32]> {
     let mut padded = [0; 32];
     padded.get_mut(32_usize.checked_sub(number.len())?..)?.copy_from_slice(number);
@@ -121,11 +121,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ecdsa_signature_is_refused() {
-        let good = marshalled(&[1; 32], &[2; 32]);
-        assert!(r_s(&good).is_some());
-        assert_eq!(r_s(&good[..good.len() - 1]), None);
-        assert_eq!(r_s(&[good.as_slice(), &[0]].concat()), None);
+    fn a_malformed_ecdsa_signature_is_refused() {
+        let valid = marshalled(&[1; 32], &[2; 32]);
+        assert!(r_s(&valid).is_some());
+        assert_eq!(r_s(&valid[..valid.len() - 1]), None);
+        assert_eq!(r_s(&[valid.as_slice(), &[0]].concat()), None);
         assert_eq!(r_s(&marshalled(&[1; 33], &[2; 32])), None);
         assert_eq!(r_s(&[0x00, 0x14, 0x00, 0x0b]), None);
     }

@@ -5,20 +5,20 @@ use pawl_local_api::{TpmCheck, TpmCheckResult, TpmReport};
 use pawl_tpm::Properties;
 use tokio::time::Instant;
 
-/// A check, and what Pawl needs it for.
+/// The name of a check, and what Pawl needs it for.
 #[derive(Clone, Copy)]
 pub(super) struct Check {
     pub(super) name: &'static str,
     pub(super) needed_for: &'static str,
 }
 
-/// The checks that were made.
+/// The results of the checks.
 #[derive(Default)]
 pub(super) struct Checks(Vec<TpmCheck>);
 
 impl Checks {
-    /// Makes a check, and returns what later checks use of it; none if it failed. The check gives that and what was
-    /// seen, or what is wrong.
+    /// Runs a check, and stores its result and duration. `work` returns a value for later checks and a detail for people, or what
+    /// is wrong. Returns that value; none if the check failed.
     pub(super) async fn run<T>(
         &mut self,
         check: Check,

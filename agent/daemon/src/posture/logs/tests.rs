@@ -22,7 +22,7 @@ fn logs_in(folder: &Path) -> Logs {
     )
 }
 
-/// Reads on from `offset` to the end; gives the number of pieces.
+/// Reads from `offset` to the end. Returns the number of pieces.
 fn read_to_the_end(logs: &Logs, mut offset: u64, mut each: impl FnMut(&[u8])) -> usize {
     for count in 1.. {
         let piece = logs.ima(PcrBank::Sha256, offset).unwrap();
@@ -51,7 +51,7 @@ fn pieces_add_up_to_the_log() {
 }
 
 #[test]
-fn a_piece_can_be_had_again_and_a_log_that_grew_is_read_on() {
+fn a_piece_can_be_read_again_and_entries_added_later_are_read() {
     let (folder, logs) = logs(&ENTRIES.repeat(4));
     let first = logs.ima(PcrBank::Sha256, 0).unwrap();
     let again = logs.ima(PcrBank::Sha256, 0).unwrap();
@@ -66,9 +66,9 @@ fn a_piece_can_be_had_again_and_a_log_that_grew_is_read_on() {
     assert_eq!(joined.len(), ENTRIES.len() * 4 + 4);
 }
 
-/// The kernel's own files hand out less than is asked for, and end a read where an entry ends.
+/// A read of a kernel file returns less than requested, because it ends where an entry ends.
 #[test]
-fn a_file_that_the_kernel_makes_as_it_is_read_comes_whole() {
+fn a_file_that_the_kernel_generates_is_read_completely() {
     let path = Path::new("/proc/kallsyms");
     let folder = Path::new("/nonexistent");
     let paths = pawl_config::Logs {
@@ -84,7 +84,7 @@ fn a_file_that_the_kernel_makes_as_it_is_read_comes_whole() {
 }
 
 #[test]
-fn the_list_of_the_quoted_bank_is_read_where_there_is_one() {
+fn the_log_of_the_quoted_bank_is_read_if_it_exists() {
     let (folder, logs) = logs(b"of SHA-1");
     assert_eq!(logs.ima(PcrBank::Sha256, 0).unwrap().bytes.as_bytes(), b"of SHA-1");
     std::fs::write(folder.path().join("ima_sha256"), b"of SHA-256").unwrap();
@@ -95,7 +95,7 @@ fn the_list_of_the_quoted_bank_is_read_where_there_is_one() {
 }
 
 #[test]
-fn absent_logs_are_no_error() {
+fn missing_logs_are_left_out() {
     let (_folder, logs) = logs(b"");
     assert!(logs.boot(true).is_none());
     assert_eq!(logs.ima(PcrBank::Sha256, 0).unwrap().bytes.as_bytes(), b"");
@@ -105,7 +105,7 @@ fn absent_logs_are_no_error() {
 const LONG_LOG: &str = "PAWL_TEST_LONG_IMA_LOG";
 const LONG: usize = 50 * 1024 * 1024;
 
-/// The memory is that of a process which does nothing else: this test runs itself once more.
+/// Measures the memory of a process that does nothing else: the test starts itself again.
 #[test]
 fn a_log_of_50_mb_costs_no_more_than_16_mb() {
     if let Some(folder) = std::env::var_os(LONG_LOG) {
@@ -128,9 +128,9 @@ fn a_log_of_50_mb_costs_no_more_than_16_mb() {
         .env(LONG_LOG, folder.path())
         .output()
         .unwrap();
-    let said = String::from_utf8(child.stdout).unwrap();
-    assert!(child.status.success(), "{said}");
-    let line = said.lines().find(|line| line.ends_with("KiB")).expect(&said);
+    let output = String::from_utf8(child.stdout).unwrap();
+    assert!(child.status.success(), "{output}");
+    let line = output.lines().find(|line| line.ends_with("KiB")).expect(&output);
     let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
     let [read, pieces, kib] = numbers[..] else { panic!("{line}") };
     assert_eq!(u64::try_from(read).unwrap(), length);
@@ -138,7 +138,7 @@ fn a_log_of_50_mb_costs_no_more_than_16_mb() {
     assert!(kib <= 16 * 1024, "{line}");
 }
 
-/// The most memory that this process has had so far (proc_pid_status(5)).
+/// Returns the peak memory of this process (proc_pid_status(5)).
 fn peak_kib() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
