@@ -155,7 +155,7 @@ pub struct Revocation {
     pub receipted: bool,
 }
 
-/// What an earlier process left of a pairing that it created.
+/// What an earlier process left of an unfinished pairing.
 #[derive(Debug)]
 pub enum Unfinished {
     /// Nothing.

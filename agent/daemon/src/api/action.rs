@@ -26,12 +26,12 @@ impl Api {
         match begun.await {
             // The action is over: there is no session to query.
             Ok(ActionStatus { problem: Some(problem), .. }) => Answer::forbidden(&problem),
-            Ok(status) => told(&status),
+            Ok(status) => answer_of(&status),
             Err(answer) => answer,
         }
     }
 
-    /// Handles the calls for one session. `path` is what follows `/v1/actions/`.
+    /// Handles the calls for one session. `path` is the part after `/v1/actions/`.
     pub(super) async fn action(&self, peer: Peer, method: &Method, path: &str, body: Bytes) -> Answer {
         let followed = async {
             let (session, call) = path.split_once('/').unwrap_or((path, ""));
@@ -45,7 +45,7 @@ impl Api {
             let followed = action::follow(&self.shared, owner(peer)?, session, step).await;
             followed.map_err(|error| refused(&error))
         };
-        followed.await.map_or_else(|answer| answer, |status| told(&status))
+        followed.await.map_or_else(|answer| answer, |status| answer_of(&status))
     }
 }
 
@@ -68,9 +68,9 @@ async fn confirmation(body: Bytes) -> Result<Step, Answer> {
     code.map(Step::Confirmation).map_err(|error| Answer::bad_request(format!("the confirmation: {error}")))
 }
 
-fn told(status: &ActionStatus) -> Answer {
-    let over = status.assurance.is_some() || status.problem.is_some();
-    Answer::json(if over { StatusCode::OK } else { StatusCode::ACCEPTED }, status)
+fn answer_of(status: &ActionStatus) -> Answer {
+    let has_ended = status.assurance.is_some() || status.problem.is_some();
+    Answer::json(if has_ended { StatusCode::OK } else { StatusCode::ACCEPTED }, status)
 }
 
 fn refused(error: &ActionError) -> Answer {

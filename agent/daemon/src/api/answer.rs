@@ -36,22 +36,22 @@ impl Answer {
         Self::json(StatusCode::OK, value)
     }
 
-    /// The call succeeded, and has no body.
+    /// Returns 204: the call succeeded, and the answer has no body.
     pub(super) fn no_content() -> Self {
         Self { status: StatusCode::NO_CONTENT, body: Vec::new(), closes: false }
     }
 
-    /// The caller is not allowed to do this, now or ever.
+    /// Returns 403: the caller may not do this, or the device is not entitled.
     pub(super) fn forbidden(problem: &Problem) -> Self {
         Self::json(StatusCode::FORBIDDEN, problem)
     }
 
-    /// The call does not apply in the device's present state.
+    /// Returns 409: the call does not apply in the device's present state.
     pub(super) fn conflict(problem: &Problem) -> Self {
         Self::json(StatusCode::CONFLICT, problem)
     }
 
-    /// Something that the call needs is unavailable at the moment.
+    /// Returns 503: the call may succeed later.
     pub(super) fn unavailable(problem: &Problem) -> Self {
         Self::json(StatusCode::SERVICE_UNAVAILABLE, problem)
     }
@@ -67,14 +67,14 @@ impl Answer {
         Self::json(StatusCode::NOT_FOUND, &problem)
     }
 
-    /// Too many calls wait already.
+    /// Returns 429: too many calls wait already.
     pub(super) fn too_many_waiting() -> Self {
         let reason = "too many calls of this process, of this user or of all users wait already";
         let remedy = "ask again later; one process needs one call that waits for the entitlement";
         Self::json(StatusCode::TOO_MANY_REQUESTS, &problem("busy", reason, remedy))
     }
 
-    /// Answers with the state machine's outcome: a value, a problem, or that it has stopped.
+    /// Returns the answer for the state machine's outcome: a value, a problem of the device, or that the state machine has stopped.
     pub(super) fn outcome<T: Serialize>(outcome: Result<Result<T, Problem>, Problem>) -> Self {
         match outcome {
             Ok(Ok(value)) => Self::ok(&value),
@@ -83,7 +83,7 @@ impl Answer {
         }
     }
 
-    /// Has the connection closed after this answer.
+    /// Returns the answer with an order to close the connection after it.
     pub(super) fn closing(self) -> Self {
         Self { closes: true, ..self }
     }

@@ -31,7 +31,7 @@ impl Api {
         Answer::outcome(self.ask(Request::Deprovision).await)
     }
 
-    /// Runs the test at most once in the daemon's life: NV memory wears out.
+    /// Tests the TPM's counters, at most once in the daemon's life, because NV memory wears out.
     pub(super) async fn self_test(&self, peer: Peer) -> Answer {
         if let Err(problem) = peer.must_administrate() {
             return Answer::forbidden(&problem);
@@ -44,7 +44,7 @@ impl Api {
         }
     }
 
-    /// Runs the mechanism on scratch objects of the TPM.
+    /// Tests the whole mechanism on scratch objects of the TPM.
     pub(super) async fn test_tpm(&self, peer: Peer) -> Answer {
         if let Err(problem) = peer.must_administrate() {
             return Answer::forbidden(&problem);

@@ -1,5 +1,5 @@
 //! `GET /v1/evidence?nonce=HEX`: a fresh quote and the logs, for another verifier; `GET /v1/records[?after=SEQUENCE]`:
-//! the assurance records, a page at a time.
+//! the audit records, a page at a time.
 
 use std::io;
 
@@ -79,7 +79,7 @@ impl Api {
             Some(Ok(after)) => after,
             Some(Err(_)) => return Answer::bad_request("after must be the number of a record"),
         };
-        // The records belong to one device. Only the TPM says which device this is.
+        // The records belong to one device. Only the TPM's endorsement key identifies the device.
         if let Err(error) = self.shared.identity().await {
             return Answer::unavailable(&problem("tpm", error.to_string(), error.remedy()));
         }
@@ -93,8 +93,8 @@ impl Api {
     }
 }
 
-/// Parses the caller's nonce, which goes into the quote unchanged. It cannot be the digest of evidence for the control plane:
-/// that would need a SHA-256 preimage.
+/// Parses the caller's nonce, which goes into the quote unchanged. The caller cannot use such a quote for a report: there the quote
+/// contains the SHA-256 of the evidence, and the caller would have to find a preimage.
 fn parse(text: &str) -> Option<Digest> {
     let mut nonce = [0; 32];
     hex::decode_to_slice(text, &mut nonce).ok()?;

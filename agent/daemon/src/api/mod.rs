@@ -1,7 +1,7 @@
 //! The local API: HTTP on a Unix socket, for workloads and for `pawlctl`.
 //!
-//! Callers are hostile until the kernel has identified them. Their requests are bounded in number, size and time. Tokens are
-//! served from the gate, not by the state machine: no work of the daemon delays a workload, and a closed gate never answers.
+//! Callers are hostile until the kernel has identified them. Their requests are limited in number, size and time. The gate serves
+//! tokens, not the state machine: no work of the daemon delays a workload, and a closed gate serves nothing.
 
 mod action;
 mod answer;
@@ -106,10 +106,10 @@ impl Api {
             tokio::spawn(async move {
                 tokio::select! {
                     () = api.connection(stream, peer, &seat) => {}
-                    () = seat.evicted() => tracing::debug!(?peer, "closed a connection that waited for its caller"),
+                    () = seat.evicted() => tracing::debug!(?peer, "closed an idle connection to make room for another"),
                 }
             });
-            // Read a request that has arrived before another caller can take its place.
+            // Let the new task read a request that has arrived, before another caller can take the connection's place.
             tokio::task::yield_now().await;
         }
     }

@@ -43,10 +43,14 @@ impl Peer {
         Holder { user: self.user, process: self.process, administrates: self.administrates() }
     }
 
-    /// Returns the origin of a request: the user as the kernel names it, then what the caller says of itself.
-    pub(super) fn origin(self, said: &ShortText) -> ShortText {
+    /// Returns the origin of a request: the user that the kernel names, followed by the caller's own description.
+    pub(super) fn origin(self, described: &ShortText) -> ShortText {
         let user = self.user.map_or_else(|| "unknown user".to_owned(), |user| format!("uid {user}"));
-        if said.as_str().is_empty() { Text::lossy(&user) } else { Text::lossy(&format!("{user}; {said}")) }
+        if described.as_str().is_empty() {
+            Text::lossy(&user)
+        } else {
+            Text::lossy(&format!("{user}; {described}"))
+        }
     }
 
     /// Describes a workload for an approver: its user, and the systemd unit as a hint.
@@ -58,8 +62,10 @@ impl Peer {
         }
     }
 
+    /// Checks that the caller may administrate the device.
+    ///
     /// # Errors
-    /// The problem for every other caller.
+    /// The problem if it may not.
     pub(super) fn must_administrate(self) -> Result<(), Problem> {
         if self.administrates() {
             return Ok(());

@@ -1,11 +1,11 @@
 //! Limits the connections to the socket.
 //!
-//! Each process and each user has a limit of its own, so that none can shut out another. Root and the daemon's user have
-//! places apart from all others. If a new caller finds no place, the oldest connection that still waits for its caller (for
-//! the head or the body of a request) is closed. A connection whose request has arrived completely is never closed.
+//! Each process and each user has a limit of its own, so that none can shut out another. Root and the daemon's user do not count
+//! towards the limit of all users. If a limit is reached, a new connection replaces the oldest one that still waits for its caller
+//! (for the head or the body of a request). A connection whose request has arrived completely is never closed.
 //!
-//! A call that may take long, because it waits for the entitlement or the control plane, moves to the waiting calls until its
-//! connection ends. So waiting calls take no place from calls that are answered at once.
+//! A call that may take long, because it waits for the entitlement or the control plane, counts as a waiting call until its
+//! connection ends. Waiting calls have limits of their own, so that they take no places from other calls.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 struct Places {
     of_a_process: usize,
     of_a_user: usize,
-    /// For all users who do not administrate.
+    /// Of all users who do not administrate.
     of_users: usize,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Room(Mutex<Connections>);
 struct Connections {
     next: u64,
     /// Oldest first.
-    standing: Vec<Connection>,
+    open: Vec<Connection>,
 }
 
 struct Connection {
@@ -63,7 +63,7 @@ pub(super) struct Holder {
 }
 
 impl Room {
-    /// Gives a connection a place. Returns none if every connection that could be closed for it is being served.
+    /// Gives a connection a place. Returns none if a limit is reached and every connection that could be closed is being served.
     pub(super) fn admit(self: &Arc<Self>, holder: Holder) -> Option<Seat> {
         let mut connections = self.connections();
         connections.make_room(holder)?;
@@ -71,7 +71,7 @@ impl Room {
         connections.next += 1;
         let evicted = Arc::new(Notify::new());
         let stage = Stage::Idle;
-        connections.standing.push(Connection { number, holder, stage, evicted: Arc::clone(&evicted) });
+        connections.open.push(Connection { number, holder, stage, evicted: Arc::clone(&evicted) });
         Some(Seat { room: Arc::clone(self), number, evicted })
     }
 
@@ -81,7 +81,7 @@ impl Room {
 }
 
 impl Connections {
-    /// Closes a connection that waits for its caller, if the new one has no place otherwise.
+    /// Closes an idle connection if the new one would exceed a limit. Returns none if there is no idle one.
     fn make_room(&mut self, newcomer: Holder) -> Option<()> {
         let calls = |connection: &Connection| connection.stage != Stage::Waiting;
         match self.full(newcomer, &CALLS, calls) {
@@ -95,10 +95,10 @@ impl Connections {
         }
     }
 
-    /// Returns the holders of the places that are taken among `of`.
+    /// Returns the limit that the newcomer would exceed, counting the connections that `of` selects; none if it has a place.
     fn full(&self, newcomer: Holder, places: &Places, of: impl Fn(&Connection) -> bool) -> Option<Full> {
         let count = |is: &dyn Fn(Holder) -> bool| {
-            self.standing.iter().filter(|connection| of(connection) && is(connection.holder)).count()
+            self.open.iter().filter(|connection| of(connection) && is(connection.holder)).count()
         };
         if count(&|holder| holder == newcomer) >= places.of_a_process {
             Some(Full::Process)
@@ -111,28 +111,28 @@ impl Connections {
         }
     }
 
-    /// Returns the user with most calls, among those who do not administrate.
+    /// Returns the user with the most calls, among those who do not administrate.
     fn crowd(&self) -> Option<Option<u32>> {
-        let calls = self.standing.iter().filter(|connection| connection.stage != Stage::Waiting);
+        let calls = self.open.iter().filter(|connection| connection.stage != Stage::Waiting);
         let users = calls.filter(|connection| !connection.holder.administrates);
         let users: Vec<Option<u32>> = users.map(|connection| connection.holder.user).collect();
         users.iter().max_by_key(|user| users.iter().filter(|other| other == user).count()).copied()
     }
 
-    /// Closes the oldest of these connections that waits for its caller.
+    /// Closes the oldest of these connections that is idle.
     fn evict(&mut self, of: impl Fn(&Connection) -> bool) -> Option<()> {
         let is_idle = |connection: &Connection| connection.stage == Stage::Idle;
-        let at = self.standing.iter().position(|connection| of(connection) && is_idle(connection))?;
-        self.standing.remove(at).evicted.notify_one();
+        let at = self.open.iter().position(|connection| of(connection) && is_idle(connection))?;
+        self.open.remove(at).evicted.notify_one();
         Some(())
     }
 
     fn find(&mut self, number: u64) -> Option<&mut Connection> {
-        self.standing.iter_mut().find(|connection| connection.number == number)
+        self.open.iter_mut().find(|connection| connection.number == number)
     }
 }
 
-/// The places that are taken, by holder.
+/// The limit that is reached.
 enum Full {
     Process,
     User,
@@ -171,7 +171,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.room.connections().standing.retain(|connection| connection.number != self.number);
+        self.room.connections().open.retain(|connection| connection.number != self.number);
     }
 }
 
@@ -218,7 +218,8 @@ mod tests {
         std::future::Future::poll(evicted, &mut context).is_ready()
     }
 
-    /// Connections of as many processes of a user as it takes, whose requests are being answered.
+    /// Returns `count` connections of a user whose requests are being answered. They are of several processes, each within its
+    /// limit.
     fn serve(room: &Arc<Room>, user: u32, count: usize) -> Vec<Seat> {
         (0..count)
             .map(|number| {
@@ -229,7 +230,7 @@ mod tests {
             .collect()
     }
 
-    /// The same, and their calls wait.
+    /// Returns `count` connections of a user whose calls wait, of several processes, each within its limit.
     fn wait(room: &Arc<Room>, user: u32, count: usize) -> Vec<Seat> {
         (0..count)
             .map(|number| {
@@ -257,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_whose_calls_are_served_leaves_places_to_the_others_of_its_user() {
+    fn a_process_cannot_take_all_places_of_its_user() {
         let room = Arc::new(Room::default());
         let _served = serve(&room, 1, CALLS.of_a_process);
         assert!(room.admit(process(1, 0)).is_none());
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn users_fill_no_place_of_root() {
+    fn users_cannot_take_the_places_of_root() {
         let room = Arc::new(Room::default());
         let seats: Vec<Seat> = (1..=4).flat_map(|user| serve(&room, user, CALLS.of_a_user)).collect();
         assert_eq!(seats.len(), CALLS.of_users);
@@ -273,11 +274,11 @@ mod tests {
         assert!(room.admit(ROOT).is_some());
         drop(seats);
         assert!(room.admit(process(99, 1)).is_some());
-        assert!(room.connections().standing.is_empty());
+        assert!(room.connections().open.is_empty());
     }
 
     #[test]
-    fn the_user_with_most_connections_makes_room_for_another() {
+    fn the_user_with_the_most_connections_loses_one_to_another_user() {
         let room = Arc::new(Room::default());
         let few = room.admit(process(1, 1)).unwrap();
         let crowd: Vec<Seat> = (0..CALLS.of_users - 1)
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_calls_take_no_place_of_others() {
+    fn waiting_calls_take_no_places_from_other_calls() {
         let room = Arc::new(Room::default());
         let waiting = wait(&room, 1, WAITING_CALLS.of_a_user);
         assert!(!can_wait(&room, process(1, 99)), "the user has no place for another waiting call");
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_calls_of_users_take_no_place_of_root() {
+    fn waiting_calls_of_users_take_no_places_from_root() {
         let room = Arc::new(Room::default());
         let users = WAITING_CALLS.of_users / WAITING_CALLS.of_a_user;
         let waiting: Vec<Seat> = (1..=u32::try_from(users).unwrap())
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_has_a_part_of_its_users_waiting_calls() {
+    fn a_process_cannot_take_all_waiting_places_of_its_user() {
         let room = Arc::new(Room::default());
         let _waiting = wait(&room, 1, WAITING_CALLS.of_a_process);
         assert!(!can_wait(&room, process(1, 0)));

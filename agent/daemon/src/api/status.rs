@@ -27,7 +27,7 @@ impl Api {
             };
             Ok::<_, pawl_tpm::Error>((identity, needs_owner, counter, lease))
         };
-        // If the TPM fails, a technician needs the rest of the status all the more.
+        // If the TPM fails, answer with the rest of the status: a technician needs it to find the cause.
         let (identity, needs_owner, counter, lease, tpm) = match tpm.await {
             Ok((identity, needs_owner, counter, lease)) => {
                 (Some(identity), needs_owner, counter, lease, None)
@@ -41,7 +41,7 @@ impl Api {
         let device = identity.map(|identity| DeviceId::from_endorsement_key(&identity.ek_public));
         let device = device.or(status.record.as_ref().map(|record| record.device));
         let Some(device) = device else {
-            // Neither the TPM nor the disk says which device this is.
+            // Neither the TPM nor the disk identifies the device.
             return Answer::unavailable(&tpm.unwrap_or_else(problem::unpaired));
         };
         let name = identity.map(|identity| identity.ak_name.as_slice());

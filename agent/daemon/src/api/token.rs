@@ -1,4 +1,4 @@
-//! `GET /v1/tokens/{name}` and `GET /v1/entitlement`: what workloads call. They are answered from the gate.
+//! `GET /v1/tokens/{name}` and `GET /v1/entitlement`: the calls of workloads. The gate answers them.
 
 use hyper::StatusCode;
 use pawl_config::TokenConfig;

@@ -1,5 +1,5 @@
-//! The reading of disk and counter, from which a phase follows ([`start`](super::start)): at the start, after a pairing was
-//! created, and where the counter does not fit the pairing.
+//! The examination of disk and counter, which decides the phase ([`start`](super::start)): at the start, after a pairing was
+//! created, and if the counter does not match the pairing.
 
 use std::time::Duration;
 
@@ -13,44 +13,45 @@ use super::input::TpmFailure;
 use crate::record::{PairingRecord, Unfinished};
 use crate::telemetry::event::SecurityEvent;
 
-/// The examination that is under way, if there is one.
+/// The examination in progress, if there is one.
 pub(super) struct Examination {
     state: State,
-    /// A pairing that was cut short before its commit has taken its place.
+    /// Whether this process has committed a pairing that an earlier one staged.
     has_completed: bool,
 }
 
 enum State {
     None,
     Reading(Ticket),
-    /// The TPM did not answer; when to read again.
+    /// The TPM did not answer. When to read again, on CLOCK_BOOTTIME.
     Again(Duration),
-    /// An earlier process was cut short between the stage of a pairing and its commit.
+    /// The commit of a pairing that an earlier process staged, and what was found before it.
     Committing(Ticket, Box<Found>),
 }
 
 const AGAIN: Duration = Duration::from_secs(5);
 
 impl Examination {
-    /// Returns the one that the executor does by itself at its start.
+    /// Returns the examination that the executor makes at its start.
     pub(super) fn at_start() -> Self {
         Self { state: State::Reading(Ticket::START), has_completed: false }
     }
 
-    /// Reads disk and counter.
+    /// Starts an examination.
     pub(super) fn begin(&mut self, cx: &mut Context) {
         let ticket = cx.ticket();
         cx.push(Effect::Examine(ticket));
         self.state = State::Reading(ticket);
     }
 
-    /// Ignores what is being read: an epoch is being ended or a pairing created, which changes both.
+    /// Ignores the result of the examination in progress: an epoch is being ended or a pairing created, which changes disk and
+    /// counter.
     pub(super) fn abandon(&mut self) {
         self.state = State::None;
     }
 
-    /// Takes what was found, if it is of the last examination. A pairing that was staged takes its place first, and another
-    /// examination follows.
+    /// Returns what was found, to decide the phase; none if it is not of the last examination. Commits a staged pairing first,
+    /// and then examines again.
     pub(super) fn found(&mut self, cx: &mut Context, ticket: Ticket, found: Found) -> Option<Found> {
         if !self.is_reading(ticket) {
             return None;
@@ -62,7 +63,7 @@ impl Examination {
                 return None;
             }
             Unfinished::Scraps => drop(cx.write(Write::DiscardUnfinished)),
-            // The space that an earlier process reserved. A session reserves its own.
+            // Free the space that an earlier process reserved. A session reserves its own.
             Unfinished::Nothing if ticket == Ticket::START => drop(cx.write(Write::Release)),
             Unfinished::Nothing | Unfinished::Approved { .. } => {}
         }
@@ -72,7 +73,7 @@ impl Examination {
         Some(found)
     }
 
-    /// Handles that the TPM did not tell its counter.
+    /// Schedules another examination, because the TPM did not return its counter.
     pub(super) fn not_found(&mut self, cx: &Context, ticket: Ticket, failure: &TpmFailure) {
         if self.is_reading(ticket) {
             tracing::error!(error = failure.text, remedy = failure.remedy, "cannot read the epoch counter");
@@ -80,7 +81,7 @@ impl Examination {
         }
     }
 
-    /// Handles the result of a write, if it is the commit's. Without the commit, what was found before it holds.
+    /// Handles the result of the commit. If it succeeded, examines again. If it failed, returns what was found before it.
     pub(super) fn written(
         &mut self,
         cx: &mut Context,
@@ -101,7 +102,7 @@ impl Examination {
                 None
             }
             Err(error) => {
-                tracing::error!(error, "a granted pairing cannot take its place yet");
+                tracing::error!(error, "cannot commit a granted pairing yet");
                 Some(found)
             }
         }
@@ -114,19 +115,19 @@ impl Examination {
         }
     }
 
-    /// Reads again, where that is due.
+    /// Starts the examination that is due, if one is.
     pub(super) fn run_due(&mut self, cx: &mut Context) {
         if cx.is_due(self.deadline()) {
             self.begin(cx);
         }
     }
 
-    /// Returns whether a pairing that an earlier process staged has yet to take its place.
+    /// Returns whether a pairing that an earlier process staged is being committed.
     pub(super) fn is_committing(&self) -> bool {
         matches!(self.state, State::Committing(..))
     }
 
-    /// Returns whether a phase is about to follow.
+    /// Returns whether an examination, or the commit before one, is in progress.
     pub(super) fn is_under_way(&self) -> bool {
         matches!(self.state, State::Committing(..) | State::Reading(_))
     }
@@ -138,7 +139,7 @@ impl Examination {
 
 fn announce_completed(cx: &mut Context, found: &Found) {
     if let Ok(Some(PairingRecord { epoch, pairing, scopes, .. })) = &found.pairing {
-        tracing::warn!("a granted pairing was cut short; it takes the place of the old one");
+        tracing::warn!("an earlier process did not commit a granted pairing; committed it");
         cx.security(SecurityEvent::PAIRED, Some(*epoch), format!("pairing {pairing}"));
         let fact = DeviceFact::Paired { pairing: *pairing, scopes: scopes.clone() };
         cx.record(Some(*epoch), None, fact);

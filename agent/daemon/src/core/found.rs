@@ -8,13 +8,13 @@ use crate::record::{Approved, PairingRecord, Revocation, Unfinished};
 /// What is on the disk and in the TPM.
 #[derive(Debug)]
 pub struct Found {
-    /// What an earlier process left of a pairing that it created.
+    /// What an earlier process left of an unfinished pairing.
     pub unfinished: Unfinished,
-    /// The pairing, live or over.
+    /// The record of the pairing, live or ended.
     pub pairing: Result<Option<PairingRecord>, Problem>,
-    /// Whether all keys of the pairing are there.
+    /// Whether the disk has all keys of the pairing.
     pub keys: Result<bool, Problem>,
-    /// Why the last pairing ended, or was to end.
+    /// Why the last pairing ended, or is about to end.
     pub revocation: Option<Revocation>,
     /// The last verdict, as it was received.
     pub verdict: Option<Vec<u8>>,
@@ -24,19 +24,19 @@ pub struct Found {
     pub receipts: Vec<(Epoch, Vec<u8>)>,
     /// The TPM's counter.
     pub counter: Option<Epoch>,
-    /// The TPM name of the attestation key, where [`Found::needs_attestation_name`] says so.
+    /// The TPM name of the attestation key, if [`Found::needs_attestation_name`].
     pub attestation_name: Option<Vec<u8>>,
 }
 
 impl Found {
-    /// Returns whether the decision depends on which TPM this is. The name is not read otherwise: some TPMs take
-    /// seconds for it, and a start must not.
+    /// Returns whether the decision depends on which TPM this is. Otherwise the daemon does not read the name of the attestation
+    /// key: that takes seconds on some TPMs, and would delay the start.
     pub fn needs_attestation_name(&self) -> bool {
         let Ok(Some(record)) = &self.pairing else { return self.approved().is_some() };
         self.approved().is_some() || self.counter > Some(record.epoch) || self.pending(record).is_some()
     }
 
-    /// Returns the approval of which no pairing has come yet.
+    /// Returns the approval of an unfinished pairing.
     pub(super) fn approved(&self) -> Option<&Approved> {
         match &self.unfinished {
             Unfinished::Approved { approved, .. } => Some(approved),

@@ -1,5 +1,5 @@
-//! Which phase follows from the disk and the TPM's counter. Nothing here depends on anything sealed: a device that
-//! drifted, or whose disk is damaged, still starts, says so, and can be paired again.
+//! Decides the phase from the disk and the TPM's counter. The decision needs no sealed data: a device that drifted, or whose disk
+//! is damaged, still starts, reports the problem, and can be paired again.
 
 use pawl_proto::message::{Cause, Receipt, SignedReceipt, Statement};
 use pawl_proto::{Text, limits};
@@ -11,23 +11,24 @@ use crate::problem;
 use crate::record::{Approved, PairingRecord, Revocation};
 use pawl_local_api::Problem;
 
-/// The phase that follows.
+/// The phase.
 #[derive(Debug)]
 pub(super) enum Start {
-    /// No pairing can be used, for this reason.
+    /// There is no usable pairing, for this reason.
     Unpaired(Problem),
-    /// The epoch goes on, and its pairing cannot be used.
+    /// The epoch is live, and its pairing cannot be used, for this reason.
     Unusable(PairingRecord, Problem),
+    /// The pairing is live.
     Paired(PairingRecord),
-    /// The pairing has to end, and the counter has not moved.
+    /// The pairing has to be ended: the counter still has its epoch.
     Wipe(PairingRecord, Ending),
-    /// The epoch is over. The receipt was not made yet.
+    /// The epoch has ended, and its receipt is missing.
     Finish(PairingRecord, Revocation),
-    /// The epoch is over, and its receipt was made.
+    /// The epoch has ended, and its receipt was made.
     Revoked(PairingRecord, Revocation),
 }
 
-/// Returns the phase that follows from what was found.
+/// Decides the phase. `unix` is the time in Unix seconds.
 pub(super) fn decide(found: &Found, unix: u64) -> Start {
     let record = match &found.pairing {
         Ok(Some(record)) => record,
@@ -37,8 +38,7 @@ pub(super) fn decide(found: &Found, unix: u64) -> Start {
     let pending = found.pending(record).cloned();
     match found.counter {
         Some(counter) if counter == record.epoch => match (pending, approval(found)) {
-            // The epochs of two devices may have the same number: a wipe that is pending for another TPM must not end
-            // this one's epoch.
+            // The epochs of two TPMs may have the same number: a pending wipe recorded for another TPM must not apply to this one.
             (Some(_), _) if is_of_another_tpm(found, record) => moved_disk(record),
             (Some(Revocation { cause, event, reason, .. }), _) => {
                 Start::Wipe(record.clone(), Ending { cause, event, reason })
@@ -64,7 +64,7 @@ pub(super) fn decide(found: &Found, unix: u64) -> Start {
     }
 }
 
-/// Returns the kept approval and what it is for, if this TPM asked for it and no pairing was made since.
+/// Returns the stored approval and its statement, if this TPM requested it and no pairing was created since.
 pub(super) fn approval(found: &Found) -> Option<(&Approved, Statement)> {
     let approved = found.approved()?;
     let is_ours = found.attestation_name.as_deref() == Some(approved.attestation_name.as_bytes());
@@ -83,8 +83,8 @@ fn moved_disk(record: &PairingRecord) -> Start {
     Start::Unpaired(problem::moved_disk(record.device.as_str()))
 }
 
-/// Returns the revocation that the disk does not have, from what else tells of it: a receipt that waits, an approved
-/// re-pair, or the counter alone.
+/// Returns a revocation for an end that the disk does not record. Its cause is that of the stored receipt, or else an approved
+/// re-pair, or else unknown (`recovery`).
 fn unrecorded(found: &Found, record: &PairingRecord, unix: u64) -> Revocation {
     let (ending, time) = match kept_receipt(found, record) {
         Some(Receipt { cause, event, reason, time, .. }) => (Ending { cause, event, reason }, time),
@@ -93,7 +93,7 @@ fn unrecorded(found: &Found, record: &PairingRecord, unix: u64) -> Revocation {
     Revocation { counted: true, ..ending.into_revocation(record.epoch, time) }
 }
 
-/// Returns the receipt of this pairing's end that waits on the disk.
+/// Returns the stored receipt for the end of this pairing.
 fn kept_receipt(found: &Found, record: &PairingRecord) -> Option<Receipt> {
     let (_, message) = found.receipts.iter().find(|(ended, _)| *ended == record.epoch)?;
     let signed: SignedReceipt = pawl_proto::decode(message, limits::ORDER).ok()?;
@@ -102,8 +102,8 @@ fn kept_receipt(found: &Found, record: &PairingRecord) -> Option<Receipt> {
 }
 
 fn unreceipted(found: &Found, record: &PairingRecord) -> Ending {
-    // An approved re-pair moves the counter by one, also when the order that follows from the approval does it before the
-    // approval is on the disk.
+    // An approved re-pair increments the counter once. The control plane's event for that approval may have caused the increment
+    // before the approval was on the disk.
     let approved = approval(found)
         .filter(|(approved, _)| approved.attestation_name == record.attestation_name)
         .filter(|_| found.counter.map(|counter| counter.0) == record.epoch.0.checked_add(1));
@@ -113,5 +113,5 @@ fn unreceipted(found: &Found, record: &PairingRecord) -> Ending {
     }
 }
 
-const COUNTER_AHEAD: &str = "the epoch counter was found ahead of the pairing: a wipe was cut short, the disk is from before it, \
-                             or the counter was moved on by somebody on the device";
+const COUNTER_AHEAD: &str = "the TPM's epoch counter is ahead of the pairing on this disk: a wipe was interrupted, an older disk \
+                             was restored, or somebody on the device incremented the counter";

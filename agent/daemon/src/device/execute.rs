@@ -95,7 +95,8 @@ fn examine(device: &mut Device, ticket: Ticket) {
     });
 }
 
-/// Loads the keys of a pairing, and connects to its broker. The link retries. Without a link the kept lease stays in use.
+/// Loads the keys of a pairing, and connects to its broker. The link retries. Without a link the device uses its stored lease
+/// until it expires.
 fn connect(device: &mut Device, record: &Arc<PairingRecord>) {
     let shared = &device.shared;
     let keys = match shared.store.keys() {

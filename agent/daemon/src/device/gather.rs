@@ -1,4 +1,4 @@
-//! Reads what the core decides on at a start: the disk, and the TPM's counter.
+//! Examines the device for the core: reads the disk and the TPM's counter.
 
 use std::sync::Arc;
 

@@ -22,8 +22,8 @@ use crate::shared::Shared;
 /// A job.
 pub(super) type Job = Pin<Box<dyn Future<Output = Input> + Send>>;
 
-/// Returns the job of a TPM command. An increment is already queued on the TPM's thread when this returns, because it was
-/// polled once.
+/// Returns the job of a TPM command. When this returns, an increment is in the queue of the TPM's thread: this function polls its
+/// job once.
 pub(super) fn tpm(shared: &Arc<Shared>, ticket: Ticket, command: TpmCommand) -> Job {
     let is_urgent = matches!(command, TpmCommand::Increment);
     let shared = Arc::clone(shared);
@@ -103,8 +103,8 @@ async fn counter(shared: &Shared) -> Result<Option<Epoch>, Error> {
     Ok(shared.tpm.counter().await?.map(|counter| Epoch(counter.epoch)))
 }
 
-/// Returns the lease for the boot state that the PCRs show, so that the TPM need not try the others. Whether it is valid is
-/// for the TPM to decide.
+/// Returns the index of the lease whose PCR digest matches the PCRs, so that the TPM need not try the others. The TPM decides
+/// whether that lease is valid.
 async fn matching(shared: &Shared, leases: &[Arc<LeaseGrant>]) -> Result<Option<usize>, Error> {
     for (index, lease) in leases.iter().enumerate() {
         let selection = &lease.terms.selection;
@@ -195,7 +195,7 @@ async fn token(shared: &Shared, name: &str) -> Result<CallAnswer, CallFailure> {
     outcome.map(CallAnswer::Token).map_err(|error: TokenError| refused(error.to_string()))
 }
 
-/// Returns the job that reads logs, facts and records of the host.
+/// Returns the job that reads the logs, facts and audit records of the host.
 pub(super) fn gather(shared: &Arc<Shared>, ticket: Ticket, gather: Gather) -> Job {
     let shared = Arc::clone(shared);
     Box::pin(async move {

@@ -44,8 +44,8 @@ pub(crate) struct Device {
     next_id: u64,
 }
 
-/// Time at a start for a wipe that an earlier process began, before callers are served.
-const SETTLING: Duration = Duration::from_secs(2);
+/// Limit of the time in which a start finishes a wipe or a commit of an earlier process before it serves callers.
+const FINISHING: Duration = Duration::from_secs(2);
 /// Time at a stop for writes in progress.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
@@ -68,20 +68,22 @@ impl Device {
             shared,
         };
         device.feed(Input::Found(Ticket::START, Box::new(found)));
-        device.settle().await;
+        device.finish_earlier_work().await;
         Ok(device)
     }
 
-    /// Finishes a wipe or a commit that an earlier process began, so that no caller sees it half done.
-    async fn settle(&mut self) {
-        let settled = async {
+    /// Finishes a wipe or a commit that an earlier process began, so that callers do not see a half finished one.
+    async fn finish_earlier_work(&mut self) {
+        let finished = async {
             while self.core.is_revoking() || self.core.is_examining() || self.sources.disk.is_busy() {
                 let event = self.sources.next(self.core.deadline()).await;
                 self.event(event);
             }
         };
-        if timeout(SETTLING, settled).await.is_err() {
-            tracing::warn!("ending the last epoch takes longer; continuing while callers are served");
+        if timeout(FINISHING, finished).await.is_err() {
+            tracing::warn!(
+                "finishing the work of an earlier process takes longer; serving callers meanwhile"
+            );
         }
     }
 
@@ -148,7 +150,7 @@ impl Device {
         }
     }
 
-    /// Feeds the core an input, and begins the resulting effects in their order.
+    /// Passes an input to the core, and begins the resulting effects in their order.
     fn feed(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {

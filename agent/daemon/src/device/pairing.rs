@@ -13,7 +13,7 @@ use crate::core::KeyCertificates;
 use crate::jws::coordinate;
 use crate::tls::{SigningError, sign_with_link};
 
-/// Has the attestation key certify each key of a pairing, on this nonce.
+/// Has the attestation key certify each key of a pairing, with this nonce as qualifying data.
 pub(super) async fn certify(tpm: &Tpm, keys: &PairingKeys, nonce: Nonce) -> Result<KeyCertificates, Error> {
     let certify = async |key: &KeyBlob| -> Result<Attestation, Error> { tpm.certify(key, nonce.0).await };
     Ok(KeyCertificates {

@@ -1,4 +1,4 @@
-//! Requests of the local API to the core, and what it tells of itself for `GET /v1/status`.
+//! Requests of the local API to the core, and the core's status for `GET /v1/status`.
 
 use pawl_config::TokenConfig;
 use pawl_local_api::{
@@ -113,7 +113,7 @@ fn verdict(verdict: &Verdict, status: &Status, clock: &WallClock) -> VerdictStat
     }
 }
 
-/// `entitlement` is that of the last verdict, while the pairing is live.
+/// Returns the status of the pairing. `entitlement` is the one in the last verdict; none if the pairing has ended.
 fn pairing(record: &PairingRecord, entitlement: Option<&Entitlement>) -> PairingStatus {
     PairingStatus {
         id: record.pairing,

@@ -1,5 +1,5 @@
-//! The sources of the core's inputs: link, jobs, disk, and a timer on CLOCK_BOOTTIME, which a system that slept finds
-//! expired when it wakes.
+//! The sources of the core's inputs: link, jobs, disk, and a timer on CLOCK_BOOTTIME. A deadline that passes while the system
+//! sleeps is due when it wakes.
 
 use std::future::pending;
 use std::io;
@@ -90,7 +90,7 @@ impl BootTimer {
         Ok(Self { timer, expired, set: None })
     }
 
-    /// Waits until CLOCK_BOOTTIME has reached `deadline`; for ever without one. Cancel-safe.
+    /// Waits until CLOCK_BOOTTIME has reached `deadline`; forever if there is none. Cancel-safe.
     pub(super) async fn wait(&mut self, deadline: Option<Duration>) {
         let Some(deadline) = deadline else { return pending().await };
         if deadline <= clock::uptime() {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_expires_at_its_deadline_again_and_again() {
+    async fn the_timer_expires_at_each_new_deadline() {
         let mut timer = BootTimer::new().unwrap();
         for _ in 0..3 {
             let deadline = clock::uptime() + Duration::from_millis(20);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deadline_that_moves_replaces_the_one_before() {
+    async fn a_new_deadline_replaces_the_last_one() {
         let mut timer = BootTimer::new().unwrap();
         let far = clock::uptime() + Duration::from_secs(3600);
         assert!(tokio::time::timeout(Duration::from_millis(10), timer.wait(Some(far))).await.is_err());

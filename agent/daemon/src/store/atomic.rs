@@ -1,12 +1,11 @@
-//! Files that are whole or absent, also after a power cut.
+//! Atomic replacement of files: after a power cut a file has its old or its new contents.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Disk, DiskFile};
 
-/// Writes a file, mode 0600, so that a reader finds the old contents or the new ones, and the new
-/// ones from here on.
+/// Replaces a file, mode 0600, and syncs it. Meanwhile, and after a power cut, a reader finds the old or the new contents.
 pub(super) fn write(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result<()> {
     write_all(disk, &[path], contents)
 }
@@ -17,13 +16,13 @@ pub(super) fn write_all(disk: &dyn Disk, paths: &[&Path], contents: &[u8]) -> io
     paths.first().map_or(Ok(()), |path| sync_parent(disk, path))
 }
 
-/// The new contents of files, on the disk beside them.
+/// The new contents of files, in temporary files beside them.
 pub(super) struct Prepared<'a> {
     disk: &'a dyn Disk,
     files: Vec<(PathBuf, &'a Path)>,
 }
 
-/// Writes new contents beside files of one folder.
+/// Writes and syncs new contents for files of one folder, in temporary files beside them.
 pub(super) fn prepare<'a>(
     disk: &'a dyn Disk,
     paths: &[&'a Path],
@@ -41,19 +40,19 @@ pub(super) fn prepare<'a>(
 }
 
 impl Prepared<'_> {
-    /// Puts the contents in the files' places, in their order.
+    /// Renames the temporary files to the files, in their order.
     pub(super) fn replace(self) -> io::Result<()> {
         self.files.iter().try_for_each(|(temporary, path)| self.disk.rename(temporary, path))
     }
 
-    /// Drops the contents.
+    /// Removes the temporary files.
     pub(super) fn discard(self) -> io::Result<()> {
         self.files.iter().try_for_each(|(temporary, _)| remove(self.disk, temporary))
     }
 }
 
-/// Gives the contents of `first` a second name, so that the disk takes them once. A file system without hard links
-/// takes them again.
+/// Makes a hard link to `first` as the temporary file of `path`, so that the contents are on the disk once. On a file system
+/// without hard links, writes them again.
 fn second(disk: &dyn Disk, first: &Path, path: &Path, contents: &[u8]) -> io::Result<PathBuf> {
     let temporary = path.with_extension("tmp");
     remove(disk, &temporary)?;
@@ -69,7 +68,7 @@ fn synced(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result<PathBuf> 
     Ok(temporary)
 }
 
-/// Writes a file as [`write`] does, without waiting for the disk: it outlives the process, and perhaps the power.
+/// Replaces a file as [`write`] does, but without a sync: the contents survive the end of the process, and perhaps not a power cut.
 pub(super) fn write_soon(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result<()> {
     let (temporary, _) = temporary(disk, path, contents)?;
     disk.rename(&temporary, path)
@@ -78,18 +77,18 @@ pub(super) fn write_soon(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::R
 /// Writes contents to the temporary file of `path`. Returns its name, and the file.
 fn temporary(disk: &dyn Disk, path: &Path, contents: &[u8]) -> io::Result<(PathBuf, Box<dyn DiskFile>)> {
     let temporary = path.with_extension("tmp");
-    // An earlier process may have left one. It is removed, never opened: it could be a link to another file.
+    // Remove a temporary file that an earlier process left. Do not open it: it could be a link to another file.
     remove(disk, &temporary)?;
     let file = disk.create(&temporary)?;
     file.write_at(contents, 0)?;
     Ok((temporary, file))
 }
 
-/// Reads a file of at most `limit` bytes; none when it does not exist.
+/// Reads a file of at most `limit` bytes; none if it does not exist.
 pub(super) fn read(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     match disk.read(path, limit.saturating_add(1)) {
         Ok(contents) if u64::try_from(contents.len()).unwrap_or(u64::MAX) > limit => {
-            Err(io::Error::new(io::ErrorKind::InvalidData, "the file is larger than it can be"))
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the file is larger than its limit"))
         }
         Ok(contents) => Ok(Some(contents)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -97,12 +96,12 @@ pub(super) fn read(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Optio
     }
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if it exists.
 pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     unless_missing(disk.remove(path))
 }
 
-/// Removes a folder and what is in it, if it is there.
+/// Removes a folder and its contents, if it exists.
 pub(crate) fn remove_folder(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     unless_missing(disk.remove_folder(path))
 }
@@ -114,7 +113,7 @@ fn unless_missing(removed: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Makes the name of a file last.
+/// Syncs the folder of a file, and so the file's name.
 pub(crate) fn sync_parent(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| disk.sync_folder(folder))
 }
@@ -128,7 +127,7 @@ mod tests {
     use crate::store::FileSystem;
 
     #[test]
-    fn a_link_in_place_of_the_temporary_file_is_not_written_through() {
+    fn a_link_with_the_name_of_the_temporary_file_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let (path, victim) = (folder.path().join("record"), folder.path().join("victim"));
         fs::write(&victim, b"untouched").unwrap();
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_prepared_does_not_lend_its_mode() {
+    fn the_mode_of_a_prepared_temporary_file_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("record");
         let prepared = path.with_extension("tmp");
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_files_are_one_on_the_disk_and_part_when_one_is_written() {
+    fn files_written_together_share_their_contents_until_one_is_written_again() {
         let folder = tempfile::tempdir().unwrap();
         let (one, other) = (folder.path().join("one"), folder.path().join("other"));
         for contents in [b"first".as_slice(), b"second"] {
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_whole_and_read_within_its_limit() {
+    fn a_file_is_replaced_and_read_up_to_its_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("record");
         assert_eq!(read(&FileSystem, &path, 10).unwrap(), None);

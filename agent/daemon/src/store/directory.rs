@@ -1,4 +1,4 @@
-//! The state directory itself: whose it is, who may enter it, and which process uses it.
+//! The state directory itself: its owner, its mode, and its lock.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-/// Makes the directory where it is missing, checks it, and locks it.
+/// Creates the directory if it is missing, checks its owner and its mode, and locks it.
 ///
-/// Two daemons with one state would take each other's MQTT session, and the control plane would take them for a
-/// clone. The lock ends with the returned file, so also with a process that is killed.
+/// Two daemons with the same state would take over each other's MQTT session, and the control plane would report a clone. The lock
+/// ends when the returned file is closed, and so also when the process is killed.
 ///
 /// # Errors
 /// [`DirectoryError`]
@@ -25,7 +25,7 @@ pub(super) fn open(path: &Path) -> Result<File, DirectoryError> {
         return Err(DirectoryError::Open(path.to_owned()));
     }
     let mut options = OpenOptions::new();
-    // Never truncated, and never through a symbolic link.
+    // Neither truncate the file nor follow a symbolic link.
     options.write(true).create(true).truncate(false).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW);
     let file = options.open(path.join("lock")).map_err(io)?;
     match file.try_lock() {
@@ -58,12 +58,12 @@ pub enum DirectoryError {
     /// Another process has locked it.
     #[error("{}: another pawld uses the state directory; stop that one, or give this one a state_dir of its own", .0.display())]
     InUse(PathBuf),
-    /// The disk refused.
+    /// A system call failed.
     #[error("{}: {error}; check the disk and the owner of the state directory", path.display())]
     Io {
         /// The directory.
         path: PathBuf,
-        /// What the disk said.
+        /// The error of the system call.
         error: io::Error,
     },
 }
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_state_directory_of_another_user_is_refused() {
-        // A directory of root, or where root runs this test one that is given away.
+        // If root runs this test, a directory that is given to another user; otherwise a directory of root.
         let folder = tempfile::tempdir().unwrap();
         let path = if geteuid().is_root() {
             chown(folder.path(), Some(1), None).unwrap();

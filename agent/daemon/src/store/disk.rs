@@ -1,5 +1,5 @@
-//! What the store and the assurance records ask of a disk. The daemon has [`FileSystem`]; the simulator has a model that
-//! loses power, fills up, hangs and fails.
+//! The disk under the store and the audit records. The daemon uses [`FileSystem`]. The simulator uses a model that loses power,
+//! fills up, hangs and fails.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -11,18 +11,17 @@ use nix::fcntl::posix_fallocate;
 
 use super::directory::{self, DirectoryError};
 
-/// A disk with folders and files. An operation is on it for good only once the file, or the folder that names it, is
-/// synced.
+/// A disk with folders and files. An operation survives a power cut only after a sync of the file, or of the folder with its name.
 pub trait Disk: fmt::Debug + Send + Sync {
-    /// Makes the state directory where it is missing, checks who may enter it, and locks it until the returned value is
+    /// Creates the state directory if it is missing, checks its owner and its mode, and locks it until the returned value is
     /// dropped.
     ///
     /// # Errors
-    /// [`DirectoryError`] when this process must not use it.
+    /// [`DirectoryError`] if this process must not use it.
     fn lock(&self, root: &Path) -> Result<Box<dyn Send + Sync>, DirectoryError>;
 
-    /// Creates a file, mode 0600. Nobody else can have prepared it: the call fails where the name exists, also where
-    /// it is a symbolic link (open(2), `O_EXCL`).
+    /// Creates a file, mode 0600. Fails if the name exists, also as a symbolic link (open(2), `O_EXCL`): another process cannot
+    /// have prepared the file.
     ///
     /// # Errors
     /// As open(2).
@@ -34,13 +33,13 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// As open(2).
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Returns a file's contents, cut after `limit` bytes.
+    /// Returns at most the first `limit` bytes of a file.
     ///
     /// # Errors
     /// As open(2) and read(2).
     fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>>;
 
-    /// Puts a file or a folder in the place of `to`.
+    /// Renames a file or a folder to `to`. Replaces a file of that name.
     ///
     /// # Errors
     /// As rename(2).
@@ -58,19 +57,19 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// As unlink(2).
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes a folder, mode 0700, and those above it, where they are missing.
+    /// Creates a folder and its parents, mode 0700, if they are missing.
     ///
     /// # Errors
     /// As mkdir(2).
     fn make_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Returns the names in a folder, in no order.
+    /// Returns the names in a folder, in any order.
     ///
     /// # Errors
     /// As opendir(3).
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
 
-    /// Removes a folder and what is in it.
+    /// Removes a folder and its contents.
     ///
     /// # Errors
     /// As unlink(2) and rmdir(2).
@@ -91,10 +90,10 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// Writes all of `contents` at `offset`.
     ///
     /// # Errors
-    /// As write(2); a part may be written.
+    /// As write(2). A part may have been written.
     fn write_at(&self, contents: &[u8], offset: u64) -> io::Result<()>;
 
-    /// Cuts the file to `length` bytes, or extends it by zeros.
+    /// Cuts the file to `length` bytes, or extends it with zeros.
     ///
     /// # Errors
     /// As ftruncate(2).
@@ -106,13 +105,13 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// As posix_fallocate(3).
     fn allocate(&self, length: u64) -> io::Result<()>;
 
-    /// Syncs the contents and everything that the file system knows of the file.
+    /// Syncs the contents and all metadata.
     ///
     /// # Errors
     /// As fsync(2).
     fn sync(&self) -> io::Result<()>;
 
-    /// Syncs the contents and what is needed to read them.
+    /// Syncs the contents and the metadata that is needed to read them.
     ///
     /// # Errors
     /// As fdatasync(2).

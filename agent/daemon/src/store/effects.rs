@@ -1,11 +1,11 @@
-//! Reads what the core decides on at a start, and carries out what it writes.
+//! Reads the disk for an examination of the core, and executes the core's writes.
 
 use super::{KnownTime, PairingKeys, Store, StoreError};
 use crate::core::{Found, Write};
 use crate::{fail_point, problem};
 
 impl Store {
-    /// Reads what a start decides on, without what the TPM knows.
+    /// Reads everything on the disk that an examination needs. The caller adds the counter and the name of the attestation key.
     pub fn examine(&self) -> Found {
         Found {
             unfinished: self.unfinished(),
@@ -15,7 +15,7 @@ impl Store {
             verdict: unless_damaged("verdict", self.verdict()),
             lease: unless_damaged("lease", self.lease()),
             receipts: self.receipts().unwrap_or_else(|error| {
-                tracing::error!(%error, "the receipts that wait cannot be read");
+                tracing::error!(%error, "cannot read the stored receipts");
                 Vec::new()
             }),
             counter: None,
@@ -26,16 +26,16 @@ impl Store {
 
 fn unless_damaged<T>(what: &str, outcome: Result<Option<T>, StoreError>) -> Option<T> {
     outcome.unwrap_or_else(|error| {
-        tracing::warn!(%error, what, "a file cannot be read; going on without it");
+        tracing::warn!(%error, what, "cannot read a file; continuing without it");
         None
     })
 }
 
 impl Store {
-    /// Carries out one write of the core. [`Write::Vault`] has no contents to write here: the caller seals them and
-    /// calls [`put_vault`](Self::put_vault).
+    /// Executes one write of the core, except [`Write::Vault`]: for that one the caller seals the tokens and calls
+    /// [`put_vault`](Self::put_vault).
     ///
-    /// `time` is kept with a verdict, which told it.
+    /// `time` returns the floor of the wall clock to write with a verdict.
     pub fn put(&self, write: Write, time: impl FnOnce() -> Option<KnownTime>) -> Result<(), StoreError> {
         match write {
             Write::Verdict { sequence, message, has_lease } => {
@@ -51,10 +51,10 @@ impl Store {
                 fail_point::reach("wipe.gate-closed");
             }
             Write::Revocation(revocation) => {
-                // The note before it is on the disk by now.
+                // The revocation note was written before.
                 if revocation.counted && !revocation.receipted {
                     fail_point::reach("wipe.incremented");
-                    // Holders were told before this write began.
+                    // The executor ran `TellHolders` before it began this write.
                     fail_point::reach("wipe.told");
                 }
                 self.put_revocation(&revocation)?;

@@ -1,4 +1,4 @@
-//! What is kept of an end: why the last pairing ended, and the receipts that wait.
+//! The files about an ended pairing: why it ended, and the receipts that the control plane has not confirmed.
 
 use pawl_proto::{Epoch, codec, limits};
 
@@ -9,13 +9,13 @@ pub(super) const REVOCATION: &str = "revocation.cbor";
 const RECEIPTS: usize = 64;
 
 impl Store {
-    /// Why the last pairing ended.
+    /// Returns why the last pairing ended, or is about to end; none if the disk does not have it.
     pub fn revocation(&self) -> Result<Option<Revocation>, StoreError> {
         self.load(REVOCATION)
     }
 
-    /// Keeps that the pairing is about to end, without waiting for the disk. It is found by the
-    /// next process, if this one dies in between. Called late, it replaces nothing.
+    /// Writes a note that the pairing is about to end, without a sync. The next process finds it if this one is killed before the
+    /// increment. Does nothing if the pairing has ended already, or if the disk has another pairing.
     pub fn announce_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
         let contents = codec::encode(revocation)?;
         let live = self.lock();
@@ -26,8 +26,8 @@ impl Store {
             .map_err(|error| self.error(REVOCATION, error))
     }
 
-    /// Keeps why the pairing ended. A pairing that was granted and ended before it took its place leaves what is kept of
-    /// the one before it: a start must not find that one's end unexplained.
+    /// Writes why the pairing ended. Does nothing if the disk has another pairing: the granted pairing ended before its commit,
+    /// and must not replace the revocation of the pairing before it.
     pub fn put_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
         if self.has_another_pairing_than(revocation) {
             return Ok(());
@@ -36,12 +36,12 @@ impl Store {
         self.save(REVOCATION, revocation)
     }
 
-    /// Returns whether the pairing on the disk is another one than the one that ended.
+    /// Returns whether the disk has another pairing than the one that ended.
     fn has_another_pairing_than(&self, revocation: &Revocation) -> bool {
         matches!(self.pairing(), Ok(Some(record)) if record.epoch != revocation.ended)
     }
 
-    /// Drops the record of a pairing that is over, and why it ended. Receipts and records stay.
+    /// Removes the record of an ended pairing, and why it ended. Receipts and audit records stay.
     pub fn forget_pairing(&self) -> Result<(), StoreError> {
         self.lock().pairing = false;
         self.remove_folder("pairing")?;
@@ -49,17 +49,17 @@ impl Store {
         self.sync_folder("")
     }
 
-    /// Keeps a receipt until somebody has taken it.
+    /// Writes a receipt. It stays until [`remove_receipt`](Self::remove_receipt).
     pub fn put_receipt(&self, ended: Epoch, message: &[u8]) -> Result<(), StoreError> {
         self.write(&receipt_name(ended), message)
     }
 
-    /// Drops a receipt that was taken.
+    /// Removes a receipt that the control plane has confirmed.
     pub fn remove_receipt(&self, ended: Epoch) -> Result<(), StoreError> {
         self.remove(&receipt_name(ended))
     }
 
-    /// The receipts that wait, oldest epoch first.
+    /// Returns the stored receipts, oldest epoch first.
     pub fn receipts(&self) -> Result<Vec<(Epoch, Vec<u8>)>, StoreError> {
         let names =
             self.disk.list(&self.root.join("receipts")).map_err(|error| self.error("receipts", error))?;

@@ -1,5 +1,4 @@
-//! `pairing.new/`: a pairing in the making, from its approval until it takes the place of the old
-//! one.
+//! `pairing.new/`: an unfinished pairing, from its approval until its commit replaces the old one.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,7 +18,7 @@ const NEW: &str = "pairing.new";
 const APPROVED: &str = "pairing.new/approved.cbor";
 const KEYS_BEGUN: &str = "pairing.new/keys-begun.cbor";
 const STAGED: &str = "pairing.new/pairing.cbor";
-/// KiB held back for a pairing that is asked for: its files take some 40 KiB at most, in blocks of the disk.
+/// KiB to reserve for a requested pairing. Its files need at most about 40 KiB, counted in blocks of the disk.
 pub(crate) const RESERVE_KIB: u64 = 256;
 const RESERVE: u64 = RESERVE_KIB * 1024;
 const RESERVED: &str = "reserve";
@@ -68,7 +67,7 @@ impl KeyFile {
 }
 
 impl Store {
-    /// What an earlier process left in the making.
+    /// Returns what an earlier process left of an unfinished pairing.
     pub fn unfinished(&self) -> Unfinished {
         if !self.disk.exists(&self.root.join(NEW)) {
             return Unfinished::Nothing;
@@ -83,17 +82,17 @@ impl Store {
             },
             Ok(None) => Unfinished::Scraps,
             Err(error) => {
-                tracing::warn!(%error, "an approval cannot be read; another one is needed");
+                tracing::warn!(%error, "cannot read the stored approval; the pairing needs a new one");
                 Unfinished::Scraps
             }
         }
     }
 
-    /// Allocates the disk space that a new pairing will take, so that a full disk stops the request and not the
-    /// approved pairing. [`keep_approved`](Self::keep_approved) and [`stage`](Self::stage) use it up.
+    /// Allocates the disk space that a new pairing needs, so that a full disk fails the request and not the approved pairing.
+    /// [`keep_approved`](Self::keep_approved) and [`stage`](Self::stage) free it before they write.
     ///
     /// # Errors
-    /// [`StoreError::Space`] when the disk does not have so much left.
+    /// [`StoreError::Space`] if the disk has too little free space.
     pub fn reserve(&self) -> Result<(), StoreError> {
         let path = self.root.join(RESERVED);
         let allocate = || {
@@ -113,14 +112,14 @@ impl Store {
         })
     }
 
-    /// Gives reserved space back.
+    /// Frees the reserved space.
     pub fn release(&self) {
         if let Err(error) = self.remove(RESERVED) {
             tracing::warn!(%error, "cannot release the disk space reserved for a pairing; the next one replaces it");
         }
     }
 
-    /// Leaves half of the reserve for what follows.
+    /// Frees half of the reserved space. The other half is for [`stage`](Self::stage).
     fn release_half(&self) -> Result<(), StoreError> {
         match self.disk.open(&self.root.join(RESERVED)).and_then(|file| file.set_length(RESERVE / 2)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.error(RESERVED, error)),
@@ -128,7 +127,7 @@ impl Store {
         }
     }
 
-    /// Keeps an approval before anything is done on it.
+    /// Writes an approval, before the daemon acts on it.
     pub fn keep_approved(&self, approved: &Approved) -> Result<(), StoreError> {
         self.discard_unfinished()?;
         self.release_half()?;
@@ -137,19 +136,19 @@ impl Store {
         self.sync_folder("")
     }
 
-    /// Records that keys are about to be created on the kept approval, in this epoch. A process that resumes the approval
-    /// ends the TPM's epoch first: nobody can tell whether the keys were created.
+    /// Records that keys are about to be created on the stored approval, in this epoch. A process that resumes the approval ends
+    /// the TPM's epoch first, because it cannot know whether the keys were created.
     pub fn begin_keys(&self, epoch: Epoch) -> Result<(), StoreError> {
         self.save(KEYS_BEGUN, &epoch)
     }
 
-    /// Drops a pairing in the making.
+    /// Removes an unfinished pairing.
     pub fn discard_unfinished(&self) -> Result<(), StoreError> {
         self.remove_folder(NEW)?;
         self.sync_folder("")
     }
 
-    /// Writes the new pairing beside the old one. Its record comes last: where that is, all is.
+    /// Writes the new pairing beside the old one. Writes its record last: if the record exists, the pairing is complete.
     pub fn stage(
         &self,
         record: &PairingRecord,
@@ -169,15 +168,14 @@ impl Store {
         self.save(STAGED, record)
     }
 
-    /// Puts the staged pairing in the place of the old one. Cut in between, it is done again at the
-    /// next start.
+    /// Replaces the old pairing by the staged one. If a power cut interrupts it, the next start commits again.
     pub fn commit(&self) -> Result<(), StoreError> {
         let mut live = self.lock();
         self.remove(APPROVED)?;
         self.remove(KEYS_BEGUN)?;
         self.remove_folder("pairing")?;
-        // Before the new record is there: the note names an epoch, which may be the new one's on
-        // another TPM.
+        // Remove the note before the rename. It names only the number of an epoch, and the new pairing may be of another TPM with
+        // the same number.
         self.remove(REVOCATION)?;
         let (new, current) = (self.root.join(NEW), self.root.join("pairing"));
         self.disk.rename(&new, &current).map_err(|error| self.error("pairing", error))?;

@@ -1,22 +1,23 @@
 //! The state directory.
 //!
-//! Nothing here is trusted: anyone who can write the disk can put back any of it. What is put back
-//! from before a revocation names an epoch that the TPM's counter has left, and its keys are
-//! dead in the TPM. Files are bounded when they are read and replaced atomically.
+//! Its contents are not trusted: anyone who can write to the disk can restore an older file. Files from before a revocation name an
+//! epoch that has ended, and the TPM refuses their keys. The store limits the size of the files that it reads, and replaces files
+//! atomically.
 //!
 //! | path | what |
 //! | --- | --- |
-//! | `pairing/pairing.cbor` | the pairing; it stays when the pairing ends |
+//! | `pairing/pairing.cbor` | the record of the pairing; it stays after the pairing has ended |
 //! | `pairing/{link,device,vault,action}.key` | key blobs, wrapped by the TPM |
 //! | `pairing/vault.bin` | the sealed tokens |
-//! | `pairing/verdict.cose`, `pairing/lease.cose` | the last verdict, and the last one with leases; one file with two names where they are the same |
-//! | `pairing.new/approved.cbor` | what was approved, until the pairing is complete |
-//! | `pairing.new/…` | the rest of a pairing in the making, its `pairing.cbor` last |
-//! | `revocation.cbor` | why the last pairing ended |
-//! | `receipts/{epoch}.cbor` | receipts that nobody has taken yet |
-//! | `time.cbor` | the earliest that it can be now, from the last verdict |
-//! | `records/` | the assurance records, which `audit` keeps |
-//! | `reserve` | disk space for the pairing that is asked for |
+//! | `pairing/verdict.cose`, `pairing/lease.cose` | the last verdict, and the last one with leases; hard links to one file if they are the same |
+//! | `pairing.new/approved.cbor` | an approval, until its pairing is complete |
+//! | `pairing.new/keys-begun.cbor` | the epoch in which keys may have been created on that approval |
+//! | `pairing.new/…` | the files of the unfinished pairing; `pairing.cbor` is written last |
+//! | `revocation.cbor` | why the last pairing ended, or is about to end |
+//! | `receipts/{epoch}.cbor` | receipts that the control plane has not confirmed |
+//! | `time.cbor` | the floor of the wall clock, from the last verdict |
+//! | `records/` | the audit records, which `audit` writes |
+//! | `reserve` | disk space for the pairing that was requested |
 //! | `lock` | locked (flock(2)) while a daemon uses the directory |
 
 pub(crate) mod atomic;
@@ -50,7 +51,7 @@ pub use making::PairingKeys;
 const RECORD: usize = 128 * 1024;
 const VAULT: usize = 1024 * 1024;
 
-/// The state directory, held by one daemon. Its methods block for as long as the disk takes.
+/// The state directory, locked by one daemon. Its methods block on the disk.
 pub struct Store {
     disk: Arc<dyn Disk>,
     root: PathBuf,
@@ -65,23 +66,22 @@ impl fmt::Debug for Store {
     }
 }
 
-/// What guards the files of the live pairing, whose writes happen on other threads. Nobody holds it while the disk
-/// takes a file's contents: a hung write keeps no wipe from unlinking.
+/// Decides whether files of the live pairing may be written, by threads other than the one that ends the pairing. No thread holds
+/// this lock while it writes the contents of a file, so that a hung write does not keep a wipe from unlinking files.
 struct Live {
-    /// Cleared when the pairing ends, so that a write that was already under way cannot bring a
-    /// file back.
+    /// Whether the pairing is live. Cleared when it ends: a write in progress must not create a file again.
     pairing: bool,
-    /// Counts the pairings that took their place in this process: a write for one before is dropped.
+    /// Number of pairings that this process has committed. A write for an earlier pairing is dropped.
     generation: u64,
-    /// The sequence of the last verdict that was written: an older one does not replace it.
+    /// The sequence number of the last verdict that was written. An older verdict does not replace it.
     verdict: u64,
 }
 
 impl Store {
-    /// Opens the directory for this process alone, and makes it where it is missing.
+    /// Opens the directory, and locks it for this process. Creates it if it is missing.
     ///
     /// # Errors
-    /// [`StoreError`] when the directory belongs to another user, others may enter it, or another process uses it.
+    /// [`StoreError`] if the directory belongs to another user, others may enter it, or another process uses it.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         Self::open_on(Arc::new(FileSystem), root)
     }
@@ -98,17 +98,17 @@ impl Store {
         Ok(store)
     }
 
-    /// The disk that holds the directory.
+    /// Returns the disk of the directory.
     pub(crate) fn disk(&self) -> Arc<dyn Disk> {
         Arc::clone(&self.disk)
     }
 
-    /// The pairing, live or over.
+    /// Returns the record of the pairing, live or ended; none if there is none.
     pub fn pairing(&self) -> Result<Option<PairingRecord>, StoreError> {
         self.load("pairing/pairing.cbor")
     }
 
-    /// The keys of the pairing; none when one of them is gone.
+    /// Returns the keys of the pairing; none if one of them is missing.
     pub fn keys(&self) -> Result<Option<PairingKeys>, StoreError> {
         let key = |name: &str| -> Result<Option<KeyBlob>, StoreError> {
             Ok(self.load::<making::KeyFile>(name)?.map(making::KeyFile::into_blob))
@@ -121,23 +121,23 @@ impl Store {
         })
     }
 
-    /// The last verdict, as it was received.
+    /// Returns the last verdict, as it was received.
     pub fn verdict(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(VERDICT, limits::ORDER)
     }
 
-    /// The last verdict with a lease, as it was received.
+    /// Returns the last verdict with a lease, as it was received.
     pub fn lease(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(LEASE, limits::ORDER)
     }
 
-    /// Keeps a verdict of the live pairing, unless a newer one is kept.
+    /// Writes a verdict of the live pairing, unless a newer one was written.
     pub fn put_verdict(&self, sequence: u64, message: &[u8], has_lease: bool) -> Result<(), StoreError> {
         let Some(generation) = self.live_generation() else { return Ok(()) };
         if sequence <= self.lock().verdict {
             return Ok(());
         }
-        // The lease comes first: where the power fails in between, the broker still has the verdict.
+        // Write the lease first: if the power fails in between, the broker delivers the unacknowledged verdict again.
         let names: &[&str] = if has_lease { &[LEASE, VERDICT] } else { &[VERDICT] };
         self.write_live(generation, names, message)?;
         let mut live = self.lock();
@@ -153,8 +153,8 @@ impl Store {
         live.pairing.then_some(live.generation)
     }
 
-    /// Writes the same contents to files of the live pairing of `generation`. Where that has ended in the meantime,
-    /// nothing is left of them.
+    /// Writes the same contents to files of the live pairing of `generation`. If that pairing has ended meanwhile, removes the
+    /// temporary files.
     fn write_live(&self, generation: u64, names: &[&str], contents: &[u8]) -> Result<(), StoreError> {
         let paths: Vec<PathBuf> = names.iter().map(|name| self.root.join(name)).collect();
         let write = || {
@@ -172,28 +172,28 @@ impl Store {
         write().map_err(|error| self.error(names.first().copied().unwrap_or_default(), error))
     }
 
-    /// Removes the last verdict with a lease, for good: a device that is barred must not find it after a power cut.
+    /// Removes the last verdict with a lease, and syncs the folder: a barred device must not find the lease after a power cut.
     pub fn remove_lease(&self) -> Result<(), StoreError> {
         self.remove(LEASE)?;
         self.sync_pairing()
     }
 
-    /// The earliest that it can be now, as an earlier process knew.
+    /// Returns the floor of the wall clock that an earlier process wrote.
     pub fn time(&self) -> Result<Option<KnownTime>, StoreError> {
         self.load(TIME)
     }
 
-    /// Keeps the earliest that it can be now. It outlives the pairing.
+    /// Writes the floor of the wall clock. The file stays when the pairing ends.
     pub fn put_time(&self, time: &KnownTime) -> Result<(), StoreError> {
         self.save(TIME, time)
     }
 
-    /// The sealed tokens.
+    /// Returns the sealed tokens.
     pub fn vault(&self) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(VAULT_FILE, VAULT)
     }
 
-    /// Keeps the sealed tokens of the live pairing.
+    /// Writes the sealed tokens of the live pairing.
     pub fn put_vault(&self, sealed: &[u8]) -> Result<(), StoreError> {
         match self.live_generation() {
             Some(generation) => self.write_live(generation, &[VAULT_FILE], sealed),
@@ -201,7 +201,7 @@ impl Store {
         }
     }
 
-    /// Unlinks every key, token and lease, and makes that last. The record of the pairing stays.
+    /// Unlinks keys, sealed tokens, verdicts and leases, and syncs the folder. The record of the pairing stays.
     pub fn destroy_keys(&self) -> Result<(), StoreError> {
         let mut live = self.lock();
         live.pairing = false;
@@ -269,18 +269,18 @@ const TIME: &str = "time.cbor";
 const VERDICT: &str = "pairing/verdict.cose";
 const LEASE: &str = "pairing/lease.cose";
 
-/// What went wrong in the state directory.
+/// Why an operation on the state directory failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The disk refused.
+    /// A system call failed.
     #[error("{}: {error}; check the disk, its free space and the owner of the state directory", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the disk said.
+        /// The error of the system call.
         error: io::Error,
     },
-    /// A file is not what was written.
+    /// A file does not decode.
     #[error("{} is damaged ({error}); pair the device again", path.display())]
     Damaged {
         /// The file.
@@ -297,7 +297,7 @@ pub enum StoreError {
     /// This process must not use the state directory.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// A key is larger than any that a TPM makes.
+    /// A key is larger than any key of a TPM.
     #[error("{name} cannot be encoded")]
     Unencodable {
         /// The file.

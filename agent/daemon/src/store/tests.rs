@@ -1,4 +1,4 @@
-//! What the disk holds after each step, and what a damaged disk is taken for.
+//! Tests of the disk's contents after each step, and of damaged files.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -29,7 +29,7 @@ fn private_folder() -> tempfile::TempDir {
     builder.permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()
 }
 
-/// What the next process opens.
+/// Returns the store as the next process opens it.
 fn restarted(store: Store) -> Store {
     let root = store.root.clone();
     drop(store);
@@ -37,7 +37,7 @@ fn restarted(store: Store) -> Store {
 }
 
 #[test]
-fn reserved_space_is_given_back_step_by_step() {
+fn reserved_space_is_freed_step_by_step() {
     let folder = private_folder();
     let store = Store::open(folder.path()).unwrap();
     let reserved = || fs::metadata(folder.path().join("reserve")).ok().map(|file| file.len());
@@ -52,7 +52,7 @@ fn reserved_space_is_given_back_step_by_step() {
 }
 
 #[test]
-fn a_pairing_is_there_only_once_it_is_committed() {
+fn a_new_pairing_is_used_only_after_its_commit() {
     let folder = private_folder();
     let store = Store::open(folder.path()).unwrap();
     assert!(store.pairing().unwrap().is_none());
@@ -69,7 +69,7 @@ fn a_pairing_is_there_only_once_it_is_committed() {
     assert!(matches!(store.unfinished(), Unfinished::Approved { may_have_keys: true, .. }));
 
     store.stage(&record(4), &keys(), b"verdict").unwrap();
-    assert!(store.pairing().unwrap().is_none(), "a staged pairing was taken for one");
+    assert!(store.pairing().unwrap().is_none(), "a staged pairing counts as committed");
     store.commit().unwrap();
     let store = restarted(store);
     assert_eq!(store.pairing().unwrap().unwrap().epoch, Epoch(4));
@@ -78,12 +78,12 @@ fn a_pairing_is_there_only_once_it_is_committed() {
     assert_eq!(store.keys().unwrap().unwrap().action.public, b"action");
     assert_eq!(store.verdict().unwrap().as_deref(), Some(b"verdict".as_slice()));
     for used in ["approved.cbor", "keys-begun.cbor"] {
-        assert!(!folder.path().join("pairing").join(used).exists(), "{used} outlived its use");
+        assert!(!folder.path().join("pairing").join(used).exists(), "{used} was not removed");
     }
 }
 
 #[test]
-fn a_pairing_is_staged_in_full_or_not_at_all() {
+fn a_pairing_without_its_record_is_not_staged() {
     let folder = private_folder();
     let store = Store::open(folder.path()).unwrap();
     store.keep_approved(&approved()).unwrap();
@@ -92,7 +92,7 @@ fn a_pairing_is_staged_in_full_or_not_at_all() {
     // The power fails before the record is written, which comes last.
     fs::remove_file(folder.path().join("pairing.new/pairing.cbor")).unwrap();
     assert!(matches!(store.unfinished(), Unfinished::Approved { .. }));
-    // And while the approval is put aside, which comes when all is there.
+    // The power fails after the commit has removed the approval.
     store.stage(&record(4), &keys(), b"verdict").unwrap();
     fs::remove_file(folder.path().join("pairing.new/approved.cbor")).unwrap();
     assert!(matches!(store.unfinished(), Unfinished::Staged));
@@ -101,7 +101,7 @@ fn a_pairing_is_staged_in_full_or_not_at_all() {
 }
 
 #[test]
-fn what_cannot_be_read_was_not_approved() {
+fn a_damaged_approval_is_not_used() {
     let folder = private_folder();
     let store = Store::open(folder.path()).unwrap();
     store.keep_approved(&approved()).unwrap();
@@ -118,7 +118,7 @@ fn what_cannot_be_read_was_not_approved() {
 }
 
 #[test]
-fn the_end_of_a_pairing_that_never_took_its_place_leaves_why_the_last_one_ended() {
+fn the_end_of_an_uncommitted_pairing_does_not_replace_the_last_revocation() {
     let folder = private_folder();
     let store = paired(folder.path());
     let ended = |epoch| Revocation {
@@ -142,12 +142,12 @@ fn the_end_of_a_pairing_that_never_took_its_place_leaves_why_the_last_one_ended(
 }
 
 #[test]
-fn nothing_comes_back_once_the_keys_are_destroyed() {
+fn late_writes_create_no_file_after_the_keys_were_destroyed() {
     let folder = private_folder();
     let store = paired(folder.path());
     store.put_vault(b"sealed").unwrap();
     store.destroy_keys().unwrap();
-    // Writes that were under way on other threads.
+    // Writes of other threads that were in progress.
     store.put_vault(b"sealed").unwrap();
     store.put_verdict(9, b"late", true).unwrap();
     let left: Vec<_> = fs::read_dir(folder.path().join("pairing"))
@@ -156,7 +156,7 @@ fn nothing_comes_back_once_the_keys_are_destroyed() {
         .collect();
     assert_eq!(left, ["pairing.cbor"]);
     assert!(store.keys().unwrap().is_none());
-    assert_eq!(store.pairing().unwrap().unwrap().epoch, Epoch(4), "the record went, too");
+    assert_eq!(store.pairing().unwrap().unwrap().epoch, Epoch(4), "the record was removed, too");
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn an_older_verdict_does_not_replace_a_newer_one() {
 }
 
 #[test]
-fn damaged_and_oversize_files_are_errors_and_no_panic() {
+fn damaged_and_oversize_files_are_errors() {
     let folder = private_folder();
     let store = paired(folder.path());
     let path = folder.path().join("pairing/pairing.cbor");
@@ -184,7 +184,7 @@ fn damaged_and_oversize_files_are_errors_and_no_panic() {
 }
 
 #[test]
-fn receipts_wait_for_each_epoch_in_order() {
+fn receipts_are_returned_in_the_order_of_their_epochs() {
     let folder = private_folder();
     let store = Store::open(folder.path()).unwrap();
     for epoch in [12, 7, 100] {
@@ -197,7 +197,7 @@ fn receipts_wait_for_each_epoch_in_order() {
 }
 
 #[test]
-fn a_note_of_a_wipe_is_found_and_never_replaces_what_came_of_it() {
+fn a_note_of_a_wipe_does_not_replace_its_outcome() {
     let folder = private_folder();
     let store = paired(folder.path());
     let begun = revocation(false);
@@ -223,7 +223,7 @@ fn revocation(counted: bool) -> Revocation {
 }
 
 #[test]
-fn a_new_pairing_forgets_why_the_last_one_ended() {
+fn a_commit_removes_the_last_revocation() {
     let folder = private_folder();
     let store = paired(folder.path());
     store.put_revocation(&revocation(true)).unwrap();
@@ -234,27 +234,27 @@ fn a_new_pairing_forgets_why_the_last_one_ended() {
     store.commit().unwrap();
     assert!(store.revocation().unwrap().is_none());
     store.put_vault(b"sealed").unwrap();
-    assert!(store.vault().unwrap().is_some(), "the new pairing cannot keep tokens");
+    assert!(store.vault().unwrap().is_some(), "the new pairing cannot store tokens");
 }
 
 #[test]
-fn a_write_that_hangs_keeps_no_wipe_from_unlinking_and_brings_nothing_back() {
+fn a_hung_write_does_not_delay_a_wipe_and_creates_no_file_after_it() {
     let folder = private_folder();
     let store = paired(folder.path());
     let path = folder.path().join(VERDICT);
     let generation = store.live_generation().unwrap();
-    // The disk has taken the contents of a verdict, and the wipe comes before they are in place.
+    // The contents of a verdict are on the disk, and the wipe runs before the rename.
     let prepared = atomic::prepare(&FileSystem, &[&path], b"late").unwrap();
     store.destroy_keys().unwrap();
     assert!(!path.exists());
     drop(prepared);
     store.write_live(generation, &[VERDICT], b"late").unwrap();
-    assert!(!path.exists(), "a write brought a file of a dead pairing back");
+    assert!(!path.exists(), "a write created a file of an ended pairing again");
     assert!(!path.with_extension("tmp").exists());
 }
 
 #[test]
-fn a_write_for_the_pairing_before_does_not_reach_the_next_one() {
+fn a_write_for_an_earlier_pairing_is_dropped() {
     let folder = private_folder();
     let store = paired(folder.path());
     let generation = store.live_generation().unwrap();
