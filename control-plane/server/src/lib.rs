@@ -19,6 +19,7 @@ pub mod control_plane;
 pub mod entitlement;
 pub mod http;
 pub mod keys;
+pub mod label;
 pub mod lookup;
 pub mod orders;
 pub mod pairing;

@@ -10,18 +10,22 @@ pub const SHORTEST_PREFIX: usize = 6;
 pub const MOST_CANDIDATES: usize = 5;
 
 /// Returns the device that `text` names: by its id, by the SHA-256 of its endorsement key, by its exact label, or by a
-/// prefix of its id that no other device shares.
+/// prefix of its id that no other device shares. A device in service goes before retired ones.
 ///
 /// # Errors
 /// [`LookupError`] lists the devices that may be meant.
 pub fn find(tx: &Tx<'_>, text: &str) -> Result<NamedDevice, LookupError> {
     let text = text.trim();
     if let Some(device) = full_id(text).map(|id| tx.device(id)).transpose()?.flatten() {
-        return Ok(NamedDevice { device: device.id, label: device.label });
+        return Ok(NamedDevice { device: device.id, label: device.label, retired_at: device.retired_at });
     }
     let prefix = text.to_ascii_lowercase();
     let is_prefix = prefix.len() >= SHORTEST_PREFIX && prefix.bytes().all(is_base32);
-    let found = tx.devices_named(text, is_prefix.then_some(prefix.as_str()), MOST_CANDIDATES + 1)?;
+    let mut found = tx.devices_named(text, is_prefix.then_some(prefix.as_str()), MOST_CANDIDATES + 1)?;
+    if found.first().is_some_and(|named| named.retired_at.is_none()) {
+        // A new board may have the label of the one that it replaced.
+        found.retain(|named| named.retired_at.is_none());
+    }
     match <[NamedDevice; 1]>::try_from(found) {
         Ok([device]) => Ok(device),
         Err(found) if found.is_empty() => {
@@ -63,7 +67,7 @@ pub fn find_pending(tx: &Tx<'_>, text: &str) -> Result<PendingDevice, LookupErro
 /// Returns at most one device more than an error lists. A pending device has no label.
 fn named(devices: &[PendingDevice], is_listed: impl Fn(&PendingDevice) -> bool) -> Vec<NamedDevice> {
     let listed = devices.iter().filter(|device| is_listed(device)).take(MOST_CANDIDATES + 1);
-    listed.map(|device| NamedDevice { device: device.device, label: None }).collect()
+    listed.map(|device| NamedDevice { device: device.device, label: None, retired_at: None }).collect()
 }
 
 /// Reads a whole id, or the id that follows from the SHA-256 of an endorsement key.

@@ -171,7 +171,46 @@ fn a_device_is_named_by_its_label_or_a_prefix_of_its_id() {
 }
 
 #[test]
-fn malformed_and_unknown_codes_and_sessions_have_different_errors() {
+fn a_device_out_of_service_leaves_the_list_and_its_name() {
+    let mut rig = Rig::new();
+    rig.start();
+    let enrolled = json(&rig.run(&["enrol", "--ek-sha256", &ek(1), "--label", "pump 4"]));
+    let device = enrolled[0]["device"].as_str().unwrap();
+    let renamed = json(&rig.run(&["rename", "pump 4", "pump 5"]));
+    assert_eq!((&renamed["before"], &renamed["label"]), (&"pump 4".into(), &"pump 5".into()));
+    let refused = rig.run(&["rename", "pump 5", "group:pumps"]);
+    assert_eq!(json(&refused)["error"], "malformed");
+    assert_eq!(rig.run(&["rename", "pump 5"]).status.code(), Some(64), "neither a label nor --remove");
+
+    // Without a terminal nobody is asked, and nothing changes.
+    let unconfirmed =
+        rig.command(&["retire", device, "--reason", "sold"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(unconfirmed.status.code(), Some(64));
+    assert_eq!(json(&rig.run(&["devices"]))[0]["retired_at"], serde_json::Value::Null);
+    let retired = json(&rig.run(&["retire", "pump 5", "--reason", "sold", "--yes"]));
+    assert_eq!((&retired["device"], &retired["order"]), (&device.into(), &serde_json::Value::Null));
+    assert_eq!(json(&rig.run(&["devices"])), serde_json::json!([]));
+    assert_eq!(json(&rig.run(&["devices", "--retired"]))[0]["status"], "retired");
+    let list = Command::new(program())
+        .args(["devices", "--config"])
+        .arg(rig.dir.path().join("control-plane.toml"))
+        .output()
+        .unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    assert!(
+        list.contains("No device is enrolled") && list.contains("1 device retired, see --retired."),
+        "{list}"
+    );
+
+    assert!(rig.run(&["delete", "pump 5", "--yes"]).status.success());
+    assert_eq!(json(&rig.run(&["show", device]))["error"], "deleted-device");
+    let kinds: Vec<_> =
+        json(&rig.run(&["records", device])).as_array().unwrap().iter().map(|r| r["kind"].clone()).collect();
+    assert_eq!(kinds, ["enrolled", "renamed", "retired", "deleted"]);
+}
+
+#[test]
+fn what_is_no_code_and_no_session_is_told_apart() {
     let mut rig = Rig::new();
     rig.start();
     assert_eq!(json(&rig.run(&["sessions"])), serde_json::json!([]));

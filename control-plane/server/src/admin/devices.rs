@@ -94,8 +94,12 @@ async fn show(State(plane): Plane, Path(device): Path<String>) -> Answer<DeviceV
     let view = plane
         .store
         .transaction(move |tx| {
-            let device = tx.device(device)?.ok_or_else(AdminError::unknown_device)?;
-            Ok::<_, AdminError>(view::device_view(&plane_in_tx, tx, device)?)
+            let found = match tx.device(device)? {
+                Some(found) => found,
+                None if tx.deleted_at(device)?.is_some() => return Err(AdminError::deleted_device(device)),
+                None => return Err(AdminError::unknown_device()),
+            };
+            Ok(view::device_view(&plane_in_tx, tx, found)?)
         })
         .await?;
     Ok(Json(view))
@@ -186,13 +190,13 @@ async fn settle(
 
 async fn records(State(plane): Plane, Path(device): Path<String>) -> Answer<Vec<RecordView>> {
     let device = parse(&device)?;
-    let records = read_enrolled(&plane, device, move |tx| Ok(tx.records(device)?)).await?;
+    let records = read_known(&plane, device, move |tx| Ok(tx.records(device)?)).await?;
     Ok(axum::Json(records.into_iter().map(|(record, link)| RecordView::new(record, &link)).collect()))
 }
 
 async fn device_records(State(plane): Plane, Path(device): Path<String>) -> Answer<Vec<DeviceRecordView>> {
     let device = parse(&device)?;
-    let records = read_enrolled(&plane, device, move |tx| Ok(tx.device_records(device)?)).await?;
+    let records = read_known(&plane, device, move |tx| Ok(tx.device_records(device)?)).await?;
     Ok(axum::Json(records.into_iter().map(DeviceRecordView::from).collect()))
 }
 
@@ -200,20 +204,22 @@ async fn export_bundle(State(plane): Plane, Path(device): Path<String>) -> Answe
     let device = parse(&device)?;
     let plane_in_tx = Arc::clone(&plane);
     let contents =
-        read_enrolled(&plane, device, move |tx| Ok(bundle::collect(&plane_in_tx, tx, device)?)).await?;
+        read_known(&plane, device, move |tx| Ok(bundle::collect(&plane_in_tx, tx, device)?)).await?;
     let bundle = Bundle::sign(contents, &plane.keys.audit, plane.keys.authority.certificate())
         .map_err(|error| AdminError::new("failed", error))?;
     Ok(axum::Json(bundle))
 }
 
-/// Runs a query about an enrolled device.
-async fn read_enrolled<T: Send + 'static>(
+/// Runs a query about a device that is or was enrolled, also one that was deleted.
+async fn read_known<T: Send + 'static>(
     plane: &ControlPlane,
     device: DeviceId,
     read: impl FnOnce(&Tx<'_>) -> Result<T, AdminError> + Send + 'static,
 ) -> Result<T, AdminError> {
     let read = move |tx: &Tx<'_>| {
-        tx.device(device)?.ok_or_else(AdminError::unknown_device)?;
+        if tx.device(device)?.is_none() && tx.deleted_at(device)?.is_none() {
+            return Err(AdminError::unknown_device());
+        }
         read(tx)
     };
     plane.store.transaction(read).await

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use pawl_proto::message::ShortText;
 use pawl_proto::{DeviceId, Digest};
 use pawl_verifier::record::Fact;
 use serde::{Deserialize, Serialize};
 
 use super::view::{Enrolled, PendingView};
-use super::{AdminError, Answer, Plane, short};
+use super::{AdminError, Answer, Plane, label};
 use crate::control_plane::ControlPlane;
 use crate::entitlement::{self, AccessChange};
+use crate::label::Label;
 use crate::lookup;
 use crate::orders;
 use crate::store::Tx;
@@ -46,7 +46,7 @@ pub struct EnrolRequest {
 
 /// What an operator sets for the devices that are enrolled together.
 struct Terms {
-    label: Option<ShortText>,
+    label: Option<Label>,
     without_certificate: bool,
     change: AccessChange,
 }
@@ -54,7 +54,7 @@ struct Terms {
 async fn enrol(State(plane): Plane, Json(request): Json<EnrolRequest>) -> Answer<Vec<Enrolled>> {
     let digests = request.ek_sha256.iter().map(|text| digest(text)).collect::<Result<Vec<_>, _>>()?;
     let terms = Terms {
-        label: request.label.as_deref().map(short).transpose()?,
+        label: request.label.as_deref().map(label).transpose()?,
         without_certificate: request.without_certificate,
         change: AccessChange {
             add: entitlement::parse(&request.scopes, &request.audiences)?,
@@ -94,7 +94,7 @@ fn enrol_in(
 ) -> Result<Enrolled, AdminError> {
     let Terms { label, without_certificate, change } = terms;
     let (device, now) = (DeviceId::from_digest(ek_sha256.0), plane.clock.now());
-    let label = label.as_ref().map(ShortText::as_str);
+    let label = label.as_ref().map(Label::as_str);
     let new = tx.enrol(ek_sha256, label, now)?;
     let (ek_sha256, label) = (ek_sha256.to_string(), label.map(str::to_owned));
     let changed = tx.set_without_certificate(device, *without_certificate)?;

@@ -5,6 +5,7 @@ mod devices;
 mod enrolment;
 mod lookup;
 mod policies;
+mod retirement;
 mod sessions;
 mod updates;
 pub mod view;
@@ -28,6 +29,7 @@ use tokio::net::UnixListener;
 use crate::control_plane::ControlPlane;
 use crate::entitlement::AccessError;
 use crate::incident::ResolveError;
+use crate::label::{Label, LabelError};
 use crate::orders::OrderError;
 use crate::session::ApproverError;
 use crate::store::{ChainError, NamedDevice, StoreError};
@@ -36,6 +38,7 @@ pub use client::{Client, ClientError};
 pub use devices::{EntitleRequest, ReasonRequest, ResumeRequest, SettleRequest, StateRequest};
 pub use enrolment::EnrolRequest;
 pub use lookup::LookupRequest;
+pub use retirement::RenameRequest;
 pub use sessions::{ApproveRequest, CodeRequest};
 pub use updates::PreApproveRequest;
 
@@ -53,6 +56,7 @@ pub fn router(plane: Arc<ControlPlane>) -> Router {
         .merge(devices::routes())
         .merge(enrolment::routes())
         .merge(lookup::routes())
+        .merge(retirement::routes())
         .merge(sessions::routes())
         .merge(updates::routes())
         .merge(policies::routes())
@@ -62,6 +66,10 @@ pub fn router(plane: Arc<ControlPlane>) -> Router {
 
 fn parse(device: &str) -> Result<DeviceId, AdminError> {
     device.parse().map_err(|error| AdminError::new("malformed", error))
+}
+
+fn label(text: &str) -> Result<Label, AdminError> {
+    text.parse().map_err(|error: LabelError| AdminError::new("malformed", error))
 }
 
 fn short(text: &str) -> Result<ShortText, AdminError> {
@@ -160,6 +168,8 @@ impl From<OrderError> for AdminError {
             OrderError::Uncovered(_) => "uncovered",
             OrderError::Access(_) => "malformed",
             OrderError::OtherState { .. } => "other-state",
+            OrderError::Retired => "retired",
+            OrderError::NotRetired => "not-retired",
             OrderError::NotSuspended => "not-suspended",
             OrderError::OtherSuspension { .. } => "other-suspension",
             OrderError::Failed(error) => {
@@ -207,7 +217,7 @@ impl From<ApproverError> for AdminError {
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
         let status = match self.error.as_str() {
-            "unknown-device" => StatusCode::NOT_FOUND,
+            "unknown-device" | "deleted-device" => StatusCode::NOT_FOUND,
             "failed" | "chain-broken" => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::CONFLICT,
         };

@@ -44,6 +44,41 @@ pub struct Enrolled {
     pub new: bool,
 }
 
+/// `rename`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RenamedView {
+    /// The device.
+    pub device: DeviceId,
+    /// The operator's name for it now.
+    pub label: Option<String>,
+    /// The operator's name for it before.
+    pub before: Option<String>,
+}
+
+/// `retire`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RetiredView {
+    /// The device.
+    pub device: DeviceId,
+    /// The operator's name for it.
+    pub label: Option<String>,
+    /// When it was retired, Unix seconds.
+    pub retired_at: u64,
+    /// The order to end its pairing; none if no pairing was live.
+    pub order: Option<OrderView>,
+}
+
+/// `delete`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeletedView {
+    /// The device.
+    pub device: DeviceId,
+    /// The operator's name for it until now.
+    pub label: Option<String>,
+    /// When it was deleted, Unix seconds.
+    pub deleted_at: u64,
+}
+
 /// `accept`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accepted {

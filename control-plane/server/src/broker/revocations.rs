@@ -1,7 +1,7 @@
 //! The revocation list of link certificates for the broker.
 //!
-//! It lists the certificates of ended pairings. A replaced device may never carry out the order to end its pairing:
-//! after `broker.cut_replaced_seconds` its certificate is listed, too.
+//! It lists the certificates of ended pairings. A replaced or retired device may never carry out the order to end its
+//! pairing: after `broker.cut_replaced_seconds` its certificate is listed, too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn log_changes(before: Option<&[DeadLink]>, now: &[DeadLink]) {
     let is_new = |link: &&DeadLink| before.is_none_or(|before| !before.contains(link));
     for DeadLink { device, .. } in now.iter().filter(is_new).filter(|link| !link.is_proven) {
         tracing::warn!(
-            %device, "this device was replaced, and its TPM has not proven that its pairing has ended: its link \
+            %device, "this device was replaced or retired, and its TPM has not proven that its pairing has ended: its link \
             certificate is revoked; find the device, or end its pairing with pawlctl wipe"
         );
     }

@@ -135,6 +135,9 @@ pub(super) enum Verb {
         /// claims of the device. A device without a value does not match.
         #[arg(long = "where", value_name = "FIELD=VALUE")]
         conditions: Vec<Condition>,
+        /// Only the retired devices, which are left out otherwise
+        #[arg(long)]
+        retired: bool,
     },
     /// Show everything about a device
     Show {
@@ -163,6 +166,42 @@ pub(super) enum Verb {
         #[arg(long, value_name = "TEXT")]
         reason: String,
         /// Do not ask for confirmation; required if there is no terminal to ask at
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Give a device another label
+    Rename {
+        #[arg(help = DEVICE)]
+        device: String,
+        /// The label from now on
+        #[arg(required_unless_present = "remove")]
+        label: Option<String>,
+        /// Remove the label
+        #[arg(long, conflicts_with = "label")]
+        remove: bool,
+    },
+    /// Retire a device that goes out of service: its entitlement ends, its history stays
+    ///
+    /// The control plane revokes the live pairing, and removes all scopes and audiences. The device leaves the list of
+    /// `devices`; `devices --retired` has it. To use it again, enrol it again.
+    Retire {
+        #[arg(help = DEVICE)]
+        device: String,
+        /// The reason; shown on the device
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Do not ask for confirmation; required where there is no terminal to ask at
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Delete a retired device: only its audit records stay
+    ///
+    /// `records ID` shows and exports them; the id must be given in full. The list for the broker still has its link
+    /// certificates.
+    Delete {
+        #[arg(help = DEVICE)]
+        device: String,
+        /// Do not ask for confirmation; required where there is no terminal to ask at
         #[arg(long)]
         yes: bool,
     },

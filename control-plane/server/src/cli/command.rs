@@ -2,14 +2,14 @@ use pawl_proto::{DeviceId, SessionId};
 use serde::Serialize;
 
 use super::args::{EntitleArgs, Verb};
-use super::{Failure, approve, confirm, output, policy, pre_approve, records, text};
+use super::{Failure, approve, confirm, devices, output, policy, pre_approve, records, text};
 use crate::admin::view::{
-    Accepted, AccessView, DeviceLine, DeviceView, Enrolled, OrderView, PendingView, SessionView, SettledView,
-    StandingView,
+    Accepted, AccessView, DeletedView, DeviceView, Enrolled, OrderView, PendingView, RenamedView,
+    RetiredView, SessionView, SettledView, StandingView,
 };
 use crate::admin::{
-    Client, EnrolRequest, EntitleRequest, LookupRequest, ReasonRequest, ResumeRequest, SettleRequest,
-    StateRequest,
+    Client, EnrolRequest, EntitleRequest, LookupRequest, ReasonRequest, RenameRequest, ResumeRequest,
+    SettleRequest, StateRequest,
 };
 use crate::config::Config;
 use crate::store::NamedDevice;
@@ -40,17 +40,28 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
                 server.client.post(&server.path(&device, "/entitle").await?, &request).await?;
             server.print(&changed, text::entitled)
         }
-        Verb::Devices { conditions } => {
-            let mut devices: Vec<DeviceLine> = server.client.get("/v1/devices").await?;
-            devices.retain(|device| conditions.iter().all(|condition| condition.fits(device)));
-            let of_some = !conditions.is_empty();
-            server.print(&devices, |devices| text::devices(devices, of_some))
-        }
+        Verb::Devices { conditions, retired } => devices::run(&server, &conditions, retired).await,
         Verb::Show { device } => {
             let view: DeviceView = server.client.get(&server.path(&device, "").await?).await?;
             server.print(&view, text::device)
         }
         Verb::Records(args) => records::run(&server, args).await,
+        Verb::Rename { device, label, remove: _ } => {
+            let path = server.path(&device, "/rename").await?;
+            let renamed: RenamedView = server.client.post(&path, &RenameRequest { label }).await?;
+            server.print(&renamed, text::renamed)
+        }
+        Verb::Retire { device, reason, yes } => {
+            let device = server.confirmed(&device, confirm::RETIRES, yes).await?;
+            let request = ReasonRequest { reason };
+            let retired: RetiredView = server.client.post(&path(device, "/retire"), &request).await?;
+            server.print(&retired, text::retired)
+        }
+        Verb::Delete { device, yes } => {
+            let device = server.confirmed(&device, confirm::DELETES, yes).await?;
+            let deleted: DeletedView = server.client.post(&path(device, "/delete"), &()).await?;
+            server.print(&deleted, text::deleted)
+        }
         Verb::Revoke { device, reason, yes } => server.end(&device, "/revoke", reason, yes).await,
         Verb::Repair { device, reason, yes } => server.end(&device, "/repair", reason, yes).await,
         Verb::Refresh { device } => {
@@ -133,14 +144,20 @@ impl Server {
 
     /// Orders the end of a pairing, once the operator has confirmed it.
     async fn end(&self, device: &str, verb: &str, reason: String, yes: bool) -> Result<(), Failure> {
+        let device = self.confirmed(device, confirm::ENDS, yes).await?;
+        self.order(device, verb, reason).await
+    }
+
+    /// Returns the device that the operator named, once they have confirmed what the command destroys.
+    async fn confirmed(&self, device: &str, destroys: &str, yes: bool) -> Result<DeviceId, Failure> {
         if !yes {
             confirm::must_have_terminal()?;
         }
         let device = self.device(device).await?;
         if !yes {
-            confirm::ask(&self.client.get(&path(device, "")).await?)?;
+            confirm::ask(destroys, &self.client.get(&path(device, "")).await?)?;
         }
-        self.order(device, verb, reason).await
+        Ok(device)
     }
 
     async fn order(&self, device: DeviceId, verb: &str, reason: String) -> Result<(), Failure> {

@@ -151,6 +151,7 @@ mod tests {
             endorsement: None,
             without_certificate: false,
             status: DeviceStatus::Lapsed,
+            retired_at: None,
             standing: Standing::Active,
             granted: pawl_proto::message::Access { scopes: Vec::new(), audiences: Vec::new() },
             pairing: None,

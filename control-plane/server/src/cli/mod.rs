@@ -5,6 +5,7 @@ mod args;
 mod command;
 mod condition;
 mod confirm;
+mod devices;
 mod local;
 mod output;
 mod policy;
@@ -120,11 +121,9 @@ enum Failure {
     NobodyToAsk,
     #[error("not approved: nothing was signed")]
     NotApproved,
-    #[error(
-        "this ends a pairing permanently, and there is no terminal to ask at: nothing was ordered; give --yes"
-    )]
+    #[error("this cannot be taken back, and there is no terminal to ask at: nothing was ordered; give --yes")]
     NobodyToConfirm,
-    #[error("you did not confirm: nothing was ordered")]
+    #[error("you did not confirm: nothing has changed")]
     NotConfirmed,
     #[error(transparent)]
     Key(#[from] pawl_approval::sign::FindError),

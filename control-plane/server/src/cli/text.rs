@@ -9,12 +9,13 @@ mod vendor_cas;
 
 use std::fmt::{self, Write as _};
 
+use pawl_proto::DeviceId;
 use pawl_proto::message::{Access, EventKind, Standing};
 use time::UtcDateTime;
 
 use crate::admin::view::{
-    Accepted, AccessView, Delivery, Enrolled, OrderView, PreApprovedView, SettledView, StandingView,
-    WithdrawnView,
+    Accepted, AccessView, DeletedView, Delivery, Enrolled, OrderView, PreApprovedView, RenamedView,
+    RetiredView, SettledView, StandingView, WithdrawnView,
 };
 use crate::store::NamedDevice;
 
@@ -34,6 +35,39 @@ pub(super) fn enrolled(enrolled: &Vec<Enrolled>) -> String {
         let _ = writeln!(text, "{did} {}{label}: {}{exempt}", device.device, access(&device.granted));
     }
     text
+}
+
+pub(super) fn renamed(renamed: &RenamedView) -> String {
+    let name = |label: &Option<String>| label.as_deref().unwrap_or("without a label").to_owned();
+    format!("{} was {}, and is {} now.\n", renamed.device, name(&renamed.before), name(&renamed.label))
+}
+
+pub(super) fn retired(retired: &RetiredView) -> String {
+    let order = match &retired.order {
+        None => "No pairing was live.",
+        Some(OrderView { delivery: Delivery::Published, .. }) => {
+            "The broker has the order to end its pairing; the device's receipt will prove the end."
+        }
+        Some(_) => "The order to end its pairing is stored, and will be published when the broker is back.",
+    };
+    let device = retired.device;
+    format!("Retired {}. {order} To use it again, enrol it again.\n", named(device, retired.label.as_deref()))
+}
+
+pub(super) fn deleted(deleted: &DeletedView) -> String {
+    let device = deleted.device;
+    let name = named(device, deleted.label.as_deref());
+    format!("Deleted {name}. Its audit records stay: pawl-control-plane records {device}\n")
+}
+
+/// Formats an id with the label.
+fn named(device: DeviceId, label: Option<&str>) -> String {
+    label.map_or_else(|| device.to_string(), |label| format!("{device} ({label})"))
+}
+
+/// Formats a number of things.
+fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 pub(super) fn entitled(changed: &AccessView) -> String {
@@ -165,7 +199,8 @@ pub(in crate::cli) fn settled(view: &SettledView) -> String {
 /// Formats the devices that a name may mean, one per line.
 pub(super) fn candidates(devices: &[NamedDevice]) -> String {
     devices.iter().fold(String::new(), |mut text, named| {
-        let _ = writeln!(text, "  {}  {}", named.device, or_dash(named.label.as_deref()));
+        let retired = if named.retired_at.is_some() { "  (retired)" } else { "" };
+        let _ = writeln!(text, "  {}  {}{retired}", named.device, or_dash(named.label.as_deref()));
         text
     })
 }

@@ -72,8 +72,8 @@ pub struct BrokerConfig {
     pub host: String,
     /// The TCP port.
     pub port: u16,
-    /// Seconds after which the link certificate of a replaced device is revoked, if its TPM has not proven by then that the
-    /// pairing has ended.
+    /// Seconds after which the link certificate of a replaced or retired device is revoked, if its TPM has not proven by
+    /// then that the pairing has ended.
     #[serde(default = "cut_replaced_seconds")]
     pub cut_replaced_seconds: u64,
 }

@@ -80,7 +80,7 @@ pub(crate) fn prospective(
     replaces: Option<DeviceId>,
 ) -> Result<Access, StoreError> {
     let holder = match replaces {
-        Some(replaced) if tx.device(device)?.is_none() => replaced,
+        Some(replaced) if tx.enrolled_device(device)?.is_none() => replaced,
         _ => device,
     };
     granted(plane, tx, holder)

@@ -1,7 +1,7 @@
 use pawl_proto::{DeviceId, Digest};
 
 use super::{LookupError, find, find_pending};
-use crate::store::PendingDevice;
+use crate::store::PendingRequest;
 use crate::testing::Rig;
 
 /// Returns the digest of an endorsement key. The ids of all of them begin with the same eight characters and differ
@@ -101,15 +101,13 @@ async fn a_prefix_of_several_pending_devices_is_refused_with_the_devices() {
         .store
         .transaction(|tx| {
             for number in 0..9 {
-                let asked = PendingDevice {
+                let asked = PendingRequest {
                     device: id(number),
                     ek_sha256: ek(number),
                     host: pawl_proto::message::HostFacts::default(),
                     endorsement: String::new(),
                     address: String::new(),
-                    first_at: 0,
-                    last_at: 0,
-                    times: 1,
+                    at: 0,
                 };
                 tx.add_pending_device(&asked, 9)?;
             }

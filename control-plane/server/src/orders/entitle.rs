@@ -39,7 +39,9 @@ pub async fn entitle(
     let changed = plane
         .store
         .transaction(move |tx| {
-            tx.device(device)?.ok_or(OrderError::UnknownDevice)?;
+            if tx.device(device)?.ok_or(OrderError::UnknownDevice)?.is_retired() {
+                return Err(OrderError::Retired);
+            }
             entitle_in(&plane_in_tx, tx, device, &change)
         })
         .await?;

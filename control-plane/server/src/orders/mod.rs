@@ -1,6 +1,7 @@
 //! Events that operators or approvals order, and the receipts that prove they were carried out.
 
 mod entitle;
+mod retire;
 mod standing;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use pawl_proto::{DecodeError, DeviceId, Digest, EventId, SessionId};
 use pawl_verifier::event::{EventContext, IssuedEvent, Order, OrderRefused, PendingOrder};
 use pawl_verifier::receipt::{self, VerifiedReceipt, verify_receipt};
 
-use crate::broker::Delivered;
+use crate::broker::{Delivered, Listener};
 use crate::control_plane::ControlPlane;
 use crate::entitlement::AccessError;
 use crate::incident;
@@ -23,6 +24,7 @@ use crate::verdict::IssueError;
 pub(crate) use entitle::entitle_in;
 pub use entitle::{AccessChanged, entitle};
 pub use receive as receive_receipt;
+pub use retire::{Deleted, Retired, delete, rename, retire};
 pub use standing::{StandingChanged, accept, resume, suspend};
 
 /// How long an operator's command waits for the broker before it reports that the order is only stored.
@@ -56,12 +58,16 @@ pub async fn order(
     plane.outbox.wake();
     tracing::info!(%device, id = %event.id, kind = %event.kind, epoch = %event.epoch, "ordered");
 
-    let delivered_at_ms = if plane.outbox.connected() {
-        listener.wait(DELIVERY, |delivered| times_of(delivered, event.id)).await
-    } else {
-        None
-    };
+    let delivered_at_ms = wait_for_event(plane, listener, event.id).await;
     Ok(Ordered { event, delivered_at_ms })
+}
+
+/// Waits for the broker to acknowledge an event. Returns when it was sent and acknowledged, Unix milliseconds.
+async fn wait_for_event(plane: &ControlPlane, listener: Listener, id: EventId) -> Option<(u64, u64)> {
+    if !plane.outbox.connected() {
+        return None;
+    }
+    listener.wait(DELIVERY, |delivered| times_of(delivered, id)).await
 }
 
 fn times_of(delivered: Delivered, wanted: EventId) -> Option<(u64, u64)> {
@@ -153,6 +159,12 @@ pub enum OrderError {
         /// The digest of the last reported state.
         reported: Digest,
     },
+    /// The device is retired.
+    #[error("the device is retired: to use it again, enrol it again")]
+    Retired,
+    /// The device is in service.
+    #[error("only a retired device is deleted: see `pawl-control-plane retire`")]
+    NotRetired,
     /// The device is not suspended.
     #[error("the device is not suspended")]
     NotSuspended,

@@ -112,6 +112,9 @@ fn change_in(
     change: StandingChange,
 ) -> Result<(u64, Option<u64>), OrderError> {
     let device = tx.device(id)?.ok_or(OrderError::UnknownDevice)?;
+    if device.is_retired() {
+        return Err(OrderError::Retired);
+    }
     let now = plane.clock.now();
     let (suspension, draft) = match change {
         StandingChange::Suspend { reason } => {

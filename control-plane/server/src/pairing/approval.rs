@@ -106,7 +106,7 @@ fn replace(
     incident::resolve(tx, replaced, REPLACED_OLD, now)?;
     incident::resolve(tx, device, REPLACED_NEW, now)?;
     if let Some(label) = &old.label {
-        tx.enrol(old.ek_sha256, Some(&format!("{label}{SUFFIX}")), now)?;
+        tx.set_label(replaced, Some(&format!("{label}{SUFFIX}")))?;
     }
     let (_, statement) = session.asked()?;
     let reason = because("another device replaced it", &statement);

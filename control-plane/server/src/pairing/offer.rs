@@ -56,7 +56,7 @@ pub(super) fn check_device(
     vendor_check: &VendorCheck,
     replaces: Option<DeviceId>,
 ) -> Result<Enrolment, RequestError> {
-    let enrolled = tx.device(claim.device)?.map(|device| EnrolledDevice {
+    let enrolled = tx.enrolled_device(claim.device)?.map(|device| EnrolledDevice {
         ek_sha256: device.ek_sha256,
         standing: device.standing,
         standing_reason: device.standing_reason,
@@ -77,7 +77,7 @@ pub(super) fn check_place(
 }
 
 fn replaced_device(tx: &Tx<'_>, id: DeviceId) -> Result<ReplacedDevice, StoreError> {
-    let device = tx.device(id)?;
+    let device = tx.enrolled_device(id)?;
     let is_enrolled = device.is_some();
     Ok(ReplacedDevice { id, is_enrolled, replaced_by: device.and_then(|device| device.replaced_by) })
 }

@@ -8,7 +8,7 @@ use super::offer::check_device;
 use crate::control_plane::ControlPlane;
 use crate::http::Network;
 use crate::refusal::RequestError;
-use crate::store::{PendingDevice, Tx};
+use crate::store::{PendingRequest, Tx};
 
 /// Refuses a device that is not enrolled, and lists it as pending. Its TPM has opened the offer, certified its counter
 /// and quoted its PCRs: so nobody can list a device that they do not have. Everything else about a device is checked
@@ -28,16 +28,13 @@ pub(super) fn check_enrolment(
         Err(RequestError::Failed(error)) => return Err(error.into()),
         Ok(_) | Err(RequestError::Refused(_)) => return Ok(Ok(())),
     };
-    let now = plane.clock.now();
-    let asked = PendingDevice {
+    let asked = PendingRequest {
         device: claim.device,
         ek_sha256: claim.ek_sha256,
         host: request.host.clone(),
         endorsement: endorsement(vendor_check),
         address: from.to_string(),
-        first_at: now,
-        last_at: now,
-        times: 1,
+        at: plane.clock.now(),
     };
     tx.add_pending_device(&asked, plane.config.limits.pending_per_address)?;
     Ok(Err(refusal))

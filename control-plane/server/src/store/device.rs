@@ -31,8 +31,18 @@ pub struct Device {
     pub replaces: Option<DeviceId>,
     /// The device that replaced it.
     pub replaced_by: Option<DeviceId>,
+    /// When it was retired, Unix seconds; none while it is enrolled.
+    pub retired_at: Option<u64>,
     /// Its last status message.
     pub last_seen: Option<LastSeen>,
+}
+
+impl Device {
+    /// Returns whether an operator retired it: it may not pair until it is enrolled again.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.retired_at.is_some()
+    }
 }
 
 /// The last status message of a device. It is not signed: it is shown to operators and decides nothing.
@@ -49,11 +59,12 @@ pub struct LastSeen {
 pub(super) const COLUMNS: &str = "device.id, device.ek_sha256, device.label, device.enrolled_at, device.standing, \
                                   device.standing_reason, device.ek_kind, device.endorsement, device.online, \
                                   device.state, device.seen, device.replaces, device.replaced_by, \
-                                  device.without_certificate, device.suspensions";
-pub(super) const COLUMN_COUNT: usize = 15;
+                                  device.without_certificate, device.suspensions, device.retired_at";
+pub(super) const COLUMN_COUNT: usize = 16;
 
 impl Tx<'_> {
-    /// Enrols a device, or relabels an enrolled one. Returns whether it is new.
+    /// Enrols a device, also one that was retired or deleted, or relabels an enrolled one. Returns whether it was not enrolled
+    /// before.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -63,21 +74,35 @@ impl Tx<'_> {
             "INSERT INTO device (id, ek_sha256, label, enrolled_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
             params![id.as_str(), ek_sha256.0, label, now],
         )?;
+        let returned = self.sql.execute(
+            "UPDATE device SET retired_at = NULL, deleted_at = NULL, standing = 'active', standing_reason = NULL, \
+             enrolled_at = ?2 WHERE id = ?1 AND (retired_at IS NOT NULL OR deleted_at IS NOT NULL)",
+            params![id.as_str(), now],
+        )?;
         if added == 0 && label.is_some() {
-            self.sql.execute("UPDATE device SET label = ?2 WHERE id = ?1", params![id.as_str(), label])?;
+            self.set_label(id, label)?;
         }
         self.remove_pending_device(id)?;
-        Ok(added == 1)
+        Ok(added + returned > 0)
     }
 
-    /// Returns the device with this id.
+    /// Returns the device with this id, also a retired one; none if it was deleted.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn device(&self, id: DeviceId) -> Result<Option<Device>, StoreError> {
-        let mut statement =
-            self.sql.prepare_cached(&format!("SELECT {COLUMNS} FROM device WHERE id = ?1"))?;
+        let mut statement = self
+            .sql
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM device WHERE id = ?1 AND deleted_at IS NULL"))?;
         statement.query_row([id.as_str()], |row| Ok(read_device(row))).optional()?.transpose()
+    }
+
+    /// Returns the device with this id if it is enrolled: neither retired nor deleted.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn enrolled_device(&self, id: DeviceId) -> Result<Option<Device>, StoreError> {
+        Ok(self.device(id)?.filter(|device| !device.is_retired()))
     }
 
     /// Sets a device's standing. Each suspension, even of a suspended device, increments `suspensions`.
@@ -143,7 +168,7 @@ impl Tx<'_> {
     /// [`StoreError`]
     pub fn set_last_seen(&self, status: &Status, now: u64) -> Result<(), StoreError> {
         self.sql.execute(
-            "UPDATE device SET online = ?2, state = ?3, seen = ?4 WHERE id = ?1",
+            "UPDATE device SET online = ?2, state = ?3, seen = ?4 WHERE id = ?1 AND deleted_at IS NULL",
             params![status.device.as_str(), status.online, to_name(status.state, "device state")?, now],
         )?;
         Ok(())
@@ -174,6 +199,7 @@ pub(super) fn read_device(row: &Row<'_>) -> Result<Device, StoreError> {
         ek_kind: row.get(6)?,
         endorsement: row.get(7)?,
         without_certificate: row.get(13)?,
+        retired_at: row.get(15)?,
         last_seen,
     })
 }

@@ -39,7 +39,7 @@ pub struct ListedPairing {
 }
 
 impl Tx<'_> {
-    /// Returns every device with its newest pairing, by id.
+    /// Returns every device, also the retired ones, with its newest pairing, by id.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -55,7 +55,7 @@ impl Tx<'_> {
              LEFT JOIN verdict ON verdict.device = device.id AND verdict.sequence = \
                  (SELECT max(sequence) FROM verdict WHERE verdict.device = device.id \
                   AND verdict.pairing = pairing.id AND verdict.judged) \
-             ORDER BY device.id"
+             WHERE device.deleted_at IS NULL ORDER BY device.id"
         ))?;
         let rows = statement.query_map([], |row| Ok(read_listed(row)))?;
         rows.map(|row| row?).collect()

@@ -11,11 +11,14 @@ pub struct NamedDevice {
     pub device: DeviceId,
     /// The operator's name for it.
     pub label: Option<String>,
+    /// When it was retired, Unix seconds; none while it is enrolled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at: Option<u64>,
 }
 
 impl Tx<'_> {
     /// Returns at most `limit` devices that have this label or whose id begins with this prefix, by id. Without a prefix
-    /// only the label counts.
+    /// only the label counts. Retired ones are last.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -49,13 +52,15 @@ impl Tx<'_> {
         values: &[&dyn rusqlite::ToSql],
     ) -> Result<Vec<NamedDevice>, StoreError> {
         let mut statement = self.sql.prepare_cached(&format!(
-            "SELECT id, label FROM device WHERE {condition} ORDER BY id LIMIT ?3"
+            "SELECT id, label, retired_at FROM device WHERE deleted_at IS NULL AND ({condition}) \
+             ORDER BY retired_at IS NOT NULL, id LIMIT ?3"
         ))?;
-        let rows = statement.query_map(values, |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-        rows.map(|row| {
-            let (id, label) = row?;
-            Ok(NamedDevice { device: from_text(&id, "device id")?, label })
-        })
-        .collect()
+        let mut rows = statement.query(values)?;
+        let mut named = Vec::new();
+        while let Some(row) = rows.next()? {
+            let device = from_text(&row.get::<_, String>(0)?, "device id")?;
+            named.push(NamedDevice { device, label: row.get(1)?, retired_at: row.get(2)? });
+        }
+        Ok(named)
     }
 }

@@ -13,6 +13,7 @@ mod lookup;
 mod pairing;
 mod pending;
 mod record;
+mod retirement;
 mod schema;
 mod session;
 mod verdict;
@@ -33,7 +34,7 @@ pub use event::{EventRow, ReceiptRow};
 pub use fleet::{ListedDevice, ListedPairing};
 pub use lookup::NamedDevice;
 pub use pairing::{DeadLink, NewReport, Reported};
-pub use pending::PendingDevice;
+pub use pending::{PendingDevice, PendingRequest};
 pub use record::ChainError;
 pub use verdict::VerdictRow;
 

@@ -250,15 +250,16 @@ impl Tx<'_> {
     }
 
     /// Returns the link certificates that the broker must refuse, by serial number: those of ended pairings, and those of
-    /// replaced devices that were ordered before `ordered` (Unix seconds) to end their pairing and have not proven it.
+    /// replaced and retired devices that were ordered before `ordered` (Unix seconds) to end their pairing and have not
+    /// proven it.
     ///
     /// # Errors
     /// [`StoreError`]
     pub fn dead_links(&self, ordered: u64) -> Result<Vec<DeadLink>, StoreError> {
         let mut statement = self.sql.prepare_cached(
             "SELECT pairing.device, link_serial, pairing.state = 'ended' FROM pairing JOIN device ON device.id = pairing.device \
-             WHERE link_serial IS NOT NULL AND (pairing.state = 'ended' OR (device.replaced_by IS NOT NULL \
-             AND EXISTS (SELECT 1 FROM event WHERE event.device = pairing.device AND event.kind = 'revoke' \
+             WHERE link_serial IS NOT NULL AND (pairing.state = 'ended' OR ((device.replaced_by IS NOT NULL \
+             OR device.retired_at IS NOT NULL) AND EXISTS (SELECT 1 FROM event WHERE event.device = pairing.device AND event.kind = 'revoke' \
              AND event.epoch >= pairing.epoch AND event.time < ?1))) ORDER BY link_serial",
         )?;
         let mut rows = statement.query([ordered])?;

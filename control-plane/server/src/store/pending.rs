@@ -29,30 +29,47 @@ pub struct PendingDevice {
     pub last_at: u64,
     /// How often it asked.
     pub times: u64,
+    /// The operator's name for it, if it was enrolled before.
+    pub label: Option<String>,
+    /// When it was retired, Unix seconds; none if it was never enrolled.
+    pub retired_at: Option<u64>,
 }
 
-const COLUMNS: &str = "device, ek_sha256, host, endorsement, address, first_at, last_at, times";
+/// A request of a device that is not enrolled, as [`Tx::add_pending_device`] takes it.
+#[derive(Clone, Debug)]
+pub struct PendingRequest {
+    /// The device.
+    pub device: DeviceId,
+    /// SHA-256 of its endorsement key's public area.
+    pub ek_sha256: Digest,
+    /// Its host facts.
+    pub host: HostFacts,
+    /// What the TPM vendors' certificates say of the endorsement key.
+    pub endorsement: String,
+    /// The network that it came from.
+    pub address: String,
+    /// When it came, Unix seconds.
+    pub at: u64,
+}
 
 impl Tx<'_> {
-    /// Adds a request of a device that is not enrolled, at `last_at`. Keeps the newest devices: at most `per_address` of one
+    /// Adds a request of a device that is not enrolled. Keeps the newest devices: at most `per_address` of one
     /// network, and [`MAX_PENDING`] in all.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub fn add_pending_device(&self, asked: &PendingDevice, per_address: usize) -> Result<(), StoreError> {
+    pub fn add_pending_device(&self, asked: &PendingRequest, per_address: usize) -> Result<(), StoreError> {
         self.sql.execute(
-            &format!(
-                "INSERT INTO pending_device ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 1) \
-                 ON CONFLICT (device) DO UPDATE SET host = ?3, endorsement = ?4, address = ?5, last_at = ?6, \
-                 times = times + 1"
-            ),
+            "INSERT INTO pending_device (device, ek_sha256, host, endorsement, address, first_at, last_at, times) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 1) ON CONFLICT (device) DO UPDATE SET host = ?3, \
+             endorsement = ?4, address = ?5, last_at = ?6, times = times + 1",
             params![
                 asked.device.as_str(),
                 asked.ek_sha256.0,
                 to_blob(&asked.host, "host facts")?,
                 asked.endorsement,
                 asked.address,
-                asked.last_at,
+                asked.at,
             ],
         )?;
         self.drop_oldest_pending(asked.device, Some(&asked.address), per_address)?;
@@ -80,9 +97,11 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`]
     pub fn pending_devices(&self) -> Result<Vec<PendingDevice>, StoreError> {
-        let mut statement = self
-            .sql
-            .prepare_cached(&format!("SELECT {COLUMNS} FROM pending_device ORDER BY last_at DESC, device"))?;
+        let mut statement = self.sql.prepare_cached(
+            "SELECT device, pending_device.ek_sha256, host, pending_device.endorsement, address, first_at, last_at, \
+             times, label, retired_at FROM pending_device LEFT JOIN device ON device.id = pending_device.device \
+             ORDER BY last_at DESC, device",
+        )?;
         let rows = statement.query_map([], |row| Ok(read_pending(row)))?;
         rows.map(|row| row?).collect()
     }
@@ -107,6 +126,8 @@ fn read_pending(row: &Row<'_>) -> Result<PendingDevice, StoreError> {
         first_at: row.get(5)?,
         last_at: row.get(6)?,
         times: row.get(7)?,
+        label: row.get(8)?,
+        retired_at: row.get(9)?,
     })
 }
 

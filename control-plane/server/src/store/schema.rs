@@ -22,7 +22,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
 }
 
 /// The statements that migrate the tables from each version to the next. A text that was released never changes.
-const MIGRATIONS: [&[&str]; 5] = [
+const MIGRATIONS: [&[&str]; 6] = [
     &[FIRST],
     &[SESSIONS, DEVICE_RECORDS],
     &[BOOT_STATE_ORIGINS, TPM_RUNS, INCIDENTS, KEPT_EVIDENCE],
@@ -38,6 +38,7 @@ const MIGRATIONS: [&[&str]; 5] = [
         HOST_HEALTH,
     ],
     &[PENDING_DEVICES],
+    &[RETIREMENT],
 ];
 
 pub(super) const FIRST: &str = "
@@ -361,4 +362,10 @@ CREATE TABLE pending_device (
     last_at INTEGER NOT NULL,
     times INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+const RETIREMENT: &str = "
+ALTER TABLE device ADD COLUMN retired_at INTEGER;
+-- Of a deleted device only its pairings, orders and records stay.
+ALTER TABLE device ADD COLUMN deleted_at INTEGER;
 ";

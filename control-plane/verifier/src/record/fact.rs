@@ -43,6 +43,21 @@ pub enum Fact {
         /// Whether a certificate is required from now on.
         required: bool,
     },
+    /// An operator changed the device's name.
+    Renamed {
+        /// What the operator calls it from now on.
+        label: Option<String>,
+    },
+    /// An operator retired the device: its entitlement ended. It may be enrolled again.
+    Retired {
+        /// Why.
+        reason: String,
+    },
+    /// An operator deleted the retired device. These records stay.
+    Deleted {
+        /// What the operator called it.
+        label: Option<String>,
+    },
     /// A pairing was granted.
     Paired {
         /// The pairing.
@@ -308,6 +323,9 @@ pawl_proto::fact_kinds! {
     Fact {
         Enrolled = "enrolled",
         CertificateRequirement = "certificate-requirement",
+        Renamed = "renamed",
+        Retired = "retired",
+        Deleted = "deleted",
         Paired = "paired",
         Refused = "refused",
         Verdict = "verdict",

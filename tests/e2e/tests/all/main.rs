@@ -36,6 +36,7 @@ mod re_pair;
 mod records;
 mod records_cut;
 mod recovery;
+mod retirement;
 mod revocation;
 mod self_test;
 mod ssh_keygen;

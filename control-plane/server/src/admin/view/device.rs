@@ -30,6 +30,8 @@ pub struct DeviceLine {
     pub endorsement: Option<String>,
     /// Whether it may pair without a TPM vendor's certificate.
     pub without_certificate: bool,
+    /// When it was retired, Unix seconds; none while it is enrolled.
+    pub retired_at: Option<u64>,
     /// Whether it is active or suspended.
     pub standing: Standing,
     /// The scopes and audiences that the operator grants it.
@@ -77,6 +79,8 @@ pub struct DeviceView {
     pub enrolled_at: u64,
     /// Its status, by what the control plane knows.
     pub status: DeviceStatus,
+    /// When it was retired; none while it is enrolled.
+    pub retired_at: Option<u64>,
     pub standing: Standing,
     pub standing_reason: Option<String>,
     /// The number of the suspension in force, which `resume` names; none while the device may work.
@@ -167,12 +171,13 @@ pub(in crate::admin) fn device_line(plane: &ControlPlane, listed: ListedDevice) 
     let (reported, verdict) = pairing.map(|pairing| (pairing.reported, pairing.verdict)).unwrap_or_default();
     let verdict = verdict.filter(|_| state == Some(PairingState::Live));
     DeviceLine {
-        status: DeviceStatus::of(device.standing, state, verdict.as_ref(), now),
+        status: DeviceStatus::of(&device, state, verdict.as_ref(), now),
         overdue: is_report_overdue(plane, reported.as_ref(), verdict.as_ref()),
         device: device.id,
         label: device.label,
         endorsement: device.endorsement,
         without_certificate: device.without_certificate,
+        retired_at: device.retired_at,
         standing: device.standing,
         granted: entitlement::with_own_audience(granted, plane.config.url.as_str()),
         epoch,
@@ -217,6 +222,7 @@ pub(in crate::admin) fn device_view(
     let events = tx.events(device.id)?;
     let evidence = pairing.as_ref().and_then(|pairing| Some(pairing.base.as_ref()?.evidence.to_string()));
     Ok(DeviceView {
+        status: DeviceStatus::of(&device, state, appraised.as_ref(), plane.clock.now()),
         receipts: tx.receipts(device.id)?.into_iter().map(ReceiptView::from).collect(),
         highest: highest(tx, device.id)?,
         nvpcrs: nvpcrs(plane, device.id, pairing.as_ref()),
@@ -236,8 +242,8 @@ pub(in crate::admin) fn device_view(
         endorsement: device.endorsement,
         without_certificate: device.without_certificate,
         enrolled_at: device.enrolled_at,
-        status: DeviceStatus::of(device.standing, state, appraised.as_ref(), plane.clock.now()),
         overdue: is_report_overdue(plane, reported.as_ref(), appraised.as_ref()),
+        retired_at: device.retired_at,
         standing: device.standing,
         standing_reason: device.standing_reason,
         suspension: (device.standing == Standing::Suspended).then_some(device.suspensions),

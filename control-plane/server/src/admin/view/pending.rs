@@ -21,6 +21,10 @@ pub struct PendingView {
     pub last_at: u64,
     /// How often it asked.
     pub times: u64,
+    /// The operator's name for it, if it was enrolled before.
+    pub label: Option<String>,
+    /// When it was retired, Unix seconds; none if it was never enrolled.
+    pub retired_at: Option<u64>,
     /// Its host facts; a claim of the device.
     pub host: HostFacts,
 }
@@ -35,6 +39,8 @@ impl From<PendingDevice> for PendingView {
             first_at: pending.first_at,
             last_at: pending.last_at,
             times: pending.times,
+            label: pending.label,
+            retired_at: pending.retired_at,
             host: pending.host,
         }
     }

@@ -184,7 +184,7 @@ impl ClaimsView {
         Ok(Self {
             ek_sha256: pawl_proto::Digest::of(request.endorsement_key.as_bytes()).to_string(),
             endorsement,
-            enrolled: tx.device(session.device)?.is_some(),
+            enrolled: tx.enrolled_device(session.device)?.is_some(),
             finding: request.finding,
             host: request.host,
             appraisal,

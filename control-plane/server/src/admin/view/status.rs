@@ -6,7 +6,7 @@ use pawl_proto::message::Standing;
 use pawl_verifier::pairing::PairingState;
 use serde::{Deserialize, Serialize};
 
-use crate::store::VerdictRow;
+use crate::store::{Device, VerdictRow};
 
 /// The status of a device by what the control plane knows. The `state` is from the device's own last status message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,21 +24,24 @@ pub enum DeviceStatus {
     Revoking,
     /// Its pairing has ended.
     Revoked,
+    /// The operator has retired it.
+    Retired,
 }
 
 impl DeviceStatus {
-    /// Returns the status at `now` of a device with this newest pairing, whose last verdict with an attestation result is
-    /// `verdict`.
+    /// Returns the status of a device at `now`. `pairing` is the state of its newest pairing, `verdict` its last one with an
+    /// attestation result.
     pub(super) fn of(
-        standing: Standing,
+        device: &Device,
         pairing: Option<PairingState>,
         verdict: Option<&VerdictRow>,
         now: u64,
     ) -> Self {
         match pairing {
+            _ if device.is_retired() => Self::Retired,
             Some(PairingState::Ended) => Self::Revoked,
             Some(PairingState::Revoking) => Self::Revoking,
-            _ if standing != Standing::Active => Self::Suspended,
+            _ if device.standing != Standing::Active => Self::Suspended,
             None => Self::Unpaired,
             Some(PairingState::Live) if verdict.is_some_and(|verdict| verdict.entitles(now)) => {
                 Self::Entitled
@@ -57,6 +60,7 @@ impl DeviceStatus {
             Self::Suspended => "suspended",
             Self::Revoking => "revoking",
             Self::Revoked => "revoked",
+            Self::Retired => "retired",
         }
     }
 }

@@ -147,6 +147,13 @@ fn status(view: &DeviceView) -> String {
         DeviceStatus::Revoked => {
             format!("{status} {}", or_dash(pairing.and_then(|pairing| pairing.ended_at).map(time)))
         }
+        DeviceStatus::Retired => {
+            let at = or_dash(view.retired_at.map(time));
+            match pairing.map(|pairing| pairing.state) {
+                Some(PairingState::Revoking) => format!("{status} {at}: its TPM has not proven the end yet"),
+                _ => format!("{status} {at}"),
+            }
+        }
         DeviceStatus::Unpaired | DeviceStatus::Suspended => status.to_string(),
     }
 }

@@ -1,15 +1,23 @@
 use pawl_proto::message::Standing;
 
-use super::{Table, access, device, or_dash, time};
+use pawl_verifier::pairing::PairingState;
+
+use super::{Table, access, counted, device, or_dash, time};
 use crate::admin::view::{DeviceLine, DeviceStatus, PendingView};
 
-/// Formats the devices, one per line.
-pub(in crate::cli) fn devices(devices: &Vec<DeviceLine>, of_some: bool) -> String {
+/// Formats the devices, one per line, and how many they are. `retired` others would match and are not shown.
+pub(in crate::cli) fn devices(devices: &Vec<DeviceLine>, of_some: bool, retired: usize) -> String {
+    let retired = match retired {
+        0 => String::new(),
+        count => format!(" {} retired, see --retired.", counted(count, "device")),
+    };
     if devices.is_empty() && of_some {
-        return "No device matches.\n".to_owned();
+        return format!("No device matches.{retired}\n");
     }
     if devices.is_empty() {
-        return "No device is enrolled. `pawl-control-plane enrol --ek-sha256 HEX` enrols one.\n".to_owned();
+        return format!(
+            "No device is enrolled. `pawl-control-plane enrol --ek-sha256 HEX` enrols one.{retired}\n"
+        );
     }
     let mut table = Table::new([
         "DEVICE",
@@ -43,7 +51,7 @@ pub(in crate::cli) fn devices(devices: &Vec<DeviceLine>, of_some: bool) -> Strin
             access(&device.granted),
         ]);
     }
-    table.to_string()
+    format!("{table}{}.{retired}\n", counted(devices.len(), "device"))
 }
 
 /// Formats the devices that asked to be paired and are not enrolled, one per line.
@@ -59,6 +67,7 @@ pub(in crate::cli) fn pending(pending: &Vec<PendingView>) -> String {
         "LAST ASKED",
         "REQUESTS",
         "EK CERTIFICATE",
+        "ENROLLED BEFORE",
     ]);
     for asked in pending {
         let hostname = asked.host.hostname.as_str();
@@ -70,22 +79,36 @@ pub(in crate::cli) fn pending(pending: &Vec<PendingView>) -> String {
             time(asked.last_at),
             asked.times.to_string(),
             asked.endorsement.clone(),
+            before(asked),
         ]);
     }
-    let devices =
-        if pending.len() == 1 { "1 device".to_owned() } else { format!("{} devices", pending.len()) };
+    let devices = counted(pending.len(), "device");
     format!(
         "{table}{devices}. Compare the id with `pawlctl status` at the device, then: pawl-control-plane enrol DEVICE\n"
     )
 }
 
+fn before(asked: &PendingView) -> String {
+    match (asked.retired_at, &asked.label) {
+        (Some(at), Some(label)) => format!("{label}, retired {}", time(at)),
+        (Some(at), None) => format!("retired {}", time(at)),
+        (None, _) => "-".to_owned(),
+    }
+}
+
 fn status(device: &DeviceLine) -> String {
+    let is_proven = device.pairing != Some(PairingState::Revoking);
     let ended = match device.status {
+        DeviceStatus::Retired => device.retired_at.map(|at| match is_proven {
+            true => format!(" {}", time(at)),
+            false => format!(" {}, end not proven", time(at)),
+        }),
         DeviceStatus::Revoked => device.ended_at.map(|at| format!(" {}", time(at))),
         DeviceStatus::Revoking => device.end_ordered_at.map(|at| format!(" since {}", time(at))),
         _ => None,
     };
-    let is_also_suspended = device.standing != Standing::Active && device.status != DeviceStatus::Suspended;
+    let is_also_suspended = device.standing != Standing::Active
+        && !matches!(device.status, DeviceStatus::Suspended | DeviceStatus::Retired);
     let suspended = if is_also_suspended { ", suspended" } else { "" };
     format!("{}{}{suspended}", device.status, ended.unwrap_or_default())
 }

@@ -63,7 +63,7 @@ async fn nobody_is_listed_whose_tpm_has_not_proven_itself() {
     let rig = Rig::new();
     let operator = rig.operator().await;
     let (mut device, mut other) = (Device::new(), Device::new());
-    // Anybody who knows the public keys of a device gets an offer, but cannot open it.
+    // A stranger who knows the public keys of a device gets an offer, and cannot open it.
     let offer = pairing::offer(&rig.plane, device.request()).await.unwrap();
     let honest = device.session_proof(&offer);
     let without_secret = SessionProof { secret: Blob::new(vec![0; 32]).unwrap(), ..honest.clone() };

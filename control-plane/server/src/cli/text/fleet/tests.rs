@@ -19,7 +19,7 @@ struct Shown {
 impl Shown {
     async fn of(operator: &Operator) -> Self {
         let lines: Vec<DeviceLine> = operator.client.get("/v1/devices").await.unwrap();
-        let list = devices(&lines, false);
+        let list = devices(&lines, false, 0);
         let line = lines.into_iter().next().unwrap();
         let view: DeviceView = operator.client.get(&format!("/v1/devices/{}", line.device)).await.unwrap();
         let page = text::device(&view);
