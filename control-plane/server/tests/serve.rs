@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -207,6 +208,49 @@ fn a_device_out_of_service_leaves_the_list_and_its_name() {
     let kinds: Vec<_> =
         json(&rig.run(&["records", device])).as_array().unwrap().iter().map(|r| r["kind"].clone()).collect();
     assert_eq!(kinds, ["enrolled", "renamed", "retired", "deleted"]);
+}
+
+#[test]
+fn devices_are_sorted_counted_and_watched() {
+    let mut rig = Rig::new();
+    rig.start();
+    for (number, label) in [(1, "b"), (2, "a"), (3, "b")] {
+        assert!(rig.run(&["enrol", "--ek-sha256", &ek(number), "--label", label]).status.success());
+    }
+    let labels = |arguments: &[&str]| {
+        let lines = json(&rig.run(&[&["devices"], arguments].concat()));
+        lines
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| line["label"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(labels(&["--sort", "label"]), ["a", "b", "b"]);
+    assert_eq!(labels(&["--sort", "label", "--reverse"]), ["b", "b", "a"]);
+    let counts = json(&rig.run(&["devices", "--count-by", "label"]));
+    let expected = serde_json::json!({ "field": "label", "devices": 3,
+        "counts": [{ "value": "b", "devices": 2 }, { "value": "a", "devices": 1 }] });
+    assert_eq!(counts, expected);
+    for wrong in
+        [&["--sort", "disk"][..], &["--reverse"], &["--watch=0"], &["--sort", "label", "--count-by", "label"]]
+    {
+        assert_eq!(rig.run(&[&["devices"], wrong].concat()).status.code(), Some(64), "{wrong:?}");
+    }
+
+    let watch = ["devices", "--where", "label=b", "--count-by", "status", "--watch=1"];
+    let mut watch = rig.command(&watch).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut devices = || {
+        let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        line["devices"].as_u64().unwrap()
+    };
+    assert_eq!(devices(), 2);
+    assert!(rig.run(&["enrol", "--ek-sha256", &ek(4), "--label", "b"]).status.success());
+    // The enrolment may come after the second list was read.
+    assert!((0..3).any(|_| devices() == 3), "it prints what it printed before");
+    watch.kill().unwrap();
+    watch.wait().unwrap();
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub use devices::{EntitleRequest, ReasonRequest, ResumeRequest, SettleRequest, S
 pub use enrolment::EnrolRequest;
 pub use lookup::LookupRequest;
 pub use retirement::RenameRequest;
-pub use sessions::{ApproveRequest, CodeRequest};
+pub use sessions::{ApproveRequest, CodeRequest, SessionCount};
 pub use updates::PreApproveRequest;
 
 /// The state of the handlers.

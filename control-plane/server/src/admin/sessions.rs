@@ -46,6 +46,7 @@ struct Of {
 pub(super) fn routes() -> Router<Arc<ControlPlane>> {
     Router::new()
         .route("/v1/sessions", get(list))
+        .route("/v1/sessions/count", get(count))
         .route("/v1/sessions/{id}/decline", post(decline))
         .route("/v1/approvals/request", post(request))
         .route("/v1/approvals", post(approve))
@@ -57,14 +58,23 @@ async fn list(State(plane): Plane, Query(Of { device }): Query<Of>) -> Answer<Ve
         .store
         .transaction(move |tx| {
             session::sweep(tx, now)?;
-            let sessions = tx.sessions(device, LISTED)?;
-            sessions
-                .into_iter()
-                .map(|session| SessionView::of(tx, session))
-                .collect::<Result<_, StoreError>>()
+            let sessions = tx.listed_sessions(device, LISTED)?;
+            sessions.into_iter().map(SessionView::new).collect::<Result<_, StoreError>>()
         })
         .await?;
     Ok(Json(views))
+}
+
+/// `GET /v1/sessions/count`
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SessionCount {
+    /// How many sessions are kept; the list has the newest.
+    pub sessions: usize,
+}
+
+async fn count(State(plane): Plane, Query(Of { device }): Query<Of>) -> Answer<SessionCount> {
+    let sessions = plane.store.transaction(move |tx| tx.count_sessions(device)).await?;
+    Ok(Json(SessionCount { sessions }))
 }
 
 async fn request(State(plane): Plane, Json(body): Json<CodeRequest>) -> Answer<RequestView> {

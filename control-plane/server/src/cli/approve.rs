@@ -173,7 +173,8 @@ mod tests {
         assert!(matches!(error, Failure::Key(_)), "{error}");
 
         let sessions = stage.client().get("/v1/sessions").await.unwrap();
-        let shown = text::sessions(&sessions);
+        let shown = text::sessions(&sessions, 120);
+        assert!(shown.ends_with("The newest 2 of 120 sessions.\n"), "{shown}");
         for said in ["waiting", "re-pair", "uid 0; tty1: first installation", "binding key", "0 of 1 persons"]
         {
             assert!(shown.contains(said), "{said}: {shown}");

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use pawl_proto::{DeviceId, Digest};
 use tracing::level_filters::LevelFilter;
 
-use super::condition::Condition;
+use super::devices::DevicesArgs;
 use super::digest;
 use super::local::VendorCasVerb;
 use super::policy::PolicyVerb;
@@ -126,19 +126,12 @@ pub(super) enum Verb {
     /// has remain valid until they expire. Without options this shows what is granted.
     Entitle(EntitleArgs),
     /// List the devices
-    Devices {
-        /// Only devices that match, as in 'memory<64', 'kernel=6.1.*' or 'status!=entitled'; may be repeated, and all must match
-        ///
-        /// FIELD is one of label, status, standing, pairing, verdict, overdue, hostname, kernel, system, product,
-        /// architecture, agent, uptime (seconds), load, memory, swap, state, root (MiB free) and cpu (degrees Celsius).
-        /// The operator is = or != (a * matches any text), and < or > for numbers. The values from hostname on are
-        /// claims of the device. A device without a value does not match.
-        #[arg(long = "where", value_name = "FIELD=VALUE")]
-        conditions: Vec<Condition>,
-        /// Only the retired devices, which are left out otherwise
-        #[arg(long)]
-        retired: bool,
-    },
+    ///
+    /// FIELD is one of device, label, certificate, status, standing, pairing, epoch, verdict, lease_until, last_report
+    /// (Unix seconds), overdue, online, hostname, kernel, system, product, architecture, agent, uptime (seconds), load,
+    /// memory, swap, state, root (MiB free) and cpu (degrees Celsius). From online on the values are the device's own
+    /// statements.
+    Devices(DevicesArgs),
     /// Show everything about a device
     Show {
         #[arg(help = DEVICE)]

@@ -9,7 +9,7 @@ use crate::admin::view::{
 };
 use crate::admin::{
     Client, EnrolRequest, EntitleRequest, LookupRequest, ReasonRequest, RenameRequest, ResumeRequest,
-    SettleRequest, StateRequest,
+    SessionCount, SettleRequest, StateRequest,
 };
 use crate::config::Config;
 use crate::store::NamedDevice;
@@ -40,7 +40,7 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
                 server.client.post(&server.path(&device, "/entitle").await?, &request).await?;
             server.print(&changed, text::entitled)
         }
-        Verb::Devices { conditions, retired } => devices::run(&server, &conditions, retired).await,
+        Verb::Devices(args) => devices::run(&server, &args).await,
         Verb::Show { device } => {
             let view: DeviceView = server.client.get(&server.path(&device, "").await?).await?;
             server.print(&view, text::device)
@@ -100,7 +100,8 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
                 None => String::new(),
             };
             let sessions: Vec<SessionView> = server.client.get(&format!("/v1/sessions{query}")).await?;
-            server.print(&sessions, text::sessions)
+            let kept: SessionCount = server.client.get(&format!("/v1/sessions/count{query}")).await?;
+            server.print(&sessions, |sessions| text::sessions(sessions, kept.sessions))
         }
         Verb::Approve { code, sign_with, yes } => {
             let given = approve::approve(&server.client, code, &sign_with, yes).await?;

@@ -20,7 +20,7 @@ use crate::admin::view::{
 use crate::store::NamedDevice;
 
 pub(super) use device::{device, ends};
-pub(super) use fleet::{devices, pending};
+pub(super) use fleet::{counts, devices, pending};
 pub(super) use policy::{checked_policies, explanation, learnt};
 pub(super) use record::{checked, device_records, records};
 pub(super) use session::{confirmation, declined, request, sessions};

@@ -36,6 +36,7 @@ pub use lookup::NamedDevice;
 pub use pairing::{DeadLink, NewReport, Reported};
 pub use pending::{PendingDevice, PendingRequest};
 pub use record::ChainError;
+pub use session::ListedSession;
 pub use verdict::VerdictRow;
 
 /// Length of the transaction queue; [`Store::transaction`] waits while it is full.

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use pawl_approval::{Approver, Fingerprint, Principal};
 use pawl_proto::message::{SshSignature, StatementBytes};
 use pawl_proto::{Blob, DeviceId, SessionId};
@@ -9,6 +11,16 @@ use super::{StoreError, Tx, from_blob, from_bytes, from_name, from_text, to_blob
 const COLUMNS: &str = "id, purpose, device, state, opened_at, expires, secret, statement, needed, code_handle, \
                        code_attempt, code_digest, wrong_codes, wrong_confirmations, refused_approvals, \
                        refused_proofs, refusals, outcome, body, stranger";
+
+/// A session as lists show it.
+pub struct ListedSession {
+    /// The session.
+    pub session: ApprovalSession,
+    /// The label of its device.
+    pub label: Option<String>,
+    /// Its approvals, oldest first, including those that wait for their confirmation.
+    pub approvals: Vec<SessionApproval>,
+}
 
 impl Tx<'_> {
     /// Adds a session, or replaces the stored one.
@@ -119,6 +131,51 @@ impl Tx<'_> {
         rows.map(|row| row?).collect()
     }
 
+    /// Returns as [`Tx::sessions`], each with its approvals and the label of its device.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn listed_sessions(
+        &self,
+        device: Option<DeviceId>,
+        limit: usize,
+    ) -> Result<Vec<ListedSession>, StoreError> {
+        const LISTED: &str = "SELECT id FROM session WHERE (?1 IS NULL OR device = ?1) AND statement IS NOT NULL \
+                              ORDER BY opened_at DESC, id LIMIT ?2";
+        let of = device.map(|device| device.as_str().to_owned());
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {APPROVAL_COLUMNS}, session FROM approval WHERE session IN ({LISTED}) ORDER BY given_at, key"
+        ))?;
+        let mut approvals: HashMap<String, Vec<SessionApproval>> = HashMap::new();
+        let mut rows = statement.query(params![of, limit])?;
+        while let Some(row) = rows.next()? {
+            approvals.entry(row.get(6)?).or_default().push(read_approval(row)?);
+        }
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT id, label FROM device WHERE label IS NOT NULL AND deleted_at IS NULL AND id IN \
+             (SELECT device FROM session WHERE id IN ({LISTED}))"
+        ))?;
+        let labels = statement.query_map(params![of, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let labels: HashMap<String, String> = labels.collect::<Result<_, _>>()?;
+        let sessions = self.sessions(device, limit)?.into_iter().map(|session| ListedSession {
+            label: labels.get(session.device.as_str()).cloned(),
+            approvals: approvals.remove(&session.id.to_string()).unwrap_or_default(),
+            session,
+        });
+        Ok(sessions.collect())
+    }
+
+    /// Returns how many proven sessions of a device, or of every device, are kept.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    pub fn count_sessions(&self, device: Option<DeviceId>) -> Result<usize, StoreError> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT count(*) FROM session WHERE (?1 IS NULL OR device = ?1) AND statement IS NOT NULL",
+        )?;
+        Ok(statement.query_row([device.map(|device| device.as_str().to_owned())], |row| row.get(0))?)
+    }
+
     /// Returns the waiting sessions of devices that are not enrolled.
     ///
     /// # Errors
@@ -218,10 +275,9 @@ impl Tx<'_> {
     /// # Errors
     /// [`StoreError`]
     pub fn approvals(&self, session: SessionId) -> Result<Vec<SessionApproval>, StoreError> {
-        let mut statement = self.sql.prepare_cached(
-            "SELECT principal, key, given_at, signature, confirmation, elsewhere FROM approval WHERE session = ?1 \
-             ORDER BY given_at, key",
-        )?;
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {APPROVAL_COLUMNS} FROM approval WHERE session = ?1 ORDER BY given_at, key"
+        ))?;
         let rows = statement.query_map([session.to_string()], |row| Ok(read_approval(row)))?;
         rows.map(|row| row?).collect()
     }
@@ -238,6 +294,8 @@ impl Tx<'_> {
         Ok(())
     }
 }
+
+const APPROVAL_COLUMNS: &str = "principal, key, given_at, signature, confirmation, elsewhere";
 
 fn read_approval(row: &Row<'_>) -> Result<SessionApproval, StoreError> {
     let principal: Principal = from_text(&row.get::<_, String>(0)?, "principal")?;

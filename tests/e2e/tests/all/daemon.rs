@@ -101,7 +101,7 @@ fn a_report_tells_how_the_host_is_doing_and_devices_are_found_by_it() {
     assert_eq!(found(&["memory>0", "agent=0.*"]), [format!("\"{id}\"")]);
     assert_eq!(found(&["memory>0", "agent!=0.*"]), [""; 0]);
     let error = rig.control_plane.operator(&["devices", "--where", "disk<5"]).unwrap_err().to_string();
-    assert!(error.contains("the fields are label"), "{error}");
+    assert!(error.contains("the fields are device, label"), "{error}");
 }
 
 #[test]

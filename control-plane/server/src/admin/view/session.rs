@@ -3,7 +3,7 @@ use pawl_proto::{DeviceId, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::pairing;
-use crate::store::{StoreError, Tx};
+use crate::store::{ListedSession, StoreError, Tx};
 use pawl_verifier::pairing::PairingSession;
 use pawl_verifier::session::Refused;
 use pawl_verifier::session::{ApprovalSession, Purpose, SessionApproval, SessionState};
@@ -115,13 +115,20 @@ pub struct ConfirmationView {
 
 impl SessionView {
     pub(in crate::admin) fn of(tx: &Tx<'_>, session: ApprovalSession) -> Result<Self, StoreError> {
+        let label = tx.device(session.device)?.and_then(|device| device.label);
+        let approvals = tx.approvals(session.id)?;
+        Self::new(ListedSession { session, label, approvals })
+    }
+
+    pub(in crate::admin) fn new(listed: ListedSession) -> Result<Self, StoreError> {
+        let ListedSession { session, label, approvals } = listed;
         let (_, statement) = session.asked()?;
         let text = |text: &pawl_proto::message::ShortText| text.as_str().to_owned();
         Ok(Self {
             id: session.id,
             purpose: session.purpose,
             device: session.device,
-            label: tx.device(session.device)?.and_then(|device| device.label),
+            label,
             state: session.state,
             opened_at: session.opened_at,
             expires: session.expires,
@@ -135,7 +142,7 @@ impl SessionView {
             replaces: statement.replaces,
             endorsement: statement.endorsement.as_ref().map(text),
             needed: session.needed,
-            approved: tx.approvals(session.id)?.iter().map(ApprovalView::from).collect(),
+            approved: approvals.iter().map(ApprovalView::from).collect(),
             tries_left: session.tries_left(),
             refusals: session.refusals,
             outcome: session.outcome,

@@ -158,8 +158,8 @@ fn status(view: &DeviceView) -> String {
     }
 }
 
-/// Returns how a device's endorsement key was verified, in one or two words.
-pub(super) fn certificate(line: &DeviceLine) -> &'static str {
+/// Returns in one or two words how a device's endorsement key was verified.
+pub(in crate::cli) fn certificate(line: &DeviceLine) -> &'static str {
     match line.endorsement.as_deref() {
         _ if line.without_certificate => "not required",
         None => "-",

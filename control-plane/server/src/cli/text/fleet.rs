@@ -4,6 +4,7 @@ use pawl_verifier::pairing::PairingState;
 
 use super::{Table, access, counted, device, or_dash, time};
 use crate::admin::view::{DeviceLine, DeviceStatus, PendingView};
+use crate::cli::count::{Count, Counts};
 
 /// Formats the devices, one per line, and how many they are. `retired` others would match and are not shown.
 pub(in crate::cli) fn devices(devices: &Vec<DeviceLine>, of_some: bool, retired: usize) -> String {
@@ -52,6 +53,15 @@ pub(in crate::cli) fn devices(devices: &Vec<DeviceLine>, of_some: bool, retired:
         ]);
     }
     format!("{table}{}.{retired}\n", counted(devices.len(), "device"))
+}
+
+/// Formats how many devices have which value of a field.
+pub(in crate::cli) fn counts(counts: &Counts) -> String {
+    let mut table = Table::new([counts.field.to_uppercase().as_str(), "DEVICES"]);
+    for Count { value, devices } in &counts.counts {
+        table.row([or_dash(value.as_deref()), devices.to_string()]);
+    }
+    format!("{table}{}.\n", counted(counts.devices, "device"))
 }
 
 /// Formats the devices that asked to be paired and are not enrolled, one per line.

@@ -16,6 +16,8 @@ pub(in crate::cli) fn checked_policies(checked: &Vec<CheckedView>) -> String {
             let _ = writeln!(text, "  {rule}\n      {sentence}");
         }
     }
+    let policies = if checked.len() == 1 { "policy" } else { "policies" };
+    let _ = writeln!(text, "{} {policies}.", checked.len());
     text
 }
 

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{or_dash, time};
+use super::{counted, or_dash, time};
 use crate::admin::view::{DeviceRecordView, RecordView};
 use crate::bundle::Checked;
 
@@ -13,6 +13,7 @@ pub(in crate::cli) fn records(records: &Vec<RecordView>) -> String {
         let fact = serde_json::to_value(&record.fact).unwrap_or_default();
         let _ = writeln!(text, "{}", line(record.sequence, record.time, &record.digest, &fact));
     }
+    let _ = writeln!(text, "{}.", counted(records.len(), "record"));
     text
 }
 
@@ -29,8 +30,10 @@ pub(in crate::cli) fn device_records(records: &Vec<DeviceRecordView>) -> String 
         let fact = record.get("fact").cloned().unwrap_or_default();
         let _ = writeln!(text, "{}", line(view.sequence, at, &view.digest, &fact));
     }
-    if text.is_empty() {
+    if records.is_empty() {
         text.push_str("The device has sent no records.\n");
+    } else {
+        let _ = writeln!(text, "{}.", counted(records.len(), "record"));
     }
     text
 }

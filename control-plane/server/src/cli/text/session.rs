@@ -3,12 +3,12 @@ use std::fmt::Write as _;
 use pawl_proto::message::{Access, Ending, Finding, HostFacts, Statement};
 
 use super::Table;
-use super::{access, or_dash, time};
+use super::{access, counted, or_dash, time};
 use crate::admin::view::{ApprovalView, ClaimsView, ConfirmationView, RequestView, SessionView};
 use pawl_verifier::session::SessionState;
 
-/// Formats sessions, each with its approvals and refused approvals.
-pub(in crate::cli) fn sessions(sessions: &Vec<SessionView>) -> String {
+/// Formats sessions, each with its approvals and refused approvals, and how many of the `kept` ones they are.
+pub(in crate::cli) fn sessions(sessions: &Vec<SessionView>, kept: usize) -> String {
     if sessions.is_empty() {
         return "No session was opened yet. `pawlctl re-pair` on a device opens one.\n".to_owned();
     }
@@ -31,6 +31,11 @@ pub(in crate::cli) fn sessions(sessions: &Vec<SessionView>) -> String {
         let _ = writeln!(text, "{line}");
         details(&mut text, session);
     }
+    let shown = sessions.len();
+    let _ = match kept > shown {
+        true => writeln!(text, "The newest {shown} of {}.", counted(kept, "session")),
+        false => writeln!(text, "{}.", counted(shown, "session")),
+    };
     text
 }
 
