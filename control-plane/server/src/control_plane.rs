@@ -6,10 +6,11 @@ use crate::broker::Outbox;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::Network;
-use crate::keys::{Keys, KeysError};
+use crate::keys::Keys;
 use crate::policy::{Policies, PolicyError};
 use crate::random::Random;
 use crate::rate::RateLimit;
+use crate::state::{self, LostDatabase, StateError};
 use crate::store::{Store, StoreError};
 use crate::vendor_cas::{VendorCasError, Vendors};
 
@@ -67,10 +68,10 @@ impl ControlPlane {
     /// Opens the keys, the database and the policies; creates keys and database at the first start.
     ///
     /// # Errors
-    /// [`OpenError`] names what cannot be read or created.
-    pub fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let keys = Arc::new(Keys::load_or_create(&config)?);
-        let store = Store::open(&config.state_dir.join("control-plane.sqlite"))?;
+    /// [`OpenError`] names what cannot be read or created, or was lost.
+    pub fn open(config: Config, clock: Arc<dyn Clock>, lost: LostDatabase) -> Result<Self, OpenError> {
+        let keys = Arc::new(state::prepare(&config, lost)?);
+        let store = Store::open(&state::database(&config))?;
         Self::with(config, keys, store, clock, Random::system())
     }
 
@@ -114,9 +115,9 @@ impl ControlPlane {
 /// Why a control plane cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Keys or certificates are unusable.
+    /// Keys or database are unusable, or one of them was lost.
     #[error(transparent)]
-    Keys(#[from] KeysError),
+    State(#[from] StateError),
     /// The database is unusable.
     #[error(transparent)]
     Store(#[from] StoreError),

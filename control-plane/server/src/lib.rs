@@ -29,6 +29,7 @@ pub mod rate;
 pub mod refusal;
 pub mod serve;
 pub mod session;
+pub mod state;
 pub mod store;
 pub mod token;
 pub mod update;

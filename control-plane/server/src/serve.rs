@@ -13,16 +13,18 @@ use crate::config::Config;
 use crate::control_plane::{ControlPlane, OpenError};
 use crate::http::{self, ServeError};
 use crate::records;
+use crate::state::LostDatabase;
 
 /// Time for running requests when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Serves devices and operators until SIGTERM or SIGINT. SIGHUP reloads the policies and the vendors' certificates.
+/// `lost` says whether a lost database may be replaced by an empty one.
 ///
 /// # Errors
 /// [`RunError`] when a part cannot start.
-pub async fn serve(config: Config) -> Result<(), RunError> {
-    let plane = Arc::new(ControlPlane::open(config, Arc::new(WallClock))?);
+pub async fn serve(config: Config, lost: LostDatabase) -> Result<(), RunError> {
+    let plane = Arc::new(ControlPlane::open(config, Arc::new(WallClock), lost)?);
     if plane.keys.created {
         tracing::info!(state_dir = %plane.config.state_dir.display(), "created keys and certificates");
     }

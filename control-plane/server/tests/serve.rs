@@ -280,6 +280,29 @@ fn init_creates_everything_once() {
 }
 
 #[test]
+fn a_lost_database_stops_the_server_until_an_operator_accepts_an_empty_one() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.run(&["init"]).status.code(), Some(0));
+    let database = rig.dir.path().join("state/control-plane.sqlite");
+    std::fs::remove_file(&database).unwrap();
+    for verb in ["serve", "init"] {
+        let refused = rig.run(&[verb]);
+        assert_eq!(
+            (refused.status.code(), &json(&refused)["error"]),
+            (Some(78), &"database-lost".into()),
+            "{verb}"
+        );
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(text.contains("init --accept-empty-database") && text.contains("from one backup"), "{text}");
+        assert!(!database.exists(), "{verb}");
+    }
+    let accepted = rig.run(&["init", "--accept-empty-database"]);
+    assert_eq!((accepted.status.code(), &json(&accepted)["created"]), (Some(0), &false.into()));
+    rig.start();
+    assert_eq!(json(&rig.run(&["devices"])), serde_json::json!([]));
+}
+
+#[test]
 fn exported_records_are_verified_without_the_server() {
     let mut rig = Rig::new();
     rig.start();

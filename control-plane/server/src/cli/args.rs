@@ -10,6 +10,7 @@ use super::local::VendorCasVerb;
 use super::policy::PolicyVerb;
 use super::pre_approve::PreApproveArgs;
 use crate::config::DEFAULT_PATH;
+use crate::state::LostDatabase;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -76,6 +77,22 @@ pub(super) struct EntitleArgs {
     pub(super) exactly: bool,
 }
 
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct LostArgs {
+    /// Create an empty database where the keys exist and the database is lost
+    ///
+    /// Restore a backup instead if there is one. An empty database has no device, no suspension and no record: enrol each
+    /// device again. It counts each device's next pairing as its first.
+    #[arg(long)]
+    accept_empty_database: bool,
+}
+
+impl From<LostArgs> for LostDatabase {
+    fn from(args: LostArgs) -> Self {
+        if args.accept_empty_database { Self::Accepted } else { Self::Refused }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Serve devices and operators
@@ -83,9 +100,14 @@ pub(super) enum Verb {
         /// How much to log to stderr: error, warn, info, debug or trace
         #[arg(long, default_value = "info", value_name = "LEVEL")]
         log: LevelFilter,
+        #[command(flatten)]
+        lost: LostArgs,
     },
-    /// Create keys and certificates, and print their paths
-    Init,
+    /// Create keys, certificates and the database, and print their paths
+    Init {
+        #[command(flatten)]
+        lost: LostArgs,
+    },
     /// Enrol devices, so that they can pair
     ///
     /// Name a device of `pending` by its id or a prefix of it. Compare the id with the one that `pawlctl status` shows

@@ -114,7 +114,7 @@ pub(super) async fn run(verb: Verb, config: &Config, json: bool) -> Result<(), F
             server.print(&declined, text::declined)
         }
         // These commands need no server; `main` runs them.
-        Verb::Serve { .. } | Verb::Init | Verb::VendorCas { .. } | Verb::VerifyBundle { .. } => Ok(()),
+        Verb::Serve { .. } | Verb::Init { .. } | Verb::VendorCas { .. } | Verb::VerifyBundle { .. } => Ok(()),
     }
 }
 

@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::{Failure, output, text};
 use crate::clock::{Clock as _, WallClock};
 use crate::config::Config;
-use crate::keys::{BrokerFiles, Keys};
+use crate::keys::BrokerFiles;
+use crate::state::{self, LostDatabase};
 use crate::vendor_cas;
 
 /// `init`
@@ -33,9 +34,9 @@ struct Broker {
     crl: PathBuf,
 }
 
-/// Creates missing keys and certificates, and prints their paths.
-pub(super) fn init(config: &Config, json: bool) -> Result<(), Failure> {
-    let keys = Keys::load_or_create(config)?;
+/// Creates missing keys and certificates and the database, and prints their paths.
+pub(super) fn init(config: &Config, lost: LostDatabase, json: bool) -> Result<(), Failure> {
+    let keys = state::prepare(config, lost)?;
     let files = BrokerFiles::within(&config.state_dir);
     let made = Initialised {
         state_dir: config.state_dir.clone(),

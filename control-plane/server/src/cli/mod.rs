@@ -27,6 +27,7 @@ use crate::bundle::{BundleError, SignatureError};
 use crate::config::{Config, ConfigError};
 use crate::control_plane::OpenError;
 use crate::policy::PolicyError;
+use crate::state::StateError;
 use crate::{admin, serve};
 use args::{Args, Verb};
 use policy::{FilesError, PolicyVerb};
@@ -79,15 +80,15 @@ fn run(args: Args) -> Result<(), Failure> {
         .build()
         .map_err(Failure::Runtime)?;
     match args.verb {
-        Verb::Serve { log } => {
+        Verb::Serve { log, lost } => {
             tracing_subscriber::fmt()
                 .with_max_level(log)
                 .with_writer(std::io::stderr)
                 .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
                 .init();
-            Ok(runtime.block_on(serve::serve(config))?)
+            Ok(runtime.block_on(serve::serve(config, lost.into()))?)
         }
-        Verb::Init => local::init(&config, args.json),
+        Verb::Init { lost } => local::init(&config, lost.into(), args.json),
         Verb::VendorCas { verb } => local::run_vendor_cas(&verb, &config, &args.config, args.json),
         verb => runtime.block_on(command::run(verb, &config, args.json)),
     }
@@ -112,7 +113,7 @@ enum Failure {
     #[error(transparent)]
     Serve(#[from] serve::RunError),
     #[error(transparent)]
-    Keys(#[from] crate::keys::KeysError),
+    State(#[from] StateError),
     #[error(transparent)]
     Client(#[from] admin::ClientError),
     #[error("{0}: not a session; `pawl-control-plane sessions` lists them")]
@@ -176,6 +177,9 @@ impl Failure {
                 Self::Config(_) | Self::Policy(_) | Self::VendorCas(_) | Self::NoVendorDirectory(_) => {
                     admin::AdminError::new("configuration", self)
                 }
+                Self::State(error) | Self::Serve(serve::RunError::Open(OpenError::State(error))) => {
+                    admin::AdminError::new(error.code(), self)
+                }
                 _ => admin::AdminError::new("failed", self),
             };
             // Ignores a closed stdout.
@@ -192,6 +196,11 @@ impl Failure {
         ExitCode::from(match self {
             Self::Config(_) | Self::Policy(_) | Self::VendorCas(_) | Self::NoVendorDirectory(_) => CONFIG,
             Self::Serve(serve::RunError::Open(OpenError::Policy(_) | OpenError::VendorCas(_))) => CONFIG,
+            Self::State(error) | Self::Serve(serve::RunError::Open(OpenError::State(error)))
+                if error.is_loss() =>
+            {
+                CONFIG
+            }
             Self::Client(admin::ClientError::NotRunning { .. }) => UNAVAILABLE,
             Self::Session(_) | Self::NothingToApprove | Self::NobodyToConfirm => USAGE,
             _ => 1,

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use p256::ecdsa::VerifyingKey;
+use pawl_proto::Digest;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
     DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
@@ -10,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::signing::key_pem;
-use super::{Identity, KeysError, file};
+use super::{AUTHORITY_KEY, Identity, KeysError, file};
 
 /// The certificate authority of one control plane and its devices.
 pub struct Authority {
@@ -21,7 +22,7 @@ pub struct Authority {
 
 impl Authority {
     pub(super) fn load_or_create(dir: &Path) -> Result<Self, KeysError> {
-        let key_path = dir.join("ca.key");
+        let key_path = dir.join(AUTHORITY_KEY);
         let certificate_path = dir.join("ca.pem");
         let key_pem = key_pem(&key_path)?;
         let key = KeyPair::from_pem(&key_pem).map_err(|_| KeysError::Contents(key_path))?;
@@ -47,6 +48,12 @@ impl Authority {
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.pem
+    }
+
+    /// Returns SHA-256 of the authority's public key.
+    #[must_use]
+    pub fn key_digest(&self) -> Digest {
+        Digest::of(self.issuer.key().der_bytes())
     }
 
     /// Issues a certificate for a device's link key: TLS client authentication, common name = `device`.

@@ -19,6 +19,9 @@ use pawl_verifier::pairing::OfferKey;
 
 use crate::config::Config;
 
+/// The authority's key. Without it no other key of the control plane is of use to the fleet.
+const AUTHORITY_KEY: &str = "ca.key";
+
 /// The name in the certificate of the control plane's connection to the broker, and in the broker's ACL.
 pub const BROKER_USER: &str = "pawl-control-plane";
 
@@ -61,6 +64,15 @@ pub struct BrokerFiles {
 }
 
 impl Keys {
+    /// Creates the state directory if it is missing. Returns whether it has the authority's key.
+    ///
+    /// # Errors
+    /// [`KeysError`] when others may enter the directory or it belongs to another user.
+    pub fn exist(config: &Config) -> Result<bool, KeysError> {
+        file::private_dir(&config.state_dir)?;
+        Ok(config.state_dir.join(AUTHORITY_KEY).exists())
+    }
+
     /// Loads the keys, and creates the missing ones.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod evidence;
 mod fleet;
 mod incident;
 mod lookup;
+pub mod owner;
 mod pairing;
 mod pending;
 mod record;
@@ -80,11 +81,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when it cannot be opened or is of a later version of this program.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let mut connection = Connection::open_with_flags(path, flags)?;
+        let mut connection = connect(path, true)?;
         schema::prepare(&mut connection)?;
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
         std::thread::Builder::new()
@@ -159,6 +156,14 @@ impl Tx<'_> {
     }
 }
 
+/// Opens a connection to the file at `path`.
+fn connect(path: &Path, create: bool) -> Result<Connection, StoreError> {
+    let mut flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
+    Ok(Connection::open_with_flags(path, flags)?)
+}
+
 fn run<T, E: From<StoreError>>(
     connection: &mut Connection,
     work: impl FnOnce(&Tx<'_>) -> Result<T, E>,
@@ -184,6 +189,9 @@ pub enum StoreError {
     /// A column contains a value that this program never writes.
     #[error("the database contains a malformed {0}")]
     Malformed(&'static str),
+    /// The file cannot be examined.
+    #[error("the database: {0}")]
+    File(std::io::Error),
     /// The database's thread has ended.
     #[error("the database is closed")]
     Closed,

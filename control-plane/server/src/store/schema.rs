@@ -10,7 +10,7 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
     // FULL, not NORMAL: a revocation that was confirmed to the operator must survive a power cut.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let version = version(connection)?;
     let done = usize::try_from(version).map_err(|_| StoreError::Version(version))?;
     let due = MIGRATIONS.get(done..).ok_or(StoreError::Version(version))?;
     let transaction = connection.transaction()?;
@@ -21,8 +21,13 @@ pub(super) fn prepare(connection: &mut Connection) -> Result<(), StoreError> {
     Ok(transaction.commit()?)
 }
 
+/// Returns the version of the tables, 0 where there are none.
+pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
 /// The statements that migrate the tables from each version to the next. A text that was released never changes.
-const MIGRATIONS: [&[&str]; 6] = [
+const MIGRATIONS: [&[&str]; 7] = [
     &[FIRST],
     &[SESSIONS, DEVICE_RECORDS],
     &[BOOT_STATE_ORIGINS, TPM_RUNS, INCIDENTS, KEPT_EVIDENCE],
@@ -39,6 +44,7 @@ const MIGRATIONS: [&[&str]; 6] = [
     ],
     &[PENDING_DEVICES],
     &[RETIREMENT],
+    &[OWNER],
 ];
 
 pub(super) const FIRST: &str = "
@@ -368,4 +374,13 @@ const RETIREMENT: &str = "
 ALTER TABLE device ADD COLUMN retired_at INTEGER;
 -- Of a deleted device only its pairings, orders and records stay.
 ALTER TABLE device ADD COLUMN deleted_at INTEGER;
+";
+
+const OWNER: &str = "
+-- One row: the control plane that this database belongs to.
+CREATE TABLE control_plane (
+    only INTEGER PRIMARY KEY DEFAULT 1 CHECK (only = 1),
+    -- SHA-256 of the public key of its certificate authority.
+    authority BLOB NOT NULL
+) STRICT;
 ";

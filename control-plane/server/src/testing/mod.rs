@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::clock::tests::SetClock;
 use crate::config::Config;
 use crate::control_plane::ControlPlane;
+use crate::state::LostDatabase;
 use crate::store::{Store, StoreError, Tx};
 
 pub(crate) use action::{ActionAttempt, SUBJECT, action_step, authorization, jws};
@@ -102,7 +103,7 @@ impl Rig {
 fn open(dir: &Path, clock: &Arc<SetClock>) -> Arc<ControlPlane> {
     let config = Config::load(&dir.join("control-plane.toml")).unwrap();
     let clock: Arc<dyn Clock> = clock.clone();
-    Arc::new(ControlPlane::open(config, clock).unwrap())
+    Arc::new(ControlPlane::open(config, clock, LostDatabase::Refused).unwrap())
 }
 
 type Change = Box<dyn FnOnce(&Tx<'_>) -> Result<(), StoreError> + Send>;

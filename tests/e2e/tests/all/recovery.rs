@@ -38,6 +38,11 @@ fn after_the_loss_of_the_database_a_device_is_enrolled_and_paired_again() {
     let before = device.status().unwrap();
     rig.control_plane.stop().unwrap();
     remove_database(rig.control_plane.state_dir());
+    let refused = rig.control_plane.command(&["serve"]).unwrap().output().unwrap();
+    assert_eq!(refused.status.code(), Some(78));
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("the database is missing or empty"), "{why}");
+    rig.control_plane.operator(&["init", "--accept-empty-database"]).unwrap();
     rig.control_plane.start().unwrap();
     assert_eq!(rig.control_plane.operator(&["devices"]).unwrap().as_array().unwrap().len(), 0);
     assert!(matches!(device.token().unwrap(), TokenAnswer::Granted(_)), "the lease goes on");
