@@ -1,4 +1,4 @@
-//! Shell completions, under the names by which the shells look for them.
+//! Writes shell completions under the file names that the shells expect.
 
 use std::fs::{self, File};
 use std::io;

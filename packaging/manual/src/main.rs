@@ -1,7 +1,7 @@
 //! `pawl-manual DIRECTORY`: writes the man pages and shell completions of all programs.
 //!
-//! They are made of the command lines when a package is built, never on the device. What a command
-//! line does not say, such as files and signals, stands in `packaging/man`.
+//! It generates them from the definitions of the command lines when a package is built, never on the device. Other sections,
+//! such as files and signals, are in `packaging/man`.
 #![forbid(unsafe_code)]
 
 mod completion;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// A folder for each program: `man` and `completions` in it.
+/// Writes a folder for each program, with the folders `man` and `completions` in it.
 fn write(directory: &Path) -> io::Result<()> {
     for program in program::all() {
         let directory = directory.join(program.name);

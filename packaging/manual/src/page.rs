@@ -1,4 +1,4 @@
-//! Man pages: one for each program, one for each of its commands, and so on.
+//! Writes man pages: one for each program, and one for each of its commands at all levels.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -12,7 +12,7 @@ use crate::program::Program;
 pub(crate) fn write(program: &Program, directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let mut command = program.command.clone().disable_help_subcommand(true);
-    // Global options and full names reach the commands.
+    // Propagates global options and full names to the commands.
     command.build();
     let mut page = page(program, &command, program.name)?;
     page.write_all(program.more.as_bytes())?;
@@ -20,7 +20,7 @@ pub(crate) fn write(program: &Program, directory: &Path) -> io::Result<()> {
     write_commands(directory, program, &command, program.name)
 }
 
-/// The pages of the commands below one of that name.
+/// Writes the pages of the commands below `command`, whose full name is `name`.
 fn write_commands(directory: &Path, program: &Program, command: &Command, name: &str) -> io::Result<()> {
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         let name = format!("{name}-{}", inner.get_name());
@@ -37,7 +37,7 @@ fn page(program: &Program, command: &Command, name: &str) -> io::Result<Vec<u8>>
         .section(program.section)
         .source(format!("Pawl {}", env!("CARGO_PKG_VERSION")))
         .manual("Pawl")
-        // Of no day: a package is built to the same bytes on every one.
+        // No date, so that builds are reproducible.
         .date("");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
@@ -52,7 +52,7 @@ fn page(program: &Program, command: &Command, name: &str) -> io::Result<Vec<u8>>
     Ok(page)
 }
 
-/// What stands below the options in `--help`: the exit codes, line by line as they stand there.
+/// Writes the exit codes, which `--help` lists below the options, one per line.
 fn write_exit_codes(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let Some(remarks) = command.get_after_help() else { return Ok(()) };
     let remarks = remarks.to_string();

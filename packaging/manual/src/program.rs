@@ -1,14 +1,14 @@
-//! What is documented.
+//! The programs of the manual.
 
 use clap::{Command, CommandFactory as _};
 
 /// A program that a package ships.
 pub(crate) struct Program {
     pub(crate) name: &'static str,
-    /// Of the manual: 1 for commands, 8 for administration.
+    /// The section of the manual: 1 for commands, 8 for administration.
     pub(crate) section: &'static str,
     pub(crate) command: Command,
-    /// The end of its page, in roff: what its command line does not say.
+    /// The end of its page, in roff: the sections that do not follow from its command line.
     pub(crate) more: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What people read about the configuration is what the programs read: no key is missing, none is made up.
+//! The man page and the examples have exactly the keys of the configurations that the programs read.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -24,12 +24,12 @@ fn the_example_has_every_key() {
 }
 
 #[test]
-fn the_example_is_valid_once_it_is_uncommented() {
+fn the_uncommented_example_is_valid() {
     load(&uncommented(EXAMPLE)).unwrap();
 }
 
 #[test]
-fn the_example_as_it_is_shipped_asks_for_the_control_plane() {
+fn the_shipped_example_lacks_only_the_control_plane() {
     let error = load(EXAMPLE).unwrap_err().to_string();
     assert!(error.contains("control_plane.url is not set"), "{error}");
 }
@@ -40,7 +40,7 @@ fn the_examples_values_are_the_defaults() {
         "[control_plane]\nurl = \"https://control.example:8443\"\nca = \"/etc/pawl/control-plane.pem\"\n";
     let of = |text: &str| {
         let mut config = load(text).unwrap();
-        // Those have no default to show, or one that follows the number of the TPM.
+        // These have no default, or one that depends on the number of the TPM.
         (config.tokens, config.pairing.scopes, config.tpm.owner_auth) = (Vec::new(), Vec::new(), None);
         config.logs.boot = None;
         format!("{config:?}")
@@ -49,14 +49,14 @@ fn the_examples_values_are_the_defaults() {
 }
 
 #[test]
-fn the_control_planes_example_is_valid_once_it_is_uncommented() {
+fn the_control_planes_uncommented_example_is_valid() {
     let (_directory, path) = file(&uncommented(CONTROL_PLANE_EXAMPLE));
     let config = pawl_control_plane::config::Config::load(&path).unwrap();
     assert_eq!(config.state_dir, Path::new("/var/lib/pawl-control-plane"));
     assert_eq!((config.lease.seconds, config.report.interval, config.token.seconds), (86_400, 300, 600));
 }
 
-/// Every key that the daemon knows, by its table: an unknown one is refused with their names.
+/// Returns every key that the daemon knows, by its table. The error for an unknown key lists the known ones.
 fn known() -> Keys {
     let mut known = Keys::new();
     for key in expected("made-up = 1") {
@@ -81,7 +81,7 @@ fn expected(text: &str) -> Vec<String> {
     names.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The keys of the page: the tag of each paragraph, in the section of its table.
+/// Returns the keys of the page: the tag of each paragraph in the section of its table.
 fn page() -> Keys {
     let mut keys = Keys::new();
     let mut table = None;
@@ -117,7 +117,7 @@ fn keys_of(table: &toml::Table) -> Keys {
     keys
 }
 
-/// With `#key = value` and `#[table]` made to count; `# text` stays a comment.
+/// Uncomments `#key = value` and `#[table]`. `# text` remains a comment.
 fn uncommented(example: &str) -> String {
     let line = |line: &str| match line.strip_prefix('#') {
         Some(rest) if rest.starts_with(|first: char| first == '[' || first.is_ascii_lowercase()) => {

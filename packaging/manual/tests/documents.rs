@@ -1,4 +1,4 @@
-//! The commands in the documents are ones that the programs accept.
+//! The programs accept the commands in the documents.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -22,7 +22,7 @@ fn every_command_in_a_code_block_is_accepted() {
     assert!(count > 50, "only {count} commands were found");
 }
 
-/// A text may name a command without its arguments; what it does give exists.
+/// A text may name a command without its required arguments. The arguments that it gives must exist.
 #[test]
 fn every_command_in_a_sentence_exists() {
     let mut count = 0;
@@ -62,8 +62,8 @@ fn every_verb_of_dev_exists() {
     assert!(count > 10, "only {count} verbs were found");
 }
 
-/// Every line of every document for operators, technicians and developers, with its file. Fenced blocks hold code and
-/// pictures, and no commands.
+/// Returns every line of every document for operators, technicians and developers, with its file. Leaves out fenced blocks, which
+/// contain code and pictures.
 fn lines() -> Vec<(PathBuf, String)> {
     let root = Path::new(ROOT);
     let mut documents: Vec<PathBuf> =
@@ -85,7 +85,7 @@ fn lines() -> Vec<(PathBuf, String)> {
     documents.into_iter().flat_map(of).collect()
 }
 
-/// The words of a command of one of the programs, without a comment or what it is piped into.
+/// Returns the words of a command of one of the programs, without a comment and without later commands of a pipe.
 fn command(line: &str) -> Option<Vec<String>> {
     let line = line.trim();
     let line = line.strip_prefix("sudo ").unwrap_or(line);
@@ -106,7 +106,7 @@ fn command(line: &str) -> Option<Vec<String>> {
     Some(words.into_iter().filter(|word| !word.is_empty()).map(|word| example(&word)).collect())
 }
 
-/// A value in place of a placeholder that a program would not accept.
+/// Replaces a placeholder that a program would not accept by a value.
 fn example(word: &str) -> String {
     match word {
         "DEVICE" | "OLD-DEVICE" | "X" => "abcdefghijklmnopqrstuvwxyz234567".to_owned(),

@@ -1,4 +1,4 @@
-//! What is made for the packages.
+//! The generated man pages and completions.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ fn every_program_has_a_page_and_every_command_too() {
 }
 
 #[test]
-fn a_page_tells_the_exit_codes_and_what_follows_it() {
+fn a_page_has_the_exit_codes_and_the_other_sections() {
     let made = made();
     let page = fs::read_to_string(made.path().join("pawlctl/man/pawlctl.1")).unwrap();
     let codes = page.split(".SH \"EXIT STATUS\"").nth(1).unwrap();
@@ -55,7 +55,7 @@ fn the_shells_find_their_completions() {
 }
 
 #[test]
-fn it_is_made_the_same_every_time() {
+fn two_runs_generate_the_same_files() {
     let (first, second) = (made(), made());
     for program in ["pawld", "pawlctl", "pawl-control-plane"] {
         for kind in ["man", "completions"] {

@@ -1,4 +1,4 @@
-//! The manual page of policies has the keys that the control plane reads: none is missing, none is made up.
+//! The man page of policies has exactly the keys that the control plane reads.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ fn the_example_is_valid() {
     assert!(policy.secure_boot.required && policy.boot.accept_signed_images);
 }
 
-/// Every key that is read, by its section: an unknown one is refused with the names of those.
+/// Returns every key that the control plane reads, by its section. The error for an unknown key lists the known ones.
 fn known() -> Keys {
     let sections = expected("made-up = 1").into_iter();
     sections
@@ -38,7 +38,7 @@ fn known() -> Keys {
         .collect()
 }
 
-/// The names in the error that an unknown key gives. One name alone stands in another sentence.
+/// Returns the known names in the error for the unknown key in `text`.
 fn expected(text: &str) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("default.toml");
@@ -49,7 +49,7 @@ fn expected(text: &str) -> Vec<String> {
     names.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The keys of the page: the tag of each paragraph, in the section of its table.
+/// Returns the keys of the page: the tag of each paragraph in the section of its table.
 fn page() -> Keys {
     let mut keys = Keys::new();
     let mut section = None;
