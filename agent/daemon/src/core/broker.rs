@@ -1,5 +1,5 @@
-//! The connection of a live pairing to the broker, and its subscriptions: without them no order of the control plane
-//! arrives, so they are asked for until the broker grants them.
+//! The connection of a live pairing to the broker, and its subscriptions. Without them no message of the control plane arrives,
+//! so the daemon asks for them until the broker grants them.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl Broker {
     }
 
     pub(super) fn lost(&mut self, error: String) {
-        tracing::warn!(error, broker = self.status.address, "the broker is out of reach");
+        tracing::warn!(error, broker = self.status.address, "no connection to the broker; retrying");
         (self.status.connected, self.status.error, self.subscribe) = (false, Some(error), None);
     }
 
@@ -46,9 +46,9 @@ impl Broker {
         (self.status.error, self.subscribe) = (None, None);
     }
 
-    /// Handles that the broker refuses a subscription.
+    /// Schedules another subscription, because the broker refused one.
     pub(super) fn subscription_refused(&mut self, cx: &mut Context, error: String) {
-        tracing::error!(error, "no order of the control plane can arrive; asking again");
+        tracing::error!(error, "messages of the control plane cannot arrive; subscribing again");
         self.status.error = Some(error);
         self.subscribe = Some(cx.retry(&mut self.backoff));
     }
@@ -65,7 +65,7 @@ impl Broker {
         self.subscribe
     }
 
-    /// Asks for the subscriptions again, where that is due.
+    /// Asks for the subscriptions again, if that is due.
     pub(super) fn run_due(&mut self, cx: &mut Context) {
         if cx.is_due(self.subscribe) {
             self.subscribe = None;

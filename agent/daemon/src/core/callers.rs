@@ -1,4 +1,4 @@
-//! Callers of the local API: what they request of the state machine, and when they are answered.
+//! Requests of the local API: what each does, and when its caller gets the answer.
 
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ pub(super) fn request(machine: &mut Machine, id: RequestId, request: Request) {
             };
             machine.cx.reply(Some(id), reply);
         }
-        Request::Approve(approval) => hand_in(machine, id, Step::Approval(approval)),
-        Request::Confirm(code) => hand_in(machine, id, Step::Confirmation(code)),
+        Request::Approve(approval) => submit(machine, id, Step::Approval(approval)),
+        Request::Confirm(code) => submit(machine, id, Step::Confirmation(code)),
         Request::GiveUp => {
             let is_approved =
                 machine.sessions.granted().is_some() || matches!(machine.phase, Phase::Creating(..));
@@ -52,8 +52,8 @@ pub(super) fn request(machine: &mut Machine, id: RequestId, request: Request) {
     }
 }
 
-fn hand_in(machine: &mut Machine, id: RequestId, step: Step) {
-    if !machine.sessions.hand_in(&mut machine.cx, id, step) {
+fn submit(machine: &mut Machine, id: RequestId, step: Step) {
+    if !machine.sessions.submit(&mut machine.cx, id, step) {
         machine.cx.reply(Some(id), Reply::Refused(problem::no_session()));
     }
 }
@@ -73,10 +73,10 @@ fn pair(machine: &mut Machine, request: PairRequest) -> Result<(), Problem> {
     }
 }
 
-/// Ends what there is on behalf of somebody on the device: the pairing, or the request for one.
+/// Ends the pairing, or the request for one, for a caller on the device.
 fn wipe(machine: &mut Machine, caller: Caller, reason: ShortText) {
     if let Phase::Paired(paired) = &machine.phase {
-        // Before anything else, a session's end included.
+        // Close the gate and increment the counter before ending a session.
         let record = Arc::clone(paired.record());
         let order = Ending { cause: Cause::Wipe, event: None, reason };
         machine.revoke(record, order, None, Some(caller));
@@ -93,7 +93,7 @@ fn wipe(machine: &mut Machine, caller: Caller, reason: ShortText) {
         Phase::Creating(creating, _) => {
             let (view, granted) = (creating.view.clone(), creating.granted());
             match granted {
-                // The control plane counts it as live until it has the receipt.
+                // The control plane counts the pairing as live until it has the receipt.
                 Some(record) => {
                     let order = Ending { cause: Cause::Wipe, event: None, reason };
                     machine.revoke(record, order, None, Some(caller));
@@ -137,13 +137,13 @@ pub(super) fn follow_revoking(machine: &mut Machine, outcome: revocation::Outcom
     }
 }
 
-/// Answers those who waited for the end of an epoch.
+/// Answers the callers that waited for the end of an epoch.
 pub(super) fn answer(machine: &mut Machine, callers: Vec<Caller>, answer: &Result<Wiped, Problem>) {
     for caller in callers {
         match (caller, answer) {
             (Caller::Wipe(id), Ok(wiped)) => machine.cx.reply(Some(id), Reply::Wiped(wiped.clone())),
             (Caller::Deprovision(id), Ok(_)) => {
-                // One may have begun while the epoch was being ended.
+                // A session may have begun while the epoch was being ended.
                 machine.sessions.drop_all(&mut machine.cx);
                 deprovision(machine, id);
             }
@@ -169,7 +169,7 @@ fn command(machine: &mut Machine, command: TpmCommand, caller: Caller) {
     }
 }
 
-/// Handles the end of a TPM command that ran for a caller.
+/// Handles the result of a TPM command that ran for a caller.
 pub(super) fn command_over(machine: &mut Machine, caller: Caller, outcome: Result<TpmAnswer, TpmFailure>) {
     let (Caller::Wipe(id) | Caller::Deprovision(id)) = caller;
     match outcome {
@@ -177,7 +177,7 @@ pub(super) fn command_over(machine: &mut Machine, caller: Caller, outcome: Resul
         Ok(TpmAnswer::Deprovisioned(removed)) => {
             machine.callers.deprovisioned();
             machine.examination.abandon();
-            // The counter is gone, and with it every epoch that the disk could name.
+            // Without the counter, no epoch that the disk names is live.
             machine.cx.write(Write::ForgetPairing);
             machine.leave();
             machine.become_idle(Idle::unpaired(problem::deprovisioned()));

@@ -1,8 +1,7 @@
 //! Reports: the evidence, and one quote over it.
 //!
-//! In the steady state a report costs the TPM one command. The evidence is made of the PCR values that are known from the
-//! last report, and the quote says whether they still hold; only when they do not are the PCRs read, and the quote is made
-//! again.
+//! Usually a report costs the TPM one command: the evidence has the PCR values of the last report, and the quote shows whether
+//! they are still correct. If they are not, the daemon reads the PCRs and quotes again.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +12,13 @@ use pawl_proto::message::{CertifiedNvPcr, Evidence, ImaLog, MeasureLog, Report};
 use pawl_proto::{DeviceId, Digest, Epoch, Nonce, PairingId, PcrBank, PcrValue, encode};
 
 use super::effect::{Gather, LogRange, TpmCommand};
-use super::health::ToldHealth;
+use super::health::ReportedHealth;
 use super::input::{Gathered, GatheredLogs, NvPcr, TpmAnswer, TpmFailure};
 use super::procedure::{Port, pick};
 use crate::record::Moment;
 use crate::record::bank_hash;
 
-/// Who reports, and on which nonce.
+/// The device, pairing and epoch of a report, and its nonce.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subject {
     pub(super) device: DeviceId,
@@ -28,8 +27,8 @@ pub(super) struct Subject {
     pub(super) nonce: Nonce,
 }
 
-/// What a report has told the control plane. Once it is acknowledged, the next report builds on it and leaves out what has
-/// not changed since.
+/// The contents of a report. After the control plane has acknowledged it, the next report builds on it, and leaves out what has not
+/// changed.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledged {
     /// SHA-256 of the evidence.
@@ -38,31 +37,31 @@ pub(super) struct Acknowledged {
     pub(super) moment: Moment,
     /// The quoted PCRs.
     pcrs: BTreeMap<u8, PcrValue>,
-    /// Where the next piece of systemd's measurement log begins.
+    /// The offset of the next piece of systemd's measurement log.
     measure: u64,
-    /// Where the next piece of the IMA log begins; none if the host has no log.
+    /// The offset of the next piece of the IMA log; none if the host has no log.
     ima: Option<u64>,
-    /// Whether the last piece reached the end that the log then had.
+    /// Whether the last piece reached the end of the IMA log at that time.
     ima_complete: bool,
-    health: ToldHealth,
+    health: ReportedHealth,
 }
 
-/// A report that can be sent, and what it will have told.
+/// A report, and its contents for the next one.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) report: Report,
-    pub(super) tells: Acknowledged,
+    pub(super) contents: Acknowledged,
 }
 
-/// How often the PCRs may change between reading and quoting before the report fails.
+/// Number of attempts at a report: PCRs can change between the read and the quote.
 const ATTEMPTS: usize = 5;
 const IMA_PCR: u8 = 10;
 
-/// Makes a report: one that builds on `base`, or a whole one. It takes along the audit records that the control plane does
-/// not have, and certifies the NvPCRs of the handles `asked`.
+/// Makes a report that builds on `base`, or a full report without it. The report has the audit records that the control plane
+/// lacks, and the certified NvPCRs with the handles `asked`.
 ///
 /// # Errors
-/// [`ReportError`]; above all what the TPM says.
+/// [`ReportError`]
 pub(super) async fn report(
     port: &Port,
     subject: Subject,
@@ -76,18 +75,18 @@ pub(super) async fn report(
             None => port.tpm(TpmCommand::ReadPcrs, pick!(TpmAnswer::Pcrs)).await?,
         };
         let bank = PcrBank::of(&pcrs).ok_or(ReportError::Quote)?;
-        // Before the log: a value that still holds after it has all its records there.
+        // Read the NvPCRs before the log: if a value has not changed after the log was read, the log has all its records.
         let read = read_nvpcrs(port, asked).await?;
         let range = range(base, bank, &pcrs);
         let logs =
             port.gather(Gather::Logs(range), pick!(Gathered::Logs)).await.map_err(ReportError::Host)?;
         let progress = Progress::of(base, &logs);
         let present = present_nvpcrs(port, &logs).await?;
-        let (health, tells_health) =
-            ToldHealth::next(base.map(|base| base.health), logs.health, port.now().boot);
+        let (health, reports_health) =
+            ReportedHealth::next(base.map(|base| base.health), logs.health, port.now().boot);
         let evidence = Evidence {
             nvpcrs: present,
-            health: tells_health.then_some(logs.health),
+            health: reports_health.then_some(logs.health),
             ..evidence(subject, base, &pcrs, *logs)
         };
         let bytes = encode(&evidence)?;
@@ -109,7 +108,7 @@ pub(super) async fn report(
         let Progress { measure, ima, ima_complete } = progress;
         return Ok(Prepared {
             report,
-            tells: Acknowledged { digest, moment, pcrs, measure, ima, ima_complete, health },
+            contents: Acknowledged { digest, moment, pcrs, measure, ima, ima_complete, health },
         });
     }
     Err(ReportError::Restless)
@@ -118,15 +117,15 @@ pub(super) async fn report(
 /// Returns the PCRs that every report quotes: the firmware's, the loader's, the kernel's and systemd's.
 ///
 /// # Errors
-/// None; the indices are constant.
+/// None in practice: the indices are constant and valid.
 pub(crate) fn quoted_pcrs(bank: HashAlgorithm) -> Result<PcrSelection, PcrIndexError> {
     PcrSelection::new(bank, 0..=15)
 }
 
-/// Returns whether a quote is over these values.
+/// Returns whether a quote covers these values.
 ///
 /// # Errors
-/// When it is no quote, or the values are of no PCRs.
+/// If the structure is not a quote, or an index is not that of a PCR.
 pub(crate) fn covers(
     attested: &Attested,
     bank: PcrBank,
@@ -140,7 +139,7 @@ pub(crate) fn covers(
             values.insert(*index, value)?;
         }
     }
-    // The attestation key signs SHA-256, whatever the bank.
+    // The attestation key signs with SHA-256, also for other banks.
     let selection: PcrSelection = quoted_pcrs(bank)?;
     let composite = values.composite(&selection, HashAlgorithm::Sha256).map_err(|_| ReportError::Quote)?;
     Ok(composite.as_bytes() == *pcr_digest)
@@ -148,7 +147,7 @@ pub(crate) fn covers(
 
 /// Returns the part of the logs that the control plane does not have.
 fn range(base: Option<&Acknowledged>, bank: PcrBank, pcrs: &BTreeMap<u8, PcrValue>) -> LogRange {
-    // The IMA log is worth reading only where the TPM says that it grew, or where the last piece did not reach its end.
+    // Read the IMA log only if its PCR has changed, or if the last piece did not reach its end.
     let is_known =
         base.is_some_and(|base| base.ima_complete && base.pcrs.get(&IMA_PCR) == pcrs.get(&IMA_PCR));
     LogRange {
@@ -159,7 +158,7 @@ fn range(base: Option<&Acknowledged>, bank: PcrBank, pcrs: &BTreeMap<u8, PcrValu
     }
 }
 
-/// How far the logs have been told with a report.
+/// The offsets in the logs after a report.
 struct Progress {
     measure: u64,
     ima: Option<u64>,
@@ -219,7 +218,7 @@ async fn read_nvpcrs(port: &Port, asked: &[u32]) -> Result<Vec<NvPcr>, TpmFailur
     }
 }
 
-/// Returns which NvPCRs the TPM has of those that systemd's log names, if the report says so.
+/// Returns which of the NvPCRs that systemd's log names exist in the TPM; none if the report does not read that log.
 async fn present_nvpcrs(port: &Port, logs: &GatheredLogs) -> Result<Option<Vec<u32>>, TpmFailure> {
     match logs.named_nvpcrs.as_deref() {
         None => Ok(None),
@@ -231,8 +230,8 @@ async fn present_nvpcrs(port: &Port, logs: &GatheredLogs) -> Result<Option<Vec<u
     }
 }
 
-/// Has the attestation key certify NvPCRs for the evidence with this digest. Returns `None` where one has changed since it
-/// was read: the log in the evidence may lack its record.
+/// Has the attestation key certify NvPCRs, with the digest of the evidence as qualifying data. Returns none if one has changed
+/// since it was read: the log in the evidence may lack the record of that change.
 async fn certify_nvpcrs(
     port: &Port,
     read: Vec<NvPcr>,
@@ -263,16 +262,16 @@ async fn certify_nvpcrs(
     Ok(Some(certified))
 }
 
-/// Why there is no report.
+/// Why a report failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReportError {
     #[error(transparent)]
     Tpm(#[from] TpmFailure),
-    #[error("PCRs or NvPCRs changed under every quote; the next try is due soon")]
+    #[error("PCRs or NvPCRs changed during every attempt to quote them")]
     Restless,
     #[error("the TPM's quote is malformed")]
     Quote,
-    #[error("the logs were not read to the end: {0}")]
+    #[error("the logs were not read: {0}")]
     Host(String),
     #[error(transparent)]
     Pcr(#[from] PcrIndexError),

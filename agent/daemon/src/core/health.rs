@@ -1,17 +1,17 @@
-//! When a report tells how the host is doing: in a whole report, after a large change, and once an hour.
+//! Decides when a report contains the host's health: in a full report, after a large change, and once an hour.
 
 use std::time::Duration;
 
 use pawl_proto::message::HostHealth;
 
-/// The health that was told last, and when, on CLOCK_BOOTTIME.
+/// The health that was reported last, and when, on CLOCK_BOOTTIME.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ToldHealth {
+pub(super) struct ReportedHealth {
     health: HostHealth,
     at: Duration,
 }
 
-/// A report carries the health again after this time, however little has changed.
+/// After this time a report contains the health again, also if nothing has changed.
 const AGAIN: Duration = Duration::from_secs(60 * 60);
 /// The smallest change of the load that is reported, in hundredths.
 const LOAD_STEP: u32 = 100;
@@ -20,8 +20,8 @@ const SPACE_STEP: u64 = 16;
 /// The smallest change of the temperature that is reported, in degrees Celsius.
 const HEAT_STEP: u16 = 10;
 
-impl ToldHealth {
-    /// Returns what is known to the control plane after this report, and whether the report has to tell it.
+impl ReportedHealth {
+    /// Returns the health that the control plane knows after this report, and whether this report has to contain it.
     pub(super) fn next(last: Option<Self>, health: HostHealth, now: Duration) -> (Self, bool) {
         match last {
             Some(last) if !last.is_outdated(&health, now) => (last, false),
@@ -30,22 +30,22 @@ impl ToldHealth {
     }
 
     fn is_outdated(&self, health: &HostHealth, now: Duration) -> bool {
-        let told = &self.health;
+        let reported = &self.health;
         let has_moved = |before: u64, after: u64| before.abs_diff(after) >= SPACE_STEP.max(before / 4);
         let space_has_moved = |before: Option<u64>, after: Option<u64>| match (before, after) {
             (Some(before), Some(after)) => has_moved(before, after),
             (before, after) => before != after,
         };
-        let heat_has_moved = match (told.cpu, health.cpu) {
+        let heat_has_moved = match (reported.cpu, health.cpu) {
             (Some(before), Some(after)) => before.abs_diff(after) >= HEAT_STEP,
             (before, after) => before != after,
         };
         now.saturating_sub(self.at) >= AGAIN
-            || told.load.abs_diff(health.load) >= LOAD_STEP
-            || has_moved(told.memory, health.memory)
-            || has_moved(told.swap, health.swap)
-            || space_has_moved(told.state, health.state)
-            || space_has_moved(told.root, health.root)
+            || reported.load.abs_diff(health.load) >= LOAD_STEP
+            || has_moved(reported.memory, health.memory)
+            || has_moved(reported.swap, health.swap)
+            || space_has_moved(reported.state, health.state)
+            || space_has_moved(reported.root, health.root)
             || heat_has_moved
     }
 }
@@ -64,15 +64,15 @@ mod tests {
         cpu: Some(50),
     };
 
-    fn is_told(after_seconds: u64, health: HostHealth) -> bool {
+    fn is_reported(after_seconds: u64, health: HostHealth) -> bool {
         let at = Duration::from_secs(7);
-        let (told, is_first) = ToldHealth::next(None, HEALTH, at);
+        let (reported, is_first) = ReportedHealth::next(None, HEALTH, at);
         assert!(is_first);
-        ToldHealth::next(Some(told), health, at + Duration::from_secs(after_seconds)).1
+        ReportedHealth::next(Some(reported), health, at + Duration::from_secs(after_seconds)).1
     }
 
     #[test]
-    fn a_small_change_is_told_within_the_hour_and_a_large_one_at_once() {
+    fn a_small_change_is_reported_within_the_hour_and_a_large_one_at_once() {
         let small = HostHealth {
             uptime: 3_000,
             load: 149,
@@ -82,8 +82,8 @@ mod tests {
             root: Some(1_501),
             cpu: Some(59),
         };
-        assert!(!is_told(0, HEALTH) && !is_told(3_599, small));
-        assert!(is_told(3_600, HEALTH));
+        assert!(!is_reported(0, HEALTH) && !is_reported(3_599, small));
+        assert!(is_reported(3_600, HEALTH));
         for large in [
             HostHealth { load: 150, ..HEALTH },
             HostHealth { memory: 300, ..HEALTH },
@@ -94,16 +94,16 @@ mod tests {
             HostHealth { cpu: Some(60), ..HEALTH },
             HostHealth { cpu: None, ..HEALTH },
         ] {
-            assert!(is_told(0, large), "{large:?}");
+            assert!(is_reported(0, large), "{large:?}");
         }
     }
 
     #[test]
-    fn many_small_changes_are_measured_from_what_was_told() {
-        let (told, _) = ToldHealth::next(None, HEALTH, Duration::ZERO);
-        let (told, is_told) =
-            ToldHealth::next(Some(told), HostHealth { load: 120, ..HEALTH }, Duration::ZERO);
-        assert!(!is_told);
-        assert!(ToldHealth::next(Some(told), HostHealth { load: 160, ..HEALTH }, Duration::ZERO).1);
+    fn small_changes_are_compared_with_the_health_that_was_reported_last() {
+        let (reported, _) = ReportedHealth::next(None, HEALTH, Duration::ZERO);
+        let (reported, is_reported) =
+            ReportedHealth::next(Some(reported), HostHealth { load: 120, ..HEALTH }, Duration::ZERO);
+        assert!(!is_reported);
+        assert!(ReportedHealth::next(Some(reported), HostHealth { load: 160, ..HEALTH }, Duration::ZERO).1);
     }
 }

@@ -9,32 +9,33 @@ use pawl_proto::message::{Cause, DeviceState};
 use crate::problem;
 use crate::record::{PairingRecord, Revocation};
 
-/// No pairing, or one that is over.
+/// A device without a pairing, or with one that has ended.
 #[derive(Clone, Debug)]
 pub(super) struct Idle {
     record: Option<PairingRecord>,
     revocation: Option<Revocation>,
-    /// A pairing in the present epoch that cannot be used, since its keys are gone or damaged.
+    /// A pairing in the present epoch that cannot be used, because its keys are missing or damaged.
     unusable: Option<Arc<PairingRecord>>,
     problem: Problem,
+    /// When to start an unattended session, and its request.
     retry: Option<(Duration, PairRequest)>,
-    /// Only a person can bring it back.
+    /// Whether the next pairing needs a person at the device.
     wants_person: bool,
 }
 
 impl Idle {
-    /// A device that was never paired, whose state is lost, or that holds another device's disk.
+    /// Returns a device that was never paired, whose state is lost, or whose disk belongs to another device.
     pub(super) fn unpaired(problem: Problem) -> Self {
         Self { record: None, revocation: None, unusable: None, problem, retry: None, wants_person: false }
     }
 
-    /// A device that cannot use its pairing, although the epoch goes on.
+    /// Returns a device that cannot use its pairing, although the epoch is live.
     pub(super) fn unusable(record: PairingRecord, problem: Problem) -> Self {
         Self { unusable: Some(Arc::new(record)), ..Self::unpaired(problem) }
     }
 
-    /// A device whose pairing was ended. If the operator ordered a new one, a session is due at once; the operator's
-    /// policy says whether that takes a person.
+    /// Returns a device whose pairing was ended. If the operator ordered a new one, an unattended session is due at once; the
+    /// operator's policy decides whether it needs a person.
     pub(super) fn revoked(record: PairingRecord, revocation: Revocation, now: Duration) -> Self {
         let problem = problem::revoked(&revocation);
         let mut idle = Self { record: Some(record), revocation: Some(revocation), ..Self::unpaired(problem) };
@@ -52,13 +53,13 @@ impl Idle {
         Some(PairRequest { reason: revocation.reason.clone(), ..PairRequest::default() })
     }
 
-    /// Shows why the last session brought no pairing. `wants_person`: the next one needs somebody at the device.
+    /// Sets the problem of the last session, which failed. `wants_person`: the next one needs a person at the device.
     pub(super) fn failed(&mut self, problem: Problem, wants_person: bool) {
         self.problem = problem;
         self.wants_person |= wants_person;
     }
 
-    /// Returns the problem of a failed session; with the operator's order if that needs a technician.
+    /// Adds the reason of the operator's repair order to the problem of a failed session, if a technician is required.
     pub(super) fn explain(&self, problem: Problem, wants_person: bool) -> Problem {
         match &self.revocation {
             Some(revocation) if wants_person && revocation.cause == Cause::Repair => {
@@ -68,12 +69,12 @@ impl Idle {
         }
     }
 
-    /// Makes a session due at this time, on this request.
+    /// Schedules an unattended session.
     pub(super) fn retry_at(&mut self, time: Duration, request: PairRequest) {
         self.retry = Some((time, request));
     }
 
-    /// Drops the session that is due: another one is open.
+    /// Cancels the scheduled session: another one is open.
     pub(super) fn forget_retry(&mut self) {
         self.retry = None;
     }
@@ -82,7 +83,7 @@ impl Idle {
         self.retry.as_ref().map(|(time, _)| *time)
     }
 
-    /// Returns the request for a session that is due by `now`.
+    /// Removes and returns the request of the scheduled session, if it is due by `now`.
     pub(super) fn take_due(&mut self, now: Duration) -> Option<PairRequest> {
         self.retry.take_if(|(time, _)| *time <= now).map(|(_, request)| request)
     }
@@ -107,7 +108,7 @@ impl Idle {
         self.unusable.as_ref()
     }
 
-    /// Returns the end of the last pairing, if only the counter told of it.
+    /// Returns the revocation of the last pairing, if its cause is unknown because only the counter shows the end.
     pub(super) fn unexplained(&self) -> Option<&Revocation> {
         self.revocation.as_ref().filter(|revocation| revocation.cause == Cause::Recovery)
     }

@@ -278,7 +278,7 @@ impl CallFailure {
     }
 
     /// Returns whether the session continues: the control plane only refused what the caller submitted.
-    pub(super) fn spares_the_session(&self) -> bool {
+    pub(super) fn is_rejected_input(&self) -> bool {
         use RefusalCode::{ApprovalRefused, Malformed, NoApprovers};
         matches!(self.refusal, Some(ApprovalRefused | NoApprovers | Malformed))
     }

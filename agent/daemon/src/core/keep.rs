@@ -1,5 +1,5 @@
-//! Verdicts on their way to the disk. A verdict is acknowledged once the disk has it: until then the broker keeps it, and
-//! delivers it again over each new connection.
+//! Writes verdicts to the disk. The daemon acknowledges a verdict after it was written: until then the broker keeps it, and
+//! delivers it again on each new connection.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -31,9 +31,9 @@ struct Unwritten {
     sequence: u64,
     message: Vec<u8>,
     has_lease: bool,
-    /// It keeps the device from working.
+    /// Whether the verdict bars the device.
     is_barring: bool,
-    /// The messages that are acknowledged with it: its own, and those that it superseded.
+    /// The messages to acknowledge after the write: the verdict's own, and those of verdicts that it replaced.
     acknowledges: Vec<MessageId>,
 }
 
@@ -47,7 +47,7 @@ impl Keep {
         }
     }
 
-    /// Has a verdict written. One with a lease, or one that bars the device, supersedes those that still wait.
+    /// Queues a verdict for the disk. A verdict with a lease, or one that bars the device, replaces those that wait.
     pub(super) fn add(
         &mut self,
         cx: &mut Context,
@@ -68,8 +68,8 @@ impl Keep {
         self.write_next(cx);
     }
 
-    /// Acknowledges a verdict that was delivered again together with the first unwritten one that is as new. Returns
-    /// whether there is one.
+    /// Schedules the acknowledgement of a verdict that was delivered again: it follows the write of the first queued verdict that
+    /// is not older. Returns false if there is none.
     pub(super) fn acknowledge_with(&mut self, sequence: u64, id: MessageId) -> bool {
         let as_new = self.waiting.iter_mut().find(|unwritten| unwritten.sequence >= sequence);
         as_new.map(|unwritten| unwritten.acknowledges.push(id)).is_some()
@@ -86,7 +86,7 @@ impl Keep {
         }
     }
 
-    /// Handles the result of a write, if it is one of these.
+    /// Handles the result of a write, if it is the write of a verdict.
     pub(super) fn written(&mut self, cx: &mut Context, ticket: Ticket, outcome: &Result<(), String>) {
         if self.writing != Some(ticket) {
             return;
@@ -102,9 +102,9 @@ impl Keep {
             Err(error) => {
                 tracing::error!(
                     error,
-                    "a verdict is not on the disk; it is not acknowledged, and written again"
+                    "cannot write a verdict to the disk; not acknowledging it yet, and retrying"
                 );
-                // A full disk lets files be removed: a restart must not find the lease of a device that is barred.
+                // A barred device must not find its lease after a restart. A full disk still removes files.
                 if self.waiting.front().is_some_and(|unwritten| unwritten.is_barring) {
                     cx.write(Write::RemoveLease);
                 }
@@ -118,7 +118,7 @@ impl Keep {
         self.retry
     }
 
-    /// Writes again, where that is due.
+    /// Writes the next verdict, if a retry is due.
     pub(super) fn run_due(&mut self, cx: &mut Context) {
         if cx.is_due(self.retry) {
             self.retry = None;
@@ -127,29 +127,31 @@ impl Keep {
     }
 }
 
-/// Verifies a kept verdict again: the disk is not trusted.
+/// Verifies a verdict from the disk, which is not trusted. Returns none if it is invalid, or of another pairing or epoch.
 pub(super) fn kept(record: &PairingRecord, message: Option<Vec<u8>>) -> Option<Verdict> {
     let topic = Topic::new(record.device, Channel::Verdict);
     let verdict: Verdict = signed::verify(&message?, &topic, &record.order_keys)
-        .inspect_err(|error| tracing::warn!(%error, "a kept verdict is damaged; the next one replaces it"))
+        .inspect_err(
+            |error| tracing::warn!(%error, "a verdict on the disk is invalid; the next one replaces it"),
+        )
         .ok()?;
     (verdict.pairing == record.pairing && verdict.epoch == record.epoch).then_some(verdict)
 }
 
-/// Returns why a verdict keeps the device from working; none when it does not.
+/// Returns why a verdict bars the device; none if it does not.
 pub(super) fn barring(verdict: &Verdict) -> Option<Problem> {
     let reasons = || verdict.reasons.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("; ");
     match (verdict.entitlement.standing, verdict.result) {
         (Standing::Suspended, _) => Some(problem::suspended(&reasons())),
         (Standing::Active, Some(TrustTier::Contraindicated)) => Some(problem::drifted(&reasons())),
         (Standing::Active, None | Some(TrustTier::Affirming | TrustTier::Warning)) => None,
-        // A newer control plane may mean worse than what this version knows.
+        // A value of a newer control plane may be worse than those that this version knows.
         (Standing::Active, Some(result)) => Some(problem::unknown_verdict(result.as_str(), &reasons())),
         (standing, _) => Some(problem::unknown_verdict(standing.as_str(), &reasons())),
     }
 }
 
-/// Returns the fact that a verdict arrived, with or without a lease.
+/// Returns the fact of a verdict, for the audit record.
 pub(super) fn judged(verdict: &Verdict) -> DeviceFact {
     DeviceFact::Verdict {
         sequence: verdict.sequence,

@@ -1,4 +1,4 @@
-//! Leases: the TPM accepts or refuses each, by opening the vault under it.
+//! Leases. To check a lease, the daemon has the TPM unseal the vault's key under it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,27 +18,28 @@ use crate::record::PairingRecord;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
-/// The leases of a pairing: what lets the device work, in the boot state that was judged and in those that are
-/// approved ahead.
+/// The leases of a pairing.
 pub(super) struct Leases {
+    /// The lease for the boot state that was appraised.
     present: Option<Arc<LeaseGrant>>,
+    /// Leases for future boot states that were approved in advance.
     ahead: Vec<Arc<LeaseGrant>>,
-    /// The last verdict keeps the device from working, whatever the TPM says of a lease.
+    /// Whether the last verdict bars the device, also if the TPM would accept a lease.
     is_barred: bool,
     attempt: Option<Attempt>,
     retry: Option<Duration>,
     backoff: Backoff,
 }
 
-/// A lease that the TPM is asked about.
+/// A lease that the TPM is checking.
 struct Attempt {
     ticket: Ticket,
     lease: Arc<LeaseGrant>,
-    /// Why the TPM refused the present lease, while it is searched for one of those ahead.
+    /// Why the TPM refused the present lease, while the daemon looks for one of those ahead.
     refusal: Option<TpmFailure>,
 }
 
-/// What the TPM's answer asks of the pairing.
+/// What the pairing has to do after the TPM's answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LeaseOutcome {
     Nothing,
@@ -46,7 +47,7 @@ pub(super) enum LeaseOutcome {
     Opened,
     /// The open gate has a newer lease.
     Renewed,
-    /// The epoch may be over, or this is another TPM: compare.
+    /// The epoch may have ended, or this is another TPM: compare the TPM with the pairing.
     CheckTpm,
 }
 
@@ -62,11 +63,12 @@ impl Leases {
         }
     }
 
-    /// Replaces the leases by those of a verdict, if it brings any. Terms that no TPM can check are left out.
+    /// Replaces the leases by those of a verdict. Returns false if it has no lease, or a malformed one. Leaves out malformed
+    /// leases for future boot states.
     pub(super) fn replace(&mut self, record: &PairingRecord, verdict: &Verdict) -> bool {
         let Some(lease) = &verdict.lease else { return false };
         let Some(present) = record.grant(lease).map(Arc::new) else {
-            tracing::warn!("a lease has terms that no TPM can check");
+            tracing::warn!("ignoring a lease with malformed terms");
             return false;
         };
         let ahead = verdict.ahead.iter().take(limits::LEASES_AHEAD);
@@ -77,7 +79,7 @@ impl Leases {
         true
     }
 
-    /// Bars the device: no lease opens the gate until the next verdict brings one.
+    /// Bars the device: no lease opens the gate until a verdict has a new one.
     pub(super) fn bar(&mut self) {
         self.is_barred = true;
         (self.attempt, self.retry) = (None, None);
@@ -87,7 +89,7 @@ impl Leases {
         self.is_barred
     }
 
-    /// Has the TPM check the present lease. The gate stays as it is until the TPM has answered.
+    /// Has the TPM check the present lease. The gate does not change before the TPM has answered.
     pub(super) fn attempt(&mut self, cx: &mut Context) {
         self.is_barred = false;
         let Some(lease) = self.present.clone() else { return };
@@ -100,12 +102,12 @@ impl Leases {
         self.attempt = Some(Attempt { ticket, lease, refusal });
     }
 
-    /// Returns whether this ticket is of a lease that is being tried. Results for a superseded lease are ignored.
+    /// Returns whether this ticket is of the check in progress. The pairing ignores results for a superseded lease.
     pub(super) fn is_trying(&self, ticket: Ticket) -> bool {
         self.attempt.as_ref().is_some_and(|attempt| attempt.ticket == ticket)
     }
 
-    /// Handles the TPM's answer to the attempt under way.
+    /// Handles the TPM's answer to the check in progress.
     pub(super) fn answered(
         &mut self,
         cx: &mut Context,
@@ -155,7 +157,7 @@ impl Leases {
         clock_ms: u64,
     ) -> LeaseOutcome {
         if self.ahead.iter().any(|ahead| Arc::ptr_eq(ahead, &lease)) {
-            tracing::info!("the device runs a boot state that was approved ahead; its lease is in use");
+            tracing::info!("the device runs a boot state that was approved in advance; using its lease");
             self.ahead.retain(|ahead| !Arc::ptr_eq(ahead, &lease));
         }
         self.present = Some(Arc::clone(&lease));
@@ -172,7 +174,8 @@ impl Leases {
         LeaseOutcome::Opened
     }
 
-    /// The TPM's refusal closes the gate, whatever lease was in use before: the device drifted or its epoch is over.
+    /// Closes the gate, because the TPM refused the lease: the device drifted or its epoch has ended. An earlier lease does not
+    /// keep the gate open.
     fn refused(cx: &mut Context, failure: &TpmFailure) -> LeaseOutcome {
         cx.close_gate(problem::tpm_refused(&failure.text, &failure.remedy));
         cx.push(Effect::TellHolders);
@@ -182,10 +185,10 @@ impl Leases {
         }
     }
 
-    /// A TPM that is busy or out of reach has refused nothing: a gate whose lease still runs stays open.
+    /// Schedules another check. A busy or unreachable TPM has not refused the lease: an open gate stays open while its lease runs.
     fn retry_later(&mut self, cx: &mut Context, failure: &TpmFailure) {
         self.retry = Some(cx.retry(&mut self.backoff));
-        tracing::warn!(error = failure.text, "the TPM did not check the lease; it is asked again");
+        tracing::warn!(error = failure.text, "the TPM did not check the lease; retrying");
         if !cx.is_open() {
             cx.close_gate(problem::tpm_refused(&failure.text, &failure.remedy));
         }
@@ -195,19 +198,19 @@ impl Leases {
         self.retry
     }
 
-    /// Asks the TPM again, where that is due.
+    /// Has the TPM check the lease again, if that is due.
     pub(super) fn run_due(&mut self, cx: &mut Context) {
         if cx.is_due(self.retry) {
             self.attempt(cx);
         }
     }
 
-    /// Returns the lease for what the device runs, whether or not it still holds.
+    /// Returns the lease for the present boot state, valid or not.
     pub(super) fn present(&self) -> Option<&Arc<LeaseGrant>> {
         self.present.as_ref()
     }
 
-    /// Returns how many leases are for boot states still to come.
+    /// Returns the number of leases for future boot states.
     pub(super) fn ahead(&self) -> usize {
         self.ahead.len()
     }

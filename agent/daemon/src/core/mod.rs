@@ -1,18 +1,17 @@
-//! The state machine of the device. It does no I/O: [`Core::handle`] takes what happened and the time, and returns what
-//! to do. It holds no handle to TPM, disk, network, clock or randomness, and starts no task. The same seed and the same
-//! inputs give the same effects.
+//! The state machine of the device. It does no I/O: [`Core::handle`] takes an input and the time, and returns effects. It holds no
+//! handle to TPM, disk, network, clock or randomness, and starts no task. The same seed and the same inputs give the same effects.
 //!
-//! | file | what it decides |
+//! | file | contents |
 //! | --- | --- |
-//! | [`machine`] | the phases, and the ways from one to another |
-//! | [`dispatch`] | which part an input is for |
-//! | [`callers`] | what callers of the local API are answered, and when |
-//! | [`examination`], [`found`], [`start`] | what is on the disk and in the TPM, and which phase follows |
+//! | [`machine`] | the phases, and the transitions between them |
+//! | [`dispatch`] | which part handles an input |
+//! | [`callers`] | requests of the local API, and when each is answered |
+//! | [`examination`], [`found`], [`start`] | what the disk and the TPM have, and which phase follows |
 //! | [`idle`] | a device without a live pairing |
-//! | [`session`], [`pairing`] | approval sessions, and the pairing that is created of an approved one |
-//! | [`succession`] | what becomes of the old pairing and of the device when a session is over |
-//! | [`procedure`] | how what takes several steps is written |
-//! | [`paired`], [`keep`] | a live pairing: messages, verdicts, and what is acknowledged when |
+//! | [`session`], [`pairing`] | approval sessions, and the creation of an approved pairing |
+//! | [`succession`] | an approval ends the old pairing and creates the new one; the status after a failed session |
+//! | [`procedure`] | how operations of several steps are written |
+//! | [`paired`], [`keep`] | a live pairing: messages, verdicts, and when each is acknowledged |
 //! | [`broker`] | the connection of a live pairing, and its subscriptions |
 //! | [`lease`], [`tokens`], [`reports`] | what a live pairing renews |
 //! | [`evidence`] | a report's evidence and quote |
@@ -87,13 +86,12 @@ pub struct Core {
 }
 
 impl Core {
-    /// Returns the core of a device of which nothing is known yet: [`Input::Found`] comes first. `seed` decides the
-    /// jitter of every delay.
+    /// Returns a core, which needs [`Input::Found`] as its first input. `seed` decides the jitter of every delay.
     pub fn new(now: Now, settings: Settings, seed: u64) -> Self {
         Self { machine: Machine::new(Context::new(now, settings, seed)), announced: None, has_stopped: false }
     }
 
-    /// Takes what happened and returns what to do. Call it with [`Input::Timer`] when [`Core::deadline`] has come.
+    /// Handles an input, and returns the effects. Call it with [`Input::Timer`] when [`Core::deadline`] has passed.
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Effect> {
         let machine = &mut self.machine;
         let has_jumped = now.has_jumped_since(machine.cx.now);
@@ -112,7 +110,7 @@ impl Core {
         self.machine.cx.take_effects()
     }
 
-    /// Returns when the core wants [`Input::Timer`], on CLOCK_BOOTTIME.
+    /// Returns when the core needs [`Input::Timer`], on CLOCK_BOOTTIME.
     pub fn deadline(&self) -> Option<Duration> {
         let phase = match &self.machine.phase {
             Phase::Idle(_) if self.machine.callers.is_deprovisioning() => None,
@@ -140,17 +138,17 @@ impl Core {
         matches!(self.machine.phase, Phase::Revoking(_))
     }
 
-    /// Returns whether the phase is about to follow from disk and counter.
+    /// Returns whether an examination of disk and counter is in progress.
     pub fn is_examining(&self) -> bool {
         self.machine.examination.is_under_way()
     }
 
-    /// Returns how the session stands that was begun last.
+    /// Returns the status of the newest session.
     pub fn session(&self) -> Option<SessionStatus> {
         self.machine.sessions.status()
     }
 
-    /// Tells systemd when the state or its reason has changed, and the control plane when the state has.
+    /// Shows the state to systemd if the state or its reason has changed, and publishes the state if it has changed.
     fn announce(&mut self) {
         let state = self.state();
         let problem = self.machine.cx.problem().cloned();
@@ -186,7 +184,7 @@ impl Core {
         }
     }
 
-    /// Returns how the device stands.
+    /// Returns the status of the device.
     pub fn status(&self) -> Status {
         let paired = match &self.machine.phase {
             Phase::Paired(paired) => Some(paired.as_ref()),
@@ -211,9 +209,8 @@ impl Core {
         }
     }
 
-    /// Returns what to do when the daemon stops. From here on [`Core::handle`] returns only what has to outlive the stop:
-    /// writes, and the acknowledgements that wait for them. What the control plane was told to be known is then on the
-    /// disk.
+    /// Returns the effects of a stop. From now on [`Core::handle`] returns only writes, and the acknowledgements that follow
+    /// them: what the daemon acknowledges is on the disk.
     pub fn stop(&mut self, now: Now) -> Vec<Effect> {
         self.machine.cx.now = now;
         let state = self.state();

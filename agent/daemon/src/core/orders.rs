@@ -1,7 +1,7 @@
-//! Orders of the control plane, verified before the core acts on them.
+//! Verifies messages of the control plane before the core acts on them.
 //!
-//! A refused message is counted, and logged at most once a minute for each kind of refusal: a
-//! broker that sends garbage can fill neither the log nor the disk.
+//! The core counts refused messages, and logs each kind of refusal at most once a minute: a broker that sends garbage can fill
+//! neither the log nor the disk.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use super::context::Context;
 use crate::record::{PairingRecord, Revocation};
 use crate::telemetry::event::SecurityEvent;
 
-/// An order that was verified: its signature, its topic, its device, pairing and epoch, and
-/// that it is newer than the last.
+/// A verified message: its signature, topic, device, pairing and epoch are valid.
 pub(super) enum Order {
+    /// A verdict that is newer than the last one.
     Verdict(Box<Verdict>),
-    /// A verdict of this sequence, which is not newer than the last one.
+    /// A verdict with this sequence number, which is not newer than the last one.
     Repeated(u64),
+    /// An event that is newer than the last one.
     Event(Event),
-    /// An event for an earlier epoch, or of an unknown kind and seen before: the broker retains it. It asks for
-    /// nothing.
+    /// A retained event that needs no action: it is for an earlier epoch, or of an unknown kind and was received before.
     Past,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Seen {
     pub(super) event: u64,
 }
 
-/// Verifies a message for the pairing of `record`, and remembers it in `seen`.
+/// Verifies a message for the pairing of `record`, and updates `seen`.
 pub(super) fn verify(
     record: &PairingRecord,
     seen: &mut Seen,
@@ -71,7 +71,7 @@ pub(super) fn verify(
     }
 }
 
-/// Verifies the event that ended the pairing of `record`. Returns what it makes of the end.
+/// Verifies the event that ended the pairing of `record`. Returns the cause that follows from it, and the event.
 pub(super) fn verify_ending(record: &PairingRecord, message: &[u8]) -> Result<(Cause, Event), Refusal> {
     let topic = Topic::new(record.device, Channel::Event);
     let event: Event = signed::verify(message, &topic, &record.order_keys)?;
@@ -83,12 +83,11 @@ pub(super) fn verify_ending(record: &PairingRecord, message: &[u8]) -> Result<(C
     }
 }
 
-/// Records that an order came which only a newer version knows, and does nothing about it.
+/// Logs and records an event of a kind that only a newer version knows. The daemon does not act on it.
 pub(super) fn ignore(cx: &mut Context, event: &Event) {
     let Event { id, kind, epoch, reason, .. } = event;
-    let text = format!(
-        "an order that this version does not know is ignored: order={kind} event={id} reason={reason}"
-    );
+    let text =
+        format!("ignoring an order that this version does not know: order={kind} event={id} reason={reason}");
     cx.security(SecurityEvent::ORDER_UNKNOWN, Some(*epoch), text);
     cx.record(Some(*epoch), None, DeviceFact::Ignored { event: *id, order: *kind });
 }
@@ -129,9 +128,9 @@ fn rises(sequence: u64, highest: &mut u64) -> Result<(), Refusal> {
 pub(super) enum Refusal {
     /// Not signed by a pinned key for this topic.
     Forged,
-    /// Not a message of ours, or not in its one form.
+    /// Not a message, or not in its canonical encoding.
     Malformed,
-    /// Larger than any order.
+    /// Larger than the limit.
     Oversize,
     /// Meant for another device.
     WrongDevice,
@@ -139,7 +138,7 @@ pub(super) enum Refusal {
     WrongPairing,
     /// A verdict for another epoch, or an event for a later one.
     WrongEpoch,
-    /// Not newer than the last of its kind.
+    /// Not newer than the last message of its kind.
     Replayed,
 }
 
@@ -167,7 +166,7 @@ impl From<VerifyError> for Refusal {
     }
 }
 
-/// How many messages were refused, and when that was last logged.
+/// The number of refused messages, and when each kind was logged last.
 #[derive(Default)]
 pub(super) struct Refused {
     kinds: BTreeMap<Refusal, Tally>,
@@ -178,7 +177,7 @@ struct Tally {
     logged: Duration,
 }
 
-/// One line for each kind in this time.
+/// The shortest time between two log lines about the same kind.
 const QUIET: Duration = Duration::from_secs(60);
 
 impl Refused {
@@ -210,14 +209,14 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// Returns what is kept of the end of an epoch that begins at this Unix time.
+    /// Returns the revocation of an epoch whose end begins at this Unix time.
     pub(super) fn into_revocation(self, ended: Epoch, time: u64) -> Revocation {
         let Self { cause, event, reason } = self;
         Revocation { version: Version, ended, cause, event, reason, time, counted: false, receipted: false }
     }
 }
 
-/// Returns what ended a pairing, for the log.
+/// Returns the cause, reason and event of a revocation, for the log.
 pub(super) fn reason(revocation: &Revocation) -> String {
     let Revocation { cause, event, reason, .. } = revocation;
     let event = event.map(|event| format!(", event {event}")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A live pairing: its messages, its verdicts, and what hangs on them.
+//! A live pairing: its messages and verdicts, and through these its leases, reports and tokens.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,30 +26,31 @@ pub(super) struct Paired {
     pub(super) broker: Broker,
     seen: Seen,
     pub(super) verdict: Option<Verdict>,
-    /// What the newest verdict grants.
+    /// The entitlement in the newest verdict.
     pub(super) entitlement: Option<Entitlement>,
     pub(super) leases: Leases,
     keep: Keep,
     pub(super) reports: Reports,
     pub(super) tokens: Tokens,
-    /// The comparison of TPM and pairing that is under way.
+    /// The comparison of TPM and pairing that is in progress.
     check: Option<Ticket>,
 }
 
-/// What a live pairing cannot do by itself.
+/// What the machine has to do after an input of a live pairing.
 #[derive(Debug)]
 pub(super) enum Outcome {
+    /// Nothing.
     Stay,
-    /// End the epoch.
+    /// End the epoch, and acknowledge this message after that.
     Wipe(Ending, Option<MessageId>),
-    /// The counter is not where the pairing has it.
+    /// Examine disk and counter: the counter does not have the pairing's epoch.
     Examine,
-    /// This is another TPM than the one that made the pairing.
+    /// Stop using the pairing: this TPM is not the one that it was created with.
     MovedDisk,
 }
 
 impl Paired {
-    /// Takes a pairing into use: connects, and has the TPM check the lease that was kept.
+    /// Starts a pairing: connects to its broker, and has the TPM check the stored lease.
     pub(super) fn start(
         cx: &mut Context,
         record: PairingRecord,
@@ -94,7 +95,7 @@ impl Paired {
         }
     }
 
-    /// Handles what the link tells.
+    /// Handles an event of the link.
     pub(super) fn link(&mut self, cx: &mut Context, refused: &mut Refused, input: LinkInput) -> Outcome {
         match input {
             LinkInput::Connected => {
@@ -106,7 +107,7 @@ impl Paired {
             }
             LinkInput::Lost(error) => {
                 self.broker.lost(error);
-                // A link key that the TPM refuses to use looks the same.
+                // The TPM may have refused the link key, which also ends the connection.
                 self.check_tpm(cx);
             }
             LinkInput::Subscribed => self.broker.subscribed(),
@@ -166,7 +167,7 @@ impl Paired {
         Outcome::Stay
     }
 
-    /// Handles a new verdict. What the operator took back is gone before anything else is done.
+    /// Handles a new verdict. Drops the tokens that the operator does not grant any more before it does anything else.
     fn judged(&mut self, cx: &mut Context, verdict: Verdict, message: Vec<u8>, id: Option<MessageId>) {
         tracing::info!(
             result = verdict.result.map(|result| result.to_string()), standing = ?verdict.entitlement.standing,
@@ -190,7 +191,7 @@ impl Paired {
             if self.leases.replace(&self.record, &verdict) {
                 self.leases.attempt(cx);
             } else if self.leases.is_barred() {
-                // Resumed, and not judged yet.
+                // The operator has resumed the device, and the verdict has no lease yet.
                 cx.close_gate(problem::waiting());
             }
         }
@@ -203,7 +204,7 @@ impl Paired {
         let dropped = self.tokens.restrict(entitlement);
         if self.entitlement.as_ref() != Some(entitlement) {
             let Entitlement { scopes, audiences, .. } = entitlement;
-            tracing::info!(?scopes, ?audiences, ?dropped, "the operator grants");
+            tracing::info!(?scopes, ?audiences, ?dropped, "the entitlement has changed");
         }
         self.entitlement = Some(entitlement.clone());
         if cx.is_open() {
@@ -290,7 +291,7 @@ impl Paired {
         self.plan_tokens(cx);
     }
 
-    /// Submits the result that a report awaits. Returns one that it does not await.
+    /// Passes a result to the report in progress. Returns the result if the report does not await it.
     pub(super) fn resume(&mut self, ticket: Ticket, outcome: Option<Answer>) -> Option<Answer> {
         self.reports.resume(ticket, outcome)
     }
@@ -316,7 +317,7 @@ impl Paired {
         ])
     }
 
-    /// Does what is due.
+    /// Runs everything that is due.
     pub(super) fn run_due(&mut self, cx: &mut Context) {
         if cx.is_due(cx.open_until()) {
             cx.close_gate(problem::lease_expired());

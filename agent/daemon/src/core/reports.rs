@@ -1,4 +1,4 @@
-//! Reports: when to make one, on which nonce, and what the next one builds on.
+//! Reports: when to send one, with which nonce, and on which earlier report it builds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,37 +15,39 @@ use crate::backoff::Backoff;
 use crate::record::Moment;
 use crate::record::PairingRecord;
 
-/// The schedule and the memory of one pairing's reports.
+/// The schedule and the state of one pairing's reports.
 pub(super) struct Reports {
+    /// The nonce of the last verdict.
     nonce: Option<Nonce>,
-    /// The handles of the NvPCRs that the control plane wants certified.
+    /// The handles of the NvPCRs that the control plane asked for.
     nvpcrs: Vec<u32>,
     interval: Duration,
     due: Option<Duration>,
-    /// A report was requested, and none was begun since: no verdict postpones it.
+    /// Whether a report was requested and none has begun since. A verdict does not postpone it.
     is_requested: bool,
     last: Option<Duration>,
-    /// What the last report told, until a verdict answers it.
+    /// The contents of the last report, until a verdict answers it.
     pending: Option<Acknowledged>,
-    /// What the control plane has acknowledged.
+    /// The contents of the reports that the control plane has acknowledged.
     base: Option<Acknowledged>,
+    /// The report in progress.
     making: Option<Procedure<Result<Prepared, ReportError>>>,
     sent: u64,
     backoff: Backoff,
 }
 
-/// Reports follow each other no faster, whatever is ordered.
+/// The shortest time between two reports, also if the control plane orders the second one.
 const SHORTEST_GAP: Duration = Duration::from_millis(250);
-/// A report that no verdict answers is followed by the next no sooner.
+/// The shortest time from a report to the next one, if no verdict answers it.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
-/// No verdict is known: the control plane answers a report on this nonce, as on any stale one, with a fresh one.
+/// The nonce of a report before the first verdict. The control plane answers it, as any stale nonce, with a fresh one.
 const NO_NONCE: Nonce = Nonce([0; 32]);
 
 impl Reports {
-    /// Begins with the nonce of the last verdict, which may have been used; the control plane then answers with
-    /// another.
+    /// Returns the reports of a pairing that has just started. The nonce of the last verdict may have been used before: then the
+    /// control plane answers with a fresh one.
     pub(super) fn new(last: Option<&Verdict>) -> Self {
         Self {
             nonce: last.map(|verdict| verdict.nonce),
@@ -62,20 +64,20 @@ impl Reports {
         }
     }
 
-    /// Requests a report: it is due now, or [`SHORTEST_GAP`] after the last one. A report that is being made does not
-    /// count: its quote may be older than the request.
+    /// Requests a report: it is due now, or [`SHORTEST_GAP`] after the last one. A report in progress does not count, because its
+    /// quote may be older than the request.
     pub(super) fn report_now(&mut self, cx: &Context) {
         self.is_requested = true;
         let earliest = self.last.map_or(cx.now.boot, |last| last.saturating_add(SHORTEST_GAP));
         self.due = Some(earliest.max(cx.now.boot));
     }
 
-    /// Returns when the next report is due; none while one is being made.
+    /// Returns when the next report is due; none while one is in progress.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.due.filter(|_| self.making.is_none())
     }
 
-    /// Submits the result that the report awaits. Returns one that it does not await.
+    /// Passes a result to the report in progress. Returns the result if the report does not await it.
     pub(super) fn resume(&mut self, ticket: Ticket, outcome: Option<Outcome>) -> Option<Outcome> {
         match &mut self.making {
             Some(making) => making.resume(ticket, outcome),
@@ -83,7 +85,7 @@ impl Reports {
         }
     }
 
-    /// Begins a report if one is due and the broker is connected, and continues one that was begun.
+    /// Begins a report if one is due and the broker is connected, and continues the one in progress.
     pub(super) fn run(&mut self, cx: &mut Context, record: &Arc<PairingRecord>, is_connected: bool) {
         if is_connected && cx.is_due(self.deadline()) {
             (self.due, self.is_requested) = (None, false);
@@ -100,16 +102,16 @@ impl Reports {
         }
     }
 
-    /// Publishes a report that was made.
+    /// Publishes a finished report, or schedules the next attempt after a failed one.
     fn made(&mut self, cx: &mut Context, outcome: Result<Prepared, ReportError>) {
-        let encoded = outcome.and_then(|Prepared { report, tells }| Ok((encode(&report)?, tells)));
+        let encoded = outcome.and_then(|Prepared { report, contents }| Ok((encode(&report)?, contents)));
         match encoded {
-            Ok((payload, tells)) => {
-                let digest: Digest = tells.digest;
+            Ok((payload, contents)) => {
+                let digest: Digest = contents.digest;
                 tracing::debug!(evidence = %digest, bytes = payload.len(), "report");
                 cx.push(Effect::Publish(Parcel { kind: ParcelKind::Posture(digest), payload }));
                 self.sent += 1;
-                self.pending = Some(tells);
+                self.pending = Some(contents);
                 self.last = Some(cx.now.boot);
                 self.backoff.reset();
                 if self.is_requested {
@@ -119,13 +121,13 @@ impl Reports {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "no report was made");
+                tracing::warn!(%error, "cannot make a report; retrying");
                 (self.due, self.is_requested) = (Some(cx.retry(&mut self.backoff)), true);
             }
         }
     }
 
-    /// Nobody has the report with this digest: a fresh one follows.
+    /// Schedules a fresh report, because the broker has dropped the one with this digest.
     pub(super) fn undelivered(&mut self, cx: &mut Context, digest: Digest) {
         if self.pending.as_ref().is_some_and(|pending| pending.digest == digest) {
             let retry = cx.retry(&mut self.backoff);
@@ -134,7 +136,7 @@ impl Reports {
         }
     }
 
-    /// Takes from a verdict what the next report needs.
+    /// Updates the schedule, and what the next report needs, from a verdict.
     pub(super) fn answered(&mut self, cx: &Context, verdict: &Verdict) {
         self.nonce = Some(verdict.nonce);
         self.nvpcrs.clone_from(&verdict.nvpcrs);
@@ -153,13 +155,13 @@ impl Reports {
         }
     }
 
-    /// Returns when the report was quoted that this verdict answers.
+    /// Returns when the TPM made the quote of the report that this verdict answers.
     pub(super) fn quoted_at(&self, verdict: &Verdict) -> Option<Moment> {
         let answered = self.pending.as_ref().filter(|report| Some(report.digest) == verdict.answers);
         answered.map(|report| report.moment)
     }
 
-    /// Returns how many reports were sent since the start.
+    /// Returns the number of reports since the start.
     pub(super) fn count(&self) -> u64 {
         self.sent
     }

@@ -1,5 +1,6 @@
-//! Approval sessions for a pairing, and the pairing that is created of an approved one. A session runs beside the phases: a
-//! live pairing goes on until the approval, and neither a wipe nor a revocation ends the session.
+//! Approval sessions for a pairing, and the creation of an approved pairing. A session runs in parallel to the phases: a live
+//! pairing continues until the approval. A revocation by the control plane does not end a session; a wipe by a caller at the
+//! device does.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -35,11 +36,11 @@ const LONGEST_RETRY: Duration = Duration::from_secs(300);
 pub(super) struct Sessions {
     open: Option<Open>,
     granted: Option<Granted>,
-    /// The session that was begun last.
+    /// The newest session.
     view: Option<View>,
-    /// What the device found of its past when it started, or was paired last.
+    /// What the disk and the TPM show about earlier pairings.
     past: Option<Past>,
-    /// The delay between sessions that the device opens by itself.
+    /// The delay between unattended sessions.
     backoff: Backoff,
 }
 
@@ -47,28 +48,28 @@ pub(super) struct Sessions {
 pub(super) struct Open {
     procedure: Procedure<Result<Box<Approved>, PairingError>>,
     view: View,
-    /// Of a session that the device opened by itself: what the next one requests if this one fails.
+    /// If this session is unattended: the request of the next one after a failure.
     unattended: Option<PairRequest>,
 }
 
-/// An approved session. Its pairing is created as soon as the old one has ended.
+/// An approved session. The core creates its pairing as soon as the old one has ended.
 pub(super) struct Granted {
     pub(super) view: View,
     pub(super) approved: Box<Approved>,
     pub(super) unattended: Option<PairRequest>,
-    /// An earlier process may have made keys in the present epoch.
+    /// Whether an earlier process may have created keys in the present epoch.
     ends_epoch: bool,
-    /// The write of the approval; nothing is done on it before that.
+    /// The write of the approval. The core does not act on the approval before it.
     writing: Option<Ticket>,
 }
 
-/// Why no pairing comes of a session.
+/// Why a session failed.
 pub(super) struct Failure {
     pub(super) view: View,
     pub(super) problem: Problem,
-    /// What the device requests again by itself.
+    /// The request of the next unattended session.
     pub(super) unattended: Option<PairRequest>,
-    /// The policy wants a person: asking again changes nothing.
+    /// Whether the policy requires a person: a retry without one changes nothing.
     pub(super) wants_person: bool,
 }
 
@@ -78,7 +79,7 @@ impl Sessions {
         Self { open: None, granted: None, view: None, past: None, backoff }
     }
 
-    /// Opens a session in the place of one that waits. `attended`: somebody is at the device.
+    /// Opens a session, and ends one that waits. `attended`: a person is at the device.
     pub(super) fn begin(&mut self, cx: &mut Context, request: PairRequest, attended: bool) {
         self.give_up(cx);
         let view = View::opening();
@@ -89,15 +90,15 @@ impl Sessions {
         self.open = Some(Open { procedure, view, unattended: (!attended).then_some(request) });
     }
 
-    /// Opens a session that no caller has requested, unless one is open or approved already.
+    /// Starts an unattended session, unless one is open or approved already.
     pub(super) fn begin_unattended(&mut self, cx: &mut Context, request: PairRequest) {
         if !self.asks() {
-            let origin = Text::lossy("the device, unasked");
+            let origin = Text::lossy("pawld, without a caller");
             self.begin(cx, PairRequest { origin, ..request }, false);
         }
     }
 
-    /// Takes over an approval that an earlier process kept.
+    /// Resumes an approval that an earlier process wrote to the disk.
     pub(super) fn resume_approved(
         &mut self,
         approved: Box<Approved>,
@@ -119,12 +120,12 @@ impl Sessions {
         self.granted.as_ref()
     }
 
-    /// Returns whether a pairing is being asked for, approved or not.
+    /// Returns whether a session is open or approved.
     pub(super) fn asks(&self) -> bool {
         self.open.is_some() || self.granted.is_some()
     }
 
-    /// Returns how the session stands that was begun last.
+    /// Returns the status of the newest session.
     pub(super) fn status(&self) -> Option<SessionStatus> {
         self.view.as_ref().map(View::status)
     }
@@ -133,12 +134,12 @@ impl Sessions {
         self.past.clone().unwrap_or_default()
     }
 
-    /// Learns the device's past, which is what was found first.
+    /// Sets what the disk and the TPM show about earlier pairings. Only the first call has an effect.
     pub(super) fn learn_past(&mut self, found: &Found) {
         self.past.get_or_insert_with(|| Past::found(found));
     }
 
-    /// Has an open session ask the control plane now: it may have approved.
+    /// Makes an open session ask the control plane now: it may have approved.
     pub(super) fn poll(&mut self) {
         if let Some(open) = &mut self.open {
             open.view.prompt();
@@ -146,22 +147,22 @@ impl Sessions {
         }
     }
 
-    /// Hands an approval or a confirmation to the open session. Returns whether there is one.
-    pub(super) fn hand_in(&mut self, cx: &mut Context, caller: RequestId, step: Step) -> bool {
+    /// Submits an approval or a confirmation to the open session. Returns false if there is none.
+    pub(super) fn submit(&mut self, cx: &mut Context, caller: RequestId, step: Step) -> bool {
         let Some(open) = &mut self.open else { return false };
-        open.view.hand_in(cx, caller, step);
+        open.view.submit(cx, caller, step);
         open.procedure.wake();
         true
     }
 
-    /// Gives up a session that is not approved. Returns whether there was one.
+    /// Ends a session that is not approved. Returns whether there was one.
     pub(super) fn give_up(&mut self, cx: &mut Context) -> bool {
         let Some(open) = self.open.take() else { return false };
         fail(cx, &open.view, problem::given_up());
         true
     }
 
-    /// Drops every session, approved or not. Returns whether there was one.
+    /// Ends every session, approved or not. Returns whether there was one.
     pub(super) fn drop_all(&mut self, cx: &mut Context) -> bool {
         let granted = self.granted.take();
         if let Some(granted) = &granted {
@@ -171,7 +172,7 @@ impl Sessions {
         self.give_up(cx) || granted.is_some()
     }
 
-    /// Submits the result that the open session awaits. Returns one that it does not await.
+    /// Passes a result to the open session. Returns the result if the session does not await it.
     pub(super) fn resume(&mut self, ticket: Ticket, outcome: Outcome) -> Option<Outcome> {
         match &mut self.open {
             Some(open) => open.procedure.resume(ticket, Some(outcome)),
@@ -183,7 +184,8 @@ impl Sessions {
         self.open.as_ref().and_then(|open| open.procedure.deadline())
     }
 
-    /// Runs the open session. An approval goes to the disk: nothing is done on it before the disk has it.
+    /// Runs the open session. Writes an approval to the disk, before the core acts on it. Returns why the session failed, if it
+    /// did.
     pub(super) fn run(&mut self, cx: &mut Context) -> Option<Failure> {
         let outcome = self.open.as_mut().and_then(|open| open.procedure.run(cx))?;
         let Open { view, unattended, .. } = self.open.take()?;
@@ -204,7 +206,7 @@ impl Sessions {
         }
     }
 
-    /// Handles the result of a write, if it is the approval's. Returns whether the disk has taken it.
+    /// Handles the result of a write, if it is the write of the approval. Returns whether that write succeeded.
     pub(super) fn written(
         &mut self,
         ticket: Ticket,
@@ -218,7 +220,7 @@ impl Sessions {
         Some(Err(Box::new(Failure { view, problem, unattended, wants_person: false })))
     }
 
-    /// Has the approved pairing created, once nothing of the old one is left to be done.
+    /// Starts the creation of the approved pairing; none if no approval is on the disk. Call it after the old pairing has ended.
     pub(super) fn create(&mut self, cx: &mut Context) -> Option<Creating> {
         let granted = self.granted.take_if(|granted| granted.writing.is_none())?;
         let Granted { view, approved, unattended, ends_epoch, .. } = granted;
@@ -231,7 +233,7 @@ impl Sessions {
         Some(Creating { procedure, view, unattended, granted })
     }
 
-    /// Handles the pairing that was created.
+    /// Marks the session as done, and its pairing as the last one of this device.
     pub(super) fn created(&mut self, creating: &Creating) {
         self.backoff.reset();
         creating.view.reach(SessionStage::Done);
@@ -240,7 +242,7 @@ impl Sessions {
         }
     }
 
-    /// Returns when an unattended session is tried again.
+    /// Returns when to start the next unattended session.
     pub(super) fn next_try(&mut self, cx: &mut Context) -> Duration {
         cx.retry(&mut self.backoff)
     }
@@ -255,18 +257,18 @@ pub(super) struct Creating {
 }
 
 impl Creating {
-    /// Returns the record, once the control plane has granted the pairing. If it is not used, its epoch has to end.
+    /// Returns the record if the control plane has granted the pairing. If the pairing is not used, the core has to end its epoch.
     pub(super) fn granted(&self) -> Option<Arc<PairingRecord>> {
         self.granted.get().cloned()
     }
 }
 
-/// Shows why a session ended without a pairing, to its callers and to the operator, and gives back the reserved space.
+/// Ends a failed session: logs and records the problem, answers its callers, and frees the reserved disk space.
 pub(super) fn fail(cx: &mut Context, view: &View, problem: Problem) {
-    let text = format!("no pairing was made: {}; {}", problem.reason, problem.remedy);
+    let text = format!("the pairing failed: {}; {}", problem.reason, problem.remedy);
     cx.security(SecurityEvent::PAIRING_REFUSED, None, text);
     cx.write(Write::Release);
-    // Without a session id nobody was asked. An attempt that is repeated until there is a network must not push older
+    // Without an id the control plane has not offered a session. Attempts that repeat until there is a network must not push older
     // records out.
     if let Some(id) = view.status().id {
         cx.record(None, None, DeviceFact::Refused { session: Some(id), code: Text::lossy(&problem.error) });
@@ -275,7 +277,7 @@ pub(super) fn fail(cx: &mut Context, view: &View, problem: Problem) {
     view.close(cx);
 }
 
-/// Returns the order that ends the pairing before an approved one.
+/// Returns why an approved pairing ends the old one.
 pub(super) fn order(approved: &Approved) -> Ending {
     let reason = statement(approved).map_or_else(
         |_| "a new pairing was approved".to_owned(),
@@ -284,15 +286,15 @@ pub(super) fn order(approved: &Approved) -> Ending {
     Ending { cause: Cause::Repair, event: None, reason: Text::lossy(&reason) }
 }
 
-/// Returns what was approved.
+/// Returns the approved statement.
 ///
 /// # Errors
-/// When it cannot be read.
+/// If it is malformed.
 pub(super) fn statement(approved: &Approved) -> Result<Statement, DecodeError> {
     approved.answer.statement.decode()
 }
 
-/// Returns what has to be requested again, if nothing comes of an approval.
+/// Returns the request of the next unattended session, if the creation of the approved pairing fails.
 fn again(statement: &Statement) -> PairRequest {
     let (reason, scopes) = (statement.reason.clone(), statement.scopes.clone());
     PairRequest { reason, scopes, ..PairRequest::default() }

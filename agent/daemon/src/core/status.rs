@@ -1,4 +1,4 @@
-//! What the core tells of itself: to the broker, and for `GET /v1/status`.
+//! The status of the core, for the broker and for `GET /v1/status`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,36 +15,36 @@ use super::effect::{Effect, Parcel};
 use super::pairing::Past;
 use crate::record::PairingRecord;
 
-/// How the device stands.
+/// The status of the device.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// The state.
     pub state: DeviceState,
-    /// Why no token is given.
+    /// Why the device serves no tokens.
     pub problem: Option<Problem>,
-    /// The pairing, live or over.
+    /// The record of the pairing, live or ended.
     pub record: Option<PairingRecord>,
-    /// What the last verdict grants, while the pairing lives.
+    /// The entitlement of the last verdict; none without a live pairing.
     pub entitlement: Option<Entitlement>,
     /// The last verdict.
     pub verdict: Option<Verdict>,
-    /// How long it is until the next report.
+    /// The time until the next report.
     pub next_report: Option<Duration>,
-    /// The reports since the start.
+    /// The number of reports since the start.
     pub reports: u64,
-    /// The last lease, whether or not it still holds.
+    /// The last lease, valid or not.
     pub lease: Option<Arc<LeaseGrant>>,
-    /// How many leases are kept for boot states still to come.
+    /// The number of leases for future boot states.
     pub leases_ahead: usize,
     /// The tokens of the configuration.
     pub tokens: Vec<TokenStatus>,
     /// The connection to the broker.
     pub broker: BrokerStatus,
-    /// What the device found of its past.
+    /// What the disk and the TPM show about earlier pairings.
     pub past: Past,
-    /// The control plane still lacks a receipt.
+    /// Whether the control plane lacks a receipt.
     pub receipt_waiting: bool,
-    /// The refused messages, by kind.
+    /// The number of refused messages, by kind.
     pub refused: BTreeMap<String, u64>,
 }
 
@@ -59,6 +59,6 @@ pub(super) fn publish_status(cx: &mut Context, record: &PairingRecord, state: De
     };
     match pawl_proto::encode(&status) {
         Ok(payload) => cx.push(Effect::Publish(Parcel { kind: ParcelKind::Status, payload })),
-        Err(error) => tracing::error!(%error, "the status is not published"),
+        Err(error) => tracing::error!(%error, "cannot publish the status"),
     }
 }

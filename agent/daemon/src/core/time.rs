@@ -1,34 +1,34 @@
-//! Time and chance, as the core sees them: values that come with its inputs.
+//! The time and the randomness of the core: the time comes with each input, and the seed of all random numbers at the start.
 
 use std::time::Duration;
 
 use crate::backoff::Backoff;
 
-/// What the host's clocks said when an input came.
+/// The time on the host's clocks at an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// CLOCK_BOOTTIME, which goes on while the system sleeps and is never set. Every deadline is on this clock.
+    /// CLOCK_BOOTTIME, which also counts while the system sleeps, and which nobody can set. Every deadline is on this clock.
     pub boot: Duration,
     /// The best known wall clock time: Unix time, seconds. It may jump.
     pub unix: u64,
 }
 
 impl Now {
-    /// Returns how far the wall clock is ahead of the other clock, seconds. It changes when the wall clock is set.
+    /// Returns by how many seconds the wall clock is ahead of CLOCK_BOOTTIME. The value changes when the wall clock is set.
     fn offset(self) -> i128 {
         i128::from(self.unix) - i128::from(self.boot.as_secs())
     }
 
-    /// Returns whether the wall clock was set between `before` and this moment.
+    /// Returns whether the wall clock was set between `before` and now.
     pub(super) fn has_jumped_since(self, before: Self) -> bool {
         (self.offset() - before.offset()).abs() > CLOCK_STEP
     }
 }
 
-/// A larger change of the wall clock between two inputs is a step, and not NTP slewing the clock. Seconds.
+/// A larger change of the wall clock between two inputs, in seconds, means that the clock was set, not that NTP slews it.
 const CLOCK_STEP: i128 = 5;
 
-/// Pseudo-random numbers from one seed (SplitMix64): the jitter of delays. Nothing secret comes from it.
+/// Pseudo-random numbers from one seed (SplitMix64), for the jitter of delays. Not for secrets.
 #[derive(Debug)]
 pub(super) struct Jitter(u64);
 
@@ -42,7 +42,7 @@ impl Jitter {
         backoff.delay_by(self.fraction())
     }
 
-    /// Returns a jitter that goes its own way from here.
+    /// Returns an independent jitter, whose seed comes from this one.
     pub(super) fn fork(&mut self) -> Self {
         Self(u64::from_be_bytes(self.bits()))
     }

@@ -18,7 +18,7 @@ use crate::problem;
 
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 const LONGEST_RETRY: Duration = Duration::from_secs(120);
-/// A token that ends so close to its lease's end was cut short by it.
+/// A token that expires this close to the end of the lease, or later, was limited by the lease.
 const SLACK: Duration = Duration::from_secs(5);
 
 /// When to request each token of the configuration.
@@ -28,11 +28,11 @@ struct Schedule {
     settings: TokenSettings,
     held: Option<HeldToken>,
     due: Option<Duration>,
-    /// A request is under way.
+    /// The request in progress.
     request: Option<Ticket>,
-    /// The lease at whose end the token ends, too: a new token would end no later while that lease is the newest.
+    /// When the lease expires that limits the token. A new token would not last longer while that lease is the newest.
     ends_with: Option<Duration>,
-    /// The next lease makes this token due.
+    /// Whether the daemon requests this token only under a newer lease.
     awaits_lease: bool,
     is_denied: bool,
     error: Option<String>,
@@ -55,12 +55,12 @@ impl Tokens {
         Self(settings.iter().map(|settings| (settings.name.clone(), schedule(settings))).collect())
     }
 
-    /// Returns when the next token is due. A closed gate requests none.
+    /// Returns when the next token is due; none while the gate is closed.
     pub(super) fn deadline(&self, cx: &Context) -> Option<Duration> {
         cx.open_until().and_then(|_| earliest(self.0.values().map(|schedule| schedule.due)))
     }
 
-    /// The gate was opened with these tokens in the vault.
+    /// Sets the tokens that the vault has, after the gate was opened.
     pub(super) fn vault_opened(&mut self, tokens: Vec<HeldToken>) {
         for schedule in self.0.values_mut() {
             (schedule.held, schedule.ends_with, schedule.awaits_lease) = (None, None, false);
@@ -72,7 +72,7 @@ impl Tokens {
         }
     }
 
-    /// Forgets the tokens outside this entitlement. Returns their names.
+    /// Drops the tokens outside this entitlement. Returns their names.
     pub(super) fn restrict(&mut self, entitlement: &Entitlement) -> Vec<String> {
         let mut dropped = Vec::new();
         for (name, schedule) in &mut self.0 {
@@ -85,7 +85,7 @@ impl Tokens {
         dropped
     }
 
-    /// Plans the tokens that are granted, and gives up the others. A closed gate plans nothing.
+    /// Schedules the tokens that are granted, and cancels the others. Does nothing while the gate is closed.
     pub(super) fn plan(&mut self, cx: &Context, entitlement: &Entitlement, device: DeviceId) {
         if !cx.is_open() {
             return;
@@ -100,7 +100,7 @@ impl Tokens {
         }
     }
 
-    /// The wall clock was set: computes again how long each token is valid.
+    /// Computes again how long each token is valid, because the wall clock was set.
     pub(super) fn clock_jumped(&mut self, cx: &Context) {
         for schedule in self.0.values_mut().filter(|schedule| !schedule.is_denied) {
             let is_idle = schedule.request.is_none() && schedule.error.is_none();
@@ -113,7 +113,7 @@ impl Tokens {
         }
     }
 
-    /// A newer lease holds: tokens that the old one cut short can live longer now.
+    /// Makes the tokens due that the old lease limited: under the newer lease they can last longer.
     pub(super) fn lease_renewed(&mut self, cx: &Context) {
         for schedule in self.0.values_mut().filter(|schedule| schedule.awaits_lease) {
             if !schedule.is_cut_short(cx) {
@@ -142,7 +142,7 @@ impl Tokens {
         }
     }
 
-    /// Handles the outcome of a token request, if it is one of these. Returns whether it was.
+    /// Handles the outcome of a token request. Returns false if the ticket is not of one.
     pub(super) fn answered(
         &mut self,
         cx: &mut Context,
@@ -162,12 +162,12 @@ impl Tokens {
                 schedule.due = Some(cx.after(renewal));
             }
             Err(error) => {
-                tracing::warn!(token = schedule.settings.name, error, "no token");
+                tracing::warn!(token = schedule.settings.name, error, "cannot get a token");
                 schedule.due = Some(cx.retry(&mut schedule.backoff));
                 schedule.error = Some(error);
             }
         }
-        // The operator may have taken the grant back during the request.
+        // The operator may have withdrawn the grant during the request.
         self.plan(cx, entitlement, pairing.0);
         true
     }
@@ -186,14 +186,14 @@ impl Tokens {
 }
 
 impl Schedule {
-    /// Plans a token that is granted and not planned yet, or that has expired early because the clock was set back.
+    /// Schedules a granted token that is not scheduled, or that has expired early because the clock was set back.
     fn plan(&mut self, cx: &Context) {
         if std::mem::take(&mut self.is_denied) {
             self.error = None;
             self.backoff.reset();
         }
         let renew_at = self.live(cx).map(HeldToken::renew_at);
-        // A failed request waits for its next try.
+        // After a failed request, the retry is scheduled already.
         let is_missing = renew_at.is_none() && self.error.is_none();
         let is_planned = self.due.is_some() || self.awaits_lease;
         if self.request.is_none() && (!is_planned || is_missing) {
@@ -208,7 +208,7 @@ impl Schedule {
         (self.due, self.awaits_lease, self.is_denied, self.error) = (None, false, true, Some(why));
     }
 
-    /// Puts a token into the vault, and the vault on the disk. Returns after how long it is renewed.
+    /// Puts a token into the vault, and writes the vault to the disk. Returns the time until its renewal.
     fn keep(
         &mut self,
         cx: &mut Context,
@@ -233,7 +233,7 @@ impl Schedule {
         self.ends_with = (ends.saturating_add(SLACK) >= until).then_some(until);
         let renewal = Duration::from_secs(held.renew_at().saturating_sub(cx.now.unix));
         self.held = Some(held);
-        tracing::info!(token = name, lifetime_s = lifetime.as_secs(), "a token is in the vault");
+        tracing::info!(token = name, lifetime_s = lifetime.as_secs(), "stored a token in the vault");
         let fact = DeviceFact::Token { name: Text::lossy(&name), expires: token.expires_at };
         cx.record(Some(epoch), None, fact);
         cx.push(Effect::PutToken { name, token, audience: self.settings.audience.clone() });
@@ -245,7 +245,7 @@ impl Schedule {
         self.held.as_ref().filter(|held| held.is_live(cx.now.unix))
     }
 
-    /// Returns whether a new token would end with the same lease as the one that is held.
+    /// Returns whether the newest lease would limit a new token as it limits the present one.
     fn is_cut_short(&self, cx: &Context) -> bool {
         let newest = cx.open_until().unwrap_or_default();
         self.ends_with.is_some_and(|ends_with| newest <= ends_with.saturating_add(SLACK))
@@ -256,7 +256,7 @@ fn is_outside(held: &HeldToken, entitlement: &Entitlement) -> bool {
     entitlement.lacking(held.scope.split_ascii_whitespace(), &held.audience).is_some()
 }
 
-/// Why there is no token, and what the operator does about it.
+/// Returns why the operator's grant does not cover a token, and how the operator can grant it.
 fn denial(device: DeviceId, lacking: &Lacking) -> String {
     let Problem { reason, remedy, .. } = problem::not_granted(device, lacking);
     format!("{reason}; {remedy}")

@@ -27,15 +27,15 @@ use crate::core::procedure::{Port, pick};
 use crate::record::{Approved, PairingRecord, TpmNames};
 use crate::telemetry::event::SecurityEvent;
 
-/// A pairing that is to be created. The pairing before it has ended already.
+/// A pairing to create. The old one has ended.
 pub(in crate::core) struct Creation {
     pub(in crate::core) approved: Box<Approved>,
-    /// The new pairing lives in an epoch above this one.
+    /// The epoch of the new pairing must be above this one.
     pub(in crate::core) above: Epoch,
-    /// An earlier process may have made keys on this approval. Their epoch is ended first.
+    /// Whether an earlier process may have created keys on this approval. Then this process ends their epoch first.
     pub(in crate::core) ends_epoch: bool,
-    /// Gets the record as soon as the control plane has granted the pairing: from here on an end of this procedure has to
-    /// end the epoch.
+    /// Receives the record when the control plane has granted the pairing. If this procedure then fails or is dropped, the core
+    /// has to end the epoch.
     pub(in crate::core) granted: Rc<OnceCell<Arc<PairingRecord>>>,
 }
 
@@ -44,10 +44,10 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// How long the control plane accepts the proof of an approved session.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Creates the pairing that was approved, and leaves it on the disk.
+/// Creates the approved pairing, and commits it on the disk.
 ///
 /// # Errors
-/// [`PairingError`]. The approval cannot be used again then.
+/// [`PairingError`]. After an error the approval cannot be used again.
 pub(in crate::core) async fn run(port: Port, creation: Creation) -> Result<(), PairingError> {
     let Creation { approved, above, ends_epoch, granted } = creation;
     let counter = epoch_above(&port, above, ends_epoch).await?;
@@ -85,7 +85,7 @@ pub(in crate::core) async fn run(port: Port, creation: Creation) -> Result<(), P
     Ok(())
 }
 
-/// Returns the counter, in an epoch in which no pairing of this TPM has lived.
+/// Returns the counter in an epoch that no pairing of this TPM has used. Increments it if necessary.
 async fn epoch_above(port: &Port, above: Epoch, ends_epoch: bool) -> Result<Counter, PairingError> {
     let provision = || port.tpm(TpmCommand::ProvisionCounter, pick!(TpmAnswer::Provisioned));
     let counter = provision().await?;
@@ -98,7 +98,7 @@ async fn epoch_above(port: &Port, above: Epoch, ends_epoch: bool) -> Result<Coun
     if Epoch(counter.epoch) > above { Ok(counter) } else { Err(PairingError::Ahead(above)) }
 }
 
-/// What was approved, and the counter that the new pairing is bound to.
+/// The approval, and the counter that the new pairing is bound to.
 struct NewPairing<'a> {
     port: &'a Port,
     answer: &'a PairingApproved,
@@ -122,7 +122,7 @@ impl NewPairing<'_> {
         Ok(Arc::new(self.port.tpm(command, pick!(TpmAnswer::Created)).await?))
     }
 
-    /// Returns everything that the control plane wants to see before it grants the pairing: the opened credential, a certify
+    /// Returns everything that the control plane requires before it grants the pairing: the opened credential, a certify
     /// structure for every key, the certified counter, a first report, and the request for the link key's certificate.
     async fn proof(&self, keys: &Arc<NewKeys>) -> Result<PairingProof, PairingError> {
         let (port, nonce, device) = (self.port, self.answer.nonce, self.statement.device);
@@ -155,15 +155,15 @@ impl NewPairing<'_> {
         Ok(*self.port.tpm(command, pick!(TpmAnswer::KeysCertified)).await?)
     }
 
-    /// Submits the proof until the control plane answers. The same proof gets the same grant.
+    /// Submits the proof until the control plane answers. The same proof again returns the same grant.
     async fn grant(&self, proof: Arc<PairingProof>) -> Result<Box<PairingGrant>, CallFailure> {
-        let over = self.port.now().boot.saturating_add(PATIENCE);
+        let deadline = self.port.now().boot.saturating_add(PATIENCE);
         let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
         loop {
             let call = Call::Prove(self.statement.session, Arc::clone(&proof));
             match self.port.call(call, pick!(CallAnswer::Granted)).await {
-                Err(error) if error.is_transient && self.port.now().boot < over => {
-                    tracing::warn!(%error, "the grant waits for the control plane");
+                Err(error) if error.is_transient && self.port.now().boot < deadline => {
+                    tracing::warn!(%error, "the control plane did not answer the proof of the pairing; retrying");
                     self.port.back_off(&mut backoff).await;
                 }
                 other => return other,
@@ -171,7 +171,7 @@ impl NewPairing<'_> {
         }
     }
 
-    /// Checks that the grant is what was approved and that one of its keys signed its first verdict. Returns that verdict.
+    /// Checks that the grant matches the approval, and that one of its keys signed its first verdict. Returns that verdict.
     fn check(&self, grant: &PairingGrant) -> Result<Verdict, PairingError> {
         let device = self.statement.device;
         let expected = (self.id(), device, Epoch(self.counter.epoch));

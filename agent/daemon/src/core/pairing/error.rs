@@ -1,4 +1,4 @@
-//! Why a pairing was not made, and what to do about it.
+//! Why a pairing failed, and the remedy.
 
 use pawl_evidence::lease::LeaseKeyError;
 use pawl_evidence::tpm::ParseError;
@@ -16,7 +16,7 @@ use crate::core::evidence::ReportError;
 use crate::core::input::{CallFailure, TpmFailure};
 use crate::problem::{problem, technician_wanted};
 
-/// Why a pairing was not made.
+/// Why a pairing failed.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::core) enum PairingError {
     #[error(transparent)]
@@ -26,7 +26,7 @@ pub(in crate::core) enum PairingError {
     /// A write to the disk failed.
     #[error("{0}")]
     Store(String),
-    #[error("the host could not be described: {0}")]
+    #[error("cannot read facts about the host: {0}")]
     Host(String),
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -37,21 +37,21 @@ pub(in crate::core) enum PairingError {
     Counter,
     #[error(transparent)]
     Statement(#[from] StatementError),
-    #[error("the approval does not hold: {0}")]
+    #[error("the approval is not valid: {0}")]
     Approval(#[from] ApprovalError),
-    #[error("the control plane wants an epoch above {0}, which this TPM has not reached")]
+    #[error("the control plane requires an epoch above {0}, which this TPM has not reached")]
     Ahead(Epoch),
-    #[error("the session is over, and nobody approved")]
+    #[error("the session expired without an approval")]
     Expired,
-    #[error("what was approved cannot be read: {0}")]
+    #[error("the approved statement cannot be read: {0}")]
     Approved(#[from] DecodeError),
     #[error("the control plane's key cannot be used: {0}")]
     ControlPlaneKey(#[from] LeaseKeyError),
     #[error("the control plane's key is malformed: {0}")]
     ControlPlaneKeyForm(#[from] ParseError),
-    #[error("the control plane's grant is not what was approved")]
+    #[error("the control plane's grant differs from the approval")]
     OtherGrant,
-    #[error("the control plane's first verdict does not hold: {0}")]
+    #[error("the control plane's first verdict is not valid: {0}")]
     Verdict(#[from] VerifyError),
     #[error(transparent)]
     Parent(#[from] ParentError),
@@ -60,7 +60,8 @@ pub(in crate::core) enum PairingError {
 }
 
 impl PairingError {
-    /// Returns the problem for the caller. Without a person at the device, the remedy may be that one is needed.
+    /// Returns the problem for the caller. `attended`: a person is at the device. If none is and the policy requires one, the
+    /// problem is `technician-wanted`.
     pub(in crate::core) fn problem(&self, attended: bool) -> Problem {
         let code = match self {
             Self::Call(CallFailure { text, .. }) if !attended && self.wants_person() => {
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_technician_is_wanted_only_where_none_stands() {
+    fn a_technician_is_wanted_only_if_none_is_at_the_device() {
         for code in [RefusalCode::ApprovalRequired, RefusalCode::NoApprovers] {
             let error = refused(code);
             assert_eq!(error.problem(false).error, "technician-wanted");

@@ -1,14 +1,14 @@
-//! Pairing: the device proves which TPM it is, somebody approves, and it is bound to one epoch.
+//! Pairing: the device proves which TPM it has, the control plane gets an approval, and the device creates keys in a new epoch.
 //!
-//! 1. [`session`] requests and proves, beside whatever the device is doing. Until the approval nothing has changed: the
-//!    pairing that lives goes on.
-//! 2. The core checks the approval and keeps it on the disk. The approval ends the pairing before it.
-//! 3. [`creation`] creates the keys of the new epoch, and has them granted.
+//! 1. [`session`] requests the pairing and proves the TPM, in parallel to the present phase. A live pairing continues unchanged
+//!    until the approval.
+//! 2. The core checks the approval, writes it to the disk, and ends the old pairing.
+//! 3. [`creation`] creates the keys of the new epoch, and gets the control plane's grant for them.
 //!
-//! Both are procedures ([`super::procedure`]), and both can be dropped anywhere. Power may fail anywhere, too. The next start
-//! finds a kept approval and resumes at step 2; before that there is nothing to be found, and nothing that was lost. The
-//! control plane grants one pairing a session, in an epoch above the one that ended, so the keys of a half-finished pairing
-//! can never be entitled beside those of another.
+//! Both are procedures ([`super::procedure`]), which the core can drop at every `await`. The power can also fail at any time. If
+//! the disk has an approval, the next start resumes at step 2. If it has none, the old pairing is unchanged. The control plane
+//! grants one pairing for each session, in an epoch above the one that ended. So the keys of an unfinished pairing are never
+//! valid together with those of another one.
 
 pub(super) mod creation;
 mod error;
@@ -29,7 +29,7 @@ pub(super) use error::PairingError;
 pub use past::Past;
 pub(crate) use statement::StatementError;
 
-/// Has the attestation key certify the counter, on this nonce.
+/// Has the attestation key certify the counter, with this nonce as qualifying data.
 async fn certify_counter(port: &Port, nonce: Nonce) -> Result<Attestation, TpmFailure> {
     let certified = |answer| match answer {
         TpmAnswer::Certified { attest, signature } => Some(Attestation { attest, signature }),

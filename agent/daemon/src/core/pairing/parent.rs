@@ -1,8 +1,8 @@
-//! The storage root key that answered on the bus is the parent of the pairing's keys in the TPM.
+//! Checks that the storage root key that the daemon read from the bus is the parent of the pairing's keys in the TPM.
 //!
-//! The daemon encrypts secrets to that key. It reads the key's public area from the bus, where an attacker can replace
-//! it. So the daemon compares it with the qualified name of the vault key, which the attestation key certifies: the control
-//! plane has verified that the attestation key is in this TPM.
+//! The daemon encrypts secrets to that key. It reads the key's public area from the bus, where an attacker can replace it. So the
+//! daemon compares it with the qualified name of the vault key, which the attestation key certifies. The control plane has verified
+//! that the attestation key is in this TPM.
 
 use p256::ecdsa::VerifyingKey;
 use p256::ecdsa::signature::Verifier as _;
@@ -12,7 +12,7 @@ use pawl_evidence::tpm::{
 use pawl_proto::Nonce;
 use pawl_proto::message::CertifiedKey;
 
-/// Checks that the attestation key certifies `key`, on this nonce, as a child of the storage root key of this name.
+/// Checks that the attestation key certifies `key`, with this nonce, as a child of the storage root key of this name.
 ///
 /// # Errors
 /// [`ParentError`]
@@ -34,7 +34,7 @@ pub(super) fn check(
     }
 }
 
-/// What the attestation key signed, if it signed it and on this nonce.
+/// Returns the attested structure; none if the attestation key did not sign it with this nonce.
 fn verified(attestation_key: &[u8], key: &CertifiedKey, nonce: Nonce) -> Option<Attested> {
     let public = Public::unmarshal(attestation_key).ok()?;
     let PublicKey::Ecc { curve: Curve::P256, x, y, .. } = public.key() else { return None };
@@ -46,7 +46,7 @@ fn verified(attestation_key: &[u8], key: &CertifiedKey, nonce: Nonce) -> Option<
     (attest.extra_data == nonce.as_bytes()).then_some(attest.attested)
 }
 
-/// Why the parent of the pairing's keys is not believed.
+/// Why the parent of the pairing's keys is not verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ParentError {
     #[error(
@@ -84,7 +84,7 @@ mod tests {
         Public::unmarshal(of).unwrap().name()
     }
 
-    /// What TPM2_Certify says of `key` below `parent`, signed by `ak`.
+    /// Returns the result of TPM2_Certify for `key` below `parent`, signed by `ak`.
     fn certified(ak: &SigningKey, key: &[u8], parent: &Name, nonce: Nonce) -> CertifiedKey {
         let qualified = name(key).below(&parent.in_hierarchy(Hierarchy::Owner));
         let attest = [
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storage_key_that_was_replaced_on_the_bus_is_found_by_the_tpms_own_word() {
+    fn a_storage_key_that_was_replaced_on_the_bus_is_detected() {
         let [ak, key, genuine, attackers] =
             [1, 2, 3, 4].map(|seed| SigningKey::from_slice(&[seed; 32]).unwrap());
         let [ak_public, key, genuine, attackers] = [&ak, &key, &genuine, &attackers].map(public);

@@ -1,4 +1,4 @@
-//! What disk and TPM say about earlier pairings of this device.
+//! What the disk and the TPM show about earlier pairings of this device.
 
 use pawl_proto::message::Finding;
 use pawl_proto::{DeviceId, Epoch};
@@ -6,7 +6,7 @@ use pawl_proto::{DeviceId, Epoch};
 use crate::core::found::Found;
 use crate::record::PairingRecord;
 
-/// What the disk and the TPM said about a pairing at the start of this process, or the pairing that the process has created since.
+/// The pairing that the disk had at the start of this process, or that the process has created since.
 #[derive(Clone, Debug, Default)]
 pub struct Past {
     pairing: Option<PastPairing>,
@@ -23,7 +23,7 @@ struct PastPairing {
 }
 
 impl Past {
-    /// Returns the past according to an examination. It ignores a record that cannot be read.
+    /// Returns the past that an examination shows. Ignores an unreadable record.
     pub(in crate::core) fn found(found: &Found) -> Self {
         match &found.pairing {
             Ok(Some(record)) => Self::of(record),
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn disk_and_tpm_together_tell_what_changed() {
+    fn the_finding_depends_on_the_disk_and_the_tpm() {
         let device = DeviceId::from_digest([1; 32]);
         let past = |name: Option<&[u8]>, counter| Past {
             pairing: name.map(|name| PastPairing {

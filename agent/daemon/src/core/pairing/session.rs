@@ -1,5 +1,5 @@
-//! The approval session of a pairing: requested, proven, and followed until it is approved. It changes nothing at the
-//! device, and runs beside whatever the device is doing.
+//! The approval session of a pairing: the request, the proof, and polling until the approval. It does not change the present
+//! pairing, and runs in parallel to the present phase.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,17 +29,17 @@ use crate::core::procedure::{Port, pick};
 use crate::record::Approved;
 use crate::telemetry::event::SecurityEvent;
 
-/// A session that is to be opened.
+/// A session to open.
 pub(in crate::core) struct NewSession {
-    /// What the caller says; the kernel's word on who they are stands in front of its origin.
+    /// The caller's request. Its origin begins with the user that the kernel names.
     pub(in crate::core) request: PairRequest,
-    /// Somebody is at the device, who can show a code or approve.
+    /// Whether a person is at the device, who can show a code or approve.
     pub(in crate::core) attended: bool,
     pub(in crate::core) past: Past,
     pub(in crate::core) settings: Settings,
 }
 
-/// Requests a pairing, and follows the session until it is approved. Nothing has been done on the approval then.
+/// Requests a pairing, and polls the session until it is approved. Does not act on the approval.
 ///
 /// # Errors
 /// [`PairingError`]
@@ -60,28 +60,29 @@ struct Session<'a> {
     request: PairingRequest,
     /// The TPM name of the attestation key.
     attestation_name: TpmStructure,
-    /// SHA-256 of the evidence that was given.
+    /// SHA-256 of the evidence in the proof.
     evidence: Digest,
-    /// What the TPM opened: with it, each step shows that the same device asks.
+    /// The secret of the credential, which only this TPM could open. Each step contains it, and so proves that the same device
+    /// sends it.
     secret: Secret,
-    /// What is asked for, once the control plane has said so.
+    /// The control plane's statement, once it was received.
     statement: Option<(StatementBytes, Statement)>,
-    /// Why the last approval or confirmation did not count.
+    /// Why the control plane rejected the last approval or confirmation.
     refused: Option<String>,
-    /// From here on, on CLOCK_BOOTTIME, a control plane that does not answer is not waited for any more.
-    over: Duration,
+    /// Until when to retry if the control plane does not answer, on CLOCK_BOOTTIME.
+    deadline: Duration,
 }
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(15);
-/// How long the control plane may be silent at the opening of a session, and after its end.
+/// How long to retry if the control plane does not answer, at the opening of a session and after its expiry.
 const PATIENCE: Duration = Duration::from_secs(45);
-/// The control plane is asked no more often, and no less.
+/// Limits of the polling interval.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl<'a> Session<'a> {
-    /// Requests a session and opens it. Returns the session, and how it stands.
+    /// Requests a session and opens it. Returns the session, and the control plane's first answer.
     async fn open(
         port: &'a Port,
         view: &'a View,
@@ -90,7 +91,7 @@ impl<'a> Session<'a> {
         port.write(Write::Reserve).await.map_err(PairingError::Store)?;
         let counter = port.tpm(TpmCommand::ProvisionCounter, pick!(TpmAnswer::Provisioned)).await?;
         let identity = port.tpm(TpmCommand::Identity, pick!(TpmAnswer::Identity)).await?;
-        // The pairing before may have been another TPM's.
+        // The old pairing may have pinned the key of another TPM.
         port.push(Effect::PinEndorsementKey(identity.ek_name.clone()));
         let host = |gathered| match gathered {
             Gathered::Host { facts, nonce } => Some((facts, nonce)),
@@ -114,14 +115,14 @@ impl<'a> Session<'a> {
             secret,
             statement: None,
             refused: None,
-            over: port.now().boot.saturating_add(PATIENCE),
+            deadline: port.now().boot.saturating_add(PATIENCE),
         };
-        let answer = session.hand_in_proof(proof).await?;
+        let answer = session.submit_proof(proof).await?;
         Ok((session, answer))
     }
 
-    /// An answer that was lost is asked for again: it may have ended the old pairing.
-    async fn hand_in_proof(&self, proof: SessionProof) -> Result<SessionAnswer, CallFailure> {
+    /// Submits the proof until the control plane answers: an answer that was lost may be an approval, which ends the old pairing.
+    async fn submit_proof(&self, proof: SessionProof) -> Result<SessionAnswer, CallFailure> {
         let (proof, mut backoff) = (Arc::new(proof), Backoff::new(FIRST_RETRY, LONGEST_RETRY));
         loop {
             let call = Call::OpenSession(self.id, Arc::clone(&proof));
@@ -154,11 +155,11 @@ impl<'a> Session<'a> {
         let now = self.port.now();
         self.view.wait(approval::waiting_status(waiting, now.unix, self.refused.clone()));
         let expires_in = Duration::from_secs(u64::from(waiting.expires_in));
-        self.over = now.boot.saturating_add(expires_in).saturating_add(PATIENCE);
+        self.deadline = now.boot.saturating_add(expires_in).saturating_add(PATIENCE);
         Ok(())
     }
 
-    /// Returns the next answer: when the control plane wants to be asked, or when there is something to submit.
+    /// Polls the control plane at the time that it asked for, or as soon as there is a submission. Returns its answer.
     async fn next(&mut self, waiting: &Waiting) -> Result<SessionAnswer, PairingError> {
         let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_RETRY);
         let wait = Duration::from_secs(u64::from(waiting.retry_after)).clamp(SHORTEST_WAIT, LONGEST_WAIT);
@@ -168,9 +169,9 @@ impl<'a> Session<'a> {
                 self.port.doze(ask_at).await;
             }
             let step = self.view.take_step();
-            match self.hand_in(step).await {
+            match self.submit(step).await {
                 Err(error) if self.outlives(&error) => {
-                    tracing::debug!(%error, "the session waits for the control plane");
+                    tracing::debug!(%error, "the control plane did not answer; retrying");
                     if let Some(caller) = self.view.take_caller() {
                         let problem = PairingError::Call(error).problem(true);
                         self.port.push(Effect::Reply(caller, Reply::Unreachable(problem)));
@@ -183,7 +184,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn hand_in(&mut self, step: Option<Step>) -> Result<SessionAnswer, CallFailure> {
+    async fn submit(&mut self, step: Option<Step>) -> Result<SessionAnswer, CallFailure> {
         let (approval, confirmation) = match step {
             None => return self.ask(None, None).await,
             Some(Step::Approval(approval)) => (Some(approval), None),
@@ -191,7 +192,7 @@ impl<'a> Session<'a> {
         };
         self.refused = None;
         match self.ask(approval, confirmation).await {
-            Err(error) if error.spares_the_session() => {
+            Err(error) if error.is_rejected_input() => {
                 tracing::warn!(%error, "approval or confirmation rejected");
                 self.refused = Some(error.text);
                 self.ask(None, None).await
@@ -211,7 +212,7 @@ impl<'a> Session<'a> {
         self.port.call(Call::Step(self.id, step), pick!(CallAnswer::Session)).await
     }
 
-    /// Takes the control plane's statement: the one of this request, and always the same.
+    /// Checks the control plane's statement: it must match this request, and must not change during the session.
     fn accept(&mut self, bytes: &StatementBytes) -> Result<&Statement, StatementError> {
         let (accepted, statement) = match self.statement.take() {
             Some(accepted) => accepted,
@@ -233,8 +234,8 @@ impl<'a> Session<'a> {
         Ok(&self.statement.insert((accepted, statement)).1)
     }
 
-    /// Checks an approval, as far as a device can: that it is for what this device asked for, and that its signatures are
-    /// over that. Whose keys they are, the control plane has to know.
+    /// Checks an approval as far as the device can: it must cover this device's request, and its signatures must be over that
+    /// request. Only the control plane knows whose keys these are.
     async fn approved(&mut self, answer: PairingApproved) -> Result<Box<Approved>, PairingError> {
         if self.statement.is_none() {
             let statement = self.accept(&answer.statement)?;
@@ -256,9 +257,9 @@ impl<'a> Session<'a> {
         Ok(Box::new(Approved { version: Version, answer, attestation_name }))
     }
 
-    /// Returns whether the session goes on after this error.
+    /// Returns whether the session continues after this error.
     fn outlives(&self, error: &CallFailure) -> bool {
-        error.is_transient && self.port.now().boot < self.over
+        error.is_transient && self.port.now().boot < self.deadline
     }
 
     fn record(&self, fact: DeviceFact) {
@@ -266,7 +267,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Returns the proof that the session is this TPM's, and the digest of the evidence in it.
+/// Returns the proof that this TPM opens the session, and the digest of the evidence in it.
 async fn prove(
     port: &Port,
     request: &PairingRequest,
@@ -290,7 +291,7 @@ async fn prove(
         counter_signature: counter.signature.try_into()?,
         report: prepared.report,
     };
-    Ok((proof, prepared.tells.digest))
+    Ok((proof, prepared.contents.digest))
 }
 
 impl NewSession {

@@ -1,27 +1,26 @@
-//! Whether a statement of the control plane says what this device asked for.
+//! Checks that the control plane's statement is this device's request.
 //!
-//! A technician signs what the statement says, and the device acts on what was approved; so it
-//! must be this device's own request, in this session, word for word. What the device cannot know
-//! is not checked: `granted`, which is the operator's, `boot`, for the operator's policy chooses the PCRs,
-//! `endorsement`, which the control plane judges, and the control plane's times.
+//! A technician signs the statement, and the device acts on it. So it must contain this device's own request, in this session,
+//! word for word. The device cannot check `granted` (the operator decides it), `boot` (the operator's policy chooses the PCRs),
+//! `endorsement` (the control plane verifies the endorsement key) and the control plane's times.
 
 use pawl_proto::codec::DecodeError;
 use pawl_proto::message::{PairingRequest, Statement, StatementBytes};
 use pawl_proto::{Digest, SessionId};
 
-/// What this device asked for.
+/// The request of this device.
 pub(super) struct Request<'a> {
     pub(super) session: SessionId,
     pub(super) request: &'a PairingRequest,
-    /// SHA-256 of the evidence that it gave.
+    /// SHA-256 of the evidence in its proof.
     pub(super) evidence: Digest,
 }
 
 impl Request<'_> {
-    /// The statement, if it is the one of this request.
+    /// Decodes a statement, and checks that it is the one of this request.
     ///
     /// # Errors
-    /// [`StatementError`] names the first field that is another.
+    /// [`StatementError`], with the first field that differs.
     pub(super) fn check(&self, bytes: &StatementBytes) -> Result<Statement, StatementError> {
         let statement = bytes.decode()?;
         let asked = self.request;
@@ -48,14 +47,14 @@ impl Request<'_> {
     }
 }
 
-/// Why a statement is not what was asked for.
+/// Why a statement is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StatementError {
     #[error("the control plane's statement is malformed: {0}")]
     Malformed(#[from] DecodeError),
-    #[error("the control plane's statement has another {0} than this device asked for")]
+    #[error("the control plane's statement does not have the {0} of this device's request")]
     Differs(&'static str),
-    #[error("the control plane changed its statement after it was shown")]
+    #[error("the control plane changed its statement during the session")]
     Changed,
 }
 
@@ -134,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn the_statement_of_this_request_is_taken_whatever_its_times() {
+    fn the_statement_of_this_request_is_accepted_with_any_times() {
         check(|_| {}).unwrap();
         check(|statement| (statement.time, statement.expires) = (99, 100)).unwrap();
         check(|statement| statement.action = text(Statement::PAIR)).unwrap();
     }
 
     #[test]
-    fn a_statement_that_differs_is_refused_by_the_name_of_its_field() {
+    fn a_statement_with_a_different_field_is_refused() {
         type Change = fn(&mut Statement);
         let changes: [(&str, Change); 14] = [
             ("session", |statement| statement.session = SessionId::from_random([9; 16])),

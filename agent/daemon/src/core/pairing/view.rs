@@ -1,4 +1,4 @@
-//! What callers of the local API see of a session, and what they hand to it.
+//! The status of a session for callers of the local API, and the approvals and confirmations that they submit.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -12,22 +12,22 @@ use crate::core::common::RequestId;
 use crate::core::context::Context;
 use crate::core::effect::Reply;
 
-/// The status of one session, and the callers who wait for it. Clones share it: the session's procedure writes it, and the
-/// core shows it.
+/// The status of one session, and the callers that wait for it. Clones share it: the session's procedure writes it, and the core
+/// reads it.
 #[derive(Clone)]
 pub(in crate::core) struct View(Rc<RefCell<State>>);
 
 struct State {
     status: SessionStatus,
-    /// What was submitted and is not with the control plane yet.
+    /// Submissions that were not sent to the control plane yet.
     steps: VecDeque<(RequestId, Step)>,
-    /// The caller of the step that is with the control plane.
+    /// The caller of the submission that was sent to the control plane.
     caller: Option<RequestId>,
-    /// Something happened that makes the control plane worth asking.
-    is_worth_asking: bool,
+    /// Whether the session has to ask the control plane as soon as possible.
+    is_prompted: bool,
 }
 
-/// What a caller submits.
+/// A submission of a caller.
 #[derive(Clone, Debug)]
 pub(in crate::core) enum Step {
     /// An approval that was given at the device.
@@ -36,11 +36,11 @@ pub(in crate::core) enum Step {
     Confirmation(Text<32>),
 }
 
-/// The steps that may wait at one time.
+/// Limit of the queued submissions.
 const STEPS: usize = 4;
 
 impl View {
-    /// Returns the view of a session that begins.
+    /// Returns the view of a new session.
     pub(in crate::core) fn opening() -> Self {
         let status = SessionStatus {
             id: None,
@@ -50,10 +50,10 @@ impl View {
             problem: None,
         };
         let steps = VecDeque::new();
-        Self(Rc::new(RefCell::new(State { status, steps, caller: None, is_worth_asking: false })))
+        Self(Rc::new(RefCell::new(State { status, steps, caller: None, is_prompted: false })))
     }
 
-    /// Returns the view of a session whose approval an earlier process kept.
+    /// Returns the view of a session whose approval an earlier process wrote to the disk.
     pub(in crate::core) fn resumed(id: SessionId, asked: Asked) -> Self {
         let view = Self::opening();
         view.set_id(id);
@@ -66,36 +66,36 @@ impl View {
         self.0.borrow().status.clone()
     }
 
-    /// Shows the id that the control plane has given.
+    /// Sets the session's id.
     pub(super) fn set_id(&self, id: SessionId) {
         self.0.borrow_mut().status.id = Some(id);
     }
 
-    /// Shows what the session asks for.
+    /// Sets what the session requests.
     pub(super) fn set_asked(&self, asked: Asked) {
         self.0.borrow_mut().status.asked = Some(asked);
     }
 
-    /// Shows what an approver needs.
+    /// Enters the stage in which the session waits for an approval, and sets what an approver needs.
     pub(super) fn wait(&self, waiting: WaitingStatus) {
         let mut state = self.0.borrow_mut();
         (state.status.stage, state.status.waiting) = (SessionStage::Waiting, Some(waiting));
     }
 
-    /// Shows a stage at which no approval is awaited.
+    /// Enters a stage in which the session does not wait for an approval.
     pub(in crate::core) fn reach(&self, stage: SessionStage) {
         let mut state = self.0.borrow_mut();
         (state.status.stage, state.status.waiting) = (stage, None);
     }
 
-    /// Shows why the session failed.
+    /// Sets why the session failed.
     pub(in crate::core) fn fail(&self, problem: Problem) {
         self.reach(SessionStage::Failed);
         self.0.borrow_mut().status.problem = Some(problem);
     }
 
-    /// Queues what a caller submits. A full queue takes nothing, and the caller is answered with how the session stands.
-    pub(in crate::core) fn hand_in(&self, cx: &mut Context, caller: RequestId, step: Step) {
+    /// Queues a caller's submission. If the queue is full, drops it and answers the caller with the session's status.
+    pub(in crate::core) fn submit(&self, cx: &mut Context, caller: RequestId, step: Step) {
         let mut state = self.0.borrow_mut();
         if state.steps.len() < STEPS {
             state.steps.push_back((caller, step));
@@ -104,33 +104,32 @@ impl View {
         }
     }
 
-    /// Has the session ask the control plane as soon as no call is under way.
+    /// Makes the session ask the control plane as soon as no call is in progress.
     pub(in crate::core) fn prompt(&self) {
-        self.0.borrow_mut().is_worth_asking = true;
+        self.0.borrow_mut().is_prompted = true;
     }
 
-    /// Returns whether the session has something to submit, or a reason to ask. The next [`View::take_step`] answers that
-    /// reason.
+    /// Returns whether the session has a submission, or was prompted. The next [`View::take_step`] clears the prompt.
     pub(super) fn has_news(&self) -> bool {
         let state = self.0.borrow();
-        state.is_worth_asking || !state.steps.is_empty()
+        state.is_prompted || !state.steps.is_empty()
     }
 
-    /// Takes the next step from the queue. Its caller waits for [`View::take_caller`].
+    /// Removes and returns the next submission. [`View::take_caller`] then returns its caller.
     pub(super) fn take_step(&self) -> Option<Step> {
         let mut state = self.0.borrow_mut();
-        state.is_worth_asking = false;
+        state.is_prompted = false;
         let (caller, step) = state.steps.pop_front()?;
         state.caller = Some(caller);
         Some(step)
     }
 
-    /// Takes the caller of the step that was taken last.
+    /// Removes and returns the caller of the last submission.
     pub(super) fn take_caller(&self) -> Option<RequestId> {
         self.0.borrow_mut().caller.take()
     }
 
-    /// Answers every caller who waits with how the session stands: it takes no steps any more.
+    /// Answers every waiting caller with the session's status. The session has ended, and accepts no submissions any more.
     pub(in crate::core) fn close(&self, cx: &mut Context) {
         let (callers, status) = {
             let mut state = self.0.borrow_mut();
