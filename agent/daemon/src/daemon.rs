@@ -49,7 +49,7 @@ pub fn main() -> ExitCode {
 fn start(arguments: &Arguments) -> Result<(), Failure> {
     let config = Config::load(&arguments.config, pawl_config::environment())?;
     telemetry::start(config.log);
-    // First: a second daemon must not even open the TPM.
+    // Lock the state directory first: a second daemon must not open the TPM.
     let store = Store::open(&config.state_dir)?;
     let clock = WallClock::system();
     match store.time() {
@@ -145,7 +145,7 @@ enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     OwnerAuth(#[from] OwnerAuthError),
-    #[error("tpm.endorsement names no endorsement key")]
+    #[error("tpm.endorsement is not the name of an endorsement key")]
     Endorsement,
     #[error("tpm.tcti: {0}")]
     Tcti(#[from] pawl_tpm::TctiError),
@@ -159,7 +159,7 @@ enum Failure {
     Tls(#[from] TlsError),
     #[error("the socket {}: {error}; check its folder, and that no other pawld runs", path.display())]
     Socket { path: PathBuf, error: std::io::Error },
-    #[error("a system call that every process needs failed: {0}")]
+    #[error("cannot create the async runtime or its signal handlers: {0}")]
     Runtime(std::io::Error),
 }
 

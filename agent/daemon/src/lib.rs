@@ -1,5 +1,5 @@
-//! The device daemon: [`core`] decides and does no I/O, the rest carries it out. The man page is made of
-//! [`Arguments`]. The simulator runs `core`, and `store` on a disk of its own.
+//! The device daemon. [`core`] decides and does no I/O; the other modules execute its decisions. The man page is generated from
+//! [`Arguments`]. The simulator runs `core`, and `store` on a simulated disk.
 
 mod action;
 mod api;

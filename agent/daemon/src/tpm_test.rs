@@ -37,7 +37,7 @@ const LEASE_PCRS: Check =
     Check { name: "lease-pcrs", needed_for: "a lease works only in the boot state that was approved" };
 const LEASE_EPOCH: Check = Check { name: "lease-epoch", needed_for: "a lease is for one epoch" };
 const LEASE_RESETS: Check =
-    Check { name: "lease-resets", needed_for: "a lease allows a number of TPM resets" };
+    Check { name: "lease-resets", needed_for: "a lease limits the number of TPM resets" };
 const LEASE_CLOCK: Check =
     Check { name: "lease-clock", needed_for: "a lease ends at a time of the TPM's clock" };
 const VAULT: Check =
@@ -268,8 +268,7 @@ impl Test<'_> {
             if passed == 0 {
                 return Err(format!("it stood still for {} ms", since.elapsed().as_millis()));
             }
-            let safe =
-                if second.safe { "it never showed a later time" } else { "it may have shown a later time" };
+            let safe = if second.safe { "it has never gone back" } else { "it may have gone back" };
             let detail = format!(
                 "{passed} ms in {} ms of the host; {safe}; {} resets counted",
                 since.elapsed().as_millis(),

@@ -1,4 +1,4 @@
-//! `GET /v1/status`: the state of the device, and whether the TPM accepts its lease.
+//! `GET /v1/status`: the state of the device, and whether the TPM accepts the lease.
 
 use pawl_local_api::{LeaseStatus, LocalStatus};
 use pawl_proto::message::Finding;

@@ -170,7 +170,7 @@ pub enum Gather {
 /// The parts of the logs that a report has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogRange {
-    /// Whether the report is whole: then it has the boot log and the host facts.
+    /// Whether the report is a full one, with the boot log and the host facts.
     pub whole: bool,
     /// The bank that is quoted.
     pub bank: PcrBank,

@@ -175,7 +175,7 @@ pub struct GatheredLogs {
     pub boot_id: Text<64>,
     /// The random id of this run of the daemon.
     pub run: Nonce,
-    /// Facts about the host, for a whole report.
+    /// Facts about the host, for a full report.
     pub facts: Option<HostFacts>,
     /// The host's health.
     pub health: HostHealth,

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_descriptor_shows_what_is_appended_later() {
+    fn an_open_descriptor_shows_records_that_are_appended_later() {
         let (folder, log) = log(b"first");
         let passed =
             MeasureFile { path: "/nonexistent".into(), passed: Some(File::open(log.path()).unwrap()) };

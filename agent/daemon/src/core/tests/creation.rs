@@ -1,4 +1,4 @@
-//! The creation of an approved pairing: in one go, cut anywhere, refused and wiped.
+//! Tests of the creation of an approved pairing: complete, interrupted, refused and wiped.
 
 use pawl_local_api::{PairRequest, SessionStage};
 use pawl_proto::message::RefusalCode;
@@ -25,7 +25,7 @@ fn a_re_pair_ends_the_old_pairing_at_its_approval_and_not_before() {
     device.pair();
     let kept = device.run_until(|effect| is_write(effect, |write| matches!(write, Write::Approved(_))));
     assert_eq!(device.rig.core.state(), DeviceState::Entitled);
-    assert!(!device.rig.has(is_increment), "nothing is done on an approval before the disk has it");
+    assert!(!device.rig.has(is_increment), "the core acts on an approval that is not on the disk");
     device.carry_out(kept.unwrap());
     assert!(device.rig.core.is_revoking());
     device.run();
@@ -70,7 +70,7 @@ fn a_tpm_that_fails_at_any_command_of_a_creation_leaves_no_pairing_and_no_approv
 }
 
 #[test]
-fn a_granted_pairing_that_the_disk_did_not_take_is_ended() {
+fn a_granted_pairing_that_the_disk_refuses_is_ended() {
     for is_cut in [
         (|effect| is_write(effect, |write| matches!(write, Write::Stage(_)))) as fn(&Effect) -> bool,
         |effect| is_write(effect, |write| matches!(write, Write::Commit)),
@@ -81,19 +81,19 @@ fn a_granted_pairing_that_the_disk_did_not_take_is_ended() {
         device.fail(&write);
         assert!(device.rig.core.is_revoking());
         device.run();
-        assert_eq!(device.tpm.counter, Some(2), "the granted epoch goes on");
+        assert_eq!(device.tpm.counter, Some(2), "the granted epoch is still live");
         assert_eq!(device.session_problem(), "state-not-kept");
         assert!(device.rig.core.status().record.is_none());
         assert!(
             device.done.contains(&"Receipt".to_owned()),
-            "the control plane is not told: {:?}",
+            "the control plane gets no receipt: {:?}",
             device.done
         );
     }
 }
 
 #[test]
-fn a_caller_who_pairs_while_a_pairing_is_created_is_told_to_follow_it() {
+fn a_pair_request_during_a_creation_is_refused() {
     let mut device = Device::unpaired();
     device.pair();
     device.run_until(|effect| is_call(effect, |call| matches!(call, Call::Prove(..))));
@@ -116,21 +116,21 @@ fn cut_after(count: usize, mut device: Device) -> Device {
 }
 
 #[test]
-fn a_re_pair_that_is_cut_anywhere_leaves_the_old_pairing_or_the_new_one() {
+fn a_re_pair_that_a_crash_interrupts_leaves_the_old_pairing_or_the_new_one() {
     for count in 0.. {
         for is_carried_out in [false, true] {
             let mut device = cut_after(count, Device::entitled());
             if device.done.contains(&"Examine".to_owned()) {
                 return;
             }
-            // The process dies before the result of this effect comes.
+            // The process is killed after this effect, and before its result.
             if let (true, Some(effect)) = (is_carried_out, device.next()) {
                 device.perform(effect);
             }
             let is_kept = device.done.contains(&"Approved".to_owned());
             device.restart();
             device.run();
-            // A grant that was lost with the process is not given twice: another session follows.
+            // The control plane does not grant a pairing twice: if the process lost the grant, another session follows.
             device.rig.seconds(2);
             device.run();
             let context = format!("cut after {count}, {is_carried_out}: {:?}", device.done);
@@ -150,7 +150,7 @@ fn is_proof(effect: &Effect) -> bool {
     is_call(effect, |call| matches!(call, Call::Prove(..)))
 }
 
-/// An unpaired device whose pairing was approved, and which is about to submit its proof.
+/// Returns an unpaired device whose pairing was approved, and the call with its proof.
 fn proven() -> (Device, Effect) {
     let mut device = Device::unpaired();
     device.pair();
@@ -158,7 +158,7 @@ fn proven() -> (Device, Effect) {
     (device, proof)
 }
 
-/// No pairing was created, and its approval is gone.
+/// Asserts that no pairing was created and that its approval was removed.
 fn assert_not_created(device: &mut Device, problem: &str) {
     device.run();
     assert_eq!((device.stage(), device.session_problem().as_str()), (SessionStage::Failed, problem));
@@ -167,7 +167,7 @@ fn assert_not_created(device: &mut Device, problem: &str) {
 }
 
 #[test]
-fn a_proof_is_handed_in_until_the_control_plane_answers() {
+fn a_proof_is_submitted_until_the_control_plane_answers() {
     let (mut device, proof) = proven();
     device.fail(&proof);
     for _ in 0..5 {
@@ -181,7 +181,7 @@ fn a_proof_is_handed_in_until_the_control_plane_answers() {
 }
 
 #[test]
-fn a_control_plane_that_stays_silent_gets_the_proof_for_ten_minutes() {
+fn a_proof_that_gets_no_answer_is_submitted_for_ten_minutes() {
     let (mut device, proof) = proven();
     device.fail(&proof);
     for _ in 0..40 {
@@ -194,7 +194,7 @@ fn a_control_plane_that_stays_silent_gets_the_proof_for_ten_minutes() {
 }
 
 #[test]
-fn a_proof_that_is_refused_ends_the_creation() {
+fn a_refused_proof_ends_the_creation() {
     let (mut device, proof) = proven();
     let Effect::Call(ticket, _) = proof else { panic!("{proof:?}") };
     device.rig.feed(Input::Called(ticket, Err(refusal(RefusalCode::PostureChanged))));
@@ -203,7 +203,7 @@ fn a_proof_that_is_refused_ends_the_creation() {
 }
 
 #[test]
-fn a_grant_that_is_not_what_was_approved_is_not_used() {
+fn a_grant_that_differs_from_the_approval_is_not_used() {
     let alterations: [fn(&mut pawl_proto::message::PairingGrant); 3] = [
         |grant| grant.epoch = Epoch(99),
         |grant| grant.scopes.push(Text::lossy("admin")),
@@ -226,12 +226,12 @@ fn a_storage_key_that_was_replaced_on_the_bus_is_not_used() {
 }
 
 #[test]
-fn an_epoch_that_the_control_plane_wants_and_this_tpm_has_not_reached_ends_the_creation() {
+fn a_required_epoch_that_the_tpm_has_not_reached_ends_the_creation() {
     let mut device = Device::unpaired();
     device.pair();
     let kept = device.run_until(|effect| is_write(effect, |write| matches!(write, Write::Approved(_))));
     device.carry_out(kept.unwrap());
-    // Its state was put back in the meantime.
+    // The TPM lost its counter meanwhile.
     device.tpm.counter = None;
     let mut device = Device::start(device.tpm, device.disk, 0);
     device.disk.approved.as_mut().unwrap().answer.above = Epoch(5);
@@ -277,7 +277,7 @@ fn a_wipe_after_the_grant_makes_the_receipt_of_the_granted_pairing() {
 }
 
 #[test]
-fn a_wipe_between_grant_and_commit_makes_no_second_receipt_for_the_pairing_before() {
+fn a_wipe_between_grant_and_commit_makes_no_second_receipt_for_the_old_pairing() {
     let mut device = Device::entitled();
     device.pair();
     device.run();
@@ -299,7 +299,7 @@ fn a_wipe_between_grant_and_commit_makes_no_second_receipt_for_the_pairing_befor
 }
 
 #[test]
-fn a_resumed_approval_ends_the_epoch_in_which_keys_may_have_been_made() {
+fn a_resumed_approval_ends_the_epoch_in_which_keys_may_have_been_created() {
     let mut device = Device::unpaired();
     device.pair();
     device.run_until(|effect| matches!(effect, Effect::Tpm(_, TpmCommand::CertifyKeys(..))));
@@ -310,7 +310,7 @@ fn a_resumed_approval_ends_the_epoch_in_which_keys_may_have_been_made() {
 }
 
 #[test]
-fn a_resumed_approval_on_which_no_key_was_begun_leaves_the_counter_alone() {
+fn a_resumed_approval_without_keys_does_not_move_the_counter() {
     let mut device = Device::unpaired();
     device.pair();
     device.run_until(|effect| is_write(effect, |write| matches!(write, Write::BeginKeys(_)))).unwrap();
@@ -320,9 +320,9 @@ fn a_resumed_approval_on_which_no_key_was_begun_leaves_the_counter_alone() {
     device.assert_paired(1);
 }
 
-/// The order that follows from an approval can come, and move the counter, while the disk still writes the approval.
+/// The control plane's event for an approval can cause the increment while the approval is still being written.
 #[test]
-fn a_counter_that_moved_while_the_approval_was_written_ends_the_epoch_by_the_re_pair_and_moves_no_further() {
+fn an_increment_during_the_write_of_an_approval_counts_as_that_of_the_re_pair() {
     let mut device = Device::entitled();
     device.pair();
     let kept =
@@ -338,7 +338,7 @@ fn a_counter_that_moved_while_the_approval_was_written_ends_the_epoch_by_the_re_
 }
 
 #[test]
-fn a_counter_two_ahead_of_the_pairing_is_not_the_approved_re_pairs_doing() {
+fn two_increments_during_the_write_of_an_approval_are_not_those_of_the_re_pair() {
     let mut device = Device::entitled();
     device.pair();
     let kept =
@@ -351,7 +351,7 @@ fn a_counter_two_ahead_of_the_pairing_is_not_the_approved_re_pairs_doing() {
 }
 
 #[test]
-fn a_pairing_that_was_cut_before_its_commit_takes_its_place_at_the_next_start() {
+fn a_staged_pairing_is_committed_at_the_next_start() {
     let staged = || {
         let mut device = Device::unpaired();
         device.pair();
@@ -370,7 +370,7 @@ fn a_pairing_that_was_cut_before_its_commit_takes_its_place_at_the_next_start() 
     device.fail(&commit);
     assert_eq!((device.rig.problem().as_str(), device.rig.core.is_examining()), ("unpaired", false));
 
-    // A wipe in between ends the epoch of what is about to take its place.
+    // A wipe in between ends the epoch of the pairing that is being committed.
     let mut device = staged();
     device.rig.feed(Input::Request(RequestId(9), Request::Wipe(Text::lossy("sold"))));
     device.run();
@@ -379,7 +379,7 @@ fn a_pairing_that_was_cut_before_its_commit_takes_its_place_at_the_next_start() 
 }
 
 #[test]
-fn what_is_left_of_a_pairing_of_which_nothing_can_be_made_is_removed() {
+fn files_without_a_readable_approval_are_removed() {
     let mut device = Device::unpaired();
     device.rig = Rig::new();
     let found = Found { unfinished: Unfinished::Scraps, ..device.disk.found(&device.tpm) };

@@ -1,4 +1,4 @@
-//! A core with a TPM, a control plane and a disk of the test's choice.
+//! A core with models of its TPM, its control plane and its disk.
 
 use pawl_local_api::{PairRequest, SessionStage};
 
@@ -15,22 +15,22 @@ pub(super) struct Device {
     pub(super) logs: GatheredLogs,
     /// The logs that were read last.
     pub(super) range: Option<LogRange>,
-    /// The effects that were carried out, by their first words.
+    /// The effects that were executed, by their first words.
     pub(super) done: Vec<String>,
 }
 
 impl Device {
-    /// A device that was never paired.
+    /// Returns a device that was never paired.
     pub(super) fn unpaired() -> Self {
         Self::start(SoftTpm::new(None), Disk::new(None), 0)
     }
 
-    /// A paired device whose lease holds. A report that it began gets no answer.
+    /// Returns a paired device with a valid lease. A report that it began gets no answer.
     pub(super) fn entitled() -> Self {
         Self::paired(Rig::entitled(100_000))
     }
 
-    /// A paired device that is so far.
+    /// Returns the paired device of this rig.
     pub(super) fn paired(rig: Rig) -> Self {
         let (tpm, disk) = (SoftTpm::new(Some(EPOCH)), Disk::new(Some(rig.record.clone())));
         let plane = Plane::new(rig.key.clone(), EPOCH);
@@ -72,13 +72,13 @@ impl Device {
         Some(self.rig.effects.remove(index))
     }
 
-    /// Carries an effect out, and submits its result.
+    /// Executes an effect, and feeds its result.
     pub(super) fn carry_out(&mut self, effect: Effect) {
         let result = self.perform(effect);
         self.rig.feed(result);
     }
 
-    /// Carries an effect out, and returns its result.
+    /// Executes an effect, and returns its result.
     pub(super) fn perform(&mut self, effect: Effect) -> Input {
         self.done.push(name(&effect));
         match effect {
@@ -96,7 +96,7 @@ impl Device {
         }
     }
 
-    /// Carries effects out until one is `stop`, which is returned, or none is left.
+    /// Executes effects until `stop` selects one, and returns that one. Returns none if no effect is left.
     pub(super) fn run_until(&mut self, stop: impl Fn(&Effect) -> bool) -> Option<Effect> {
         for _ in 0..200 {
             let effect = self.next()?;
@@ -112,7 +112,7 @@ impl Device {
         self.run_until(|_| false);
     }
 
-    /// Fails an effect for a reason that may pass.
+    /// Fails an effect with a transient error.
     pub(super) fn fail(&mut self, effect: &Effect) {
         match effect {
             Effect::Tpm(ticket, _) => self.rig.fail(*ticket, TpmFailureKind::Transient),
@@ -133,7 +133,7 @@ impl Device {
         }
     }
 
-    /// Fails this call, and carries every other one out.
+    /// Fails the call if `is` selects it, and executes it otherwise.
     pub(super) fn fail_if(&mut self, effect: &Effect, is: impl Fn(&Call) -> bool) {
         match effect {
             Effect::Call(ticket, call) if !is(call) => {
@@ -148,7 +148,7 @@ impl Device {
         self.rig.core.session().unwrap().stage
     }
 
-    /// The code of the problem that the session shows.
+    /// Returns the code of the session's problem.
     pub(super) fn session_problem(&self) -> String {
         self.rig.core.session().unwrap().problem.map(|problem| problem.error).unwrap_or_default()
     }
@@ -157,11 +157,11 @@ impl Device {
         assert_eq!(self.rig.core.status().record.map(|record| record.epoch), Some(Epoch(epoch)));
         assert_eq!(self.rig.problem(), "waiting");
         assert_eq!(self.tpm.counter, Some(epoch));
-        assert!(self.disk.approved.is_none(), "the approval is left");
+        assert!(self.disk.approved.is_none(), "the approval was not removed");
     }
 }
 
-/// The first words of an effect.
+/// Returns the first word of an effect.
 pub(super) fn name(effect: &Effect) -> String {
     let text = match effect {
         Effect::Tpm(_, command) => format!("{command:?}"),

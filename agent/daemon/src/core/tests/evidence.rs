@@ -1,4 +1,4 @@
-//! What a report tells, and what it leaves out.
+//! Tests of the contents of reports.
 
 use pawl_proto::message::{ImaLog, MeasureLog};
 use pawl_proto::{Blob, PcrValue};
@@ -7,12 +7,12 @@ use super::device::{Device, name};
 use super::soft_tpm::SoftTpm;
 use super::*;
 
-/// A device that has just connected, and so reports.
+/// Returns a device that has just connected, and therefore reports.
 fn reporting() -> Device {
     Device::paired(Rig::paired())
 }
 
-/// Carries out what the report wants until it is sent or has failed, and returns it.
+/// Executes the effects of the report until it is sent or has failed. Returns the report.
 fn report(device: &mut Device) -> Option<Report> {
     device.run();
     let payload = device.rig.take(|effect| match effect {
@@ -26,7 +26,7 @@ fn evidence(report: &Report) -> Evidence {
     codec::decode(report.evidence.as_bytes(), limits::MESSAGE).unwrap()
 }
 
-/// A verdict answers the report with this evidence, and the next report is due.
+/// Feeds a verdict that answers this report, and advances to the next one.
 fn acknowledge(device: &mut Device, report: &Report) {
     let answers = Some(Digest::of(report.evidence.as_bytes()));
     device.rig.verdict(|verdict| verdict.answers = answers);
@@ -43,13 +43,13 @@ fn a_report_builds_on_the_one_that_the_control_plane_acknowledged() {
     assert_eq!((evidence(&first).since, evidence(&first).pcrs.len()), (None, 16));
     acknowledge(&mut device, &first);
 
-    // In the steady state the TPM quotes, and nothing else.
+    // If no PCR has changed, the TPM only quotes.
     device.done.clear();
     (device.logs.measure, device.logs.ima) = (None, None);
     let second = report(&mut device).unwrap();
     assert_eq!(device.done, ["Logs", "Quote"]);
-    let told = evidence(&second);
-    assert_eq!((told.since, told.pcrs.len()), (Some(Digest::of(first.evidence.as_bytes())), 0));
+    let sent = evidence(&second);
+    assert_eq!((sent.since, sent.pcrs.len()), (Some(Digest::of(first.evidence.as_bytes())), 0));
     let range = device.range.unwrap();
     assert_eq!((range.whole, range.measure, range.ima), (false, 3, None), "the IMA log did not grow");
     acknowledge(&mut device, &second);
@@ -60,14 +60,14 @@ fn a_report_builds_on_the_one_that_the_control_plane_acknowledged() {
     assert_eq!(device.range.unwrap().ima, Some(5));
     assert_eq!(evidence(&third).pcrs.into_keys().collect::<Vec<_>>(), [10]);
 
-    // A verdict that wants it whole gets it whole.
+    // A verdict that asks for a full report gets one.
     device.rig.verdict(|verdict| verdict.whole = true);
     device.rig.seconds(300);
     assert_eq!(evidence(&report(&mut device).unwrap()).since, None);
 }
 
 #[test]
-fn the_hosts_health_is_told_whole_and_then_only_what_changed_much_until_it_is_acknowledged() {
+fn health_is_reported_at_first_and_after_large_changes() {
     let mut device = reporting();
     device.logs.health = HostHealth { load: 10, memory: 400, ..HostHealth::default() };
     let first = report(&mut device).unwrap();
@@ -80,13 +80,13 @@ fn the_hosts_health_is_told_whole_and_then_only_what_changed_much_until_it_is_ac
     device.logs.health.memory = 100;
     let third = report(&mut device).unwrap();
     assert_eq!(evidence(&third).health, Some(device.logs.health));
-    // No verdict has come for it: the next report tells it again.
+    // No verdict has answered it: the next report contains the health again.
     device.rig.seconds(300);
     assert_eq!(evidence(&report(&mut device).unwrap()).health, Some(device.logs.health));
 }
 
 #[test]
-fn an_ima_log_that_was_not_read_to_its_end_is_read_on() {
+fn an_ima_log_that_was_not_read_to_its_end_is_continued_in_the_next_report() {
     let mut device = reporting();
     device.logs.ima = Some(ImaLog { offset: 0, size: 9, bytes: Blob::new(vec![1; 5]).unwrap() });
     let first = report(&mut device).unwrap();
@@ -96,16 +96,16 @@ fn an_ima_log_that_was_not_read_to_its_end_is_read_on() {
 }
 
 #[test]
-fn a_quote_over_other_values_is_made_again_with_the_values_read_anew() {
+fn pcrs_that_changed_before_the_quote_are_read_and_quoted_again() {
     let mut device = reporting();
     device.tpm.changes = 2;
-    let told = evidence(&report(&mut device).unwrap());
-    assert_eq!(told.pcrs.get(&9), device.tpm.pcrs.get(&9));
+    let sent = evidence(&report(&mut device).unwrap());
+    assert_eq!(sent.pcrs.get(&9), device.tpm.pcrs.get(&9));
     assert_eq!(device.done.iter().filter(|done| *done == "Quote").count(), 3);
 }
 
 #[test]
-fn pcrs_that_change_under_every_quote_postpone_the_report() {
+fn pcrs_that_change_during_every_attempt_postpone_the_report() {
     let mut device = reporting();
     device.tpm.changes = 5;
     assert!(report(&mut device).is_none());
@@ -114,7 +114,7 @@ fn pcrs_that_change_under_every_quote_postpone_the_report() {
 }
 
 #[test]
-fn nvpcrs_are_certified_for_the_evidence_and_reported_where_they_are_present() {
+fn nvpcrs_are_certified_for_the_evidence_and_reported_if_they_exist() {
     const ASKED: u32 = 0x01d1_0200;
     const ABSENT: u32 = 0x01d1_0201;
     let mut device = reporting();
@@ -123,10 +123,10 @@ fn nvpcrs_are_certified_for_the_evidence_and_reported_where_they_are_present() {
     device.logs.named_nvpcrs = Some(vec![ASKED, ABSENT]);
     device.rig.verdict(|verdict| verdict.nvpcrs = vec![ASKED, ABSENT]);
     device.rig.seconds(300);
-    let told = report(&mut device).unwrap();
-    assert_eq!((told.nvpcrs.len(), evidence(&told).nvpcrs), (1, Some(vec![ASKED])));
+    let sent = report(&mut device).unwrap();
+    assert_eq!((sent.nvpcrs.len(), evidence(&sent).nvpcrs), (1, Some(vec![ASKED])));
 
-    // One that changes between log and quote may lack its record in the log: the report is made again.
+    // If an NvPCR changes between log and quote, the log may lack its record: the core makes the report again.
     device.rig.seconds(300);
     device.rig.verdict(|_| {});
     device.rig.verdict(|verdict| verdict.nvpcrs = vec![ASKED]);
@@ -136,13 +136,13 @@ fn nvpcrs_are_certified_for_the_evidence_and_reported_where_they_are_present() {
     device.tpm.nvpcrs.insert(ASKED, vec![2; 32]);
     device.done.clear();
     device.carry_out(read);
-    let told = report(&mut device).unwrap();
+    let sent = report(&mut device).unwrap();
     assert!(device.done.contains(&"ReadNvPcrs".to_owned()), "{:?}", device.done);
-    assert_eq!((told.nvpcrs.len(), evidence(&told).nvpcrs), (1, Some(Vec::new())));
+    assert_eq!((sent.nvpcrs.len(), evidence(&sent).nvpcrs), (1, Some(Vec::new())));
 }
 
 #[test]
-fn an_answer_that_is_no_quote_makes_no_report() {
+fn an_answer_that_is_not_a_quote_gives_no_report() {
     let mut device = reporting();
     let quote = device.run_until(|effect| name(effect) == "Quote").unwrap();
     let Effect::Tpm(ticket, _) = quote else { panic!("{quote:?}") };

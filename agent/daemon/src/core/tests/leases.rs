@@ -41,7 +41,7 @@ fn a_gate_that_stayed_open_closes_when_its_own_lease_ends() {
 }
 
 #[test]
-fn a_refusal_closes_the_gate_although_the_old_lease_would_run() {
+fn a_refused_lease_closes_the_gate_although_the_old_lease_is_valid() {
     for (kind, checks) in
         [(TpmFailureKind::Pcrs, false), (TpmFailureKind::Lease, false), (TpmFailureKind::Key, true)]
     {
@@ -56,7 +56,7 @@ fn a_refusal_closes_the_gate_although_the_old_lease_would_run() {
 }
 
 #[test]
-fn a_boot_state_that_is_approved_ahead_has_its_own_lease() {
+fn a_boot_state_that_was_approved_in_advance_has_its_own_lease() {
     let mut rig = Rig::paired();
     rig.verdict(|verdict| {
         verdict.lease = Some(lease(900_000));
@@ -77,7 +77,7 @@ fn a_boot_state_that_is_approved_ahead_has_its_own_lease() {
 }
 
 #[test]
-fn a_lease_ends_on_the_clock_that_goes_on_while_the_system_sleeps() {
+fn a_lease_expires_also_while_the_system_sleeps() {
     let mut rig = Rig::entitled(900);
     // The system slept: no timer fired in between.
     rig.now.boot += Duration::from_secs(900);

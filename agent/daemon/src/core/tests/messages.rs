@@ -8,7 +8,7 @@ fn is_verdict(write: &Write) -> bool {
 }
 
 #[test]
-fn a_verdict_is_acknowledged_once_the_disk_has_it() {
+fn a_verdict_is_acknowledged_after_it_is_on_the_disk() {
     let mut rig = Rig::paired();
     rig.verdict(|_| {});
     let write = rig.take_write(is_verdict).unwrap();
@@ -34,7 +34,7 @@ fn a_verdict_that_the_disk_did_not_take_is_written_again_and_not_acknowledged() 
     assert!(rig.has(|effect| is_acknowledged(effect, 9)));
 }
 
-/// The broker delivers again what was not acknowledged, over a connection on which the earlier packet ids are void.
+/// The broker delivers an unacknowledged message again on a new connection, on which the earlier packet ids are void.
 #[test]
 fn a_verdict_that_is_delivered_again_is_acknowledged_only_once_the_disk_has_it() {
     let mut rig = Rig::paired();
@@ -50,8 +50,8 @@ fn a_verdict_that_is_delivered_again_is_acknowledged_only_once_the_disk_has_it()
     rig.feed(Input::Link(LinkInput::Lost("gone".to_owned())));
     rig.feed(Input::Link(LinkInput::Connected));
     deliver(&mut rig, 21);
-    assert!(!rig.has(|effect| is_acknowledged(effect, 21)), "the broker forgets a verdict that no disk has");
-    assert!(rig.core.status().refused.is_empty(), "a verdict that is delivered again is called an attack");
+    assert!(!rig.has(|effect| is_acknowledged(effect, 21)), "acknowledged before it is on the disk");
+    assert!(rig.core.status().refused.is_empty(), "a verdict that is delivered again counts as refused");
     rig.seconds(60);
     let write = rig.take_write(is_verdict).unwrap();
     rig.feed(Input::Written(write, Ok(())));
@@ -73,11 +73,11 @@ fn a_verdict_that_waits_for_another_ones_write_is_written_before_the_daemon_stop
     rig.feed(Input::Written(second, Ok(())));
     rig.seconds(3600);
     let is_last = |effect: &Effect| matches!(effect, Effect::Write(..) | Effect::Acknowledge(_));
-    assert!(rig.effects.iter().all(is_last), "begun after the stop: {:?}", rig.effects);
+    assert!(rig.effects.iter().all(is_last), "effects after the stop: {:?}", rig.effects);
 }
 
 #[test]
-fn an_event_of_an_earlier_epoch_is_history() {
+fn an_event_of_an_earlier_epoch_is_ignored() {
     let mut rig = Rig::paired();
     rig.event(EventKind::Revoke, EPOCH - 1);
     assert!(rig.has(|effect| is_acknowledged(effect, 8)));
@@ -98,9 +98,9 @@ fn word(name: &str) -> Word {
     name.parse().unwrap()
 }
 
-/// A newer control plane may give orders that this version does not know.
+/// A newer control plane may send events of kinds that this version does not know.
 #[test]
-fn an_event_of_an_unknown_kind_is_acknowledged_recorded_once_and_not_called_an_attack() {
+fn an_event_of_an_unknown_kind_is_acknowledged_recorded_once_and_not_refused() {
     let mut rig = Rig::paired();
     let kind = EventKind::from(word("rotate-keys"));
     for _ in 0..3 {
@@ -118,7 +118,7 @@ fn an_event_of_an_unknown_kind_is_acknowledged_recorded_once_and_not_called_an_a
     assert_eq!(rig.take(is_ignored), None);
     assert!(!rig.has(is_increment) && rig.core.status().refused.is_empty());
     rig.event_at(6, EventKind::Revoke, EPOCH);
-    assert!(rig.has(is_increment), "the order after it is not carried out");
+    assert!(rig.has(is_increment), "the next event was not executed");
 }
 
 #[test]
@@ -141,12 +141,12 @@ fn a_verdict_with_an_unknown_result_or_standing_closes_the_gate_and_destroys_not
         assert!(!rig.has(is_increment));
         assert!(rig.take_write(is_verdict).is_some());
         rig.lease(900);
-        assert_eq!(rig.core.state(), DeviceState::Entitled, "the next verdict does not count");
+        assert_eq!(rig.core.state(), DeviceState::Entitled, "the next verdict has no effect");
     }
 }
 
 #[test]
-fn a_verdict_on_an_unknown_area_counts_by_its_result() {
+fn a_verdict_with_an_unknown_area_is_accepted() {
     let mut rig = Rig::paired();
     rig.verdict(|verdict| {
         verdict.areas.insert(word("supply-chain").into(), TrustTier::Affirming);
@@ -166,7 +166,7 @@ fn without_any_verdict_a_report_still_asks_for_a_nonce() {
 }
 
 #[test]
-fn a_report_that_nobody_subscribes_to_is_followed_by_another() {
+fn a_report_without_a_subscriber_is_followed_by_another() {
     let mut rig = Rig::paired();
     rig.verdict(|_| {});
     let ticket = rig.take_report().unwrap();
@@ -178,7 +178,7 @@ fn a_report_that_nobody_subscribes_to_is_followed_by_another() {
 }
 
 #[test]
-fn a_refused_subscription_is_shown_and_made_again() {
+fn a_refused_subscription_is_shown_and_retried() {
     let mut rig = Rig::paired();
     rig.feed(Input::Link(LinkInput::SubscriptionRefused("refused by the ACL".to_owned())));
     let broker = rig.core.status().broker;
@@ -209,7 +209,7 @@ fn the_same_inputs_give_the_same_effects() {
 }
 
 #[test]
-fn every_message_that_is_not_for_this_pairing_is_refused_by_its_kind() {
+fn messages_for_another_pairing_are_refused_and_counted_by_kind() {
     let mut rig = Rig::entitled(900);
     rig.verdict(|verdict| verdict.device = pawl_proto::DeviceId::from_digest([9; 32]));
     rig.verdict(|verdict| verdict.pairing = pawl_proto::PairingId::from_random([9; 16]));

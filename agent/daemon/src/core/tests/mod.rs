@@ -1,4 +1,4 @@
-//! The core under time and inputs of the test's choice.
+//! Tests of the core with chosen times and inputs.
 
 mod creation;
 mod device;
@@ -36,7 +36,7 @@ use crate::record::testing;
 const EPOCH: u64 = 3;
 const AUDIENCE: &str = "https://plane.example";
 
-/// A core, the clocks that it sees, and the effects that nobody has carried out yet.
+/// A core, its clocks, and the effects that the test has not executed yet.
 struct Rig {
     core: Core,
     now: Now,
@@ -47,7 +47,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// A core that knows nothing yet.
+    /// Returns a core without an examination.
     fn new() -> Self {
         let key = SigningKey::from_slice(&[7; 32]).unwrap();
         let mut record = testing::record(EPOCH);
@@ -70,7 +70,7 @@ impl Rig {
         Self { core: Core::new(now, settings, 1), now, effects: Vec::new(), record, key, sequence: 0 }
     }
 
-    /// A paired device that is connected, and has no lease yet.
+    /// Returns a paired device that is connected, and has no lease yet.
     fn paired() -> Self {
         let mut rig = Self::new();
         let found = rig.found();
@@ -80,7 +80,7 @@ impl Rig {
         rig
     }
 
-    /// A paired device whose lease holds for `seconds`, without a token.
+    /// Returns a paired device with a lease for `seconds`, and without a token.
     fn entitled(seconds: u64) -> Self {
         let mut rig = Self::paired();
         rig.lease(seconds);
@@ -104,7 +104,7 @@ impl Rig {
         }
     }
 
-    /// Submits what the executor reads at its start.
+    /// Feeds the result of the executor's examination at its start.
     fn find(&mut self, found: Found) {
         self.feed(Input::Found(Ticket::START, Box::new(found)));
     }
@@ -113,13 +113,13 @@ impl Rig {
         self.effects.extend(self.core.handle(self.now, input));
     }
 
-    /// Lets time pass on both clocks, with a timer at each deadline.
+    /// Advances both clocks, and feeds a timer at each deadline.
     fn advance(&mut self, wait: Duration) {
         let end = self.now.boot + wait;
         while let Some(deadline) = self.core.deadline().filter(|deadline| *deadline <= end) {
             self.move_to(deadline.max(self.now.boot));
             self.feed(Input::Timer);
-            assert!(self.core.deadline().is_none_or(|next| next > deadline), "a deadline that stays");
+            assert!(self.core.deadline().is_none_or(|next| next > deadline), "the deadline did not move");
         }
         self.move_to(end);
         self.feed(Input::Timer);
@@ -134,13 +134,13 @@ impl Rig {
         self.advance(Duration::from_secs(seconds));
     }
 
-    /// Takes the first effect that `pick` knows.
-    /// Stops the core, and forgets the effects so far.
+    /// Stops the core, and drops the effects so far.
     fn stop(&mut self) {
         self.core.stop(self.now);
         self.effects.clear();
     }
 
+    /// Removes the first effect for which `pick` returns a value, and returns that value.
     fn take<T>(&mut self, pick: impl Fn(&Effect) -> Option<T>) -> Option<T> {
         let (index, found) =
             self.effects.iter().enumerate().find_map(|(index, effect)| Some((index, pick(effect)?)))?;
@@ -177,7 +177,7 @@ impl Rig {
         })
     }
 
-    /// The link is lost, and the TPM then tells this epoch.
+    /// Feeds the loss of the link, and then this epoch of the TPM's counter.
     fn check_epoch(&mut self, epoch: u64) {
         self.feed(Input::Link(LinkInput::Lost("gone".to_owned())));
         let check = self.take_tpm(|command| matches!(command, TpmCommand::Check(_))).unwrap();
@@ -191,12 +191,12 @@ impl Rig {
         })
     }
 
-    /// Takes the first effect of a report that builds on none.
+    /// Takes the first effect of a full report.
     fn take_report(&mut self) -> Option<Ticket> {
         self.take_tpm(|command| matches!(command, TpmCommand::ReadPcrs))
     }
 
-    /// Does what a report wants of TPM and host, from its first effect on. Returns the evidence.
+    /// Executes the effects of a report, from its first one on. Returns the evidence.
     fn make_report(&mut self, ticket: Ticket) -> Evidence {
         let mut tpm = soft_tpm::SoftTpm::new(Some(EPOCH));
         self.answer(ticket, tpm.answer(&TpmCommand::ReadPcrs));
@@ -236,7 +236,7 @@ impl Rig {
         self.feed(Input::Tpm(ticket, Err(failure)));
     }
 
-    /// Submits a verdict of the control plane, as message 9.
+    /// Feeds a verdict of the control plane, as message 9.
     fn verdict(&mut self, change: impl FnOnce(&mut Verdict)) {
         let message = self.signed_verdict(change);
         let topic = Topic::new(self.record.device, Channel::Verdict).to_string();
@@ -275,7 +275,7 @@ impl Rig {
         signed::sign(&verdict, &Topic::new(self.record.device, Channel::Verdict), &self.key).unwrap()
     }
 
-    /// Submits an event of the control plane, as message 8.
+    /// Feeds an event of the control plane, as message 8.
     fn event(&mut self, kind: EventKind, epoch: u64) {
         self.event_at(1, kind, epoch);
     }
@@ -305,7 +305,7 @@ impl Rig {
         signed::sign(&event, &Topic::new(self.record.device, Channel::Event), &self.key).unwrap()
     }
 
-    /// A verdict brings a lease, and the TPM accepts it for `seconds`.
+    /// Feeds a verdict with a lease, which the TPM accepts for `seconds`.
     fn lease(&mut self, seconds: u64) {
         self.verdict(|verdict| verdict.lease = Some(lease(seconds * 1000)));
         let ticket = self.take_tpm(|command| matches!(command, TpmCommand::Unseal(_))).unwrap();
@@ -315,7 +315,7 @@ impl Rig {
         }
     }
 
-    /// Answers the token request that is under way.
+    /// Answers the token request in progress.
     fn token(&mut self, lifetime: u64) {
         let ticket = self.take_call(|call| matches!(call, Call::Token(_))).expect("no token was requested");
         let token = Token {
@@ -328,7 +328,7 @@ impl Rig {
         self.feed(Input::Called(ticket, Ok(CallAnswer::Token(token))));
     }
 
-    /// Answers the increment that is with the TPM.
+    /// Answers the increment in progress.
     fn end_epoch(&mut self) {
         let increment = self.take_tpm(is_increment_command).unwrap();
         self.answer(increment, TpmAnswer::Incremented);
@@ -342,7 +342,7 @@ impl Rig {
         self.answer(certify, TpmAnswer::Certified { attest: vec![1], signature: vec![2] });
     }
 
-    /// Answers the write that keeps a receipt.
+    /// Answers the write of a receipt.
     fn store_receipt(&mut self) {
         let stored = self.take_write(|write| matches!(write, Write::Receipt(..))).unwrap();
         self.feed(Input::Written(stored, Ok(())));
@@ -353,7 +353,7 @@ impl Rig {
     }
 }
 
-/// A lease that ends when the TPM's clock is at `clock`, ms.
+/// Returns a lease that expires when the TPM's clock is at `clock`, ms.
 fn lease(clock: u64) -> Lease {
     Lease {
         bank: PcrBank::Sha256,
@@ -377,7 +377,7 @@ fn is_acknowledged(effect: &Effect, id: u64) -> bool {
     matches!(effect, Effect::Acknowledge(MessageId(acknowledged)) if *acknowledged == id)
 }
 
-/// Whether a session begins with this effect.
+/// Returns whether a session begins with this effect.
 fn is_opened(effect: &Effect) -> bool {
     matches!(effect, Effect::Write(_, Write::Reserve))
 }

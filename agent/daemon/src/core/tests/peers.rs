@@ -1,4 +1,4 @@
-//! A control plane, a disk and a host, as far as a pairing needs them.
+//! Models of a control plane, a disk and a host, for pairings.
 
 use p256::ecdsa::SigningKey;
 use pawl_evidence::lease::lease_key_public;
@@ -11,21 +11,21 @@ use pawl_proto::{Blob, DeviceId, PairingId, SessionId, limits};
 use super::soft_tpm::{AK_NAME, SoftTpm};
 use super::*;
 
-/// A control plane that approves at once, or after so many steps.
+/// A control plane that approves at once, or after `needed` submissions.
 pub(super) struct Plane {
     pub(super) key: SigningKey,
-    /// How many persons have yet to approve.
+    /// The number of missing approvals.
     pub(super) needed: u8,
     pub(super) above: u64,
     statement: Option<StatementBytes>,
     session: SessionId,
-    /// How many were requested.
+    /// The number of requested sessions.
     pub(super) sessions: u8,
     proof: Option<PairingProof>,
     pub(super) alter_statement: fn(&mut Statement),
     pub(super) alter_approval: fn(&mut PairingApproved),
     pub(super) alter_grant: fn(&mut PairingGrant),
-    /// What was submitted.
+    /// The steps that were received.
     pub(super) steps: Vec<ApprovalStep>,
     pub(super) request: Option<PairingRequest>,
 }
@@ -67,16 +67,16 @@ impl Plane {
             Call::OpenSession(id, proof) => {
                 assert_eq!(*id, self.session);
                 self.statement = Some(self.state(proof));
-                CallAnswer::Session(self.stand())
+                CallAnswer::Session(self.session_answer())
             }
             Call::Step(_, step) => {
                 self.steps.push((**step).clone());
                 if step.approval.is_some() || step.confirmation.is_some() {
                     self.needed = self.needed.saturating_sub(1);
                 }
-                CallAnswer::Session(self.stand())
+                CallAnswer::Session(self.session_answer())
             }
-            // The same proof gets the same grant, and another one none.
+            // The same proof gets the same grant; another proof gets none.
             Call::Prove(_, proof) if self.proof.as_ref().is_some_and(|before| *before != **proof) => {
                 return Err(refusal(RefusalCode::Stale));
             }
@@ -122,8 +122,8 @@ impl Plane {
         self.statement = Some(StatementBytes::of(&statement).unwrap());
     }
 
-    /// How the session stands.
-    pub(super) fn stand(&self) -> SessionAnswer {
+    /// Returns the state of the session.
+    pub(super) fn session_answer(&self) -> SessionAnswer {
         let statement = self.statement.clone().unwrap();
         if self.needed > 0 {
             return SessionAnswer::Waiting(Box::new(Waiting {
@@ -179,7 +179,7 @@ fn credential() -> Credential {
     Credential { id_object: vec![1].try_into().unwrap(), secret: vec![7; 32].try_into().unwrap() }
 }
 
-/// An approval of this statement, of which no device checks the credential.
+/// Returns an approval of this statement. The model of the TPM accepts any credential.
 pub(super) fn approved(statement: StatementBytes, above: u64) -> PairingApproved {
     let lease_key = lease_key_public(&[1; 32], &[2; 32]).as_bytes().to_vec();
     PairingApproved {
@@ -219,7 +219,7 @@ fn first_verdict(device: DeviceId, pairing: PairingId, epoch: Epoch) -> Verdict 
     }
 }
 
-/// A disk that keeps each write whole, or loses it.
+/// A disk on which each write succeeds completely or fails.
 pub(super) struct Disk {
     pub(super) pairing: Option<PairingRecord>,
     has_keys: bool,
@@ -299,7 +299,7 @@ impl Disk {
     }
 }
 
-/// What the host knows, with these logs.
+/// Returns the host's answer, with these logs.
 pub(super) fn gathered(gather: Gather, logs: &GatheredLogs) -> Gathered {
     match gather {
         Gather::Host => Gathered::Host { facts: HostFacts::default(), nonce: Nonce([8; 32]) },
@@ -307,7 +307,7 @@ pub(super) fn gathered(gather: Gather, logs: &GatheredLogs) -> Gathered {
     }
 }
 
-/// A host without logs.
+/// Returns the answer of a host without logs.
 pub(super) fn no_logs() -> GatheredLogs {
     GatheredLogs {
         boot_id: Text::lossy("boot"),
@@ -322,7 +322,7 @@ pub(super) fn no_logs() -> GatheredLogs {
     }
 }
 
-/// An approval that is given at the device.
+/// Returns an approval that was given at the device.
 pub(super) fn given() -> pawl_proto::message::GivenApproval {
     pawl_proto::message::GivenApproval {
         statement: StatementBytes(Blob::new(b"statement".to_vec()).unwrap()),

@@ -1,7 +1,7 @@
 use super::device::Device;
 use super::*;
 
-/// A revoked device whose receipt has been made and is on the disk.
+/// Returns a revoked device whose receipt was made and is on the disk.
 fn revoked() -> Rig {
     let mut rig = Rig::entitled(900);
     rig.event(EventKind::Revoke, EPOCH);
@@ -29,11 +29,11 @@ fn refused(rig: &mut Rig, is_transient: bool) {
 fn a_receipt_is_kept_until_the_control_plane_confirms_it() {
     let mut rig = revoked();
     rig.feed(Input::Link(LinkInput::Delivered(ParcelKind::Receipt(Epoch(EPOCH)))));
-    assert!(!rig.has(is_removed), "the broker's word confirmed a receipt");
+    assert!(!rig.has(is_removed), "the broker's acknowledgement confirmed a receipt");
     assert!(rig.core.status().receipt_waiting);
     refused(&mut rig, true);
     rig.seconds(2);
-    // A control plane that refuses it may be repaired: it is submitted again, more slowly.
+    // After a refusal the core submits it again, more slowly: the control plane may be repaired.
     refused(&mut rig, false);
     rig.seconds(599);
     assert!(rig.take_call(is_receipt).is_none());
@@ -54,7 +54,7 @@ fn a_receipt_without_a_subscriber_goes_over_https_at_once() {
 }
 
 #[test]
-fn a_broker_that_says_nothing_holds_no_receipt_up() {
+fn a_receipt_goes_over_https_if_the_broker_does_not_answer() {
     let mut rig = revoked();
     rig.seconds(9);
     assert!(rig.take_call(is_receipt).is_none());
@@ -63,7 +63,7 @@ fn a_broker_that_says_nothing_holds_no_receipt_up() {
 }
 
 #[test]
-fn a_receipt_that_the_tpm_does_not_make_is_tried_again_in_this_process() {
+fn a_receipt_that_the_tpm_fails_to_make_is_retried_in_this_process() {
     let mut rig = Rig::entitled(900);
     rig.event(EventKind::Revoke, EPOCH);
     rig.end_epoch();
@@ -144,14 +144,14 @@ fn a_receipt_that_the_tpm_makes_only_after_the_next_pairing_is_submitted() {
 }
 
 #[test]
-fn a_receipt_under_which_the_counter_moved_is_made_again() {
+fn a_receipt_is_made_again_if_the_counter_moved_meanwhile() {
     let mut rig = Rig::entitled(900);
     rig.event(EventKind::Revoke, EPOCH);
     rig.end_epoch();
     for (read, certified) in [(EPOCH + 1, EPOCH + 2), (EPOCH + 2, EPOCH + 2)] {
         assert!(
             !rig.has(|effect| matches!(effect, Effect::Write(_, Write::Receipt(..)))),
-            "it contradicts itself"
+            "the receipt and its certificate have different counter values"
         );
         let counter = rig.take_tpm(|command| matches!(command, TpmCommand::Counter)).expect("not made again");
         rig.answer(counter, TpmAnswer::Counter(Some(Epoch(read))));
@@ -165,17 +165,17 @@ fn a_receipt_under_which_the_counter_moved_is_made_again() {
 }
 
 #[test]
-fn receipts_of_an_earlier_process_are_handed_in() {
+fn receipts_of_an_earlier_process_are_submitted() {
     let mut rig = Rig::new();
     let found = Found { pairing: Ok(None), receipts: vec![(Epoch(1), vec![1])], ..rig.found() };
     rig.find(found);
     assert!(rig.take_call(is_receipt).is_some());
 }
 
-/// Otherwise a start would find neither the receipt nor a reason to make another one.
+/// Otherwise the next start would find neither the receipt nor a reason to make one.
 #[test]
-fn the_disk_learns_that_a_receipt_was_made_once_it_has_the_receipt() {
-    let is_learnt = |effect: &Effect| matches!(effect, Effect::Write(_, Write::Revocation(revocation)) if revocation.receipted);
+fn a_receipt_is_recorded_as_made_only_after_it_is_on_the_disk() {
+    let is_recorded = |effect: &Effect| matches!(effect, Effect::Write(_, Write::Revocation(revocation)) if revocation.receipted);
     let mut rig = Rig::entitled(900);
     rig.event(EventKind::Revoke, EPOCH);
     rig.end_epoch();
@@ -183,15 +183,15 @@ fn the_disk_learns_that_a_receipt_was_made_once_it_has_the_receipt() {
     for _ in 0..3 {
         let stored = rig.take_write(|write| matches!(write, Write::Receipt(..))).expect("not written again");
         rig.feed(Input::Written(stored, Err("no space left".to_owned())));
-        assert!(!rig.has(is_learnt), "the receipt is on no disk");
+        assert!(!rig.has(is_recorded), "the receipt is not on the disk");
         rig.seconds(600);
     }
     rig.store_receipt();
-    assert!(rig.has(is_learnt));
+    assert!(rig.has(is_recorded));
 }
 
 #[test]
-fn the_disk_learns_that_a_receipt_was_made_once_the_control_plane_has_it() {
+fn a_receipt_is_recorded_as_made_once_the_control_plane_has_it() {
     let mut rig = Rig::entitled(900);
     rig.event(EventKind::Revoke, EPOCH);
     rig.end_epoch();
@@ -208,7 +208,7 @@ fn the_disk_learns_that_a_receipt_was_made_once_the_control_plane_has_it() {
     assert!(rig.take_write(|write| matches!(write, Write::Receipt(..))).is_none(), "it is written again");
 }
 
-/// A device whose process was killed before it wrote why the epoch ended.
+/// Returns a device whose earlier process was killed before it wrote why the epoch ended.
 fn unexplained() -> Rig {
     let mut rig = Rig::new();
     let found = Found { counter: Some(Epoch(EPOCH + 1)), ..rig.found() };
@@ -225,7 +225,7 @@ fn take_receipt(rig: &mut Rig, event: Vec<u8>) {
 }
 
 #[test]
-fn an_order_that_the_control_plane_tells_with_the_receipt_is_followed() {
+fn an_event_in_the_answer_to_a_receipt_is_followed() {
     let mut rig = unexplained();
     let event = rig.signed_event(EventKind::Repair, EPOCH);
     take_receipt(&mut rig, event);
@@ -233,13 +233,13 @@ fn an_order_that_the_control_plane_tells_with_the_receipt_is_followed() {
         matches!(effect, Effect::Write(_, Write::Revocation(revocation)) if revocation.cause == Cause::Repair)
     });
     let removed = rig.position(|effect| matches!(effect, Effect::Write(_, Write::RemoveReceipt(_))));
-    assert!(written.unwrap() < removed.unwrap(), "after a power cut in between nobody would ask again");
+    assert!(written.unwrap() < removed.unwrap(), "after a power cut in between the cause would be lost");
     rig.feed(Input::Timer);
     assert!(rig.has(is_opened));
 }
 
 #[test]
-fn only_the_signed_event_of_the_ended_epoch_is_such_an_order() {
+fn only_a_signed_event_of_the_ended_epoch_is_followed() {
     let changed = |change: fn(&mut Rig) -> Vec<u8>| {
         let mut rig = unexplained();
         let event = change(&mut rig);
@@ -258,7 +258,7 @@ fn only_the_signed_event_of_the_ended_epoch_is_such_an_order() {
 }
 
 #[test]
-fn a_device_that_knows_why_its_epoch_ended_takes_no_other_order() {
+fn a_device_that_knows_why_its_epoch_ended_ignores_such_an_event() {
     let mut rig = revoked();
     rig.feed(Input::Link(LinkInput::Undelivered(ParcelKind::Receipt(Epoch(EPOCH)))));
     let event = rig.signed_event(EventKind::Repair, EPOCH);

@@ -1,4 +1,4 @@
-//! Approval sessions of which nothing comes: the old pairing lives, or ends by a wipe alone.
+//! Tests of approval sessions that fail: the old pairing stays live, unless a wipe ends it.
 
 use pawl_local_api::{PairRequest, SessionStage};
 use pawl_proto::message::{GrantedApproval, RefusalCode, Statement};
@@ -9,7 +9,7 @@ use super::sessions::{is_approved, is_step, waiting};
 use super::*;
 
 #[test]
-fn an_approval_that_the_disk_did_not_take_changes_nothing() {
+fn an_approval_that_the_disk_refuses_changes_nothing() {
     let mut device = Device::entitled();
     device.pair();
     let kept = device.run_until(|effect| is_write(effect, |write| matches!(write, Write::Approved(_))));
@@ -21,7 +21,7 @@ fn an_approval_that_the_disk_did_not_take_changes_nothing() {
     );
     device.run();
     assert_eq!(device.tpm.counter, Some(EPOCH));
-    assert!(!device.disk.is_reserved, "the reserved space is not given back");
+    assert!(!device.disk.is_reserved, "the reserved space was not freed");
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_tpm_that_fails_at_any_command_of_a_session_changes_nothing() {
     loop {
         let mut device = Device::entitled();
         device.pair();
-        // The next command that was not failed before.
+        // Fail each command once.
         let is_new = |effect: &Effect| matches!(effect, Effect::Tpm(..)) && !failed.contains(&name(effect));
         let kept = |effect: &Effect| is_write(effect, |write| matches!(write, Write::Approved(_)));
         let effect = device.run_until(|effect| is_new(effect) || kept(effect)).unwrap();
@@ -49,7 +49,7 @@ fn a_tpm_that_fails_at_any_command_of_a_session_changes_nothing() {
 }
 
 #[test]
-fn a_full_disk_stops_the_request_and_not_the_approved_pairing() {
+fn a_full_disk_fails_the_request_before_it_is_sent() {
     let mut device = Device::entitled();
     device.disk.is_full = true;
     device.pair();
@@ -58,7 +58,7 @@ fn a_full_disk_stops_the_request_and_not_the_approved_pairing() {
     assert!(device.plane.request.is_none(), "the control plane was asked");
 }
 
-/// Nothing came of the session, and the pairing lives.
+/// Asserts that the session failed and that the pairing is live.
 fn assert_untouched(device: &mut Device, problem: &str) {
     device.run();
     assert_eq!((device.stage(), device.session_problem().as_str()), (SessionStage::Failed, problem));
@@ -90,7 +90,7 @@ fn a_session_that_the_control_plane_refuses_at_any_call_changes_nothing() {
 }
 
 #[test]
-fn a_control_plane_that_is_silent_at_the_request_ends_the_session() {
+fn a_request_that_gets_no_answer_ends_the_session() {
     let mut device = Device::entitled();
     device.pair();
     let call = device.run_until(|effect| is_call(effect, |call| matches!(call, Call::RequestPairing(_))));
@@ -99,7 +99,7 @@ fn a_control_plane_that_is_silent_at_the_request_ends_the_session() {
 }
 
 #[test]
-fn the_proof_of_a_session_is_not_sent_for_ever() {
+fn the_proof_of_a_session_is_not_retried_forever() {
     let mut device = Device::entitled();
     device.pair();
     for _ in 0..20 {
@@ -124,7 +124,7 @@ fn a_session_that_nobody_approves_expires() {
 }
 
 #[test]
-fn a_statement_or_an_approval_that_is_not_what_was_asked_for_ends_the_session() {
+fn a_statement_or_an_approval_that_differs_from_the_request_ends_the_session() {
     fn other_reason(statement: &mut Statement) {
         statement.reason = Text::lossy("another");
     }
@@ -150,7 +150,7 @@ fn a_statement_or_an_approval_that_is_not_what_was_asked_for_ends_the_session() 
     device.pair();
     assert_untouched(&mut device, "pairing-failed");
 
-    // The statement is another one once it has been shown.
+    // The control plane changes the statement during the session.
     let mut device = waiting();
     device.plane.alter_statement = other_reason;
     device.plane.restate();
@@ -159,7 +159,7 @@ fn a_statement_or_an_approval_that_is_not_what_was_asked_for_ends_the_session() 
 }
 
 #[test]
-fn a_session_is_given_up_and_what_its_last_call_brings_is_ignored() {
+fn the_answer_to_the_last_call_of_a_cancelled_session_is_ignored() {
     let mut device = waiting();
     device.rig.seconds(5);
     let step = device.next().unwrap();
@@ -188,7 +188,7 @@ fn a_wipe_ends_the_session_of_an_unpaired_device_and_its_epoch() {
 }
 
 #[test]
-fn a_wipe_drops_an_approval_that_is_on_its_way_to_the_disk() {
+fn a_wipe_drops_an_approval_that_is_being_written() {
     let mut device = Device::entitled();
     device.pair();
     let kept = device.run_until(is_approved).unwrap();
@@ -217,7 +217,7 @@ fn deprovisioning_ends_a_session_first() {
     );
 }
 
-/// A device on which the operator ordered a new pairing, while the TPM removes the counter for somebody at the device.
+/// Returns a device whose pairing the operator has ordered to repair, and the TPM command that removes its counter for a caller.
 fn deprovisioned_during_a_repair() -> (Device, Effect) {
     let mut device = Device::entitled();
     device.rig.event(EventKind::Repair, EPOCH);
@@ -229,7 +229,7 @@ fn deprovisioned_during_a_repair() -> (Device, Effect) {
 }
 
 #[test]
-fn a_device_that_is_deprovisioned_while_a_repair_is_carried_out_does_not_pair_itself_again() {
+fn a_device_that_is_deprovisioned_during_a_repair_does_not_pair_again() {
     let (mut device, removal) = deprovisioned_during_a_repair();
     device.run();
     device.rig.seconds(600);
@@ -254,7 +254,7 @@ fn a_repair_is_carried_out_after_the_tpm_refused_to_remove_the_counter() {
 }
 
 #[test]
-fn a_device_whose_keys_are_gone_is_paired_anew_in_a_later_epoch() {
+fn a_device_whose_keys_are_missing_is_paired_again_in_a_later_epoch() {
     let mut device = Device::paired(Rig::new());
     let found = Found { keys: Ok(false), ..device.disk.found(&device.tpm) };
     device.rig.find(found);
@@ -267,7 +267,7 @@ fn a_device_whose_keys_are_gone_is_paired_anew_in_a_later_epoch() {
 }
 
 #[test]
-fn a_live_pairing_is_not_paired_again_unless_the_caller_says_so() {
+fn a_live_pairing_is_replaced_only_if_the_caller_asks_for_it() {
     let mut device = Device::entitled();
     device.rig.feed(Input::Request(RequestId(1), Request::Pair(PairRequest::default())));
     assert!(
@@ -276,7 +276,7 @@ fn a_live_pairing_is_not_paired_again_unless_the_caller_says_so() {
 }
 
 #[test]
-fn a_tpm_that_fails_at_a_callers_command_is_told_to_the_caller() {
+fn a_tpm_failure_at_a_callers_command_is_reported_to_the_caller() {
     let mut device = Device::unpaired();
     device.run();
     device.rig.feed(Input::Request(RequestId(9), Request::Deprovision));

@@ -1,10 +1,10 @@
 use super::*;
 
 const INTERVAL: u64 = 300;
-/// Reports follow each other no faster.
+/// The shortest time between two reports.
 const GAP: Duration = Duration::from_millis(250);
 
-/// A device that has sent its first report, and has a verdict on it.
+/// Returns a device that has sent its first report, and has received a verdict.
 fn after_first_report() -> Rig {
     let mut rig = Rig::paired();
     let ticket = rig.take_report().unwrap();
@@ -32,7 +32,7 @@ fn begin_report(rig: &mut Rig) -> Vec<u32> {
         _ => None,
     });
     let (ticket, handles) = read.unwrap_or((ticket, Vec::new()));
-    // It fails, and the next one begins from its start.
+    // Fail this report, so that the next one starts from the beginning.
     rig.fail(ticket, TpmFailureKind::Transient);
     handles
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn the_gate_closes_and_the_increment_begins_before_anything_that_can_wait() {
+fn the_gate_closes_and_the_increment_begins_before_anything_else() {
     let mut rig = Rig::entitled(900);
     rig.event(EventKind::Revoke, EPOCH);
     assert!(matches!(rig.effects[0], Effect::CloseGate(_)), "{:?}", rig.effects);
@@ -10,7 +10,7 @@ fn the_gate_closes_and_the_increment_begins_before_anything_that_can_wait() {
 }
 
 #[test]
-fn a_session_that_a_wipe_ends_holds_the_increment_up_for_nothing() {
+fn a_session_does_not_delay_the_increment_of_a_wipe() {
     let mut rig = Rig::entitled(900);
     let request = pawl_local_api::PairRequest { again: true, ..Default::default() };
     rig.feed(Input::Request(RequestId(1), Request::Pair(request)));
@@ -23,7 +23,7 @@ fn a_session_that_a_wipe_ends_holds_the_increment_up_for_nothing() {
 }
 
 #[test]
-fn holders_are_told_and_the_receipt_is_made_while_the_disk_hangs() {
+fn holders_are_woken_and_the_receipt_is_made_while_the_disk_hangs() {
     let mut rig = Rig::entitled(900);
     rig.event(EventKind::Revoke, EPOCH);
     rig.end_epoch();
@@ -39,7 +39,7 @@ fn holders_are_told_and_the_receipt_is_made_while_the_disk_hangs() {
 }
 
 #[test]
-fn a_tpm_that_does_not_answer_keeps_nobody_from_telling_holders() {
+fn holders_are_woken_although_the_tpm_does_not_answer() {
     let mut rig = Rig::entitled(900);
     rig.event(EventKind::Revoke, EPOCH);
     assert!(!rig.has(|effect| matches!(effect, Effect::TellHolders)));
@@ -48,7 +48,7 @@ fn a_tpm_that_does_not_answer_keeps_nobody_from_telling_holders() {
 }
 
 #[test]
-fn a_refused_increment_is_tried_again_until_the_tpm_gives_in() {
+fn a_refused_increment_is_retried_until_it_succeeds() {
     let mut rig = Rig::entitled(900);
     rig.feed(Input::Request(RequestId(1), Request::Wipe(Text::lossy("sold"))));
     for round in 0..12 {
@@ -78,7 +78,7 @@ fn a_refused_increment_is_tried_again_until_the_tpm_gives_in() {
 }
 
 #[test]
-fn a_wipe_is_answered_once_the_disk_has_the_receipt() {
+fn a_wipe_is_answered_after_the_receipt_is_on_the_disk() {
     let mut rig = Rig::entitled(900);
     rig.feed(Input::Link(LinkInput::Lost("cut".to_owned())));
     rig.feed(Input::Request(RequestId(1), Request::Wipe(Text::lossy("sold"))));
@@ -93,7 +93,7 @@ fn a_wipe_is_answered_once_the_disk_has_the_receipt() {
 }
 
 #[test]
-fn an_order_is_acknowledged_once_the_broker_has_the_receipt() {
+fn an_event_is_acknowledged_after_the_broker_has_the_receipt() {
     let mut rig = Rig::entitled(900);
     rig.event(EventKind::Revoke, EPOCH);
     rig.end_epoch();
@@ -107,7 +107,7 @@ fn an_order_is_acknowledged_once_the_broker_has_the_receipt() {
 }
 
 #[test]
-fn an_ordered_repair_opens_a_session_by_itself() {
+fn an_ordered_repair_opens_an_unattended_session() {
     let mut rig = Rig::entitled(900);
     rig.event(EventKind::Repair, EPOCH);
     rig.end_epoch();
@@ -131,7 +131,7 @@ fn is_removal(effect: &Effect) -> bool {
 }
 
 #[test]
-fn the_counter_stays_until_the_disk_has_the_receipt_that_it_proves() {
+fn the_counter_is_not_removed_before_the_receipt_is_on_the_disk() {
     let mut rig = Rig::entitled(900);
     rig.feed(Input::Request(RequestId(1), Request::Deprovision));
     rig.end_epoch();

@@ -1,4 +1,4 @@
-//! Approval sessions: what the control plane, the disk, the TPM and callers can do to them.
+//! Tests of approval sessions, with inputs of the control plane, the disk, the TPM and callers.
 
 use pawl_local_api::SessionStage;
 use pawl_proto::message::RefusalCode;
@@ -24,7 +24,7 @@ fn ordered() -> Device {
 }
 
 #[test]
-fn an_unattended_session_is_repeated_unless_a_person_is_wanted() {
+fn an_unattended_session_is_repeated_unless_a_person_is_required() {
     for (code, is_repeated) in [(RefusalCode::Posture, true), (RefusalCode::ApprovalRequired, false)] {
         let mut device = ordered();
         let request =
@@ -51,14 +51,14 @@ fn an_order_that_overtakes_an_approval_on_its_way_to_the_disk_opens_no_second_se
     device.rig.feed(Input::Link(LinkInput::Delivered(ParcelKind::Receipt(Epoch(EPOCH)))));
     device.run();
     assert_eq!(device.tpm.counter, Some(EPOCH + 1));
-    assert_eq!(device.stage(), SessionStage::Ending, "a session beside the approved one");
+    assert_eq!(device.stage(), SessionStage::Ending, "a second session was opened");
     device.carry_out(kept);
     device.run();
     device.assert_paired(EPOCH + 1);
 }
 
 #[test]
-fn a_caller_is_told_what_the_control_plane_made_of_an_approval() {
+fn a_caller_gets_the_session_status_after_its_approval() {
     let mut device = Device::entitled();
     device.plane.needed = 2;
     device.pair();
@@ -94,7 +94,7 @@ pub(super) fn is_step(effect: &Effect) -> bool {
     is_call(effect, |call| matches!(call, Call::Step(..)))
 }
 
-/// A paired device whose session waits for two persons.
+/// Returns a paired device whose session waits for two approvals.
 pub(super) fn waiting() -> Device {
     let mut device = Device::entitled();
     device.plane.needed = 2;
@@ -135,7 +135,7 @@ fn an_approval_that_does_not_reach_the_control_plane_leaves_the_session_open() {
 }
 
 #[test]
-fn an_approval_that_does_not_count_is_shown_as_refused() {
+fn a_rejected_approval_is_shown_as_refused() {
     let mut device = waiting();
     device.rig.feed(Input::Request(RequestId(7), Request::Approve(given())));
     let Some(Effect::Call(ticket, _)) = device.run_until(is_step) else { panic!("it was not submitted") };
@@ -147,7 +147,7 @@ fn an_approval_that_does_not_count_is_shown_as_refused() {
 }
 
 #[test]
-fn more_steps_than_a_session_takes_are_answered_with_how_it_stands() {
+fn submissions_beyond_the_limit_are_answered_with_the_session_status() {
     let mut device = waiting();
     for id in 0..8 {
         device.rig.feed(Input::Request(RequestId(id), Request::Confirm(Text::lossy("42"))));
@@ -155,14 +155,14 @@ fn more_steps_than_a_session_takes_are_answered_with_how_it_stands() {
     let is_status =
         |reply: &Reply| matches!(reply, Reply::Session(status) if status.stage == SessionStage::Waiting);
     let turned_away = std::iter::from_fn(|| device.rig.take_reply()).filter(is_status).count();
-    // One is with the control plane, and four wait.
+    // One was sent to the control plane, and four wait.
     assert_eq!(turned_away, 3);
     device.run_until(is_approved);
     assert_eq!(std::iter::from_fn(|| device.rig.take_reply()).count(), 5, "a caller has no answer");
 }
 
 #[test]
-fn another_request_takes_the_place_of_an_open_session() {
+fn another_request_replaces_an_open_session() {
     let mut device = waiting();
     device.plane.needed = 0;
     device.pair();
@@ -171,12 +171,12 @@ fn another_request_takes_the_place_of_an_open_session() {
 }
 
 #[test]
-fn an_order_has_the_session_ask_at_once_whether_it_was_approved() {
+fn an_event_makes_the_session_poll_at_once() {
     let mut device = waiting();
     device.plane.needed = 0;
     device.rig.event(EventKind::Repair, EPOCH);
     assert!(device.rig.has(is_step), "the session waits for its time");
-    // And so it does where a call is under way whose answer may be older than the order.
+    // The same if a call is in progress, whose answer may be older than the event.
     let mut device = waiting();
     device.rig.seconds(5);
     let step = device.run_until(is_step).unwrap();
@@ -207,7 +207,7 @@ fn a_device_that_pairs_by_itself_opens_its_first_session_at_its_start() {
 }
 
 #[test]
-fn an_order_stays_an_order_although_the_open_session_comes_to_nothing() {
+fn an_ordered_repair_continues_after_a_callers_session_failed() {
     let mut device = waiting();
     device.rig.event(EventKind::Repair, EPOCH);
     device.run();
@@ -227,7 +227,7 @@ fn an_order_that_overtakes_the_answer_to_an_approval_ends_one_epoch_and_opens_no
     device.plane.needed = 1;
     device.rig.feed(Input::Request(RequestId(7), Request::Approve(given())));
     let step = device.run_until(is_step).unwrap();
-    // The control plane has the approval, and its order is here before its answer.
+    // The control plane has the approval, and its event arrives before its answer.
     device.rig.event(EventKind::Repair, EPOCH);
     device.run();
     device.rig.feed(Input::Link(LinkInput::Delivered(ParcelKind::Receipt(Epoch(EPOCH)))));

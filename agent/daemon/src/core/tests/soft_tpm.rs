@@ -1,4 +1,4 @@
-//! A TPM, as far as pairings and reports need one.
+//! A model of a TPM, for pairings and reports.
 
 use p256::ecdsa::SigningKey;
 use p256::ecdsa::signature::Signer as _;
@@ -12,7 +12,7 @@ use super::*;
 pub(super) struct SoftTpm {
     pub(super) counter: Option<u64>,
     pub(super) pcrs: BTreeMap<u8, PcrValue>,
-    /// The values with which the next quotes find the PCRs changed.
+    /// The number of next quotes before which a PCR changes.
     pub(super) changes: u32,
     /// The storage root key that the bus shows.
     pub(super) storage_key: SigningKey,
@@ -129,7 +129,7 @@ impl SoftTpm {
     }
 }
 
-/// A `TPMS_ATTEST` of this type, signed by the attestation key.
+/// Returns a `TPMS_ATTEST` of this type, signed by the attestation key.
 fn attest(kind: u16, extra: &[u8], attested: &[u8]) -> Attestation {
     let attest = [
         &[0xff, 0x54, 0x43, 0x47][..],
@@ -146,7 +146,7 @@ fn attest(kind: u16, extra: &[u8], attested: &[u8]) -> Attestation {
     Attestation { attest, signature: Signature::from_r_s(&signature.to_bytes().into()).marshal() }
 }
 
-/// What TPM2_Certify says of a key below the genuine storage root key.
+/// Returns the result of TPM2_Certify for a key below the genuine storage root key.
 fn certify(public_area: &[u8], nonce: Nonce) -> Attestation {
     let (name, parent) = (name(public_area), name(&public(&key(31))));
     let qualified = name.below(&parent.in_hierarchy(Hierarchy::Owner));
@@ -161,7 +161,7 @@ fn certify_nvpcr(value: &[u8], digest: Digest) -> Attestation {
     )
 }
 
-/// What TPM2_NV_Certify says of a counter with this value.
+/// Returns the result of TPM2_NV_Certify for a counter with this value.
 pub(super) fn certify_counter(value: u64) -> Attestation {
     certify_nvpcr(&value.to_be_bytes(), Digest([0; 32]))
 }
@@ -172,7 +172,7 @@ fn sized(bytes: &[u8]) -> Vec<u8> {
     [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
 }
 
-/// `TPMT_PUBLIC` of a P-256 key.
+/// Returns the `TPMT_PUBLIC` of a P-256 key.
 fn public(key: &SigningKey) -> Vec<u8> {
     let point = key.verifying_key().to_encoded_point(false);
     let head = [0, 0x23, 0, 0x0b, 0, 5, 4, 0x72, 0, 0, 0, 0x10, 0, 0x18, 0, 0x0b, 0, 3, 0, 0x10];

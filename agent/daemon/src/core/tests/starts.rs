@@ -60,7 +60,7 @@ fn a_revocation_with_its_receipt_is_not_done_again() {
 }
 
 #[test]
-fn a_counter_behind_the_pairing_is_another_tpms() {
+fn a_counter_behind_the_pairing_means_another_tpm() {
     let rig = start(|found| found.counter = Some(Epoch(EPOCH - 1)));
     assert_eq!(rig.problem(), "tpm-replaced");
     let rig = start(|found| found.counter = None);
@@ -79,7 +79,7 @@ fn is_examination(effect: &Effect) -> bool {
 }
 
 #[test]
-fn what_was_read_before_a_wipe_began_does_not_undo_it() {
+fn an_examination_from_before_a_wipe_is_ignored() {
     let mut rig = Rig::entitled(900);
     rig.check_epoch(EPOCH + 1);
     let ticket = rig.take_examination().unwrap();
@@ -90,13 +90,13 @@ fn what_was_read_before_a_wipe_began_does_not_undo_it() {
 }
 
 #[test]
-fn a_tpm_that_fails_at_an_examination_is_asked_again() {
+fn a_failed_examination_is_repeated() {
     let mut rig = Rig::entitled(900);
     let failure =
         TpmFailure { kind: TpmFailureKind::Transient, text: "busy".to_owned(), remedy: String::new() };
     rig.feed(Input::NotFound(Ticket::START, failure.clone()));
     rig.seconds(5);
-    assert!(!rig.has(is_examination), "nothing was read");
+    assert!(!rig.has(is_examination), "a failure of another examination started one");
     rig.check_epoch(EPOCH + 1);
     let ticket = rig.take_examination().unwrap();
     rig.feed(Input::NotFound(ticket, failure));
@@ -110,7 +110,7 @@ fn kept_approval() -> Unfinished {
 }
 
 #[test]
-fn a_disk_that_was_moved_to_another_tpm_is_found_out_while_the_pairing_runs() {
+fn a_disk_that_was_moved_to_another_tpm_is_detected_while_the_pairing_runs() {
     let mut rig = Rig::entitled(900);
     rig.feed(Input::Link(LinkInput::Lost("gone".to_owned())));
     let check = rig.take_tpm(|command| matches!(command, TpmCommand::Check(_))).unwrap();
@@ -121,7 +121,7 @@ fn a_disk_that_was_moved_to_another_tpm_is_found_out_while_the_pairing_runs() {
 }
 
 #[test]
-fn a_kept_approval_that_another_tpm_asked_for_is_dropped() {
+fn a_stored_approval_of_another_tpm_is_dropped() {
     let rig = start(|found| {
         found.unfinished = kept_approval();
         found.attestation_name = Some(b"another".to_vec());
@@ -132,7 +132,7 @@ fn a_kept_approval_that_another_tpm_asked_for_is_dropped() {
 }
 
 #[test]
-fn a_suspension_that_is_on_the_disk_bars_the_device_also_after_a_restart() {
+fn a_stored_suspension_bars_the_device_after_a_restart() {
     let mut rig = Rig::new();
     let mut found = rig.found();
     found.lease = Some(rig.signed_verdict(|verdict| verdict.lease = Some(lease(900_000))));
@@ -143,13 +143,13 @@ fn a_suspension_that_is_on_the_disk_bars_the_device_also_after_a_restart() {
     rig.find(found);
     assert_eq!(rig.problem(), "suspended");
     assert!(!rig.has(|effect| matches!(effect, Effect::Tpm(_, TpmCommand::Unseal(_)))));
-    // Resumed, and not judged yet.
+    // The operator has resumed the device, and no appraisal has followed yet.
     rig.verdict(|verdict| verdict.result = None);
     assert_eq!(rig.problem(), "waiting");
 }
 
 #[test]
-fn a_start_asks_which_tpm_this_is_only_where_something_depends_on_it() {
+fn a_start_reads_the_name_of_the_attestation_key_only_if_it_needs_it() {
     let rig = Rig::new();
     let found = || rig.found();
     assert!(!found().needs_attestation_name());
@@ -160,10 +160,10 @@ fn a_start_asks_which_tpm_this_is_only_where_something_depends_on_it() {
     assert!(!Found { pairing: Ok(None), ..found() }.needs_attestation_name());
 }
 
-/// The power failed between the write of the receipt and the one that says that it was made, and the disk had taken no
-/// earlier one.
+/// The power failed between the write of the receipt and the write of the revocation, and earlier writes of the revocation had
+/// failed.
 #[test]
-fn a_receipt_that_waits_tells_why_the_epoch_ended() {
+fn a_stored_receipt_gives_the_cause_of_the_end() {
     let mut before = Rig::entitled(900);
     before.event(EventKind::Repair, EPOCH);
     before.end_epoch();

@@ -4,7 +4,7 @@ fn is_requested(rig: &Rig) -> bool {
     rig.has(|effect| matches!(effect, Effect::Call(_, Call::Token(_))))
 }
 
-/// An entitled device with a token that lives for `lifetime` seconds, under a lease for `lease` seconds.
+/// Returns an entitled device with a token that is valid for `lifetime` seconds, under a lease for `lease` seconds.
 fn with_token(lease: u64, lifetime: u64) -> Rig {
     let mut rig = Rig::paired();
     rig.lease(lease);
@@ -53,8 +53,8 @@ fn a_token_of_the_vault_is_requested_again_when_the_clock_is_set_past_its_end() 
         expires_at: 100_000,
     };
     rig.feed(Input::VaultOpened(vec![held]));
-    assert!(!is_requested(&rig), "the token lives at the device's time");
-    // NTP.
+    assert!(!is_requested(&rig), "the token is valid at the device's time");
+    // NTP sets the clock.
     rig.now.unix = 1_800_000_000;
     rig.feed(Input::Timer);
     assert!(is_requested(&rig), "the token has expired and is never requested again");
@@ -81,7 +81,7 @@ fn a_token_that_ends_with_its_lease_waits_for_the_next_lease() {
 }
 
 #[test]
-fn a_renewed_lease_lets_a_short_token_be_renewed_in_its_time() {
+fn a_token_is_renewed_at_two_thirds_of_its_life_under_a_longer_lease() {
     let mut rig = with_token(600, 600);
     rig.lease(9000);
     assert!(!is_requested(&rig));
