@@ -1,7 +1,7 @@
 //! The gate: it decides whether workloads get tokens.
 //!
-//! It is open exactly while a lease is valid. It alone holds tokens, the vault's key, the lease and the actions in progress in
-//! memory. Closing it takes effect at once for every request that was not answered yet, and zeroizes what it held.
+//! It is open exactly while a lease is valid. Only the gate holds tokens, the vault's key, the lease and the actions in progress in
+//! memory. Closing it affects every request that was not answered yet, and zeroizes its contents.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl Gate {
         *self.lock() = State::Closed(problem);
     }
 
-    /// Wakes those that wait in [`Gate::wait`], with the state of the gate.
+    /// Wakes the callers that wait in [`Gate::wait`], with the state of the gate.
     pub(crate) fn tell_holders(&self) {
         let open = self.is_open();
         self.holders.send_if_modified(|told| {
@@ -125,8 +125,8 @@ impl Gate {
         self.with(|opened| opened.vault.token(name, now).cloned())
     }
 
-    /// Drops the tokens outside this entitlement, and returns their names. A closed gate holds none; an entitlement that is not
-    /// active closes the gate anyway.
+    /// Drops the tokens outside this entitlement, and returns their names. A closed gate has no tokens. The core closes the gate
+    /// for an entitlement that is not active.
     pub(crate) fn restrict(&self, entitlement: &Entitlement) -> Vec<String> {
         match &mut *self.lock() {
             State::Open(opened) => opened.vault.restrict(entitlement.clone()),
@@ -142,7 +142,7 @@ impl Gate {
         self.with(|opened| look(&mut opened.vault))
     }
 
-    /// Waits until waiters have been woken with this state.
+    /// Waits until [`Gate::tell_holders`] has announced this state.
     pub(crate) async fn wait(&self, open: bool) {
         // The sender lives in self, so the wait cannot fail.
         let _ = self.holders.subscribe().wait_for(|told| *told == open).await;

@@ -68,7 +68,7 @@ impl Shared {
         self.certificate_needs_owner.get_or_try_init(|| self.tpm.certificate_needs_owner(kind)).await.copied()
     }
 
-    /// Sets the keys of the live pairing, or none.
+    /// Sets the keys of the live pairing; none if there is no live pairing.
     pub(crate) fn use_keys(&self, keys: Option<Arc<PairingKeys>>) {
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
     }
@@ -78,7 +78,7 @@ impl Shared {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns the TPM's identity, if it was read before.
+    /// Returns the TPM's identity, if it has been read.
     pub(crate) fn known_identity(&self) -> Option<Arc<Identity>> {
         self.identity.get().cloned()
     }

@@ -79,8 +79,8 @@ impl Asking {
         Ok(jws::sign(tpm, signer, &header, &claims).await?)
     }
 
-    /// Returns the control plane's statement if it is over this request. Does not check what the device cannot know: the
-    /// posture that the control plane judged last, and its times.
+    /// Returns the control plane's statement if it is over this request. Does not check the fields that the device cannot know: the
+    /// posture that the control plane appraised last, and the control plane's times.
     ///
     /// # Errors
     /// [`StatementError`] names the first field that differs.
@@ -110,7 +110,7 @@ impl Asking {
         .map_or(Ok(statement), |field| Err(StatementError::Differs(field)))
     }
 
-    /// Checks that the claims which the TPM will sign state what was requested and approved, and nothing else.
+    /// Checks that the claims that the TPM will sign contain exactly what was requested and approved.
     ///
     /// # Errors
     /// [`ActionError::Assurance`], or [`ActionError::Claims`] with the claim that differs.

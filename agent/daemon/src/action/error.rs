@@ -1,4 +1,4 @@
-//! Why an action was refused or failed, and what to do.
+//! Why an action was refused or failed, and the remedy.
 
 use pawl_evidence::assurance::AssuranceError;
 use pawl_local_api::Problem;

@@ -1,5 +1,4 @@
-//! The approval session of one action: it waits for approvals, is approved, and is used for one signature. [`steps`](super::steps)
-//! advances it.
+//! The approval session of one action: it waits for approvals, and after them it allows one signature.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +30,7 @@ pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) acting: Arc<Acting>,
     pub(super) asking: Asking,
-    /// A secret that each step carries, to show that it comes from the same device.
+    /// A secret in each step, which proves that the step comes from the same device.
     pub(super) secret: Zeroizing<Vec<u8>>,
     /// The control plane's statement, checked against the request.
     pub(super) statement: StatementBytes,

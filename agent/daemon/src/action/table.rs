@@ -44,7 +44,7 @@ struct Entry<S> {
 const ROOM: usize = 32;
 /// Limit for one user, so that one workload cannot block the others.
 const ROOM_OF_ONE: usize = 8;
-/// No session of the control plane lasts longer, with some time to fetch its outcome.
+/// Longer than any session of the control plane, with some time to fetch the outcome.
 const LIFETIME: Duration = Duration::from_secs(660);
 
 impl<S: Clone> Sessions<S> {
@@ -63,7 +63,7 @@ impl<S: Clone> Sessions<S> {
         self.entries.insert(id, Entry { owner, until: Instant::now() + LIFETIME, session });
     }
 
-    /// Returns a session to its owner or to root. Others do not learn that it exists.
+    /// Returns a session to its owner or to root. For other users it does not exist.
     pub(super) fn find(&self, owner: Owner, id: SessionId) -> Result<S, ActionError> {
         let entry = self.entries.get(&id).filter(|entry| entry.owner == owner || owner == Owner::ROOT);
         entry.map(|entry| entry.session.clone()).ok_or(ActionError::Unknown)

@@ -76,7 +76,7 @@ impl Drop for Queued {
     }
 }
 
-/// A turn, until it is dropped.
+/// A turn. Dropping it gives the turn to the next caller.
 pub(super) struct Turn {
     _permit: OwnedSemaphorePermit,
     /// Keeps the queue while a turn in it is held.

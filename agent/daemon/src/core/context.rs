@@ -1,4 +1,4 @@
-//! What all phases work with: the time, the effects so far, and how the gate stands.
+//! The context of all phases: the time, the settings, the effects so far, and the state of the gate.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,12 +17,12 @@ use crate::problem;
 use crate::record::Moment;
 use crate::telemetry::event::SecurityEvent;
 
-/// What the core takes of the configuration.
+/// The part of the configuration that the core uses.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The tokens, by name.
     pub tokens: Vec<TokenSettings>,
-    /// The device asks for its first pairing by itself.
+    /// Whether the daemon requests the first pairing by itself.
     pub pairs_by_itself: bool,
     /// The NV index of the counter.
     pub counter: u32,
@@ -39,13 +39,13 @@ pub struct TokenSettings {
     pub name: String,
     /// Its scopes.
     pub scopes: Vec<String>,
-    /// Its audience; the control plane's URL where the configuration names none.
+    /// Its audience; the control plane's URL if the configuration names none.
     pub audience: String,
     /// Its audience as the configuration names it.
     pub named_audience: Option<String>,
 }
 
-/// How the gate stands. The executor's gate follows this one effect by effect.
+/// The state of the gate. The executor's gate follows it with each effect.
 #[derive(Debug)]
 enum GateState {
     Open { until: Duration },
@@ -90,7 +90,7 @@ impl Context {
         Rc::clone(&self.tickets)
     }
 
-    /// Returns a jitter of its own for a procedure.
+    /// Returns an independent jitter for a procedure.
     pub(super) fn fork_jitter(&mut self) -> Jitter {
         self.jitter.fork()
     }
@@ -121,12 +121,12 @@ impl Context {
         }
     }
 
-    /// Returns the moment that lies `wait` ahead.
+    /// Returns the time `wait` from now, on CLOCK_BOOTTIME.
     pub(super) fn after(&self, wait: Duration) -> Duration {
         self.now.boot.saturating_add(wait)
     }
 
-    /// Returns the moment of the next try.
+    /// Returns the time of the next attempt, on CLOCK_BOOTTIME.
     pub(super) fn retry(&mut self, backoff: &mut Backoff) -> Duration {
         let delay = self.jitter.delay(backoff);
         self.after(delay)
@@ -149,7 +149,7 @@ impl Context {
         matches!(self.gate, GateState::Open { .. })
     }
 
-    /// Returns when the lease runs out, while the gate is open.
+    /// Returns when the lease expires, on CLOCK_BOOTTIME; none if the gate is closed.
     pub(super) fn open_until(&self) -> Option<Duration> {
         match self.gate {
             GateState::Open { until } => Some(until),
@@ -157,7 +157,7 @@ impl Context {
         }
     }
 
-    /// Returns why the gate is closed.
+    /// Returns why the gate is closed; none if it is open.
     pub(super) fn problem(&self) -> Option<&Problem> {
         match &self.gate {
             GateState::Open { .. } => None,

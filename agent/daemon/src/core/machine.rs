@@ -1,4 +1,4 @@
-//! The phases, what runs beside them, and the ways from one phase to another.
+//! The phases and the transitions between them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::time::earliest;
 use crate::problem;
 use crate::record::PairingRecord;
 
-/// The phase of the device, and what runs beside it.
+/// The phase of the device, and the operations that run in parallel to it.
 pub(super) struct Machine {
     pub(super) cx: Context,
     pub(super) phase: Phase,
@@ -29,10 +29,11 @@ pub(super) struct Machine {
 }
 
 pub(super) enum Phase {
-    /// No pairing, or one that is over.
+    /// There is no pairing, or it has ended.
     Idle(Box<Idle>),
-    /// A pairing was approved, and is being created. What the device is if that fails stands beside it.
+    /// An approved pairing is being created. The second value is the phase after a failure.
     Creating(Box<Creating>, Box<Idle>),
+    /// The pairing is live.
     Paired(Box<Paired>),
     /// The epoch is being ended.
     Revoking(Box<Revoking>),
@@ -60,7 +61,7 @@ impl Machine {
         earliest([self.examination.deadline(), self.sessions.deadline(), self.receipts.deadline(), creating])
     }
 
-    /// Disconnects from the broker, if the present phase may be connected.
+    /// Disconnects from the broker before the phase ends.
     pub(super) fn leave(&mut self) {
         if matches!(self.phase, Phase::Paired(_) | Phase::Revoking(_)) {
             self.cx.push(Effect::Disconnect);
@@ -92,7 +93,7 @@ impl Machine {
         }
     }
 
-    /// Ends an epoch. This is the urgent path: the gate closes and the increment begins before anything else.
+    /// Ends an epoch. The gate closes and the increment begins before anything else.
     pub(super) fn revoke(
         &mut self,
         record: Arc<PairingRecord>,

@@ -1,11 +1,11 @@
-//! Procedures: what takes several steps, one after the other, such as an approval session. Each is an `async fn` that
-//! awaits a [`Port`]. The core polls it, with a waker that does nothing and without a runtime: an `await` pushes one effect,
-//! and the input with the result of that effect resumes the procedure. So it does no I/O, and a test or a simulator can
-//! crash, fail or delay it at every `await`.
+//! Procedures: operations of several steps, such as an approval session. Each is an `async fn` that awaits a [`Port`]. The core
+//! polls it, with a waker that does nothing and without a runtime: an `await` pushes one effect, and the input with the result of
+//! that effect resumes the procedure. So a procedure does no I/O, and a test or a simulator can crash, fail or delay it at every
+//! `await`.
 //!
-//! The core may drop a procedure at every `await`. It then ignores the result of the effect that was under way. What has
-//! to follow such an end (an answer for the caller, the removal of a file) the core pushes when it drops the procedure; a
-//! crash leaves it to the next start.
+//! The core may drop a procedure at every `await`. It then ignores the result of the effect in progress. The code that drops a
+//! procedure also pushes the effects that have to follow (an answer for the caller, the removal of a file). After a crash, the
+//! next start does that.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -25,11 +25,11 @@ use crate::backoff::Backoff;
 pub(super) struct Procedure<T> {
     future: Pin<Box<dyn Future<Output = T>>>,
     port: Port,
-    /// It was not polled since it began, or since its result came.
+    /// Whether to poll it: it has just been created, or its result has come.
     is_ready: bool,
 }
 
-/// What a procedure reaches the core through.
+/// The connection of a procedure to the core.
 #[derive(Clone)]
 pub(super) struct Port(Rc<RefCell<Exchange>>);
 
@@ -43,14 +43,14 @@ struct Exchange {
     outcome: Option<Outcome>,
 }
 
-/// What resumes a procedure.
+/// The input that resumes a procedure.
 #[derive(Clone, Copy)]
 enum Awaited {
     Nothing,
     Result(Ticket),
-    /// This moment on CLOCK_BOOTTIME.
+    /// This time on CLOCK_BOOTTIME.
     Time(Duration),
-    /// The same, or [`Procedure::wake`].
+    /// This time on CLOCK_BOOTTIME, or [`Procedure::wake`].
     TimeOrWake(Duration),
 }
 
@@ -79,7 +79,7 @@ impl<T> Procedure<T> {
         Self { future: Box::pin(procedure(port.clone())), port, is_ready: true }
     }
 
-    /// Submits the result with this ticket. Returns a result that it does not await.
+    /// Passes a result to the procedure. Returns the result if the procedure does not await this ticket.
     pub(super) fn resume(&mut self, ticket: Ticket, outcome: Option<Outcome>) -> Option<Outcome> {
         let mut exchange = self.port.0.borrow_mut();
         if !matches!(exchange.awaits, Awaited::Result(awaited) if awaited == ticket) {
@@ -95,7 +95,7 @@ impl<T> Procedure<T> {
         self.is_ready |= matches!(self.port.0.borrow().awaits, Awaited::TimeOrWake(_));
     }
 
-    /// Returns when it wants to be run again.
+    /// Returns when to run it again; none if it awaits a result.
     pub(super) fn deadline(&self) -> Option<Duration> {
         match self.port.0.borrow().awaits {
             Awaited::Time(until) | Awaited::TimeOrWake(until) => Some(until),
@@ -103,8 +103,8 @@ impl<T> Procedure<T> {
         }
     }
 
-    /// Runs it up to its next `await`, if what it awaits has come. Returns its result when it is over; it must not be run
-    /// again after that.
+    /// Runs it up to its next `await`, if its result has come or its time is due. Returns its return value at its end. Do not run
+    /// it again after that.
     pub(super) fn run(&mut self, cx: &mut Context) -> Option<T> {
         if !self.is_ready && !cx.is_due(self.deadline()) {
             return None;
@@ -139,7 +139,7 @@ impl Port {
     /// Runs a TPM command. `pick` takes the answer out of [`TpmAnswer`].
     ///
     /// # Errors
-    /// The TPM's, and that of an executor whose answer is for another command.
+    /// The TPM's error, or [`UNEXPECTED`] if the executor returns the answer of another command.
     pub(super) async fn tpm<T>(
         &self,
         command: TpmCommand,
@@ -154,7 +154,7 @@ impl Port {
     /// Writes to the disk.
     ///
     /// # Errors
-    /// What the disk says.
+    /// The error of the disk, as text.
     pub(super) async fn write(&self, write: Write) -> Result<(), String> {
         match self.result(|ticket| Effect::Write(ticket, write)).await {
             Outcome::Written(outcome) => outcome,
@@ -177,10 +177,10 @@ impl Port {
         }
     }
 
-    /// Reads what the host knows. `pick` takes it out of [`Gathered`].
+    /// Reads facts and logs of the host. `pick` takes them out of [`Gathered`].
     ///
     /// # Errors
-    /// Why it could not be read.
+    /// Why they could not be read.
     pub(super) async fn gather<T>(
         &self,
         gather: Gather,
@@ -199,13 +199,13 @@ impl Port {
         self.resumed().await;
     }
 
-    /// Waits until this moment, or until [`Procedure::wake`].
+    /// Waits until this time on CLOCK_BOOTTIME, or until [`Procedure::wake`].
     pub(super) async fn doze(&self, until: Duration) {
         self.0.borrow_mut().awaits = Awaited::TimeOrWake(until);
         self.resumed().await;
     }
 
-    /// Returns the moment of the next try.
+    /// Returns the time of the next attempt, on CLOCK_BOOTTIME.
     pub(super) fn next_try(&self, backoff: &mut Backoff) -> Duration {
         let mut exchange = self.0.borrow_mut();
         let delay = exchange.jitter.delay(backoff);

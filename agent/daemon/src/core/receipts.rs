@@ -1,9 +1,10 @@
-//! Receipts: made by the TPM, kept until the control plane has confirmed each over HTTPS (status 204).
+//! Receipts: the TPM makes them, and the daemon stores each until the control plane has confirmed it over HTTPS (status 200 or
+//! 204).
 //!
-//! A PUBACK confirms nothing: the broker may have no subscriber, or lose what it has.
+//! A PUBACK is no confirmation: the broker may have no subscriber, or may lose the message.
 //!
-//! A receipt that is not on the disk is written again until it is. Only then does the disk learn that it was made: a start
-//! that finds neither makes it anew.
+//! The core retries the write of a receipt until it succeeds. Only after that it records in the revocation that the receipt was
+//! made: a start that finds neither makes the receipt again.
 
 mod draft;
 
@@ -36,9 +37,9 @@ pub(super) struct Receipts {
 /// A receipt that was made.
 struct Waiting {
     message: Vec<u8>,
-    /// How far it is on its way to the disk; none if the disk has it.
+    /// The state of its write; none if it is on the disk.
     unstored: Option<Unstored>,
-    /// When to hand it in; none while it is on its way over the link, or a call is under way.
+    /// When to submit it, on CLOCK_BOOTTIME; none while it is published over the link or a call is in progress.
     due: Option<Duration>,
     call: Option<Ticket>,
     backoff: Backoff,
@@ -46,9 +47,9 @@ struct Waiting {
 
 /// A receipt that is not on the disk yet.
 struct Unstored {
-    /// What the disk learns of the end once it has the receipt.
+    /// The revocation to write after the receipt.
     revocation: Revocation,
-    /// The write that is under way; none while the next one is due later.
+    /// The write in progress; none while the next one is scheduled.
     writing: Option<Ticket>,
     retry: Option<Duration>,
     backoff: Backoff,
@@ -61,12 +62,12 @@ pub(super) struct Made {
     pub(super) epoch: Epoch,
     /// The signed receipt, encoded.
     pub(super) message: Vec<u8>,
-    /// The write that puts it on the disk.
+    /// The write of the receipt.
     pub(super) stored: Ticket,
 }
 
 impl Receipts {
-    /// Takes over the receipts of an earlier process.
+    /// Adds the receipts that an earlier process stored, and submits them.
     pub(super) fn found(&mut self, cx: &Context, receipts: Vec<(Epoch, Vec<u8>)>) {
         for (ended, message) in receipts {
             self.waiting.entry(ended).or_insert_with(|| Waiting::new(message, None, Some(cx.now.boot)));
@@ -78,8 +79,8 @@ impl Receipts {
         self.drafts.insert(record.epoch, Draft::begin(cx, record, revocation));
     }
 
-    /// Handles the TPM's answer, if it is to one of these. Returns the epoch that ended, and its receipt if that is
-    /// made now.
+    /// Handles the TPM's answer, if it is about a receipt. Returns the epoch that ended, with its receipt, or without one if the
+    /// TPM failed.
     pub(super) fn tpm(
         &mut self,
         cx: &mut Context,
@@ -108,7 +109,7 @@ impl Receipts {
         }
     }
 
-    /// Handles the result of a write, if it is a receipt's.
+    /// Handles the result of a write, if it is the write of a receipt.
     pub(super) fn written(&mut self, cx: &mut Context, ticket: Ticket, outcome: &Result<(), String>) {
         let written = |unstored: &Unstored| unstored.writing == Some(ticket);
         let mut waiting = self.waiting.values_mut();
@@ -126,7 +127,7 @@ impl Receipts {
         }
     }
 
-    /// The control plane has answered. What it has needs no disk: another receipt must not be made.
+    /// Marks a receipt as stored if the control plane has confirmed it: a start must not make another one.
     pub(super) fn taken(
         &mut self,
         cx: &mut Context,
@@ -139,14 +140,14 @@ impl Receipts {
         }
     }
 
-    /// Hands the receipts in that are not on their way yet: the link carries nothing more.
+    /// Submits the receipts over HTTPS that are not being submitted, because the link carries none any more.
     pub(super) fn deliver(&mut self, cx: &Context) {
         for waiting in self.waiting.values_mut().filter(|waiting| waiting.call.is_none()) {
             waiting.due = Some(waiting.due.map_or(cx.now.boot, |due| due.min(cx.now.boot)));
         }
     }
 
-    /// Handles the control plane's answer, if it is about one of these.
+    /// Handles the control plane's answer, if it is about a receipt.
     pub(super) fn called(
         &mut self,
         cx: &mut Context,
@@ -184,7 +185,7 @@ impl Receipts {
         earliest(drafts.chain(stored).chain(self.waiting.values().map(|waiting| waiting.due)))
     }
 
-    /// Does what is due.
+    /// Runs everything that is due.
     pub(super) fn run_due(&mut self, cx: &mut Context) {
         for draft in self.drafts.values_mut() {
             draft.run_due(cx);
@@ -204,8 +205,8 @@ impl Receipts {
         }
     }
 
-    /// Returns whether the TPM may still make a receipt that the disk does not have: without its counter it never could,
-    /// and the control plane would count the pairing as live.
+    /// Returns whether a receipt is not on the disk and the TPM can still make it. Without its counter the TPM could not, and the
+    /// control plane would count the pairing as live.
     pub(super) fn need_counter(&self) -> bool {
         self.drafts.values().any(Draft::may_come)
             || self.waiting.values().any(|waiting| waiting.unstored.is_some())
@@ -240,7 +241,7 @@ impl Waiting {
         Self { message, unstored, due, call: None, backoff: backoff() }
     }
 
-    /// Lets the disk know that no other receipt has to be made.
+    /// Records on the disk that the receipt was made.
     fn mark_stored(&mut self, cx: &mut Context) {
         if let Some(Unstored { revocation, .. }) = self.unstored.take() {
             cx.write(Write::Revocation(revocation));

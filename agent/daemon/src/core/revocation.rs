@@ -1,13 +1,14 @@
 //! The end of an epoch, from the order to the receipt:
 //!
-//! 1. the gate closes, and the executor zeroizes memory;
-//! 2. TPM2_NV_Increment begins: with it every copy of the keys is dead. After a refusal it is tried again until the TPM does it;
-//! 3. the daemon wakes holders, and has the disk unlink keys and vault. Nothing here waits for the disk;
-//! 4. [`receipts`](super::receipts) makes the receipt. Over a link that stands it goes to the broker, and the order is
-//!    acknowledged; it is kept until the control plane has confirmed it.
+//! 1. The gate closes, and the executor zeroizes its memory.
+//! 2. TPM2_NV_Increment begins. After it, the TPM refuses every copy of the keys. If the TPM refuses the increment, the core
+//!    retries until it succeeds.
+//! 3. The core wakes holders, and has keys and vault unlinked. It does not wait for the disk.
+//! 4. [`receipts`](super::receipts) makes the receipt. If the link is connected, the core publishes the receipt, and acknowledges
+//!    the event at the broker's PUBACK. The receipt is stored until the control plane has confirmed it.
 //!
-//! Recovery needs no journal: a pairing whose epoch is not the counter's value has been revoked, and a start that finds
-//! this begins at step 3. The note that is written beside step 2 serves a process that is killed before the increment.
+//! Recovery needs no journal: if the counter is past a pairing's epoch, the pairing was revoked, and a start continues with step 3.
+//! If a process is killed before the increment, the next one finds the note that is written in parallel to step 2.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,14 +31,14 @@ use crate::problem;
 use crate::record::{PairingRecord, Revocation};
 use crate::telemetry::event::SecurityEvent;
 
-/// The increments that are tried in quick succession, and the pause between them.
+/// Number of increments in quick succession, and the pause between them.
 const QUICK_TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(50);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// The daemon wakes holders after this time even if the TPM has not answered.
 const TPM_PATIENCE: Duration = Duration::from_millis(250);
-/// How long the broker may take before the receipt goes over HTTPS, and the disk before a caller is answered.
+/// How long to wait for the broker before the receipt goes over HTTPS, and for the disk before a caller is answered.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A caller that is answered when an epoch has ended.
@@ -55,25 +56,26 @@ pub(super) struct Revoking {
     ordered_at: Duration,
     quick_tries: u32,
     backoff: Backoff,
-    /// The TPM's last refusal to move the counter.
+    /// The TPM's last refusal of the increment.
     refusal: Option<TpmFailure>,
     tell_by: Option<Duration>,
     is_unlinked: bool,
-    /// The link to the broker stands.
+    /// Whether the link is connected, and the broker has not answered the receipt yet.
     is_linked: bool,
+    /// The message of the event, to acknowledge at the broker's PUBACK.
     message: Option<MessageId>,
     callers: Vec<Caller>,
-    /// What the device is afterwards; a revoked one where this says nothing.
+    /// The phase after the end; that of a revoked device if none.
     after: Option<Box<Idle>>,
 }
 
 enum Step {
     Incrementing(Ticket),
-    /// The next try of the increment.
+    /// When to retry the increment, on CLOCK_BOOTTIME.
     Waiting(Duration),
     /// The TPM makes the receipt.
     Certifying,
-    /// The receipt is on its way to the disk, and to the broker where the link stands.
+    /// The receipt is being written to the disk, and published if the link is connected.
     Delivering {
         made: Made,
         is_stored: bool,
@@ -82,17 +84,18 @@ enum Step {
     Over,
 }
 
-/// What the end of an epoch asks of the device.
+/// What the machine has to do after an input.
 pub(super) enum Outcome {
+    /// Nothing.
     Going,
-    /// Answers for those who wait.
+    /// Answer these callers.
     Answer(Vec<Caller>, Result<Wiped, Problem>),
-    /// All is done that the broker's connection is needed for.
+    /// Enter the next phase, and answer these callers: the connection to the broker is not needed any more.
     Over(Vec<Caller>, Wiped),
 }
 
 impl Revoking {
-    /// Begins with step 1. `is_linked`: the connection to the broker stands.
+    /// Begins with step 1. `is_linked`: the link is connected.
     pub(super) fn begin(
         cx: &mut Context,
         record: Arc<PairingRecord>,
@@ -112,7 +115,7 @@ impl Revoking {
         revoking
     }
 
-    /// Begins with step 3: the counter was found past the pairing.
+    /// Begins with step 3, because the counter is past the pairing's epoch.
     pub(super) fn finish(
         cx: &mut Context,
         receipts: &mut Receipts,
@@ -145,7 +148,7 @@ impl Revoking {
         }
     }
 
-    /// Sets what the device is once the epoch has ended.
+    /// Sets the phase after the end of the epoch.
     pub(super) fn then(mut self, idle: Idle) -> Self {
         self.after = Some(Box::new(idle));
         self
@@ -182,7 +185,7 @@ impl Revoking {
         }
     }
 
-    /// Steps 3 and 4.
+    /// Begins steps 3 and 4.
     fn counted(&mut self, cx: &mut Context, receipts: &mut Receipts) {
         self.step = Step::Certifying;
         receipts.make(cx, Arc::clone(&self.record), self.revocation.clone());
@@ -202,8 +205,7 @@ impl Revoking {
         }
     }
 
-    /// The TPM did not move the counter. The keys go all the same, and the increment is tried again for as long as it
-    /// takes.
+    /// Handles a refused increment: unlinks the keys all the same, and schedules the next increment, without a limit.
     fn refused(&mut self, cx: &mut Context, failure: TpmFailure) -> Outcome {
         tracing::warn!(error = failure.text, "the TPM did not move the epoch counter; trying again");
         if self.tell_by.is_some() {
@@ -224,8 +226,8 @@ impl Revoking {
         Outcome::Answer(std::mem::take(&mut self.callers), Err(problem))
     }
 
-    /// Handles another caller's request for the end that is under way. If the TPM has refused the increment, it is tried
-    /// again at once and the caller gets that refusal.
+    /// Handles another caller's request to end the epoch. If the TPM has refused the increment, the core retries at once, and the
+    /// caller gets that refusal.
     pub(super) fn ask(&mut self, cx: &mut Context, caller: Caller) -> Outcome {
         match (&self.step, &self.refusal) {
             (Step::Waiting(_), Some(refusal)) => {
@@ -247,7 +249,8 @@ impl Revoking {
         self.step = Step::Incrementing(cx.tpm(TpmCommand::Increment));
     }
 
-    /// The receipt was made, or the TPM did not make it yet: then [`Receipts`] tries again by itself.
+    /// Handles a receipt that was made. If the TPM failed to make it, the phase ends, and [`Receipts`] retries in parallel to the
+    /// next one.
     pub(super) fn receipt(&mut self, cx: &mut Context, ended: Epoch, made: Option<Made>) -> Outcome {
         if ended != self.record.epoch || !matches!(self.step, Step::Certifying) {
             return Outcome::Going;
@@ -264,7 +267,7 @@ impl Revoking {
         Outcome::Going
     }
 
-    /// Handles the result of a write, if it is the receipt's.
+    /// Handles the result of a write, if it is the write of the receipt.
     pub(super) fn written(&mut self, ticket: Ticket) -> Outcome {
         match &mut self.step {
             Step::Delivering { made, is_stored, .. } if made.stored == ticket => *is_stored = true,
@@ -273,7 +276,7 @@ impl Revoking {
         self.proceed()
     }
 
-    /// Handles what the link tells.
+    /// Handles an event of the link.
     pub(super) fn link(&mut self, cx: &mut Context, input: &LinkInput) -> Outcome {
         match input {
             LinkInput::Delivered(ParcelKind::Receipt(epoch)) if *epoch == self.record.epoch => {
@@ -292,7 +295,7 @@ impl Revoking {
         self.proceed()
     }
 
-    /// Ends this phase once the receipt is on the disk and nothing more goes over the link.
+    /// Ends this phase if the receipt is on the disk and is not being published.
     fn proceed(&mut self) -> Outcome {
         match &self.step {
             Step::Delivering { made, is_stored: true, .. } if !self.is_linked => self.over(Some(made.epoch)),
@@ -300,7 +303,7 @@ impl Revoking {
         }
     }
 
-    /// `epoch`: the counter's value. Without a receipt it is not known; it has moved on by at least one.
+    /// Ends this phase. `epoch`: the counter's value. Without a receipt it is unknown, and at least one above the ended epoch.
     fn over(&mut self, epoch: Option<Epoch>) -> Outcome {
         self.step = Step::Over;
         let ended = self.record.epoch;
@@ -316,7 +319,7 @@ impl Revoking {
         earliest([self.tell_by, step])
     }
 
-    /// Does what is due.
+    /// Runs everything that is due.
     pub(super) fn run_due(&mut self, cx: &mut Context) -> Outcome {
         if cx.is_due(self.tell_by) {
             self.tell(cx);
@@ -331,7 +334,7 @@ impl Revoking {
         }
     }
 
-    /// Returns what the device is once this is over.
+    /// Returns the phase after the end of the epoch.
     pub(super) fn into_idle(self, now: Duration) -> Idle {
         let record = PairingRecord::clone(&self.record);
         match self.after {

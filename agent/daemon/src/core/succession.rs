@@ -1,5 +1,5 @@
-//! From one pairing to the next: an approved session ends the old pairing, and the new one is created once that has ended.
-//! And what the device shows when nothing comes of a session.
+//! From one pairing to the next: an approval ends the old pairing, and after that the core creates the new one. Also the status
+//! after a failed session.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::revocation::Revoking;
 use super::session::{self, Failure};
 use crate::problem;
 
-/// Handles an approval that the disk has: it ends the old pairing before anything new is made.
+/// Handles an approval that is on the disk: ends the old pairing before it creates the new one.
 pub(super) fn approved(machine: &mut Machine) {
     let Some(granted) = machine.sessions.granted() else { return };
     let (order, name) = (session::order(&granted.approved), granted.approved.attestation_name.clone());
@@ -25,7 +25,7 @@ pub(super) fn approved(machine: &mut Machine) {
             let record = Arc::clone(paired.record());
             machine.revoke(record, order, None, None);
         }
-        // Another TPM's disk, whose epoch has the number of ours: nothing of it lives here.
+        // The disk belongs to another TPM, whose epoch has the same number. There is no pairing of this TPM to end.
         Phase::Paired(_) => machine.moved_disk(),
         Phase::Idle(idle) => {
             let unusable = idle.unusable_pairing().filter(|record| record.attestation_name == name);
@@ -33,7 +33,7 @@ pub(super) fn approved(machine: &mut Machine) {
                 machine.revoke(record, order, None, None);
             }
         }
-        // An order has ended it already.
+        // The old pairing is ending or has ended already.
         Phase::Revoking(_) | Phase::Creating(..) => {}
     }
     create(machine);
@@ -52,7 +52,7 @@ pub(super) fn create(machine: &mut Machine) {
     }
 }
 
-/// Handles the end of a creation. A pairing that is on the disk is taken into use from there.
+/// Handles the end of a creation. After a success, an examination finds the new pairing on the disk and starts it.
 pub(super) fn created(machine: &mut Machine, outcome: Result<(), PairingError>) {
     match (outcome, &machine.phase) {
         (Err(error), _) => not_created(machine, &error),
@@ -88,15 +88,15 @@ fn not_created(machine: &mut Machine, error: &PairingError) {
     session::fail(&mut machine.cx, &creating.view, problem);
 }
 
-/// Handles a session of which nothing came. A live pairing goes on; where there is none, the reason is shown, and an
-/// unattended session is opened again, unless a person is all that is missing. So is one that the operator ordered.
+/// Handles a failed session. A live pairing continues. Without one, shows the problem, and schedules the next unattended session,
+/// unless the policy requires a person. A session that the operator ordered is scheduled, too.
 pub(super) fn session_failed(machine: &mut Machine, failure: Failure) {
     let Failure { view, problem, unattended, wants_person } = failure;
     session::fail(&mut machine.cx, &view, problem.clone());
     without_session(machine, problem, unattended, wants_person);
 }
 
-/// Shows without a live pairing why no session is open any more.
+/// Without a live pairing: shows why the session ended, and schedules the next unattended session.
 pub(super) fn without_session(
     machine: &mut Machine,
     problem: Problem,
@@ -106,7 +106,7 @@ pub(super) fn without_session(
     let Phase::Idle(idle) = &mut machine.phase else { return };
     let problem = idle.explain(problem, wants_person);
     machine.cx.close_gate(problem.clone());
-    // What the operator ordered stays ordered, although the session of a caller came to nothing.
+    // The operator's order stays in force after a caller's session has failed.
     let (is_attended, ordered) = (unattended.is_none(), idle.ordered());
     let is_after_repair = is_attended && idle.cause() == Some(Cause::Repair);
     idle.failed(problem, is_after_repair && ordered.is_none() || wants_person && !is_attended);

@@ -1,4 +1,4 @@
-//! What the device refuses to have approved, or signed.
+//! Tests of the statements and claims that the device refuses.
 
 use pawl_evidence::assurance::{ActionClaims, Approver, AssuranceError};
 use pawl_proto::codec::Version;

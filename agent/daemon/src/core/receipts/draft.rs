@@ -1,4 +1,4 @@
-//! A receipt that the TPM has yet to certify.
+//! A receipt that the TPM has not certified yet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub(super) struct Draft {
     backoff: Backoff,
     /// The TPM's last refusal.
     refusal: Option<TpmFailure>,
-    /// The audit record of the wipe was left, without a receipt.
+    /// Whether the wipe was recorded in the audit records, without a receipt.
     is_recorded: bool,
 }
 
@@ -43,7 +43,7 @@ enum Step {
 }
 
 impl Draft {
-    /// Begins with the counter's value.
+    /// Starts a receipt: has the TPM read the counter.
     pub(super) fn begin(cx: &mut Context, record: Arc<PairingRecord>, revocation: Revocation) -> Self {
         let step = Step::ReadingCounter(cx.tpm(TpmCommand::Counter));
         Self { record, revocation, step, backoff: backoff(), refusal: None, is_recorded: false }
@@ -82,7 +82,7 @@ impl Draft {
         }
     }
 
-    /// Returns the counter's value and the signed receipt, once the TPM has certified it.
+    /// Handles the TPM's answer. Returns the counter's value and the signed receipt, if the TPM has certified it.
     pub(super) fn advance(
         &mut self,
         cx: &mut Context,
@@ -97,7 +97,7 @@ impl Draft {
                 Ok(None)
             }
             (Step::Certifying { epoch, receipt, .. }, Ok(TpmAnswer::Certified { attest, signature })) => {
-                // Somebody else has moved the counter since it was read: the control plane would refuse the receipt.
+                // Another process has incremented the counter since it was read: the control plane would refuse the receipt.
                 if certifies_another(attest, *epoch) {
                     return Err(transient("the epoch counter moved while the receipt was made".to_owned()));
                 }
@@ -141,7 +141,7 @@ impl Draft {
     }
 }
 
-/// Returns the failure of what does not succeed on another try either.
+/// Returns a permanent failure.
 fn never(text: String) -> TpmFailure {
     TpmFailure { kind: TpmFailureKind::Key, text, remedy: String::new() }
 }
@@ -150,7 +150,7 @@ fn transient(text: String) -> TpmFailure {
     TpmFailure { kind: TpmFailureKind::Transient, text, remedy: String::new() }
 }
 
-/// Returns whether this attestation is of another counter value. One that cannot be read is left to the control plane.
+/// Returns whether this attestation is over another counter value. Returns false if it is malformed: the control plane checks it.
 fn certifies_another(attest: &[u8], epoch: Epoch) -> bool {
     match Attest::unmarshal(attest).map(|attest| attest.attested) {
         Ok(Attested::NvCertify { contents, .. }) => contents != epoch.0.to_be_bytes(),
