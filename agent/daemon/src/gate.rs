@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn holders_are_told_when_it_is_said_and_not_before() {
+    async fn holders_wake_when_the_core_orders_it_and_not_before() {
         let gate = closed();
         gate.open(opened(Duration::from_secs(10)));
         gate.wait(true).await;

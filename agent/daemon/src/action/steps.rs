@@ -139,7 +139,7 @@ async fn take_step(shared: &Shared, session: &mut Session, step: Step) -> Result
             SecurityEvent::ACTION_REFUSED.log(
                 Some(session.epoch()),
                 format_args!(
-                    "{:?} was not let in session {}: {}",
+                    "{:?} was refused in session {}: {}",
                     session.asking.action().as_str(),
                     session.id,
                     problem.reason
@@ -176,7 +176,7 @@ async fn submit(shared: &Shared, session: &mut Session, step: Step) -> Result<()
     };
     match ask(shared, session, approval, confirmation).await {
         Ok(state) => apply(shared, session, state, None),
-        Err(ActionError::Call(error)) if error.spares_the_session() => {
+        Err(ActionError::Call(error)) if error.is_rejected_input() => {
             tracing::warn!(session = %session.id, %error, "approval or confirmation rejected");
             let state = ask(shared, session, None, None).await?;
             apply(shared, session, state, Some(error.to_string()))

@@ -164,7 +164,7 @@ impl CallError {
     }
 
     /// Returns whether the control plane rejected the approval or confirmation, and the session continues.
-    pub(crate) fn spares_the_session(&self) -> bool {
+    pub(crate) fn is_rejected_input(&self) -> bool {
         use RefusalCode::{ApprovalRefused, Malformed, NoApprovers};
         matches!(self, Self::Refused { code: ApprovalRefused | NoApprovers | Malformed, .. })
     }

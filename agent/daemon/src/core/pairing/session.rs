@@ -249,7 +249,10 @@ impl<'a> Session<'a> {
             return Err(PairingError::Ahead(answer.above));
         }
         let by: Vec<_> = answer.approvals.iter().map(|approval| approval.principal.clone()).collect();
-        let text = format!("session {} was approved by {by:?}", self.id);
+        let text = match by.is_empty() {
+            true => format!("session {} was approved automatically (no approver required)", self.id),
+            false => format!("session {} was approved by {by:?}", self.id),
+        };
         let event = SecurityEvent::PAIRING_APPROVED;
         self.port.push(Effect::Security(event, Some(self.request.epoch), text));
         self.record(DeviceFact::Approved { session: self.id, by });
