@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-/// A connection that stood for so long was a good one. One that broke sooner did not end the trouble.
+/// A connection that lasted at least this long resets the back-off. A shorter one does not: the peer may accept each
+/// connection and close it at once.
 const STABLE: Duration = Duration::from_secs(30);
 
-/// The delays before the next tries.
+/// A sequence of random delays between retries.
 ///
-/// Each is drawn between a tenth of a bound and the bound, and the bound doubles up to a limit. A fleet that lost
-/// its broker at one moment comes back spread over the whole delay.
+/// Each delay is between a tenth of a bound and the bound. The bound doubles after each delay, up to a limit. Devices
+/// that lost their broker at the same moment therefore reconnect at different times.
 #[derive(Debug)]
 pub struct Backoff {
     first: Duration,
@@ -18,19 +19,19 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Delays that begin below `first`, double, and stay below `limit`.
+    /// Creates a back-off whose first delay is at most `first` and whose later delays are at most `limit`.
     #[must_use]
     pub fn new(first: Duration, limit: Duration) -> Self {
         Self { first, limit, bound: first }
     }
 
-    /// Returns the next delay, by the kernel's random numbers; the whole bound where there are none.
+    /// Returns the next delay, drawn from the kernel's random numbers; the whole bound if the kernel returns none.
     pub fn delay(&mut self) -> Duration {
         let random = getrandom::u32().unwrap_or(u32::MAX);
         self.delay_by(f64::from(random) / f64::from(u32::MAX))
     }
 
-    /// Returns the next delay, which `fraction`, from 0 to 1, places between a tenth of the bound and the bound.
+    /// Returns the next delay: a tenth of the bound for the `fraction` 0, the bound for 1, and linear in between.
     pub fn delay_by(&mut self, fraction: f64) -> Duration {
         let bound = self.bound;
         self.bound = self.limit.min(bound.saturating_mul(2));
@@ -38,14 +39,14 @@ impl Backoff {
         floor + (bound - floor).mul_f64(fraction)
     }
 
-    /// Begins again at the first delay: for a success that has proven stable.
+    /// Starts again with the first delay. Call it after a success that lasted.
     pub fn reset(&mut self) {
         self.bound = self.first;
     }
 
-    /// Resets the back-off when a connection stood for half a minute before it broke.
-    pub fn reset_if_stable(&mut self, stood: Duration) {
-        if stood >= STABLE {
+    /// Resets the back-off if a connection lasted at least half a minute before it broke.
+    pub fn reset_if_stable(&mut self, lasted: Duration) {
+        if lasted >= STABLE {
             self.reset();
         }
     }
@@ -73,11 +74,11 @@ mod tests {
 
     #[test]
     fn delays_of_one_bound_are_spread_over_it() {
-        // First and limit are one, so that no delay differs because the bound doubled.
+        // The limit equals the first bound, so that the bound does not double between delays.
         let mut backoff = Backoff::new(FIRST, FIRST);
         let delays: Vec<_> = (0..64).map(|_| backoff.delay()).collect();
         assert!(delays.iter().all(|delay| (FIRST / 10..=FIRST).contains(delay)), "{delays:?}");
-        // By chance, all of 64 delays stand in one half of the range once in 2^63 runs.
+        // By chance, all 64 delays are in one half of the range once in 2^63 runs.
         let middle = Duration::from_millis(550);
         assert!(delays.iter().any(|delay| *delay < middle), "no delay in the lower half: {delays:?}");
         assert!(delays.iter().any(|delay| *delay > middle), "no delay in the upper half: {delays:?}");

@@ -5,7 +5,7 @@ use super::encode;
 /// A P-256 public key as JSON (RFC 7517).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jwk {
-    // The fields stand in the order in which RFC 7638 hashes them.
+    // In the order in which RFC 7638 hashes them.
     crv: String,
     kty: String,
     x: String,
@@ -13,7 +13,7 @@ pub struct Jwk {
 }
 
 impl Jwk {
-    /// The key of these coordinates.
+    /// Returns the key with these coordinates.
     #[must_use]
     pub fn p256(x: &[u8; 32], y: &[u8; 32]) -> Self {
         Self { crv: "P-256".to_owned(), kty: "EC".to_owned(), x: encode(x), y: encode(y) }
@@ -21,8 +21,8 @@ impl Jwk {
 
     /// Computes the thumbprint (RFC 7638), base64url.
     ///
-    /// It means something for a key of [`Jwk::p256`], or for one that equals such a key: only then nothing in it needs
-    /// escaping.
+    /// The result is correct only for a key from [`Jwk::p256`], or one that equals such a key: the members of any other
+    /// key may contain characters that JSON escapes.
     #[must_use]
     pub fn thumbprint(&self) -> String {
         let Self { crv, kty, x, y } = self;
@@ -30,7 +30,7 @@ impl Jwk {
     }
 }
 
-/// Pads a coordinate to its 32 bytes, because a TPM may leave leading zeros away; `None` when it is longer.
+/// Pads a coordinate to 32 bytes, because a TPM may omit leading zeros; `None` if it is longer.
 #[must_use]
 pub fn coordinate(bytes: &[u8]) -> Option<[u8; 32]> {
     let mut padded = [0; 32];

@@ -1,8 +1,7 @@
 //! JSON Web Signatures in compact form (RFC 7515) with ES256, and P-256 keys as JSON (RFC 7517).
 //!
-//! Keys stay with the caller: a TPM or a software key signs [`signing_input`]'s text, and anyone who verifies a
-//! [`Compact`] checks [`Compact::signature`] over [`Compact::signing_input`]. Nothing that this crate reads is trusted
-//! before that.
+//! The caller has the keys: a TPM or a software key signs the text of [`signing_input`]. A verifier checks
+//! [`Compact::signature`] over [`Compact::signing_input`], and must not trust the content of a [`Compact`] before that.
 #![forbid(unsafe_code)]
 
 mod jwk;
@@ -17,28 +16,28 @@ pub use jwk::{Jwk, coordinate};
 /// The `alg` of every signature here (RFC 7518, section 3.4).
 pub const ALGORITHM: &str = "ES256";
 
-/// The length of what stands behind the signing input: a dot, and 64 bytes in base64url.
+/// The length of the part after the signing input: a dot, and 64 bytes in base64url.
 pub const SIGNATURE_LEN: usize = 1 + 86;
 
-/// Encodes what is to be signed: header and claims, both in JSON, with a dot between them.
+/// Returns the text that a key signs: the JSON header and the JSON claims, each in base64url, with a dot between them.
 #[must_use]
 pub fn signing_input(header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
     format!("{}.{}", encode(header), encode(claims))
 }
 
-/// Puts a signature, r and s, behind what it signs.
+/// Returns the JWS: the signing input, a dot, and its signature r ‖ s.
 #[must_use]
 pub fn signed(signing_input: &str, signature: &[u8; 64]) -> String {
     format!("{signing_input}.{}", encode(signature))
 }
 
-/// Hashes a text for a claim that names it, as `ath` does (RFC 9449, section 4.2).
+/// Returns the SHA-256 of a text in base64url, as in the claim `ath` (RFC 9449, section 4.2).
 #[must_use]
 pub fn hash(text: &str) -> String {
     encode(Sha256::digest(text))
 }
 
-/// A JWS taken apart and decoded. Its signature has not been checked.
+/// A parsed JWS. Its signature is not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compact<'a> {
     signing_input: &'a str,
@@ -48,7 +47,7 @@ pub struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
-    /// Takes a JWS of at most `max_len` bytes apart.
+    /// Parses a JWS of at most `max_len` bytes.
     ///
     /// # Errors
     /// [`CompactError`]
@@ -62,29 +61,29 @@ impl<'a> Compact<'a> {
         Ok(Self { signing_input, header, claims, signature })
     }
 
-    /// Reads the header.
+    /// Deserializes the header.
     ///
     /// # Errors
-    /// When it is no JSON of this type.
+    /// If it is not JSON of this type.
     pub fn header<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.header)
     }
 
-    /// Reads the claims.
+    /// Deserializes the claims.
     ///
     /// # Errors
-    /// When they are no JSON of this type.
+    /// If they are not JSON of this type.
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.claims)
     }
 
-    /// The text that was signed.
+    /// Returns the signed text.
     #[must_use]
     pub fn signing_input(&self) -> &'a str {
         self.signing_input
     }
 
-    /// The signature, r and s.
+    /// Returns the signature r ‖ s.
     #[must_use]
     pub fn signature(&self) -> &[u8; 64] {
         &self.signature
@@ -94,22 +93,22 @@ impl<'a> Compact<'a> {
 /// Decodes header and claims of a signing input.
 ///
 /// # Errors
-/// When it is not two parts in base64url with a dot between them.
+/// If it is not two parts in base64url with a dot between them.
 pub fn split(signing_input: &str) -> Result<[Vec<u8>; 2], CompactError> {
     let (header, claims) = signing_input.split_once('.').ok_or(CompactError::Form)?;
     Ok([decode(header)?, decode(claims)?])
 }
 
-/// Why a text is no JWS in compact form.
+/// Why a text is not a JWS in compact form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CompactError {
-    /// Longer than it may be.
+    /// It is longer than the caller allows.
     #[error("too long")]
     TooLong,
-    /// Not three parts in base64url.
+    /// It is not three parts in base64url.
     #[error("not in compact form")]
     Form,
-    /// The signature does not have 64 bytes.
+    /// Its signature does not have 64 bytes.
     #[error("not a signature of 64 bytes")]
     Signature,
 }
@@ -118,7 +117,7 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Base64url in its one form: no padding, and no bits that say nothing.
+/// Decodes base64url, and only its canonical form: no padding, and unused bits are zero.
 fn decode(part: &str) -> Result<Vec<u8>, CompactError> {
     BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| CompactError::Form)
 }
@@ -130,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read() {
+    fn a_written_jws_is_parsed_again() {
         let (header, claims) = (json!({"alg": ALGORITHM}), json!({"sub": "a"}));
         let input = signing_input(header.to_string(), claims.to_string());
         // The text of RFC 7515, appendix A.3, for this header.
@@ -144,24 +143,24 @@ mod tests {
 
     #[test]
     fn a_text_of_another_form_is_refused() {
-        let good = signed("e30.e30", &[7; 64]);
-        assert_eq!(Compact::parse(&good, good.len() - 1), Err(CompactError::TooLong));
+        let valid = signed("e30.e30", &[7; 64]);
+        assert_eq!(Compact::parse(&valid, valid.len() - 1), Err(CompactError::TooLong));
         let short = format!("e30.e30.{}", encode([7; 63]));
         for (text, error) in [
             ("", CompactError::Form),
             ("e30.e30", CompactError::Form),
             (short.as_str(), CompactError::Signature),
-            (&format!("{good}="), CompactError::Form),
-            (&format!("e30.{good}"), CompactError::Form),
-            (&good.replace("e30.", "e31."), CompactError::Form),
-            (&good.replace("e30.", "é."), CompactError::Form),
+            (&format!("{valid}="), CompactError::Form),
+            (&format!("e30.{valid}"), CompactError::Form),
+            (&valid.replace("e30.", "e31."), CompactError::Form),
+            (&valid.replace("e30.", "é."), CompactError::Form),
         ] {
             assert_eq!(Compact::parse(text, 1000), Err(error), "{text}");
         }
     }
 
     #[test]
-    fn an_access_token_is_named_as_in_rfc_9449() {
+    fn the_hash_of_an_access_token_is_that_of_rfc_9449() {
         // RFC 9449, section 7.1.
         let token = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
         assert_eq!(hash(token), "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo");

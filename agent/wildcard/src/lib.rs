@@ -1,28 +1,30 @@
-//! Matching a whole text with wildcards, in time bounded by the text times the pattern: both can be hostile.
+//! Matches a whole text against a pattern with wildcards. The time is at most proportional to the length of the text
+//! times that of the pattern, because an attacker can write either.
 //!
-//! Each user says what its wildcards stand for. A pattern that decides about trust uses [`is_plain`] or less.
+//! The caller decides which items a wildcard matches. Wildcards of a pattern that decides about trust match at most the
+//! bytes of [`is_plain`].
 #![forbid(unsafe_code)]
 
-/// A step of a pattern over texts of `T`.
+/// One step of a pattern over items of type `T`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step<T> {
-    /// This item.
+    /// Exactly this item.
     Exactly(T),
-    /// One item that a wildcard stands for.
+    /// One item for which `stands_for` of [`matches`] returns true.
     One,
-    /// Any number of items that a wildcard stands for.
+    /// Any number of items for which `stands_for` of [`matches`] returns true.
     Within,
     /// Any number of any items.
     Across,
 }
 
-/// Returns whether the whole text matches. `stands_for` says what [`Step::One`] and [`Step::Within`] stand for.
+/// Returns whether the whole text matches. `stands_for` decides which items [`Step::One`] and [`Step::Within`] match.
 pub fn matches<T: Copy + PartialEq>(
     steps: &[Step<T>],
     text: impl IntoIterator<Item = T>,
     stands_for: impl Fn(T) -> bool,
 ) -> bool {
-    // Every step that could come next, after the text so far.
+    // Marks each step that the next item may match, after the text so far.
     let mut next = vec![false; steps.len().saturating_add(1)];
     let mut after = next.clone();
     enter(steps, &mut next, 0);
@@ -31,7 +33,7 @@ pub fn matches<T: Copy + PartialEq>(
         let reached = steps.iter().enumerate().zip(&next).filter(|(_, reached)| **reached);
         for ((position, step), _) in reached {
             match step {
-                Step::Exactly(wanted) if *wanted == item => enter(steps, &mut after, position + 1),
+                Step::Exactly(expected) if *expected == item => enter(steps, &mut after, position + 1),
                 Step::One if stands_for(item) => enter(steps, &mut after, position + 1),
                 Step::Within if stands_for(item) => enter(steps, &mut after, position),
                 Step::Across => enter(steps, &mut after, position),
@@ -48,18 +50,19 @@ pub fn matches<T: Copy + PartialEq>(
 
 /// Returns whether a byte is printable ASCII, and neither a space nor a double quote.
 ///
-/// A boot loader, the kernel and systemd read every other byte, or the text around it, in different ways: `a=*` must
-/// not match `a=" init=/bin/sh"`, nor a UTF-8 sequence whose last byte the kernel takes for a space.
+/// A boot loader, the kernel and systemd interpret every other byte, or the text around it, in different ways. So `a=*`
+/// must not match `a=" init=/bin/sh"`, nor a UTF-8 sequence whose last byte the kernel treats as a space.
 #[must_use]
 pub fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic() && byte != b'"'
 }
 
-/// Marks a step, and those behind it that can be had for nothing; a marked one has had those behind it marked.
+/// Marks a step. A step that also matches no item marks the step after it, and so on. Stops at a marked step, whose
+/// successors are marked already.
 fn enter<T>(steps: &[Step<T>], marks: &mut [bool], position: usize) {
     for (position, mark) in marks.iter_mut().enumerate().skip(position) {
-        let free = matches!(steps.get(position), Some(Step::Within | Step::Across));
-        if std::mem::replace(mark, true) || !free {
+        let matches_nothing = matches!(steps.get(position), Some(Step::Within | Step::Across));
+        if std::mem::replace(mark, true) || !matches_nothing {
             return;
         }
     }
@@ -84,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_text_matches_or_nothing() {
+    fn a_pattern_must_match_the_whole_text() {
         assert!(is_match("a*b*c", "axxbyybzc") && !is_match("a*b*c", "axxbyybz"));
         assert!(is_match("*", "") && is_match("a**", "a") && !is_match("?", "") && !is_match("", "a"));
         assert!(is_match("a?c", "abc") && !is_match("a?c", "ac") && !is_match("a?c", "abbc"));
@@ -103,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn many_wildcards_take_no_more_time_than_the_lengths() {
+    fn time_is_bounded_with_many_wildcards() {
         assert!(!is_match(&("a*".repeat(500) + "b"), &"a".repeat(2000)));
     }
 }
