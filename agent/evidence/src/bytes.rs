@@ -66,8 +66,8 @@ impl<'a> LogReader<'a> {
     }
 }
 
-/// Reads lower-case hexadecimal, the form of the kernel and of messages; `None` if the text has another form. Equal bytes
-/// must be equal texts; the `hex` crate also accepts capitals.
+/// Decodes lower-case hexadecimal, the form of the kernel and of messages; `None` if the text has another form. Refuses
+/// capitals, which the `hex` crate accepts, so that equal bytes are equal texts.
 pub(crate) fn read_lower_hex(text: &[u8]) -> Option<Vec<u8>> {
     if text.iter().any(u8::is_ascii_uppercase) {
         return None;

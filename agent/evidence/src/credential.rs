@@ -41,7 +41,7 @@ pub enum CredentialError {
     /// The secret is empty or too long.
     #[error("a credential holds 1 to 32 bytes of secret")]
     SecretLength,
-    /// A result is too long for a message, which no known endorsement key template gives.
+    /// A result is too long for a message, which does not happen with a known endorsement key template.
     #[error(transparent)]
     TooLong(#[from] TooLong),
 }
@@ -51,8 +51,8 @@ pub enum CredentialError {
 /// This is a public-key operation; timing leaks only public values.
 ///
 /// # Errors
-/// [`CredentialError`] says what is wrong with the key or the secret. Whether the endorsement key is *genuine*
-/// is decided by [`crate::endorsement::VendorCas`] or by a list of known keys.
+/// [`CredentialError`] says what is wrong with the key or the secret. This function does not check whether the
+/// endorsement key is *genuine*: [`crate::endorsement::VendorCas`] or a list of known keys does.
 pub fn make_credential(
     ek: &Public,
     ak: &Name,
@@ -264,8 +264,8 @@ fn kdf_e<H: Digest>(z: &[u8], label: &str, party_u: &[u8], party_v: &[u8], len: 
 
 /// Appends at most `len - output.len()` bytes of `block`; returns whether `output` has reached `len`.
 fn append(output: &mut Vec<u8>, block: &[u8], len: usize) -> bool {
-    let wanted = len.saturating_sub(output.len());
-    output.extend(block.iter().take(wanted));
+    let missing = len.saturating_sub(output.len());
+    output.extend(block.iter().take(missing));
     output.len() >= len
 }
 

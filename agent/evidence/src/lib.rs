@@ -1,21 +1,21 @@
 //! Parse, replay and appraise TPM evidence, without a TPM, without I/O and without C.
 //!
-//! A control plane gets attestation structures, event logs and IMA logs from devices that it has no reason to
-//! believe. This crate turns such bytes into types that exist only after the check that gives them meaning:
+//! A control plane gets attestation structures, event logs and IMA logs from devices that it does not trust. This
+//! crate checks such bytes, and returns types that only a passed check can construct:
 //!
-//! 1. [`endorsement`] says whose chip it is, [`credential`] proves that an attestation key lives in it;
-//! 2. [`attest`] checks what that key signed: quotes, certified keys, the epoch counter;
-//! 3. [`eventlog`], [`measure_log`] and [`ima`] replay logs to PCR values, which give the logs their worth;
-//!    [`boot_image`] tells what booting other files will measure;
-//! 4. [`appraise`] compares all of it with reference values and gives reasons;
+//! 1. [`endorsement`] checks which vendor made the TPM; [`credential`] proves that an attestation key is in it;
+//! 2. [`attest`] verifies the attestations that this key signed: quotes, certified keys, the epoch counter;
+//! 3. [`eventlog`], [`measure_log`] and [`ima`] replay logs to PCR values; a log counts only if they equal the quoted
+//!    values. [`boot_image`] computes the measurements of a boot from other files;
+//! 4. [`appraise`] compares the verified evidence with reference values and returns reasons;
 //! 5. [`lease`] computes the policies that the TPM will enforce on the device's keys;
-//! 6. [`assurance`] has it sign for one action, once, and checks what it signed.
+//! 6. [`assurance`] lets the TPM sign for one action, once, and verifies the result.
 //!
-//! [`tpm`] holds the TPM's own structures. Without the default feature `verifier` only [`tpm`], the digests
-//! of [`lease`] and [`assurance`], [`eventlog`], [`measure_log`], [`ima`] and [`nv_certificates`] remain: what a
-//! device needs.
+//! [`tpm`] has the TPM's own structures. Without the default feature `verifier` the crate has only the parts that a
+//! device needs: [`tpm`], the digests of [`lease`] and [`assurance`], [`eventlog`], [`measure_log`], [`ima`] and
+//! [`nv_certificates`].
 //!
-//! No function here panics on any input, and memory is bounded by the size of what was passed in.
+//! No function here panics on any input, and the size of the input bounds its memory.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 

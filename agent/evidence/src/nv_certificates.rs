@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_one_after_the_other_are_cut_apart() {
+    fn consecutive_certificates_are_separated() {
         let chain = [LEAF, &[0xff; 7], &octet_string(OTHER), &[0; 30], &tpm_1_2(LEAF)].concat();
         assert_eq!(certificates_in_nv(&chain), [LEAF, OTHER, LEAF]);
         let mut small = vec![0x30, 2, 1, 2, 0x30, 0x81, 1, 7, 0x30, 0x82, 0, 1, 9];
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_found_in_what_is_cut_off_or_no_certificate() {
+    fn cut_off_certificates_and_other_bytes_yield_nothing() {
         let cut = LEAF.split_last().unwrap().1;
         let cases: [Vec<u8>; 12] = [
             vec![],

@@ -12,7 +12,7 @@ const EK_CERTIFICATE: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
 /// The maximum number of certificates from the leaf to a vendor CA, and of intermediate certificates that a
 /// device may send.
 const INTERMEDIATES_MAX: usize = 8;
-/// The maximum number of signature checks per call, whatever certificates a device invents.
+/// The maximum number of signature checks per call, for any certificates that a device sends.
 const SIGNATURES_MAX: usize = 64;
 
 /// A vendor's certification of an endorsement key.
@@ -24,7 +24,7 @@ pub struct EkEndorsement {
     pub anchor: String,
     /// The common names along the path, from the endorsement key's issuer to the trusted CA.
     pub path: Vec<String>,
-    /// The issuers on the path whose revocation list is out of date: their later revocations are unknown.
+    /// The issuers on the path whose revocation list is outdated: their later revocations are unknown.
     pub stale_lists: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub enum EndorsementError {
     #[error("not an endorsement certificate: it lacks the key purpose 2.23.133.8.1, or is a CA's")]
     Purpose,
     /// A certificate on the path has a critical extension that Pawl does not support.
-    #[error("the certificate of {0} has a critical extension that is not understood")]
+    #[error("the certificate of {0} has a critical extension that is not supported")]
     Critical(String),
     /// A certificate on the path is not valid now.
     #[error("the certificate of {0} is not valid at this time")]
@@ -59,7 +59,7 @@ pub enum EndorsementError {
     )]
     NotCa(String),
     /// The certificate names a known issuer, but that issuer did not sign it, or the algorithm is not accepted.
-    #[error("a certificate is not signed by {0}, its issuer, or by an algorithm that is not accepted")]
+    #[error("a certificate has no valid signature of {0}, its issuer, or an algorithm that is not accepted")]
     Signature(String),
     /// The issuer of a certificate on the path revoked it.
     #[error("{0} was revoked by {1}, its issuer")]
@@ -70,8 +70,9 @@ pub enum EndorsementError {
 }
 
 impl EndorsementError {
-    /// Returns whether the certificate speaks against the device. If not, no trusted vendor certifies the
-    /// device, and an operator may still accept it.
+    /// Returns whether the error is evidence against the device: its key is not an endorsement key, or its certificate
+    /// is forged, for another key, or revoked. Any other error means only that no trusted vendor certifies the device,
+    /// and an operator may still accept it.
     #[must_use]
     pub fn is_adverse(&self) -> bool {
         match self {
@@ -94,9 +95,9 @@ impl VendorCas {
     /// Every certificate of the store is a trust anchor, so a path ends at the first one that it reaches.
     /// Certificates may be wrapped as TPMs hold them in NV. Malformed intermediates are ignored.
     ///
-    /// A certificate on its issuer's revocation list is refused, even if the list is out of date. A certificate
-    /// on no list is accepted, even if its issuer's list is missing or out of date;
-    /// [`EkEndorsement::stale_lists`] names the latter.
+    /// A certificate on its issuer's revocation list is refused, even if the list is outdated. A certificate on no list
+    /// is accepted, even if its issuer's list is missing or outdated; [`EkEndorsement::stale_lists`] names the issuers
+    /// of outdated lists.
     ///
     /// # Errors
     /// [`EndorsementError`] names the certificate and the check that failed.
@@ -142,7 +143,7 @@ struct Search<'a> {
     now: i64,
     /// The number of certificate signatures that were checked.
     signatures: usize,
-    /// The issuers whose revocation list is out of date.
+    /// The issuers whose revocation list is outdated.
     stale: Vec<String>,
 }
 
@@ -232,7 +233,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Returns the error to report: a revocation is graver than the failure of another path.
+/// Returns the error to report of two paths: the first if it is a revocation, else the second.
 fn graver(first: EndorsementError, second: EndorsementError) -> EndorsementError {
     if matches!(first, EndorsementError::Revoked(..)) { first } else { second }
 }

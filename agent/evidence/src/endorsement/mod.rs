@@ -1,8 +1,8 @@
-//! Endorsement keys, their certificates, and the vendors' CAs and revocation lists (TCG EK Credential Profile):
-//! which vendor made the TPM.
+//! Checks which vendor made a TPM: endorsement keys, their certificates, and the vendors' CAs and revocation lists (TCG
+//! EK Credential Profile).
 //!
-//! An endorsement key is public, so its certificate proves nothing about the sender. Together with
-//! [`crate::credential`] it does.
+//! Anybody can send the certificate of another TPM's endorsement key, so it proves nothing about the sender.
+//! [`crate::credential`] proves that the sender's TPM has the key.
 
 mod chain;
 mod store;

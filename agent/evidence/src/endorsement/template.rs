@@ -20,8 +20,8 @@ pub enum EkTemplate {
 #[error("its {0} is not that of the TCG template L-1 (RSA 2048), L-2 (ECC P-256) or H-3 (ECC P-384)")]
 pub struct EkTemplateError(&'static str);
 
-/// Attributes of a storage key that cannot leave its TPM. As it is restricted, it decrypts only TPM structures;
-/// that makes credential activation a proof.
+/// The attributes of a storage key that cannot leave its TPM. A restricted key decrypts only TPM structures, so only
+/// this TPM can activate a credential.
 const LOW_RANGE: ObjectAttributes = ObjectAttributes::FIXED_TPM
     .union(ObjectAttributes::FIXED_PARENT)
     .union(ObjectAttributes::SENSITIVE_DATA_ORIGIN)
@@ -46,11 +46,10 @@ const P384_POLICY: [u8; 48] = [
 impl EkTemplate {
     /// Returns the template of this public area.
     ///
-    /// This does not show where the key is: a software key can have the same public area. The certificate shows
-    /// that.
+    /// A software key can have the same public area. Only the certificate shows that the key is in a TPM.
     ///
     /// # Errors
-    /// Names what differs from every template.
+    /// [`EkTemplateError`] names the part that differs from the templates.
     pub fn of(ek: &Public) -> Result<Self, EkTemplateError> {
         let template = match ek.key() {
             PublicKey::Rsa { bits: 2048, exponent: 65_537, scheme: None, symmetric, .. } => {

@@ -1,4 +1,4 @@
-//! What operators import from TPM vendors: CA certificates and revocation lists.
+//! The files that operators import from TPM vendors: CA certificates and revocation lists.
 
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -34,7 +34,7 @@ pub enum CaProblem {
     #[error("its key usage does not allow it to sign certificates")]
     MayNotSign,
     /// It has a critical extension that Pawl does not support.
-    #[error("it has a critical extension that is not understood")]
+    #[error("it has a critical extension that is not supported")]
     Critical,
     /// Signatures of its key cannot be checked.
     #[error("its key is not RSA of 2048 to 4096 bits, nor on the curve P-256 or P-384")]
@@ -106,9 +106,9 @@ impl VendorCa {
 
     /// Checks whether endorsement certificates may lead to this CA at the time `now`, in seconds since 1970.
     ///
-    /// A trusted CA's own signature proves nothing, because the CA is a trust anchor. If its algorithm is
-    /// accepted, it is checked against its own key or the CAs in `known` with its issuer's name, to find altered
-    /// files.
+    /// The signature of a trusted CA's certificate proves nothing, because the CA is a trust anchor. To find altered
+    /// files, this function still checks a signature with an accepted algorithm: against the CA's own key if the
+    /// certificate is self-issued, else against the CAs in `known` with its issuer's name.
     ///
     /// # Errors
     /// [`CaProblem`] says why the CA is unusable.
@@ -204,7 +204,7 @@ impl VendorList {
         self.list.this_update
     }
 
-    /// Returns when the next list is due, in seconds since 1970; `None` if the issuer does not say.
+    /// Returns when the next list is due, in seconds since 1970; `None` if the list does not contain this time.
     #[must_use]
     pub fn next_update(&self) -> Option<i64> {
         self.list.next_update
@@ -232,7 +232,7 @@ impl VendorList {
     /// Checks that one of the known CAs signed it.
     ///
     /// # Errors
-    /// [`ListProblem`] says why none did.
+    /// [`ListProblem`] says why the list is unusable.
     pub fn check<'a>(&self, known: impl IntoIterator<Item = &'a VendorCa>) -> Result<(), ListProblem> {
         let mut issuers =
             known.into_iter().filter(|ca| ca.certificate.subject == self.list.issuer).peekable();

@@ -77,7 +77,7 @@ impl Attest {
     /// Parses a complete TPMS_ATTEST.
     ///
     /// # Errors
-    /// If the magic is missing, the bytes are truncated or continue, or the attested content is of another kind.
+    /// If the magic is wrong, bytes are missing or left over, or the attested content is of another kind.
     pub fn unmarshal(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(bytes);
         let magic = reader.u32("magic")?;

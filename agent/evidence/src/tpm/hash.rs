@@ -16,7 +16,7 @@ pub enum HashAlgorithm {
     Sha256,
     /// The name algorithm of the high-range P-384 endorsement key.
     Sha384,
-    /// In event logs of servers.
+    /// Appears in event logs of servers.
     Sha512,
 }
 
@@ -98,7 +98,7 @@ pub struct TaggedDigest {
 }
 
 impl TaggedDigest {
-    /// Takes bytes as a digest; `None` if their number is not the algorithm's.
+    /// Tags bytes with their algorithm; `None` if their number is not the algorithm's digest length.
     pub fn new(algorithm: HashAlgorithm, bytes: &[u8]) -> Option<Self> {
         (bytes.len() == algorithm.digest_len()).then(|| Self::zero_padded(algorithm, bytes))
     }
@@ -118,7 +118,7 @@ impl TaggedDigest {
         self.algorithm
     }
 
-    /// Returns the bytes, exactly as many as the algorithm gives.
+    /// Returns the bytes, as many as a digest of the algorithm has.
     pub fn as_bytes(&self) -> &[u8] {
         let (digest, _) = self.buffer.split_at_checked(self.algorithm.digest_len()).unwrap_or_default();
         digest

@@ -27,7 +27,7 @@ impl Hierarchy {
 }
 
 impl Name {
-    /// Takes the contents of a TPM2B_NAME.
+    /// Parses the contents of a TPM2B_NAME.
     ///
     /// # Errors
     /// If the algorithm is unknown or the digest has another length.

@@ -66,7 +66,7 @@ impl NvPublic {
     /// Parses a complete TPMS_NV_PUBLIC.
     ///
     /// # Errors
-    /// If the bytes are truncated or continue, or the name algorithm is unknown.
+    /// If bytes are missing or left over, or the name algorithm is unknown.
     pub fn unmarshal(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(bytes);
         let index = reader.u32("NV index")?;
@@ -87,8 +87,8 @@ impl NvPublic {
         Self::counter(index, &[])
     }
 
-    /// Returns the public area of a counter as [`NvPublic::epoch_counter`] has it, with this authPolicy. No
-    /// attribute lets the policy be used: it marks the scratch counters of a TPM test.
+    /// Returns the public area of [`NvPublic::epoch_counter`] with `mark` as its authPolicy. No attribute permits use
+    /// of the policy; the TPM test recognizes its scratch counters by it.
     pub fn scratch_counter(index: u32, mark: &[u8; 32]) -> Self {
         Self::counter(index, mark)
     }
@@ -113,8 +113,8 @@ impl NvPublic {
 
     /// Checks that this equals [`NvPublic::epoch_counter`], in the owner's range.
     ///
-    /// Counters of any other form could go back: one that is not written yet, one that a policy or the platform
-    /// can write, or an orderly one, which loses increments when power fails.
+    /// A counter of any other form could go back: one that was never written, one that a policy or the platform can
+    /// write, or an orderly one, which loses increments when power fails.
     ///
     /// # Errors
     /// [`CounterError`] says what differs.
@@ -190,14 +190,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_made_counter_reads_back_as_itself() {
+    fn an_epoch_counter_equals_its_parsed_bytes() {
         let counter = NvPublic::epoch_counter(0x0180_5041);
         assert_eq!(NvPublic::unmarshal(counter.as_bytes()), Ok(counter.clone()));
         assert_eq!(counter.check_epoch_counter(), Ok(()));
     }
 
     #[test]
-    fn an_nvpcr_is_told_from_indexes_that_somebody_could_write() {
+    fn an_index_with_other_attributes_is_not_an_nvpcr() {
         // systemd 262's definition of `hardware`, from the fixtures.
         let header =
             [&0x01d1_0200_u32.to_be_bytes()[..], &[0, 0x0b], &0x2806_0048_u32.to_be_bytes()].concat();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_could_be_set_back() {
+    fn a_counter_that_could_go_back_is_refused() {
         let counter = NvPublic::epoch_counter(0x0180_5041);
         let orderly = NvPublic { attributes: EPOCH_COUNTER | 1 << 26, ..counter.clone() };
         assert!(matches!(orderly.check_epoch_counter(), Err(CounterError::Attributes { .. })));

@@ -36,8 +36,8 @@ impl PcrSelection {
         Self { banks: Vec::new() }.with(bank, indices)
     }
 
-    /// Returns the PCRs that a lease names by default: all that firmware and boot loader extend with stable
-    /// values, without 10 (IMA) and 11, which are extended while services start.
+    /// Returns the PCRs that a lease names by default: those that firmware and boot loader extend with stable values.
+    /// Omits 10 and 11, which IMA and systemd extend while services start.
     pub fn lease_default() -> Self {
         // 0, 2, 4, 7 · 8, 9, 12, 14
         Self { banks: vec![(HashAlgorithm::Sha256, BankBits([0b1001_0101, 0b0101_0011, 0]))] }
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn four_billion_declared_banks_end_with_the_bytes() {
+    fn a_bank_count_beyond_the_bytes_is_refused() {
         assert!(matches!(PcrSelection::unmarshal(&[0xff; 4]), Err(ParseError::Truncated { .. })));
     }
 }

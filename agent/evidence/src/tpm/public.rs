@@ -63,8 +63,8 @@ impl Public {
     /// Parses a complete TPMT_PUBLIC.
     ///
     /// # Errors
-    /// If the bytes are truncated or continue, or the object is not an RSA key, a key on P-256 or P-384, or a
-    /// sealed object.
+    /// If bytes are missing or left over, or the object is not an RSA key, a key on P-256 or P-384, or a sealed
+    /// object.
     pub fn unmarshal(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(bytes);
         let kind = reader.u16("object type")?;
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_what_it_knows_and_numbers_the_rest() {
+    fn known_attributes_are_named_and_others_numbered() {
         let attributes = ObjectAttributes::FIXED_TPM.union(ObjectAttributes::SIGN);
         assert_eq!(attributes.to_string(), "fixedTPM|sign");
         assert_eq!(ObjectAttributes(1 << 31 | 2).to_string(), "fixedTPM|0x80000000");

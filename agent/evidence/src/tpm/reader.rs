@@ -144,8 +144,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn truncated(&self, field: &'static str, wanted: usize) -> ParseError {
-        let missing = wanted.saturating_sub(self.rest.len());
+    fn truncated(&self, field: &'static str, size: usize) -> ParseError {
+        let missing = size.saturating_sub(self.rest.len());
         ParseError::Truncated { field, offset: self.offset, missing }
     }
 }

@@ -15,12 +15,12 @@ impl Signature {
     /// Parses a complete TPMT_SIGNATURE.
     ///
     /// # Errors
-    /// If the bytes are truncated or continue, or the signature is of another kind.
+    /// If bytes are missing or left over, or the signature is of another kind.
     pub fn unmarshal(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut reader = Reader::new(bytes);
-        for (field, wanted) in [("signature algorithm", ALG_ECDSA), ("signature hash", ALG_SHA256)] {
+        for (field, expected) in [("signature algorithm", ALG_ECDSA), ("signature hash", ALG_SHA256)] {
             let value = reader.u16(field)?;
-            if value != wanted {
+            if value != expected {
                 return Err(ParseError::Unsupported { field, value: value.into() });
             }
         }
@@ -30,7 +30,7 @@ impl Signature {
         Ok(Self { r, s })
     }
 
-    /// Takes r ‖ s, each big-endian in 32 bytes.
+    /// Builds the signature from r ‖ s, each big-endian in 32 bytes.
     pub fn from_r_s(r_s: &[u8; 64]) -> Self {
         let (r, s) = r_s.split_at(SCALAR_LEN);
         Self { r: scalar(r), s: scalar(s) }

@@ -34,7 +34,7 @@ pub(crate) struct Certificate {
 impl Certificate {
     /// Reads a certificate; `None` if it is malformed.
     ///
-    /// Ignores trailing zeros and ones, because NV indices are often larger than their certificate.
+    /// Ignores trailing bytes 0x00 or 0xff, because NV indices are often larger than their certificate.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         if bytes.len() > CERTIFICATE_MAX_LEN {
             return None;
@@ -52,7 +52,7 @@ impl Certificate {
         let mut fields = Der::new(signed.content);
         fields.optional(VERSION);
         let serial = fields.expect(INTEGER)?.content.to_vec();
-        // The algorithm occurs twice, and the signature does not cover this copy.
+        // The algorithm occurs twice. The signature covers this copy, but not the outer one.
         if fields.expect(SEQUENCE)?.content != algorithm.content {
             return None;
         }
@@ -111,7 +111,7 @@ pub(crate) fn common_name(name: &[u8]) -> Option<&str> {
     std::str::from_utf8(attribute(name, COMMON_NAME)?).ok()
 }
 
-/// Skips the unique identifiers, which nobody uses.
+/// Reads the extensions; skips the obsolete unique identifiers before them.
 fn read_extensions(mut fields: Der<'_>) -> Option<Extensions> {
     while !fields.is_empty() {
         let field = fields.any()?;

@@ -155,12 +155,12 @@ pub(crate) fn pem_certificates(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     pem_blocks(bytes, "CERTIFICATE")
 }
 
-/// Returns revocation lists in the same way.
+/// Returns the revocation lists in the same way.
 pub(crate) fn pem_revocation_lists(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     pem_blocks(bytes, "X509 CRL")
 }
 
-/// Returns blocks with another label (RFC 7468) in the same way.
+/// Returns the blocks with this label (RFC 7468) in the same way.
 pub(super) fn pem_blocks(bytes: &[u8], label: &str) -> Option<Vec<Vec<u8>>> {
     let text = String::from_utf8_lossy(bytes);
     let end = format!("-----END {label}-----");
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn known_moments() {
+    fn times_are_read_as_seconds_since_1970() {
         assert_eq!(time(UTC_TIME, "700101000000Z"), Some(0));
         assert_eq!(time(UTC_TIME, "491231235959Z"), Some(2_524_607_999));
         assert_eq!(time(GENERALIZED_TIME, "20000229120000Z"), Some(951_825_600));
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn malformed_times_are_refused() {
         for text in [
             "",
             "Z",

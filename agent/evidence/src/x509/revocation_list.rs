@@ -179,7 +179,7 @@ fn read_entries(entries: Option<Der<'_>>) -> Result<Vec<Box<[u8]>>, ListError> {
             entry.optional(SEQUENCE).map(|list| Der::new(list.content)),
             |id, critical, _| {
                 match id.strip_prefix(ID_CE) {
-                    // Every reason counts as revoked, also certificateHold.
+                    // A certificate is revoked for every reason code, certificateHold included.
                     Some(&[REASON_CODE | INVALIDITY_DATE]) => Ok(()),
                     _ if critical => Err(ListError::Critical),
                     _ => Ok(()),
