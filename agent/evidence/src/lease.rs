@@ -111,7 +111,7 @@ pub fn lease_key_public(x: &[u8; 32], y: &[u8; 32]) -> Public {
     Public::assemble(bytes, HashAlgorithm::Sha256, ATTRIBUTES, key)
 }
 
-/// Checks a lease key or an authorization key on a device, before keys are created that depend on it.
+/// Checks a lease key or an authorization key, before the device creates keys that depend on it.
 ///
 /// # Errors
 /// If [`lease_key_public`] does not return this public area for any point.
@@ -192,14 +192,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_assembled_key_is_what_its_bytes_say() {
+    fn the_assembled_key_equals_its_parsed_bytes() {
         let key = lease_key_public(&[1; 32], &[2; 32]);
         assert_eq!(Public::unmarshal(key.as_bytes()), Ok(key.clone()));
         assert_eq!(check_lease_key(&key), Ok(()));
     }
 
     #[test]
-    fn a_key_of_another_make_is_refused() {
+    fn a_key_with_other_attributes_is_refused() {
         let mut bytes = lease_key_public(&[1; 32], &[2; 32]).as_bytes().to_vec();
         bytes[7] |= 0x02; // fixedTPM
         assert_eq!(check_lease_key(&Public::unmarshal(&bytes).unwrap()), Err(LeaseKeyError));

@@ -239,10 +239,11 @@ mod tests {
     use super::lower_hex::parse;
 
     #[test]
-    fn one_form_alone_is_read() {
-        let good = "00ff".repeat(16);
-        assert_eq!(parse(&good), Some([0x00, 0xff].repeat(16).try_into().unwrap()));
-        for bad in [good.to_uppercase(), "00f".repeat(21), format!("{good}00"), good.replace('f', "g")] {
+    fn only_64_lower_case_digits_are_a_digest() {
+        let digits = "00ff".repeat(16);
+        assert_eq!(parse(&digits), Some([0x00, 0xff].repeat(16).try_into().unwrap()));
+        for bad in [digits.to_uppercase(), "00f".repeat(21), format!("{digits}00"), digits.replace('f', "g")]
+        {
             assert_eq!(parse(&bad), None, "{bad}");
         }
     }

@@ -5,7 +5,7 @@
 //! control plane's authorization key allows (PolicySigned). An authorization covers the `nonceTPM` of one policy
 //! session, the hash of one `TPM2_Sign` command and an expiration ([`to_be_signed`]): it works in one TPM, for
 //! one digest, for some seconds, once. The control plane also composes the signed text, the [`SigningInput`] of
-//! a JWS (RFC 7515), whose [`Claims`] say which action of which device was approved, why and by whom.
+//! a JWS (RFC 7515). Its [`Claims`] name the device, the approved action and the approvers.
 //!
 //! [`verify`](verify()) checks such a JWS without a TPM, without the control plane and without a network.
 

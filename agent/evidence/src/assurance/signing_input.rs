@@ -54,7 +54,7 @@ impl SigningInput {
     /// Parses the two parts and the dot between them.
     ///
     /// # Errors
-    /// The first part that is malformed or not an assurance's.
+    /// The error of the first part that is malformed or not an assurance's.
     pub fn parse(text: &str) -> Result<Self, AssuranceError> {
         if text.len().saturating_add(SIGNATURE_LEN) > ASSURANCE_MAX_LEN {
             return Err(AssuranceError::TooLong);
@@ -98,7 +98,8 @@ impl SigningInput {
     }
 }
 
-/// Returns the first certificate. The others only help receivers find the CA.
+/// Returns the first certificate; `None` if the list is empty, too long or malformed. The other certificates only help
+/// receivers find the CA.
 fn first_certificate(x5c: &[String]) -> Option<Vec<u8>> {
     if x5c.len() > CERTIFICATES_MAX {
         return None;

@@ -18,7 +18,7 @@ pub struct VerifiedQuote {
     firmware_version: u64,
 }
 
-/// An NV index with the contents that a TPM attested to: one digest. [`NvPublic::check_nvpcr`] tells whether the
+/// An NV index with the contents that a TPM attested to: one digest. [`NvPublic::check_nvpcr`] checks whether the
 /// index is an NvPCR's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedNvPcr {
@@ -163,7 +163,7 @@ impl VerifiedNvPcr {
 }
 
 impl VerifiedQuote {
-    /// Returns exactly the quoted values.
+    /// Returns the quoted values and no others.
     pub fn pcrs(&self) -> &PcrValues {
         &self.pcrs
     }
