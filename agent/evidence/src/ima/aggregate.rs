@@ -4,8 +4,8 @@ use crate::tpm::{HashAlgorithm, ParseError, Reader, TaggedDigest};
 
 /// The value of PCR 10 after the accepted entries.
 ///
-/// Call it with the log piece by piece: one piece for each quote, each beginning at the end of the last accepted
-/// prefix.
+/// Pass the log to [`Aggregate::advance`] piece by piece: one piece for each quote. Each piece begins at the end of the
+/// last accepted prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aggregate {
     pub(super) bank: HashAlgorithm,
@@ -20,7 +20,8 @@ pub struct Aggregate {
 pub enum Outcome {
     /// A prefix gives the quoted value.
     Anchored {
-        /// The prefix's length in bytes. What follows came after the quote and is not evidence yet.
+        /// The prefix's length in bytes. The kernel extended the entries after it after the quote, so they are not
+        /// evidence yet.
         consumed: usize,
         /// Whether the bank holds padded SHA-1 digests, so that the log is only as trustworthy as SHA-1.
         padded: bool,
@@ -145,7 +146,7 @@ impl Aggregate {
 const VERSION: u8 = 1;
 
 impl Aggregate {
-    /// Serializes the aggregate, to be stored between reports.
+    /// Serializes the aggregate. The appraiser stores it between reports.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend(self.bank.id().to_be_bytes());

@@ -31,7 +31,7 @@ pub struct Entry<'a> {
     pub template: &'a [u8],
     /// The digest of the template data that the kernel states; zeros for a violation.
     pub(super) stated: TaggedDigest,
-    /// What the kernel hashed.
+    /// The bytes that the kernel hashed.
     pub(super) data: Cow<'a, [u8]>,
 }
 
@@ -39,9 +39,9 @@ impl Entry<'_> {
     /// Returns whether the kernel could not determine the measured content, because the file was written at the
     /// same time.
     ///
-    /// Either a measured file was opened for writing (time of measure, time of use), or a file was measured
-    /// while it was open for writing; the log does not say which, only the audit log does. No digest covers such
-    /// an entry: the TPM was extended with ones, so its path is only a claim.
+    /// Either a process opened a measured file for writing (time of measure, time of use), or the kernel measured a
+    /// file that was open for writing. Only the audit log distinguishes the two. No digest covers such an entry: the
+    /// kernel extends the PCR with ones, so the path is only a claim.
     pub fn is_violation(&self) -> bool {
         self.stated == TaggedDigest::filled(self.list_hash(), 0)
     }
@@ -89,7 +89,8 @@ impl Entry<'_> {
         self.digest(bank)
     }
 
-    /// Returns the extended digest of kernels before 5.8, or without the bank's hash: SHA-1, padded with zeros.
+    /// Returns the digest with which kernels before 5.8, or without the bank's hash, extend the bank: SHA-1, padded
+    /// with zeros.
     pub(super) fn extended_padded(&self, bank: HashAlgorithm) -> TaggedDigest {
         if self.is_violation() {
             return TaggedDigest::filled(bank, 0xff);
@@ -97,7 +98,7 @@ impl Entry<'_> {
         TaggedDigest::zero_padded(bank, self.digest(HashAlgorithm::Sha1).as_bytes())
     }
 
-    /// Checks that the stated digest is the data's.
+    /// Checks that the stated digest is the digest of the data.
     pub(super) fn check(&self) -> Result<(), ImaError> {
         let hash = self.list_hash();
         if self.is_violation() || hash.digest(&[&self.data]) == self.stated {
@@ -115,7 +116,7 @@ impl Entry<'_> {
     }
 }
 
-/// Returns what is hashed for the template `ima`; `None` if the name is too long for it.
+/// Returns the bytes that the kernel hashes for the template `ima`; `None` if the name is too long for it.
 pub(super) fn ima_template_data(file_digest: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let padding = IMA_NAME_MAX_LEN.checked_sub(name.len())?.checked_add(1)?;
     let mut data = [file_digest, name].concat();
@@ -166,7 +167,8 @@ impl<'e> Measured<'e> {
 
     /// Reads the template `ima`: a digest of 20 bytes, then the name padded with zeros.
     fn read_old(data: &'e [u8]) -> Option<Self> {
-        // Otherwise fields of a newer template would be read as a digest and a path that nobody measured.
+        // Otherwise an attacker could relabel an entry of a newer template, and its fields would be read as a digest
+        // and a path that the kernel never measured.
         if split_all(data).is_some() {
             return None;
         }
@@ -203,7 +205,7 @@ pub(super) const FIELDS_MAX: usize = 15;
 /// A field, by the form in which the kernel writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
-    /// `d-ng`: an algorithm and a digest; `d-ngv2`: with a word in front that says what was hashed.
+    /// `d-ng`: an algorithm and a digest; `d-ngv2`: the same after `ima:` or `verity:`, the input of the hash.
     Digest,
     /// `n-ng`: a path, or the name of another measured object.
     Name,
@@ -271,8 +273,8 @@ pub enum ImaError {
         /// The start of the entry.
         offset: usize,
     },
-    /// The text form cannot be converted back into what the kernel hashed.
-    #[error("the text of the IMA entry at offset {offset} is not understood: send the binary log")]
+    /// The text form cannot be converted back into the bytes that the kernel hashed.
+    #[error("the template of the IMA entry at offset {offset} is not supported as text: send the binary log")]
     Template {
         /// The start of the entry.
         offset: usize,
@@ -286,8 +288,7 @@ pub enum ImaError {
     /// As [`ImaError::Altered`], in a list with longer digests than SHA-1's.
     #[error(
         "the digest of the IMA log's entry at offset {offset} has the size of {expected} and is not that of its data: \
-         the list is of a hash that is not read here, such as SM3 (send binary_runtime_measurements instead), or it \
-         was altered"
+         the list has an unsupported hash, such as SM3 (send binary_runtime_measurements instead), or it was altered"
     )]
     Hash {
         /// The start of the entry.

@@ -5,12 +5,12 @@ use thiserror::Error;
 
 use crate::tpm::{HashAlgorithm, TaggedDigest};
 
-/// What the kernel measured of a file.
+/// The digest that the kernel measured for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileDigest {
-    /// What was hashed.
+    /// The input of the hash.
     pub of: Hashed,
-    /// Its digest.
+    /// The digest of that input.
     pub digest: TaggedDigest,
 }
 
@@ -24,8 +24,8 @@ pub enum Hashed {
 }
 
 impl FileDigest {
-    /// Parses the field `d-ng` or `d-ngv2`: algorithm, colon, zero, digest; `d-ngv2` has a word and a colon in
-    /// front. Returns `None` for unknown algorithms.
+    /// Parses the field `d-ng` or `d-ngv2`: algorithm, colon, zero, digest; `d-ngv2` starts with `ima:` or `verity:`.
+    /// Returns `None` for unknown algorithms.
     pub(super) fn read_field(field: &[u8]) -> Option<Self> {
         let zero = field.iter().position(|byte| *byte == 0)?;
         let (label, digest) = field.split_at_checked(zero)?;
@@ -37,7 +37,7 @@ impl FileDigest {
 }
 
 impl fmt::Display for FileDigest {
-    /// Writes the kernel's text form; omits the word in the usual case.
+    /// Writes the kernel's text form; omits `ima:`, the prefix of a digest of contents.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.of {
             Hashed::Contents => write!(f, "{:?}", self.digest),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_vouches_for_nothing_is_refused() {
+    fn sha1_digests_and_malformed_texts_are_refused() {
         assert_eq!("0".repeat(40).parse::<FileDigest>(), Err(FileDigestError::Weak));
         assert_eq!(format!("sha1:{}", "0".repeat(40)).parse::<FileDigest>(), Err(FileDigestError::Weak));
         for text in ["", "sha256:", "sha256:00", "md5:00", "evm:sha256:00", "xyz"] {

@@ -9,8 +9,8 @@ use crate::tpm::{HashAlgorithm, PCR_COUNT, TaggedDigest};
 /// Reads the entries of `ascii_runtime_measurements`, of such a list for one bank, or of a piece that begins
 /// with an entry.
 ///
-/// The text form omits a part of what the kernel hashes, which is reconstructed for templates with known fields.
-/// Names with a line feed make it ambiguous: prefer [`super::BinaryLog`].
+/// The text form omits some of the bytes that the kernel hashes. This reader reconstructs them for templates with known
+/// fields. A file name with a line feed makes the form ambiguous: prefer [`super::BinaryLog`].
 #[derive(Debug, Clone)]
 pub struct AsciiLog<'a> {
     rest: &'a [u8],
@@ -77,16 +77,16 @@ fn read_line(line: &[u8], offset: usize, end: usize) -> Result<Entry<'_>, ImaErr
     Ok(Entry { offset, end, pcr, template, stated, data })
 }
 
-/// Returns what the kernel hashed: each field after its size. A field printed as nothing has no bytes; the space
-/// before the last one may be lost too.
+/// Returns the bytes that the kernel hashed: each field after its size. An empty column is a field without bytes. The
+/// line may lack an empty last column and the space before it.
 fn template_data(fields: &[Field], columns: &[&[u8]]) -> Option<Vec<u8>> {
     if columns.len() > fields.len() || columns.len() < fields.len().checked_sub(1)? {
         return None;
     }
     let mut data = Vec::new();
     for (field, column) in fields.iter().zip(columns.iter().copied().chain([&b""[..]])) {
-        let nothing = column.is_empty() && *field != Field::Name;
-        let bytes = if nothing { Vec::new() } else { field_data(*field, column)? };
+        let is_empty = column.is_empty() && *field != Field::Name;
+        let bytes = if is_empty { Vec::new() } else { field_data(*field, column)? };
         data.extend(u32::try_from(bytes.len()).ok()?.to_le_bytes());
         data.extend(bytes);
     }
@@ -121,7 +121,7 @@ fn read_pcr(text: &[u8]) -> Option<u8> {
     std::str::from_utf8(text).ok()?.parse().ok().filter(|pcr| *pcr < PCR_COUNT)
 }
 
-/// TCG_EVENT_NAME_LEN_MAX, and the terms of a custom template.
+/// TCG_EVENT_NAME_LEN_MAX. The format of a custom template, which is its name, is not longer.
 const TEMPLATE_NAME_MAX_LEN: usize = 255;
 
 /// Reads the entries of `binary_runtime_measurements`, or of a piece that begins with an entry.
@@ -143,15 +143,15 @@ impl<'a> BinaryLog<'a> {
     }
 }
 
-/// Returns the hash with which the first entry is parsed best. This needs no trust: each accepted entry's digest
-/// is compared with its data.
+/// Guesses the hash of a list: the one with which the first entry parses, and preferably has the digest of its data. A
+/// wrong guess is harmless, because [`Entry::check`] compares the digest of each accepted entry with its data.
 fn list_hash(reader: &LogReader<'_>) -> HashAlgorithm {
     let quality = |hash: &HashAlgorithm| match read_entry(&mut reader.clone(), 0, *hash) {
         Some(Ok(entry)) if is_template(entry.template) => 2_u8.saturating_add(entry.check().is_ok().into()),
         Some(_) => 0,
         None => 1,
     };
-    // The last of equal candidates wins.
+    // `max_by_key` returns the last of equal candidates, so SHA-1 comes last.
     HashAlgorithm::ALL.into_iter().rev().max_by_key(quality).unwrap_or(HashAlgorithm::Sha1)
 }
 
@@ -176,7 +176,7 @@ impl<'a> Iterator for BinaryLog<'a> {
     }
 }
 
-/// Returns `None` at the end of the log.
+/// Reads the next entry; `None` if the bytes end inside it.
 fn read_entry<'a>(
     reader: &mut LogReader<'a>,
     offset: usize,
@@ -193,7 +193,7 @@ fn read_entry<'a>(
     }
     let name = reader.bytes(name_len)?;
     let data = if name == entry::IMA_TEMPLATE {
-        // The oldest template has no size field, and is hashed in another form than it is listed.
+        // The oldest template has no size field, and the kernel hashes it in another form than it lists it.
         let file_digest = reader.bytes(SHA1_LEN)?;
         let Some(data) = ima_template_data(file_digest, reader.sized()?) else { return malformed };
         Cow::Owned(data)

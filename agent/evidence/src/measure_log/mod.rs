@@ -100,15 +100,15 @@ impl MeasureLog {
         pcrs
     }
 
-    /// Returns how many of a PCR's records extend `before` to `quoted`; `None` if no number of them does. The
-    /// records after these came after the quote and are not evidence.
+    /// Returns how many of a PCR's records, from the first, extend `before` to `quoted`; `None` if no number of them
+    /// does. systemd wrote the records after these after the quote, so they are not evidence.
     pub fn leads(&self, pcr: u8, before: &TaggedDigest, quoted: &TaggedDigest) -> Option<usize> {
         let records = self.of_pcr(pcr);
         lead(records, before, quoted)
     }
 
-    /// Returns how many of an NvPCR's records lead to a value; `None` if no number of them does. systemd first
-    /// extends each NvPCR with a digest of zero bytes, which no log contains.
+    /// Returns how many of an NvPCR's records, from the first, give `value`; `None` if no number of them does. systemd
+    /// first extends each NvPCR with a digest of zero bytes, which no log contains.
     pub fn leads_nv(&self, index: u32, value: &TaggedDigest) -> Option<usize> {
         let zeros = TaggedDigest::filled(value.algorithm(), 0);
         lead(self.of_nv_index(index), &zeros.extend(zeros.as_bytes()), value)
@@ -128,7 +128,7 @@ fn lead<'r>(
     }
     for record in records {
         count = count.saturating_add(1);
-        // A record without this bank changed nothing in it.
+        // A record without a digest for this bank did not extend it.
         let Some(digest) = record.digest(bank) else { continue };
         value = value.extend(digest.as_bytes());
         if value == *after {

@@ -45,24 +45,24 @@ impl<'t> NvPcrInit<'t> {
 }
 
 impl MeasureLog {
-    /// Returns the NvPCRs that systemd created or extended according to the log, each with its name; empty if
-    /// the log does not give the name.
+    /// Returns the NvPCRs that systemd created or extended according to the log, each with its name. The name is
+    /// empty if the log does not contain it.
     pub fn nvpcr_names(&self) -> NvPcrNames {
         let mut names = NvPcrNames::new();
         for record in &self.records {
             let (index, name) = match record.target {
                 Target::NvIndex(index) => (index, ""),
                 Target::Pcr(NVPCR_INIT_PCR) => {
-                    let Some(made) = record.text.as_deref().and_then(NvPcrInit::parse) else { continue };
-                    (made.index, made.name)
+                    let Some(created) = record.text.as_deref().and_then(NvPcrInit::parse) else { continue };
+                    (created.index, created.name)
                 }
                 Target::Pcr(_) => continue,
             };
             let is_full = names.len() >= NAMED_MAX && !names.contains_key(&index);
             if !is_full {
-                let known = names.entry(index).or_default();
-                if known.is_empty() {
-                    name.clone_into(known);
+                let stored = names.entry(index).or_default();
+                if stored.is_empty() {
+                    name.clone_into(stored);
                 }
             }
         }
@@ -75,12 +75,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_record_of_a_made_nvpcr_is_read_and_others_are_not() {
+    fn only_the_text_of_a_created_nvpcr_is_parsed() {
         let name = format!("000b{}", "ab".repeat(32));
         let text = format!("nvpcr-init:hardware:0x1d10200:{name}");
-        let made = NvPcrInit::parse(&text).unwrap();
-        assert_eq!((made.name, made.index), ("hardware", 0x01d1_0200));
-        assert_eq!(made.tpm_name.unwrap().to_string(), name);
+        let created = NvPcrInit::parse(&text).unwrap();
+        assert_eq!((created.name, created.index), ("hardware", 0x01d1_0200));
+        assert_eq!(created.tpm_name.unwrap().to_string(), name);
         let old = format!("nvpcr-init:hardware:0x1d10200:sha256:{}", "ab".repeat(32));
         assert_eq!(NvPcrInit::parse(&old).unwrap().tpm_name, None, "systemd 259 to 261");
         for other in [

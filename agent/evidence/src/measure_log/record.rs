@@ -21,8 +21,8 @@ pub struct Record {
     pub digests: Vec<TaggedDigest>,
     /// The type that the log states, such as `phase`. No digest covers it.
     pub event_type: Option<String>,
-    /// The text that the log says was measured, unmodified: escaped, cut after 1024 bytes, or hashed with a
-    /// secret. A claim; see [`Self::measured`].
+    /// The text of the record, as the log contains it. systemd escapes it, cuts it after 1024 bytes, and for some
+    /// records extends an HMAC of it with a secret. A claim; see [`Self::measured`].
     pub text: Option<String>,
 }
 
@@ -57,7 +57,8 @@ impl Record {
         self.digests.iter().find(|digest| digest.algorithm() == bank)
     }
 
-    /// Returns the measured bytes, if the log has all of them: their hash must be the digest of this bank.
+    /// Returns the measured bytes; `None` if the log does not contain all of them, because the hash of the text is not
+    /// the digest of this bank.
     pub fn measured(&self, bank: HashAlgorithm) -> Option<Vec<u8>> {
         let digest = self.digest(bank)?;
         let text = self.text.as_deref()?;
@@ -108,7 +109,7 @@ fn read_digests(written: &[WrittenDigest]) -> Result<Vec<TaggedDigest>, &'static
     Ok(digests)
 }
 
-/// Reverses the C escapes of systemd in the text of a record; `None` if systemd would not have written them.
+/// Reverses the C escapes of systemd in the text of a record; `None` if it has an escape that systemd does not write.
 pub(super) fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = text.bytes();
     let mut plain = Vec::with_capacity(text.len());

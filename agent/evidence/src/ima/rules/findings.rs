@@ -1,5 +1,5 @@
 //! Applies the rules to the entries of a log, and verifies their signatures: those in the extended attribute
-//! `security.ima`, which evmctl makes and the kernel's IMA checks.
+//! `security.ima`, which evmctl writes and the kernel's IMA checks.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +16,10 @@ const VIOLATED_MAX: usize = 8;
 /// The kernel's own first entry, a digest of the PCRs at the start of IMA.
 const BOOT_AGGREGATE: &[u8] = b"boot_aggregate";
 
-/// The findings of [`Rules`] in a log so far.
+/// The results of applying [`Rules`] to the entries of a log so far.
 ///
-/// Findings are only as trustworthy as the log: pass in entries that an [`crate::ima::Aggregate`] has accepted,
-/// and judge by the findings once it returns `Anchored`. Their size is bounded, whatever a device sends.
+/// Findings are only as trustworthy as the log: pass in entries that an [`crate::ima::Aggregate`] has accepted, and use
+/// the findings only after it has returned `Anchored`. Their size is bounded for any log that a device sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
     /// The id of the rules.
@@ -53,7 +53,7 @@ enum Explanation {
 }
 
 impl Findings {
-    /// Returns findings of no entries.
+    /// Creates findings without entries.
     pub fn new(rules: &Rules) -> Self {
         Self {
             rules: rules.id(),
@@ -119,7 +119,7 @@ impl Findings {
     }
 }
 
-/// Applies the cheap rules first; returns the reason of the rule that came closest.
+/// Returns what explains an entry, or why nothing does. Applies the cheap rules first.
 fn explain(rules: &Rules, entry: &Entry<'_>, first: bool, quoted: &PcrValues) -> Result<Explanation, Why> {
     let measured = Measured::read(entry).ok_or(Why::Template)?;
     let set = rules.set();
@@ -148,8 +148,9 @@ fn explain(rules: &Rules, entry: &Entry<'_>, first: bool, quoted: &PcrValues) ->
 }
 
 /// Returns whether this is the kernel's digest of the quoted PCRs: 0 to 9, or 0 to 7 for SHA-1 and old kernels.
-/// If the kernel hashed another bank than the quoted one, the log's first entry is accepted: nothing that could
-/// measure runs before it.
+///
+/// If the kernel hashed another bank than the quoted one, accepts the entry if it is the first of the log: IMA measures
+/// no file before it.
 fn is_boot_aggregate(digest: Option<FileDigest>, first: bool, quoted: &PcrValues) -> bool {
     let Some(FileDigest { of: Hashed::Contents, digest }) = digest else { return first };
     let bank = digest.algorithm();
@@ -181,12 +182,11 @@ pub(super) fn check_signature(attribute: &[u8], file: FileDigest, signers: &[Sig
     let header = Header::read(attribute).ok_or(Why::SignatureForm)?;
     let signed = header.signed(file)?;
     let key_id = header.key_id;
-    // At most one signature check per key, however many signers share it.
-    let mut known = signers.iter().filter(|signer| signer.has_key_id(key_id)).peekable();
-    if known.peek().is_none() {
+    let mut candidates = signers.iter().filter(|signer| signer.has_key_id(key_id)).peekable();
+    if candidates.peek().is_none() {
         return Err(Why::Signer { key_id });
     }
-    if known.any(|signer| signer.verifies(header.hash, &signed, header.signature)) {
+    if candidates.any(|signer| signer.verifies(header.hash, &signed, header.signature)) {
         return Ok(());
     }
     Err(Why::Signature { key_id })

@@ -1,8 +1,8 @@
 //! A policy's rules for the files that a device measured.
 //!
-//! [`Rules`] explain an entry by an allowed digest, a signature, or an excluded path. Entries without an
-//! explanation are [`Offender`]s in the [`Findings`]. The appraisal weighs violations and whether the log is
-//! anchored, which needs no second pass over the entries.
+//! [`Rules`] explain an entry by an allowed digest, a signature, or an excluded path. An entry without an explanation
+//! is an [`Offender`] in the [`Findings`]. The rules do not weigh offenders and violations, nor check whether the log
+//! is anchored: the appraisal does so later, without a second pass over the entries.
 
 mod findings;
 mod offender;
@@ -93,7 +93,7 @@ pub enum PatternError {
     /// It is empty or too long.
     #[error("a path pattern has 1 to {PATTERN_MAX_LEN} bytes")]
     Length,
-    /// Three or more stars mean nothing that two do not.
+    /// It has three or more stars in a row, which would match the same as two.
     #[error("`***` in a path pattern: `*` stands for anything but a slash, `**` for anything")]
     Stars,
 }
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_about_the_whole_path() {
+    fn a_pattern_must_match_the_whole_path() {
         assert!(!matches("/var/log", b"/var/log/x"));
         assert!(!matches("/var/log", b"/x/var/log"));
     }
@@ -241,14 +241,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused() {
+    fn malformed_patterns_are_refused() {
         assert_eq!(PathPattern::new(""), Err(PatternError::Length));
         assert_eq!(PathPattern::new(&"x".repeat(513)), Err(PatternError::Length));
         assert_eq!(PathPattern::new("/a/***"), Err(PatternError::Stars));
     }
 
     #[test]
-    fn many_stars_cost_no_more_than_path_times_pattern() {
+    fn time_is_bounded_with_many_stars() {
         let pattern = "*a".repeat(200);
         assert!(!matches(&pattern, "a".repeat(4000).replace("aaaaaaaaaaa", "aaaaaaaaaa/").as_bytes()));
     }

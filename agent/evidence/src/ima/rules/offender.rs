@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ima::entry::Entry;
 
-/// The maximum length of a displayed path. Longer paths are cut at the start, because the end says more.
+/// The maximum length of a displayed path. Longer paths are cut at the start, because the end contains the file's name.
 const SHOWN_PATH_MAX_LEN: usize = 200;
 
 /// An entry that no rule explains.
@@ -75,18 +75,20 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("no rule allows its digest, and it is not signed"),
-            Self::Violation => f.write_str("it was written while it was measured, so what ran is not known"),
+            Self::Violation => {
+                f.write_str("it was written while it was measured, so its content is not known")
+            }
             Self::Template => f.write_str("its template is not supported"),
             Self::Algorithm => f.write_str("its hash is too weak or unknown; boot with ima_hash=sha256"),
             Self::BootAggregate => {
-                f.write_str("the PCRs that the kernel found at its start are not the quoted ones")
+                f.write_str("the PCRs that the kernel hashed at its start are not the quoted ones")
             }
             Self::SignatureForm => f.write_str("its signature has an unknown form"),
             Self::SignatureOfMetadata => {
                 f.write_str("it has only an EVM signature, which does not cover its contents")
             }
             Self::Signer { key_id } => write!(f, "it is signed by the key {key_id:08x}, which no signer has"),
-            Self::Signature { key_id } => write!(f, "its signature by the key {key_id:08x} is false"),
+            Self::Signature { key_id } => write!(f, "its signature by the key {key_id:08x} is not valid"),
             Self::SignedHash => f.write_str("its signature is over a digest that is not in the log"),
         }
     }
@@ -113,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_shown_so_that_nothing_in_them_acts_on_a_terminal() {
+    fn control_characters_in_paths_are_escaped() {
         assert_eq!(shown("/srv/Größe".as_bytes()), "/srv/Größe");
         assert_eq!(shown(b"/a\xff\x1b[31m\n"), "/a\\xff\\u{1b}[31m\\n");
         assert_eq!(shown("/a\u{202e}b".as_bytes()), "/a\\u{202e}b");
