@@ -1,7 +1,8 @@
-//! Predicts what booting given files will measure.
+//! Computes the measurements of the files of a future boot.
 //!
-//! The person with the files seldom has the device's event log. [`BootChange`] carries digests and a command
-//! line from the one to the other; [`crate::eventlog::predict`] computes PCR values from them.
+//! The person who has the files seldom has the device's event log. [`BootChange`] contains only digests and a command
+//! line, and is small enough to send to the person who has the log; [`crate::eventlog::predict`] computes PCR values
+//! from the two.
 
 mod pe;
 
@@ -50,7 +51,7 @@ impl BootChange {
         UnifiedImage::read(file).map(Box::new).map(Self::Unified)
     }
 
-    /// Reads a kernel's and an initrd's file, and takes the command line without the boot loader's prefix.
+    /// Reads a kernel's and an initrd's file. `command_line` is without the prefix that a boot loader adds.
     ///
     /// # Errors
     /// If the kernel is not an EFI image, or the command line is malformed.
@@ -69,7 +70,7 @@ impl BootChange {
     }
 }
 
-/// Sections for which the stub, in some versions, adds to the initrd or chooses between alternatives.
+/// Sections for which some versions of the stub add to the initrd or choose between alternatives.
 const UNPREDICTABLE: [&str; 4] = [".ucode", ".dtbauto", ".profile", ".efifw"];
 /// Sections that the stub adds to the initrd as files.
 const ADDED: [&str; 2] = [".pcrsig", ".pcrpkey"];
@@ -83,7 +84,7 @@ pub struct UnifiedImage {
     /// The Authenticode digest of the kernel in it.
     pub(crate) kernel: DigestSet,
     pub(crate) initrd: Option<DigestSet>,
-    /// As the stub passes it to the kernel.
+    /// The command line that the stub passes to the kernel.
     pub(crate) command_line: String,
     pub(crate) is_signed: bool,
     /// Whether the stub adds files to the initrd.
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn survives_json_and_is_refused_when_incomplete() {
+    fn a_digest_set_survives_json_and_is_refused_if_incomplete() {
         let set = DigestSet::of(b"initrd");
         let json = serde_json::to_string(&set).unwrap();
         assert!(json.contains("\"sha384\":\""));

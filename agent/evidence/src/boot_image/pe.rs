@@ -9,23 +9,23 @@ use crate::tpm::{HashAlgorithm, TaggedDigest};
 const PE_OFFSET_AT: usize = 0x3c;
 const PE32: u16 = 0x010b;
 const PE32_PLUS: u16 = 0x020b;
-/// From the start of the optional header, alike in PE32 and PE32+.
+/// Offsets from the start of the optional header, equal in PE32 and PE32+.
 const HEADERS_LEN_AT: usize = 60;
 const CHECKSUM_AT: usize = 64;
 const CHECKSUM_LEN: usize = 4;
 const CERTIFICATES_ENTRY: usize = 4;
 const DIRECTORY_ENTRY_LEN: usize = 8;
 const COFF_HEADER_LEN: usize = 20;
-/// More than any linker writes; the format's own limit for images is 96.
+/// The format's own limit for images.
 const SECTIONS_MAX: u16 = 96;
 
-/// An EFI image: PE32 or PE32+ (Microsoft PE Format), well formed as far as its headers go.
+/// An EFI image: PE32 or PE32+ (Microsoft PE Format) with well-formed headers.
 #[derive(Debug, Clone)]
 pub struct PeImage<'a> {
     file: &'a [u8],
     headers_len: usize,
     checksum_at: usize,
-    /// Where the entry of the certificate table stands, if there is one.
+    /// The offset of the certificate table's entry, if there is one.
     certificates_at: Option<usize>,
     certificates_len: usize,
     sections: Vec<Section<'a>>,
@@ -35,9 +35,9 @@ pub struct PeImage<'a> {
 struct Section<'a> {
     /// Padded with zeros.
     name: [u8; 8],
-    /// Where `raw` begins in the file.
+    /// The start of `raw` in the file.
     offset: usize,
-    /// As it stands in the file, mostly with padding at its end.
+    /// The bytes in the file, mostly with padding at the end.
     raw: &'a [u8],
     len_in_memory: usize,
 }
@@ -46,7 +46,7 @@ impl<'a> PeImage<'a> {
     /// Reads the headers.
     ///
     /// # Errors
-    /// When the file is too long, is no PE image, or ends before something that its headers name.
+    /// If the file is too long, is not a PE image, or ends before a part that its headers name.
     pub fn parse(file: &'a [u8]) -> Result<Self, ImageError> {
         if file.len() > IMAGE_MAX_LEN {
             return Err(ImageError::TooLong(file.len()));
@@ -69,12 +69,13 @@ impl<'a> PeImage<'a> {
         })
     }
 
-    /// The Authenticode digest: what firmware measures when it loads the image, and what a signature is made over
-    /// (Windows Authenticode Portable Executable Signature Format).
+    /// Returns the Authenticode digest (Windows Authenticode Portable Executable Signature Format). Firmware measures
+    /// it when it loads the image, and signers sign it.
     ///
-    /// The crate `authenticode` gives the same digest for each image of systemd-boot. It differs where firmware would not:
-    /// for a certificate table that has a length and no place, it leaves the length in, and EDK II takes it off the end. It
-    /// also reads whole signatures, by crates for certificates that we do not use.
+    /// The crate `authenticode` computes the same digest for each image of systemd-boot. It differs from EDK II for a
+    /// certificate table that has a length and no offset: EDK II subtracts the length from the end of the file, the
+    /// crate does not. The crate also parses signatures, and for that needs crates for certificates that Pawl does not
+    /// use.
     pub fn authenticode(&self, algorithm: HashAlgorithm) -> TaggedDigest {
         let mut parts = self.hashed_headers();
         let mut hashed_to = self.headers_len;
@@ -89,8 +90,8 @@ impl<'a> PeImage<'a> {
         algorithm.digest(&parts)
     }
 
-    /// The content of a section, such as `.linux`, as the running image sees it: without the padding that it has in
-    /// the file, or with zeros behind it.
+    /// Returns the content of a section, such as `.linux`, as the running image reads it: cut to its length in memory
+    /// if the file pads it, filled with zeros if the file has less.
     pub fn section(&self, name: &str) -> Option<Cow<'a, [u8]>> {
         let section = self.sections.iter().find(|section| section.is_named(name))?;
         Some(match section.raw.get(..section.len_in_memory) {
@@ -103,18 +104,18 @@ impl<'a> PeImage<'a> {
         })
     }
 
-    /// Whether it carries a signature; nothing is said about whose.
+    /// Returns whether the image has a signature. Does not verify it.
     pub fn is_signed(&self) -> bool {
         self.certificates_len > 0
     }
 
-    /// The headers without the checksum and without the certificate table's entry, which change as an image is
-    /// signed.
+    /// Returns the headers without the checksum and the certificate table's entry, because signing an image changes
+    /// these two.
     fn hashed_headers(&self) -> Vec<&'a [u8]> {
-        let behind_checksum = self.checksum_at.saturating_add(CHECKSUM_LEN);
-        let gap = self.certificates_at.unwrap_or(behind_checksum);
-        let behind_gap = self.certificates_at.map_or(gap, |at| at.saturating_add(DIRECTORY_ENTRY_LEN));
-        [0..self.checksum_at, behind_checksum..gap, behind_gap..self.headers_len]
+        let after_checksum = self.checksum_at.saturating_add(CHECKSUM_LEN);
+        let gap = self.certificates_at.unwrap_or(after_checksum);
+        let after_gap = self.certificates_at.map_or(gap, |at| at.saturating_add(DIRECTORY_ENTRY_LEN));
+        [0..self.checksum_at, after_checksum..gap, after_gap..self.headers_len]
             .into_iter()
             .map(|range| self.file.get(range).unwrap_or_default())
             .collect()
@@ -131,7 +132,7 @@ impl Section<'_> {
     }
 }
 
-/// Where things stand, as the headers say. The checks against the file's length are the caller's.
+/// The offsets and lengths in the headers. The caller checks them against the file's length.
 struct Header {
     headers_len: usize,
     checksum_at: usize,
@@ -182,7 +183,7 @@ fn read_sections<'a>(file: &'a [u8], header: &Header) -> Result<Vec<Section<'a>>
     let mut total: usize = 0;
     for _ in 0..header.section_count {
         let section = read_section(file, &mut table).ok_or(ImageError::Truncated("section"))?;
-        // Sections that overlap would have a short file hashed over and over.
+        // With overlapping sections, a short file would cost hashing its bytes many times.
         total = total.saturating_add(section.raw.len());
         if total > file.len() {
             return Err(ImageError::Truncated("section"));
@@ -201,7 +202,7 @@ fn read_section<'a>(file: &'a [u8], table: &mut LogReader<'_>) -> Option<Section
     let (raw_len, offset) = (usize::try_from(table.u32()?).ok()?, usize::try_from(table.u32()?).ok()?);
     let _relocations = table.bytes(16)?;
     let raw = match raw_len {
-        // Zeroed memory, which may name any place in the file.
+        // The section is zeroed memory, and its offset in the file may be anything.
         0 => &[],
         len => file.get(offset..offset.checked_add(len)?)?,
     };
@@ -231,7 +232,7 @@ pub enum ImageError {
     /// A section makes the stub add to the initrd, or choose between alternatives.
     #[error(
         "the unified kernel image has a section {0}, for which the stub changes what it measures: \
-         it cannot be told beforehand"
+         this cannot be predicted"
     )]
     Unpredictable(&'static str),
     /// The command line is not text that all stubs treat alike.

@@ -77,7 +77,7 @@ impl Format {
     /// Returns whether no event starts here: the log ends, or padding fills the memory that the firmware
     /// reserved for it. Linux ends the log at an event of zeros; erased flash reads as ones.
     pub(super) fn ends_at(&self, rest: &[u8]) -> bool {
-        // The length of each format's shortest event, whose bytes then contain an impossible PCR and type.
+        // The length of each format's shortest event. Eight bytes of ones are an impossible PCR and type.
         let no_event = match self {
             Self::Sha1 => 32,
             Self::CryptoAgile(_) => 16,
@@ -144,7 +144,7 @@ pub struct LogEvent<'a> {
     pub kind: EventKind,
     /// The digests that were extended, for each bank with a known algorithm.
     pub digests: Vec<TaggedDigest>,
-    /// The data that the log says was measured. Only some types of events tie it to the digests.
+    /// The data of the event. The digests cover it only for some types of events.
     pub data: &'a [u8],
 }
 
@@ -309,7 +309,7 @@ pub enum EventLogError {
     },
 }
 
-/// Returns the names of the TCG Algorithm Registry, or numbers.
+/// Returns the algorithms' names in the TCG Algorithm Registry, and the numbers of others.
 fn bank_names(ids: &[u16]) -> String {
     let name = |id: &u16| match (HashAlgorithm::from_id(*id), id) {
         (Some(known), _) => known.as_str().to_owned(),

@@ -2,8 +2,8 @@
 //! section 10), in both of its formats.
 //!
 //! Nothing protects the log itself. Trust it only if [`EventLog::replay`] gives the PCR values that a TPM has
-//! quoted. Even then, only some types of events tie their data to the digest. Verifiers therefore use
-//! [`EventLog::facts`], which says for each fact whether a digest covers it.
+//! quoted. Even then, the digest covers the data of only some types of events. Verifiers therefore use
+//! [`EventLog::facts`], which returns for each fact whether a digest covers it.
 
 #[cfg(feature = "verifier")]
 mod facts;
@@ -30,9 +30,9 @@ pub use predict::{DatabaseChange, PredictError, explains, predict, predict_datab
 /// firmware's log has ended. systemd 259 and later log it ([`crate::measure_log`]).
 pub const BOOT_PHASES_PCR: u8 = 11;
 
-/// The PCRs that only firmware extends, without those of Secure Boot. (U-Boot measures the command line into PCR
-/// 1, systemd-stub the machine.) Some firmware extends them without a log entry: PCR 0 on some servers, PCR 5 at
-/// the end of boot services.
+/// The PCRs that only firmware extends, without PCR 7 of Secure Boot. PCR 1 is not among them: U-Boot measures the
+/// command line into it, and systemd-stub the SMBIOS tables. Some firmware extends these PCRs without a log entry: PCR
+/// 0 on some servers, PCR 5 at the end of boot services.
 pub const FIRMWARE_PCRS: [u8; 5] = [0, 2, 3, 5, 6];
 
 /// The size limit of a log, in bytes. Logs of real machines have 8 to 100 KiB.

@@ -1,4 +1,4 @@
-//! Decodes an event to its fact: selects the decoder, and checks what the digest covers.
+//! Decodes events to facts: selects the decoder for an event, and checks what the digest covers.
 
 use super::fact::{EventFact, Fact, Stage, Tie};
 use super::firmware::{Action, FirmwareContent};
@@ -65,8 +65,8 @@ fn firmware<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     Some((Fact::FirmwareContent(content), Tie::Digest))
 }
 
-/// Returns whether a separator reports a failure; `None` if the digest is not a separator's. The digest is of a
-/// fixed number, whatever the event's data is (TCG PC Client Platform Firmware Profile, section 10.4.5).
+/// Returns whether a separator reports a failure; `None` if the digest is not a separator's. The firmware hashes a
+/// fixed number, and not the event's data (TCG PC Client Platform Firmware Profile, section 10.4.5).
 fn separator(digest: &TaggedDigest) -> Option<bool> {
     let is = |number: u32| digest.algorithm().digest(&[&number.to_le_bytes()]) == *digest;
     match () {
@@ -143,7 +143,7 @@ fn decode_configuration<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
 }
 
 /// Decodes EV_EFI_VARIABLE_BOOT. Most firmware hashes only the value, as the profile required before
-/// EV_EFI_VARIABLE_BOOT2. Then a variable that its value does not identify is a claim.
+/// EV_EFI_VARIABLE_BOOT2. Then the digest ties only variables whose value identifies them; others are claims.
 fn decode_boot_variable<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let variable = Variable::read(measured.data())?;
     let value_alone = measured.covers(&[variable.data]);
@@ -171,7 +171,7 @@ fn secure_boot(pcr: u8, variable: &Variable<'_>) -> Option<Fact<'static>> {
         return None;
     }
     if variable.is(Guid::GLOBAL_VARIABLE, "SecureBoot") {
-        // Firmware without Secure Boot has no such variable and measures its absence.
+        // Firmware without Secure Boot has no such variable, and measures it with an empty value.
         return match variable.data {
             [] | [0] => Some(Fact::SecureBoot(false)),
             [1] => Some(Fact::SecureBoot(true)),

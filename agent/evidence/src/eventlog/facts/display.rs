@@ -67,8 +67,8 @@ impl fmt::Display for Fact<'_> {
             }
             Self::Action(action) => Plain(action.as_str()).fmt(f),
             Self::StartupLocality(locality) => write!(f, "the TPM was started from locality {locality}"),
-            Self::Unmeasured => f.write_str("a remark, extended nowhere"),
-            Self::Other => f.write_str("an event that is not understood"),
+            Self::Unmeasured => f.write_str("a remark, extended into no PCR"),
+            Self::Other => f.write_str("an unknown event"),
         }
     }
 }
@@ -125,8 +125,8 @@ impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.role {
             ImageRole::Application => "image",
-            ImageRole::BootDriver => "driver for booting",
-            ImageRole::RuntimeDriver => "driver that stays",
+            ImageRole::BootDriver => "boot driver",
+            ImageRole::RuntimeDriver => "runtime driver",
         })?;
         match &self.path {
             Some(path) => write!(f, " {}", Plain(path)),

@@ -5,8 +5,8 @@ use super::uefi::{Variable, load_options};
 use crate::eventlog::kind::EventKind;
 use crate::tpm::{HashAlgorithm, TaggedDigest};
 
-/// What an event states (TCG PC Client Platform Firmware Profile, section 10; Linux TPM PCR Registry for PCRs 8
-/// to 14).
+/// The decoded content of an event (TCG PC Client Platform Firmware Profile, section 10; Linux TPM PCR Registry for
+/// PCRs 8 to 14).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fact<'a> {
@@ -62,8 +62,8 @@ pub enum Fact<'a> {
     },
     /// Configuration and add-ons that a boot loader measured. The fact is the digest.
     LoaderData(LoaderData),
-    /// The SMBIOS table of the system, with its UUID and serial number, so that each machine has a digest of its
-    /// own (systemd-boot and systemd-stub, PCR 1).
+    /// The SMBIOS table of the system (systemd-boot and systemd-stub, PCR 1). Its digest differs on each machine,
+    /// because it contains the UUID and the serial number.
     MachineTable,
     /// The end of the firmware's measurements into a PCR.
     Separator {
@@ -129,12 +129,12 @@ pub enum Tie {
     /// The digest covers the data from which the fact was decoded, or the fact is that digest. Names next to
     /// such a digest are still claims; the variants of [`Fact`] say which.
     Digest,
-    /// Only the event's data states it, and anybody can write that: display it, never judge by it.
+    /// Only the event's data states it, and anybody can write that: display it, and base no decision on it.
     Claim,
 }
 
-/// When an event was extended into its PCR. The separator's digest decides, whatever the log calls the event:
-/// only firmware can have extended what comes before the separator.
+/// When an event was extended into its PCR. Only firmware can have extended events before the separator, which is
+/// recognized by its digest, because a log can give it any type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Up to and including the PCR's separator.
@@ -196,7 +196,7 @@ fn is_routine(fact: &Fact<'_>) -> bool {
 pub struct BootFacts<'f, 'a>(&'f [EventFact<'a>]);
 
 impl<'f, 'a> BootFacts<'f, 'a> {
-    /// Takes the result of [`crate::eventlog::EventLog::facts`].
+    /// Summarizes the result of [`crate::eventlog::EventLog::facts`].
     pub fn new(facts: &'f [EventFact<'a>]) -> Self {
         Self(facts)
     }
@@ -256,7 +256,7 @@ impl<'f, 'a> BootFacts<'f, 'a> {
     }
 }
 
-/// What systemd extended, by the text that its record's digest covers.
+/// An extend by systemd, decoded from the text of its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UserSpaceEvent {
@@ -275,7 +275,7 @@ pub enum UserSpaceEvent {
 }
 
 impl UserSpaceEvent {
-    /// Reads the text that was extended into a PCR.
+    /// Decodes the text that systemd extended into a PCR.
     pub(crate) fn of(pcr: u8, text: &str) -> Self {
         let after = |prefix| text.strip_prefix(prefix).map(str::to_owned);
         let phase = PHASES.into_iter().find(|phase| *phase == text);
@@ -300,7 +300,7 @@ impl UserSpaceEvent {
 /// The text of [`UserSpaceEvent::OsSeparator`].
 pub(crate) const OS_SEPARATOR: &str = "os-separator";
 pub(crate) const NVPCR_SEPARATOR: &str = "nvpcr-separator";
-/// A soft reboot or a restarted phase repeats some of them.
+/// The boot phases. A soft reboot or a restarted phase repeats some of them.
 const PHASES: [&str; 6] = ["enter-initrd", "leave-initrd", "sysinit", "ready", "shutdown", "final"];
 const KERNEL_PCR: u8 = 9;
 const PHASES_PCR: u8 = 11;

@@ -3,7 +3,7 @@ use super::uefi::Guid;
 use crate::bytes::LogReader;
 use crate::eventlog::kind::EventKind;
 
-/// A measured part of the firmware. The fact is the digest; all of this is a claim.
+/// A measured part of the firmware. The fact is the digest; all fields here are claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirmwareContent {
     /// The part.
@@ -134,7 +134,7 @@ fn names_smbios_alone(kind: EventKind, data: &[u8]) -> Option<()> {
     reader.is_empty().then_some(())
 }
 
-/// Reads a text with its length in the byte before it; returns it and the rest.
+/// Reads a text after a byte with its length; returns the text and the remaining bytes.
 fn read_described(data: &[u8]) -> Option<(String, &[u8])> {
     let mut reader = LogReader::new(data);
     let len = reader.u8()?;

@@ -14,7 +14,7 @@ use crate::tpm::{HashAlgorithm, TaggedDigest};
 /// The result of a decoder; `None` if the event is unknown, in the wrong PCR, or malformed.
 pub(super) type Decoded<'a> = Option<(Fact<'a>, Tie)>;
 
-/// An event with the digest that counts.
+/// An event with its digest in the appraised bank.
 pub(super) struct Measured<'e, 'a> {
     pub(super) event: &'e LogEvent<'a>,
     pub(super) digest: &'e TaggedDigest,
@@ -30,7 +30,7 @@ impl<'a> Measured<'_, 'a> {
         self.digest.algorithm().digest(parts) == *self.digest
     }
 
-    /// Returns the fact, which was decoded from all of the data.
+    /// Ties a fact that was decoded from all of the data: to the digest if the digest covers the data.
     pub(super) fn whole(&self, fact: Fact<'a>) -> (Fact<'a>, Tie) {
         let tie = if self.covers(&[self.data()]) { Tie::Digest } else { Tie::Claim };
         (fact, tie)
@@ -49,17 +49,17 @@ pub(super) fn decode_ipl<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     }
 }
 
-/// GRUB hashes a text without the prefix that names its type. The builds of RHEL 8 and others write no colon,
-/// name the command line `grub_kernel_cmdline`, and hash a command with its NUL.
+/// Decodes a text of GRUB, which hashes it without the prefix that names its type. The builds of RHEL 8 and others
+/// write no colon, name the command line `grub_kernel_cmdline`, and hash a command with its NUL.
 fn grub_text<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let whole = uefi::utf8(measured.data())?;
-    let (prefix, said) = whole.split_once(' ')?;
+    let (prefix, text) = whole.split_once(' ')?;
     let fact = match prefix.strip_suffix(':').unwrap_or(prefix) {
-        "grub_cmd" => Fact::LoaderCommand(said.to_owned()),
-        "kernel_cmdline" | "grub_kernel_cmdline" | "module_cmdline" => Fact::CommandLine(said.to_owned()),
+        "grub_cmd" => Fact::LoaderCommand(text.to_owned()),
+        "kernel_cmdline" | "grub_kernel_cmdline" | "module_cmdline" => Fact::CommandLine(text.to_owned()),
         _ => return None,
     };
-    let is_covered = measured.covers(&[said.as_bytes()]) || measured.covers(&[said.as_bytes(), &[0]]);
+    let is_covered = measured.covers(&[text.as_bytes()]) || measured.covers(&[text.as_bytes(), &[0]]);
     Some((fact, if is_covered { Tie::Digest } else { Tie::Claim }))
 }
 
@@ -67,8 +67,8 @@ fn grub_file<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     Some((Fact::LoadedFile { path: uefi::utf8(measured.data())? }, Tie::Digest))
 }
 
-/// systemd-boot and systemd-stub hash the command line that they received or override: UTF-16 with its NUL.
-/// Until version 250 they used PCR 8 and logged one byte less.
+/// Decodes the command line of systemd-boot or systemd-stub, which hash it as UTF-16 with its NUL. Until version 250
+/// they used PCR 8 and logged one byte less than they hashed.
 fn load_options<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     const NUL: &[u8] = &[0, 0];
     let data = measured.data();
@@ -78,8 +78,8 @@ fn load_options<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     measured.covers(&[units, NUL]).then_some((Fact::CommandLine(text), Tie::Digest))
 }
 
-/// systemd-stub first measures a section's name, in ASCII with its NUL, then its content; the log has the name
-/// in UTF-16 for both.
+/// Decodes a section. systemd-stub first measures the section's name, in ASCII with its NUL, then its content; the log
+/// has the name in UTF-16 for both.
 fn section<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let name = uefi::utf16(measured.data())?;
     if !name.is_ascii() || !name.starts_with('.') {
@@ -92,13 +92,13 @@ fn section<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     Some((Fact::UnifiedSection { name, part }, Tie::Digest))
 }
 
-/// Credentials and extensions that systemd-stub found next to the image.
+/// Decodes credentials and extensions that systemd-stub found next to the image.
 fn loader_data<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let description = uefi::utf16(measured.data())?;
     Some((Fact::LoaderData(LoaderData { tag: None, description }), Tie::Digest))
 }
 
-/// The name ends at its NUL: some builds of shim log one byte of the memory after it.
+/// Decodes a variable of shim. The name ends at its NUL: some builds of shim log one byte of the memory after it.
 fn shim_variable<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let name = measured.data().split(|byte| *byte == 0).next()?;
     Some((Fact::MachineOwnerKeys { name: uefi::utf8(name)? }, Tie::Digest))
@@ -112,7 +112,8 @@ const KERNEL_PCR: u8 = 9;
 const SMBIOS: u32 = 0xd5cb_7cbc;
 const SETTINGS_PCR: u8 = 1;
 
-/// Decodes EV_EVENT_TAG. The kernel and systemd tag what they measured; the digest is that of the measured data.
+/// Decodes EV_EVENT_TAG. The event's data is a tag and a description; the digest is that of other data, which the
+/// kernel or systemd measured.
 pub(super) fn decode_tagged<'a>(measured: &Measured<'_, 'a>) -> Decoded<'a> {
     let mut reader = LogReader::new(measured.data());
     let tag = reader.u32()?;

@@ -2,7 +2,7 @@
 //!
 //! A PCR covers only digests and their order. A fact is therefore tied to its event in one of two ways: hashing
 //! the data from which it was decoded gives the event's digest, or the fact *is* the digest, as with a boot
-//! loader's image. Everything else in the event's data is a [`Tie::Claim`]: displayed, never judged by.
+//! loader's image. Everything else in the event's data is a [`Tie::Claim`], which no decision may rely on.
 //!
 //! No digest covers the event type either, nor the text in front of a GRUB command; anyone who writes a log can
 //! choose both. A type is therefore decoded only in the PCRs where it belongs, and only if its data is complete

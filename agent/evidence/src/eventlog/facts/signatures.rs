@@ -148,7 +148,7 @@ impl SignatureEntry {
 }
 
 impl CertificateId {
-    /// Reads what a list declares to be a certificate, well formed or not.
+    /// Identifies a certificate of a list, even if it is malformed.
     fn of(der: &[u8]) -> Self {
         Self::read(der).unwrap_or_else(|| Self { fingerprint: fingerprint(der), subject: None })
     }
@@ -195,8 +195,8 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Returns `None` if the value is neither an EFI_SIGNATURE_DATA nor a certificate. Examples are shim's
-    /// built-in certificate and other variables that shim measures the same way.
+    /// Decodes the variable; `None` if its value is neither an EFI_SIGNATURE_DATA nor a certificate, as with some
+    /// variables that shim measures in the same way. shim measures its built-in certificate without an owner.
     pub(super) fn of(variable: &Variable<'_>) -> Option<Self> {
         let built_in = || SignatureEntry::certificate(variable.vendor, variable.data);
         let entry = SignatureEntry::alone(variable.data).or_else(built_in)?;

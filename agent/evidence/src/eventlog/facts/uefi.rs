@@ -1,5 +1,5 @@
-//! UEFI's GUIDs, texts and variables in event data. Texts are decoded strictly: a text with an unexpected byte is not
-//! accepted as text, so that no two measurements give the same text.
+//! UEFI's GUIDs, texts and variables in event data. Bytes with an unexpected character are not decoded as text, so that
+//! different measurements do not give the same text.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ impl Guid {
         Self::new(0xf2fd_1544, 0x9794, 0x4a2c, [0x99, 0x2e, 0xe5, 0xbb, 0xcf, 0x20, 0xe3, 0x94]),
     ];
 
-    /// Takes the fields in the order of the text form.
+    /// Builds a GUID from its fields, in the order of the text form.
     pub(super) const fn new(first: u32, second: u16, third: u16, rest: [u8; 8]) -> Self {
         let [a, b, c, d] = first.to_le_bytes();
         let [e, f] = second.to_le_bytes();
@@ -32,7 +32,7 @@ impl Guid {
         Self([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
     }
 
-    /// Takes the bytes in memory order.
+    /// Builds a GUID from its bytes in memory order.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
@@ -109,25 +109,25 @@ impl LogReader<'_> {
 }
 
 impl<'a> LogReader<'a> {
-    /// Returns all unread bytes.
+    /// Reads all remaining bytes.
     pub(super) fn remainder(&mut self) -> &'a [u8] {
         self.bytes(self.remaining()).unwrap_or_default()
     }
 
-    /// Returns the next `count` bytes, if there are so many.
+    /// Reads `count` bytes; `None` if there are fewer.
     pub(super) fn counted(&mut self, count: u64) -> Option<&'a [u8]> {
         self.bytes(usize::try_from(count).ok()?)
     }
 }
 
-/// UTF-8 without control characters other than line breaks and tabs, which GRUB's menu entries have; with or
-/// without a trailing NUL.
+/// Decodes UTF-8, with or without a trailing NUL. `None` if it is malformed or has control characters, except line
+/// breaks and tabs, which GRUB's menu entries have.
 pub(super) fn utf8(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes.strip_suffix(&[0]).unwrap_or(bytes)).ok()?;
     is_plain(text).then(|| text.to_owned())
 }
 
-/// UTF-16, little-endian, under the same rules.
+/// Decodes little-endian UTF-16 under the same rules.
 pub(super) fn utf16(bytes: &[u8]) -> Option<String> {
     let units = bytes.strip_suffix(&[0, 0]).filter(|rest| rest.len().is_multiple_of(2)).unwrap_or(bytes);
     if !units.len().is_multiple_of(2) {
@@ -138,18 +138,18 @@ pub(super) fn utf16(bytes: &[u8]) -> Option<String> {
     is_plain(&text).then_some(text)
 }
 
-/// Printable ASCII, in UTF-16 or in single bytes.
+/// Decodes printable ASCII, in UTF-16 or in single bytes.
 pub(super) fn ascii(bytes: &[u8]) -> Option<String> {
     let text = utf16(bytes).filter(|text| is_ascii(text)).or_else(|| utf8(bytes))?;
     is_ascii(&text).then_some(text)
 }
 
-/// Encodes a command line as stubs pass it on and as the kernel's stub measures it: UTF-16 with a NUL.
+/// Encodes a command line as boot loaders pass it to the kernel's stub and as that stub measures it: UTF-16 with a NUL.
 pub(in crate::eventlog) fn load_options(text: &str) -> Vec<u8> {
     text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect()
 }
 
-/// Returns a GUID, which some firmware has instead of a version text.
+/// Returns the text form of a GUID, which some firmware measures instead of a version text.
 pub(super) fn guid_text(bytes: &[u8]) -> Option<String> {
     bytes.try_into().ok().map(|bytes| Guid::from_bytes(bytes).to_string())
 }
@@ -167,13 +167,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_written_as_uefi_writes_it() {
+    fn a_guid_is_displayed_in_uefis_text_form() {
         assert_eq!(Guid::GLOBAL_VARIABLE.to_string(), "8be4df61-93ca-11d2-aa0d-00e098032b8c");
         assert_eq!(Guid::GLOBAL_VARIABLE.as_bytes()[..4], [0x61, 0xdf, 0xe4, 0x8b]);
     }
 
     #[test]
-    fn what_is_no_text_is_none() {
+    fn malformed_texts_and_control_characters_are_refused() {
         assert_eq!(utf8(b"grub\0").as_deref(), Some("grub"));
         assert_eq!(utf8(b"gr\0ub"), None);
         assert_eq!(utf8(b"gr\x1bub"), None);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn ascii_comes_in_either_width() {
+    fn ascii_is_decoded_from_either_width() {
         assert_eq!(ascii(b"1\0.\x002\0\0\0").as_deref(), Some("1.2"));
         assert_eq!(ascii(b"1.2").as_deref(), Some("1.2"));
         assert_eq!(ascii(&[0xc9, 0x12, 0x33, 0x44]), None);

@@ -1,4 +1,4 @@
-//! The present boot: which boot chain its log shows, and which of its events are replaced.
+//! The present boot: the boot chain that its log shows, and the events that a prediction replaces.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,14 +10,14 @@ use crate::eventlog::facts::{BootFacts, EventFact, Fact, SectionPart, Stage};
 use crate::eventlog::log::EventLogError;
 use crate::tpm::TaggedDigest;
 
-/// How the kernel was started, with the events that show it.
+/// The software that started the kernel, with the events of the boot.
 #[derive(Debug)]
 pub(super) enum Chain<'f, 'a> {
-    /// By systemd-stub, out of a unified kernel image.
+    /// systemd-stub, from a unified kernel image.
     Unified(LoggedBoot<'f, 'a>),
-    /// By the firmware or systemd-boot, through the kernel's own EFI stub.
+    /// The firmware or systemd-boot, through the kernel's own EFI stub.
     Stub(LoggedBoot<'f, 'a>),
-    /// By GRUB.
+    /// GRUB.
     Grub(LoggedBoot<'f, 'a>),
 }
 
@@ -52,7 +52,7 @@ impl<'f, 'a> LoggedBoot<'f, 'a> {
         self.all().filter(|event| event.stage == Stage::Loader && matches!(event.fact, Fact::Image(_)))
     }
 
-    /// Returns the only event for which `is` holds; `None` if there is none. Several are an error.
+    /// Returns the only event for which `is` returns true; `None` if there is none. Several are an error.
     pub(super) fn only(
         self,
         what: &'static str,
@@ -123,7 +123,7 @@ pub enum PredictError {
     IsNotUnified,
     /// The log has several events for one of the files.
     #[error(
-        "the present boot measured {what} {count} times: it cannot be told which of them the update replaces"
+        "the present boot measured {what} {count} times: it is not known which of them the update replaces"
     )]
     Ambiguous {
         /// What was measured.
@@ -136,9 +136,9 @@ pub enum PredictError {
     Unmatched(&'static str),
     /// Something other than the files took part in the boot.
     #[error(
-        "line {line} of the boot event log (PCR {pcr}) is of something beside the image (a command line of its own, \
-         credentials or extensions), which changes what the image passes on: remove it, or accept the device's \
-         state after the update"
+        "line {line} of the boot event log (PCR {pcr}) shows an addition to the image (a separate command line, \
+         credentials or extensions), which changes what the stub passes to the kernel: remove it, or accept the \
+         device's state after the update"
     )]
     Addition {
         /// The event's place in the log.
@@ -154,7 +154,7 @@ pub enum PredictError {
     AddsToInitrd,
     /// The present boot does not measure the variable exactly once.
     #[error(
-        "the boot event log does not have {0} once, before the separator of PCR 7: nothing can be computed"
+        "the boot event log does not contain {0} exactly once before the separator of PCR 7: nothing can be computed"
     )]
     NoDatabase(&'static str),
     /// Secure Boot would refuse it.

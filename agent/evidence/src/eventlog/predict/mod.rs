@@ -1,11 +1,11 @@
-//! Predicts the PCRs of a boot from other files: takes the log of the present boot and replaces the events of
-//! those files.
+//! Predicts the PCRs of a boot from other files: replaces the events of those files in the log of the present boot,
+//! and replays it.
 //!
-//! The prediction assumes that firmware, boot loader and stub act as they did in the present boot. [`explains`]
-//! tests that with files that the device has already booted. If the boot chain measures something that the files
-//! do not determine, the result is an error, not a guess: a wrong prediction does not weaken trust, but leaves a
-//! device without its keys until it can report. Under Secure Boot the new files are assumed to have the same
-//! signers as the present ones.
+//! The prediction assumes that firmware, boot loader and stub act as they did in the present boot, and under Secure
+//! Boot that the new files have the same signers as the present ones. [`explains`] tests the first assumption with
+//! files that the device has already booted. If the boot chain measures something that the files do not determine,
+//! the result is an error and not a guess: a wrong prediction does not weaken trust, but leaves a device without its
+//! keys until it can report.
 
 mod boot;
 mod replace;
@@ -22,9 +22,9 @@ use boot::Chain;
 
 pub use boot::PredictError;
 
-/// Predicts the PCR values of a boot from other files, in every bank of the log; the events are decoded by
-/// `bank`, which the device quotes. Covers the PCRs that the log extends, except 10 and 11, and except 9 if it
-/// contains a boot secret.
+/// Predicts the PCR values of a boot from other files, in every bank of the log. `bank` is the bank that the device
+/// quotes; its digests decode the events. Returns the PCRs that the log extends, except 10 and 11, and except 9 if it
+/// covers a boot secret.
 ///
 /// # Errors
 /// If the log is malformed, or the boot chain measures something that the files do not determine.
@@ -77,13 +77,13 @@ impl DatabaseChange {
     /// The size limit of the content, in bytes. Microsoft's dbx has 24 KiB.
     pub const MAX_LEN: usize = 128 * 1024;
 
-    /// Takes the new content of `db`. Skips four leading bytes of attributes, as efivarfs has them. Returns
+    /// Reads the new content of `db`, with or without the four bytes of attributes that efivarfs puts in front. Returns
     /// `None` if it is not a list of signatures, or too long.
     pub fn allowed(content: &[u8]) -> Option<Self> {
         Self::read(DatabaseName::Allowed, content)
     }
 
-    /// Takes the new content of `dbx`, as [`Self::allowed`] does.
+    /// Reads the new content of `dbx`, as [`Self::allowed`] does.
     pub fn forbidden(content: &[u8]) -> Option<Self> {
         Self::read(DatabaseName::Forbidden, content)
     }
@@ -106,8 +106,8 @@ impl DatabaseChange {
     }
 }
 
-/// Predicts the PCR values of a boot with other contents of db and dbx, in every bank of the log; `bank` is the
-/// one that the device quotes. Assumes that the same entries authorize the loaded images.
+/// Predicts the PCR values of a boot with other contents of db and dbx, in every bank of the log. `bank` is the bank
+/// that the device quotes. Assumes that the same entries authorize the loaded images.
 ///
 /// # Errors
 /// If the log is malformed, or does not contain the variable exactly once.

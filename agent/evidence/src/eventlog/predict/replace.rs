@@ -11,8 +11,8 @@ pub(super) fn has_boot_secret(boot: &LoggedBoot<'_, '_>) -> bool {
     boot.all().any(|event| event.stage == Stage::Loader && event.fact == Fact::MachineTable)
 }
 
-/// The PCRs of what systemd-stub found next to the image and adds to the initrd: command lines and credentials,
-/// extensions.
+/// The PCRs into which systemd-stub measures its additions, which it finds next to the image: command lines and
+/// credentials, extensions.
 const ADDITIONS_PCRS: [u8; 2] = [12, 13];
 
 /// Replaces the image in PCR 4, the kernel after it if the stub has the firmware load it, and the measurements
@@ -132,7 +132,8 @@ fn command_line<'f>(boot: &LoggedBoot<'f, '_>) -> Result<&'f str, PredictError> 
     }
 }
 
-/// Returns the file with this name. Names in PCR 9 are claims; a wrong name only makes the prediction wrong.
+/// Returns the event of the file with this name. Names in PCR 9 are claims; a wrong name only makes the prediction
+/// wrong.
 fn file<'f, 'a>(
     boot: &LoggedBoot<'f, 'a>,
     what: &'static str,
