@@ -1,4 +1,4 @@
-//! A boot as its logs describe it: the logs replayed one after the other, and compared with the quoted values.
+//! Replays a boot's logs, the firmware's and then systemd's, and compares the result with the quoted values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,25 +9,24 @@ use crate::eventlog::{
 use crate::measure_log::{MeasureLog, MeasureLogError, OS_SEPARATOR_PCRS, os_separator};
 use crate::tpm::{HashAlgorithm, PcrValues, TaggedDigest};
 
-/// The texts that systemd extends into PCR 11, in this order. Without a log of systemd they are tried; the TPM's
-/// driver may load too late for the first ones.
+/// The texts that systemd extends into PCR 11, in this order. Without systemd's log, appraisal tries them; the first
+/// ones are missing if the TPM's driver loads late.
 const BOOT_PHASES: [&str; 4] = ["enter-initrd", "leave-initrd", "sysinit", "ready"];
 
-/// The logs of a boot, replayed one after the other: everything in the firmware's log was extended before
-/// systemd ran.
+/// The replayed logs of a boot. All extends in the firmware's log came before those in systemd's log.
 pub(super) struct Replayed {
     firmware: PcrValues,
     user_space: Option<MeasureLog>,
 }
 
-/// How logs explain a PCR's quoted value.
+/// The events that explain a PCR's quoted value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Account {
-    /// By the firmware's log and this many of the PCR's records in systemd's log.
+    /// The firmware's log, and this many of the PCR's records in systemd's log.
     Logged(usize),
-    /// By the firmware's log and an os-separator, of which the device keeps no log.
+    /// The firmware's log, and an os-separator. The device has no log of systemd.
     OsSeparator,
-    /// By the firmware's log and boot phases, of which the device keeps no log.
+    /// The firmware's log, and boot phases. The device has no log of systemd.
     Phases,
 }
 
@@ -38,7 +37,7 @@ impl Replayed {
         Ok(Self { firmware: log.replay()?, user_space })
     }
 
-    /// Returns the replay of no logs.
+    /// Returns the replay of a boot without logs.
     pub(super) fn nothing() -> Self {
         Self { firmware: PcrValues::default(), user_space: None }
     }
@@ -75,8 +74,8 @@ impl Replayed {
     }
 }
 
-/// Returns the PCR values at the start of IMA, which IMA's `boot_aggregate` covers: of PCRs that the logs
-/// explain, the value before systemd's extends; of all others, the quoted value.
+/// Returns the PCR values at the start of IMA, which IMA's `boot_aggregate` covers. For a PCR that the logs explain
+/// this is the value before systemd's extends, for any other the quoted value.
 pub fn before_user_space(
     boot_log: Option<&[u8]>,
     measure_log: Option<&[u8]>,
@@ -93,14 +92,14 @@ pub fn before_user_space(
     values
 }
 
-/// A PCR's value after a future boot, if systemd extends in it the same as in the present boot.
+/// A PCR's value after a future boot in which systemd makes the same extends as in the present boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foretold {
     /// The predicted value.
     Value(TaggedDigest),
-    /// Cannot be predicted: the boot chain measures something that differs on each machine and boot.
+    /// The value cannot be predicted: the boot chain measures something that differs on each machine and boot.
     Unknown,
-    /// The logs do not explain the present value, so that nothing can be predicted from them.
+    /// The logs do not explain the present value, so they allow no prediction.
     Unaccounted,
 }
 
@@ -151,7 +150,7 @@ fn ends_with_os_separator(pcr: u8, before: &TaggedDigest, quoted: &TaggedDigest)
     OS_SEPARATOR_PCRS.contains(&pcr) && before.extend(separator.as_bytes()) == *quoted
 }
 
-/// Returns whether some of the boot phases, in their order, extend one value to the other.
+/// Returns whether any subset of the boot phases, in their order, extends `from` to `to`.
 fn phases_lead(from: &TaggedDigest, to: &TaggedDigest) -> bool {
     let bank = from.algorithm();
     (0..1_u8 << BOOT_PHASES.len()).any(|some| {
@@ -172,9 +171,9 @@ impl Account {
     }
 }
 
-/// A boot as its logs describe it, as far as a quote confirms them.
+/// The events of a boot that a quote confirms.
 pub(in crate::appraise) struct Boot<'a> {
-    /// The quoted bank, by which everything is appraised.
+    /// The quoted bank, whose digests decode the events.
     bank: HashAlgorithm,
     quoted: &'a PcrValues,
     accounts: BTreeMap<u8, Account>,
@@ -205,7 +204,7 @@ impl<'a> Boot<'a> {
         Ok(Self { bank, quoted, accounts, facts })
     }
 
-    /// Returns a boot without a log.
+    /// Describes a boot without a log.
     pub(super) fn unlogged(quoted: &'a PcrValues) -> Self {
         let bank = quoted_bank(quoted);
         Self { bank, quoted, accounts: accounts(&Replayed::nothing(), bank, quoted), facts: Vec::new() }
@@ -221,7 +220,7 @@ impl<'a> Boot<'a> {
         BootFacts::new(&self.facts)
     }
 
-    /// Returns the bank by which everything is appraised.
+    /// Returns the quoted bank, whose digests decode the events.
     pub(super) fn bank(&self) -> HashAlgorithm {
         self.bank
     }
@@ -253,13 +252,13 @@ impl<'a> Boot<'a> {
     }
 }
 
-/// Returns whether the digest is an os-separator's, whatever the log calls the event.
+/// Returns whether the digest is an os-separator's, for any type that the log gives the event.
 pub(super) fn is_os_separator(event: &EventFact<'_>) -> bool {
     event.fact == Fact::UserSpace(UserSpaceEvent::OsSeparator)
         || event.digest.is_some_and(|digest| digest == os_separator(digest.algorithm()))
 }
 
-/// Returns the bank of a quote. Of a quote with several banks only the sha256 bank counts.
+/// Returns the bank of a quote; SHA-256 for a quote with several banks.
 fn quoted_bank(quoted: &PcrValues) -> HashAlgorithm {
     quoted.sole_bank().unwrap_or(HashAlgorithm::Sha256)
 }

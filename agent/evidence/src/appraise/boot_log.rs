@@ -12,16 +12,17 @@ use crate::eventlog::{BOOT_PHASES_PCR, EventLogError, FIRMWARE_PCRS};
 use crate::ima::IMA_PCR;
 use crate::tpm::{HashAlgorithm, PcrValues, TaggedDigest};
 
-/// The last PCR that the firmware's log can contain; user space extends the PCRs above.
+/// The last PCR that firmware and boot loaders extend; user space extends the PCRs above.
 const LAST_BOOT_PCR: u8 = 14;
 
 const REQUIRED: &str = "boot-log.required";
 const REPLAY: &str = "boot-log.replay";
 const MEASURE_LOG: &str = "boot-log.user-space";
 
-/// Why a log of which only the beginning is known may not explain a value.
-pub(in crate::appraise) const CUT: &str = "the known part of systemd's log does not give: the log is longer than what the \
-    control plane keeps of it. Reboot the device, which begins a new log";
+/// The cause for an unexplained value if the control plane stored only the beginning of systemd's log. It continues the
+/// sentence "PCR 0 has a value that …".
+pub(in crate::appraise) const CUT: &str = "the stored part of systemd's log does not give: the log is longer than what \
+    the control plane keeps of it. Reboot the device to start a new log";
 
 /// The tier of a PCR that the logs do not explain, and the cause, which continues the sentence "… does not
 /// explain PCR 0".
@@ -61,14 +62,14 @@ fn absent(rule: BootLogRule) -> Reason {
     Reason::new(REQUIRED, Area::Boot, tier, text)
 }
 
-/// Weighs unexplained PCRs without a policy. Exact values decide there, so firmware that extends without logging
-/// is only a warning. In the other PCRs such a log would hide what a boot loader did.
+/// Weighs an unexplained PCR without a policy. The PCRs must equal an accepted state anyway, so firmware that extends
+/// without logging is only a warning. In any other PCR, an incomplete log would hide actions of a boot loader.
 pub(in crate::appraise) fn without_policy(index: u8, _: &TaggedDigest) -> Unexplained {
     let tier = if FIRMWARE_PCRS.contains(&index) { TrustTier::Warning } else { TrustTier::Contraindicated };
     (tier, cause(index).to_owned())
 }
 
-/// Returns the likely causes, as far as the log alone shows them.
+/// Returns the likely causes for an unexplained PCR.
 pub(in crate::appraise) fn cause(index: u8) -> &'static str {
     if FIRMWARE_PCRS.contains(&index) {
         ": firmware of some models omits events, or the log was altered"
@@ -123,12 +124,12 @@ fn compare(
 fn fails_to_explain(replayed: &Replayed) -> &'static str {
     match replayed.user_space() {
         None => "the boot event log does not explain",
-        Some(_) => "the boot event log and systemd's measurement log behind it do not explain",
+        Some(_) => "the boot event log and systemd's measurement log do not explain",
     }
 }
 
-/// Returns whether logs must explain a PCR. A boot PCR that the firmware's log does not mention must be
-/// unextended; otherwise a log could become valid by omitting all events of a PCR.
+/// Returns whether logs must explain a PCR. A boot PCR without events in the firmware's log must have its reset value;
+/// otherwise a log that omits all events of a PCR would be accepted.
 fn is_of_the_boot(replayed: &Replayed, bank: HashAlgorithm, index: u8) -> bool {
     // IMA's log explains PCR 10, and a policy that names PCR 11 appraises it.
     ![IMA_PCR, BOOT_PHASES_PCR].contains(&index) && (index <= LAST_BOOT_PCR || replayed.mentions(bank, index))

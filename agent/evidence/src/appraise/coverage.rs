@@ -30,7 +30,7 @@ pub struct BootCoverage {
     command_line: Vec<BTreeSet<u8>>,
 }
 
-/// What a lease would leave unprotected.
+/// The part of the boot that a lease would leave unprotected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Uncovered {
@@ -78,7 +78,7 @@ impl BootCoverage {
         if has(is_unified_kernel) {
             return Self { kernel: pcrs(is_started_image), command_line: unified_command_line(boot) };
         }
-        // Events that have the digest or the text of the command line.
+        // Events with the text or only the digest of the command line.
         let command_line = pcrs(|event| matches!(event.fact, Fact::CommandLine(_) | Fact::LoadOptions));
         let is_grub = has(|event| matches!(event.fact, Fact::LoadedFile { .. } | Fact::LoaderCommand(_)));
         let kernel = match is_grub {
@@ -156,8 +156,8 @@ pub(super) fn indices(selection: &PcrSelection) -> BTreeSet<u8> {
 
 const COVERAGE: &str = "boot.coverage";
 
-/// Returns a reason if a lease would work under any kernel or command line. A log shows that; without a log,
-/// PCRs that were never extended show it.
+/// Returns a reason if a lease would work under any kernel or command line. The events of a log show this; without a
+/// log, PCRs that were never extended do.
 pub(super) fn covers_kernel_and_command_line(
     evidence: &AppraisedEvidence<'_>,
     reference: &ReferenceValues,
@@ -171,13 +171,14 @@ pub(super) fn covers_kernel_and_command_line(
     Some(uncovered_by_lease(uncovered, TrustTier::Contraindicated))
 }
 
-/// Returns a reason if a lease would work under any kernel or command line although a policy appraises the PCRs.
-/// If a lease names the PCRs, whatever the policy allows is its operator's decision.
+/// Returns a reason if a lease would work under any kernel or command line, because `judged` lacks their PCRs. `judged`
+/// are PCRs that the lease names and that the policy or an accepted state appraises. If it has the PCRs, the operator
+/// decides what the policy allows in them.
 pub(in crate::appraise) fn is_left_open(coverage: &BootCoverage, judged: &BTreeSet<u8>) -> Option<Reason> {
     coverage.check(judged).err().map(|uncovered| uncovered_by_lease(uncovered, TrustTier::Warning))
 }
 
-/// Checks a device without a log, which is compared with exact values.
+/// Returns a reason if a device without a log extended no PCR of the lease into which kernels are measured.
 pub(in crate::appraise) fn without_log(
     evidence: &AppraisedEvidence<'_>,
     reference: &ReferenceValues,

@@ -6,12 +6,12 @@ use crate::attest::{VerifiedNvPcr, VerifiedQuote};
 use crate::ima::{Findings, Outcome};
 use crate::tpm::{HashAlgorithm, PcrSelection, PcrValues};
 
-/// The evidence of a device, as far as it was verified.
+/// The evidence of a device: verified attestations, and logs that appraisal will check against them.
 #[derive(Debug, Clone)]
 pub struct AppraisedEvidence<'a> {
     /// The verified quote and the values that it covers.
     pub quote: &'a VerifiedQuote,
-    /// The epoch of the pairing that the quote was made for. Trust it only if the quote's qualifying data covers
+    /// The epoch of the pairing for which the TPM made the quote. Trust it only if the quote's qualifying data covers
     /// it.
     pub epoch: u64,
     /// Seconds since the challenge that the quote answers, by the appraiser's clock.
@@ -21,7 +21,7 @@ pub struct AppraisedEvidence<'a> {
     /// systemd's complete measurement log; `None` if the device has none. Untrusted until appraisal has replayed
     /// it after the boot event log.
     pub measure_log: Option<&'a [u8]>,
-    /// Whether `measure_log` holds only the beginning of the device's log.
+    /// Whether `measure_log` has only the beginning of the device's log.
     pub measure_log_cut: bool,
     /// The NvPCRs that the TPM certified for this report.
     pub nvpcrs: NvPcrs<'a>,
@@ -32,9 +32,9 @@ pub struct AppraisedEvidence<'a> {
 /// The NvPCRs of a report.
 #[derive(Debug, Clone, Copy)]
 pub enum NvPcrs<'a> {
-    /// The device was not yet asked for the NvPCRs that the policy names; its next report has them.
+    /// The control plane has not yet requested the NvPCRs that the policy names; the device's next report has them.
     NotAsked,
-    /// The NvPCRs that exist of those requested, certified for the same evidence as the quote.
+    /// Those of the requested NvPCRs that exist, certified for the same evidence as the quote.
     Certified(&'a [VerifiedNvPcr]),
 }
 
@@ -45,11 +45,12 @@ pub enum ImaProgress<'a> {
     Absent,
     /// Pieces are missing; nothing can be concluded yet.
     Behind,
-    /// The log was followed to the quoted value of PCR 10.
+    /// The log was compared with the quoted value of PCR 10.
     Followed {
         /// The result of [`crate::ima::Aggregate::advance`].
         outcome: Outcome,
-        /// What the policy's rules found in the accepted entries; `None` if the policy has no such rules.
+        /// The findings of the policy's rules in the accepted entries; `None` if the policy has no such rules, or they
+        /// were not applied yet.
         findings: Option<&'a Findings>,
     },
 }
@@ -66,7 +67,7 @@ impl AppraisedEvidence<'_> {
 pub struct ReferenceValues {
     /// The PCRs that a lease will name.
     pub lease_selection: PcrSelection,
-    /// The rules; `None` if only accepted states are compared.
+    /// The rules; `None` to compare only with accepted states.
     pub policy: Option<Arc<Policy>>,
     /// The accepted states. Without accepted states and without a policy, every device is refused. Under a
     /// policy they explain events that its lists lack.
@@ -93,16 +94,14 @@ pub const INITRD_PCR: u8 = 9;
 pub const INITRD_STAND_INS: [u8; 3] = [4, 12, 13];
 
 impl BootState {
-    /// Returns the PCRs that differ from this state: those of the lease, and all others that the state has. A
-    /// state without [`INITRD_PCR`] is complete if it has all of [`INITRD_STAND_INS`].
+    /// Returns the PCRs that differ from this state, among those of the lease and all others that the state has. The
+    /// state may lack [`INITRD_PCR`] if it has all of [`INITRD_STAND_INS`].
     pub fn differences(&self, lease: &PcrSelection, quoted: &PcrValues) -> Vec<(HashAlgorithm, u8)> {
-        let is_missing_well = |bank, index| {
-            let stands_in = |other: &u8| self.pcrs.get(bank, *other).is_some();
-            index == INITRD_PCR
-                && self.pcrs.get(bank, index).is_none()
-                && INITRD_STAND_INS.iter().all(stands_in)
+        let may_lack = |bank, index| {
+            let has = |other: &u8| self.pcrs.get(bank, *other).is_some();
+            index == INITRD_PCR && self.pcrs.get(bank, index).is_none() && INITRD_STAND_INS.iter().all(has)
         };
-        let leased = lease.iter().filter(|(bank, index)| !is_missing_well(*bank, *index));
+        let leased = lease.iter().filter(|(bank, index)| !may_lack(*bank, *index));
         let more = self.pcrs.iter().map(|(bank, index, _)| (bank, index));
         let more = more.filter(|(bank, index)| !lease.contains(*bank, *index));
         leased

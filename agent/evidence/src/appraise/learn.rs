@@ -22,7 +22,7 @@ pub enum LearnError {
     /// The log is malformed or missing.
     #[error(transparent)]
     Log(#[from] EventLogError),
-    /// The log and the quote are of different boots, or the log was altered.
+    /// The log and the quote are of different boots, the log was altered, or it is incomplete.
     #[error("the boot event log does not explain PCR {0}: learn from a device whose log does")]
     Pcr(u8),
     /// The lease would leave kernel or command line unprotected.
@@ -59,7 +59,7 @@ pub struct MadeNvPcr {
 impl Learnt {
     /// Returns the policy that allows this boot and, in the PCRs of leases, no other.
     ///
-    /// It trusts whatever the device runs now: read it before use.
+    /// The policy trusts all that the device runs now: read it before use.
     ///
     /// If only firmware extends a PCR and the log does not explain its value, the value goes into
     /// [`PcrSection::unlogged`].
@@ -131,8 +131,8 @@ enum TextRule {
 }
 
 impl Learner<'_> {
-    /// Learns the values of PCRs that only firmware extends and that the log does not explain. They are
-    /// appraised even if no lease names them; without an entry in the policy, the log would be refused.
+    /// Learns the values of PCRs that only firmware extends and that the log does not explain, even if the lease does
+    /// not name them: without an entry in the policy, appraisal would refuse the log.
     fn learn_unlogged(&mut self, boot: &Boot<'_>) {
         for pcr in FIRMWARE_PCRS {
             if let Some(value) = boot.quoted(pcr).filter(|_| !boot.accounts_for(pcr)) {
@@ -210,7 +210,7 @@ impl Learner<'_> {
         }
     }
 
-    /// Learns the text if another event of the log has it, else the digest.
+    /// Learns the text of the command line if another event of the log has it, else the digest.
     fn learn_load_options(&mut self, event: &EventFact<'_>, this: Allowed) {
         match self.command_lines.get(&this.digest).copied() {
             Some(text) => self.learn_command_line(event, text),
@@ -280,7 +280,7 @@ fn of_entry(event: &EventFact<'_>, entry: &SignatureEntry) -> Option<Allowed> {
     Some(Allowed { digest: *digest, name: format!("{} (line {})", entry.signature, event.number) })
 }
 
-/// Returns the list in which such a fact belongs by its digest.
+/// Returns the list of the policy that has such facts by their digests.
 fn list_of<'p>(policy: &'p mut Policy, fact: &Fact<'_>) -> Option<&'p mut AllowedList> {
     match fact {
         Fact::MachineOwnerKeys { .. } => Some(&mut policy.secure_boot.machine_owner_keys),

@@ -1,8 +1,8 @@
 //! Appraises a device's evidence.
 //!
-//! Every rule examines all of the evidence and gives reasons; the worst reason decides the result. Whatever no
-//! rule and no reference value allows is refused. There are two sets of rules: under a [`policy`] the boot is
-//! appraised event by event; without one the PCRs must equal an accepted state.
+//! Every rule examines all of the evidence and returns reasons; the worst reason decides the result. Evidence that no
+//! rule and no reference value allows is refused. There are two sets of rules: under a [`policy`] each event of the
+//! boot needs an explanation; without one the PCRs must equal an accepted state.
 
 mod boot;
 mod boot_log;

@@ -6,7 +6,7 @@ use pawl_proto::message::{Area, TrustTier};
 /// One finding of a rule, in a technician's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// The area it is about.
+    /// The area that it concerns.
     pub area: Area,
     /// The trust tier that it gives its area.
     pub tier: TrustTier,
@@ -62,7 +62,7 @@ impl Reason {
     }
 }
 
-/// What the rules say of one event.
+/// The result of applying the rules to one event.
 pub(in crate::appraise) enum Ruling {
     /// A rule allows it.
     Explained,

@@ -28,14 +28,14 @@ pub(super) fn without_policy(evidence: &AppraisedEvidence<'_>, reference: &Refer
     reasons
 }
 
-/// Affirms the hardware: the attestation key signed the verified quote, and that key exists in one TPM only.
+/// Returns the affirming reason for the hardware: the attestation key signed the verified quote, and this key exists in
+/// one TPM only.
 fn attestation_key_has_signed() -> Reason {
     let text = "the quote is signed by the attestation key of this TPM";
     Reason::new("hardware.attestation-key", Area::Hardware, TrustTier::Affirming, text)
 }
 
-/// Checks that the TPM's time did not go back, which happens if a hypervisor restores an older state of a
-/// virtual TPM.
+/// Checks that the TPM's time did not go back, as it does if a hypervisor restores an older state of a virtual TPM.
 fn tpm_time_never_goes_back(evidence: &AppraisedEvidence<'_>, reference: &ReferenceValues) -> Reason {
     let now = evidence.tpm_time();
     let (tier, text) = match reference.high_water {
@@ -73,7 +73,7 @@ pub(in crate::appraise) fn boot_state_is_accepted(
         }
     };
     if quoted.is_empty() {
-        let text = "the policy selects no PCR for a lease, so that any software could use it";
+        let text = "the policy selects no PCR for the lease, so any software could use it";
         return vec![Reason::new(ACCEPTED, Area::Boot, TrustTier::Contraindicated, text)];
     }
     let nearest = reference
@@ -91,7 +91,7 @@ pub(in crate::appraise) fn boot_state_is_accepted(
             .into_iter()
             .map(|(bank, index)| {
                 let text = format!(
-                    "PCR {index} ({bank}: {}) is not what it is in \"{}\", the nearest accepted boot state",
+                    "PCR {index} ({bank}: {}) differs from \"{}\", the nearest accepted boot state",
                     pcr_meaning(index),
                     state.name
                 );
@@ -142,7 +142,7 @@ pub(in crate::appraise) fn ima_log_is_confirmed(evidence: &AppraisedEvidence<'_>
             (TrustTier::Warning, "PCR 10 was extended, and the device sent no IMA log")
         }
         ImaProgress::Absent | ImaProgress::Followed { outcome: Outcome::Inactive, .. } => return vec![],
-        ImaProgress::Behind => (TrustTier::Warning, "more of the IMA log has to come"),
+        ImaProgress::Behind => (TrustTier::Warning, "the device has not sent all of its IMA log yet"),
         ImaProgress::Followed { outcome, .. } => match outcome {
             Outcome::Unanchored => (TrustTier::Warning, UNANCHORED),
             outcome => ima_log_integrity(outcome),
@@ -151,7 +151,7 @@ pub(in crate::appraise) fn ima_log_is_confirmed(evidence: &AppraisedEvidence<'_>
     vec![Reason::new(IMA_LOG, Area::Runtime, tier, text)]
 }
 
-/// The reason for a log that nothing ties to the TPM.
+/// The reason for a log that the TPM does not confirm.
 pub(in crate::appraise) const UNANCHORED: &str =
     "the IMA log is unanchored: PCR 10 was never extended, because the kernel found its TPM too late";
 
@@ -161,13 +161,15 @@ pub(in crate::appraise) fn ima_log_integrity(outcome: Outcome) -> (TrustTier, &'
         Outcome::Anchored { padded: false, .. } => (TrustTier::Affirming, "the IMA log accounts for PCR 10"),
         Outcome::Anchored { padded: true, .. } => (
             TrustTier::Warning,
-            "the IMA log accounts for PCR 10 by SHA-1 alone: the kernel pads its digests",
+            "the IMA log accounts for PCR 10 only with SHA-1 digests, which the kernel pads with zeros",
         ),
         Outcome::Unanchored => (TrustTier::Contraindicated, UNANCHORED),
-        Outcome::Inactive => (TrustTier::Contraindicated, "IMA is off: nothing is known of what was run"),
+        Outcome::Inactive => {
+            (TrustTier::Contraindicated, "IMA is off: it is not known which files ran since boot")
+        }
         Outcome::Diverged => {
-            let text = "the IMA log does not account for PCR 10: it was altered or cut, or it is a list of a hash that \
-                        is not read here, such as SM3";
+            let text = "the IMA log does not account for PCR 10: it was altered or cut, or it has an unsupported hash, \
+                        such as SM3";
             (TrustTier::Contraindicated, text)
         }
     }

@@ -4,7 +4,7 @@ use crate::tpm::ClockInfo;
 /// (TPM 2.0 Library, part 2, TPM_PT_CLOCK_UPDATE).
 pub const CLOCK_SAVE_INTERVAL_MS: u64 = 1 << 22;
 
-/// A time of a TPM, as it attests to it.
+/// A time to which a TPM attests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TpmTime {
     /// The value of the epoch counter.
@@ -44,7 +44,7 @@ impl HighWater {
         Self { epoch, reset_count, clock_ms, clock_max_ms: clock_ms }
     }
 
-    /// Returns whether a TPM with this mark can be at `now` without anybody restoring an older state of it.
+    /// Returns whether a TPM with this mark can be at `now` although nobody restored an older state of it.
     ///
     /// The counter never falls. In a later epoch resets and clock may have any value: `TPM2_Clear` sets both to
     /// zero, and the counter then starts above its old value. Within an epoch the resets never fall, the clock
@@ -100,10 +100,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tpm_does_by_itself_is_admitted() {
+    fn changes_without_a_restored_state_are_admitted() {
         let mark = HighWater::first(at(5, 10, 9 * HOUR));
         for (what, now) in [
-            ("it runs on", at(5, 10, 9 * HOUR + 1)),
+            ("it keeps running", at(5, 10, 9 * HOUR + 1)),
             ("a reset", at(5, 11, 9 * HOUR)),
             ("an unclean stop", at(5, 11, 9 * HOUR - CLOCK_SAVE_INTERVAL_MS)),
             ("TPM2_Clear, and a counter that is defined again", at(6, 0, 0)),
@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn a_tpm_that_was_set_back_is_not_admitted_after_any_number_of_resets() {
+    fn a_restored_state_is_not_admitted_after_any_number_of_resets() {
         let mark = HighWater::first(at(5, 10, 9 * HOUR));
         for (what, now) in [
             ("the counter fell", at(4, 99, 99 * HOUR)),
             ("resets fell", at(5, 9, 99 * HOUR)),
             ("the clock fell without a reset", at(5, 10, 9 * HOUR - 1)),
-            ("the clock fell further than a stop can cost", at(5, 11, 9 * HOUR - CLOCK_SAVE_INTERVAL_MS - 1)),
+            ("the clock lost more than a stop can lose", at(5, 11, 9 * HOUR - CLOCK_SAVE_INTERVAL_MS - 1)),
             ("the same after many resets", at(5, u32::MAX, 7 * HOUR)),
         ] {
             assert!(!mark.admits(now), "{what}");
@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn many_unclean_stops_cost_no_more_than_one() {
+    fn many_unclean_stops_lose_no_more_clock_than_one() {
         let first = HighWater::first(at(5, 10, 9 * HOUR));
         let stopped = at(5, 11, 8 * HOUR);
         let mark = first.raised_to(stopped);
-        assert!(mark.admits(at(5, 11, 8 * HOUR + 1)), "it runs on after the stop");
-        assert!(!mark.admits(at(5, 12, 7 * HOUR)), "the mark sank with the first stop");
+        assert!(mark.admits(at(5, 11, 8 * HOUR + 1)), "it keeps running after the stop");
+        assert!(!mark.admits(at(5, 12, 7 * HOUR)), "the mark fell with the first stop");
         assert!(mark.admits(at(5, 12, 8 * HOUR)) && !mark.is_passed_by(at(5, 12, 8 * HOUR)));
-        assert!(mark.raised_to(at(6, 0, 1)).admits(at(6, 1, 1)), "another epoch begins again");
+        assert!(mark.raised_to(at(6, 0, 1)).admits(at(6, 1, 1)), "a later epoch starts a new mark");
     }
 
     #[test]
@@ -142,11 +142,11 @@ mod tests {
         let mark = HighWater::first(at(5, 10, 9 * HOUR));
         for (what, now, contradicts) in [
             ("it is later", at(5, 11, 9 * HOUR), false),
-            ("it was long on its way", at(5, 9, 2 * HOUR), false),
-            ("it was long on its way, without a reset since", at(5, 10, 2 * HOUR), false),
-            ("it was long on its way, and an unclean stop followed", at(5, 9, 10 * HOUR), false),
-            ("more resets, and a clock of hours before", at(5, 11, 7 * HOUR), true),
-            ("fewer resets, and a clock of hours later", at(5, 9, 11 * HOUR), true),
+            ("it was delayed", at(5, 9, 2 * HOUR), false),
+            ("it was delayed, without a reset since", at(5, 10, 2 * HOUR), false),
+            ("it was delayed, and an unclean stop followed", at(5, 9, 10 * HOUR), false),
+            ("more resets, and a clock hours earlier", at(5, 11, 7 * HOUR), true),
+            ("fewer resets, and a clock hours later", at(5, 9, 11 * HOUR), true),
             ("a later epoch", at(6, 0, 0), false),
         ] {
             assert_eq!(mark.is_contradicted_by(now), contradicts, "{what}");
@@ -157,7 +157,7 @@ mod tests {
     fn only_a_report_that_is_later_than_the_mark_shows_that_the_counter_fell() {
         let mark = HighWater::first(at(7, 10, HOUR));
         assert!(mark.is_contradicted_by(at(5, 11, 1)) && mark.is_contradicted_by(at(5, 10, HOUR + 1)));
-        assert!(!mark.is_contradicted_by(at(5, 10, HOUR)), "it was long on its way");
+        assert!(!mark.is_contradicted_by(at(5, 10, HOUR)), "it was delayed");
         assert!(!mark.is_contradicted_by(at(7, 11, 0)) && !mark.is_contradicted_by(at(8, 11, 0)));
     }
 }

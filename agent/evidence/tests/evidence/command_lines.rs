@@ -1,4 +1,5 @@
-//! Patterns for command lines: whatever fits one is cut into the same parameters, by the kernel and by others.
+//! Patterns for command lines: the kernel, initrd scripts and systemd split every matching line into the parameters of
+//! the pattern.
 
 use std::sync::Arc;
 
@@ -21,9 +22,9 @@ fn a_latin_1_space_and_a_quote_in_a_command_line_are_contraindicated() {
     let judged = |line: &str| judge(&["/vmlinuz root=* ro console=* ima_policy=tcb"], line);
     assert_eq!(judged(GOOD).tier, TrustTier::Warning, "{:#?}", judged(GOOD));
     for line in [
-        // The last byte of this letter in UTF-8 is white space to the kernel: `init=` is a parameter.
+        // The kernel treats the last byte of this letter in UTF-8 as white space, so `init=` is a parameter.
         "/vmlinuz root=/dev/sda2 ro console=ttyS0\u{e0}init=/bin/sh ima_policy=tcb",
-        // The quote takes `ima_policy=tcb` into the value.
+        // The quote makes `ima_policy=tcb` a part of the value.
         "/vmlinuz root=/dev/sda2 ro console=\" ima_policy=tcb",
         "/vmlinuz root=/dev/sda2 ro console=ttyS0 init=/bin/sh ima_policy=tcb",
     ] {
@@ -37,19 +38,19 @@ fn a_latin_1_space_and_a_quote_in_a_command_line_are_contraindicated() {
 }
 
 #[test]
-fn a_refusal_says_what_no_wildcard_fits() {
+fn a_refusal_says_why_no_wildcard_can_match() {
     let reason = |line: &str| {
         let appraisal = judge(&["/vmlinuz root=*"], line);
         appraisal.reasons.into_iter().find(|reason| reason.rule == "boot.command-lines").unwrap().text
     };
     let text = reason("/vmlinuz root=\u{e0}");
-    assert!(text.ends_with("no wildcard fits; a pattern without wildcards can)"), "{text}");
+    assert!(text.ends_with("no wildcard matches; a pattern without wildcards can)"), "{text}");
     let text = reason(&format!("/vmlinuz root={}", "x".repeat(1200)));
     assert!(text.contains("it has 1214 bytes, more than the 1012"), "{text}");
 }
 
 #[test]
-fn a_wildcard_fits_no_quote_no_backslash_and_no_dollar() {
+fn a_wildcard_matches_no_quote_no_backslash_and_no_dollar() {
     let pattern = CommandLinePattern::new("console=*".to_owned()).unwrap();
     assert!(pattern.fits("console=ttyS0"));
     for line in ["console=\"ttyS0\"", "console='ttyS0'", "console=a\\b", "console=$a"] {
@@ -57,9 +58,9 @@ fn a_wildcard_fits_no_quote_no_backslash_and_no_dollar() {
     }
 }
 
-/// A learnt policy is without wildcards: any text fits itself, whatever is in it, and no other one does.
+/// Patterns of a learnt policy have no wildcards.
 #[test]
-fn a_learnt_command_line_of_any_bytes_fits_itself_alone() {
+fn a_learnt_command_line_of_any_bytes_matches_only_itself() {
     for line in ["/vmlinuz a=\u{e0}\u{a0}b", "/vmlinuz console=\" ima_policy=tcb", "/vmlinuz a=* b=? c=\\"] {
         let policy =
             Learnt::from_boot(&log(line), None, quote_of(&log(line)).pcrs(), &PcrSelection::lease_default());
@@ -70,7 +71,7 @@ fn a_learnt_command_line_of_any_bytes_fits_itself_alone() {
     }
 }
 
-/// A boot by GRUB that measures a command line, by a policy that was learnt from another and has these patterns.
+/// Appraises a boot by GRUB with this command line, under a policy learnt from another boot but with these patterns.
 fn judge(patterns: &[&str], line: &str) -> AttestationResult {
     let good = log(GOOD);
     let lease_selection = PcrSelection::lease_default();
@@ -101,7 +102,8 @@ fn log(line: &str) -> Vec<u8> {
         .bytes()
 }
 
-/// A name, and the literal parts of its value; between them stand wildcards. No part: no value.
+/// A parameter's name and the literal parts of its value, with a wildcard between each two. A parameter without parts
+/// has no value.
 type Written = (String, Vec<String>);
 
 fn written() -> impl Strategy<Value = Vec<Written>> {
@@ -110,7 +112,7 @@ fn written() -> impl Strategy<Value = Vec<Written>> {
     vec((name, prop_oneof![1 => Just(Vec::new()), 3 => value]), 1..5)
 }
 
-/// The pattern, and the line that results when its wildcards become `fill`.
+/// Returns the pattern, and the line with `fill` in place of its wildcards.
 fn put_together(parameters: &[Written], fill: &[String]) -> (String, String) {
     let mut fill = fill.iter().cycle();
     let (mut pattern, mut line) = (Vec::new(), Vec::new());
@@ -137,7 +139,7 @@ proptest! {
     })]
 
     #[test]
-    fn what_fits_a_pattern_has_its_parameters(
+    fn a_matching_line_is_split_into_the_patterns_parameters(
         parameters in written(),
         fill in vec(".{0,3}|[\"' \u{a0}\u{e0}=\\\\$\t\n-]{1,4}|[a-z]{1,3}|init=/bin/sh", 1..4),
         more in prop_oneof![3 => Just(String::new()), 1 => "[ \"=a-]{1,4}|.{1,3}"],
@@ -146,7 +148,7 @@ proptest! {
         let (pattern, mut line) = put_together(&parameters, &fill);
         let places: Vec<usize> = line.char_indices().map(|(place, _)| place).collect();
         line.insert_str(*at.get(&places), &more);
-        // Not every text is a pattern: a quote can put a wildcard where a name could be.
+        // Some texts are refused as patterns: a quote can make a wildcard part of a name.
         let Ok(compiled) = CommandLinePattern::new(pattern.clone()) else { return Ok(()) };
         if !compiled.fits(&line) {
             return Ok(());
@@ -157,9 +159,9 @@ proptest! {
         prop_assert_eq!(by_systemd(&line), by_systemd(&expected), "{} and {}", pattern, line);
     }
 
-    /// The other property would hold of patterns that fit nothing, too.
+    /// The property above would also hold for patterns that match nothing.
     #[test]
-    fn plain_characters_fit_wildcards(
+    fn wildcards_match_plain_characters(
         parameters in written(),
         fill in vec("[!#%&(-.0-9:-@A-Z^_`a-z|~{}/=]{0,4}", 1..4),
     ) {
@@ -170,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn what_fits_a_pattern_for_a_command_has_its_words(
+    fn a_matching_command_has_as_many_words_as_the_pattern(
         words in vec("[a-z]{1,3}|[a-z]{1,2}=[*]|--[a-z]=[*]|[*]|--[a-z*]{1,3}|/[a-z*]{1,3}", 1..4),
         fill in ".{0,3}|[\"' \u{a0};{}$=\\\\-]{1,3}|-[a-z]{1,3}|[a-z]{1,3}",
     ) {
@@ -185,8 +187,8 @@ proptest! {
     }
 }
 
-/// Name and whether there is a value, step by step as `next_arg` and `parse_args` of Linux 6.12 do it; behind `--`
-/// stand arguments of init.
+/// Splits a line step by step as `next_arg` and `parse_args` of Linux 6.12 do. Returns each parameter's name, and
+/// whether it has a value. Parameters after `--` are arguments of init.
 fn by_kernel(line: &[u8]) -> Vec<(Vec<u8>, bool)> {
     let is_space = |byte: u8| matches!(byte, 9..=13 | 32 | 0xa0);
     let mut found = Vec::new();
@@ -225,13 +227,15 @@ fn by_kernel(line: &[u8]) -> Vec<(Vec<u8>, bool)> {
     }
 }
 
-/// How shell scripts of an initrd read /proc/cmdline: names of words between white space.
+/// Splits a line as shell scripts of an initrd do: at white space. Returns each word's name, and whether it has a
+/// value.
 fn by_words(line: &str) -> Vec<(String, bool)> {
     let words = line.split([' ', '\t', '\n']).filter(|word| !word.is_empty());
     words.map(|word| (word.split('=').next().unwrap().to_owned(), word.contains('='))).collect()
 }
 
-/// How systemd before version 250 reads it: both quotes, and backslashes.
+/// Splits a line as systemd before version 250 does, which interprets both kinds of quotes and backslashes. Returns the
+/// words' names.
 fn by_systemd(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote, mut escaped) = (Vec::new(), None::<String>, None, false);
     for c in line.chars() {

@@ -1,4 +1,4 @@
-//! NvPCRs of real boots of systemd 262, under policies that name them.
+//! NvPCRs, tested with real boots of systemd 262 under policies that name them.
 
 use std::sync::Arc;
 
@@ -25,20 +25,20 @@ const ORDERLY: u32 = 1 << 26;
 const AUTHWRITE: u32 = 1 << 2;
 
 #[test]
-fn an_nvpcr_of_a_real_boot_is_affirmed_where_systemds_log_gives_its_value() {
+fn an_nvpcr_is_affirmed_if_systemds_log_gives_its_value() {
     for name in ["forky-good", "forky-good-2nd-boot", "forky-other-machine", "forky-soft-reboot"] {
-        let seen = Seen::of(name);
-        let judged = seen.judge(&naming("[nvpcr.0x1d10200]\n[nvpcr.0x1d10201]"));
+        let device = Device::of(name);
+        let judged = device.judge(&naming("[nvpcr.0x1d10200]\n[nvpcr.0x1d10201]"));
         assert_eq!(refusals(&judged), [""; 0], "{name}: {judged:#?}");
-        let said = texts(&judged, "nvpcr.unexplained", TrustTier::Affirming);
-        assert!(said.len() == 2 && said[0].starts_with("NvPCR 0x1d10200 (hardware)"), "{name}: {said:?}");
+        let texts = texts(&judged, "nvpcr.unexplained", TrustTier::Affirming);
+        assert!(texts.len() == 2 && texts[0].starts_with("NvPCR 0x1d10200 (hardware)"), "{name}: {texts:?}");
     }
 }
 
 #[test]
-fn a_record_of_an_nvpcr_needs_a_rule_unless_the_policy_leaves_them_open() {
-    let seen = Seen::of("forky-more-events");
-    let judge = |section: &str| refusals(&seen.judge_nvpcrs(&naming(section)));
+fn a_record_of_an_nvpcr_needs_a_rule_unless_the_policy_allows_all() {
+    let device = Device::of("forky-more-events");
+    let judge = |section: &str| refusals(&device.judge_nvpcrs(&naming(section)));
     assert_eq!(judge("[nvpcr.0x1d10203]"), ["nvpcr.unexplained", "nvpcr.unexplained"]);
     assert_eq!(judge("[nvpcr.0x1d10203]\nunexplained = 'allow'"), [""; 0]);
     let login = "bfa293b8705b9aaad4e165c97c22cb553a59dc1aac0c67575782f75c814d2286";
@@ -46,94 +46,95 @@ fn a_record_of_an_nvpcr_needs_a_rule_unless_the_policy_leaves_them_open() {
     assert_eq!(judge(&listed), ["nvpcr.unexplained"]);
     let value = "a80956d2a6bad01961b5bc5cc7b5e8d703ce29f9670d771274e1b541660e06c8";
     assert_eq!(judge(&format!("[nvpcr.0x1d10203]\nvalues = ['{value}']")), [""; 0]);
-    // The product id is this machine's own.
+    // The product id differs on each machine.
     let mut strict = naming("[nvpcr.0x1d10200]");
     strict.boot.accept_machine_identity = false;
-    assert_eq!(refusals(&seen.judge_nvpcrs(&strict)), ["nvpcr.unexplained"]);
+    assert_eq!(refusals(&device.judge_nvpcrs(&strict)), ["nvpcr.unexplained"]);
 }
 
 #[test]
 fn an_nvpcr_that_lacks_a_record_or_was_set_back_is_contraindicated() {
-    let mut seen = Seen::of("forky-more-events");
+    let mut device = Device::of("forky-more-events");
     let policy = naming("[nvpcr.0x1d10203]\nunexplained = 'allow'");
     let start = TaggedDigest::filled(HashAlgorithm::Sha256, 0);
     let start = start.extend(start.as_bytes());
-    seen.certify(LOGIN, ATTRIBUTES | ORDERLY, &start);
-    let judged = seen.judge_nvpcrs(&policy);
+    device.certify(LOGIN, ATTRIBUTES | ORDERLY, &start);
+    let judged = device.judge_nvpcrs(&policy);
     assert_eq!(refusals(&judged), ["nvpcr.replay"]);
     assert!(judged[0].text.contains("set back") && judged[0].text.contains("has 2"), "{judged:?}");
 
-    let mut seen = Seen::of("forky-more-events");
-    let records = seen.measured.split_inclusive(|byte| *byte == b'\n');
-    seen.measured = records.filter(|record| !contains(record, b"into an NvPCR")).flatten().copied().collect();
-    let judged = seen.judge_nvpcrs(&policy);
+    let mut device = Device::of("forky-more-events");
+    let records = device.measured.split_inclusive(|byte| *byte == b'\n');
+    device.measured =
+        records.filter(|record| !contains(record, b"into an NvPCR")).flatten().copied().collect();
+    let judged = device.judge_nvpcrs(&policy);
     assert_eq!(refusals(&judged), ["nvpcr.replay"]);
     assert!(judged[0].text.contains("records are missing"), "{judged:?}");
 }
 
 #[test]
-fn an_nvpcr_whose_records_are_behind_the_kept_part_of_the_log_is_contraindicated_for_that() {
-    let mut seen = Seen::of("forky-more-events");
-    let records = seen.measured.split_inclusive(|byte| *byte == b'\n');
+fn an_nvpcr_with_records_after_the_stored_part_of_the_log_is_contraindicated() {
+    let mut device = Device::of("forky-more-events");
+    let records = device.measured.split_inclusive(|byte| *byte == b'\n');
     let kept: Vec<&[u8]> = records.take_while(|record| !contains(record, b"into an NvPCR")).collect();
-    let log = EventLog::parse(&seen.log).unwrap().replay().unwrap();
+    let log = EventLog::parse(&device.log).unwrap().replay().unwrap();
     let replayed = MeasureLog::parse(&kept.concat()).unwrap().replay(&log);
-    seen.measured = kept.concat();
-    seen.is_cut = true;
-    // A PCR that has records behind the kept part is refused for the same reason.
-    let refused = seen.judge(&naming(""));
+    device.measured = kept.concat();
+    device.is_cut = true;
+    // A PCR with records after the stored part is refused for the same reason.
+    let refused = device.judge(&naming(""));
     let refused = refused.reasons.iter().find(|reason| reason.tier == TrustTier::Contraindicated).unwrap();
     assert!(refused.text.contains("longer than what the control plane keeps"), "{refused:?}");
     for pcr in (0..16).filter(|pcr| *pcr != 10) {
         let reset = TaggedDigest::at_reset(HashAlgorithm::Sha256, pcr);
-        seen.pcrs.insert(pcr, replayed.get(HashAlgorithm::Sha256, pcr).copied().unwrap_or(reset)).unwrap();
+        device.pcrs.insert(pcr, replayed.get(HashAlgorithm::Sha256, pcr).copied().unwrap_or(reset)).unwrap();
     }
-    let judged = seen.judge_nvpcrs(&naming("[nvpcr.0x1d10203]\nunexplained = 'allow'"));
+    let judged = device.judge_nvpcrs(&naming("[nvpcr.0x1d10203]\nunexplained = 'allow'"));
     assert_eq!(refusals(&judged), ["nvpcr.replay"]);
     assert!(judged[0].text.contains("longer than what the control plane keeps"), "{judged:?}");
-    // What the kept part explains is not affected.
-    assert_eq!(refusals(&seen.judge_nvpcrs(&naming("[nvpcr.0x1d10200]"))), [""; 0]);
+    // NvPCRs that the stored part explains are not affected.
+    assert_eq!(refusals(&device.judge_nvpcrs(&naming("[nvpcr.0x1d10200]"))), [""; 0]);
 }
 
 #[test]
-fn an_index_that_is_absent_or_was_made_anew_is_contraindicated() {
+fn an_index_that_is_absent_or_was_defined_again_is_contraindicated() {
     let policy = naming("[nvpcr.0x1d10200]\nunexplained = 'allow'");
-    let mut seen = Seen::of("forky-good");
-    seen.nvpcrs.clear();
-    let judged = seen.judge_nvpcrs(&policy);
+    let mut device = Device::of("forky-good");
+    device.nvpcrs.clear();
+    let judged = device.judge_nvpcrs(&policy);
     assert_eq!(refusals(&judged), ["nvpcr.certified"]);
-    assert!(judged[0].text.contains("is not there"), "{judged:?}");
+    assert!(judged[0].text.contains("does not exist"), "{judged:?}");
 
-    let good = Seen::of("forky-good");
+    let good = Device::of("forky-good");
     let value = *good.nvpcrs[0].value();
     for attributes in [ATTRIBUTES | AUTHWRITE, ATTRIBUTES & !(4 << 4), ATTRIBUTES & !(1 << 27)] {
-        let mut seen = Seen::of("forky-good");
-        seen.certify(HARDWARE, attributes, &value);
-        let judged = seen.judge_nvpcrs(&policy);
+        let mut device = Device::of("forky-good");
+        device.certify(HARDWARE, attributes, &value);
+        let judged = device.judge_nvpcrs(&policy);
         assert_eq!(refusals(&judged), ["nvpcr.index"], "{attributes:#x}");
-        assert!(judged[0].text.contains("is no NvPCR that systemd made"), "{judged:?}");
+        assert!(judged[0].text.contains("is not an NvPCR of systemd"), "{judged:?}");
     }
-    // As systemd makes them, but not the one that it measured.
-    let mut seen = Seen::of("forky-good");
-    seen.certify(HARDWARE, ATTRIBUTES | ORDERLY, &value);
-    let judged = seen.judge_nvpcrs(&policy);
+    // The attributes are allowed for NvPCRs, but the index has another name than the one that systemd measured.
+    let mut device = Device::of("forky-good");
+    device.certify(HARDWARE, ATTRIBUTES | ORDERLY, &value);
+    let judged = device.judge_nvpcrs(&policy);
     assert_eq!(refusals(&judged), ["nvpcr.index"]);
-    assert!(judged[0].text.contains("made anew"), "{judged:?}");
+    assert!(judged[0].text.contains("deleted and defined again"), "{judged:?}");
 }
 
 #[test]
 fn the_name_of_an_index_can_be_pinned() {
     let name = public(HARDWARE, ATTRIBUTES).name();
-    let seen = Seen::of("forky-good");
+    let device = Device::of("forky-good");
     let with = |names: &str| {
-        refusals(&seen.judge_nvpcrs(&naming(&format!("[nvpcr.0x1d10200]\nindex-names = ['{names}']"))))
+        refusals(&device.judge_nvpcrs(&naming(&format!("[nvpcr.0x1d10200]\nindex-names = ['{names}']"))))
     };
     assert_eq!(with(&name.to_string()), [""; 0]);
     assert_eq!(with(&format!("000b{}", "00".repeat(32))), ["nvpcr.index-names"]);
 }
 
 #[test]
-fn what_systemd_measures_behind_the_separator_makes_no_nvpcr() {
+fn an_nvpcr_that_was_created_after_the_separator_is_contraindicated() {
     let policy = naming("[nvpcr.0x1d10200]\nunexplained = 'allow'");
     let boot = Boot::named("forky-good");
     let (log, measured) = (boot.event_log(), boot.measure_log());
@@ -145,15 +146,15 @@ fn what_systemd_measures_behind_the_separator_makes_no_nvpcr() {
         let measured = order.concat();
         let firmware = EventLog::parse(&log).unwrap().replay().unwrap();
         let replayed = MeasureLog::parse(&measured).unwrap().replay(&firmware);
-        let mut seen = Seen::of("forky-good");
-        seen.pcrs.insert(9, *replayed.get(HashAlgorithm::Sha256, 9).unwrap()).unwrap();
-        seen.measured = measured;
-        let judged = seen.judge(&policy);
+        let mut device = Device::of("forky-good");
+        device.pcrs.insert(9, *replayed.get(HashAlgorithm::Sha256, 9).unwrap()).unwrap();
+        device.measured = measured;
+        let judged = device.judge(&policy);
         (refusals(&judged), judged.reasons)
     };
     assert_eq!(judge(others().chain([hardware, separator]).collect()).0, [""; 0]);
-    let behind = judge(others().chain([separator, hardware]).collect());
-    assert_eq!(behind.0, ["nvpcr.index"], "{:#?}", behind.1);
+    let after = judge(others().chain([separator, hardware]).collect());
+    assert_eq!(after.0, ["nvpcr.index"], "{:#?}", after.1);
     let twice = judge(others().chain([separator, hardware, separator]).collect());
     assert_eq!(twice.0, ["nvpcr.index"], "{:#?}", twice.1);
     let never = judge(others().chain([hardware]).collect());
@@ -171,28 +172,28 @@ fn an_nvpcr_of_systemd_259_to_261_is_contraindicated() {
     let measured = log.replace(&new, &old).replace(&digest(&new), &digest(&old)).into_bytes();
     let firmware = EventLog::parse(&boot.event_log()).unwrap().replay().unwrap();
     let replayed = MeasureLog::parse(&measured).unwrap().replay(&firmware);
-    let mut seen = Seen::of("forky-good");
-    seen.pcrs.insert(9, *replayed.get(HashAlgorithm::Sha256, 9).unwrap()).unwrap();
-    seen.measured = measured;
+    let mut device = Device::of("forky-good");
+    device.pcrs.insert(9, *replayed.get(HashAlgorithm::Sha256, 9).unwrap()).unwrap();
+    device.measured = measured;
     let mut policy = naming("[nvpcr.0x1d10200]\n[pcr.9]\nunexplained = 'allow'");
     policy.boot.initrds.clear();
-    let judged = seen.judge_nvpcrs(&policy);
+    let judged = device.judge_nvpcrs(&policy);
     assert_eq!(refusals(&judged), ["nvpcr.index"]);
     assert!(judged[0].text.contains("259 to 261"), "{judged:?}");
 }
 
 #[test]
-fn an_nvpcr_that_nobody_asked_for_is_a_warning_and_one_that_no_policy_names_is_nothing() {
-    let seen = Seen::of("forky-good");
+fn an_nvpcr_not_yet_requested_is_a_warning_and_an_unnamed_one_is_ignored() {
+    let device = Device::of("forky-good");
     let policy = naming("[nvpcr.0x1d10200]");
-    let judged = seen.appraise(&policy, NvPcrs::NotAsked);
+    let judged = device.appraise(&policy, NvPcrs::NotAsked);
     assert_eq!(texts(&judged, "nvpcr.certified", TrustTier::Warning).len(), 1, "{judged:#?}");
-    let unnamed = seen.judge(&naming(""));
+    let unnamed = device.judge(&naming(""));
     assert!(unnamed.reasons.iter().all(|reason| !reason.rule.starts_with("nvpcr")), "{unnamed:#?}");
 }
 
 #[test]
-fn a_certification_of_another_index_or_of_no_digest_is_not_believed() {
+fn a_certification_of_another_index_or_of_no_digest_is_refused() {
     let (public, other) = (public(HARDWARE, ATTRIBUTES), public(CRYPTSETUP, ATTRIBUTES));
     assert!(matches!(quoted::nv_certified(&public, &other, &[0; 32]), Err(AttestError::Name { .. })));
     assert_eq!(quoted::nv_certified(&public, &public, &[0; 31]), Err(AttestError::NvContents));
@@ -201,26 +202,26 @@ fn a_certification_of_another_index_or_of_no_digest_is_not_believed() {
 }
 
 #[test]
-fn a_boot_of_systemd_fits_the_number_of_nvpcrs_that_a_policy_may_name() {
+fn a_policy_may_name_all_nvpcrs_of_systemd() {
     let names = MeasureLog::parse(&Boot::named("forky-good").measure_log()).unwrap().nvpcr_names();
     assert!(names.len() <= NVPCRS_MAX, "{names:?}");
 }
 
-/// What a device shows.
-struct Seen {
+/// The evidence of a device.
+struct Device {
     log: Vec<u8>,
     measured: Vec<u8>,
     pcrs: PcrValues,
     nvpcrs: Vec<VerifiedNvPcr>,
-    /// The log goes on, and the control plane did not keep it.
+    /// Whether the control plane stored only the beginning of the log.
     is_cut: bool,
 }
 
-impl Seen {
-    /// A real boot, with the values of its NV indexes.
+impl Device {
+    /// Reads the evidence of a real boot, with the values of its NV indexes.
     fn of(name: &str) -> Self {
         let boot = Boot::named(name);
-        let mut seen = Self {
+        let mut device = Self {
             log: boot.event_log(),
             measured: boot.measure_log(),
             pcrs: boot.quoted_pcrs(),
@@ -233,17 +234,17 @@ impl Seen {
             let index = u32::from_str_radix(index, 16).unwrap();
             let value = from_hex(rest.trim().lines().next_back().unwrap());
             let attributes = if index == HARDWARE { ATTRIBUTES } else { ATTRIBUTES | ORDERLY };
-            seen.certify(index, attributes, &TaggedDigest::new(HashAlgorithm::Sha256, &value).unwrap());
+            device.certify(index, attributes, &TaggedDigest::new(HashAlgorithm::Sha256, &value).unwrap());
         }
-        assert_eq!(seen.nvpcrs.len(), 4, "{name}");
+        assert_eq!(device.nvpcrs.len(), 4, "{name}");
         if name == "forky-more-events" {
-            // Extended past every log, which is another test's.
-            seen.pcrs.insert(8, TaggedDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
+            // This boot extended PCR 8 without a log entry; another test covers that.
+            device.pcrs.insert(8, TaggedDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
         }
-        seen
+        device
     }
 
-    /// Has the TPM certify another index at this handle.
+    /// Replaces the certification of the index at this handle.
     fn certify(&mut self, index: u32, attributes: u32, value: &TaggedDigest) {
         let public = public(index, attributes);
         self.nvpcrs.retain(|nvpcr| nvpcr.public().index() != index);
@@ -255,7 +256,7 @@ impl Seen {
         self.appraise(policy, NvPcrs::Certified(&self.nvpcrs))
     }
 
-    /// What is said of NvPCRs alone.
+    /// Returns only the reasons about NvPCRs.
     fn judge_nvpcrs(&self, policy: &Policy) -> Vec<Reason> {
         let mut reasons = self.judge(policy).reasons;
         reasons.retain(|reason| reason.rule.starts_with("nvpcr."));
@@ -285,13 +286,13 @@ impl Seen {
     }
 }
 
-/// The public area of an NvPCR as systemd of the fixtures defines it, or with other attributes.
+/// Returns the public area of an NvPCR with the policy of forky-good and these attributes.
 fn public(index: u32, attributes: u32) -> NvPublic {
     let header = [&index.to_be_bytes()[..], &[0, 0x0b], &attributes.to_be_bytes(), &[0, 32]].concat();
     NvPublic::unmarshal(&[header, from_hex(POLICY), vec![0, 32]].concat()).unwrap()
 }
 
-/// What was learnt from forky-good, with these sections.
+/// Returns the policy learnt from forky-good, with these sections added.
 fn naming(sections: &str) -> Policy {
     let boot = Boot::named("forky-good");
     let (log, measured) = (boot.event_log(), boot.measure_log());

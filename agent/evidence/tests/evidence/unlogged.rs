@@ -1,4 +1,4 @@
-//! Firmware that extends a PCR without logging it: real boots, whose logs have lost an event.
+//! Firmware that extends a PCR without logging it, tested with real boots and an event removed from their logs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn without_a_policy_an_unlogged_firmware_pcr_is_a_warning_and_its_value_is_compa
     }
     let other = judge(&log_without(0), &by_value("x86-secureboot-on"));
     assert_eq!(other.area(Area::Firmware), Some(TrustTier::Contraindicated));
-    // No firmware leaves out a boot loader's events.
+    // No firmware omits a boot loader's events.
     for pcr in [4, 7, 9] {
         let appraisal = judge(&log_without(pcr), &by_value(BOOT));
         assert_eq!(appraisal.tier, TrustTier::Contraindicated, "PCR {pcr}");
@@ -62,19 +62,19 @@ fn a_policy_refuses_an_unlogged_pcr_until_it_names_its_value() {
 }
 
 #[test]
-fn what_a_log_says_of_a_pcr_that_it_does_not_explain_counts_for_nothing() {
+fn events_of_a_pcr_that_the_log_does_not_explain_are_ignored() {
     let mut policy = learn(&log_without(0));
     assert!(policy.firmware.accept_any_version && policy.firmware.versions.is_empty());
     policy.firmware.accept_any_version = false;
     let appraisal = judge(&log_without(0), &under(&policy));
-    assert!(worst(&appraisal).contains("does not tell the firmware's version"), "{appraisal:#?}");
+    assert!(worst(&appraisal).contains("does not show the firmware's version"), "{appraisal:#?}");
 
-    // The same for Secure Boot: a value of PCR 7 in the policy does not prove what the log says.
+    // The same for Secure Boot: a value of PCR 7 in the policy does not prove the log's events.
     let mut policy = learn(&Boot::named(BOOT).event_log());
     policy.secure_boot.required = true;
     policy.pcr = section(&format!("[pcr.7]\nunlogged = ['{}']", quoted(7)));
     let appraisal = judge(&log_without(7), &under(&policy));
-    assert!(worst(&appraisal).contains("does not tell whether Secure Boot is on"), "{appraisal:#?}");
+    assert!(worst(&appraisal).contains("does not show whether Secure Boot is on"), "{appraisal:#?}");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_pcr_that_no_lease_names_may_be_left_unexplained() {
 }
 
 #[test]
-fn nothing_is_learnt_from_a_log_that_leaves_out_what_a_boot_loader_did() {
+fn nothing_is_learnt_from_a_log_that_omits_a_boot_loaders_event() {
     for pcr in [4, 9] {
         let lease = PcrSelection::lease_default();
         let learnt = Learnt::from_boot(&log_without(pcr), None, Boot::named(BOOT).quote().pcrs(), &lease);
@@ -106,7 +106,7 @@ fn nothing_is_learnt_from_a_log_that_leaves_out_what_a_boot_loader_did() {
     }
 }
 
-/// The log without the first event of a PCR that is no separator.
+/// Returns the log without a PCR's first event that is neither a separator nor informational.
 fn log_without(pcr: u8) -> Vec<u8> {
     let log = Boot::named(BOOT).event_log();
     let parsed = EventLog::parse(&log).unwrap();
@@ -143,7 +143,7 @@ fn by_value(name: &str) -> ReferenceValues {
     }
 }
 
-/// Appraises the boot's quote with this log. Leaves out the reasons about IMA.
+/// Appraises the boot's quote with this log. Omits the reasons about IMA.
 fn judge(log: &[u8], reference: &ReferenceValues) -> AttestationResult {
     let quote = Boot::named(BOOT).quote();
     let (boot_log, ima) = (Some(log), ImaProgress::Absent);

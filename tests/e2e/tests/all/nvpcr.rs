@@ -91,7 +91,7 @@ fn an_nvpcr_that_lacks_a_record_was_set_back_or_made_anew_is_contraindicated() {
     tools.undefine(&device, HARDWARE);
     device.start().unwrap();
     let reasons = refused(&rig, &device, "nvpcr.certified");
-    assert!(reasons.contains("is not there"), "{reasons}");
+    assert!(reasons.contains("does not exist"), "{reasons}");
 
     device.stop().unwrap();
     tools.define(&device, HARDWARE, ATTRIBUTES);

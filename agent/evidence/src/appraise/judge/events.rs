@@ -37,16 +37,16 @@ pub(super) fn are_explained(
     let idle = idle_rules(policy, &pcrs);
     let explainer = Explainer::new(policy, boot, refuses(KEYS_PCR), refuses(IMAGES_PCR));
     let accepted = accepted_state(reference, evidence.quote.pcrs());
-    let left: BTreeMap<_, _> =
+    let unaccepted: BTreeMap<_, _> =
         pcrs.iter().filter(|(_, judged)| accepted.is_none() || !judged.leased).collect();
     let is_cut = evidence.measure_log_cut;
-    let mut reasons: Vec<Reason> = left
+    let mut reasons: Vec<Reason> = unaccepted
         .iter()
         .flat_map(|(pcr, judged)| refusals(policy, &explainer, (boot, is_cut), **pcr, judged))
         .collect();
     reasons.extend(idle);
     let coverage = BootCoverage::of_boot(boot);
-    let those = |is: fn(&JudgedPcr<'_>) -> bool| -> BTreeSet<u8> {
+    let pcrs_with = |is: fn(&JudgedPcr<'_>) -> bool| -> BTreeSet<u8> {
         pcrs.iter().filter(|(_, judged)| is(judged)).map(|(pcr, _)| *pcr).collect()
     };
     let unmeasured = match accepted {
@@ -54,23 +54,23 @@ pub(super) fn are_explained(
         None => explain::command_line_is_measured(
             policy,
             &coverage,
-            &those(|judged| judged.weight != Weight::Allow),
+            &pcrs_with(|judged| judged.weight != Weight::Allow),
         ),
     };
     let covering = match accepted {
-        Some(_) => those(|judged| judged.leased),
-        None => those(|judged| judged.leased && judged.weight == Weight::Refuse),
+        Some(_) => pcrs_with(|judged| judged.leased),
+        None => pcrs_with(|judged| judged.leased && judged.weight == Weight::Refuse),
     };
     reasons.extend(unmeasured.or_else(|| coverage::is_left_open(&coverage, &covering)));
     if accepted.is_none() {
         reasons.extend(explain::sections_are_allowed(policy, boot));
     }
-    let doubtful: BTreeSet<Area> = reasons.iter().map(|reason| reason.area).collect();
-    reasons.extend(affirm(&pcrs, accepted).filter(|reason| !doubtful.contains(&reason.area)));
+    let not_affirmed: BTreeSet<Area> = reasons.iter().map(|reason| reason.area).collect();
+    reasons.extend(affirm(&pcrs, accepted).filter(|reason| !not_affirmed.contains(&reason.area)));
     reasons
 }
 
-/// Returns the unexplained events of one PCR.
+/// Returns a reason for each event of one PCR that no rule explains, or for a PCR that cannot be appraised.
 fn refusals(
     policy: &Policy,
     explainer: &Explainer<'_>,
@@ -91,7 +91,7 @@ fn refusals(
         let text = match is_cut {
             true => format!("PCR {pcr} has the value {value}, which {CUT}"),
             false => {
-                format!("PCR {pcr} has the value {value}, for which the boot event log does not account")
+                format!("PCR {pcr} has the value {value}, which the boot event log does not explain")
             }
         };
         return vec![refuse(UNEXPLAINED, text)];
@@ -155,24 +155,27 @@ pub(super) struct JudgedPcr<'p> {
 /// Returns the PCRs of a lease and those for which the policy has a section. `quoted` is the appraised bank.
 ///
 /// # Errors
-/// If software that was not appraised could use the lease.
+/// If the lease has no PCRs, or PCRs of another bank than the quoted one, or the quoted bank is neither SHA-256 nor
+/// SHA-384. Software that was not appraised could use such a lease.
 pub(super) fn judged_pcrs<'p>(
     policy: &'p Policy,
     reference: &ReferenceValues,
     quoted: HashAlgorithm,
 ) -> Result<BTreeMap<u8, JudgedPcr<'p>>, &'static str> {
     if reference.lease_selection.banks().any(|bank| bank != quoted) {
-        return Err("a lease names PCRs of another bank than is quoted, by which events are judged");
+        return Err("the lease names PCRs of another bank than the quoted one");
     }
     if ![HashAlgorithm::Sha256, HashAlgorithm::Sha384].contains(&quoted) {
-        return Err("neither the sha256 nor the sha384 bank is quoted, by which events are judged");
+        return Err(
+            "the device quoted neither the sha256 nor the sha384 bank, and no other bank can be appraised",
+        );
     }
     let leased = reference.lease_selection.iter();
     let mut judged: BTreeMap<u8, JudgedPcr<'p>> = leased
         .map(|(_, index)| (index, JudgedPcr { weight: Weight::Refuse, leased: true, section: None }))
         .collect();
     if judged.is_empty() {
-        return Err("a lease names no PCR, so that any software could use it");
+        return Err("the lease names no PCR, so any software could use it");
     }
     for (index, section) in &policy.pcr {
         let leased = judged.contains_key(&index.get());
@@ -181,8 +184,8 @@ pub(super) fn judged_pcrs<'p>(
     Ok(judged)
 }
 
-/// Returns a reason for each rule about a PCR that is not appraised: such a rule has no effect, which its author
-/// did not intend.
+/// Returns a reason for each rule about a PCR that is not appraised: the rule would have no effect, contrary to its
+/// author's intention.
 pub(super) fn idle_rules(policy: &Policy, pcrs: &BTreeMap<u8, JudgedPcr<'_>>) -> Vec<Reason> {
     let (keys, boot) = (&policy.secure_boot, &policy.boot);
     let rules = [
@@ -201,7 +204,8 @@ pub(super) fn idle_rules(policy: &Policy, pcrs: &BTreeMap<u8, JudgedPcr<'_>>) ->
     ];
     let idle = rules.into_iter().filter(|(_, pcr, empty)| !empty && !pcrs.contains_key(pcr));
     idle.map(|(rule, pcr, _)| {
-        let text = format!("PCR {pcr} is not in the lease, so this is not judged: add a section [pcr.{pcr}]");
+        let text =
+            format!("PCR {pcr} is not in the lease, so this rule has no effect: add a section [pcr.{pcr}]");
         Reason::new(rule, area_of_pcr(pcr), TrustTier::Contraindicated, text)
     })
     .collect()
@@ -219,8 +223,8 @@ pub(super) fn accepted_state<'r>(
 
 const OS_SEPARATOR_RULE: &str = "boot.require-os-separator";
 
-/// Checks that systemd's os-separator comes where it must. systemd extends it once into each of its PCRs before
-/// anything else runs, so firmware and boot loader events after one come from the running system, which could
+/// Checks systemd's os-separator in a PCR. systemd extends it once into each of its PCRs before it starts anything
+/// else. Events after it that the log attributes to firmware or boot loader come from the running system, which could
 /// forge them.
 pub(super) fn os_separator_rulings(
     policy: &Policy,
@@ -236,7 +240,7 @@ pub(super) fn os_separator_rulings(
         .map(|event| {
             let text = format!(
                 "the boot event log has an os-separator in PCR {pcr}, which only the running system extends: \
-                 nothing behind it counts as measured by firmware or boot loader"
+                 later events of this PCR are not from firmware or boot loader"
             );
             (Some(event.number), Ruling::refused(OS_SEPARATOR_RULE, text))
         })
@@ -245,10 +249,10 @@ pub(super) fn os_separator_rulings(
     let text = match boot.os_separators(pcr) {
         1 => None,
         0 if required => Some(format!(
-            "PCR {pcr} has no os-separator: what came after the boot loader cannot be told from what it measured"
+            "PCR {pcr} has no os-separator: measurements of the boot loader cannot be distinguished from later ones"
         )),
         0 => None,
-        count => Some(format!("PCR {pcr} has {count} os-separators, and systemd extends one")),
+        count => Some(format!("PCR {pcr} has {count} os-separators, but systemd extends only one")),
     };
     rulings.extend(text.map(|text| (None, Ruling::refused(OS_SEPARATOR_RULE, text))));
     rulings
@@ -267,13 +271,13 @@ pub(super) fn weigh_unlogged(
     let Some(section) = section else { return refused };
     if section.unlogged.contains(value) {
         let why =
-            format!(", whose value pcr.{pcr}.unlogged has: firmware of this model is known to omit events");
+            format!(", whose value is in pcr.{pcr}.unlogged: firmware of this model is known to omit events");
         return (TrustTier::Affirming, why);
     }
     if !section.unlogged.is_empty() {
         let why = format!(
-            ", and pcr.{pcr}.unlogged does not have its value {value}: firmware of this model is known to omit \
-             events, or the log was altered"
+            ", and its value {value} is not in pcr.{pcr}.unlogged: firmware of this model is known to omit events, \
+             or the log was altered"
         );
         return (TrustTier::Contraindicated, why);
     }

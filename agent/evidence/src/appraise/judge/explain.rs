@@ -28,9 +28,9 @@ pub(super) struct Explainer<'p> {
 }
 
 impl<'p> Explainer<'p> {
-    /// Prepares the rules. `keys_judged` says whether unexplained events in the PCR of Secure Boot's keys are
-    /// refused, `images_judged` whether those in the PCR of images are. If they were not, a log could rename the
-    /// event of an image's signer, or omit the last image.
+    /// Prepares the rules. `keys_judged` is whether unexplained events in the PCR of Secure Boot's keys are refused,
+    /// `images_judged` whether those in the PCR of images are. Otherwise a log could give the event of an image's
+    /// signer another type, or omit the last image.
     pub(super) fn new(policy: &'p Policy, boot: &Boot<'_>, keys_judged: bool, images_judged: bool) -> Self {
         let mut this = Self {
             policy,
@@ -101,7 +101,7 @@ impl<'p> Explainer<'p> {
             Fact::LoaderCommand(text) if self.loader_commands.fits(text) => Ruling::Explained,
             Fact::LoaderCommand(text) => {
                 let remark = wildcard_remark(text);
-                Ruling::refused("boot.loader-commands", format!("{} fits no pattern{remark}", event.fact))
+                Ruling::refused("boot.loader-commands", format!("{} matches no pattern{remark}", event.fact))
             }
             _ => Ruling::Unexplained,
         }
@@ -119,7 +119,7 @@ impl<'p> Explainer<'p> {
             return Ruling::Explained;
         }
         let signed = match rules.accept_signed_images {
-            true => ", nor vouched for by signers of the policy alone",
+            true => ", and Secure Boot did not limit this boot's images to signers in the policy",
             false => "",
         };
         Ruling::refused(
@@ -168,15 +168,15 @@ impl<'p> CommandLines<'p> {
         Ruling::refused(
             COMMAND_LINES,
             format!(
-                "the kernel's command line fits no pattern: {}{}",
+                "the kernel's command line matches no pattern: {}{}",
                 text.escape_debug(),
                 wildcard_remark(text)
             ),
         )
     }
 
-    /// Judges a command line of which the log has only the digest. Only patterns without wildcards can be hashed
-    /// and compared.
+    /// Judges a command line of which the log has only the digest: compares it with the listed digests, and with the
+    /// digests of patterns without wildcards.
     pub(super) fn digest(&self, digest: &TaggedDigest) -> Ruling {
         let forms = |text| command_line_digests(digest.algorithm(), text);
         let digests = self.digests.get_or_init(|| self.patterns.texts().flat_map(forms).collect());
@@ -184,31 +184,31 @@ impl<'p> CommandLines<'p> {
             return Ruling::Explained;
         }
         let text = format!(
-            "the kernel's command line, of which the log has no text, is none of those in the lists: {} {digest}",
+            "the kernel's command line is not in the lists, and the log has only its digest: {} {digest}",
             digest.algorithm()
         );
         Ruling::refused(COMMAND_LINES, text)
     }
 }
 
-/// Returns why only a pattern without wildcards can match this text, as an addition to a reason.
+/// Returns why only a pattern without wildcards can match this text, as an addition to a reason; empty if others can.
 pub(super) fn wildcard_remark(text: &str) -> String {
     only_literally(text)
         .map(|reason| format!(" ({reason}; a pattern without wildcards can)"))
         .unwrap_or_default()
 }
 
-/// If the policy has rules for command lines, checks that this boot chain measured one into a PCR that is
-/// appraised. Otherwise a log could hide a command line by giving its event another type.
+/// Checks that this boot chain measured a command line into an appraised PCR, if the policy has rules for command
+/// lines. Otherwise a log could hide a command line by giving its event another type.
 pub(super) fn command_line_is_measured(
     policy: &Policy,
     coverage: &BootCoverage,
     judged: &BTreeSet<u8>,
 ) -> Option<Reason> {
     let rules = &policy.boot;
-    let known = !rules.command_lines.is_empty() || !rules.command_line_digests.is_empty();
-    (known && !coverage.has_command_line_in(judged)).then(|| {
-        let text = "no command line of a kernel was measured into a PCR that is judged";
+    let has_rules = !rules.command_lines.is_empty() || !rules.command_line_digests.is_empty();
+    (has_rules && !coverage.has_command_line_in(judged)).then(|| {
+        let text = "the boot chain measured no kernel command line into an appraised PCR";
         Reason::new(COMMAND_LINES, Area::Boot, TrustTier::Contraindicated, text)
     })
 }
@@ -216,12 +216,13 @@ pub(super) fn command_line_is_measured(
 const SECTIONS: &str = "boot.sections";
 /// The PCR of the images that firmware and boot loader loaded.
 pub(super) const IMAGES_PCR: u8 = 4;
-/// The PCRs into which systemd-stub measures what it adds to the initrd: command lines and credentials, system
+/// The PCRs into which systemd-stub measures its additions to the initrd: command lines and credentials, system
 /// extensions.
 const ADDITIONS_PCRS: [u8; 2] = [12, 13];
 
-/// Returns the unified kernel image that started the kernel itself: the last loaded image. With stubs up to
-/// version 257 the last image is instead the kernel, which the firmware loads.
+/// Returns the unified kernel image that started the kernel itself: the last loaded image, if its kernel section was
+/// measured after it. With stubs up to version 257 the last image is the kernel, because the stub has the firmware load
+/// it.
 pub(in crate::appraise) fn started_unified_image<'b, 'a>(boot: &'b Boot<'a>) -> Option<&'b EventFact<'a>> {
     let mut images = boot.events().iter().filter(|event| {
         event.pcr == IMAGES_PCR && event.stage == Stage::Loader && matches!(event.fact, Fact::Image(_))
@@ -233,9 +234,9 @@ pub(in crate::appraise) fn started_unified_image<'b, 'a>(boot: &'b Boot<'a>) -> 
     (unpacked && accounted).then_some(image)
 }
 
-/// Returns whether an allowed unified kernel image determined the initrd. The image's Authenticode digest covers
-/// the initrd in it. Whatever the stub adds is measured into PCRs 12 and 13 and explained there, except the boot
-/// secret (systemd 262), which differs on each machine.
+/// Returns whether an allowed unified kernel image determined the initrd. The image's Authenticode digest covers the
+/// initrd in it. The stub measures its additions into PCRs 12 and 13, where rules must explain them. It does not
+/// measure the boot secret (systemd 262), which differs on each machine.
 pub(super) fn vouches_for_initrd(policy: &Policy, boot: &Boot<'_>, explainer: &Explainer<'_>) -> bool {
     let named = started_unified_image(boot)
         .and_then(|image| image.digest.as_ref())
@@ -247,7 +248,7 @@ pub(super) fn vouches_for_initrd(policy: &Policy, boot: &Boot<'_>, explainer: &E
     named && additions.all(|event| matches!(explainer.explain(event), Ruling::Explained))
 }
 
-/// If the policy lists sections, checks that the image passed on no others.
+/// Checks that the unified kernel image has no other sections than the policy lists, if it lists any.
 pub(super) fn sections_are_allowed(policy: &Policy, boot: &Boot<'_>) -> Vec<Reason> {
     let list = &policy.boot.sections;
     if list.is_empty() {
@@ -255,7 +256,7 @@ pub(super) fn sections_are_allowed(policy: &Policy, boot: &Boot<'_>) -> Vec<Reas
     }
     let refuse = |text| Reason::new(SECTIONS, Area::Boot, TrustTier::Contraindicated, text);
     if !boot.accounts_for(BOOT_PHASES_PCR) {
-        let text = "the logs do not account for PCR 11, which has the sections of the unified kernel image";
+        let text = "the logs do not explain PCR 11, which covers the sections of the unified kernel image";
         return vec![refuse(text.to_owned())];
     }
     contents(boot)

@@ -19,21 +19,21 @@ pub(super) fn version_is_allowed(policy: &Policy, boot: &Boot<'_>) -> Option<Rea
     let reason = |tier, text| Some(Reason::new(VERSIONS, Area::Firmware, tier, text));
     match boot.facts().firmware_version() {
         Some(version) if allows_version(policy, version) => {
-            reason(TrustTier::Affirming, format!("the firmware says that it has version \"{version}\""))
+            reason(TrustTier::Affirming, format!("the firmware reports version \"{version}\""))
         }
         Some(version) => {
-            let text = format!("the firmware says that it has version \"{version}\", which is not allowed");
+            let text = format!("the firmware reports version \"{version}\", which is not allowed");
             reason(TrustTier::Contraindicated, text)
         }
         None if rule.accept_any_version => None,
         None => {
-            let text = "the boot event log does not tell the firmware's version".to_owned();
+            let text = "the boot event log does not show the firmware's version".to_owned();
             reason(TrustTier::Contraindicated, text)
         }
     }
 }
 
-/// Refuses an event with a version that is not allowed.
+/// Returns the refusal of an event with a version that is not allowed.
 pub(super) fn other_version(version: &str) -> Ruling {
     Ruling::refused(VERSIONS, format!("firmware version \"{version}\" is not allowed"))
 }
@@ -51,9 +51,9 @@ pub(super) fn content(policy: &Policy, content: &FirmwareContent, digest: &Tagge
 /// The PCR of the firmware's settings and tables.
 const SETTINGS_PCR: u8 = 1;
 
-/// Returns the SMBIOS tables that the firmware measured, which contain the machine's UUID and serial number. The
-/// log alone determines an event's type, so at most one event is accepted as these tables: firmware measures
-/// them once.
+/// Returns the event of the SMBIOS tables that the firmware measured, which contain the machine's UUID and serial
+/// number. No digest covers an event's type, so only the first such event is accepted as these tables: firmware
+/// measures them once.
 pub(in crate::appraise) fn machine_tables<'b, 'a>(boot: &'b Boot<'a>) -> Option<&'b EventFact<'a>> {
     boot.events().iter().find(|event| {
         event.pcr == SETTINGS_PCR
@@ -62,8 +62,8 @@ pub(in crate::appraise) fn machine_tables<'b, 'a>(boot: &'b Boot<'a>) -> Option<
     })
 }
 
-/// Returns whether the policy accepts any firmware content of an allowed version. This covers every event before
-/// the boot loader's in PCR 0, because the log alone determines their types.
+/// Returns whether the policy accepts any firmware content of an allowed version. Applies to all events in PCR 0 before
+/// the boot loader's, of any type, because no digest covers the type.
 pub(super) fn is_left_to_version(policy: &Policy, event: &EventFact<'_>) -> bool {
     policy.firmware.accept_any_content && event.pcr == FIRMWARE_PCR && event.stage == Stage::Firmware
 }
@@ -85,7 +85,7 @@ pub(super) fn secure_boot_is_on(policy: &Policy, boot: &Boot<'_>) -> Option<Reas
         (_, false) => return None,
         (Some(false), true) => (TrustTier::Contraindicated, "Secure Boot is off"),
         (None, true) => {
-            (TrustTier::Contraindicated, "the boot event log does not tell whether Secure Boot is on")
+            (TrustTier::Contraindicated, "the boot event log does not show whether Secure Boot is on")
         }
     };
     let reason = Reason::new(REQUIRED, Area::Firmware, tier, text);
@@ -112,7 +112,7 @@ pub(super) fn authority(policy: &Policy, authority: &Authority) -> Ruling {
     }
     Ruling::refused(
         SIGNERS,
-        format!("{authority}, which is no signer of the policy: {}", entry_id(&authority.entry)),
+        format!("{authority}, which is not a signer in the policy: {}", entry_id(&authority.entry)),
     )
 }
 
@@ -130,14 +130,14 @@ pub(super) fn signature_database(
         DatabaseName::TimeStamps | DatabaseName::Recovery => return Ruling::Unexplained,
     };
     let listed = |entry: &SignatureEntry| entry_digest(entry).is_some_and(|digest| list.allows(digest));
-    let stranger = database.entries.iter().find(|entry| !listed(entry));
-    match stranger {
+    let unlisted = database.entries.iter().find(|entry| !listed(entry));
+    match unlisted {
         None => Ruling::Explained,
         Some(entry) => {
             let (which, signature) = (database.which, &entry.signature);
             Ruling::refused(
                 rule,
-                format!("{which} holds {signature}, which is not in the list: {}", entry_id(entry)),
+                format!("{which} contains {signature}, which is not in the list: {}", entry_id(entry)),
             )
         }
     }
@@ -148,7 +148,7 @@ fn forbidden(list: &AllowedList, database: &SignatureDatabase, digest: &TaggedDi
     if list.allows(digest) {
         return Ruling::Explained;
     }
-    let text = format!("{database}, and is none of those in the list: {} {digest}", digest.algorithm());
+    let text = format!("not in the list: {} {digest}, {database}", digest.algorithm());
     Ruling::refused("secure-boot.forbidden-signatures", text)
 }
 
@@ -166,5 +166,5 @@ pub(in crate::appraise) fn entry_digest(entry: &SignatureEntry) -> Option<&Tagge
 }
 
 fn entry_id(entry: &SignatureEntry) -> String {
-    entry_digest(entry).map_or_else(|| "of no known kind".to_owned(), |digest| format!("{digest:?}"))
+    entry_digest(entry).map_or_else(|| "of unknown type".to_owned(), |digest| format!("{digest:?}"))
 }

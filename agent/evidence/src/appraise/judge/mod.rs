@@ -1,4 +1,4 @@
-//! The rules of a policy. Rules for single events say whether an event is explained ([`explain`]); the others
+//! The rules of a policy. Rules for single events return whether they explain the event ([`explain`]); the others
 //! return reasons.
 
 mod events;
@@ -33,9 +33,9 @@ pub(in crate::appraise) fn judge(
         events::weigh_unlogged(policy, reference, pcr, value)
     });
     // Ignore the contents of a log that does not replay.
-    let worthless = of_log.iter().any(|reason| reason.tier == TrustTier::Contraindicated);
+    let is_refused = of_log.iter().any(|reason| reason.tier == TrustTier::Contraindicated);
     reasons.extend(of_log);
-    if !worthless {
+    if !is_refused {
         reasons.extend(judge_boot(policy, evidence, reference));
     }
     reasons
@@ -56,7 +56,7 @@ fn judge_boot(policy: &Policy, evidence: &AppraisedEvidence<'_>, reference: &Ref
         }
     };
     let nvpcrs = nvpcr::are_allowed(policy, &boot, evidence);
-    // Requirements come first, because operators should fix them first.
+    // Requirements come before events, because the operator should fix them first.
     let required = [firmware::secure_boot_is_on(policy, &boot), firmware::version_is_allowed(policy, &boot)];
     required.into_iter().flatten().chain(explained).chain(nvpcrs).collect()
 }
@@ -70,17 +70,17 @@ pub(super) fn evidence_is_young_enough(policy: &Policy, evidence: &AppraisedEvid
     } else {
         (
             TrustTier::Contraindicated,
-            format!("the evidence came {age} s after the challenge, and {max_age} s are allowed"),
+            format!("the evidence came {age} s after the challenge, but at most {max_age} s are allowed"),
         )
     };
     Some(Reason::new("freshness.max-age", Area::Freshness, tier, text))
 }
 
-/// Checks the files that were run since boot, if the policy has rules for them.
+/// Checks the files that ran since boot, if the policy has rules for them.
 pub(super) fn ima_log_is_allowed(policy: &Policy, evidence: &AppraisedEvidence<'_>) -> Vec<Reason> {
     let Some(section) = &policy.ima else { return rules::ima_log_is_confirmed(evidence) };
     let (tier, text) = match evidence.ima {
-        ImaProgress::Behind => (TrustTier::Warning, "more of the IMA log has to come"),
+        ImaProgress::Behind => (TrustTier::Warning, "the device has not sent all of its IMA log yet"),
         ImaProgress::Absent => (TrustTier::Contraindicated, "the device sent no IMA log"),
         ImaProgress::Followed { outcome: Outcome::Unanchored, .. } => {
             let tier = if section.require_anchored { TrustTier::Contraindicated } else { TrustTier::Warning };
@@ -100,7 +100,8 @@ pub(super) fn ima_log_is_allowed(policy: &Policy, evidence: &AppraisedEvidence<'
 
 fn weigh_entries(section: &ImaSection, findings: Option<&Findings>) -> Vec<Reason> {
     let Some(findings) = findings else {
-        let text = "the entries of the IMA log were not looked at under these rules yet: the next report brings them";
+        let text =
+            "these rules were not applied to the IMA log yet: the device's next report includes its entries";
         return vec![ima_reason("ima.unexplained", TrustTier::Contraindicated, text)];
     };
     let mut reasons =
@@ -112,8 +113,10 @@ fn weigh_entries(section: &ImaSection, findings: Option<&Findings>) -> Vec<Reaso
         &findings.violated,
     ));
     if findings.elsewhere > 0 {
-        let text =
-            format!("{} entries are for other PCRs than 10, and nothing ties them", findings.elsewhere);
+        let text = format!(
+            "{} entries of the IMA log are for PCRs other than 10, so the TPM does not confirm them",
+            findings.elsewhere
+        );
         reasons.push(ima_reason(IMA_LOG, TrustTier::Warning, text));
     }
     if reasons.is_empty() {
@@ -126,12 +129,12 @@ fn weigh_entries(section: &ImaSection, findings: Option<&Findings>) -> Vec<Reaso
     reasons
 }
 
-/// Returns a reason for each known entry, and one for all others.
-fn weigh_offenders(rule: &'static str, weight: Weight, count: u64, known: &[Offender]) -> Vec<Reason> {
+/// Returns a reason for each stored entry, and one for all others. `count` is the number of all entries.
+fn weigh_offenders(rule: &'static str, weight: Weight, count: u64, stored: &[Offender]) -> Vec<Reason> {
     let Some(tier) = weight.tier().filter(|_| count > 0) else { return Vec::new() };
     let mut reasons: Vec<Reason> =
-        known.iter().map(|offender| ima_reason(rule, tier, offender.to_string())).collect();
-    let more = count.saturating_sub(u64::try_from(known.len()).unwrap_or(u64::MAX));
+        stored.iter().map(|offender| ima_reason(rule, tier, offender.to_string())).collect();
+    let more = count.saturating_sub(u64::try_from(stored.len()).unwrap_or(u64::MAX));
     if more > 0 {
         reasons.push(ima_reason(rule, tier, format!("{more} more entries of the IMA log like these")));
     }

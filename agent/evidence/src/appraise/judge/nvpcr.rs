@@ -40,7 +40,7 @@ pub(super) fn are_allowed(policy: &Policy, boot: &Boot<'_>, evidence: &Appraised
 }
 
 fn not_asked(index: NvIndex) -> Reason {
-    let text = format!("NvPCR {index} was not certified yet: the next report has it");
+    let text = format!("the TPM has not certified NvPCR {index} yet: the device's next report includes it");
     Reason::new(CERTIFIED, Area::Boot, TrustTier::Warning, text)
 }
 
@@ -90,18 +90,18 @@ impl NamedNvPcr<'_> {
         let found = found.ok_or_else(|| {
             self.refused(
                 CERTIFIED,
-                "is not there, or was not written since the boot: the TPM certified nothing",
+                "does not exist, or was not written since the boot: the TPM certified nothing",
             )
         })?;
         let public = found.public();
         if let Err(error) = public.check_nvpcr() {
-            return Err(self.refused(INDEX, format_args!("is no NvPCR that systemd made: {error}")));
+            return Err(self.refused(INDEX, format_args!("is not an NvPCR of systemd: {error}")));
         }
         self.check_made(&public.name())?;
         self.check_replay(found)?;
         let mut reasons = self.weigh_records(found);
         if reasons.is_empty() {
-            let text = format!("{self} is as the policy wants it, and systemd's log gives its value");
+            let text = format!("{self} matches the policy, and systemd's log gives its value");
             reasons.push(Reason::new(UNEXPLAINED, Area::Boot, TrustTier::Affirming, text));
         }
         Ok(reasons)
@@ -110,17 +110,18 @@ impl NamedNvPcr<'_> {
     /// Checks that systemd created the index in this boot and that its name is allowed.
     fn check_made(&self, name: &Name) -> Result<(), Refusal> {
         if self.inits.is_empty() {
-            let text = "is not among those that PCR 9 says systemd made in the initrd of this boot";
+            let text = "is not among the NvPCRs whose creation systemd measured into PCR 9 in the initrd of this boot";
             return Err(self.refused(INDEX, text));
         }
         if self.inits.iter().all(|init| init.tpm_name.is_none()) {
-            let text = "was made by systemd 259 to 261, which does not measure the name of the index: nothing shows \
-                        that it was not made anew";
+            let text = "was created by systemd 259 to 261, which does not measure the name of the index: root could \
+                        have deleted the index and defined it again";
             return Err(self.refused(INDEX, text));
         }
         if !self.inits.iter().any(|init| init.tpm_name.as_ref() == Some(name)) {
             let text = format_args!(
-                "has the name {name}, and systemd measured another one into PCR 9: the index was made anew"
+                "has the name {name}, but systemd measured another one into PCR 9: the index was deleted and defined \
+                 again"
             );
             return Err(self.refused(INDEX, text));
         }
@@ -131,16 +132,17 @@ impl NamedNvPcr<'_> {
         Ok(())
     }
 
-    /// Checks that all records in systemd's log together give the value. The device reads the log while the
-    /// value does not change.
+    /// Checks that all records in systemd's log together give the value. The device reads the log while systemd does
+    /// not extend the index.
     fn check_replay(&self, found: &VerifiedNvPcr) -> Result<(), Refusal> {
         let (value, records) = (found.value(), self.log.of_nv_index(self.index.get()).count());
         let text = match self.log.leads_nv(self.index.get(), value) {
-            // The unknown records come later in the log, so they were extended later.
-            Some(led) if led == records => return Ok(()),
+            // This suffices for a cut log too: if systemd had extended a missing record before the certification, the
+            // stored records would not give the value.
+            Some(count) if count == records => return Ok(()),
             _ if self.is_cut => format!("has the value {value}, which {CUT}"),
-            Some(led) => format!(
-                "has the value {value} of the first {led} records, and systemd's log has {records}: it was set back"
+            Some(count) => format!(
+                "has the value {value} of the first {count} records, but systemd's log has {records}: it was set back"
             ),
             None => format!(
                 "has the value {value}, which the {records} records in systemd's log do not give: records are missing, \
@@ -181,7 +183,7 @@ impl NamedNvPcr<'_> {
     }
 }
 
-/// The only reason on an NvPCR whose records cannot be appraised.
+/// The only reason about an NvPCR whose records cannot be appraised.
 struct Refusal {
     rule: &'static str,
     text: String,
@@ -193,7 +195,7 @@ impl From<Refusal> for Reason {
     }
 }
 
-/// The start of what systemd measures about the machine into the NvPCR `hardware`.
+/// The start of the text with which systemd measures the machine's identity into the NvPCR `hardware`.
 const MACHINE_IDENTITY: &[u8] = b"product-id:";
 
 impl std::fmt::Display for NamedNvPcr<'_> {

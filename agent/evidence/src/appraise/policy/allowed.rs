@@ -10,7 +10,7 @@ use crate::tpm::{HashAlgorithm, TaggedDigest};
 /// An allowed digest: SHA-256, or SHA-384 for events of that bank.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Allowed {
-    /// What is compared.
+    /// The digest that appraisal compares.
     pub digest: TaggedDigest,
     /// The operator's name for it, for display only.
     pub name: String,
@@ -103,7 +103,7 @@ impl<'de> Deserialize<'de> for Allowed {
 /// front.
 pub(super) fn digest(text: &str) -> Result<TaggedDigest, String> {
     let malformed =
-        || format!("{text:?} is no digest: give 64 hexadecimal digits for SHA-256, or 96 for SHA-384");
+        || format!("{text:?} is not a digest: give 64 hexadecimal digits for SHA-256, or 96 for SHA-384");
     let read: FileDigest = text.trim().to_ascii_lowercase().parse().map_err(|_| malformed())?;
     let usable = [HashAlgorithm::Sha256, HashAlgorithm::Sha384];
     let plain = read.of == Hashed::Contents && usable.contains(&read.digest.algorithm());

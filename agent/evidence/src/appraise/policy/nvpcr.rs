@@ -13,14 +13,14 @@ use crate::tpm::{Name, TaggedDigest};
 /// second on slow TPMs) and some 300 bytes. systemd 262 defines four.
 pub const NVPCRS_MAX: usize = 8;
 
-/// The handle of an NvPCR's NV index, as a section name has it: `0x1d10200`.
+/// The handle of an NvPCR's NV index, in the form of a section name: `0x1d10200`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct NvIndex(u32);
 
 /// `[nvpcr.0xINDEX]`
 ///
-/// Whatever the section says, systemd must have created the index in the initrd of this boot, and systemd's log
+/// Besides the rules of the section, systemd must have created the index in the initrd of this boot, and systemd's log
 /// must explain its value.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -86,7 +86,7 @@ fn names<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Name>,
         let bytes = bytes::read_lower_hex(text.trim().to_ascii_lowercase().as_bytes());
         bytes.and_then(|bytes| Name::from_bytes(&bytes).ok()).ok_or_else(|| {
             serde::de::Error::custom(format!(
-                "{text:?} is no name of an NV index: give it as tpm2_nvreadpublic does"
+                "{text:?} is not the name of an NV index: give it as tpm2_nvreadpublic prints it"
             ))
         })
     };
@@ -110,6 +110,6 @@ mod tests {
         assert!(read(&many).unwrap_err().contains("a policy may have 8"));
         let name = format!("000b{}", "ab".repeat(32));
         assert!(read(&format!("[nvpcr.0x1d10200]\nindex-names = ['{name}']")).is_ok());
-        assert!(read("[nvpcr.0x1d10200]\nindex-names = ['000b00']").unwrap_err().contains("no name"));
+        assert!(read("[nvpcr.0x1d10200]\nindex-names = ['000b00']").unwrap_err().contains("not the name"));
     }
 }

@@ -87,7 +87,7 @@ pub struct BootSection {
     /// firmware and systemd-stub measure them (PCR 1), and the machine id (PCR 15).
     pub accept_machine_identity: bool,
     /// Whether systemd must have extended its os-separator into each appraised PCR of 0 to 7, 9 and 12 to 14. If
-    /// it did so for one PCR, it must have for all, whatever this says.
+    /// systemd did so for one PCR, it must have for all, even if this is false.
     pub require_os_separator: bool,
 }
 
@@ -135,7 +135,7 @@ impl Default for SecureBootSection {
     }
 }
 
-/// The number of a PCR, as a section name has it.
+/// The number of a PCR, in the form of a section name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PcrIndex(u8);
@@ -147,9 +147,9 @@ pub struct PcrSection {
     /// The weight of an event that no rule explains. The PCRs of a lease are appraised without such a section
     /// too; other PCRs are ignored without one.
     pub unexplained: Weight,
-    /// Events that are allowed in it, whatever they mean.
+    /// The digests of events that are allowed in this PCR, of any type.
     pub digests: AllowedList,
-    /// Allowed values. PCRs above 14 are in no log, so no other rule applies to them.
+    /// Allowed values of the PCR. If it has one of them, no event in it needs an explanation.
     #[serde(deserialize_with = "pcr_values")]
     pub values: Vec<TaggedDigest>,
     /// Values that are allowed although the boot event log does not explain them, because firmware of this model
@@ -200,8 +200,7 @@ pub(super) fn pcr_values<'de, D: serde::Deserializer<'de>>(
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ImaSection {
-    /// Whether PCR 10 must confirm the log. If the kernel finds its TPM too late, nothing ties the log to the
-    /// TPM.
+    /// Whether PCR 10 must confirm the log. It does not if the kernel finds its TPM only after IMA has started.
     pub require_anchored: bool,
     /// The weight of an entry that no rule explains.
     pub unexplained: Weight,

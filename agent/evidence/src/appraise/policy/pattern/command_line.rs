@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_line_fits_or_nothing() {
+    fn a_pattern_must_match_the_whole_line() {
         assert!(fits("quiet", "quiet"));
         assert!(!fits("quiet", "quie"));
         assert!(!fits("quiet", "quiet quiet"));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_fits_no_byte_that_others_read_as_more_than_a_character() {
+    fn a_wildcard_matches_no_byte_that_other_parsers_interpret() {
         for line in [
             "console=ttyS0\u{e0}init=/bin/sh",
             "console=ttyS0\u{a0}init=/bin/sh",
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_stand_for_no_names() {
+    fn wildcards_in_names_are_refused() {
         let texts =
             ["*", "?", "con*=ttyS0", "-?", "=*", "\"=*", "a \"b *\"", "a=\"file * +p\"", "quiet?", "/a*=b"];
         for text in texts {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_may_cut_off_fits_no_wildcard() {
+    fn a_line_longer_than_the_kernel_keeps_matches_no_wildcard() {
         let long = |len: usize| format!("console={} ima_policy=tcb", "x".repeat(len - 23));
         assert_eq!(long(WILDCARD_TEXT_MAX).len(), WILDCARD_TEXT_MAX);
         assert!(fits("console=* ima_policy=tcb", &long(WILDCARD_TEXT_MAX)));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_fits_itself_alone() {
+    fn a_literal_matches_only_itself() {
         let text = r"/boot/vmlinuz-* a?b\c";
         let pattern = CommandLinePattern::literal(text);
         assert!(pattern.fits(text));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn many_stars_take_no_more_time_than_the_lengths() {
+    fn time_is_bounded_with_many_stars() {
         let (pattern, text) = (format!("a={}b", "a*".repeat(500)), format!("a={}", "a".repeat(1000)));
         assert!(!fits(&pattern, &text));
     }

@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn words_fit_words_of_their_kind() {
+    fn words_match_only_words_of_their_kind() {
         let search = "search --no-floppy --fs-uuid --set=root *";
         assert!(fits(search, "search --no-floppy --fs-uuid --set=root 12-34"));
         assert!(!fits(search, "search --no-floppy --fs-uuid --set=root 12-34 hd0"));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_fits_no_byte_that_a_script_reads_as_more_than_a_character() {
+    fn a_wildcard_matches_no_byte_that_grub_scripts_interpret() {
         for byte in "\"'\\$;&|<>{}#\u{e0}\u{a0}\t\n ".chars() {
             let command = format!("set root=a{byte}b");
             assert!(!fits("set root=*", &command), "{command}");
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_with_wildcards_names_its_command() {
+    fn a_pattern_with_wildcards_must_name_its_command() {
         let error = |text: &str| LoaderCommandPattern::new(text.to_owned()).unwrap_err();
         for text in ["*", "lin* /vmlinuz", "/boot/vmlinuz-* quiet", "(hd0)/vmlinuz-* ro", "[ a = * ]", "?"] {
             assert_eq!(error(text), PatternError::Command(text.to_owned()));

@@ -21,7 +21,7 @@ pub use loader_command::LoaderCommandPattern;
 pub enum PatternError {
     /// A wildcard could match the name of a parameter.
     #[error(
-        "{0:?} has a wildcard in the name of a parameter: give wildcards behind a `=`, or in a path that begins with \
+        "{0:?} has a wildcard in the name of a parameter: give wildcards after a `=`, or in a path that begins with \
          `/` or `(`"
     )]
     Name(String),
@@ -30,7 +30,7 @@ pub enum PatternError {
     Command(String),
     /// The literal text has characters that a pattern with wildcards never matches.
     #[error(
-        "{0:?} has wildcards beside something else than printable ASCII: write such a text without wildcards, with \
+        "{0:?} has wildcards, and characters other than printable ASCII: write such a text without wildcards, with \
          `\\*` and `\\?` for a star and a question mark"
     )]
     Characters(String),
@@ -39,9 +39,9 @@ pub enum PatternError {
 /// The longest text that wildcards match, in bytes.
 ///
 /// The kernel keeps `COMMAND_LINE_SIZE - 1` bytes of its command line and drops the rest: 2048 on x86 and arm64,
-/// 1024 on arm. Without this limit a long value for a wildcard would push the last parameters out of the
-/// kernel's sight. A log does not name the architecture, so the smallest size counts. GRUB puts `BOOT_IMAGE=` in
-/// front after it has measured the line.
+/// 1024 on arm. Without this limit, a wildcard could match a value so long that the kernel drops the last parameters. A
+/// log does not name the architecture, so the smallest size counts. GRUB puts `BOOT_IMAGE=` in front after it has
+/// measured the line.
 pub(super) const WILDCARD_TEXT_MAX: usize = 1024 - 1 - "BOOT_IMAGE=".len();
 
 /// The operations that both kinds of patterns have.
@@ -60,11 +60,11 @@ pub(in crate::appraise) trait Pattern {
 /// Returns why no pattern with wildcards can match this text, if its own characters or length are the cause.
 pub(in crate::appraise) fn only_literally(text: &str) -> Option<String> {
     if !is_printable_ascii(text) {
-        return Some("it has other characters than printable ASCII, which no wildcard fits".to_owned());
+        return Some("it has characters other than printable ASCII, which no wildcard matches".to_owned());
     }
     let len = text.len();
     (len > WILDCARD_TEXT_MAX).then(|| {
-        format!("it has {len} bytes, more than the {WILDCARD_TEXT_MAX} that a pattern with wildcards fits")
+        format!("it has {len} bytes, more than the {WILDCARD_TEXT_MAX} that a pattern with wildcards matches")
     })
 }
 

@@ -82,8 +82,7 @@ impl fmt::Debug for PatternText {
     }
 }
 
-/// Returns whether a part of a text matches a part of a pattern; `stands_for` says which bytes a wildcard may
-/// match.
+/// Returns whether a part of a text matches a part of a pattern. `stands_for` decides which bytes a wildcard matches.
 pub(super) fn part_fits(steps: &[Step<u8>], part: &[u8], stands_for: impl Fn(u8) -> bool) -> bool {
     pawl_wildcard::matches(steps, part.iter().copied(), stands_for)
 }
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_cut_where_the_kernel_cuts_it() {
+    fn a_line_is_split_where_the_kernel_splits_it() {
         let owned = |parameters: &[(&str, bool)]| -> Vec<(String, bool)> {
             parameters.iter().map(|(text, has_value)| ((*text).to_owned(), *has_value)).collect()
         };
