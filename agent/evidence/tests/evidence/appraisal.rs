@@ -9,7 +9,7 @@ use crate::support::boot::Boot;
 use crate::support::quoted::of_boot;
 
 #[test]
-fn a_second_boot_of_the_same_is_affirmed() {
+fn a_second_boot_of_the_same_files_is_affirmed() {
     let appraisal = appraise_boot("x86-good-2nd-boot", &reference("x86-good"));
     assert_eq!(appraisal.tier, TrustTier::Affirming, "{appraisal:?}");
     for area in [Area::Hardware, Area::Firmware, Area::Boot, Area::Runtime, Area::Freshness] {
@@ -28,7 +28,7 @@ fn another_command_line_is_refused_and_the_pcrs_are_named() {
 }
 
 #[test]
-fn the_nearest_of_several_states_is_compared_with() {
+fn a_refusal_names_the_nearest_of_several_states() {
     let mut reference = reference("x86-shim-grub-ms");
     reference.boot_states.extend(self::reference("x86-good").boot_states);
     let appraisal = appraise_boot("x86-initrd-changed", &reference);
@@ -49,7 +49,7 @@ fn without_reference_values_nothing_is_accepted() {
 }
 
 #[test]
-fn another_boots_log_a_cut_one_and_none_are_refused() {
+fn a_foreign_cut_or_missing_boot_log_is_refused() {
     let boot = Boot::named("x86-good");
     let quote = boot.quote();
     let reference = reference("x86-good");
@@ -68,7 +68,7 @@ fn another_boots_log_a_cut_one_and_none_are_refused() {
 }
 
 #[test]
-fn a_log_that_leaves_out_a_whole_pcr_is_refused() {
+fn a_log_that_omits_all_events_of_a_pcr_is_refused() {
     let boot = Boot::named("x86-good");
     let log = boot.event_log();
     let parsed = pawl_evidence::eventlog::EventLog::parse(&log).unwrap();
@@ -86,7 +86,7 @@ fn a_log_that_leaves_out_a_whole_pcr_is_refused() {
 }
 
 #[test]
-fn a_board_without_a_log_is_a_warning_where_that_is_allowed() {
+fn a_board_without_a_log_is_a_warning_if_the_rule_allows_it() {
     let quote = Boot::named("arm64-good").quote();
     let reference = ReferenceValues { boot_log: BootLogRule::AllowAbsent, ..reference("arm64-good") };
     let evidence = of_boot(&quote, None, ImaProgress::Absent);
@@ -101,7 +101,7 @@ fn ima_without_a_tpm_is_a_warning() {
 }
 
 #[test]
-fn a_tpm_that_goes_back_is_refused() {
+fn a_tpm_whose_time_goes_back_is_refused() {
     let clock = Boot::named("x86-good").quote().clock();
     let seen = |epoch, reset_count, clock_ms| {
         let high_water = Some(HighWater::first(TpmTime { epoch, reset_count, clock_ms }));

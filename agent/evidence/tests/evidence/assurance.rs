@@ -1,4 +1,4 @@
-//! Assurances: one that holds, and what becomes of it when any part is another's.
+//! Assurances: a valid one is accepted; one with any altered part is refused.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -26,7 +26,7 @@ fn edited(edit: impl FnOnce(&mut Claims)) -> Claims {
     claims
 }
 
-/// Header and claims of a good assurance, as JSON.
+/// Returns header and claims of a valid assurance, as JSON.
 fn parts(key: &ActionKey) -> (Value, Value) {
     let jws = key.assurance(&claims());
     let mut parts = jws.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).unwrap());
@@ -40,7 +40,7 @@ fn signed(key: &ActionKey, header: &Value, claims: &Value) -> String {
 }
 
 #[test]
-fn one_that_holds_says_who_let_what_and_where() {
+fn a_valid_assurance_is_accepted_with_its_claims() {
     let authority = Authority::new();
     let key = ActionKey::new(&authority);
     assert_eq!(check(&key.assurance(&claims()), &authority), Ok(claims()));
@@ -51,7 +51,7 @@ fn one_that_holds_says_who_let_what_and_where() {
 }
 
 #[test]
-fn the_claims_are_written_as_receivers_read_them() {
+fn header_and_claims_have_the_documented_members() {
     let (header, claims) = parts(&ActionKey::new(&Authority::new()));
     assert_eq!((&header["alg"], &header["typ"]), (&json!("ES256"), &json!("pawl-assurance+jwt")));
     assert_eq!(header["x5c"].as_array().unwrap().len(), 2);
@@ -64,7 +64,7 @@ fn the_claims_are_written_as_receivers_read_them() {
 }
 
 #[test]
-fn the_device_reads_what_its_tpm_shall_sign() {
+fn the_device_parses_the_text_that_its_tpm_signs() {
     let authority = Authority::new();
     let key = ActionKey::new(&authority);
     let written = SigningInput::new(&claims(), &[&key.certificate, &authority.der]).unwrap();
@@ -77,7 +77,7 @@ fn the_device_reads_what_its_tpm_shall_sign() {
 }
 
 #[test]
-fn what_it_was_not_asked_for_is_refused() {
+fn an_assurance_with_other_than_the_expected_values_is_refused() {
     let authority = Authority::new();
     let jws = ActionKey::new(&authority).assurance(&claims());
     for (expected, error) in [
@@ -92,7 +92,7 @@ fn what_it_was_not_asked_for_is_refused() {
 }
 
 #[test]
-fn time_is_kept_with_a_minute_of_leeway() {
+fn validity_has_a_minute_of_leeway() {
     let authority = Authority::new();
     let jws = ActionKey::new(&authority).assurance(&claims());
     for (now, error) in [
@@ -104,8 +104,8 @@ fn time_is_kept_with_a_minute_of_leeway() {
     ] {
         assert_eq!(verify(&jws, &authority.der, now, &EXPECTED).err(), error, "{now}");
     }
-    let for_ever = ActionKey::new(&authority).assurance(&edited(|claims| claims.exp = u64::MAX));
-    assert!(check(&for_ever, &authority).is_ok());
+    let endless = ActionKey::new(&authority).assurance(&edited(|claims| claims.exp = u64::MAX));
+    assert!(check(&endless, &authority).is_ok());
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_certificate_that_is_not_an_action_keys_is_refused() {
 }
 
 #[test]
-fn another_authority_is_not_believed() {
+fn a_certificate_of_another_ca_is_refused() {
     let (authority, namesake) = (Authority::new(), Authority::new());
     let jws = ActionKey::new(&namesake).assurance(&claims());
     assert_eq!(check(&jws, &authority), Err(AssuranceError::Issuer));
@@ -194,7 +194,7 @@ fn another_header_is_refused() {
 }
 
 #[test]
-fn claims_of_another_make_are_refused() {
+fn malformed_claims_are_refused() {
     let authority = Authority::new();
     let key = ActionKey::new(&authority);
     let (header, claims) = parts(&key);
@@ -221,7 +221,7 @@ fn claims_of_another_make_are_refused() {
 }
 
 #[test]
-fn what_was_not_signed_so_is_refused() {
+fn an_altered_or_malformed_jws_is_refused() {
     let authority = Authority::new();
     let (key, other) = (ActionKey::new(&authority), ActionKey::new(&authority));
     let jws = key.assurance(&claims());
@@ -247,7 +247,7 @@ fn what_was_not_signed_so_is_refused() {
     assert_eq!(SigningInput::new(&long, &[&key.certificate]), Err(AssuranceError::TooLong));
 }
 
-/// Why a used assurance is known by its id.
+/// A receiver must detect reuse by the id: anybody can compute a second valid signature of the same text.
 #[test]
 fn a_second_text_of_the_same_assurance_has_the_same_id() {
     let authority = Authority::new();
@@ -261,9 +261,9 @@ fn a_second_text_of_the_same_assurance_has_the_same_id() {
     assert_eq!(check(&second, &authority).unwrap().jti, claims().jti);
 }
 
-/// By the number that follows 2.25, in the base-128 of X.690, section 8.19.
+/// Encodes the number after 2.25 in base 128 (X.690, section 8.19).
 #[test]
-fn the_purpose_is_the_one_that_its_text_says() {
+fn the_key_purpose_in_der_equals_its_text_form() {
     let mut number: u128 = ASSURANCE_EKU.strip_prefix("2.25.").unwrap().parse().unwrap();
     let mut digits = Vec::new();
     while number > 0 {

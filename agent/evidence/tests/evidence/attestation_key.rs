@@ -18,13 +18,13 @@ fn attestations_by_a_key_outside_the_endorsement_hierarchy_are_refused() {
     }
     let true_resets = resets(&tpm);
 
-    // The public area looks the same there; only the qualified name tells.
+    // The public area is the same in every hierarchy; only the qualified name differs.
     for hierarchy in ["o", "n"] {
         make_primary(&tpm, hierarchy, TEMPLATE, "ak.ctx", &[]);
         for (what, attested) in attest_all(&tpm, "ak.ctx") {
             assert_eq!(attested, Err(AttestError::Hierarchy), "{what} in the hierarchy {hierarchy}");
         }
-        assert_ne!(resets(&tpm), true_resets, "the TPM tells the true counts in the hierarchy {hierarchy}");
+        assert_ne!(resets(&tpm), true_resets, "the TPM reports the true counts in the hierarchy {hierarchy}");
     }
 }
 
@@ -41,7 +41,7 @@ fn attestations_by_a_key_below_another_key_are_refused() {
 }
 
 #[test]
-fn a_key_of_another_template_is_no_attestation_key() {
+fn a_key_of_another_template_is_refused_as_attestation_key() {
     let tpm = Swtpm::start();
     for attributes in [
         "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign",
@@ -57,7 +57,7 @@ fn a_key_of_another_template_is_no_attestation_key() {
     assert_eq!(AttestationKey::from_public(public(&tpm)).unwrap_err(), AkError::Template("policy"));
 }
 
-/// Has the key sign each kind of attestation, and checks each as a control plane does.
+/// Lets the key sign each kind of attestation, and verifies each as a control plane does.
 fn attest_all(tpm: &Swtpm, key: &str) -> [(&'static str, Result<(), AttestError>); 3] {
     let ak = AttestationKey::from_public(public(tpm)).unwrap();
     let name = NvPublic::epoch_counter(0x0180_5041).name();
@@ -78,7 +78,7 @@ fn attest_all(tpm: &Swtpm, key: &str) -> [(&'static str, Result<(), AttestError>
     ]
 }
 
-/// What the last quote says of the TPM's resets.
+/// Returns the reset count in the last quote.
 fn resets(tpm: &Swtpm) -> u32 {
     Attest::unmarshal(&tpm.read("quote")).unwrap().clock.reset_count
 }

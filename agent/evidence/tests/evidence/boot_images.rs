@@ -1,4 +1,4 @@
-//! Images of EFI, against the tools that build and sign them.
+//! EFI images, compared with the tools that build and sign them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use crate::support::boot::from_hex;
 use crate::support::swtpm::run;
 
-/// Of the package systemd-boot-efi.
+/// From the package systemd-boot-efi.
 const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 
-/// What Authenticode digests are checked with: a signature has the digest inside, as the signing tool computed it.
+/// A signature contains the digest that the signing tool computed.
 #[test]
 fn the_authenticode_digest_is_the_one_that_sbsign_signs() {
     let bench = Bench::new();
@@ -29,13 +29,13 @@ fn the_authenticode_digest_is_the_one_that_sbsign_signs() {
     }
 }
 
-/// The same for other hashes, which firmware uses for its other banks.
+/// Checks the digests of other hashes, which firmware uses for its other banks.
 #[test]
 fn osslsigncode_computes_the_same_digest_with_every_hash() {
     let bench = Bench::new();
     let image = bench.unified("odd");
     let file = fs::read(&image).unwrap();
-    // It pads the image to a multiple of eight before it signs, as firmware sees it afterwards.
+    // osslsigncode pads the image to a multiple of eight bytes before it signs; firmware hashes the padded image.
     for (name, algorithm) in
         [("sha1", HashAlgorithm::Sha1), ("sha256", HashAlgorithm::Sha256), ("sha384", HashAlgorithm::Sha384)]
     {
@@ -56,7 +56,7 @@ fn osslsigncode_computes_the_same_digest_with_every_hash() {
 }
 
 #[test]
-fn sections_have_the_length_that_they_have_in_memory() {
+fn a_section_has_its_length_in_memory() {
     let bench = Bench::new();
     let file = fs::read(bench.unified("initrd of 19 bytes.")).unwrap();
     let image = PeImage::parse(&file).unwrap();
@@ -85,7 +85,7 @@ fn a_section_that_is_longer_in_memory_ends_with_zeros() {
 }
 
 #[test]
-fn a_unified_image_is_read_as_what_it_measures() {
+fn the_measurements_of_a_unified_image_are_read() {
     let bench = Bench::new();
     let unsigned = bench.unified("initrd");
     let file = fs::read(&unsigned).unwrap();
@@ -106,7 +106,7 @@ fn a_unified_image_is_read_as_what_it_measures() {
 }
 
 #[test]
-fn what_is_no_unified_image_is_refused_by_name() {
+fn other_files_are_refused_as_unified_images_with_the_reason() {
     let bench = Bench::new();
     let stub = fs::read(STUB).unwrap();
     let change = |file: &[u8]| BootChange::unified(file).unwrap_err();
@@ -118,7 +118,7 @@ fn what_is_no_unified_image_is_refused_by_name() {
     assert_eq!(change(&fs::read(with_microcode).unwrap()), ImageError::Unpredictable(".ucode"));
 }
 
-/// A folder with a key to sign with.
+/// A folder with a signing key.
 struct Bench(TempDir);
 
 impl Bench {
@@ -141,14 +141,14 @@ impl Bench {
         self.path(name)
     }
 
-    /// A unified kernel image whose kernel is the stub once more.
+    /// Builds a unified kernel image. Its kernel is a second copy of the stub.
     fn unified(&self, initrd: &str) -> PathBuf {
         let command_line = self.write("command line", b"root=/dev/sda quiet\0");
         let initrd = self.write("initrd", initrd.as_bytes());
         self.with_sections(&[(".cmdline", &command_line), (".initrd", &initrd), (".linux", Path::new(STUB))])
     }
 
-    /// The stub with sections, put behind one another as systemd's documentation does.
+    /// Adds sections to the stub, one after another in memory, as systemd's documentation does.
     fn with_sections(&self, sections: &[(&str, &Path)]) -> PathBuf {
         let number = fs::read_dir(self.0.path()).unwrap().count();
         let image = self.path(&format!("{number}.efi"));
@@ -178,6 +178,6 @@ impl Bench {
     }
 }
 
-fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
-    bytes.windows(wanted.len()).any(|window| window == wanted)
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }

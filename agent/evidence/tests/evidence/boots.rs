@@ -26,7 +26,8 @@ fn every_event_log_replays_to_the_pcrs() {
     }
 }
 
-/// systemd extends PCR 11 by phases of the boot: both, the later one, or none if the TPM's driver comes late.
+/// Returns the values that PCR 11 can have: systemd extends it with boot phases, but omits some if the TPM's driver
+/// loads late.
 fn with_boot_phases(logged: &TaggedDigest) -> [TaggedDigest; 4] {
     let phase =
         |pcr: &TaggedDigest, name: &str| pcr.extend(pcr.algorithm().digest(&[name.as_bytes()]).as_bytes());
@@ -56,7 +57,7 @@ fn every_ima_log_has_a_prefix_that_gives_pcr_10_or_is_unanchored() {
             let Outcome::Anchored { consumed, padded } = outcome else { panic!("{place}: {outcome:?}") };
             assert!(matches!(of_ascii, Outcome::Anchored { .. }), "{place}");
             assert!(consumed <= binary.len() && from_binary.entries() > 350, "{place}");
-            // Debian's kernel has no SHA-384 early enough.
+            // Debian's kernel has no SHA-384 when IMA starts.
             assert_eq!(padded, bank == HashAlgorithm::Sha384, "{place}");
         }
     }
@@ -77,7 +78,7 @@ fn a_log_in_pieces_is_followed_from_quote_to_quote() {
     let so_far = aggregate.entries();
     let rest = &log[consumed..];
 
-    // A piece that does not join on is refused and changes nothing.
+    // A piece that does not begin at the end of the prefix is refused and changes nothing.
     let before = aggregate.clone();
     assert_eq!(aggregate.advance(BinaryLog::new(&log), &second), Ok(Outcome::Diverged));
     assert_eq!(aggregate, before);
@@ -86,13 +87,13 @@ fn a_log_in_pieces_is_followed_from_quote_to_quote() {
     assert!(matches!(outcome, Outcome::Anchored { consumed: 1.., padded: false }), "{outcome:?}");
     assert!(aggregate.entries() > so_far);
 
-    // Nothing new since.
+    // No entries since then.
     let outcome = aggregate.advance(BinaryLog::new(&[]), &second).unwrap();
     assert_eq!(outcome, Outcome::Anchored { consumed: 0, padded: false });
 }
 
 #[test]
-fn an_aggregate_survives_being_kept_and_a_piece_that_ends_anywhere() {
+fn a_stored_aggregate_continues_after_a_piece_that_ends_inside_an_entry() {
     let boot = Boot::named("x86-good");
     let log = boot.read("ima_after_quote.bin");
     let quoted = *boot.quoted_pcrs().get(HashAlgorithm::Sha256, IMA_PCR).unwrap();

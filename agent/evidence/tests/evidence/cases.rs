@@ -1,4 +1,4 @@
-//! Logs as firmware writes them beside the specification (`tests/fixtures/cases`), and what each is worth.
+//! Logs of firmware that deviates from the specification (`tests/fixtures/cases`), and their expected results.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use crate::support::log::{LogWriter, sha1_event, spec_id_header};
 
 use HashAlgorithm::{Sha1, Sha256, Sha384};
 
-/// Each file that replays, with a PCR of it as `tpm2_eventlog` gives it for a log without the deviation, or as a
-/// second program computed it.
+/// Each file that replays, with the expected value of one PCR. `tpm2_eventlog` computed it from a log without the
+/// deviation, or a second program computed it.
 const REPLAYED: [(&str, HashAlgorithm, u8, &str); 9] = [
     (
         "banks-sha384-only.bin",
@@ -51,7 +51,7 @@ const REPLAYED: [(&str, HashAlgorithm, u8, &str); 9] = [
 ];
 
 #[test]
-fn every_case_replays_to_its_right_pcrs_or_says_why_not() {
+fn every_case_replays_to_the_expected_pcr_or_is_refused_with_the_reason() {
     let mut seen = 0;
     for (name, path) in cases().filter(|(name, _)| name.ends_with(".bin")) {
         let bytes = fs::read(&path).unwrap();
@@ -68,7 +68,7 @@ fn every_case_replays_to_its_right_pcrs_or_says_why_not() {
 }
 
 #[test]
-fn a_log_of_unknown_banks_alone_names_them() {
+fn the_refusal_of_a_log_with_only_unknown_banks_names_them() {
     let log = case("banks-sm3-only.bin");
     let error = EventLog::parse(&log).unwrap_err().to_string();
     assert!(error.contains("no digests but sm3_256") && error.contains("enable the sha256"), "{error}");
@@ -88,7 +88,7 @@ fn padding_of_zeros_or_ones_ends_a_log_of_either_format() {
                 assert_eq!(replay(&padded), whole, "{len} bytes of {padding:#x}");
             }
         }
-        // What stands behind padding is no part of the log, as Linux sees it.
+        // Events after padding are not part of the log, as in Linux.
         let hidden = [&log[..], &[0; 64], &log[..]].concat();
         assert_eq!(replay(&hidden), whole);
     }
@@ -98,7 +98,7 @@ fn padding_of_zeros_or_ones_ends_a_log_of_either_format() {
 }
 
 #[test]
-fn an_event_that_extends_needs_a_pcr_that_exists() {
+fn an_extending_event_must_name_an_existing_pcr() {
     for pcr in [24, 0xffff_ffff] {
         let log = LogWriter::new().extended(pcr, EventKind::NO_ACTION, &[0; 32], b"SP800-155 Event3").bytes();
         let log = EventLog::parse(&log).unwrap();
@@ -137,18 +137,18 @@ fn a_startup_locality_that_changes_is_refused() {
 }
 
 #[test]
-fn vendor_data_behind_its_event_is_passed_over() {
+fn vendor_data_after_the_header_event_is_skipped() {
     let log = case("specid-vendor-outside.bin");
     let events = EventLog::parse(&log).unwrap().events().collect::<Result<Vec<_>, _>>().unwrap();
     assert_eq!(events[0].kind, EventKind::S_CRTM_VERSION);
-    // A size that leads beyond the log is no reading of it.
+    // Vendor data with a size beyond the end of the log is refused.
     let mut cut = spec_id_header(&[(0x000b, 32)]);
     *cut.last_mut().unwrap() = 9;
     assert_eq!(EventLog::parse(&cut).unwrap_err(), EventLogError::Header);
 }
 
 #[test]
-fn grub_without_a_colon_says_the_same() {
+fn grub_texts_without_a_colon_are_decoded() {
     let text = "set pager=1";
     let line = "/vmlinuz root=/dev/sda1 ro";
     for (data, content, fact) in [
@@ -170,7 +170,7 @@ fn grub_without_a_colon_says_the_same() {
 }
 
 #[test]
-fn a_byte_behind_the_name_of_shims_list_is_passed_over() {
+fn a_byte_after_the_name_of_shims_list_is_ignored() {
     let log = LogWriter::new().measured(14, EventKind::IPL, b"keys", b"MokList\0\xaf").bytes();
     let log = EventLog::parse(&log).unwrap();
     let [event] = &log.facts().unwrap()[..] else { panic!() };
@@ -178,7 +178,7 @@ fn a_byte_behind_the_name_of_shims_list_is_passed_over() {
     assert_eq!((event.tie, event.digest), (Tie::Digest, Some(Sha256.digest(&[b"keys"]))));
 }
 
-/// PCRs of a system with systemd 261: the firmware's values, and one separator of user space behind them.
+/// The PCRs of a system with systemd 261 are the firmware's values, extended with one os-separator.
 #[test]
 fn the_os_separator_case_is_the_good_boot_with_one_more_event() {
     let text = fs::read_to_string(cases().find(|(name, _)| name.ends_with(".json")).unwrap().1).unwrap();

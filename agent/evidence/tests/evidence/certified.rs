@@ -9,7 +9,7 @@ const AK_TEMPLATE: &str = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth
 const SIGNING: &str = "fixedtpm|fixedparent|noda|sensitivedataorigin|sign";
 
 #[test]
-fn a_certified_key_is_the_one_of_its_name() {
+fn a_certification_names_the_certified_key() {
     let tpm = Swtpm::start();
     let ak = make_ak(&tpm);
     let key = make_key(&tpm, SIGNING);
@@ -18,7 +18,7 @@ fn a_certified_key_is_the_one_of_its_name() {
         &["-c", "key.ctx", "-C", "ak.ctx", "-g", "sha256", "-o", "attest", "-s", "signature"],
     );
     let message = tpm.read("attest");
-    // The tool lets nobody choose the qualifying data.
+    // tpm2_certify does not let its caller choose the qualifying data.
     let extra = Attest::unmarshal(&message).unwrap().extra_data;
     let attest = ak.verify(&message, &tpm.read("signature"), &extra).unwrap();
     assert_eq!(attest.certify(&key.name()), Ok(()));
@@ -27,7 +27,7 @@ fn a_certified_key_is_the_one_of_its_name() {
 }
 
 #[test]
-fn a_certified_counter_has_its_value() {
+fn the_value_of_a_certified_counter_is_read() {
     let tpm = Swtpm::start();
     let ak = make_ak(&tpm);
     tpm.tool("tpm2_nvdefine", &[HANDLE, "-C", "o", "-s", "8", "-a", "authread|authwrite|no_da|nt=counter"]);
@@ -49,7 +49,7 @@ fn a_certified_counter_has_its_value() {
 }
 
 #[test]
-fn keys_that_could_be_used_elsewhere_or_otherwise_are_refused() {
+fn keys_with_other_attributes_or_another_policy_are_refused() {
     let tpm = Swtpm::start();
     let policy = [0x77; 32];
     let key = make_key(&tpm, SIGNING);

@@ -8,19 +8,19 @@ use crate::support::swtpm::Swtpm;
 const SECRET: &[u8] = b"thirty-two bytes, and no more!!!";
 
 #[test]
-fn the_tpm_opens_what_was_encrypted_to_its_rsa_key() {
+fn the_tpm_activates_a_credential_for_its_rsa_key() {
     let tpm = Swtpm::manufacture();
     assert_activates(&tpm, "0x81010001", EkTemplate::Rsa2048);
 }
 
 #[test]
-fn the_tpm_opens_what_was_encrypted_to_its_p384_key() {
+fn the_tpm_activates_a_credential_for_its_p384_key() {
     let tpm = Swtpm::manufacture();
     assert_activates(&tpm, "0x81010016", EkTemplate::EccP384);
 }
 
 #[test]
-fn the_tpm_opens_what_was_encrypted_to_its_p256_key() {
+fn the_tpm_activates_a_credential_for_its_p256_key() {
     let tpm = Swtpm::start();
     tpm.tool("tpm2_createek", &["-G", "ecc", "-c", "ek.ctx"]);
     assert_activates(&tpm, "ek.ctx", EkTemplate::EccP256);
@@ -72,7 +72,7 @@ fn assert_activates(tpm: &Swtpm, ek: &str, template: EkTemplate) {
     assert_eq!(activate(tpm, ek, &ek_public, &Name::from_bytes(&other).unwrap()), None);
 }
 
-/// `None` when the TPM refuses.
+/// Returns the secret; `None` if the TPM refuses.
 fn activate(tpm: &Swtpm, ek: &str, ek_public: &Public, ak: &Name) -> Option<Vec<u8>> {
     let credential = make_credential(ek_public, ak, SECRET, &mut OsRng).unwrap();
     let mut blob = vec![0xba, 0xdc, 0xc0, 0xde, 0, 0, 0, 1];

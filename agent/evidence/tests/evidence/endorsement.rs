@@ -60,7 +60,7 @@ fn certificates_are_checked_from_the_leaf_to_a_trusted_ca() {
 }
 
 #[test]
-fn a_certificate_for_another_key_or_by_a_namesake_or_out_of_time_is_refused() {
+fn foreign_altered_and_expired_certificates_are_refused() {
     let (device, stranger) = (Device::manufacture(), Device::manufacture());
     let store = VendorCas::from_files([("vendor.pem", &device.intermediate)]);
     let (ek, leaf, _) = &device.keys[0];
@@ -82,17 +82,17 @@ fn a_certificate_for_another_key_or_by_a_namesake_or_out_of_time_is_refused() {
     let mut other_purpose = leaf.clone();
     other_purpose[at + 4] = 2;
     assert_eq!(check(ek, &other_purpose, now()), Err(EndorsementError::Purpose));
-    // A CA does not become an endorsement key.
+    // A CA's certificate is not one for the endorsement key.
     assert_eq!(check(ek, &from_pem(&device.intermediate), now()), Err(EndorsementError::OtherKey));
 }
 
 #[test]
-fn one_broken_file_spoils_no_store() {
+fn broken_files_are_skipped_and_the_others_used() {
     let device = Device::manufacture();
     let intermediate = from_pem(&device.intermediate);
     let cut = &intermediate[..intermediate.len() - 1];
     let (ek, leaf, _) = &device.keys[0];
-    // As some vendors encode: a length in a longer form than need be, outside of what is signed.
+    // Some vendors encode a length in a longer form than necessary, outside of the signed bytes.
     let long_form = [&[0x30, 0x83, 0x00], &intermediate[2..]].concat();
     let files: [(&str, &[u8]); 5] = [
         ("broken.der", cut),
@@ -120,7 +120,7 @@ fn public_keys_are_written_as_tpm2_tools_write_them() {
 }
 
 #[test]
-fn a_bundle_of_pem_certificates_is_read_whole() {
+fn all_certificates_of_a_pem_bundle_are_read() {
     let device = Device::manufacture();
     let bundle =
         [&b"Vendor's root:\n"[..], &device.root, &b"and below it\n"[..], &device.intermediate].concat();
@@ -128,7 +128,7 @@ fn a_bundle_of_pem_certificates_is_read_whole() {
 }
 
 #[test]
-fn the_certificate_of_a_boot_names_an_issuer_that_nobody_trusts() {
+fn a_certificate_by_an_unknown_issuer_is_refused() {
     let leaf = Boot::named("x86-good").read("ek-ecc-cert.der");
     let key = [0x03, 0x62, 0x00, 0x04];
     let at = leaf.windows(4).position(|window| window == key).unwrap() + 4;

@@ -5,7 +5,7 @@ use crate::support::boot::Boot;
 use crate::support::log::{sha1_event, spec_id_header};
 
 #[test]
-fn events_are_named_and_stand_where_they_say() {
+fn events_have_known_types_and_correct_offsets() {
     let boot = Boot::named("x86-shim-grub-ms");
     let log = boot.event_log();
     let parsed = EventLog::parse(&log).unwrap();
@@ -20,7 +20,7 @@ fn events_are_named_and_stand_where_they_say() {
 }
 
 #[test]
-fn no_log_a_cut_log_and_a_long_log_are_told_apart() {
+fn empty_cut_and_long_logs_have_different_errors() {
     assert!(matches!(EventLog::parse(&[]), Err(EventLogError::Empty)));
     assert!(matches!(EventLog::parse(&vec![0; LOG_MAX_LEN + 1]), Err(EventLogError::TooLong(_))));
     let log = Boot::named("x86-good").event_log();
@@ -30,7 +30,7 @@ fn no_log_a_cut_log_and_a_long_log_are_told_apart() {
 }
 
 #[test]
-fn the_old_format_has_sha1_alone() {
+fn the_old_format_has_only_sha1() {
     let separator = HashAlgorithm::Sha1.digest(&[&[0; 4]]);
     let log =
         [sha1_event(4, 4, separator.as_bytes(), &[0; 4]), sha1_event(7, 4, separator.as_bytes(), &[0; 4])];
@@ -44,7 +44,7 @@ fn the_old_format_has_sha1_alone() {
 }
 
 #[test]
-fn the_startup_locality_is_where_pcr_0_begins() {
+fn pcr_0_starts_with_the_startup_locality() {
     let digest = [7; 20];
     let locality = sha1_event(0, 3, &[0; 20], b"StartupLocality\0\x03");
     let measured = sha1_event(0, 8, &digest, b"firmware");
@@ -83,7 +83,7 @@ fn digests_of_an_unknown_algorithm_are_skipped_by_their_size() {
 }
 
 #[test]
-fn a_header_that_lies_about_its_algorithms_is_refused() {
+fn a_header_with_wrong_or_repeated_algorithms_is_refused() {
     for algorithms in
         [&[][..], &[(0x000b, 20)], &[(0x000b, 32), (0x000b, 32)], &[(0x0012, 65)], &[(0x0012, 0)]]
     {

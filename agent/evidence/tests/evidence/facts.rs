@@ -1,4 +1,4 @@
-//! What the logs of real boots say.
+//! Facts in the logs of real boots.
 
 use pawl_evidence::eventlog::{
     BootFacts, CertificateId, EventFact, EventLog, Fact, SectionPart, Signature, Stage, Tie,
@@ -6,16 +6,17 @@ use pawl_evidence::eventlog::{
 
 use crate::support::boot::Boot;
 
-/// What is expected of one boot.
+/// The expected facts of one boot.
 struct Expected {
     boot: &'static str,
     secure_boot: bool,
-    /// The first bytes of the digests of PCR 4's images.
+    /// The first bytes of the digests of the images in PCR 4.
     images: &'static [&'static str],
-    /// What the kernel was started with, if GRUB says so.
+    /// The kernel's command line, if GRUB logged its text.
     command_line: Option<&'static str>,
-    /// Whose certificates vouched for images.
+    /// The certificates that authorized images.
     authorities: &'static [&'static str],
+    /// The number of entries of PK, KEK, db and dbx.
     entries: [usize; 4],
 }
 
@@ -35,7 +36,7 @@ const EXPECTED: &[Expected] = &[
     Expected {
         boot: "x86-secureboot-on",
         secure_boot: true,
-        // This stub starts the kernel by itself, so that the firmware does not refuse it.
+        // This stub starts the kernel itself; the firmware would refuse to load an unsigned kernel.
         images: &["c2da666a"],
         command_line: None,
         authorities: &["certificate 282e8130"],
@@ -56,7 +57,7 @@ const fn unified(boot: &'static str, images: &'static [&'static str]) -> Expecte
 }
 
 #[test]
-fn each_boot_says_what_it_was() {
+fn each_boot_has_the_expected_facts() {
     assert_eq!(Boot::all().len(), EXPECTED.len());
     for expected in EXPECTED {
         let name = expected.boot;
@@ -78,7 +79,7 @@ fn each_boot_says_what_it_was() {
 }
 
 #[test]
-fn every_event_of_every_boot_is_understood_and_tied() {
+fn every_event_of_every_boot_is_decoded_and_tied() {
     for boot in Boot::all() {
         let log = boot.event_log();
         let facts = EventLog::parse(&log).unwrap().facts().unwrap();
@@ -92,7 +93,7 @@ fn every_event_of_every_boot_is_understood_and_tied() {
 }
 
 #[test]
-fn the_command_line_of_a_unified_image_is_known_by_its_digest() {
+fn the_command_line_of_a_unified_image_is_recognized_by_its_digest() {
     for name in
         ["x86-good", "x86-cmdline-changed", "arm64-good", "arm64-cmdline-changed", "x86-secureboot-on"]
     {
@@ -109,9 +110,9 @@ fn the_command_line_of_a_unified_image_is_known_by_its_digest() {
     }
 }
 
-/// What of a boot differs from the good one, told by facts alone.
+/// Compares the facts of each changed boot with those of the unchanged one.
 #[test]
-fn each_changed_boot_differs_in_what_was_changed() {
+fn the_facts_of_a_changed_boot_differ_only_in_the_changed_files() {
     for (good, changed, differences) in [
         ("x86-good", "x86-good-2nd-boot", &[][..]),
         ("x86-good", "x86-cmdline-changed", &["image", "section .cmdline", "the kernel's command line"]),
@@ -157,7 +158,7 @@ fn the_boot_of_debians_packages_is_read_from_shim_to_kernel() {
     assert_eq!(table.partitions[0].kind.to_string(), "c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
 }
 
-/// The common name, or the first bytes of the fingerprint of a certificate that has none.
+/// Returns the common name, or the first bytes of the fingerprint of a certificate without one.
 fn signer(signature: &Signature) -> String {
     match signature {
         Signature::Certificate(CertificateId { subject: Some(subject), .. }) => subject.clone(),
@@ -165,8 +166,8 @@ fn signer(signature: &Signature) -> String {
     }
 }
 
-fn is_section(event: &EventFact<'_>, wanted: &str) -> bool {
-    matches!(&event.fact, Fact::UnifiedSection { name, part: SectionPart::Content } if name == wanted)
+fn is_section(event: &EventFact<'_>, section: &str) -> bool {
+    matches!(&event.fact, Fact::UnifiedSection { name, part: SectionPart::Content } if name == section)
 }
 
 fn command_line(boot: &str) -> String {

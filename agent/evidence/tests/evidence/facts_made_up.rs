@@ -1,4 +1,4 @@
-//! What made-up logs say, and what they cannot be made to say.
+//! Facts in made-up logs, and logs that try to forge a fact.
 
 use pawl_evidence::eventlog::{
     BootFacts, EventFact, EventKind, EventLog, Fact, FirmwarePart, Signature, Tie,
@@ -12,13 +12,13 @@ const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 const SECURITY: &str = "d719b2cb-3d3a-4596-a3bc-dad00e67656f";
 
 #[test]
-fn a_second_secure_boot_state_behind_the_separator_does_not_count() {
+fn a_second_secure_boot_state_after_the_separator_does_not_count() {
     let state = |on: u8| variable(GLOBAL, "SecureBoot", &[on]);
     let configuration = EventKind::EFI_VARIABLE_DRIVER_CONFIG;
     let off = LogWriter::new().event(7, configuration, &state(0)).separator(7);
     assert_eq!(secure_boot(&off.event(7, configuration, &state(1)).bytes()), Some(false));
 
-    // The log calls the separator something else, so that the later state seems to stand before one.
+    // The log gives the separator another type, so that the later state seems to come before a separator.
     let disguised = LogWriter::new()
         .event(7, configuration, &state(0))
         .event(7, EventKind::EFI_ACTION, &[0; 4])
@@ -26,7 +26,7 @@ fn a_second_secure_boot_state_behind_the_separator_does_not_count() {
         .separator(7);
     assert_eq!(secure_boot(&disguised.bytes()), Some(false));
 
-    // The first state is hidden behind data that the digest does not cover.
+    // The log replaces the data of the first state, and the digest does not cover the new data.
     let hidden = LogWriter::new().measured(7, configuration, &state(0), &state(1)).separator(7).event(
         7,
         configuration,
@@ -66,7 +66,7 @@ fn a_digest_of_another_bank_ties_nothing() {
 }
 
 #[test]
-fn what_stands_where_it_does_not_belong_is_not_understood() {
+fn malformed_events_and_events_in_a_wrong_pcr_are_not_decoded() {
     let image_bytes = b"MZ and all that Authenticode covers of an image";
     for (pcr, kind, data) in [
         (4, EventKind::EFI_VARIABLE_DRIVER_CONFIG, variable(GLOBAL, "SecureBoot", &[1])),
@@ -125,7 +125,7 @@ fn databases_list_hashes_and_certificates_of_any_type() {
 }
 
 #[test]
-fn firmware_names_its_parts() {
+fn parts_of_the_firmware_are_decoded() {
     let region = [&0x82_0000_u64.to_le_bytes()[..], &0xe_0000_u64.to_le_bytes()].concat();
     let log = LogWriter::new()
         .event(0, EventKind::EFI_PLATFORM_FIRMWARE_BLOB2, &[&[4][..], b"DXE\0", &region].concat())
@@ -191,8 +191,8 @@ fn the_command_line_of_an_old_systemd_boot_is_read() {
     assert_eq!(BootFacts::new(&facts).command_lines().collect::<Vec<_>>(), ["root=/dev/sda quiet"]);
 }
 
-/// Old versions of shim measure the certificate that is built in without an owner, hash zeros behind it and log a byte
-/// more than they hash.
+/// Old versions of shim measure their built-in certificate without an owner, hash zeros after it, and log one byte more
+/// than they hash.
 #[test]
 fn the_certificate_in_an_old_shim_is_an_authority() {
     let certificate = Boot::named("x86-good").read("ek-rsa-cert.der");
@@ -217,7 +217,7 @@ fn secure_boot(log: &[u8]) -> Option<bool> {
     BootFacts::new(&facts).secure_boot()
 }
 
-/// EFI_SIGNATURE_LIST with entries of one length.
+/// Returns an EFI_SIGNATURE_LIST with entries of one length.
 fn signature_list(kind: &str, entries: &[&[u8]]) -> Vec<u8> {
     let entry_len = u32::try_from(16 + entries[0].len()).unwrap();
     let list_len = 28 + entry_len * u32::try_from(entries.len()).unwrap();

@@ -1,4 +1,4 @@
-//! Bytes that were made up, cut or altered: no panic, and no way to the same result.
+//! Random, cut and altered bytes: they make no function panic, and are not accepted in place of the original.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -67,7 +67,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_an_assurance_or_makes_it_panic(text in ".{0,400}", header in ".{0,200}", claims in ".{0,200}") {
+    fn random_text_is_refused_as_an_assurance(text in ".{0,400}", header in ".{0,200}", claims in ".{0,200}") {
         let authority = Authority::new();
         prop_assert!(check_assurance(&text, &authority).is_err());
         let parts = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn no_byte_of_an_assurance_can_be_another(position in 0..4000_usize, byte in any::<u8>()) {
+    fn an_assurance_with_an_altered_byte_is_refused(position in 0..4000_usize, byte in any::<u8>()) {
         let authority = Authority::new();
         let mut jws = ActionKey::new(&authority).assurance(&claims()).into_bytes();
         let position = position % jws.len();
@@ -95,7 +95,7 @@ proptest! {
         let altered = certificate[position] != byte;
         certificate[position] = byte;
         let result = check_assurance(&key.assurance(&claims()), &authority);
-        // Of the trusted one nothing counts but its name, its time and its key.
+        // The CA's certificate is the trust anchor: many of its bytes, such as its own signature, have no effect.
         prop_assert!(trusted || result.is_err() == altered);
     }
 }
@@ -104,7 +104,7 @@ fn check_assurance(jws: &str, authority: &Authority) -> Result<Assurance, Assura
     verify(jws, &authority.der, NOW, &EXPECTED)
 }
 
-/// The one thing in an entry that the kernel does not hash.
+/// Returns whether the byte belongs to the name of an entry's template, which the kernel does not hash.
 fn is_template_name(log: &[u8], position: usize) -> bool {
     BinaryLog::new(log).any(|entry| {
         let entry = entry.unwrap();

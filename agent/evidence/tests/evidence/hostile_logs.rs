@@ -1,4 +1,5 @@
-//! Event logs that were cut, spliced or altered: refused, or other PCRs, or nothing tied that was not there.
+//! Cut, spliced and altered event logs: each is refused, replays to other PCRs, or has no tied fact that the original
+//! lacks.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -15,7 +16,7 @@ use crate::support::log::{LogWriter, guid, variable};
 static LOGS: LazyLock<[Original; 4]> =
     LazyLock::new(|| ["x86-shim-grub-ms", "x86-secureboot-on", "x86-good", "arm64-good"].map(Original::read));
 
-/// What is predicted from logs that were altered: it must only come to an end.
+/// Changes for predictions from altered logs. The predictions may have any result, but must return.
 static CHANGES: LazyLock<[BootChange; 2]> = LazyLock::new(|| {
     let digests = DigestSet::of(b"new");
     let text = "root=/dev/nvme0n1p2 rw console=ttyS0 ima_policy=tcb";
@@ -28,18 +29,18 @@ static CHANGES: LazyLock<[BootChange; 2]> = LazyLock::new(|| {
     [unified, separate].map(|change| serde_json::from_value(change).unwrap())
 });
 
-/// A log as its boot left it, with what it amounts to.
+/// The unaltered log of a real boot, with its PCRs and facts.
 struct Original {
     log: Vec<u8>,
     pcrs: Option<Vec<(u8, TaggedDigest)>>,
-    said: BTreeSet<(u8, String)>,
+    facts: BTreeSet<(u8, String)>,
     secure_boot: Option<bool>,
 }
 
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        // They are shared by four boots.
+        // Four boots share the cases.
         cases: 2 * ProptestConfig::default().cases,
         ..ProptestConfig::default()
     })]
@@ -77,7 +78,7 @@ proptest! {
     }
 
     #[test]
-    fn moved_left_out_and_repeated_events_are_refused_or_give_other_pcrs_or_no_new_fact(
+    fn moved_omitted_and_repeated_events_are_refused_or_give_other_pcrs_or_no_new_fact(
         which in 0..4_usize,
         bounds in prop::array::uniform3(any::<prop::sample::Index>()),
         how in 0..3,
@@ -124,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn no_file_makes_the_reader_of_images_panic(
+    fn no_file_makes_the_image_parser_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..400),
         header in any::<bool>(),
     ) {
@@ -140,9 +141,9 @@ proptest! {
     }
 }
 
-/// Each byte of event data in turn: what was decoded from it is the same, or a claim, or no longer understood.
+/// Alters each byte of event data: the decoded fact stays the same, or becomes a claim.
 #[test]
-fn no_byte_of_data_can_be_another_and_still_be_tied() {
+fn an_altered_byte_of_event_data_gives_no_other_tied_fact() {
     let mut claims = 0;
     let original = &LOGS[0];
     let parsed = EventLog::parse(&original.log).unwrap();
@@ -164,7 +165,7 @@ fn no_byte_of_data_can_be_another_and_still_be_tied() {
     assert!(claims > 1_000, "{claims}");
 }
 
-/// What costs most memory for its length: a database of entries without content.
+/// Decodes the data that costs the most memory for its length: a database of entries without content.
 #[test]
 fn facts_take_memory_in_proportion_to_the_log() {
     let entries = 60_000_usize;
@@ -185,10 +186,11 @@ fn facts_take_memory_in_proportion_to_the_log() {
 impl Original {
     fn read(boot: &str) -> Self {
         let log = Boot::named(boot).event_log();
-        Self { pcrs: quoted(&log), said: said(&log), secure_boot: secure_boot(&log), log }
+        Self { pcrs: quoted(&log), facts: tied_facts(&log), secure_boot: secure_boot(&log), log }
     }
 
-    /// Whether a verifier would take the other log for this one: the quoted bank gives the same PCRs.
+    /// Returns whether a verifier would accept the altered log in place of this one: it replays to the same PCRs of the
+    /// quoted bank.
     fn is_quoted_as(&self, altered: &[u8]) -> bool {
         self.pcrs == quoted(altered)
     }
@@ -201,8 +203,12 @@ impl Original {
             );
         }
         if self.is_quoted_as(altered) {
-            let said = said(altered);
-            prop_assert!(said.is_subset(&self.said), "{:?}", said.difference(&self.said).collect::<Vec<_>>());
+            let facts = tied_facts(altered);
+            prop_assert!(
+                facts.is_subset(&self.facts),
+                "{:?}",
+                facts.difference(&self.facts).collect::<Vec<_>>()
+            );
             let state = secure_boot(altered);
             prop_assert!(state.is_none() || state == self.secure_boot);
         }
@@ -210,30 +216,30 @@ impl Original {
     }
 }
 
-/// The PCRs of the bank that is quoted; `None` when the log is refused.
+/// Returns the PCRs of the quoted bank; `None` if the log is refused.
 fn quoted(log: &[u8]) -> Option<Vec<(u8, TaggedDigest)>> {
     let pcrs = EventLog::parse(log).and_then(|log| log.replay()).ok()?;
     Some(pcrs.bank(HashAlgorithm::Sha256).map(|(index, value)| (index, *value)).collect())
 }
 
-/// What the tied facts say without the claims in them: where the fact is the digest, the digest.
-fn said(log: &[u8]) -> BTreeSet<(u8, String)> {
+/// Returns the PCR and the digest of each tied event, and its decoded fact if the fact is not the digest. Omits claims.
+fn tied_facts(log: &[u8]) -> BTreeSet<(u8, String)> {
     let facts = EventLog::parse(log).unwrap().facts().unwrap();
     let tied = facts.iter().filter(|event| event.tie == Tie::Digest);
-    let said = tied.flat_map(|event| {
+    let texts = tied.flat_map(|event| {
         let decoded = match &event.fact {
             fact if is_its_digest(fact) => None,
-            // A variable is the same under any kind of event.
+            // A log can give the event of a variable another type, and so another of these facts.
             Fact::Variable(_) | Fact::SignatureDatabase(_) | Fact::Authority(_) | Fact::SecureBoot(_) => None,
-            // The number of an option stands in its name, which this firmware does not measure.
+            // The variable's name contains the option's number, and this firmware does not measure the name.
             Fact::BootOption(option) => {
                 Some(format!("{:?}", (&option.description, &option.path, option.active)))
             }
             fact => Some(format!("{fact:?}")),
         };
-        [Some(event.digest.unwrap().to_string()), decoded].into_iter().flatten().map(|said| (event.pcr, said))
+        [Some(event.digest.unwrap().to_string()), decoded].into_iter().flatten().map(|text| (event.pcr, text))
     });
-    said.collect()
+    texts.collect()
 }
 
 fn is_its_digest(fact: &Fact<'_>) -> bool {
@@ -254,18 +260,18 @@ fn secure_boot(log: &[u8]) -> Option<bool> {
     BootFacts::new(&EventLog::parse(log).unwrap().facts().unwrap()).secure_boot()
 }
 
-/// Where some event begins.
+/// Returns the start of an event, or the end of the log.
 fn boundary(log: &[u8], index: prop::sample::Index) -> usize {
     let parsed = EventLog::parse(log).unwrap();
     let offsets: Vec<_> = parsed.events().map(|event| event.unwrap().offset).chain([log.len()]).collect();
     *index.get(&offsets)
 }
 
-/// One good example of each structure that has lengths in it.
+/// Returns one valid example of each structure that contains lengths.
 fn structures() -> Vec<(u32, EventKind, Vec<u8>)> {
     let log = Boot::named("x86-shim-grub-ms").event_log();
     let parsed = EventLog::parse(&log).unwrap();
-    let wanted = [
+    let kinds = [
         EventKind::EFI_VARIABLE_DRIVER_CONFIG,
         EventKind::EFI_VARIABLE_AUTHORITY,
         EventKind::EFI_VARIABLE_BOOT,
@@ -276,6 +282,6 @@ fn structures() -> Vec<(u32, EventKind, Vec<u8>)> {
         let events = parsed.events().map(Result::unwrap).filter(|event| event.kind == kind);
         events.max_by_key(|event| event.data.len()).unwrap()
     };
-    let examples = wanted.map(longest).into_iter();
+    let examples = kinds.map(longest).into_iter();
     examples.map(|event| (event.pcr.into(), event.kind, event.data.to_vec())).collect()
 }

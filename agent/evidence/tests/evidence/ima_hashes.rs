@@ -1,4 +1,4 @@
-//! IMA lists for single banks (`binary_runtime_measurements_sha256` and the like), and of hashes that are not read.
+//! IMA lists for single banks (such as `binary_runtime_measurements_sha256`), and lists with unsupported hashes.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ fn a_list_for_any_bank_accounts_for_every_bank() {
 }
 
 #[test]
-fn every_piece_of_a_list_for_a_bank_tells_its_hash() {
+fn the_hash_of_a_list_is_found_from_any_entry() {
     for list in [Sha1, Sha256, Sha384] {
         for record in records() {
             let entry = record.binary_for(list);
@@ -72,7 +72,7 @@ fn the_lists_of_a_kernel_that_keeps_one_for_each_bank_account_for_pcr_10() {
 
 /// A list of SM3 digests has entries of the size of SHA-256's.
 #[test]
-fn a_list_of_a_hash_that_is_not_read_is_told() {
+fn a_list_with_an_unsupported_hash_is_refused_with_the_reason() {
     let mut log = records()[0].binary_for(Sha256);
     log[4..36].fill(0x5a);
     let error = Aggregate::new(Sha256).absorb(BinaryLog::new(&log)).unwrap_err();

@@ -1,4 +1,4 @@
-//! Rules on files, against real boots and against logs made by hand.
+//! Rules on files, tested with real boots and with made-up logs.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -37,14 +37,14 @@ fn find_with(set: RuleSet, log: &[u8], quoted: &PcrValues) -> Findings {
     findings
 }
 
-/// Every digest in the log of a boot.
+/// Returns every digest in the log of a boot.
 fn digests(boot: &Boot) -> BTreeSet<FileDigest> {
     let log = boot.read("ima_binary_runtime_measurements");
     BinaryLog::new(&log).filter_map(|entry| entry.unwrap().file_digest()).collect()
 }
 
 #[test]
-fn a_boot_is_explained_by_its_own_digests_and_by_those_of_its_twin_but_for_what_differs() {
+fn digests_of_a_boot_explain_it_and_most_of_a_second_boot() {
     let good = Boot::named("x86-good");
     let log = good.read("ima_binary_runtime_measurements");
     let findings = find_with(allow(digests(&good)), &log, &good.pcrs());
@@ -53,18 +53,18 @@ fn a_boot_is_explained_by_its_own_digests_and_by_those_of_its_twin_but_for_what_
     let second = Boot::named("x86-good-2nd-boot");
     let log = second.read("ima_binary_runtime_measurements");
     let findings = find_with(allow(digests(&good)), &log, &second.pcrs());
-    // The journal, the machine's id and the like: files that are written at every boot.
+    // Each boot writes some files anew, such as the journal and the machine id.
     assert!(findings.offending < 10, "{:#?}", findings.offenders);
     assert_eq!(findings.by_digest + findings.offending, findings.entries);
 }
 
 #[test]
-fn without_a_rule_every_entry_offends_but_the_kernels_own() {
+fn without_rules_every_entry_but_the_boot_aggregate_offends() {
     let boot = Boot::named("x86-good");
     let log = boot.read("ima_binary_runtime_measurements");
     let findings = find_with(RuleSet::default(), &log, &boot.pcrs());
     assert_eq!((findings.offending, findings.entries), (371, 372));
-    assert_eq!(findings.offenders.len(), 32, "they are counted, and not all kept");
+    assert_eq!(findings.offenders.len(), 32, "all are counted, but not all stored");
     let ascii = String::from_utf8(boot.read("ima_ascii_runtime_measurements")).unwrap();
     for offender in &findings.offenders {
         let line = ascii.lines().nth(usize::try_from(offender.line).unwrap() - 1).unwrap();
@@ -79,7 +79,7 @@ fn without_a_rule_every_entry_offends_but_the_kernels_own() {
 }
 
 #[test]
-fn the_boot_aggregate_is_that_of_the_quoted_pcrs() {
+fn the_boot_aggregate_must_match_the_quoted_pcrs() {
     for boot in Boot::all().into_iter().filter(|boot| boot.name.starts_with("x86")) {
         let log = boot.read("ima_binary_runtime_measurements");
         let quoted = boot.quoted_pcrs();
@@ -96,12 +96,12 @@ fn the_boot_aggregate_is_that_of_the_quoted_pcrs() {
 }
 
 #[test]
-fn a_file_that_calls_itself_boot_aggregate_is_not_the_kernels_own() {
+fn a_file_named_boot_aggregate_is_not_the_kernels_entry() {
     let boot = Boot::named("x86-good");
     let log = binary(&[Record::file(b"/a", b"a"), Record::file(b"boot_aggregate", b"bad")]);
     let findings = find_with(exclude(&["/a"]), &log, &boot.pcrs());
     assert_eq!(findings.offenders[0].why, Why::BootAggregate);
-    // Where the PCRs are not known it is so for the first entry alone.
+    // If the PCRs are unknown, only the first entry is accepted as the kernel's.
     let log = binary(&[Record::file(b"boot_aggregate", b"?"), Record::file(b"boot_aggregate", b"bad")]);
     let findings = find(RuleSet::default(), &log);
     assert_eq!((findings.offending, findings.offenders[0].line), (1, 2));
@@ -120,12 +120,12 @@ fn each_rule_explains_by_itself() {
     let findings = find(set, &log);
     assert_eq!((findings.by_digest, findings.excluded, findings.elsewhere), (1, 1, 1));
     assert_eq!((findings.offending, findings.offenders[0].line), (1, 3));
-    // An exclusion is by path, and the path of a violation is whatever the log says.
+    // An exclusion does not apply to a violation, whose path is only a claim.
     assert_eq!((findings.violations, findings.violated[0].line), (1, 5));
 }
 
 #[test]
-fn what_is_hashed_weakly_or_not_understood_says_so() {
+fn weak_hashes_and_unknown_templates_are_named_as_reasons() {
     let sha1 = Record::new("ima-ng", vec![digest("sha1:", b"good"), text(b"/usr/bin/good")]);
     let strange = Record::new("n-ng|d-ng", vec![text(b"/usr/bin/good"), digest("sha256:", b"good")]);
     let log = binary(&[sha1, strange]);
@@ -135,7 +135,7 @@ fn what_is_hashed_weakly_or_not_understood_says_so() {
 }
 
 #[test]
-fn findings_do_not_depend_on_how_the_log_was_cut_and_survive_being_kept() {
+fn findings_do_not_depend_on_the_pieces_of_the_log_and_can_be_stored() {
     let boot = Boot::named("armhf-on-arm64-kernel");
     let log = boot.read("ima_binary_runtime_measurements");
     let rules = Rules::new(exclude(&["/usr/**"]));
@@ -157,7 +157,7 @@ fn findings_do_not_depend_on_how_the_log_was_cut_and_survive_being_kept() {
 }
 
 #[test]
-fn findings_know_the_rules_under_which_they_were_made() {
+fn findings_identify_the_rules_that_made_them() {
     let rules = Rules::new(exclude(&["/a", "/b"]));
     let findings = Findings::new(&rules);
     assert!(findings.made_under(&Rules::new(exclude(&["/a", "/b"]))));
@@ -179,7 +179,7 @@ fn findings_are_bounded_whatever_a_device_sends() {
     assert!(serde_json::to_vec(&findings).unwrap().len() < 64 * 1024);
 }
 
-/// What evmctl (ima-evm-utils) makes of the log is what the TPM has, and so is what we make of it.
+/// From each log, evmctl (ima-evm-utils) and this crate compute the TPM's value of PCR 10.
 #[test]
 fn evmctl_agrees_on_every_anchored_log() {
     let folder = tempfile::tempdir().unwrap();
@@ -201,7 +201,7 @@ fn evmctl_agrees_on_every_anchored_log() {
     }
 }
 
-/// PCR 10 as evmctl computes it: of the prefix that matches, or of the whole log.
+/// Returns PCR 10 as evmctl computes it: after the prefix that matches, else after the whole log.
 fn evmctl_aggregate(pcrs: &Path, log: &Path) -> String {
     let output = Command::new("evmctl")
         .args(["ima_measurement", "-v", "--pcrs"])
@@ -210,12 +210,12 @@ fn evmctl_aggregate(pcrs: &Path, log: &Path) -> String {
         .output()
         .unwrap_or_else(|error| panic!("evmctl of ima-evm-utils: {error}"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    let line = said.lines().find_map(|line| line.strip_prefix("sha256: PCRAgg  10: ")).unwrap();
+    let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let line = printed.lines().find_map(|line| line.strip_prefix("sha256: PCRAgg  10: ")).unwrap();
     line.to_owned()
 }
 
-/// A log of these files and violations, and what PCR 10 is after it.
+/// Returns entries of these files and violations, and the value of PCR 10 after them.
 fn made(files: &[(u8, bool)]) -> (Vec<Record>, TaggedDigest) {
     let record = |(name, violation): &(u8, bool)| match violation {
         false => Record::file(format!("/bin/{name}").as_bytes(), &[*name]),
@@ -229,7 +229,7 @@ fn made(files: &[(u8, bool)]) -> (Vec<Record>, TaggedDigest) {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Entries left out, put in, doubled, moved or spliced in from another log: PCR 10 tells.
+    /// Replaces entries by others: this omits, inserts, repeats or moves entries.
     #[test]
     fn a_spliced_log_is_not_anchored(
         files in proptest::collection::vec(any::<(u8, bool)>(), 1..12),
@@ -241,19 +241,19 @@ proptest! {
         let (at, end) = (at.min(files.len()), end.clamp(at.min(files.len()), files.len()));
         let spliced = [&files[..at], &others[..], &files[end..]].concat();
         let (spliced, _) = made(&spliced);
-        // What the TPM saw: a violation is a violation, of whatever file.
-        let seen = |records: &[Record]| -> Vec<Option<Vec<u8>>> {
+        // What the kernel extends: the data of an entry, and the same value for all violations.
+        let extended = |records: &[Record]| -> Vec<Option<Vec<u8>>> {
             records.iter().map(|record| (!record.violation).then(|| record.data())).collect()
         };
         let log = binary(&spliced);
         let outcome = Aggregate::new(HashAlgorithm::Sha256).advance(BinaryLog::new(&log), &quoted).unwrap();
         let anchored = matches!(outcome, Outcome::Anchored { .. });
-        prop_assert_eq!(anchored, seen(&spliced).starts_with(&seen(&records)));
+        prop_assert_eq!(anchored, extended(&spliced).starts_with(&extended(&records)));
     }
 
-    /// In pieces of any size: nothing is lost, and nothing that was absorbed on the way counts unless the end fits.
+    /// Follows a log in pieces of any size: the result is anchored if and only if that of the whole log is.
     #[test]
-    fn a_log_in_pieces_is_as_good_as_a_whole_one(
+    fn a_log_in_pieces_is_anchored_exactly_if_the_whole_log_is(
         files in proptest::collection::vec(any::<(u8, bool)>(), 1..12),
         size in 1..200_usize,
         flipped in proptest::option::of((0..2000_usize, 0..8_u32)),

@@ -49,7 +49,7 @@ impl Desk {
         Signer::read("Release".to_owned(), &fs::read(self.path(file)).unwrap())
     }
 
-    /// The attribute as evmctl would set it.
+    /// Returns the attribute that evmctl would set.
     fn evmctl(&self, options: &[&str]) -> Vec<u8> {
         let mut command = Command::new("evmctl");
         command.args(["ima_sign", "--sigfile"]).args(options).arg("--key").arg(self.path("key.pem"));
@@ -57,7 +57,7 @@ impl Desk {
         fs::read(self.path("file.sig")).unwrap()
     }
 
-    /// A signature over a digest, under a header of our own.
+    /// Signs a digest with OpenSSL, and puts this header in front of the signature.
     fn attribute(&self, kind: u8, version: u8, hash: &str, signed: &[u8]) -> Vec<u8> {
         fs::write(self.path("digest"), signed).unwrap();
         let mut command = Command::new("openssl");
@@ -77,7 +77,7 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What a rule with these signers makes of one entry: nothing, if it is explained.
+/// Returns why rules with these signers do not explain an entry; `None` if they do.
 fn check(signers: Vec<Signer>, record: &Record) -> Option<Why> {
     let rules = Rules::new(RuleSet { signers, ..RuleSet::default() });
     let mut findings = Findings::new(&rules);
@@ -91,7 +91,7 @@ fn signed(signature: &[u8]) -> Record {
 }
 
 #[test]
-fn evmctls_signatures_are_believed_of_those_who_may_sign() {
+fn signatures_by_evmctl_are_accepted_only_from_listed_signers() {
     let stranger = Desk::new(P256);
     for algorithm in [RSA, P256, P384] {
         let desk = Desk::new(algorithm);
@@ -109,7 +109,7 @@ fn evmctls_signatures_are_believed_of_those_who_may_sign() {
 }
 
 #[test]
-fn a_key_is_also_known_by_its_certificates_identifier() {
+fn a_key_is_also_found_by_its_certificates_identifier() {
     let desk = Desk::new(RSA);
     let certificate = desk.path("cert.pem");
     let signature = desk.evmctl(&["--keyid-from-cert", certificate.to_str().unwrap()]);
@@ -117,7 +117,7 @@ fn a_key_is_also_known_by_its_certificates_identifier() {
 }
 
 #[test]
-fn a_signature_over_a_longer_hash_is_for_a_log_that_has_it() {
+fn a_signature_over_another_hash_needs_a_log_with_that_hash() {
     let desk = Desk::new(RSA);
     let signature = desk.evmctl(&["--hashalgo", "sha512"]);
     let signers = || vec![desk.signer("cert.pem").unwrap()];
@@ -126,9 +126,9 @@ fn a_signature_over_a_longer_hash_is_for_a_log_that_has_it() {
     assert_eq!(check(signers(), &Record::new("ima-sig", fields)), None);
 }
 
-/// Version 3 signs struct ima_file_id: what kind of digest, its algorithm, the digest.
+/// Version 3 signs struct ima_file_id: the kind of digest, its algorithm, and the digest.
 #[test]
-fn signatures_over_fs_verity_digests_are_checked_and_not_taken_for_others() {
+fn signatures_over_fs_verity_digests_are_not_accepted_for_contents() {
     let desk = Desk::new(P256);
     let measured = digest("verity:sha256:", CONTENTS);
     let file_digest = &measured.0[measured.0.len() - 32..];
@@ -138,7 +138,7 @@ fn signatures_over_fs_verity_digests_are_checked_and_not_taken_for_others() {
     let fields = vec![measured, text(b"/usr/bin/true"), bytes(&signature)];
     assert_eq!(check(signers(), &Record::new("ima-sigv2", fields)), None);
     assert_eq!(check(signers(), &signed(&signature)), Some(Why::SignedHash));
-    // Of contents, in the newer form.
+    // Version 3 over a digest of contents.
     let contents = HashAlgorithm::Sha256.digest(&[CONTENTS]);
     let file_id = HashAlgorithm::Sha256.digest(&[&[3, SHA256], contents.as_bytes()]);
     let signature = desk.attribute(3, 3, "sha256", file_id.as_bytes());
@@ -146,7 +146,7 @@ fn signatures_over_fs_verity_digests_are_checked_and_not_taken_for_others() {
 }
 
 #[test]
-fn attributes_that_are_no_such_signature_say_what_they_are() {
+fn other_attributes_are_refused_with_the_reason() {
     let desk = Desk::new(P256);
     let signers = || vec![desk.signer("cert.pem").unwrap()];
     let good = desk.evmctl(&[]);
@@ -156,17 +156,17 @@ fn attributes_that_are_no_such_signature_say_what_they_are() {
         check(signers(), &signed(&attribute))
     };
     assert_eq!(with(0, 5), Some(Why::SignatureOfMetadata));
-    assert_eq!(with(0, 4), Some(Why::SignatureForm), "no signature at all: a hash");
+    assert_eq!(with(0, 4), Some(Why::SignatureForm), "a hash, not a signature");
     assert_eq!(with(1, 1), Some(Why::SignatureForm), "version 1");
     assert_eq!(with(2, 2), Some(Why::SignatureForm), "SHA-1");
-    assert_eq!(with(8, good[8] - 1), Some(Why::SignatureForm), "longer than it says");
+    assert_eq!(with(8, good[8] - 1), Some(Why::SignatureForm), "longer than its size field");
     assert_eq!(check(signers(), &signed(&good[..8])), Some(Why::SignatureForm));
     let key_id = u32::from_be_bytes(good[3..7].try_into().unwrap());
     assert_eq!(with(good.len() - 1, !good[good.len() - 1]), Some(Why::Signature { key_id }));
 }
 
 #[test]
-fn signers_are_certificates_and_keys_in_both_forms_and_nothing_else() {
+fn signers_are_read_only_from_certificates_and_public_keys() {
     let desk = Desk::new(P256);
     let convert = |kind: &[&str], from: &str, to: &str| {
         run(Command::new("openssl")
@@ -196,7 +196,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_attribute_but_the_signature_is_one(
+    fn altered_and_random_attributes_are_refused(
         position in 0..80_usize,
         flip in 1..=255_u8,
         cut in 0..80_usize,
@@ -209,7 +209,7 @@ proptest! {
         let (signer, good) = &*SIGNED;
         let mut flipped = good.clone();
         flipped[position % good.len()] ^= flip;
-        // The header is not covered by the signature; all that it says has to fit, though.
+        // The signature does not cover the header, but every field of the header must match.
         for attribute in [&flipped[..], &good[..cut % good.len()], &bytes, &[&good[..9], &bytes].concat()] {
             prop_assert!(check(vec![signer.clone()], &signed(attribute)).is_some(), "{:?}", attribute);
         }

@@ -1,4 +1,4 @@
-//! Every template that kernels write, in both forms, and what can be read of it.
+//! Every template that kernels write, in binary and text form.
 
 use pawl_evidence::ima::{AsciiLog, BinaryLog, Entry, Hashed, ImaError};
 use pawl_evidence::tpm::HashAlgorithm;
@@ -51,13 +51,13 @@ fn only<'a>(mut log: impl Iterator<Item = Result<Entry<'a>, ImaError>>) -> Entry
 }
 
 #[test]
-fn both_forms_of_every_template_say_the_same() {
+fn both_forms_of_every_template_give_the_same_entry() {
     for record in records() {
         let (binary, ascii) = (record.binary(), record.ascii());
         let (binary, mut ascii) = (only(BinaryLog::new(&binary)), only(AsciiLog::new(&ascii)));
         let place = format!("{} {:?}", record.template, record.fields);
         assert_eq!((binary.end, binary.pcr), (record.binary().len(), u8::try_from(record.pcr).unwrap()));
-        // All but where it stands, and that is what was hashed.
+        // The entries are equal except for their offsets.
         (ascii.offset, ascii.end) = (binary.offset, binary.end);
         assert_eq!(binary, ascii, "{place}");
         let measured = binary.file_digest().unwrap();
@@ -69,7 +69,7 @@ fn both_forms_of_every_template_say_the_same() {
 }
 
 #[test]
-fn what_a_template_has_is_read() {
+fn the_fields_of_a_template_are_read() {
     let read = |template: &str| {
         let record = records().into_iter().find(|record| record.template == template).unwrap();
         let log = record.binary();
@@ -85,7 +85,11 @@ fn what_a_template_has_is_read() {
     assert_eq!(read("ima-sigv2"), (Hashed::Verity, Some(SIGNATURE.to_vec()), None));
     assert_eq!(read("ima-ngv2"), (Hashed::Contents, None, None));
     assert_eq!(read("ima-buf"), (Hashed::Contents, None, Some(b"contents".to_vec())));
-    assert_eq!(read("evm-sig"), (Hashed::Contents, None, None), "an EVM signature is none of the contents");
+    assert_eq!(
+        read("evm-sig"),
+        (Hashed::Contents, None, None),
+        "an EVM signature does not cover the contents"
+    );
     assert_eq!(read("d-ng|n-ng|sig|buf"), (Hashed::Contents, Some(SIGNATURE.to_vec()), None));
 }
 
@@ -126,7 +130,7 @@ fn a_violation_has_a_path_and_no_digest() {
 }
 
 #[test]
-fn an_algorithm_that_is_not_known_hides_no_path() {
+fn the_path_is_read_despite_an_unknown_algorithm() {
     let field = ([b"sm3-256:\0", &[7; 32][..]].concat(), String::new());
     let log = Record::new("ima-ng", vec![field, text(PATH)]).binary();
     let entry = only(BinaryLog::new(&log));
@@ -134,7 +138,7 @@ fn an_algorithm_that_is_not_known_hides_no_path() {
 }
 
 #[test]
-fn a_text_whose_template_is_not_known_is_told_from_a_broken_one() {
+fn an_unknown_template_and_a_malformed_line_have_different_errors() {
     let line = |template: &str| format!("10 {} {template} sha256:00 /a\n", "0".repeat(40));
     let error = |line: String| AsciiLog::new(line.as_bytes()).next().unwrap().unwrap_err();
     assert_eq!(error(line("made-up")), ImaError::Template { offset: 0 });
@@ -160,9 +164,10 @@ const TEMPLATES: [&str; 12] = [
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// No digest covers the name of a template: whatever it is changed to, the entry is not about another file.
+    /// No digest covers the name of a template. Gives an entry another template: its fields must not be read as another
+    /// file.
     #[test]
-    fn another_template_makes_no_other_file_of_an_entry(
+    fn an_entry_with_another_template_name_shows_no_other_file(
         which in 0..12_usize,
         template in 0..12_usize,
         length in 0..400_usize,
@@ -174,7 +179,7 @@ proptest! {
         let genuine = only(BinaryLog::new(&log)).file_digest();
         record.template = TEMPLATES[template];
         let log = match record.template {
-            // Other fields in another order in the file, and the same bytes hashed: what can be had of them.
+            // This template has another form in the list; the hashed bytes stay the same.
             "ima" => as_oldest(&record),
             _ => record.binary(),
         };
@@ -187,7 +192,7 @@ proptest! {
 }
 
 #[test]
-fn fields_as_long_as_the_oldest_template_are_not_read_as_it() {
+fn data_as_long_as_the_oldest_template_is_not_read_as_it() {
     let record = Record::file(&[b'x'; 276 - 49], b"contents");
     assert_eq!(record.data().len(), 276);
     let log = as_oldest(&record);
@@ -195,7 +200,7 @@ fn fields_as_long_as_the_oldest_template_are_not_read_as_it() {
     assert_eq!((entry.template, entry.path(), entry.file_digest()), (&b"ima"[..], None, None));
 }
 
-/// The same hashed bytes, listed so that a reader puts them together again as the template `ima`.
+/// Returns an entry of the template `ima` with the same hashed bytes as `record`.
 fn as_oldest(record: &Record) -> Vec<u8> {
     let data = record.data();
     let stated = HashAlgorithm::Sha1.digest(&[&data]);

@@ -1,4 +1,4 @@
-//! What is computed in software is what a TPM computes and accepts.
+//! A TPM computes the same policy digests, and accepts the lease key and its signatures.
 
 use p256::ecdsa::SigningKey;
 use pawl_evidence::lease::{LeaseKey, LeaseTerms, key_policy, link_policy, to_be_signed};
@@ -13,7 +13,7 @@ const HANDLE: &str = "0x01805041";
 const POLICY_REF: [u8; 32] = [0x5a; 32];
 
 #[test]
-fn policies_are_those_of_the_tpm() {
+fn policy_digests_equal_those_of_the_tpm() {
     let tpm = Swtpm::start();
     let counter = define_counter(&tpm);
     let terms = terms(&tpm, &counter);

@@ -1,4 +1,4 @@
-//! The library against real boots, a real TPM emulator and the tools that people trust.
+//! Tests the library with real boots, a TPM emulator and established tools.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod appraisal;

@@ -1,4 +1,4 @@
-//! systemd's log of what user space extended, on real boots of systemd 257 and 262.
+//! systemd's measurement log, tested with real boots of systemd 257 and 262.
 
 use pawl_evidence::eventlog::{EventFact, EventLog, Fact, Stage, Tie, UserSpaceEvent};
 use pawl_evidence::measure_log::{MEASURE_LOG_MAX_LEN, MeasureLog, MeasureLogError, RECORD_MAX_LEN, Target};
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::support::boot::{Boot, from_hex};
 
 #[test]
-fn the_firmwares_log_and_then_systemds_give_every_pcr() {
+fn the_firmwares_log_followed_by_systemds_gives_every_pcr() {
     for boot in Boot::with_measure_log() {
         let log = boot.event_log();
         let firmware = EventLog::parse(&log).unwrap().replay().unwrap();
@@ -16,7 +16,7 @@ fn the_firmwares_log_and_then_systemds_give_every_pcr() {
         let replayed = measured.replay(&firmware);
         let mut compared = 0;
         for (bank, index, value) in boot.pcrs().iter() {
-            // IMA's log has 10, and one fixture extends 8 by hand.
+            // IMA extends PCR 10, and PCR 8 of one fixture was extended by hand.
             if index == 10 || (index, boot.name.as_str()) == (8, "forky-more-events") {
                 continue;
             }
@@ -55,31 +55,34 @@ fn the_records_of_an_nvpcr_give_its_value() {
     let log = MeasureLog::parse(&Boot::named("forky-more-events").measure_log()).unwrap();
     let names = log.nvpcr_names();
     let names: Vec<_> = names.iter().map(|(index, name)| (*index, name.as_str())).collect();
-    let made = ["hardware", "cryptsetup", "verity", "login"];
-    assert_eq!(names, (0x1d1_0200..).zip(made).collect::<Vec<_>>());
+    let created = ["hardware", "cryptsetup", "verity", "login"];
+    assert_eq!(names, (0x1d1_0200..).zip(created).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_text_counts_only_where_its_hash_is_the_digest() {
+fn a_text_is_tied_only_if_its_hash_is_the_digest() {
     let facts = facts("forky-more-events");
     let find = |text: &str| {
-        let is_it = |event: &&EventFact<'_>| matches!(&event.fact, Fact::UserSpace(UserSpaceEvent::Other(said)) if said.starts_with(text));
+        let is_it = |event: &&EventFact<'_>| match &event.fact {
+            Fact::UserSpace(UserSpaceEvent::Other(other)) => other.starts_with(text),
+            _ => false,
+        };
         let found = facts.iter().find(is_it).unwrap_or_else(|| panic!("{text}: {facts:#?}"));
         (found.pcr, found.tie)
     };
-    // Escaped in the log, and unescaped before it is hashed.
+    // The log has the text escaped; its hash is that of the unescaped text.
     assert_eq!(find("two\nlines, \"quoted\", a back\\slash and é"), (11, Tie::Digest));
-    // Bytes that are no text stay as the log has them.
+    // Bytes that are not text are displayed as the log escapes them.
     assert_eq!(find("\\000\\001\\002\\377\\n"), (14, Tie::Digest));
     assert_eq!(find("text by varlink"), (14, Tie::Digest));
-    // Cut after 1024 bytes.
+    // systemd cut this text after 1024 bytes.
     assert_eq!(find("xxxx"), (12, Tie::Claim));
-    // HMAC with a secret that the log does not have.
+    // The digest is an HMAC with a secret that the log does not contain.
     assert_eq!(find("HMAC with a secret"), (14, Tie::Claim));
 }
 
 #[test]
-fn phases_separators_and_the_machine_id_are_told_by_pcr_and_text() {
+fn phases_separators_and_the_machine_id_are_recognized_by_pcr_and_text() {
     let facts = facts("forky-soft-reboot");
     let of_pcr = |pcr| -> Vec<&UserSpaceEvent> {
         let events = facts.iter().filter(|event| event.pcr == pcr);
@@ -105,7 +108,7 @@ fn phases_separators_and_the_machine_id_are_told_by_pcr_and_text() {
 }
 
 #[test]
-fn a_bank_that_a_record_leaves_out_is_not_extended_by_it() {
+fn a_record_does_not_extend_a_bank_that_it_omits() {
     let log = MeasureLog::parse(&Boot::named("forky-more-events").measure_log()).unwrap();
     let alone = log.of_pcr(13).find(|record| record.text.as_deref() == Some("one bank only")).unwrap();
     assert!(alone.digest(HashAlgorithm::Sha256).is_some() && alone.digest(HashAlgorithm::Sha1).is_none());
@@ -118,7 +121,7 @@ fn a_bank_that_a_record_leaves_out_is_not_extended_by_it() {
 }
 
 #[test]
-fn records_that_came_after_the_quote_are_left_out() {
+fn records_after_the_quote_are_not_counted() {
     let boot = Boot::named("forky-soft-reboot");
     let log = MeasureLog::parse(&boot.measure_log()).unwrap();
     let firmware = EventLog::parse(&boot.event_log()).unwrap().replay().unwrap();
@@ -132,7 +135,7 @@ fn records_that_came_after_the_quote_are_left_out() {
 }
 
 #[test]
-fn what_is_no_record_is_refused_with_its_place() {
+fn malformed_records_are_refused_with_their_offset() {
     let good = &b"\x1e{\"pcr\":4,\"digests\":[]}\n"[..];
     let parse = |more: &[u8]| MeasureLog::parse(&[good, more].concat());
     let offset = good.len();
@@ -165,7 +168,7 @@ fn what_is_no_record_is_refused_with_its_place() {
         parse(format!("\x1e{{\"pcr\":4,\"digests\":[{many}]}}\n").as_bytes()),
         Err(MeasureLogError::Record { .. })
     ));
-    // An algorithm that is not known here extends a bank that nobody looks at.
+    // Digests of unknown algorithms are ignored.
     let other = parse(
         format!("\x1e{{\"pcr\":4,\"digests\":[{}]}}\n", digest.replace("sha256", "sm3_256")).as_bytes(),
     );
@@ -173,7 +176,7 @@ fn what_is_no_record_is_refused_with_its_place() {
 }
 
 #[test]
-fn sizes_are_checked_before_a_record_is_read() {
+fn sizes_are_checked_before_a_record_is_parsed() {
     let long = [b"\x1e".to_vec(), vec![b'['; RECORD_MAX_LEN + 1], b"\n".to_vec()].concat();
     assert_eq!(MeasureLog::parse(&long), Err(MeasureLogError::RecordTooLong { offset: 0 }));
     assert_eq!(MeasureLog::parse(&long[..long.len() - 1]), Err(MeasureLogError::RecordTooLong { offset: 0 }));
@@ -184,7 +187,7 @@ fn sizes_are_checked_before_a_record_is_read() {
 }
 
 #[test]
-fn a_record_that_is_still_being_written_is_left_out() {
+fn a_record_that_systemd_is_still_writing_is_omitted() {
     let log = Boot::named("forky-good").measure_log();
     let whole = MeasureLog::parse(&log).unwrap();
     assert_eq!(whole.records().len(), 23);
@@ -197,7 +200,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_altered_or_cut_measurement_log_gives_other_records_or_none(position in 0..11_000_usize, flip in 0..=255_u8) {
+    fn no_altered_or_cut_measurement_log_makes_the_parser_panic(position in 0..11_000_usize, flip in 0..=255_u8) {
         let log = Boot::named("forky-good").measure_log();
         let mut altered = log.clone();
         let position = position % log.len();

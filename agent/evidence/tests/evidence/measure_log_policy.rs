@@ -1,4 +1,4 @@
-//! Policies and exact states on boots whose systemd keeps a log of what it extends.
+//! Policies and exact states, tested with boots that have a log of systemd.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::support::boot::{Boot, from_hex};
 use crate::support::quoted;
 
 #[test]
-fn what_was_learnt_from_a_boot_with_systemds_log_affirms_it() {
+fn a_policy_learnt_from_a_boot_with_systemds_log_affirms_it() {
     for boot in Boot::with_measure_log() {
         if boot.name == "forky-more-events" {
-            continue; // PCR 8 was extended past every log, and a lease names it.
+            continue; // PCR 8 was extended without a log entry, and the lease names it.
         }
         let appraisal = judge(&learn(&boot.name), &boot.name);
         assert_eq!(refusals(&appraisal), [], "{}: {appraisal:#?}", boot.name);
@@ -32,10 +32,10 @@ fn what_was_learnt_from_a_boot_with_systemds_log_affirms_it() {
 }
 
 #[test]
-fn a_policy_learnt_from_one_machine_fits_another_and_refuses_what_changed() {
+fn a_policy_learnt_from_one_machine_affirms_another_and_refuses_changed_boots() {
     let cases: [(&str, &str, &[&str]); 7] = [
         ("forky-good", "forky-good-2nd-boot", &[]),
-        // Its boot secret, UUID and serial number are others.
+        // The boot secret, UUID and serial number differ.
         ("forky-good", "forky-other-machine", &[]),
         ("forky-other-machine", "forky-good", &[]),
         ("forky-good", "forky-soft-reboot", &[]),
@@ -44,7 +44,7 @@ fn a_policy_learnt_from_one_machine_fits_another_and_refuses_what_changed() {
             "forky-cmdline-changed",
             &["boot.command-lines", "boot.images", "boot.initrds", "boot.sections"],
         ),
-        // systemd-boot, and a credential beside the image.
+        // This boot has systemd-boot, and a credential next to the image.
         ("forky-good", "forky-old-anchor", &["boot.files", "boot.images", "boot.initrds"]),
         (
             "trixie-good",
@@ -87,7 +87,7 @@ fn learning_writes_no_value_of_one_machine_into_the_policy() {
 }
 
 #[test]
-fn the_initrd_is_the_images_only_while_the_image_is_named_and_judged_and_came_last() {
+fn an_image_vouches_for_its_initrd_only_if_it_is_named_appraised_and_last() {
     let learnt = learn("forky-good");
     let mut policy = learnt.clone();
     policy.boot.images.extend(std::mem::take(&mut policy.boot.unified_images).iter().cloned());
@@ -97,14 +97,14 @@ fn the_initrd_is_the_images_only_while_the_image_is_named_and_judged_and_came_la
     policy.pcr.extend(toml::from_str::<Policy>("[pcr.4]\nunexplained = 'warn'").unwrap().pcr);
     assert_eq!(rules_of(&judge(&policy, "forky-good")), ["boot.initrds"].into());
 
-    // Stubs that have the firmware load the kernel leave another image behind the unified one.
+    // If the stub has the firmware load the kernel, the kernel is the last image instead of the unified one.
     let mut old = learn("trixie-good");
     assert!(old.boot.unified_images.is_empty() && !old.boot.initrds.is_empty());
     old.boot.unified_images.clone_from(&old.boot.images);
     old.boot.initrds.clear();
     assert_eq!(rules_of(&judge(&old, "trixie-good")), ["boot.initrds"].into());
 
-    // What the stub adds to the initrd has to be explained.
+    // The policy must also explain the stub's additions to the initrd.
     let mut anchored = learn("forky-old-anchor");
     assert!(anchored.boot.initrds.is_empty());
     anchored.boot.files.clear();
@@ -112,7 +112,7 @@ fn the_initrd_is_the_images_only_while_the_image_is_named_and_judged_and_came_la
 }
 
 #[test]
-fn exact_states_are_compared_where_systemd_keeps_a_log() {
+fn exact_states_are_compared_for_boots_with_systemds_log() {
     for (name, tier) in [
         ("forky-good-2nd-boot", TrustTier::Affirming),
         ("forky-cmdline-changed", TrustTier::Contraindicated),
@@ -138,17 +138,17 @@ fn exact_states_are_compared_where_systemd_keeps_a_log() {
 }
 
 #[test]
-fn without_systemds_log_the_pcrs_that_it_explains_are_refused() {
+fn without_systemds_log_the_pcrs_that_only_it_explains_are_refused() {
     let boot = Boot::named("forky-good");
     let appraisal = judge_logs(&learn("forky-good"), &boot.quote(), &boot.event_log(), None);
     let texts: Vec<_> =
         appraisal.reasons.iter().filter(|reason| reason.tier == TrustTier::Contraindicated).collect();
-    assert_eq!(texts.len(), 1, "PCR 9 alone has more than an os-separator: {texts:#?}");
+    assert_eq!(texts.len(), 1, "only PCR 9 has more than an os-separator: {texts:#?}");
     assert!(texts[0].text.contains("PCR 9"), "{texts:#?}");
 }
 
 #[test]
-fn an_os_separator_needs_no_log() {
+fn an_os_separator_is_recognized_without_a_log() {
     let text = include_str!("../../../../tests/fixtures/os-separator.pcrs-sha256.json");
     let listed: std::collections::BTreeMap<String, String> = serde_json::from_str(text).unwrap();
     let mut pcrs = PcrValues::default();
@@ -162,13 +162,13 @@ fn an_os_separator_needs_no_log() {
     assert!(policy.boot.require_os_separator);
     let appraisal = judge_logs(&policy, &quote, &log, None);
     assert_eq!(appraisal.tier, TrustTier::Affirming, "{appraisal:#?}");
-    // A system that does not extend it is another.
+    // A boot without the separator is refused.
     let without = Boot::named("x86-good").quote();
     assert_eq!(rules_of(&judge_logs(&policy, &without, &log, None)), ["boot.require-os-separator"].into());
 }
 
 #[test]
-fn a_second_os_separator_and_one_that_is_missing_are_refused() {
+fn a_second_and_a_missing_os_separator_are_refused() {
     let policy = learn("forky-good");
     let record = |pcr: u8| {
         let digest = os_separator(HashAlgorithm::Sha256);
@@ -191,7 +191,7 @@ fn a_second_os_separator_and_one_that_is_missing_are_refused() {
     }
 }
 
-/// Root extends PCRs 4 and 9 by what the policy allows, and writes a log in which the firmware did so.
+/// Root extends PCR 4 with the digest of an allowed image, and writes a log in which the firmware did so.
 #[test]
 fn events_of_the_firmware_behind_an_os_separator_are_refused() {
     let policy = learn("forky-good");
@@ -224,7 +224,7 @@ fn events_of_the_firmware_behind_an_os_separator_are_refused() {
 }
 
 #[test]
-fn a_log_of_systemd_that_cannot_be_read_is_refused() {
+fn a_malformed_log_of_systemd_is_refused() {
     let boot = Boot::named("forky-good");
     let appraisal = judge_logs(&learn("forky-good"), &boot.quote(), &boot.event_log(), Some(b"{}"));
     assert!(rules_of(&appraisal).contains("boot-log.user-space"), "{appraisal:#?}");
@@ -249,11 +249,11 @@ fn imas_boot_aggregate_is_over_the_pcrs_before_the_os_separator() {
     let rules = Rules::new(RuleSet::default());
     let mut findings = Findings::new(&rules);
     findings.observe(&rules, BinaryLog::new(&ima).take(1), boot.quote().pcrs());
-    assert_eq!(findings.offending, 1, "the quoted PCRs 0 to 7 and 9 have the os-separator in them");
+    assert_eq!(findings.offending, 1, "the quoted PCRs 0 to 7 and 9 include the os-separator");
 }
 
 #[test]
-fn the_smbios_table_of_a_machine_needs_no_digest_where_identities_are_accepted() {
+fn the_smbios_table_of_a_machine_needs_no_digest_if_identities_are_accepted() {
     let lease_selection = PcrSelection::new(HashAlgorithm::Sha256, [0, 1, 4, 9, 12]).unwrap();
     let boot = Boot::named("forky-good");
     let (log, measured, quote) = (boot.event_log(), boot.measure_log(), boot.quote());
@@ -322,7 +322,7 @@ fn judge_logs(
     appraise_logs(&reference(policy), quote, log, measured)
 }
 
-/// Judges a TPM that holds what these logs say, and whatever forky-good has besides.
+/// Appraises a TPM with the PCR values of these logs; the other PCRs are those of forky-good.
 fn judge_made_up(policy: &Policy, log: &[u8], measured: &[u8]) -> AttestationResult {
     let firmware = EventLog::parse(log).unwrap().replay().unwrap();
     let replayed = MeasureLog::parse(measured).unwrap().replay(&firmware);
@@ -351,7 +351,7 @@ fn appraise_logs(
         ima: ImaProgress::Absent,
     };
     let mut appraisal = appraise(&evidence, reference);
-    // The IMA log is another test's.
+    // Other tests cover the IMA log.
     appraisal.reasons.retain(|reason| reason.area != Area::Runtime);
     AttestationResult::new(appraisal.reasons)
 }

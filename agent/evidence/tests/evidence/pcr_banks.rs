@@ -19,7 +19,7 @@ use crate::support::quoted;
 const BANK: HashAlgorithm = HashAlgorithm::Sha384;
 
 #[test]
-fn both_logs_are_judged_by_the_sha384_bank_that_is_quoted() {
+fn both_logs_are_appraised_by_the_quoted_sha384_bank() {
     let policy = learn("forky-good", BANK);
     assert!(policy.boot.require_os_separator);
     assert_eq!((policy.boot.unified_images.len(), policy.boot.sections.len()), (1, 7));
@@ -41,20 +41,20 @@ fn both_logs_are_judged_by_the_sha384_bank_that_is_quoted() {
 }
 
 #[test]
-fn a_policy_learnt_from_the_other_bank_lists_none_of_these_digests() {
+fn a_policy_learnt_from_the_sha256_bank_lists_no_sha384_digest() {
     let appraisal = judge(&learn("forky-good", HashAlgorithm::Sha256), "forky-good");
     assert!(refused(&appraisal).contains("boot.sections"), "{appraisal:#?}");
 }
 
 #[test]
-fn a_command_line_is_learnt_as_text_where_the_quoted_bank_has_its_digest_alone() {
+fn a_command_line_is_learnt_as_text_if_any_event_has_the_text() {
     let line = "/vmlinuz root=/dev/sda2 quiet";
     let wide: Vec<u8> = line.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
     let text = format!("kernel_cmdline: {line}\0");
     let tag = [0xed, 0x22, 0x3b, 0x8f, 0, 0, 0, 0];
     for bank in [HashAlgorithm::Sha256, BANK] {
         let log = (0..8).fold(LogWriter::of_bank(bank), LogWriter::separator);
-        // The text by which GRUB started the kernel, and the digest of what the kernel was given.
+        // GRUB logs the text of the command line; the kernel's stub logs only its digest.
         let log = log
             .event(4, EventKind::EFI_BOOT_SERVICES_APPLICATION, b"the kernel")
             .measured(8, EventKind::IPL, line.as_bytes(), text.as_bytes())
@@ -73,7 +73,7 @@ fn a_command_line_is_learnt_as_text_where_the_quoted_bank_has_its_digest_alone()
 }
 
 #[test]
-fn an_update_is_foretold_in_the_sha384_bank() {
+fn an_update_is_predicted_in_the_sha384_bank() {
     let (good, changed) = (Boot::named("forky-good"), Boot::named("forky-cmdline-changed"));
     let (log, measured) = (good.event_log(), good.measure_log());
     let log = EventLog::parse(&log).unwrap();
@@ -114,7 +114,7 @@ fn judge(policy: &Policy, name: &str) -> AttestationResult {
         high_water: None,
     };
     let mut appraisal = appraise(&evidence, &reference);
-    // No IMA log is shown here.
+    // These tests send no IMA log.
     appraisal.reasons.retain(|reason| reason.area != Area::Runtime);
     AttestationResult::new(appraisal.reasons)
 }
@@ -124,7 +124,7 @@ fn refused(appraisal: &AttestationResult) -> BTreeSet<&'static str> {
     reasons.filter(|reason| reason.tier == TrustTier::Contraindicated).map(|reason| reason.rule).collect()
 }
 
-/// What the TPM of this boot held in a bank.
+/// Returns the PCR values of a boot in one bank.
 fn values(boot: &Boot, bank: HashAlgorithm) -> PcrValues {
     boot.pcrs().select(&PcrSelection::new(bank, 0..=15).unwrap()).unwrap()
 }

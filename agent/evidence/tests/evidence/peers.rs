@@ -1,4 +1,4 @@
-//! What other programs make of the same logs.
+//! Compares the results with those of other programs for the same logs.
 
 use std::fs;
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::support::boot::{Boot, cases, from_hex, read_pcr_listing};
 use crate::support::log::LogWriter;
 use crate::support::swtpm::run;
 
-/// An event as `tpm2_eventlog` prints it, and what it makes of the data.
+/// An event as `tpm2_eventlog` prints it.
 #[derive(Debug, Default)]
 struct Printed {
     pcr: u8,
@@ -18,9 +18,9 @@ struct Printed {
     sha256: Option<TaggedDigest>,
     /// `UnicodeName`.
     variable: Option<String>,
-    /// `VariableData`, where it is printed in hexadecimal.
+    /// `VariableData`, if it is printed in hexadecimal.
     value: Option<Vec<u8>>,
-    /// What stands below `Event: |-` or `String: |-`.
+    /// The line below `Event: |-` or `String: |-`.
     text: Option<String>,
 }
 
@@ -38,18 +38,19 @@ fn tpm2_eventlog_replays_to_the_same_pcrs() {
     }
 }
 
-/// The tool, of version 5.4, refuses `no-action-pcr-minus1` and `pad-zero-7`, replays phantom events behind
-/// `pad-zero-sha1-log`, overlooks the startup locality, and knows SM3, which is not replayed here.
+/// Omits cases for which version 5.4 of the tool differs: it refuses `no-action-pcr-minus1` and `pad-zero-7`, replays
+/// events that do not exist after `pad-zero-sha1-log`, ignores the startup locality, and replays SM3, which this crate
+/// does not.
 #[test]
-fn tpm2_eventlog_replays_cases_that_it_understands_to_the_same_pcrs() {
-    const UNDERSTOOD: [&str; 5] = [
+fn tpm2_eventlog_replays_supported_cases_to_the_same_pcrs() {
+    const SUPPORTED: [&str; 5] = [
         "banks-sha384-only.bin",
         "pad-zero-16.bin",
         "specid-vendor-outside.bin",
         "uboot-bootm-real-cmdline-changed.bin",
         "uboot-bootm-real.bin",
     ];
-    for name in UNDERSTOOD {
+    for name in SUPPORTED {
         let (_, path) = cases().find(|(known, _)| known == name).unwrap();
         let (_, listing) = print_log(&path);
         let log = fs::read(&path).unwrap();
@@ -58,7 +59,7 @@ fn tpm2_eventlog_replays_cases_that_it_understands_to_the_same_pcrs() {
 }
 
 #[test]
-fn tpm2_eventlog_sees_the_same_facts() {
+fn tpm2_eventlog_prints_the_same_facts() {
     let mut compared = 0;
     for boot in Boot::all() {
         let (printed, _) = print_log(&boot.path("binary_bios_measurements"));
@@ -81,7 +82,7 @@ fn tpm2_eventlog_sees_the_same_facts() {
     assert!(compared > 190, "{compared}");
 }
 
-/// Whether the tool decodes such an event too; then it must agree.
+/// Returns whether the tool decodes such an event too. Panics if its result differs.
 fn is_same(fact: &Fact<'_>, printed: &Printed, place: &str) -> bool {
     let variable = printed.variable.as_deref();
     match fact {
@@ -115,10 +116,10 @@ fn is_same(fact: &Fact<'_>, printed: &Printed, place: &str) -> bool {
     true
 }
 
-/// A TPM that was started from locality 3 begins with that number in PCR 0, and the event that says so is extended
-/// nowhere (section 10.4.5.3). The tool, of version 5.4, starts from zero and extends the event.
+/// In a TPM that was started from locality 3, PCR 0 starts with that number; the event that states the locality extends
+/// no PCR (section 10.4.5.3). Version 5.4 of the tool starts PCR 0 from zero and extends it with the event.
 #[test]
-fn tpm2_eventlog_overlooks_the_startup_locality() {
+fn tpm2_eventlog_ignores_the_startup_locality() {
     let log = LogWriter::new()
         .extended(0, EventKind::NO_ACTION, &[0; 32], b"StartupLocality\0\x03")
         .event(0, EventKind::S_CRTM_VERSION, &[b'1', 0, 0, 0])
@@ -139,7 +140,7 @@ fn tpm2_eventlog_overlooks_the_startup_locality() {
     assert_eq!(replayed.get(HashAlgorithm::Sha256, 0), Some(&from_three));
 }
 
-/// The events and, as text, the PCRs.
+/// Runs `tpm2_eventlog`; returns the events and, as text, the PCRs.
 fn print_log(path: &std::path::Path) -> (Vec<Printed>, String) {
     let printed = run(Command::new("tpm2_eventlog").arg(path));
     let printed = String::from_utf8_lossy(&printed).into_owned();

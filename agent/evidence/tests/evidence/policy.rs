@@ -1,4 +1,4 @@
-//! Policies on real boots: which rule tells a changed boot from its good one.
+//! Policies, tested with real boots: which rules refuse a changed boot.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::support::log::{LogWriter, utf16};
 use crate::support::quoted::{of_boot, quote_of};
 
 #[test]
-fn what_was_learnt_from_a_boot_affirms_it() {
+fn a_policy_learnt_from_a_boot_affirms_it() {
     for boot in Boot::all() {
         let appraisal = judge(&learn(&boot.name), &boot.name);
         assert_eq!(refusals(&appraisal), [], "{}", boot.name);
@@ -28,7 +28,7 @@ fn what_was_learnt_from_a_boot_affirms_it() {
 }
 
 #[test]
-fn each_changed_boot_is_told_by_the_rules_that_should() {
+fn each_changed_boot_is_refused_by_the_expected_rules() {
     let unified = ["boot.command-lines", "boot.images"];
     let cases: [(&str, &str, &[&str]); 9] = [
         ("x86-good", "x86-good-2nd-boot", &[]),
@@ -50,7 +50,8 @@ fn each_changed_boot_is_told_by_the_rules_that_should() {
         (
             "x86-secureboot-on",
             "x86-good",
-            // What was learnt has the initrd by the image in which it is, which the firmware then loaded alone.
+            // The learnt policy allows the initrd only as part of an image that starts the kernel itself. In x86-good
+            // the firmware loads the kernel.
             &[
                 "boot.images",
                 "boot.initrds",
@@ -78,7 +79,7 @@ fn each_changed_boot_is_told_by_the_rules_that_should() {
 fn a_refusal_names_the_line_of_the_log() {
     let appraisal = judge(&learn("x86-good"), "x86-cmdline-changed");
     let lines: Vec<_> = refusals(&appraisal);
-    // The unified kernel image, and what its stub gave to the kernel.
+    // The unified kernel image, and the command line that its stub passed to the kernel.
     assert!(lines.contains(&("boot.images", Some(29))), "{lines:?}");
     assert!(lines.contains(&("boot.command-lines", Some(39))), "{lines:?}");
 }
@@ -96,14 +97,14 @@ fn an_empty_policy_refuses_every_boot() {
 }
 
 #[test]
-fn what_is_signed_is_accepted_only_under_secure_boot_and_by_the_named_signers() {
+fn signed_images_are_accepted_only_under_secure_boot_and_by_the_named_signers() {
     let mut policy = learn("x86-shim-grub-ms");
     policy.boot.images.clear();
     assert_eq!(rules_of(&judge(&policy, "x86-shim-grub-ms")), ["boot.images"].into());
     policy.boot.accept_signed_images = true;
     assert_eq!(rules_of(&judge(&policy, "x86-shim-grub-ms")), BTreeSet::new());
 
-    // Without PCR 7 a log could hide what vouched for an image.
+    // Without PCR 7 a log could hide the signer of an image.
     let lease_selection = PcrSelection::new(HashAlgorithm::Sha256, [0, 4]).unwrap();
     let without = Policy { pcr: Default::default(), ..policy.clone() };
     let reference = ReferenceValues { lease_selection, ..reference(&without) };
@@ -121,7 +122,7 @@ fn what_is_signed_is_accepted_only_under_secure_boot_and_by_the_named_signers() 
 }
 
 #[test]
-fn what_is_signed_still_needs_a_rule_for_its_initrd() {
+fn a_signed_image_still_needs_a_rule_for_its_initrd() {
     let mut policy = learn("x86-secureboot-on");
     policy.boot.images.clear();
     policy.boot.unified_images.clear();
@@ -133,20 +134,20 @@ fn what_is_signed_still_needs_a_rule_for_its_initrd() {
 }
 
 #[test]
-fn a_command_line_is_judged_by_its_digest_where_the_log_has_no_text() {
+fn a_command_line_is_appraised_by_its_digest_if_the_log_has_no_text() {
     let text = "root=/dev/nvme0n1p2 rw console=ttyS0 ima_policy=tcb".to_owned();
     let mut policy = learn("x86-good");
     policy.boot.command_line_digests.clear();
     assert_eq!(rules_of(&judge(&policy, "x86-good")), ["boot.command-lines"].into());
     policy.boot.command_lines = vec![CommandLinePattern::literal(&text)];
     assert_eq!(rules_of(&judge(&policy, "x86-good")), BTreeSet::new());
-    // A pattern cannot be hashed.
+    // A pattern with wildcards has no digest.
     policy.boot.command_lines = vec![CommandLinePattern::new(text.replace("tcb", "*")).unwrap()];
     assert_eq!(rules_of(&judge(&policy, "x86-good")), ["boot.command-lines"].into());
 }
 
 #[test]
-fn an_accepted_state_explains_what_lists_do_not_know_and_overrules_no_requirement() {
+fn an_accepted_state_explains_unlisted_events_and_overrides_no_requirement() {
     let policy = learn("x86-good");
     let accepted = |policy: &Policy, name: &str| {
         let boot_states = vec![state(name)];
@@ -171,7 +172,7 @@ fn an_accepted_state_explains_what_lists_do_not_know_and_overrules_no_requiremen
 }
 
 #[test]
-fn without_a_log_accepted_states_stand_in_where_that_is_allowed() {
+fn without_a_log_accepted_states_are_compared_if_the_policy_allows_it() {
     let boot = Boot::named("arm64-good");
     let quote = boot.quote();
     let without_log = |policy: &Policy, boot_states| {
@@ -189,7 +190,7 @@ fn without_a_log_accepted_states_stand_in_where_that_is_allowed() {
 }
 
 #[test]
-fn a_section_for_a_pcr_outside_of_the_lease_has_its_events_judged() {
+fn events_of_a_pcr_with_a_section_are_appraised_outside_of_the_lease() {
     let mut policy = learn("x86-good");
     for (written, worst) in [
         ("", TrustTier::Contraindicated),
@@ -206,7 +207,7 @@ fn a_section_for_a_pcr_outside_of_the_lease_has_its_events_judged() {
 }
 
 #[test]
-fn a_rule_about_a_pcr_that_is_not_judged_is_refused() {
+fn a_rule_about_a_pcr_that_is_not_appraised_is_refused() {
     let lease_selection = PcrSelection::new(HashAlgorithm::Sha256, [0, 2, 7]).unwrap();
     let mut policy = learn("x86-good");
     let judge_fewer = |policy: &Policy| {
@@ -216,7 +217,7 @@ fn a_rule_about_a_pcr_that_is_not_judged_is_refused() {
     assert_eq!(judge_fewer(&policy), ["boot.command-lines", "boot.images", "boot.initrds"].into());
     policy.pcr = toml::from_str::<Policy>("[pcr.4]\n[pcr.9]").unwrap().pcr;
     assert_eq!(judge_fewer(&policy), BTreeSet::new());
-    // Said in so many words, it is the operator's choice.
+    // An explicit `allow` is the operator's choice.
     policy.pcr = toml::from_str::<Policy>("[pcr.4]\nunexplained = 'allow'\n[pcr.9]").unwrap().pcr;
     assert_eq!(judge_fewer(&policy), BTreeSet::new());
 }
@@ -245,10 +246,10 @@ fn nothing_is_learnt_from_a_log_of_another_boot() {
     assert!(matches!(Learnt::from_boot(&[], None, quoted.pcrs(), &lease), Err(LearnError::Log(_))));
 }
 
-/// Nearly a mebibyte: comparing each of 6,500 digests with each of 6,500 texts would hash 130 million texts, which takes
-/// minutes in a build without optimization.
+/// The log has nearly 1 MiB. Comparing each of 6,500 digests with each of 6,500 texts would hash 130 million texts,
+/// which takes minutes in a build without optimization.
 #[test]
-fn learning_and_judging_go_once_through_a_log_of_many_command_lines() {
+fn learning_and_appraising_take_time_linear_in_the_number_of_command_lines() {
     let mut log = (0..8).fold(LogWriter::new(), LogWriter::separator).measured(
         9,
         EventKind::IPL,
@@ -269,7 +270,7 @@ fn learning_and_judging_go_once_through_a_log_of_many_command_lines() {
     assert!((900_000..LOG_MAX_LEN).contains(&log.len()), "{}", log.len());
     let quote = quote_of(&log);
     let lease_selection = PcrSelection::lease_default();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut policy = Learnt::from_boot(&log, None, quote.pcrs(), &lease_selection).unwrap().policy;
     assert_eq!(policy.boot.command_lines.len(), lines.len());
     assert!(policy.boot.command_line_digests.is_empty());
@@ -280,11 +281,11 @@ fn learning_and_judging_go_once_through_a_log_of_many_command_lines() {
     policy.boot.command_lines.pop();
     let appraisal = appraise(&evidence, &reference(&policy));
     assert_eq!(refusals(&appraisal).len(), 2, "the last line, in each form");
-    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert!(started_at.elapsed() < Duration::from_secs(60), "{:?}", started_at.elapsed());
 }
 
 #[test]
-fn a_list_allows_a_digest_once_and_finds_it() {
+fn a_list_has_each_digest_once_and_finds_it() {
     let allowed = |byte: u8, name: &str| Allowed {
         digest: TaggedDigest::filled(HashAlgorithm::Sha256, byte),
         name: name.to_owned(),
@@ -326,7 +327,7 @@ fn judge(policy: &Policy, name: &str) -> AttestationResult {
     judge_with(name, reference(policy))
 }
 
-/// Judges what a device booted, some time after the challenge. It has no IMA log.
+/// Appraises a boot without an IMA log, ten seconds after the challenge.
 fn judge_with(name: &str, reference: ReferenceValues) -> AttestationResult {
     let boot = Boot::named(name);
     let (quote, log) = (boot.quote(), boot.event_log());
@@ -342,7 +343,7 @@ fn judge_with(name: &str, reference: ReferenceValues) -> AttestationResult {
         ima: ImaProgress::Absent,
     };
     let appraisal = appraise(&evidence, &reference);
-    // A log that is withheld is a warning of its own, where no rule asks for it.
+    // Without rules on files, a missing IMA log is a warning.
     AttestationResult::new(
         appraisal
             .reasons

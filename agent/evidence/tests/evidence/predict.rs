@@ -1,4 +1,4 @@
-//! What a boot from other files will measure, computed from the log of one real boot and compared with another.
+//! Predictions of boots from other files, computed from the log of one real boot and compared with another.
 
 use pawl_evidence::boot_image::{BootChange, DigestSet};
 use pawl_evidence::eventlog::{
@@ -15,7 +15,7 @@ const ARM64: &str = "root=/dev/nvme0n1p2 rw console=ttyAMA0 ima_policy=tcb";
 const GRUB: &str = "root=/dev/nvme0n1p2 rw console=ttyS0 ima_policy=tcb";
 
 #[test]
-fn each_changed_boot_is_foretold_by_the_good_one() {
+fn each_changed_boot_is_predicted_from_the_unchanged_one() {
     for (good, changed, command_line) in [
         ("x86-good", "x86-cmdline-changed", &format!("{X86} init=/bin/systemd selinux=0")),
         ("x86-good", "x86-initrd-changed", &X86.to_owned()),
@@ -35,7 +35,7 @@ fn each_changed_boot_is_foretold_by_the_good_one() {
 }
 
 #[test]
-fn a_boot_is_explained_by_its_own_files_alone() {
+fn only_its_own_files_explain_a_boot() {
     let good = Boot::named("x86-good");
     let log = good.event_log();
     let log = EventLog::parse(&log).unwrap();
@@ -49,7 +49,7 @@ fn a_boot_is_explained_by_its_own_files_alone() {
 }
 
 #[test]
-fn under_secure_boot_the_stub_starts_the_kernel_by_itself() {
+fn under_secure_boot_only_a_signed_image_is_predicted() {
     let boot = Boot::named("x86-secureboot-on");
     let log = boot.event_log();
     let log = EventLog::parse(&log).unwrap();
@@ -60,7 +60,7 @@ fn under_secure_boot_the_stub_starts_the_kernel_by_itself() {
 }
 
 #[test]
-fn grub_measures_the_files_that_it_reads() {
+fn a_boot_by_grub_is_predicted_from_its_files() {
     let log = Boot::named("x86-shim-grub-ms").event_log();
     let log = EventLog::parse(&log).unwrap();
     let facts = log.facts().unwrap();
@@ -92,8 +92,8 @@ fn grub_measures_the_files_that_it_reads() {
 }
 
 #[test]
-fn systemd_boot_passes_the_command_line_on() {
-    // What is measured of the command line: by systemd-boot, by a stub after it, by the kernel.
+fn the_command_line_of_systemd_boot_is_predicted() {
+    // How often systemd-boot and a stub after it measure the command line, and whether the kernel does.
     for (in_pcr_12, by_the_kernel) in [(1, true), (2, true), (2, false), (0, true)] {
         let log = |kernel: &[u8], options: &str, initrd: &[u8]| {
             let options = with_nul(options);
@@ -115,7 +115,7 @@ fn systemd_boot_passes_the_command_line_on() {
 }
 
 #[test]
-fn a_command_line_that_is_not_the_kernels_is_no_ground_to_predict() {
+fn command_lines_that_differ_allow_no_prediction() {
     let tag = EventKind::EVENT_TAG;
     let initrd = |log: LogWriter| log.measured(9, tag, b"initrd", &tagged(0x8f3b_22ec)).bytes();
     let predicted = |log: &[u8]| predict(&EventLog::parse(log).unwrap(), HashAlgorithm::Sha256, &new_files());
@@ -137,7 +137,7 @@ fn a_command_line_that_is_not_the_kernels_is_no_ground_to_predict() {
 }
 
 #[test]
-fn what_the_files_do_not_determine_is_refused_with_the_reason() {
+fn boots_that_the_files_do_not_determine_are_refused_with_the_reason() {
     let good = Boot::named("x86-good");
     let change = unified(&good, X86);
     let predict_after = |more: &dyn Fn(LogWriter) -> LogWriter| {
@@ -173,7 +173,7 @@ fn what_the_files_do_not_determine_is_refused_with_the_reason() {
 
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
-/// What the files of a boot measure, taken from its log: its image itself is not among the fixtures.
+/// Returns the measurements of a boot's files, taken from its log because the fixtures do not include the image.
 pub(crate) fn unified(boot: &Boot, command_line: &str) -> BootChange {
     read(&unified_json(boot, command_line))
 }
@@ -199,14 +199,14 @@ fn read(change: &Value) -> BootChange {
     serde_json::from_value(change.clone()).unwrap()
 }
 
-/// All digests of an event; none of the fixtures has a bank of SHA-512.
+/// Returns all digests of an event, with zeros for SHA-512, whose bank no fixture has.
 fn digests(log: &EventLog<'_>, number: usize) -> Value {
     let event = log.events().nth(number - 1).unwrap().unwrap();
     let digest = |bank| event.digest(bank).copied().unwrap_or(TaggedDigest::filled(bank, 0)).to_string();
     HashAlgorithm::ALL.into_iter().map(|bank| (bank.to_string(), Value::from(digest(bank)))).collect()
 }
 
-/// A boot up to the kernel, by way of systemd-boot.
+/// Returns the log of a boot by systemd-boot, up to the start of the kernel.
 fn started(kernel: &[u8]) -> LogWriter {
     LogWriter::new()
         .event(7, EventKind::EFI_VARIABLE_DRIVER_CONFIG, &variable(GLOBAL, "SecureBoot", &[0]))

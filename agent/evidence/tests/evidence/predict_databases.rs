@@ -1,4 +1,4 @@
-//! What PCR 7 will hold once a variable of Secure Boot has another content.
+//! Predictions of PCR 7 after a change of a Secure Boot variable.
 
 use pawl_evidence::eventlog::{
     DatabaseChange, DatabaseName, EventLog, Fact, PredictError, predict_databases,
@@ -10,7 +10,7 @@ use crate::support::boot::Boot;
 const MICROSOFT: &str = "x86-shim-grub-ms";
 
 #[test]
-fn the_contents_of_the_present_boot_account_for_it() {
+fn the_present_contents_predict_the_present_pcrs() {
     for name in ["x86-secureboot-on", MICROSOFT] {
         let log = Boot::named(name).event_log();
         let log = EventLog::parse(&log).unwrap();
@@ -24,9 +24,9 @@ fn the_contents_of_the_present_boot_account_for_it() {
     }
 }
 
-/// The firmware of another machine has measured the same content: its digest is what is predicted here.
+/// Compares the prediction with the digests that another machine's firmware measured for the same contents.
 #[test]
-fn other_contents_move_pcr_7_alone_as_firmware_measures_them() {
+fn other_contents_change_only_pcr_7_and_as_firmware_measures_them() {
     let (present, other) = (Boot::named("x86-secureboot-on").event_log(), Boot::named(MICROSOFT).event_log());
     let (present, other) = (EventLog::parse(&present).unwrap(), EventLog::parse(&other).unwrap());
     let mut changes = Vec::new();
@@ -65,7 +65,7 @@ fn other_contents_move_pcr_7_alone_as_firmware_measures_them() {
 }
 
 #[test]
-fn a_variable_is_taken_as_efivarfs_shows_it_and_nothing_else_is() {
+fn a_variable_is_read_with_and_without_its_attributes() {
     let log = Boot::named(MICROSOFT).event_log();
     let (_, db) = content(&EventLog::parse(&log).unwrap(), DatabaseName::Allowed);
     let plain = DatabaseChange::allowed(&db).unwrap();
@@ -80,7 +80,7 @@ fn a_variable_is_taken_as_efivarfs_shows_it_and_nothing_else_is() {
 }
 
 #[test]
-fn a_log_without_the_variable_is_no_ground_to_predict() {
+fn a_log_without_the_variable_allows_no_prediction() {
     let log = Boot::named(MICROSOFT).event_log();
     let (_, db) = content(&EventLog::parse(&log).unwrap(), DatabaseName::Allowed);
     let change = DatabaseChange::allowed(&db).unwrap();
@@ -89,7 +89,7 @@ fn a_log_without_the_variable_is_no_ground_to_predict() {
     assert_eq!(refused, Err(PredictError::NoDatabase("db")));
 }
 
-/// In which line the variable was measured, and what it held.
+/// Returns the line of the variable's event, and its content.
 fn content(log: &EventLog<'_>, which: DatabaseName) -> (usize, Vec<u8>) {
     let facts = log.facts().unwrap();
     let is_it =

@@ -1,4 +1,4 @@
-//! What PCRs will hold after an update where systemd extends them, too.
+//! Predictions of PCRs that systemd extends too.
 
 use pawl_evidence::appraise::{BootState, Foretold, INITRD_PCR, foretell};
 use pawl_evidence::eventlog::{EventLog, predict};
@@ -10,7 +10,7 @@ use crate::support::boot::Boot;
 const BANK: HashAlgorithm = HashAlgorithm::Sha256;
 
 #[test]
-fn an_update_is_foretold_with_what_systemd_extends() {
+fn an_update_is_predicted_with_systemds_extends() {
     let (good, changed) = (Boot::named("forky-good"), Boot::named("forky-cmdline-changed"));
     let predicted = predicted(&good, &changed);
     let read = changed.quoted_pcrs();
@@ -18,12 +18,12 @@ fn an_update_is_foretold_with_what_systemd_extends() {
         let foretold = foretold(&good, index, &predicted);
         assert_eq!(foretold, Foretold::Value(*read.get(BANK, index).unwrap()), "PCR {index}");
     }
-    // The boot secret is in it, and phases differ.
+    // PCR 9 covers the boot secret.
     assert_eq!(foretold(&good, INITRD_PCR, &predicted), Foretold::Unknown);
 }
 
 #[test]
-fn nothing_follows_from_a_pcr_for_which_the_logs_do_not_account() {
+fn a_pcr_that_the_logs_do_not_explain_is_not_predicted() {
     let (good, changed) = (Boot::named("forky-good"), Boot::named("forky-cmdline-changed"));
     let log = good.event_log();
     let log = EventLog::parse(&log).unwrap();
@@ -31,16 +31,17 @@ fn nothing_follows_from_a_pcr_for_which_the_logs_do_not_account() {
     let other = TaggedDigest::filled(BANK, 7);
     let measured = good.measure_log();
     assert_eq!(foretell(&log, Some(&measured), &other, 4, &predicted), Ok(Foretold::Unaccounted));
-    // Without systemd's log an os-separator alone is known.
+    // Without systemd's log, a single os-separator is still recognized.
     let quoted = good.quoted_pcrs();
     let foretold = foretell(&log, None, quoted.get(BANK, 4).unwrap(), 4, &predicted).unwrap();
     assert_eq!(foretold, Foretold::Value(*changed.quoted_pcrs().get(BANK, 4).unwrap()));
 }
 
-/// The stub of 262 measures other events, and its systemd extends an os-separator. A lease for the state that is predicted
-/// does not fit, and the first report brings another: pawl-control-plane-pre-approve(8) says so.
+/// systemd 262 extends an os-separator, and its stub measures other events than that of systemd 257. A lease for the
+/// predicted state does not work; the control plane issues another one after the first report. This is documented in
+/// pawl-control-plane-pre-approve(8).
 #[test]
-fn an_update_of_systemd_across_these_versions_is_not_told() {
+fn an_update_from_systemd_257_to_262_is_predicted_wrongly() {
     let (old, new) = (Boot::named("trixie-good"), Boot::named("forky-good"));
     let predicted = predicted(&old, &new);
     let read = new.quoted_pcrs();
@@ -50,9 +51,9 @@ fn an_update_of_systemd_across_these_versions_is_not_told() {
     }
 }
 
-/// The names of NvPCRs stand in PCR 9, which differs on each machine anyway.
+/// Omits PCR 9, which covers the names of NvPCRs and differs on each machine.
 #[test]
-fn what_systemd_extends_is_foretold_for_another_boot_of_the_same_image() {
+fn systemds_extends_are_predicted_for_another_boot_of_the_same_image() {
     for name in ["forky-good-2nd-boot", "forky-soft-reboot"] {
         let (good, next) = (Boot::named("forky-good"), Boot::named(name));
         let (predicted, read) = (predicted(&good, &next), next.quoted_pcrs());
@@ -64,7 +65,7 @@ fn what_systemd_extends_is_foretold_for_another_boot_of_the_same_image() {
 }
 
 #[test]
-fn a_state_without_the_initrd_needs_all_that_stands_in_for_it() {
+fn a_state_without_pcr_9_needs_the_pcrs_that_determine_the_initrd() {
     let quoted = Boot::named("forky-good").quoted_pcrs();
     let lease = PcrSelection::lease_default();
     let state = |indices: &[u8]| {
@@ -76,7 +77,7 @@ fn a_state_without_the_initrd_needs_all_that_stands_in_for_it() {
     assert_eq!(state(&[0, 2, 4, 7, 8, 12, 14]).differences(&lease, &quoted), [(BANK, 9)]);
     assert_eq!(state(&[0, 2, 4, 7, 8, 9, 12, 14]).differences(&lease, &quoted), []);
     assert_eq!(state(&[2, 4, 7, 8, 12, 13, 14]).differences(&lease, &quoted), [(BANK, 0)]);
-    // What stands in for it is compared, also outside of the lease.
+    // The PCRs that determine the initrd are compared even if the lease does not name them.
     let mut other = quoted.clone();
     other.insert(13, TaggedDigest::filled(BANK, 1)).unwrap();
     assert_eq!(complete.differences(&lease, &other), [(BANK, 13)]);

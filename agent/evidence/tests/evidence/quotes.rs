@@ -59,7 +59,7 @@ fn every_flipped_bit_of_a_quote_is_noticed() {
 }
 
 #[test]
-fn a_quote_cut_anywhere_or_continued_is_malformed() {
+fn a_quote_with_missing_or_extra_bytes_is_malformed() {
     let message = Boot::named("x86-good").read("quote.msg");
     for length in 0..message.len() {
         assert!(
@@ -72,7 +72,7 @@ fn a_quote_cut_anywhere_or_continued_is_malformed() {
 }
 
 #[test]
-fn a_key_that_could_sign_forged_attestations_is_no_attestation_key() {
+fn a_key_that_could_sign_forged_attestations_is_refused_as_attestation_key() {
     let public = Boot::named("x86-good").ak_public();
     let read = |public: Public| {
         let qualified_name = public.name().in_hierarchy(Hierarchy::Endorsement);

@@ -4,7 +4,7 @@ use pawl_evidence::endorsement::{EndorsementError, VendorCas};
 
 use crate::support::vendor::Ca;
 
-/// In 2026, within the time of the lists of that year.
+/// A time in 2026, at which the lists of that year are valid.
 const NOW: u64 = 1_780_000_000;
 const NO_INTERMEDIATES: &[&[u8]] = &[];
 
@@ -15,7 +15,7 @@ fn revoked(what: &str, issuer: &str) -> EndorsementError {
 #[test]
 fn a_revoked_endorsement_certificate_is_refused_and_others_are_not() {
     let ca = Ca::root("vendor");
-    // With and without a first bit that DER writes as a leading zero, and longer than a byte.
+    // Serial numbers with and without the leading zero that DER adds, and longer than a byte.
     let serials = [1, 0x80, 0x1234_5678_9abc_def0, 0xf000_0000_0000_0000];
     let der = ca.list(2026, &serials);
     let pem = format!("-----BEGIN X509 CRL-----\n{}\n-----END X509 CRL-----\n", STANDARD.encode(&der));
@@ -52,7 +52,7 @@ fn a_revoked_intermediate_is_refused_whether_the_device_sends_it_or_the_operator
     let by_root = VendorCas::from_files([("root", &root.der), ("list", &list)]);
     assert_eq!(by_root.check(&ek, &leaf, &sent, NOW), Err(refused));
 
-    // Both are in the directory: what a revoked CA issued is not trusted either.
+    // Both CAs are in the directory: a CA that a revoked CA issued is not trusted either.
     let files = [("root", &root.der), ("issuing", &issuing.der), ("below", &below.der), ("list", &list)];
     let all = VendorCas::from_files(files);
     let error = all.check(&ek, &leaf, &sent, NOW).unwrap_err();
@@ -85,7 +85,7 @@ fn a_list_that_its_issuer_did_not_sign_revokes_nothing() {
         assert_eq!(store.skipped()[0].reason, "it is not signed by vendor, its issuer");
         assert!(store.check(&ek, &leaf, NO_INTERMEDIATES, NOW).is_ok());
     }
-    // The other one's list is about the other one's certificates.
+    // The list of a CA with the same name applies only to certificates of that CA.
     let files = [("vendor", &ca.der), ("namesake", &namesake.der), ("list", &namesake.list(2026, &[1]))];
     let store = VendorCas::from_files(files);
     assert!(store.check(&ek, &leaf, NO_INTERMEDIATES, NOW).is_ok());
@@ -94,7 +94,7 @@ fn a_list_that_its_issuer_did_not_sign_revokes_nothing() {
 }
 
 #[test]
-fn a_list_out_of_date_still_revokes_and_is_told() {
+fn an_outdated_list_still_revokes_and_is_reported() {
     let ca = Ca::root("vendor");
     let (ek, leaf) = ca.endorse(1);
     let (other_ek, other_leaf) = ca.endorse(2);
@@ -115,7 +115,7 @@ fn of_the_lists_of_one_scope_the_newest_counts() {
     let released = [("vendor", &ca.der), ("old", &ca.list(2025, &[1])), ("new", &ca.list(2026, &[]))];
     let endorsement = VendorCas::from_files(released).check(&ek, &leaf, NO_INTERMEDIATES, NOW).unwrap();
     assert!(endorsement.stale_lists.is_empty());
-    // Of different parts of what it issues, each counts.
+    // Lists of different scopes all count.
     let parts = [
         ("vendor", &ca.der),
         ("one", &ca.list_of(2025, &[1], Some("http://vendor.example/1.crl"))),
@@ -127,50 +127,51 @@ fn of_the_lists_of_one_scope_the_newest_counts() {
 }
 
 #[test]
-fn lists_that_cannot_be_understood_are_named() {
+fn unsupported_lists_are_skipped_with_the_reason() {
     let ca = Ca::root("vendor");
     let list = ca.list_of(2026, &[1], Some("http://vendor.example/1.crl"));
-    // The number of the list becomes a delta's base, the critical scope something unknown, and the scope indirect.
+    // Turns the list's number into a delta indicator, its critical scope into an unknown extension, and its scope into
+    // an indirect one.
     let cases: [(&[u8], &[u8], &str); 3] = [
         (&[0x55, 0x1d, 0x14], &[0x55, 0x1d, 0x1b], "delta"),
         (&[0x55, 0x1d, 0x1c], &[0x55, 0x1d, 0x7f], "critical"),
         (&[0x81, 0x01, 0xff], &[0x84, 0x01, 0xff], "indirect"),
     ];
-    for (from, to, said) in cases {
+    for (from, to, reason) in cases {
         let at = list.windows(3).position(|window| window == from).unwrap();
         let mut other = list.clone();
         other[at..at + 3].copy_from_slice(to);
         let store = VendorCas::from_files([("vendor", &ca.der), ("list", &other)]);
-        assert!(store.skipped()[0].reason.contains(said), "{:?}", store.skipped());
+        assert!(store.skipped()[0].reason.contains(reason), "{:?}", store.skipped());
     }
 }
 
 #[test]
-fn no_cut_or_altered_list_panics_or_is_believed() {
+fn cut_and_altered_lists_are_refused() {
     let ca = Ca::root("vendor");
     let (ek, leaf) = ca.endorse(2);
     let list = ca.list(2026, &[1]);
-    let believes = |bytes: &[u8]| {
+    let accepts = |bytes: &[u8]| {
         let store = VendorCas::from_files([("vendor", &ca.der[..]), ("list", bytes)]);
         assert!(store.check(&ek, &leaf, NO_INTERMEDIATES, NOW).is_ok());
         store.lists().count() == 1
     };
-    assert!(believes(&list));
+    assert!(accepts(&list));
     for length in 0..list.len() {
-        assert!(!believes(&list[..length]), "cut at {length}");
+        assert!(!accepts(&list[..length]), "cut at {length}");
     }
     for at in 0..list.len() {
         let mut altered = list.clone();
         altered[at] ^= 0x04;
-        // A name that no CA here has is kept for the CAs that devices send.
+        // The store keeps a list of an unknown issuer, for CAs that devices send.
         let store = VendorCas::from_files([("vendor", &ca.der[..]), ("list", &altered[..])]);
-        let believed = store.lists().any(|(_, list)| list.check(store.cas().map(|(_, ca, _)| ca)).is_ok());
-        assert!(!believed, "altered at {at}");
+        let accepted = store.lists().any(|(_, list)| list.check(store.cas().map(|(_, ca, _)| ca)).is_ok());
+        assert!(!accepted, "altered at {at}");
     }
 }
 
 #[test]
-fn certificates_are_checked_as_nv_holds_them() {
+fn certificates_are_checked_with_their_nv_wrappings() {
     let root = Ca::root("root");
     let issuing = root.intermediate("issuing", 5);
     let (ek, leaf) = issuing.endorse(1);

@@ -1,4 +1,4 @@
-//! U-Boot without UEFI: what `bootm_measure` extends is decoded, judged, and has to be leased.
+//! U-Boot without UEFI: the events of `bootm_measure` are decoded and appraised, and the lease must name their PCRs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,7 +25,7 @@ const BOOTARGS: &str = "console=ttyS0 root=/dev/mmcblk0p2 ro";
 const DEFAULT: [u8; 8] = [0, 2, 4, 7, 8, 9, 12, 14];
 
 #[test]
-fn no_boot_of_u_boot_is_computed_from_files() {
+fn a_boot_by_u_boot_is_not_predicted() {
     let log = fixture("uboot-bootm-real.bin");
     let log = EventLog::parse(&log).unwrap();
     let separate = json!({"separate": {
@@ -41,27 +41,27 @@ fn no_boot_of_u_boot_is_computed_from_files() {
 fn the_events_of_u_boot_are_decoded() {
     let log = fixture("uboot-bootm-real.bin");
     let facts = EventLog::parse(&log).unwrap().facts().unwrap();
-    let said = |pcr: u8, is: &dyn Fn(&Fact<'_>) -> bool| {
+    let check = |pcr: u8, is: &dyn Fn(&Fact<'_>) -> bool| {
         let found: Vec<_> = facts.iter().filter(|event| event.pcr == pcr && is(&event.fact)).collect();
         let [event] = found[..] else { panic!("PCR {pcr}: {facts:#?}") };
         assert_eq!(event.tie, Tie::Digest, "{event}");
     };
-    said(0, &|fact| matches!(fact, Fact::FirmwareVersion(text) if text.starts_with("U-Boot 2024.07")));
-    said(
+    check(0, &|fact| matches!(fact, Fact::FirmwareVersion(text) if text.starts_with("U-Boot 2024.07")));
+    check(
         0,
         &|fact| matches!(fact, Fact::FirmwareContent(content) if content.part == FirmwarePart::DeviceTree),
     );
-    said(1, &|fact| *fact == Fact::CommandLine(BOOTARGS.to_owned()));
-    said(8, &|fact| *fact == Fact::Kernel);
-    said(9, &|fact| *fact == Fact::Initrd);
+    check(1, &|fact| *fact == Fact::CommandLine(BOOTARGS.to_owned()));
+    check(8, &|fact| *fact == Fact::Kernel);
+    check(9, &|fact| *fact == Fact::Initrd);
 }
 
-/// Firmware of other makers has settings in events of this kind: PCR 1 of such machines is in no lease.
+/// Other firmware measures settings with the event type of U-Boot's command line.
 #[test]
-fn settings_of_other_firmware_are_no_command_line() {
+fn settings_of_other_firmware_are_not_a_command_line() {
     let flags = EventKind::PLATFORM_CONFIG_FLAGS;
     let alone = LogWriter::new().event(1, flags, b"init=/bin/sh\0").separator(1).bytes();
-    let behind = LogWriter::new()
+    let after = LogWriter::new()
         .measured(8, EventKind::COMPACT_HASH, b"kernel", b"linux\0")
         .separator(1)
         .event(1, flags, b"init=/bin/sh\0")
@@ -71,7 +71,7 @@ fn settings_of_other_firmware_are_no_command_line() {
         .measured(1, flags, b"other", b"quiet\0")
         .separator(1)
         .bytes();
-    for log in [alone, behind, uncovered] {
+    for log in [alone, after, uncovered] {
         let facts = EventLog::parse(&log).unwrap().facts().unwrap();
         let is_line = |event: &EventFact<'_>| matches!(event.fact, Fact::CommandLine(_));
         assert!(!facts.iter().any(is_line), "{facts:#?}");
@@ -106,7 +106,7 @@ fn a_lease_without_the_command_lines_pcr_is_refused_with_and_without_a_policy() 
     assert!(appraisal.reasons[0].text.starts_with("PCR 1 "), "{appraisal:#?}");
 }
 
-/// A policy that names no command line leaves it to its operator, and says so.
+/// A policy may omit command lines; the appraisal then warns.
 #[test]
 fn a_policy_that_leaves_the_command_line_open_is_a_warning() {
     let good = fixture("uboot-bootm-real.bin");
@@ -120,13 +120,13 @@ fn a_policy_that_leaves_the_command_line_open_is_a_warning() {
     assert!(reason.text.contains("init=/bin/sh"), "{}", reason.text);
 }
 
-/// Root of a changed boot extends a digest of the good command line into PCR 8, and calls the event in PCR 1
-/// something else, so that PCR 1 seems to hold no command line.
+/// Root of a changed boot extends the digest of the allowed command line into PCR 8, and gives the event in PCR 1
+/// another type, so that the log shows no command line in PCR 1.
 #[test]
-fn a_command_line_that_was_extended_after_the_boot_does_not_stand_in_for_u_boots() {
+fn a_command_line_that_was_extended_after_the_boot_does_not_replace_u_boots() {
     let good = fixture("uboot-bootm-real.bin");
     let mut policy = learn(&good, with_bootargs()).unwrap();
-    // PCR 8 may have it, as far as this goes.
+    // The policy allows this command line, so the event in PCR 8 is explained.
     policy.boot.command_lines.push(CommandLinePattern::literal(BOOTARGS));
     let text = [b"kernel_cmdline: ", BOOTARGS.as_bytes(), b"\0"].concat();
     let doctored = LogWriter::appending(fixture("uboot-bootm-real-cmdline-changed.bin"))
@@ -139,7 +139,7 @@ fn a_command_line_that_was_extended_after_the_boot_does_not_stand_in_for_u_boots
     assert_eq!(rules(&appraisal), ["boot.command-lines"], "{appraisal:#?}");
 }
 
-/// The kernel takes its command line from the device tree then.
+/// With empty bootargs, the kernel takes its command line from the device tree.
 #[test]
 fn empty_bootargs_cover_no_command_line() {
     let log = u_boot_log(b"\0");
@@ -149,13 +149,13 @@ fn empty_bootargs_cover_no_command_line() {
 }
 
 #[test]
-fn firmware_that_measures_no_kernel_is_told() {
+fn firmware_that_measures_no_kernel_is_refused_or_a_warning() {
     let separators = (0..8).fold(LogWriter::new(), LogWriter::separator).bytes();
     assert_eq!(learn(&separators, selection(DEFAULT)), Err(LearnError::Uncovered(Uncovered::Kernel)));
     let appraisal = judge(&separators, selection(DEFAULT), None, &[&separators]);
     assert_eq!(rules(&appraisal), ["boot.coverage"], "{appraisal:#?}");
 
-    // Without a log: a warning at best, which says what the PCRs tell.
+    // Without a log the result is a warning at best; PCRs that were never extended add a reason.
     let mut pcrs = PcrValues::default();
     for index in 0..15 {
         pcrs.insert(index, TaggedDigest::filled(HashAlgorithm::Sha256, 0)).unwrap();
@@ -178,7 +178,7 @@ fn firmware_that_measures_no_kernel_is_told() {
 }
 
 #[test]
-fn the_default_lease_covers_every_real_boot_by_uefi() {
+fn the_default_lease_covers_every_real_boot_with_uefi() {
     for boot in Boot::all() {
         let coverage = BootCoverage::of_log(&boot.event_log(), None, boot.quote().pcrs()).unwrap();
         assert_eq!(coverage.check(&DEFAULT.into()), Ok(()), "{}", boot.name);
@@ -200,7 +200,7 @@ fn learn(log: &[u8], lease: PcrSelection) -> Result<Policy, LearnError> {
     Learnt::from_boot(log, None, quote_of(log).pcrs(), &lease).map(|learnt| learnt.policy)
 }
 
-/// Judges a boot by a policy, or by these accepted ones.
+/// Appraises a boot under a policy, or against these accepted boots.
 fn judge(log: &[u8], lease: PcrSelection, policy: Option<Policy>, accepted: &[&[u8]]) -> AttestationResult {
     let state = |log: &&[u8]| BootState { name: "accepted".into(), pcrs: quote_of(log).pcrs().clone() };
     let states = accepted.iter().map(state).collect();
@@ -231,13 +231,13 @@ fn reference(
     }
 }
 
-/// The rules by which something is contraindicated.
+/// Returns the rules of the contraindicating reasons.
 fn rules(appraisal: &AttestationResult) -> Vec<&'static str> {
     let refusals = appraisal.reasons.iter().filter(|reason| reason.tier == TrustTier::Contraindicated);
     refusals.map(|reason| reason.rule).collect()
 }
 
-/// Calls every event of PCR 1 that is of this kind another.
+/// Changes the type of every event of PCR 1 that has the type `from`.
 fn relabel(log: &[u8], from: EventKind, to: EventKind) -> Vec<u8> {
     let mut log = log.to_vec();
     let events: Vec<_> = EventLog::parse(&log).unwrap().events().map(|event| event.unwrap().offset).collect();

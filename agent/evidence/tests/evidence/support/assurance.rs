@@ -12,7 +12,7 @@ pub(crate) const DEVICE: &str = "aaaabbbbccccddddeeeeffffgggghhhh";
 pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const DIGEST: [u8; 32] = [0x42; 32];
 
-/// What a receiver expects who asked for [`claims`].
+/// The values that a receiver of [`claims`] expects.
 pub(crate) const EXPECTED: Expected<'_> = Expected {
     device: Some(DEVICE),
     action: "firmware-update",
@@ -21,7 +21,7 @@ pub(crate) const EXPECTED: Expected<'_> = Expected {
     session: "challenge 1",
 };
 
-/// An assurance of five minutes that a person approved.
+/// Returns the claims of an assurance that a person approved and that is valid for five minutes.
 pub(crate) fn claims() -> Claims {
     Claims {
         iss: "https://control.example".into(),
@@ -49,7 +49,7 @@ pub(crate) fn claims() -> Claims {
     }
 }
 
-/// The control plane's authority, as it makes itself.
+/// A CA like the control plane's.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub(crate) der: Vec<u8>,
@@ -93,7 +93,7 @@ impl ActionKey {
         self.sign(input.as_str())
     }
 
-    /// Whatever the text is.
+    /// Signs any text.
     pub(crate) fn sign(&self, text: &str) -> String {
         use base64::Engine as _;
         let key = SigningKey::from_pkcs8_der(&self.pair.serialize_der()).unwrap();
@@ -103,12 +103,12 @@ impl ActionKey {
     }
 }
 
-/// As the certificate of an action key should be.
+/// Returns the parameters of a valid action key certificate.
 pub(crate) fn action_params() -> CertificateParams {
     purposed(DEVICE, &ASSURANCE_EKU_EXTENSION)
 }
 
-/// A leaf with this extendedKeyUsage.
+/// Returns the parameters of a leaf with this extendedKeyUsage.
 pub(crate) fn purposed(name: &str, usage: &[u8]) -> CertificateParams {
     let mut params = named(name);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

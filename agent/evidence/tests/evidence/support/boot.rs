@@ -16,19 +16,19 @@ pub(crate) struct Boot {
 }
 
 impl Boot {
-    /// The boots of systems whose systemd keeps no log of its own.
+    /// Returns the boots without a log of systemd.
     pub(crate) fn all() -> Vec<Self> {
         let mut boots = Self::every();
         boots.retain(|boot| !boot.has_measure_log());
-        assert!(boots.len() >= 10, "the fixtures are gone");
+        assert!(boots.len() >= 10, "fixtures are missing");
         boots
     }
 
-    /// The boots of systems whose systemd keeps a log of its own.
+    /// Returns the boots with a log of systemd.
     pub(crate) fn with_measure_log() -> Vec<Self> {
         let mut boots = Self::every();
         boots.retain(Self::has_measure_log);
-        assert!(boots.len() >= 8, "the fixtures are gone");
+        assert!(boots.len() >= 8, "fixtures are missing");
         boots
     }
 
@@ -67,18 +67,18 @@ impl Boot {
         self.read("tpm2-measure.log")
     }
 
-    /// What `tpm2_pcrread` printed.
+    /// Returns the PCRs that `tpm2_pcrread` printed.
     pub(crate) fn pcrs(&self) -> PcrValues {
         read_pcr_listing(&String::from_utf8(self.read("pcrread.txt")).unwrap())
     }
 
-    /// The sha256 PCRs that were quoted: tpm2-tools' dump of two C structures.
+    /// Returns the quoted sha256 PCRs, from tpm2-tools' dump of two C structures.
     pub(crate) fn quoted_pcrs(&self) -> PcrValues {
         const SELECTION_LEN: usize = 4 + 16 * 8;
         const DIGEST_LEN: usize = 2 + 64;
         let dump = self.read("quote.pcrs");
         let mut pcrs = PcrValues::default();
-        // PCRs 0 to 14, and 15 in the newer ones.
+        // The older fixtures have PCRs 0 to 14, the newer ones also 15.
         let count = if dump[8] & 0x80 == 0 { 15 } else { 16 };
         for index in 0..count {
             let list = SELECTION_LEN + 4 + usize::from(index / 8) * (4 + 8 * DIGEST_LEN);
@@ -89,7 +89,8 @@ impl Boot {
         pcrs
     }
 
-    /// The public area that `tpm2_createak` gave the key whose PEM is here.
+    /// Returns the public area of the attestation key. The fixture has only its PEM; the other fields are those of
+    /// `tpm2_createak`.
     pub(crate) fn ak_public(&self) -> Public {
         let pem = String::from_utf8(self.read("ak.pub")).unwrap();
         let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -101,7 +102,8 @@ impl Boot {
         Public::unmarshal(&bytes).unwrap()
     }
 
-    /// The key that quoted. `tpm2_createak` puts it below the endorsement key, of which the fixtures keep no name.
+    /// Returns the key that signed the quote. `tpm2_createak` creates it below the endorsement key, whose name the
+    /// fixtures do not have, so the qualified name is taken from the quote.
     pub(crate) fn attestation_key(&self) -> AttestationKey {
         let signer = Attest::unmarshal(&self.read("quote.msg")).unwrap().qualified_signer;
         let qualified_name = Name::from_bytes(&signer).unwrap();
@@ -115,13 +117,13 @@ impl Boot {
     }
 }
 
-/// The files of `tests/fixtures/cases`, with their names.
+/// Returns the files of `tests/fixtures/cases`, with their names.
 pub(crate) fn cases() -> impl Iterator<Item = (String, PathBuf)> {
     let entries = fs::read_dir(folder().join("cases")).unwrap().map(|entry| entry.unwrap());
     entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
 }
 
-/// Reads the form in which tpm2-tools list PCRs: a line for the bank, then `0 : 0x…`.
+/// Parses the PCR listing of tpm2-tools: a line for the bank, then `0 : 0x…`.
 pub(crate) fn read_pcr_listing(text: &str) -> PcrValues {
     let mut pcrs = PcrValues::default();
     let mut bank = None;

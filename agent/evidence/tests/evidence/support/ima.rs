@@ -1,4 +1,4 @@
-//! Entries as the kernel lists them (security/integrity/ima/ima_fs.c), made by hand.
+//! Builds IMA entries in the forms of the kernel (security/integrity/ima/ima_fs.c).
 
 use pawl_evidence::tpm::{HashAlgorithm, TaggedDigest};
 
@@ -7,7 +7,7 @@ use pawl_evidence::tpm::{HashAlgorithm, TaggedDigest};
 pub(crate) struct Record {
     pub(crate) pcr: u32,
     pub(crate) template: &'static str,
-    /// As they are hashed, and as they are printed.
+    /// Each field's hashed bytes and printed text.
     pub(crate) fields: Vec<(Vec<u8>, String)>,
     pub(crate) violation: bool,
 }
@@ -17,12 +17,12 @@ impl Record {
         Self { pcr: 10, template, fields, violation: false }
     }
 
-    /// A file of these contents, in `ima-ng`.
+    /// Builds the entry of a file in the template `ima-ng`.
     pub(crate) fn file(path: &[u8], contents: &[u8]) -> Self {
         Self::new("ima-ng", vec![digest("sha256:", contents), text(path)])
     }
 
-    /// The same in `ima-sig`.
+    /// Builds the entry of a file in the template `ima-sig`.
     pub(crate) fn signed(path: &[u8], contents: &[u8], signature: &[u8]) -> Self {
         Self::new("ima-sig", vec![digest("sha256:", contents), text(path), bytes(signature)])
     }
@@ -41,7 +41,7 @@ impl Record {
         self.binary_for(HashAlgorithm::Sha1)
     }
 
-    /// As it stands in the list for one bank.
+    /// Returns the entry in the binary list for one bank.
     pub(crate) fn binary_for(&self, bank: HashAlgorithm) -> Vec<u8> {
         let data = sized(&self.data());
         let template = sized(self.template.as_bytes());
@@ -57,7 +57,7 @@ impl Record {
             format!("{:2} {} {}", self.pcr, hex::encode(self.stated(bank)), self.template).into_bytes();
         for (field, printed) in &self.fields {
             line.push(b' ');
-            // Names are printed byte for byte, which a string cannot hold.
+            // The kernel prints names byte for byte; a string cannot hold all of them.
             line.extend(if printed.is_empty() {
                 field.strip_suffix(b"\0").unwrap_or(field)
             } else {
@@ -75,7 +75,7 @@ impl Record {
         bank.digest(&[&self.data()]).as_bytes().to_vec()
     }
 
-    /// What a PCR becomes by it.
+    /// Returns the value of a PCR after this entry.
     fn extend(&self, pcr: TaggedDigest) -> TaggedDigest {
         let digest = match self.violation {
             true => TaggedDigest::filled(pcr.algorithm(), 0xff),
@@ -89,18 +89,18 @@ pub(crate) fn binary(records: &[Record]) -> Vec<u8> {
     records.iter().flat_map(Record::binary).collect()
 }
 
-/// PCR 10 after these.
+/// Returns the value of PCR 10 of the sha256 bank after these entries.
 pub(crate) fn pcr_10(records: &[Record]) -> TaggedDigest {
     pcr_10_of(records, HashAlgorithm::Sha256)
 }
 
-/// The same of one bank.
+/// Returns the value of PCR 10 of one bank after these entries.
 pub(crate) fn pcr_10_of(records: &[Record], bank: HashAlgorithm) -> TaggedDigest {
     let start = TaggedDigest::filled(bank, 0);
     records.iter().filter(|record| record.pcr == 10).fold(start, |pcr, record| record.extend(pcr))
 }
 
-/// A digest field; the label ends with a colon.
+/// Builds a digest field; the label ends with a colon.
 pub(crate) fn digest(label: &str, contents: &[u8]) -> (Vec<u8>, String) {
     let algorithm = label.trim_end_matches(':').rsplit(':').next().unwrap();
     let digest = algorithm.parse::<HashAlgorithm>().unwrap().digest(&[contents]);

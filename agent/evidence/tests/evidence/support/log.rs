@@ -1,7 +1,7 @@
 use pawl_evidence::eventlog::EventKind;
 use pawl_evidence::tpm::HashAlgorithm;
 
-/// A crypto-agile log with one bank alone, as firmware would write it.
+/// Writes a crypto-agile log with one bank, in the form of firmware.
 pub(crate) struct LogWriter(Vec<u8>, HashAlgorithm);
 
 impl LogWriter {
@@ -14,17 +14,17 @@ impl LogWriter {
         Self(spec_id_header(&[(bank.id(), size)]), bank)
     }
 
-    /// More events behind a log.
+    /// Continues a log.
     pub(crate) fn appending(log: Vec<u8>) -> Self {
         Self(log, HashAlgorithm::Sha256)
     }
 
-    /// An event whose digest is that of its data.
+    /// Appends an event whose digest is that of its data.
     pub(crate) fn event(self, pcr: u32, kind: EventKind, data: &[u8]) -> Self {
         self.measured(pcr, kind, data, data)
     }
 
-    /// An event whose digest is that of something else.
+    /// Appends an event whose digest is that of `content`.
     pub(crate) fn measured(self, pcr: u32, kind: EventKind, content: &[u8], data: &[u8]) -> Self {
         let digest = self.1.digest(&[content]);
         self.extended(pcr, kind, digest.as_bytes(), data)
@@ -50,13 +50,13 @@ impl LogWriter {
     }
 }
 
-/// One event of the old format.
+/// Returns one event of the old format.
 pub(crate) fn sha1_event(pcr: u32, kind: u32, digest: &[u8], data: &[u8]) -> Vec<u8> {
     let size = u32::try_from(data.len()).unwrap();
     [&pcr.to_le_bytes()[..], &kind.to_le_bytes(), digest, &size.to_le_bytes(), data].concat()
 }
 
-/// The first event of a crypto-agile log.
+/// Returns the first event of a crypto-agile log.
 pub(crate) fn spec_id_header(algorithms: &[(u16, u16)]) -> Vec<u8> {
     let mut data = b"Spec ID Event03\0\0\0\0\0\x00\x02\x00\x02".to_vec();
     data.extend(u32::try_from(algorithms.len()).unwrap().to_le_bytes());
@@ -68,14 +68,14 @@ pub(crate) fn spec_id_header(algorithms: &[(u16, u16)]) -> Vec<u8> {
     sha1_event(0, 3, &[0; 20], &data)
 }
 
-/// UEFI_VARIABLE_DATA.
+/// Returns a UEFI_VARIABLE_DATA.
 pub(crate) fn variable(vendor: &str, name: &str, value: &[u8]) -> Vec<u8> {
     let units = u64::try_from(name.len()).unwrap();
     let len = u64::try_from(value.len()).unwrap();
     [&guid(vendor)[..], &units.to_le_bytes(), &len.to_le_bytes(), &utf16(name), value].concat()
 }
 
-/// The bytes of a GUID in its text form.
+/// Returns the bytes of a GUID from its text form.
 pub(crate) fn guid(text: &str) -> Vec<u8> {
     let mut bytes = super::boot::from_hex(&text.replace('-', ""));
     bytes[..4].reverse();
@@ -84,7 +84,7 @@ pub(crate) fn guid(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Little-endian, without a NUL.
+/// Encodes little-endian UTF-16 without a NUL.
 pub(crate) fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }

@@ -10,7 +10,7 @@ use rand_core::OsRng;
 
 use super::boot::NONCE;
 
-/// The evidence of a device whose systemd keeps no log and makes no NvPCRs, just quoted in its first epoch.
+/// Returns evidence of age zero in the first epoch, of a device without a log of systemd and without NvPCRs.
 pub(crate) fn of_boot<'a>(
     quote: &'a VerifiedQuote,
     boot_log: Option<&'a [u8]>,
@@ -28,7 +28,7 @@ pub(crate) fn of_boot<'a>(
     }
 }
 
-/// The quote of a TPM that booted as this log says: PCRs 0 to 14 of the sha256 bank.
+/// Returns a quote of PCRs 0 to 14 of the sha256 bank with the values to which this log replays.
 pub(crate) fn quote_of(log: &[u8]) -> VerifiedQuote {
     let replayed = EventLog::parse(log).unwrap().replay().unwrap();
     let mut pcrs = PcrValues::default();
@@ -40,7 +40,7 @@ pub(crate) fn quote_of(log: &[u8]) -> VerifiedQuote {
     quote(&pcrs)
 }
 
-/// The quote of a TPM with these PCRs, by a key of its own.
+/// Returns a quote of these PCRs, by a new key.
 pub(crate) fn quote(pcrs: &PcrValues) -> VerifiedQuote {
     let bank = pcrs.sole_bank().unwrap();
     let selection = PcrSelection::new(bank, pcrs.iter().map(|(_, index, _)| index)).unwrap();
@@ -50,7 +50,7 @@ pub(crate) fn quote(pcrs: &PcrValues) -> VerifiedQuote {
     attest([0x80, 0x18], &quoted).quote(pcrs).unwrap()
 }
 
-/// What a TPM certifies of an NV index, by a key of its own: its public area is as given, or is another one.
+/// Verifies a certification of the index `certified` against the public area `public`. A new key certifies it.
 pub(crate) fn nv_certified(
     public: &NvPublic,
     certified: &NvPublic,
@@ -60,7 +60,7 @@ pub(crate) fn nv_certified(
     VerifiedNvPcr::new(&attest([0x80, 0x14], &body), public.clone())
 }
 
-/// An attestation of this type, by a key of its own.
+/// Returns an attestation of this type, by a new key.
 fn attest(kind: [u8; 2], body: &[u8]) -> VerifiedAttest {
     let key = SigningKey::random(&mut OsRng);
     let ak = AttestationKey::from_public(ak_public(&key)).unwrap();
@@ -82,7 +82,7 @@ fn attest(kind: [u8; 2], body: &[u8]) -> VerifiedAttest {
     ak.verify(&attest, &signature, &NONCE).unwrap()
 }
 
-/// The public area of a restricted ECDSA P-256 signing key.
+/// Returns the public area of a restricted ECDSA P-256 signing key.
 fn ak_public(key: &SigningKey) -> Public {
     let point = key.verifying_key().to_encoded_point(false);
     let header = [0x00, 0x23, 0x00, 0x0b, 0x00, 0x05, 0x04, 0x72, 0, 0, 0x00, 0x10, 0x00, 0x18, 0x00, 0x0b];

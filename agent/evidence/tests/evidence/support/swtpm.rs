@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A TPM emulator of its own for one test, and the tools that speak to it.
+/// A TPM emulator for one test, and the tools that use it.
 pub(crate) struct Swtpm {
     child: Child,
     tcti: String,
@@ -16,16 +16,15 @@ pub(crate) struct Swtpm {
 }
 
 impl Swtpm {
-    /// A fresh TPM without endorsement certificates.
+    /// Starts a new TPM without endorsement certificates.
     pub(crate) fn start() -> Self {
         let folder = TempDir::new().unwrap();
         fs::create_dir(folder.path().join("state")).unwrap();
         Self::start_in(folder)
     }
 
-    /// A TPM as a vendor makes it: endorsement keys at 0x81010001 (RSA) and 0x81010016 (P-384) with
-    /// certificates by a CA whose files are `issuercert.pem` and `swtpm-localca-rootca-cert.pem` in the
-    /// folder `ca`.
+    /// Starts a TPM like a vendor's, with certified endorsement keys at 0x81010001 (RSA) and 0x81010016 (P-384). The
+    /// certificates of the issuing CA are `issuercert.pem` and `swtpm-localca-rootca-cert.pem` in the folder `ca`.
     pub(crate) fn manufacture() -> Self {
         let folder = TempDir::new().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
@@ -86,12 +85,12 @@ impl Swtpm {
     /// Runs one of tpm2-tools in the folder; file names are relative to it.
     pub(crate) fn tool(&self, tool: &str, arguments: &[&str]) -> Vec<u8> {
         let output = run(self.command(tool).args(arguments));
-        // No resource manager stands between.
+        // There is no resource manager that would flush objects.
         run(self.command("tpm2_flushcontext").arg("--transient-object"));
         output
     }
 
-    /// As [`Swtpm::tool`], where the TPM may refuse. Says whether it obliged.
+    /// Runs a tool as [`Swtpm::tool`] does, but the TPM may refuse. Returns whether the tool succeeded.
     pub(crate) fn try_tool(&self, tool: &str, arguments: &[&str]) -> bool {
         let output = self.command(tool).args(arguments).output().unwrap();
         run(self.command("tpm2_flushcontext").arg("--transient-object"));
@@ -110,7 +109,7 @@ impl Swtpm {
         fs::write(self.path(name), bytes).unwrap();
     }
 
-    /// The TPMT_PUBLIC of an object that is persistent or whose context is in a file.
+    /// Returns the TPMT_PUBLIC of an object that is persistent or whose context is in a file.
     pub(crate) fn public(&self, object: &str) -> Vec<u8> {
         self.tool("tpm2_readpublic", &["-c", object, "-o", "public.tss", "-f", "tss"]);
         self.read("public.tss").split_off(2)
@@ -141,7 +140,7 @@ pub(crate) fn run(command: &mut Command) -> Vec<u8> {
     output.stdout
 }
 
-/// The TSS looks for the control channel at the port after the other.
+/// Returns the first of two free ports. The TSS expects the control channel at the port after the TPM's.
 fn free_pair_of_ports() -> Option<u16> {
     let first = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = first.local_addr().unwrap().port();

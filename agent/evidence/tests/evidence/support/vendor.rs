@@ -22,7 +22,7 @@ impl Ca {
         Self { params, key, der }
     }
 
-    /// A CA below this one, whose certificate has this serial number.
+    /// Creates a CA below this one, whose certificate has this serial number.
     pub(crate) fn intermediate(&self, name: &str, serial: u64) -> Self {
         let (mut params, key) = (params(name), KeyPair::generate().unwrap());
         params.serial_number = Some(serial.into());
@@ -30,7 +30,7 @@ impl Ca {
         Self { params, key, der }
     }
 
-    /// An endorsement key on P-256 and its certificate, which has this serial number.
+    /// Creates an endorsement key on P-256 and its certificate, which has this serial number.
     pub(crate) fn endorse(&self, serial: u64) -> (Public, Vec<u8>) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
@@ -40,12 +40,12 @@ impl Ca {
         (endorsement_key(key.der_bytes()), leaf)
     }
 
-    /// A list of revoked serial numbers, good from January to December of this year.
+    /// Signs a list of revoked serial numbers that is valid from January to December of `year`.
     pub(crate) fn list(&self, year: i32, serials: &[u64]) -> Vec<u8> {
         self.list_of(year, serials, None)
     }
 
-    /// The same for a part of what this CA issues, published there.
+    /// Signs a list as [`Ca::list`] does; with the scope `part` it covers only a part of this CA's certificates.
     pub(crate) fn list_of(&self, year: i32, serials: &[u64], part: Option<&str>) -> Vec<u8> {
         let revoked = |serial: &u64| RevokedCertParams {
             serial_number: (*serial).into(),
@@ -80,7 +80,7 @@ fn params(name: &str) -> CertificateParams {
     params
 }
 
-/// The template L-2 for a point, which SEC 1 writes uncompressed.
+/// Returns the public area of the template L-2 with this uncompressed SEC 1 point.
 fn endorsement_key(point: &[u8]) -> Public {
     let (x, y) = (&point[1..33], &point[33..]);
     let header = [0x00, 0x23, 0x00, 0x0b, 0x00, 0x03, 0x00, 0xb2, 0, 32];
