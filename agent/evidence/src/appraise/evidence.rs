@@ -90,7 +90,7 @@ pub struct BootState {
 /// The PCR of the initrd, as the kernel measures it. An initrd with a boot secret differs on each machine and
 /// cannot be predicted.
 pub const INITRD_PCR: u8 = 9;
-/// The PCRs that determine a unified kernel image's initrd: the image, and what its stub adds to the initrd.
+/// The PCRs that determine a unified kernel image's initrd: those of the image and of its stub's additions to the initrd.
 pub const INITRD_STAND_INS: [u8; 3] = [4, 12, 13];
 
 impl BootState {

@@ -8,8 +8,8 @@ use crate::tpm::{
     SignatureScheme, uncompressed_point,
 };
 
-/// The attributes of every attestation key: the TPM created it, keeps it, and signs with it only what the TPM
-/// itself generates.
+/// The attributes of every attestation key: the TPM created it, does not export it, and signs with it only data that the
+/// TPM itself generated.
 const RESTRICTED: ObjectAttributes = ObjectAttributes::RESTRICTED
     .union(ObjectAttributes::SIGN)
     .union(ObjectAttributes::FIXED_TPM)

@@ -223,7 +223,7 @@ pub enum ImageError {
     /// The file is not a PE image.
     #[error("the file is not an EFI image: it has no PE header")]
     NotPe,
-    /// The file is shorter than its headers say.
+    /// The file ends before a part that its headers name.
     #[error("the EFI image is cut off: its {0} lies beyond the end of the file")]
     Truncated(&'static str),
     /// A section that a unified kernel image must have is missing.

@@ -1,5 +1,5 @@
-//! The log of what firmware and boot loaders extended into PCRs (TCG PC Client Platform Firmware Profile,
-//! section 10), in both of its formats.
+//! The boot event log: the PCR extends of firmware and boot loaders (TCG PC Client Platform Firmware Profile, section
+//! 10), in both of its formats.
 //!
 //! Nothing protects the log itself. Trust it only if [`EventLog::replay`] gives the PCR values that a TPM has
 //! quoted. Even then, the digest covers the data of only some types of events. Verifiers therefore use

@@ -36,7 +36,7 @@ const EXPECTED: &[Expected] = &[
     Expected {
         boot: "x86-secureboot-on",
         secure_boot: true,
-        // This stub starts the kernel itself; the firmware would refuse to load an unsigned kernel.
+        // This stub starts the kernel itself, because the firmware would refuse to load it under Secure Boot.
         images: &["c2da666a"],
         command_line: None,
         authorities: &["certificate 282e8130"],

@@ -50,7 +50,7 @@ fn not_asked(index: NvIndex) -> Reason {
 pub(in crate::appraise) fn made_nvpcrs<'b>(boot: &'b Boot<'_>) -> Vec<NvPcrInit<'b>> {
     let separator = boot.bank().digest(&[NVPCR_SEPARATOR.as_bytes()]);
     let of_pcr = || boot.events().iter().filter(|event| event.pcr == NVPCR_INIT_PCR);
-    // Found by digest, so that a log cannot hide the separator behind another type.
+    // Found by its digest, so that a log cannot hide the separator by giving it another type.
     if !boot.accounts_for(NVPCR_INIT_PCR) || !of_pcr().any(|event| event.digest == Some(separator)) {
         return Vec::new();
     }
@@ -76,7 +76,7 @@ struct NamedNvPcr<'a> {
     /// The records of its creation.
     inits: Vec<&'a NvPcrInit<'a>>,
     log: &'a MeasureLog,
-    /// Whether the log continues after the known part.
+    /// Whether the control plane stored only the beginning of the log.
     is_cut: bool,
     policy: &'a Policy,
 }

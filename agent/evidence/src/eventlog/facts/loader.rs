@@ -1,5 +1,5 @@
-//! Decodes what boot loaders measure: EV_IPL, in which each boot loader has its own format and the PCR shows which;
-//! tagged events; and what U-Boot measures when it starts a kernel itself (`bootm_measure` of boot/bootm.c).
+//! Decodes the events of boot loaders: EV_IPL, for which each boot loader has its own format, recognized by the PCR;
+//! tagged events; and the events of U-Boot when it starts a kernel itself (`bootm_measure` of boot/bootm.c).
 //!
 //! U-Boot extends the kernel into PCR 8, the initrd into PCR 9 (its first versions: PCR 8), the device tree into PCR 1
 //! (until 2024: PCR 0), and the variable `bootargs` with a NUL into PCR 1. Then it extends separators into PCRs 0 to 7.

@@ -44,7 +44,7 @@ pub struct Findings {
     pub elsewhere: u64,
 }
 
-/// What explains an entry.
+/// The rule that explains an entry.
 enum Explanation {
     Digest,
     Signature,

@@ -26,7 +26,7 @@ pub use offender::{Offender, Why};
 pub struct RuleSet {
     /// Digests of files and other measured objects.
     pub digests: BTreeSet<FileDigest>,
-    /// Who may sign files (`security.ima`).
+    /// Signers whose signatures (`security.ima`) allow a file.
     pub signers: Vec<Signer>,
     /// Paths that are not checked. Root can put or mount anything there.
     pub exclusions: Vec<PathPattern>,

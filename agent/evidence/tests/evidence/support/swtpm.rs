@@ -24,7 +24,7 @@ impl Swtpm {
     }
 
     /// Starts a TPM like a vendor's, with certified endorsement keys at 0x81010001 (RSA) and 0x81010016 (P-384). The
-    /// certificates of the issuing CA are `issuercert.pem` and `swtpm-localca-rootca-cert.pem` in the folder `ca`.
+    /// CA's certificates are `issuercert.pem` and `swtpm-localca-rootca-cert.pem` in the folder `ca`.
     pub(crate) fn manufacture() -> Self {
         let folder = TempDir::new().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
