@@ -10,9 +10,9 @@
 pub enum Step<T> {
     /// Exactly this item.
     Exactly(T),
-    /// One item for which `stands_for` of [`matches`] returns true.
+    /// One item for which `stands_for` of [`matches()`] returns true.
     One,
-    /// Any number of items for which `stands_for` of [`matches`] returns true.
+    /// Any number of items for which `stands_for` of [`matches()`] returns true.
     Within,
     /// Any number of any items.
     Across,
